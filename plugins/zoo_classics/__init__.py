@@ -1,0 +1,34 @@
+"""The classic networks, a file each, and recipes that train them."""
+
+from __future__ import annotations
+
+from zoo.api import ArchitectureSpec, RecipeSpec, hookimpl
+from zoo_classics.recipes import RECIPES
+
+
+@hookimpl
+def zoo_register_architectures() -> list[ArchitectureSpec]:
+    return [
+        ArchitectureSpec(
+            name="fnn",
+            summary="Fully-connected network with two small hidden layers",
+            target="zoo_classics.fnn:build",
+            options="zoo_classics.options:FNNOptions",
+            input=(1, 28, 28),
+            head="fc3",
+        ),
+        ArchitectureSpec(
+            name="cnn",
+            summary="Two 5×5 convolutions with pooling, two linear layers",
+            target="zoo_classics.cnn:build",
+            options="zoo_classics.options:CNNOptions",
+            input=(1, 28, 28),
+            smallest=16,
+            head="fc2",
+        ),
+    ]
+
+
+@hookimpl
+def zoo_register_recipes() -> list[RecipeSpec]:
+    return RECIPES

@@ -1,0 +1,102 @@
+"""MNIST, from the four official files under ``MNIST/raw`` (compressed or not), as torchvision lays them.
+
+The format is IDX: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit number,
+then the values.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import struct
+import zlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from zoo.api import DatasetStore, FileSpec, Part, Split
+from zoo.errors import DataError
+from zoo_datasets import MNIST
+
+PREFIX = {"train": "train", "test": "t10k"}
+SIDE = 28
+MOST = 1_000_000
+"""Samples a file may announce: a damaged header must not make us ask for terabytes."""
+REPAIR = "remove the file to have it downloaded anew"
+
+
+class Mnist:
+    """The implementation of `zoo.api.Dataset`, over the path of each file by its name without ``.gz``."""
+
+    parts: Mapping[Part, str] = {"train": "train", "report": "test"}
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = files
+
+    def load(self, split: str) -> Split:
+        images, labels = self._splits[split]
+        return Split(images, labels.astype(np.int64))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Over the values, not the files: the same whether these are compressed or not."""
+        digest = hashlib.sha256()
+        for split in PREFIX:
+            for values in self._splits[split]:
+                digest.update(hashlib.sha256(values).digest())
+        return digest.hexdigest()
+
+    @cached_property
+    def _splits(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """uint8 (N, 1, 28, 28) and uint8 (N,) of each split."""
+        return {
+            split: (
+                read_idx(self._files[f"{prefix}-images-idx3-ubyte"], (SIDE, SIDE)).reshape(-1, 1, SIDE, SIDE),
+                read_idx(self._files[f"{prefix}-labels-idx1-ubyte"], ()),
+            )
+            for split, prefix in PREFIX.items()
+        }
+
+
+def open_mnist(store: DatasetStore) -> Mnist:
+    """Raises DataError where a file is missing, or is no IDX file of such pictures or labels."""
+    uncompressed = {file: store.root / file.path.removesuffix(".gz") for file in MNIST.files}
+    here = {file: path for file, path in uncompressed.items() if path.is_file() and not (store.root / file.path).is_file()}
+    others = tuple(file for file in MNIST.files if file not in here)
+    found = store.files(MNIST.model_copy(update={"files": others})) if others else {}
+    return Mnist({_name(file): here.get(file) or found[file.path] for file in MNIST.files})
+
+
+def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
+    """uint8 (N, *item_shape), writable. Raises DataError where magic number, dimensions or length are not those of such a file."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            return _parse(path, stream, item_shape)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot be read: {error}", where=path, fix=REPAIR) from error
+
+
+def _parse(path: Path, stream: IO[bytes], item_shape: tuple[int, ...]) -> np.ndarray:
+    dimensions = 1 + len(item_shape)
+    header = stream.read(4 + 4 * dimensions)
+    magic = bytes([0, 0, 8, dimensions])
+    if header[:4] != magic or len(header) != 4 + 4 * dimensions:
+        raise DataError(f"no IDX file of {dimensions} dimension(s): it starts with {header[:4].hex()}, not {magic.hex()}", where=path, fix=REPAIR)
+    count, *shape = struct.unpack(f">{dimensions}I", header[4:])
+    if tuple(shape) != item_shape:
+        raise DataError(f"its pictures are {'×'.join(map(str, shape))}, not {'×'.join(map(str, item_shape))}", where=path, fix=REPAIR)
+    if not 1 <= count <= MOST:
+        raise DataError(f"it announces {count:,} samples, not 1 to {MOST:,}", where=path, fix=REPAIR)
+    due = count * int(np.prod(item_shape, dtype=np.int64))
+    values = stream.read(due + 1)
+    if len(values) != due:
+        found = "more" if len(values) > due else f"{len(values):,}"
+        raise DataError(f"its header announces {due:,} bytes of values, and it has {found}", where=path, fix=REPAIR)
+    return np.frombuffer(values, np.uint8).reshape(count, *item_shape).copy()
+
+
+def _name(file: FileSpec) -> str:
+    return Path(file.path).name.removesuffix(".gz")

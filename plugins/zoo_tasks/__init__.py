@@ -1,0 +1,17 @@
+"""The tasks: what is trained, by which loss, judged how, shown how."""
+
+from __future__ import annotations
+
+from zoo.api import TaskSpec, hookimpl
+
+
+@hookimpl
+def zoo_register_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            name="classification",
+            summary="Train every parameter to name the class of a picture (cross-entropy)",
+            target="zoo_tasks.classification:build",
+            default=True,
+        )
+    ]

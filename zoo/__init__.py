@@ -1,0 +1,57 @@
+"""A model zoo made of plugins: train any registered combination, ship a proved ONNX file.
+
+The public functions are loaded when they are first used (PEP 562), so that ``import zoo`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.catalogue import list_architectures, list_datasets, list_exporters, list_recipes, list_tasks
+    from zoo.evaluation import evaluate_run as evaluate
+    from zoo.exporting import export
+    from zoo.loading import load
+    from zoo.prediction import predict
+    from zoo.runner import run
+    from zoo.seeds import run_seeds
+
+_PUBLIC = {
+    "evaluate": "zoo.evaluation:evaluate_run",
+    "export": "zoo.exporting:export",
+    "list_architectures": "zoo.catalogue:list_architectures",
+    "list_datasets": "zoo.catalogue:list_datasets",
+    "list_exporters": "zoo.catalogue:list_exporters",
+    "list_recipes": "zoo.catalogue:list_recipes",
+    "list_tasks": "zoo.catalogue:list_tasks",
+    "load": "zoo.loading:load",
+    "predict": "zoo.prediction:predict",
+    "run": "zoo.runner:run",
+    "run_seeds": "zoo.seeds:run_seeds",
+}
+
+__all__ = [
+    "evaluate",
+    "export",
+    "list_architectures",
+    "list_datasets",
+    "list_exporters",
+    "list_recipes",
+    "list_tasks",
+    "load",
+    "predict",
+    "run",
+    "run_seeds",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zoo' has no attribute '{name}'")
+    module, _, attribute = _PUBLIC[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,370 @@
+"""All that a plugin imports: the specs it registers and the protocols its implementations follow.
+
+This module never imports torch or numpy, and neither may a plugin's ``__init__``: specs name their implementation as
+``"module:attribute"``, imported the first time it is needed. ``zoo.hookspecs`` shows the hooks; ``docs/hooks.md`` explains both.
+
+Policy: additions raise the minor number of `VERSION`; a removal is announced one minor version ahead and raises the major one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+
+import pluggy
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+__all__ = [
+    "VERSION",
+    "ArchitectureSpec",
+    "Batch",
+    "CommandSpec",
+    "DataView",
+    "Dataset",
+    "DatasetSpec",
+    "DatasetStore",
+    "EmitRequest",
+    "Evaluation",
+    "Expected",
+    "Exporter",
+    "ExporterSpec",
+    "FileSpec",
+    "Monitor",
+    "Options",
+    "Part",
+    "PartView",
+    "RecipeSpec",
+    "Runner",
+    "Spec",
+    "Split",
+    "Task",
+    "TaskSpec",
+    "WeightsSpec",
+    "hookimpl",
+]
+
+VERSION = "1.0"
+
+hookimpl = pluggy.HookimplMarker("zoo")
+"""Marks a function of a plugin as the implementation of the hook whose name it bears."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.\-]*$", max_length=100)]
+Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+"""``"module:attribute"``, imported when it is first used."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Part = Literal["train", "select", "report", "predict"]
+"""What a split is for. ``train`` is learned from; ``select`` picks the best checkpoint; ``report`` gives the figure and chooses nothing, ever;
+``predict`` has no labels."""
+
+
+class Options(BaseModel):
+    """Base for the ``options`` model of a spec: unknown keys are refused, values are checked, defaults are shown by ``zoo info``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ------------------------------------------------------------------------------------------------------------------------------- specs
+
+
+class Spec(BaseModel):
+    """What every registered item says of itself.
+
+    ``target`` is the implementation; ``options`` the `Options` model that ``--set SECTION.key=value`` is checked against; ``source`` the
+    paper, book or page it follows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Name
+    summary: str = Field(min_length=1, max_length=200)
+    source: str | None = None
+
+
+class Buildable(Spec):
+    target: Reference
+    options: Reference | None = None
+
+
+class FileSpec(BaseModel):
+    """One file to have: where it lies under the data folder, where it comes from, and how to know that it is the right one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str
+    url: str = Field(pattern=r"^https://")
+    sha256: Sha256
+    size: int = Field(gt=0, description="bytes")
+
+
+class WeightsSpec(BaseModel):
+    """Trained weights of an architecture, as safetensors: downloaded (``url``) or shipped inside the plugin (``resource``).
+
+    ``resource`` is ``"package:path/in/package"``. ``architecture_options`` are the options the network was built with; ``metrics`` what the
+    weights reach on the report split of ``dataset``, measured.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    summary: str
+    url: str | None = Field(default=None, pattern=r"^https://")
+    resource: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[^/\\].*$")
+    sha256: Sha256
+    licence: str
+    dataset: str
+    classes: tuple[str, ...]
+    input: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    architecture_options: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+
+
+class ArchitectureSpec(Buildable):
+    """A network. ``target`` is ``build(*, in_channels, num_classes, image_size, **options) -> nn.Module`` returning logits (N, num_classes).
+
+    ``input`` is the default (C, H, W). ``sizing="fixed"`` takes pictures of that height and width only; ``"min"`` any that are at least
+    ``smallest`` high and wide. ``head`` is the dotted name of the module that gives the logits.
+    """
+
+    paper: str | None = None
+    year: int | None = None
+    input: tuple[int, int, int]
+    sizing: Literal["fixed", "min"] = "min"
+    smallest: int = Field(default=1, ge=1)
+    head: str | None = None
+    weights: dict[str, WeightsSpec] = {}
+
+
+class DatasetSpec(Buildable):
+    """A dataset. ``target`` is ``open(store, **options) -> Dataset``.
+
+    ``shape`` is (C, H, W), with None where pictures differ. ``files`` is what a download brings, together; none means that the data is
+    ``embedded``: it comes with a package and needs no network.
+    """
+
+    classes: tuple[str, ...]
+    shape: tuple[int, int | None, int | None]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    licence: str
+    homepage: str | None = None
+    files: tuple[FileSpec, ...] = ()
+
+    @property
+    def embedded(self) -> bool:
+        return not self.files
+
+    @property
+    def download_size(self) -> int:
+        """Bytes that a download brings."""
+        return sum(file.size for file in self.files)
+
+
+class TaskSpec(Buildable):
+    """A task. ``target`` is ``build(**options) -> Task``. ``default``: the one for an architecture that is run by its own name."""
+
+    needs_architecture: bool = True
+    needs_labels: bool = True
+    default: bool = False
+
+
+class Expected(BaseModel):
+    """The figure a recipe is known to reach on the report split: ``mean`` ± ``sd`` over ``seeds`` runs, measured by its author."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: str = "accuracy"
+    mean: float
+    sd: float = Field(ge=0)
+    seeds: int = Field(ge=1)
+    seconds: float = Field(gt=0, description="one run, training and evaluation, on `device`")
+    device: str
+
+
+class RecipeSpec(Spec):
+    """A combination that works, under a name. ``parameters`` is a partial run configuration (see ``docs/configuration.md``).
+
+    ``weights`` names those of the architecture's weights that this recipe trains and ships: `zoo export` falls back on them.
+    """
+
+    architecture: str | None = None
+    dataset: str
+    task: str
+    parameters: dict[str, Any] = {}
+    expected: Expected | None = None
+    weights: str | None = None
+
+
+class ExporterSpec(Buildable):
+    """A format for deployment. ``target`` is ``build(**options) -> Exporter``; ``suffix`` ends the model's file name, with its dot."""
+
+    suffix: str = Field(pattern=r"^\.[a-z0-9.]+$")
+
+
+class CommandSpec(Spec):
+    """A command group, ``zoo NAMESPACE …``. ``target`` is a `typer.Typer`, loaded when the group is called."""
+
+    target: Reference
+
+
+# --------------------------------------------------------------------------------------------------------------------------- protocols
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures as uint8 (N, C, H, W), their labels as int64 (N,) or None, and a name for each (a file or an index)."""
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    names: Sequence[str] | None = None
+
+
+class Dataset(Protocol):
+    """An opened dataset. ``parts`` says which of its splits serves which purpose, e.g. ``{"train": "train", "report": "test"}``."""
+
+    @property
+    def parts(self) -> Mapping[Part, str]: ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the content: equal where a run would see the same pictures and labels."""
+        ...
+
+    def load(self, split: str) -> Split: ...
+
+
+class DatasetStore(Protocol):
+    """What the core hands to a dataset: the data folder, and the files of its spec, found there or downloaded after saying so."""
+
+    @property
+    def root(self) -> Path: ...
+
+    def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
+        """Path by `FileSpec.path`. Raises DataError naming all that is missing where there is no network."""
+        ...
+
+
+class Batch(NamedTuple):
+    """``inputs`` float32 (B, C, H, W), normalised; ``labels`` int64 (B,) or None; ``indices`` int64 (B,) into the part. On the device."""
+
+    inputs: Tensor
+    labels: Tensor | None
+    indices: Tensor
+
+
+class PartView(Protocol):
+    """One part of the data, ready for a network."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Every sample once, in order."""
+        ...
+
+    def pictures(self, indices: Iterable[int]) -> np.ndarray:
+        """uint8 (n, H, W, C), as the network sees them but before normalisation, for people to look at."""
+        ...
+
+
+class DataView(Protocol):
+    """What a task sees of the data."""
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
+    def parts(self) -> Mapping[Part, PartView]: ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a task found on a part. ``metrics`` are floats by name, best-known first.
+
+    ``outputs`` are the logits, float32 (N, num_classes), and ``labels`` the truths, int64 (N,) or None, both in the part's order.
+    ``details`` is anything else worth keeping, as JSON (a confusion matrix, for one).
+    """
+
+    metrics: Mapping[str, float]
+    outputs: np.ndarray
+    labels: np.ndarray | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Monitor(NamedTuple):
+    """The metric that picks the best checkpoint, and whether more of it is better."""
+
+    metric: str
+    mode: Literal["max", "min"]
+
+
+class Task(Protocol):
+    """What is done to a model with data. One shared trainer serves every task; a task has no loop of its own.
+
+    ``prepare`` changes the model for the data and tells how, as JSON; ``restructure`` does the same change from that JSON alone, so that
+    a run's model is rebuilt with no data and no network: build → restructure → load weights.
+    """
+
+    monitor: Monitor
+
+    def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]: ...
+
+    def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module: ...
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The mean loss of the batch, a scalar."""
+        ...
+
+    def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
+        """Judge a model that is in eval mode, under no_grad."""
+        ...
+
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> None:
+        """Write what people would rather look at (pictures, tables) into ``directory``."""
+        ...
+
+
+class Runner(Protocol):
+    """An exported file, loaded by a runtime that is not torch; ``provider`` is the one that really runs it."""
+
+    provider: str
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """float32 (N, C, H, W), normalised → float32 logits (N, num_classes)."""
+        ...
+
+
+class EmitRequest(NamedTuple):
+    """What is asked of an exporter. ``batch`` None leaves the batch dynamic; ``metadata`` is written into the file, text by key."""
+
+    opset: int | None
+    batch: int | None
+    metadata: Mapping[str, str]
+
+
+class Exporter(Protocol):
+    """Writes a model for deployment. The core's gate proves what it wrote; nothing is published before that."""
+
+    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
+        """Write ``model`` (eval mode, CPU) to ``path``; ``example`` is (2, C, H, W). Raises ExportError naming operator and module."""
+        ...
+
+    def check(self, path: Path, request: EmitRequest) -> dict[str, Any]:
+        """Prove the file's form (its checker, opset, metadata) and return what was found. Raises ExportError."""
+        ...
+
+    def runner(self, path: Path, provider: str) -> Runner:
+        """Raises SetupError where ``provider`` (``"cpu"``, ``"cuda"``) is not the one that runs."""
+        ...
+
+    def first_departure(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
+        """The first layer whose output is not the module's, or None where no layer by itself departs."""
+        ...

@@ -1,0 +1,29 @@
+"""``zoo.list_architectures()`` and its siblings: canonical names, sorted, filtered by a shell pattern."""
+
+from __future__ import annotations
+
+from zoo.registry import registry
+
+
+def list_architectures(pattern: str = "*") -> list[str]:
+    return _names("architecture", pattern)
+
+
+def list_datasets(pattern: str = "*") -> list[str]:
+    return _names("dataset", pattern)
+
+
+def list_tasks(pattern: str = "*") -> list[str]:
+    return _names("task", pattern)
+
+
+def list_recipes(pattern: str = "*") -> list[str]:
+    return _names("recipe", pattern)
+
+
+def list_exporters(pattern: str = "*") -> list[str]:
+    return _names("exporter", pattern)
+
+
+def _names(kind: str, pattern: str) -> list[str]:
+    return [item.canonical for item in registry().items(kind, pattern)]

@@ -1,0 +1,164 @@
+"""Checkpoints: safetensors and JSON in immutable folders, found through pointers that are replaced atomically.
+
+    checkpoints/step-000938/   model.safetensors  optimizer.safetensors  state.json  MANIFEST.json (sha256 of each, written last)
+    checkpoints/last.json      {"checkpoint": "step-000938"}
+    checkpoints/best.json
+
+A folder is written under a temporary name and renamed when all of it is on the disk, so that a crash leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from zoo.errors import CheckpointError, StorageError
+from zoo.files import sha256, storage_errors, sync_file, sync_folder, write_json
+from zoo.models import read_tensors
+
+MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"
+
+
+def save(folder: Path, step: int, model: nn.Module, tensors: dict[str, Tensor], state: dict[str, Any]) -> str:
+    """Publish a checkpoint and point ``last`` at it; returns its name. Raises StorageError, with the earlier ones still valid."""
+    name = _free_name(folder, step)
+    temporary = folder / f".{name}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with storage_errors(folder):
+            temporary.mkdir()
+            save_file(_contiguous(model.state_dict()), temporary / MODEL)
+            save_file(_contiguous(tensors), temporary / OPTIMIZER)
+            (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
+            digests = {file: sha256(temporary / file) for file in (MODEL, OPTIMIZER, STATE)}
+            (temporary / MANIFEST).write_text(json.dumps(digests, indent=1), encoding="utf-8")
+            for file in (MODEL, OPTIMIZER, STATE, MANIFEST):
+                sync_file(temporary / file)
+            sync_folder(temporary)
+            temporary.rename(folder / name)
+            sync_folder(folder)
+    except SafetensorError as error:  # safetensors reports a full disk as an error of its own
+        raise StorageError(f"the checkpoint cannot be written: {error}", where=folder, fix="free some space") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    point(folder, "last", name)
+    return name
+
+
+def point(folder: Path, pointer: str, name: str) -> None:
+    write_json(folder / f"{pointer}.json", {"checkpoint": name})
+
+
+def pointed(folder: Path, pointer: str) -> str | None:
+    """The checkpoint that ``last`` or ``best`` names, or None where there is no such pointer or it cannot be read."""
+    try:
+        return str(json.loads((folder / f"{pointer}.json").read_text(encoding="utf-8"))["checkpoint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def names(folder: Path) -> list[str]:
+    """Published checkpoints, newest first."""
+    return sorted((path.name for path in folder.glob("step-*") if path.is_dir()), reverse=True)
+
+
+def damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint's files by their sha256, or None. (A changed weights file often loads without complaint.)"""
+    try:
+        digests = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
+        wrong = [file for file in (MODEL, OPTIMIZER, STATE) if sha256(checkpoint / file) != digests[file]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{type(error).__name__}: {error}"
+    return f"{', '.join(wrong)} changed since written" if wrong else None
+
+
+def newest_good(folder: Path) -> tuple[Path, list[str]]:
+    """The newest undamaged checkpoint, and a line for each newer one that is damaged. Raises CheckpointError where none is left."""
+    complaints: list[str] = []
+    for name in names(folder):
+        fault = damage(folder / name)
+        if fault is None:
+            return folder / name, complaints
+        complaints.append(f"checkpoint {name} is damaged ({fault}) and is left out")
+    raise CheckpointError("no usable checkpoint: " + ("; ".join(complaints) or "none was written yet"), where=folder, fix="start the run anew")
+
+
+def chosen(folder: Path, name: str | None) -> Path:
+    """The checkpoint a record names, undamaged; without a name the best, else the newest good one."""
+    wanted = name or pointed(folder, "best")
+    if wanted is None:
+        return newest_good(folder)[0]
+    fault = damage(folder / wanted)
+    if fault is not None:
+        raise CheckpointError(f"checkpoint {wanted} is damaged: {fault}", where=folder, fix="restore it, or train again")
+    return folder / wanted
+
+
+def load(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """Model tensors, the other tensors, and the state."""
+    state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
+    return read_tensors(checkpoint / MODEL), read_tensors(checkpoint / OPTIMIZER), state
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest ``keep`` checkpoints and the best."""
+    best = pointed(folder, "best")
+    for name in names(folder)[keep:]:
+        if name != best:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+# -------------------------------------------------------------------------------------------------- an optimizer's state, by name
+
+
+def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
+    """Tensors as ``optimizer/SLOT/PARAMETER``, keyed by the parameter's name, and the hyperparameters of every group as JSON."""
+    by_id = {id(parameter): name for name, parameter in model.named_parameters()}
+    tensors = {}
+    for parameter, slots in optimizer.state.items():
+        for slot, value in slots.items():
+            tensors[f"optimizer/{slot}/{by_id[id(parameter)]}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+    groups = [
+        {**{key: value for key, value in group.items() if key != "params"}, "params": [by_id[id(each)] for each in group["params"]]}
+        for group in optimizer.param_groups
+    ]
+    return tensors, groups
+
+
+def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
+    """The inverse of `optimizer_state`. Raises CheckpointError where the parameters are others; their order does not matter."""
+    parameters = dict(model.named_parameters())
+    if {name for group in groups for name in group["params"]} != {name for name, each in parameters.items() if each.requires_grad}:
+        raise CheckpointError("the optimizer's state is of other parameters", fix="resume with the configuration of the run")
+    for group, saved in zip(optimizer.param_groups, groups, strict=True):
+        for key, value in saved.items():
+            if key != "params":
+                group[key] = tuple(value) if isinstance(group[key], tuple) else value
+    optimizer.state.clear()
+    for key, value in tensors.items():
+        _, slot, name = key.split("/", 2)
+        parameter = parameters[name]
+        same_layout = value.shape == parameter.shape
+        optimizer.state[parameter][slot] = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if same_layout and slot != "step" else value
+
+
+def _free_name(folder: Path, step: int) -> str:
+    name = f"step-{step:06d}"
+    for again in range(1, 1000):
+        if not (folder / name).exists():
+            return name
+        name = f"step-{step:06d}.{again}"
+    raise StorageError("too many checkpoints of one step", where=folder)
+
+
+def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors takes contiguous tensors that share no memory; the memory format is restored from the configuration."""
+    return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}

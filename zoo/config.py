@@ -1,0 +1,105 @@
+"""`RunConfig`: the one model that a recipe, a YAML file and the command line fill in together. What it says, a run does."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+SCHEMA = 1
+Scalar = bool | int | float | str
+
+PositiveInt = Annotated[int, Field(ge=1)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+
+class Section(BaseModel):
+    """A named item and its options; the options beyond the fields below are the plugin's, checked against its own model."""
+
+    model_config = ConfigDict(extra="allow", validate_assignment=True)
+
+    name: str = Field(description="bare or namespace/name")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class DatasetSection(Section):
+    """Options that every dataset has, beside its own."""
+
+    resize: Literal["auto", "never"] | PositiveInt = Field(
+        "auto",
+        description="auto: bring pictures that the network cannot take to the size it needs; never: make that an error; a number: that side",
+    )
+    holdout: float = Field(0.0, ge=0, lt=1, description="fraction of train put aside as the select part, where there is none")
+    permute_pixels: int | None = Field(None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed")
+
+
+class TrainConfig(Strict):
+    epochs: PositiveInt = Field(1, description="times the training part is seen")
+    batch_size: PositiveInt = Field(64, description="samples a step")
+    eval_batch_size: PositiveInt = Field(1000, description="samples a step in evaluation")
+    drop_last: bool = Field(False, description="leave out an epoch's last, smaller batch")
+    optimizer: str = Field("adam", description="a class of torch.optim in lower case, else a name of timm.optim")
+    lr: PositiveFloat = Field(1e-3, description="learning rate")
+    momentum: float | None = Field(None, ge=0, lt=1, description="for optimizers that have one")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    optimizer_options: dict[str, Scalar | list[float]] = Field({}, description="anything else the optimizer takes")
+    schedule: str = Field("constant", description="constant, or a schedule of timm.scheduler: cosine, step, poly, …")
+    schedule_options: dict[str, Scalar | list[int]] = Field({}, description="anything else the schedule takes")
+    clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients together")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32")
+    channels_last: Literal["auto"] | bool = Field("auto", description="memory format of 4-D tensors; auto: on CUDA")
+    checkpoint_steps: PositiveInt | None = Field(None, description="also write a checkpoint every so many steps, within an epoch")
+    checkpoint_seconds: PositiveFloat = Field(120.0, description="and after so many seconds")
+    keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept, beside the best")
+    log_steps: PositiveInt = Field(100, description="steps between two logged losses")
+    log_samples: bool = Field(False, description="write the indices of every batch to samples.jsonl")
+
+
+class RunConfig(Strict):
+    schema_version: int = Field(SCHEMA, alias="schema", description="version of this layout")
+    recipe: str | None = Field(None, description="the recipe this came from")
+    name: str | None = Field(None, description="name of the run directory, in place of date and time")
+    architecture: Section | None = None
+    dataset: DatasetSection
+    task: Section
+    weights: str | None = Field(None, description="start from these: a safetensors file, or weights the architecture names")
+    train: TrainConfig = TrainConfig()
+    seed: int = Field(0, ge=0, lt=2**63)
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    deterministic: bool = Field(False, description="refuse operations that differ from run to run (slower on CUDA)")
+    threads: PositiveInt | None = Field(None, description="CPU threads; by default all cores")
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, populate_by_name=True)
+
+    @field_validator("schema_version")
+    @classmethod
+    def _known_schema(cls, value: int) -> int:
+        if value != SCHEMA:
+            newer = "newer than" if value > SCHEMA else "unknown to"
+            raise ValueError(f"schema {value} is {newer} this zoo, which reads {SCHEMA}; update torch-zoo")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_run_name(value)
+        return value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON data, with `schema` first; `RunConfig.model_validate` of it gives an equal config."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def check_run_name(value: str) -> None:
+    """Raises ValueError unless ``value`` can be the name of one folder, anywhere."""
+    allowed = all(char.isalnum() or char in "._-" for char in value)
+    if not value or len(value) > 100 or not allowed or value[0] in ".-":
+        raise ValueError(f"{value!r} cannot name a run: letters, digits, '.', '_' and '-' alone, at most 100, not starting with '.' or '-'")

@@ -1,0 +1,194 @@
+"""From a dataset to batches on the device, by one fast path.
+
+A part is one uint8 tensor, brought to the network's size once, and integer labels. A batch is an index into it and one fused normalise:
+there is no Python call a sample. Small parts live on the device as a whole; others stay in host memory and travel a block at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo import randomness
+from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
+from zoo.config import DatasetSection
+from zoo.errors import DataError, UsageError
+from zoo.preprocessing import Preprocessing, plan
+from zoo.registry import Item, Registry, load_object
+from zoo.store import Store
+
+BLOCK_BYTES = 4 << 20
+"""Uint8 bytes gathered and normalised at once: batches are slices of such a block, so that small pictures cost few calls."""
+RESIDENT_BYTES = 4 << 30
+"""A part no larger than this is kept on the device as a whole."""
+
+
+ORIGINALS = 20
+"""Pictures a part keeps as the dataset gave them, to show and to try predictions on."""
+
+
+class LoadedPart:
+    """One part, ready for a network; the implementation of `zoo.api.PartView`."""
+
+    def __init__(self, split: Split, preprocessing: Preprocessing, device: torch.device) -> None:
+        self.device = device
+        images = torch.from_numpy(np.ascontiguousarray(preprocessing.apply(split.images)))
+        self._images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
+        self._labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self._images.device)
+        mean, std = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+        self.originals = split.images[:ORIGINALS]
+        self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        return None if self._labels is None else self._labels.cpu().numpy()
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Every sample once, in order; nothing is copied that lies there already."""
+        return self.batches_of(np.arange(len(self)), batch_size)
+
+    def batches_of(self, indices: np.ndarray, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        """Batches of ``indices``, in their order, from batch ``first`` on; the last may be smaller.
+
+        Blocks start where they would with ``first=0``: a batch then has the same alignment in memory whether its epoch was resumed or
+        not, and BLAS, whose rounding may depend on alignment, the same result.
+        """
+        per_block = max(1, BLOCK_BYTES // (batch_size * max(1, self._images[0].nbytes)))
+        skipped_blocks, skipped = divmod(first, per_block)
+        blocks = self._blocks(indices[skipped_blocks * per_block * batch_size :], batch_size, per_block)
+        return islice(blocks, skipped, None)
+
+    def _blocks(self, indices: np.ndarray, batch_size: int, per_block: int) -> Iterator[Batch]:
+        chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self._images.device)
+        block = batch_size * per_block
+        for start in range(0, len(chosen), block):
+            rows = chosen[start : start + block]
+            inputs = self._images.index_select(0, rows).to(self.device, torch.float32).mul_(self._scale).add_(self._shift)
+            labels = None if self._labels is None else self._labels.index_select(0, rows).to(self.device)
+            here = rows.to(self.device)
+            label_batches: Iterable[Tensor | None] = [None] * (-(-len(rows) // batch_size)) if labels is None else list(labels.split(batch_size))  # type: ignore[no-untyped-call]
+            yield from map(Batch, inputs.split(batch_size), label_batches, here.split(batch_size))  # type: ignore[no-untyped-call]
+
+    def pictures(self, indices: Iterable[int]) -> np.ndarray:
+        """uint8 (n, H, W, C)."""
+        chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self._images.device)
+        return self._images.index_select(0, chosen).permute(0, 2, 3, 1).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset made ready for one network; the implementation of `zoo.api.DataView`."""
+
+    name: str
+    classes: tuple[str, ...]
+    parts: dict[Part, LoadedPart]
+    preprocessing: Preprocessing
+    fingerprint: str
+    notes: tuple[str, ...]
+
+    @property
+    def samples(self) -> dict[str, int]:
+        return {part: len(view) for part, view in self.parts.items()}
+
+    def part(self, name: str) -> LoadedPart:
+        """Raises UsageError where this data has no such part."""
+        if name not in self.parts:
+            raise UsageError(f"{self.name} has no {name} part", fix=f"choose one of: {', '.join(self.parts)}")
+        return self.parts[name]
+
+
+def open_data(
+    registry: Registry,
+    section: DatasetSection,
+    device: torch.device,
+    *,
+    architecture: Any = None,
+    preprocessing: Preprocessing | None = None,
+    parts: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Data:
+    """Open a dataset for an architecture, or exactly as an earlier run's ``preprocessing`` says. ``parts`` limits what is loaded.
+
+    Raises DataError where files are missing or wrong, UsageError where pictures and network do not go together.
+    """
+    item = registry.dataset(section.name)
+    dataset = open_dataset(item, section.options)
+    splits = _load_parts(item, dataset, section, parts, seed)
+    notes: list[str] = []
+    if preprocessing is None:
+        shape = next(iter(splits.values())).images.shape[1:]
+        preprocessing, note = plan(section, shape, item.spec.mean, item.spec.std, architecture)
+        notes += [note] if note else []
+    if section.holdout and "select" in splits and (parts is None or "train" in parts):
+        notes.append(f"{section.holdout:.0%} of train is held out as the select part")
+    loaded = {part: LoadedPart(split, preprocessing, device) for part, split in splits.items()}
+    return Data(item.canonical, item.spec.classes, loaded, preprocessing, dataset.fingerprint, tuple(notes))
+
+
+def open_dataset(item: Item[DatasetSpec], options: dict[str, Any]) -> Dataset:
+    opened: Dataset = load_object(item.spec.target, item)(Store(), **options)
+    return opened
+
+
+def range_names(count: int) -> list[str]:
+    return [str(index) for index in range(count)]
+
+
+def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSection, wanted: Sequence[str] | None, seed: int) -> dict[Part, Split]:
+    available: dict[Part, str] = dict(dataset.parts)
+    if section.holdout and "select" in available:
+        raise UsageError(f"{item.canonical} has a select part of its own", where="dataset.holdout", fix="leave holdout at 0")
+    splits = {
+        part: _checked(item, split, dataset.load(split))
+        for part, split in available.items()
+        if wanted is None or part in wanted or (part == "train" and section.holdout and "select" in wanted)
+    }
+    if section.holdout and "train" in splits:
+        splits["train"], splits["select"] = _hold_out(splits["train"], section.holdout, seed)
+    if not splits:
+        raise UsageError(f"{item.canonical} has no {' or '.join(wanted or ())} part", fix=f"it has: {', '.join(available)}")
+    return splits
+
+
+def _checked(item: Item[DatasetSpec], name: str, split: Split) -> Split:
+    """What a dataset gave, or DataError saying what is wrong with it."""
+    images, labels = split.images, split.labels
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise DataError(f"split '{name}' must be uint8 (N, C, H, W), not {images.dtype} {images.shape}", where=item.canonical)
+    if len(images) == 0:
+        raise DataError(f"split '{name}' is empty", where=item.canonical, fix="check the data folder")
+    if labels is not None:
+        if len(labels) != len(images):
+            raise DataError(f"split '{name}' has {len(images)} pictures and {len(labels)} labels", where=item.canonical)
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= len(item.spec.classes):
+            wrong = high if high >= len(item.spec.classes) else low
+            raise DataError(f"split '{name}' has the label {wrong}, outside 0…{len(item.spec.classes) - 1}", where=item.canonical)
+    return split
+
+
+def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """Put a seeded fraction of train aside, the same share of every class."""
+    count = len(train.images)
+    shuffled = randomness.order(seed, 0, count, randomness.HOLDOUT)
+    groups = [shuffled] if train.labels is None else [shuffled[train.labels[shuffled] == label] for label in np.unique(train.labels)]
+    aside = np.sort(np.concatenate([group[: round(len(group) * fraction)] for group in groups]))
+    if len(aside) in (0, count):
+        raise UsageError(f"dataset.holdout={fraction} of {count} samples leaves a part empty", fix="choose another fraction")
+    kept = np.setdiff1d(np.arange(count), aside)
+    return _subset(train, kept), _subset(train, aside)
+
+
+def _subset(split: Split, rows: np.ndarray) -> Split:
+    names = [split.names[row] for row in rows] if split.names is not None else [str(row) for row in rows]
+    return Split(split.images[rows], None if split.labels is None else split.labels[rows], names)

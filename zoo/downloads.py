@@ -1,0 +1,149 @@
+"""One file over https: to a temporary name in its folder, its size and sha256 checked, then renamed. What fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import DataError
+from zoo.files import storage_errors
+
+if TYPE_CHECKING:
+    from requests import Response
+
+ALLOWED = ("https://",)
+"""What an address, and every one it redirects to, must start with."""
+RETRIES = 2
+RETRY_SECONDS = 1.0
+TIMEOUT = (10.0, 30.0)
+"""Seconds to connect, and to wait for the next bytes."""
+CHUNK = 1 << 18
+
+
+class UnreachableError(DataError):
+    """The server could not be reached, or broke off at every attempt."""
+
+
+def download(url: str, to: Path, sha256: str, size: int) -> None:
+    """Bring the file that has this sha256 and this many bytes. Raises DataError (UnreachableError: no network) or StorageError."""
+    import pooch
+    import requests
+
+    _check_address(url, to)
+    logging.getLogger(pooch.get_logger().name).setLevel(logging.WARNING)  # what is downloaded has been said already, with its licence
+    fetch = _Fetch(to, sha256, size)
+    with storage_errors(to):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(RETRIES + 1):
+            try:
+                pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=to.name, path=to.parent, downloader=fetch)
+                return
+            except requests.RequestException as error:
+                if attempt == RETRIES:
+                    raise UnreachableError(f"cannot download {to.name}: {_reason(error)}", where=url, fix=_by_hand(to)) from error
+                time.sleep(RETRY_SECONDS)
+
+
+class _Fetch:
+    """The downloader that pooch calls with an address and a temporary file. Raises RequestException where another attempt may help."""
+
+    def __init__(self, to: Path, sha256: str, size: int) -> None:
+        self.to, self.sha256, self.size = to, sha256, size
+
+    def __call__(self, url: str, output: str, _pooch: object) -> None:
+        import requests
+
+        options: dict[str, Any] = {"stream": True, "timeout": TIMEOUT, "hooks": {"response": self._check_redirect}}
+        # Identity: a server that marks a .gz file as a coding of its content must not have it decoded on the way.
+        with requests.get(url, headers={"Accept-Encoding": "identity"}, **options) as response:
+            if 400 <= response.status_code < 500:
+                raise DataError(f"cannot download {self.to.name}: the server answers {response.status_code}", where=url, fix=_by_hand(self.to))
+            response.raise_for_status()
+            self._store(response, Path(output))
+
+    def _store(self, response: Response, output: Path) -> None:
+        digest, received, first = hashlib.sha256(), 0, b""
+        with output.open("wb") as stream, _progress(self.to.name, self.size) as advance:
+            for chunk in _chunks(response):
+                first = first or chunk[:512]
+                stream.write(chunk)
+                digest.update(chunk)
+                received += len(chunk)
+                advance(len(chunk))
+                if received > self.size:
+                    break
+        self._judge(response.url, first, received, digest.hexdigest())
+        output.chmod(0o644)  # temporary files are private; data is for everyone whom the folder lets in
+
+    def _judge(self, url: str, first: bytes, received: int, digest: str) -> None:
+        import requests
+
+        if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+            raise DataError(f"a web page came in place of {self.to.name}", where=url, fix=_by_hand(self.to))
+        if received < self.size:
+            raise requests.ConnectionError(f"only {received:,} of its {self.size:,} bytes arrived")
+        if digest != self.sha256:
+            size = f"more than its {self.size:,} bytes arrived and " if received > self.size else ""
+            raise DataError(
+                f"{self.to.name} is not the file it should be: {size}its sha256 is {digest}, not {self.sha256}", where=url, fix=_by_hand(self.to)
+            )
+
+    def _check_redirect(self, response: Response, *_args: object, **_options: object) -> None:
+        if response.is_redirect:
+            from urllib.parse import urljoin
+
+            _check_address(urljoin(response.url, response.headers["location"]), self.to, redirected_from=response.url)
+
+
+def _check_address(url: str, to: Path, redirected_from: str | None = None) -> None:
+    if not url.startswith(ALLOWED):
+        how = (
+            "downloads are https only, and this address is not"
+            if redirected_from is None
+            else f"{redirected_from} redirects to an address without https"
+        )
+        raise DataError(f"{to.name}: {how}", where=url, fix=_by_hand(to))
+
+
+def _chunks(response: Response) -> Iterator[bytes]:
+    """The body as it comes; one that is cut off just ends, since its length is checked anyway."""
+    import requests
+
+    try:
+        yield from response.iter_content(CHUNK)
+    except requests.exceptions.ChunkedEncodingError:
+        return
+
+
+@contextmanager
+def _progress(name: str, size: int) -> Iterator[Any]:
+    """A function to call with every count of new bytes; it draws a bar where stderr is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(name, total=size)
+        yield lambda count: progress.advance(task, count)
+
+
+def _reason(error: Exception) -> str:
+    """The innermost cause, in one line: the outer ones are names of a library's classes."""
+    inner: BaseException = error
+    while inner.args and isinstance(inner.args[0], BaseException):
+        inner = inner.args[0]
+    reason = getattr(inner, "reason", None)
+    return " ".join(str(reason if reason is not None else inner).split())[:200]
+
+
+def _by_hand(to: Path) -> str:
+    return f"try again later, or put the file there by hand: {to}"

@@ -1,0 +1,100 @@
+"""Building networks from their specs, checking what came out, and loading weights into them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from zoo.config import Section
+from zoo.errors import CheckpointError, PluginError
+from zoo.registry import Item, Registry, load_object
+
+
+def build_model(registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> nn.Module:
+    """The network of a section. Raises PluginError where the plugin builds something else than a network with these logits."""
+    item = registry.architecture(section.name)
+    build = load_object(item.spec.target, item)
+    try:
+        model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **section.options)
+    except Exception as error:
+        raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {type(error).__name__}: {error}") from error
+    if not isinstance(model, nn.Module):
+        raise _blame(item, f"built a {type(model).__name__}, which is no torch.nn.Module")
+    _check_logits(item, model, (in_channels, *image_size), num_classes)
+    return model
+
+
+def _check_logits(item: Item[Any], model: nn.Module, shape: tuple[int, int, int], num_classes: int) -> None:
+    """A dry forward of two pictures; batch-norm statistics and the random generator stay as they were."""
+    try:
+        logits = dry_forward(model, shape)
+    except Exception as error:
+        raise _blame(item, f"fails on pictures of {'×'.join(map(str, shape))}: {type(error).__name__}: {error}") from error
+    got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if got != (2, num_classes):
+        raise _blame(item, f"gives {got} for two pictures, where logits (2, {num_classes}) are due")
+
+
+def dry_forward(model: nn.Module, shape: tuple[int, int, int]) -> Any:
+    """The output for two grey pictures, in eval mode, on the model's device."""
+    training = model.training
+    device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
+    model.eval()
+    try:
+        with torch.no_grad():
+            return model(torch.zeros(2, *shape, device=device))
+    finally:
+        model.train(training)
+
+
+def _blame(item: Item[Any], what: str) -> PluginError:
+    return PluginError(f"architecture '{item.canonical}' {what}", where=item.plugin.distribution, fix="report it to the plugin's authors")
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """All parameters, and those that are trained."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
+
+
+def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
+    """Multiply-accumulates of convolutions and matrix products for one picture (half of torch's FLOP count)."""
+    with FlopCounterMode(display=False) as counter:
+        dry_forward(model, shape)
+    return int(counter.get_total_flops()) // 4  # two pictures; two operations a multiply-accumulate
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. Raises CheckpointError; a pickle is refused."""
+    if path.suffix in (".pt", ".pth", ".pkl", ".bin", ".ckpt"):
+        raise CheckpointError(
+            "this is a pickle, which can run code when it is read, and is refused", where=path, fix="convert it to safetensors first"
+        )
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError("the weights file does not exist", where=path, fix="check the path") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"the weights file cannot be read: {error}", where=path, fix="restore it from its source") from error
+
+
+def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:
+    """Load every weight, strictly. Raises CheckpointError naming the first five that are missing, unknown, of another shape or not finite."""
+    own = model.state_dict()
+    faults = [f"missing {key}" for key in own if key not in tensors]
+    faults += [f"unknown {key}" for key in tensors if key not in own]
+    for key, value in tensors.items():
+        if key in own and own[key].shape != value.shape:
+            faults.append(f"{key} is {tuple(value.shape)}, not {tuple(own[key].shape)}")
+        elif value.is_floating_point() and not value.isfinite().all():
+            faults.append(f"{key} has values that are not finite")
+    if faults:
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise CheckpointError(f"the weights do not fit the network: {'; '.join(faults[:5])}{more}", where=where, fix="check architecture and options")
+    model.load_state_dict(tensors)

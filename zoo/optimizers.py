@@ -1,0 +1,86 @@
+"""Optimizers and schedules by name: torch's own first, then timm's."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from zoo.config import TrainConfig
+from zoo.errors import UsageError, nearest
+
+Schedule = Callable[[int], None]
+"""Sets the learning rates for a step, counted from 0, before it is taken."""
+
+TORCH = {
+    name.lower(): value
+    for name, value in vars(torch.optim).items()
+    if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer and name != "LBFGS"  # needs a closure
+}
+
+
+def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
+    """The optimizer over the parameters that are trained. Raises UsageError naming the nearest optimizer or the option it does not take."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, **config.optimizer_options}
+    if config.momentum is not None:
+        options["momentum"] = config.momentum
+    known = TORCH.get(config.optimizer.lower())
+    try:
+        if known is None:
+            return _timm_optimizer(parameters, config.optimizer, options)
+        takes = inspect.signature(known).parameters
+        if "fused" in takes and "fused" not in options and _can_fuse(parameters):
+            options["fused"] = True  # one kernel for all parameters: many small ones would cost more than the arithmetic
+        if config.weight_decay == 0 and "weight_decay" not in takes:
+            del options["weight_decay"]
+        return known(parameters, **options)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"the optimizer does not take this: {error}", where=f"train.optimizer={config.optimizer}", fix="change the train options"
+        ) from error
+
+
+def _can_fuse(parameters: list[nn.Parameter]) -> bool:
+    return all(parameter.device.type in ("cpu", "cuda") and parameter.is_floating_point() for parameter in parameters)
+
+
+def _timm_optimizer(parameters: list[nn.Parameter], name: str, options: dict[str, Any]) -> Optimizer:
+    from timm.optim import create_optimizer_v2, list_optimizers
+
+    known = list_optimizers()
+    if name.lower().removeprefix("lookahead_") not in known:
+        near = nearest(name.lower(), [*TORCH, *known])
+        raise UsageError(
+            f"no optimizer is called '{name}'", fix=f"did you mean {' or '.join(near)}?" if near else f"one of torch's: {', '.join(TORCH)}"
+        )
+    optimizer: Optimizer = create_optimizer_v2(parameters, opt=name, **options)
+    return optimizer
+
+
+def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> Schedule | None:
+    """The schedule of the learning rate, or None where it is constant. Raises UsageError for an unknown name or option."""
+    if config.schedule == "constant":
+        if config.schedule_options:
+            raise UsageError("a constant schedule has no options", where="train.schedule_options", fix="set train.schedule")
+        return None
+    from timm.scheduler import create_scheduler_v2
+
+    options: dict[str, Any] = dict(config.schedule_options)
+    try:
+        scheduler, _ = create_scheduler_v2(
+            optimizer, sched=config.schedule, num_epochs=config.epochs, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **options
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise UsageError(
+            f"the schedule does not take this: {error}", where=f"train.schedule={config.schedule}", fix="change train.schedule_options"
+        ) from error
+    if scheduler is None or config.schedule == "plateau":
+        names = ["constant", "cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt"]
+        raise UsageError(f"no schedule is called '{config.schedule}'", fix=f"choose one of: {', '.join(names)}")
+    update: Schedule = scheduler.step_update
+    return update

@@ -1,0 +1,36 @@
+"""Where things live. Each place has one environment variable."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+
+def data_root() -> Path:
+    """``ZOO_DATA``: datasets and weights, in the layouts people already have. Default: the platform's user cache."""
+    if "ZOO_DATA" in os.environ:
+        return Path(os.environ["ZOO_DATA"]).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("zoo") / "data"
+
+
+def runs_root() -> Path:
+    """``ZOO_RUNS``: run directories. Default: ``./runs``."""
+    return Path(os.environ.get("ZOO_RUNS", "runs")).expanduser()
+
+
+def exports_root() -> Path:
+    """``ZOO_EXPORTS``: exported bundles. Default: ``./exports``."""
+    return Path(os.environ.get("ZOO_EXPORTS", "exports")).expanduser()
+
+
+def offline() -> bool:
+    """``ZOO_OFFLINE=1`` forbids every download."""
+    return os.environ.get("ZOO_OFFLINE", "") not in ("", "0")
+
+
+def machine() -> dict[str, str]:
+    """Facts about this machine that a figure should be read with."""
+    return {"system": platform.platform(terse=True), "python": platform.python_version(), "cpus": str(os.cpu_count())}

@@ -1,0 +1,128 @@
+"""The pictures of a run. Each function writes one PNG; matplotlib's figures are used directly, with no global state."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from zoo.api import PartView
+
+RIGHT, WRONG = "#1a7f37", "#cf222e"
+
+
+def save(figure: Figure, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
+
+
+def grid(file: Path, pictures: np.ndarray, titles: Sequence[str], heading: str, colours: Sequence[str] | None = None, columns: int = 5) -> None:
+    """Titled pictures, uint8 (n, H, W, C), ``columns`` to a row."""
+    rows = max(1, -(-len(pictures) // columns))
+    figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
+    figure.suptitle(heading)
+    axes = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, (axis, picture, title) in enumerate(zip(axes.flat, pictures, titles, strict=False)):
+        _show(axis, picture)
+        axis.set_title(_short(title), fontsize=9, color=colours[index] if colours else "black", parse_math=False)
+    save(figure, file)
+
+
+def samples(file: Path, part: PartView, labels: np.ndarray | None, classes: Sequence[str], heading: str, count: int = 20) -> None:
+    """The first pictures of a part, four rows of five, each under its class."""
+    indices = range(min(count, len(part)))
+    titles = [classes[int(labels[index])] if labels is not None else part.names[index] for index in indices]
+    grid(file, part.pictures(indices), titles, heading)
+
+
+def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: Sequence[str], heading: str) -> None:
+    """Pictures above their permuted selves, uint8 (n, H, W, C) both."""
+    count = len(plain)
+    figure = Figure(figsize=(1.2 * count, 3.4), layout="constrained")
+    figure.suptitle(heading)
+    axes = figure.subplots(2, count, squeeze=False)
+    for column in range(count):
+        axes[0][column].set_title(_short(titles[column]), fontsize=9, parse_math=False)
+        for row, pictures in enumerate((plain, permuted)):
+            axes[row][column].set_axis_off()
+            _show(axes[row][column], pictures[column])
+    save(figure, file)
+
+
+def predictions(
+    file: Path, part: PartView, indices: Iterable[int], probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], heading: str
+) -> None:
+    """Pictures with prediction and probability in green where right, prediction and truth in red where wrong."""
+    chosen = list(indices)
+    titles, colours = [], []
+    for index in chosen:
+        guess, truth = int(probabilities[index].argmax()), int(labels[index])
+        confidence = probabilities[index].max()
+        titles.append(f"{classes[guess]} {confidence:.0%}" if guess == truth else f"{classes[guess]} {confidence:.0%}, is {classes[truth]}")
+        colours.append(RIGHT if guess == truth else WRONG)
+    pictures = part.pictures(chosen) if chosen else np.empty((0, 1, 1, 1), np.uint8)
+    grid(file, pictures, titles, heading, colours)
+
+
+def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str], heading: str) -> None:
+    """Counts (truth by row, prediction by column), shaded by share of the row; numbers where they can be read."""
+    counts = np.asarray(matrix)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = float(np.clip(0.42 * len(classes) + 2, 4, 16))
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axis = figure.subplots()
+    figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=1), ax=axis, label="share of the true class", shrink=0.8)
+    axis.set(xlabel="prediction", ylabel="truth", title=heading)
+    if len(classes) <= 40:
+        names = [_short(name) for name in classes]
+        axis.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) > 3 else 0, parse_math=False)
+        axis.set_yticks(range(len(classes)), names, parse_math=False)
+    if len(classes) <= 20:
+        for row, column in np.argwhere(counts > 0):
+            dark = "white" if share[row, column] > 0.5 else "black"
+            axis.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=dark)
+    save(figure, file)
+
+
+def curves(file: Path, metrics_file: Path, steps_file: Path, heading: str) -> None:
+    """The loss by step with its mean by epoch and, where a select part was judged, its metrics by epoch."""
+    with metrics_file.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    steps = [json.loads(line) for line in steps_file.read_text(encoding="utf-8").splitlines()]
+    selected = [name for name in (rows[0] if rows else {}) if name.startswith("select_")]
+    measured = [name for name in selected if not name.endswith("loss")]
+    figure = Figure(figsize=(9 if measured else 6, 3.8), layout="constrained")
+    figure.suptitle(heading)
+    axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
+    at = [int(row["step"]) for row in rows]
+    axes[0].plot([line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch")
+    axes[0].plot(at, [float(row["train_loss"]) for row in rows], marker="o", markersize=3, label="train, mean of the epoch")
+    if "select_loss" in selected:
+        axes[0].plot(at, [float(row["select_loss"]) for row in rows], marker="o", markersize=3, label="select")
+    axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
+    for name in measured:
+        axes[1].plot([int(row["epoch"]) for row in rows], [float(row[name]) for row in rows], marker="o", markersize=3, label=name.replace("_", " "))
+        axes[1].set(xlabel="epoch", ylabel="metric")
+        axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.legend()
+    save(figure, file)
+
+
+def _show(axis: Axes, picture: np.ndarray) -> None:
+    options: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if picture.shape[-1] == 1 else {}
+    axis.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, **options)
+
+
+def _short(text: str, length: int = 24) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,44 @@
+"""Randomness as a function of (seed, epoch, sample index): the same whatever the number of workers, the batch size or the device.
+
+The generator is SplitMix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) applied to
+the counter, vectorised over samples. Nothing here draws from, or disturbs, torch's or numpy's global generators.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+ORDER, HOLDOUT = 1, 2
+"""Streams: two uses of one (seed, epoch, index) never see the same number."""
+
+
+def hash64(seed: int, stream: int, epoch: int, indices: np.ndarray) -> np.ndarray:
+    """uint64 (n,), one for each of ``indices``."""
+    key = np.uint64(0)
+    for word in (seed, stream, epoch):
+        key = _mix(np.array([key ^ np.uint64(word % 2**64)]))[0]
+    return _mix(indices.astype(np.uint64) ^ key)
+
+
+def order(seed: int, epoch: int, count: int, stream: int = ORDER) -> np.ndarray:
+    """A permutation of ``count`` samples, int64: their indices sorted by their hashes."""
+    return np.argsort(hash64(seed, stream, epoch, np.arange(count)), kind="stable")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators that initial weights and dropout draw from."""
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def _mix(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        values = values + np.uint64(0x9E3779B97F4A7C15)
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(values ^ (values >> np.uint64(31)))

@@ -1,0 +1,67 @@
+"""What a finished run shows: its figures in run.json, its pictures in plots/, and a few samples to try predictions on."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from zoo import plots
+from zoo.data import Data, LoadedPart
+from zoo.paths import machine
+from zoo.registry import Registry
+from zoo.rundir import Record, RunDir
+
+SAMPLES = 10
+PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
+
+
+def write_plots(run: RunDir, record: Record, data: Data) -> None:
+    """samples.png, permuted.png where pixels are permuted, and curves.png. The task writes its own beside them."""
+    train = data.part("train")
+    labels = train.labels
+    plots.samples(run.plots / "samples.png", train, labels, data.classes, f"the first training pictures of {record.dataset}")
+    if data.preprocessing.permute_pixels is not None:
+        _write_permuted(run.plots / "permuted.png", train, labels, data)
+    plots.curves(run.plots / "curves.png", run.metrics_file, run.steps_file, f"{record.label}: {record.id}")
+
+
+def write_samples(folder: Path, part: LoadedPart, classes: tuple[str, ...]) -> None:
+    """The first pictures of a part as files, as the dataset has them, named by index and class."""
+    folder.mkdir(exist_ok=True)
+    labels = part.labels
+    for index, picture in enumerate(part.originals[:SAMPLES]):
+        truth = "" if labels is None else "-" + "".join(char if char.isalnum() else "_" for char in classes[int(labels[index])])
+        to_image(picture).save(folder / f"{index:02d}{truth}.png")
+
+
+def to_image(picture: np.ndarray) -> Image.Image:
+    """uint8 (C, H, W), grey or RGB."""
+    return Image.fromarray(picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
+
+
+def _write_permuted(file: Path, part: LoadedPart, labels: np.ndarray | None, data: Data) -> None:
+    count = min(10, len(part))
+    plain = data.preprocessing.model_copy(update={"permute_pixels": None}).apply(part.originals[:count]).transpose(0, 2, 3, 1)
+    titles = [data.classes[int(labels[index])] if labels is not None else part.names[index] for index in range(count)]
+    plots.permuted_pairs(file, plain, part.pictures(range(count)), titles, f"pixels permuted by seed {data.preprocessing.permute_pixels}")
+
+
+def facts(registry: Registry) -> dict[str, Any]:
+    """Versions, plugins and commit: what a figure should be read with."""
+    versions = {name: metadata.version(name) for name in PACKAGES} | machine()
+    plugins = {plugin.namespace: f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins if plugin.state == "ok"}
+    return {"versions": versions, "plugins": plugins, "git_commit": git_commit()}
+
+
+def git_commit() -> str | None:
+    """The commit of the working directory, marked where it has changes; None outside a repository."""
+    try:
+        told = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip() or None

@@ -1,0 +1,180 @@
+"""From a name, a file and overrides to a `RunConfig` in which every name is canonical and every option is checked.
+
+Layers, each over the one before: defaults < recipe < file < command line. Changing the item of a section drops the options that belonged
+to the former item, since they are not the new one's; the dataset options that the core gives to every dataset stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from zoo.config import DatasetSection, RunConfig, Section
+from zoo.errors import ConfigError, UsageError, ZooError, nearest
+from zoo.registry import Item, Registry, options_model
+from zoo.yamlfile import parse_yaml, read_yaml
+
+SECTIONS = ("architecture", "dataset", "task")
+Layer = Mapping[str, Any]
+
+
+def resolve(registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None) -> RunConfig:
+    """The configuration of a run. Raises UnknownNameError, or ConfigError with every problem found."""
+    layers: list[Layer] = []
+    if name is not None:
+        layers.append(_layer_of_name(registry, name))
+    if file is not None:
+        layers.append(read_yaml(file))
+    layers.append(overrides or {})
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge_layer(registry, merged, layer)
+    if merged.get("task") is None:
+        merged["task"] = {"name": _default_task(registry)}
+    if not isinstance(merged.get("dataset"), Mapping) or "name" not in merged["dataset"]:
+        raise UsageError("no dataset is named", fix="add --data NAME (see `zoo list datasets`)")
+    return check(registry, merged, where=file)
+
+
+def check(registry: Registry, values: Layer, *, where: object = None) -> RunConfig:
+    """Validate a whole configuration, its options included; every problem is reported at once."""
+    problems: list[str] = []
+    config: RunConfig | None = None
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        problems += explain(error, RunConfig)
+    for section in SECTIONS:
+        part = getattr(config, section) if config else values.get(section)
+        if part is not None:
+            problems += _settle_section(registry, section, part)
+    if config is not None and config.recipe is not None:
+        config.recipe = registry.recipe(config.recipe).canonical
+    if problems or config is None:
+        raise ConfigError(list(dict.fromkeys(problems)), where=where)
+    return config
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML."""
+    path, equals, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise UsageError(f"--set takes key.path=value, not '{text}'", fix="for example --set train.lr=0.1")
+    nested: Any = parse_yaml(value, where=f"--set {path}")
+    for key in reversed(keys):
+        nested = {key: nested}
+    return nested  # type: ignore[no-any-return]
+
+
+def merge(below: dict[str, Any], above: Layer) -> dict[str, Any]:
+    """``above`` over ``below``, mappings key by key; changes and returns ``below``."""
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
+            merge(below[key], value)
+        else:
+            below[key] = merge({}, value) if isinstance(value, Mapping) else value
+    return below
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
+    """A pydantic error as lines: where, what is due, what was given; unknown keys with the nearest known one."""
+    lines = []
+    for fault in error.errors():
+        keys = [str(key) for key in fault["loc"]]
+        place = prefix + ".".join(keys)
+        match fault["type"]:
+            case "extra_forbidden":
+                known = _fields(model, keys[:-1])
+                near = nearest(keys[-1], known, count=1)
+                lines.append(f"{place}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"))
+            case "missing":
+                lines.append(f"{place}: missing")
+            case _:
+                message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+                given = "" if fault["type"] == "value_error" else f", not {fault['input']!r:.60}"
+                lines.append(f"{place}: {message}{given}")
+    return lines
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    for key in path:
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _layer_of_name(registry: Registry, name: str) -> Layer:
+    item = registry.runnable(name)
+    if item.kind == "architecture":
+        return {"architecture": {"name": item.canonical}}
+    recipe = item.spec
+    layer: dict[str, Any] = {"recipe": item.canonical, "dataset": {"name": recipe.dataset}, "task": {"name": recipe.task}}
+    if recipe.architecture is not None:
+        layer["architecture"] = {"name": recipe.architecture}
+    return merge(layer, recipe.parameters)
+
+
+def _default_task(registry: Registry) -> str:
+    defaults = [item.canonical for item in registry.items("task") if item.spec.default]
+    if len(defaults) != 1:
+        raise UsageError("no task is named", fix="add --task NAME (see `zoo list tasks`)")
+    return defaults[0]
+
+
+def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> None:
+    for section in SECTIONS:
+        new, old = layer.get(section), merged.get(section)
+        if isinstance(new, str):  # `dataset: mnist` in a file says the same as `dataset: {name: mnist}`
+            layer = {**layer, section: {"name": new}}
+            new = layer[section]
+        if isinstance(new, Mapping) and isinstance(old, dict) and "name" in new and not _same(registry, section, new["name"], old.get("name")):
+            core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
+            merged[section] = {key: value for key, value in old.items() if key in core}
+    merge(merged, layer)
+
+
+def _same(registry: Registry, section: str, one: object, other: object) -> bool:
+    try:
+        return _item(registry, section, str(one)).canonical == _item(registry, section, str(other)).canonical
+    except ZooError:
+        return one == other
+
+
+def _item(registry: Registry, section: str, name: str) -> Item[Any]:
+    return getattr(registry, section)(name)  # type: ignore[no-any-return]
+
+
+def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
+    """Make the name of a section canonical and its options complete; returns the problems, or raises where a name is unknown."""
+    if isinstance(part, Mapping):  # the config as a whole did not validate: still look at the options
+        if not isinstance(part.get("name"), str):
+            return []
+        core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
+        options = {key: value for key, value in part.items() if key not in core}
+        part = Section(name=part["name"], **options)
+    item = _item(registry, section, part.name)
+    model = options_model(item)
+    try:
+        options = model.model_validate(part.options).model_dump(mode="json")
+    except ValidationError as error:
+        known = [*model.model_fields, *(DatasetSection.model_fields if section == "dataset" else ())]
+        return [_with_core_fields(line, known) for line in explain(error, model, prefix=f"{section}.")]
+    part.name = item.canonical
+    for key, value in options.items():
+        setattr(part, key, value)
+    return []
+
+
+def _with_core_fields(line: str, known: list[str]) -> str:
+    """An unknown dataset option may be meant for one of the core's: suggest among both."""
+    place, marker, _ = line.partition(": unknown key; ")
+    if not marker:
+        return line
+    near = nearest(place.rpartition(".")[2], known, count=1)
+    return f"{place}{marker}" + (f"did you mean {near[0]}?" if near else f"known: {', '.join(key for key in known if key != 'name') or 'none'}")

@@ -1,0 +1,249 @@
+"""The story of ``zoo run``: resolve → data → model → prepare → fit → evaluate → report, in a run directory."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from zoo import checkpoints, randomness, reporting
+from zoo.api import Task
+from zoo.config import RunConfig
+from zoo.console import Console
+from zoo.data import Data, open_data
+from zoo.devices import Engine, set_up
+from zoo.errors import Interrupted, UsageError
+from zoo.evaluation import evaluate
+from zoo.loading import build_for, build_task, load_initial
+from zoo.models import count_macs, count_parameters, load_state, read_tensors
+from zoo.registry import registry
+from zoo.resolve import merge, resolve
+from zoo.rundir import Record, RunDir, create, find, label_of, run_id
+from zoo.training import Job, fit
+from zoo.training import resume as resume_job
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run that ended: its folder, its record and the metrics of its report part. ``path`` is None after a dry run."""
+
+    path: Path | None
+    record: Record
+    metrics: dict[str, float]
+
+
+def run(
+    name: str | None = None,
+    *,
+    config_file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    resume: str | Path | None = None,
+    inexact: bool = False,
+    dry_run: bool = False,
+    console: Console | None = None,
+) -> RunResult:
+    """Train, evaluate and report one combination; returns where everything is.
+
+    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a run that was stopped;
+    overrides must then agree with it. Raises ZooError; the traceback is in the run's error.log.
+    """
+    console = console or Console()
+    if resume is not None:
+        return _resume(resume, name, config_file, overrides or {}, inexact, console)
+    config = resolve(registry(), name, file=config_file, overrides=overrides)
+    if dry_run:
+        return _dry_run(config, console)
+    prepared = _prepare(config, console)
+    return _carry_out(create(config, out), prepared, console, resumed=False)
+
+
+# --------------------------------------------------------------------------------------------------------------------- the chapters
+
+
+@dataclass
+class Prepared:
+    """A combination that is ready to be trained: nothing has been written yet."""
+
+    config: RunConfig
+    task: Task
+    data: Data
+    model: Any
+    structure: dict[str, Any]
+    engine: Engine
+    notes: list[str]
+
+
+def _prepare(config: RunConfig, console: Console) -> Prepared:
+    catalogue = registry()
+    engine = set_up(config)
+    architecture = catalogue.architecture(config.architecture.name).spec if config.architecture else None
+    data = open_data(catalogue, config.dataset, engine.device, architecture=architecture, seed=config.seed)
+    randomness.seed_everything(config.seed)
+    model = build_for(catalogue, config, data.preprocessing, len(data.classes))
+    notes = [*data.notes, load_initial(catalogue, config, model)]
+    task = build_task(catalogue, config)
+    model, structure = task.prepare(model, data)
+    prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note])
+    _introduce(prepared, console)
+    return prepared
+
+
+def _introduce(prepared: Prepared, console: Console) -> None:
+    config, data, engine = prepared.config, prepared.data, prepared.engine.describe()
+    parameters, trainable = count_parameters(prepared.model)
+    counts = ", ".join(f"{part} {count:,}" for part, count in data.samples.items())
+    trained = "" if trainable == parameters else f", {trainable:,} of them trained"
+    name = config.architecture.name if config.architecture else "no architecture"
+    console.note(f"{name}: {parameters:,} parameters{trained}; {data.name}: {counts}; task {config.task.name}")
+    form = ", channels last" if engine["channels_last"] else ""
+    console.note(f"on {engine['name']} ({engine['device']}), {engine['precision']}{form}, seed {config.seed}")
+    for note in prepared.notes:
+        console.note(f"note: {note}")
+
+
+def _dry_run(config: RunConfig, console: Console) -> RunResult:
+    prepared = _prepare(config, console)
+    train, count = config.train, len(prepared.data.part("train"))
+    steps = (count // train.batch_size if train.drop_last else -(-count // train.batch_size)) * train.epochs
+    console.note(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
+    return RunResult(None, _new_record(prepared, "dry-run"), {})
+
+
+def _new_record(prepared: Prepared, identity: str) -> Record:
+    config, data = prepared.config, prepared.data
+    parameters, trainable = count_parameters(prepared.model)
+    return Record(
+        id=identity,
+        status="running",
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        label=label_of(config),
+        architecture=config.architecture.name if config.architecture else None,
+        dataset=config.dataset.name,
+        task=config.task.name,
+        classes=list(data.classes),
+        preprocessing=data.preprocessing,
+        structure=prepared.structure,
+        parameters=parameters,
+        trainable=trainable,
+        macs=count_macs(prepared.model, data.preprocessing.shape),
+        samples=data.samples,
+        fingerprint=data.fingerprint,
+        notes=prepared.notes,
+        device=prepared.engine.describe(),
+        **reporting.facts(registry()),
+    )
+
+
+def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False) -> RunResult:
+    """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
+    with where.lock():
+        console.log = where.log_file
+        record = where.record if resumed else _new_record(prepared, run_id(where.path))
+        record.status = "running"
+        where.write_config(prepared.config)
+        where.write_record(record)
+        started = time.monotonic() - (record.seconds or 0.0)
+        _tell(console, "zoo_run_started", run=where.path, config=prepared.config.as_dict())
+        try:
+            metrics = _train_and_judge(where, record, prepared, console, inexact if resumed else None)
+            record.status = "finished"
+        except BaseException as error:
+            record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
+            where.error_file.write_text(traceback.format_exc(), encoding="utf-8")
+            raise
+        finally:
+            console.close()
+            record.ended = datetime.now(UTC).isoformat(timespec="seconds")
+            record.seconds = round(time.monotonic() - started, 3)
+            where.write_record(record)
+            _tell(console, "zoo_run_ended", run=where.path, status=record.status, metrics=record.results.get("report", {}))
+    _conclude(where, record, console)
+    return RunResult(where.path, record, metrics)
+
+
+def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> dict[str, float]:
+    job = Job(prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine, where, _Telling(console, where), prepared.structure)
+    if inexact is not None:
+        resume_job(job, inexact=inexact)
+    progress = fit(job)
+    console.close()
+    last = checkpoints.pointed(where.checkpoints, "last")
+    record.checkpoint = (checkpoints.pointed(where.checkpoints, "best") if progress.best else None) or last
+    if progress.best is not None and record.checkpoint is not None and record.checkpoint != last:
+        best = where.checkpoints / record.checkpoint / checkpoints.MODEL
+        load_state(job.model, read_tensors(best), best)
+        console.note(f"reporting on the best epoch, {progress.best['epoch']} ({progress.best['metric']} {progress.best['value']:.4f})")
+    found = evaluate(job.model, job.task, job.data, "report", prepared.config.train.eval_batch_size)
+    record.results["report"] = dict(found.metrics)
+    where.write_record(record)
+    reporting.write_plots(where, record, prepared.data)
+    report = prepared.data.part("report")
+    reporting.write_samples(where.samples, report, prepared.data.classes)
+    prepared.task.report(found, report, prepared.data.classes, where.path)
+    return dict(found.metrics)
+
+
+def _conclude(where: RunDir, record: Record, console: Console) -> None:
+    figures = ", ".join(f"{name} {value:.2%}" if name == "accuracy" else f"{name} {value:.4f}" for name, value in record.results["report"].items())
+    console.note(f"report part, {record.samples['report']:,} samples: {figures}")
+    console.note(f"run {record.id} finished in {record.seconds:.1f} s: {where.path}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------------- resume
+
+
+def _resume(
+    resume: str | Path, name: str | None, config_file: Path | None, overrides: Mapping[str, Any], inexact: bool, console: Console
+) -> RunResult:
+    where = find(resume)
+    config = where.config
+    if config_file is not None:
+        raise UsageError("--resume goes on with the run's own configuration", where="--config", fix="leave out --config")
+    _refuse_changes(config, name, overrides)
+    if where.record.status == "finished":
+        raise UsageError("this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`")
+    prepared = _prepare(config, console)
+    return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
+
+
+def _refuse_changes(config: RunConfig, name: str | None, overrides: Mapping[str, Any]) -> None:
+    """A resumed run is the same run: name each thing that was asked to be different."""
+    merged = merge(config.as_dict(), overrides)
+    asked = resolve(registry(), overrides=merged).as_dict()
+    before = config.as_dict()
+    changed = [f"{key} is {old!r} in the run, not {new!r}" for key, old, new in _differences(before, asked)]
+    if name is not None and registry().runnable(name).canonical not in (config.recipe, config.architecture and config.architecture.name):
+        changed.insert(0, f"the run is of {label_of(config)}, not {name}")
+    if changed:
+        raise UsageError(f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run")
+
+
+def _differences(one: Any, other: Any, path: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return [each for key in {**one, **other} for each in _differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))]
+    return [] if one == other else [(path, one, other)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------------- events
+
+
+class _Telling:
+    """The console, and the plugins' events behind it."""
+
+    def __init__(self, console: Console, where: RunDir) -> None:
+        self._console, self._where = console, where
+        self.begin, self.step, self.loss, self.note = console.begin, console.step, console.loss, console.note
+
+    def epoch(self, progress: Any, row: dict[str, float]) -> None:
+        self._console.epoch(progress, row)
+        _tell(self._console, "zoo_epoch_ended", run=self._where.path, epoch=int(row["epoch"]), row=row)
+
+
+def _tell(console: Console, event: str, **facts: Any) -> None:
+    for complaint in registry().tell(event, **facts):
+        console.warn(complaint)

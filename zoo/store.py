@@ -1,0 +1,122 @@
+"""The data folder: the files a dataset needs, found there or downloaded after a line that says so.
+
+Layouts are the ones people already have, and what lies there already is used with no network: in silence where it is the official file;
+otherwise the dataset judges its form, and the run says that the content is another one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.api import DatasetSpec, FileSpec
+from zoo.downloads import UnreachableError, download
+from zoo.errors import DataError, StorageError
+from zoo.files import sha256, write_json
+from zoo.paths import data_root, offline
+
+MANIFEST = ".zoo-manifest.json"
+
+
+class Store:
+    """The implementation of `zoo.api.DatasetStore`.
+
+    ``alternatives`` are embedded datasets to propose where files are missing. ``notes`` collects what is worth saying about the files.
+    """
+
+    def __init__(self, root: Path | None = None, download: bool = True, alternatives: Sequence[str] = ()) -> None:
+        self.root = data_root() if root is None else root
+        self.alternatives = alternatives
+        self.notes: list[str] = []
+        self._may_download = download
+        self._digests = Digests(self.root)
+
+    def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
+        """Path by `FileSpec.path`. Raises DataError naming all that is missing, each with its address and its place."""
+        self._bring(spec, [file for file in spec.files if not self._place(file).is_file()])
+        for file in spec.files:
+            if not self._official(file):
+                self.notes.append(f"{self._place(file)} is not the official file (its sha256 is another one); it is used as it is")
+        self._digests.save()
+        return {file.path: self._place(file) for file in spec.files}
+
+    def _place(self, file: FileSpec) -> Path:
+        return self.root / file.path
+
+    def _official(self, file: FileSpec) -> bool:
+        place = self._place(file)
+        return place.stat().st_size == file.size and self._digests.of(place) == file.sha256
+
+    def _bring(self, spec: DatasetSpec, missing: list[FileSpec]) -> None:
+        if not missing:
+            return
+        if not self._may_download or offline():
+            cause = "ZOO_OFFLINE forbids downloads" if offline() else "downloads are switched off"
+            raise self._missing(spec, missing, cause)
+        print(self._announcement(spec, missing), file=sys.stderr)
+        for file in missing:
+            try:
+                download(file.url, self._place(file), file.sha256, file.size)
+            except UnreachableError as error:
+                left = [other for other in missing if not self._place(other).is_file()]
+                raise self._missing(spec, left, error.what) from error
+
+    def _announcement(self, spec: DatasetSpec, missing: list[FileSpec]) -> str:
+        sources = ", ".join(dict.fromkeys(file.url.rpartition("/")[0] + "/" for file in missing))
+        total = megabytes(sum(file.size for file in missing))
+        return f"{spec.name}: downloading {_files(missing)}, {total}, from {sources} to {self.root}; licence: {spec.licence}"
+
+    def _missing(self, spec: DatasetSpec, missing: list[FileSpec], cause: str) -> DataError:
+        listed = "".join(f"\n  - {file.url} ({megabytes(file.size)}) → {self._place(file)}" for file in missing)
+        meanwhile = f", or use embedded data meanwhile: --data {' or --data '.join(self.alternatives)}" if self.alternatives else ""
+        return DataError(
+            f"{_files(missing)} of {spec.name} not here and not to be had: {cause}{listed}\n ",
+            fix=f"put each there by hand, or try again with a network{meanwhile}",
+        )
+
+
+class Digests:
+    """sha256 of the files under a folder, remembered beside them for as long as their size and time of change stay."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._known: dict[str, Any] = self._read()
+        self._changed = False
+
+    def of(self, path: Path) -> str:
+        stat = path.stat()
+        key = path.relative_to(self.root).as_posix()
+        entry = self._known.get(key)
+        if not isinstance(entry, dict) or (entry.get("size"), entry.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
+            entry = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256(path)}
+            self._known[key] = entry
+            self._changed = True
+        return str(entry["sha256"])
+
+    def save(self) -> None:
+        """Write what is new; a folder that cannot be written to costs only the hashing, next time."""
+        if not self._changed:
+            return
+        try:
+            write_json(self.root / MANIFEST, self._known)
+        except StorageError:
+            return
+        self._changed = False
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
+
+
+def _files(files: Sequence[FileSpec]) -> str:
+    return f"{len(files)} file" + ("s" if len(files) != 1 else "")
