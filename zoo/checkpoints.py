@@ -127,7 +127,7 @@ def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, T
         for slot, value in slots.items():
             tensors[f"optimizer/{slot}/{by_id[id(parameter)]}"] = value if isinstance(value, Tensor) else torch.tensor(value)
     groups = [
-        {**{key: value for key, value in group.items() if key != "params"}, "params": [by_id[id(each)] for each in group["params"]]}
+        {**{key: _plain(value) for key, value in group.items() if key != "params"}, "params": [by_id[id(each)] for each in group["params"]]}
         for group in optimizer.param_groups
     ]
     return tensors, groups
@@ -141,13 +141,29 @@ def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: dict[str,
     for group, saved in zip(optimizer.param_groups, groups, strict=True):
         for key, value in saved.items():
             if key != "params":
-                group[key] = tuple(value) if isinstance(group[key], tuple) else value
+                group[key] = _restored(value)
     optimizer.state.clear()
     for key, value in tensors.items():
         _, slot, name = key.split("/", 2)
         parameter = parameters[name]
         same_layout = value.shape == parameter.shape
         optimizer.state[parameter][slot] = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if same_layout and slot != "step" else value
+
+
+def _plain(value: Any) -> Any:
+    """JSON for a hyperparameter; tuples, and tensors that some optimizers keep among them, say what they are."""
+    if isinstance(value, Tensor):
+        return {"tensor": value.tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
+    return {"tuple": [_plain(each) for each in value]} if isinstance(value, tuple) else value
+
+
+def _restored(value: Any) -> Any:
+    match value:
+        case {"tensor": numbers, "dtype": str(dtype)}:
+            return torch.tensor(numbers, dtype=getattr(torch, dtype))
+        case {"tuple": values}:
+            return tuple(_restored(each) for each in values)
+    return value
 
 
 def _free_name(folder: Path, step: int) -> str:

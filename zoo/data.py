@@ -38,7 +38,8 @@ class LoadedPart:
 
     def __init__(self, split: Split, preprocessing: Preprocessing, device: torch.device) -> None:
         self.device = device
-        images = torch.from_numpy(np.ascontiguousarray(preprocessing.apply(split.images)))
+        # torch wants an array it could write to: a dataset's read-only one (a memory map) is copied, others are not
+        images = torch.from_numpy(np.require(preprocessing.apply(split.images), requirements=["C", "W"]))
         self._images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
         self._labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self._images.device)
         mean, std = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
@@ -116,15 +117,19 @@ def open_data(
     preprocessing: Preprocessing | None = None,
     parts: Sequence[str] | None = None,
     seed: int = 0,
+    download: bool = True,
 ) -> Data:
     """Open a dataset for an architecture, or exactly as an earlier run's ``preprocessing`` says. ``parts`` limits what is loaded.
+
+    Without ``download`` only what is on this machine is opened.
 
     Raises DataError where files are missing or wrong, UsageError where pictures and network do not go together.
     """
     item = registry.dataset(section.name)
-    dataset = open_dataset(item, section.options)
+    store = Store(download=download, alternatives=[other.spec.name for other in registry.items("dataset") if other.spec.embedded])
+    dataset = open_dataset(item, section.options, store)
     splits = _load_parts(item, dataset, section, parts, seed)
-    notes: list[str] = []
+    notes = list(store.notes)
     if preprocessing is None:
         shape = next(iter(splits.values())).images.shape[1:]
         preprocessing, note = plan(section, shape, item.spec.mean, item.spec.std, architecture)
@@ -135,8 +140,8 @@ def open_data(
     return Data(item.canonical, item.spec.classes, loaded, preprocessing, dataset.fingerprint, tuple(notes))
 
 
-def open_dataset(item: Item[DatasetSpec], options: dict[str, Any]) -> Dataset:
-    opened: Dataset = load_object(item.spec.target, item)(Store(), **options)
+def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None) -> Dataset:
+    opened: Dataset = load_object(item.spec.target, item)(store or Store(), **options)
     return opened
 
 
@@ -162,19 +167,25 @@ def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSecti
 
 def _checked(item: Item[DatasetSpec], name: str, split: Split) -> Split:
     """What a dataset gave, or DataError saying what is wrong with it."""
-    images, labels = split.images, split.labels
+    if not isinstance(split, Split):
+        raise DataError(f"split '{name}' must be a zoo.api.Split, not {type(split).__name__}", where=item.canonical)
+    images, labels = np.asarray(split.images), None if split.labels is None else np.asarray(split.labels)
     if images.dtype != np.uint8 or images.ndim != 4:
         raise DataError(f"split '{name}' must be uint8 (N, C, H, W), not {images.dtype} {images.shape}", where=item.canonical)
     if len(images) == 0:
         raise DataError(f"split '{name}' is empty", where=item.canonical, fix="check the data folder")
+    if split.names is not None and len(split.names) != len(images):
+        raise DataError(f"split '{name}' has {len(images)} pictures and {len(split.names)} names", where=item.canonical)
     if labels is not None:
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise DataError(f"the labels of split '{name}' must be integers (N,), not {labels.dtype} {labels.shape}", where=item.canonical)
         if len(labels) != len(images):
             raise DataError(f"split '{name}' has {len(images)} pictures and {len(labels)} labels", where=item.canonical)
         low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= len(item.spec.classes):
             wrong = high if high >= len(item.spec.classes) else low
             raise DataError(f"split '{name}' has the label {wrong}, outside 0…{len(item.spec.classes) - 1}", where=item.canonical)
-    return split
+    return Split(images, labels, split.names)
 
 
 def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:

@@ -81,6 +81,8 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple
             plugin.specs = _load(point, manager)
         except Refused as refusal:
             plugin.state, plugin.cause = refusal.state, str(refusal)
+        except Exception as error:  # what its distribution says of itself cannot be read
+            plugin.state, plugin.cause = "broken", f"its metadata cannot be read: {_describe(error)}"
         plugins.append(plugin)
     if os.environ.get("ZOO_STRICT_PLUGINS") == "1":
         _raise_first_fault(plugins)
@@ -128,7 +130,9 @@ def _owns(distribution: metadata.Distribution, origin: Path) -> bool:
     """Whether a file belongs to a distribution: it is in its RECORD or, where that is an editable install, in its project's folder."""
     direct = json.loads(distribution.read_text("direct_url.json") or "{}")
     if direct.get("dir_info", {}).get("editable"):
-        return origin.resolve().is_relative_to(Path(unquote(urlparse(direct["url"]).path)).resolve())
+        project, installed = Path(unquote(urlparse(direct["url"]).path)).resolve(), Path(str(distribution.locate_file(""))).resolve()
+        # A virtual environment inside the project's folder is not the project: what other wheels put there is not its own.
+        return origin.resolve().is_relative_to(project) and not origin.resolve().is_relative_to(installed)
     files = distribution.files
     if files is None:
         return True  # a distribution without a RECORD cannot tell
@@ -143,6 +147,8 @@ def _refuse_incompatible(point: metadata.EntryPoint) -> None:
         from packaging.requirements import Requirement
 
         required, here = Requirement(line), metadata.version(CORE)
+        if required.name.lower().replace("_", "-") != CORE or (required.marker and not required.marker.evaluate({"extra": ""})):
+            continue
         if not required.specifier.contains(here, prereleases=True):
             raise Refused("incompatible", f"asks for {CORE}{required.specifier}, and {here} is installed")
 

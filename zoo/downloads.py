@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import sys
 import time
 from collections.abc import Iterator
@@ -36,7 +35,7 @@ def download(url: str, to: Path, sha256: str, size: int) -> None:
     import requests
 
     _check_address(url, to)
-    logging.getLogger(pooch.get_logger().name).setLevel(logging.WARNING)  # what is downloaded has been said already, with its licence
+    pooch.get_logger().setLevel("WARNING")  # what is downloaded has been said already, with its licence
     fetch = _Fetch(to, sha256, size)
     with storage_errors(to):
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -59,9 +58,8 @@ class _Fetch:
     def __call__(self, url: str, output: str, _pooch: object) -> None:
         import requests
 
-        options: dict[str, Any] = {"stream": True, "timeout": TIMEOUT, "hooks": {"response": self._check_redirect}}
-        # Identity: a server that marks a .gz file as a coding of its content must not have it decoded on the way.
-        with requests.get(url, headers={"Accept-Encoding": "identity"}, **options) as response:
+        plain = {"Accept-Encoding": "identity"}  # a server that calls .gz a coding of its content must not have it decoded on the way
+        with requests.get(url, headers=plain, stream=True, timeout=TIMEOUT, hooks={"response": self._check_redirect}) as response:
             if 400 <= response.status_code < 500:
                 raise DataError(f"cannot download {self.to.name}: the server answers {response.status_code}", where=url, fix=_by_hand(self.to))
             response.raise_for_status()
@@ -87,7 +85,7 @@ class _Fetch:
         if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise DataError(f"a web page came in place of {self.to.name}", where=url, fix=_by_hand(self.to))
         if received < self.size:
-            raise requests.ConnectionError(f"only {received:,} of its {self.size:,} bytes arrived")
+            raise requests.ConnectionError(f"fewer than its {self.size:,} bytes arrived")
         if digest != self.sha256:
             size = f"more than its {self.size:,} bytes arrived and " if received > self.size else ""
             raise DataError(
@@ -98,7 +96,11 @@ class _Fetch:
         if response.is_redirect:
             from urllib.parse import urljoin
 
-            _check_address(urljoin(response.url, response.headers["location"]), self.to, redirected_from=response.url)
+            try:
+                _check_address(urljoin(response.url, response.headers["location"]), self.to, redirected_from=response.url)
+            except DataError:
+                response.close()  # requests has not handed it out yet
+                raise
 
 
 def _check_address(url: str, to: Path, redirected_from: str | None = None) -> None:

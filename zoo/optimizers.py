@@ -23,6 +23,10 @@ TORCH = {
 }
 
 
+SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt")
+"""timm's, but for plateau, whose rate depends on more than the step."""
+
+
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """The optimizer over the parameters that are trained. Raises UsageError naming the nearest optimizer or the option it does not take."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -68,6 +72,10 @@ def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: i
         if config.schedule_options:
             raise UsageError("a constant schedule has no options", where="train.schedule_options", fix="set train.schedule")
         return None
+    if config.schedule not in SCHEDULES:
+        near = nearest(config.schedule, SCHEDULES, count=1)
+        advice = f"did you mean {near[0]}?" if near else f"choose one of: constant, {', '.join(SCHEDULES)}"
+        raise UsageError(f"no schedule is called '{config.schedule}'", where="train.schedule", fix=advice)
     from timm.scheduler import create_scheduler_v2
 
     options: dict[str, Any] = dict(config.schedule_options)
@@ -76,11 +84,7 @@ def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: i
             optimizer, sched=config.schedule, num_epochs=config.epochs, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **options
         )
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise UsageError(
-            f"the schedule does not take this: {error}", where=f"train.schedule={config.schedule}", fix="change train.schedule_options"
-        ) from error
-    if scheduler is None or config.schedule == "plateau":
-        names = ["constant", "cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt"]
-        raise UsageError(f"no schedule is called '{config.schedule}'", fix=f"choose one of: {', '.join(names)}")
+        where = f"train.schedule={config.schedule}"
+        raise UsageError(f"the schedule does not take this: {error}", where=where, fix="change train.schedule_options") from error
     update: Schedule = scheduler.step_update
     return update

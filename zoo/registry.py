@@ -131,7 +131,9 @@ def load_object(reference: str, item: Item[Any]) -> Any:
     module, _, attribute = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin may also call sys.exit() while it is imported
         raise PluginError(
             f"{item.kind} '{item.canonical}' could not be loaded: {type(error).__name__}: {error}",
             where=reference,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from zoo.config import DatasetSection, RunConfig, Section
 from zoo.errors import ConfigError, UsageError, ZooError, nearest
@@ -34,14 +35,18 @@ def resolve(registry: Registry, name: str | None = None, *, file: Path | None = 
         _merge_layer(registry, merged, layer)
     if merged.get("task") is None:
         merged["task"] = {"name": _default_task(registry)}
-    if not isinstance(merged.get("dataset"), Mapping) or "name" not in merged["dataset"]:
-        raise UsageError("no dataset is named", fix="add --data NAME (see `zoo list datasets`)")
-    return check(registry, merged, where=file)
+    try:
+        return check(registry, merged, where=file)
+    except ConfigError as error:
+        if error.problems in (["dataset: missing"], ["dataset.name: missing"]):
+            raise UsageError("no dataset is named", fix="add --data NAME (see `zoo list datasets`)") from error
+        raise
 
 
 def check(registry: Registry, values: Layer, *, where: object = None) -> RunConfig:
     """Validate a whole configuration, its options included; every problem is reported at once."""
     problems: list[str] = []
+    refusals: list[ZooError] = []
     config: RunConfig | None = None
     try:
         config = RunConfig.model_validate(values)
@@ -49,10 +54,19 @@ def check(registry: Registry, values: Layer, *, where: object = None) -> RunConf
         problems += explain(error, RunConfig)
     for section in SECTIONS:
         part = getattr(config, section) if config else values.get(section)
-        if part is not None:
+        try:
             problems += _settle_section(registry, section, part)
-    if config is not None and config.recipe is not None:
-        config.recipe = registry.recipe(config.recipe).canonical
+        except ZooError as refusal:
+            refusals.append(refusal)
+    if config is not None:
+        problems += _check_weights(registry, config)
+        try:
+            config.recipe = config.recipe and registry.recipe(config.recipe).canonical
+        except ZooError as refusal:
+            refusals.append(refusal)
+    if len(refusals) == 1 and not problems:
+        raise refusals[0]
+    problems += [str(refusal) for refusal in refusals]
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(problems)), where=where)
     return config
@@ -83,7 +97,7 @@ def merge(below: dict[str, Any], above: Layer) -> dict[str, Any]:
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
     """A pydantic error as lines: where, what is due, what was given; unknown keys with the nearest known one."""
     lines = []
-    for fault in error.errors():
+    for fault in _fold_unions(error.errors(), model):
         keys = [str(key) for key in fault["loc"]]
         place = prefix + ".".join(keys)
         match fault["type"]:
@@ -94,18 +108,34 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             case "missing":
                 lines.append(f"{place}: missing")
             case _:
-                message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+                message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be").partition(", unable to parse")[0]
                 given = "" if fault["type"] == "value_error" else f", not {fault['input']!r:.60}"
                 lines.append(f"{place}: {message}{given}")
     return lines
 
 
+def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
+    """pydantic tells of each member of a union by itself; one fault says what all of them would take."""
+    folded: dict[tuple[object, ...], ErrorDetails] = {}
+    for fault in faults:
+        loc = fault["loc"]
+        parent = [str(key) for key in loc[:-1]]
+        key: tuple[object, ...] = loc if not parent or _fields(model, parent) else (*parent, id(fault["input"]))
+        if key in folded:
+            first, more = folded[key]["msg"].partition(", unable to parse")[0], fault["msg"].removeprefix("Input should be ")
+            folded[key] = {**fault, "loc": loc[:-1], "msg": f"{first} or {more}"}
+        else:
+            folded[key] = fault
+    return list(folded.values())
+
+
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     for key in path:
         annotation = model.model_fields[key].annotation if key in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        members = [member for member in (annotation, *get_args(annotation)) if isinstance(member, type) and issubclass(member, BaseModel)]
+        if not members:
             return []
-        model = annotation
+        model = members[0]
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
@@ -152,11 +182,11 @@ def _item(registry: Registry, section: str, name: str) -> Item[Any]:
 
 def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
     """Make the name of a section canonical and its options complete; returns the problems, or raises where a name is unknown."""
-    if isinstance(part, Mapping):  # the config as a whole did not validate: still look at the options
-        if not isinstance(part.get("name"), str):
-            return []
+    if not isinstance(part, Section):  # the config as a whole did not validate: still look at the options
+        if not isinstance(part, Mapping) or not isinstance(part.get("name"), str):
+            return []  # nothing, or what pydantic has complained of already
         core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
-        options = {key: value for key, value in part.items() if key not in core}
+        options = {key: value for key, value in part.items() if isinstance(key, str) and key not in core}
         part = Section(name=part["name"], **options)
     item = _item(registry, section, part.name)
     model = options_model(item)
@@ -169,6 +199,20 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
     for key, value in options.items():
         setattr(part, key, value)
     return []
+
+
+def _check_weights(registry: Registry, config: RunConfig) -> list[str]:
+    if config.weights is None or Path(config.weights).expanduser().is_file():
+        return []
+    try:
+        known = list(registry.architecture(config.architecture.name).spec.weights) if config.architecture else []
+    except ZooError:
+        return []  # the architecture's own trouble is told already
+    if config.weights in known:
+        return []
+    near = nearest(config.weights, known, count=1)
+    advice = f"did you mean {near[0]}?" if near else "check the path" + (f", or name one of: {', '.join(known)}" if known else "")
+    return [f"weights: '{config.weights}' is no file, nor weights that the architecture names; fix: {advice}"]
 
 
 def _with_core_fields(line: str, known: list[str]) -> str:

@@ -71,10 +71,11 @@ class Store:
 
     def _missing(self, spec: DatasetSpec, missing: list[FileSpec], cause: str) -> DataError:
         listed = "".join(f"\n  - {file.url} ({megabytes(file.size)}) → {self._place(file)}" for file in missing)
-        meanwhile = f", or use embedded data meanwhile: --data {' or --data '.join(self.alternatives)}" if self.alternatives else ""
+        meanwhile = f"; meanwhile, --data {' or --data '.join(self.alternatives)} needs no download" if self.alternatives else ""
         return DataError(
-            f"{_files(missing)} of {spec.name} not here and not to be had: {cause}{listed}\n ",
-            fix=f"put each there by hand, or try again with a network{meanwhile}",
+            f"{_files(missing)} of {spec.name} cannot be downloaded: {cause}",
+            where=self.root,
+            fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}:{listed}",
         )
 
 

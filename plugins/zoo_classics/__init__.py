@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from zoo.api import ArchitectureSpec, RecipeSpec, hookimpl
+from pathlib import Path
+
+from zoo.api import ArchitectureSpec, RecipeSpec, WeightsSpec, hookimpl
 from zoo_classics.recipes import RECIPES
+
+
+def shipped(name: str) -> WeightsSpec:
+    """Weights in this package, as the file beside them describes them."""
+    return WeightsSpec.model_validate_json((Path(__file__).parent / "weights" / f"{name}.json").read_bytes())
 
 
 @hookimpl
@@ -16,6 +23,7 @@ def zoo_register_architectures() -> list[ArchitectureSpec]:
             options="zoo_classics.options:FNNOptions",
             input=(1, 28, 28),
             head="fc3",
+            weights={"mnist": shipped("fnn_mnist")},
         ),
         ArchitectureSpec(
             name="cnn",
@@ -25,6 +33,7 @@ def zoo_register_architectures() -> list[ArchitectureSpec]:
             input=(1, 28, 28),
             smallest=16,
             head="fc2",
+            weights={"mnist": shipped("cnn_mnist")},
         ),
     ]
 

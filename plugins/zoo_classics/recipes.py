@@ -36,8 +36,8 @@ RECIPES = [
         task="tasks/classification",
         parameters={"train": {"epochs": 20, "batch_size": 64, "optimizer": "adam", "lr": 3e-3}, "dataset": {"resize": 28}},
     ),
-    _mnist("fnn_mnist", "The fully-connected net on MNIST, one epoch", "classics/fnn", {}, None),
-    _mnist("cnn_mnist", "The small CNN on MNIST, one epoch", "classics/cnn", {}, None),
+    _mnist("fnn_mnist", "The fully-connected net on MNIST, one epoch", "classics/fnn", {}, None, weights="mnist"),
+    _mnist("cnn_mnist", "The small CNN on MNIST, one epoch", "classics/cnn", {}, None, weights="mnist"),
     _mnist("fnn_mnist_permuted", "The fully-connected net on MNIST with permuted pixels", "classics/fnn", PERMUTED, None),
     _mnist("cnn_mnist_permuted", "The small CNN on MNIST with permuted pixels", "classics/cnn", PERMUTED, None),
 ]

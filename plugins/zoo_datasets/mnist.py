@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -46,7 +46,7 @@ class Mnist:
         digest = hashlib.sha256()
         for split in PREFIX:
             for values in self._splits[split]:
-                digest.update(hashlib.sha256(values).digest())
+                digest.update(hashlib.sha256(values.data).digest())
         return digest.hexdigest()
 
     @cached_property
@@ -74,12 +74,12 @@ def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
     """uint8 (N, *item_shape), writable. Raises DataError where magic number, dimensions or length are not those of such a file."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
-            return _parse(path, stream, item_shape)
+            return _parse(path, cast(BinaryIO, stream), item_shape)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot be read: {error}", where=path, fix=REPAIR) from error
 
 
-def _parse(path: Path, stream: IO[bytes], item_shape: tuple[int, ...]) -> np.ndarray:
+def _parse(path: Path, stream: BinaryIO, item_shape: tuple[int, ...]) -> np.ndarray:
     dimensions = 1 + len(item_shape)
     header = stream.read(4 + 4 * dimensions)
     magic = bytes([0, 0, 8, dimensions])

@@ -1,0 +1,57 @@
+# Two commands set up everything: `make run` (the main job) and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help setup run test test-slow gpu lint check wheel bench clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## the virtual environment in .venv, with the zoo in it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; fix: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 6; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV): torch comes with its CUDA libraries, some 6 GB, once"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> $(VENV)/pip.log || { \
+	  if grep -qiE 'resolve|connection|network|unreachable|timed out|no matching distribution' $(VENV)/pip.log; then \
+	    echo "error: the packages could not be fetched (see $(VENV)/pip.log); fix: connect to a package index, or set PIP_INDEX_URL to one"; \
+	  else tail -n 20 $(VENV)/pip.log; echo "error: pip failed (see $(VENV)/pip.log); fix: repair what it names, then repeat"; fi; exit 6; }
+	@touch $(STAMP)
+
+run: $(STAMP)  ## the main job: train on embedded digits, evaluate, export through the gate, predict
+	@$(BIN)/python -m zoo run cnn_digits
+	@$(BIN)/python -m zoo export cnn_digits --onnx
+	@$(BIN)/python -m zoo predict exports/cnn_digits "$$(ls -d runs/cnn_digits/*/ | tail -n 1)samples" --top 1
+	@echo
+	@echo "Next: $(BIN)/zoo list             what else is here"
+	@echo "      $(BIN)/zoo runs             this run again; its plots lie in the run's folder"
+	@echo "      $(BIN)/zoo run cnn_mnist    the same on MNIST (downloads 12 MB)"
+
+test: $(STAMP)  ## every test that needs no GPU, and the linters
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: $(STAMP)  ## the checks that take minutes
+	@$(BIN)/python -m pytest -m "slow and not gpu"
+
+gpu: $(STAMP)  ## the tests that need a CUDA device
+	@$(BIN)/python -m pytest -m gpu
+
+lint: $(STAMP)  ## format, and repair what can be repaired
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+wheel: $(STAMP)  ## build the wheel into dist/
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+bench: $(STAMP)  ## the benchmarks that need no GPU (MNIST under ZOO_DATA)
+	@for script in list_speed mnist_accuracy mnist_epoch; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+clean:  ## remove the environment and what building left
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

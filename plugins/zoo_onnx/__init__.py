@@ -1,0 +1,20 @@
+"""Export to ONNX, proved by onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo.api import ExporterSpec, hookimpl
+
+
+@hookimpl
+def zoo_register_exporters() -> Sequence[ExporterSpec]:
+    return [
+        ExporterSpec(
+            name="onnx",
+            summary="One self-describing .onnx file, by torch.onnx.export, compared with PyTorch by onnxruntime",
+            source="https://onnx.ai/onnx/",
+            target="zoo_onnx.exporter:build",
+            suffix=".onnx",
+        )
+    ]

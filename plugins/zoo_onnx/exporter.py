@@ -1,0 +1,168 @@
+"""The ONNX exporter: writes a file with torch's exporter, checks its form with onnx, runs it with onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import onnxscript
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+from torch import Tensor, nn
+
+from zoo.api import EmitRequest
+from zoo.errors import ExportError, SetupError, UsageError
+from zoo_onnx.departure import find_first_departure
+from zoo_onnx.emission import HIGHEST_OPSET, INPUT, LOWEST_OPSET, OUTPUT, asked_opset, translate, write
+from zoo_onnx.tensors import tensors_of
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+STRICT_FP32: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+"""On CUDA onnxruntime rounds fp32 products to TF32 (10 bits) unless told not to; equality at fp32 could not be proved so."""
+
+
+def build() -> OnnxExporter:
+    return OnnxExporter()
+
+
+class OnnxExporter:
+    """The implementation of `zoo.api.Exporter` for ONNX."""
+
+    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
+        """Write ``model`` with input "input" (N, C, H, W) and output "logits" (N, K); only N is dynamic, and that unless ``request.batch`` is
+        a number. Weights lie in the file itself below 2 GB, else in ``<name>.data`` beside it. Leaves nothing where it raises ExportError.
+        """
+        opset = asked_opset(request)
+        try:
+            write(translate(model, example, opset, request.batch), path, opset, request.metadata)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            data_file(path).unlink(missing_ok=True)
+            raise
+
+    def check(self, path: Path, request: EmitRequest) -> dict[str, Any]:
+        """Raises ExportError unless the file passes onnx's full check and is what was asked for: opset, metadata, batch, no data outside it."""
+        try:
+            model = onnx.load(path, load_external_data=False)
+        except Exception as error:
+            raise ExportError(f"this is no ONNX file: {_one_line(error)}", where=path.name) from error
+        _refuse_escaping_data(model, path)
+        try:
+            onnx.checker.check_model(str(path), full_check=True)
+        except Exception as error:
+            raise ExportError(f"onnx's checker refuses the file: {_one_line(error)}", where=path.name) from error
+        opset = _check_opset(model, asked_opset(request))
+        _check_metadata(model, request)
+        _check_batch(model, request.batch)
+        return {
+            "opset": opset,
+            "ir_version": model.ir_version,
+            "size_bytes": sum(file.stat().st_size for file in (path, data_file(path)) if file.exists()),
+            "nodes": len(model.graph.node),
+            "input": INPUT,
+            "output": OUTPUT,
+            "producer": f"{model.producer_name} {model.producer_version}".strip(),
+            "versions": {"onnx": onnx.__version__, "onnxscript": onnxscript.__version__, "onnxruntime": onnxruntime.__version__},
+        }
+
+    def runner(self, path: Path, provider: str) -> OnnxRunner:
+        return OnnxRunner(path, provider)
+
+    def first_departure(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
+        return find_first_departure(path, model, inputs, tolerance)
+
+
+class OnnxRunner:
+    """A file in onnxruntime, at its default optimisation level: as those who use it will run it."""
+
+    def __init__(self, path: Path, provider: str) -> None:
+        """Raises UsageError for a provider unknown here, SetupError where it is not the one that runs, ExportError where the file does not load."""
+        if provider not in PROVIDERS:
+            raise UsageError(f"no provider is called '{provider}'", fix=f"choose one of: {', '.join(PROVIDERS)}")
+        self.provider = provider
+        asked = PROVIDERS[provider]
+        _refuse_missing(asked)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors alone
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=[(asked, STRICT_FP32.get(asked, {}))])
+        except Exception as error:
+            raise ExportError(f"onnxruntime {onnxruntime.__version__} cannot load the file: {_one_line(error)}", where=path.name) from error
+        running = self._session.get_providers()[0]
+        if running != asked:
+            raise SetupError(
+                f"onnxruntime cannot use {asked} here and would carry on with {running}",
+                where=f"provider {provider}",
+                fix="install the driver and the libraries it needs (onnxruntime-gpu[cuda,cudnn]), or use the provider cpu",
+            )
+
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        return np.asarray(self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(inputs, np.float32)})[0])
+
+
+def data_file(path: Path) -> Path:
+    """Where the weights of a file over 2 GB lie."""
+    return path.with_name(path.name + ".data")
+
+
+def _refuse_missing(provider: str) -> None:
+    available = onnxruntime.get_available_providers()
+    if provider not in available:
+        raise SetupError(
+            f"this onnxruntime has no {provider}",
+            where=f"it has {', '.join(available)}",
+            fix="install onnxruntime-gpu[cuda,cudnn], or use the provider cpu",
+        )
+    if provider == PROVIDERS["cuda"]:
+        import contextlib
+        import io
+
+        onnxruntime.set_default_logger_severity(4)  # what fails is told by the one error that follows
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            onnxruntime.preload_dlls()
+
+
+def _refuse_escaping_data(model: onnx.ModelProto, path: Path) -> None:
+    folder = path.parent.resolve()
+    for tensor in tensors_of(model):
+        if not uses_external_data(tensor):
+            continue
+        location = ExternalDataInfo(tensor).location
+        outside = not location or Path(location).is_absolute() or not (folder / location).resolve().is_relative_to(folder)
+        if outside:
+            raise ExportError(f"the weights '{tensor.name}' lie outside the bundle, in '{location}'", where=path.name, fix="export again")
+        if location != data_file(path).name:
+            raise ExportError(f"the weights '{tensor.name}' lie in '{location}', which is no file of the bundle", where=path.name, fix="export again")
+
+
+def _check_opset(model: onnx.ModelProto, asked: int) -> int:
+    found = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if found != [asked]:
+        got = ", ".join(map(str, found)) or "none"
+        raise ExportError(f"opset {asked} was asked for and the file has {got}", fix=f"choose another, from {LOWEST_OPSET} to {HIGHEST_OPSET}")
+    return asked
+
+
+def _check_metadata(model: onnx.ModelProto, request: EmitRequest) -> None:
+    written = {entry.key: entry.value for entry in model.metadata_props}
+    for key, value in request.metadata.items():
+        if written.get(key) != value:
+            raise ExportError(f"the metadata '{key}' is {'altered in' if key in written else 'missing from'} the file")
+
+
+def _check_batch(model: onnx.ModelProto, batch: int | None) -> None:
+    names = ([value.name for value in model.graph.input], [value.name for value in model.graph.output])
+    if names != ([INPUT], [OUTPUT]):
+        raise ExportError(f"the file's inputs and outputs are {names[0]} and {names[1]}, not ['{INPUT}'] and ['{OUTPUT}']")
+    for value in (model.graph.input[0], model.graph.output[0]):
+        first = value.type.tensor_type.shape.dim[0]
+        if batch is None and not first.dim_param:
+            raise ExportError(f"the batch of '{value.name}' is fixed at {first.dim_value} in the file", fix=f"export with --batch {first.dim_value}")
+        if batch is not None and first.dim_value != batch:
+            raise ExportError(f"the batch of '{value.name}' is {first.dim_param or first.dim_value} in the file, not {batch}")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,300 @@
+"""The trainer against independent loops, and what it does when it is stopped, resumed or diverges."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from zoo import checkpoints, randomness
+from zoo.config import RunConfig
+from zoo.console import Console
+from zoo.data import open_data
+from zoo.devices import set_up
+from zoo.errors import CheckpointError, DivergedError, Interrupted, UsageError
+from zoo.loading import build_for, build_task, load
+from zoo.registry import registry
+from zoo.resolve import resolve
+from zoo.rundir import RunDir, create, find
+from zoo.training import Job, fit
+
+FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5}, "dataset": {"resize": 16}, "device": "cpu"}
+
+
+def make_job(tmp_path: Path, **train) -> Job:
+    config = resolve(registry(), "cnn_digits", overrides={**FAST, "train": {**FAST["train"], **train}})
+    engine = set_up(config)
+    data = open_data(registry(), config.dataset, engine.device, architecture=registry().architecture("cnn").spec)
+    randomness.seed_everything(config.seed)
+    model = build_for(registry(), config, data.preprocessing, 10)
+    return Job(config, build_task(registry(), config), model, data, engine, create(config, tmp_path / "run"), Console(quiet=True), {})
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("sgd", {"momentum": 0.5}), ("adam", {}), ("adamw", {"weight_decay": 0.1})],
+)
+def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options):
+    """Independent implementation: torch.optim and cross_entropy over numpy-indexed, numpy-normalised batches."""
+    job = make_job(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
+    randomness.seed_everything(0)
+    plain = build_for(registry(), job.config, job.data.preprocessing, 10)
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](plain.parameters(), lr=0.01, **options)
+    pictures = job.part.pictures(range(len(job.part))).astype(np.float64).transpose(0, 3, 1, 2)
+    mean, std = job.data.preprocessing.mean[0], job.data.preprocessing.std[0]
+    inputs, labels = torch.from_numpy(((pictures / 255 - mean) / std).astype(np.float32)), torch.from_numpy(job.part.labels)
+    plain.train()
+    for epoch in range(2):
+        for rows in torch.from_numpy(randomness.order(0, epoch, len(labels))).split(100):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(plain(inputs[rows]), labels[rows]).backward()
+            optimizer.step()
+    fit(job)
+    for ours, theirs in zip(job.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-5)
+
+
+def test_the_epoch_row_is_the_mean_loss_per_sample(tmp_path):
+    job = make_job(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")  # the network does not move, so that one forward tells the mean
+    with torch.no_grad():
+        batches = list(job.part.batches(len(job.part)))
+        expected = nn.functional.cross_entropy(job.model(batches[0].inputs), batches[0].labels).item()
+    fit(job)
+    header, row = job.run.metrics_file.read_text().splitlines()
+    assert float(dict(zip(header.split(","), row.split(","), strict=True))["train_loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_epoch_takes_every_sample_once_in_the_order_of_its_seed(tmp_path):
+    job = make_job(tmp_path, log_samples=True)
+    fit(job)
+    lines = [json.loads(line) for line in job.run.samples_file.read_text().splitlines()]
+    seen = [index for line in lines for index in line["samples"]]
+    count = len(job.part)
+    assert seen[:count] == randomness.order(0, 0, count).tolist()
+    assert seen[count:] == randomness.order(0, 1, count).tolist()
+    assert sorted(seen[:count]) == list(range(count))
+
+
+def test_drop_last_leaves_out_the_smaller_batch(tmp_path):
+    job = make_job(tmp_path, drop_last=True, epochs=1, log_samples=True)
+    fit(job)
+    sizes = {len(json.loads(line)["samples"]) for line in job.run.samples_file.read_text().splitlines()}
+    assert sizes == {100}
+    assert job.progress.step == 14
+
+
+def test_case_4_a_batch_larger_than_the_data_with_drop_last_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"5000 is larger than the 1437 training samples"):
+        make_job(tmp_path, batch_size=5000, drop_last=True)
+
+
+def test_gradients_are_clipped_to_the_norm(tmp_path):
+    job = make_job(tmp_path, clip_norm=1e-9, lr=1.0, optimizer="sgd", epochs=1)
+    before = [parameter.clone() for parameter in job.model.parameters()]
+    fit(job)
+    moved = sum((now - then).norm().item() for now, then in zip(job.model.parameters(), before, strict=True))
+    assert 0 < moved < 1e-6
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "step", "poly"])
+def test_schedules_change_the_learning_rate(tmp_path, schedule):
+    options = {"decay_epochs": 1} if schedule == "step" else {}
+    job = make_job(tmp_path, schedule=schedule, schedule_options=options, epochs=3)
+    fit(job)
+    rates = [float(line.split(",")[2]) for line in job.run.metrics_file.read_text().splitlines()[1:]]
+    assert rates[-1] < rates[0]
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ({"optimizer": "adamm"}, "did you mean adam"),
+        ({"optimizer": "adam", "momentum": 0.9}, "momentum"),
+        ({"schedule": "cosin"}, "cosine"),
+        ({"schedule_options": {"warmup_epochs": 1}}, "constant schedule"),
+    ],
+)
+def test_unknown_optimizers_schedules_and_options_are_named(tmp_path, train, words):
+    with pytest.raises(UsageError, match=words):
+        make_job(tmp_path, **train)
+
+
+def test_an_optimizer_of_timm_can_be_named(tmp_path):
+    job = make_job(tmp_path, optimizer="lamb", epochs=1)
+    assert type(job.optimizer).__name__ == "Lamb"
+    fit(job)
+    assert job.progress.step == 15
+
+
+def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkpoint(tmp_path):
+    job = make_job(tmp_path, epochs=3)
+    job.config.train.epochs = 1
+    fit(job)
+    good = checkpoints.pointed(job.run.checkpoints, "last")
+    weights = {key: value.clone() for key, value in job.model.state_dict().items()}
+    job.config.train.epochs = 2
+    job.task.loss = lambda logits, batch: logits.sum() * float("nan")
+    with pytest.raises(DivergedError, match=f"last good checkpoint is {good}"):
+        fit(job)
+    assert checkpoints.pointed(job.run.checkpoints, "last") == good
+    assert all(torch.equal(value, weights[key]) for key, value in job.model.state_dict().items())
+
+
+def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(tmp_path, monkeypatch):
+    result = zoo.run("cnn_digits", overrides={**FAST, "dataset": {"resize": 16, "holdout": 0.2}}, out=tmp_path / "run", console=Console(quiet=True))
+    run = RunDir(result.path)
+    rows = run.metrics_file.read_text().splitlines()
+    header = rows[0].split(",")
+    values = [float(row.split(",")[header.index("select_accuracy")]) for row in rows[1:]]
+    state = json.loads((run.checkpoints / result.record.checkpoint / "state.json").read_text())
+    assert state["progress"]["epoch"] == 1 + int(np.argmax(values))
+    assert result.record.samples == {"train": 1150, "select": 287, "report": 360}
+
+
+# ------------------------------------------------------------------------------------------------------------------ stop and resume
+
+COMMAND = [
+    sys.executable, "-m", "zoo", "run", "cnn_digits", "--device", "cpu", "--epochs", "3", "--batch-size", "16",
+    "--set", "train.checkpoint_steps=20", "--set", "train.log_samples=true", "--set", "train.log_steps=10", "--set", "dataset.resize=16",
+    "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set", "dataset.holdout=0.1",
+]  # fmt: skip
+
+
+def final_state(run: RunDir):
+    """Weights, and everything that was measured or written down, but for times."""
+    rows = [line.split(",") for line in run.metrics_file.read_text().splitlines()]
+    timed = {index for index, name in enumerate(rows[0]) if "seconds" in name or "per_second" in name}
+    metrics = [[value for index, value in enumerate(row) if index not in timed] for row in rows]
+    steps = [{key: value for key, value in json.loads(line).items() if key != "samples_per_second"} for line in run.steps_file.read_text().splitlines()]
+    return load(run.path).state_dict(), metrics, steps, run.samples_file.read_text(), run.record.results, run.predictions_file.read_text()
+
+
+def test_a_killed_run_resumes_to_the_bit(tmp_path):
+    """SIGKILL in the middle of an epoch; the samples that were logged say what was lost and that nothing was missed or repeated."""
+    whole = subprocess.run([*COMMAND, "--out", str(tmp_path / "whole")], capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    samples = tmp_path / "killed" / "samples.jsonl"
+    process = subprocess.Popen([*COMMAND, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (samples.exists() and samples.read_bytes().count(b"\n") >= 110):
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    killed = RunDir(tmp_path / "killed")
+    assert killed.record.status == "running"  # nothing had the time to say otherwise
+    before = [json.loads(line)["step"] for line in samples.read_text().splitlines() if line.endswith("}")]
+    checkpoint = checkpoints.newest_good(killed.checkpoints)[0]
+    step = json.loads((checkpoint / "state.json").read_text())["progress"]["step"]
+    assert 0 <= before[-1] - step <= 20
+    assert step % 81, "killed at the end of an epoch: nothing is proved"
+    resumed = subprocess.run([sys.executable, "-m", "zoo", "run", "--resume", str(killed.path)], capture_output=True, text=True)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"resuming from {checkpoint.name}" in resumed.stdout
+    expected, found = final_state(RunDir(tmp_path / "whole")), final_state(killed)
+    assert all(torch.equal(found[0][key], value) for key, value in expected[0].items())
+    assert found[1:] == expected[1:]
+
+
+def test_an_interrupted_run_leaves_a_checkpoint_and_resumes_in_process(tmp_path):
+    class Interrupt(Console):
+        def step(self, progress, batch_samples):
+            if progress.step == 20:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="--resume") as caught:
+        zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "stopped", console=Interrupt(quiet=True))
+    assert caught.value.exit_code == 130
+    stopped = RunDir(tmp_path / "stopped")
+    assert stopped.record.status == "interrupted"
+    assert checkpoints.names(stopped.checkpoints)[0] == "step-000020"
+    assert stopped.error_file.exists()
+    zoo.run(resume=stopped.path, console=Console(quiet=True))
+    whole = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "whole", console=Console(quiet=True))
+    assert find(stopped.path).record.status == "finished"
+    assert all(torch.equal(value, load(whole.path).state_dict()[key]) for key, value in load(stopped.path).state_dict().items())
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    class Interrupt(Console):
+        def step(self, progress, batch_samples):
+            if progress.step == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted) as caught:
+        zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "stopped", console=Interrupt(quiet=True))
+    assert caught.value.exit_code == 143
+    return RunDir(tmp_path / "stopped")
+
+
+def test_case_6_resume_with_a_conflicting_flag_says_which(stopped):
+    with pytest.raises(UsageError, match=r"train\.lr is 0\.\d+ in the run, not 0\.5"):
+        zoo.run(resume=stopped.path, overrides={"train": {"lr": 0.5}}, console=Console(quiet=True))
+
+
+def test_resume_under_another_name_is_refused(stopped):
+    with pytest.raises(UsageError, match="cnn_digits, not cnn_mnist"):
+        zoo.run("cnn_mnist", resume=stopped.path, console=Console(quiet=True))
+
+
+def test_case_64_another_number_of_threads_is_refused_without_inexact(stopped):
+    state_file = stopped.checkpoints / "step-000003" / "state.json"
+    state = json.loads(state_file.read_text())
+    state["environment"]["threads"] = "77"
+    _rewrite(state_file, state)
+    with pytest.raises(CheckpointError, match=r"threads 77 → .*--inexact"):
+        zoo.run(resume=stopped.path, console=Console(quiet=True))
+    assert zoo.run(resume=stopped.path, inexact=True, console=Console(quiet=True)).record.status == "finished"
+
+
+def test_case_37_changed_data_is_refused(stopped):
+    state_file = stopped.checkpoints / "step-000003" / "state.json"
+    _rewrite(state_file, json.loads(state_file.read_text()) | {"fingerprint": "of other data"})
+    with pytest.raises(CheckpointError, match="data has changed"):
+        zoo.run(resume=stopped.path, console=Console(quiet=True))
+
+
+def test_a_finished_run_is_not_resumed(tmp_path):
+    result = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Console(quiet=True))
+    with pytest.raises(UsageError, match="finished"):
+        zoo.run(resume=result.path)
+
+
+def _rewrite(state_file: Path, state: dict) -> None:
+    state_file.write_text(json.dumps(state))
+    manifest = state_file.with_name("MANIFEST.json")
+    from zoo.files import sha256
+
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"state.json": sha256(state_file)}))
+
+
+def test_bf16_on_the_cpu_trains_and_is_recorded(tmp_path):
+    result = zoo.run("cnn_digits", overrides=FAST | {"train": FAST["train"] | {"precision": "bf16"}}, out=tmp_path / "run", console=Console(quiet=True))
+    assert result.record.device["precision"] == "bfloat16"
+    assert result.metrics["accuracy"] > 0.5
+
+
+def test_channels_last_gives_the_same_run(tmp_path):
+    runs = []
+    for last in (False, True):
+        overrides = FAST | {"train": FAST["train"] | {"channels_last": last}}
+        runs.append(zoo.run("cnn_digits", overrides=overrides, out=tmp_path / str(last), console=Console(quiet=True)))
+    assert runs[1].record.device["channels_last"]
+    assert runs[0].metrics["loss"] == pytest.approx(runs[1].metrics["loss"], rel=0.05)
+
+
+def test_the_resolved_configuration_repeats_the_run(tmp_path):
+    first = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "first", console=Console(quiet=True))
+    again = zoo.run(config_file=first.path / "config.yaml", out=tmp_path / "again", console=Console(quiet=True))
+    assert RunConfig.model_validate(RunDir(first.path).config.as_dict()) == RunDir(again.path).config
+    assert all(torch.equal(value, load(again.path).state_dict()[key]) for key, value in load(first.path).state_dict().items())
