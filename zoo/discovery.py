@@ -224,4 +224,6 @@ def _implementation(manager: pluggy.PluginManager, module: types.ModuleType, hoo
 
 
 def _describe(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    """In one line: the type of an error and what it says."""
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

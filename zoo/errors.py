@@ -42,7 +42,8 @@ class UnknownNameError(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, fix: str | None = None) -> None:
         near = nearest(name, known)
-        advice = f"did you mean {' or '.join(near)}?" if near else "see `zoo list`" if kind == "item" else f"see `zoo list {kind.rsplit(maxsplit=1)[-1]}s`"
+        listing = "" if kind == "item" else f" {kind.rsplit(maxsplit=1)[-1]}s"
+        advice = f"did you mean {' or '.join(near)}?" if near else f"see `zoo list{listing}`"
         super().__init__(f"no {kind} is called '{name}'", fix=fix or advice)
 
 

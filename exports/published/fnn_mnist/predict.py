@@ -1,0 +1,204 @@
+"""Run an exported model on pictures, with numpy, pillow and onnxruntime alone.
+
+    python predict.py photo.jpg folder/ … [--top 3] [--csv FILE]
+
+This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself prepares its pictures
+by these same functions, so what was trained on and what is predicted on cannot differ.
+
+A picture becomes the network's input thus: the first frame, turned upright by its EXIF tag; 16-bit grey scaled to 8; transparency laid
+over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased bilinear interpolation, its aspect kept, until it
+covers height × width; cropped at the centre; its pixels permuted where the model was trained so; divided by 255, minus mean, over std.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MAX_PIXELS = 100_000_000
+METADATA_KEY = "zoo"
+BATCH = 32
+
+Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
+
+
+def read_picture(path: Path, channels: int) -> Image.Image:
+    """Decode one picture to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width}×{image.height} is more than {MAX_PIXELS:,} pixels")
+            image.load()
+            upright = ImageOps.exif_transpose(image)
+            return convert(upright, channels)
+    except UnidentifiedImageError as error:
+        raise ValueError("is no picture in a format read here: " + ", ".join(FORMATS)) from error
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError(f"cannot be read: {error}") from error
+
+
+def convert(image: Image.Image, channels: int) -> Image.Image:
+    """Any mode to L or RGB: 16-bit grey scaled, transparency over white."""
+    if image.mode.startswith("I"):
+        grey = np.asarray(image, dtype=np.int64)
+        image = Image.fromarray((np.clip(grey, 0, 65535) // 257).astype(np.uint8))
+    elif image.mode == "F":
+        image = Image.fromarray(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        clear = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
+    return image.convert("L" if channels == 1 else "RGB")
+
+
+def cover(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Scale until ``height`` × ``width`` is covered, aspect kept, and crop at the centre."""
+    if image.size == (width, height):
+        return image
+    scale = max(width / image.width, height / image.height)
+    scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+    if image.size != scaled:
+        image = image.resize(scaled, Image.Resampling.BILINEAR)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def to_chw(image: Image.Image) -> np.ndarray:
+    """uint8 (C, H, W)."""
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def permutation(seed: int, count: int) -> np.ndarray:
+    """The permutation of ``count`` pixels that ``seed`` names; RandomState's stream is frozen by numpy's policy."""
+    return np.random.RandomState(seed % 2**32).permutation(count)
+
+
+def permute(pictures: np.ndarray, seed: int) -> np.ndarray:
+    """Permute the pixels of (N, C, H, W), each channel alike: output pixel i is input pixel permutation[i]."""
+    n, c, h, w = pictures.shape
+    return np.ascontiguousarray(pictures.reshape(n, c, h * w)[:, :, permutation(seed, h * w)]).reshape(n, c, h, w)
+
+
+def normalise(pictures: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """uint8 (N, C, H, W) → float32, (x / 255 - mean) / std a channel."""
+    centre, scale = (np.asarray(values, np.float32)[:, None, None] for values in (mean, std))
+    return np.asarray((pictures.astype(np.float32) / np.float32(255) - centre) / scale)
+
+
+def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
+    """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
+    picture = to_chw(cover(read_picture(path, spec["channels"]), spec["height"], spec["width"]))[None]
+    if spec.get("permute_pixels") is not None:
+        picture = permute(picture, spec["permute_pixels"])
+    return normalise(picture, spec["mean"], spec["std"])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def find_pictures(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are, folders by their pictures (sorted, with subfolders). Raises ValueError where nothing is there."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not inside:
+                raise ValueError(f"{path}: no pictures ({', '.join(SUFFIXES)}) in this folder")
+            found += inside
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+    return found
+
+
+def open_model(model: Path) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
+    """An ONNX file as a function float32 (N, C, H, W) → logits (N, K), on the CPU, and the description it carries."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ValueError(f"{model}: onnxruntime cannot load it: {' '.join(str(error).split())[:200]}") from error
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ValueError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare pictures for it is unknown")
+    name = session.get_inputs()[0].name
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        return np.asarray(session.run(None, {name: inputs})[0])
+
+    return run, json.loads(text)
+
+
+def predict(
+    run: Callable[[np.ndarray], np.ndarray], spec: dict[str, Any], files: Sequence[Path], fixed_batch: int | None = None
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """Each file with its probabilities (K,), in order. Raises ValueError naming a file that cannot be read."""
+    size = fixed_batch or BATCH
+    for start in range(0, len(files), size):
+        group = files[start : start + size]
+        inputs = []
+        for file in group:
+            try:
+                inputs.append(prepare(file, spec))
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from error
+        batch = np.concatenate(inputs)
+        if fixed_batch and len(batch) < fixed_batch:  # a file with a fixed batch takes no fewer
+            batch = np.concatenate([batch, np.zeros((fixed_batch - len(batch), *batch.shape[1:]), np.float32)])
+        yield from zip(group, softmax(run(batch))[: len(group)], strict=True)
+
+
+def top(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """The ``count`` likeliest classes, best first."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(classes[index], float(probabilities[index])) for index in order]
+
+
+def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], classes: Sequence[str]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "prediction", *(f"p({name})" for name in classes)])
+        for path, probabilities in rows:
+            writer.writerow([path, classes[int(probabilities.argmax())], *(f"{p:.6f}" for p in probabilities)])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Predict pictures with the exported model beside this file.")
+    parser.add_argument("pictures", nargs="+", type=Path, help="picture files, or folders of them")
+    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"))
+    parser.add_argument("--top", type=int, default=3, help="classes to show (default 3)")
+    parser.add_argument("--csv", type=Path, help="also write every probability to this file")
+    asked = parser.parse_args()
+    try:
+        run, description = open_model(asked.model)
+        classes = description["output"]["classes"]
+        files = find_pictures(asked.pictures)
+        rows = list(predict(run, description["input"], files, description["input"].get("batch")))
+        if asked.csv:
+            write_csv(asked.csv, rows, classes)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    for path, probabilities in rows:
+        print(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zoo.exporting import Bundle, export_model
+from zoo.loading import LoadedModel
+from zoo.preprocessing import Preprocessing
+from zoo.registry import registry
+from zoo.resolve import resolve
+
+CLASSES = tuple("0123456789")
+
+
+class Small(nn.Module):
+    """Both kinds of call: leaf modules, and functions called by the network itself. Takes 8×8 grey pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3)  # (B, 1, 8, 8) → (B, 4, 6, 6)
+        self.norm = nn.BatchNorm2d(4)
+        self.drop = nn.Dropout(0.5)
+        self.square = nn.Linear(36, 36)
+        self.head = nn.Linear(36, 10)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = F.max_pool2d(F.relu(self.norm(self.conv(inputs))), 2) * 1.5  # (B, 4, 3, 3)
+        logits: Tensor = self.head(F.relu(self.square(self.drop(hidden.flatten(1)))))
+        return logits
+
+
+@pytest.fixture
+def make_loaded() -> Callable[..., LoadedModel]:
+    def make(model: nn.Module | None = None, recipe: str = "cnn_digits", classes: tuple[str, ...] = CLASSES) -> LoadedModel:
+        torch.manual_seed(0)
+        shape = Preprocessing(channels=1, height=8, width=8, mean=(0.3,), std=(0.4,))
+        network = (model or Small()).eval()
+        origin = {"kind": "run", "run": "cnn_digits/test", "metrics": {"accuracy": 0.1}}
+        return LoadedModel(network, "tiny", classes, shape, resolve(registry(), recipe), origin)
+
+    return make
+
+
+@pytest.fixture
+def run_export(make_loaded: Callable[..., LoadedModel], tmp_path: Path) -> Callable[..., Bundle]:
+    def run(loaded: LoadedModel | None = None, **options: Any) -> Bundle:
+        return export_model(registry(), loaded or make_loaded(), "as asked", registry().exporter("onnx"), **{"out": tmp_path / "out", **options})
+
+    return run

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import zoo.runtime
+from zoo.exporting import Bundle
+from zoo.files import sha256
+from zoo.loading import LoadedModel
+
+
+@pytest.fixture
+def bundle(run_export: Callable[..., Bundle]) -> Bundle:
+    return run_export()
+
+
+def test_a_bundle_holds_its_five_files_with_their_digests(bundle: Bundle) -> None:
+    index = json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))
+    assert {file.name for file in bundle.path.iterdir()} == {"model.onnx", "bundle.json", "README.md", "predict.py", "verify.json"}
+    for name, entry in index["files"].items():
+        assert entry == {"sha256": sha256(bundle.path / name), "size": (bundle.path / name).stat().st_size}
+    assert index["versions"].keys() >= {"torch", "torch-zoo", "numpy", "onnx", "onnxruntime", "python"}
+
+
+def test_the_file_describes_itself(bundle: Bundle) -> None:
+    model = onnx.load(bundle.path / "model.onnx")
+    written = {entry.key: entry.value for entry in model.metadata_props}
+    description = json.loads(written[zoo.runtime.METADATA_KEY])
+    assert description == json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))["description"]
+    assert (description["input"]["mean"], description["input"]["height"]) == ([0.3], 8)
+    assert json.loads(written["classes"]) == description["output"]["classes"] == list("0123456789")
+    assert description["provenance"]["recipe"] == "classics/cnn_digits"
+
+
+def test_no_path_of_this_machine_stands_in_the_bundle(bundle: Bundle) -> None:
+    here = str(Path(zoo.runtime.__file__).parents[1]).encode()
+    for file in bundle.path.iterdir():
+        content = file.read_bytes()
+        assert here not in content
+        assert str(bundle.path.parent).encode() not in content
+
+
+def test_the_model_card_says_what_was_measured(bundle: Bundle) -> None:
+    card = (bundle.path / "README.md").read_text(encoding="utf-8")
+    real = bundle.verification["real"]
+    assert card.startswith("# tiny\n")
+    for text in (
+        bundle.verification["model"]["sha256"],
+        f"{real['accuracy']['exported']:.2%} by the exported file",
+        "opset 18",
+        "CC BY 4.0",
+        real["dataset"],
+    ):
+        assert text in card
+
+
+def test_names_cannot_break_the_model_card(run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedModel]) -> None:
+    classes = ("<script>", "a|b", "new\nline", *"3456789")
+    card = (run_export(make_loaded(classes=classes)).path / "README.md").read_text(encoding="utf-8")
+    assert "<script>" not in card
+    assert "&lt;script&gt;, a\\|b, new line, 3" in card
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_predict_py_runs_with_neither_zoo_nor_torch(run_export: Callable[..., Bundle], tmp_path: Path, batch: int | None) -> None:
+    bundle = run_export(batch=batch)
+    pictures = [tmp_path / f"{index}.png" for index in range(4)]
+    for index, path in enumerate(pictures):
+        Image.fromarray(np.full((20, 30), index * 60, np.uint8)).save(path)
+    code = (
+        "import runpy, sys\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] in ('zoo', 'torch', 'onnx', 'pydantic'): raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    table = tmp_path / "table.csv"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle.path / "predict.py"), *map(str, pictures), "--csv", str(table)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4
+    rows = table.read_text(encoding="utf-8").splitlines()
+    assert rows[0].startswith("file,prediction,p(0)")
+    assert sum(float(value) for value in rows[1].split(",")[2:]) == pytest.approx(1, abs=1e-4)
+
+
+def test_predict_py_is_the_runtime_word_for_word(bundle: Bundle) -> None:
+    assert (bundle.path / "predict.py").read_bytes() == Path(zoo.runtime.__file__).read_bytes()

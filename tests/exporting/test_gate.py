@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from zoo_onnx.exporter import OnnxExporter
+
+from zoo.api import EmitRequest
+from zoo.errors import CheckpointError, ExportError, SetupError, UsageError
+from zoo.exporting import Bundle
+from zoo.exporting.comparison import Comparison
+from zoo.files import sha256
+from zoo.loading import LoadedModel
+from zoo.registry import registry
+
+RunExport = Callable[..., Bundle]
+MakeLoaded = Callable[..., LoadedModel]
+
+
+class Faulty(OnnxExporter):
+    """The real exporter, whose files are spoilt by ``fault`` after they are written."""
+
+    def __init__(self, fault: Callable[[onnx.ModelProto], None]) -> None:
+        self.fault = fault
+
+    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
+        super().emit(model, example, path, request)
+        proto = onnx.load(path)
+        self.fault(proto)
+        onnx.save(proto, path)
+
+
+def change(name: str | None, edit: Callable[[np.ndarray], np.ndarray]) -> Callable[[onnx.ModelProto], None]:
+    """Edit an initializer; without a name the float constant that no module owns."""
+
+    def fault(proto: onnx.ModelProto) -> None:
+        for tensor in proto.graph.initializer:
+            values = numpy_helper.to_array(tensor)
+            if tensor.name == name or (name is None and values.dtype == np.float32 and values.ndim == 0):
+                tensor.CopyFrom(numpy_helper.from_array(np.array(edit(values), order="C"), tensor.name))
+                return
+        raise AssertionError(f"no initializer {name}")
+
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "layer"),
+    [
+        (change("square.weight", lambda w: w.T), r"square \(Linear\)"),
+        (change("head.bias", lambda b: b + np.float32(0.01)), r"head \(Linear\)"),
+        (change(None, lambda c: c * np.float32(1.01)), r"Mul '\w+', called by Small"),
+        (change("conv.weight", lambda w: w * np.float32(np.nan)), r"norm \(BatchNorm2d\)"),  # the convolution is folded into it
+    ],
+    ids=["a transposed weight", "a wrong bias", "a wrong constant", "NaN in the file"],
+)
+def test_a_planted_fault_fails_the_gate_names_the_layer_and_publishes_nothing(
+    run_export: RunExport, tmp_path: Path, fault: Callable[[onnx.ModelProto], None], layer: str
+) -> None:
+    with pytest.raises(ExportError, match=f"first to depart: {layer}") as caught:
+        run_export(exporter=Faulty(fault))
+    assert caught.value.exit_code == 5
+    assert [path for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+def test_a_planted_fault_leaves_the_bundle_that_was_there(run_export: RunExport, tmp_path: Path) -> None:
+    before = {file.name: sha256(file) for file in run_export().path.iterdir()}
+    with pytest.raises(ExportError):
+        run_export(exporter=Faulty(change("square.weight", lambda w: w.T)))
+    assert {file.name: sha256(file) for file in (tmp_path / "out").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+class Logarithm(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.log(inputs)
+
+
+def test_nan_on_both_sides_is_a_fault_and_names_where_it_arises(run_export: RunExport, make_loaded: MakeLoaded, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Logarithm(), nn.Linear(10, 10))
+    with pytest.raises(ExportError, match=r"PyTorch and of the exported model are not finite; first to depart: 2 \(Logarithm\)"):
+        run_export(make_loaded(network))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_weight_that_is_not_finite_is_refused_before_anything_is_written(run_export: RunExport, make_loaded: MakeLoaded, tmp_path: Path) -> None:
+    loaded = make_loaded()
+    with torch.no_grad():
+        loaded.model.get_parameter("head.bias")[3] = float("nan")
+    with pytest.raises(CheckpointError, match=r"'head\.bias' has values that are not finite") as caught:
+        run_export(loaded)
+    assert caught.value.exit_code == 4
+
+
+def test_a_model_in_training_mode_is_set_to_evaluation_and_it_is_said(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+    loaded = make_loaded()
+    mean = loaded.model.get_buffer("norm.running_mean").clone()
+    loaded.model.train()
+    bundle = run_export(loaded)
+    assert any("evaluation mode" in note for note in bundle.notes)
+    assert torch.equal(mean, loaded.model.get_buffer("norm.running_mean"))
+    operators = {node.op_type for node in onnx.load(bundle.path / "model.onnx").graph.node}
+    assert not operators & {"Dropout", "BatchNormalization"}
+
+
+def test_verification_tells_batches_errors_and_accuracy_by_class(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+    bundle = run_export()
+    found = json.loads((bundle.path / "verify.json").read_text(encoding="utf-8"))
+    assert found == bundle.verification
+    assert (found["batches"], found["provider"], found["real"]["dataset"], found["real"]["why"]) == ([1, 2, 7], "cpu", "datasets/digits", None)
+    assert found["random"]["samples"] == 10
+    assert 0 <= found["real"]["max_rel_error"] <= found["tolerance"]["relative"] == 1e-4
+    assert found["model"]["sha256"] == sha256(bundle.path / "model.onnx")
+    accuracy, samples = found["real"]["accuracy"], found["real"]["samples"]
+    assert sum(row["samples"] for row in accuracy["per_class"].values()) == samples == found["real"]["top1_agree"]
+    mean = sum(row["pytorch"] * row["samples"] for row in accuracy["per_class"].values()) / samples
+    assert accuracy["pytorch"] == accuracy["exported"] == pytest.approx(mean)
+
+
+def test_absent_data_is_replaced_by_the_nearest_embedded_and_never_downloaded(
+    run_export: RunExport, make_loaded: MakeLoaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import zoo.store
+
+    monkeypatch.setattr(zoo.store, "download", lambda *_: pytest.fail("the gate downloads"))
+    real = run_export(make_loaded(recipe="cnn_mnist")).verification["real"]
+    assert real["dataset"] == "datasets/digits"
+    assert "datasets/mnist is not on this machine" in real["why"]
+    assert "accuracy" in real  # digits has the same classes
+
+
+def test_other_classes_are_compared_but_not_judged(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+    real = run_export(make_loaded(classes=tuple("abcdefghij"))).verification["real"]
+    assert real["top1_agree"] == real["samples"] > 0
+    assert "accuracy" not in real
+
+
+def test_a_fixed_batch_is_the_only_one_tried_and_every_sample_counts_once(run_export: RunExport) -> None:
+    bundle = run_export(batch=7)  # 360 samples: the last batch is filled up
+    assert bundle.verification["batches"] == [7]
+    assert bundle.verification["real"]["samples"] == bundle.verification["real"]["top1_agree"] == 360
+    value = onnx.load(bundle.path / "model.onnx").graph.input[0]
+    assert [size.dim_value for size in value.type.tensor_type.shape.dim] == [7, 1, 8, 8]
+
+
+def test_a_provider_that_does_not_run_is_an_error(run_export: RunExport, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(SetupError, match="CUDAExecutionProvider") as caught:
+        run_export(provider="cuda")
+    assert caught.value.exit_code == 6
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("options", "error"), [({"batch": 0}, UsageError), ({"provider": "tpu"}, UsageError), ({"opset": 99}, ExportError)])
+def test_what_cannot_be_done_is_refused(run_export: RunExport, tmp_path: Path, options: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        run_export(**options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_plugins_are_told_of_an_export(run_export: RunExport, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(registry(), "tell", lambda event, **facts: told.append((event, facts)) or ["a complaint"])
+    bundle = run_export()
+    assert told == [("zoo_exported", {"bundle": bundle.path, "verification": bundle.verification})]
+    assert bundle.notes == ("a complaint",)
+
+
+def test_comparison_holds_the_top_class_only_where_its_margin_is_clear() -> None:
+    expected = np.float32([[1.0, 0.99999, -2.0]])
+    assert Comparison().add(expected, expected[:, [1, 0, 2]]) is None  # a tie within the tolerance may fall either way
+    assert "absolute" in str(Comparison().add(expected, expected + np.float32(0.001)))
+    assert "shape" in str(Comparison().add(expected, expected[:, :2]))
+    assert "not finite" in str(Comparison().add(expected * np.float32(np.inf), expected * np.float32(np.inf)))
+
+
+def test_comparison_counts_accuracy_by_class() -> None:
+    comparison = Comparison()
+    assert comparison.add(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)) is None
+    accuracy = comparison.accuracy(np.array([0, 1, 1]), ["a", "b", "c"])
+    assert accuracy["exported"] == pytest.approx(2 / 3)
+    assert accuracy["per_class"]["b"] == {"samples": 2, "pytorch": 0.5, "exported": 0.5}
+    assert "c" not in accuracy["per_class"]

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zoo.errors import StorageError, UsageError
+from zoo.exporting import Bundle, publishing
+from zoo.exporting.publishing import check_target, publish, temporary_beside
+
+
+def make_bundle(folder: Path, content: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.onnx").write_text(content, encoding="utf-8")
+    (folder / "bundle.json").write_text(json.dumps({"files": {"model.onnx": {}}}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(params=["exchanged in one step", "put aside"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "put aside":
+        monkeypatch.setattr(publishing, "_exchange", lambda *_: False)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_bundle_replaces_a_bundle_and_nothing_is_left_beside(tmp_path: Path) -> None:
+    target = tmp_path / "some" / "out"
+    for content in ("old", "new"):
+        with temporary_beside(target) as folder:
+            publish(make_bundle(folder, content), target)
+        assert (target / "model.onnx").read_text(encoding="utf-8") == content
+        assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+def test_an_export_that_fails_leaves_the_old_bundle_and_no_temporary(tmp_path: Path) -> None:
+    target = make_bundle(tmp_path / "out", "old")
+    with pytest.raises(RuntimeError), temporary_beside(target) as folder:
+        make_bundle(folder, "new")
+        raise RuntimeError
+    assert (target / "model.onnx").read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_rename_that_fails_brings_the_old_bundle_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "_exchange", lambda *_: False)
+    target = make_bundle(tmp_path / "out", "old")
+    rename = Path.rename
+
+    def refuse(self: Path, to: Path) -> Path:
+        if self.suffix == ".tmp":
+            raise OSError(28, "No space left on device")
+        return rename(self, to)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(StorageError), temporary_beside(target) as folder:
+        publish(make_bundle(folder, "new"), target)
+    assert (target / "model.onnx").read_text(encoding="utf-8") == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_crash_between_two_renames_leaves_is_mended(tmp_path: Path) -> None:
+    make_bundle(tmp_path / ".out.old", "old")
+    with temporary_beside(tmp_path / "out"):
+        assert (tmp_path / "out" / "model.onnx").read_text(encoding="utf-8") == "old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked for there")
+def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    dead, live = tmp_path / f".out.{process.pid}.aa.tmp", tmp_path / f".out.{os.getpid()}.bb.tmp"
+    dead.mkdir()
+    live.mkdir()
+    with temporary_beside(tmp_path / "out"):
+        assert (dead.exists(), live.exists()) == (False, True)
+
+
+def test_what_is_no_bundle_is_never_deleted(tmp_path: Path, run_export: Callable[..., Bundle]) -> None:
+    letters = tmp_path / "letters"
+    letters.mkdir()
+    (letters / "dear.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(UsageError, match="something else than a bundle"):
+        run_export(out=letters)
+    with pytest.raises(UsageError, match="is a file"):
+        run_export(out=letters / "dear.txt")
+    with pytest.raises(UsageError, match="inside a file"):
+        run_export(out=letters / "dear.txt" / "deeper")
+    assert [path.name for path in letters.iterdir()] == ["dear.txt"]
+
+
+def test_a_bundle_that_holds_files_of_the_users_is_not_replaced(tmp_path: Path) -> None:
+    target = make_bundle(tmp_path / "out", "old")
+    (target / "__pycache__").mkdir()
+    check_target(target)
+    (target / "notes.txt").write_text("x", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        check_target(target)
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    with temporary_beside(target) as folder:
+        publish(make_bundle(folder, "new"), target)
+    assert (target / "model.onnx").exists()

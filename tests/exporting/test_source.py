@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo import rundir
+from zoo.errors import CheckpointError, UnknownNameError
+from zoo.exporting.source import locate
+from zoo.registry import registry
+from zoo.resolve import resolve
+from zoo.rundir import Record, RunDir
+
+RUN = "zoo.loading.load_run"
+
+
+@pytest.fixture(autouse=True)
+def loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is chosen is looked at here, not what is in it."""
+    monkeypatch.setattr(RUN, lambda run: run.path.name)
+
+
+def make_run(name: str, recipe: str = "cnn_digits", status: rundir.Status = "finished", **dataset: object) -> RunDir:
+    config = resolve(registry(), recipe, overrides={"name": name, "dataset": dataset})
+    run = rundir.create(config)
+    assert config.architecture is not None
+    preprocessing = {"channels": 1, "height": 28, "width": 28, "mean": (0.0,), "std": (1.0,)}
+    run.write_config(config)
+    run.write_record(
+        Record.model_validate(
+            {
+                "id": name,
+                "status": status,
+                "created": f"2026-01-0{name[-1]}",
+                "label": rundir.label_of(config),
+                "architecture": config.architecture.name,
+                "dataset": config.dataset.name,
+                "task": config.task.name,
+                "classes": ["0"],
+                "preprocessing": preprocessing,
+                "fingerprint": "",
+            }
+        )
+    )
+    return run
+
+
+def test_a_recipe_takes_its_newest_finished_run_with_the_same_data(tmp_path: Path) -> None:
+    make_run("a1")
+    make_run("b2")
+    make_run("c3", status="failed")
+    make_run("d4", permute_pixels=1)
+    found = locate(registry(), "cnn_digits")
+    assert found.loaded == "b2"
+    assert found.sentence == "exporting run cnn_digits/b2: the newest finished run of cnn_digits"
+
+
+def test_an_architecture_takes_its_newest_finished_run_whatever_the_data() -> None:
+    make_run("a1")
+    make_run("d4", permute_pixels=1)
+    assert locate(registry(), "cnn").loaded == "d4"
+
+
+@pytest.mark.parametrize("name", ["cnn_digits/c3", "c3"])
+def test_a_run_that_is_named_is_taken_and_its_state_told(name: str) -> None:
+    make_run("c3", status="interrupted")
+    make_run("d4")
+    found = locate(registry(), name)
+    assert (found.loaded, found.sentence) == ("c3", "exporting run cnn_digits/c3: as asked, which is interrupted")
+
+
+def test_a_run_is_taken_by_its_path(tmp_path: Path) -> None:
+    assert locate(registry(), str(make_run("a1").path)).loaded == "a1"
+
+
+def test_nothing_to_export_names_the_command_to_run() -> None:
+    with pytest.raises(CheckpointError, match=r"fix: train it first: zoo run cnn_digits$") as caught:
+        locate(registry(), "cnn_digits")
+    assert caught.value.exit_code == 4
+    with pytest.raises(CheckpointError, match=r"zoo run cnn --data DATASET$"):
+        locate(registry(), "cnn")
+
+
+def test_an_unknown_name_proposes_recipes_and_runs() -> None:
+    make_run("summer1")
+    with pytest.raises(UnknownNameError, match="did you mean summer1"):
+        locate(registry(), "sumer1")
+    with pytest.raises(UnknownNameError, match="did you mean cnn_digits"):
+        locate(registry(), "cnn_digit")

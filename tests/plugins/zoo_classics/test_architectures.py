@@ -1,0 +1,116 @@
+"""Contract tests for every first-party architecture, parametrised by the registry, and the facts of the networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.config import Section
+from zoo.errors import PluginError
+from zoo.files import sha256
+from zoo.loading import load_shipped, weights_file
+from zoo.models import build_model, count_macs, count_parameters
+from zoo.registry import registry
+from zoo.testing import check_plugin
+
+CLASSICS = [item.canonical for item in registry().items("architecture", namespace="classics")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters", "macs"),
+    [
+        # multiply-accumulates: 24·24·6·25 + 8·8·6·6·25 + 96·50 + 50·10, and 784·8 + 8·8 + 8·10
+        ("classics/cnn", {"n_features": 6}, 6_422, 86_400 + 57_600 + 4_800 + 500),
+        ("classics/fnn", {"hidden": 8}, 6_442, 6_272 + 64 + 80),
+        ("classics/cnn", {"n_features": 12}, (25 + 1) * 12 + (25 * 12 + 1) * 12 + (12 * 16 + 1) * 50 + 510, None),
+        ("classics/fnn", {"hidden": 32}, 785 * 32 + 33 * 32 + 33 * 10, None),
+    ],
+)
+def test_parameters_and_macs_are_the_references(name, options, parameters, macs):
+    model = build_model(registry(), Section(name=name, **options), in_channels=1, num_classes=10, image_size=(28, 28))
+    assert count_parameters(model) == (parameters, parameters)
+    assert macs is None or count_macs(model, (1, 28, 28)) == macs
+
+
+@pytest.mark.parametrize("name", CLASSICS)
+@pytest.mark.parametrize(("channels", "size"), [(1, (28, 28)), (3, (32, 32)), (3, (28, 40))])
+def test_any_input_it_says_it_takes(name, channels, size):
+    item = registry().architecture(name)
+    assert min(size) >= item.spec.smallest
+    options = {"classics/cnn": {"n_features": 6}, "classics/fnn": {"hidden": 8}}[name]
+    model = build_model(registry(), Section(name=name, **options), in_channels=channels, num_classes=7, image_size=size)
+    assert model(torch.zeros(3, channels, *size)).shape == (3, 7)
+
+
+def test_the_smallest_size_is_the_smallest():
+    item = registry().architecture("classics/cnn")
+    build_model(registry(), Section(name="cnn", n_features=2), in_channels=1, num_classes=2, image_size=(16, 16))
+    assert item.spec.smallest == 16
+    with pytest.raises(PluginError, match="15×15"):
+        build_model(registry(), Section(name="cnn", n_features=2), in_channels=1, num_classes=2, image_size=(15, 15))
+
+
+def test_the_cnn_is_the_plain_sequential_network():
+    """Independent implementation: nn.Sequential with the same weights."""
+    model = build_model(registry(), Section(name="cnn", n_features=6), in_channels=1, num_classes=10, image_size=(28, 28))
+    layers = [nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 6, 5), nn.ReLU(), nn.MaxPool2d(2)]
+    plain = nn.Sequential(*layers, nn.Flatten(), nn.Linear(96, 50), nn.ReLU(), nn.Linear(50, 10))
+    plain.load_state_dict(dict(zip(plain.state_dict(), model.state_dict().values(), strict=True)))
+    inputs = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model(inputs), plain(inputs))
+
+
+def test_the_package_is_a_good_plugin():
+    check_plugin("classics")
+
+
+WEIGHTS = [(item.canonical, name) for item in registry().items("architecture") for name in item.spec.weights]
+
+
+@pytest.mark.parametrize(("architecture", "name"), WEIGHTS)
+def test_shipped_weights_are_what_their_description_says(architecture, name):
+    item = registry().architecture(architecture)
+    path = weights_file(item, name)
+    assert sha256(path) == item.spec.weights[name].sha256
+    assert path.stat().st_size < 30_000
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("recipe", ["cnn_mnist", "fnn_mnist"])
+def test_shipped_weights_reach_the_accuracy_beside_them(recipe):
+    from zoo.data import open_data
+    from zoo.evaluation import evaluate
+    from zoo.loading import build_task
+
+    loaded = load_shipped(registry(), recipe)
+    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("report",))
+    found = evaluate(loaded.model, build_task(registry(), loaded.config), data, "report", 1000)
+    assert found.metrics["accuracy"] == pytest.approx(loaded.origin["metrics"]["accuracy"], abs=1e-4)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("recipe", ["cnn_mnist", "fnn_mnist"])
+def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recipe):
+    import json
+    from pathlib import Path
+
+    import numpy as np
+
+    from zoo.data import open_data
+    from zoo.runtime import open_model
+
+    bundle = Path(__file__).parents[3] / "exports" / "published" / recipe
+    loaded = load_shipped(registry(), recipe)
+    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("report",))
+    run, _ = open_model(bundle / "model.onnx")
+    agree = right = 0
+    for batch in data.part("report").batches(1000):
+        with torch.inference_mode():
+            expected = loaded.model(batch.inputs).argmax(1).numpy()
+        found = run(batch.inputs.numpy()).argmax(1)
+        agree += int((expected == found).sum())
+        right += int((found == np.asarray(batch.labels)).sum())
+    assert agree == 10_000
+    verified = json.loads((bundle / "verify.json").read_text())["real"]["accuracy"]["exported"]
+    assert right / 10_000 == pytest.approx(verified, abs=1e-9) == pytest.approx(loaded.origin["metrics"]["accuracy"], abs=1e-4)

@@ -1,0 +1,168 @@
+"""Downloads, against a server on the loopback interface that misbehaves on request."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from zoo import downloads
+from zoo.downloads import UnreachableError, download
+from zoo.errors import DataError, StorageError
+
+CONTENT = bytes(range(256)) * 2000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+PAGE = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Each path is a way to answer; the server counts requests by path."""
+
+    def do_GET(self) -> None:
+        count = self.server.counts[self.path] = self.server.counts.get(self.path, 0) + 1  # type: ignore[attr-defined]
+        match self.path:
+            case "/good" | "/gzipped":
+                self._send(CONTENT)
+            case "/wrong":
+                self._send(CONTENT[::-1])
+            case "/long":
+                self._send(CONTENT * 3)
+            case "/short":  # a body shorter than its own Content-Length: the connection was cut
+                self._send(CONTENT[:1000], length=len(CONTENT))
+            case "/short-without-length":
+                self._send(CONTENT[:1000], length=None)
+            case "/second-time":
+                self._send(CONTENT if count > 1 else CONTENT[:1000], length=len(CONTENT))
+            case "/page":
+                self._send(PAGE)
+            case "/to-good":
+                self._redirect("/good")
+            case "/to-http":
+                self._redirect(f"http://localhost:{self.server.server_address[1]}/good")
+            case "/busy":
+                self._send(b"", status=503)
+            case _:
+                self._send(b"", status=404)
+
+    def _send(self, body: bytes, *, length: int | None = -1, status: int = 200) -> None:
+        self.send_response(status)
+        if length is not None:
+            self.send_header("Content-Length", str(len(body) if length == -1 else length))
+        if self.path == "/gzipped" and "gzip" in self.headers.get("Accept-Encoding", ""):
+            self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _redirect(self, to: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", to)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.counts = {}  # type: ignore[attr-defined]
+    address = f"http://127.0.0.1:{running.server_address[1]}/"
+    running.address = address  # type: ignore[attr-defined]
+    monkeypatch.setattr(downloads, "ALLOWED", ("https://", address))
+    monkeypatch.setattr(downloads, "RETRY_SECONDS", 0.0)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+def bring(server: ThreadingHTTPServer, path: str, to: Path) -> None:
+    download(server.address + path.lstrip("/"), to, SHA256, len(CONTENT))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", ["/good", "/to-good", "/gzipped"])
+def test_a_file_arrives_under_its_name_alone(server: ThreadingHTTPServer, tmp_path: Path, path: str, capfd: pytest.CaptureFixture[str]) -> None:
+    to = tmp_path / "new" / "folder" / "file.bin"
+    bring(server, path, to)
+    assert to.read_bytes() == CONTENT
+    assert [entry.name for entry in to.parent.iterdir()] == ["file.bin"]
+    assert to.stat().st_mode & 0o444 == 0o444
+    assert capfd.readouterr() == ("", "")
+
+
+FAULTS = {
+    "case 45: a web page": ("/page", ["a web page came in place of file.bin"]),
+    "case 46: another content": ("/wrong", [SHA256, hashlib.sha256(CONTENT[::-1]).hexdigest()]),
+    "case 46: too long": ("/long", ["more than its 512,000 bytes"]),
+    "case 47: a short body": ("/short", ["fewer than its 512,000 bytes arrived"]),
+    "case 47: a short body, no length": ("/short-without-length", ["fewer than its 512,000 bytes arrived"]),
+    "case 48: a redirect to http": ("/to-http", ["redirects to an address without https", "http://localhost:"]),
+    "not found": ("/nothing", ["the server answers 404"]),
+    "busy": ("/busy", ["503"]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_fails_says_why_and_leaves_nothing(server: ThreadingHTTPServer, tmp_path: Path, fault: str) -> None:
+    path, said = FAULTS[fault]
+    to = tmp_path / "data" / "file.bin"
+    with pytest.raises(DataError) as caught:
+        bring(server, path, to)
+    message = str(caught.value)
+    assert all(words in message for words in said), message
+    assert str(to) in message
+    assert "\n" not in message
+    assert list(to.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(("path", "attempts"), [("/short", 3), ("/busy", 3), ("/second-time", 2), ("/wrong", 1), ("/page", 1), ("/nothing", 1)])
+def test_only_what_may_pass_is_tried_again(server: ThreadingHTTPServer, tmp_path: Path, path: str, attempts: int) -> None:
+    to = tmp_path / "file.bin"
+    if path == "/second-time":
+        bring(server, path, to)
+        assert to.read_bytes() == CONTENT
+    else:
+        with pytest.raises(DataError):
+            bring(server, path, to)
+    assert server.counts[path] == attempts  # type: ignore[attr-defined]
+
+
+def test_an_earlier_file_stays_where_its_replacement_fails(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    to = tmp_path / "file.bin"
+    to.write_bytes(b"earlier")
+    with pytest.raises(DataError):
+        bring(server, "/wrong", to)
+    assert to.read_bytes() == b"earlier"
+
+
+@pytest.mark.parametrize("url", ["http://example.com/file.bin", "ftp://example.com/file.bin", "file:///etc/passwd"])
+def test_no_address_but_https_is_asked(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DataError, match="https only"):
+        download(url, tmp_path / "file.bin", SHA256, 1)
+
+
+def test_no_network_is_one_line_with_address_and_place(server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = "http://127.0.0.1:9/"  # discard: nobody listens
+    monkeypatch.setattr(downloads, "ALLOWED", (closed,))
+    to = tmp_path / "file.bin"
+    with pytest.raises(UnreachableError) as caught:
+        download(closed + "file.bin", to, SHA256, 1)
+    message = str(caught.value)
+    assert closed in message
+    assert str(to) in message
+    assert "refused" in message
+    assert "\n" not in message
+
+
+def test_a_place_that_cannot_be_written_is_a_storage_error(server: ThreadingHTTPServer, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(StorageError, match="cannot write"):
+        bring(server, "/good", tmp_path / "taken" / "file.bin")

@@ -1,0 +1,57 @@
+"""The wheel: its top-level names, what is inside, and that nothing of this project names a place on a machine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    told = subprocess.run(command, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_the_top_level_names_are_zoo_and_zoo_something_only(wheel):
+    names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    packages = {name for name in names if not name.endswith(".dist-info")}
+    assert "zoo" in packages
+    assert all(name == "zoo" or name.startswith("zoo_") for name in packages)
+    assert packages == {"zoo", *(path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_"))}
+
+
+def test_weights_templates_and_the_licence_are_inside(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"zoo_classics/weights/cnn_mnist.safetensors", "zoo_classics/weights/cnn_mnist.json", "zoo/exporting/card.md.j2", "zoo/py.typed"} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_every_first_party_plugin_has_an_entry_point_and_is_packaged():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = {path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_")}
+    assert set(project["project"]["entry-points"]["zoo"].values()) == folders
+    assert {path.removeprefix("plugins/") for path in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]} == {"zoo", *folders}
+
+
+def test_the_core_names_no_plugin():
+    names = "|".join(path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_"))
+    for file in (ROOT / "zoo").rglob("*.py"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            assert not re.search(rf"^\s*(from|import) ({names})\b", line), f"{file}: {line}"
+
+
+def test_plugins_import_only_public_modules_of_the_core():
+    for file in (ROOT / "plugins").rglob("*.py"):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            assert not re.search(r"from zoo[\w.]* import .*\b_\w+|from zoo\.[\w.]*\b_\w+ import", line), f"{file}: {line}"

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from zoo.errors import CheckpointError, DataError, UsageError
+from zoo.files import sha256
+from zoo.prediction import predict
+from zoo.preprocessing import Preprocessing
+from zoo.runtime import METADATA_KEY
+
+CLASSES = ["dark", "bright"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Two classes by mean brightness, written with onnx alone: logits (-8 m, 8 m) of the normalised mean m."""
+    weight = numpy_helper.from_array(np.float32([[-8.0, 8.0]]), "weight")
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("input", ["batch", 1, 4, 4]), ("logits", ["batch", 2]))
+    ]
+    graph = helper.make_graph(nodes, "brightness", values[:1], values[1:], [weight])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    spec = Preprocessing(channels=1, height=4, width=4, mean=(0.5,), std=(0.5,)).describe()
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps({"input": spec, "output": {"classes": CLASSES}})})
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    onnx.save(proto, folder / "model.onnx")
+    digest = {"sha256": sha256(folder / "model.onnx"), "size": (folder / "model.onnx").stat().st_size}
+    (folder / "bundle.json").write_text(json.dumps({"model": "model.onnx", "files": {"model.onnx": digest}}), encoding="utf-8")
+    return folder / "model.onnx"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name, shade in (("a.png", 0), ("b.png", 255)):
+        Image.new("L", (9, 5), shade).save(folder / name)
+    return folder
+
+
+def test_a_bundle_and_its_file_predict_the_same(model: Path, pictures: Path) -> None:
+    for target in (model, model.parent, str(model.parent)):
+        found = predict(target, [pictures])
+        assert found.classes == tuple(CLASSES)
+        assert [(path.name, CLASSES[int(p.argmax())]) for path, p in found.rows] == [("a.png", "dark"), ("b.png", "bright")]
+        assert found.engine.startswith("onnxruntime ")
+
+
+def test_an_exported_model_is_used_without_torch(model: Path, pictures: Path) -> None:
+    code = (
+        "import sys\nfrom zoo.prediction import predict\n"
+        f"predict({str(model)!r}, [{str(pictures)!r}])\npredict({str(model.parent)!r}, [{str(pictures)!r}])\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_model_that_was_altered_is_refused(model: Path, pictures: Path) -> None:
+    model.write_bytes(model.read_bytes() + b"\0")
+    with pytest.raises(CheckpointError, match=r"model\.onnx was altered"):
+        predict(model.parent, [pictures])
+    model.unlink()
+    with pytest.raises(CheckpointError, match=r"model\.onnx is missing"):
+        predict(model.parent, [pictures])
+
+
+@pytest.mark.parametrize(
+    "index", ["", "[]", "{}", '{"model": "model.onnx", "files": {}}', '{"model": "../model.onnx", "files": {"../model.onnx": {"sha256": ""}}}']
+)
+def test_a_damaged_index_is_refused(model: Path, pictures: Path, index: str) -> None:
+    (model.parent / "bundle.json").write_text(index, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"bundle\.json is damaged"):
+        predict(model.parent, [pictures])
+
+
+def test_a_model_that_does_not_describe_itself_is_refused(model: Path, pictures: Path) -> None:
+    proto = onnx.load(model)
+    del proto.metadata_props[:]
+    onnx.save(proto, model)
+    with pytest.raises(CheckpointError, match="carries no 'zoo' metadata"):
+        predict(model, [pictures])
+    model.write_bytes(b"no model")
+    with pytest.raises(CheckpointError, match="cannot load it"):
+        predict(model, [pictures])
+
+
+def test_a_picture_that_cannot_be_read_is_named(model: Path, pictures: Path) -> None:
+    (pictures / "c.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"c\.png: is no picture"):
+        predict(model, [pictures])
+    with pytest.raises(DataError, match="no such file"):
+        predict(model, [pictures / "nowhere.png"])
+
+
+def test_what_is_neither_run_nor_bundle_is_refused(pictures: Path) -> None:
+    with pytest.raises(UsageError, match="neither a run nor a bundle"):
+        predict(pictures, [pictures])
+    with pytest.raises(UsageError, match="no run is called 'nothing'"):
+        predict("nothing", [pictures])
+
+
+def test_rows_are_written_as_csv(model: Path, pictures: Path, tmp_path: Path) -> None:
+    predict(model, [pictures]).write_csv(tmp_path / "rows.csv")
+    lines = (tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "file,prediction,p(dark),p(bright)"
+    assert [line.split(",")[1] for line in lines[1:]] == CLASSES
+
+
+def test_a_run_its_export_and_its_bundle_predict_the_same(tmp_path: Path, pictures: Path) -> None:
+    from zoo.exporting import export
+    from zoo.runner import run
+
+    out = tmp_path / "runs" / "cnn_digits" / "one"
+    run("cnn_digits", overrides={"train": {"epochs": 1}, "device": "cpu"}, out=out)
+    by_torch = predict(out, [pictures])
+    assert by_torch.engine.startswith("torch ")
+    bundle = export("cnn_digits")
+    assert bundle.path == tmp_path / "exports" / "cnn_digits"
+    assert "cnn_digits/one" in bundle.source
+    by_onnx = predict(bundle.path, [pictures])
+    for (path, one), (other_path, other) in zip(by_torch.rows, by_onnx.rows, strict=True):
+        assert path == other_path
+        np.testing.assert_allclose(one, other, atol=1e-5)

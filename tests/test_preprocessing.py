@@ -1,0 +1,129 @@
+"""What is done to pictures before a network sees them, held to numpy and pillow used directly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo.api import ArchitectureSpec
+from zoo.config import DatasetSection
+from zoo.errors import UsageError
+from zoo.preprocessing import Preprocessing, plan
+
+
+def architecture(**facts: Any) -> ArchitectureSpec:
+    return ArchitectureSpec(**{"name": "net", "summary": "a net", "target": "nowhere:build", "input": (1, 28, 28), **facts})
+
+
+FIXED = architecture(sizing="fixed")
+AT_LEAST_16 = architecture(sizing="min", smallest=16)
+ANY = architecture()
+
+
+def planned(net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8), **section: Any) -> tuple[Preprocessing, str | None]:
+    return plan(DatasetSection(name="toy", **section), shape, (0.5,) * shape[0], (0.25,) * shape[0], net)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "section", "expected"),
+    [
+        (None, (1, 8, 8), {}, (1, 8, 8)),
+        (ANY, (1, 8, 8), {}, (1, 8, 8)),
+        (FIXED, (1, 8, 8), {}, (1, 28, 28)),
+        (FIXED, (3, 64, 48), {}, (3, 28, 28)),
+        (FIXED, (1, 28, 28), {"resize": "never"}, (1, 28, 28)),
+        (AT_LEAST_16, (1, 8, 8), {}, (1, 16, 16)),
+        (AT_LEAST_16, (3, 12, 8), {}, (3, 24, 16)),
+        (AT_LEAST_16, (3, 17, 40), {}, (3, 17, 40)),
+        (AT_LEAST_16, (1, 8, 8), {"resize": 20}, (1, 20, 20)),
+        (ANY, (3, 40, 30), {"resize": 20}, (3, 20, 20)),
+    ],
+)
+def test_pictures_get_the_size_the_network_needs(
+    net: ArchitectureSpec | None, shape: tuple[int, int, int], section: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    preprocessing, note = planned(net, shape, **section)
+    assert preprocessing.shape == expected
+    assert (note is None) == (expected == shape)
+    if note:
+        assert f"{shape[1]}×{shape[2]}" in note
+        assert f"{expected[1]}×{expected[2]}" in note
+
+
+@pytest.mark.parametrize(("net", "needed"), [(FIXED, "28×28"), (AT_LEAST_16, "16×16")])
+def test_case_9_resize_never_names_both_sizes(net: ArchitectureSpec, needed: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        planned(net, resize="never")
+    message = str(caught.value)
+    assert "8×8" in message
+    assert needed in message
+    assert "dataset.resize=never" in message
+    assert "dataset.resize=auto" in message
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(("net", "needs"), [(FIXED, "exactly 28×28"), (AT_LEAST_16, "at least 16×16")])
+def test_a_side_that_the_network_cannot_take_is_refused(net: ArchitectureSpec, needs: str) -> None:
+    with pytest.raises(UsageError, match=f"cannot take 12×12 pictures: it needs {needs}"):
+        planned(net, resize=12)
+
+
+def test_two_channels_are_refused() -> None:
+    with pytest.raises(UsageError, match="2 channels"):
+        planned(ANY, (2, 8, 8))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_are_permuted_by_the_permutation_that_the_seed_names(channels: int) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (5, channels, 6, 7), dtype=np.uint8)
+    preprocessing, _ = planned(ANY, (channels, 6, 7), permute_pixels=11)
+    permuted = preprocessing.apply(pictures)
+    expected = pictures.reshape(5, channels, 42)[:, :, np.random.RandomState(11).permutation(42)].reshape(pictures.shape)
+    assert np.array_equal(permuted, expected)
+    assert not np.array_equal(permuted, pictures)
+    assert not np.array_equal(planned(ANY, (channels, 6, 7), permute_pixels=12)[0].apply(pictures), permuted)
+
+
+def test_the_permutation_is_of_the_network_s_pixels() -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 8), dtype=np.uint8)
+    resized = planned(FIXED)[0].apply(pictures)
+    both = planned(FIXED, permute_pixels=3)[0].apply(pictures)
+    assert np.array_equal(both.reshape(2, 784), resized.reshape(2, 784)[:, np.random.RandomState(3).permutation(784)])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_resizing_equals_pillow_s_bilinear(channels: int) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (4, channels, 8, 8), dtype=np.uint8)
+    resized = planned(FIXED, (channels, 8, 8))[0].apply(pictures)
+    assert (resized.shape, resized.dtype) == ((4, channels, 28, 28), np.uint8)
+    for picture, result in zip(pictures, resized, strict=True):
+        for plane, expected in zip(picture, result, strict=True):
+            assert np.array_equal(np.asarray(Image.fromarray(plane).resize((28, 28), Image.Resampling.BILINEAR)), expected)
+
+
+def test_oblong_pictures_keep_their_aspect_and_lose_their_margins() -> None:
+    picture = np.zeros((1, 1, 10, 30), np.uint8)
+    picture[:, :, :, 10:20] = 200
+    cropped = planned(architecture(sizing="fixed", input=(1, 10, 10)), (1, 10, 30))[0].apply(picture)
+    assert (cropped == 200).all()
+
+
+def test_pictures_of_the_right_size_are_not_copied() -> None:
+    pictures = np.zeros((2, 1, 8, 8), np.uint8)
+    assert planned(ANY)[0].apply(pictures) is pictures
+
+
+def test_colour_becomes_grey_and_grey_colour_where_a_run_says_so() -> None:
+    grey = np.full((1, 1, 4, 4), 77, np.uint8)
+    colour = Preprocessing(channels=3, height=4, width=4, mean=(0,) * 3, std=(1,) * 3).apply(grey)
+    assert np.array_equal(colour, np.full((1, 3, 4, 4), 77))
+    assert np.array_equal(Preprocessing(channels=1, height=4, width=4, mean=(0,), std=(1,)).apply(colour), grey)
+
+
+def test_the_description_is_json_and_complete() -> None:
+    description = planned(FIXED, permute_pixels=3)[0].describe()
+    assert Preprocessing.model_validate({key: description[key] for key in Preprocessing.model_fields}) == planned(FIXED, permute_pixels=3)[0]
+    assert (description["channel_order"], description["layout"], description["dtype"]) == ("grey", "NCHW", "float32")

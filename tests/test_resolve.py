@@ -1,0 +1,308 @@
+"""From a name, a file and overrides to a configuration: layers, canonical names, options, and every problem at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pluggy
+import pytest
+from pydantic import Field
+
+from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, TaskSpec, WeightsSpec
+from zoo.config import RunConfig
+from zoo.discovery import Plugin
+from zoo.errors import ConfigError, PluginError, UnknownNameError, UsageError
+from zoo.registry import Registry
+from zoo.resolve import merge, parse_assignment, resolve
+from zoo.yamlfile import parse_yaml, write_yaml
+
+
+class NetOptions(Options):
+    """Of the architecture `net`."""
+
+    width: int = Field(8, ge=1)
+    kernels: tuple[int, ...] = (3, 3)
+
+
+class TaskOptions(Options):
+    """Of the task `sort`."""
+
+    smoothing: float = 0.0
+    ranks: list[int] = Field(default_factory=list)
+
+
+class DataOptions(Options):
+    """Of the dataset `shapes`."""
+
+    sides: int = 4
+
+
+WEIGHTS = WeightsSpec(
+    summary="w", resource="a:b", sha256="0" * 64, licence="CC0", dataset="toy", classes=("a",), input=(1, 8, 8), mean=(0,), std=(1,)
+)
+
+
+def net(name: str, **facts: Any) -> ArchitectureSpec:
+    return ArchitectureSpec(name=name, summary="a net", target="nowhere:build", input=(1, 8, 8), **facts)
+
+
+def dataset(name: str, **facts: Any) -> DatasetSpec:
+    return DatasetSpec(
+        name=name, summary="data", target="nowhere:open", classes=("a",), shape=(1, 8, 8), mean=(0,), std=(1,), licence="CC0", **facts
+    )
+
+
+@pytest.fixture
+def lab() -> Registry:
+    here = Plugin("lab", "zoo-lab", "1.0", "zoo_lab")
+    here.specs = {
+        "architecture": [net("net", options=f"{__name__}:NetOptions", weights={"tuned": WEIGHTS}), net("plain")],
+        "dataset": [dataset("toy"), dataset("shapes", options=f"{__name__}:DataOptions")],
+        "task": [
+            TaskSpec(name="sort", summary="sorts", target="nowhere:build", options=f"{__name__}:TaskOptions", default=True),
+            TaskSpec(name="count", summary="counts", target="nowhere:build"),
+        ],
+        "recipe": [
+            RecipeSpec(
+                name="net_shapes",
+                summary="works",
+                architecture="net",
+                dataset="shapes",
+                task="sort",
+                parameters={
+                    "train": {"epochs": 5, "lr": 0.01, "optimizer": "sgd"},
+                    "architecture": {"width": 16},
+                    "dataset": {"sides": 6, "resize": 20},
+                    "task": {"smoothing": 0.1},
+                },
+            )
+        ],
+    }
+    return Registry([here, Plugin("sick", "zoo-sick", "1.0", "zoo_sick", "broken", "ImportError: no luck")], pluggy.PluginManager("zoo"))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def written(text: str) -> Path:
+        path = tmp_path / "run.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+# -------------------------------------------------------------------------------------------------------------------------- layers
+
+
+def test_a_recipe_fills_in_its_parameters_under_canonical_names(lab: Registry) -> None:
+    config = resolve(lab, "net_shapes")
+    assert config.recipe == "lab/net_shapes"
+    assert config.architecture is not None
+    assert (config.architecture.name, config.dataset.name, config.task.name) == ("lab/net", "lab/shapes", "lab/sort")
+    assert config.architecture.options == {"width": 16, "kernels": [3, 3]}  # what it does not say is filled in, to be read in config.yaml
+    assert config.dataset.options == {"sides": 6}
+    assert config.dataset.resize == 20
+    assert config.task.options == {"smoothing": 0.1, "ranks": []}
+    assert (config.train.epochs, config.train.lr, config.train.batch_size) == (5, 0.01, RunConfig.model_fields["train"].default.batch_size)
+
+
+def test_each_layer_goes_over_the_one_before(lab: Registry, write: Any) -> None:
+    file = write("train: {epochs: 7, batch_size: 3}\narchitecture: {width: 32}\n")
+    config = resolve(lab, "net_shapes", file=file, overrides={"train": {"batch_size": 4}})
+    assert (config.train.epochs, config.train.batch_size, config.train.lr) == (7, 4, 0.01)
+    assert config.architecture is not None
+    assert config.architecture.options["width"] == 32
+
+
+def test_an_architecture_runs_with_the_default_task(lab: Registry) -> None:
+    config = resolve(lab, "net", overrides={"dataset": "toy"})
+    assert (config.recipe, config.dataset.name, config.task.name) == (None, "lab/toy", "lab/sort")
+
+
+def test_another_item_drops_the_options_of_the_one_before(lab: Registry) -> None:
+    config = resolve(lab, "net_shapes", overrides={"architecture": {"name": "plain"}, "dataset": {"name": "toy"}, "task": "count"})
+    assert config.architecture is not None
+    assert (config.architecture.options, config.dataset.options, config.task.options) == ({}, {}, {})
+    assert config.dataset.resize == 20  # the core's, which every dataset has
+
+
+@pytest.mark.parametrize("name", ["net", "lab/net"])
+def test_the_same_item_under_either_name_keeps_its_options(lab: Registry, name: str) -> None:
+    config = resolve(lab, "net_shapes", overrides={"architecture": {"name": name}})
+    assert config.architecture is not None
+    assert config.architecture.options["width"] == 16
+
+
+def test_resolving_changes_nothing_it_was_given(lab: Registry) -> None:
+    recipe = lab.recipe("net_shapes").spec
+    before, overrides = recipe.model_copy(deep=True), {"train": {"epochs": 9}, "dataset": "toy"}
+    resolve(lab, "net_shapes", overrides=overrides)
+    assert recipe == before
+    assert overrides == {"train": {"epochs": 9}, "dataset": "toy"}
+
+
+def test_the_resolved_config_can_be_run_again(lab: Registry, write: Any) -> None:
+    config = resolve(lab, "net_shapes", overrides={"train": {"lr": 1e-5, "optimizer_options": {"nesterov": True}}, "seed": 3, "name": "no"})
+    text = write_yaml(config.as_dict())
+    assert RunConfig.model_validate(parse_yaml(text, where="here")) == config
+    again = resolve(lab, file=write(text))
+    assert again == config
+    assert write_yaml(again.as_dict()) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train.lr=1e-3", {"train": {"lr": 0.001}}),
+        ("seed=3", {"seed": 3}),
+        ("task.ranks=[60,120]", {"task": {"ranks": [60, 120]}}),
+        ("dataset=toy", {"dataset": "toy"}),
+        ("train.optimizer_options.nesterov=true", {"train": {"optimizer_options": {"nesterov": True}}}),
+        ("name=a=b", {"name": "a=b"}),
+        ("weights=", {"weights": None}),
+    ],
+)
+def test_an_assignment_is_a_layer(text: str, expected: dict[str, Any]) -> None:
+    assert parse_assignment(text) == expected
+
+
+@pytest.mark.parametrize("text", ["train.lr", "=3", "train..lr=1", ".=1", ""])
+def test_an_assignment_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"key\.path=value"):
+        parse_assignment(text)
+
+
+def test_an_assignment_that_is_no_yaml_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--set train\.lr"):
+        parse_assignment("train.lr=[1")
+
+
+def test_mappings_are_merged_by_key_and_all_else_is_replaced() -> None:
+    above = {"a": {"y": 2}, "b": [3], "c": {"z": 1}}
+    assert merge({"a": {"x": 1, "y": 1}, "b": [1, 2], "c": 5}, above) == {"a": {"x": 1, "y": 2}, "b": [3], "c": {"z": 1}}
+    assert merge({}, above)["a"] is not above["a"]
+
+
+# -------------------------------------------------------------------------------------------------------------------------- faults
+
+
+FAULTS: dict[str, tuple[str, list[str]]] = {
+    "case 1: architecture": ("dataset: toy\narchitecture: nett\n", ["no architecture is called 'nett'", "did you mean net"]),
+    "case 1: dataset": ("dataset: toyy\n", ["no dataset is called 'toyy'", "did you mean toy"]),
+    "case 1: task": ("dataset: toy\ntask: sorts\n", ["no task is called 'sorts'", "did you mean sort"]),
+    "case 1: recipe": ("dataset: toy\nrecipe: net_shape\n", ["no recipe is called 'net_shape'", "did you mean net_shapes"]),
+    "case 2: zero": ("dataset: toy\ntrain: {epochs: 0}\n", ["train.epochs: must be greater than or equal to 1, not 0"]),
+    "case 2: negative": ("dataset: toy\ntrain: {epochs: -1}\n", ["train.epochs: must be greater than or equal to 1, not -1"]),
+    "case 2: text": ("dataset: toy\ntrain: {epochs: many}\n", ["train.epochs: must be a valid integer, not 'many'"]),
+    "case 3: nan": ("dataset: toy\ntrain: {lr: .nan}\n", ["train.lr: must be a finite number, not nan"]),
+    "case 3: inf": ("dataset: toy\ntrain: {lr: .inf}\n", ["train.lr: must be a finite number, not inf"]),
+    "case 3: zero": ("dataset: toy\ntrain: {lr: 0}\n", ["train.lr: must be greater than 0, not 0"]),
+    "case 3: negative": ("dataset: toy\ntrain: {lr: -1}\n", ["train.lr: must be greater than 0, not -1"]),
+    "case 8: upwards": ("dataset: toy\nname: ../up\n", ["name: '../up' cannot name a run"]),
+    "case 8: newline": ('dataset: toy\nname: "a\\nb"\n', ["name: 'a\\nb' cannot name a run"]),
+    "case 10: empty": ("", ["is empty"]),
+    "case 10: no dataset": ("seed: 1\n", ["no dataset is named", "--data"]),
+    "case 11": ("dataset: [toy\n", [":2:1"]),
+    "case 12: top": ("dataset: toy\nsede: 1\n", ["sede: unknown key; did you mean seed?"]),
+    "case 12: train": ("dataset: toy\ntrain: {batchsize: 1}\n", ["train.batchsize: unknown key; did you mean batch_size?"]),
+    "case 12: architecture": ("dataset: toy\narchitecture: {name: net, widht: 1}\n", ["architecture.widht: unknown key; did you mean width?"]),
+    "case 12: no options": ("dataset: toy\narchitecture: {name: plain, width: 1}\n", ["architecture.width: unknown key; known: none"]),
+    "case 12: dataset": ("dataset: {name: shapes, side: 1}\n", ["dataset.side: unknown key; did you mean sides?"]),
+    "case 12: the core's": ("dataset: {name: shapes, holdoud: 1}\n", ["dataset.holdoud: unknown key; did you mean holdout?"]),
+    "case 12: like nothing": ("dataset: {name: shapes, xyzzy: 1}\n", ["dataset.xyzzy: unknown key; known: sides, resize, holdout"]),
+    "case 13: text": ("dataset: toy\ntrain: {lr: abc}\n", ["train.lr: must be a valid number, not 'abc'"]),
+    "case 13: a list": ("dataset: toy\nseed: [1]\n", ["seed: must be a valid integer, not [1]"]),
+    "case 13: no section": ("dataset: toy\ntrain: 3\n", ["train: must be a valid dictionary"]),
+    "case 13: dataset": ("dataset: 3\n", ["dataset: must be a valid dictionary"]),
+    "case 13: name": ("dataset: {name: [toy]}\n", ["dataset.name: must be a valid string, not ['toy']"]),
+    "case 13: option": ("dataset: toy\narchitecture: {name: net, width: wide}\n", ["architecture.width: must be a valid integer, not 'wide'"]),
+    "case 13: option out of range": ("dataset: toy\narchitecture: {name: net, width: 0}\n", ["architecture.width: must be greater than or equal"]),
+    "case 13: union": ("dataset: {name: toy, resize: big}\n", ["dataset.resize: must be 'auto' or 'never' or a valid integer, not 'big'"]),
+    "case 13: a key that is no word": ("dataset: {name: toy, 1: 2}\n", ["dataset.1: Keys should be strings"]),
+    "case 14": ("dataset: toy\ndataset: toy\n", [":2:1", "stands twice"]),
+    "case 15": ("dataset: !!python/object:os.system {}\n", [":1:10"]),
+    "case 16": (f"dataset: toy\nname: &a [{'x, ' * 400}]\nweights: [{'*a, ' * 400}]\n", ["aliases are expanded"]),
+    "case 17": ("schema: 2\ndataset: toy\n", ["schema 2 is newer than this zoo, which reads 1", "update torch-zoo"]),
+    "case 17: older": ("schema: 0\ndataset: toy\n", ["schema 0 is unknown to this zoo"]),
+    "case 18: weights": (
+        "dataset: toy\narchitecture: net\nweights: nowhere.safetensors\n",
+        ["'nowhere.safetensors' is no file", "check the path, or name one of: tuned"],
+    ),
+    "case 18: weights, nearly": ("dataset: toy\narchitecture: net\nweights: tunde\n", ["'tunde' is no file", "did you mean tuned?"]),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_file_is_one_line_of_exit_code_2(lab: Registry, write: Any, fault: str) -> None:
+    text, words = FAULTS[fault]
+    with pytest.raises(UsageError) as caught:
+        resolve(lab, file=write(text))
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+    assert caught.value.exit_code == 2
+
+
+def test_case_18_a_file_that_is_not_there_is_named(lab: Registry, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist") as caught:
+        resolve(lab, "net_shapes", file=tmp_path / "nowhere.yaml")
+    assert str(tmp_path / "nowhere.yaml") in str(caught.value)
+
+
+def test_weights_that_are_there_are_fine(lab: Registry, tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").touch()
+    for weights in ("tuned", str(tmp_path / "mine.safetensors")):
+        assert resolve(lab, "net_shapes", overrides={"weights": weights}).weights == weights
+
+
+@pytest.mark.parametrize("name", ["net_shape", "lab/net_shape"])
+def test_case_1_an_unknown_name_to_run(lab: Registry, name: str) -> None:
+    with pytest.raises(UnknownNameError, match=r"did you mean .*net_shapes"):
+        resolve(lab, name)
+
+
+def test_an_item_of_a_broken_plugin_ends_with_the_plugin_s_code(lab: Registry) -> None:
+    with pytest.raises(PluginError, match=r"plugin 'sick' is broken: ImportError: no luck") as caught:
+        resolve(lab, "net", overrides={"dataset": "sick/data"})
+    assert caught.value.exit_code == 6
+
+
+def test_no_dataset_is_told_with_what_to_add(lab: Registry) -> None:
+    with pytest.raises(UsageError, match=r"no dataset is named.*--data"):
+        resolve(lab, "net")
+
+
+def test_all_problems_of_a_file_are_told_at_once(lab: Registry, write: Any) -> None:
+    file = write(
+        """
+        schema: 2
+        sede: 1
+        name: a/b
+        architecture: {name: net, widht: 3, kernels: 3x3}
+        dataset: {name: toyy, resize: big}
+        task: {name: sort, smoothing: none}
+        train: {epochs: 0, lr: .nan, batchsize: 4}
+        """
+    )
+    with pytest.raises(ConfigError) as caught:
+        resolve(lab, file=file)
+    starts = [
+        "schema: schema 2 is newer",
+        "sede: unknown key",
+        "name: 'a/b' cannot name a run",
+        "architecture.widht: unknown key",
+        "architecture.kernels: must be a valid tuple",
+        "no dataset is called 'toyy'",
+        "dataset.resize: must be",
+        "task.smoothing: must be a valid number",
+        "train.epochs: must be",
+        "train.lr: must be",
+        "train.batchsize: unknown key",
+    ]
+    problems = caught.value.problems
+    assert len(problems) == len(starts), problems
+    for start in starts:
+        assert sum(problem.startswith(start) for problem in problems) == 1, (start, problems)
+    assert f"{len(starts)} problems in {file}" in str(caught.value)
+    assert caught.value.exit_code == 2

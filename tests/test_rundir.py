@@ -1,0 +1,157 @@
+"""Run directories: made, locked, recorded, found again."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo import rundir
+from zoo.config import RunConfig
+from zoo.errors import StorageError, UsageError
+from zoo.paths import runs_root
+from zoo.preprocessing import Preprocessing
+from zoo.rundir import Record, RunDir, all_runs, create, find, is_run, label_of, run_id
+
+
+def config(**values: Any) -> RunConfig:
+    return RunConfig.model_validate({"recipe": "lab/net_toy", "dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}, **values})
+
+
+def record(**values: Any) -> Record:
+    facts = {
+        "id": "net_toy/one",
+        "status": "running",
+        "created": "2026-01-01T00:00:00+00:00",
+        "label": "net_toy",
+        "architecture": None,
+        "dataset": "lab/toy",
+        "task": "lab/sort",
+        "classes": ["a", "b"],
+        "preprocessing": Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)),
+        "fingerprint": "abc",
+    }
+    return Record(**{**facts, **values})
+
+
+def made(name: str, created: str, **values: Any) -> RunDir:
+    run = create(config(name=name, **values))
+    run.write_record(record(created=created))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("values", "label"),
+    [
+        ({}, "net_toy"),
+        ({"recipe": None, "architecture": {"name": "lab/net"}}, "net"),
+        ({"recipe": None}, "sort"),
+    ],
+)
+def test_runs_lie_under_their_label(values: dict[str, Any], label: str) -> None:
+    run = create(config(name="one", **values))
+    assert label_of(config(**values)) == label
+    assert run.path == runs_root() / label / "one"
+    assert run_id(run.path) == f"{label}/one"
+    assert run.checkpoints.is_dir()
+
+
+def test_runs_without_a_name_never_share_a_folder() -> None:
+    assert len({create(config()).path for _ in range(5)}) == 5
+
+
+def test_config_and_record_are_read_as_they_were_written(tmp_path: Path) -> None:
+    whole = config(train={"lr": 1e-5}, architecture={"name": "lab/net", "width": 3})
+    run = create(whole, tmp_path / "here")
+    run.write_config(whole)
+    run.write_record(record(results={"report": {"accuracy": 0.1 + 0.2}}))
+    assert RunDir(tmp_path / "here").config == whole
+    assert RunDir(tmp_path / "here").record == record(results={"report": {"accuracy": 0.1 + 0.2}})
+    assert run_id(run.path) == str(run.path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "not json", '{"id": 3}'])
+def test_a_damaged_record_is_named_and_hides_no_other_run(text: str) -> None:
+    good, bad = made("good", "2026-01-01"), made("bad", "2026-01-02")
+    bad.record_file.write_text(text)
+    with pytest.raises(UsageError, match=r"run\.json is damaged"):
+        _ = bad.record
+    assert [run.path for run in all_runs()] == [good.path]
+
+
+@pytest.mark.parametrize("below", ["", "inside", "inside/deeper"])
+def test_case_7_an_output_path_that_is_a_file_is_refused(tmp_path: Path, below: str) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine")
+    with pytest.raises(UsageError) as caught:
+        create(config(), taken / below)
+    assert f"({taken})" in str(caught.value)
+    assert "--out" in str(caught.value)
+    assert caught.value.exit_code == 2
+    assert taken.read_text() == "mine"
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"):
+        create(config(), tmp_path / "full")
+    (tmp_path / "empty").mkdir()
+    assert create(config(), tmp_path / "empty").path == tmp_path / "empty"
+    create(config(name="one"))
+    with pytest.raises(UsageError, match="--resume"):
+        create(config(name="one"))
+
+
+def test_a_place_that_cannot_be_written_is_known_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *_args: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(rundir.Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match="Permission denied") as caught:
+        create(config(), tmp_path / "here")
+    assert caught.value.exit_code == 7
+
+
+def test_runs_are_found_by_path_id_name_and_label() -> None:
+    old, new = made("old", "2026-01-01"), made("new", "2026-01-02")
+    assert [run.path for run in all_runs()] == [new.path, old.path]
+    for name in (old.path, "net_toy/old", "old"):
+        assert find(name).path == old.path
+    assert find("net_toy").path == new.path
+    assert is_run("old")
+    assert not is_run("older")
+    with pytest.raises(UsageError, match=r"did you mean .*old"):
+        find("odl")
+    with pytest.raises(UsageError, match="see `zoo runs`"):
+        find("xyzzy_42")
+
+
+def test_there_are_no_runs_where_there_is_no_folder() -> None:
+    assert all_runs() == []
+    assert not runs_root().exists()
+
+
+def test_a_second_run_in_one_directory_is_refused_and_the_first_one_named(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from zoo.rundir import RunDir\n"
+        "with RunDir(Path(sys.argv[1])).lock():\n    print('locked', flush=True)\n    sys.stdin.read()"
+    )
+    run = create(config(), tmp_path / "here")
+    holder = subprocess.Popen([sys.executable, "-c", code, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(StorageError, match=f"process {holder.pid}") as caught, run.lock():
+            pass
+        assert caught.value.exit_code == 7
+    finally:
+        holder.kill()  # no chance to clean up: the lock is free all the same
+        holder.communicate()
+    with run.lock():
+        pass
+    with run.lock():
+        pass

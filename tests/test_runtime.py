@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo import runtime
+from zoo.runtime import convert, cover, find_pictures, permute, prepare, read_picture, to_chw
+
+SPEC: dict[str, Any] = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [0.25], "permute_pixels": None}
+
+
+def save(path: Path, pixels: object, mode: str | None = None, **options: Any) -> Path:
+    image = Image.fromarray(np.asarray(pixels)) if mode is None else Image.fromarray(np.asarray(pixels), mode)
+    image.save(path, **options)
+    return path
+
+
+def test_it_imports_the_standard_library_numpy_and_pillow_alone() -> None:
+    tree = ast.parse(Path(runtime.__file__).read_text(encoding="utf-8"))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy", "PIL", "onnxruntime"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("grey.png", Image.new("L", (5, 4), 200)),
+        ("cmyk.jpg", Image.new("CMYK", (5, 4), (0, 0, 0, 55))),
+        ("palette.png", Image.new("RGB", (5, 4), (200, 200, 200)).quantize(4)),
+        ("bits.png", Image.new("1", (5, 4), 1)),
+        ("sixteen.png", Image.fromarray(np.full((4, 5), 200 * 257, np.uint16))),
+        ("float.tiff", Image.fromarray(np.full((4, 5), 200, np.float32))),
+        ("one.png", Image.new("RGB", (1, 1), (200, 200, 200))),
+        ("picture.webp", Image.new("RGB", (5, 4), (200, 200, 200))),
+        ("picture.bmp", Image.new("RGB", (5, 4), (200, 200, 200))),
+        ("picture.gif", Image.new("L", (5, 4), 200)),
+    ],
+)
+def test_every_kind_of_picture_becomes_grey_or_rgb_of_the_same_brightness(tmp_path: Path, name: str, image: Image.Image, channels: int) -> None:
+    path = tmp_path / name
+    image.save(path)
+    picture = read_picture(path, channels)
+    assert picture.mode == ("L" if channels == 1 else "RGB")
+    assert picture.size == image.size
+    due = 255 if name == "bits.png" else 200
+    assert np.abs(np.asarray(picture, dtype=int) - due).max() <= 2  # lossy formats
+
+
+def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 2, 4), np.uint8)
+    pixels[0, 0, 3] = 255  # one black pixel, the others clear
+    assert np.asarray(read_picture(save(tmp_path / "clear.png", pixels), 1)).tolist() == [[0, 255], [255, 255]]
+
+
+def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90° clockwise to see it upright
+    image = Image.fromarray(np.repeat(np.arange(0, 256, 32, dtype=np.uint8)[None], 4, axis=0))
+    image.save(tmp_path / "turned.png", exif=exif)
+    upright = np.asarray(read_picture(tmp_path / "turned.png", 1))
+    assert upright.shape == (8, 4)
+    assert upright[:, 0].tolist() == list(range(0, 256, 32))
+
+
+def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
+    frames = [Image.new("L", (4, 4), shade) for shade in (10, 240)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    assert np.asarray(read_picture(tmp_path / "moving.gif", 1)).max() == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.png", b"", "no picture"),
+        ("text.jpg", b"these are words", "no picture"),
+        ("page.png", b"%PDF-1.4\n%\xe2\xe3", "no picture"),
+    ],
+)
+def test_what_is_no_picture_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_picture(tmp_path / name, 1)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tiff", "webp", "bmp"])
+def test_a_truncated_picture_is_told(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+    path = save(tmp_path / f"cut.{suffix}", noise)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match=r"cannot be read|no picture"):
+        read_picture(path, 1)
+
+
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "bomb.png", np.zeros((20, 10), np.uint8))
+    monkeypatch.setattr(runtime, "MAX_PIXELS", 199)
+    monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("it was decoded"))
+    with pytest.raises(ValueError, match="10×20 is more than 199 pixels"):
+        read_picture(path, 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "crop"), [((8, 8), "none"), ((16, 8), "sides"), ((8, 16), "top and bottom"), ((1, 1), "none"), ((1, 300), "height")]
+)
+def test_a_picture_is_scaled_until_it_covers_and_cropped_at_the_centre(size: tuple[int, int], crop: str) -> None:
+    image = Image.new("L", size, 77)
+    covered = cover(image, 8, 8)
+    assert covered.size == (8, 8)
+    assert np.asarray(covered).tolist() == np.full((8, 8), 77).tolist()
+
+
+def test_the_crop_keeps_the_centre_and_the_aspect() -> None:
+    pixels = np.zeros((4, 12), np.uint8)
+    pixels[:, 4:8] = 255
+    assert np.asarray(cover(Image.fromarray(pixels), 4, 4)).min() == 255
+
+
+def test_permuted_pixels_come_from_where_the_permutation_says() -> None:
+    pictures = np.arange(2 * 3 * 16, dtype=np.uint8).reshape(2, 3, 4, 4)
+    order = np.random.RandomState(5).permutation(16)
+    assert np.array_equal(permute(pictures, 5).reshape(2, 3, 16), pictures.reshape(2, 3, 16)[:, :, order])
+
+
+def test_prepare_gives_the_normalised_input_of_one_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.full((8, 8), 255, np.uint8))
+    batch = prepare(path, SPEC)
+    assert (batch.shape, batch.dtype) == ((1, 1, 8, 8), np.float32)
+    assert np.allclose(batch, (1 - 0.5) / 0.25)
+
+
+def test_rgb_keeps_its_channel_order() -> None:
+    image = convert(Image.new("RGB", (2, 2), (255, 128, 0)), 3)
+    assert to_chw(image)[:, 0, 0].tolist() == [255, 128, 0]
+
+
+def test_folders_give_their_pictures_sorted_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPG", "sub/c.gif", "notes.txt"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    found = [path.relative_to(tmp_path / "in").as_posix() for path in find_pictures([tmp_path / "in"])]
+    assert found == ["a.JPG", "b.png", "sub/c.gif"]
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(ValueError, match="no pictures"):
+        find_pictures([tmp_path / "bare"])
+    with pytest.raises(ValueError, match="no such file or folder"):
+        find_pictures([tmp_path / "nowhere.png"])
+
+
+@pytest.mark.parametrize("fixed", [None, 3])
+def test_probabilities_come_a_row_a_file_and_a_fixed_batch_is_filled_up(tmp_path: Path, fixed: int | None) -> None:
+    files = [save(tmp_path / f"{index}.png", np.full((8, 8), index * 50, np.uint8)) for index in range(4)]
+    sizes = []
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        sizes.append(len(inputs))
+        return np.stack([inputs.mean((1, 2, 3)), np.zeros(len(inputs))], axis=1)
+
+    rows = list(runtime.predict(run, SPEC, files, fixed))
+    assert sizes == ([3, 3] if fixed else [4])
+    assert [path for path, _ in rows] == files
+    assert all(probabilities.sum() == pytest.approx(1) for _, probabilities in rows)
+    assert [p[0] for _, p in rows] == sorted(p[0] for _, p in rows)
+
+
+def test_it_runs_as_a_script_and_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+    command = [sys.executable, runtime.__file__, "--model", str(tmp_path / "none.onnx"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
+    assert done.stderr.startswith("error: ")

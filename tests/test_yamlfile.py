@@ -1,0 +1,99 @@
+"""YAML in and out: plain data only, and a place for every fault."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo.errors import ConfigError
+from zoo.yamlfile import MAX_BYTES, parse_yaml, read_yaml, write_yaml
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{this}: &{this} [{', '.join([f'*{below}'] * 10)}]\n" for below, this in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+FAULTS: dict[str, tuple[bytes, str, str]] = {
+    "case 10: empty": (b"", "", "is empty"),
+    "case 10: comments only": (b"# nothing\n", "", "is empty"),
+    "case 11: a bracket left open": (b"train:\n  lr: [1, 2\nseed: 1\n", ":3:5", "not valid"),
+    "case 11: a tab as indentation": (b"train:\n\tlr: 1\n", ":2:1", "not valid"),
+    "case 11: a quote left open": (b'name: "abc\n', ":2:1", "not valid"),
+    "case 14: a duplicate key": (b"seed: 1\ntrain:\n  lr: 1\n  lr: 2\n", ":4:3", "the same key stands twice"),
+    "case 15: a Python object": (b"name: !!python/object/apply:os.getcwd []\n", ":1:7", "python/object"),
+    "case 15: a Python name": (b"name: !!python/name:os.system\n", ":1:7", "python/name"),
+    "case 15: a tag of one's own": (b"name: !mine x\n", ":1:7", "!mine"),
+    "case 16: an alias bomb": (BOMB.encode(), "", "aliases are expanded"),
+    "case 16: an alias of itself": (b"a: &a [*a]\n", "", "aliases are expanded"),
+    "case 16: a huge file": (b"#" * (MAX_BYTES + 1), "", "1,000,001 bytes"),
+    "a list": (b"- 1\n- 2\n", "", "a mapping of keys is due"),
+    "a word": (b"hello\n", "", "a mapping of keys is due"),
+    "two documents": (b"a: 1\n---\nb: 2\n", ":2:1", "another document"),
+    "no text": (b"a: \xff\xfe\n", "", "cannot be read"),
+    "deep nesting": (b"[" * 20_000, "", "not valid"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_file_is_named_with_the_place_of_the_fault(tmp_path: Path, fault: str) -> None:
+    content, place, words = FAULTS[fault]
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(path)
+    message = str(caught.value)
+    assert f"({path}{place})" in message
+    assert words in message
+    assert "\n" not in message
+    assert caught.value.exit_code == 2
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["nowhere.yaml", "."])
+def test_case_18_a_file_that_is_not_there_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_yaml(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 1e-3),
+        ("1E3", 1000.0),
+        ("0.5", 0.5),
+        ("-3", -3),
+        ("010", 10),
+        ("yes", "yes"),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("null", None),
+        ("12:30", "12:30"),
+        ("[60, 120]", [60, 120]),
+        ("{a: 1}", {"a": 1}),
+        ("classics/cnn", "classics/cnn"),
+        ("'1'", "1"),
+    ],
+)
+def test_values_are_those_of_yaml_1_2(text: str, value: Any) -> None:
+    parsed = parse_yaml(text, where="here")
+    assert parsed == value
+    assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": 1, "b": [1, 2.5, None, True], "c": {"d": "text", "e": []}},
+        {"numbers": [1e-3, 1e-10, 1e20, 0.1 + 0.2, 2**62, -0.0]},
+        {"words": ["yes", "no", "1e-3", "0x1f", "null", "", " padded ", "a: b", "#", "new\nline", "Ünï ✓", "12:30", "*a", "!x"]},
+        {"z": 1, "a": 2},
+    ],
+)
+def test_what_is_written_is_read_again_the_same(value: dict[str, Any]) -> None:
+    again = parse_yaml(write_yaml(value), where="here")
+    assert again == value
+    assert list(again) == list(value)
+    assert repr(again) == repr(value)

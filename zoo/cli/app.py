@@ -1,0 +1,160 @@
+"""The command ``zoo``: commands are imported when they are called, and every fault becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated, Any
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them scans every installed distribution
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
+
+from zoo.cli.names import unknown
+from zoo.errors import ZooError
+
+COMMANDS = {
+    "list": ("zoo.cli.list_items:list_items", "What is here, from whom."),
+    "info": ("zoo.cli.info:info", "All about one item: what it is, from whom, its options, its expected figure."),
+    "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),
+    "evaluate": ("zoo.cli.evaluate:evaluate", "Judge a run's model on a part of a dataset."),
+    "predict": ("zoo.cli.predict:predict", "Name the classes of pictures, by a run or by an exported model."),
+    "export": ("zoo.cli.export:export", "Write a trained model for deployment, proved equal before it is published."),
+    "runs": ("zoo.cli.runs:runs", "Past runs, newest first, with their result."),
+    "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
+}
+"""Where each command is, and its help; known here so that ``zoo --help`` imports none of them."""
+
+BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
+
+
+class LazyGroup(TyperGroup):
+    """The core's commands, then a group for each plugin that registers one under its namespace."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*COMMANDS, *_plugin_groups()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in COMMANDS:
+            return _load_command(cmd_name)
+        groups = _plugin_groups()
+        if cmd_name not in groups:
+            raise unknown("command", cmd_name, self.list_commands(ctx), "see `zoo --help`")
+        from zoo.registry import load_object
+
+        return get_group(load_object(groups[cmd_name].spec.target, groups[cmd_name]))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        groups = _plugin_groups()
+        if groups:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl([(name, item.spec.summary) for name, item in groups.items()])
+
+
+def _plugin_groups() -> dict[str, Any]:
+    """By namespace, which no plugin can share with another. A command of the core goes before a plugin's of its name."""
+    from zoo.registry import registry
+
+    return {item.plugin.namespace: item for item in registry().items("command") if item.plugin.namespace not in COMMANDS}
+
+
+def _load_command(name: str) -> Any:
+    reference, text = COMMANDS[name]
+    module, _, attribute = reference.partition(":")
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name, help=text, context_settings=HELP)(getattr(importlib.import_module(module), attribute))
+    return get_command(single)
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault; may stand anywhere.")] = False,
+) -> None:
+    """A model zoo made of plugins: train any registered combination, ship a proved ONNX file."""
+    if version:
+        typer.echo(f"zoo {metadata.version('torch-zoo')}")
+    elif ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def run_cli(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code; nothing is raised."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    debug = "--debug" in options
+    for _ in range(options.count("--debug")):
+        arguments.remove("--debug")
+    _print_any_character()
+    try:
+        return _invoke(arguments)
+    except KeyboardInterrupt as error:
+        return _fail("stopped by Ctrl-C", INTERRUPTED, error, debug)
+    except BrokenPipeError:  # the reader has left, as in `zoo list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except ZooError as error:
+        return _fail(str(error), error.exit_code, error, debug)
+    except Exception as error:
+        usage = _usage_line(error)
+        if usage is not None:
+            return _fail(usage, 2, error, debug)
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        hint = "" if debug else "; fix: add --debug to see where, and report it"
+        return _fail(f"unexpected {what}; a bug: please report it{hint}", 1, error, debug)
+
+
+def _invoke(arguments: list[str]) -> int:
+    """What click's own main does, without its handling of errors, which differs between the versions of typer."""
+    group = get_command(app)
+    try:
+        with group.make_context("zoo", arguments) as context:
+            group.invoke(context)
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    finally:
+        sys.stdout.flush()
+    return 0
+
+
+def _usage_line(error: Exception) -> str | None:
+    """One line for an error of the parser. (Known by its form: typer has its own copy of click since 0.26, and uses click before.)"""
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
+        return None
+    message = str(getattr(error, "message", "")) if getattr(error, "possibilities", None) else format_message()
+    near = getattr(error, "possibilities", None)
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "zoo"
+    fix = f"did you mean {' or '.join(near)}?" if near else f"see `{path} --help`"
+    return f"{' '.join(message.split()).rstrip('.')}; fix: {fix}"
+
+
+def _fail(line: str, code: int, error: BaseException, debug: bool) -> int:
+    if debug:
+        traceback.print_exception(error)
+    print(f"error: {line}", file=sys.stderr)
+    return code
+
+
+def _print_any_character() -> None:
+    """A name or a × that the terminal's encoding lacks is shown as an escape, and is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,64 @@
+"""``zoo export``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.output import note, say
+from zoo.errors import UsageError
+from zoo.registry import registry
+
+
+def export(
+    name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="A recipe, an architecture (its newest run, else what it ships), or a run.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="The same as --format onnx.")] = False,
+    format_: Annotated[str | None, typer.Option("--format", metavar="F", help="An exporter; see `zoo list exporters`.")] = None,
+    opset: Annotated[str | None, typer.Option("--opset", metavar="N", help="Opset of the file; by default the exporter's.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the bundle; by default exports/NAME.")] = None,
+    batch: Annotated[str, typer.Option("--batch", metavar="dynamic|N", help="Leave the batch dynamic, or fix it.")] = "dynamic",
+) -> None:
+    chosen = _format(onnx, format_)
+    opset_number, fixed = _number("--opset", opset), None if batch == "dynamic" else _number("--batch", batch)
+    registry().exporter(chosen)  # a wrong name is said before torch is imported
+    from zoo.exporting import export as export_
+
+    bundle = export_(name, format=chosen, opset=opset_number, out=out, batch=fixed)
+    say(bundle.source)
+    for line in bundle.notes:
+        note(f"note: {line}")
+    for line in verdict(bundle.verification):
+        say(line)
+    say(f"bundle: {bundle.path}")
+
+
+def verdict(verification: dict[str, Any]) -> list[str]:
+    """The main figures of a verify.json, for people."""
+    real = verification["real"]
+    agreed = f"top-1 equal on {real['top1_agree']:,} of {real['samples']:,} samples of {real['dataset']}"
+    largest = max(verification["random"]["max_abs_error"], real["max_abs_error"])
+    batches = ", ".join(map(str, verification["batches"]))
+    lines = [f"proved equal to PyTorch on {verification['provider']}, batches {batches}: largest difference {largest:.1e}, {agreed}"]
+    accuracy = real.get("accuracy")
+    if accuracy is not None:
+        lines.append(f"accuracy {accuracy['exported']:.2%} (PyTorch {accuracy['pytorch']:.2%})")
+    return lines
+
+
+def _format(onnx: bool, named: str | None) -> str:
+    if onnx and named not in (None, "onnx"):
+        raise UsageError(f"--onnx and --format {named} do not go together", fix="keep one of them")
+    if onnx or named is not None:
+        return named or "onnx"
+    raise UsageError("no format is named", fix="add --onnx, or --format NAME (see `zoo list exporters`)")
+
+
+def _number(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        word = "dynamic, or " if option == "--batch" else ""
+        raise UsageError(f"{option}: must be {word}a whole number of at least 1, not '{text}'", fix="see `zoo export --help`")
+    return int(text)

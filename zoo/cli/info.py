@@ -1,0 +1,141 @@
+"""``zoo info``"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.description import describe
+from zoo.cli.output import duration, emphasised, figure, note, say, say_facts, say_json, say_table
+from zoo.registry import registry
+
+ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "version", "target", "source", "problems")
+
+
+def info(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An architecture, dataset, task, recipe or exporter.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON: a list, since a name may stand for several kinds.")] = False,
+) -> None:
+    catalogue = registry()
+    found = [describe(catalogue, item) for item in catalogue.find_any(name)]
+    if as_json:
+        say_json(found)
+        return
+    for index, facts in enumerate(found):
+        if index:
+            say()
+        _say(facts)
+
+
+def _say(facts: dict[str, Any]) -> None:
+    say(emphasised(f"{facts['kind']} {facts['canonical']}"))
+    say(facts["summary"])
+    say()
+    common = {"from": f"{facts['plugin']} ({facts['distribution']} {facts['version']})", "source": facts.get("source"), "target": facts.get("target")}
+    say_facts({**common, **dict(PARTS[facts["kind"]](facts) if facts["kind"] in PARTS else ())})
+    if facts.get("options"):
+        _say_options(facts)
+    if facts.get("files"):
+        _say_files(facts)
+    if facts.get("weights") and facts["kind"] == "architecture":
+        _say_weights(facts["weights"])
+    if facts.get("configuration"):
+        _say_configuration(facts["configuration"])
+    for problem in facts.get("problems", ()):
+        note(f"note: {problem}")
+
+
+def _architecture(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "paper", facts["paper"]
+    yield "year", facts["year"]
+    sizes = "this size only" if facts["sizing"] == "fixed" else f"any size from {facts['smallest']}×{facts['smallest']}"
+    yield "input", f"{_shape(facts['input'])}; {sizes}"
+    if facts.get("size"):
+        size = facts["size"]
+        yield "parameters", f"{size['parameters']:,} ({_shape(size['input'])}, {size['classes']} classes)"
+        yield "multiply-accumulates", f"{size['macs']:,} a picture"
+    yield "head", facts["head"]
+
+
+def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "pictures", _shape(facts["shape"])
+    yield "classes", f"{len(facts['classes'])}: {', '.join(facts['classes'][:20])}{' …' if len(facts['classes']) > 20 else ''}"
+    yield "mean, std", f"{_numbers(facts['mean'])}; {_numbers(facts['std'])}"
+    yield "licence", facts["licence"]
+    yield "homepage", facts["homepage"]
+    yield "download", "none: it is embedded" if facts["embedded"] else f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
+
+
+def _task(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "default", "for an architecture that is run by its name" if facts["default"] else None
+    yield "needs", ", ".join(word for word in ("architecture", "labels") if facts[f"needs_{word}"])
+
+
+def _recipe(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "architecture", facts["architecture"]
+    yield "dataset", facts["dataset"]
+    yield "task", facts["task"]
+    yield "weights", facts["weights"]
+    if facts["expected"]:
+        known = facts["expected"]
+        spread = f" ± {known['sd']:.2%}" if known["metric"].endswith("accuracy") else f" ± {known['sd']:.4f}"
+        yield "expected", f"{figure(known['metric'], known['mean'])}{spread} over {known['seeds']} seeds"
+        yield "takes", f"{duration(known['seconds'])} on {known['device']}"
+    yield "run it", f"zoo run {facts['name']}"
+
+
+def _exporter(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "writes", f"*{facts['suffix']}"
+
+
+PARTS = {"architecture": _architecture, "dataset": _dataset, "task": _task, "recipe": _recipe, "exporter": _exporter}
+
+
+def _say_options(facts: dict[str, Any]) -> None:
+    say()
+    say(emphasised(f"options (--set {facts['kind']}.NAME=VALUE)"))
+    rows = [
+        [option["name"], option["type"], "required" if option["required"] else _value(option["default"]), option["description"]]
+        for option in facts["options"]
+    ]
+    say_table(["name", "type", "default", "meaning"], rows, wide=3, indent="  ")
+
+
+def _say_files(facts: dict[str, Any]) -> None:
+    say()
+    say(emphasised("files"))
+    rows = [[file["path"], f"{file['size']:,}", "present" if file["present"] else "absent", file["url"]] for file in facts["files"]]
+    say_table(["in the data folder", "bytes", "here", "address"], rows, indent="  ")
+
+
+def _say_weights(weights: dict[str, Any]) -> None:
+    say()
+    say(emphasised("weights"))
+    rows = [
+        [name, each["summary"], ", ".join(figure(metric, value) for metric, value in each["metrics"].items()), each["licence"]]
+        for name, each in weights.items()
+    ]
+    say_table(["name", "summary", "reaches", "licence"], rows, wide=1, indent="  ")
+
+
+def _say_configuration(configuration: dict[str, Any]) -> None:
+    from zoo.yamlfile import write_yaml
+
+    say()
+    say(emphasised("configuration"))
+    for line in write_yaml(configuration).splitlines():
+        say(f"  {line}")
+
+
+def _shape(shape: list[int | None]) -> str:
+    return "×".join("any" if side is None else str(side) for side in shape)
+
+
+def _numbers(values: list[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

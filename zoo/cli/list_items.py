@@ -1,0 +1,84 @@
+"""``zoo list``"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.names import display_name, note_faulty, origin, unknown
+from zoo.cli.output import emphasised, note, say, say_json, say_table
+from zoo.errors import PluginError, UsageError
+from zoo.registry import Item, Registry, registry
+
+KINDS = {"architectures": "architecture", "datasets": "dataset", "tasks": "task", "recipes": "recipe", "exporters": "exporter"}
+
+
+def list_items(
+    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="architectures, datasets, tasks, recipes or exporters; default: all.")] = None,
+    pattern: Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")] = None,
+    plugin: Annotated[str | None, typer.Option("--plugin", metavar="NS", help="Only what this plugin gives.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    catalogue = registry()
+    kinds = list(KINDS.values()) if kind is None else [_kind(kind)]
+    if plugin is not None:
+        _check_plugin(catalogue, plugin)
+    found = {each: catalogue.items(each, _wildcard(pattern), plugin) for each in kinds}
+    if as_json:
+        say_json([as_dict(item) for items in found.values() for item in items])
+    else:
+        _say_groups(catalogue, {each: items for each, items in found.items() if items}, titled=kind is None)
+    note_faulty(catalogue.plugins)
+
+
+def as_dict(item: Item[Any]) -> dict[str, Any]:
+    return {
+        "kind": item.kind,
+        "name": item.spec.name,
+        "canonical": item.canonical,
+        "summary": item.spec.summary,
+        "plugin": item.plugin.namespace,
+        "distribution": item.plugin.distribution,
+        "version": item.plugin.version,
+    }
+
+
+def _say_groups(catalogue: Registry, groups: dict[str, list[Item[Any]]], *, titled: bool) -> None:
+    if not groups:
+        note("nothing here has such a name")
+    for index, (kind, items) in enumerate(groups.items()):
+        if titled:
+            if index:
+                say()
+            say(emphasised(f"{kind}s"))
+        rows = [[display_name(catalogue, item), item.spec.summary, origin(item.plugin)] for item in items]
+        say_table(["name", "summary", "from"], rows, wide=1, indent="  " if titled else "")
+
+
+def _kind(text: str) -> str:
+    for many, one in KINDS.items():
+        if text in (many, one):
+            return one
+    if _is_pattern(text):
+        raise UsageError(f"'{text}' stands where the kind is due", fix=f"for example `zoo list recipes '{text}'`")
+    raise unknown("kind of item", text, KINDS, f"choose one of: {', '.join(KINDS)}")
+
+
+def _wildcard(pattern: str | None) -> str:
+    if pattern is None:
+        return "*"
+    return pattern if _is_pattern(pattern) else f"*{pattern}*"
+
+
+def _is_pattern(text: str) -> bool:
+    return any(char in text for char in "*?[")
+
+
+def _check_plugin(catalogue: Registry, namespace: str) -> None:
+    known = {plugin.namespace: plugin for plugin in catalogue.plugins}
+    if namespace not in known:
+        raise unknown("plugin", namespace, known, f"choose one of: {', '.join(known)}")
+    found = known[namespace]
+    if found.state != "ok":
+        raise PluginError(f"plugin '{namespace}' is {found.state}: {found.cause}", where=found.distribution, fix="see `zoo plugins`")

@@ -1,0 +1,36 @@
+"""How items and their plugins are named on the command line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from zoo.cli.output import note, plural
+from zoo.errors import UnknownNameError, nearest
+
+if TYPE_CHECKING:
+    from zoo.discovery import Plugin
+    from zoo.registry import Item, Registry
+
+
+def unknown(kind: str, name: str, known: Collection[str], otherwise: str) -> UnknownNameError:
+    """The error for a wrong name: the nearest known ones or, where nothing is near, what to do ``otherwise``."""
+    return UnknownNameError(kind, name, known, fix=None if nearest(name, known) else otherwise)
+
+
+def display_name(catalogue: Registry, item: Item[Any]) -> str:
+    """Bare where only one plugin has it, else canonical."""
+    names = Counter(other.spec.name for other in catalogue.items(item.kind))
+    return item.spec.name if names[item.spec.name] == 1 else item.canonical
+
+
+def origin(plugin: Plugin) -> str:
+    return f"{plugin.namespace} ({plugin.distribution} {plugin.version})"
+
+
+def note_faulty(plugins: list[Plugin]) -> None:
+    """One line about the plugins that could not be loaded."""
+    faulty = [plugin.namespace for plugin in plugins if plugin.state not in ("ok", "disabled")]
+    if faulty:
+        note(f"note: {plural(len(faulty), 'plugin')} could not be loaded ({', '.join(faulty)}); see `zoo plugins`")

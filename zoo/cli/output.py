@@ -1,0 +1,73 @@
+"""Printing: results on stdout, everything about them on stderr. Tables are plain text, so that `zoo list` need not import rich."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+GAP = "  "
+
+
+def say(text: str = "") -> None:
+    print(text)
+
+
+def note(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def say_json(value: Any) -> None:
+    """Specs and configurations are plain JSON data once dumped; paths are written as text."""
+    say(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wide: int | None = None, indent: str = "") -> None:
+    """Aligned columns under their names. On a terminal, column ``wide`` is shortened so that a row keeps to one line."""
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    if wide is not None and sys.stdout.isatty():
+        spare = shutil.get_terminal_size().columns - sum(widths) - len(GAP) * (len(widths) - 1) - len(indent)
+        widths[wide] = max(20, widths[wide] + min(0, spare))
+    say(emphasised(_line(columns, widths, indent)))
+    for row in rows:
+        say(_line(row, widths, indent))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], indent: str) -> str:
+    shown = (cell if len(cell) <= width else cell[: width - 1] + "…" for cell, width in zip(cells, widths, strict=True))
+    return indent + GAP.join(cell.ljust(width) for cell, width in zip(shown, widths, strict=True)).rstrip()
+
+
+def say_facts(facts: dict[str, object], indent: str = "") -> None:
+    """Names and values, aligned; what is None or empty is left out."""
+    known = {name: value for name, value in facts.items() if value not in (None, "", (), [], {})}
+    width = max((len(name) for name in known), default=0)
+    for name, value in known.items():
+        say(f"{indent}{name.ljust(width)}{GAP}{value}")
+
+
+def emphasised(text: str) -> str:
+    """Bold on a terminal."""
+    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() else text
+
+
+def figure(name: str, value: float) -> str:
+    """A metric for people: an accuracy as a percentage, anything else with four decimals."""
+    return f"{name} {value:.2%}" if name.endswith("accuracy") else f"{name} {value:.4f}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def plural(count: int, word: str) -> str:
+    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{count} {word if count == 1 else many}"

@@ -1,0 +1,42 @@
+"""``zoo plugins``"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.output import note, plural, say, say_json, say_table
+from zoo.discovery import Plugin
+from zoo.registry import registry
+
+
+def plugins(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    found = registry().plugins
+    if as_json:
+        say_json([as_dict(plugin) for plugin in found])
+        return
+    if not found:
+        note("no plugin is installed")
+        return
+    rows = [[plugin.namespace, plugin.state, f"{plugin.distribution} {plugin.version}", plugin.module, _gifts(plugin)] for plugin in found]
+    say_table(["plugin", "state", "from", "module", "gives"], rows, wide=4)
+    for plugin in found:
+        if plugin.state != "ok":
+            say(f"{plugin.namespace}: {plugin.state}: {plugin.cause}")
+
+
+def as_dict(plugin: Plugin) -> dict[str, Any]:
+    return {
+        "namespace": plugin.namespace,
+        "state": plugin.state,
+        "cause": plugin.cause,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "module": plugin.module,
+        "gives": {f"{kind}s": [spec.name for spec in specs] for kind, specs in plugin.specs.items()},
+    }
+
+
+def _gifts(plugin: Plugin) -> str:
+    return ", ".join(plural(len(specs), kind) for kind, specs in plugin.specs.items()) or "–"

@@ -1,0 +1,30 @@
+"""``zoo predict``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.output import note, say
+from zoo.errors import UsageError
+
+
+def predict(
+    target: Annotated[str, typer.Argument(metavar="RUN|BUNDLE|MODEL", help="A run, an exported bundle, or a model.onnx.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")],
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None,
+    top: Annotated[str, typer.Option("--top", metavar="K", help="Classes to show for each picture.")] = "3",
+) -> None:
+    if not top.isdecimal() or int(top) < 1:
+        raise UsageError(f"--top: must be a whole number of at least 1, not '{top}'", fix="for example --top 3")
+    from zoo import runtime
+    from zoo.prediction import predict as foretell
+
+    found = foretell(target, pictures)
+    if csv is not None:
+        found.write_csv(csv)
+    for path, probabilities in found.rows:
+        say(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in runtime.top(probabilities, found.classes, int(top))))
+    note(f"predicted by {found.engine}")

@@ -1,0 +1,61 @@
+"""``zoo runs``"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.output import duration, figure, note, say_json, say_table
+from zoo.errors import ZooError
+from zoo.paths import runs_root
+from zoo.rundir import Record, RunDir, all_runs, run_id
+
+
+def runs(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    found = [as_dict(run) for run in all_runs()]
+    if as_json:
+        say_json(found)
+        return
+    if not found:
+        note(f"no runs under {runs_root()}; start one with `zoo run NAME` (see `zoo list recipes`)")
+        return
+    rows = [[run["id"], run["status"], run["dataset"] or "–", _main_result(run["results"]), duration(run["seconds"])] for run in found]
+    say_table(["run", "status", "dataset", "result", "took"], rows)
+
+
+def as_dict(run: RunDir) -> dict[str, Any]:
+    """What a table or a script wants to know of a run; one whose record is damaged is listed as such."""
+    facts: dict[str, Any] = {"id": run_id(run.path), "path": str(run.path.absolute())}
+    try:
+        record = run.record
+    except ZooError:
+        return {**facts, "status": "damaged", **dict.fromkeys(("created", "seconds", "architecture", "dataset", "task")), "results": {}}
+    return {
+        **facts,
+        "status": _status(run, record),
+        "created": record.created,
+        "seconds": record.seconds,
+        "architecture": record.architecture,
+        "dataset": record.dataset,
+        "task": record.task,
+        "results": record.results,
+    }
+
+
+def _status(run: RunDir, record: Record) -> str:
+    """A run that says it is running, with nobody holding its lock, was killed."""
+    if record.status != "running":
+        return record.status
+    try:
+        with run.lock():
+            return "killed"
+    except (ZooError, OSError):
+        return "running"
+
+
+def _main_result(results: dict[str, dict[str, float]]) -> str:
+    """The first metric of the report part or, without one, of the first part there is."""
+    part = "report" if "report" in results else next(iter(results), None)
+    metrics = results.get(part, {}) if part else {}
+    return next((figure(name, value) for name, value in metrics.items()), "–")

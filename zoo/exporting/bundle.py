@@ -1,0 +1,119 @@
+"""What a bundle says of itself, and the files it is made of."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo import runtime
+from zoo.exporting.card import write_card
+from zoo.exporting.publishing import INDEX
+from zoo.files import sha256, write_bytes, write_json, write_text
+from zoo.registry import Item, Registry, core_version
+
+if TYPE_CHECKING:
+    from zoo.api import ExporterSpec
+    from zoo.loading import LoadedModel
+
+FORMAT = 1
+VERIFICATION, CARD, PREDICT = "verify.json", "README.md", "predict.py"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A published export: its folder, which model it is of, in words, and what the gate found (verify.json)."""
+
+    path: Path
+    source: str
+    verification: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict[str, Any]:
+    """All that is needed to use the file with no zoo at hand, as JSON; it is written into the file itself."""
+    return {
+        "format": FORMAT,
+        "name": loaded.name,
+        "summary": _summary(registry, loaded),
+        "input": {**loaded.preprocessing.describe(), **({} if batch is None else {"batch": batch})},
+        "output": {"kind": "logits", "classes": list(loaded.classes)},
+        "provenance": {**loaded.origin, **_names(loaded), "torch-zoo": core_version(), "exported": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"},
+    }
+
+
+def metadata_of(description: dict[str, Any]) -> dict[str, str]:
+    """The text that goes into the file: the whole under one key, and what other readers look for under plain ones."""
+    whole = json.dumps(description, ensure_ascii=False)
+    classes = json.dumps(description["output"]["classes"], ensure_ascii=False)
+    return {runtime.METADATA_KEY: whole, "name": description["name"], "description": description["summary"], "classes": classes}
+
+
+def fill(folder: Path, model: Path, registry: Registry, loaded: LoadedModel, exporter: Item[ExporterSpec], facts: dict[str, Any]) -> dict[str, Any]:
+    """Write what belongs beside the model file, bundle.json last. ``facts``: ``description``, ``verification``. Returns what verify.json holds."""
+    verification = {
+        "format": FORMAT,
+        "model": {"file": model.name, "sha256": sha256(model), "size_bytes": model.stat().st_size},
+        **facts["verification"],
+        "versions": {**versions(), **facts["verification"]["form"].get("versions", {})},
+        "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
+    verification["form"] = {key: value for key, value in verification["form"].items() if key != "versions"}
+    write_json(folder / VERIFICATION, verification)
+    write_bytes(folder / PREDICT, Path(runtime.__file__).read_bytes())
+    bundle = {
+        "format": FORMAT,
+        "name": loaded.name,
+        "model": model.name,
+        "exporter": {"name": exporter.canonical, "distribution": exporter.plugin.distribution, "version": exporter.plugin.version},
+        "description": facts["description"],
+        "files": _digests(folder),
+        "provenance": facts["description"]["provenance"],
+        "versions": verification["versions"],
+    }
+    write_text(folder / CARD, write_card(bundle, verification, _sources(registry, loaded)))
+    write_json(folder / INDEX, {**bundle, "files": _digests(folder)})
+    return verification
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for distribution in ("torch-zoo", "torch", "numpy"):
+        found[distribution] = metadata.version(distribution)
+    return found
+
+
+def _digests(folder: Path) -> dict[str, dict[str, Any]]:
+    return {file.name: {"sha256": sha256(file), "size": file.stat().st_size} for file in sorted(folder.iterdir()) if file.name != INDEX}
+
+
+def _names(loaded: LoadedModel) -> dict[str, str]:
+    config = loaded.config
+    named = {"recipe": config.recipe, "architecture": config.architecture.name if config.architecture else None, "task": config.task.name}
+    return {key: value for key, value in {"dataset": config.dataset.name, **named}.items() if value}
+
+
+def _summary(registry: Registry, loaded: LoadedModel) -> str:
+    config = loaded.config
+    if config.recipe is not None:
+        return registry.recipe(config.recipe).spec.summary
+    if config.architecture is not None:
+        return f"{registry.architecture(config.architecture.name).spec.summary}, trained on {config.dataset.name}"
+    return f"{loaded.name}, trained on {config.dataset.name}"
+
+
+def _sources(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
+    """What the model card cites: the data and the network, from their specs."""
+    dataset = registry.dataset(loaded.config.dataset.name)
+    architecture: dict[str, Any] = {"name": "", "source": None}
+    if loaded.config.architecture is not None:
+        spec = registry.architecture(loaded.config.architecture.name).spec
+        architecture = {"name": spec.name, "source": spec.paper or spec.source}
+    return {
+        "dataset": {"name": dataset.canonical, "homepage": dataset.spec.homepage, "licence": dataset.spec.licence},
+        "architecture": architecture,
+    }

@@ -1,0 +1,56 @@
+"""The README.md of a bundle: a model card, from the same facts as its JSON files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from zoo.runtime import METADATA_KEY
+
+
+def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: dict[str, Any]) -> str:
+    """Markdown. ``bundle`` and ``verification`` go into bundle.json and verify.json; ``sources`` is what the specs say of data and network."""
+    environment = Environment(  # noqa: S701 - this is Markdown; what stands in it goes through `cell`
+        loader=PackageLoader("zoo.exporting", ""), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters["cell"] = _cell
+    description, real = bundle["description"], verification["real"]
+    return environment.get_template("card.md.j2").render(
+        name=bundle["name"],
+        summary=_cell(description["summary"]),
+        model_file=bundle["model"],
+        sha256=bundle["files"][bundle["model"]]["sha256"],
+        format=bundle["exporter"]["name"],
+        form=verification["form"],
+        input=description["input"],
+        classes=description["output"]["classes"],
+        metadata_key=METADATA_KEY,
+        verification=verification,
+        real=real,
+        accuracy=real.get("accuracy"),
+        metrics=_metrics(description["provenance"].get("metrics", {})),
+        trained_on=description["provenance"].get("dataset"),
+        origin_sentence=_origin(description["provenance"]),
+        weights_licence=description["provenance"].get("licence"),
+        percent=lambda share: f"{share:.2%}",
+        **sources,
+    )
+
+
+def _cell(value: object) -> str:
+    """Text that cannot break out of a table's cell, nor become HTML."""
+    escaped = " ".join(str(value).split())
+    for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
+        escaped = escaped.replace(char, entity)
+    return escaped
+
+
+def _metrics(metrics: dict[str, Any]) -> str:
+    return ", ".join(f"{_cell(name)} {value:.4g}" for name, value in metrics.items() if isinstance(value, int | float))
+
+
+def _origin(provenance: dict[str, Any]) -> str:
+    kind = provenance.get("kind", "unknown")
+    which = provenance.get("run") or provenance.get("weights")
+    return f"{kind} {which}" if which else str(kind)

@@ -1,0 +1,140 @@
+"""The two sides of the gate: what a model must be before it is exported, and what the final bytes must do before they are published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from zoo.errors import CheckpointError, ExportError
+from zoo.exporting.comparison import TOLERANCE, Comparison
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zoo.api import EmitRequest, Exporter, Runner
+    from zoo.exporting.samples import Samples
+    from zoo.loading import LoadedModel
+
+BATCHES = (1, 2, 7)
+"""Batches a file of dynamic batch is tried at: the special 1, the traced 2, and an odd one that nothing was written for."""
+LARGEST_BATCH = 128
+SEED = 20_011
+NOTHING = "nothing was published; look at that layer, or try another --opset"
+
+
+def require(loaded: LoadedModel) -> list[str]:
+    """Bring the model into the state it is exported in; returns a line for each thing that had to be changed.
+
+    Raises CheckpointError where a weight is not finite.
+    """
+    notes = []
+    training = [name or "the network" for name, module in loaded.model.named_modules() if module.training]
+    if training:
+        notes.append(f"set to evaluation mode: {', '.join(training[:5])}{' …' if len(training) > 5 else ''}")
+    loaded.model.to("cpu").eval()
+    for name, tensor in (*loaded.model.named_parameters(), *loaded.model.named_buffers()):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"the weight '{name}' has values that are not finite", where=loaded.name, fix="train again, with a smaller --lr")
+    _require_input(loaded)
+    return notes
+
+
+def _require_input(loaded: LoadedModel) -> None:
+    """The model takes what its preprocessing makes, and answers with a logit for each class."""
+    shape = loaded.preprocessing.shape
+    try:
+        with torch.inference_mode():
+            logits = loaded.model(torch.zeros(2, *shape))
+    except Exception as error:
+        raise ExportError(f"the model does not take its own input {shape}: {type(error).__name__}: {error}", where=loaded.name) from error
+    given, due = tuple(getattr(logits, "shape", ())), (2, len(loaded.classes))
+    if given != due:
+        raise ExportError(f"the model gives {given or type(logits).__name__} where logits {due} are due", where=loaded.name)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """All that one export is proved with."""
+
+    loaded: LoadedModel
+    exporter: Exporter
+    path: Path
+    request: EmitRequest
+    samples: Samples
+    provider: str
+
+
+def ensure(proof: Proof) -> dict[str, Any]:
+    """Prove the file at ``proof.path``; returns what was found, as JSON. Raises ExportError naming the first layer that departs."""
+    form = proof.exporter.check(proof.path, proof.request)
+    runner = proof.exporter.runner(proof.path, proof.provider)
+    batches = (proof.request.batch,) if proof.request.batch else BATCHES
+    random, real = Comparison(), Comparison()
+    for inputs in _random_inputs(proof.loaded.preprocessing.shape, batches):
+        _compare(proof, runner, inputs, random, f"random samples, batch {len(inputs)}")
+    for inputs in _first_real_inputs(proof.samples, batches):
+        _compare(proof, runner, inputs, Comparison(), f"{proof.samples.dataset}, batch {len(inputs)}")
+    for inputs in _all_real_inputs(proof.samples, proof.request.batch):
+        _compare(proof, runner, inputs, real, proof.samples.dataset)
+    return {
+        "provider": runner.provider,
+        "precision": "fp32",
+        "tolerance": {"relative": TOLERANCE, "rule": "|Δ| ≤ relative · max|y| a batch; top-1 equal where the margin exceeds twice that; all finite"},
+        "batches": list(batches),
+        "form": form,
+        "random": {"seed": SEED, **random.facts()},
+        "real": _real_facts(proof, real),
+    }
+
+
+def _real_facts(proof: Proof, real: Comparison) -> dict[str, Any]:
+    samples = proof.samples
+    facts = {"dataset": samples.dataset, "part": samples.part, "fingerprint": samples.fingerprint, "why": samples.why, **real.facts()}
+    labels = samples.view.labels
+    if samples.judged and labels is not None:
+        facts["accuracy"] = real.accuracy(labels, proof.loaded.classes)
+    return facts
+
+
+def _compare(proof: Proof, runner: Runner, inputs: torch.Tensor, comparison: Comparison, where: str) -> None:
+    """Run one batch on both sides. A last batch that is smaller than a fixed one is filled up, and what that adds is not counted."""
+    count, fixed = len(inputs), proof.request.batch
+    if fixed and count < fixed:
+        inputs = torch.cat([inputs, inputs[:1].expand(fixed - count, *inputs.shape[1:])])
+    with torch.inference_mode():
+        expected = proof.loaded.model(inputs.clone()).numpy()  # a layer may work in place
+    try:
+        found = runner(inputs.numpy())
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ExportError(f"the exported model fails at batch {len(inputs)}: {reason}", where=where, fix=NOTHING) from error
+    fault = comparison.add(expected[:count], found[:count])
+    if fault is not None:
+        layer = _first_departure(proof, inputs)
+        raise ExportError(f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}", where=where, fix=NOTHING)
+
+
+def _first_departure(proof: Proof, inputs: torch.Tensor) -> str:
+    found = proof.exporter.first_departure(proof.path, proof.loaded.model, inputs.clone(), TOLERANCE)
+    return found or "no layer by itself"
+
+
+def _random_inputs(shape: tuple[int, int, int], batches: tuple[int, ...]) -> Iterator[torch.Tensor]:
+    """Standard normal, as normalised pictures are."""
+    generator = torch.Generator().manual_seed(SEED)
+    for batch in batches:
+        yield torch.randn(batch, *shape, generator=generator)
+
+
+def _first_real_inputs(samples: Samples, batches: tuple[int, ...]) -> Iterator[torch.Tensor]:
+    for batch in batches:
+        yield next(iter(samples.view.batches_of(np.arange(batch) % len(samples.view), batch))).inputs
+
+
+def _all_real_inputs(samples: Samples, fixed: int | None) -> Iterator[torch.Tensor]:
+    for batch in samples.view.batches(fixed or LARGEST_BATCH):
+        yield batch.inputs

@@ -1,0 +1,86 @@
+"""What to export: a run that was named, else the newest finished run of a recipe or architecture, else the weights that are shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from zoo import rundir
+from zoo.errors import CheckpointError, UnknownNameError
+from zoo.paths import runs_root
+from zoo.registry import Item, Registry
+from zoo.resolve import resolve
+from zoo.rundir import RunDir
+
+if TYPE_CHECKING:
+    from zoo.api import ArchitectureSpec
+    from zoo.loading import LoadedModel
+
+
+class Source(NamedTuple):
+    """The model, and a sentence that says which one was taken."""
+
+    loaded: LoadedModel
+    sentence: str
+
+
+def locate(registry: Registry, name: str) -> Source:
+    """Raises UnknownNameError for a name that is neither a run nor registered, CheckpointError where there is nothing to export under it."""
+    run = _run_at(name)
+    if run is not None:
+        return _of_run(run, "as asked")
+    try:
+        item = registry.runnable(name)
+    except UnknownNameError as unknown:
+        if rundir.is_run(name):
+            return _of_run(rundir.find(name), "as asked")
+        raise UnknownNameError("recipe", name, [*_names(registry), *(run.path.name for run in rundir.all_runs())]) from unknown
+    run = _newest_run(registry, item)
+    if run is not None:
+        return _of_run(run, f"the newest finished run of {item.spec.name}")
+    return _shipped(registry, item)
+
+
+def _run_at(name: str) -> RunDir | None:
+    """The run whose folder is ``name``, as a path or under ``ZOO_RUNS``."""
+    for path in (Path(name), runs_root() / name):
+        if (path / "run.json").is_file():
+            return RunDir(path)
+    return None
+
+
+def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | None:
+    from zoo.loading import newest_run
+
+    if item.kind == "recipe":
+        return newest_run(resolve(registry, item.canonical))
+    finished = (run for run in rundir.all_runs() if run.record.status == "finished" and run.record.architecture == item.canonical)
+    return next(finished, None)
+
+
+def _of_run(run: RunDir, why: str) -> Source:
+    from zoo.loading import load_run
+
+    record = run.record
+    state = "" if record.status == "finished" else f", which is {record.status}"
+    return Source(load_run(run), f"exporting run {rundir.run_id(run.path)}: {why}{state}")
+
+
+def _shipped(registry: Registry, item: Item[ArchitectureSpec]) -> Source:
+    from zoo.loading import load_shipped
+
+    name = item.spec.name
+    if item.kind != "recipe" or not item.spec.weights:
+        data = "" if item.kind == "recipe" else " --data DATASET"
+        raise CheckpointError(
+            f"{item.kind} '{name}' has no finished run and ships no weights",
+            where=f"looked under {runs_root()}",
+            fix=f"train it first: zoo run {name}{data}",
+        )
+    return Source(
+        load_shipped(registry, item.canonical), f"exporting the weights that {item.canonical} ships: it has no finished run under {runs_root()}"
+    )
+
+
+def _names(registry: Registry) -> list[str]:
+    return [item.spec.name for kind in ("recipe", "architecture") for item in registry.items(kind)]

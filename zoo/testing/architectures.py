@@ -1,0 +1,88 @@
+"""Whether an architecture gives logits of the declared shape, can be trained, is deterministic, and survives being saved."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from zoo.config import Section
+from zoo.loading import weights_file
+from zoo.models import build_model, load_state, read_tensors
+from zoo.registry import Item, Registry
+from zoo.testing.options import default_options
+
+CLASSES = (10, 3)
+
+
+def architecture_faults(catalogue: Registry, item: Item[Any]) -> Iterator[str]:
+    channels, height, width = item.spec.input
+    sizes = {(height, width)} | ({(item.spec.smallest, item.spec.smallest)} if item.spec.sizing == "min" else set())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for size in sorted(sizes):
+            for classes in CLASSES:
+                yield from _network_faults(catalogue, item, (channels, *size), classes)
+    for name in item.spec.weights:
+        yield from _weights_faults(catalogue, item, name)
+
+
+def _network_faults(catalogue: Registry, item: Item[Any], shape: tuple[int, int, int], classes: int) -> Iterator[str]:
+    """One network of this input (C, H, W) and number of classes; `build_model` looks at its logits for two pictures."""
+    where = f"at {'×'.join(map(str, shape))} with {classes} classes, "
+    model = _build(catalogue, item, shape, classes)
+    if item.spec.head is not None and item.spec.head not in dict(model.named_modules()):
+        yield f"head: the network has no module '{item.spec.head}'"
+    for batch in (1, 3):
+        given = tuple(model.eval()(torch.randn(batch, *shape)).shape)
+        if given != (batch, classes):
+            yield f"{where}logits for a batch of {batch} are {given}, not {(batch, classes)}"
+    unreached = _unreached(model, torch.randn(4, *shape))
+    if unreached:
+        yield f"{where}no gradient reaches {', '.join(unreached[:5])}"
+    inputs = torch.randn(3, *shape)
+    if not torch.equal(model.eval()(inputs), model(inputs)):
+        yield f"{where}two passes in eval mode differ"
+    if not torch.equal(model(inputs), _saved_and_loaded(model, _build(catalogue, item, shape, classes)).eval()(inputs)):
+        yield f"{where}the outputs change when the weights are saved and loaded"
+
+
+def _build(catalogue: Registry, item: Item[Any], shape: tuple[int, int, int], classes: int) -> nn.Module:
+    section = Section(name=item.canonical, **default_options(item))
+    return build_model(catalogue, section, in_channels=shape[0], num_classes=classes, image_size=shape[1:])
+
+
+def _unreached(model: nn.Module, inputs: Tensor) -> list[str]:
+    """Names of the parameters without a gradient after one training pass; auxiliary outputs (a named tuple) count."""
+    outputs = model.train()(inputs)
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    sum(head.square().sum() for head in heads).backward()
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+
+
+def _saved_and_loaded(model: nn.Module, other: nn.Module) -> nn.Module:
+    """``other`` with the weights of ``model``, by way of a safetensors file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, file)
+        load_state(other, read_tensors(file), file)
+    return other
+
+
+def _weights_faults(catalogue: Registry, item: Item[Any], name: str) -> Iterator[str]:
+    """Shipped weights are the file they claim to be, and fit the network."""
+    weights = item.spec.weights[name]
+    if len(weights.mean) != weights.input[0] or len(weights.std) != weights.input[0]:
+        yield f"weights '{name}': mean and std need a number for each of {weights.input[0]} channels"
+    if weights.resource is None:
+        return
+    channels, height, width = weights.input
+    section = Section(name=item.canonical, **{**default_options(item), **weights.architecture_options})
+    model = build_model(catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width))
+    path = weights_file(item, name)
+    load_state(model, read_tensors(path), path.name)

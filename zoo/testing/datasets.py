@@ -1,0 +1,49 @@
+"""Whether an embedded dataset is what its spec says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from zoo.api import DatasetSpec, Split
+from zoo.data import open_dataset
+from zoo.registry import Item, Registry
+from zoo.testing.options import default_options
+
+
+def dataset_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
+    """Of an embedded dataset, every split; of one that is downloaded, its spec alone."""
+    spec: DatasetSpec = item.spec
+    if len(spec.mean) != spec.shape[0] or len(spec.std) != spec.shape[0]:
+        yield f"mean and std need a number for each of {spec.shape[0]} channels"
+    if len(set(spec.classes)) != len(spec.classes):
+        yield "a class is named twice"
+    if not spec.embedded:
+        return
+    dataset = open_dataset(item, default_options(item))
+    missing = [part for part in ("train", "report") if part not in dataset.parts]
+    if missing:
+        yield f"no split serves as {' and '.join(missing)}; parts gives {dict(dataset.parts)}"
+    if not dataset.fingerprint or dataset.fingerprint != open_dataset(item, default_options(item)).fingerprint:
+        yield "the fingerprint is empty, or another one each time"
+    for part, name in dataset.parts.items():
+        yield from _split_faults(spec, f"split '{name}'", dataset.load(name), labelled=part != "predict")
+
+
+def _split_faults(spec: DatasetSpec, label: str, split: Split, *, labelled: bool) -> Iterator[str]:
+    images = split.images
+    if images.dtype.name != "uint8" or images.ndim != 4:
+        yield f"{label}: images are {images.dtype} {images.shape}, where uint8 (N, C, H, W) is due"
+        return
+    if any(due not in (None, found) for due, found in zip(spec.shape, images.shape[1:], strict=True)):
+        yield f"{label}: pictures are {images.shape[1:]}, and the spec says {spec.shape}"
+    if split.names is not None and len(split.names) != len(images):
+        yield f"{label}: {len(images)} pictures and {len(split.names)} names"
+    if split.labels is None:
+        if labelled:
+            yield f"{label}: it has no labels, and is not the predict part"
+        return
+    if split.labels.shape != (len(images),) or split.labels.dtype.kind not in "iu":
+        yield f"{label}: labels are {split.labels.dtype} {split.labels.shape}, where integers ({len(images)},) are due"
+    elif len(images) == 0 or split.labels.min() < 0 or split.labels.max() >= len(spec.classes):
+        yield f"{label}: it is empty, or has labels outside 0…{len(spec.classes) - 1}"

@@ -1,0 +1,106 @@
+"""Whether a task keeps its protocol, tried on a tiny network and random pictures; and what an exporter must have."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from zoo.api import Batch, Evaluation, Monitor, Split, Task
+from zoo.data import Data, LoadedPart
+from zoo.errors import ZooError
+from zoo.preprocessing import Preprocessing
+from zoo.registry import Item, Registry, load_object
+from zoo.testing.options import default_options
+
+SHAPE, CLASSES, SAMPLES = (1, 8, 8), ("round", "square", "other"), 12
+METHODS = ("prepare", "restructure", "loss", "evaluate", "report")
+
+
+def task_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
+    task = load_object(item.spec.target, item)(**default_options(item))
+    missing = [name for name in METHODS if not callable(getattr(task, name, None))]
+    if missing:
+        yield f"it has no {', '.join(missing)}"
+    if not isinstance(getattr(task, "monitor", None), Monitor):
+        yield "monitor is no zoo.api.Monitor"
+    elif not missing and item.spec.needs_architecture:
+        yield from _protocol_faults(task)
+
+
+def _protocol_faults(task: Task) -> Iterator[str]:
+    """prepare → loss → evaluate → report, and restructure from the JSON that prepare gave."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        plain, data = _network(), _data()
+        try:
+            model, structure = task.prepare(copy.deepcopy(plain), data)
+        except ZooError:
+            return  # it may refuse a network it cannot work on
+        rebuilt = task.restructure(copy.deepcopy(plain), json.loads(json.dumps(structure)))
+        if _shapes(rebuilt) != _shapes(model):
+            yield "restructure(structure) gives other parameters than prepare did"
+        yield from _loss_faults(task, model, data)
+        yield from _evaluation_faults(task, model.eval(), data)
+
+
+def _loss_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
+    batch = next(data.part("train").batches(SAMPLES))
+    loss = task.loss(model.train()(batch.inputs), batch)
+    if loss.ndim != 0 or not loss.isfinite():
+        yield f"the loss is {tuple(loss.shape)} {loss.detach().tolist()}, where one finite number is due"
+        return
+    loss.backward()  # type: ignore[no-untyped-call]
+    if not any(parameter.grad is not None for parameter in model.parameters()):
+        yield "no gradient of the loss reaches the model"
+
+
+def _evaluation_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
+    part = data.part("report")
+    with torch.no_grad():
+        batches: list[Batch] = list(part.batches(5))
+        found = task.evaluate(model, batches, data.classes)
+    if not isinstance(found, Evaluation):
+        yield f"evaluate gives {type(found).__name__}, where zoo.api.Evaluation is due"
+        return
+    if task.monitor.metric not in found.metrics:
+        yield f"monitor names '{task.monitor.metric}', and the metrics are {', '.join(found.metrics) or 'none'}"
+    wrong = [name for name, value in found.metrics.items() if not isinstance(value, float)]
+    if wrong:
+        yield f"metrics are floats, and {', '.join(wrong)} is not"
+    if found.outputs.shape != (SAMPLES, len(CLASSES)) or found.outputs.dtype != np.float32:
+        yield f"outputs are {found.outputs.dtype} {found.outputs.shape}, where float32 {(SAMPLES, len(CLASSES))} is due"
+    json.dumps(dict(found.details))
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "plots").mkdir()
+        task.report(found, part, data.classes, Path(folder))
+
+
+def _network() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(SHAPE[0] * SHAPE[1] * SHAPE[2], 5), nn.ReLU(), nn.Linear(5, len(CLASSES)))
+
+
+def _data() -> Data:
+    random = np.random.RandomState(0)
+    split = Split(random.randint(0, 256, (SAMPLES, *SHAPE)).astype(np.uint8), np.arange(SAMPLES) % len(CLASSES))
+    preprocessing = Preprocessing(channels=1, height=SHAPE[1], width=SHAPE[2], mean=(0.5,), std=(0.25,))
+    part = LoadedPart(split, preprocessing, torch.device("cpu"))
+    return Data("testing/noise", CLASSES, {"train": part, "report": part}, preprocessing, "testing", ())
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+
+
+def exporter_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
+    exporter = load_object(item.spec.target, item)(**default_options(item))
+    missing = [name for name in ("emit", "check", "runner", "first_departure") if not callable(getattr(exporter, name, None))]
+    if missing:
+        yield f"it has no {', '.join(missing)}"
