@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup run test test-slow gpu lint check wheel bench clean
+.PHONY: help setup run test test-slow test-wheel gpu lint check wheel bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ test: $(STAMP)  ## every test that needs no GPU, and the linters
 test-slow: $(STAMP)  ## the checks that take minutes
 	@$(BIN)/python -m pytest -m "slow and not gpu"
 
+test-wheel: wheel  ## every test once more, against the built wheel in place of the sources
+	@rm -rf build/site && $(BIN)/python -m pip install --quiet --no-deps --target build/site dist/torch_zoo-*.whl
+	@PYTHONPATH=build/site ZOO_TEST_INSTALLED=build/site $(BIN)/pytest -m "not slow and not gpu"
+
 gpu: $(STAMP)  ## the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
 
@@ -48,6 +52,7 @@ lint: $(STAMP)  ## format, and repair what can be repaired
 	@$(BIN)/ruff check --fix .
 
 wheel: $(STAMP)  ## build the wheel into dist/
+	@rm -rf dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 bench: $(STAMP)  ## the benchmarks that need no GPU (MNIST under ZOO_DATA)

@@ -54,3 +54,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device")
+
+
+def pytest_report_header() -> str:
+    """Which zoo is tested; `make test-wheel` insists on the built one."""
+    import zoo
+
+    where = Path(zoo.__file__).parent
+    wanted = os.environ.get("ZOO_TEST_INSTALLED")
+    if wanted and not where.is_relative_to(Path(wanted).resolve()):
+        raise pytest.UsageError(f"the tests were to run against {wanted}, and zoo is imported from {where}")
+    return f"zoo: {where}"

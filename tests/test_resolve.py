@@ -48,9 +48,7 @@ def net(name: str, **facts: Any) -> ArchitectureSpec:
 
 
 def dataset(name: str, **facts: Any) -> DatasetSpec:
-    return DatasetSpec(
-        name=name, summary="data", target="nowhere:open", classes=("a",), shape=(1, 8, 8), mean=(0,), std=(1,), licence="CC0", **facts
-    )
+    return DatasetSpec(name=name, summary="data", target="nowhere:open", classes=("a",), shape=(1, 8, 8), mean=(0,), std=(1,), licence="CC0", **facts)
 
 
 @pytest.fixture

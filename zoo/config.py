@@ -48,7 +48,7 @@ class TrainConfig(Strict):
     optimizer: str = Field("adam", description="a class of torch.optim in lower case, else a name of timm.optim")
     lr: PositiveFloat = Field(1e-3, description="learning rate")
     momentum: float | None = Field(None, ge=0, lt=1, description="for optimizers that have one")
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="as the optimizer understands it")
     optimizer_options: dict[str, Scalar | list[float]] = Field({}, description="anything else the optimizer takes")
     schedule: str = Field("constant", description="constant, or a schedule of timm.scheduler: cosine, step, poly, …")
     schedule_options: dict[str, Scalar | list[int]] = Field({}, description="anything else the schedule takes")
@@ -71,7 +71,7 @@ class RunConfig(Strict):
     task: Section
     weights: str | None = Field(None, description="start from these: a safetensors file, or weights the architecture names")
     train: TrainConfig = TrainConfig()
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and holdout")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     deterministic: bool = Field(False, description="refuse operations that differ from run to run (slower on CUDA)")
     threads: PositiveInt | None = Field(None, description="CPU threads; by default all cores")

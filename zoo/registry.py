@@ -104,7 +104,7 @@ class Registry:
                     where=plugin.distribution,
                     fix="see `zoo plugins`",
                 )
-        known = [text for each in kinds for item in self._items[each] for text in (item.spec.name, item.canonical)]
+        known = [item.canonical if namespace else item.spec.name for each in kinds for item in self._items[each]]
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
         error = UnknownNameError(kind, name, known)
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error

@@ -24,12 +24,11 @@ Layer = Mapping[str, Any]
 
 def resolve(registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None) -> RunConfig:
     """The configuration of a run. Raises UnknownNameError, or ConfigError with every problem found."""
-    layers: list[Layer] = []
-    if name is not None:
-        layers.append(_layer_of_name(registry, name))
-    if file is not None:
-        layers.append(read_yaml(file))
-    layers.append(overrides or {})
+    written: Layer = {} if file is None else read_yaml(file)
+    base = name if name is not None else written.get("recipe")  # a file that names a recipe says what differs from it
+    layers: list[Layer] = [written, overrides or {}]
+    if isinstance(base, str):
+        layers.insert(0, _layer_of_name(registry, base))
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge_layer(registry, merged, layer)

@@ -9,9 +9,9 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from torch import nn
+from zoo_tasks.classification import build
 
 from zoo.api import Batch, Evaluation
-from zoo_tasks.classification import build
 
 
 class Fixed(nn.Module):

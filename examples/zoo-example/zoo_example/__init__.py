@@ -1,0 +1,67 @@
+"""An example plugin of the zoo. Here are specs only: what they name is imported when it is first used, so this never imports torch."""
+
+from __future__ import annotations
+
+from zoo.api import ArchitectureSpec, DatasetSpec, RecipeSpec, TaskSpec, hookimpl
+
+
+@hookimpl
+def zoo_register_architectures() -> list[ArchitectureSpec]:
+    return [
+        ArchitectureSpec(
+            name="sepnet",
+            summary="A few depthwise-separable convolutions, pooled over the picture",
+            source="A. Howard et al.: MobileNets (2017)",
+            paper="https://arxiv.org/abs/1704.04861",
+            year=2017,
+            target="zoo_example.sepnet:build",
+            options="zoo_example.options:SepNetOptions",
+            input=(1, 28, 28),
+            smallest=8,
+            head="head",
+        )
+    ]
+
+
+@hookimpl
+def zoo_register_datasets() -> list[DatasetSpec]:
+    return [
+        DatasetSpec(
+            name="shapes",
+            summary="Circles, squares and triangles in noise, 28×28 grey pixels, drawn on the spot",
+            target="zoo_example.shapes:open_shapes",
+            options="zoo_example.options:ShapesOptions",
+            classes=("circle", "square", "triangle"),
+            shape=(1, 28, 28),
+            mean=(0.175,),
+            std=(0.27,),
+            licence="Apache-2.0",
+        )
+    ]
+
+
+@hookimpl
+def zoo_register_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            name="focal",
+            summary="Classification by focal loss, which cares less for samples that are right already",
+            source="T.-Y. Lin et al.: Focal Loss for Dense Object Detection (2017), https://arxiv.org/abs/1708.02002",
+            target="zoo_example.focal:build",
+            options="zoo_example.options:FocalOptions",
+        )
+    ]
+
+
+@hookimpl
+def zoo_register_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="shapes_sepnet",
+            summary="The separable network on drawn shapes, by focal loss",
+            architecture="example/sepnet",
+            dataset="example/shapes",
+            task="example/focal",
+            parameters={"train": {"epochs": 4, "batch_size": 32, "optimizer": "adam", "lr": 0.005}},
+        )
+    ]

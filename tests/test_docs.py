@@ -1,0 +1,124 @@
+"""README and docs agree with the code; what they show is run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from zoo.cli.app import run_cli
+from zoo.config import DatasetSection, RunConfig, Section, TrainConfig
+from zoo.models import build_model, count_parameters
+from zoo.registry import registry
+from zoo.resolve import resolve
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def key_table() -> str:
+    lines = ["| key | default | what |", "| --- | --- | --- |"]
+    for prefix, model in (("", RunConfig), ("dataset.", DatasetSection), ("train.", TrainConfig)):
+        for name, field in model.model_fields.items():
+            if name in ("architecture", "dataset", "task", "train") or (prefix == "dataset." and name in Section.model_fields):
+                continue
+            default = "" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`".replace("`None`", "none")
+            lines.append(f"| `{prefix}{field.alias or name}` | {default} | {field.description or ''} |")
+    return "\n".join(lines)
+
+
+def test_the_configuration_page_lists_every_key_with_its_default():
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert key_table() in page, f"docs/configuration.md must hold:\n{key_table()}"
+
+
+def recipe_table() -> str:
+    rows = []
+    for item in registry().items("recipe", namespace="classics"):
+        config, expected = resolve(registry(), item.canonical), item.spec.expected
+        shape = {"datasets/digits": (28, 28), "datasets/mnist": (28, 28)}[config.dataset.name]
+        model = build_model(registry(), config.architecture, in_channels=1, num_classes=10, image_size=shape)
+        epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
+        measured = f"{expected.seeds} seeds, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
+        rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%} ± {expected.sd:.2%} ({measured}) |")
+    return "\n".join(rows)
+
+
+def test_the_recipe_table_is_what_the_specs_say():
+    assert recipe_table() in README, f"README.md must hold:\n{recipe_table()}"
+
+
+def commands(text: str) -> list[str]:
+    """The lines of console blocks that call the zoo, without their comments."""
+    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
+    return [line[2:].partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.startswith("$ zoo ")]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder where the README's runs have been made, quickly: MNIST stands for itself only where its data is."""
+    return tmp_path_factory.mktemp("readme")
+
+
+SUBSTITUTES = {"cnn_mnist": "cnn_digits", "--seeds 3": "--seeds 2", "exports/cnn_mnist": "exports/cnn_digits"}
+
+
+@pytest.mark.parametrize("command", commands(README))
+def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, capsys):
+    """Each is run, in order, in one folder; on embedded data, one epoch, and on a picture of the run where a picture is named."""
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("ZOO_RUNS", str(trained / "runs"))
+    monkeypatch.setenv("ZOO_EXPORTS", str(trained / "exports"))
+    if command.startswith("zoo run --resume"):
+        pytest.skip("needs a run that was stopped: tests/test_training.py has it")
+    for old, new in SUBSTITUTES.items():
+        command = command.replace(old, new)
+    pictures = sorted(trained.glob("runs/cnn_digits/*/samples/*.png"))
+    words = shlex.split(command)[1:]
+    if words[0] == "run":
+        words += ["--set", "train.epochs=1"] if "--epochs" not in words else []
+    words = [str(pictures[0]) if word == "picture.png" else word for word in words]
+    code = run_cli(words)
+    told = capsys.readouterr()
+    assert code == 0, f"{command}\n{told.out}\n{told.err}"
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"```python\n(.*?)```", README, re.S)
+    exec(compile(block.group(1), "README.md", "exec"), {})  # noqa: S102
+    assert (tmp_path / "exports" / "cnn_digits" / "model.onnx").exists()
+
+
+def test_every_yaml_of_the_configuration_page_is_valid(tmp_path):
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.S):
+        file = tmp_path / "my.yaml"
+        file.write_text(block)
+        config = resolve(registry(), file=file)
+        assert config.train.epochs == 30
+        assert config.train.optimizer == resolve(registry(), "cnn_digits").train.optimizer
+
+
+def test_the_tree_of_the_readme_is_there():
+    tree = README.partition("## The tree")[2].partition("## ")[0]
+    folders = re.findall(r"^    (\w+)/ ", tree, re.M)
+    assert {"zoo", "plugins", "exports", "tests", "docs", "examples", "benchmarks"} == set(folders)
+    assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("exports/*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_public_names_are_there():
+    import zoo
+
+    assert all(callable(getattr(zoo, name)) for name in zoo.__all__)
+    assert set(zoo.__all__) <= set(dir(zoo))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = zoo.nothing
