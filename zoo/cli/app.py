@@ -109,7 +109,7 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
     except ZooError as error:
         return _fail(str(error), error.exit_code, error, debug)
     except Exception as error:
-        usage = _usage_line(error)
+        usage = _usage_line(error, arguments)
         if usage is not None:
             return _fail(usage, 2, error, debug)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
@@ -132,7 +132,7 @@ def _invoke(arguments: list[str]) -> int:
     return 0
 
 
-def _usage_line(error: Exception) -> str | None:
+def _usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
     """One line for an error of the parser. (Known by its form: typer has its own copy of click since 0.26, and uses click before.)"""
     format_message = getattr(error, "format_message", None)
     if format_message is None:
@@ -140,7 +140,8 @@ def _usage_line(error: Exception) -> str | None:
     message = str(getattr(error, "message", "")) if getattr(error, "possibilities", None) else format_message()
     near = getattr(error, "possibilities", None)
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "zoo"
+    command = [word for word in arguments[:1] if word in COMMANDS]
+    path = context.command_path if context is not None else " ".join(["zoo", *command])
     fix = f"did you mean {' or '.join(near)}?" if near else f"see `{path} --help`"
     return f"{' '.join(message.split()).rstrip('.')}; fix: {fix}"
 

@@ -23,9 +23,9 @@ def test_with_gamma_zero_the_focal_loss_is_cross_entropy() -> None:
     assert build(gamma=0).loss(logits, batch).item() == pytest.approx(F.cross_entropy(logits, labels).item())
 
 
-def test_a_shape_covers_the_area_its_size_gives() -> None:
-    """A circle, a square and a triangle of one size: the areas are π r², (1.7 r)² and 3√3 (0.65 r)²."""
-    areas = [(draw(np.full(400, kind), np.random.RandomState(0)) > 0.25).mean() * 28**2 for kind in range(3)]
-    radius_squared = (np.random.RandomState(0).uniform(11, 17, (2, 400)), 7**2 + 4**2 / 12)[1]  # the mean of r² for r in 5…9
-    expected = [np.pi * radius_squared, 1.7**2 * radius_squared, 3 * 3**0.5 * 0.65**2 * radius_squared]
-    assert areas == pytest.approx(expected, rel=0.06)
+def test_a_shape_covers_the_area_that_its_size_gives() -> None:
+    """Of a circle, a square and a triangle of size r: π r², (1.7 r)² and 3√3 (0.65 r)², with r even in 5…9 and brightness in 0.5…1."""
+    light = [draw(np.full(2000, kind), np.random.RandomState(0)).sum((1, 2)).mean() for kind in range(3)]
+    mean_square, mean_brightness = 7**2 + 4**2 / 12, 0.75
+    expected = [area * mean_square * mean_brightness for area in (np.pi, 1.7**2, 3 * 3**0.5 * 0.65**2)]
+    assert light == pytest.approx(expected, rel=0.03)

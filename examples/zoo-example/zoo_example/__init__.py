@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.api import ArchitectureSpec, DatasetSpec, RecipeSpec, TaskSpec, hookimpl
+from zoo.api import ArchitectureSpec, DatasetSpec, Expected, RecipeSpec, TaskSpec, hookimpl
 
 
 @hookimpl
@@ -33,7 +33,7 @@ def zoo_register_datasets() -> list[DatasetSpec]:
             options="zoo_example.options:ShapesOptions",
             classes=("circle", "square", "triangle"),
             shape=(1, 28, 28),
-            mean=(0.175,),
+            mean=(0.16,),
             std=(0.27,),
             licence="Apache-2.0",
         )
@@ -62,6 +62,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             architecture="example/sepnet",
             dataset="example/shapes",
             task="example/focal",
-            parameters={"train": {"epochs": 4, "batch_size": 32, "optimizer": "adam", "lr": 0.005}},
+            parameters={"train": {"epochs": 10, "batch_size": 32, "optimizer": "adam", "lr": 0.02, "schedule": "cosine"}},
+            expected=Expected(mean=0.955, sd=0.008, seeds=8, seconds=7, device="cpu, 1 thread"),
         )
     ]

@@ -67,7 +67,7 @@ def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_tru
     metrics = {} if labels is None else {"accuracy": 2 / 3}
     evaluation = Evaluation(metrics, outputs, labels, {"confusion": [[1, 0], [1, 1]]})
     build().report(evaluation, Part(), ["$x$ cat", "dog"], tmp_path)
-    rows = list(csv.DictReader((tmp_path / "predictions.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "predictions.csv").read_text().splitlines()))
     assert [row["sample"] for row in rows] == list(Part.names)
     assert [row["prediction"] for row in rows] == ["$x$ cat", "dog", "$x$ cat"]
     assert float(rows[0]["p(dog)"]) == pytest.approx(1 / (1 + np.exp(2)), abs=1e-6)

@@ -1,0 +1,181 @@
+"""The command as a whole: help, exit codes, one line for every fault, and the commands of plugins."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+
+from zoo.cli import app
+from zoo.cli.app import COMMANDS, run_cli
+from zoo.errors import CheckpointError, DataError, ExportError, SetupError, StorageError
+
+SVD = """
+from zoo.api import CommandSpec, hookimpl
+
+@hookimpl
+def zoo_register_commands():
+    return [CommandSpec(name="svd", summary="Singular values of pictures", target="zoo_svd.commands:app")]
+"""
+SVD_COMMANDS = """
+import typer
+
+app = typer.Typer()
+
+@app.command()
+def compress(rank: int):
+    print(f"rank {rank}")
+"""
+
+
+def run_fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["nothing", "--help", "-h"])
+def test_help_names_every_command(zoo, arguments):
+    told = zoo(*arguments)
+    assert told.code == 0 and told.err == ""
+    listed = told.out.partition("Commands:")[2]
+    assert [name for name in COMMANDS if f"\n  {name} " not in listed] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_help(zoo, command):
+    told = zoo(command, "--help")
+    assert told.code == 0
+    assert COMMANDS[command][1].split()[0] in told.out and f"Usage: zoo {command}" in told.out
+
+
+def test_the_version_is_the_distribution_s(zoo):
+    from importlib import metadata
+
+    assert zoo("--version") == (0, f"zoo {metadata.version('torch-zoo')}\n", "")
+
+
+@pytest.mark.parametrize("command", ["--help", "list", "list recipes", "list --json", "plugins", "runs", "run --help"])
+def test_light_commands_import_neither_torch_nor_numpy(command):
+    script = (
+        "import sys; from zoo.cli.app import run_cli; code = run_cli(sys.argv[1:])\n"
+        "heavy = [name for name in ('torch', 'numpy', 'timm', 'matplotlib', 'rich', 'onnxruntime', 'sklearn') if name in sys.modules]\n"
+        "print('\\nHEAVY', heavy); sys.exit(code)"
+    )
+    done = run_fresh("-c", script, *command.split())
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "HEAVY []"
+
+
+def test_python_m_zoo_is_the_command():
+    done = run_fresh("-m", "zoo", "lst")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no command is called 'lst'; fix: did you mean list?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["rnu"], "no command is called 'rnu'; fix: did you mean run or runs?"),
+        (["zzz"], "no command is called 'zzz'; fix: see `zoo --help`"),
+        (["run", "cnn_digits", "--epoch", "3"], "No such option: --epoch; fix: did you mean"),
+        (["info"], "Missing argument 'NAME'; fix: see `zoo info --help`"),
+        (["run", "cnn_digits", "--lr"], "Option '--lr' requires an argument; fix: see `zoo run --help`"),
+        (["list", "recipes", "x", "y"], "Got unexpected extra argument"),
+    ],
+    ids=["near", "far", "option", "missing", "no value", "too many"],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_2(zoo, arguments, line):
+    told = zoo(*arguments)
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith(f"error: {line}") and told.err.count("\n") == 1 and "; fix: " in told.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(DataError, 3), (CheckpointError, 4), (ExportError, 5), (SetupError, 6), (StorageError, 7)], ids=lambda value: str(value)
+)
+def test_each_group_of_errors_has_its_exit_code(zoo, monkeypatch, error, code):
+    def fail() -> None:
+        raise error("it went wrong", where="here", fix="do better")
+
+    monkeypatch.setattr("zoo.cli.plugins.registry", fail)
+    assert zoo("plugins") == (code, "", "error: it went wrong (here); fix: do better\n")
+
+
+def test_an_unexpected_error_is_one_line_and_asks_for_a_report(zoo, monkeypatch):
+    def fail() -> None:
+        raise ZeroDivisionError("first\nsecond")
+
+    monkeypatch.setattr("zoo.cli.plugins.registry", fail)
+    told = zoo("plugins")
+    assert told.code == 1 and told.err.count("\n") == 1
+    assert told.err.startswith("error: unexpected ZeroDivisionError: first second; a bug: please report it") and "--debug" in told.err
+
+
+@pytest.mark.parametrize("arguments", [["--debug", "plugins"], ["plugins", "--debug"]])
+def test_debug_shows_the_traceback_wherever_it_stands(zoo, monkeypatch, arguments):
+    def fail() -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("zoo.cli.plugins.registry", fail)
+    told = zoo(*arguments)
+    assert told.code == 1 and "Traceback (most recent call last)" in told.err and told.err.splitlines()[-1].startswith("error: unexpected")
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 141)])
+def test_an_interrupt_and_a_reader_that_left_have_their_codes(raised, code):
+    script = (
+        f"import sys, zoo.cli.plugins as command\ndef fail(): raise {raised.__name__}\n"
+        "command.registry = fail\nfrom zoo.cli.app import run_cli\nsys.exit(run_cli(['plugins']))"
+    )
+    done = run_fresh("-c", script)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback():
+    process = subprocess.Popen([sys.executable, "-m", "zoo", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(60), errors) == (141, b"")
+
+
+def test_a_plugin_s_command_group_is_listed_and_runs(zoo, install, fresh_registry):
+    site = install("zoo-svd", "svd", SVD).parent
+    (site / "zoo_svd" / "commands.py").write_text(SVD_COMMANDS, encoding="utf-8")
+    assert "zoo_svd.commands" not in sys.modules
+    listed = zoo("--help")
+    assert "Singular values of pictures" in listed.out
+    assert "zoo_svd.commands" not in sys.modules, "help must not load the group"
+    assert zoo("svd", "compress", "60") == (0, "rank 60\n", "")
+    assert zoo("svd", "compress", "many").code == 2
+    del sys.modules["zoo_svd.commands"]
+
+
+def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registry):
+    install("zoo-runs", "runs", SVD.replace('"svd"', '"runs"'))
+    told = zoo("runs")
+    assert told.code == 0 and "no runs under" in told.err
+
+
+def test_every_command_is_a_function_with_help_for_each_option():
+    for name, (reference, _) in COMMANDS.items():
+        module, _, attribute = reference.partition(":")
+        function = getattr(__import__(module, fromlist=[attribute]), attribute)
+        for parameter in inspect.signature(function, eval_str=True).parameters.values():
+            assert parameter.annotation.__metadata__[0].help, f"zoo {name}: {parameter.name} has no help"
+
+
+def test_the_parser_s_errors_are_known_from_any_copy_of_click():
+    """typer before 0.26 raises the errors of the click distribution, which have the same form."""
+    click = pytest.importorskip("click")
+    assert app._usage_line(click.NoSuchOption("--epoch", possibilities=["--epochs"]), []).endswith("; fix: did you mean --epochs?")
+    assert app._usage_line(click.UsageError("Missing argument."), ["info"]) == "Missing argument; fix: see `zoo info --help`"
+    assert app._usage_line(ValueError("x"), []) is None
+
+
+def test_run_cli_takes_the_process_s_arguments_by_default(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["zoo", "--version"])
+    assert run_cli() == 0 and capsys.readouterr().out.startswith("zoo ")

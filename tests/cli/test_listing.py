@@ -1,0 +1,174 @@
+"""list, info, plugins: what is here, from whom, and what is wrong with a plugin that is not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from zoo.registry import registry
+
+BROKEN = "raise RuntimeError('it is raining')"
+EXITING = "raise SystemExit(3)"
+TWIN = """
+from zoo.api import ArchitectureSpec, hookimpl
+
+@hookimpl
+def zoo_register_architectures():
+    return [ArchitectureSpec(name="cnn", summary="another", target="zoo_twin.net:build", options="zoo_twin.missing:Options", input=(1, 8, 8))]
+"""
+KNOWN = """
+from zoo.api import Expected, RecipeSpec, hookimpl
+
+@hookimpl
+def zoo_register_recipes():
+    known = Expected(mean=0.975, sd=0.004, seeds=5, seconds=75, device="one core")
+    return [RecipeSpec(name="digits_fast", summary="x", architecture="classics/cnn", dataset="datasets/digits", task="tasks/classification", expected=known)]
+"""
+
+
+def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo):
+    told = zoo("list")
+    assert told.code == 0 and told.err == ""
+    titles = [line for line in told.out.splitlines() if line and not line.startswith(" ")]
+    assert titles == ["architectures", "datasets", "tasks", "recipes", "exporters"]
+    for kind in ("architecture", "dataset", "task", "recipe", "exporter"):
+        for item in registry().items(kind):
+            assert any(line.split()[0] == item.spec.name and item.spec.summary in line for line in told.out.splitlines() if line.strip())
+    assert "classics (torch-zoo " in told.out
+
+
+@pytest.mark.parametrize("kind", ["recipes", "recipe"])
+def test_list_of_a_kind_takes_plural_and_singular(zoo, kind):
+    lines = zoo("list", kind).out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [item.spec.name for item in registry().items("recipe")]
+
+
+@pytest.mark.parametrize("pattern", ["*_mnist", "classics/*_mnist"])
+def test_a_pattern_chooses_by_bare_or_canonical_name(zoo, pattern):
+    lines = zoo("list", "recipes", pattern).out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["cnn_mnist", "fnn_mnist"]
+
+
+def test_a_plain_word_is_looked_for_inside_names(zoo):
+    lines = zoo("list", "recipes", "permuted").out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["cnn_mnist_permuted", "fnn_mnist_permuted"]
+
+
+def test_what_matches_nothing_is_said_and_is_no_error(zoo):
+    assert zoo("list", "recipes", "zzz") == (0, "", "nothing here has such a name\n")
+    assert json.loads(zoo("list", "recipes", "zzz", "--json").out) == []
+
+
+def test_list_json_holds_the_same_items(zoo):
+    rows = json.loads(zoo("list", "--plugin", "datasets", "--json").out)
+    assert [(row["kind"], row["canonical"]) for row in rows] == [("dataset", "datasets/digits"), ("dataset", "datasets/mnist")]
+    assert all(row["distribution"] == "torch-zoo" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["recipies"], "no kind of item is called 'recipies'; fix: did you mean recipes"),
+        (["cnn*"], "'cnn*' stands where the kind is due; fix: for example `zoo list recipes 'cnn*'`"),
+        (["zzz"], "no kind of item is called 'zzz'; fix: choose one of: architectures"),
+        (["--plugin", "clasics"], "no plugin is called 'clasics'; fix: did you mean classics"),
+    ],
+)
+def test_a_wrong_kind_or_plugin_is_answered_with_the_right_ones(zoo, arguments, line):
+    told = zoo("list", *arguments)
+    assert told.code == 2 and told.err.startswith(f"error: {line}")
+
+
+@pytest.mark.parametrize(("source", "cause"), [(BROKEN, "RuntimeError: it is raining"), (EXITING, "SystemExit: 3")], ids=["case-19", "case-20"])
+def test_a_broken_plugin_is_named_and_stops_no_command(zoo, install, fresh_registry, source, cause):
+    install("zoo-rain", "rain", source)
+    listed = zoo("list", "recipes")
+    assert listed.code == 0 and "cnn_digits" in listed.out
+    assert listed.err == "note: 1 plugin could not be loaded (rain); see `zoo plugins`\n"
+    assert zoo("list", "recipes", "--json").code == 0
+    shown = zoo("plugins")
+    assert shown.code == 0 and f"rain: broken: importing zoo_rain raised {cause}" in shown.out
+    row = next(row for row in json.loads(zoo("plugins", "--json").out) if row["namespace"] == "rain")
+    assert (row["state"], row["gives"]) == ("broken", {}) and cause in row["cause"]
+    for arguments in (["list", "--plugin", "rain"], ["info", "rain/net"], ["run", "rain/net"]):
+        told = zoo(*arguments)
+        assert told.code == 6 and cause in told.err, arguments
+    assert zoo("run", "cnn_digits", "--data", "nothing").code == 2
+
+
+def test_a_disabled_plugin_is_no_fault(zoo, monkeypatch, fresh_registry):
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "classics")
+    assert zoo("list", "recipes") == (0, "", "nothing here has such a name\n")
+    assert "classics: disabled: named in ZOO_DISABLE_PLUGINS" in zoo("plugins").out
+
+
+def test_a_name_that_two_plugins_have_is_shown_in_full(zoo, install, fresh_registry):
+    install("zoo-twin", "twin", TWIN)
+    names = [line.split()[0] for line in zoo("list", "architectures").out.splitlines()[1:]]
+    assert names == ["classics/cnn", "twin/cnn", "fnn"]
+    told = zoo("info", "cnn", "--json")
+    assert [row["canonical"] for row in json.loads(told.out)] == ["classics/cnn", "twin/cnn"]
+
+
+def test_info_goes_on_where_a_part_cannot_be_told(zoo, install, fresh_registry):
+    install("zoo-twin", "twin", TWIN)
+    told = zoo("info", "twin/cnn")
+    assert told.code == 0 and "another" in told.out
+    assert "note: architecture 'twin/cnn' could not be loaded" in told.err
+
+
+def test_plugins_counts_what_each_gives(zoo):
+    lines = {line.split()[0]: line for line in zoo("plugins").out.splitlines()}
+    assert lines["datasets"].endswith("2 datasets") and " ok " in lines["datasets"]
+
+
+def test_info_of_an_architecture_counts_its_parameters(zoo):
+    told = zoo("info", "cnn")
+    assert told.code == 0
+    for text in ("architecture classics/cnn", "parameters            6,422", "1×28×28", "n_features  integer ≥ 1  6"):
+        assert text in told.out
+    (facts,) = json.loads(zoo("info", "fnn", "--json").out)
+    assert facts["size"]["parameters"] == 6442
+    assert facts["options"] == [
+        {"name": "hidden", "type": "integer ≥ 1", "required": False, "default": 8, "description": "units in each of the two hidden layers"}
+    ]
+
+
+def test_info_of_a_recipe_shows_its_configuration(zoo):
+    told = zoo("info", "cnn_mnist")
+    assert "batch_size: 64" in told.out and "zoo run cnn_mnist" in told.out
+    (facts,) = json.loads(zoo("info", "classics/cnn_mnist", "--json").out)
+    assert facts["configuration"]["train"]["momentum"] == 0.5
+
+
+def test_info_of_a_recipe_shows_the_figure_it_is_known_to_reach(zoo, install, fresh_registry):
+    install("zoo-known", "known", KNOWN)
+    told = zoo("info", "digits_fast").out
+    assert "accuracy 97.50% ± 0.40% over 5 seeds" in told
+    assert "1 min 15 s on one core" in told
+
+
+def test_info_of_a_dataset_says_which_files_are_here(zoo, tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    name = "MNIST/raw/t10k-labels-idx1-ubyte.gz"
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    (tmp_path / name).write_bytes(b"x")
+    (facts,) = json.loads(zoo("info", "mnist", "--json").out)
+    assert {file["path"]: file["present"] for file in facts["files"]}[name] is True
+    assert sum(file["present"] for file in facts["files"]) == 1
+    told = zoo("info", "mnist").out
+    assert "11.6 MB" in told and "https://" in told and "absent" in told and facts["licence"] in told
+    assert "none: it is embedded" in zoo("info", "digits").out
+
+
+@pytest.mark.parametrize("name", ["classification", "onnx"])
+def test_info_knows_tasks_and_exporters(zoo, name):
+    told = zoo("info", name)
+    assert told.code == 0 and f"/{name}" in told.out.splitlines()[0]
+
+
+def test_info_of_an_unknown_name_proposes_the_nearest(zoo):
+    told = zoo("info", "cnn_digit")
+    assert told.code == 2 and told.err.startswith("error: no item is called 'cnn_digit'; fix: did you mean cnn_digits")
+    assert zoo("info", "zzzzz").err == "error: no item is called 'zzzzz'; fix: see `zoo list`\n"

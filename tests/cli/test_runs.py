@@ -1,0 +1,291 @@
+"""run, runs, evaluate, predict, export: the commands that need torch, on the embedded digits."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import pytest
+
+from zoo.cli.export import verdict
+from zoo.cli.run import FLAGS, collect
+from zoo.config import RunConfig
+from zoo.errors import UsageError
+from zoo.rundir import RunDir
+
+
+def accuracy_of(run) -> float:
+    return RunDir(run).record.results["report"]["accuracy"]
+
+
+# ------------------------------------------------------------------------------------------------------------------------------- run
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """What `zoo run` hands to the runner, instead of training."""
+    calls: list[dict] = []
+    monkeypatch.setattr("zoo.runner.run", lambda name, **options: calls.append({"name": name, **options}))
+    monkeypatch.setattr("zoo.seeds.run_seeds", lambda count, name, **options: calls.append({"count": count, "name": name, **options}))
+    return calls
+
+
+def test_every_flag_reaches_its_place_in_the_configuration(zoo, started):
+    flags = ["--data", "d", "--arch", "a", "--task", "t", "--epochs", "3", "--batch-size", "16", "--lr", "1e-2", "--seed", "5", "--device", "cpu"]
+    told = zoo("run", "cnn_digits", *flags, "--name", "mine", "--set", "train.clip_norm=1e-1", "--set", "dataset.holdout=0.1", "--out", "here")
+    assert told.code == 0
+    (call,) = started
+    assert call["name"] == "cnn_digits" and str(call["out"]) == "here" and (call["resume"], call["inexact"], call["dry_run"]) == (None, False, False)
+    assert call["overrides"] == {
+        "dataset": {"name": "d", "holdout": 0.1},
+        "architecture": {"name": "a"},
+        "task": {"name": "t"},
+        "train": {"epochs": "3", "batch_size": "16", "lr": "1e-2", "clip_norm": 0.1},
+        "seed": "5",
+        "device": "cpu",
+        "name": "mine",
+    }
+    config = RunConfig.model_validate(call["overrides"])
+    assert (config.train.epochs, config.train.batch_size, config.train.lr, config.seed) == (3, 16, 0.01, 5)
+
+
+def test_every_flag_names_a_key_that_there_is():
+    for path in FLAGS.values():
+        head, _, tail = path.partition(".")
+        fields = RunConfig.model_fields
+        assert head in fields and (not tail or tail == "name" or tail in type(RunConfig.model_fields[head].get_default()).model_fields)
+
+
+def test_seeds_and_resume_and_dry_run_are_handed_on(zoo, started):
+    assert zoo("run", "cnn_digits", "--seeds", "3").code == 0
+    assert zoo("run", "--resume", "short", "--inexact").code == 0
+    assert zoo("run", "--config", "my.yaml", "--dry-run").code == 0
+    first, second, third = started
+    assert (first["count"], first["name"]) == (3, "cnn_digits")
+    assert (second["name"], second["resume"], second["inexact"]) == (None, "short", True)
+    assert (str(third["config_file"]), third["dry_run"]) == ("my.yaml", True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "assignments", "key"),
+    [
+        ({"lr": "0.1"}, ["train.lr=0.2"], "train.lr"),
+        ({"data": "mnist"}, ["dataset=digits"], "dataset.name"),
+        ({"data": "mnist"}, ["dataset.name=digits"], "dataset.name"),
+        ({"epochs": "1"}, ["train=5"], "train"),
+        ({}, ["seed=1", "seed=2"], "seed"),
+        ({}, ["train.optimizer_options={fused: true}", "train.optimizer_options.fused=false"], "train.optimizer_options.fused"),
+    ],
+)
+def test_a_key_that_is_given_twice_is_named(flags, assignments, key):
+    with pytest.raises(UsageError, match=rf"both give {key}\b.*fix: keep one"):
+        collect(flags, assignments)
+
+
+def test_keys_that_differ_do_not_conflict():
+    layer = collect({"data": "mnist", "epochs": "2"}, ["dataset.resize=28", "train.lr=1e-3", "architecture=cnn", "architecture.n_features=4"])
+    assert layer["architecture"] == {"name": "cnn", "n_features": 4} and layer["train"] == {"epochs": "2", "lr": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no recipe or architecture is named"),
+        (["cnn_digits", "--seed", "1", "--seeds", "2"], "--seed and --seeds"),
+        (["cnn_digits", "--seeds", "two"], "--seeds: must be a whole number"),
+        (["cnn_digits", "--seeds", "0"], "--seeds: must be a whole number"),
+        (["--resume", "short", "--out", "x"], "--resume and --out"),
+        (["--resume", "short", "--seeds", "2"], "--seeds and --resume"),
+        (["cnn_digits", "--inexact"], "--inexact without --resume"),
+        (["cnn_digits", "--set", "lr"], "--set takes key.path=value"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_line(zoo, started, arguments, words):
+    told = zoo("run", *arguments)
+    assert told.code == 2 and words in told.err and told.err.count("\n") == 1
+    assert started == []
+
+
+FAULTS = {
+    "case-1-recipe": (["cnn_digit"], "no recipe is called 'cnn_digit'; fix: did you mean cnn_digits"),
+    "case-1-architecture": (["cnn_digits", "--arch", "cnm"], "no architecture is called 'cnm'; fix: did you mean cnn"),
+    "case-1-dataset": (["cnn_digits", "--data", "digit"], "no dataset is called 'digit'; fix: did you mean digits"),
+    "case-1-task": (["cnn_digits", "--task", "classify"], "no task is called 'classify'; fix: did you mean classification"),
+    "case-2-zero": (["cnn_digits", "--epochs", "0"], "train.epochs: must be greater than or equal to 1, not '0'"),
+    "case-2-negative": (["cnn_digits", "--epochs", "-1"], "train.epochs: must be greater than or equal to 1, not '-1'"),
+    "case-2-text": (["cnn_digits", "--epochs", "many"], "train.epochs: must be a valid integer"),
+    "case-3-nan": (["cnn_digits", "--lr", "nan"], "train.lr: must be a finite number, not 'nan'"),
+    "case-3-inf": (["cnn_digits", "--lr", "inf"], "train.lr: must be a finite number, not 'inf'"),
+    "case-3-zero": (["cnn_digits", "--lr", "0"], "train.lr: must be greater than 0, not '0'"),
+    "case-3-negative": (["cnn_digits", "--lr", "-0.1"], "train.lr: must be greater than 0, not '-0.1'"),
+    "case-4": (["cnn_digits", "--batch-size", "5000", "--set", "train.drop_last=true"], "1,437"),
+    "case-5": (["cnn_digits", "--device", "cuda:99"], "device 'cuda:99' is not here; fix: choose one of: auto, cpu"),
+    "unknown-key": (["cnn_digits", "--set", "train.lrr=1"], "train.lrr: unknown key; did you mean lr?"),
+    "case-8-up": (["cnn_digits", "--name", "../x"], "name: '../x' cannot name a run"),
+    "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' cannot name a run"),
+    "case-9": (
+        ["cnn_digits", "--set", "dataset.resize=never"],
+        "the pictures are 8×8 and cnn needs at least 16×16 (dataset.resize=never)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("arguments", "line"), FAULTS.values(), ids=FAULTS)
+def test_faults_of_the_command_line(zoo, tmp_path, arguments, line):
+    told = zoo("run", *arguments)
+    assert told.code == 2, told.err
+    assert line in told.err and told.err.startswith("error: ") and told.err.count("\n") == 1
+    assert not (tmp_path / "runs").exists(), "nothing may be left behind"
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["case-7-file", "case-7-inside-a-file"])
+def test_an_output_path_that_is_a_file_is_refused_and_kept(zoo, tmp_path, inside):
+    file = tmp_path / "precious"
+    file.write_text("keep me", encoding="utf-8")
+    told = zoo("run", "cnn_digits", "--out", str(file / "run" if inside else file))
+    assert told.code == 2 and str(file) in told.err and "; fix: choose another --out" in told.err
+    assert file.read_text(encoding="utf-8") == "keep me"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--lr", "0.5"], "train.lr is 0.003 in the run, not 0.5"),
+        (["--seed", "3", "--epochs", "9"], "train.epochs is 2 in the run, not 9; seed is 0 in the run, not 3"),
+        (["--config", "other.yaml"], "--config"),
+    ],
+    ids=["case-6-lr", "case-6-two", "case-6-config"],
+)
+def test_resume_names_the_flags_that_conflict_with_the_run(zoo, short, arguments, words):
+    told = zoo("run", "--resume", "short", *arguments)
+    assert told.code == 2 and words in told.err and "fix: leave" in told.err and told.err.count("\n") == 1
+
+
+def test_a_dry_run_leaves_nothing(zoo, tmp_path):
+    told = zoo("run", "cnn_digits", "--dry-run", "--epochs", "2")
+    assert told.code == 0 and "dry run: 2 epochs, 46 steps of 64" in told.out
+    assert not (tmp_path / "runs").exists()
+
+
+# ------------------------------------------------------------------------------------------------------------------ after the run
+
+
+def test_runs_lists_the_run_with_its_result(zoo, short):
+    told = zoo("runs")
+    line = next(line for line in told.out.splitlines() if line.startswith("cnn_digits/short"))
+    assert "finished" in line and "datasets/digits" in line and f"accuracy {accuracy_of(short):.2%}" in line
+    (row,) = json.loads(zoo("runs", "--json").out)
+    assert row["results"]["report"]["accuracy"] == accuracy_of(short) and row["seconds"] > 0
+
+
+def test_runs_are_newest_first_and_a_damaged_or_killed_one_is_listed_as_such(zoo, short, tmp_path, monkeypatch):
+    runs = tmp_path / "several"
+    monkeypatch.setenv("ZOO_RUNS", str(runs))
+    states = {
+        "old": ("2025-01-01", "finished"),
+        "new": ("2026-01-01", "interrupted"),
+        "killed": ("2024-01-01", "running"),
+        "hurt": ("2023-01-01", None),
+    }
+    for name, (created, status) in states.items():
+        folder = runs / "cnn_digits" / name
+        folder.mkdir(parents=True)
+        record = json.loads((short / "run.json").read_text(encoding="utf-8"))
+        changed = {**record, "created": created, "status": status}
+        (folder / "run.json").write_text(json.dumps(changed), encoding="utf-8")
+    rows = json.loads(zoo("runs", "--json").out)
+    listed = [(row["id"].rpartition("/")[2], row["status"]) for row in rows]
+    assert listed == [("new", "interrupted"), ("old", "finished"), ("killed", "killed"), ("hurt", "damaged")]
+    assert zoo("runs").out.splitlines()[1].startswith("cnn_digits/new")
+    with RunDir(runs / "cnn_digits" / "killed").lock():
+        assert json.loads(zoo("runs", "--json").out)[2]["status"] == "running"
+
+
+def test_no_runs_is_said_with_what_to_do(zoo, tmp_path):
+    told = zoo("runs")
+    assert told == (0, "", f"no runs under {tmp_path / 'runs'}; start one with `zoo run NAME` (see `zoo list recipes`)\n")
+    assert json.loads(zoo("runs", "--json").out) == []
+
+
+def test_evaluate_repeats_the_figure_of_the_run(zoo, short):
+    told = zoo("evaluate", "cnn_digits/short")
+    assert told.code == 0 and told.out.startswith(f"datasets/digits, report part, 360 samples: accuracy {accuracy_of(short):.2%}")
+    facts = json.loads(zoo("evaluate", "short", "--json").out)
+    assert facts["metrics"]["accuracy"] == pytest.approx(accuracy_of(short)) and facts["samples"] == 360
+    assert json.loads(zoo("evaluate", "short", "--split", "train", "--json").out)["samples"] == 1437
+
+
+def test_evaluate_answers_a_wrong_part_or_run(zoo, short):
+    told = zoo("evaluate", "short", "--split", "select")
+    assert (told.code, told.err) == (2, "error: datasets/digits has no select part; fix: it has: train, report\n")
+    assert zoo("evaluate", "shrot").err.startswith("error: no run is called 'shrot'")
+
+
+def test_predict_shows_the_likeliest_classes_and_writes_all_of_them(zoo, short, tmp_path):
+    table = tmp_path / "all.csv"
+    told = zoo("predict", "short", str(short / "samples"), "--top", "2", "--csv", str(table))
+    assert told.code == 0
+    lines = told.out.splitlines()
+    pictures = sorted(str(path) for path in (short / "samples").iterdir())
+    assert [line.partition(": ")[0] for line in lines] == pictures and all(line.count("%") == 2 for line in lines)
+    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    assert [row["file"] for row in rows] == pictures
+    first = rows[0]
+    assert sum(float(first[f"p({digit})"]) for digit in range(10)) == pytest.approx(1, abs=1e-4)
+    assert lines[0].partition(": ")[2].split()[0] == first["prediction"]
+    assert told.err.startswith("predicted by ")
+
+
+@pytest.mark.parametrize(("top", "code"), [("0", 2), ("x", 2), ("99", 0)])
+def test_top_is_a_whole_number(zoo, short, top, code):
+    picture = sorted((short / "samples").iterdir())[0]
+    told = zoo("predict", "short", str(picture), "--top", top)
+    assert told.code == code and (code == 0 or told.err.startswith("error: --top: must be a whole number of at least 1"))
+
+
+def test_predict_answers_a_picture_that_is_not_there(zoo, short, tmp_path):
+    told = zoo("predict", "short", str(tmp_path / "no.png"))
+    assert told.code == 3 and "no.png" in told.err and told.err.count("\n") == 1
+
+
+def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, tmp_path):
+    out = tmp_path / "bundle"
+    told = zoo("export", "cnn_digits/short", "--onnx", "--out", str(out))
+    assert told.code == 0, told.err
+    assert told.out.startswith("exporting run cnn_digits/short") and told.out.endswith(f"bundle: {out}\n")
+    assert "proved equal to PyTorch on cpu, batches 1, 2, 7" in told.out and "top-1 equal on 360 of 360 samples of datasets/digits" in told.out
+    shutil.copy(short / "samples" / sorted(path.name for path in (short / "samples").iterdir())[0], tmp_path / "digit.png")
+    by_run = zoo("predict", "short", str(tmp_path / "digit.png"))
+    by_file = zoo("predict", str(out / "model.onnx"), str(tmp_path / "digit.png"))
+    by_bundle = zoo("predict", str(out), str(tmp_path / "digit.png"))
+    assert by_run.out == by_file.out == by_bundle.out and "onnxruntime" in by_bundle.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no format is named; fix: add --onnx"),
+        (["--format", "onxn"], "no exporter is called 'onxn'; fix: did you mean onnx?"),
+        (["--onnx", "--format", "tflite"], "--onnx and --format tflite do not go together"),
+        (["--onnx", "--opset", "new"], "--opset: must be a whole number of at least 1, not 'new'"),
+        (["--onnx", "--batch", "0"], "--batch: must be dynamic, or a whole number of at least 1, not '0'"),
+    ],
+)
+def test_export_options_that_make_no_sense_are_one_line(zoo, arguments, words):
+    told = zoo("export", "cnn_digits", *arguments)
+    assert told.code == 2 and words in told.err and told.err.count("\n") == 1
+
+
+def test_export_with_nothing_to_export_names_the_command_to_run(zoo):
+    told = zoo("export", "cnn_digits", "--onnx")
+    assert told.code == 4 and "fix: train it first: zoo run cnn_digits" in told.err
+
+
+def test_the_verdict_has_the_largest_difference_of_both_comparisons():
+    real = {"max_abs_error": 2e-6, "top1_agree": 9, "samples": 10, "dataset": "d", "accuracy": {"pytorch": 0.9, "exported": 0.8}}
+    lines = verdict({"provider": "cpu", "batches": [1, 2], "random": {"max_abs_error": 3e-5}, "real": real})
+    assert lines == [
+        "proved equal to PyTorch on cpu, batches 1, 2: largest difference 3.0e-05, top-1 equal on 9 of 10 samples of d",
+        "accuracy 80.00% (PyTorch 90.00%)",
+    ]
