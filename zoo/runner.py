@@ -23,7 +23,7 @@ from zoo.models import count_macs, count_parameters, load_state, read_tensors
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
-from zoo.training import Job, fit
+from zoo.training import Job, fit, steps_per_epoch
 from zoo.training import resume as resume_job
 
 
@@ -83,6 +83,7 @@ def _prepare(config: RunConfig, console: Console) -> Prepared:
     engine = set_up(config)
     architecture = catalogue.architecture(config.architecture.name).spec if config.architecture else None
     data = open_data(catalogue, config.dataset, engine.device, architecture=architecture, seed=config.seed)
+    steps_per_epoch(config.train, len(data.part("train")))  # a run that cannot take a step leaves no directory behind
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes))
     notes = [*data.notes, load_initial(catalogue, config, model)]
@@ -108,8 +109,8 @@ def _introduce(prepared: Prepared, console: Console) -> None:
 
 def _dry_run(config: RunConfig, console: Console) -> RunResult:
     prepared = _prepare(config, console)
-    train, count = config.train, len(prepared.data.part("train"))
-    steps = (count // train.batch_size if train.drop_last else -(-count // train.batch_size)) * train.epochs
+    train = config.train
+    steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
     console.note(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
     return RunResult(None, _new_record(prepared, "dry-run"), {})
 

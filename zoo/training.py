@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo import checkpoints, randomness
 from zoo.api import Batch, Task
-from zoo.config import RunConfig
+from zoo.config import RunConfig, TrainConfig
 from zoo.data import Data
 from zoo.devices import Engine
 from zoo.errors import CheckpointError, DivergedError, Interrupted, UsageError
@@ -63,19 +63,24 @@ class Job:
     def __post_init__(self) -> None:
         train = self.config.train
         self.part = self.data.part("train")
-        count = len(self.part)
-        self.steps_per_epoch = count // train.batch_size if train.drop_last else -(-count // train.batch_size)
-        if self.steps_per_epoch == 0:
-            raise UsageError(
-                f"a batch of {train.batch_size} is larger than the {count} training samples, and train.drop_last leaves no step",
-                fix="use a smaller --batch-size, or train.drop_last=false",
-            )
+        self.steps_per_epoch = steps_per_epoch(train, len(self.part))
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
         self.optimizer = build_optimizer(self.model, train)
         self.schedule = build_schedule(self.optimizer, train, self.steps_per_epoch)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.engine.device)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
+
+
+def steps_per_epoch(train: TrainConfig, samples: int) -> int:
+    """Raises UsageError where there would be none."""
+    steps = samples // train.batch_size if train.drop_last else -(-samples // train.batch_size)
+    if steps == 0:
+        raise UsageError(
+            f"a batch of {train.batch_size} is larger than the {samples} training samples, and train.drop_last leaves no step",
+            fix="use a smaller --batch-size, or train.drop_last=false",
+        )
+    return steps
 
 
 def fit(job: Job) -> Progress:

@@ -91,9 +91,7 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(zoo, arguments, line):
     assert told.err.startswith(f"error: {line}") and told.err.count("\n") == 1 and "; fix: " in told.err
 
 
-@pytest.mark.parametrize(
-    ("error", "code"), [(DataError, 3), (CheckpointError, 4), (ExportError, 5), (SetupError, 6), (StorageError, 7)], ids=lambda value: str(value)
-)
+@pytest.mark.parametrize(("error", "code"), [(DataError, 3), (CheckpointError, 4), (ExportError, 5), (SetupError, 6), (StorageError, 7)], ids=str)
 def test_each_group_of_errors_has_its_exit_code(zoo, monkeypatch, error, code):
     def fail() -> None:
         raise error("it went wrong", where="here", fix="do better")

@@ -23,7 +23,8 @@ from zoo.api import Expected, RecipeSpec, hookimpl
 @hookimpl
 def zoo_register_recipes():
     known = Expected(mean=0.975, sd=0.004, seeds=5, seconds=75, device="one core")
-    return [RecipeSpec(name="digits_fast", summary="x", architecture="classics/cnn", dataset="datasets/digits", task="tasks/classification", expected=known)]
+    parts = {"architecture": "classics/cnn", "dataset": "datasets/digits", "task": "tasks/classification"}
+    return [RecipeSpec(name="digits_fast", summary="x", expected=known, **parts)]
 """
 
 

@@ -28,7 +28,7 @@ def check_plugin(name: str, *, build: bool = True) -> None:
     ``name`` is its namespace or its import name. ``build=False`` leaves out whatever needs torch: the specs and references alone.
     """
     faults = find_faults(name, build=build)
-    assert not faults, f"plugin '{name}' breaks the contract:\n" + "\n".join(f"  - {fault}" for fault in faults)  # noqa: S101
+    assert not faults, f"plugin '{name}' does not keep the contract:\n" + "\n".join(f"  - {fault}" for fault in faults)  # noqa: S101
 
 
 def find_faults(name: str, *, build: bool = True) -> list[str]:
@@ -37,13 +37,13 @@ def find_faults(name: str, *, build: bool = True) -> list[str]:
     plugin = next((each for each in catalogue.plugins if name in (each.namespace, each.module)), None)
     if plugin is None:
         known = ", ".join(each.namespace for each in catalogue.plugins)
-        return [f"no plugin has this namespace or module; is the package installed, with an entry point in the group 'zoo'? (known: {known})"]
+        return [f"no plugin has the namespace '{name}'; install the distribution (pip install -e .) and look at `zoo plugins` (known: {known})"]
     if plugin.state != "ok":
-        return [f"it is {plugin.state}: {plugin.cause}"]
-    return [*_import_faults(plugin), *_item_faults(catalogue, plugin, build)]
+        return [f"the plugin is {plugin.state}: {plugin.cause}"]
+    return [*_light_import(plugin), *_item_faults(catalogue, plugin, build)]
 
 
-def _import_faults(plugin: Plugin) -> Iterator[str]:
+def _light_import(plugin: Plugin) -> Iterator[str]:
     """Import the plugin and call its hooks in a fresh interpreter: neither torch nor numpy may come with it."""
     script = (
         f"import sys, json, importlib; sys.path[:] = {sys.path!r}; module = importlib.import_module({plugin.module!r})\n"
@@ -57,7 +57,7 @@ def _import_faults(plugin: Plugin) -> Iterator[str]:
         return
     heavy = json.loads(done.stdout.strip().splitlines()[-1])
     if heavy:
-        yield f"importing {plugin.module} imports {' and '.join(heavy)}: move what needs them into a second module, named by target"
+        yield f"importing {plugin.module} imports {' and '.join(heavy)}; name implementations as 'module:attribute' and import there"
 
 
 def _item_faults(catalogue: Registry, plugin: Plugin, build: bool) -> Iterator[str]:

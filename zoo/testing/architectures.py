@@ -37,7 +37,7 @@ def _network_faults(catalogue: Registry, item: Item[Any], shape: tuple[int, int,
     where = f"at {'×'.join(map(str, shape))} with {classes} classes, "
     model = _build(catalogue, item, shape, classes)
     if item.spec.head is not None and item.spec.head not in dict(model.named_modules()):
-        yield f"head: the network has no module '{item.spec.head}'"
+        yield f"its head '{item.spec.head}' is no module of the network"
     for batch in (1, 3):
         given = tuple(model.eval()(torch.randn(batch, *shape)).shape)
         if given != (batch, classes):
@@ -48,6 +48,9 @@ def _network_faults(catalogue: Registry, item: Item[Any], shape: tuple[int, int,
     inputs = torch.randn(3, *shape)
     if not torch.equal(model.eval()(inputs), model(inputs)):
         yield f"{where}two passes in eval mode differ"
+    with torch.no_grad():
+        if not torch.allclose(model(inputs)[:1], model(inputs[:1]), rtol=1e-4, atol=1e-5):
+            yield f"{where}in eval mode a picture's logits depend on the batch it is in"
     if not torch.equal(model(inputs), _saved_and_loaded(model, _build(catalogue, item, shape, classes)).eval()(inputs)):
         yield f"{where}the outputs change when the weights are saved and loaded"
 

@@ -28,7 +28,7 @@ def task_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     task = load_object(item.spec.target, item)(**default_options(item))
     missing = [name for name in METHODS if not callable(getattr(task, name, None))]
     if missing:
-        yield f"it has no {', '.join(missing)}"
+        yield f"lacks {', '.join(missing)} (see zoo.api.Task)"
     if not isinstance(getattr(task, "monitor", None), Monitor):
         yield "monitor is no zoo.api.Monitor"
     elif not missing and item.spec.needs_architecture:
@@ -103,4 +103,4 @@ def exporter_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     exporter = load_object(item.spec.target, item)(**default_options(item))
     missing = [name for name in ("emit", "check", "runner", "first_departure") if not callable(getattr(exporter, name, None))]
     if missing:
-        yield f"it has no {', '.join(missing)}"
+        yield f"lacks {', '.join(missing)} (see zoo.api.Exporter)"

@@ -1,0 +1,189 @@
+"""The conformance kit: every installed plugin passes, and each way to break the contract is named."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from zoo.registry import registry
+from zoo.testing import check_plugin, find_faults
+
+NET = """
+from zoo.api import ArchitectureSpec, hookimpl
+
+@hookimpl
+def zoo_register_architectures():
+    return [ArchitectureSpec(name="net", summary="x", target="zoo_odd_parts:build", input=(1, 8, 8), smallest=8{more})]
+"""
+DATA = """
+from zoo.api import DatasetSpec, hookimpl
+
+@hookimpl
+def zoo_register_datasets():
+    return [DatasetSpec(name="data", summary="x", target="zoo_odd_parts:open_it", classes=("a", "b"), shape=(1, 4, 4), mean=(0.5,), std=(0.5,),
+                        licence="CC0-1.0")]
+"""
+TASK = """
+from zoo.api import TaskSpec, hookimpl
+
+@hookimpl
+def zoo_register_tasks():
+    return [TaskSpec(name="task", summary="x", target="zoo_odd_parts:build")]
+"""
+RECIPE = """
+from zoo.api import RecipeSpec, hookimpl
+
+@hookimpl
+def zoo_register_recipes():
+    return [RecipeSpec(name="odd", summary="x", architecture="classics/cnn", dataset="datasets/digits", task="tasks/classification", {more})]
+"""
+COMMAND = """
+from zoo.api import CommandSpec, hookimpl
+
+@hookimpl
+def zoo_register_commands():
+    return [CommandSpec(name="other", summary="x", target="zoo_odd_parts:app")]
+"""
+LAYERS = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.fc = nn.Linear(64, classes)
+        self.idle = nn.Linear(3, 3) if {idle} else nn.Identity()
+        self.memory = torch.zeros(1)
+
+    def forward(self, x):
+        logits = self.fc(x.flatten(1))
+        {twist}
+        return logits
+
+def build(*, in_channels, num_classes, image_size):
+    return Net(num_classes{classes})
+"""
+PICTURES = """
+import numpy as np
+from zoo.api import Split
+
+class Data:
+    parts = {parts}
+    fingerprint = "f"
+
+    def load(self, split):
+        return Split(np.zeros((6, 1, 4, {width}), np.{dtype}), np.array({labels}))
+
+def open_it(store):
+    return Data()
+"""
+LABELS = "[0, 1, 0, 1, 0, 1]"
+JOB = """
+from zoo.api import Evaluation, Monitor
+from zoo_tasks.classification import Classification
+
+class Odd(Classification):
+    {twist}
+
+def build():
+    return Odd()
+"""
+
+
+def layers(idle: bool = False, twist: str = "", classes: str = "") -> str:
+    return LAYERS.format(idle=idle, twist=twist, classes=classes)
+
+
+def pictures(parts: str = "{'train': 't', 'report': 'r'}", width: int = 4, dtype: str = "uint8", labels: str = LABELS) -> str:
+    return PICTURES.replace("{parts}", parts).replace("{width}", str(width)).replace("{dtype}", dtype).replace("{labels}", labels)
+
+
+def job(twist: str) -> str:
+    return JOB.replace("{twist}", twist)
+
+
+@pytest.fixture
+def odd(install, monkeypatch):
+    """Faults of a plugin made of this source, with the implementation in a second module."""
+
+    def faults(source: str, parts: str = "", build: bool = True) -> list[str]:
+        site = install("zoo-odd", "odd", source).parent
+        (site / "zoo_odd_parts.py").write_text(parts, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, "zoo_odd_parts", raising=False)
+        registry.cache_clear()
+        return find_faults("odd", build=build)
+
+    yield faults
+    sys.modules.pop("zoo_odd_parts", None)
+    registry.cache_clear()
+
+
+@pytest.mark.parametrize("namespace", [plugin.namespace for plugin in registry().plugins])
+def test_every_installed_plugin_keeps_the_contract(namespace):
+    check_plugin(namespace)
+
+
+def test_a_plugin_is_found_by_its_module_too():
+    assert find_faults("zoo_datasets", build=False) == []
+
+
+def test_sound_parts_have_no_faults(odd):
+    assert odd(NET.format(more=', head="fc"'), layers()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "parts", "fault"),
+    [
+        ("raise RuntimeError('no')", "", "the plugin is broken: importing zoo_odd raised RuntimeError: no"),
+        ("import numpy", "", "importing zoo_odd imports numpy"),
+        (NET.format(more=', head="top"'), layers(), "architecture 'net': its head 'top' is no module of the network"),
+        (NET.format(more=""), "build = 3", "zoo_odd_parts:build cannot be called"),
+        (NET.format(more=""), "def built(): ...", "could not be loaded: AttributeError"),
+        (NET.format(more=', options="zoo_odd_parts:Net"'), layers(), "are no zoo.api.Options"),
+        (NET.format(more=""), layers(idle=True), "no gradient reaches idle.weight, idle.bias"),
+        (NET.format(more=""), layers(twist="logits = logits + torch.rand(1)"), "two passes in eval mode differ"),
+        (NET.format(more=""), layers(twist="logits = logits - logits.mean(0)"), "logits depend on the batch it is in"),
+        (NET.format(more=""), layers(twist="logits = logits + id(self) % 97"), "the outputs change when the weights are saved and loaded"),
+        (NET.format(more=""), layers(twist="logits = logits[:2]"), "logits for a batch of 3 are (2, 3), not (3, 3)"),
+        (NET.format(more=""), layers(classes=" + 1"), "gives (2, 11) for two pictures"),
+        (NET.format(more="").replace("smallest=8", "smallest=4"), layers(), "fails on pictures of 1×4×4"),
+        (DATA, pictures("{'train': 't'}"), "no split serves as report"),
+        (DATA, pictures(width=5), "pictures are (1, 4, 5), and the spec says (1, 4, 4)"),
+        (DATA, pictures(dtype="float32"), "images are float32 (6, 1, 4, 4), where uint8 (N, C, H, W) is due"),
+        (DATA, pictures(labels="[0, 1, 2, 0, 1, 2]"), "it is empty, or has labels outside 0…1"),
+        (DATA, pictures(labels="[0.0] * 6"), "labels are float64 (6,), where integers (6,) are due"),
+        (DATA.replace("mean=(0.5,)", "mean=(0.5, 0.5)"), pictures(), "mean and std need a number for each of 1 channels"),
+        (TASK, "def build(): return object()", "lacks prepare, restructure, loss, evaluate, report"),
+        (TASK, job("monitor = None"), "monitor is no zoo.api.Monitor"),
+        (TASK, job("monitor = Monitor('f1', 'max')"), "monitor names 'f1', and the metrics are accuracy, loss"),
+        (TASK, job("def loss(self, logits, batch): return logits"), "where one finite number is due"),
+        (TASK, job("def loss(self, logits, batch): return logits.detach().sum().requires_grad_()"), "no gradient of the loss reaches the model"),
+        (TASK, job("def evaluate(self, *_): return {}"), "evaluate gives dict, where zoo.api.Evaluation is due"),
+        (TASK, job("def prepare(self, model, data): return model, {1, 2}"), "raised TypeError"),
+        (TASK, job("def restructure(self, model, structure): return model[1]"), "restructure(structure) gives other parameters"),
+        (RECIPE.format(more="parameters={'train': {'epoch': 3}}"), "", "train.epoch: unknown key; did you mean epochs?"),
+        (RECIPE.format(more="weights='best'"), "", "its architecture names no weights 'best'"),
+        (COMMAND, "def app(): ...", "call it 'odd'"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) and " " in value and "\n" not in value else "",
+)
+def test_each_fault_is_named(odd, source, parts, fault):
+    found = odd(source, parts)
+    assert any(fault in line for line in found), found
+
+
+def test_every_fault_is_in_the_one_assertion(odd):
+    odd(DATA, pictures("{'train': 't'}", width=5))
+    with pytest.raises(AssertionError, match="plugin 'odd' does not keep the contract") as caught:
+        check_plugin("odd")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_without_build_only_specs_and_references_are_looked_at(odd):
+    assert odd(NET.format(more=""), layers(idle=True), build=False) == []
+
+
+def test_a_namespace_that_is_not_there_is_said():
+    with pytest.raises(AssertionError, match=r"no plugin has the namespace 'nowhere'.*pip install -e"):
+        check_plugin("nowhere")
