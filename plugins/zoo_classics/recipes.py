@@ -1,6 +1,7 @@
 """Combinations of these networks that are known to work, with the figure each one reaches.
 
-The figures are of `benchmarks/results`, ten seeds each. The MNIST four are the reference's: SGD with learning rate 0.01 and momentum 0.5, batch 64, one epoch, tested in batches of 1000.
+The figures are those of `benchmarks/results`, ten seeds each.
+The MNIST four are the reference's: SGD with learning rate 0.01 and momentum 0.5, batch 64, one epoch, tested in batches of 1000.
 """
 
 from __future__ import annotations
