@@ -28,7 +28,7 @@ from zoo.resolve import resolve
 from zoo.rundir import RunDir, create, find
 from zoo.training import Job, fit
 
-FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5}, "dataset": {"resize": 16}, "device": "cpu"}
+FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
 
 
 def make_job(tmp_path: Path, **train) -> Job:

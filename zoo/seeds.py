@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zoo import runner
 from zoo.console import Console
 from zoo.errors import UsageError
 from zoo.files import write_json
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
-from zoo.runner import RunResult, run
+from zoo.runner import RunResult
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def run_seeds(
         if config.name is not None:
             own["name"] = f"{config.name}-seed{seed}"
         console.note(f"seed {seed} ({len(runs) + 1} of {count})")
-        runs.append(run(name, config_file=config_file, overrides=own, out=out / f"seed{seed}" if out else None, console=console))
+        runs.append(runner.run(name, config_file=config_file, overrides=own, out=out / f"seed{seed}" if out else None, console=console))
     metrics = summarise([each.metrics for each in runs])
     folders = [each.path for each in runs if each.path is not None]
     summary = folders[0].parent / f"seeds-{folders[0].name}.json"

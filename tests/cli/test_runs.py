@@ -157,7 +157,7 @@ def test_an_output_path_that_is_a_file_is_refused_and_kept(zoo, tmp_path, inside
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--lr", "0.5"], "train.lr is 0.003 in the run, not 0.5"),
+        (["--lr", "0.5"], "train.lr is 0.01 in the run, not 0.5"),
         (["--seed", "3", "--epochs", "9"], "train.epochs is 2 in the run, not 9; seed is 0 in the run, not 3"),
         (["--config", "other.yaml"], "--config"),
     ],
@@ -170,7 +170,7 @@ def test_resume_names_the_flags_that_conflict_with_the_run(zoo, short, arguments
 
 def test_a_dry_run_leaves_nothing(zoo, tmp_path):
     told = zoo("run", "cnn_digits", "--dry-run", "--epochs", "2")
-    assert told.code == 0 and "dry run: 2 epochs, 46 steps of 64" in told.out
+    assert told.code == 0 and "dry run: 2 epochs, 90 steps of 32" in told.out
     assert not (tmp_path / "runs").exists()
 
 

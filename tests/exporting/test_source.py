@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,18 @@ from zoo.rundir import Record, RunDir
 RUN = "zoo.loading.load_run"
 
 
+@dataclass
+class Chosen:
+    """Stands for the model of a run."""
+
+    run: str
+    name: str = "the run's own"
+
+
 @pytest.fixture(autouse=True)
 def loads(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is chosen is looked at here, not what is in it."""
-    monkeypatch.setattr(RUN, lambda run: run.path.name)
+    monkeypatch.setattr(RUN, lambda run: Chosen(run.path.name))
 
 
 def make_run(name: str, recipe: str = "cnn_digits", status: rundir.Status = "finished", **dataset: object) -> RunDir:
@@ -51,14 +60,14 @@ def test_a_recipe_takes_its_newest_finished_run_with_the_same_data(tmp_path: Pat
     make_run("c3", status="failed")
     make_run("d4", permute_pixels=1)
     found = locate(registry(), "cnn_digits")
-    assert found.loaded == "b2"
+    assert found.loaded == Chosen("b2", "cnn_digits")
     assert found.sentence == "exporting run cnn_digits/b2: the newest finished run of cnn_digits"
 
 
 def test_an_architecture_takes_its_newest_finished_run_whatever_the_data() -> None:
     make_run("a1")
     make_run("d4", permute_pixels=1)
-    assert locate(registry(), "cnn").loaded == "d4"
+    assert locate(registry(), "cnn").loaded == Chosen("d4", "cnn")
 
 
 @pytest.mark.parametrize("name", ["cnn_digits/c3", "c3"])
@@ -66,11 +75,11 @@ def test_a_run_that_is_named_is_taken_and_its_state_told(name: str) -> None:
     make_run("c3", status="interrupted")
     make_run("d4")
     found = locate(registry(), name)
-    assert (found.loaded, found.sentence) == ("c3", "exporting run cnn_digits/c3: as asked, which is interrupted")
+    assert (found.loaded.run, found.sentence) == ("c3", "exporting run cnn_digits/c3: as asked, which is interrupted")
 
 
 def test_a_run_is_taken_by_its_path(tmp_path: Path) -> None:
-    assert locate(registry(), str(make_run("a1").path)).loaded == "a1"
+    assert locate(registry(), str(make_run("a1").path)).loaded == Chosen("a1")
 
 
 def test_nothing_to_export_names_the_command_to_run() -> None:

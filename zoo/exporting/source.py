@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,7 +38,8 @@ def locate(registry: Registry, name: str) -> Source:
         raise UnknownNameError("recipe", name, [*_names(registry), *(run.path.name for run in rundir.all_runs())]) from unknown
     run = _newest_run(registry, item)
     if run is not None:
-        return _of_run(run, f"the newest finished run of {item.spec.name}")
+        found = _of_run(run, f"the newest finished run of {item.spec.name}")
+        return found._replace(loaded=replace(found.loaded, name=item.spec.name))  # the bundle bears the name that was asked for
     return _shipped(registry, item)
 
 
