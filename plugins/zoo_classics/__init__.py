@@ -35,6 +35,28 @@ def zoo_register_architectures() -> list[ArchitectureSpec]:
             head="fc2",
             weights={"mnist": shipped("cnn_mnist")},
         ),
+        ArchitectureSpec(
+            name="lenet",
+            summary="LeNet for colour pictures: two 5×5 convolutions with pooling, three linear layers",
+            source="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition",
+            paper="https://doi.org/10.1109/5.726791",
+            year=1998,
+            target="zoo_classics.lenet:build",
+            input=(3, 32, 32),
+            smallest=16,
+            head="fc3",
+        ),
+        ArchitectureSpec(
+            name="vgg_cifar",
+            summary="VGG-11's convolutions with batch norm and one linear layer, for 32×32 pictures",
+            source="K. Simonyan, A. Zisserman: Very deep convolutional networks for large-scale image recognition",
+            paper="https://arxiv.org/abs/1409.1556",
+            year=2014,
+            target="zoo_classics.vgg_cifar:build",
+            input=(3, 32, 32),
+            smallest=32,
+            head="classifier",
+        ),
     ]
 
 

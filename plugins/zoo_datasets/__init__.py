@@ -43,7 +43,28 @@ MNIST = DatasetSpec(
     ),
 )
 
+CIFAR10 = DatasetSpec(
+    name="cifar10",
+    summary="60,000 photographs of 32×32 colour pixels in ten classes",
+    source="A. Krizhevsky: Learning multiple layers of features from tiny images (2009)",
+    target="zoo_datasets.cifar10:open_cifar10",
+    classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    shape=(3, 32, 32),
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2470, 0.2435, 0.2616),
+    licence="none stated; its authors ask to be cited",
+    homepage="https://www.cs.toronto.edu/~kriz/cifar.html",
+    files=(
+        FileSpec(
+            path="cifar-10-binary.tar.gz",
+            url="https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+            size=170052171,
+            sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        ),
+    ),
+)
+
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, MNIST]
+    return [DIGITS, MNIST, CIFAR10]
