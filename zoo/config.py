@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from zoo.augmentation import canonical
+
 SCHEMA = 1
 Scalar = bool | int | float | str
 
@@ -44,22 +46,36 @@ class TrainConfig(Strict):
     epochs: PositiveInt = Field(1, description="times the training part is seen")
     batch_size: PositiveInt = Field(64, description="samples a step")
     eval_batch_size: PositiveInt = Field(1000, description="samples a step in evaluation")
+    accumulate: PositiveInt = Field(1, description="pieces a batch is taken in: the same step in less memory (batch norm sees a piece)")
     drop_last: bool = Field(False, description="leave out an epoch's last, smaller batch")
+    augment: list[dict[str, dict[str, Any]]] = Field([], description="random changes of the training pictures, such as [flip, crop: 4]")
+    mixup: PositiveFloat | None = Field(None, description="alpha of mixup; with cutmix as well, a coin chooses for each batch")
+    cutmix: PositiveFloat | None = Field(None, description="alpha of CutMix")
     optimizer: str = Field("adam", description="a class of torch.optim in lower case, else a name of timm.optim")
     lr: PositiveFloat = Field(1e-3, description="learning rate")
     momentum: float | None = Field(None, ge=0, lt=1, description="for optimizers that have one")
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="as the optimizer understands it")
+    decay: Literal["all", "weights"] = Field("all", description="what weight_decay is of; weights: not biases and norms (1-D parameters)")
     optimizer_options: dict[str, Scalar | list[float]] = Field({}, description="anything else the optimizer takes")
     schedule: str = Field("constant", description="constant, or a schedule of timm.scheduler: cosine, step, poly, …")
     schedule_options: dict[str, Scalar | list[int]] = Field({}, description="anything else the schedule takes")
+    warmup_epochs: float = Field(0.0, ge=0, allow_inf_nan=False, description="epochs over which the learning rate rises to what the schedule says")
     clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients together")
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of a moving average of the weights, which is then judged and kept")
+    patience: PositiveInt | None = Field(None, description="stop after so many epochs in which the select part found none better")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32")
+    compile: bool = Field(False, description="compile the network (torch.compile): slow to start, often faster to train")
     channels_last: Literal["auto"] | bool = Field("auto", description="memory format of 4-D tensors; auto: on CUDA")
     checkpoint_steps: PositiveInt | None = Field(None, description="also write a checkpoint every so many steps, within an epoch")
     checkpoint_seconds: PositiveFloat = Field(120.0, description="and after so many seconds")
     keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept, beside the best")
     log_steps: PositiveInt = Field(100, description="steps between two logged losses")
     log_samples: bool = Field(False, description="write the indices of every batch to samples.jsonl")
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _every_option(cls, value: Any) -> Any:
+        return canonical(value)
 
 
 class RunConfig(Strict):

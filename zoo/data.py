@@ -6,7 +6,7 @@ there is no Python call a sample. Small parts live on the device as a whole; oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,11 +17,15 @@ from torch import Tensor
 
 from zoo import randomness
 from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
+from zoo.augmenting import Augmenter
 from zoo.config import DatasetSection
 from zoo.errors import DataError, UsageError
 from zoo.preprocessing import Preprocessing, plan
 from zoo.registry import Item, Registry, load_object
 from zoo.store import Store
+
+Augment = Callable[[Tensor, np.ndarray], Tensor]
+"""Pictures (N, C, H, W), uint8 on the device, and their indices (N,) in the part → pictures of that size, 0–255, in a tensor of their own."""
 
 BLOCK_BYTES = 4 << 20
 """Uint8 bytes gathered and normalised at once: batches are slices of such a block, so that small pictures cost few calls."""
@@ -43,6 +47,7 @@ class LoadedPart:
         self._images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
         self._labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self._images.device)
         mean, std = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+        self._mean = preprocessing.mean
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self.originals = split.images[:ORIGINALS]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
@@ -58,27 +63,34 @@ class LoadedPart:
         """Every sample once, in order; nothing is copied that lies there already."""
         return self.batches_of(np.arange(len(self)), batch_size)
 
-    def batches_of(self, indices: np.ndarray, batch_size: int, first: int = 0) -> Iterator[Batch]:
-        """Batches of ``indices``, in their order, from batch ``first`` on; the last may be smaller.
+    def batches_of(self, indices: np.ndarray, batch_size: int, first: int = 0, augment: Augment | None = None) -> Iterator[Batch]:
+        """Batches of ``indices``, in their order, from batch ``first`` on; the last may be smaller. ``augment`` changes them on the device.
 
         Blocks start where they would with ``first=0``: a batch then has the same alignment in memory whether its epoch was resumed or
         not, and BLAS, whose rounding may depend on alignment, the same result.
         """
         per_block = max(1, BLOCK_BYTES // (batch_size * max(1, self._images[0].nbytes)))
         skipped_blocks, skipped = divmod(first, per_block)
-        blocks = self._blocks(indices[skipped_blocks * per_block * batch_size :], batch_size, per_block)
+        blocks = self._blocks(indices[skipped_blocks * per_block * batch_size :], batch_size, per_block, augment)
         return islice(blocks, skipped, None)
 
-    def _blocks(self, indices: np.ndarray, batch_size: int, per_block: int) -> Iterator[Batch]:
+    def _blocks(self, indices: np.ndarray, batch_size: int, per_block: int, augment: Augment | None) -> Iterator[Batch]:
         chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self._images.device)
         block = batch_size * per_block
         for start in range(0, len(chosen), block):
             rows = chosen[start : start + block]
-            inputs = self._images.index_select(0, rows).to(self.device, torch.float32).mul_(self._scale).add_(self._shift)
+            images = self._images.index_select(0, rows).to(self.device)
+            if augment is not None:
+                images = augment(images, indices[start : start + block])
+            inputs = images.to(torch.float32).mul_(self._scale).add_(self._shift)
             labels = None if self._labels is None else self._labels.index_select(0, rows).to(self.device)
             here = rows.to(self.device)
             label_batches: Iterable[Tensor | None] = [None] * (-(-len(rows) // batch_size)) if labels is None else list(labels.split(batch_size))  # type: ignore[no-untyped-call]
             yield from map(Batch, inputs.split(batch_size), label_batches, here.split(batch_size))  # type: ignore[no-untyped-call]
+
+    def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
+        """The random changes of a specification for this part's pictures."""
+        return Augmenter(specification, seed, self._images, self._mean)
 
     def pictures(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""

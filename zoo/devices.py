@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +69,20 @@ def set_up(config: RunConfig) -> Engine:
     wanted = config.train.precision
     if wanted == "bf16" and on_cuda and not bf16:
         raise SetupError(f"{torch.cuda.get_device_name(device)} has no bf16", fix="use train.precision=fp32")
-    half = wanted == "bf16" or (wanted == "auto" and bf16)
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16, "auto": torch.bfloat16 if bf16 else None}
     last = on_cuda if config.train.channels_last == "auto" else config.train.channels_last
-    return Engine(device, torch.bfloat16 if half else None, torch.channels_last if last else torch.contiguous_format)
+    return Engine(device, types.get(wanted), torch.channels_last if last else torch.contiguous_format)
+
+
+@contextmanager
+def out_of_memory(what: str) -> Iterator[None]:
+    """Turn the allocator's refusal into one line that says what was asked and what to do; nothing is made smaller silently."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in text:
+            raise
+        asked = re.search(r"[Tt]ried to allocate (\d[\d.]* ?\w+)", text)
+        size = f" ({asked[1]} at once)" if asked else ""
+        raise SetupError(f"out of memory{size} with {what}", fix="use a smaller --batch-size, or take it in pieces: train.accumulate=2") from error

@@ -30,30 +30,42 @@ SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt")
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
     """The optimizer over the parameters that are trained. Raises UsageError naming the nearest optimizer or the option it does not take."""
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = _groups(parameters, config)
     options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, **config.optimizer_options}
     if config.momentum is not None:
         options["momentum"] = config.momentum
     known = TORCH.get(config.optimizer.lower())
     try:
         if known is None:
-            return _timm_optimizer(parameters, config.optimizer, options)
+            return _timm_optimizer(groups, config.optimizer, options)
         takes = inspect.signature(known).parameters
         if "fused" in takes and "fused" not in options and _can_fuse(parameters):
             options["fused"] = True  # one kernel for all parameters: many small ones would cost more than the arithmetic
         if config.weight_decay == 0 and "weight_decay" not in takes:
             del options["weight_decay"]
-        return known(parameters, **options)
+        return known(groups, **options)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"the optimizer does not take this: {error}", where=f"train.optimizer={config.optimizer}", fix="change the train options"
         ) from error
 
 
+def _groups(parameters: list[nn.Parameter], config: TrainConfig) -> list[dict[str, Any]]:
+    """One group, or two where biases and the parameters of norms, all of one dimension, are not decayed."""
+    if config.decay == "all":
+        return [{"params": parameters}]
+    groups = [
+        {"params": [each for each in parameters if each.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
 def _can_fuse(parameters: list[nn.Parameter]) -> bool:
     return all(parameter.device.type in ("cpu", "cuda") and parameter.is_floating_point() for parameter in parameters)
 
 
-def _timm_optimizer(parameters: list[nn.Parameter], name: str, options: dict[str, Any]) -> Optimizer:
+def _timm_optimizer(groups: list[dict[str, Any]], name: str, options: dict[str, Any]) -> Optimizer:
     from timm.optim import create_optimizer_v2, list_optimizers
 
     known = list_optimizers()
@@ -62,12 +74,32 @@ def _timm_optimizer(parameters: list[nn.Parameter], name: str, options: dict[str
         raise UsageError(
             f"no optimizer is called '{name}'", fix=f"did you mean {' or '.join(near)}?" if near else f"one of torch's: {', '.join(TORCH)}"
         )
-    optimizer: Optimizer = create_optimizer_v2(parameters, opt=name, **options)
+    optimizer: Optimizer = create_optimizer_v2(groups, opt=name, **options)
     return optimizer
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> Schedule | None:
     """The schedule of the learning rate, or None where it is constant. Raises UsageError for an unknown name or option."""
+    schedule = _schedule(optimizer, config, steps_per_epoch)
+    steps = round(config.warmup_epochs * steps_per_epoch)
+    return schedule if steps == 0 else _warm_up(optimizer, schedule, steps)
+
+
+def _warm_up(optimizer: Optimizer, schedule: Schedule | None, steps: int) -> Schedule:
+    """The rates of ``schedule``, times a share that rises linearly to 1 over the first ``steps``."""
+    constant = [group["lr"] for group in optimizer.param_groups]
+
+    def set_rates(step: int) -> None:
+        if schedule is not None:
+            schedule(step)
+        share = min(1.0, (step + 1) / steps)
+        for group, rate in zip(optimizer.param_groups, constant, strict=True):
+            group["lr"] = share * (rate if schedule is None else group["lr"])
+
+    return set_rates
+
+
+def _schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> Schedule | None:
     if config.schedule == "constant":
         if config.schedule_options:
             raise UsageError("a constant schedule has no options", where="train.schedule_options", fix="set train.schedule")

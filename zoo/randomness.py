@@ -10,8 +10,10 @@ import random
 
 import numpy as np
 
-ORDER, HOLDOUT = 1, 2
-"""Streams: two uses of one (seed, epoch, index) never see the same number."""
+ORDER, HOLDOUT, AUGMENT = 1, 2, 16
+"""Streams: two uses of one (seed, epoch, index) never see the same number. Each step of an augmentation has one, from `AUGMENT` on."""
+
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hash64(seed: int, stream: int, epoch: int, indices: np.ndarray) -> np.ndarray:
@@ -20,6 +22,14 @@ def hash64(seed: int, stream: int, epoch: int, indices: np.ndarray) -> np.ndarra
     for word in (seed, stream, epoch):
         key = _mix(np.array([key ^ np.uint64(word % 2**64)]))[0]
     return _mix(indices.astype(np.uint64) ^ key)
+
+
+def uniforms(seed: int, stream: int, epoch: int, indices: np.ndarray, count: int) -> np.ndarray:
+    """float32 (n, count) in [0, 1), a row for each of ``indices``: SplitMix64 run on from the sample's hash."""
+    start = hash64(seed, stream, epoch, indices)[:, None]
+    with np.errstate(over="ignore"):
+        values = _mix(start + np.arange(count, dtype=np.uint64) * GOLDEN)
+    return np.asarray((values >> np.uint64(40)).astype(np.float32) * np.float32(2**-24))
 
 
 def order(seed: int, epoch: int, count: int, stream: int = ORDER) -> np.ndarray:
@@ -38,7 +48,7 @@ def seed_everything(seed: int) -> None:
 
 def _mix(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
-        values = values + np.uint64(0x9E3779B97F4A7C15)
+        values = values + GOLDEN
         values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return np.asarray(values ^ (values >> np.uint64(31)))

@@ -177,9 +177,9 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console:
     record.checkpoint = (checkpoints.pointed(where.checkpoints, "best") if progress.best else None) or last
     if progress.best is not None and record.checkpoint is not None and record.checkpoint != last:
         best = where.checkpoints / record.checkpoint / checkpoints.MODEL
-        load_state(job.model, read_tensors(best), best)
+        load_state(job.result, read_tensors(best), best)
         console.note(f"reporting on the best epoch, {progress.best['epoch']} ({progress.best['metric']} {progress.best['value']:.4f})")
-    found = evaluate(job.model, job.task, job.data, "report", prepared.config.train.eval_batch_size)
+    found = evaluate(job.result, job.task, job.data, "report", prepared.config.train.eval_batch_size)
     record.results["report"] = dict(found.metrics)
     where.write_record(record)
     reporting.write_plots(where, record, prepared.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 
 from zoo import checkpoints, randomness
 from zoo.api import Batch, Task
+from zoo.averaging import MovingAverage
 from zoo.config import RunConfig, TrainConfig
 from zoo.data import Data
-from zoo.devices import Engine
-from zoo.errors import CheckpointError, DivergedError, Interrupted, UsageError
+from zoo.devices import Engine, out_of_memory
+from zoo.errors import CheckpointError, DivergedError, Interrupted, SetupError, UsageError
 from zoo.evaluation import evaluate
 from zoo.logs import RunLogs
+from zoo.mixing import Mixture, mix, split
 from zoo.optimizers import build_optimizer, build_schedule
 from zoo.rundir import RunDir
 from zoo.signals import StopRequest, stop_on_signals
@@ -64,12 +66,23 @@ class Job:
         train = self.config.train
         self.part = self.data.part("train")
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
+        if train.patience is not None and "select" not in self.data.parts:
+            raise UsageError("early stopping needs a select part", where="train.patience", fix="set aside some of train: dataset.holdout=0.1")
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
+        self.average = None if train.ema is None else MovingAverage(self.model, train.ema)
+        self.network: Callable[[Tensor], Tensor] = torch.compile(self.model) if train.compile else self.model
+        self.augmenter = self.part.augmenter(train.augment, self.config.seed) if train.augment else None
+        self.scaler = torch.amp.GradScaler(self.engine.device.type, enabled=self.engine.autocast == torch.float16)
         self.optimizer = build_optimizer(self.model, train)
         self.schedule = build_schedule(self.optimizer, train, self.steps_per_epoch)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.engine.device)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
+
+    @property
+    def result(self) -> nn.Module:
+        """What is judged and kept: the model or, where there is one, its moving average."""
+        return self.model if self.average is None else self.average.model
 
 
 def steps_per_epoch(train: TrainConfig, samples: int) -> int:
@@ -86,8 +99,8 @@ def steps_per_epoch(train: TrainConfig, samples: int) -> int:
 def fit(job: Job) -> Progress:
     """Train from where the job stands to its last epoch. Raises DivergedError, or Interrupted with a checkpoint left behind."""
     job.watch.begin(job.progress, job.steps_per_epoch, job.config.train.epochs)
-    with stop_on_signals() as stop, job.logs:
-        for epoch in range(job.progress.epoch, job.config.train.epochs):
+    with stop_on_signals() as stop, job.logs, out_of_memory(asked_memory(job)):
+        for epoch in remaining_epochs(job):
             job.model.train()
             started = time.perf_counter(), job.progress.batch
             for batch in remaining_batches(job, epoch):
@@ -102,29 +115,62 @@ def fit(job: Job) -> Progress:
     return job.progress
 
 
+def remaining_epochs(job: Job) -> Iterator[int]:
+    """The epochs still to do, until the last or until there has been no better one for as long as was asked."""
+    train = job.config.train
+    while job.progress.epoch < train.epochs:
+        best = job.progress.best
+        if train.patience is not None and best is not None and job.progress.epoch - best["epoch"] >= train.patience:
+            job.watch.note(f"stopping early: none of the last {train.patience} epochs was better than epoch {best['epoch']}")
+            return
+        yield job.progress.epoch
+
+
 def remaining_batches(job: Job, epoch: int) -> Iterator[Batch]:
     """The rest of an epoch, in the order that (seed, epoch) gives."""
     train = job.config.train
     order = randomness.order(job.config.seed, epoch, len(job.part))
-    return job.part.batches_of(order[: job.steps_per_epoch * train.batch_size], train.batch_size, first=job.progress.batch)
+    augment = None if job.augmenter is None else job.augmenter.of_epoch(epoch)
+    return job.part.batches_of(order[: job.steps_per_epoch * train.batch_size], train.batch_size, job.progress.batch, augment)
 
 
 def take_step(job: Job, batch: Batch) -> Tensor:
-    """Forward, backward, update; returns the loss, still on the device."""
-    engine, clip = job.engine, job.config.train.clip_norm
-    inputs = batch.inputs.contiguous(memory_format=engine.memory_format)
+    """Forward and backward, piece by piece, then one update; returns the mean loss, still on the device."""
+    train = job.config.train
     if job.schedule is not None:
         job.schedule(job.progress.step)
-    with nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast):
-        loss = job.task.loss(job.model(inputs), batch)
-    if engine.device.type == "cpu":  # elsewhere reading the loss would wait for the device: there it is looked at when it is logged
-        check_finite(job, loss.item())
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss = torch.zeros((), device=job.engine.device)
+    for share, piece in split(mix(batch, train.mixup, train.cutmix), train.accumulate):
+        part = share * forward(job, piece)
+        check_finite(job, part.item())
+        job.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
+        loss += part.detach()
+    update(job)
+    return loss
+
+
+def forward(job: Job, mixture: Mixture) -> Tensor:
+    """The loss of one piece, in the precision and memory format of the run."""
+    engine = job.engine
+    inputs = mixture.inputs.contiguous(memory_format=engine.memory_format)
+    precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
+    with precision, compiler_errors() if job.config.train.compile else nullcontext():
+        logits = job.network(inputs)
+        losses = [share * job.task.loss(logits, batch) for share, batch in mixture.parts]
+    return torch.stack(losses).sum()
+
+
+def update(job: Job) -> None:
+    """One step of the optimizer and, where it took one, of the moving average. (fp16's scaler leaves out a step whose gradients overflow.)"""
+    clip, scale = job.config.train.clip_norm, job.scaler.get_scale()
     if clip is not None:
+        job.scaler.unscale_(job.optimizer)
         nn.utils.clip_grad_norm_(job.model.parameters(), clip)
-    job.optimizer.step()
+    job.scaler.step(job.optimizer)
+    job.scaler.update()
     job.optimizer.zero_grad()
-    return loss.detach()
+    if job.average is not None and job.scaler.get_scale() >= scale:
+        job.average.update(job.model)
 
 
 def account(job: Job, batch: Batch, loss: Tensor) -> None:
@@ -138,7 +184,6 @@ def account(job: Job, batch: Batch, loss: Tensor) -> None:
     job.logs.samples(progress.step, batch.indices)
     if progress.step % every == 0 or progress.step == 1:
         value = loss.item()
-        check_finite(job, value)
         rate = job.logs.step(progress.step, progress.epoch + 1, value, job.optimizer.param_groups[0]["lr"], samples)
         job.watch.loss(progress, value, rate)
     job.watch.step(progress, samples)
@@ -155,6 +200,26 @@ def check_finite(job: Job, loss: float) -> None:
         )
 
 
+def asked_memory(job: Job) -> str:
+    train = job.config.train
+    pieces = f" in {train.accumulate} pieces" if train.accumulate > 1 else ""
+    return f"a batch of {train.batch_size}{pieces}, pictures of {'×'.join(map(str, job.data.preprocessing.shape))}, on {job.engine.name}"
+
+
+@contextmanager
+def compiler_errors() -> Iterator[None]:
+    """torch.compile's failures as one line."""
+    from torch._dynamo.exc import TorchDynamoException  # costs a second to import
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise SetupError(
+            f"the network cannot be compiled here: {reason}", where="train.compile", fix="leave out --compile, or see `zoo doctor`"
+        ) from error
+
+
 def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[str, float]:
     """Judge the select part where there is one, and write the epoch's row."""
     if job.engine.device.type == "cuda":
@@ -166,7 +231,7 @@ def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[
     check_finite(job, mean)
     row = {"epoch": epoch + 1, "step": progress.step, "lr": job.optimizer.param_groups[0]["lr"], "train_loss": mean}
     if "select" in job.data.parts:
-        found = evaluate(job.model, job.task, job.data, "select", train.eval_batch_size)
+        found = evaluate(job.result, job.task, job.data, "select", train.eval_batch_size)
         row |= {f"select_{name}": value for name, value in found.metrics.items()}
     row |= {"train_seconds": round(seconds, 4), "samples_per_second": round(trained / max(seconds, 1e-9), 1)}
     progress.epoch, progress.batch, progress.seen = epoch + 1, 0, 0
@@ -202,6 +267,8 @@ def save(job: Job) -> str:
     """Write a checkpoint of everything, point ``last`` (and ``best``) at it, and remove those beyond the number to keep."""
     check_finite(job, job.loss_sum.item())
     tensors, groups = checkpoints.optimizer_state(job.optimizer, job.model)
+    if job.average is not None:
+        tensors |= {f"raw/{name}": value for name, value in job.model.state_dict().items()}
     tensors |= {"generator/cpu": torch.get_rng_state(), "meter/loss_sum": job.loss_sum}
     if job.engine.device.type == "cuda":
         tensors["generator/cuda"] = torch.cuda.get_rng_state(job.engine.device)
@@ -209,12 +276,14 @@ def save(job: Job) -> str:
         "progress": job.progress.__dict__,
         "groups": groups,
         "structure": job.structure,
+        "scaler": job.scaler.state_dict(),
+        "averaged": job.average.updates if job.average is not None else 0,
         "logs": job.logs.offsets(),
         "environment": environment(job.engine),
         "fingerprint": job.data.fingerprint,
     }
     folder = job.run.checkpoints
-    name = checkpoints.save(folder, job.progress.step, job.model, tensors, state)
+    name = checkpoints.save(folder, job.progress.step, job.result, tensors, state)
     if job.progress.best and job.progress.best["step"] == job.progress.step and job.progress.batch == 0:
         checkpoints.point(folder, "best", name)
     checkpoints.prune(folder, job.config.train.keep_checkpoints)
@@ -234,7 +303,11 @@ def resume(job: Job, *, inexact: bool = False) -> None:
         raise CheckpointError(f"resuming here would not be exact: {', '.join(changed)}", where=checkpoint, fix="add --inexact to go on all the same")
     from zoo.models import load_state
 
-    load_state(job.model, weights, checkpoint)
+    load_state(job.result, weights, checkpoint)
+    if job.average is not None:
+        load_state(job.model, _under("raw/", tensors), checkpoint)
+        job.average.updates = state["averaged"]
+    job.scaler.load_state_dict(state["scaler"])
     optimizer_tensors = {key: value for key, value in tensors.items() if key.startswith("optimizer/")}
     checkpoints.restore_optimizer(job.optimizer, job.model, _to_device(optimizer_tensors, job), state["groups"])
     job.progress = Progress(**state["progress"])
@@ -265,6 +338,10 @@ def stop_if_asked(job: Job, stop: StopRequest) -> None:
         where=job.run.path,
         fix=f"go on with `zoo run --resume {job.run.path}`",
     )
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _to_device(tensors: dict[str, Tensor], job: Job) -> dict[str, Tensor]:

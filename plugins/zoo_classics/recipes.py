@@ -29,6 +29,22 @@ def _mnist(name: str, summary: str, architecture: str, dataset: dict[str, Any], 
     )
 
 
+CIFAR: dict[str, Any] = {"epochs": 10, "optimizer": "adam", "lr": 1e-3}
+
+
+def _cifar(name: str, summary: str, architecture: str, parameters: dict[str, Any], expected: Expected | None = None) -> RecipeSpec:
+    return RecipeSpec(
+        name=name,
+        summary=summary,
+        source="the course report this project began from: LeNet and a VGG on CIFAR-10",
+        architecture=architecture,
+        dataset="datasets/cifar10",
+        task="tasks/classification",
+        parameters=parameters,
+        expected=expected,
+    )
+
+
 RECIPES = [
     RecipeSpec(
         name="cnn_digits",
@@ -68,5 +84,11 @@ RECIPES = [
         "classics/cnn",
         PERMUTED,
         Expected(mean=0.8091, sd=0.0174, seeds=10, seconds=14, device=CPU),
+    ),
+    _cifar(
+        "vgg_cifar10",
+        "VGG-11's layers with batch norm on CIFAR-10, ten epochs of Adam",
+        "classics/vgg_cifar",
+        {"train": {**CIFAR, "batch_size": 128, "augment": ["flip", {"crop": 4}]}},
     ),
 ]

@@ -19,7 +19,9 @@ FLAGS = {
     "lr": "train.lr",
     "seed": "seed",
     "device": "device",
+    "augment": "train.augment",
     "name": "name",
+    "compile": "train.compile",
 }
 """The place of each flag in the `RunConfig`, which also judges the value: numbers are taken as text, so that every fault reads the same."""
 
@@ -35,6 +37,8 @@ def run(
     seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of everything random.")] = None,
     seeds: Annotated[str | None, typer.Option("--seeds", metavar="N", help="Run N seeds, from the recipe's upwards: mean ± sd.")] = None,
     device: Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Random changes of training pictures: "flip, crop: 4".')] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network: slow to start, often faster to train.")] = False,
     assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file over the recipe, e.g. a run's config.yaml.")] = None,
     run_name: Annotated[str | None, typer.Option("--name", metavar="N", help="Name of the run directory, in place of date and time.")] = None,
@@ -45,7 +49,7 @@ def run(
 ) -> None:
     flags = {
         "data": data, "arch": arch, "task": task, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device,
-        "name": run_name,
+        "name": run_name, "augment": augment, "compile": "true" if compiled else None,
     }  # fmt: skip
     _check_together(name, config, resume, seed, seeds, out, dry_run, inexact)
     overrides = collect({flag: value for flag, value in flags.items() if value is not None}, assignments or [])
