@@ -21,12 +21,12 @@ from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import open_data
 from zoo.devices import set_up
-from zoo.errors import CheckpointError, DivergedError, Interrupted, UsageError
+from zoo.errors import CheckpointError, DivergedError, Interrupted, SetupError, UsageError
 from zoo.loading import build_for, build_task, load
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.rundir import RunDir, create, find
-from zoo.training import Job, fit
+from zoo.training import Job, fit, remaining_batches
 
 FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
 
@@ -161,6 +161,152 @@ def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(
     assert result.record.samples == {"train": 1150, "select": 287, "report": 360}
 
 
+# ------------------------------------------------------------------------------------------------------------------------- features
+
+
+def weights_after(tmp_path, name, **train):
+    job = make_job(tmp_path / name, epochs=1, **train)
+    fit(job)
+    return [parameter.detach().clone() for parameter in job.model.parameters()]
+
+
+@pytest.mark.parametrize("pieces", [3, 7])
+def test_a_batch_in_pieces_is_the_same_step(tmp_path, pieces):
+    whole = weights_after(tmp_path, "whole", optimizer="sgd", lr=0.1, momentum=0.9)
+    pieced = weights_after(tmp_path, "pieces", optimizer="sgd", lr=0.1, momentum=0.9, accumulate=pieces)
+    for one, other in zip(whole, pieced, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_warm_up_rises_to_what_the_schedule_says(tmp_path):
+    warm = make_job(tmp_path / "warm", lr=0.1, warmup_epochs=0.4, schedule="cosine")
+    plain = make_job(tmp_path / "plain", lr=0.1, schedule="cosine")
+    rates = []
+    for step in range(30):
+        warm.schedule(step)
+        plain.schedule(step)
+        rates.append((warm.optimizer.param_groups[0]["lr"], plain.optimizer.param_groups[0]["lr"]))
+    assert [one / other for one, other in rates[:8]] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1, 1, 1])
+    constant = make_job(tmp_path / "constant", lr=0.1, warmup_epochs=0.2)
+    found = []
+    for step in range(5):
+        constant.schedule(step)
+        found.append(constant.optimizer.param_groups[0]["lr"])
+    assert found == pytest.approx([0.1 / 3, 0.2 / 3, 0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
+def test_biases_and_norms_are_left_out_of_weight_decay_where_asked(tmp_path, optimizer):
+    job = make_job(tmp_path, optimizer=optimizer, weight_decay=0.1, decay="weights")
+    decays = {id(parameter): group["weight_decay"] for group in job.optimizer.param_groups for parameter in group["params"]}
+    assert {name: decays[id(parameter)] for name, parameter in job.model.named_parameters()} == {
+        name: 0.1 if name.endswith("weight") else 0.0 for name, _ in job.model.named_parameters()
+    }
+
+
+def test_the_moving_average_is_what_is_judged_and_kept(tmp_path):
+    job = make_job(tmp_path, epochs=1, ema=0.9, lr=0.05)
+    weights = []
+    job.watch.step = lambda progress, count: weights.append(job.model.fc2.bias.detach().clone())
+    expected = job.model.fc2.bias.detach().clone()
+    fit(job)
+    for n, value in enumerate(weights):
+        decay = min(0.9, (1 + n) / (10 + n))
+        expected = decay * expected + (1 - decay) * value
+    torch.testing.assert_close(job.result.fc2.bias, expected)
+    kept = checkpoints.load(checkpoints.newest_good(job.run.checkpoints)[0])
+    assert torch.equal(kept[0]["fc2.bias"], job.result.fc2.bias)
+    assert torch.equal(kept[1]["raw/fc2.bias"], job.model.fc2.bias)
+
+
+def test_augmented_pictures_reach_the_network_and_the_report_part_stays_as_it_is(tmp_path):
+    job = make_job(tmp_path, augment=["flip"])
+    plain = make_job(tmp_path / "plain")
+    ours, theirs = next(iter(remaining_batches(job, 0))), next(iter(remaining_batches(plain, 0)))
+    assert torch.equal(ours.indices, theirs.indices)
+    flipped = [torch.equal(one, other.flip(2)) and not torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
+    same = [torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
+    assert all(one or other for one, other in zip(flipped, same, strict=True))
+    assert 20 < sum(flipped) < 80
+    judged = [next(iter(each.data.part("report").batches(50))).inputs for each in (job, plain)]
+    assert torch.equal(*judged)
+
+
+def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path):
+    with pytest.raises(UsageError, match=r"dataset\.holdout"):
+        make_job(tmp_path, patience=2)
+    notes = []
+
+    class Notes(Console):
+        def note(self, text):
+            notes.append(text)
+
+    overrides = {
+        **FAST,
+        "dataset": {"resize": 16, "holdout": 0.2},
+        "train": {**FAST["train"], "epochs": 50, "patience": 2, "lr": 1e-12, "optimizer": "sgd"},
+    }
+    result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Notes(quiet=True))
+    assert len(RunDir(result.path).metrics_file.read_text().splitlines()) == 1 + 3  # the first is the best, since nothing moves; then two more
+    assert any("stopping early" in note and "epoch 1" in note for note in notes)
+
+
+def test_fp16_scales_the_loss_and_trains(tmp_path):
+    job = make_job(tmp_path, precision="fp16", epochs=1)
+    assert job.scaler.is_enabled()
+    fit(job)
+    kept = checkpoints.load(checkpoints.newest_good(job.run.checkpoints)[0])[2]
+    assert kept["scaler"]["scale"] == job.scaler.get_scale() > 1
+    assert all(parameter.isfinite().all() for parameter in job.model.parameters())
+
+
+def test_bf16_and_fp32_end_near_each_other(tmp_path):
+    losses = []
+    for precision in ("fp32", "bf16"):
+        job = make_job(tmp_path / precision, precision=precision, epochs=1)
+        fit(job)
+        losses.append(float(job.run.metrics_file.read_text().splitlines()[1].split(",")[3]))
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+def test_case_86_out_of_memory_says_what_was_asked_and_what_to_do(tmp_path):
+    job = make_job(tmp_path)
+    job.network = lambda inputs: torch.empty(2**60)
+    with pytest.raises(SetupError, match=r"out of memory.*batch of 100, pictures of 1×16×16, on cpu.*train\.accumulate=2") as caught:
+        fit(job)
+    assert caught.value.exit_code == 6
+
+
+def test_another_fault_of_the_network_is_not_called_out_of_memory(tmp_path):
+    job = make_job(tmp_path)
+    job.network = lambda inputs: inputs @ torch.zeros(3, 3)
+    with pytest.raises(RuntimeError, match="shapes"):
+        fit(job)
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_the_plain_one(tmp_path):
+    plain = weights_after(tmp_path, "plain", optimizer="sgd", lr=0.1)
+    compiled = weights_after(tmp_path, "compiled", optimizer="sgd", lr=0.1, compile=True)
+    for one, other in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_compiler_that_fails_is_one_line(tmp_path):
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    job = make_job(tmp_path)
+    job.config.train.compile = True
+
+    def fail(inputs):
+        raise BackendCompilerFailed(lambda: None, RuntimeError("no C++ compiler"), None)
+
+    job.network = fail
+    with pytest.raises(SetupError, match=r"cannot be compiled here.*--compile"):
+        fit(job)
+
+
 # ------------------------------------------------------------------------------------------------------------------ stop and resume
 
 COMMAND = [
@@ -168,6 +314,14 @@ COMMAND = [
     "--set", "train.checkpoint_steps=20", "--set", "train.log_samples=true", "--set", "train.log_steps=10", "--set", "dataset.resize=16",
     "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set", "dataset.holdout=0.1",
 ]  # fmt: skip
+EVERYTHING = [
+    "--augment", "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
+    *(word for key in (
+        "warmup_epochs=0.5", "weight_decay=0.01", "decay=weights", "accumulate=2", "ema=0.99", "mixup=0.4", "cutmix=1.0", "patience=2",
+        "clip_norm=1.0", "precision=fp16", "channels_last=true",
+    ) for word in ("--set", f"train.{key}")),
+]  # fmt: skip
+"""With every feature of the trainer at once (but --compile, which a slow test has)."""
 
 
 def final_state(run: RunDir):
@@ -181,12 +335,13 @@ def final_state(run: RunDir):
     return load(run.path).state_dict(), metrics, steps, run.samples_file.read_text(), run.record.results, run.predictions_file.read_text()
 
 
-def test_a_killed_run_resumes_to_the_bit(tmp_path):
+@pytest.mark.parametrize("more", [[], EVERYTHING], ids=["plain", "everything"])
+def test_a_killed_run_resumes_to_the_bit(tmp_path, more):
     """SIGKILL in the middle of an epoch; the samples that were logged say what was lost and that nothing was missed or repeated."""
-    whole = subprocess.run([*COMMAND, "--out", str(tmp_path / "whole")], capture_output=True, text=True, check=False)
+    whole = subprocess.run([*COMMAND, *more, "--out", str(tmp_path / "whole")], capture_output=True, text=True, check=False)
     assert whole.returncode == 0, whole.stderr
     samples = tmp_path / "killed" / "samples.jsonl"
-    process = subprocess.Popen([*COMMAND, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*COMMAND, *more, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (samples.exists() and samples.read_bytes().count(b"\n") >= 110):
         time.sleep(0.002)

@@ -11,7 +11,7 @@ from zoo.errors import PluginError
 from zoo.files import sha256
 from zoo.loading import load_shipped, weights_file
 from zoo.models import build_model, count_macs, count_parameters
-from zoo.registry import registry
+from zoo.registry import options_model, registry
 from zoo.testing import check_plugin
 
 CLASSICS = [item.canonical for item in registry().items("architecture", namespace="classics")]
@@ -33,22 +33,38 @@ def test_parameters_and_macs_are_the_references(name, options, parameters, macs)
     assert macs is None or count_macs(model, (1, 28, 28)) == macs
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "macs"),
+    [
+        # 28·28·6·75 + 10·10·16·150 + 400·120 + 120·84 + 84·10
+        ("classics/lenet", 62_006, 352_800 + 240_000 + 48_000 + 10_080 + 840),
+        # 9 · (3·64·32² + 64·128·16² + (128 + 256)·256·8² + (256 + 512)·512·4² + 2·512·512·2²) + 512·10
+        ("classics/vgg_cifar", 9_231_114, 9 * (196_608 + 2_097_152 + 6_291_456 + 6_291_456 + 2_097_152) + 5_120),
+    ],
+)
+def test_the_networks_for_cifar_are_the_references(name, parameters, macs):
+    model = build_model(registry(), Section(name=name), in_channels=3, num_classes=10, image_size=(32, 32))
+    assert count_parameters(model) == (parameters, parameters)
+    assert count_macs(model, (3, 32, 32)) == macs
+
+
 @pytest.mark.parametrize("name", CLASSICS)
-@pytest.mark.parametrize(("channels", "size"), [(1, (28, 28)), (3, (32, 32)), (3, (28, 40))])
-def test_any_input_it_says_it_takes(name, channels, size):
+@pytest.mark.parametrize(("channels", "more"), [(1, (0, 0)), (3, (4, 4)), (3, (0, 12))])
+def test_any_input_it_says_it_takes(name, channels, more):
     item = registry().architecture(name)
-    assert min(size) >= item.spec.smallest
-    options = {"classics/cnn": {"n_features": 6}, "classics/fnn": {"hidden": 8}}[name]
+    size = (item.spec.smallest + more[0], item.spec.smallest + more[1])
+    options = options_model(item)().model_dump()
     model = build_model(registry(), Section(name=name, **options), in_channels=channels, num_classes=7, image_size=size)
     assert model(torch.zeros(3, channels, *size)).shape == (3, 7)
 
 
-def test_the_smallest_size_is_the_smallest():
-    item = registry().architecture("classics/cnn")
-    build_model(registry(), Section(name="cnn", n_features=2), in_channels=1, num_classes=2, image_size=(16, 16))
-    assert item.spec.smallest == 16
-    with pytest.raises(PluginError, match="15×15"):
-        build_model(registry(), Section(name="cnn", n_features=2), in_channels=1, num_classes=2, image_size=(15, 15))
+@pytest.mark.parametrize("name", [name for name in CLASSICS if registry().architecture(name).spec.smallest > 1])
+def test_nothing_smaller_than_the_smallest_is_taken(name):
+    item = registry().architecture(name)
+    side = item.spec.smallest - 1
+    with pytest.raises(PluginError, match=f"{side}×{side}"):
+        options = options_model(item)().model_dump()
+        build_model(registry(), Section(name=name, **options), in_channels=1, num_classes=2, image_size=(side, side))
 
 
 def test_the_cnn_is_the_plain_sequential_network():
@@ -59,6 +75,28 @@ def test_the_cnn_is_the_plain_sequential_network():
     plain.load_state_dict(dict(zip(plain.state_dict(), model.state_dict().values(), strict=True)))
     inputs = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(model(inputs), plain(inputs))
+
+
+def test_lenet_is_the_plain_sequential_network():
+    """Independent implementation: nn.Sequential with the same weights."""
+    model = build_model(registry(), Section(name="lenet"), in_channels=3, num_classes=10, image_size=(32, 32))
+    layers = [nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    plain = nn.Sequential(*layers, nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
+    plain.load_state_dict(dict(zip(plain.state_dict(), model.state_dict().values(), strict=True)))
+    inputs = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model(inputs), plain(inputs))
+
+
+def test_vgg_cifar_has_torchvisions_vgg11_bn_convolutions():
+    """Independent implementation: torchvision's features with our weights; the classifiers differ."""
+    from torchvision.models import vgg11_bn
+
+    model = build_model(registry(), Section(name="vgg_cifar"), in_channels=3, num_classes=10, image_size=(32, 32)).eval()
+    theirs = vgg11_bn(init_weights=False).features.eval()
+    theirs.load_state_dict(model.features.state_dict())
+    inputs = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(model(inputs), model.classifier(theirs(inputs).flatten(1)))
 
 
 def test_the_package_is_a_good_plugin():
