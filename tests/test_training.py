@@ -234,7 +234,8 @@ def test_augmented_pictures_reach_the_network_and_the_report_part_stays_as_it_is
 
 def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path):
     with pytest.raises(UsageError, match=r"dataset\.holdout"):
-        make_job(tmp_path, patience=2)
+        zoo.run("cnn_digits", overrides={"train": {"patience": 2}}, out=tmp_path / "none", console=Console(quiet=True))
+    assert not (tmp_path / "none").exists()
     notes = []
 
     class Notes(Console):
@@ -249,6 +250,12 @@ def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path)
     result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Notes(quiet=True))
     assert len(RunDir(result.path).metrics_file.read_text().splitlines()) == 1 + 3  # the first is the best, since nothing moves; then two more
     assert any("stopping early" in note and "epoch 1" in note for note in notes)
+
+
+def test_pictures_are_not_augmented_after_their_pixels_were_permuted(tmp_path):
+    with pytest.raises(UsageError, match="permuted already"):
+        zoo.run("cnn_digits", overrides={"dataset": {"permute_pixels": 1}, "train": {"augment": "flip"}}, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_fp16_scales_the_loss_and_trains(tmp_path):

@@ -23,7 +23,7 @@ from zoo.models import count_macs, count_parameters, load_state, read_tensors
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
-from zoo.training import Job, fit, steps_per_epoch
+from zoo.training import Job, check_trainable, fit, steps_per_epoch
 from zoo.training import resume as resume_job
 
 
@@ -83,12 +83,12 @@ def _prepare(config: RunConfig, console: Console) -> Prepared:
     engine = set_up(config)
     architecture = catalogue.architecture(config.architecture.name).spec if config.architecture else None
     data = open_data(catalogue, config.dataset, engine.device, architecture=architecture, seed=config.seed)
-    steps_per_epoch(config.train, len(data.part("train")))  # a run that cannot take a step leaves no directory behind
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes))
     notes = [*data.notes, load_initial(catalogue, config, model)]
     task = build_task(catalogue, config)
     model, structure = task.prepare(model, data)
+    check_trainable(config, model, data)
     prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note])
     _introduce(prepared, console)
     return prepared

@@ -66,8 +66,6 @@ class Job:
         train = self.config.train
         self.part = self.data.part("train")
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
-        if train.patience is not None and "select" not in self.data.parts:
-            raise UsageError("early stopping needs a select part", where="train.patience", fix="set aside some of train: dataset.holdout=0.1")
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
         self.average = None if train.ema is None else MovingAverage(self.model, train.ema)
         self.network: Callable[[Tensor], Tensor] = torch.compile(self.model) if train.compile else self.model
@@ -83,6 +81,17 @@ class Job:
     def result(self) -> nn.Module:
         """What is judged and kept: the model or, where there is one, its moving average."""
         return self.model if self.average is None else self.average.model
+
+
+def check_trainable(config: RunConfig, model: nn.Module, data: Data) -> None:
+    """Raises UsageError for a training that could not begin; a run asks this before it writes anything."""
+    train = config.train
+    steps = steps_per_epoch(train, len(data.part("train")))
+    build_schedule(build_optimizer(model, train), train, steps)
+    if train.patience is not None and "select" not in data.parts:
+        raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
+    if train.augment and data.preprocessing.permute_pixels is not None:
+        raise UsageError("augmentation would change pictures whose pixels are permuted already", where="train.augment", fix="leave one of them out")
 
 
 def steps_per_epoch(train: TrainConfig, samples: int) -> int:

@@ -1,0 +1,118 @@
+"""One epoch of the zoo's trainer beside a plain DataLoader loop and a bare loop over tensors, of the same network: what the epoch benchmarks share.
+
+The plain loop is the one of every tutorial (a dataset of pictures, ToTensor, Normalize, DataLoader), at its fastest number of workers and
+threads, found first. The zoo's time is `fit` with everything a run does in an epoch: steps, logs, finite checks, the checkpoint. Reading
+the files is in nobody's time. Runs are interleaved; the ratio is of medians.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+from zoo.config import RunConfig
+from zoo.console import Console
+from zoo.data import Data, open_data
+from zoo.devices import set_up
+from zoo.loading import build_for, build_task
+from zoo.optimizers import build_optimizer
+from zoo.randomness import seed_everything
+from zoo.registry import registry
+from zoo.resolve import resolve
+from zoo.rundir import create
+from zoo.training import Job, fit
+
+Pictures = Callable[[Any], torch.utils.data.Dataset[Any]]
+"""A transform → the dataset that a tutorial would use."""
+
+
+def plain_loop(config: RunConfig, model: nn.Module, dataset: torch.utils.data.Dataset[Any], workers: int, threads: int) -> float:
+    torch.set_num_threads(threads)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=config.train.batch_size, shuffle=True, num_workers=workers)
+    optimizer = plain_optimizer(config, model)
+    model.train()
+    started = time.perf_counter()
+    for images, labels in loader:
+        optimizer.zero_grad()
+        F.nll_loss(F.log_softmax(model(images), dim=1), labels).backward()
+        optimizer.step()
+    return time.perf_counter() - started
+
+
+def plain_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimizer:
+    if config.train.optimizer == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=config.train.lr, momentum=config.train.momentum or 0.0)
+    return torch.optim.Adam(model.parameters(), lr=config.train.lr)
+
+
+def bare_loop(config: RunConfig, model: nn.Module, data: Data) -> float:
+    """The least that an epoch can be written as: no logs, no checks, nothing kept."""
+    part = data.part("train")
+    images, labels = torch.from_numpy(part.pictures(range(len(part)))).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(part.labels)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (data.preprocessing.mean, data.preprocessing.std))
+    optimizer = build_optimizer(model, config.train)
+    started = time.perf_counter()
+    for rows in torch.randperm(len(images)).split(config.train.batch_size):
+        inputs = images[rows].float().div_(255).sub_(mean).div_(std)
+        optimizer.zero_grad()
+        F.cross_entropy(model(inputs), labels[rows]).backward()
+        optimizer.step()
+    return time.perf_counter() - started
+
+
+def zoo_fit(config: RunConfig, data: Data, folder: Path) -> float:
+    engine = set_up(config)
+    job = Job(config, build_task(registry(), config), network(config, data), data, engine, create(config, folder), Console(quiet=True), {})
+    started = time.perf_counter()
+    fit(job)
+    return time.perf_counter() - started
+
+
+def network(config: RunConfig, data: Data) -> nn.Module:
+    seed_everything(0)
+    return build_for(registry(), config, data.preprocessing, len(data.classes))
+
+
+def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:
+    """Seconds of an epoch of a recipe, each way."""
+    config = resolve(registry(), recipe, overrides={"device": "cpu", "train": {"epochs": 1}})
+    architecture = registry().architecture(config.architecture.name if config.architecture else "").spec
+    data = open_data(registry(), config.dataset, torch.device("cpu"), architecture=architecture)
+    mean, std = list(data.preprocessing.mean), list(data.preprocessing.std)
+    transforms = {
+        "v1": torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize(mean, std)]),
+        "v2": v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]),
+    }
+    all_threads = torch.get_num_threads()
+    plain = {}
+    for workers, threads, kind in itertools.product((0, 1, 2), sorted({1, all_threads}), transforms):
+        plain[workers, threads, kind] = plain_loop(config, network(config, data), pictures(transforms[kind]), workers, threads)
+        print(f"{recipe}: plain loop, transforms {kind}, {workers} workers, {threads} threads: {plain[workers, threads, kind]:.2f} s", flush=True)
+    workers, threads, kind = min(plain, key=lambda key: plain[key])
+    times: dict[str, list[float]] = {"plain": [], "bare": [], "zoo": []}
+    for _ in range(runs):
+        times["plain"].append(plain_loop(config, network(config, data), pictures(transforms[kind]), workers, threads))
+        torch.set_num_threads(all_threads)
+        times["bare"].append(bare_loop(config, network(config, data), data))
+        with tempfile.TemporaryDirectory() as folder:
+            times["zoo"].append(zoo_fit(config, data, Path(folder) / "run"))
+    medians = {key: statistics.median(values) for key, values in times.items()}
+    ratios = {"zoo": medians["plain"] / medians["zoo"], "bare": medians["plain"] / medians["bare"]}
+    print(f"{recipe}: {', '.join(f'{key} {value:.2f} s' for key, value in medians.items())}; zoo {ratios['zoo']:.1f}×, bare {ratios['bare']:.1f}×")
+    return {
+        "plain": {"workers": workers, "threads": threads, "transforms": kind},
+        "seconds": times,
+        "median_seconds": medians,
+        "times_faster_than_plain": ratios,
+    }

@@ -1,0 +1,45 @@
+"""One CIFAR-10 epoch of LeNet at batch 64: the zoo's trainer against a plain DataLoader loop, and against a bare loop over tensors.
+
+    ZOO_DATA=… python benchmarks/cifar10_epoch.py [--runs 5] [--out benchmarks/results/cifar10_epoch.json]
+
+What is measured, and how, stands in `_epoch.py`. The plain loop's pictures do what torchvision's CIFAR10 does for each sample (an array
+becomes a PIL picture, then a tensor); the class itself reads only the pickled form of the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from _epoch import measure
+from _record import write_result
+from PIL import Image
+
+from zoo.data import open_dataset
+from zoo.registry import registry
+
+
+class Cifar10Pictures(torch.utils.data.Dataset[Any]):
+    def __init__(self, transform: Any) -> None:
+        train = open_dataset(registry().dataset("cifar10"), {}).load("train")
+        self.data, self.targets, self.transform = train.images.transpose(0, 2, 3, 1), train.labels.tolist(), transform
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        return self.transform(Image.fromarray(self.data[index])), self.targets[index]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar10_epoch.json")
+    asked = parser.parse_args()
+    write_result(asked.out, {"runs": asked.runs, "lenet": measure("lenet_cifar10", Cifar10Pictures, asked.runs)})
+
+
+if __name__ == "__main__":
+    main()
