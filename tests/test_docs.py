@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo.augmentation import STEPS
 from zoo.cli.app import run_cli
 from zoo.config import DatasetSection, RunConfig, Section, TrainConfig
 from zoo.models import build_model, count_parameters
@@ -34,12 +35,32 @@ def test_the_configuration_page_lists_every_key_with_its_default():
     assert key_table() in page, f"docs/configuration.md must hold:\n{key_table()}"
 
 
+def step_table() -> str:
+    lines = ["| step | what | options |", "| --- | --- | --- |"]
+    for name, step in STEPS.items():
+        options = ", ".join(f"`{key}` {field.default}" for key, field in step.model_fields.items())
+        lines.append(f"| `{name}` | {' '.join((step.__doc__ or '').split())} | {options} |")
+    return "\n".join(lines)
+
+
+def test_the_training_page_lists_every_step_of_augmentation():
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert step_table() in page, f"docs/training.md must hold:\n{step_table()}"
+
+
+def test_the_training_page_names_keys_that_exist():
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").partition("## Augmentation")[0]
+    keys = [key for row in re.findall(r"^\| (`.*?`) \|", page, re.M) for key in re.findall(r"`(\w+)`", row)]
+    assert len(keys) > 12
+    assert set(keys) <= set(TrainConfig.model_fields)
+
+
 def recipe_table() -> str:
     rows = []
     for item in registry().items("recipe", namespace="classics"):
         config, expected = resolve(registry(), item.canonical), item.spec.expected
-        shape = {"datasets/digits": (28, 28), "datasets/mnist": (28, 28)}[config.dataset.name]
-        model = build_model(registry(), config.architecture, in_channels=1, num_classes=10, image_size=shape)
+        channels, *shape = {"datasets/digits": (1, 28, 28), "datasets/mnist": (1, 28, 28), "datasets/cifar10": (3, 32, 32)}[config.dataset.name]
+        model = build_model(registry(), config.architecture, in_channels=channels, num_classes=10, image_size=tuple(shape))
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
         measured = f"{expected.seeds} seeds, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
         rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%} ± {expected.sd:.2%} ({measured}) |")
