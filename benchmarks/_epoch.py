@@ -25,13 +25,14 @@ from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import Data, open_data
 from zoo.devices import set_up
+from zoo.job import Job
 from zoo.loading import build_for, build_task
 from zoo.optimizers import build_optimizer
 from zoo.randomness import seed_everything
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.rundir import create
-from zoo.training import Job, fit
+from zoo.training import fit
 
 Pictures = Callable[[Any], torch.utils.data.Dataset[Any]]
 """A transform → the dataset that a tutorial would use."""

@@ -22,11 +22,12 @@ from zoo.console import Console
 from zoo.data import open_data
 from zoo.devices import set_up
 from zoo.errors import CheckpointError, DivergedError, Interrupted, SetupError, UsageError
+from zoo.job import Job
 from zoo.loading import build_for, build_task, load
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.rundir import RunDir, create, find
-from zoo.training import Job, fit, remaining_batches
+from zoo.training import fit, remaining_batches
 
 FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
 

@@ -10,13 +10,13 @@ from typing import TextIO
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from zoo.training import Progress as TrainingProgress
+from zoo.job import Progress as TrainingProgress
 
 REFRESH_SECONDS = 0.1
 
 
 class Console:
-    """The implementation of `zoo.training.Watch`. ``log`` is set once there is a run directory; ``quiet`` writes only there."""
+    """The implementation of `zoo.job.Watch`. ``log`` is set once there is a run directory; ``quiet`` writes only there."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.log: Path | None = None

@@ -18,13 +18,14 @@ from zoo.data import Data, open_data
 from zoo.devices import Engine, set_up
 from zoo.errors import Interrupted, UsageError
 from zoo.evaluation import evaluate
+from zoo.job import Job, check_trainable, steps_per_epoch
 from zoo.loading import build_for, build_task, load_initial
 from zoo.models import count_macs, count_parameters, load_state, read_tensors
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
-from zoo.training import Job, check_trainable, fit, steps_per_epoch
-from zoo.training import resume as resume_job
+from zoo.snapshots import resume as resume_job
+from zoo.training import fit
 
 
 @dataclass(frozen=True)

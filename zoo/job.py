@@ -1,0 +1,112 @@
+"""What one training needs, put together: configuration, task, model, data, device, and all the state that training changes."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from zoo import checkpoints
+from zoo.api import Task
+from zoo.averaging import MovingAverage
+from zoo.config import RunConfig, TrainConfig
+from zoo.data import Data
+from zoo.devices import Engine
+from zoo.errors import DivergedError, UsageError
+from zoo.logs import RunLogs
+from zoo.optimizers import build_optimizer, build_schedule
+from zoo.rundir import RunDir
+
+
+@dataclass
+class Progress:
+    """Where training stands; all of it is in every checkpoint. ``batch`` counts the batches of ``epoch`` that are done."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seen: int = 0
+    best: dict[str, Any] | None = None
+
+
+class Watch(Protocol):
+    """Is told how training goes, and changes nothing."""
+
+    def begin(self, progress: Progress, steps_per_epoch: int, epochs: int) -> None: ...
+    def step(self, progress: Progress, batch_samples: int) -> None: ...
+    def loss(self, progress: Progress, loss: float, rate: float) -> None: ...
+    def epoch(self, progress: Progress, row: dict[str, float]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class Job:
+    """All that one training needs; `zoo.snapshots.resume` sets it back to a checkpoint, `zoo.training.fit` runs it."""
+
+    config: RunConfig
+    task: Task
+    model: nn.Module
+    data: Data
+    engine: Engine
+    run: RunDir
+    watch: Watch
+    structure: dict[str, Any]
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        train = self.config.train
+        self.part = self.data.part("train")
+        self.steps_per_epoch = steps_per_epoch(train, len(self.part))
+        self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
+        self.average = None if train.ema is None else MovingAverage(self.model, train.ema)
+        self.network: Callable[[Tensor], Tensor] = torch.compile(self.model) if train.compile else self.model
+        self.augmenter = self.part.augmenter(train.augment, self.config.seed) if train.augment else None
+        self.scaler = torch.amp.GradScaler(self.engine.device.type, enabled=self.engine.autocast == torch.float16)
+        self.optimizer = build_optimizer(self.model, train)
+        self.schedule = build_schedule(self.optimizer, train, self.steps_per_epoch)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.engine.device)
+        self.logs = RunLogs(self.run, log_samples=train.log_samples)
+        self.saved_at, self.saved_step = time.monotonic(), -1
+
+    @property
+    def result(self) -> nn.Module:
+        """What is judged and kept: the model or, where there is one, its moving average."""
+        return self.model if self.average is None else self.average.model
+
+
+def check_trainable(config: RunConfig, model: nn.Module, data: Data) -> None:
+    """Raises UsageError for a training that could not begin; a run asks this before it writes anything."""
+    train = config.train
+    steps = steps_per_epoch(train, len(data.part("train")))
+    build_schedule(build_optimizer(model, train), train, steps)
+    if train.patience is not None and "select" not in data.parts:
+        raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
+    if train.augment and data.preprocessing.permute_pixels is not None:
+        raise UsageError("augmentation would change pictures whose pixels are permuted already", where="train.augment", fix="leave one of them out")
+
+
+def steps_per_epoch(train: TrainConfig, samples: int) -> int:
+    """Raises UsageError where there would be none."""
+    steps = samples // train.batch_size if train.drop_last else -(-samples // train.batch_size)
+    if steps == 0:
+        raise UsageError(
+            f"a batch of {train.batch_size} is larger than the {samples} training samples, and train.drop_last leaves no step",
+            fix="use a smaller --batch-size, or train.drop_last=false",
+        )
+    return steps
+
+
+def check_finite(job: Job, loss: float) -> None:
+    if not math.isfinite(loss):
+        kept = checkpoints.pointed(job.run.checkpoints, "last")
+        raise DivergedError(
+            f"the loss is {loss} at step {job.progress.step + 1}, epoch {job.progress.epoch + 1}; "
+            + (f"the last good checkpoint is {kept}" if kept else "no checkpoint was written yet"),
+            where=job.run.path,
+            fix="lower --lr, or set train.clip_norm=1",
+        )

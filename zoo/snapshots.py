@@ -1,0 +1,91 @@
+"""Saving all of a job in a checkpoint, and setting a fresh job back to one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from zoo import checkpoints
+from zoo.devices import Engine
+from zoo.errors import CheckpointError
+from zoo.job import Job, Progress, check_finite
+from zoo.models import load_state
+
+
+def save(job: Job) -> str:
+    """Write a checkpoint of everything, point ``last`` (and ``best``) at it, and remove those beyond the number to keep."""
+    check_finite(job, job.loss_sum.item())
+    tensors, groups = checkpoints.optimizer_state(job.optimizer, job.model)
+    if job.average is not None:
+        tensors |= {f"raw/{name}": value for name, value in job.model.state_dict().items()}
+    tensors |= {"generator/cpu": torch.get_rng_state(), "meter/loss_sum": job.loss_sum}
+    if job.engine.device.type == "cuda":
+        tensors["generator/cuda"] = torch.cuda.get_rng_state(job.engine.device)
+    state = {
+        "progress": job.progress.__dict__,
+        "groups": groups,
+        "structure": job.structure,
+        "scaler": job.scaler.state_dict(),
+        "averaged": job.average.updates if job.average is not None else 0,
+        "logs": job.logs.offsets(),
+        "environment": environment(job.engine),
+        "fingerprint": job.data.fingerprint,
+    }
+    folder = job.run.checkpoints
+    name = checkpoints.save(folder, job.progress.step, job.result, tensors, state)
+    if job.progress.best and job.progress.best["step"] == job.progress.step and job.progress.batch == 0:
+        checkpoints.point(folder, "best", name)
+    checkpoints.prune(folder, job.config.train.keep_checkpoints)
+    job.saved_at, job.saved_step = time.monotonic(), job.progress.step
+    return name
+
+
+def resume(job: Job, *, inexact: bool = False) -> None:
+    """Set a fresh job back to its newest good checkpoint. Raises CheckpointError where the result could not be the same to the bit."""
+    checkpoint, complaints = checkpoints.newest_good(job.run.checkpoints)
+    weights, tensors, state = checkpoints.load(checkpoint)
+    if state["fingerprint"] != job.data.fingerprint:
+        raise CheckpointError("the data has changed since the checkpoint", where=checkpoint, fix="bring the data back, or start a new run")
+    now = environment(job.engine)
+    changed = [f"{key} {state['environment'].get(key)} → {value}" for key, value in now.items() if state["environment"].get(key) != value]
+    if changed and not inexact:
+        raise CheckpointError(f"resuming here would not be exact: {', '.join(changed)}", where=checkpoint, fix="add --inexact to go on all the same")
+    load_state(job.result, weights, checkpoint)
+    if job.average is not None:
+        load_state(job.model, _under("raw/", tensors), checkpoint)
+        job.average.updates = state["averaged"]
+    job.scaler.load_state_dict(state["scaler"])
+    optimizer_tensors = {key: value for key, value in tensors.items() if key.startswith("optimizer/")}
+    checkpoints.restore_optimizer(job.optimizer, job.model, _to_device(optimizer_tensors, job), state["groups"])
+    job.progress = Progress(**state["progress"])
+    job.loss_sum.copy_(tensors["meter/loss_sum"])
+    job.logs.rewind(state["logs"], job.progress.step)
+    torch.set_rng_state(tensors["generator/cpu"])
+    if "generator/cuda" in tensors and job.engine.device.type == "cuda":
+        torch.cuda.set_rng_state(tensors["generator/cuda"], job.engine.device)
+    for text in [*complaints, *(f"not exact: {each}" for each in changed)]:
+        job.watch.note(text)
+    job.watch.note(f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of {job.steps_per_epoch} steps done")
+
+
+def environment(engine: Engine) -> dict[str, str]:
+    """What must be equal for a resumed run to end with the same bits."""
+    facts = engine.describe()
+    return {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")} | {"torch": torch.__version__}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _to_device(tensors: dict[str, Tensor], job: Job) -> dict[str, Tensor]:
+    """Slots beside their parameters; step counts as the optimizer keeps them (on the device only where it is fused there)."""
+    move: Callable[[str, Tensor], Tensor] = lambda key, value: value if "/step/" in key and not _fused(job) else value.to(job.engine.device)  # noqa: E731
+    return {key: move(key, value) for key, value in tensors.items()}
+
+
+def _fused(job: Job) -> bool:
+    return bool(job.optimizer.defaults.get("fused") or job.optimizer.defaults.get("capturable"))
