@@ -55,8 +55,8 @@ wheel: $(STAMP)  ## build the wheel into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
-bench: $(STAMP)  ## the benchmarks that need no GPU (MNIST under ZOO_DATA)
-	@for script in list_speed mnist_accuracy mnist_epoch; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+bench: $(STAMP)  ## the benchmarks that need no GPU (MNIST and CIFAR-10 under ZOO_DATA)
+	@for script in list_speed mnist_accuracy mnist_epoch cifar10_epoch; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## remove the environment and what building left
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
+import numpy as np
 import pytest
 import torch
 
 import zoo
+from zoo.augmentation import STEPS, canonical
+from zoo.augmenting import Augmenter
 from zoo.console import Console
 from zoo.data import open_data
+from zoo.errors import DivergedError, Interrupted, SetupError
 from zoo.registry import registry
 from zoo.resolve import resolve
 
@@ -33,11 +40,62 @@ def test_pictures_labels_and_batches_are_on_the_device():
         assert {batch.inputs.device, batch.labels.device, batch.indices.device} == {device}
 
 
-def test_a_deterministic_run_repeats_to_the_bit(tmp_path, monkeypatch):
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+def test_a_deterministic_run_repeats_to_the_bit(tmp_path):
     states = []
     for name in ("first", "second"):
         overrides = {"device": "cuda", "deterministic": True, "train": {"epochs": 3}}
         result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / name, console=Console(quiet=True))
         states.append(zoo.load(result.path).state_dict())
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+EVERYTHING = {
+    "epochs": 3, "batch_size": 32, "accumulate": 2, "warmup_epochs": 0.5, "weight_decay": 0.01, "decay": "weights", "ema": 0.99, "mixup": 0.4, "cutmix": 1.0,
+    "clip_norm": 1.0, "checkpoint_steps": 20, "augment": "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision):
+    overrides = {"device": "cuda", "deterministic": True, "train": {**EVERYTHING, "precision": precision}}
+
+    class Interrupt(Console):
+        def step(self, progress, batch_samples):
+            if progress.step == 50:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    whole = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "whole", console=Console(quiet=True))
+    with pytest.raises(Interrupted):
+        zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "stopped", console=Interrupt(quiet=True))
+    resumed = zoo.run(resume=tmp_path / "stopped", console=Console(quiet=True))
+    assert resumed.metrics == whole.metrics
+    assert all(torch.equal(value, zoo.load(resumed.path).state_dict()[key]) for key, value in zoo.load(whole.path).state_dict().items())
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_augmentation_on_the_device_is_the_cpus(name):
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 24, 24), dtype=np.uint8))
+    found = []
+    for device in ("cpu", "cuda"):
+        here = images.to(device)
+        found.append(Augmenter(canonical([name]), 0, here, (0.5, 0.5, 0.5)).of_epoch(1)(here, np.arange(64)).float().cpu())
+    differing = ((found[0] - found[1]).abs() > 0.5).float().mean()  # a floor may fall on either side of a whole number
+    assert differing < 0.01
+
+
+def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
+    with pytest.raises(DivergedError, match="not finite|nan|inf"):
+        zoo.run(
+            "cnn_digits", overrides={"device": "cuda", "train": {"lr": 1e30, "precision": "fp32"}}, out=tmp_path / "run", console=Console(quiet=True)
+        )
+
+
+def test_case_86_on_cuda_too_out_of_memory_says_what_was_asked(tmp_path):
+    overrides = {"device": "cuda", "dataset": {"resize": 4096}, "train": {"batch_size": 1024}}
+    with pytest.raises(SetupError, match=r"out of memory.*batch of 1024"):
+        zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+
+
+def test_compiled_networks_train_on_cuda(tmp_path):
+    overrides = {"device": "cuda", "train": {"compile": True, "epochs": 5}}
+    assert zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True)).metrics["accuracy"] > 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,8 @@ def set_up(config: RunConfig) -> Engine:
     device = choose_device(config.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products may differ from run to run, and torch refuses
     torch.use_deterministic_algorithms(config.deterministic)
     on_cuda = device.type == "cuda"
     bf16 = on_cuda and torch.cuda.is_bf16_supported()
