@@ -50,9 +50,19 @@ def test_a_deterministic_run_repeats_to_the_bit(tmp_path):
 
 
 EVERYTHING = {
-    "epochs": 3, "batch_size": 32, "accumulate": 2, "warmup_epochs": 0.5, "weight_decay": 0.01, "decay": "weights", "ema": 0.99, "mixup": 0.4, "cutmix": 1.0,
-    "clip_norm": 1.0, "checkpoint_steps": 20, "augment": "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
-}  # fmt: skip
+    "epochs": 3,
+    "batch_size": 32,
+    "accumulate": 2,
+    "warmup_epochs": 0.5,
+    "weight_decay": 0.01,
+    "decay": "weights",
+    "ema": 0.99,
+    "mixup": 0.4,
+    "cutmix": 1.0,
+    "clip_norm": 1.0,
+    "checkpoint_steps": 20,
+    "augment": "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
+}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
@@ -84,7 +94,7 @@ def test_augmentation_on_the_device_is_the_cpus(name):
 
 
 def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
-    with pytest.raises(DivergedError, match="not finite|nan|inf"):
+    with pytest.raises(DivergedError, match=r"the loss is (nan|inf)"):
         zoo.run(
             "cnn_digits", overrides={"device": "cuda", "train": {"lr": 1e30, "precision": "fp32"}}, out=tmp_path / "run", console=Console(quiet=True)
         )
