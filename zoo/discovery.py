@@ -18,6 +18,7 @@ from urllib.parse import unquote, urlparse
 import pluggy
 
 from zoo import api, hookspecs
+from zoo.commands import COMMANDS
 from zoo.errors import PluginError, nearest
 
 CORE = "torch-zoo"
@@ -111,6 +112,8 @@ def _version(point: metadata.EntryPoint) -> str:
 
 
 def _refuse_conflict(point: metadata.EntryPoint, claims: Counter[str], first_party: set[str], found: list[metadata.EntryPoint]) -> None:
+    if point.name in COMMANDS:
+        raise Refused("conflict", f"`zoo {point.name}` is a command of the core; fix: {_distribution(point)} must name its entry point otherwise")
     if claims[point.name] > 1 and not (point.name in first_party and _distribution(point) == CORE):
         others = sorted({_distribution(other) for other in found if other.name == point.name} - {_distribution(point)})
         owner = f"'{point.name}' is reserved for {CORE}" if point.name in first_party else "both claim the name"

@@ -16,6 +16,15 @@ def data_root() -> Path:
     return user_cache_path("zoo") / "data"
 
 
+def cache_root() -> Path:
+    """``ZOO_CACHE``: what was decoded from a dataset's files, to be mapped into memory. Default: the platform's user cache."""
+    if "ZOO_CACHE" in os.environ:
+        return Path(os.environ["ZOO_CACHE"]).expanduser()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("zoo") / "cache"
+
+
 def runs_root() -> Path:
     """``ZOO_RUNS``: run directories. Default: ``./runs``."""
     return Path(os.environ.get("ZOO_RUNS", "runs")).expanduser()

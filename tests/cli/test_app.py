@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+import typer
 
 from zoo.cli import app
-from zoo.cli.app import COMMANDS, run_cli
+from zoo.cli.app import run_cli
+from zoo.commands import COMMANDS
 from zoo.errors import CheckpointError, DataError, ExportError, SetupError, StorageError
 
 SVD = """
@@ -152,18 +155,25 @@ def test_a_plugin_s_command_group_is_listed_and_runs(zoo, install, fresh_registr
     del sys.modules["zoo_svd.commands"]
 
 
-def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registry):
-    install("zoo-runs", "runs", SVD.replace('"svd"', '"runs"'))
-    told = zoo("runs")
-    assert told.code == 0 and "no runs under" in told.err
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registry, command):
+    install("zoo-taker", command, SVD.replace('"svd"', f'"{command}"').replace("zoo_svd", "zoo_taker"))
+    told = zoo(command, "--help")
+    assert told.code == 0 and "Singular values of pictures" not in told.out
+    row = next(row for row in json.loads(zoo("plugins", "--json").out) if row["distribution"] == "zoo-taker")
+    assert (row["namespace"], row["state"], row["gives"]) == (command, "conflict", {})
+    assert row["cause"] == f"`zoo {command}` is a command of the core; fix: zoo-taker must name its entry point otherwise"
+    assert f"{command}: conflict: {row['cause']}" in zoo("plugins").out
 
 
 def test_every_command_is_a_function_with_help_for_each_option():
     for name, (reference, _) in COMMANDS.items():
         module, _, attribute = reference.partition(":")
-        function = getattr(__import__(module, fromlist=[attribute]), attribute)
-        for parameter in inspect.signature(function, eval_str=True).parameters.values():
-            assert parameter.annotation.__metadata__[0].help, f"zoo {name}: {parameter.name} has no help"
+        found = getattr(__import__(module, fromlist=[attribute]), attribute)
+        for function in [command.callback for command in found.registered_commands] if isinstance(found, typer.Typer) else [found]:
+            assert inspect.getdoc(function) or function is found, f"zoo {name} {function.__name__} has no help"
+            for parameter in inspect.signature(function, eval_str=True).parameters.values():
+                assert parameter.annotation.__metadata__[0].help, f"zoo {name}: {parameter.name} has no help"
 
 
 def test_the_parser_s_errors_are_known_from_any_copy_of_click():

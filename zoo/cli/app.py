@@ -17,19 +17,9 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from zoo.cli.names import unknown
+from zoo.cli.parameters import HELP
+from zoo.commands import COMMANDS
 from zoo.errors import ZooError
-
-COMMANDS = {
-    "list": ("zoo.cli.list_items:list_items", "What is here, from whom."),
-    "info": ("zoo.cli.info:info", "All about one item: what it is, from whom, its options, its expected figure."),
-    "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),
-    "evaluate": ("zoo.cli.evaluate:evaluate", "Judge a run's model on a part of a dataset."),
-    "predict": ("zoo.cli.predict:predict", "Name the classes of pictures, by a run or by an exported model."),
-    "export": ("zoo.cli.export:export", "Write a trained model for deployment, proved equal before it is published."),
-    "runs": ("zoo.cli.runs:runs", "Past runs, newest first, with their result."),
-    "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
-}
-"""Where each command is, and its help; known here so that ``zoo --help`` imports none of them."""
 
 BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
 
@@ -60,21 +50,23 @@ class LazyGroup(TyperGroup):
 
 
 def _plugin_groups() -> dict[str, Any]:
-    """By namespace, which no plugin can share with another. A command of the core goes before a plugin's of its name."""
+    """By namespace, which no plugin can share with another, nor with a command of the core."""
     from zoo.registry import registry
 
-    return {item.plugin.namespace: item for item in registry().items("command") if item.plugin.namespace not in COMMANDS}
+    return {item.plugin.namespace: item for item in registry().items("command")}
 
 
 def _load_command(name: str) -> Any:
     reference, text = COMMANDS[name]
     module, _, attribute = reference.partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        return get_group(found)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name, help=text, context_settings=HELP)(getattr(importlib.import_module(module), attribute))
+    single.command(name, help=text, context_settings=HELP)(found)
     return get_command(single)
 
 
-HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
 
 

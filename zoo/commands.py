@@ -1,0 +1,15 @@
+"""The core's commands: where each is, and its help. Known here, so that ``zoo --help`` imports none of them and no plugin takes their names."""
+
+from __future__ import annotations
+
+COMMANDS = {
+    "list": ("zoo.cli.list_items:list_items", "What is here, from whom."),
+    "info": ("zoo.cli.info:info", "All about one item: what it is, from whom, its options, its expected figure."),
+    "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),
+    "evaluate": ("zoo.cli.evaluate:evaluate", "Judge a run's model on a part of a dataset."),
+    "predict": ("zoo.cli.predict:predict", "Name the classes of pictures, by a run or by an exported model."),
+    "export": ("zoo.cli.export:export", "Write a trained model for deployment, proved equal before it is published."),
+    "runs": ("zoo.cli.runs:runs", "Past runs, newest first, with their result."),
+    "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
+}
+"""A function is a command; a ``typer.Typer``, a group of them."""
