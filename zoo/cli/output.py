@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,3 +72,12 @@ def duration(seconds: float | None) -> str:
 def plural(count: int, word: str) -> str:
     many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
     return f"{count} {word if count == 1 else many}"
+
+
+def say_wrapped(head: str, text: str) -> None:
+    """A line that begins with ``head``; on a terminal it goes on below itself where it is too long."""
+    if not sys.stdout.isatty():
+        say(head + text)
+        return
+    width = max(len(head) + 30, shutil.get_terminal_size().columns)
+    say(textwrap.fill(head + text, width, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False))

@@ -1,0 +1,59 @@
+"""What `zoo doctor` finds out: small independent checks, each told as ok, a warning or a problem, with what to do. None uses the network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
+
+from zoo.doctor import devices, packages, places, plugins, providers
+from zoo.doctor.finding import Check, Finding, Level, worst
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("versions", packages.interpreter),
+    ("versions", packages.core),
+    ("versions", packages.requirements),
+    ("versions", packages.rival_runtimes),
+    ("devices", devices.processor),
+    ("devices", devices.memory),
+    ("devices", devices.cuda),
+    ("devices", devices.mps),
+    ("devices", devices.compiler),
+    ("onnxruntime", providers.providers),
+    ("places", places.folders),
+    ("places", places.network),
+    ("places", places.environment),
+    ("plugins", plugins.states),
+    ("plugins", plugins.implementations),
+)
+"""Each with the topic it is listed under."""
+
+
+def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> dict[str, list[Finding]]:
+    """Findings by topic. A check that raises is itself a problem, and the others go on."""
+    found: dict[str, list[Finding]] = {}
+    for topic, check in checks:
+        found.setdefault(topic, []).extend(_carry_out(check))
+    return found
+
+
+def overall(found: Mapping[str, Sequence[Finding]]) -> Level:
+    """The worst level of all."""
+    return worst(finding.level for findings in found.values() for finding in findings)
+
+
+def _carry_out(check: Check) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        with redirect_stdout(io.StringIO()):  # what is imported may print, and stdout is the report's
+            findings.extend(check())  # what it found before it failed is kept
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # importing a damaged package may raise anything, and even exit
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        name = check.__name__.replace("_", " ")
+        findings.append(Finding(name, "problem", f"could not be examined: {said}", fix="reinstall what it names; else report it as a bug"))
+    return findings
+
+
+__all__ = ["CHECKS", "Finding", "Level", "examine", "overall"]

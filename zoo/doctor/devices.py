@@ -1,0 +1,190 @@
+"""What runs are computed on: processor, memory, CUDA, Apple's GPU, and the compiler that ``--compile`` needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from zoo.doctor.finding import Finding, Level, gigabytes
+
+LITTLE_MEMORY = 2e9
+"""Bytes below which importing torch and training a small network becomes tight."""
+CGROUP = Path("/sys/fs/cgroup")
+COMPILERS = {"darwin": "clang++", "win32": "cl"}
+"""What torch's compiler calls by default, where it is not g++."""
+
+
+def processor() -> Iterator[Finding]:
+    import torch
+
+    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+    quota = _processor_quota()
+    facts = {"cores": cores, "usable": usable, "quota": quota, "threads": threads}
+    says = f"{cores} cores, {usable} of them usable, {threads} threads"
+    if quota is not None and quota < threads:
+        fix = f"run with --set threads={max(1, round(quota))}"
+        yield Finding("cpu", "warning", f"{says}; this container may use {quota:g} cores, and more threads than that wait for each other", fix, facts)
+    else:
+        yield Finding("cpu", "ok", says, facts=facts)
+
+
+def _processor_quota() -> float | None:
+    """Cores that a Linux container may use at once (cgroup v2), or None where nothing limits it."""
+    try:
+        quota, period = (CGROUP / "cpu.max").read_text(encoding="ascii").split()
+        return int(quota) / int(period)
+    except (OSError, ValueError):  # ValueError: "max"
+        return None
+
+
+def memory() -> Iterator[Finding]:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        yield Finding("memory", "ok", "this system does not tell")
+        return
+    page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = _memory_limit()
+    total = min(total, limit) if limit is not None else total
+    facts: dict[str, Any] = {"total": total, "limit": limit}
+    says = f"{gigabytes(total)}{' allowed to this container' if limit == total else ''}"
+    free = _available(page)
+    if free is not None:
+        free = min(free, total)
+        facts["available"] = free
+        says += f", {gigabytes(free)} of it available"
+    scarce = (total if free is None else free) < LITTLE_MEMORY
+    fix = "close other programs; use a smaller --batch-size" if scarce else None
+    yield Finding("memory", "warning" if scarce else "ok", says, fix, facts)
+
+
+def _available(page: int) -> int | None:
+    """Bytes that can be had without swapping: Linux counts what it would give up of its file cache."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_AVPHYS_PAGES") * page if "SC_AVPHYS_PAGES" in os.sysconf_names else None
+
+
+def _memory_limit() -> int | None:
+    try:
+        return int((CGROUP / "memory.max").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+# -------------------------------------------------------------------------------------------------------------------------------- CUDA
+
+
+def cuda() -> Iterator[Finding]:
+    """Every CUDA device, after a product has really been computed on it; where there is none, whether that is as it should be."""
+    import torch
+
+    seen, built = _driver_s_devices(), torch.version.cuda
+    if built is None:
+        level: Level = "warning" if seen else "ok"
+        fix = "install a torch with CUDA: see https://pytorch.org/get-started/locally" if seen else None
+        yield Finding("cuda", level, f"torch {torch.__version__} is built without CUDA{_there_are(seen)}", fix, {"built": None, "driver": seen})
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the same is said by the error
+            torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:
+        yield _no_cuda(built, seen, error)
+        return
+    for index in range(torch.cuda.device_count()):
+        yield _cuda_device(index, built, seen)
+
+
+def _no_cuda(built: str, seen: list[str], error: Exception) -> Finding:
+    facts = {"built": built, "driver": seen, "devices": 0}
+    if not seen:
+        return Finding("cuda", "ok", f"no CUDA device: runs use the CPU (torch is built for CUDA {built})", facts=facts)
+    cause = " ".join(str(error).split()).partition(". ")[0]
+    fix = f"update the NVIDIA driver to one for CUDA {built}, or install a torch for the driver's CUDA"
+    return Finding("cuda", "problem", f"torch, built for CUDA {built}, cannot use {', '.join(seen)}: {cause}", fix, facts)
+
+
+def _cuda_device(index: int, built: str, seen: list[str]) -> Finding:
+    import torch
+
+    name, properties = f"cuda:{index}", torch.cuda.get_device_properties(index)
+    major, minor = properties.major, properties.minor
+    facts: dict[str, Any] = {
+        "name": properties.name,
+        "memory": properties.total_memory,
+        "capability": f"{major}.{minor}",
+        "built": built,
+        "driver": seen,
+    }
+    try:
+        ones = torch.ones(8, 8, device=name)
+        correct = bool((ones @ ones == 8).all())
+        free, _ = torch.cuda.mem_get_info(index)
+    except RuntimeError as error:
+        cause = " ".join(str(error).split()).partition(". ")[0]
+        fix = f"this torch has kernels for {', '.join(torch.cuda.get_arch_list())}; install one for this device, or free its memory"
+        return Finding(name, "problem", f"{properties.name} (compute {major}.{minor}) computes nothing: {cause}", fix, facts)
+    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    facts |= {"free": free, "bf16": bf16, "correct": correct}
+    sizes = f"{gigabytes(properties.total_memory)}, {gigabytes(free)} of it free"
+    says = f"{properties.name}, {sizes}, compute {major}.{minor}, {'bf16' if bf16 else 'no bf16'}; torch for CUDA {built}"
+    if not correct:
+        return Finding(name, "problem", f"{says}; a product of ones is wrong on it", "do not train on it: have the device examined", facts)
+    return Finding(name, "ok", says, facts=facts)
+
+
+def _there_are(devices: list[str]) -> str:
+    return f", and there is {', '.join(devices)}" if devices else ""
+
+
+def _driver_s_devices() -> list[str]:
+    """What the NVIDIA driver itself knows, as ``name (driver version)``; none where there is no driver."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    asked = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [f"{name.strip()} (driver {version.strip()})" for name, _, version in (line.partition(",") for line in told.splitlines() if line.strip())]
+
+
+def mps() -> Iterator[Finding]:
+    import torch
+
+    if torch.backends.mps.is_available():
+        yield Finding("mps", "ok", "Apple's GPU can be used: --device mps", facts={"available": True})
+
+
+# ---------------------------------------------------------------------------------------------------------------------------- compiler
+
+
+def compiler() -> Iterator[Finding]:
+    """What ``--compile`` needs: a C++ compiler and Python's headers; triton for CUDA."""
+    name = os.environ.get("CXX") or COMPILERS.get(sys.platform, "g++")
+    found = shutil.which(name)
+    header = Path(sysconfig.get_path("include")) / "Python.h"
+    facts = {"compiler": found, "headers": header.is_file()}
+    if found is None:
+        yield Finding("compiler", "warning", f"no C++ compiler ({name}): --compile cannot be used", "install one, such as g++", facts)
+    elif not header.is_file():
+        yield Finding("compiler", "warning", f"no {header}: --compile cannot be used", "install Python's headers (python3-dev)", facts)
+    else:
+        yield Finding("compiler", "ok", f"{found}, with Python's headers: --compile can be used", facts=facts)
+    import torch
+
+    if torch.cuda.is_available():
+        here = importlib.util.find_spec("triton") is not None
+        fix = None if here else "pip install triton"
+        yield Finding("triton", "ok" if here else "warning", f"{'can' if here else 'cannot'} be imported: --compile on CUDA", fix, {"here": here})

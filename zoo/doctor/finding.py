@@ -1,0 +1,35 @@
+"""What a check says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Level = Literal["ok", "warning", "problem"]
+ORDER: tuple[Level, ...] = ("ok", "warning", "problem")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: ``says`` what is so, ``fix`` what to do about it. ``facts`` are the same for scripts, as JSON data."""
+
+    name: str
+    level: Level
+    says: str
+    fix: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Check(Protocol):
+    __name__: str
+
+    def __call__(self) -> Iterable[Finding]: ...
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    return max(levels, key=ORDER.index, default="ok")
+
+
+def gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f} GB"

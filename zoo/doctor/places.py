@@ -1,0 +1,80 @@
+"""Folders, downloads and the environment variables in force."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo import paths
+from zoo.doctor.finding import Finding, Level, gigabytes
+from zoo.errors import nearest
+from zoo.variables import SWITCHES, VARIABLES
+
+PREFIX = "ZOO_"
+LITTLE_SPACE = 1e9
+"""Free bytes below which a folder is worth a warning."""
+FOLDERS = {
+    "data": ("ZOO_DATA", paths.data_root),
+    "runs": ("ZOO_RUNS", paths.runs_root),
+    "exports": ("ZOO_EXPORTS", paths.exports_root),
+    "cache": ("ZOO_CACHE", paths.cache_root),
+}
+
+
+def folders() -> Iterator[Finding]:
+    for name, (variable, place) in FOLDERS.items():
+        yield _folder(name, variable, place().absolute())
+
+
+def _folder(name: str, variable: str, path: Path) -> Finding:
+    """A folder that is not there yet is judged by the one it would be made in."""
+    above = next(folder for folder in (path, *path.parents) if folder.exists())
+    facts = {"path": str(path), "exists": path.is_dir()}
+    if not above.is_dir():
+        return Finding(name, "problem", f"{path}: {above} is a file", f"set {variable} to another folder", facts)
+    writable, free = _is_writable(above), shutil.disk_usage(above).free
+    facts |= {"writable": writable, "free": free}
+    says = f"{path}{'' if path.is_dir() else ', made when it is needed'}; {gigabytes(free)} free"
+    if not writable:
+        level: Level = "warning" if name == "data" and path.is_dir() else "problem"  # data that lies there can be used all the same
+        return Finding(name, level, f"{path} cannot be written to", f"set {variable} to a folder that can", facts)
+    if free < LITTLE_SPACE:
+        return Finding(name, "warning", says, f"free some space, or set {variable} to a folder on another disk", facts)
+    return Finding(name, "ok", says, facts=facts)
+
+
+def _is_writable(folder: Path) -> bool:
+    """By writing: permissions alone do not tell of read-only file systems and quotas."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as stream:
+            stream.write(b"zoo")
+            stream.flush()
+    except OSError:
+        return False
+    return True
+
+
+def network() -> Iterator[Finding]:
+    if paths.offline():
+        yield Finding("network", "ok", "downloads are forbidden by ZOO_OFFLINE: what is missing is an error", facts={"offline": True})
+    else:
+        yield Finding("network", "ok", "downloads are allowed, of what a command names (ZOO_OFFLINE=1 forbids them)", facts={"offline": False})
+
+
+def environment() -> Iterator[Finding]:
+    """Every ZOO_ variable in force; an unknown one does nothing, which its author should know."""
+    for name, value in sorted(os.environ.items()):
+        if not name.startswith(PREFIX):
+            continue
+        facts = {"value": value, "known": name in VARIABLES}
+        if name not in VARIABLES:
+            near = nearest(name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in VARIABLES], count=1)
+            fix = f"did you mean {PREFIX}{near[0]}?" if near else f"the zoo knows {', '.join(VARIABLES)}"
+            yield Finding(name, "warning", f"={value} is no variable of the zoo", fix, facts)
+        elif name in SWITCHES and value not in ("", "0", "1"):
+            yield Finding(name, "warning", f"={value} is neither 0 nor 1", f"set it to 1, or unset it; {VARIABLES[name]}", facts)
+        else:
+            yield Finding(name, "ok", f"={value} ({VARIABLES[name]})", facts=facts)

@@ -1,0 +1,42 @@
+"""The plugins: the state of each, and whether what it registered can be imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from zoo.discovery import HOOKS
+from zoo.doctor.finding import Finding
+from zoo.errors import PluginError
+from zoo.registry import load_object, options_model, registry
+
+
+def states() -> Iterator[Finding]:
+    for plugin in registry().plugins:
+        gives = {f"{kind}s": [spec.name for spec in specs] for kind, specs in plugin.specs.items()}
+        facts = {"state": plugin.state, "distribution": plugin.distribution, "version": plugin.version, "gives": gives}
+        origin = f"{plugin.distribution} {plugin.version}"
+        match plugin.state:
+            case "ok":
+                counts = ", ".join(f"{len(names)} {kind if len(names) != 1 else kind[:-1]}" for kind, names in gives.items())
+                yield Finding(plugin.namespace, "ok", f"{origin}: {counts or 'events alone'}", facts=facts)
+            case "disabled":
+                yield Finding(plugin.namespace, "ok", f"{origin}: disabled, {plugin.cause}", facts=facts)
+            case _:
+                fix = f"repair or uninstall {plugin.distribution}, or set ZOO_DISABLE_PLUGINS={plugin.namespace}"
+                yield Finding(plugin.namespace, "problem", f"{origin} is {plugin.state}: {plugin.cause}", fix, facts)
+
+
+def implementations() -> Iterator[Finding]:
+    """Import what every item names: a spec may be fine and its module not."""
+    items = [item for kind in HOOKS for item in registry().items(kind)]
+    broken = 0
+    for item in items:
+        try:
+            if hasattr(item.spec, "target"):
+                load_object(item.spec.target, item)
+            options_model(item)
+        except PluginError as error:
+            broken += 1
+            yield Finding(item.canonical, "problem", f"{error.what} ({error.where})", error.fix, {"kind": item.kind})
+    if not broken:
+        yield Finding("items", "ok", f"{len(items)}; all that they name can be imported", facts={"items": len(items)})
