@@ -11,6 +11,7 @@ COMMANDS = {
     "export": ("zoo.cli.export:export", "Write a trained model for deployment, proved equal before it is published."),
     "runs": ("zoo.cli.runs:runs", "Past runs, newest first, with their result."),
     "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
+    "data": ("zoo.cli.data:data", "The files of datasets: bring them, find them, examine them."),
     "doctor": ("zoo.cli.doctor:doctor", "Examine this installation: versions, devices, folders, plugins; each with what to do."),
 }
 """A function is a command; a ``typer.Typer``, a group of them."""

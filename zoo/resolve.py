@@ -71,6 +71,15 @@ def check(registry: Registry, values: Layer, *, where: object = None) -> RunConf
     return config
 
 
+def resolve_dataset(registry: Registry, name: str) -> DatasetSection:
+    """A dataset by the name people type, its options complete and checked. Raises UnknownNameError, or ConfigError with every problem found."""
+    section = DatasetSection(name=name)
+    problems = _settle_section(registry, "dataset", section)
+    if problems:
+        raise ConfigError(problems)
+    return section
+
+
 def parse_assignment(text: str) -> dict[str, Any]:
     """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML."""
     path, equals, value = text.partition("=")

@@ -55,28 +55,31 @@ class Store:
             return
         if not self._may_download or offline():
             cause = "ZOO_OFFLINE forbids downloads" if offline() else "downloads are switched off"
-            raise self._missing(spec, missing, cause)
+            raise missing_files(self.root, {spec.name: missing}, cause, self.alternatives)
         print(self._announcement(spec, missing), file=sys.stderr)
         for file in missing:
             try:
                 download(file.url, self._place(file), file.sha256, file.size)
             except UnreachableError as error:
                 left = [other for other in missing if not self._place(other).is_file()]
-                raise self._missing(spec, left, error.what) from error
+                raise missing_files(self.root, {spec.name: left}, error.what, self.alternatives) from error
 
     def _announcement(self, spec: DatasetSpec, missing: list[FileSpec]) -> str:
         sources = ", ".join(dict.fromkeys(file.url.rpartition("/")[0] + "/" for file in missing))
         total = megabytes(sum(file.size for file in missing))
         return f"{spec.name}: downloading {_files(missing)}, {total}, from {sources} to {self.root}; licence: {spec.licence}"
 
-    def _missing(self, spec: DatasetSpec, missing: list[FileSpec], cause: str) -> DataError:
-        listed = "".join(f"\n  - {file.url} ({megabytes(file.size)}) → {self._place(file)}" for file in missing)
-        meanwhile = f"; meanwhile, --data {' or --data '.join(self.alternatives)} needs no download" if self.alternatives else ""
-        return DataError(
-            f"{_files(missing)} of {spec.name} cannot be downloaded: {cause}",
-            where=self.root,
-            fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}:{listed}",
-        )
+
+def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()) -> DataError:
+    """The one error for all the files that are missing, by the name of the dataset that needs them: each with its address and its place."""
+    files = [file for missing in needed.values() for file in missing]
+    listed = "".join(f"\n  - {file.url} ({megabytes(file.size)}) → {root / file.path}" for file in files)
+    meanwhile = f"; meanwhile, --data {' or --data '.join(alternatives)} needs no download" if alternatives else ""
+    return DataError(
+        f"{_files(files)} of {' and '.join(needed)} cannot be downloaded: {cause}",
+        where=root,
+        fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}:{listed}",
+    )
 
 
 class Digests:

@@ -1,0 +1,74 @@
+"""zoo data: where files are, what is missing, what a check finds; for people and for scripts."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+def test_the_data_folder_is_told_alone_so_that_a_script_can_use_it(zoo, tmp_path):
+    assert zoo("data", "path") == (0, f"{tmp_path / 'data'}\n", "")
+    assert json.loads(zoo("data", "path", "--json").out) == {"path": str(tmp_path / "data")}
+
+
+def test_data_by_itself_shows_its_commands(zoo):
+    told = zoo("data")
+    assert told.code == 0 and all(f"\n  {name} " in told.out for name in ("download", "path", "check"))
+
+
+def test_each_file_has_its_place_and_whether_it_is_there(zoo, tmp_path):
+    name = "MNIST/raw/t10k-labels-idx1-ubyte.gz"
+    (tmp_path / "data" / "MNIST" / "raw").mkdir(parents=True)
+    (tmp_path / "data" / name).write_bytes(b"x")
+    told = zoo("data", "path", "mnist")
+    rows = {line.split()[-1]: line.split()[0] for line in told.out.splitlines()[1:]}
+    assert rows[str(tmp_path / "data" / name)] == "yes" and sorted(rows.values()) == ["no", "no", "no", "yes"]
+    assert told.err == "3 of 4 files missing; `zoo data download mnist` brings them\n"
+    facts = json.loads(zoo("data", "path", "mnist", "--json").out)
+    assert (facts["dataset"], facts["here"]) == ("datasets/mnist", False) and len(facts["files"]) == 4
+    assert zoo("data", "path", "digits") == (0, "", "digits: embedded, there is nothing to download\n")
+
+
+def test_download_without_a_network_is_one_error_for_all(zoo):
+    told = zoo("data", "download", "mnist", "digits")
+    assert told.code == 3 and told.out == "" and told.err.startswith("error: 4 files of mnist cannot be downloaded: ZOO_OFFLINE forbids downloads")
+    assert zoo("data", "download", "digits") == (0, "digits: embedded, there is nothing to download\n", "")
+    assert json.loads(zoo("data", "download", "digits", "--json").out) == [{"dataset": "datasets/digits", "here": True, "files": []}]
+
+
+def test_check_prints_a_table_and_has_the_same_as_json(zoo):
+    told = zoo("data", "check", "digits")
+    assert told.code == 0 and "  train   train  1,437     1×8×8" in told.out.splitlines() and "no picture stands there twice" in told.out
+    (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
+    assert [part["samples"] for part in report["parts"]] == [1437, 360] and report["ok"]
+    assert sum(report["parts"][0]["classes"].values()) == 1437
+
+
+def test_check_without_a_name_takes_what_is_here(zoo):
+    told = zoo("data", "check", "--json")
+    assert told.code == 0 and "datasets/digits" in [report["dataset"] for report in json.loads(told.out)]
+    assert "datasets/mnist: not here; `zoo data download mnist` brings it" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["check", "mnist"], 3, "error: mnist: files are missing"),
+        (["check", "mnst"], 2, "error: no dataset is called 'mnst'; fix: did you mean mnist"),
+        (["download"], 2, "error: Missing argument 'NAME...'"),
+        (["chek"], 2, "error: No such command 'chek'"),
+    ],
+)
+def test_wrong_commands_are_one_line(zoo, arguments, code, words):
+    told = zoo("data", *arguments)
+    assert told.code == code and told.err.startswith(words) and told.err.count("\n") == 1 and "; fix: " in told.err
+
+
+def test_a_damaged_dataset_ends_with_the_code_for_data(zoo, tmp_path):
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (raw / f"{name}.gz").write_bytes(b"nothing of the kind")
+    told = zoo("data", "check", "mnist")
+    assert told.code == 3 and "problem: train: cannot be read" in told.out and told.out.count("other content") == 4

@@ -1,0 +1,167 @@
+"""``zoo data``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.cli.output import emphasised, note, plural, say, say_json, say_table
+from zoo.cli.parameters import AsJson, group
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from zoo.datacheck import Report
+    from zoo.datafiles import Needs
+
+FEW_CLASSES = 40
+"""Classes up to which the table by class is shown; ``--json`` has it always."""
+
+data = group("The files of datasets: bring them, find them, examine them.")
+
+
+@data.command()
+def download(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Datasets.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring what datasets need, or say that it is here."""
+    from zoo import datafiles
+
+    found = datafiles.download(names)
+    if as_json:
+        say_json([_as_dict(need) for need in found])
+        return
+    for need in found:
+        say(f"{need.item.spec.name}: {_state(need)}")
+
+
+@data.command()
+def path(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A dataset; without one, the data folder itself.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where the data folder is, or a dataset's files."""
+    from zoo.paths import data_root
+
+    if name is None:
+        say_json({"path": str(data_root())}) if as_json else say(str(data_root()))
+        return
+    from zoo import datafiles
+
+    need = datafiles.look(name)
+    if as_json:
+        say_json(_as_dict(need))
+        return
+    if not need.files():
+        note(f"{need.item.spec.name}: {_state(need)}")
+        return
+    rows = [[_presence(file), f"{file['size']:,}", file["place"]] for file in need.files()]
+    say_table(["here", "bytes", "place"], rows)
+    note(_state(need))
+
+
+@data.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Datasets; without one, every dataset that is here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open and count every part, and look for faults.
+
+    Files are compared with the official ones by their sha256; pictures that stand there twice are told.
+    """
+    from zoo.datacheck import check as examine
+
+    reports = []
+    for need in _chosen(names):
+        reports.append(examine(need))
+        if not as_json:
+            _say_report(reports[-1])
+    if as_json:
+        say_json([report.as_dict() for report in reports])
+    if any(report.problems for report in reports):
+        raise typer.Exit(DataError.exit_code)
+
+
+def _chosen(names: list[str] | None) -> list[Needs]:
+    """The datasets that were named, all of them here; else those that are."""
+    from zoo import datafiles
+    from zoo.registry import registry
+
+    if names:
+        needs = [datafiles.look(name) for name in dict.fromkeys(names)]
+        datafiles.require_here(needs)
+        return needs
+    found = []
+    for item in registry().items("dataset"):
+        need = datafiles.look(item.canonical)
+        if need.missing:
+            note(f"{item.canonical}: not here; `zoo data download {item.spec.name}` brings it")
+        else:
+            found.append(need)
+    return found
+
+
+def _as_dict(need: Needs) -> dict[str, Any]:
+    return {"dataset": need.item.canonical, "here": not need.missing, "files": need.files()}
+
+
+def _state(need: Needs) -> str:
+    files, missing = need.item.spec.files, need.missing
+    if not files:
+        return "embedded, there is nothing to download"
+    if missing:
+        return f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.item.spec.name}` brings them"
+    if len(need.asked) < len(files):
+        return "here, in another form than the official files"
+    return f"{plural(len(files), 'file')} here"
+
+
+def _presence(file: dict[str, Any]) -> str:
+    return "yes" if file["present"] else "no" if file["needed"] else "in another form"
+
+
+def _say_report(report: Report) -> None:
+    say(emphasised(report.dataset))
+    _say_files(report.files)
+    if report.parts:
+        _say_parts(report)
+    for problem in report.problems:
+        say(f"  problem: {problem}")
+    say()
+
+
+def _say_files(files: list[dict[str, Any]]) -> None:
+    words = {True: "official", False: "other content"}
+    rows = [[file["path"], words[file["official"]] if file["present"] else "in another form"] for file in files]
+    if rows:
+        say_table(["file", "content"], rows, indent="  ")
+
+
+def _say_parts(report: Report) -> None:
+    rows = [[part.part, part.split, f"{part.samples:,}", ", ".join(_shapes(part.shapes))] for part in report.parts]
+    say_table(["part", "split", "pictures", "C×H×W"], rows, indent="  ")
+    labelled = [part for part in report.parts if part.classes is not None]
+    classes = list(labelled[0].classes or ()) if labelled else []
+    if 0 < len(classes) <= FEW_CLASSES:
+        counts = [[name, *(f"{(part.classes or {})[name]:,}" for part in labelled)] for name in classes]
+        say_table(["class", *(part.part for part in labelled)], counts, indent="  ")
+    elif classes:
+        say(f"  {len(classes):,} classes; --json has how many pictures of each")
+    for line in _duplicates(report):
+        say(f"  {line}")
+
+
+def _shapes(shapes: dict[str, int]) -> list[str]:
+    """The commonest sizes."""
+    shown = [f"{shape} ({count:,})" if len(shapes) > 1 else shape for shape, count in list(shapes.items())[:3]]
+    return [*shown, f"{len(shapes) - 3:,} other sizes"] if len(shapes) > 3 else shown
+
+
+def _duplicates(report: Report) -> list[str]:
+    found = report.duplicates
+    lines = [f"{plural(count, 'picture')} of {part} stand{'s' * (count == 1)} there again" for part, count in found.within.items()]
+    lines += [f"{plural(count, 'picture')} in both {' and '.join(pair.split(', '))}" for pair, count in found.across.items()]
+    lines += [f"{plural(found.contradicting, 'picture')} of the same content under different labels"] if found.contradicting else []
+    lines += [f"for example {first} = {second}" for first, second in found.examples]
+    return lines or ["no picture stands there twice"]

@@ -1,0 +1,191 @@
+"""Is a dataset what it should be? Every part is opened and counted, its files are compared with the official ones (`zoo data check`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.api import Split
+from zoo.datafiles import Needs
+from zoo.errors import ZooError
+from zoo.paths import data_root
+from zoo.registry import load_object
+from zoo.runtime import read_picture
+from zoo.store import Digests, Store
+
+EXAMPLES = 5
+"""Pairs of equal pictures, and faulty ones, that are named."""
+DIGEST = 16
+"""Bytes of a picture's digest: two of 2^32 different pictures agree by chance once in 2^64."""
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part: its split, how many pictures it has, of which class (None: without labels) and of which C×H×W."""
+
+    part: str
+    split: str
+    samples: int
+    classes: dict[str, int] | None
+    shapes: dict[str, int]
+
+
+@dataclass
+class Duplicates:
+    """Pictures with exactly the same content: again within a part, of one part in another, and under different labels."""
+
+    within: dict[str, int] = field(default_factory=dict)
+    across: dict[str, int] = field(default_factory=dict)
+    contradicting: int = 0
+    examples: list[list[str]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What was found. ``files`` says of each whether its content is the ``official`` one; ``problems`` are what makes a dataset unusable."""
+
+    dataset: str
+    files: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[PartReport] = field(default_factory=list)
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    problems: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "ok": not self.problems}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One part's pictures, by the digest of each (None: it cannot be read)."""
+
+    names: Sequence[str]
+    labels: np.ndarray | None
+    digests: Sequence[bytes | None]
+
+
+def check(need: Needs) -> Report:
+    """Open every part of a dataset whose files are here. What is wrong stands in the report; only a dataset that is not there raises."""
+    item, report = need.item, Report(need.item.canonical)
+    report.files = [{**file, "official": _official(file)} for file in need.files()]
+    seen: dict[str, Pictures] = {}
+    try:
+        dataset = load_object(item.spec.target, item)(Store(download=False), **need.section.options)
+        parts = dict(dataset.parts)
+    except ZooError as error:
+        report.problems.append(str(error))
+        return report
+    classes = item.spec.classes or tuple(dataset.classes)
+    for part, split in parts.items():
+        try:
+            pictures, found = _part(part, split, dataset.load(split), classes, report.problems)
+        except (ZooError, OSError, ValueError) as error:
+            report.problems.append(f"{part}: {error}")
+            continue
+        report.parts.append(found)
+        seen[part] = pictures
+    report.duplicates = _duplicates(seen)
+    return report
+
+
+def _official(file: dict[str, Any]) -> bool | None:
+    """Whether a file's content is the official one; None where it is not here."""
+    if not file["present"]:
+        return None
+    digests = Digests(data_root())
+    official = digests.of(Path(file["place"])) == str(file["sha256"])
+    digests.save()
+    return official
+
+
+def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems: list[str]) -> tuple[Pictures, PartReport]:
+    images = loaded.images
+    shapes: Sequence[tuple[int, ...]]
+    digests: Sequence[bytes | None]
+    if isinstance(images, np.ndarray):
+        shapes, digests = [images.shape[1:]] * len(images), [_digest(image.shape, image) for image in images]
+    else:
+        shapes, digests = _decode(part, images, problems)
+    if not len(images):
+        problems.append(f"{part}: the split '{split}' is empty")
+    names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
+    counts = None if loaded.labels is None else _count(part, loaded.labels, classes, problems)
+    sizes = Counter("×".join(map(str, shape)) for shape in shapes)
+    return Pictures(names, loaded.labels, digests), PartReport(part, split, len(images), counts, dict(sizes.most_common()))
+
+
+def _decode(part: str, paths: Sequence[Path], problems: list[str]) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
+    """Shapes and digests of pictures in files, each fully decoded: a header alone does not tell that the rest is there."""
+    shapes: list[tuple[int, ...]] = []
+    digests: list[bytes | None] = []
+    faulty = []
+    with ThreadPoolExecutor() as pool:
+        for found in pool.map(_read, paths):
+            if isinstance(found, str):
+                faulty.append(found)
+                digests.append(None)
+            else:
+                shapes.append(found[0])
+                digests.append(found[1])
+    problems.extend(f"{part}: {fault}" for fault in faulty[:EXAMPLES])
+    if len(faulty) > EXAMPLES:
+        problems.append(f"{part}: and {len(faulty) - EXAMPLES:,} more pictures that cannot be read")
+    return shapes, digests
+
+
+def _read(path: Path) -> tuple[tuple[int, ...], bytes] | str:
+    try:
+        pixels = np.asarray(read_picture(path, 3))
+    except ValueError as error:
+        return f"{path} {error}"
+    shape = (pixels.shape[2], *pixels.shape[:2])
+    return shape, _digest(shape, pixels)
+
+
+def _digest(shape: tuple[int, ...], pixels: np.ndarray) -> bytes:
+    """Of a picture of C×H×W; the same bytes in another shape are another picture."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=DIGEST, person="×".join(map(str, shape)).encode()[:16]).digest()
+
+
+def _count(part: str, labels: np.ndarray, classes: Sequence[str], problems: list[str]) -> dict[str, int]:
+    """Pictures by class, in the dataset's order; a class without any is counted too."""
+    values, counts = np.unique(labels, return_counts=True)
+    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    strange = [label for label in found if not 0 <= label < len(classes)]
+    if strange:
+        problems.append(f"{part}: the label {strange[0]} is outside 0…{len(classes) - 1}")
+    return {name: found.get(index, 0) for index, name in enumerate(classes)}
+
+
+def _duplicates(parts: dict[str, Pictures]) -> Duplicates:
+    result = Duplicates()
+    first: dict[bytes, tuple[str, int]] = {}
+    for part, index, digest in _each(parts):
+        if digest not in first:
+            first[digest] = (part, index)
+            continue
+        before, where = first[digest]
+        if before == part:
+            result.within[part] = result.within.get(part, 0) + 1
+        else:
+            pair = f"{before}, {part}"
+            result.across[pair] = result.across.get(pair, 0) + 1
+        labels = parts[before].labels, parts[part].labels
+        if labels[0] is not None and labels[1] is not None and labels[0][where] != labels[1][index]:
+            result.contradicting += 1
+        if len(result.examples) < EXAMPLES:
+            result.examples.append([f"{before}/{parts[before].names[where]}", f"{part}/{parts[part].names[index]}"])
+    return result
+
+
+def _each(parts: dict[str, Pictures]) -> Iterator[tuple[str, int, bytes]]:
+    for part, pictures in parts.items():
+        for index, digest in enumerate(pictures.digests):
+            if digest is not None:
+                yield part, index, digest

@@ -1,0 +1,106 @@
+"""The files that datasets need: which they are, where they lie, and bringing them (`zoo data download`, `zoo data path`)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.api import DatasetSpec, FileSpec
+from zoo.config import DatasetSection
+from zoo.errors import DataError
+from zoo.paths import data_root, offline
+from zoo.registry import Item, load_object, registry
+from zoo.resolve import resolve_dataset
+from zoo.store import Store, missing_files
+
+
+class Absent(DataError):
+    """A file that a dataset asks for is not here; raised while looking, never shown."""
+
+
+class Looker:
+    """A `zoo.api.DatasetStore` that brings nothing: it writes down which files a dataset asks for, and gives those that are here."""
+
+    def __init__(self) -> None:
+        self.root = data_root()
+        self.asked: list[FileSpec] = []
+
+    def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
+        self.asked.extend(spec.files)
+        places = {file.path: self.root / file.path for file in spec.files}
+        if not all(place.is_file() for place in places.values()):
+            raise Absent(f"files of {spec.name} are missing", where=self.root)
+        return places
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A dataset and the files it asks for in the state the data folder is in: content that lies there in another form is not asked for."""
+
+    item: Item[DatasetSpec]
+    section: DatasetSection
+    asked: tuple[FileSpec, ...]
+
+    @property
+    def missing(self) -> tuple[FileSpec, ...]:
+        return tuple(file for file in self.asked if not (data_root() / file.path).is_file())
+
+    def files(self) -> list[dict[str, Any]]:
+        """Each file of the dataset with its place; ``needed`` is false where its content lies here in another form."""
+        rows = []
+        for file in self.item.spec.files:
+            place = data_root() / file.path
+            rows.append({**file.model_dump(mode="json"), "place": str(place), "present": place.is_file(), "needed": file in self.asked})
+        return rows
+
+
+def look(name: str) -> Needs:
+    """What a dataset needs. Raises UnknownNameError, or DataError where what is here cannot be opened."""
+    catalogue = registry()
+    section = resolve_dataset(catalogue, name)
+    item = catalogue.dataset(section.name)
+    looker = Looker()
+    with contextlib.suppress(Absent):
+        load_object(item.spec.target, item)(looker, **section.options)
+    return Needs(item, section, tuple(looker.asked))
+
+
+def download(names: Sequence[str]) -> list[Needs]:
+    """Bring the files of datasets, after a line that says what, from where and under which licence; returns them all in place.
+
+    Raises one DataError for all that could not be had; what could be is there then.
+    """
+    wanted = list(dict.fromkeys(names))
+    needs = [look(name) for name in wanted]
+    if offline():
+        _refuse(needs, "ZOO_OFFLINE forbids downloads")
+    causes = []
+    for need in needs:
+        if not need.missing:
+            continue
+        try:
+            load_object(need.item.spec.target, need.item)(Store(), **need.section.options)
+        except DataError as error:
+            causes.append(error)
+    if len(causes) == 1:
+        raise causes[0]
+    if causes:
+        _refuse([look(name) for name in wanted], "; ".join(dict.fromkeys(cause.what for cause in causes)))
+    return [look(name) for name in wanted]
+
+
+def require_here(needs: Sequence[Needs]) -> None:
+    """Raise DataError where a dataset would have to be downloaded."""
+    absent = [need.item.spec.name for need in needs if need.missing]
+    if absent:
+        raise DataError(f"{' and '.join(absent)}: files are missing", where=data_root(), fix=f"zoo data download {' '.join(absent)}")
+
+
+def _refuse(needs: Sequence[Needs], cause: str) -> None:
+    missing = {need.item.spec.name: need.missing for need in needs if need.missing}
+    if missing:
+        embedded = [item.spec.name for item in registry().items("dataset") if item.spec.embedded]
+        raise missing_files(data_root(), missing, cause, embedded)
