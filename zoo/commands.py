@@ -13,5 +13,6 @@ COMMANDS = {
     "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
     "data": ("zoo.cli.data:data", "The files of datasets: bring them, find them, examine them."),
     "doctor": ("zoo.cli.doctor:doctor", "Examine this installation: versions, devices, folders, plugins; each with what to do."),
+    "completion": ("zoo.cli.completion:completion", "The script that completes command lines in bash, zsh or fish."),
 }
 """A function is a command; a ``typer.Typer``, a group of them."""

@@ -59,14 +59,23 @@ def test_the_version_is_the_distribution_s(zoo):
     assert zoo("--version") == (0, f"zoo {metadata.version('torch-zoo')}\n", "")
 
 
-@pytest.mark.parametrize("command", ["--help", "list", "list recipes", "list --json", "plugins", "runs", "run --help"])
+LIGHT = [
+    *("--help", "list", "list recipes", "list --json", "plugins", "runs", "run --help", "data path", "completion bash"),
+    *(
+        f"completion bash --line=zoo${words}"
+        for words in ("", "run$", "run$--data=", "evaluate$", "run$--device$", "run$--set$train.", "data$check$")
+    ),
+]
+
+
+@pytest.mark.parametrize("command", LIGHT)
 def test_light_commands_import_neither_torch_nor_numpy(command):
     script = (
         "import sys; from zoo.cli.app import run_cli; code = run_cli(sys.argv[1:])\n"
         "heavy = [name for name in ('torch', 'numpy', 'timm', 'matplotlib', 'rich', 'onnxruntime', 'sklearn') if name in sys.modules]\n"
         "print('\\nHEAVY', heavy); sys.exit(code)"
     )
-    done = run_fresh("-c", script, *command.split())
+    done = run_fresh("-c", script, *(word.replace("$", " ") for word in command.split()))
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 

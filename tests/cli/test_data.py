@@ -56,7 +56,7 @@ def test_check_without_a_name_takes_what_is_here(zoo):
     [
         (["check", "mnist"], 3, "error: mnist: files are missing"),
         (["check", "mnst"], 2, "error: no dataset is called 'mnst'; fix: did you mean mnist"),
-        (["download"], 2, "error: Missing argument 'NAME...'"),
+        (["download"], 2, "error: Missing argument 'DATASET...'"),
         (["chek"], 2, "error: No such command 'chek'"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -63,7 +64,7 @@ def _load_command(name: str) -> Any:
     if isinstance(found, typer.Typer):
         return get_group(found)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name, help=text, context_settings=HELP)(found)
+    single.command(name, help=inspect.getdoc(found) or text, context_settings=HELP)(found)
     return get_command(single)
 
 

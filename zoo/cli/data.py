@@ -22,7 +22,7 @@ data = group("The files of datasets: bring them, find them, examine them.")
 
 @data.command()
 def download(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Datasets.")],
+    names: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Datasets.")],
     as_json: AsJson = False,
 ) -> None:
     """Bring what datasets need, or say that it is here."""
@@ -38,7 +38,7 @@ def download(
 
 @data.command()
 def path(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A dataset; without one, the data folder itself.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="A dataset; without one, the data folder itself.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Where the data folder is, or a dataset's files."""
@@ -63,7 +63,7 @@ def path(
 
 @data.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Datasets; without one, every dataset that is here.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]", help="Datasets; without one, every dataset that is here.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Open and count every part, and look for faults.

@@ -1,0 +1,178 @@
+"""``zoo completion``: the shell's script, and the candidates that it asks for. Never imports torch."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.candidates import Candidates, candidates_for
+from zoo.cli.names import unknown
+from zoo.cli.output import say
+from zoo.errors import ZooError
+
+BASH = r"""# bash completion for zoo
+_zoo_completion() {
+    local line="${COMP_LINE:0:COMP_POINT}" value breaks="${COMP_WORDBREAKS//[^:=]/}" typed before=""
+    typed="${line##*[[:space:]]}"
+    [[ -n $breaks ]] && before="${typed%"${typed##*["$breaks"]}"}"  # what bash takes for words of their own, and keeps
+    COMPREPLY=()
+    while IFS=$'\t' read -r value _; do
+        COMPREPLY+=("${value#"$before"}")
+    done < <("${COMP_WORDS[0]/#\~/$HOME}" completion bash --line "$line" 2>/dev/null)
+    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[/:=.] ]] && compopt -o nospace 2>/dev/null
+    return 0
+}
+complete -o default -F _zoo_completion zoo"""
+
+ZSH = r"""#compdef zoo
+_zoo() {
+    local value about entry
+    local -a closed unfinished
+    while IFS=$'\t' read -r value about; do
+        entry="${value//:/\\:}${about:+:$about}"
+        if [[ $value == *[/:=.] ]]; then unfinished+=("$entry"); else closed+=("$entry"); fi
+    done < <("${words[1]/#\~/$HOME}" completion zsh --line "${(j: :)words[1,CURRENT]}" 2>/dev/null)
+    (( $#closed + $#unfinished )) || { _files; return }
+    (( $#closed )) && _describe zoo closed
+    (( $#unfinished )) && _describe zoo unfinished -S ''
+}
+if [[ $funcstack[1] == _zoo ]]; then _zoo "$@"; else compdef _zoo zoo; fi  # found on fpath, or evaluated"""
+
+FISH = r"""# fish completion for zoo
+function __zoo_complete
+    set -l found (zoo completion fish --line (commandline --current-process --cut-at-cursor | string collect) 2>/dev/null)
+    if test (count $found) -gt 0
+        printf '%s\n' $found
+    else
+        __fish_complete_path (commandline --current-token --cut-at-cursor)
+    end
+end
+complete --command zoo --no-files --arguments '(__zoo_complete)'"""
+
+SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
+
+
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+    line: Annotated[str | None, typer.Option("--line", metavar="TEXT", help="What the script asks: the candidates for this command line.")] = None,
+) -> None:
+    """The script that completes command lines in bash, zsh or fish.
+
+    Put it where your shell looks for it, once:
+
+    \b
+    bash   zoo completion bash > ~/.local/share/bash-completion/completions/zoo
+    zsh    zoo completion zsh > ~/.zfunc/_zoo      (with fpath+=~/.zfunc before compinit in ~/.zshrc)
+    fish   zoo completion fish > ~/.config/fish/completions/zoo.fish
+
+    or evaluate it in your ~/.bashrc or ~/.zshrc (there after compinit): eval "$(zoo completion bash)"
+    """
+    if shell not in SCRIPTS:
+        raise unknown("shell", shell, SCRIPTS, f"choose one of: {', '.join(SCRIPTS)}")
+    if line is None:
+        say(SCRIPTS[shell])
+        return
+    for value, about in candidates(line):
+        say(f"{value}\t{' '.join(about.split())}".rstrip())
+
+
+def candidates(line: str) -> Candidates:
+    """What may come where the line ends, each the whole word with something about it. None where nothing is known, and on every error."""
+    from typer.main import get_command
+
+    from zoo.cli.app import app
+
+    _, *words = split(line) or [""]
+    if not words:
+        return []
+    *done, typed = words
+    try:
+        context, rest = _descend(get_command(app).make_context("zoo", [], resilient_parsing=True), done)
+        return _candidates(context, rest, typed)
+    except (ZooError, OSError):
+        return []
+
+
+def split(line: str) -> list[str]:
+    """A command line's words, the last one as far as it is typed: an open quote is no error."""
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    words: list[str] = []
+    try:
+        for word in lexer:
+            words.append(word)  # noqa: PERF402 - those before an open quote are kept
+    except ValueError:
+        return [*words, lexer.token]
+    return [*words, ""] if line[-1:].isspace() else words
+
+
+def _descend(context: Any, words: list[str]) -> tuple[Any, list[str]]:
+    """Follow the names of commands as far as they go."""
+    while hasattr(context.command, "list_commands"):
+        position = next((index for index, word in enumerate(words) if not word.startswith("-")), None)
+        if position is None:
+            break
+        name = words[position]
+        found = context.command.get_command(context, name)
+        if found is None:
+            break
+        context, words = found.make_context(name, [], parent=context, resilient_parsing=True), words[position + 1 :]
+    return context, words
+
+
+def _candidates(context: Any, done: list[str], typed: str) -> Candidates:
+    parameters = context.command.get_params(context)  # with --help
+    options = {name: parameter for parameter in parameters for name in getattr(parameter, "opts", ()) if name.startswith("-")}
+    waiting, given = _follow(options, done)
+    if waiting is not None:
+        return _values(context, options[waiting], [waiting], typed)
+    if typed.startswith("-") and "--" not in done:
+        name, equals, value = typed.partition("=")
+        if equals and name in options:
+            return [(f"{name}={word}", about) for word, about in _values(context, options[name], [name], value)]
+        return _starting(((name, parameter.help or "") for name, parameter in options.items() if not parameter.hidden), typed)
+    if hasattr(context.command, "list_commands"):
+        return _starting(_commands(context), typed)
+    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+    if arguments and (given < len(arguments) or arguments[-1].nargs == -1):
+        argument = arguments[min(given, len(arguments) - 1)]
+        return _values(context, argument, [str(argument.metavar or "").strip("[].")], typed)
+    return []
+
+
+def _follow(options: dict[str, Any], done: list[str]) -> tuple[str | None, int]:
+    """Go through the complete words: the option that waits for its value, if one does, and how many arguments were given."""
+    waiting, given, only_arguments = None, 0, False
+    for word in done:
+        if waiting is not None:
+            waiting = None
+        elif word == "--":
+            only_arguments = True
+        elif word.startswith("-") and not only_arguments:
+            waiting = word if word in options and not options[word].is_flag else None
+        else:
+            given += 1
+    return waiting, given
+
+
+def _values(context: Any, parameter: Any, names: list[str], typed: str) -> Candidates:
+    """What may stand for a parameter: as the zoo knows it by its name, else as the parameter itself says."""
+    known = candidates_for(context.info_name, names, typed)
+    if known is None:
+        known = [(item.value, item.help or "") for item in parameter.shell_complete(context, typed) if item.type == "plain"]
+    return _starting(known, typed)
+
+
+def _commands(context: Any) -> Candidates:
+    from zoo.commands import COMMANDS
+
+    names = context.command.list_commands(context)
+    if context.parent is None:  # help of the core's commands is known without importing them
+        return [(name, COMMANDS[name][1] if name in COMMANDS else "") for name in names]
+    return [(name, (context.command.get_command(context, name).help or "").partition("\n")[0]) for name in names]
+
+
+def _starting(candidates: Any, typed: str) -> Candidates:
+    return [(value, about) for value, about in candidates if value.startswith(typed)]
