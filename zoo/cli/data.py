@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.output import emphasised, note, plural, say, say_json, say_table
+from zoo.cli.output import emphasised, json_alone, note, plural, say, say_json, say_table
 from zoo.cli.parameters import AsJson, group
 from zoo.errors import DataError
 
@@ -26,9 +26,10 @@ def download(
     as_json: AsJson = False,
 ) -> None:
     """Bring what datasets need, or say that it is here."""
-    from zoo import datafiles
+    with json_alone(as_json):
+        from zoo import datafiles
 
-    found = datafiles.download(names)
+        found = datafiles.download(names)
     if as_json:
         say_json([_as_dict(need) for need in found])
         return
@@ -47,9 +48,10 @@ def path(
     if name is None:
         say_json({"path": str(data_root())}) if as_json else say(str(data_root()))
         return
-    from zoo import datafiles
+    with json_alone(as_json):
+        from zoo import datafiles
 
-    need = datafiles.look(name)
+        need = datafiles.look(name)
     if as_json:
         say_json(_as_dict(need))
         return
@@ -73,8 +75,9 @@ def check(
     from zoo.datacheck import check as examine
 
     reports = []
-    for need in _chosen(names):
-        reports.append(examine(need))
+    for need in _chosen(names, as_json):
+        with json_alone(as_json):
+            reports.append(examine(need))
         if not as_json:
             _say_report(reports[-1])
     if as_json:
@@ -83,23 +86,20 @@ def check(
         raise typer.Exit(DataError.exit_code)
 
 
-def _chosen(names: list[str] | None) -> list[Needs]:
+def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
     """The datasets that were named, all of them here; else those that are."""
-    from zoo import datafiles
-    from zoo.registry import registry
+    with json_alone(as_json):
+        from zoo import datafiles
+        from zoo.registry import registry
 
+        asked = list(dict.fromkeys(names or [item.canonical for item in registry().items("dataset")]))
+        needs = [datafiles.look(name) for name in asked]
     if names:
-        needs = [datafiles.look(name) for name in dict.fromkeys(names)]
         datafiles.require_here(needs)
-        return needs
-    found = []
-    for item in registry().items("dataset"):
-        need = datafiles.look(item.canonical)
+    for need in needs:
         if need.missing:
-            note(f"{item.canonical}: not here; `zoo data download {item.spec.name}` brings it")
-        else:
-            found.append(need)
-    return found
+            note(f"{need.item.canonical}: not here; `zoo data download {need.item.spec.name}` brings it")
+    return [need for need in needs if not need.missing]
 
 
 def _as_dict(need: Needs) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.output import note, say
+from zoo.cli.output import json_alone, note, say, say_json
+from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
 from zoo.registry import registry
 
@@ -19,13 +20,18 @@ def export(
     opset: Annotated[str | None, typer.Option("--opset", metavar="N", help="Opset of the file; by default the exporter's.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the bundle; by default exports/NAME.")] = None,
     batch: Annotated[str, typer.Option("--batch", metavar="dynamic|N", help="Leave the batch dynamic, or fix it.")] = "dynamic",
+    as_json: AsJson = False,
 ) -> None:
     chosen = _format(onnx, format_)
     opset_number, fixed = _number("--opset", opset), None if batch == "dynamic" else _number("--batch", batch)
-    registry().exporter(chosen)  # a wrong name is said before torch is imported
-    from zoo.exporting import export as export_
+    with json_alone(as_json):
+        registry().exporter(chosen)  # a wrong name is said before torch is imported
+        from zoo.exporting import export as export_
 
-    bundle = export_(name, format=chosen, opset=opset_number, out=out, batch=fixed)
+        bundle = export_(name, format=chosen, opset=opset_number, out=out, batch=fixed)
+    if as_json:
+        say_json({"path": bundle.path, "source": bundle.source, "notes": bundle.notes, "verification": bundle.verification})
+        return
     say(bundle.source)
     for line in bundle.notes:
         note(f"note: {line}")

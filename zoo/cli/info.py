@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.description import describe
-from zoo.cli.output import duration, emphasised, figure, note, say, say_facts, say_json, say_table
+from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, say_facts, say_json, say_table
+from zoo.cli.parameters import AsJson
 from zoo.registry import registry
 
 ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "version", "target", "source", "problems")
@@ -16,10 +17,11 @@ ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "ver
 
 def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An architecture, dataset, task, recipe or exporter.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON: a list, since a name may stand for several kinds.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    catalogue = registry()
-    found = [describe(catalogue, item) for item in catalogue.find_any(name)]
+    with json_alone(as_json):
+        catalogue = registry()
+        found = [describe(catalogue, item) for item in catalogue.find_any(name)]
     if as_json:
         say_json(found)
         return

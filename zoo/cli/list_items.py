@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.names import display_name, note_faulty, origin, unknown
-from zoo.cli.output import emphasised, note, say, say_json, say_table
+from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table
+from zoo.cli.parameters import AsJson
 from zoo.errors import PluginError, UsageError
 from zoo.registry import Item, Registry, registry
 
@@ -18,9 +19,10 @@ def list_items(
     kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="architectures, datasets, tasks, recipes or exporters; default: all.")] = None,
     pattern: Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")] = None,
     plugin: Annotated[str | None, typer.Option("--plugin", metavar="NS", help="Only what this plugin gives.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    catalogue = registry()
+    with json_alone(as_json):
+        catalogue = registry()
     kinds = list(KINDS.values()) if kind is None else [_kind(kind)]
     if plugin is not None:
         _check_plugin(catalogue, plugin)

@@ -6,8 +6,13 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
+
+from zoo.wording import duration, figure, plural
+
+__all__ = ["duration", "emphasised", "figure", "json_alone", "note", "plural", "say", "say_facts", "say_json", "say_table", "say_wrapped"]
 
 GAP = "  "
 
@@ -18,6 +23,13 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     print(text, file=sys.stderr)
+
+
+@contextmanager
+def json_alone(as_json: bool) -> Iterator[None]:
+    """Around a command's work: where stdout is to hold JSON alone, what the work says goes to stderr (progress, a plugin that prints)."""
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield
 
 
 def say_json(value: Any) -> None:
@@ -52,26 +64,6 @@ def say_facts(facts: dict[str, object], indent: str = "") -> None:
 def emphasised(text: str) -> str:
     """Bold on a terminal."""
     return f"\033[1m{text}\033[0m" if sys.stdout.isatty() else text
-
-
-def figure(name: str, value: float) -> str:
-    """A metric for people: an accuracy as a percentage, anything else with four decimals."""
-    return f"{name} {value:.2%}" if name.endswith("accuracy") else f"{name} {value:.4f}"
-
-
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-def plural(count: int, word: str) -> str:
-    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
-    return f"{count} {word if count == 1 else many}"
 
 
 def say_wrapped(head: str, text: str) -> None:

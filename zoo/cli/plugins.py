@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from zoo.cli.output import note, plural, say, say_json, say_table
+from zoo.cli.output import json_alone, note, plural, say, say_json, say_table
+from zoo.cli.parameters import AsJson
 from zoo.discovery import Plugin
 from zoo.registry import registry
 
 
-def plugins(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    found = registry().plugins
+def plugins(as_json: AsJson = False) -> None:
+    with json_alone(as_json):
+        found = registry().plugins
     if as_json:
         say_json([as_dict(plugin) for plugin in found])
         return

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import note, say
+from zoo.cli.output import json_alone, note, say, say_json
+from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
 
 
@@ -16,15 +17,22 @@ def predict(
     pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")],
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None,
     top: Annotated[str, typer.Option("--top", metavar="K", help="Classes to show for each picture.")] = "3",
+    as_json: AsJson = False,
 ) -> None:
     if not top.isdecimal() or int(top) < 1:
         raise UsageError(f"--top: must be a whole number of at least 1, not '{top}'", fix="for example --top 3")
     from zoo import runtime
     from zoo.prediction import predict as foretell
 
-    found = foretell(target, pictures)
+    with json_alone(as_json):
+        found = foretell(target, pictures)
     if csv is not None:
         found.write_csv(csv)
-    for path, probabilities in found.rows:
-        say(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in runtime.top(probabilities, found.classes, int(top))))
+    best = [(path, runtime.top(probabilities, found.classes, int(top))) for path, probabilities in found.rows]
+    if as_json:
+        rows = [{"file": path, "top": [{"class": name, "probability": float(p)} for name, p in pairs]} for path, pairs in best]
+        say_json({"engine": found.engine, "classes": found.classes, "predictions": rows})
+        return
+    for path, pairs in best:
+        say(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in pairs))
     note(f"predicted by {found.engine}")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.output import json_alone, say_json
+from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
 from zoo.resolve import SECTIONS, merge, parse_assignment
+
+if TYPE_CHECKING:
+    from zoo.runner import RunResult
+    from zoo.seeds import SeedsResult
 
 FLAGS = {
     "data": "dataset.name",
@@ -46,6 +52,7 @@ def run(
     resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped.")] = None,
     inexact: Annotated[bool, typer.Option("--inexact", help="Resume under another torch, device or thread count: no longer bit for bit.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, train and write nothing.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     flags = {
         "data": data, "arch": arch, "task": task, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device,
@@ -53,14 +60,30 @@ def run(
     }  # fmt: skip
     _check_together(name, config, resume, seed, seeds, out, dry_run, inexact)
     overrides = collect({flag: value for flag, value in flags.items() if value is not None}, assignments or [])
-    if seeds is not None:
-        from zoo.seeds import run_seeds
+    with json_alone(as_json):
+        if seeds is not None:
+            from zoo.seeds import run_seeds
 
-        run_seeds(_count(seeds), name, config_file=config, overrides=overrides, out=out)
-        return
-    from zoo.runner import run as start
+            result = seeds_facts(run_seeds(_count(seeds), name, config_file=config, overrides=overrides, out=out))
+        else:
+            from zoo.runner import run as start
 
-    start(name, config_file=config, overrides=overrides, out=out, resume=resume, inexact=inexact, dry_run=dry_run)
+            result = run_facts(start(name, config_file=config, overrides=overrides, out=out, resume=resume, inexact=inexact, dry_run=dry_run))
+    if as_json:
+        say_json(result)
+
+
+def run_facts(result: RunResult) -> dict[str, Any]:
+    """A run as `zoo runs --json` has it; a dry run has no path."""
+    from zoo.cli.runs import facts_of
+
+    record = result.record
+    status = "dry-run" if result.path is None else record.status
+    return {"id": record.id, "path": result.path and str(result.path.absolute()), "status": status, **facts_of(record)}
+
+
+def seeds_facts(result: SeedsResult) -> dict[str, Any]:
+    return {"summary": str(result.path.absolute()), "metrics": result.metrics, "runs": [run_facts(run) for run in result.runs]}
 
 
 def collect(flags: dict[str, str], assignments: list[str]) -> dict[str, Any]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from zoo.cli.output import duration, figure, note, say_json, say_table
+from zoo.cli.parameters import AsJson
 from zoo.errors import ZooError
 from zoo.paths import runs_root
 from zoo.rundir import Record, RunDir, all_runs, run_id
 
 
-def runs(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def runs(as_json: AsJson = False) -> None:
     found = [as_dict(run) for run in all_runs()]
     if as_json:
         say_json(found)
@@ -31,16 +30,11 @@ def as_dict(run: RunDir) -> dict[str, Any]:
         record = run.record
     except ZooError:
         return {**facts, "status": "damaged", **dict.fromkeys(("created", "seconds", "architecture", "dataset", "task")), "results": {}}
-    return {
-        **facts,
-        "status": _status(run, record),
-        "created": record.created,
-        "seconds": record.seconds,
-        "architecture": record.architecture,
-        "dataset": record.dataset,
-        "task": record.task,
-        "results": record.results,
-    }
+    return {**facts, "status": _status(run, record), **facts_of(record)}
+
+
+def facts_of(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in ("created", "seconds", "architecture", "dataset", "task", "results")}
 
 
 def _status(run: RunDir, record: Record) -> str:
