@@ -31,6 +31,7 @@ __all__ = [
     "DatasetStore",
     "EmitRequest",
     "Evaluation",
+    "Exhibit",
     "Expected",
     "Exporter",
     "ExporterSpec",
@@ -49,7 +50,7 @@ __all__ = [
     "hookimpl",
 ]
 
-VERSION = "1.0"
+VERSION = "1.1"
 
 hookimpl = pluggy.HookimplMarker("zoo")
 """Marks a function of a plugin as the implementation of the hook whose name it bears."""
@@ -129,7 +130,8 @@ class ArchitectureSpec(Buildable):
     """A network. ``target`` is ``build(*, in_channels, num_classes, image_size, **options) -> nn.Module`` returning logits (N, num_classes).
 
     ``input`` is the default (C, H, W). ``sizing="fixed"`` takes pictures of that height and width only; ``"min"`` any that are at least
-    ``smallest`` high and wide. ``head`` is the dotted name of the module that gives the logits.
+    ``smallest`` high and wide. ``channels`` are the counts of input channels it can be built for, the preferred first; None is any.
+    ``head`` is the dotted name of the module that gives the logits.
     """
 
     paper: str | None = None
@@ -137,6 +139,7 @@ class ArchitectureSpec(Buildable):
     input: tuple[int, int, int]
     sizing: Literal["fixed", "min"] = "min"
     smallest: int = Field(default=1, ge=1)
+    channels: tuple[Literal[1, 3], ...] | None = Field(default=None, min_length=1)
     head: str | None = None
     weights: dict[str, WeightsSpec] = {}
 
@@ -144,11 +147,13 @@ class ArchitectureSpec(Buildable):
 class DatasetSpec(Buildable):
     """A dataset. ``target`` is ``open(store, **options) -> Dataset``.
 
-    ``shape`` is (C, H, W), with None where pictures differ. ``files`` is what a download brings, together; none means that the data is
-    ``embedded``: it comes with a package and needs no network.
+    ``shape`` is (C, H, W), with None where pictures differ. No ``classes``: the opened dataset says them. ``files`` is what a download
+    brings, together. ``argument`` names the option that is written behind the name, as in ``folder:PATH``; such a dataset is the user's own.
+    One that has neither is ``embedded``: it comes with a package and needs no network.
     """
 
-    classes: tuple[str, ...]
+    argument: str | None = None
+    classes: tuple[str, ...] = ()
     shape: tuple[int, int | None, int | None]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -158,7 +163,7 @@ class DatasetSpec(Buildable):
 
     @property
     def embedded(self) -> bool:
-        return not self.files
+        return not self.files and self.argument is None
 
     @property
     def download_size(self) -> int:
@@ -218,15 +223,21 @@ class CommandSpec(Spec):
 
 @dataclass(frozen=True)
 class Split:
-    """Pictures as uint8 (N, C, H, W), their labels as int64 (N,) or None, and a name for each (a file or an index)."""
+    """Pictures as uint8 (N, C, H, W), or the N files they are in; their labels as int64 (N,) or None, and a name for each (a file or an index).
 
-    images: np.ndarray
+    Files may differ in size; the core decodes them once, to the network's size, into a cache.
+    """
+
+    images: np.ndarray | Sequence[Path]
     labels: np.ndarray | None
     names: Sequence[str] | None = None
 
 
 class Dataset(Protocol):
-    """An opened dataset. ``parts`` says which of its splits serves which purpose, e.g. ``{"train": "train", "report": "test"}``."""
+    """An opened dataset. ``parts`` says which of its splits serves which purpose, e.g. ``{"train": "train", "report": "test"}``.
+
+    One whose spec has no ``classes`` has them as an attribute of that name, in the order of their labels.
+    """
 
     @property
     def parts(self) -> Mapping[Part, str]: ...
@@ -249,6 +260,14 @@ class DatasetStore(Protocol):
         """Path by `FileSpec.path`. Raises DataError naming all that is missing where there is no network."""
         ...
 
+    def digest(self, path: Path) -> str:
+        """The sha256 of any file, remembered for as long as its size and time of change stay."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth saying about the data, in one line; the run tells it."""
+        ...
+
 
 class Batch(NamedTuple):
     """``inputs`` float32 (B, C, H, W), normalised; ``labels`` int64 (B,) or None; ``indices`` int64 (B,) into the part. On the device."""
@@ -263,6 +282,11 @@ class PartView(Protocol):
 
     @property
     def names(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """int64 (N,), or None where the part has none."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -299,6 +323,18 @@ class Evaluation:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Exhibit:
+    """Something of a run to look at: ``file``, a .png or .csv under the run's folder, shown on its page under ``title``, with a sentence.
+
+    A table that has a column ``picture``, whose cells name .png files under that folder, is shown as pictures with their facts.
+    """
+
+    title: str
+    file: str
+    caption: str = ""
+
+
 class Monitor(NamedTuple):
     """The metric that picks the best checkpoint, and whether more of it is better."""
 
@@ -327,8 +363,8 @@ class Task(Protocol):
         """Judge a model that is in eval mode, under no_grad."""
         ...
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> None:
-        """Write what people would rather look at (pictures, tables) into ``directory``."""
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> Sequence[Exhibit] | None:
+        """Write what people would rather look at (pictures, tables) into ``directory``, and name what the run's page is to show of it."""
         ...
 
 

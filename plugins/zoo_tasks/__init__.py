@@ -12,6 +12,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
             name="classification",
             summary="Train every parameter to name the class of a picture (cross-entropy)",
             target="zoo_tasks.classification:build",
+            options="zoo_tasks.options:ClassificationOptions",
             default=True,
         )
     ]

@@ -1,4 +1,4 @@
-"""Classification: every parameter is trained by cross-entropy; judged by loss, accuracy and a confusion matrix.
+"""Classification: every parameter is trained by cross-entropy; judged by accuracy and what else `zoo_tasks.metrics` has.
 
 Networks return logits; the log-softmax is the loss's, so that ``cross_entropy(logits)`` is the reference's NLL of a log-softmax.
 """
@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from zoo import plots
-from zoo.api import Batch, DataView, Evaluation, Monitor, PartView
-from zoo.evaluation import collect, write_predictions
+from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
+from zoo.errors import DataError, UsageError
+from zoo.evaluation import collect
+from zoo_tasks.drawing import write_report
+from zoo_tasks.metrics import judge
+
+ClassWeights = Literal["balanced"] | Sequence[float] | None
 
 
 class Classification:
@@ -24,51 +28,62 @@ class Classification:
 
     monitor = Monitor("accuracy", "max")
 
+    def __init__(self, label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> None:
+        self._smoothing, self._asked = label_smoothing, class_weights
+        self._weights: Tensor | None = None
+
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
+        """The model stays as it is; the weights of the classes are settled by the train part."""
+        self._weights = settle_weights(self._asked, data)
         return model, {}
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
         return model
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return F.cross_entropy(logits, _labels(batch.labels))
+        """Cross-entropy in float32; with weights, the mean is weighted by those of the labels in the batch."""
+        if batch.labels is None:
+            raise ValueError("classification is trained on labelled pictures")
+        if self._weights is not None and self._weights.device != logits.device:
+            self._weights = self._weights.to(logits.device)
+        return F.cross_entropy(logits.float(), batch.labels, self._weights, label_smoothing=self._smoothing)
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
-        """Metrics are computed on the device, over all samples at once."""
+        """Over all samples at once; neither smoothing nor weights count here."""
         logits, labels = collect(model, batches)
         if labels is None:
             return Evaluation({}, logits.cpu().numpy(), None)
-        count = len(classes)
-        confusion = multiclass_confusion_matrix(logits, labels, num_classes=count)
-        metrics = {
-            "accuracy": confusion.trace().item() / len(labels),
-            "loss": F.cross_entropy(logits, labels).item(),
-        }
-        return Evaluation(metrics, logits.cpu().numpy(), labels.cpu().numpy(), {"confusion": confusion.tolist()})
+        metrics, details = judge(logits, labels)
+        return Evaluation(metrics, logits.cpu().numpy(), labels.cpu().numpy(), details)
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> None:
-        """confusion.png, predictions.png, mistakes.png in ``directory``/plots, and predictions.csv."""
-        write_predictions(directory / "predictions.csv", evaluation, part, classes)
-        if evaluation.labels is None:
-            return
-        figures = directory / "plots"
-        accuracy = evaluation.metrics["accuracy"]
-        plots.confusion(figures / "confusion.png", evaluation.details["confusion"], classes, f"accuracy {accuracy:.2%}")
-        probabilities = torch.from_numpy(evaluation.outputs).softmax(1).numpy()
-        guesses = probabilities.argmax(1)
-        first = range(min(20, len(part)))
-        plots.predictions(figures / "predictions.png", part, first, probabilities, evaluation.labels, classes, "predictions")
-        wrong = [index for index in range(len(part)) if guesses[index] != evaluation.labels[index]]
-        worst = sorted(wrong, key=lambda index: -probabilities[index].max())[:20]
-        title = f"the most confident of {len(wrong)} mistakes in {len(part)}"
-        plots.predictions(figures / "mistakes.png", part, worst, probabilities, evaluation.labels, classes, title)
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+        return write_report(evaluation, part, classes, directory)
 
 
-def _labels(labels: Tensor | None) -> Tensor:
+def settle_weights(asked: ClassWeights, data: DataView) -> Tensor | None:
+    """A weight for each class, float32 (K,). Raises UsageError for a wrong number of them, DataError where a class to balance has no sample."""
+    classes = data.classes
+    if asked is None:
+        return None
+    if asked != "balanced":
+        if len(asked) != len(classes):
+            raise UsageError(
+                f"{len(asked)} weights are given for {len(classes)} classes", where="task.class_weights", fix="give one for each, in their order"
+            )
+        return torch.tensor(asked, dtype=torch.float32)
+    labels = data.parts["train"].labels
     if labels is None:
-        raise ValueError("classification is trained on labelled pictures")
-    return labels
+        raise DataError("classes are balanced by labels, and the train part has none", where="task.class_weights", fix="leave it out")
+    counts = np.bincount(labels, minlength=len(classes))
+    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if empty:
+        raise DataError(
+            f"no training sample has the class {', '.join(map(repr, empty))}, which cannot be balanced",
+            where="task.class_weights",
+            fix="add pictures of it, or give the weights as numbers",
+        )
+    return torch.from_numpy(counts.sum() / (len(classes) * counts)).float()
 
 
-def build() -> Classification:
-    return Classification()
+def build(label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> Classification:
+    return Classification(label_smoothing, class_weights)

@@ -1,0 +1,102 @@
+"""What a classification shows: tables as CSV, pictures as PNG, each of them an exhibit of the run's page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from zoo import plots
+from zoo.api import Evaluation, Exhibit, PartView
+from zoo.evaluation import write_predictions
+from zoo.files import write_text
+from zoo.runtime import softmax
+from zoo.wording import figure
+
+SHOWN = 20
+"""Pictures of predictions, and of mistakes."""
+
+
+def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+    """predictions.csv; where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png, calibration.png,
+    predictions.png, mistakes.png and a picture of each mistake."""
+    write_predictions(directory / "predictions.csv", evaluation, part, classes)
+    if evaluation.labels is None:
+        return []
+    figures, details = directory / "plots", evaluation.details
+    accuracy = figure("accuracy", evaluation.metrics["accuracy"])
+    plots.confusion(figures / "confusion.png", details["confusion"], classes, accuracy)
+    write_per_class(directory / "per_class.csv", details["per_class"], classes)
+    error = evaluation.metrics["calibration_error"]
+    calibration(figures / "calibration.png", details["reliability"], figure("calibration_error", error))
+    probabilities = softmax(evaluation.outputs)
+    first = range(min(SHOWN, len(part)))
+    plots.predictions(figures / "predictions.png", part, first, probabilities, evaluation.labels, classes, "predictions")
+    return [
+        Exhibit("Confusion", "plots/confusion.png", "Samples by true class (row) and predicted class (column), shaded by share of the row."),
+        Exhibit("Classes", "per_class.csv", "Of the samples taken for a class, precision are right; of those in it, recall are found."),
+        Exhibit("Calibration", "plots/calibration.png", "Where bars reach the diagonal, the network is right as often as its confidence says."),
+        Exhibit("Predictions", "plots/predictions.png", "The first samples, with the prediction's probability; red where it is wrong."),
+        write_mistakes(directory, part, probabilities, evaluation.labels, classes),
+    ]
+
+
+def write_per_class(file: Path, per_class: dict[str, list[float]], classes: Sequence[str]) -> None:
+    scores = ("precision", "recall", "f1")
+    rows = zip(classes, per_class["count"], *(per_class[name] for name in scores), strict=True)
+    _write_csv(file, ["class", "count", *scores], ([name, count, *(f"{score:.4f}" for score in values)] for name, count, *values in rows))
+
+
+def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Exhibit:
+    """The most confident mistakes: a grid, and a table with a picture of each."""
+    guesses = probabilities.argmax(1)
+    wrong = np.flatnonzero(guesses != labels)
+    worst = [int(index) for index in wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:SHOWN]]
+    title = f"the most confident of {len(wrong):,} mistakes in {len(part):,}"
+    plots.predictions(directory / "plots" / "mistakes.png", part, worst, probabilities, labels, classes, title)
+    folder = directory / "plots" / "mistakes"
+    folder.mkdir(exist_ok=True)
+    rows = []
+    for place, (index, picture) in enumerate(zip(worst, part.pictures(worst) if worst else (), strict=True)):
+        name = f"{place:02d}.png"
+        Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(folder / name)
+        truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
+        rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
+    _write_csv(directory / "mistakes.csv", ["picture", "sample", "truth", "prediction", "probability"], rows)
+    return Exhibit("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.")
+
+
+def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
+    """Accuracy by bin of confidence over the diagonal and, below, how many samples fall into each bin."""
+    count = np.asarray(bins["count"])
+    width = 1 / len(count)
+    middle, held = (np.arange(len(count)) + 0.5) * width, count > 0
+    drawn = Figure(figsize=(5, 5.4), layout="constrained")
+    drawn.suptitle(heading)
+    above, below = drawn.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="accuracy of the bin")
+    above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="as sure as right")
+    above.plot(
+        np.asarray(bins["confidence"])[held], np.asarray(bins["accuracy"])[held], "o", color="black", markersize=3, label="at its mean confidence"
+    )
+    above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    above.legend(loc="upper left", fontsize=8)
+    below.bar(middle, count, width * 0.92, color="0.6")
+    below.set(xlabel="confidence: probability of the prediction", ylabel="samples")
+    for axis in (above, below):
+        axis.grid(alpha=0.3)
+    plots.save(drawn, file)
+
+
+def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(file, stream.getvalue())

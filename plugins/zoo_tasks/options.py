@@ -1,0 +1,18 @@
+"""What ``--set task.…`` may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zoo.api import Options
+
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class ClassificationOptions(Options):
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of every label that is spread over all classes, in training alone")
+    class_weights: Literal["balanced"] | list[Weight] | None = Field(
+        None, description="weight of each class in the training loss: a number each, or balanced: N / (classes · samples of the class) in train"
+    )

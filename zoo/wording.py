@@ -1,0 +1,35 @@
+"""Figures as people read them; every command, log line and page says them alike."""
+
+from __future__ import annotations
+
+
+def value(metric: str, number: float) -> str:
+    """An accuracy as a percentage, any other metric with four decimals."""
+    return f"{number:.2%}" if metric.endswith("accuracy") else f"{number:.4f}"
+
+
+def label(metric: str) -> str:
+    return metric.replace("_", " ")
+
+
+def figure(metric: str, number: float) -> str:
+    return f"{label(metric)} {value(metric, number)}"
+
+
+def spread(metric: str, mean: float, sd: float) -> str:
+    return f"{value(metric, mean)} ± {value(metric, sd)}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def plural(count: int, word: str) -> str:
+    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    return f"{count:,} {word if count == 1 else many}"
