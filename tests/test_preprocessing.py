@@ -23,7 +23,7 @@ AT_LEAST_16 = architecture(sizing="min", smallest=16)
 ANY = architecture()
 
 
-def planned(net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8), **section: Any) -> tuple[Preprocessing, str | None]:
+def planned(net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8), **section: Any) -> tuple[Preprocessing, list[str]]:
     return plan(DatasetSection(name="toy", **section), shape, (0.5,) * shape[0], (0.25,) * shape[0], net)
 
 
@@ -45,12 +45,70 @@ def planned(net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8
 def test_pictures_get_the_size_the_network_needs(
     net: ArchitectureSpec | None, shape: tuple[int, int, int], section: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
-    preprocessing, note = planned(net, shape, **section)
+    preprocessing, notes = planned(net, shape, **section)
     assert preprocessing.shape == expected
-    assert (note is None) == (expected == shape)
-    if note:
+    assert len(notes) == (expected != shape)
+    for note in notes:
         assert f"{shape[1]}×{shape[2]}" in note
         assert f"{expected[1]}×{expected[2]}" in note
+
+
+@pytest.mark.parametrize(
+    ("net", "section", "expected"),
+    [(None, {}, 224), (architecture(input=(3, 299, 299)), {}, 299), (AT_LEAST_16, {}, 28), (FIXED, {}, 28), (AT_LEAST_16, {"resize": 64}, 64)],
+)
+def test_pictures_of_different_sizes_get_the_networks_default(net: ArchitectureSpec | None, section: dict[str, Any], expected: int) -> None:
+    preprocessing, notes = plan(DatasetSection(name="toy", **section), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
+    assert preprocessing.shape == (3, expected, expected)
+    assert notes == [f"pictures of different sizes are resized to {expected}×{expected}"]
+    with pytest.raises(UsageError, match=r"the pictures are of different sizes .*dataset\.resize=never"):
+        plan(DatasetSection(name="toy", resize="never"), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
+
+
+RGB_ONLY = architecture(channels=(3,), input=(3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("net", "own", "section", "expected", "note"),
+    [
+        (ANY, 1, {}, 1, None),
+        (ANY, 3, {}, 3, None),
+        (ANY, 3, {"channels": 1}, 1, "RGB pictures become grey"),
+        (None, 1, {"channels": 3}, 3, "grey pictures become RGB"),
+        (RGB_ONLY, 1, {}, 3, "grey pictures become RGB"),
+        (RGB_ONLY, 3, {"channels": 3}, 3, None),
+        (architecture(channels=(1, 3)), 3, {}, 3, None),
+    ],
+)
+def test_channels_are_adapted_and_said(net: ArchitectureSpec | None, own: int, section: dict[str, Any], expected: int, note: str | None) -> None:
+    preprocessing, notes = planned(net, (own, 8, 8), **section)
+    assert preprocessing.channels == expected == len(preprocessing.mean) == len(preprocessing.std)
+    assert notes == ([note] if note else [])
+
+
+def test_channels_that_the_network_cannot_take_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"net takes pictures of 3 channels, not 1 .*dataset\.channels"):
+        planned(RGB_ONLY, (3, 8, 8), channels=1)
+
+
+def test_mean_and_std_follow_the_channels() -> None:
+    generator = np.random.default_rng(0)
+    grey = generator.integers(0, 256, (50, 8, 8), dtype=np.uint8)
+    rgb = np.stack([grey, (grey * 0.5).astype(np.uint8), 255 - (grey * 0.8).astype(np.uint8)], 3)
+    values = rgb.reshape(-1, 3) / 255
+    section = DatasetSection(name="toy", channels=1)
+    preprocessing, _ = plan(section, (3, 8, 8), tuple(values.mean(0)), tuple(values.std(0)), None)
+    converted = np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in rgb]) / 255
+    assert preprocessing.mean[0] == pytest.approx(converted.mean(), abs=0.003)
+    spread, _ = plan(DatasetSection(name="toy", channels=3), (1, 8, 8), (0.2,), (0.3,), None)
+    assert (spread.mean, spread.std) == ((0.2,) * 3, (0.3,) * 3)
+
+
+def test_mean_and_std_can_be_given() -> None:
+    preprocessing, _ = planned(None, (3, 8, 8), mean=[0.1, 0.2, 0.3], std=[1.0, 2.0, 3.0])
+    assert (preprocessing.mean, preprocessing.std) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0))
+    with pytest.raises(UsageError, match=r"2 values for 3 channel.*dataset\.std"):
+        planned(None, (3, 8, 8), std=[1.0, 2.0])
 
 
 @pytest.mark.parametrize(("net", "needed"), [(FIXED, "28×28"), (AT_LEAST_16, "16×16")])

@@ -38,6 +38,9 @@ class DatasetSection(Section):
         "auto",
         description="auto: bring pictures that the network cannot take to the size it needs; never: make that an error; a number: that side",
     )
+    channels: Literal["auto", 1, 3] = Field("auto", description="auto: as the pictures are, or as the network needs; 1: grey; 3: RGB")
+    mean: list[float] | None = Field(None, description="of each channel, 0 to 1, in place of the dataset's own")
+    std: list[PositiveFloat] | None = Field(None, description="of each channel, in place of the dataset's own")
     holdout: float = Field(0.0, ge=0, lt=1, description="fraction of train put aside as the select part, where there is none")
     permute_pixels: int | None = Field(None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed")
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +21,18 @@ from zoo import randomness
 from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
 from zoo.augmenting import Augmenter
 from zoo.config import DatasetSection
+from zoo.decoding import decoded
 from zoo.errors import DataError, UsageError
 from zoo.preprocessing import Preprocessing, plan
 from zoo.registry import Item, Registry, load_object
+from zoo.runtime import read_picture, to_chw
 from zoo.store import Store
 
 Augment = Callable[[Tensor, np.ndarray], Tensor]
 """Pictures (N, C, H, W), uint8 on the device, and their indices (N,) in the part → pictures of that size, 0–255, in a tensor of their own."""
+
+Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
+"""Files of pictures → uint8 (N, channels, height, width)."""
 
 BLOCK_BYTES = 4 << 20
 """Uint8 bytes gathered and normalised at once: batches are slices of such a block, so that small pictures cost few calls."""
@@ -40,20 +47,27 @@ ORIGINALS = 20
 class LoadedPart:
     """One part, ready for a network; the implementation of `zoo.api.PartView`."""
 
-    def __init__(self, split: Split, preprocessing: Preprocessing, device: torch.device) -> None:
+    def __init__(self, split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode | None = None) -> None:
+        """``decode`` brings files to the network's size; a split of arrays needs none."""
         self.device = device
-        # torch wants an array it could write to: a dataset's read-only one (a memory map) is copied, others are not
-        images = torch.from_numpy(np.require(preprocessing.apply(split.images), requirements=["C", "W"]))
+        arrays = preprocessing.apply(split.images) if isinstance(split.images, np.ndarray) else (decode or _no_decoder)(split.images, preprocessing)
+        # torch wants an array it could write to: a dataset's read-only one is copied, others are not
+        images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
         self._images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
         self._labels = None if split.labels is None else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self._images.device)
         mean, std = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
         self._mean = preprocessing.mean
         self._scale, self._shift = 1 / (255 * std), -mean / std
-        self.originals = split.images[:ORIGINALS]
+        self._given = split.images[:ORIGINALS]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
 
     def __len__(self) -> int:
         return len(self._images)
+
+    @cached_property
+    def originals(self) -> list[np.ndarray]:
+        """The first pictures as the dataset has them, uint8 (C, h, w) of any size."""
+        return list(self._given) if isinstance(self._given, np.ndarray) else [to_chw(read_picture(file, 3)) for file in self._given]
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -140,21 +154,37 @@ def open_data(
     item = registry.dataset(section.name)
     store = Store(download=download, alternatives=[other.spec.name for other in registry.items("dataset") if other.spec.embedded])
     dataset = open_dataset(item, section.options, store)
+    classes = classes_of(item, dataset)
     splits = _load_parts(item, dataset, section, parts, seed)
     notes = list(store.notes)
     if preprocessing is None:
-        shape = next(iter(splits.values())).images.shape[1:]
-        preprocessing, note = plan(section, shape, item.spec.mean, item.spec.std, architecture)
-        notes += [note] if note else []
+        images = next(iter(splits.values())).images
+        shape = images.shape[1:] if isinstance(images, np.ndarray) else item.spec.shape
+        preprocessing, changes = plan(section, shape, item.spec.mean, item.spec.std, architecture)
+        notes += changes
     if section.holdout and "select" in splits and (parts is None or "train" in parts):
         notes.append(f"{section.holdout:.0%} of train is held out as the select part")
-    loaded = {part: LoadedPart(split, preprocessing, device) for part, split in splits.items()}
-    return Data(item.canonical, item.spec.classes, loaded, preprocessing, dataset.fingerprint, tuple(notes))
+    decode: Decode = partial(decoded, digest=store.digest, name=item.spec.name)
+    loaded = {part: LoadedPart(split, preprocessing, device, decode) for part, split in splits.items()}
+    store.save_digests()
+    return Data(item.canonical, classes, loaded, preprocessing, dataset.fingerprint, tuple(notes))
 
 
 def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None) -> Dataset:
     opened: Dataset = load_object(item.spec.target, item)(store or Store(), **options)
     return opened
+
+
+def classes_of(item: Item[DatasetSpec], dataset: Dataset) -> tuple[str, ...]:
+    """The classes a spec names, else those that the opened dataset found. Raises DataError where there are none."""
+    classes = item.spec.classes or tuple(getattr(dataset, "classes", ()))
+    if not classes:
+        raise DataError("neither the dataset nor its spec says what the classes are", where=item.canonical, fix="report it to the plugin's authors")
+    return classes
+
+
+def _no_decoder(files: Sequence[Path], _preprocessing: Preprocessing) -> np.ndarray:
+    raise TypeError(f"{len(files)} files are given, and nothing to decode them with")
 
 
 def range_names(count: int) -> list[str]:
@@ -163,10 +193,11 @@ def range_names(count: int) -> list[str]:
 
 def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSection, wanted: Sequence[str] | None, seed: int) -> dict[Part, Split]:
     available: dict[Part, str] = dict(dataset.parts)
+    count = len(classes_of(item, dataset))
     if section.holdout and "select" in available:
         raise UsageError(f"{item.canonical} has a select part of its own", where="dataset.holdout", fix="leave holdout at 0")
     splits = {
-        part: _checked(item, split, dataset.load(split))
+        part: _checked(item, count, split, dataset.load(split))
         for part, split in available.items()
         if wanted is None or part in wanted or (part == "train" and section.holdout and "select" in wanted)
     }
@@ -177,12 +208,14 @@ def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSecti
     return splits
 
 
-def _checked(item: Item[DatasetSpec], name: str, split: Split) -> Split:
+def _checked(item: Item[DatasetSpec], classes: int, name: str, split: Split) -> Split:
     """What a dataset gave, or DataError saying what is wrong with it."""
     if not isinstance(split, Split):
         raise DataError(f"split '{name}' must be a zoo.api.Split, not {type(split).__name__}", where=item.canonical)
-    images, labels = np.asarray(split.images), None if split.labels is None else np.asarray(split.labels)
-    if images.dtype != np.uint8 or images.ndim != 4:
+    images, labels = split.images, None if split.labels is None else np.asarray(split.labels)
+    if not isinstance(images, np.ndarray) and not all(isinstance(file, Path) for file in images):
+        images = np.asarray(images)
+    if isinstance(images, np.ndarray) and (images.dtype != np.uint8 or images.ndim != 4):
         raise DataError(f"split '{name}' must be uint8 (N, C, H, W), not {images.dtype} {images.shape}", where=item.canonical)
     if len(images) == 0:
         raise DataError(f"split '{name}' is empty", where=item.canonical, fix="check the data folder")
@@ -194,9 +227,9 @@ def _checked(item: Item[DatasetSpec], name: str, split: Split) -> Split:
         if len(labels) != len(images):
             raise DataError(f"split '{name}' has {len(images)} pictures and {len(labels)} labels", where=item.canonical)
         low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= len(item.spec.classes):
-            wrong = high if high >= len(item.spec.classes) else low
-            raise DataError(f"split '{name}' has the label {wrong}, outside 0…{len(item.spec.classes) - 1}", where=item.canonical)
+        if low < 0 or high >= classes:
+            wrong = high if high >= classes else low
+            raise DataError(f"split '{name}' has the label {wrong}, outside 0…{classes - 1}", where=item.canonical)
     return Split(images, labels, split.names)
 
 
@@ -214,4 +247,5 @@ def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
 
 def _subset(split: Split, rows: np.ndarray) -> Split:
     names = [split.names[row] for row in rows] if split.names is not None else [str(row) for row in rows]
-    return Split(split.images[rows], None if split.labels is None else split.labels[rows], names)
+    images = split.images[rows] if isinstance(split.images, np.ndarray) else [split.images[row] for row in rows]
+    return Split(images, None if split.labels is None else split.labels[rows], names)

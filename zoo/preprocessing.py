@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +12,8 @@ from zoo.config import DatasetSection
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
 
@@ -42,6 +45,13 @@ class Preprocessing(BaseModel):
             "dtype": "float32",
         }
 
+    def read(self, file: Path) -> np.ndarray:
+        """One picture as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
+        from zoo.runtime import cover, permute, read_picture, to_chw
+
+        picture = to_chw(cover(read_picture(file, self.channels), self.height, self.width))
+        return picture if self.permute_pixels is None else permute(picture[None], self.permute_pixels)[0]
+
     def apply(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, C, h, w) of any size → uint8 (N, channels, height, width), permuted where it says so."""
         from zoo.runtime import permute
@@ -64,37 +74,97 @@ class Preprocessing(BaseModel):
         return out
 
 
-def plan(
-    section: DatasetSection, shape: tuple[int, int, int], mean: tuple[float, ...], std: tuple[float, ...], architecture: ArchitectureSpec | None
-) -> tuple[Preprocessing, str | None]:
-    """What is done to pictures of ``shape`` (C, H, W) for an architecture, and a sentence about it where their size changes.
+DEFAULT_SIDE = 224
+"""Of pictures that differ in size, where no architecture says another."""
+GREY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in grey: ITU-R 601, as pillow converts."""
 
-    The one rule: pictures keep their channels, and their size where the network takes it; a network of fixed size gets that size, and one
-    with a smallest size gets that where they are smaller. ``resize`` forces another side, or makes a change of size an error.
+
+def plan(
+    section: DatasetSection,
+    shape: tuple[int, int | None, int | None],
+    mean: Sequence[float],
+    std: Sequence[float],
+    architecture: ArchitectureSpec | None,
+) -> tuple[Preprocessing, list[str]]:
+    """What is done to pictures of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about each change.
+
+    The one rule: pictures keep their channels and their size where the network takes them. A network of fixed size gets that size, and one
+    with a smallest size gets that where they are smaller; pictures that differ among themselves get the network's default size. ``resize``
+    forces another side, or makes a change of size an error; ``channels`` forces grey or RGB. Raises UsageError where they cannot go together.
     """
-    channels, height, width = shape
-    target = (height, width)
+    (height, width), size_note = _plan_size(section, shape, architecture)
+    channels, channel_note = _plan_channels(section, shape[0], architecture)
+    mean, std = _normalisation(section, shape[0], channels, mean, std)
+    preprocessing = Preprocessing(
+        channels=channels, height=height, width=width, mean=tuple(mean), std=tuple(std), permute_pixels=section.permute_pixels
+    )
+    return preprocessing, [note for note in (size_note, channel_note) if note]
+
+
+def _plan_size(
+    section: DatasetSection, shape: tuple[int, int | None, int | None], architecture: ArchitectureSpec | None
+) -> tuple[tuple[int, int], str | None]:
+    _, height, width = shape
+    own = (height, width) if height is not None and width is not None else None
     if isinstance(section.resize, int):
         target = (section.resize, section.resize)
-    elif architecture is not None:
-        target = _needed(architecture, height, width)
-    note = None
-    if target != (height, width):
-        note = f"pictures are resized from {height}×{width} to {target[0]}×{target[1]}"
+    elif own is None:
+        target = architecture.input[1:] if architecture is not None else (DEFAULT_SIDE, DEFAULT_SIDE)
+    else:
+        target = own if architecture is None else _needed(architecture, *own)
+    said = "of different sizes" if own is None else f"{own[0]}×{own[1]}"
     if architecture is not None and _needed(architecture, *target) != target:
         raise UsageError(
             f"{architecture.name} cannot take {target[0]}×{target[1]} pictures: it needs {needs(architecture)}", fix="change dataset.resize"
         )
-    if note and section.resize == "never":
+    if target == own:
+        return target, None
+    if section.resize == "never":
         raise UsageError(
-            f"the pictures are {height}×{width} and {architecture.name if architecture else 'the network'} needs {target[0]}×{target[1]}",
+            f"the pictures are {said} and {architecture.name if architecture else 'the network'} needs {target[0]}×{target[1]}",
             where="dataset.resize=never",
             fix="use dataset.resize=auto, or another architecture",
         )
-    if channels not in (1, 3):
-        raise UsageError(f"pictures with {channels} channels are not supported", fix="use grey (1) or RGB (3) pictures")
-    preprocessing = Preprocessing(channels=channels, height=target[0], width=target[1], mean=mean, std=std, permute_pixels=section.permute_pixels)
-    return preprocessing, note
+    return target, f"pictures {said} are resized to {target[0]}×{target[1]}"
+
+
+def _plan_channels(section: DatasetSection, own: int, architecture: ArchitectureSpec | None) -> tuple[Literal[1, 3], str | None]:
+    names: dict[int, str] = {1: "grey", 3: "RGB"}
+    takes = architecture.channels if architecture is not None else None
+    wanted = own if section.channels == "auto" else section.channels
+    if section.channels == "auto" and takes is not None and own not in takes:
+        wanted = takes[0]
+    if takes is not None and wanted not in takes:
+        raise UsageError(
+            f"{architecture.name if architecture else 'the network'} takes pictures of {' or '.join(map(str, takes))} channels, not {wanted}",
+            where="dataset.channels",
+            fix="use dataset.channels=auto, or another architecture",
+        )
+    if own not in names or wanted not in names:
+        raise UsageError(f"pictures with {own} channels are not supported", fix="use grey (1) or RGB (3) pictures")
+    note = None if wanted == own else f"{names[own]} pictures become {names[wanted]}"
+    return (3 if wanted == 3 else 1), note
+
+
+def _normalisation(
+    section: DatasetSection, own: int, channels: int, mean: Sequence[float], std: Sequence[float]
+) -> tuple[Sequence[float], Sequence[float]]:
+    """The dataset's mean and std for the channels there will be, or those that were asked for.
+
+    Grey as RGB has its values three times. RGB as grey has the weighted mean; of the std the weighted mean too, which is exact where the
+    channels go together, as those of photographs nearly do.
+    """
+    if own != channels:
+        mean, std = ((values[0],) * 3 if channels == 3 else (_weighted(values),) for values in (mean, std))
+    for name, asked in (("mean", section.mean), ("std", section.std)):
+        if asked is not None and len(asked) != channels:
+            raise UsageError(f"there are {len(asked)} values for {channels} channel(s)", where=f"dataset.{name}", fix="give one for each channel")
+    return section.mean or mean, section.std or std
+
+
+def _weighted(values: Sequence[float]) -> float:
+    return round(sum(share * value for share, value in zip(GREY, values, strict=True)), 6)
 
 
 def needs(architecture: ArchitectureSpec) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from zoo import plots
+from zoo.api import Exhibit
 from zoo.data import Data, LoadedPart
 from zoo.paths import machine
 from zoo.registry import Registry
@@ -20,14 +21,22 @@ SAMPLES = 10
 PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
 
 
-def write_plots(run: RunDir, record: Record, data: Data) -> None:
-    """samples.png, permuted.png where pixels are permuted, and curves.png. The task writes its own beside them."""
+def write_curves(run: RunDir, record: Record) -> list[Exhibit]:
+    """curves.png"""
+    plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), f"{record.label}: {record.id}")
+    return [Exhibit("Training", "plots/curves.png", "The loss of single batches, and its mean over each epoch.")]
+
+
+def write_pictures(run: RunDir, record: Record, data: Data) -> list[Exhibit]:
+    """samples.png and, where pixels are permuted, permuted.png. The task writes its own beside them."""
     train = data.part("train")
     labels = train.labels
     plots.samples(run.plots / "samples.png", train, labels, data.classes, f"the first training pictures of {record.dataset}")
+    shown = [Exhibit("Samples", "plots/samples.png", "The first training pictures, as the network sees them.")]
     if data.preprocessing.permute_pixels is not None:
         _write_permuted(run.plots / "permuted.png", train, labels, data)
-    plots.curves(run.plots / "curves.png", run.metrics_file, run.steps_file, f"{record.label}: {record.id}")
+        shown.append(Exhibit("Permuted pixels", "plots/permuted.png", "Training pictures above their permuted selves."))
+    return shown
 
 
 def write_samples(folder: Path, part: LoadedPart, classes: tuple[str, ...]) -> None:
@@ -46,7 +55,8 @@ def to_image(picture: np.ndarray) -> Image.Image:
 
 def _write_permuted(file: Path, part: LoadedPart, labels: np.ndarray | None, data: Data) -> None:
     count = min(10, len(part))
-    plain = data.preprocessing.model_copy(update={"permute_pixels": None}).apply(part.originals[:count]).transpose(0, 2, 3, 1)
+    unpermuted = data.preprocessing.model_copy(update={"permute_pixels": None})
+    plain = np.concatenate([unpermuted.apply(picture[None]) for picture in part.originals[:count]]).transpose(0, 2, 3, 1)
     titles = [data.classes[int(labels[index])] if labels is not None else part.names[index] for index in range(count)]
     plots.permuted_pairs(file, plain, part.pictures(range(count)), titles, f"pixels permuted by seed {data.preprocessing.permute_pixels}")
 

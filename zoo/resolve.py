@@ -71,15 +71,6 @@ def check(registry: Registry, values: Layer, *, where: object = None) -> RunConf
     return config
 
 
-def resolve_dataset(registry: Registry, name: str) -> DatasetSection:
-    """A dataset by the name people type, its options complete and checked. Raises UnknownNameError, or ConfigError with every problem found."""
-    section = DatasetSection(name=name)
-    problems = _settle_section(registry, "dataset", section)
-    if problems:
-        raise ConfigError(problems)
-    return section
-
-
 def parse_assignment(text: str) -> dict[str, Any]:
     """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML."""
     path, equals, value = text.partition("=")
@@ -171,10 +162,35 @@ def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> No
         if isinstance(new, str):  # `dataset: mnist` in a file says the same as `dataset: {name: mnist}`
             layer = {**layer, section: {"name": new}}
             new = layer[section]
+        if section == "dataset" and isinstance(new, Mapping) and ":" in str(new.get("name", "")):
+            new = _with_argument(registry, new)
+            layer = {**layer, section: new}
         if isinstance(new, Mapping) and isinstance(old, dict) and "name" in new and not _same(registry, section, new["name"], old.get("name")):
             core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
             merged[section] = {key: value for key, value in old.items() if key in core}
     merge(merged, layer)
+
+
+def _with_argument(registry: Registry, section: Layer) -> Layer:
+    """``folder:PATH`` is the dataset `folder` with the option that its spec calls its argument."""
+    name, _, argument = str(section["name"]).partition(":")
+    spec = registry.dataset(name).spec
+    if spec.argument is None:
+        raise UsageError(f"dataset '{name}' takes nothing behind its name, and '{argument}' stands there", fix=f"say {name}")
+    if section.get(spec.argument, argument) != argument:
+        raise UsageError(f"dataset.{spec.argument} is given twice, as '{argument}' and as '{section[spec.argument]}'", fix="keep one of them")
+    return {**section, "name": name, spec.argument: argument}
+
+
+def dataset_section(registry: Registry, name: str, **core: Any) -> DatasetSection:
+    """The section of a dataset that is named by itself, its argument and options settled. Raises UsageError."""
+    values: dict[str, Any] = {}
+    _merge_layer(registry, values, {"dataset": {"name": name, **core}})
+    section = DatasetSection.model_validate(values["dataset"])
+    problems = _settle_section(registry, "dataset", section)
+    if problems:
+        raise ConfigError(problems)
+    return section
 
 
 def _same(registry: Registry, section: str, one: object, other: object) -> bool:
@@ -198,6 +214,9 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
         part = Section(name=part["name"], **options)
     item = _item(registry, section, part.name)
     model = options_model(item)
+    argument = getattr(item.spec, "argument", None)
+    if argument is not None and not part.options.get(argument):
+        raise UsageError(f"dataset '{item.spec.name}' needs its {argument}", fix=f"say {item.spec.name}:{argument.upper()}")
     try:
         options = model.model_validate(part.options).model_dump(mode="json")
     except ValidationError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from zoo.api import DatasetSpec, FileSpec
 from zoo.downloads import UnreachableError, download
 from zoo.errors import DataError, StorageError
 from zoo.files import sha256, write_json
-from zoo.paths import data_root, offline
+from zoo.paths import cache_root, data_root, offline
 
 MANIFEST = ".zoo-manifest.json"
 
@@ -42,6 +43,20 @@ class Store:
                 self.notes.append(f"{self._place(file)} is not the official file (its sha256 is another one); it is used as it is")
         self._digests.save()
         return {file.path: self._place(file) for file in spec.files}
+
+    @cached_property
+    def _elsewhere(self) -> Digests:
+        return Digests(cache_root())
+
+    def digest(self, path: Path) -> str:
+        """The sha256 of a file that the user keeps wherever he likes; what was found is kept by `save_digests`."""
+        return self._elsewhere.of(path)
+
+    def save_digests(self) -> None:
+        self._elsewhere.save()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def _place(self, file: FileSpec) -> Path:
         return self.root / file.path
@@ -83,7 +98,7 @@ def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: s
 
 
 class Digests:
-    """sha256 of the files under a folder, remembered beside them for as long as their size and time of change stay."""
+    """sha256 of files, remembered in a folder for as long as their size and time of change stay; those under it may move with it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -92,7 +107,7 @@ class Digests:
 
     def of(self, path: Path) -> str:
         stat = path.stat()
-        key = path.relative_to(self.root).as_posix()
+        key = (path.relative_to(self.root) if path.is_relative_to(self.root) else path.absolute()).as_posix()
         entry = self._known.get(key)
         if not isinstance(entry, dict) or (entry.get("size"), entry.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
             entry = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256(path)}
@@ -105,8 +120,9 @@ class Digests:
         if not self._changed:
             return
         try:
+            self.root.mkdir(parents=True, exist_ok=True)
             write_json(self.root / MANIFEST, self._known)
-        except StorageError:
+        except (StorageError, OSError):
             return
         self._changed = False
 

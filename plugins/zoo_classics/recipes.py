@@ -30,6 +30,8 @@ def _mnist(name: str, summary: str, architecture: str, dataset: dict[str, Any], 
 
 
 CIFAR: dict[str, Any] = {"epochs": 10, "optimizer": "adam", "lr": 1e-3}
+HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+"""The reference brings pixels to -1 … 1, in place of CIFAR-10's own mean and std."""
 
 
 def _cifar(name: str, summary: str, architecture: str, parameters: dict[str, Any], expected: Expected | None = None) -> RecipeSpec:
@@ -84,6 +86,30 @@ RECIPES = [
         "classics/cnn",
         PERMUTED,
         Expected(mean=0.8091, sd=0.0174, seeds=10, seconds=14, device=CPU),
+    ),
+    _cifar(
+        "lenet_cifar10",
+        "LeNet on CIFAR-10, ten epochs of Adam",
+        "classics/lenet",
+        {"train": {**CIFAR, "batch_size": 64}, "dataset": HALF},
+    ),
+    _cifar(
+        "lenet_cifar10_fast",
+        "LeNet on CIFAR-10 in four epochs: small batches, Nesterov momentum, warm-up and cosine, flips",
+        "classics/lenet",
+        {
+            "train": {
+                "epochs": 4,
+                "batch_size": 32,
+                "optimizer": "sgd",
+                "lr": 0.02,
+                "momentum": 0.9,
+                "optimizer_options": {"nesterov": True},
+                "schedule": "cosine",
+                "warmup_epochs": 0.5,
+                "augment": ["flip"],
+            }
+        },
     ),
     _cifar(
         "vgg_cifar10",

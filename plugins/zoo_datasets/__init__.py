@@ -1,4 +1,4 @@
-"""The first-party datasets: ``digits`` comes with scikit-learn and needs no network; ``mnist`` is downloaded once."""
+"""The first-party datasets: ``digits`` comes with scikit-learn, ``folder`` is the user's own, the others are downloaded once."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def _mnist_file(name: str, size: int, sha256: str) -> FileSpec:
     return FileSpec(path=f"MNIST/raw/{name}", url=f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", size=size, sha256=sha256)
 
 
+def _fashion_file(name: str, size: int, sha256: str) -> FileSpec:
+    url = f"https://fashion-mnist.s3.eu-central-1.amazonaws.com/{name}"
+    return FileSpec(path=f"FashionMNIST/raw/{name}", url=url, size=size, sha256=sha256)
+
+
 MNIST = DatasetSpec(
     name="mnist",
     summary="70,000 handwritten digits of 28×28 grey pixels",
@@ -41,6 +46,37 @@ MNIST = DatasetSpec(
         _mnist_file("t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
         _mnist_file("t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ),
+)
+
+FASHION_MNIST = DatasetSpec(
+    name="fashion_mnist",
+    summary="70,000 articles of clothing, 28×28 grey pixels, in MNIST's form",
+    source="H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms (2017)",
+    target="zoo_datasets.mnist:open_fashion_mnist",
+    classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    shape=(1, 28, 28),
+    mean=(0.2860,),
+    std=(0.3530,),
+    licence="MIT",
+    homepage="https://github.com/zalandoresearch/fashion-mnist",
+    files=(
+        _fashion_file("train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        _fashion_file("train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        _fashion_file("t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        _fashion_file("t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+    ),
+)
+
+FOLDER = DatasetSpec(
+    name="folder",
+    summary="Your own pictures: a folder of classes, with or without train, val and test (folder:PATH)",
+    target="zoo_datasets.folder:open_folder",
+    options="zoo_datasets.folder_options:FolderOptions",
+    argument="path",
+    shape=(3, None, None),
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    licence="your own",
 )
 
 CIFAR10 = DatasetSpec(
@@ -67,4 +103,4 @@ CIFAR10 = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, MNIST, CIFAR10]
+    return [DIGITS, MNIST, FASHION_MNIST, CIFAR10, FOLDER]

@@ -40,7 +40,7 @@ class Digits:
         digest = hashlib.sha256()
         for split in sorted(self._rows):
             loaded = self.load(split)
-            digest.update(loaded.images.tobytes())
+            digest.update(np.asarray(loaded.images).tobytes())
             digest.update(np.asarray(loaded.labels, "<i8").tobytes())
         return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""MNIST, from the four official files under ``MNIST/raw`` (compressed or not), as torchvision lays them.
+"""MNIST and Fashion-MNIST, each from its four official files under ``NAME/raw`` (compressed or not), as torchvision lays them.
 
 The format is IDX: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit number,
 then the values.
@@ -17,9 +17,9 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from zoo.api import DatasetStore, FileSpec, Part, Split
+from zoo.api import DatasetSpec, DatasetStore, FileSpec, Part, Split
 from zoo.errors import DataError
-from zoo_datasets import MNIST
+from zoo_datasets import FASHION_MNIST, MNIST
 
 PREFIX = {"train": "train", "test": "t10k"}
 SIDE = 28
@@ -63,11 +63,20 @@ class Mnist:
 
 def open_mnist(store: DatasetStore) -> Mnist:
     """Raises DataError where a file is missing, or is no IDX file of such pictures or labels."""
-    uncompressed = {file: store.root / file.path.removesuffix(".gz") for file in MNIST.files}
+    return _open(store, MNIST)
+
+
+def open_fashion_mnist(store: DatasetStore) -> Mnist:
+    """Raises DataError where a file is missing, or is no IDX file of such pictures or labels."""
+    return _open(store, FASHION_MNIST)
+
+
+def _open(store: DatasetStore, spec: DatasetSpec) -> Mnist:
+    uncompressed = {file: store.root / file.path.removesuffix(".gz") for file in spec.files}
     here = {file: path for file, path in uncompressed.items() if path.is_file() and not (store.root / file.path).is_file()}
-    others = tuple(file for file in MNIST.files if file not in here)
-    found = store.files(MNIST.model_copy(update={"files": others})) if others else {}
-    return Mnist({_name(file): here.get(file) or found[file.path] for file in MNIST.files})
+    others = tuple(file for file in spec.files if file not in here)
+    found = store.files(spec.model_copy(update={"files": others})) if others else {}
+    return Mnist({_name(file): here.get(file) or found[file.path] for file in spec.files})
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:

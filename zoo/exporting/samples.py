@@ -58,7 +58,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
         except UsageError:  # it has no such part
             continue
         view = data.part(part)
-        judged = view.labels is not None and item.spec.classes == loaded.classes
+        judged = view.labels is not None and data.classes == loaded.classes
         return Samples(data.name, part, data.fingerprint, view, judged, why)
     raise DataError(f"{item.canonical} has no pictures")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from zoo.api import DatasetSpec, Split
-from zoo.data import open_dataset
+from zoo.data import classes_of, open_dataset
 from zoo.registry import Item, Registry
 from zoo.testing.options import default_options
 
@@ -26,16 +28,19 @@ def dataset_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
         yield f"no split serves as {' and '.join(missing)}; parts gives {dict(dataset.parts)}"
     if not dataset.fingerprint or dataset.fingerprint != open_dataset(item, default_options(item)).fingerprint:
         yield "the fingerprint is empty, or another one each time"
+    classes = len(classes_of(item, dataset))
     for part, name in dataset.parts.items():
-        yield from _split_faults(spec, f"split '{name}'", dataset.load(name), labelled=part != "predict")
+        yield from _split_faults(spec, classes, f"split '{name}'", dataset.load(name), labelled=part != "predict")
 
 
-def _split_faults(spec: DatasetSpec, label: str, split: Split, *, labelled: bool) -> Iterator[str]:
+def _split_faults(spec: DatasetSpec, classes: int, label: str, split: Split, *, labelled: bool) -> Iterator[str]:
     images = split.images
-    if images.dtype.name != "uint8" or images.ndim != 4:
+    if not isinstance(images, np.ndarray):
+        yield from (f"{label}: there is no file {file}" for file in images if not file.is_file())
+    elif images.dtype.name != "uint8" or images.ndim != 4:
         yield f"{label}: images are {images.dtype} {images.shape}, where uint8 (N, C, H, W) is due"
         return
-    if any(due not in (None, found) for due, found in zip(spec.shape, images.shape[1:], strict=True)):
+    elif any(due not in (None, found) for due, found in zip(spec.shape, images.shape[1:], strict=True)):
         yield f"{label}: pictures are {images.shape[1:]}, and the spec says {spec.shape}"
     if split.names is not None and len(split.names) != len(images):
         yield f"{label}: {len(images)} pictures and {len(split.names)} names"
@@ -45,5 +50,5 @@ def _split_faults(spec: DatasetSpec, label: str, split: Split, *, labelled: bool
         return
     if split.labels.shape != (len(images),) or split.labels.dtype.kind not in "iu":
         yield f"{label}: labels are {split.labels.dtype} {split.labels.shape}, where integers ({len(images)},) are due"
-    elif len(images) == 0 or split.labels.min() < 0 or split.labels.max() >= len(spec.classes):
-        yield f"{label}: it is empty, or has labels outside 0…{len(spec.classes) - 1}"
+    elif len(images) == 0 or split.labels.min() < 0 or split.labels.max() >= classes:
+        yield f"{label}: it is empty, or has labels outside 0…{classes - 1}"

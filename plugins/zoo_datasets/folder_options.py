@@ -1,0 +1,22 @@
+"""What a folder of pictures can be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from zoo.api import Options
+
+
+class FolderOptions(Options):
+    path: str = Field(min_length=1, description="the folder; written behind the name, as in folder:PATH")
+    labels: str | None = Field(None, description="a CSV file with the columns file, label and, if you like, split, in place of class folders")
+    report: float = Field(0.2, gt=0, lt=1, description="share of each class put aside to report on, where the folder has no test and no val")
+    split_seed: int = Field(0, ge=0, description="which ones these are")
+
+    @field_validator("path", "labels")
+    @classmethod
+    def _absolute(cls, value: str | None) -> str | None:
+        """A run's config.yaml must mean the same wherever it is run again."""
+        return None if value is None else str(Path(value).expanduser().absolute())

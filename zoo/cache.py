@@ -1,0 +1,137 @@
+"""What was decoded from a dataset's files, kept to be mapped into memory: one uint8 array an entry, found by the digest of what made it.
+
+    CACHE/decoded/KEY/images.npy   (N, C, H, W)
+                      entry.json   what it is; touched at each use
+
+An entry is written under a temporary name and renamed, so it is whole or not there, and two processes may make one at a time. Together
+entries stay under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go that were used longest ago.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.errors import StorageError, UsageError
+from zoo.files import storage_errors, sync_folder, write_json
+from zoo.paths import cache_root
+
+IMAGES, FACTS = "images.npy", "entry.json"
+LIMIT_GB = 20.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One array: ``size`` in bytes, ``used`` and ``created`` in UTC, ``description`` as its maker told it."""
+
+    key: str
+    path: Path
+    size: int
+    created: datetime
+    used: datetime
+    description: dict[str, Any] = field(default_factory=dict)
+
+
+def folder() -> Path:
+    return cache_root() / "decoded"
+
+
+def limit() -> int:
+    """Bytes that all entries together may take. Raises UsageError where ``ZOO_CACHE_LIMIT`` is no number."""
+    text = os.environ.get("ZOO_CACHE_LIMIT", str(LIMIT_GB))
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not value >= 0:
+        raise UsageError(f"ZOO_CACHE_LIMIT must be a number of gigabytes, not '{text}'", fix="for example ZOO_CACHE_LIMIT=20")
+    return int(value * 1e9)
+
+
+def entries() -> list[Entry]:
+    """Every whole entry, the one used last first."""
+    found = [entry for path in folder().glob("*/") if not path.name.startswith(".") and (entry := _read(path)) is not None]
+    return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def clear(keys: Iterable[str] | None = None) -> int:
+    """Remove the entries of these keys, or all; returns the bytes freed. Arrays that are mapped somewhere stay readable there."""
+    wanted = None if keys is None else set(keys)
+    freed = 0
+    for entry in entries():
+        if wanted is None or entry.key in wanted:
+            shutil.rmtree(entry.path, ignore_errors=True)
+            freed += entry.size
+    if wanted is None:
+        for left in folder().glob(".*"):
+            shutil.rmtree(left, ignore_errors=True)
+    return freed
+
+
+def open_or_build(key: str, shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]) -> np.memmap[Any, Any]:
+    """The array of ``key``, uint8 of ``shape``, copy-on-write; ``build`` fills it where it is not there.
+
+    Raises StorageError where the disk is full or read-only; whatever ``build`` raises leaves nothing behind.
+    """
+    place = folder() / key
+    if _read(place) is None:
+        _build(place, shape, description, build)
+        _evict(keep=key)
+    os.utime(place / FACTS)
+    return np.lib.format.open_memmap(place / IMAGES, mode="c")
+
+
+def _build(place: Path, shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]) -> None:
+    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+    with storage_errors(place):
+        temporary.mkdir(parents=True, exist_ok=True)
+    try:
+        needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
+        if needed > free:  # a mapped file that runs out of disk would end the process, without a word
+            raise StorageError(f"decoded pictures need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", where=folder(), fix=FIX)
+        with storage_errors(place):
+            array = np.lib.format.open_memmap(temporary / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+        build(array)
+        array.flush()
+        del array
+        write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "description": description})
+        with storage_errors(place):
+            shutil.rmtree(place, ignore_errors=True)  # a damaged entry of that name
+            try:
+                temporary.rename(place)
+            except OSError:
+                if _read(place) is None:  # else another process was faster, with the same content
+                    raise
+            sync_folder(place.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+FIX = "free some space (see `zoo cache`), or set ZOO_CACHE to another disk"
+
+
+def _read(path: Path) -> Entry | None:
+    try:
+        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        size = (path / IMAGES).stat().st_size
+        used = datetime.fromtimestamp((path / FACTS).stat().st_mtime, UTC)
+        return Entry(path.name, path, size, datetime.fromisoformat(facts["created"]), used, dict(facts["description"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _evict(keep: str) -> None:
+    """Remove what was used longest ago until the rest fits; never the one in hand."""
+    room = limit()
+    for entry in entries():
+        room -= entry.size
+        if room < 0 and entry.key != keep:
+            shutil.rmtree(entry.path, ignore_errors=True)
