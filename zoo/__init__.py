@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.catalogue import list_architectures, list_datasets, list_exporters, list_recipes, list_tasks
+    from zoo.comparing import compare
     from zoo.evaluation import evaluate_run as evaluate
     from zoo.exporting import export
     from zoo.loading import load
+    from zoo.page import report
     from zoo.prediction import predict
     from zoo.runner import run
     from zoo.seeds import run_seeds
 
 _PUBLIC = {
+    "compare": "zoo.comparing:compare",
     "evaluate": "zoo.evaluation:evaluate_run",
     "export": "zoo.exporting:export",
     "list_architectures": "zoo.catalogue:list_architectures",
@@ -27,11 +30,13 @@ _PUBLIC = {
     "list_tasks": "zoo.catalogue:list_tasks",
     "load": "zoo.loading:load",
     "predict": "zoo.prediction:predict",
+    "report": "zoo.page:report",
     "run": "zoo.runner:run",
     "run_seeds": "zoo.seeds:run_seeds",
 }
 
 __all__ = [
+    "compare",
     "evaluate",
     "export",
     "list_architectures",
@@ -41,6 +46,7 @@ __all__ = [
     "list_tasks",
     "load",
     "predict",
+    "report",
     "run",
     "run_seeds",
 ]

@@ -10,8 +10,11 @@ COMMANDS = {
     "predict": ("zoo.cli.predict:predict", "Name the classes of pictures, by a run or by an exported model."),
     "export": ("zoo.cli.export:export", "Write a trained model for deployment, proved equal before it is published."),
     "runs": ("zoo.cli.runs:runs", "Past runs, newest first, with their result."),
+    "compare": ("zoo.cli.compare:compare", "Runs side by side: results, settings that differ, curves in one picture."),
+    "report": ("zoo.cli.report:report", "One page that shows all of a run, with nothing to load from elsewhere."),
     "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
     "data": ("zoo.cli.data:data", "The files of datasets: bring them, find them, examine them."),
+    "cache": ("zoo.cli.cache:cache", "What was decoded from pictures, how large it is; --clear removes it."),
     "doctor": ("zoo.cli.doctor:doctor", "Examine this installation: versions, devices, folders, plugins; each with what to do."),
     "completion": ("zoo.cli.completion:completion", "The script that completes command lines in bash, zsh or fish."),
 }

@@ -11,6 +11,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from zoo.job import Progress as TrainingProgress
+from zoo.wording import figure
 
 REFRESH_SECONDS = 0.1
 
@@ -63,9 +64,9 @@ class Console:
             self._write(text)
 
     def epoch(self, progress: TrainingProgress, row: dict[str, float]) -> None:
-        facts = [f"train loss {row['train_loss']:.4f}"]
-        facts += [f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items() if name.startswith("select_")]
-        self.note(f"epoch {progress.epoch}/{self._epochs}  {'  '.join(facts)}  {row['samples_per_second']:,.0f} samples/s")
+        selected = [figure(name.removeprefix("select_"), value) for name, value in row.items() if name.startswith("select_")]
+        judged = f"  select part: {', '.join(selected)}" if selected else ""
+        self.note(f"epoch {progress.epoch}/{self._epochs}  train loss {row['train_loss']:.4f}{judged}  {row['samples_per_second']:,.0f} samples/s")
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.step)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from zoo.api import PartView
@@ -93,29 +92,56 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     save(figure, file)
 
 
-def curves(file: Path, metrics_file: Path, steps_file: Path, heading: str) -> None:
-    """The loss by step with its mean by epoch and, where a select part was judged, its metrics by epoch."""
-    with metrics_file.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    steps = [json.loads(line) for line in steps_file.read_text(encoding="utf-8").splitlines()]
+Rows = Sequence[Mapping[str, float]]
+
+
+def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
+    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a select part was judged, its metrics by epoch."""
     selected = [name for name in (rows[0] if rows else {}) if name.startswith("select_")]
     measured = [name for name in selected if not name.endswith("loss")]
     figure = Figure(figsize=(9 if measured else 6, 3.8), layout="constrained")
     figure.suptitle(heading)
     axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
-    at = [int(row["step"]) for row in rows]
+    at = [row["step"] for row in rows]
     axes[0].plot([line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch")
-    axes[0].plot(at, [float(row["train_loss"]) for row in rows], marker="o", markersize=3, label="train, mean of the epoch")
+    axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of the epoch")
     if "select_loss" in selected:
-        axes[0].plot(at, [float(row["select_loss"]) for row in rows], marker="o", markersize=3, label="select")
+        axes[0].plot(at, [row["select_loss"] for row in rows], marker="o", markersize=3, label="select")
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
     for name in measured:
-        axes[1].plot([int(row["epoch"]) for row in rows], [float(row[name]) for row in rows], marker="o", markersize=3, label=name.replace("_", " "))
+        axes[1].plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o", markersize=3, label=name.replace("_", " "))
         axes[1].set(xlabel="epoch", ylabel="metric")
         axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend()
+    save(figure, file)
+
+
+def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: str) -> None:
+    """The train loss of several runs, name → (epochs, steps), and each of their select metrics, by epoch; by step where no run has two epochs."""
+    by_epoch = any(len(rows) > 1 for rows, _ in runs.values())
+    metrics = dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("select_")) if by_epoch else {}
+    panels = ["train_loss" if by_epoch else "loss", *metrics]
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(1.5 + 4.5 * columns, 3.8 * lines + 0.25 * len(runs)), layout="constrained")
+    figure.suptitle(heading)
+    axes = figure.subplots(lines, columns, squeeze=False).flat
+    for axis, metric in zip(axes, panels, strict=False):
+        for place, (rows, steps) in enumerate(runs.values()):
+            drawn = [row for row in (rows if by_epoch else steps) if metric in row]
+            at = [row["epoch" if by_epoch else "step"] for row in drawn]
+            axis.plot(at, [row[metric] for row in drawn], color=f"C{place}", marker="o" if by_epoch else None, markersize=3)
+        axis.set(xlabel="epoch" if by_epoch else "step", ylabel=metric.replace("_", " "))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3)
+    for axis in list(axes)[len(panels) :]:
+        axis.set_axis_off()
+    keys = [Line2D([], [], color=f"C{place}") for place in range(len(runs))]
+    legend = figure.legend(keys, list(runs), loc="outside lower center", ncols=min(3, len(runs)))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     save(figure, file)
 
 

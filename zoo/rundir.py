@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import secrets
@@ -13,8 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from zoo.api import Exhibit
 from zoo.config import RunConfig, check_run_name
-from zoo.errors import StorageError, UsageError, nearest
+from zoo.errors import StorageError, UsageError, ZooError, nearest
 from zoo.files import write_json, write_text
 from zoo.paths import runs_root
 from zoo.preprocessing import Preprocessing
@@ -54,6 +56,8 @@ class Record(BaseModel):
     """Metrics by part."""
     checkpoint: str | None = None
     """The checkpoint that the results are of."""
+    exhibits: list[Exhibit] = []
+    """What its page shows, in this order."""
 
 
 class RunDir:
@@ -67,6 +71,7 @@ class RunDir:
         self.steps_file = path / "steps.jsonl"
         self.samples_file = path / "samples.jsonl"
         self.predictions_file = path / "predictions.csv"
+        self.page_file = path / "report.html"
         self.checkpoints = path / "checkpoints"
         self.plots = path / "plots"
         self.samples = path / "samples"
@@ -83,6 +88,31 @@ class RunDir:
             return Record.model_validate_json(self.record_file.read_text(encoding="utf-8"))
         except (OSError, ValidationError) as error:
             raise UsageError("this is no run directory, or its run.json is damaged", where=self.path, fix="see `zoo runs`") from error
+
+    @property
+    def standing(self) -> str:
+        """The record's status; a run that says it is running, with nobody holding its lock, was killed."""
+        status = self.record.status
+        if status != "running":
+            return status
+        try:
+            with self.lock():
+                return "killed"
+        except (ZooError, OSError):
+            return "running"
+
+    def epochs(self) -> list[dict[str, float]]:
+        """The rows of metrics.csv so far."""
+        if not self.metrics_file.exists():
+            return []
+        with self.metrics_file.open(newline="", encoding="utf-8") as stream:
+            return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(stream)]
+
+    def steps(self) -> list[dict[str, float]]:
+        """The lines of steps.jsonl so far."""
+        if not self.steps_file.exists():
+            return []
+        return [json.loads(line) for line in self.steps_file.read_text(encoding="utf-8").splitlines()]
 
     def write_config(self, config: RunConfig) -> None:
         write_text(self.config_file, write_yaml(config.as_dict()))

@@ -21,11 +21,13 @@ from zoo.evaluation import evaluate
 from zoo.job import Job, check_trainable, steps_per_epoch
 from zoo.loading import build_for, build_task, load_initial
 from zoo.models import count_macs, count_parameters, load_state, read_tensors
+from zoo.page import write_page
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.snapshots import resume as resume_job
 from zoo.training import fit
+from zoo.wording import duration, figure
 
 
 @dataclass(frozen=True)
@@ -154,18 +156,24 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         try:
             metrics = _train_and_judge(where, record, prepared, console, inexact if resumed else None)
             record.status = "finished"
+            _stamp(record, started)
+            write_page(where, record)
         except BaseException as error:
             record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
             where.error_file.write_text(traceback.format_exc(), encoding="utf-8")
             raise
         finally:
             console.close()
-            record.ended = datetime.now(UTC).isoformat(timespec="seconds")
-            record.seconds = round(time.monotonic() - started, 3)
+            _stamp(record, started)
             where.write_record(record)
             _tell(console, "zoo_run_ended", run=where.path, status=record.status, metrics=record.results.get("report", {}))
     _conclude(where, record, console)
     return RunResult(where.path, record, metrics)
+
+
+def _stamp(record: Record, started: float) -> None:
+    record.ended = datetime.now(UTC).isoformat(timespec="seconds")
+    record.seconds = round(time.monotonic() - started, 3)
 
 
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> dict[str, float]:
@@ -179,21 +187,21 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console:
     if progress.best is not None and record.checkpoint is not None and record.checkpoint != last:
         best = where.checkpoints / record.checkpoint / checkpoints.MODEL
         load_state(job.result, read_tensors(best), best)
-        console.note(f"reporting on the best epoch, {progress.best['epoch']} ({progress.best['metric']} {progress.best['value']:.4f})")
+        console.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
     found = evaluate(job.result, job.task, job.data, "report", prepared.config.train.eval_batch_size)
     record.results["report"] = dict(found.metrics)
     where.write_record(record)
-    reporting.write_plots(where, record, prepared.data)
     report = prepared.data.part("report")
     reporting.write_samples(where.samples, report, prepared.data.classes)
-    prepared.task.report(found, report, prepared.data.classes, where.path)
+    shown = prepared.task.report(found, report, prepared.data.classes, where.path) or ()
+    record.exhibits = [*reporting.write_curves(where, record), *shown, *reporting.write_pictures(where, record, prepared.data)]
     return dict(found.metrics)
 
 
 def _conclude(where: RunDir, record: Record, console: Console) -> None:
-    figures = ", ".join(f"{name} {value:.2%}" if name == "accuracy" else f"{name} {value:.4f}" for name, value in record.results["report"].items())
+    figures = ", ".join(figure(name, value) for name, value in record.results["report"].items())
     console.note(f"report part, {record.samples['report']:,} samples: {figures}")
-    console.note(f"run {record.id} finished in {record.seconds:.1f} s: {where.path}")
+    console.note(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
 
 
 # ---------------------------------------------------------------------------------------------------------------------------- resume

@@ -30,22 +30,11 @@ def as_dict(run: RunDir) -> dict[str, Any]:
         record = run.record
     except ZooError:
         return {**facts, "status": "damaged", **dict.fromkeys(("created", "seconds", "architecture", "dataset", "task")), "results": {}}
-    return {**facts, "status": _status(run, record), **facts_of(record)}
+    return {**facts, "status": run.standing, **facts_of(record)}
 
 
 def facts_of(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in ("created", "seconds", "architecture", "dataset", "task", "results")}
-
-
-def _status(run: RunDir, record: Record) -> str:
-    """A run that says it is running, with nobody holding its lock, was killed."""
-    if record.status != "running":
-        return record.status
-    try:
-        with run.lock():
-            return "killed"
-    except (ZooError, OSError):
-        return "running"
 
 
 def _main_result(results: dict[str, dict[str, float]]) -> str:

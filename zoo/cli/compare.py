@@ -1,0 +1,60 @@
+"""``zoo compare``"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.cli.output import duration, emphasised, note, say, say_json, say_table
+from zoo.cli.parameters import AsJson
+from zoo.wording import label, value
+
+if TYPE_CHECKING:
+    from zoo.comparing import Comparison
+
+NONE = "–"
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs: folders, ids, or recipes' names for their newest runs.")],
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the picture, compare.png; by default this one.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    from zoo.comparing import compare as compare_
+
+    found = compare_(runs, out)
+    if as_json:
+        say_json({**dataclasses.asdict(found), "picture": found.picture and found.picture.absolute()})
+        return
+    say_table(["", *found.names], list(_rows(found)))
+    say()
+    if found.differences:
+        say(emphasised("they differ in"))
+        say_table(["", *found.names], [[key, *map(_setting, values)] for key, values in found.differences.items()], indent="  ")
+    else:
+        say("their configurations are the same")
+    for remark in found.remarks:
+        note(f"note: {remark}")
+    if found.picture is not None:
+        say()
+        say(f"curves: {found.picture}")
+
+
+def _rows(found: Comparison) -> list[list[str]]:
+    facts = {name: list(values) for name, values in found.facts.items() if name != "run" or values != found.names}
+    counted = {"parameters": "{:,}".format, "macs": "{:,}".format, "seconds": duration}
+    names = {"macs": "multiply-accumulates", "seconds": "took"}
+    told = {name: [NONE if each is None else counted.get(name, str)(each) for each in values] for name, values in facts.items()}
+    metrics = {label(name): [NONE if each is None else value(name, each) for each in values] for name, values in found.metrics.items()}
+    first = ("run", "status", "architecture", "dataset", "task")
+    ordered = (
+        {name: told[name] for name in first if name in told} | metrics | {names.get(name, name): told[name] for name in told if name not in first}
+    )
+    return [[name, *values] for name, values in ordered.items()]
+
+
+def _setting(given: Any) -> str:
+    return NONE if given is None else str(given).lower() if isinstance(given, bool) else str(given)

@@ -1,0 +1,27 @@
+"""``zoo report``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.output import say, say_json
+from zoo.cli.parameters import AsJson
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page; by default report.html in the run's folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    from zoo.page import report as write
+
+    file = write(run, out)
+    if as_json:
+        say_json({"run": run, "page": file.absolute()})
+        return
+    say(f"report: {file}")

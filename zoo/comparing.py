@@ -1,0 +1,109 @@
+"""Runs side by side: what came of each, in which of their settings they differ, and their curves in one picture."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import UsageError
+from zoo.files import storage_errors
+from zoo.rundir import RunDir, find, run_id
+
+PICTURE = "compare.png"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``names`` tell the runs apart; everything else is in their order. ``differences`` has, by key, each run's value of it.
+
+    ``metrics`` has the report part's figures, None where a run has none. ``picture`` is None where no run has a curve.
+    """
+
+    names: list[str]
+    facts: dict[str, list[Any]]
+    metrics: dict[str, list[float | None]]
+    differences: dict[str, list[Any]]
+    remarks: list[str]
+    picture: Path | None
+
+
+def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
+    """Compare two runs or more; their curves are drawn into ``compare.png`` in ``out``, by default the current folder.
+
+    Raises UsageError where a run is not found or named twice, StorageError where the picture cannot be written.
+    """
+    found = [find(run) for run in runs]
+    if len(found) < 2:
+        raise UsageError("comparing takes two runs or more", fix="name another one (see `zoo runs`)")
+    repeated = [str(run) for run, folder in zip(runs, found, strict=True) if sum(folder.path.samefile(other.path) for other in found) > 1]
+    if repeated:
+        raise UsageError(f"{' and '.join(repeated)} are the same run", fix="name others by their ids (see `zoo runs`)")
+    names = distinct_names(found)
+    return Comparison(names, facts_of(found), metrics_of(found), differences_of(found), remarks_on(names, found), draw(names, found, out or Path()))
+
+
+def distinct_names(runs: Sequence[RunDir]) -> list[str]:
+    """The last part of each run's id where that tells them apart, else all of it."""
+    counts = Counter(run.path.name for run in runs)
+    return [run.path.name if max(counts.values()) == 1 else run_id(run.path) for run in runs]
+
+
+def facts_of(runs: Sequence[RunDir]) -> dict[str, list[Any]]:
+    records = [run.record for run in runs]
+    return {
+        "run": [run_id(run.path) for run in runs],
+        "status": [run.standing for run in runs],
+        **{name: [getattr(record, name) for record in records] for name in ("architecture", "dataset", "task", "parameters", "macs", "seconds")},
+        "device": [record.device.get("name") for record in records],
+    }
+
+
+def metrics_of(runs: Sequence[RunDir]) -> dict[str, list[float | None]]:
+    results = [run.record.results.get("report", {}) for run in runs]
+    return {name: [each.get(name) for each in results] for name in dict.fromkeys(name for each in results for name in each)}
+
+
+def differences_of(runs: Sequence[RunDir]) -> dict[str, list[Any]]:
+    """Every key of the configurations on which not all agree. (Their names are no setting.)"""
+    configs = [flatten(run.config.as_dict()) for run in runs]
+    keys = [key for key in dict.fromkeys(key for config in configs for key in config) if key != "name"]
+    rows = {key: [config.get(key) for config in configs] for key in keys}
+    return {key: values for key, values in rows.items() if any(value != values[0] for value in values[1:])}
+
+
+def flatten(value: Any, above: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted keys; an empty mapping is a value."""
+    if not isinstance(value, dict) or not value:
+        return {above: value}
+    return {path: leaf for key, inner in value.items() for path, leaf in flatten(inner, f"{above}.{key}" if above else str(key)).items()}
+
+
+def remarks_on(names: Sequence[str], runs: Sequence[RunDir]) -> list[str]:
+    """What makes these runs less comparable than their figures look."""
+    remarks = [
+        f"{name} is {run.standing}: what it has is not its result" for name, run in zip(names, runs, strict=True) if run.standing != "finished"
+    ]
+    judged: dict[tuple[str, str], list[str]] = {}
+    for name, run in zip(names, runs, strict=True):
+        judged.setdefault((run.record.dataset, run.record.fingerprint), []).append(name)
+    if len(judged) > 1:
+        groups = "; ".join(f"{', '.join(group)} on {dataset} ({fingerprint[:12]})" for (dataset, fingerprint), group in judged.items())
+        remarks.append(f"these runs saw different data, so their figures do not compare: {groups}")
+    return remarks
+
+
+def draw(names: Sequence[str], runs: Sequence[RunDir], folder: Path) -> Path | None:
+    from zoo import plots
+
+    curves = {name: (run.epochs(), run.steps()) for name, run in zip(names, runs, strict=True)}
+    if not any(rows or steps for rows, steps in curves.values()):
+        return None
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("the picture's folder is a file", where=folder, fix="choose another --out")
+    file = folder / PICTURE
+    with storage_errors(file):
+        plots.compared_curves(file, curves, "runs compared")
+    return file
