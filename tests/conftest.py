@@ -17,7 +17,7 @@ def own_places(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     keep = {"ZOO_DATA"} if request.node.get_closest_marker("realdata") else set()
     for name in [name for name in os.environ if name.startswith("ZOO_") and name not in keep]:
         monkeypatch.delenv(name)
-    for name in {"ZOO_RUNS", "ZOO_EXPORTS", "ZOO_DATA"} - keep:
+    for name in {"ZOO_RUNS", "ZOO_EXPORTS", "ZOO_DATA", "ZOO_CACHE"} - keep:
         monkeypatch.setenv(name, str(tmp_path / name.removeprefix("ZOO_").lower()))
     monkeypatch.setenv("ZOO_OFFLINE", "1")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -90,9 +91,9 @@ def open_or_build(key: str, shape: tuple[int, ...], description: dict[str, Any],
 
 
 def _build(place: Path, shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]) -> None:
-    temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     with storage_errors(place):
-        temporary.mkdir(parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
         if needed > free:  # a mapped file that runs out of disk would end the process, without a word

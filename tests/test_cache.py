@@ -1,0 +1,122 @@
+"""The cache of decoded pictures: whole or not there, shared, and kept under its limit."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import namedtuple
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from zoo import cache
+from zoo.errors import StorageError, UsageError
+
+
+def build(key="a", value=1, shape=(4, 1, 2, 2), calls=None):
+    def fill(array):
+        if calls is not None:
+            calls.append(key)
+        array[:] = value
+
+    return cache.open_or_build(key, shape, {"dataset": "toy"}, fill)
+
+
+def test_an_entry_is_built_once_and_mapped_copy_on_write():
+    calls = []
+    first = build(calls=calls)
+    assert isinstance(first, np.memmap)
+    assert first.shape == (4, 1, 2, 2)
+    first[:] = 9  # torch wants to be able to
+    again = build(calls=calls)
+    assert calls == ["a"]
+    assert np.array_equal(again, np.ones((4, 1, 2, 2), np.uint8))
+
+
+def test_entries_say_what_they_are_and_when_they_were_used():
+    build("a")
+    build("b")
+    os.utime(cache.folder() / "a" / cache.FACTS, (time.time() + 10, time.time() + 10))
+    first, second = cache.entries()
+    assert (first.key, second.key) == ("a", "b")
+    assert first.description == {"dataset": "toy"}
+    assert first.size == (first.path / cache.IMAGES).stat().st_size > 16
+    assert abs(second.created - datetime.now(UTC)) < timedelta(minutes=1)
+
+
+def test_clearing_frees_what_it_says():
+    build("a")
+    build("b")
+    sizes = {entry.key: entry.size for entry in cache.entries()}
+    assert cache.clear(["a", "unknown"]) == sizes["a"]
+    assert [entry.key for entry in cache.entries()] == ["b"]
+    (cache.folder() / ".left.1.tmp").mkdir()
+    assert cache.clear() == sizes["b"]
+    assert list(cache.folder().iterdir()) == []
+
+
+def test_what_fails_while_it_is_built_leaves_nothing():
+    def fail(array):
+        array[:] = 1
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        cache.open_or_build("a", (2, 1, 1, 1), {}, fail)
+    assert list(cache.folder().iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", ["facts", "images", "empty facts"])
+def test_a_damaged_entry_is_built_again(damage):
+    build()
+    if damage == "empty facts":
+        (cache.folder() / "a" / cache.FACTS).write_text("")
+    else:
+        (cache.folder() / "a" / {"facts": cache.FACTS, "images": cache.IMAGES}[damage]).unlink()
+    calls = []
+    assert np.array_equal(build(calls=calls), np.ones((4, 1, 2, 2), np.uint8))
+    assert calls == ["a"]
+
+
+def test_another_process_that_was_faster_wins():
+    def slow(array):
+        array[:] = 1
+        build("a", value=1)  # in between, the same content from elsewhere
+
+    found = cache.open_or_build("a", (4, 1, 2, 2), {}, slow)
+    assert np.array_equal(found, np.ones((4, 1, 2, 2), np.uint8))
+    assert len(list(cache.folder().iterdir())) == 1
+
+
+def test_beyond_the_limit_those_go_that_were_used_longest_ago(monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", "0.000025")  # 25 kB
+    for number, key in enumerate("abc"):
+        build(key, shape=(10_000, 1, 1, 1))
+        os.utime(cache.folder() / key / cache.FACTS, (1000 + number, 1000 + number))
+    assert {entry.key for entry in cache.entries()} == {"b", "c"}
+    build("d", shape=(90_000, 1, 1, 1))
+    assert {entry.key for entry in cache.entries()} == {"d"}  # alone too large, but in use
+
+
+def test_a_limit_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", "lots")
+    with pytest.raises(UsageError, match="ZOO_CACHE_LIMIT must be a number"):
+        build()
+
+
+def test_a_disk_without_room_is_known_before_it_is_written_to(monkeypatch):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _path: namedtuple("usage", "total used free")(100, 95, 5))
+    with pytest.raises(StorageError, match="ZOO_CACHE") as caught:
+        build()
+    assert caught.value.exit_code == 7
+    assert list(cache.folder().iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_one_line(monkeypatch):
+    def refuse(*_args, **_options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(cache.np.lib.format, "open_memmap", refuse)
+    with pytest.raises(StorageError, match="Read-only"):
+        build()
