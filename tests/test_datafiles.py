@@ -206,10 +206,12 @@ def test_equal_pictures_are_found_within_and_across_parts(root, splits):
 
 
 def test_a_part_that_cannot_be_opened_is_a_problem_and_the_others_are_counted(root, splits):
-    splits |= {"train": DataError("it is damaged", where="here"), "test": arrays(0, 5)}
+    splits |= {"train": DataError("it is damaged", where="here"), "test": arrays(0, 1)}
     report = check(look("pictures"))
-    assert report.problems == ["train: it is damaged (here)", "report: the label 5 is outside 0…1"] and not report.as_dict()["ok"]
+    assert report.problems == ["it is damaged (here)"] and not report.as_dict()["ok"]
     assert [part.part for part in report.parts] == ["report"]
+    splits["test"] = arrays(0, 5)
+    assert check(look("pictures")).problems[1].startswith("split 'test' has the label 5, outside 0…1")
 
 
 def test_unlabelled_parts_have_no_classes(root, splits):

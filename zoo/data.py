@@ -197,7 +197,7 @@ def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSecti
     if section.holdout and "select" in available:
         raise UsageError(f"{item.canonical} has a select part of its own", where="dataset.holdout", fix="leave holdout at 0")
     splits = {
-        part: _checked(item, count, split, dataset.load(split))
+        part: check_split(item, count, split, dataset.load(split))
         for part, split in available.items()
         if wanted is None or part in wanted or (part == "train" and section.holdout and "select" in wanted)
     }
@@ -208,8 +208,8 @@ def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSecti
     return splits
 
 
-def _checked(item: Item[DatasetSpec], classes: int, name: str, split: Split) -> Split:
-    """What a dataset gave, or DataError saying what is wrong with it."""
+def check_split(item: Item[DatasetSpec], classes: int, name: str, split: Split) -> Split:
+    """What a dataset gave as split ``name``, where it has so many ``classes``; or DataError saying what is wrong with it."""
     if not isinstance(split, Split):
         raise DataError(f"split '{name}' must be a zoo.api.Split, not {type(split).__name__}", where=item.canonical)
     images, labels = split.images, None if split.labels is None else np.asarray(split.labels)

@@ -55,6 +55,7 @@ class Report:
     files: list[dict[str, Any]] = field(default_factory=list)
     parts: list[PartReport] = field(default_factory=list)
     duplicates: Duplicates = field(default_factory=Duplicates)
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,24 +73,26 @@ class Pictures:
 
 def check(need: Needs) -> Report:
     """Open every part of a dataset whose files are here. What is wrong stands in the report; only a dataset that is not there raises."""
+    from zoo.data import check_split, classes_of
+
     item, report = need.item, Report(need.item.canonical)
     report.files = [{**file, "official": _official(file)} for file in need.files()]
-    seen: dict[str, Pictures] = {}
+    store, seen = Store(download=False), dict[str, Pictures]()
     try:
-        dataset = load_object(item.spec.target, item)(Store(download=False), **need.section.options)
-        parts = dict(dataset.parts)
+        dataset = load_object(item.spec.target, item)(store, **need.section.options)
+        classes, parts = classes_of(item, dataset), dict(dataset.parts)
     except ZooError as error:
         report.problems.append(str(error))
         return report
-    classes = item.spec.classes or tuple(dataset.classes)
     for part, split in parts.items():
         try:
-            pictures, found = _part(part, split, dataset.load(split), classes, report.problems)
-        except (ZooError, OSError, ValueError) as error:
-            report.problems.append(f"{part}: {error}")
+            loaded = check_split(item, len(classes), split, dataset.load(split))
+        except ZooError as error:
+            report.problems.append(str(error))
             continue
+        seen[part], found = _part(part, split, loaded, classes, report.problems)
         report.parts.append(found)
-        seen[part] = pictures
+    report.notes = store.notes
     report.duplicates = _duplicates(seen)
     return report
 
@@ -112,10 +115,8 @@ def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems
         shapes, digests = [images.shape[1:]] * len(images), [_digest(image.shape, image) for image in images]
     else:
         shapes, digests = _decode(part, images, problems)
-    if not len(images):
-        problems.append(f"{part}: the split '{split}' is empty")
     names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
-    counts = None if loaded.labels is None else _count(part, loaded.labels, classes, problems)
+    counts = None if loaded.labels is None else _count(loaded.labels, classes)
     sizes = Counter("×".join(map(str, shape)) for shape in shapes)
     return Pictures(names, loaded.labels, digests), PartReport(part, split, len(images), counts, dict(sizes.most_common()))
 
@@ -153,14 +154,9 @@ def _digest(shape: tuple[int, ...], pixels: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=DIGEST, person="×".join(map(str, shape)).encode()[:16]).digest()
 
 
-def _count(part: str, labels: np.ndarray, classes: Sequence[str], problems: list[str]) -> dict[str, int]:
+def _count(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
     """Pictures by class, in the dataset's order; a class without any is counted too."""
-    values, counts = np.unique(labels, return_counts=True)
-    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
-    strange = [label for label in found if not 0 <= label < len(classes)]
-    if strange:
-        problems.append(f"{part}: the label {strange[0]} is outside 0…{len(classes) - 1}")
-    return {name: found.get(index, 0) for index, name in enumerate(classes)}
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
 def _duplicates(parts: dict[str, Pictures]) -> Duplicates:

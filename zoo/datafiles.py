@@ -13,7 +13,7 @@ from zoo.config import DatasetSection
 from zoo.errors import DataError
 from zoo.paths import data_root, offline
 from zoo.registry import Item, load_object, registry
-from zoo.resolve import resolve_dataset
+from zoo.resolve import dataset_section
 from zoo.store import Store, missing_files
 
 
@@ -25,7 +25,8 @@ class Looker:
     """A `zoo.api.DatasetStore` that brings nothing: it writes down which files a dataset asks for, and gives those that are here."""
 
     def __init__(self) -> None:
-        self.root = data_root()
+        self._store = Store(download=False)
+        self.root = self._store.root
         self.asked: list[FileSpec] = []
 
     def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
@@ -35,6 +36,12 @@ class Looker:
             raise Absent(f"files of {spec.name} are missing", where=self.root)
         return places
 
+    def digest(self, path: Path) -> str:
+        return self._store.digest(path)
+
+    def note(self, text: str) -> None:
+        """What a dataset says while it is looked at is said again when it is used."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -43,6 +50,12 @@ class Needs:
     item: Item[DatasetSpec]
     section: DatasetSection
     asked: tuple[FileSpec, ...]
+
+    @property
+    def argument(self) -> str | None:
+        """What a dataset of the user's own was told behind its name: its folder, for one."""
+        name = self.item.spec.argument
+        return None if name is None else str(self.section.options[name])
 
     @property
     def missing(self) -> tuple[FileSpec, ...]:
@@ -60,7 +73,7 @@ class Needs:
 def look(name: str) -> Needs:
     """What a dataset needs. Raises UnknownNameError, or DataError where what is here cannot be opened."""
     catalogue = registry()
-    section = resolve_dataset(catalogue, name)
+    section = dataset_section(catalogue, name)
     item = catalogue.dataset(section.name)
     looker = Looker()
     with contextlib.suppress(Absent):

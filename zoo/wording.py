@@ -31,5 +31,13 @@ def duration(seconds: float | None) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    many = f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+    many = f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
     return f"{count:,} {word if count == 1 else many}"
+
+
+def size(count: float) -> str:
+    """Bytes, in the unit that leaves few digits."""
+    for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
+        if count >= 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return f"{count:,.0f} bytes"

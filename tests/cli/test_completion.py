@@ -25,6 +25,11 @@ def names(*kinds: str) -> set[str]:
     return {item.spec.name for kind in kinds for item in registry().items(kind)}
 
 
+def datasets() -> set[str]:
+    """Those that are told what they are of behind their name end where that begins."""
+    return {f"{item.spec.name}{':' if item.spec.argument else ''}" for item in registry().items("dataset")}
+
+
 def test_commands_come_first_with_their_help():
     assert [value for value in values("zoo ") if value in COMMANDS] == list(COMMANDS)
     assert candidates("zoo ru") == [("run", COMMANDS["run"][1]), ("runs", COMMANDS["runs"][1])]
@@ -44,12 +49,12 @@ def test_every_option_of_every_command_is_completed(command, zoo):
     ("line", "expected"),
     [
         ("zoo run ", names("recipe", "architecture")),
-        ("zoo run cnn_digits --data ", names("dataset")),
+        ("zoo run cnn_digits --data ", datasets()),
         ("zoo run --data digits --arch ", names("architecture")),
         ("zoo run x --task ", names("task")),
         ("zoo info ", names("recipe", "architecture", "dataset", "task", "exporter")),
         ("zoo export --format ", names("exporter")),
-        ("zoo data check digits ", names("dataset")),
+        ("zoo data check digits ", datasets()),
         ("zoo list ", {"architectures", "datasets", "tasks", "recipes", "exporters"}),
         ("zoo list recipes --plugin ", {plugin.namespace for plugin in registry().plugins}),
         ("zoo completion ", set(SCRIPTS)),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 
 def test_the_data_folder_is_told_alone_so_that_a_script_can_use_it(zoo, tmp_path):
@@ -34,7 +36,9 @@ def test_download_without_a_network_is_one_error_for_all(zoo):
     told = zoo("data", "download", "mnist", "digits")
     assert told.code == 3 and told.out == "" and told.err.startswith("error: 4 files of mnist cannot be downloaded: ZOO_OFFLINE forbids downloads")
     assert zoo("data", "download", "digits") == (0, "digits: embedded, there is nothing to download\n", "")
-    assert json.loads(zoo("data", "download", "digits", "--json").out) == [{"dataset": "datasets/digits", "here": True, "files": []}]
+    assert json.loads(zoo("data", "download", "digits", "--json").out) == [
+        {"dataset": "datasets/digits", "argument": None, "here": True, "files": []}
+    ]
 
 
 def test_check_prints_a_table_and_has_the_same_as_json(zoo):
@@ -51,12 +55,30 @@ def test_check_without_a_name_takes_what_is_here(zoo):
     assert "datasets/mnist: not here; `zoo data download mnist` brings it" in told.err
 
 
+def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path):
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for index in range(10):
+            Image.fromarray(generator.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(tmp_path / "pets" / name / f"{index}.png")
+    (tmp_path / "pets" / "cat" / "notes.txt").write_text("x")
+    dataset = f"folder:{tmp_path / 'pets'}"
+    assert zoo("data", "path", dataset) == (0, f"{tmp_path / 'pets'}\n", "")
+    assert "your own, there is nothing to download" in zoo("data", "download", dataset).out
+    told = zoo("data", "check", dataset)
+    assert told.code == 0 and "note: 1 " in told.out and "no picture stands there twice" in told.out
+    (report,) = json.loads(zoo("data", "check", dataset, "--json").out)
+    assert {part["part"]: part["classes"] for part in report["parts"]} == {"train": {"cat": 8, "dog": 8}, "report": {"cat": 2, "dog": 2}}
+    assert report["parts"][0]["shapes"] == {"3×6×5": 16}
+    assert zoo("data", "check", "folder:/no/such/place").code == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["check", "mnist"], 3, "error: mnist: files are missing"),
         (["check", "mnst"], 2, "error: no dataset is called 'mnst'; fix: did you mean mnist"),
-        (["download"], 2, "error: Missing argument 'DATASET...'"),
+        (["download"], 2, "error: Missing argument 'DATASET'"),
         (["chek"], 2, "error: No such command 'chek'"),
     ],
 )
@@ -71,4 +93,4 @@ def test_a_damaged_dataset_ends_with_the_code_for_data(zoo, tmp_path):
     for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         (raw / f"{name}.gz").write_bytes(b"nothing of the kind")
     told = zoo("data", "check", "mnist")
-    assert told.code == 3 and "problem: train: cannot be read" in told.out and told.out.count("other content") == 4
+    assert told.code == 3 and "problem: cannot be read" in told.out and told.out.count("other content") == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from zoo.cli.export import verdict
 from zoo.cli.run import FLAGS, collect
 from zoo.config import RunConfig
 from zoo.errors import UsageError
-from zoo.rundir import RunDir
+from zoo.rundir import Record, RunDir
+from zoo.runner import RunResult
+from zoo.seeds import SeedsResult
 
 
 def accuracy_of(run) -> float:
@@ -21,13 +24,38 @@ def accuracy_of(run) -> float:
 
 # ------------------------------------------------------------------------------------------------------------------------------- run
 
+RECORD = Record(
+    id="cnn_digits/x",
+    status="finished",
+    created="2026",
+    label="cnn_digits",
+    architecture="classics/cnn",
+    dataset="datasets/digits",
+    task="tasks/classification",
+    classes=["0", "1"],
+    preprocessing={"channels": 1, "height": 8, "width": 8, "mean": (0.5,), "std": (0.5,)},
+    fingerprint="f",
+    results={"report": {"accuracy": 0.5}},
+)
+RESULT = RunResult(Path("runs/cnn_digits/x"), RECORD, {"accuracy": 0.5})
+
 
 @pytest.fixture
 def started(monkeypatch):
     """What `zoo run` hands to the runner, instead of training."""
     calls: list[dict] = []
-    monkeypatch.setattr("zoo.runner.run", lambda name, **options: calls.append({"name": name, **options}))
-    monkeypatch.setattr("zoo.seeds.run_seeds", lambda count, name, **options: calls.append({"count": count, "name": name, **options}))
+
+    def run(name, **options):
+        calls.append({"name": name, **options})
+        print("epoch 1/1")
+        return RESULT
+
+    def run_seeds(count, name, **options):
+        calls.append({"count": count, "name": name, **options})
+        return SeedsResult(Path("seeds.json"), [RESULT], {"accuracy": {"mean": 0.5, "sd": 0.0}})
+
+    monkeypatch.setattr("zoo.runner.run", run)
+    monkeypatch.setattr("zoo.seeds.run_seeds", run_seeds)
     return calls
 
 
@@ -65,6 +93,36 @@ def test_seeds_and_resume_and_dry_run_are_handed_on(zoo, started):
     assert (first["count"], first["name"]) == (3, "cnn_digits")
     assert (second["name"], second["resume"], second["inexact"]) == (None, "short", True)
     assert (str(third["config_file"]), third["dry_run"]) == ("my.yaml", True)
+
+
+def test_with_json_progress_goes_to_stderr_and_the_result_alone_to_stdout(zoo, started):
+    told = zoo("run", "cnn_digits", "--json")
+    row = json.loads(told.out)
+    assert told.err == "epoch 1/1\n" and (row["id"], row["status"], row["path"]) == ("cnn_digits/x", "finished", str(RESULT.path.absolute()))
+    assert row["results"] == {"report": {"accuracy": 0.5}}
+    assert zoo("run", "cnn_digits").out == "epoch 1/1\n"
+    several = json.loads(zoo("run", "cnn_digits", "--seeds", "1", "--json").out)
+    assert several["metrics"] == {"accuracy": {"mean": 0.5, "sd": 0.0}} and several["runs"] == [row]
+
+
+def test_a_dry_run_is_json_too_and_has_the_keys_of_a_run(zoo, short):
+    told = zoo("run", "cnn_digits", "--dry-run", "--json")
+    row = json.loads(told.out)
+    assert (row["status"], row["path"]) == ("dry-run", None) and "nothing was trained" in told.err
+    assert list(row) == list(json.loads(zoo("runs", "--json").out)[0])
+
+
+def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path):
+    told = zoo("predict", "short", str(short / "samples"), "--top", "2", "--json")
+    facts = json.loads(told.out)
+    assert told.err == "" and facts["classes"] == [str(digit) for digit in range(10)] and facts["engine"].startswith("torch ")
+    first = facts["predictions"][0]["top"]
+    assert len(first) == 2 and first[0]["probability"] >= first[1]["probability"] > 0
+    assert zoo("predict", "short", facts["predictions"][0]["file"], "--top", "1").out.split(": ")[1].startswith(first[0]["class"])
+    out = tmp_path / "bundle"
+    facts = json.loads(zoo("export", "short", "--onnx", "--out", str(out), "--json").out)
+    assert facts["path"] == str(out) and facts["source"].startswith("exporting run cnn_digits/short")
+    assert facts["verification"] == json.loads((out / "verify.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,14 @@ def test_the_policy_about_downloads_is_told(monkeypatch, value, offline):
     assert (finding.level, finding.facts) == ("ok", {"offline": offline})
 
 
+def test_a_limit_of_the_cache_that_is_no_number_is_a_problem(monkeypatch):
+    (finding,) = examine([("places", places.cached)])["places"]
+    assert (finding.level, finding.facts) == ("ok", {"size": 0, "limit": 20_000_000_000})
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", "much")
+    (finding,) = examine([("places", places.cached)])["places"]
+    assert (finding.level, finding.fix) == ("problem", "for example ZOO_CACHE_LIMIT=20") and "not 'much'" in finding.says
+
+
 def test_variables_in_force_are_told_and_unknown_ones_have_the_nearest_known(monkeypatch):
     for name, value in {"ZOO_OFLINE": "1", "ZOO_XYZZY": "2", "ZOO_OFFLINE": "yes", "ZOO_STRICT_PLUGINS": "1"}.items():
         monkeypatch.setenv(name, value)
@@ -305,4 +313,4 @@ def test_every_variable_that_the_zoo_reads_is_known():
 
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "zoo").rglob("*.py") if path.name != "variables.py"]
     read = {name for source in sources for name in re.findall(r'"(ZOO_[A-Z_]+)"', source)} - {places.PREFIX}
-    assert read and read <= set(VARIABLES) and set(SWITCHES) <= set(VARIABLES)
+    assert read == set(VARIABLES) and set(SWITCHES) <= set(VARIABLES)

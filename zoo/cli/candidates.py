@@ -32,7 +32,16 @@ def datasets(incomplete: str = "") -> Candidates:
     name, colon, start = incomplete.partition(":")
     if colon:
         return [(f"{name}:{folder}", "folder") for folder in _folders(start)]
-    return _items("dataset")
+    from zoo.registry import registry
+
+    own = {item.spec.name for item in registry().items("dataset") if item.spec.argument is not None}
+    return [(f"{name}:" if name in own else name, summary) for name, summary in _items("dataset")]
+
+
+def cache_keys() -> Candidates:
+    from zoo.cache import entries
+
+    return [(entry.key, str(entry.description.get("dataset", ""))) for entry in entries()]
 
 
 def tasks() -> Candidates:
@@ -143,6 +152,7 @@ OPTIONS: dict[str, Callable[[], Candidates]] = {
 ARGUMENTS: dict[str, Callable[[], Candidates]] = {
     "run NAME": recipes_and_architectures,
     "info NAME": items,
+    "KEY": cache_keys,
     "KIND": kinds,
     "NAME|RUN": exportable,
     "RUN": runs,

@@ -22,7 +22,7 @@ data = group("The files of datasets: bring them, find them, examine them.")
 
 @data.command()
 def download(
-    names: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Datasets.")],
+    names: Annotated[list[str], typer.Argument(metavar="DATASET", help="Datasets.")],
     as_json: AsJson = False,
 ) -> None:
     """Bring what datasets need, or say that it is here."""
@@ -39,7 +39,7 @@ def download(
 
 @data.command()
 def path(
-    name: Annotated[str | None, typer.Argument(metavar="[DATASET]", help="A dataset; without one, the data folder itself.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset; without one, the data folder itself.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Where the data folder is, or a dataset's files."""
@@ -55,6 +55,9 @@ def path(
     if as_json:
         say_json(_as_dict(need))
         return
+    if need.argument is not None:
+        say(need.argument)
+        return
     if not need.files():
         note(f"{need.item.spec.name}: {_state(need)}")
         return
@@ -65,7 +68,7 @@ def path(
 
 @data.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET...]", help="Datasets; without one, every dataset that is here.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="Datasets; without one, every dataset that is here.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Open and count every part, and look for faults.
@@ -92,7 +95,8 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
         from zoo import datafiles
         from zoo.registry import registry
 
-        asked = list(dict.fromkeys(names or [item.canonical for item in registry().items("dataset")]))
+        own = [item.canonical for item in registry().items("dataset") if item.spec.argument is None]
+        asked = list(dict.fromkeys(names or own))
         needs = [datafiles.look(name) for name in asked]
     if names:
         datafiles.require_here(needs)
@@ -103,11 +107,13 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
 
 
 def _as_dict(need: Needs) -> dict[str, Any]:
-    return {"dataset": need.item.canonical, "here": not need.missing, "files": need.files()}
+    return {"dataset": need.item.canonical, "argument": need.argument, "here": not need.missing, "files": need.files()}
 
 
 def _state(need: Needs) -> str:
     files, missing = need.item.spec.files, need.missing
+    if need.argument is not None:
+        return f"{need.argument} is your own, there is nothing to download"
     if not files:
         return "embedded, there is nothing to download"
     if missing:
@@ -126,6 +132,8 @@ def _say_report(report: Report) -> None:
     _say_files(report.files)
     if report.parts:
         _say_parts(report)
+    for line in report.notes:
+        say(f"  note: {line}")
     for problem in report.problems:
         say(f"  problem: {problem}")
     say()

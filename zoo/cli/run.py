@@ -60,17 +60,18 @@ def run(
     }  # fmt: skip
     _check_together(name, config, resume, seed, seeds, out, dry_run, inexact)
     overrides = collect({flag: value for flag, value in flags.items() if value is not None}, assignments or [])
+    facts: dict[str, Any]
     with json_alone(as_json):
         if seeds is not None:
             from zoo.seeds import run_seeds
 
-            result = seeds_facts(run_seeds(_count(seeds), name, config_file=config, overrides=overrides, out=out))
+            facts = seeds_facts(run_seeds(_count(seeds), name, config_file=config, overrides=overrides, out=out))
         else:
             from zoo.runner import run as start
 
-            result = run_facts(start(name, config_file=config, overrides=overrides, out=out, resume=resume, inexact=inexact, dry_run=dry_run))
+            facts = run_facts(start(name, config_file=config, overrides=overrides, out=out, resume=resume, inexact=inexact, dry_run=dry_run))
     if as_json:
-        say_json(result)
+        say_json(facts)
 
 
 def run_facts(result: RunResult) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 
 from zoo.doctor import devices, packages, places, plugins, providers
 from zoo.doctor.finding import Check, Finding, Level, worst
+from zoo.errors import ZooError
 
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("versions", packages.interpreter),
@@ -21,6 +22,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("devices", devices.compiler),
     ("onnxruntime", providers.providers),
     ("places", places.folders),
+    ("places", places.cached),
     ("places", places.network),
     ("places", places.environment),
     ("plugins", plugins.states),
@@ -49,11 +51,17 @@ def _carry_out(check: Check) -> list[Finding]:
             findings.extend(check())  # what it found before it failed is kept
     except KeyboardInterrupt:
         raise
+    except ZooError as error:
+        where = "" if error.where is None else f" ({error.where})"
+        findings.append(Finding(_name(check), "problem", f"{error.what}{where}", error.fix))
     except BaseException as error:  # importing a damaged package may raise anything, and even exit
         said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        name = check.__name__.replace("_", " ")
-        findings.append(Finding(name, "problem", f"could not be examined: {said}", fix="reinstall what it names; else report it as a bug"))
+        findings.append(Finding(_name(check), "problem", f"could not be examined: {said}", fix="reinstall what it names; else report it as a bug"))
     return findings
+
+
+def _name(check: Check) -> str:
+    return check.__name__.replace("_", " ")
 
 
 __all__ = ["CHECKS", "Finding", "Level", "examine", "overall"]

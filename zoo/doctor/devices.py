@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from zoo.doctor.finding import Finding, Level, gigabytes
+from zoo.doctor.finding import Finding, Level
+from zoo.wording import size
 
 LITTLE_MEMORY = 2e9
 """Bytes below which importing torch and training a small network becomes tight."""
@@ -54,12 +55,12 @@ def memory() -> Iterator[Finding]:
     limit = _memory_limit()
     total = min(total, limit) if limit is not None else total
     facts: dict[str, Any] = {"total": total, "limit": limit}
-    says = f"{gigabytes(total)}{' allowed to this container' if limit == total else ''}"
+    says = f"{size(total)}{' allowed to this container' if limit == total else ''}"
     free = _available(page)
     if free is not None:
         free = min(free, total)
         facts["available"] = free
-        says += f", {gigabytes(free)} of it available"
+        says += f", {size(free)} of it available"
     scarce = (total if free is None else free) < LITTLE_MEMORY
     fix = "close other programs; use a smaller --batch-size" if scarce else None
     yield Finding("memory", "warning" if scarce else "ok", says, fix, facts)
@@ -136,7 +137,7 @@ def _cuda_device(index: int, built: str, seen: list[str]) -> Finding:
         return Finding(name, "problem", f"{properties.name} (compute {major}.{minor}) computes nothing: {cause}", fix, facts)
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     facts |= {"free": free, "bf16": bf16, "correct": correct}
-    sizes = f"{gigabytes(properties.total_memory)}, {gigabytes(free)} of it free"
+    sizes = f"{size(properties.total_memory)}, {size(free)} of it free"
     says = f"{properties.name}, {sizes}, compute {major}.{minor}, {'bf16' if bf16 else 'no bf16'}; torch for CUDA {built}"
     if not correct:
         return Finding(name, "problem", f"{says}; a product of ones is wrong on it", "do not train on it: have the device examined", facts)

@@ -29,7 +29,3 @@ class Check(Protocol):
 
 def worst(levels: Iterable[Level]) -> Level:
     return max(levels, key=ORDER.index, default="ok")
-
-
-def gigabytes(size: float) -> str:
-    return f"{size / 1e9:.1f} GB"

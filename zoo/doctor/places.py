@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo import paths
-from zoo.doctor.finding import Finding, Level, gigabytes
+from zoo import cache, paths
+from zoo.doctor.finding import Finding, Level
 from zoo.errors import nearest
 from zoo.variables import SWITCHES, VARIABLES
+from zoo.wording import size
 
 PREFIX = "ZOO_"
 LITTLE_SPACE = 1e9
@@ -37,7 +38,7 @@ def _folder(name: str, variable: str, path: Path) -> Finding:
         return Finding(name, "problem", f"{path}: {above} is a file", f"set {variable} to another folder", facts)
     writable, free = _is_writable(above), shutil.disk_usage(above).free
     facts |= {"writable": writable, "free": free}
-    says = f"{path}{'' if path.is_dir() else ', made when it is needed'}; {gigabytes(free)} free"
+    says = f"{path}{'' if path.is_dir() else ', made when it is needed'}; {size(free)} free"
     if not writable:
         level: Level = "warning" if name == "data" and path.is_dir() else "problem"  # data that lies there can be used all the same
         return Finding(name, level, f"{path} cannot be written to", f"set {variable} to a folder that can", facts)
@@ -55,6 +56,11 @@ def _is_writable(folder: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def cached() -> Iterator[Finding]:
+    total, limit = sum(entry.size for entry in cache.entries()), cache.limit()
+    yield Finding("cached", "ok", f"{size(total)} of decoded pictures, of at most {size(limit)}", facts={"size": total, "limit": limit})
 
 
 def network() -> Iterator[Finding]:

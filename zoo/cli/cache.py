@@ -1,0 +1,70 @@
+"""``zoo cache``"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoo.cli.names import unknown
+from zoo.cli.output import note, say, say_json, say_table
+from zoo.cli.parameters import AsJson
+from zoo.errors import UsageError
+from zoo.wording import plural, size
+
+if TYPE_CHECKING:
+    from zoo.cache import Entry
+
+SHORT = 12
+"""Characters of a key that are shown; as many as tell it from others may be typed."""
+
+
+def cache(
+    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Only these entries, by the beginning of their keys.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove them; they are decoded again when a run needs them.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What was decoded from pictures in files, to be mapped into memory: how large it is, when it was used.
+
+    Beyond the limit (ZOO_CACHE_LIMIT, in GB) entries go that were used longest ago. The pictures themselves, and everything else in the
+    data folder, are never touched.
+    """
+    from zoo import cache as store
+
+    entries = store.entries()
+    chosen = list({entry.key: entry for entry in (entries if not keys else [_find(entries, key) for key in keys])}.values())
+    if clear:
+        freed = store.clear([entry.key for entry in chosen] if keys else None)
+        if as_json:
+            say_json({"path": store.folder(), "cleared": [entry.key for entry in chosen], "freed": freed})
+        else:
+            say(f"{plural(len(chosen), 'entry')} cleared, {size(freed)} freed")
+        return
+    total, limit = sum(entry.size for entry in entries), store.limit()
+    if as_json:
+        say_json({"path": store.folder(), "size": total, "limit": limit, "entries": [as_dict(entry) for entry in chosen]})
+        return
+    if chosen:
+        say_table(["key", "size", "last used", "what"], [_row(entry) for entry in chosen], wide=3)
+    held = f"{plural(len(entries), 'entry')}, {size(total)}" if entries else "empty"
+    note(f"{store.folder()}: {held}; at most {size(limit)}")
+
+
+def as_dict(entry: Entry) -> dict[str, Any]:
+    times = {"created": entry.created.isoformat(timespec="seconds"), "used": entry.used.isoformat(timespec="seconds")}
+    return {"key": entry.key, "path": str(entry.path), "size": entry.size, **times, "description": entry.description}
+
+
+def _row(entry: Entry) -> list[str]:
+    about = entry.description
+    what = f"{about.get('dataset', '–')}: " + ", ".join(f"{name} {value}" for name, value in about.items() if name != "dataset" and value is not None)
+    return [entry.key[:SHORT], size(entry.size), entry.used.astimezone().strftime("%Y-%m-%d %H:%M"), what]
+
+
+def _find(entries: list[Entry], start: str) -> Entry:
+    found = [entry for entry in entries if entry.key.startswith(start)]
+    if not found:
+        raise unknown("cache entry", start, [entry.key for entry in entries], "see `zoo cache`")
+    if len(found) > 1:
+        raise UsageError(f"{plural(len(found), 'key')} begin with '{start}'", fix="type more of it")
+    return found[0]
