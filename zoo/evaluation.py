@@ -4,69 +4,134 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from zoo.api import Batch, Evaluation, PartView, Task
-from zoo.config import DatasetSection
 from zoo.data import Data, open_data
 from zoo.errors import UsageError
-from zoo.files import write_text
+from zoo.files import storage_errors, write_json, write_text
+from zoo.registry import registry
 
 if TYPE_CHECKING:
     from zoo.rundir import RunDir
 
 
-class Judged(NamedTuple):
-    """What `evaluate_run` found, and on what."""
+@dataclass(frozen=True)
+class Judged:
+    """What `evaluate_run` found, and on what; ``metrics`` is empty where nothing is labelled, ``path`` is where its report was written."""
 
-    metrics: dict[str, float]
-    samples: int
+    run: str
     dataset: str
+    fingerprint: str
+    split: str
+    samples: int
+    metrics: dict[str, float]
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
 
 
 def evaluate(model: nn.Module, task: Task, data: Data, part: str, batch_size: int) -> Evaluation:
     """Judge a model on a part, in eval mode and without gradients; its mode and the random generators are left as they were."""
-    view = data.part(part)
+    return _evaluate(model, task, data.part(part), data.classes, batch_size)
+
+
+def _evaluate(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], batch_size: int) -> Evaluation:
     training = model.training
     model.eval()
     try:
         with torch.no_grad():
-            return task.evaluate(model, view.batches(batch_size), data.classes)
+            return task.evaluate(model, view.batches(batch_size), classes)
     finally:
         model.train(training)
 
 
-def evaluate_run(run: str | Path | RunDir, split: str = "report", dataset: str | None = None, device: str = "auto") -> Judged:
-    """Judge a run's best checkpoint on a part of its own dataset, or of another one that has as many classes.
+def evaluate_run(
+    run: str | Path | RunDir, split: str = "report", dataset: str | None = None, device: str = "auto", out: str | Path | None = None
+) -> Judged:
+    """Judge a run's best checkpoint on a part of its own dataset, or of another one whose classes bear the same names, in any order.
 
-    Raises UsageError where the dataset has no such part, no labels, or other classes.
+    ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as it is. Raises UsageError
+    where the dataset has no such part, no labels (unless predictions are written to ``out``), or other classes.
     """
     from zoo.devices import choose_device
     from zoo.loading import build_task, load_run
-    from zoo.registry import registry
-    from zoo.rundir import RunDir, find
+    from zoo.resolve import dataset_section
+    from zoo.rundir import RunDir, find, run_id
 
-    where = run if isinstance(run, RunDir) else find(run)
+    where, folder = run if isinstance(run, RunDir) else find(run), None if out is None else _free(Path(out))
     target = choose_device(device)
     loaded = load_run(where, target)
     section = loaded.config.dataset
     if dataset is not None:
-        section = DatasetSection(name=registry().dataset(dataset).canonical, permute_pixels=section.permute_pixels)
+        section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
     data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed)
-    if len(data.classes) != len(loaded.classes):
+    view, task = in_order(data.part(split), data.name, data.classes, loaded.classes), build_task(registry(), loaded.config)
+    found = _evaluate(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
+    if found.labels is None and folder is None:
         raise UsageError(
-            f"{data.name} has {len(data.classes)} classes and the model {len(loaded.classes)}", fix="choose a dataset with the model's classes"
+            f"the {split} part of {data.name} has no labels to judge by", fix="add --out DIR for its predictions, or choose another part"
         )
-    found = evaluate(loaded.model, build_task(registry(), loaded.config), data, split, loaded.config.train.eval_batch_size)
-    if found.labels is None:
-        raise UsageError(f"the {split} part of {data.name} has no labels to judge by", fix="choose a labelled part, or use `zoo predict`")
-    return Judged(dict(found.metrics), len(data.part(split)), data.name)
+    judged = Judged(run_id(where.path), data.name, data.fingerprint, split, len(view), dict(found.metrics), data.notes, folder)
+    if folder is not None:
+        _write(judged, folder, lambda: task.report(found, view, loaded.classes, folder))
+    return judged
+
+
+class Reordered:
+    """A part whose labels are told in another order of the classes: ``table`` has the new label at the place of the old one, int64 (K,)."""
+
+    def __init__(self, part: PartView, table: np.ndarray) -> None:
+        self._part, self._table = part, table
+        self.names, self.pictures = part.names, part.pictures
+        self.labels = None if part.labels is None else table[part.labels]
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        table = torch.from_numpy(self._table)
+        for batch in self._part.batches(batch_size):
+            yield batch if batch.labels is None else batch._replace(labels=table.to(batch.labels.device)[batch.labels])
+
+
+def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence[str]) -> PartView:
+    """A dataset's part with the labels of a model's classes. Raises UsageError with the difference where their names are not the same."""
+    if tuple(theirs) == tuple(ours):
+        return part
+    if sorted(theirs) != sorted(ours):
+        extra, missing = set(theirs) - set(ours), set(ours) - set(theirs)
+        told = [f"only the {side} has {_few(names)}" for side, names in (("dataset", extra), ("model", missing)) if names]
+        raise UsageError(
+            f"the classes of {dataset} are not the model's: {'; '.join(told)}",
+            fix="choose a dataset whose classes bear the same names",
+        )
+    return Reordered(part, np.array([ours.index(name) for name in theirs]))
+
+
+def _few(names: Collection[str], count: int = 5) -> str:
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(map(repr, sorted(names)[:count])) + more
+
+
+def _free(folder: Path) -> Path:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError("what is found is written to a new folder, or an empty one", where=folder, fix="choose another --out")
+    return folder
+
+
+def _write(judged: Judged, folder: Path, report: Callable[[], object]) -> None:
+    with storage_errors(folder):
+        (folder / "plots").mkdir(parents=True, exist_ok=True)
+        report()
+    facts = {name: value for name, value in asdict(judged).items() if name != "path"}
+    write_json(folder / "evaluation.json", facts)
 
 
 def collect(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor | None]:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from zoo.cli.output import figure, say, say_json
+from zoo.cli.output import figure, json_alone, note, say, say_json
+from zoo.cli.parameters import AsJson
 
 
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
-    split: Annotated[str, typer.Option("--split", metavar="PART", help="train, select or report.")] = "report",
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Another dataset, with as many classes.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    split: Annotated[str, typer.Option("--split", metavar="PART", help="train, select, report or predict.")] = "report",
+    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Another dataset, whose classes have the same names.")] = None,
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     from zoo.evaluation import evaluate_run
 
-    metrics, samples, dataset = evaluate_run(run, split, data)
+    with json_alone(as_json):
+        judged = evaluate_run(run, split, data, device, out)
     if as_json:
-        say_json({"run": run, "dataset": dataset, "split": split, "samples": samples, "metrics": metrics})
+        say_json(dataclasses.asdict(judged))
         return
-    say(f"{dataset}, {split} part, {samples:,} samples: {', '.join(figure(name, value) for name, value in metrics.items())}")
+    for line in judged.notes:
+        note(f"note: {line}")
+    figures = ", ".join(figure(name, value) for name, value in judged.metrics.items()) or "no labels to judge by"
+    say(f"{judged.dataset}, {judged.split} part, {judged.samples:,} samples: {figures}")
+    if judged.path is not None:
+        say(f"predictions, tables and pictures: {judged.path}")
