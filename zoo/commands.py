@@ -5,6 +5,7 @@ from __future__ import annotations
 COMMANDS = {
     "list": ("zoo.cli.list_items:list_items", "What is here, from whom."),
     "info": ("zoo.cli.info:info", "All about one item: what it is, from whom, its options, its expected figure."),
+    "show": ("zoo.cli.show:show", "Draw pictures of a dataset: plain, permuted or augmented."),
     "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),
     "evaluate": ("zoo.cli.evaluate:evaluate", "Judge a run's model on a part of a dataset."),
     "predict": ("zoo.cli.predict:predict", "Name the classes of pictures, by a run or by an exported model."),

@@ -1,0 +1,35 @@
+"""``zoo show`` on the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from zoo.cli.app import run_cli
+
+
+def test_it_says_where_the_picture_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(["show", "digits", "--set", "dataset.resize=16", "--count", "5"]) == 0
+    assert capsys.readouterr().out == "drawn: digits-train.png\n"
+    assert (tmp_path / "digits-train.png").is_file()
+
+
+def test_json(tmp_path, capsys):
+    assert run_cli(["show", "digits", "--augment", "flip, crop: 1", "--out", str(tmp_path / "a.png"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"dataset": "digits", "split": "train", "picture": str(tmp_path / "a.png")}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["digits", "--augment", "flp"], "did you mean flip"),
+        (["digits", "--set", "train.lr=1"], "--set train is not of a dataset's options"),
+        (["digitz"], "did you mean digits"),
+        (["folder"], "say folder:PATH"),
+    ],
+)
+def test_faults_are_one_line(words, message, capsys):
+    assert run_cli(["show", *words]) == 2
+    assert message in capsys.readouterr().err

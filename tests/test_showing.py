@@ -1,0 +1,90 @@
+"""`zoo show`: what is drawn, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo import plots, showing
+from zoo.augmentation import canonical
+from zoo.errors import StorageError, UsageError
+from zoo.showing import show
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """What each call of the drawing functions was given."""
+    calls = []
+    for name in ("samples", "grid", "permuted_pairs"):
+        original = getattr(plots, name)
+
+        def spy(*arguments, _name=name, _original=original, **options):
+            calls.append((_name, arguments))
+            return _original(*arguments, **options)
+
+        monkeypatch.setattr(plots, name, spy)
+    return calls
+
+
+def test_twenty_pictures_under_their_classes(tmp_path, monkeypatch, drawn):
+    monkeypatch.chdir(tmp_path)
+    file = show("digits")
+    assert file.name == "digits-train.png"
+    with Image.open(file) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 500
+    _, (_, pictures, titles, heading) = drawn[1]
+    assert pictures.shape == (20, 8, 8, 1)
+    assert len(titles) == 20
+    assert set(titles) <= set("0123456789")
+    assert heading == "digits, train part: 20 of 1,437 pictures, 1×8×8"
+
+
+def test_options_of_the_dataset_part_and_count(tmp_path, drawn):
+    show("digits", split="report", count=7, options={"resize": 16}, out=tmp_path / "x.png")
+    assert drawn[1][1][1].shape == (7, 16, 16, 1)
+
+
+def test_permuted_pictures_are_below_themselves(tmp_path, drawn):
+    show("digits", permute_pixels=3, out=tmp_path / "x")
+    assert (tmp_path / "x.png").is_file()
+    _, (_, plain, permuted, titles, _) = drawn[0]
+    assert len(plain) == len(titles) == 10
+    order = np.random.RandomState(3).permutation(64)
+    assert np.array_equal(permuted.reshape(10, 64), plain.reshape(10, 64)[:, order])
+
+
+def test_augmented_pictures_are_beside_themselves(tmp_path, drawn):
+    show("digits", count=20, augment=canonical("flip: 1.0"), out=tmp_path / "x.png")
+    _, (_, pictures, titles, heading) = drawn[0]
+    assert pictures.shape == (20, 8, 8, 1)
+    for row in range(4):
+        plain, *changed = pictures[5 * row : 5 * row + 5]
+        assert all(np.array_equal(picture, plain[:, ::-1]) for picture in changed)
+    assert titles[1:5] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
+    assert heading == "digits: flip"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"count": 0}, "--count must be at least 1"),
+        ({"split": "nope"}, "has no nope part"),
+        ({"permute_pixels": 1, "augment": canonical("flip")}, "do not go together"),
+        ({"options": {"resise": 3}}, "resise"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(tmp_path, options, words):
+    with pytest.raises(UsageError, match=words):
+        show("digits", **options, out=tmp_path / "x.png")
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_place_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(showing.plots, "samples", refuse)
+    with pytest.raises(StorageError, match="Permission denied"):
+        show("digits", out=tmp_path / "x.png")

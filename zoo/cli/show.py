@@ -1,0 +1,40 @@
+"""``zoo show``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.output import say, say_json
+from zoo.cli.parameters import AsJson
+from zoo.errors import UsageError
+from zoo.resolve import merge, parse_assignment
+
+
+def show(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")],
+    split: Annotated[str, typer.Option("--split", metavar="PART", help="train, select, report or predict.")] = "train",
+    count: Annotated[int, typer.Option("--count", metavar="N", help="Pictures to show.")] = 20,
+    permute: Annotated[int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")] = None,
+    augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')] = None,
+    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="PNG", help="The picture; default: DATASET-PART.png here.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    from zoo.augmentation import parse_augment
+    from zoo.showing import show as draw
+
+    values: dict[str, object] = {}
+    for text in assignments or []:
+        merge(values, parse_assignment(text))
+    options = values.pop("dataset", {})
+    if values or not isinstance(options, dict):
+        raise UsageError(f"--set {next(iter(values), 'dataset')} is not of a dataset's options", fix="for example --set dataset.resize=64")
+    steps = parse_augment(augment) if augment is not None else []
+    file = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)
+    if as_json:
+        say_json({"dataset": dataset, "split": split, "picture": str(file.absolute())})
+    else:
+        say(f"drawn: {file}")

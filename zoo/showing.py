@@ -1,0 +1,96 @@
+"""`zoo show`: pictures of a dataset as a titled grid, plain, above their permuted selves, or beside augmented versions of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from zoo import plots
+from zoo.config import DatasetSection
+from zoo.data import Data, LoadedPart, open_data
+from zoo.errors import UsageError
+from zoo.files import storage_errors
+from zoo.registry import registry
+from zoo.resolve import dataset_section
+
+COLUMNS = 5
+PAIRS = 10
+"""Pictures in a row above their permuted selves."""
+
+
+def show(
+    dataset: str,
+    *,
+    split: str = "train",
+    count: int = 20,
+    permute_pixels: int | None = None,
+    augment: Sequence[dict[str, dict[str, Any]]] = (),
+    options: dict[str, Any] | None = None,
+    out: Path | None = None,
+) -> Path:
+    """Draw the first ``count`` pictures of a part, as the dataset section says (``options``: its keys), into a PNG; returns where it is.
+
+    ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the first epochs would
+    make of them. Raises UsageError, DataError or StorageError.
+    """
+    if count < 1:
+        raise UsageError(f"--count must be at least 1, not {count}", fix="for example --count 20")
+    if permute_pixels is not None and augment:
+        raise UsageError("--permute-pixels and --augment do not go together", fix="leave one of them out")
+    section = dataset_section(registry(), dataset, **(options or {}))
+    data = open_data(registry(), section, torch.device("cpu"), parts=(split,))
+    bare = section.name.rpartition("/")[2]
+    file = out or Path(f"{bare}-{split}.png")
+    if not file.suffix:
+        file = file.with_suffix(".png")
+    with storage_errors(file):
+        _draw(file, bare, data, split, count, permute_pixels, augment, section)
+    return file
+
+
+def _draw(
+    file: Path,
+    name: str,
+    data: Data,
+    split: str,
+    count: int,
+    permute_pixels: int | None,
+    augment: Sequence[dict[str, dict[str, Any]]],
+    section: DatasetSection,
+) -> None:
+    part = data.part(split)
+    size = "×".join(map(str, data.preprocessing.shape))
+    heading = f"{name}, {split} part: {min(count, len(part)):,} of {len(part):,} pictures, {size}"
+    if permute_pixels is not None:
+        other = open_data(registry(), section.model_copy(update={"permute_pixels": permute_pixels}), torch.device("cpu"), parts=(split,))
+        shown = range(min(count, PAIRS, len(part)))
+        titles = _titles(part, data, shown)
+        plots.permuted_pairs(
+            file, part.pictures(shown), other.part(split).pictures(shown), titles, f"{name}: pixels permuted by seed {permute_pixels}"
+        )
+    elif augment:
+        _draw_augmented(file, part, data, count, augment, f"{name}: {', '.join(next(iter(step)) for step in augment)}")
+    else:
+        plots.samples(file, part, part.labels, data.classes, heading, count)
+
+
+def _draw_augmented(file: Path, part: LoadedPart, data: Data, count: int, augment: Sequence[dict[str, dict[str, Any]]], heading: str) -> None:
+    rows = range(min(max(1, count // COLUMNS), len(part)))
+    augmenter, indices = part.augmenter(augment, 0), np.array(rows)
+    plain = part.pictures(rows)
+    images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()
+    columns = [plain]
+    for epoch in range(COLUMNS - 1):
+        columns.append(augmenter.of_epoch(epoch)(images, indices).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    pictures = np.stack(columns, 1).reshape(-1, *plain.shape[1:])  # (rows, columns, H, W, C) → (rows · columns, H, W, C)
+    titles = [title for name in _titles(part, data, rows) for title in (name, *(f"epoch {epoch + 1}" for epoch in range(COLUMNS - 1)))]
+    plots.grid(file, pictures, titles, heading, columns=COLUMNS)
+
+
+def _titles(part: LoadedPart, data: Data, shown: Sequence[int]) -> list[str]:
+    labels = part.labels
+    return [part.names[index] if labels is None else data.classes[int(labels[index])] for index in shown]
