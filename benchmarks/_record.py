@@ -14,13 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from zoo.paths import processor
+
 PACKAGES = ("torch-zoo", "torch", "torchvision", "timm", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def gpu() -> str | None:

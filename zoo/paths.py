@@ -42,4 +42,15 @@ def offline() -> bool:
 
 def machine() -> dict[str, str]:
     """Facts about this machine that a figure should be read with."""
-    return {"system": platform.platform(terse=True), "python": platform.python_version(), "cpus": str(os.cpu_count())}
+    return {"system": platform.platform(terse=True), "python": platform.python_version(), "processor": processor(), "cpus": str(os.cpu_count())}
+
+
+def processor() -> str:
+    """Its model, where the system tells; Python itself knows only the kind on Linux."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return names[0] if names else platform.processor() or platform.machine()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from zoo import runner
+from zoo.comparing import flatten
+from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.errors import UsageError
 from zoo.files import write_json
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
+from zoo.rundir import Record
 from zoo.runner import RunResult
+from zoo.wording import label, plural, spread
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class SeedsResult:
 
     path: Path
     runs: list[RunResult]
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, Any]]
 
 
 def run_seeds(
@@ -50,19 +56,50 @@ def run_seeds(
     metrics = summarise([each.metrics for each in runs])
     folders = [each.path for each in runs if each.path is not None]
     summary = folders[0].parent / f"seeds-{folders[0].name}.json"
-    write_json(summary, {"seeds": [config.seed + index for index in range(count)], "metrics": metrics, "runs": [str(folder) for folder in folders]})
+    told = command(count, name, config_file, overrides or {})
+    write_json(summary, account(config, told, runs) | {"metrics": metrics, "runs": [folder.name for folder in folders]})
     for metric, found in metrics.items():
-        console.note(f"{metric}: {found['mean']:.4f} ± {found['sd']:.4f} over {count} seeds")
+        console.note(f"{label(metric)}: {spread(metric, found['mean'], found['sd'])} over {plural(count, 'seed')}")
     console.note(f"summary: {summary}")
     return SeedsResult(summary, runs, metrics)
 
 
-def summarise(results: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Mean and sample standard deviation (n - 1; 0 for a single run) of each metric."""
+def command(count: int, name: str | None, config_file: Path | None, overrides: Mapping[str, Any]) -> str:
+    """The command line that repeats these runs."""
+    settings = [f"{key}={each if isinstance(each, str) else json.dumps(each)}" for key, each in flatten(dict(overrides)).items() if key]
+    words = ["zoo", "run", *([name] if name else []), *(["--config", config_file.name] if config_file else []), "--seeds", str(count)]
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, Any]:
+    """What the figures of these runs should be read with. ``seconds`` are those of whole runs: training, evaluation, pictures."""
+    record = runs[0].record
+    seconds = [each.record.seconds or 0.0 for each in runs]
     return {
-        metric: {
-            "mean": statistics.fmean(each[metric] for each in results),
-            "sd": statistics.stdev([each[metric] for each in results]) if len(results) > 1 else 0.0,
-        }
-        for metric in results[0]
+        "recipe": config.recipe,
+        "command": told,
+        "date": record.created,
+        "commit": record.git_commit,
+        "device": device_of(record),
+        "versions": record.versions,
+        "dataset": record.dataset,
+        "fingerprint": record.fingerprint,
+        "epochs": config.train.epochs,
+        "seeds": [config.seed + index for index in range(len(runs))],
+        "seconds": {"median": statistics.median(seconds), "values": seconds},
+    }
+
+
+def device_of(record: Record) -> str:
+    """The accelerator's name or, on the CPU, the processor's and how many threads it was given."""
+    name = str(record.device["name"])
+    return name if record.device["device"] != "cpu" else f"{record.versions['processor']}, {plural(record.device['threads'], 'thread')}"
+
+
+def summarise(results: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """Mean, sample standard deviation (n - 1; 0 for a single run) and the values of each metric."""
+    values = {metric: [each[metric] for each in results] for metric in results[0]}
+    return {
+        metric: {"mean": statistics.fmean(found), "sd": statistics.stdev(found) if len(found) > 1 else 0.0, "values": found}
+        for metric, found in values.items()
     }

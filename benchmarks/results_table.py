@@ -1,0 +1,71 @@
+"""docs/results.md: what every recipe reached, from the recorded runs under `results/recipes`.
+
+    python benchmarks/results_table.py
+
+A record is the summary that `zoo run RECIPE --seeds N` writes (`seeds-….json`), copied to `results/recipes/RECIPE.json` as it is.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from zoo.registry import registry
+from zoo.wording import duration, label, spread, value
+
+RECORDS = Path(__file__).parent / "results" / "recipes"
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
+TEXT = """# Results
+
+What every recipe reaches on the report part of its data, which chooses nothing. `benchmarks/results_table.py` writes this page from the recorded
+runs in [benchmarks/results/recipes](../benchmarks/results/recipes), each the summary that the command left; the same figures stand in the recipes
+(`zoo info RECIPE`), and a test compares the three. To add or renew a row: run the command, copy the `seeds-….json` it leaves there as
+`RECIPE.json`, and run the script.
+
+{table}
+
+The spread is the sample standard deviation over seeds. The time is the median of whole runs: training, evaluation, pictures. A commit that is not
+given was not recorded; `+` marks one with changes.
+"""
+NONE = "–"
+
+
+def page() -> str:
+    return TEXT.format(table=table())
+
+
+def table() -> str:
+    recipes = [item for item in registry().items("recipe") if item.plugin.distribution == "torch-zoo"]
+    lines = [
+        "| recipe | result | seeds | epochs | a run takes | on | torch | commit | date | command |",
+        "| --- | --- | ---: | ---: | --- | --- | --- | --- | --- | --- |",
+    ]
+    for item in sorted(recipes, key=lambda item: str(item.spec.name)):
+        file = RECORDS / f"{item.spec.name}.json"
+        metric = item.spec.expected.metric if item.spec.expected else "accuracy"
+        cells = row(json.loads(file.read_text(encoding="utf-8")), metric) if file.exists() else [*[NONE] * 8, f"`zoo run {item.spec.name} --seeds 3`"]
+        lines.append(f"| {' | '.join([f'`{item.spec.name}`', *cells])} |")
+    return "\n".join(lines)
+
+
+def row(record: dict[str, Any], metric: str) -> list[str]:
+    found, several = record["metrics"][metric], len(record["seeds"]) > 1
+    figure = spread(metric, found["mean"], found["sd"]) if several else value(metric, found["mean"])
+    commit = record.get("commit") or NONE
+    return [
+        f"{label(metric)} {figure}",
+        str(len(record["seeds"])),
+        str(record["epochs"]),
+        duration(record["seconds"]["median"]),
+        record["device"],
+        record["versions"]["torch"],
+        commit if commit == NONE else commit[:10] + ("+" if commit.endswith("-dirty") else ""),
+        record["date"][:10],
+        f"`{record['command']}`",
+    ]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"written to {PAGE}")
