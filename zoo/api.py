@@ -1,7 +1,8 @@
 """All that a plugin imports: the specs it registers and the protocols its implementations follow.
 
 This module never imports torch or numpy, and neither may a plugin's ``__init__``: specs name their implementation as
-``"module:attribute"``, imported the first time it is needed. ``zoo.hookspecs`` shows the hooks; ``docs/hooks.md`` explains both.
+``"module:attribute"``, imported the first time it is needed. ``zoo.hookspecs`` shows the hooks; ``docs/hooks.md`` explains both. Models build their validators when they are
+first used (``defer_build``), which `zoo list` need not wait for.
 
 Policy: additions raise the minor number of `VERSION`; a removal is announced one minor version ahead and raises the major one.
 """
@@ -67,7 +68,7 @@ Part = Literal["train", "select", "report", "predict"]
 class Options(BaseModel):
     """Base for the ``options`` model of a spec: unknown keys are refused, values are checked, defaults are shown by ``zoo info``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 # ------------------------------------------------------------------------------------------------------------------------------- specs
@@ -80,7 +81,7 @@ class Spec(BaseModel):
     paper, book or page it follows.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     name: Name
     summary: str = Field(min_length=1, max_length=200)
@@ -95,7 +96,7 @@ class Buildable(Spec):
 class FileSpec(BaseModel):
     """One file to have: where it lies under the data folder, where it comes from, and how to know that it is the right one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     path: str
     url: str = Field(pattern=r"^https://")
@@ -110,7 +111,7 @@ class WeightsSpec(BaseModel):
     weights reach on the report split of ``dataset``, measured.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     summary: str
     url: str | None = Field(default=None, pattern=r"^https://")
@@ -182,7 +183,7 @@ class TaskSpec(Buildable):
 class Expected(BaseModel):
     """The figure a recipe is known to reach on the report split: ``mean`` ± ``sd`` over ``seeds`` runs, measured by its author."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     metric: str = "accuracy"
     mean: float
