@@ -156,7 +156,7 @@ def test_sound_parts_have_no_faults(odd):
         (DATA.replace("mean=(0.5,)", "mean=(0.5, 0.5)"), pictures(), "mean and std need a number for each of 1 channels"),
         (TASK, "def build(): return object()", "lacks prepare, restructure, loss, evaluate, report"),
         (TASK, job("monitor = None"), "monitor is no zoo.api.Monitor"),
-        (TASK, job("monitor = Monitor('f1', 'max')"), "monitor names 'f1', and the metrics are accuracy, loss"),
+        (TASK, job("monitor = Monitor('f1', 'max')"), "monitor names 'f1', and the metrics are accuracy, macro_f1, calibration_error, loss"),
         (TASK, job("def loss(self, logits, batch): return logits"), "where one finite number is due"),
         (TASK, job("def loss(self, logits, batch): return logits.detach().sum().requires_grad_()"), "no gradient of the loss reaches the model"),
         (TASK, job("def evaluate(self, *_): return {}"), "evaluate gives dict, where zoo.api.Evaluation is due"),

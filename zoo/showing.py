@@ -83,10 +83,9 @@ def _draw_augmented(file: Path, part: LoadedPart, data: Data, count: int, augmen
     augmenter, indices = part.augmenter(augment, 0), np.array(rows)
     plain = part.pictures(rows)
     images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()
-    columns = [plain]
-    for epoch in range(COLUMNS - 1):
-        columns.append(augmenter.of_epoch(epoch)(images, indices).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
-    pictures = np.stack(columns, 1).reshape(-1, *plain.shape[1:])  # (rows, columns, H, W, C) → (rows · columns, H, W, C)
+    changed = [augmenter.of_epoch(epoch)(images, indices) for epoch in range(COLUMNS - 1)]
+    whole = [each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each in changed]
+    pictures = np.stack([plain, *whole], 1).reshape(-1, *plain.shape[1:])  # (rows, columns, H, W, C) → (rows · columns, H, W, C)
     titles = [title for name in _titles(part, data, rows) for title in (name, *(f"epoch {epoch + 1}" for epoch in range(COLUMNS - 1)))]
     plots.grid(file, pictures, titles, heading, columns=COLUMNS)
 

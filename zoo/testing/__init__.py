@@ -98,7 +98,10 @@ def _reference_faults(item: Item[Any]) -> Iterator[str]:
     if hasattr(item.spec, "target") and not callable(load_object(item.spec.target, item)):
         yield f"{item.spec.target} cannot be called"
     if hasattr(item.spec, "options"):
-        needed = [name for name, field in options_model(item).model_fields.items() if field.is_required()]
+        argument = getattr(item.spec, "argument", None)  # written behind the name, as in folder:PATH
+        needed = [name for name, field in options_model(item).model_fields.items() if field.is_required() and name != argument]
+        if argument is not None and argument not in options_model(item).model_fields:
+            yield f"the argument '{argument}' is not among its options"
         if needed:
             yield f"options without a default: {', '.join(needed)}"
     if item.kind == "command" and item.spec.name != item.plugin.namespace:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from zoo_datasets import MNIST
-from zoo_datasets.mnist import open_mnist, read_idx
+from zoo_datasets import FASHION_MNIST, MNIST
+from zoo_datasets.mnist import open_fashion_mnist, open_mnist, read_idx
 
 from zoo.errors import DataError
 from zoo.store import Store
@@ -30,13 +30,13 @@ def toy_arrays() -> dict[str, np.ndarray]:
     return arrays
 
 
-def lay(root: Path, arrays: dict[str, np.ndarray], *, plain: tuple[str, ...] = ()) -> None:
-    (root / "MNIST" / "raw").mkdir(parents=True)
+def lay(root: Path, arrays: dict[str, np.ndarray], *, plain: tuple[str, ...] = (), folder: str = "MNIST") -> None:
+    (root / folder / "raw").mkdir(parents=True)
     for name, values in arrays.items():
         if name in plain:
-            (root / "MNIST" / "raw" / name).write_bytes(idx(values))
+            (root / folder / "raw" / name).write_bytes(idx(values))
         else:
-            (root / "MNIST" / "raw" / f"{name}.gz").write_bytes(gzip.compress(idx(values)))
+            (root / folder / "raw" / f"{name}.gz").write_bytes(gzip.compress(idx(values)))
 
 
 @pytest.mark.parametrize("plain", [(), ("train-images-idx3-ubyte",), tuple(toy_arrays())], ids=["compressed", "mixed", "uncompressed"])
@@ -121,3 +121,15 @@ def test_the_official_files_are_what_the_spec_says() -> None:
     assert pixels.mean(dtype=np.float64) == pytest.approx(MNIST.mean[0], abs=5e-5)
     assert pixels.std(dtype=np.float64) == pytest.approx(MNIST.std[0], abs=5e-5)
     assert opened.fingerprint == "31ca189320ce511d314d85ee5cc02082b343a328bec028418f911405d558d666"
+
+
+def test_fashion_mnist_is_read_from_its_own_folder_and_its_own_addresses(tmp_path: Path) -> None:
+    arrays = toy_arrays()
+    lay(tmp_path, arrays, folder="FashionMNIST")
+    opened = open_fashion_mnist(Store(tmp_path))
+    assert np.array_equal(opened.load("train").images[:, 0], arrays["train-images-idx3-ubyte"])
+    assert not {file.sha256 for file in FASHION_MNIST.files} & {file.sha256 for file in MNIST.files}
+    with pytest.raises(DataError, match=r"fashion-mnist\.s3\.eu-central-1\.amazonaws\.com/t10k-labels"):
+        open_fashion_mnist(Store(tmp_path / "nothing", download=False))
+    with pytest.raises(DataError, match="4 files of mnist"):
+        open_mnist(Store(tmp_path, download=False))
