@@ -1,8 +1,8 @@
 """All that a plugin imports: the specs it registers and the protocols its implementations follow.
 
 This module never imports torch or numpy, and neither may a plugin's ``__init__``: specs name their implementation as
-``"module:attribute"``, imported the first time it is needed. ``zoo.hookspecs`` shows the hooks; ``docs/hooks.md`` explains both. Models build their validators when they are
-first used (``defer_build``), which `zoo list` need not wait for.
+``"module:attribute"``, imported the first time it is needed. ``zoo.hookspecs`` shows the hooks; ``docs/hooks.md`` explains both. Models
+build their validators when they are first used (``defer_build``): `zoo list` does not wait for what it does not need.
 
 Policy: additions raise the minor number of `VERSION`; a removal is announced one minor version ahead and raises the major one.
 """
