@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,35 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         return info
 
     return put
+
+
+@pytest.fixture
+def made_run(tmp_path: Path) -> Callable[..., Any]:
+    """Makes the directory of a run that never was: its record (changed by keywords), configuration, metrics.csv and steps.jsonl."""
+    from zoo.config import RunConfig
+    from zoo.preprocessing import Preprocessing
+    from zoo.rundir import Record, create
+
+    def make(name: str, *, config: dict[str, Any] | None = None, epochs: Sequence[dict[str, float]] = (), steps: int = 0, **facts: Any) -> Any:
+        base = {"dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}, "architecture": {"name": "lab/net"}, "name": name}
+        settled = RunConfig.model_validate({**base, **(config or {})})
+        run = create(settled, tmp_path / "runs" / "toy" / name)
+        values = {
+            "id": f"toy/{name}", "status": "finished", "created": "2026-01-01T00:00:00+00:00", "label": "toy", "architecture": "lab/net",
+            "dataset": "lab/toy", "task": "lab/sort", "classes": ["a", "b"], "fingerprint": "abcdef0123456789", "parameters": 1234, "macs": 5678,
+            "preprocessing": Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)), "seconds": 61.0, "samples": {"report": 10},
+            "device": {"device": "cpu", "name": "cpu", "threads": 2}, "versions": {"torch": "2.15.0", "processor": "Test 9000"},
+            "results": {"report": {"accuracy": 0.9, "loss": 0.25}},
+        }  # fmt: skip
+        run.write_config(settled)
+        run.write_record(Record.model_validate({**values, **facts}))
+        if epochs:
+            lines = [",".join(epochs[0]), *(",".join(map(str, row.values())) for row in epochs)]
+            run.metrics_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        run.steps_file.write_text("".join(f'{{"step": {step}, "epoch": 1, "loss": {1 / step}}}\n' for step in range(1, steps + 1)), encoding="utf-8")
+        return run
+
+    return make
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

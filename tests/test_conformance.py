@@ -80,7 +80,7 @@ def open_it(store):
 """
 LABELS = "[0, 1, 0, 1, 0, 1]"
 JOB = """
-from zoo.api import Evaluation, Monitor
+from zoo.api import Evaluation, Exhibit, Monitor
 from zoo_tasks.classification import Classification
 
 class Odd(Classification):
@@ -160,6 +160,8 @@ def test_sound_parts_have_no_faults(odd):
         (TASK, job("def loss(self, logits, batch): return logits"), "where one finite number is due"),
         (TASK, job("def loss(self, logits, batch): return logits.detach().sum().requires_grad_()"), "no gradient of the loss reaches the model"),
         (TASK, job("def evaluate(self, *_): return {}"), "evaluate gives dict, where zoo.api.Evaluation is due"),
+        (TASK, job("def report(self, *_): return ['plots/a.png']"), "report gives something else than zoo.api.Exhibits"),
+        (TASK, job("def report(self, *_): return [Exhibit('A', '../a.png')]"), "report shows '../a.png', which is no .png or .csv that it wrote"),
         (TASK, job("def prepare(self, model, data): return model, {1, 2}"), "raised TypeError"),
         (TASK, job("def restructure(self, model, structure): return model[1]"), "restructure(structure) gives other parameters"),
         (RECIPE.format(more="parameters={'train': {'epoch': 3}}"), "", "train.epoch: unknown key; did you mean epochs?"),

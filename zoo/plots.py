@@ -108,8 +108,9 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     if "select_loss" in selected:
         axes[0].plot(at, [row["select_loss"] for row in rows], marker="o", markersize=3, label="select")
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
-    for name in measured:
-        axes[1].plot([row["epoch"] for row in rows], [row[name] for row in rows], marker="o", markersize=3, label=name.replace("_", " "))
+    for place, name in enumerate(measured):  # the first, which is the best known, on top
+        at, values = [row["epoch"] for row in rows], [row[name] for row in rows]
+        axes[1].plot(at, values, marker="o", markersize=3, zorder=3 - 0.01 * place, label=name.replace("_", " "))
         axes[1].set(xlabel="epoch", ylabel="metric")
         axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.api import Batch, Evaluation, Monitor, Split, Task
+from zoo.api import Batch, Evaluation, Exhibit, Monitor, Split, Task
 from zoo.data import Data, LoadedPart
 from zoo.errors import ZooError
+from zoo.page import inside
 from zoo.preprocessing import Preprocessing
 from zoo.registry import Item, Registry, load_object
 from zoo.testing.options import default_options
@@ -80,7 +81,16 @@ def _evaluation_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str
     json.dumps(dict(found.details))
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "plots").mkdir()
-        task.report(found, part, data.classes, Path(folder))
+        yield from _exhibit_faults(task.report(found, part, data.classes, Path(folder)), Path(folder))
+
+
+def _exhibit_faults(shown: object, folder: Path) -> Iterator[str]:
+    if shown is not None and not (isinstance(shown, Sequence) and all(isinstance(each, Exhibit) for each in shown)):
+        yield "report gives something else than zoo.api.Exhibits, or nothing"
+        return
+    for each in shown or ():
+        if inside(folder, each.file) is None:
+            yield f"report shows '{each.file}', which is no .png or .csv that it wrote"
 
 
 def _network() -> nn.Module:
