@@ -1,0 +1,173 @@
+"""Judging a run again: on other parts, on other datasets, with classes matched by their names."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import accuracy_score
+from torch import nn
+
+from zoo.api import Batch
+from zoo.console import Console
+from zoo.errors import UsageError
+from zoo.evaluation import Reordered, evaluate_run, in_order
+from zoo.rundir import RunDir
+from zoo.runner import run
+
+NAMES = ["zero", "one", "two"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of class folders made of scikit-learn's digits 0, 1 and 2, and a run trained on it."""
+    from sklearn.datasets import load_digits
+
+    base = tmp_path_factory.mktemp("evaluation")
+    digits = load_digits(n_class=3)
+    for index, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        place = base / "train" / NAMES[label] if index % 5 else base / "test" / NAMES[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((image * 15).astype(np.uint8)).resize((16, 16)).save(place / f"{index:04d}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("ZOO_RUNS", "ZOO_DATA", "ZOO_CACHE"):
+            patch.setenv(variable, str(base / variable.lower()))
+        settings = {"dataset": {"name": f"folder:{base}", "channels": 1, "resize": 16}, "train": {"epochs": 2, "batch_size": 16, "lr": 0.01}}
+        result = run("cnn", overrides={**settings, "device": "cpu"}, out=base / "run", console=Console(quiet=True))
+    return base, RunDir(result.path)
+
+
+def renamed(base, target, names):
+    """The report pictures again, in class folders of other names, as a dataset of its own (all of it is judged)."""
+    for old, new in zip(NAMES, names, strict=True):
+        for part in ("train", "test"):
+            place = target / part / new
+            place.mkdir(parents=True)
+            for file in (base / "test" / old).iterdir():
+                (place / file.name).write_bytes(file.read_bytes())
+    return f"folder:{target}"
+
+
+def read(file):
+    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+
+
+def test_the_runs_figure_is_found_again_and_nothing_of_the_run_changes(trained, tmp_path):
+    _, done = trained
+    before = {file: file.stat().st_mtime_ns for file in done.path.rglob("*")}
+    found = evaluate_run(done, out=tmp_path / "again")
+    assert found.metrics == pytest.approx(done.record.results["report"], rel=1e-5)
+    assert (found.fingerprint, found.samples, found.path) == (done.record.fingerprint, done.record.samples["report"], tmp_path / "again")
+    assert {file: file.stat().st_mtime_ns for file in done.path.rglob("*")} == before
+    assert read(tmp_path / "again" / "predictions.csv") == read(done.predictions_file)
+    told = json.loads((tmp_path / "again" / "evaluation.json").read_text(encoding="utf-8"))
+    assert told["metrics"] == found.metrics and told["split"] == "report" and "path" not in told
+    assert (tmp_path / "again" / "plots" / "confusion.png").is_file() and (tmp_path / "again" / "per_class.csv").is_file()
+
+
+def test_another_dataset_of_the_same_classes_is_judged(trained, tmp_path):
+    base, done = trained
+    found = evaluate_run(done, dataset=renamed(base, tmp_path / "same", NAMES))
+    assert found.metrics["accuracy"] == pytest.approx(done.record.results["report"]["accuracy"])
+
+
+def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, monkeypatch):
+    """A dataset that tells its classes in reverse is judged as if it did not."""
+    from zoo import evaluation
+
+    _, done = trained
+    genuine = evaluation.open_data
+
+    def reversed_data(*arguments, **options):
+        data = genuine(*arguments, **options)
+        part = data.part("report")
+        part._labels = len(data.classes) - 1 - part._labels
+        object.__setattr__(data, "classes", tuple(reversed(data.classes)))
+        return data
+
+    monkeypatch.setattr(evaluation, "open_data", reversed_data)
+    found = evaluate_run(done, out=tmp_path / "out")
+    assert found.metrics == pytest.approx(done.record.results["report"], rel=1e-5)
+    rows = read(tmp_path / "out" / "predictions.csv")
+    assert rows == read(done.predictions_file)
+    accuracy = accuracy_score([row["truth"] for row in rows], [row["prediction"] for row in rows])
+    assert found.metrics["accuracy"] == pytest.approx(accuracy)
+
+
+def test_other_classes_are_refused_with_the_difference(trained, tmp_path):
+    base, done = trained
+    other = renamed(base, tmp_path / "other", ["zero", "uno", "dos"])
+    with pytest.raises(UsageError, match=r"only the dataset has 'dos', 'uno'; only the model has 'one', 'two'; fix: choose a dataset whose classes"):
+        evaluate_run(done, dataset=other)
+    with pytest.raises(UsageError, match="only the dataset has '0', '1', '2', '3', '4' and 5 more"):
+        evaluate_run(done, dataset="digits")
+
+
+def test_a_part_without_labels_gets_predictions_where_a_folder_is_named(trained, tmp_path):
+    base, done = trained
+    for index, file in enumerate(sorted((base / "test" / "one").iterdir())[:4]):
+        (tmp_path / "set" / "test").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / "test" / f"{index}.png").write_bytes(file.read_bytes())
+    for name in NAMES:
+        for part in ("train", "val"):
+            (tmp_path / "set" / part / name).mkdir(parents=True)
+            file = next(iter((base / "test" / name).iterdir()))
+            (tmp_path / "set" / part / name / file.name).write_bytes(file.read_bytes())
+    dataset = f"folder:{tmp_path / 'set'}"
+    with pytest.raises(UsageError, match="has no labels to judge by; fix: add --out DIR for its predictions"):
+        evaluate_run(done, "predict", dataset)
+    found = evaluate_run(done, "predict", dataset, out=tmp_path / "out")
+    assert (found.metrics, found.samples) == ({}, 4) and len(read(tmp_path / "out" / "predictions.csv")) == 4
+
+
+@pytest.mark.parametrize("place", ["file", "full"])
+def test_what_is_there_is_kept(trained, tmp_path, place):
+    _, done = trained
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="a new folder, or an empty one"):
+        evaluate_run(done, out=tmp_path / place)
+    with pytest.raises(UsageError, match="a new folder"):
+        evaluate_run(done, out=done.path)
+    assert (tmp_path / "full" / "mine.txt").read_text(encoding="utf-8") == "mine"
+
+
+class Part:
+    names = ("x", "y", "z")
+    labels = np.array([2, 0, 1])
+
+    def __len__(self):
+        return 3
+
+    def batches(self, batch_size):
+        yield Batch(torch.eye(3), torch.from_numpy(self.labels), torch.arange(3))
+
+    def pictures(self, indices):
+        return np.zeros((len(list(indices)), 2, 2, 1), np.uint8)
+
+
+def test_a_reordered_part_tells_labels_in_the_new_order():
+    part = in_order(Part(), "lab/toy", ("a", "b", "c"), ("c", "a", "b"))
+    assert isinstance(part, Reordered) and len(part) == 3 and part.names == Part.names
+    assert part.labels.tolist() == [0, 1, 2]
+    (batch,) = part.batches(3)
+    assert batch.labels.tolist() == [0, 1, 2] and batch.indices.tolist() == [0, 1, 2]
+    same = Part()
+    assert in_order(same, "lab/toy", ("a", "b"), ["a", "b"]) is same
+
+
+def test_the_mode_of_a_model_is_left_as_it_was(trained):
+    from zoo.evaluation import _evaluate
+
+    class Noting:
+        def evaluate(self, model, batches, classes):
+            return model.training, torch.is_grad_enabled()
+
+    model = nn.Linear(1, 1).train()
+    assert _evaluate(model, Noting(), Part(), "abc", 2) == (False, False)
+    assert model.training and torch.is_grad_enabled()
