@@ -175,6 +175,21 @@ def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registr
     assert f"{command}: conflict: {row['cause']}" in zoo("plugins").out
 
 
+PRINTING = """
+from zoo.api import CommandSpec, hookimpl
+print("hello from an import")
+"""
+
+
+@pytest.mark.parametrize("command", ["list", "info digits", "plugins", "show digits", "data path digits", "data check digits", "doctor"])
+def test_json_is_alone_on_stdout_even_where_a_plugin_prints(zoo, install, fresh_registry, tmp_path, monkeypatch, command):
+    install("zoo-loud", "loud", PRINTING)
+    monkeypatch.chdir(tmp_path)
+    told = zoo(*command.split(), "--json")
+    assert told.code == 0 and json.loads(told.out), told.err
+    assert command == "doctor" or "hello from an import" in told.err
+
+
 def test_every_command_is_a_function_with_help_for_each_option():
     for name, (reference, _) in COMMANDS.items():
         module, _, attribute = reference.partition(":")

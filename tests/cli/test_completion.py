@@ -55,6 +55,7 @@ def test_every_option_of_every_command_is_completed(command, zoo):
         ("zoo info ", names("recipe", "architecture", "dataset", "task", "exporter")),
         ("zoo export --format ", names("exporter")),
         ("zoo data check digits ", datasets()),
+        ("zoo show ", datasets()),
         ("zoo list ", {"architectures", "datasets", "tasks", "recipes", "exporters"}),
         ("zoo list recipes --plugin ", {plugin.namespace for plugin in registry().plugins}),
         ("zoo completion ", set(SCRIPTS)),
@@ -100,6 +101,7 @@ def test_devices_are_found_without_torch():
 
 def test_runs_and_their_labels_are_completed(short):
     assert values("zoo evaluate ") == ["cnn_digits", "cnn_digits/short"] == values("zoo run --resume ")
+    assert values("zoo compare short cnn") == ["cnn_digits", "cnn_digits/short"] == values("zoo report ")
     assert "cnn_digits/short" in values("zoo export cnn_digits/")
     assert "cnn_digits/short" in values("zoo predict ")
 

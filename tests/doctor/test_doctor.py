@@ -8,13 +8,19 @@ import re
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from zoo.doctor import CHECKS, devices, examine, overall, packages, places, plugins, providers
-from zoo.doctor.finding import Finding
+from zoo.doctor import CHECKS, devices, examine, packages, places, plugins, providers, worst
+from zoo.doctor.finding import Finding, Level
 from zoo.registry import registry
+
+
+def overall(found: dict[str, list[Finding]]) -> Level:
+    return worst(finding.level for findings in found.values() for finding in findings)
+
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +31,7 @@ def by_name(findings) -> dict[str, Finding]:
 
 def test_every_check_of_a_sound_installation_is_carried_out(monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    found = examine()
+    found = dict(examine())
     assert list(found) == ["versions", "devices", "onnxruntime", "places", "plugins"]
     assert [finding for findings in found.values() for finding in findings if "could not be examined" in finding.says] == []
     assert overall(found) != "problem"
@@ -45,7 +51,7 @@ def test_a_check_that_raises_or_exits_is_a_problem_and_keeps_what_it_found():
     def sound():
         yield Finding("last", "warning", "so so", "do better")
 
-    found = examine([("a", half_way), ("b", exits), ("a", sound)])
+    found = dict(examine([("a", half_way), ("a", sound), ("b", exits)]))
     assert [(finding.name, finding.level) for finding in found["a"]] == [("first", "ok"), ("half way", "problem"), ("last", "warning")]
     assert found["a"][1].says == "could not be examined: ZeroDivisionError: oh no" and found["a"][1].fix
     assert found["b"][0].says == "could not be examined: SystemExit: 3"
@@ -58,7 +64,7 @@ def test_ctrl_c_stops_the_examination():
         yield
 
     with pytest.raises(KeyboardInterrupt):
-        examine([("a", interrupted)])
+        list(examine([("a", interrupted)]))
 
 
 # ------------------------------------------------------------------------------------------------------------------------------ versions
@@ -179,6 +185,31 @@ def test_a_missing_compiler_is_a_warning(tmp_path, monkeypatch):
     assert "Python.h" in by_name(devices.compiler())["compiler"].says
 
 
+@pytest.mark.parametrize(
+    ("product", "level"), [(8, "ok"), (7, "problem"), (RuntimeError("no kernel image is available. And more"), "problem")], ids=str
+)
+def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level):
+    """Without one: its facts are made up, and what it computes."""
+
+    def ones(*shape, device):
+        if isinstance(product, Exception):
+            raise product
+        return torch.eye(8) * product**0.5 if product != 8 else torch.full(shape, 1.0)
+
+    facts = {"name": "Made Up", "total_memory": 80e9, "major": 9, "minor": 0}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: SimpleNamespace(**facts))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _index: (60e9, 80e9))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
+    monkeypatch.setattr(torch, "ones", ones)
+    finding = devices._cuda_device(0, "13.2", ["Made Up (driver 570)"])
+    assert (finding.name, finding.level) == ("cuda:0", level)
+    if level == "ok":
+        assert finding.says == "Made Up, 80.0 GB, 60.0 GB of it free, compute 9.0, bf16; torch for CUDA 13.2" and finding.facts["bf16"]
+    else:
+        assert finding.fix and ("sm_75, sm_80" in finding.fix) == isinstance(product, Exception)
+
+
 @pytest.mark.gpu
 def test_a_cuda_device_is_told_after_it_computed():
     finding = by_name(devices.cuda())["cuda:0"]
@@ -247,10 +278,10 @@ def test_the_policy_about_downloads_is_told(monkeypatch, value, offline):
 
 
 def test_a_limit_of_the_cache_that_is_no_number_is_a_problem(monkeypatch):
-    (finding,) = examine([("places", places.cached)])["places"]
+    ((_, (finding,)),) = examine([("places", places.cached)])
     assert (finding.level, finding.facts) == ("ok", {"size": 0, "limit": 20_000_000_000})
     monkeypatch.setenv("ZOO_CACHE_LIMIT", "much")
-    (finding,) = examine([("places", places.cached)])["places"]
+    ((_, (finding,)),) = examine([("places", places.cached)])
     assert (finding.level, finding.fix) == ("problem", "for example ZOO_CACHE_LIMIT=20") and "not 'much'" in finding.says
 
 
@@ -300,7 +331,7 @@ def test_a_broken_plugin_and_an_item_that_cannot_be_imported_are_problems(instal
 def test_strict_plugins_do_not_stop_the_other_checks(install, fresh_registry, monkeypatch):
     install("zoo-rain", "rain", "raise RuntimeError('it is raining')")
     monkeypatch.setenv("ZOO_STRICT_PLUGINS", "1")
-    found = examine([check for check in CHECKS if check[0] in ("places", "plugins")])
+    found = dict(examine([check for check in CHECKS if check[0] in ("places", "plugins")]))
     assert {finding.level for finding in found["plugins"]} == {"problem"} and "it is raining" in found["plugins"][0].says
     assert len(found["places"]) >= 5
 

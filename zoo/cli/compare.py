@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.output import duration, emphasised, note, say, say_json, say_table
+from zoo.cli.output import duration, emphasised, json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.wording import label, value
 
@@ -25,7 +25,8 @@ def compare(
 ) -> None:
     from zoo.comparing import compare as compare_
 
-    found = compare_(runs, out)
+    with json_alone(as_json):
+        found = compare_(runs, out)
     if as_json:
         say_json({**dataclasses.asdict(found), "picture": found.picture and found.picture.absolute()})
         return

@@ -138,7 +138,8 @@ def _candidates(context: Any, done: list[str], typed: str) -> Candidates:
     arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
     if arguments and (given < len(arguments) or arguments[-1].nargs == -1):
         argument = arguments[min(given, len(arguments) - 1)]
-        return _values(context, argument, [str(argument.metavar or "").strip("[].")], typed)
+        called = str(argument.metavar or argument.name).strip("[]").split()[0].strip("[].")  # RUN in [RUN], RUN... and RUN RUN...
+        return _values(context, argument, [called], typed)
     return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    from zoo.doctor import examine, overall
+    from zoo.doctor import examine, worst
 
-    found = examine()
-    level = overall(found)
+    found: list[tuple[str, Finding]] = []
+    for topic, findings in examine():
+        found += [(topic, finding) for finding in findings]
+        if not as_json:
+            _say_topic(topic, findings)
+    level = worst(finding.level for _, finding in found)
     if as_json:
-        say_json({"level": level, "findings": [as_dict(topic, finding) for topic, findings in found.items() for finding in findings]})
+        say_json({"level": level, "findings": [as_dict(topic, finding) for topic, finding in found]})
     else:
-        _say(found)
+        counts = Counter(finding.level for _, finding in found)
+        say(", ".join(plural(counts[each], each) for each in ("problem", "warning") if counts[each]) or "all is well")
     if level == "problem":
         raise typer.Exit(SetupError.exit_code)
 
@@ -33,14 +39,11 @@ def as_dict(topic: str, finding: Finding) -> dict[str, Any]:
     return {**facts, "facts": dict(finding.facts)}
 
 
-def _say(found: dict[str, list[Finding]]) -> None:
-    width = max(len(finding.name) for findings in found.values() for finding in findings)
-    for topic, findings in found.items():
-        say(emphasised(topic))
-        for finding in findings:
-            fix = f"; fix: {finding.fix}" if finding.fix else ""
-            say_wrapped(f"  {finding.level:7}  {finding.name.ljust(width)}  ", f"{finding.says}{fix}")
-        say()
-    counts = Counter(finding.level for findings in found.values() for finding in findings)
-    worse = [plural(counts[level], level) for level in ("problem", "warning") if counts[level]]
-    say(", ".join(worse) if worse else "all is well")
+def _say_topic(topic: str, findings: list[Finding]) -> None:
+    width = max((len(finding.name) for finding in findings), default=0)
+    say(emphasised(topic))
+    for finding in findings:
+        fix = f"; fix: {finding.fix}" if finding.fix else ""
+        say_wrapped(f"  {finding.level:7}  {finding.name.ljust(width)}  ", f"{finding.says}{fix}")
+    say()
+    sys.stdout.flush()  # the next topic may take seconds, for the import of torch

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import say, say_json
+from zoo.cli.output import json_alone, say, say_json
 from zoo.cli.parameters import AsJson
 
 
@@ -20,7 +20,8 @@ def report(
 ) -> None:
     from zoo.page import report as write
 
-    file = write(run, out)
+    with json_alone(as_json):
+        file = write(run, out)
     if as_json:
         say_json({"run": run, "page": file.absolute()})
         return

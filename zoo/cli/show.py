@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import say, say_json
+from zoo.cli.output import json_alone, say, say_json
 from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
 from zoo.resolve import merge, parse_assignment
@@ -33,7 +33,8 @@ def show(
     if values or not isinstance(options, dict):
         raise UsageError(f"--set {next(iter(values), 'dataset')} is not of a dataset's options", fix="for example --set dataset.resize=64")
     steps = parse_augment(augment) if augment is not None else []
-    file = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)
+    with json_alone(as_json):
+        file = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)
     if as_json:
         say_json({"dataset": dataset, "split": split, "picture": str(file.absolute())})
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
+from itertools import groupby
 
 from zoo.doctor import devices, packages, places, plugins, providers
 from zoo.doctor.finding import Check, Finding, Level, worst
@@ -31,17 +32,10 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 """Each with the topic it is listed under."""
 
 
-def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> dict[str, list[Finding]]:
-    """Findings by topic. A check that raises is itself a problem, and the others go on."""
-    found: dict[str, list[Finding]] = {}
-    for topic, check in checks:
-        found.setdefault(topic, []).extend(_carry_out(check))
-    return found
-
-
-def overall(found: Mapping[str, Sequence[Finding]]) -> Level:
-    """The worst level of all."""
-    return worst(finding.level for findings in found.values() for finding in findings)
+def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Iterator[tuple[str, list[Finding]]]:
+    """Each topic with its findings, as soon as they are there. A check that raises is itself a problem, and the others go on."""
+    for topic, group in groupby(checks, key=lambda pair: pair[0]):
+        yield topic, [finding for _, check in group for finding in _carry_out(check)]
 
 
 def _carry_out(check: Check) -> list[Finding]:
@@ -64,4 +58,4 @@ def _name(check: Check) -> str:
     return check.__name__.replace("_", " ")
 
 
-__all__ = ["CHECKS", "Finding", "Level", "examine", "overall"]
+__all__ = ["CHECKS", "Finding", "Level", "examine", "worst"]
