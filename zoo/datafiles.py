@@ -90,18 +90,19 @@ def download(names: Sequence[str]) -> list[Needs]:
     needs = [look(name) for name in wanted]
     if offline():
         _refuse(needs, "ZOO_OFFLINE forbids downloads")
-    causes = []
+    errors = []
     for need in needs:
         if not need.missing:
             continue
         try:
             load_object(need.item.spec.target, need.item)(Store(), **need.section.options)
         except DataError as error:
-            causes.append(error)
-    if len(causes) == 1:
-        raise causes[0]
-    if causes:
-        _refuse([look(name) for name in wanted], "; ".join(dict.fromkeys(cause.what for cause in causes)))
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:  # each says which of its files are missing; the one for all says it for all, and why
+        causes = [error.__cause__ if isinstance(error.__cause__, DataError) else error for error in errors]
+        _refuse([look(name) for name in wanted], "; ".join(cause.what for cause in causes))
     return [look(name) for name in wanted]
 
 
