@@ -62,6 +62,9 @@ def recipe_table() -> str:
         channels, *shape = {"datasets/digits": (1, 28, 28), "datasets/mnist": (1, 28, 28), "datasets/cifar10": (3, 32, 32)}[config.dataset.name]
         model = build_model(registry(), config.architecture, in_channels=channels, num_classes=10, image_size=tuple(shape))
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
+        if expected is None:
+            rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | not yet recorded |")
+            continue
         measured = f"{expected.seeds} seeds, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
         rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%} ± {expected.sd:.2%} ({measured}) |")
     return "\n".join(rows)

@@ -92,6 +92,7 @@ RECIPES = [
         "LeNet on CIFAR-10, ten epochs of Adam",
         "classics/lenet",
         {"train": {**CIFAR, "batch_size": 64}, "dataset": HALF},
+        Expected(mean=0.6384, sd=0.0149, seeds=3, seconds=178, device=CPU),
     ),
     _cifar(
         "lenet_cifar10_fast",
@@ -110,6 +111,7 @@ RECIPES = [
                 "augment": ["flip"],
             }
         },
+        Expected(mean=0.6392, sd=0.0063, seeds=3, seconds=64, device="one CPU core"),
     ),
     _cifar(
         "vgg_cifar10",

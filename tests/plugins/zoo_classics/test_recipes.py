@@ -11,7 +11,21 @@ from zoo.resolve import resolve
 
 RECIPES = [item.canonical for item in registry().items("recipe", namespace="classics")]
 OFFLINE = [name for name in RECIPES if registry().dataset(registry().recipe(name).spec.dataset).spec.embedded]
-MNIST = [name for name in RECIPES if name not in OFFLINE]
+MNIST = [name for name in RECIPES if registry().recipe(name).spec.dataset == "datasets/mnist"]
+CIFAR = [name for name in RECIPES if registry().recipe(name).spec.dataset == "datasets/cifar10"]
+UNMEASURED = {"classics/vgg_cifar10"}
+"""Its ten epochs take hours on two cores, and are still to be recorded."""
+MEASURED = [name for name in RECIPES if name not in UNMEASURED]
+LONG = 60
+"""Seconds beyond which a recipe is run by `make test-slow` alone."""
+
+
+def on_real_data() -> list[object]:
+    marked = []
+    for name in (each for each in MEASURED if each not in OFFLINE):
+        expected = registry().recipe(name).spec.expected
+        marked.append(pytest.param(name, marks=[pytest.mark.slow] if expected is not None and expected.seconds > LONG else []))
+    return marked
 
 
 @pytest.mark.parametrize("name", MNIST)
@@ -20,12 +34,23 @@ def test_the_mnist_recipes_are_the_references(name):
     assert (train.optimizer, train.lr, train.momentum, train.batch_size, train.epochs, train.eval_batch_size) == ("sgd", 0.01, 0.5, 64, 1, 1000)
 
 
+@pytest.mark.parametrize("name", ["lenet_cifar10", "vgg_cifar10"])
+def test_the_cifar_recipes_are_the_references(name):
+    config = resolve(registry(), name)
+    assert (config.train.optimizer, config.train.lr, config.train.epochs) == ("adam", 1e-3, 10)
+    if name == "lenet_cifar10":
+        assert (config.train.batch_size, config.dataset.mean, config.dataset.std, config.train.augment) == (64, [0.5] * 3, [0.5] * 3, [])
+    else:
+        assert (config.train.batch_size, config.dataset.mean, [next(iter(step)) for step in config.train.augment]) == (128, None, ["flip", "crop"])
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_states_what_to_expect(name):
     expected = registry().recipe(name).spec.expected
-    assert expected is not None
-    assert expected.seeds >= 10
-    assert 0.5 < expected.mean < 1
+    assert (expected is None) == (name in UNMEASURED)
+    if expected is not None:
+        assert expected.seeds >= (3 if name in CIFAR else 10)
+        assert 0.5 < expected.mean < 1
 
 
 @pytest.mark.parametrize("name", OFFLINE)
@@ -36,7 +61,7 @@ def test_an_embedded_recipe_reaches_its_figure(name, tmp_path):
 
 
 @pytest.mark.realdata
-@pytest.mark.parametrize("name", MNIST)
+@pytest.mark.parametrize("name", on_real_data())
 def test_a_recipe_on_real_data_reaches_its_figure(name, tmp_path):
     """One seed, within four standard deviations of the mean its spec states."""
     expected = registry().recipe(name).spec.expected
