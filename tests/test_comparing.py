@@ -88,9 +88,12 @@ def test_different_data_and_unfinished_runs_are_said(made_run, tmp_path):
     ]
 
 
-def test_names_are_ids_where_the_last_part_is_not_enough(made_run, tmp_path, monkeypatch):
+def test_runs_are_named_as_shortly_as_tells_them_apart(made_run, tmp_path, monkeypatch):
     monkeypatch.setenv("ZOO_RUNS", str(tmp_path / "runs"))
     one = made_run("same")
+    labelled = made_run("labelled", label="net")
+    assert compare(paths([one, labelled]), tmp_path).names == ["toy", "net"]
+    assert compare(paths([one, made_run("third")]), tmp_path).names == ["same", "third"]
     second = tmp_path / "runs" / "twin" / "same"
     second.parent.mkdir()
     shutil.copytree(one.path, second)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +45,11 @@ def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
 
 
 def distinct_names(runs: Sequence[RunDir]) -> list[str]:
-    """The last part of each run's id where that tells them apart, else all of it."""
-    counts = Counter(run.path.name for run in runs)
-    return [run.path.name if max(counts.values()) == 1 else run_id(run.path) for run in runs]
+    """What the runs are of where that tells them apart, else the names of their folders, else their whole ids."""
+    for names in ([run.record.label for run in runs], [run.path.name for run in runs]):
+        if len(set(names)) == len(names):
+            return names
+    return [run_id(run.path) for run in runs]
 
 
 def facts_of(runs: Sequence[RunDir]) -> dict[str, list[Any]]:

@@ -134,7 +134,7 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
             drawn = [row for row in (rows if by_epoch else steps) if metric in row]
             at = [row["epoch" if by_epoch else "step"] for row in drawn]
             axis.plot(at, [row[metric] for row in drawn], color=f"C{place}", marker="o" if by_epoch else None, markersize=3)
-        axis.set(xlabel="epoch" if by_epoch else "step", ylabel=metric.replace("_", " "))
+        axis.set(xlabel="epoch" if by_epoch else "step", ylabel=metric.replace("_", " ") if by_epoch else "loss of single batches")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     for axis in list(axes)[len(panels) :]:
