@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,11 @@ RIGHT, WRONG = "#1a7f37", "#cf222e"
 
 
 def save(figure: Figure, file: Path) -> None:
+    """As a PNG. A letter that the font lacks is drawn as a box; names stand in full in the tables beside the pictures."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(file, dpi=120)
 
 
 def grid(file: Path, pictures: np.ndarray, titles: Sequence[str], heading: str, colours: Sequence[str] | None = None, columns: int = 5) -> None:
@@ -152,4 +156,5 @@ def _show(axis: Axes, picture: np.ndarray) -> None:
 
 
 def _short(text: str, length: int = 24) -> str:
+    text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -23,7 +23,7 @@ PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchm
 
 def write_curves(run: RunDir, record: Record) -> list[Exhibit]:
     """curves.png"""
-    plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), f"{record.label}: {record.id}")
+    plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), record.id)
     return [Exhibit("Training", "plots/curves.png", "The loss of single batches, and its mean over each epoch.")]
 
 

@@ -36,13 +36,13 @@ def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str],
     error = evaluation.metrics["calibration_error"]
     calibration(figures / "calibration.png", details["reliability"], figure("calibration_error", error))
     probabilities = softmax(evaluation.outputs)
-    first = range(min(SHOWN, len(part)))
-    plots.predictions(figures / "predictions.png", part, first, probabilities, evaluation.labels, classes, "predictions")
+    spread = np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round().astype(int).tolist()  # the first ones may be all of one class
+    plots.predictions(figures / "predictions.png", part, spread, probabilities, evaluation.labels, classes, "predictions")
     return [
         Exhibit("Confusion", "plots/confusion.png", "Samples by true class (row) and predicted class (column), shaded by share of the row."),
         Exhibit("Classes", "per_class.csv", "Of the samples taken for a class, precision are right; of those in it, recall are found."),
         Exhibit("Calibration", "plots/calibration.png", "Where bars reach the diagonal, the network is right as often as its confidence says."),
-        Exhibit("Predictions", "plots/predictions.png", "The first samples, with the prediction's probability; red where it is wrong."),
+        Exhibit("Predictions", "plots/predictions.png", "Samples from all over the part, with the prediction's probability; red where it is wrong."),
         write_mistakes(directory, part, probabilities, evaluation.labels, classes),
     ]
 
@@ -86,7 +86,7 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
         np.asarray(bins["confidence"])[held], np.asarray(bins["accuracy"])[held], "o", color="black", markersize=3, label="at its mean confidence"
     )
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    above.legend(loc="upper left", fontsize=8)
+    above.legend(loc="best", fontsize=8)
     below.bar(middle, count, width * 0.92, color="0.6")
     below.set(xlabel="confidence: probability of the prediction", ylabel="samples")
     for axis in (above, below):
