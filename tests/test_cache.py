@@ -67,11 +67,13 @@ def test_what_fails_while_it_is_built_leaves_nothing():
     assert list(cache.folder().iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["facts", "images", "empty facts"])
+@pytest.mark.parametrize("damage", ["facts", "images", "empty facts", "cut images"])
 def test_a_damaged_entry_is_built_again(damage):
     build()
     if damage == "empty facts":
         (cache.folder() / "a" / cache.FACTS).write_text("")
+    elif damage == "cut images":
+        os.truncate(cache.folder() / "a" / cache.IMAGES, 130)
     else:
         (cache.folder() / "a" / {"facts": cache.FACTS, "images": cache.IMAGES}[damage]).unlink()
     calls = []
@@ -99,8 +101,9 @@ def test_beyond_the_limit_those_go_that_were_used_longest_ago(monkeypatch):
     assert {entry.key for entry in cache.entries()} == {"d"}  # alone too large, but in use
 
 
-def test_a_limit_that_is_no_number_is_refused(monkeypatch):
-    monkeypatch.setenv("ZOO_CACHE_LIMIT", "lots")
+@pytest.mark.parametrize("limit", ["lots", "-1", "nan", "inf"])
+def test_a_limit_that_is_no_number_is_refused(monkeypatch, limit):
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", limit)
     with pytest.raises(UsageError, match="ZOO_CACHE_LIMIT must be a number"):
         build()
 
@@ -120,3 +123,32 @@ def test_a_place_that_cannot_be_written_is_one_line(monkeypatch):
     monkeypatch.setattr(cache.np.lib.format, "open_memmap", refuse)
     with pytest.raises(StorageError, match="Read-only"):
         build()
+
+
+def test_a_cache_that_may_only_be_read_serves(monkeypatch):
+    build()
+
+    def refuse(*_args, **_options):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(cache.os, "utime", refuse)
+    assert np.array_equal(build(value=7), np.ones((4, 1, 2, 2), np.uint8))
+
+
+def test_what_a_killed_process_left_goes_after_a_day():
+    for name, age in ((".old.1", 2 * cache.ABANDONED), (".new.1", 60)):
+        left = cache.folder() / name
+        left.mkdir(parents=True)
+        os.utime(left, (time.time() - age, time.time() - age))
+    build()
+    assert sorted(path.name for path in cache.folder().iterdir()) == [".new.1", "a"]
+
+
+def test_a_disk_that_fills_up_is_told_before_it_is_mapped(monkeypatch):
+    def refuse(*_args):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(cache.os, "posix_fallocate", refuse, raising=False)
+    with pytest.raises(StorageError, match="Disk quota exceeded"):
+        build()
+    assert list(cache.folder().iterdir()) == []

@@ -10,14 +10,17 @@ entries stay under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go tha
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-import tempfile
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -27,6 +30,8 @@ from zoo.paths import cache_root
 
 IMAGES, FACTS = "images.npy", "entry.json"
 LIMIT_GB = 20.0
+ABANDONED = 24 * 3600.0
+"""Seconds after which nobody is still at work on an unfinished entry."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ def limit() -> int:
         value = float(text)
     except ValueError:
         value = -1
-    if not value >= 0:
+    if not 0 <= value < math.inf:
         raise UsageError(f"ZOO_CACHE_LIMIT must be a number of gigabytes, not '{text}'", fix="for example ZOO_CACHE_LIMIT=20")
     return int(value * 1e9)
 
@@ -83,29 +88,47 @@ def open_or_build(key: str, shape: tuple[int, ...], description: dict[str, Any],
     Raises StorageError where the disk is full or read-only; whatever ``build`` raises leaves nothing behind.
     """
     place = folder() / key
-    if _read(place) is None:
+    array = _mapped(place)
+    if array is None:
         _build(place, shape, description, build)
         _evict(keep=key)
-    os.utime(place / FACTS)
-    return np.lib.format.open_memmap(place / IMAGES, mode="c")
+        array = _mapped(place)
+    if array is None:
+        raise StorageError("what was decoded was removed at once by another process", where=place, fix="raise ZOO_CACHE_LIMIT, then start again")
+    return array
+
+
+def _mapped(place: Path) -> np.memmap[Any, Any] | None:
+    """The entry in use from now on; None where there is none, or a damaged one."""
+    if _read(place) is None:
+        return None
+    try:
+        with suppress(PermissionError):  # somebody else's cache, which we may only read
+            os.utime(place / FACTS)
+        return np.lib.format.open_memmap(place / IMAGES, mode="c")
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _build(place: Path, shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]) -> None:
     with storage_errors(place):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        temporary = place.parent / f".{place.name}.{uuid4().hex}"
+        temporary.mkdir(parents=True)
     try:
         needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
-        if needed > free:  # a mapped file that runs out of disk would end the process, without a word
+        if needed > free:
             raise StorageError(f"decoded pictures need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", where=folder(), fix=FIX)
         with storage_errors(place):
             array = np.lib.format.open_memmap(temporary / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+            _reserve(temporary / IMAGES)
         build(array)
         array.flush()
         del array
         write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "description": description})
         with storage_errors(place):
-            shutil.rmtree(place, ignore_errors=True)  # a damaged entry of that name
+            sync_folder(temporary)
+            if _mapped(place) is None:
+                shutil.rmtree(place, ignore_errors=True)  # a damaged entry of that name
             try:
                 temporary.rename(place)
             except OSError:
@@ -114,6 +137,13 @@ def _build(place: Path, shape: tuple[int, ...], description: dict[str, Any], bui
             sync_folder(place.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _reserve(file: Path) -> None:
+    """A mapped file for which the disk or a quota has no room would end the process, without a word: ask for all of it first."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 FIX = "free some space (see `zoo cache`), or set ZOO_CACHE to another disk"
@@ -130,7 +160,11 @@ def _read(path: Path) -> Entry | None:
 
 
 def _evict(keep: str) -> None:
-    """Remove what was used longest ago until the rest fits; never the one in hand."""
+    """Remove what was used longest ago until the rest fits, never the one in hand; and what processes left that were killed."""
+    for left in folder().glob(".*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                shutil.rmtree(left, ignore_errors=True)
     room = limit()
     for entry in entries():
         room -= entry.size

@@ -21,7 +21,7 @@ from zoo import randomness
 from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
 from zoo.augmenting import Augmenter
 from zoo.config import DatasetSection
-from zoo.decoding import decoded
+from zoo.decoding import decoded, picture_of
 from zoo.errors import DataError, UsageError
 from zoo.preprocessing import Preprocessing, plan
 from zoo.registry import Item, Registry, load_object
@@ -67,7 +67,11 @@ class LoadedPart:
     @cached_property
     def originals(self) -> list[np.ndarray]:
         """The first pictures as the dataset has them, uint8 (C, h, w) of any size."""
-        return list(self._given) if isinstance(self._given, np.ndarray) else [to_chw(read_picture(file, 3)) for file in self._given]
+        return (
+            list(self._given)
+            if isinstance(self._given, np.ndarray)
+            else [to_chw(picture_of(file, partial(read_picture, channels=3))) for file in self._given]
+        )
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -156,18 +160,18 @@ def open_data(
     dataset = open_dataset(item, section.options, store)
     classes = classes_of(item, dataset)
     splits = _load_parts(item, dataset, section, parts, seed)
-    notes = list(store.notes)
+    changes: list[str] = []
     if preprocessing is None:
         images = next(iter(splits.values())).images
         shape = images.shape[1:] if isinstance(images, np.ndarray) else item.spec.shape
         preprocessing, changes = plan(section, shape, item.spec.mean, item.spec.std, architecture)
-        notes += changes
     if section.holdout and "select" in splits and (parts is None or "train" in parts):
-        notes.append(f"{section.holdout:.0%} of train is held out as the select part")
+        changes.append(f"{section.holdout:.0%} of train is held out as the select part")
     decode: Decode = partial(decoded, digest=store.digest, name=item.spec.name)
     loaded = {part: LoadedPart(split, preprocessing, device, decode) for part, split in splits.items()}
+    fingerprint = dataset.fingerprint
     store.save_digests()
-    return Data(item.canonical, classes, loaded, preprocessing, dataset.fingerprint, tuple(notes))
+    return Data(item.canonical, classes, loaded, preprocessing, fingerprint, (*store.notes, *changes))
 
 
 def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None) -> Dataset:

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from zoo import cache
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
+
+T = TypeVar("T")
 
 SAY_FROM = 500
 """So many pictures take long enough to be told about."""
@@ -35,6 +37,14 @@ def decoded(files: Sequence[Path], preprocessing: Preprocessing, digest: Callabl
     return cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name))
 
 
+def picture_of(file: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of a file. Raises DataError naming a file that is not there or is no picture."""
+    try:
+        return read(file)
+    except (ValueError, OSError) as error:
+        raise _unreadable(file, str(error)) from error
+
+
 def _digest(file: Path, digest: Callable[[Path], str]) -> str:
     try:
         return digest(file)
@@ -44,10 +54,7 @@ def _digest(file: Path, digest: Callable[[Path], str]) -> str:
 
 def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str) -> None:
     def one(index: int) -> None:
-        try:
-            array[index] = preprocessing.read(files[index])
-        except (ValueError, OSError) as error:
-            raise _unreadable(files[index], str(error)) from error
+        array[index] = picture_of(files[index], preprocessing.read)
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # pillow frees the interpreter while it decodes
         work = [pool.submit(one, index) for index in range(len(files))]

@@ -48,7 +48,10 @@ def resume(job: Job, *, inexact: bool = False) -> None:
     checkpoint, complaints = checkpoints.newest_good(job.run.checkpoints)
     weights, tensors, state = checkpoints.load(checkpoint)
     if state["fingerprint"] != job.data.fingerprint:
-        raise CheckpointError("the data has changed since the checkpoint", where=checkpoint, fix="bring the data back, or start a new run")
+        was, counts = job.run.record.samples, job.data.samples
+        told = [f"{was.get(part, 0):,} → {counts.get(part, 0):,} {part} samples" for part in {**was, **counts} if was.get(part) != counts.get(part)]
+        what = ": ".join(["the data has changed since the checkpoint", *([", ".join(told)] if told else [])])
+        raise CheckpointError(what, where=checkpoint, fix="bring the data back, or start a new run")
     now = environment(job.engine)
     changed = [f"{key} {state['environment'].get(key)} → {value}" for key, value in now.items() if state["environment"].get(key) != value]
     if changed and not inexact:

@@ -53,6 +53,9 @@ class Store:
         return self._elsewhere.of(path)
 
     def save_digests(self) -> None:
+        changed = self._elsewhere.changed
+        if changed:
+            self.notes.append(f"{_files(changed)} changed since last read, the first of them {changed[0]}")
         self._elsewhere.save()
 
     def note(self, text: str) -> None:
@@ -103,28 +106,33 @@ class Digests:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._known: dict[str, Any] = self._read()
-        self._changed = False
+        self._unsaved = False
+        self.changed: list[Path] = []
+        """Files that had another content when they were last asked for."""
 
     def of(self, path: Path) -> str:
         stat = path.stat()
         key = (path.relative_to(self.root) if path.is_relative_to(self.root) else path.absolute()).as_posix()
         entry = self._known.get(key)
         if not isinstance(entry, dict) or (entry.get("size"), entry.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
-            entry = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": sha256(path)}
+            found = sha256(path)
+            if isinstance(entry, dict) and entry.get("sha256") != found:
+                self.changed.append(path)
+            entry = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": found}
             self._known[key] = entry
-            self._changed = True
+            self._unsaved = True
         return str(entry["sha256"])
 
     def save(self) -> None:
         """Write what is new; a folder that cannot be written to costs only the hashing, next time."""
-        if not self._changed:
+        if not self._unsaved:
             return
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             write_json(self.root / MANIFEST, self._known)
         except (StorageError, OSError):
             return
-        self._changed = False
+        self._unsaved = False
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -138,5 +146,5 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
 
 
-def _files(files: Sequence[FileSpec]) -> str:
+def _files(files: Sequence[object]) -> str:
     return f"{len(files)} file" + ("s" if len(files) != 1 else "")

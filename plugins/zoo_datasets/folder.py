@@ -5,16 +5,18 @@
     PATH and a CSV file with the columns file, label[, split]
 
 What each part is for: train is learned from; test, where it has labels, is reported on, and then val selects; without such a test, val is
-reported on; without either, a share of train is put aside. Classes are in the order of their names. Files that are no pictures are
-ignored and counted. `folder_table` reads the CSV form.
+reported on; without either, a share of train is put aside. Classes are in the order of their names, and their pictures in turn. Files that
+are no pictures are ignored and counted. `folder_table` reads the CSV form.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -94,14 +96,24 @@ def open_folder(store: DatasetStore, path: str, labels: str | None, report: floa
     classes = _classes(root, splits)
     if not any(name in splits and splits[name][0].label is not None for name in ("val", "test")):
         splits = _divide(root, splits, report, split_seed)
-    return Folder(root, splits, classes, store)
+    return Folder(root, {name: _in_turn(samples) for name, samples in splits.items()}, classes, store)
+
+
+def _in_turn(samples: Sequence[Sample]) -> list[Sample]:
+    """The first of every class, then the second of every class, and so on: the first pictures, which people are shown, are of all classes."""
+    seen: Counter[str | None] = Counter()
+    ranks = []
+    for sample in samples:
+        ranks.append(seen[sample.label])
+        seen[sample.label] += 1
+    return [sample for _, sample in sorted(zip(ranks, samples, strict=True), key=itemgetter(0))]
 
 
 def _scan(root: Path, store: DatasetStore) -> dict[str, list[Sample]]:
     folders = _folders(root)
     strays: list[Path] = []
-    named = {SPLITS[folder.name.lower()]: folder for folder in folders if folder.name.lower() in SPLITS}
-    if "train" in named:
+    named = _named(root, folders)
+    if named:
         strays += [folder for folder in folders if folder not in named.values()]
         splits = {name: _labelled(folder, strays) for name, folder in named.items() if name != "test"}
         if "test" in named:
@@ -114,9 +126,23 @@ def _scan(root: Path, store: DatasetStore) -> dict[str, list[Sample]]:
     return splits
 
 
+def _named(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """The folders of splits, none where there is one folder of classes."""
+    named: dict[str, Path] = {}
+    for folder in folders:
+        split = SPLITS.get(folder.name.lower())
+        if split in named:
+            raise DataError(f"'{named[split].name}' and '{folder.name}' are both the {split} split", where=root, fix="keep one of them")
+        if split is not None:
+            named[split] = folder
+    if named and "train" not in named:
+        raise DataError(f"there is a folder '{min(each.name for each in named.values())}', and none to train on", where=root, fix="add train/CLASS/…")
+    return named
+
+
 def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
     """Every picture under a class folder. Raises DataError for an empty class, and for a folder that has none."""
-    strays += [Path(entry) for entry in os.scandir(folder) if not entry.is_dir()]
+    strays += [path for path in _entries(folder) if not path.is_dir()]
     samples: list[Sample] = []
     for each in _folders(folder):
         pictures = _pictures(each, strays)
@@ -145,9 +171,8 @@ def _pictures(folder: Path, strays: list[Path], above: tuple[str, ...] = ()) -> 
     if here in above:
         raise DataError("this link leads back to a folder that it is in", where=folder, fix="remove the link")
     found: list[Path] = []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        path = Path(entry)
-        if entry.name.startswith("."):
+    for path in _entries(folder):
+        if path.name.startswith("."):
             strays.append(path)
         elif _is_folder(path):
             found += _pictures(path, strays, (*above, here))
@@ -159,10 +184,14 @@ def _pictures(folder: Path, strays: list[Path], above: tuple[str, ...] = ()) -> 
 
 
 def _folders(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if not path.name.startswith(".") and _is_folder(path)]
+
+
+def _entries(folder: Path) -> list[Path]:
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and _is_folder(path))
-    except PermissionError as error:
-        raise DataError("the folder cannot be read", where=folder, fix="give yourself the right to read it") from error
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"the folder cannot be read: {error.strerror}", where=folder, fix="give yourself the right to read it") from error
 
 
 def _is_folder(path: Path) -> bool:

@@ -63,11 +63,13 @@ def _architecture(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "pictures", _shape(facts["shape"])
-    yield "classes", f"{len(facts['classes'])}: {', '.join(facts['classes'][:20])}{' …' if len(facts['classes']) > 20 else ''}"
+    named = f"{len(facts['classes'])}: {', '.join(facts['classes'][:20])}{' …' if len(facts['classes']) > 20 else ''}"
+    yield "classes", named if facts["classes"] else "found on opening"
     yield "mean, std", f"{_numbers(facts['mean'])}; {_numbers(facts['std'])}"
     yield "licence", facts["licence"]
     yield "homepage", facts["homepage"]
-    yield "download", "none: it is embedded" if facts["embedded"] else f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
+    size = f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
+    yield "download", size if facts["files"] else "none: it is embedded" if facts["embedded"] else "none: it is on your disk"
 
 
 def _task(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:

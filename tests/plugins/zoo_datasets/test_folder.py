@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -89,7 +90,13 @@ def test_pictures_are_what_pillow_makes_of_the_files(tmp_path):
             left, top = (scaled.width - 24) // 2, (scaled.height - 24) // 2
             expected = np.asarray(scaled.crop((left, top, left + 24, top + 24)))
         assert np.array_equal(view.pictures([index])[0], expected)
-    assert [picture.shape for picture in view.originals[:2]] == [(3, 18, 20), (3, 19, 20)]
+    assert [picture.shape for picture in view.originals[:4]] == [(3, 18, 20), (3, 18, 20), (3, 19, 20), (3, 19, 20)]
+
+
+def test_classes_take_turns_so_that_the_first_pictures_show_them_all(tmp_path):
+    view = opened(lay(tmp_path / "pictures", {**SPLIT, "train/hen": 2, "val/hen": 1})).parts["train"]
+    assert view.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 0, 1, 0]
+    assert view.names[:4] == ["train/cat/0.png", "train/dog/0.png", "train/hen/0.png", "train/cat/1.png"]
 
 
 def write_table(file: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...] = ("file", "label", "split")) -> Path:
@@ -186,6 +193,8 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
     "case 34 a link to itself": (SPLIT, self_link, r"leads nowhere: .*me\.png"),
     "case 35 unreadable": (SPLIT, cut, r"cannot be read.*train/cat/0\.png"),
     "no picture at all": (SPLIT, lambda root: (root / "train/cat/0.png").write_text("hello"), r"is no picture.*train/cat/0\.png"),
+    "two of a split": ({**SPLIT, "validation/cat": 1, "validation/dog": 1}, None, "'val' and 'validation' are both the val split"),
+    "nothing to train on": ({"val/cat": 1, "val/dog": 1}, None, "there is a folder 'val', and none to train on"),
     "one of a class": ({"cat": 1, "dog": 3}, None, "the class 'cat' has one picture"),
 }  # fmt: skip
 
@@ -228,6 +237,20 @@ def test_case_35_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         opened(root)
 
 
+def test_case_35_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    root = lay(tmp_path / "pictures", SPLIT)
+    listed = Path.iterdir
+
+    def refuse(self):
+        if self.name == "dog":
+            raise PermissionError(13, "Permission denied")
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(DataError, match=r"the folder cannot be read: Permission denied.*dog"):
+        opened(root)
+
+
 def test_case_36_a_label_out_of_range(tmp_path, monkeypatch):
     from zoo_datasets.folder import Folder
 
@@ -262,7 +285,13 @@ def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_pa
     root = lay(tmp_path / "pictures", SPLIT)
     where = stopped_run(root, tmp_path / "run")
     paint(root / "train/cat/0.png", seed=99)
-    with pytest.raises(CheckpointError, match="the data has changed since the checkpoint"):
+    changed = opened(root).notes
+    paint(root / "train/cat/0.png", seed=98)
+    with pytest.raises(CheckpointError, match="the data has changed since the checkpoint \\("):
+        zoo.run(resume=where, console=Console(quiet=True))
+    assert any(re.fullmatch(r"1 file changed since last read, the first of them .*cat/0\.png", note) for note in changed), changed
+    (root / "train/cat/0.png").unlink()
+    with pytest.raises(CheckpointError, match="since the checkpoint: 11 → 10 train samples"):
         zoo.run(resume=where, console=Console(quiet=True))
 
 
@@ -278,6 +307,23 @@ def test_case_38_a_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_ba
         zoo.run(resume=where, console=Console(quiet=True))
     (root / "train/cat/0.png").write_bytes(kept)
     assert zoo.run(resume=where, console=Console(quiet=True)).record.status == "finished"
+
+
+def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on_once_it_is_back(tmp_path):
+    root = lay(tmp_path / "pictures", SPLIT)
+    kept = (root / "val/cat/1.png").read_bytes()
+
+    class Remove(Console):
+        def step(self, progress, batch_samples):
+            (root / "val/cat/1.png").unlink(missing_ok=True)
+
+    with pytest.raises(DataError, match=r"cannot be read: .*val/cat/1\.png.*; fix: .*restore") as caught:
+        zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}"}}, out=tmp_path / "run", console=Remove(quiet=True))
+    assert caught.value.exit_code == 3
+    (root / "val/cat/1.png").write_bytes(kept)
+    result = zoo.run(resume=tmp_path / "run", console=Console(quiet=True))
+    assert result.record.status == "finished"
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 def test_case_9_resize_never_with_pictures_of_different_sizes(tmp_path):
