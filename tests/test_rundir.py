@@ -155,3 +155,25 @@ def test_a_second_run_in_one_directory_is_refused_and_the_first_one_named(tmp_pa
         pass
     with run.lock():
         pass
+
+
+@pytest.mark.parametrize("torn", ["", "2,0.", "2", '2,"', "2,0.25,7\n"])
+def test_rows_are_read_up_to_one_that_a_crash_cut_off(torn: str) -> None:
+    run = create(config(name="one"))
+    assert run.epochs() == [] and run.steps() == []
+    run.metrics_file.write_text(f"epoch,train_loss\n1,0.5\n{torn}")
+    run.steps_file.write_text('{"step": 1, "loss": 2.5}\n{"step": 2, "lo')
+    assert run.epochs()[:1] == [{"epoch": 1.0, "train_loss": 0.5}]
+    assert len(run.epochs()) == (2 if torn == "2,0." else 1)
+    assert run.steps() == [{"step": 1, "loss": 2.5}]
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
+def test_a_run_that_says_it_runs_and_is_held_by_nobody_was_killed(status: Any) -> None:
+    run = create(config(name="one"))
+    run.write_record(record(status=status))
+    assert run.standing == status
+    run.write_record(record(status="running"))
+    assert run.standing == "killed"
+    with run.lock():
+        assert RunDir(run.path).standing == "running"

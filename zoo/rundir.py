@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -102,17 +102,17 @@ class RunDir:
             return "running"
 
     def epochs(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv so far."""
+        """The rows of metrics.csv so far, up to one that a crash cut off."""
         if not self.metrics_file.exists():
             return []
         with self.metrics_file.open(newline="", encoding="utf-8") as stream:
-            return [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(stream)]
+            return _whole({name: float(cell) for name, cell in row.items()} for row in csv.DictReader(stream))
 
     def steps(self) -> list[dict[str, float]]:
-        """The lines of steps.jsonl so far."""
+        """The lines of steps.jsonl so far, up to one that a crash cut off."""
         if not self.steps_file.exists():
             return []
-        return [json.loads(line) for line in self.steps_file.read_text(encoding="utf-8").splitlines()]
+        return _whole(json.loads(line) for line in self.steps_file.read_text(encoding="utf-8").splitlines())
 
     def write_config(self, config: RunConfig) -> None:
         write_text(self.config_file, write_yaml(config.as_dict()))
@@ -140,6 +140,13 @@ class RunDir:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _whole(rows: Iterator[dict[str, float]]) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = []
+    with suppress(ValueError, TypeError):
+        found.extend(rows)
+    return found
 
 
 def label_of(config: RunConfig) -> str:

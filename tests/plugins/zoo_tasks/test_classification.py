@@ -94,6 +94,17 @@ def test_a_network_that_is_wholly_sure_is_calibrated_by_its_accuracy():
     assert metrics["calibration_error"] == pytest.approx(0.25) and details["reliability"]["count"] == [*[0] * 14, 4]
 
 
+@pytest.mark.gpu
+def test_judging_on_cuda_is_the_same_and_deterministic_algorithms_allow_it():
+    logits, labels = made(400, 12)
+    torch.use_deterministic_algorithms(True)
+    try:
+        found, _ = judge(logits.cuda(), labels.cuda())
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert found == pytest.approx(judge(logits, labels)[0], rel=1e-5)
+
+
 def test_a_class_that_is_absent_from_labels_and_predictions_does_not_lower_macro_f1():
     logits = torch.eye(4)[[0, 1, 1]]
     metrics, details = judge(logits, torch.tensor([0, 1, 1]))
