@@ -54,3 +54,10 @@ def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch):
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in loss.lines] == [([1, 8], [3, 1]), ([5, 10], [2, 1]), ([5, 10], [1.5, 1.25])]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in metric.lines] == [([1, 2], [0.5, 0.75])]
     assert len(drawn[1]) == 1
+
+
+def test_a_name_cannot_turn_round_what_stands_beside_it(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, file: drawn.extend(axis.get_title() for axis in figure.axes))
+    plots.grid(tmp_path / "x.png", np.zeros((2, 4, 4, 1), np.uint8), ["a\u202eb\n c", "x" * 30], "heading", columns=2)
+    assert drawn == ["ab c", "x" * 23 + "…"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -156,5 +157,6 @@ def _show(axis: Axes, picture: np.ndarray) -> None:
 
 
 def _short(text: str, length: int = 24) -> str:
-    text = " ".join(text.split())
+    """On one line, without characters that steer the direction of what stands beside them."""
+    text = " ".join("".join(char for char in text if unicodedata.category(char) != "Cf").split())
     return text if len(text) <= length else text[: length - 1] + "…"
