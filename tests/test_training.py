@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -400,6 +401,14 @@ def stopped(tmp_path):
         zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "stopped", console=Interrupt(quiet=True))
     assert caught.value.exit_code == 143
     return RunDir(tmp_path / "stopped")
+
+
+def test_a_run_from_before_an_option_was_there_is_resumed_with_its_default(stopped):
+    text = stopped.config_file.read_text()
+    older = re.sub(r"label_smoothing: [^,}\n]+,? ?", "", text)
+    assert older != text
+    stopped.config_file.write_text(older)
+    assert zoo.run(resume=stopped.path, console=Console(quiet=True)).record.status == "finished"
 
 
 def test_case_6_resume_with_a_conflicting_flag_says_which(stopped):
