@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "VERSION",
     "ArchitectureSpec",
+    "Auxiliary",
     "Batch",
     "CommandSpec",
     "DataView",
@@ -132,7 +133,8 @@ class ArchitectureSpec(Buildable):
 
     ``input`` is the default (C, H, W). ``sizing="fixed"`` takes pictures of that height and width only; ``"min"`` any that are at least
     ``smallest`` high and wide. ``channels`` are the counts of input channels it can be built for, the preferred first; None is any.
-    ``head`` is the dotted name of the module that gives the logits.
+    ``head`` is the dotted name of the module that gives the logits. ``arguments`` are passed to ``target`` as they are: so one builder serves
+    many networks. One that has auxiliary classifiers returns `Auxiliary` in training mode.
     """
 
     paper: str | None = None
@@ -142,6 +144,7 @@ class ArchitectureSpec(Buildable):
     smallest: int = Field(default=1, ge=1)
     channels: tuple[Literal[1, 3], ...] | None = Field(default=None, min_length=1)
     head: str | None = None
+    arguments: dict[str, Any] = {}
     weights: dict[str, WeightsSpec] = {}
 
 
@@ -276,6 +279,17 @@ class Batch(NamedTuple):
     inputs: Tensor
     labels: Tensor | None
     indices: Tensor
+
+
+class Auxiliary(NamedTuple):
+    """What a network with auxiliary classifiers returns in training mode; in evaluation it returns its logits alone.
+
+    ``logits`` are float (B, num_classes). Each of ``heads`` is the weight of an auxiliary classifier and its logits, of the same shape: the
+    trainer adds its loss, times the weight, to that of the logits.
+    """
+
+    logits: Tensor
+    heads: tuple[tuple[float, Tensor], ...]
 
 
 class PartView(Protocol):

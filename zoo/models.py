@@ -21,7 +21,7 @@ def build_model(registry: Registry, section: Section, *, in_channels: int, num_c
     item = registry.architecture(section.name)
     build = load_object(item.spec.target, item)
     try:
-        model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **section.options)
+        model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)
     except Exception as error:
         raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):

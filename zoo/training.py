@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import randomness
-from zoo.api import Batch
+from zoo.api import Auxiliary, Batch
 from zoo.devices import out_of_memory
 from zoo.errors import Interrupted, SetupError
 from zoo.evaluation import evaluate
@@ -79,9 +79,15 @@ def forward(job: Job, mixture: Mixture) -> Tensor:
     inputs = mixture.inputs.contiguous(memory_format=engine.memory_format)
     precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
     with precision, compiler_errors() if job.config.train.compile else nullcontext():
-        logits = job.network(inputs)
+        logits, heads = with_heads(job.network(inputs))
         losses = [share * job.task.loss(logits, batch) for share, batch in mixture.parts]
+        losses += [weight * share * job.task.loss(head, batch) for weight, head in heads for share, batch in mixture.parts]
     return torch.stack(losses).sum()
+
+
+def with_heads(output: Tensor | Auxiliary) -> Auxiliary:
+    """The output of any network, as that of one which may have auxiliary classifiers."""
+    return output if isinstance(output, Auxiliary) else Auxiliary(output, ())
 
 
 def update(job: Job) -> None:
