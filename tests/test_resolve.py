@@ -118,6 +118,11 @@ def test_an_architecture_runs_with_the_default_task(lab: Registry) -> None:
     assert (config.recipe, config.dataset.name, config.task.name) == (None, "lab/toy", "lab/sort")
 
 
+def test_options_of_the_default_task_need_no_name(lab: Registry) -> None:
+    config = resolve(lab, "net", overrides={"dataset": "toy", "task": {}})
+    assert config.task.name == "lab/sort"
+
+
 def test_another_item_drops_the_options_of_the_one_before(lab: Registry) -> None:
     config = resolve(lab, "net_shapes", overrides={"architecture": {"name": "plain"}, "dataset": {"name": "toy"}, "task": "count"})
     assert config.architecture is not None

@@ -144,6 +144,7 @@ class ArchitectureSpec(Buildable):
     smallest: int = Field(default=1, ge=1)
     channels: tuple[Literal[1, 3], ...] | None = Field(default=None, min_length=1)
     head: str | None = None
+    classes: int = Field(default=10, ge=1, description="the number it was published with")
     arguments: dict[str, Any] = {}
     weights: dict[str, WeightsSpec] = {}
 

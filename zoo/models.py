@@ -12,13 +12,17 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.config import Section
-from zoo.errors import CheckpointError, PluginError
+from zoo.errors import CheckpointError, PluginError, UsageError
+from zoo.preprocessing import needs, takes
 from zoo.registry import Item, Registry, load_object
 
 
 def build_model(registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> nn.Module:
-    """The network of a section. Raises PluginError where the plugin builds something else than a network with these logits."""
+    """The network of a section. Raises UsageError where its spec says that it cannot take such pictures, PluginError where the plugin builds
+    something else than a network with these logits."""
     item = registry.architecture(section.name)
+    if not takes(item.spec, *image_size):
+        raise UsageError(f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}")
     build = load_object(item.spec.target, item)
     try:
         model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)

@@ -114,7 +114,7 @@ def _plan_size(
     else:
         target = own if architecture is None else _needed(architecture, *own)
     said = "of different sizes" if own is None else f"{own[0]}×{own[1]}"
-    if architecture is not None and _needed(architecture, *target) != target:
+    if architecture is not None and not takes(architecture, *target):
         raise UsageError(
             f"{architecture.name} cannot take {target[0]}×{target[1]} pictures: it needs {needs(architecture)}", fix="change dataset.resize"
         )
@@ -172,6 +172,11 @@ def needs(architecture: ArchitectureSpec) -> str:
     if architecture.sizing == "fixed":
         return f"exactly {architecture.input[1]}×{architecture.input[2]}"
     return f"at least {architecture.smallest}×{architecture.smallest}"
+
+
+def takes(architecture: ArchitectureSpec, height: int, width: int) -> bool:
+    """Whether an architecture can be built for pictures of that size."""
+    return _needed(architecture, height, width) == (height, width)
 
 
 def _needed(architecture: ArchitectureSpec, height: int, width: int) -> tuple[int, int]:

@@ -32,8 +32,8 @@ def resolve(registry: Registry, name: str | None = None, *, file: Path | None = 
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge_layer(registry, merged, layer)
-    if merged.get("task") is None:
-        merged["task"] = {"name": _default_task(registry)}
+    if merged.get("task") is None or (isinstance(merged["task"], Mapping) and "name" not in merged["task"]):
+        merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry)}
     try:
         return check(registry, merged, where=file)
     except ConfigError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from zoo.api import Options
@@ -13,3 +15,39 @@ class FNNOptions(Options):
 
 class CNNOptions(Options):
     n_features: int = Field(6, ge=1, description="feature maps of each convolution")
+
+
+DROPOUT = Field(0.5, ge=0, lt=1, description="share of the units left out before the linear layers, in training")
+AUXILIARY = Field(True, description="auxiliary classifiers in training; none in evaluation and export in any case")
+
+
+class AlexNetOptions(Options):
+    variant: Literal["paper", "torchvision"] = Field("paper", description="the paper's widths, or torchvision's narrower network and its weights")
+    groups: Literal[1, 2] = Field(1, description="2 for the connections of the paper's two towers")
+    dropout: float = DROPOUT
+
+
+class ZFNetOptions(Options):
+    wide: bool = Field(False, description="512, 1024 and 512 filters in layers 3 to 5")
+    dropout: float = DROPOUT
+
+
+class VGGOptions(Options):
+    batch_norm: bool = Field(False, description="batch norm after every convolution")
+    dropout: float = DROPOUT
+
+
+class GoogLeNetOptions(Options):
+    variant: Literal["paper", "torchvision"] = Field("paper", description="the paper's network, or torchvision's and its weights")
+    module: Literal["reduced", "naive"] = Field("reduced", description="inception modules with 1×1 reductions, or without")
+    auxiliary: bool = AUXILIARY
+
+
+class InceptionV3Options(Options):
+    auxiliary: bool = AUXILIARY
+    dropout: float = DROPOUT
+
+
+class ResNetOptions(Options):
+    residual: bool = Field(True, description="false for the plain network, without the shortcuts")
+    variant: Literal["paper", "torchvision"] = Field("torchvision", description="which convolution of a bottleneck has the stride: 1×1, or 3×3")

@@ -16,18 +16,21 @@ from zoo.loading import weights_file
 from zoo.models import build_model, load_state, read_tensors
 from zoo.registry import Item, Registry
 from zoo.testing.options import default_options
+from zoo.training import with_heads
 
-CLASSES = (10, 3)
+CLASSES, OTHER_CLASSES = 10, 3
 
 
 def architecture_faults(catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    channels, height, width = item.spec.input
-    sizes = {(height, width)} | ({(item.spec.smallest, item.spec.smallest)} if item.spec.sizing == "min" else set())
+    """All of it at the smallest size; at the default size, and with another number of classes, whether it gives its logits."""
+    channels, *default = item.spec.input
+    smallest = [item.spec.smallest] * 2 if item.spec.sizing == "min" else default
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        for size in sorted(sizes):
-            for classes in CLASSES:
-                yield from _network_faults(catalogue, item, (channels, *size), classes)
+        yield from _network_faults(catalogue, item, (channels, smallest[0], smallest[1]), CLASSES)
+        _build(catalogue, item, (channels, smallest[0], smallest[1]), OTHER_CLASSES)
+        if smallest != default:
+            _build(catalogue, item, (channels, default[0], default[1]), CLASSES)
     for name in item.spec.weights:
         yield from _weights_faults(catalogue, item, name)
 
@@ -61,10 +64,9 @@ def _build(catalogue: Registry, item: Item[Any], shape: tuple[int, int, int], cl
 
 
 def _unreached(model: nn.Module, inputs: Tensor) -> list[str]:
-    """Names of the parameters without a gradient after one training pass; auxiliary outputs (a named tuple) count."""
-    outputs = model.train()(inputs)
-    heads = outputs if isinstance(outputs, tuple) else (outputs,)
-    sum(head.square().sum() for head in heads).backward()
+    """Names of the parameters without a gradient after one training pass; auxiliary classifiers count."""
+    logits, heads = with_heads(model.train()(inputs))
+    torch.stack([each.square().sum() for each in (logits, *(head for _, head in heads))]).sum().backward()
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
 
 

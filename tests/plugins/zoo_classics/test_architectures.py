@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from zoo.api import Auxiliary
 from zoo.config import Section
-from zoo.errors import PluginError
+from zoo.errors import UsageError
 from zoo.files import sha256
 from zoo.loading import load_shipped, weights_file
 from zoo.models import build_model, count_macs, count_parameters
@@ -15,6 +16,11 @@ from zoo.registry import options_model, registry
 from zoo.testing import check_plugin
 
 CLASSICS = [item.canonical for item in registry().items("architecture", namespace="classics")]
+
+
+def default(name: str) -> Section:
+    """A section of that network with its own defaults."""
+    return Section(name=name, **options_model(registry().architecture(name))().model_dump())
 
 
 @pytest.mark.parametrize(
@@ -51,20 +57,23 @@ def test_the_networks_for_cifar_are_the_references(name, parameters, macs):
 @pytest.mark.parametrize("name", CLASSICS)
 @pytest.mark.parametrize(("channels", "more"), [(1, (0, 0)), (3, (4, 4)), (3, (0, 12))])
 def test_any_input_it_says_it_takes(name, channels, more):
+    """On the meta device: shapes alone are asked for, and the largest of these networks has 140 million parameters."""
     item = registry().architecture(name)
     size = (item.spec.smallest + more[0], item.spec.smallest + more[1])
-    options = options_model(item)().model_dump()
-    model = build_model(registry(), Section(name=name, **options), in_channels=channels, num_classes=7, image_size=size)
-    assert model(torch.zeros(3, channels, *size)).shape == (3, 7)
+    with torch.device("meta"):
+        model = build_model(registry(), default(name), in_channels=channels, num_classes=7, image_size=size)
+        output = model(torch.zeros(3, channels, *size))
+    heads = output.heads if isinstance(output, Auxiliary) else ()
+    assert [tuple(logits.shape) for logits in (model.eval()(torch.zeros(3, channels, *size, device="meta")), *(each for _, each in heads))] == [
+        (3, 7)
+    ] * (1 + len(heads))
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSICS if registry().architecture(name).spec.smallest > 1])
 def test_nothing_smaller_than_the_smallest_is_taken(name):
-    item = registry().architecture(name)
-    side = item.spec.smallest - 1
-    with pytest.raises(PluginError, match=f"{side}×{side}"):
-        options = options_model(item)().model_dump()
-        build_model(registry(), Section(name=name, **options), in_channels=1, num_classes=2, image_size=(side, side))
+    side = registry().architecture(name).spec.smallest - 1
+    with pytest.raises(UsageError, match=f"cannot take {side}×{side} pictures: it needs at least {side + 1}×{side + 1}"), torch.device("meta"):
+        build_model(registry(), default(name), in_channels=1, num_classes=2, image_size=(side, side))
 
 
 def test_the_cnn_is_the_plain_sequential_network():

@@ -1,0 +1,151 @@
+"""The specs of these networks; what they build is in the files beside, one each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from zoo.api import ArchitectureSpec, WeightsSpec
+
+IMAGENET: dict[str, Any] = {"input": (3, 224, 224), "classes": 1000, "smallest": 32}
+"""What most of the networks for ImageNet have in common."""
+VGG = "K. Simonyan, A. Zisserman: Very deep convolutional networks for large-scale image recognition"
+
+
+def shipped(name: str) -> WeightsSpec:
+    """Weights in this package, as the file beside them describes them."""
+    return WeightsSpec.model_validate_json((Path(__file__).parent / "weights" / f"{name}.json").read_bytes())
+
+
+def vgg(depth: int, convolutions: int) -> ArchitectureSpec:
+    return ArchitectureSpec(
+        name=f"vgg{depth}",
+        summary=f"VGG-{depth}: {convolutions} convolutions of 3×3 and three linear layers, with or without batch norm",
+        source=VGG,
+        paper="https://arxiv.org/abs/1409.1556",
+        year=2014,
+        target="zoo_classics.vgg:build",
+        arguments={"depth": depth},
+        options="zoo_classics.options:VGGOptions",
+        head="classifier.6",
+        **IMAGENET,
+    )
+
+
+def resnet(depth: int) -> ArchitectureSpec:
+    return ArchitectureSpec(
+        name=f"resnet{depth}",
+        summary=f"ResNet-{depth}: residual {'blocks of two 3×3 convolutions' if depth < 50 else 'bottlenecks'}, or the plain network",
+        source="K. He, X. Zhang, S. Ren, J. Sun: Deep residual learning for image recognition",
+        paper="https://arxiv.org/abs/1512.03385",
+        year=2015,
+        target="zoo_classics.resnet:build",
+        arguments={"depth": depth},
+        options="zoo_classics.options:ResNetOptions",
+        head="fc",
+        **IMAGENET,
+    )
+
+
+ARCHITECTURES = [
+    ArchitectureSpec(
+        name="fnn",
+        summary="Fully-connected network with two small hidden layers",
+        target="zoo_classics.fnn:build",
+        options="zoo_classics.options:FNNOptions",
+        input=(1, 28, 28),
+        head="fc3",
+        weights={"mnist": shipped("fnn_mnist")},
+    ),
+    ArchitectureSpec(
+        name="cnn",
+        summary="Two 5×5 convolutions with pooling, two linear layers",
+        target="zoo_classics.cnn:build",
+        options="zoo_classics.options:CNNOptions",
+        input=(1, 28, 28),
+        smallest=16,
+        head="fc2",
+        weights={"mnist": shipped("cnn_mnist")},
+    ),
+    ArchitectureSpec(
+        name="lenet",
+        summary="LeNet for colour pictures: two 5×5 convolutions with pooling, three linear layers",
+        source="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition",
+        paper="https://doi.org/10.1109/5.726791",
+        year=1998,
+        target="zoo_classics.lenet:build",
+        input=(3, 32, 32),
+        smallest=16,
+        head="fc3",
+    ),
+    ArchitectureSpec(
+        name="vgg_cifar",
+        summary="VGG-11's convolutions with batch norm and one linear layer, for 32×32 pictures",
+        source=VGG,
+        paper="https://arxiv.org/abs/1409.1556",
+        year=2014,
+        target="zoo_classics.vgg_cifar:build",
+        input=(3, 32, 32),
+        smallest=32,
+        head="classifier",
+    ),
+    ArchitectureSpec(
+        name="alexnet",
+        summary="AlexNet: five convolutions with response normalisation, three linear layers; in one tower",
+        source="A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet classification with deep convolutional neural networks",
+        paper="https://doi.org/10.1145/3065386",
+        year=2012,
+        target="zoo_classics.alexnet:build",
+        options="zoo_classics.options:AlexNetOptions",
+        head="classifier.6",
+        **{**IMAGENET, "smallest": 63},
+    ),
+    ArchitectureSpec(
+        name="zfnet",
+        summary="ZFNet: AlexNet with a smaller first kernel and stride, and a wider variant",
+        source="M. Zeiler, R. Fergus: Visualizing and understanding convolutional networks",
+        paper="https://arxiv.org/abs/1311.2901",
+        year=2013,
+        target="zoo_classics.zfnet:build",
+        options="zoo_classics.options:ZFNetOptions",
+        head="classifier.6",
+        **{**IMAGENET, "smallest": 47},
+    ),
+    vgg(11, 8),
+    vgg(13, 10),
+    vgg(16, 13),
+    vgg(19, 16),
+    ArchitectureSpec(
+        name="googlenet",
+        summary="GoogLeNet, Inception v1: nine inception modules, two auxiliary classifiers in training",
+        source="C. Szegedy et al.: Going deeper with convolutions",
+        paper="https://arxiv.org/abs/1409.4842",
+        year=2014,
+        target="zoo_classics.googlenet:build",
+        options="zoo_classics.options:GoogLeNetOptions",
+        head="fc",
+        **IMAGENET,
+    ),
+    ArchitectureSpec(
+        name="inception_v2",
+        summary="Inception v2, BN-Inception: GoogLeNet with batch norm, and two 3×3 convolutions for each 5×5",
+        source="S. Ioffe, C. Szegedy: Batch normalization: accelerating deep network training by reducing internal covariate shift",
+        paper="https://arxiv.org/abs/1502.03167",
+        year=2015,
+        target="zoo_classics.inception_v2:build",
+        head="fc",
+        **IMAGENET,
+    ),
+    ArchitectureSpec(
+        name="inception_v3",
+        summary="Inception v3: factorised convolutions, one auxiliary classifier in training",
+        source="C. Szegedy et al.: Rethinking the Inception architecture for computer vision",
+        paper="https://arxiv.org/abs/1512.00567",
+        year=2015,
+        target="zoo_classics.inception_v3:build",
+        options="zoo_classics.options:InceptionV3Options",
+        head="fc",
+        **{**IMAGENET, "input": (3, 299, 299), "smallest": 75},
+    ),
+    *(resnet(depth) for depth in (18, 34, 50, 101, 152)),
+]
