@@ -14,6 +14,7 @@ from zoo.config import DatasetSection, RunConfig, Section, TrainConfig
 from zoo.models import build_model, count_parameters
 from zoo.registry import registry
 from zoo.resolve import resolve
+from zoo.wording import plural
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,8 +66,9 @@ def recipe_table() -> str:
         if expected is None:
             rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | not yet recorded |")
             continue
-        measured = f"{expected.seeds} seeds, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
-        rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%} ± {expected.sd:.2%} ({measured}) |")
+        several = f" ± {expected.sd:.2%}" if expected.seeds > 1 else ""
+        measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
+        rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%}{several} ({measured}) |")
     return "\n".join(rows)
 
 

@@ -85,7 +85,8 @@ def _recipe(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     if facts["expected"]:
         known = facts["expected"]
         spread = f" ± {known['sd']:.2%}" if known["metric"].endswith("accuracy") else f" ± {known['sd']:.4f}"
-        yield "expected", f"{figure(known['metric'], known['mean'])}{spread} over {known['seeds']} seeds"
+        several = f"{spread} over {known['seeds']} seeds" if known["seeds"] > 1 else ", one run"
+        yield "expected", f"{figure(known['metric'], known['mean'])}{several}"
         yield "takes", f"{duration(known['seconds'])} on {known['device']}"
     yield "run it", f"zoo run {facts['name']}"
 

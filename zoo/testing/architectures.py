@@ -66,7 +66,7 @@ def _build(catalogue: Registry, item: Item[Any], shape: tuple[int, int, int], cl
 def _unreached(model: nn.Module, inputs: Tensor) -> list[str]:
     """Names of the parameters without a gradient after one training pass; auxiliary classifiers count."""
     logits, heads = with_heads(model.train()(inputs))
-    torch.stack([each.square().sum() for each in (logits, *(head for _, head in heads))]).sum().backward()
+    torch.stack([each.square().sum() for each in (logits, *(head for _, head in heads))]).sum().backward()  # type: ignore[no-untyped-call]
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
 
 
