@@ -18,6 +18,7 @@ from torch import nn
 
 import zoo
 from zoo import checkpoints, randomness
+from zoo.api import Auxiliary
 from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import open_data
@@ -25,10 +26,11 @@ from zoo.devices import set_up
 from zoo.errors import CheckpointError, DivergedError, Interrupted, SetupError, UsageError
 from zoo.job import Job
 from zoo.loading import build_for, build_task, load
+from zoo.mixing import mix, split
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.rundir import RunDir, create, find
-from zoo.training import fit, remaining_batches
+from zoo.training import fit, forward, remaining_batches
 
 FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
 
@@ -178,6 +180,27 @@ def test_a_batch_in_pieces_is_the_same_step(tmp_path, pieces):
     pieced = weights_after(tmp_path, "pieces", optimizer="sgd", lr=0.1, momentum=0.9, accumulate=pieces)
     for one, other in zip(whole, pieced, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_auxiliary_classifiers_add_their_weighted_losses(tmp_path):
+    """Independent computation: cross_entropy of each head, times its weight."""
+
+    class WithHeads(nn.Module):
+        def __init__(self, trunk: nn.Module) -> None:
+            super().__init__()
+            self.trunk = trunk
+
+        def forward(self, x):
+            logits = self.trunk(x)
+            return Auxiliary(logits, ((0.3, 2 * logits), (0.1, -logits)))
+
+    job = make_job(tmp_path)
+    job.network = WithHeads(job.model)
+    batch = next(iter(remaining_batches(job, 0)))
+    [(_, piece)] = split(mix(batch, 0.0, 0.0), 1)
+    logits = job.model(batch.inputs)
+    expected = sum(weight * nn.functional.cross_entropy(factor * logits, batch.labels) for weight, factor in ((1, 1), (0.3, 2), (0.1, -1)))
+    torch.testing.assert_close(forward(job, piece), expected)
 
 
 def test_warm_up_rises_to_what_the_schedule_says(tmp_path):
