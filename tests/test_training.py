@@ -197,7 +197,7 @@ def test_auxiliary_classifiers_add_their_weighted_losses(tmp_path):
     job = make_job(tmp_path)
     job.network = WithHeads(job.model)
     batch = next(iter(remaining_batches(job, 0)))
-    [(_, piece)] = split(mix(batch, 0.0, 0.0), 1)
+    [(_, piece)] = split(mix(batch, None, None), 1)
     logits = job.model(batch.inputs)
     expected = sum(weight * nn.functional.cross_entropy(factor * logits, batch.labels) for weight, factor in ((1, 1), (0.3, 2), (0.1, -1)))
     torch.testing.assert_close(forward(job, piece), expected)
