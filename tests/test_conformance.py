@@ -145,7 +145,7 @@ def test_sound_parts_have_no_faults(odd):
         (NET.format(more=""), layers(twist="logits = logits + torch.rand(1)"), "two passes in eval mode differ"),
         (NET.format(more=""), layers(twist="logits = logits - logits.mean(0)"), "logits depend on the batch it is in"),
         (NET.format(more=""), layers(twist="logits = logits + id(self) % 97"), "the outputs change when the weights are saved and loaded"),
-        (NET.format(more=""), layers(twist="logits = logits[:2]"), "logits for a batch of 3 are (2, 3), not (3, 3)"),
+        (NET.format(more=""), layers(twist="logits = logits[:2]"), "logits for a batch of 3 are (2, 10), not (3, 10)"),
         (NET.format(more=""), layers(classes=" + 1"), "gives (2, 11) for two pictures"),
         (NET.format(more="").replace("smallest=8", "smallest=4"), layers(), "fails on pictures of 1×4×4"),
         (DATA, pictures("{'train': 't'}"), "no split serves as report"),
