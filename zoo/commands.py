@@ -4,7 +4,8 @@ from __future__ import annotations
 
 COMMANDS = {
     "list": ("zoo.cli.list_items:list_items", "What is here, from whom."),
-    "info": ("zoo.cli.info:info", "All about one item: what it is, from whom, its options, its expected figure."),
+    "info": ("zoo.cli.info:info", "All about one item: what it is, from whom, its options, its expected figure; a network's layers and cost."),
+    "arithmetic": ("zoo.cli.arithmetic:arithmetic", "The arithmetic of one layer: output, parameters and cost, with the formulas filled in."),
     "show": ("zoo.cli.show:show", "Draw pictures of a dataset: plain, permuted or augmented."),
     "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),
     "evaluate": ("zoo.cli.evaluate:evaluate", "Judge a run's model on a part of a dataset."),

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli.list_items import as_dict
-from zoo.errors import ZooError
+from zoo.errors import UsageError, ZooError
 from zoo.paths import data_root
 from zoo.registry import Item, Registry, options_model
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from zoo.anatomy import Anatomy
+    from zoo.config import Section
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a network is to be examined with, where that is not its own: ``input`` (C, H, W), the number of classes, its options."""
+
+    input: tuple[int, int, int] | None = None
+    classes: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
 
 def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
-    """Everything about an item. Where a part cannot be told (a broken options module, for one), ``problems`` says why."""
+    """Everything about an item but its network (`examine`). Where a part cannot be told (a broken options module), ``problems`` says why."""
     problems: list[str] = []
     facts: dict[str, Any] = {**as_dict(item), **item.spec.model_dump(mode="json", exclude={"name", "summary"})}
     if hasattr(item.spec, "options"):
@@ -22,8 +35,6 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     match item.kind:
         case "recipe":
             facts["configuration"] = _attempt(problems, lambda: _configuration(catalogue, item))
-        case "architecture":
-            facts["size"] = _attempt(problems, lambda: _size(catalogue, item))
         case "dataset":
             facts |= {"embedded": item.spec.embedded, "download_size": item.spec.download_size, "data_folder": str(data_root())}
             facts["files"] = [_file(file) for file in item.spec.files]
@@ -65,17 +76,49 @@ def _configuration(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     return resolve(catalogue, item.canonical).as_dict()
 
 
-def _size(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
-    """Parameters at the default input, with ten classes where nothing else is said; this imports torch."""
-    from zoo.config import Section
-    from zoo.models import build_model, count_macs, count_parameters
+def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy, int]:
+    """The network of an architecture, or of a recipe with its data, and its number of classes; this imports torch.
 
-    channels, height, width = item.spec.input
-    classes = 10
-    section = Section(name=item.canonical, **options_model(item)().model_dump())
+    An architecture that nothing else is asked of has its default input and the number of classes it was published with.
+    """
+    from zoo.anatomy import anatomy
+    from zoo.models import build_model
+
+    section, (channels, height, width), classes = _network(catalogue, item, asked)
+    accepted = catalogue.architecture(section.name).spec.channels
+    if accepted is not None and channels not in accepted:
+        counts = " or ".join(map(str, accepted))
+        raise UsageError(f"{section.name} takes pictures of {counts} channels, not {channels}", where="--input", fix=f"give {accepted[0]},H,W")
     model = build_model(catalogue, section, in_channels=channels, num_classes=classes, image_size=(height, width))
-    parameters, _ = count_parameters(model)
-    return {"input": [channels, height, width], "classes": classes, "parameters": parameters, "macs": count_macs(model, item.spec.input)}
+    return anatomy(model, (channels, height, width)), classes
+
+
+def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Section, tuple[int, int, int], int]:
+    from zoo.preprocessing import plan
+    from zoo.resolve import resolve
+
+    if item.kind == "architecture":
+        return _architecture_section(item, asked.options), asked.input or item.spec.input, asked.classes or item.spec.classes
+    config = resolve(catalogue, item.canonical, overrides={"architecture": asked.options})
+    if config.architecture is None:
+        raise UsageError(f"recipe {item.canonical} has no network of its own")
+    architecture, dataset = catalogue.architecture(config.architecture.name).spec, catalogue.dataset(config.dataset.name).spec
+    preprocessing, _ = plan(config.dataset, dataset.shape, dataset.mean, dataset.std, architecture)
+    return config.architecture, asked.input or preprocessing.shape, asked.classes or len(dataset.classes) or architecture.classes
+
+
+def _architecture_section(item: Item[Any], options: dict[str, Any]) -> Section:
+    from pydantic import ValidationError
+
+    from zoo.config import Section
+    from zoo.errors import ConfigError
+    from zoo.resolve import explain
+
+    model = options_model(item)
+    try:
+        return Section(name=item.canonical, **model(**options).model_dump())
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, "architecture.")) from error
 
 
 def _file(file: Any) -> dict[str, Any]:

@@ -3,40 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.description import describe
+from zoo.cli.description import Asked, describe, examine
 from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, say_facts, say_json, say_table
-from zoo.cli.parameters import AsJson
-from zoo.registry import registry
+from zoo.cli.parameters import AsJson, options_of, parse_shape
+from zoo.errors import UsageError, ZooError
+from zoo.registry import Item, Registry, registry
+
+if TYPE_CHECKING:
+    from zoo.anatomy import Anatomy
 
 ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "version", "target", "source", "problems")
 
 
 def info(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An architecture, dataset, task, recipe or exporter.")],
+    shape: Annotated[str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")] = None,
+    classes: Annotated[int | None, typer.Option("--classes", metavar="N", min=1, help="Examine it with so many classes.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="An option of architecture; may be repeated.")
+    ] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="The table of its layers, and the arithmetic behind it.")] = False,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw parameters, cost and receptive field by layer.")] = None,
     as_json: AsJson = False,
 ) -> None:
+    asked = Asked(None if shape is None else parse_shape(shape), classes, options_of(assignments, "architecture"))
     with json_alone(as_json):
         catalogue = registry()
-        found = [describe(catalogue, item) for item in catalogue.find_any(name)]
+        items = catalogue.find_any(name)
+        found = [describe(catalogue, item) for item in items]
+        wanted = layers or plot is not None or asked != Asked()
+        networks = [_network(catalogue, item, facts, asked, wanted) for item, facts in zip(items, found, strict=True)]
+    if wanted and not any(networks):
+        raise UsageError(f"{items[0].kind} '{items[0].canonical}' is no network", fix="name an architecture or a recipe")
+    drawn = next(network for network in networks if network is not None) if plot is not None else None
+    if drawn is not None and plot is not None:
+        from zoo.anatomy_plot import draw
+
+        draw(plot, drawn[0], f"{name}: {drawn[0].parameters:,} parameters")
     if as_json:
         say_json(found)
         return
-    for index, facts in enumerate(found):
+    for index, (facts, network) in enumerate(zip(found, networks, strict=True)):
         if index:
             say()
-        _say(facts)
+        _say(facts, network, layers=layers)
+    if plot is not None:
+        say(f"drawn: {plot}")
 
 
-def _say(facts: dict[str, Any]) -> None:
+def _network(catalogue: Registry, item: Item[Any], facts: dict[str, Any], asked: Asked, wanted: bool) -> tuple[Anatomy, int] | None:
+    """The network of an architecture always; of a recipe where something about it is asked. What goes wrong with what is asked is raised."""
+    if item.kind != "architecture" and not (wanted and item.kind == "recipe"):
+        return None
+    try:
+        found, classes = examine(catalogue, item, asked)
+    except ZooError as error:
+        if wanted:
+            raise
+        facts.setdefault("problems", []).append(str(error))
+        return None
+    from zoo.cli.network import as_json
+
+    facts["network"] = as_json(found, classes)
+    return found, classes
+
+
+def _say(facts: dict[str, Any], network: tuple[Anatomy, int] | None, *, layers: bool) -> None:
     say(emphasised(f"{facts['kind']} {facts['canonical']}"))
     say(facts["summary"])
     say()
     common = {"from": f"{facts['plugin']} ({facts['distribution']} {facts['version']})", "source": facts.get("source"), "target": facts.get("target")}
-    say_facts({**common, **dict(PARTS[facts["kind"]](facts) if facts["kind"] in PARTS else ())})
+    size: dict[str, object] = {}
+    if network is not None:
+        from zoo.cli.network import facts as size_of
+
+        size = dict(size_of(*network))
+    say_facts({**common, **dict(PARTS[facts["kind"]](facts) if facts["kind"] in PARTS else ()), **size})
+    if network is not None:
+        _say_network(network[0], layers=layers)
     if facts.get("options"):
         _say_options(facts)
     if facts.get("files"):
@@ -49,15 +98,19 @@ def _say(facts: dict[str, Any]) -> None:
         note(f"note: {problem}")
 
 
+def _say_network(network: Anatomy, *, layers: bool) -> None:
+    from zoo.cli.network import say_bars, say_layers
+
+    if layers:
+        say_layers(network)
+    say_bars(network)
+
+
 def _architecture(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "paper", facts["paper"]
     yield "year", facts["year"]
     sizes = "this size only" if facts["sizing"] == "fixed" else f"any size from {facts['smallest']}×{facts['smallest']}"
     yield "input", f"{_shape(facts['input'])}; {sizes}"
-    if facts.get("size"):
-        size = facts["size"]
-        yield "parameters", f"{size['parameters']:,} ({_shape(size['input'])}, {size['classes']} classes)"
-        yield "multiply-accumulates", f"{size['macs']:,} a picture"
     yield "head", facts["head"]
 
 

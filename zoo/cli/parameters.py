@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from zoo.errors import UsageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout, and nothing else there.")]
+
+
+def parse_shape(text: str) -> tuple[int, int, int]:
+    """``"3,224,224"`` or ``"3×224×224"`` → (3, 224, 224). Raises UsageError."""
+    parts = text.replace("x", ",").replace("×", ",").split(",")
+    if len(parts) != 3 or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--input takes channels, height and width, not '{text}'", fix="for example --input 3,224,224")
+    channels, height, width = map(int, parts)
+    return channels, height, width
+
+
+def options_of(assignments: list[str] | None, section: str) -> dict[str, Any]:
+    """What ``--set SECTION.key=value`` said, for a command that takes those of one section. Raises UsageError for others."""
+    from zoo.resolve import merge, parse_assignment
+
+    values: dict[str, Any] = {}
+    for text in assignments or []:
+        merge(values, parse_assignment(text))
+    options = values.pop(section, {})
+    if values or not isinstance(options, dict):
+        raise UsageError(f"--set {next(iter(values), section)} is none of the {section}'s options", fix=f"write --set {section}.NAME=VALUE")
+    return options
 
 
 def group(text: str) -> typer.Typer:

@@ -8,9 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.output import json_alone, say, say_json
-from zoo.cli.parameters import AsJson
-from zoo.errors import UsageError
-from zoo.resolve import merge, parse_assignment
+from zoo.cli.parameters import AsJson, options_of
 
 
 def show(
@@ -26,12 +24,7 @@ def show(
     from zoo.augmentation import parse_augment
     from zoo.showing import show as draw
 
-    values: dict[str, object] = {}
-    for text in assignments or []:
-        merge(values, parse_assignment(text))
-    options = values.pop("dataset", {})
-    if values or not isinstance(options, dict):
-        raise UsageError(f"--set {next(iter(values), 'dataset')} is not of a dataset's options", fix="for example --set dataset.resize=64")
+    options = options_of(assignments, "dataset")
     steps = parse_augment(augment) if augment is not None else []
     with json_alone(as_json):
         file = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)

@@ -1,0 +1,88 @@
+"""``zoo arithmetic``"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.names import unknown
+from zoo.cli.output import say, say_facts, say_json
+from zoo.cli.parameters import AsJson
+from zoo.errors import UsageError
+from zoo.single import KINDS, Settings, Single, single
+
+DEFAULT_INPUTS = {"conv1d": "1,64", "linear": "400"}
+ORDER = {2: "channels × length", 3: "channels × height × width"}
+
+
+def arithmetic(
+    kind: Annotated[str, typer.Argument(metavar="LAYER", help="conv1d, conv2d, maxpool2d, avgpool2d or linear.")],
+    shape: Annotated[
+        str | None, typer.Option("--input", metavar="C,H,W", help="Channels and sides; default 3,32,32 (conv1d 1,64; linear 400).")
+    ] = None,
+    out: Annotated[int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or a linear layer's outputs.")] = None,
+    kernel: Annotated[str | None, typer.Option("--kernel", metavar="N", help="One number, or one for each axis: 1,7.")] = None,
+    stride: Annotated[str | None, typer.Option("--stride", metavar="N", help="Default: 1; a pool's is its kernel.")] = None,
+    padding: Annotated[str, typer.Option("--padding", metavar="N", help="On each side.")] = "0",
+    dilation: Annotated[str, typer.Option("--dilation", metavar="N", help="Distance between taps.")] = "1",
+    groups: Annotated[int, typer.Option("--groups", metavar="N", help="Groups of channels that do not mix.")] = 1,
+    no_bias: Annotated[bool, typer.Option("--no-bias", help="Without the constant of each output.")] = False,
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="conv1d: as the running sum of delayed signals.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The arithmetic of one layer: output, parameters and cost, with the formulas filled in."""
+    chosen = next((known for known in KINDS if known == kind), None)
+    if chosen is None:
+        raise unknown("layer", kind, KINDS, f"choose one of: {', '.join(KINDS)}")
+    settings = Settings(
+        out=out,
+        kernel=() if kernel is None else _numbers("kernel", kernel),
+        stride=() if stride is None else _numbers("stride", stride),
+        padding=_numbers("padding", padding),
+        dilation=_numbers("dilation", dilation),
+        groups=groups,
+        bias=not no_bias,
+    )
+    answer = single(chosen, _numbers("input", shape or DEFAULT_INPUTS.get(chosen, "3,32,32"), lowest=1), settings)
+    if plot is not None:
+        _plot(plot, answer, settings)
+    if as_json:
+        say_json(asdict(answer) | ({"picture": str(plot.absolute())} if plot else {}))
+    else:
+        _say(answer, plot)
+
+
+def _say(answer: Single, plot: Path | None) -> None:
+    shown = "×".join(map(str, answer.output))
+    if len(answer.output) == 3:
+        shown += f" ({ORDER[3]}; written {'×'.join(map(str, [*answer.output[1:], answer.output[0]]))} with the channels last)"
+    elif len(answer.output) == 2:
+        shown += f" ({ORDER[2]})"
+    names = {"macs": "multiply-accumulates"}
+    say_facts({"output": shown, **{names.get(name, name): formula for name, formula in answer.formulas.items()}})
+    if plot is not None:
+        say(f"drawn: {plot}")
+    elif answer.kind == "conv1d":
+        say("(--plot PNG draws it as the running sum of delayed signals)")
+
+
+def _plot(file: Path, answer: Single, settings: Settings) -> None:
+    if answer.kind != "conv1d":
+        raise UsageError(f"{answer.kind} is not drawn", where="--plot", fix="conv1d is; `zoo info NAME --plot PNG` draws a network")
+    from zoo.arithmetic import Window
+    from zoo.delays import draw
+
+    kernel, stride = settings.kernel[0], (settings.stride or (1,))[0]
+    draw(file, answer.input[1], Window(kernel, stride, settings.padding[0], settings.dilation[0]))
+
+
+def _numbers(name: str, text: str, lowest: int = 0) -> tuple[int, ...]:
+    parts = text.replace("x", ",").replace("×", ",").split(",")
+    if not all(part.strip().isdecimal() and int(part) >= lowest for part in parts):
+        raise UsageError(
+            f"--{name} takes whole numbers with commas between them, not '{text}'", fix=f"for example --{name} {3 if name != 'input' else '3,32,32'}"
+        )
+    return tuple(map(int, parts))
