@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,16 @@ def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, cap
     code = run_cli(words)
     told = capsys.readouterr()
     assert code == 0, f"{command}\n{told.out}\n{told.err}"
+
+
+NETWORKS = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", commands(NETWORKS))
+def test_the_commands_of_the_page_of_networks_are_right(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    assert command != "zoo arithmetic conv2d --input 3,32,32 --out 10 --kernel 5" or textwrap.indent(capsys.readouterr().out, "    ") in NETWORKS
 
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):

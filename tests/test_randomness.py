@@ -75,6 +75,6 @@ def test_seeding_makes_initial_weights_repeat() -> None:
     draws = []
     for seed in (3, 3, 4):
         seed_everything(seed)
-        draws.append((torch.rand(5).tolist(), np.random.rand(5).tolist(), random.random()))  # noqa: S311 (they are what is tested)
+        draws.append((torch.rand(5).tolist(), np.random.rand(5).tolist(), random.random()))
     assert draws[0] == draws[1]
     assert all(one != other for one, other in zip(draws[0], draws[2], strict=True))

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.arithmetic import Axis
-from zoo.geometry import Step, Trail
+from zoo.trail import Step, Trail
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from zoo.anatomy import Anatomy, Layer
 from zoo.plots import save
@@ -34,6 +35,7 @@ def draw(file: Path, found: Anatomy, heading: str) -> None:
 def _bars(axis: Axes, values: list[int], label: str, colour: str) -> None:
     axis.bar(range(len(values)), values, color=colour, width=0.8)
     axis.set_ylabel(label)
+    axis.yaxis.set_major_formatter(EngFormatter(sep=" "))
     axis.grid(axis="y", alpha=0.3)
     axis.set_axisbelow(True)
 

@@ -52,15 +52,19 @@ def draw(file: Path, length: int, window: Window) -> None:
     for tap, (copy, total, shade) in enumerate(zip(copies, sums, shades, strict=True)):
         shift = window.dilation * tap - window.padding
         moved = "n" if window.stride == 1 else f"{window.stride}n"
-        label = f"{weights[tap]:.2f} · x[{moved}{f' {shift:+d}' if shift else ''}]" if window.kernel <= 8 else None
+        label = f"{weights[tap]:.2f} · x[{moved}{_signed(shift)}]" if window.kernel <= 8 else None
         axes[1].plot(at, copy, color=shade, label=label)
-        axes[2].plot(at, total, color=shade, linewidth=1, label="sum of the first" if tap == 0 else None)
-    axes[2].plot(at, sums[-1], color="black", marker=".", markersize=4, label="sum of all: the output")
+        axes[2].plot(at, total, color=shade, linewidth=1, label="the first taps" if tap == 0 else None)
+    axes[2].plot(at, sums[-1], color="black", marker=".", markersize=4, label="all: the output")
     axes[1].set_ylabel("each tap's copy")
     axes[2].set(ylabel="running sum", xlabel="n · stride, samples of the input")
     for axis in axes:
         axis.grid(alpha=0.3)
     for axis in axes[1:]:
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     save(figure, file)
+
+
+def _signed(shift: int) -> str:
+    return "" if shift == 0 else f" + {shift}" if shift > 0 else f" − {-shift}"

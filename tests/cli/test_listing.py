@@ -130,7 +130,7 @@ def test_info_of_an_architecture_counts_its_parameters(zoo):
     for text in ("architecture classics/cnn", "parameters            6,422", "1×28×28", "n_features  integer ≥ 1  6"):
         assert text in told.out
     (facts,) = json.loads(zoo("info", "fnn", "--json").out)
-    assert facts["size"]["parameters"] == 6442
+    assert facts["network"]["parameters"] == 6442
     assert facts["options"] == [
         {"name": "hidden", "type": "integer ≥ 1", "required": False, "default": 8, "description": "units in each of the two hidden layers"}
     ]

@@ -25,7 +25,7 @@ def test_json(tmp_path, capsys):
     ("words", "message"),
     [
         (["digits", "--augment", "flp"], "did you mean flip"),
-        (["digits", "--set", "train.lr=1"], "--set train is not of a dataset's options"),
+        (["digits", "--set", "train.lr=1"], "--set train is none of the dataset's options"),
         (["digitz"], "did you mean digits"),
         (["folder"], "say folder:PATH"),
     ],

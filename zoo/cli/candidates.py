@@ -111,6 +111,12 @@ def parts() -> Candidates:
     return [(part, "") for part in get_args(Part)]
 
 
+def layers() -> Candidates:
+    from zoo.single import KINDS
+
+    return [(kind, "") for kind in KINDS]
+
+
 def shells() -> Candidates:
     from zoo.cli.completion import SCRIPTS
 
@@ -154,6 +160,7 @@ ARGUMENTS: dict[str, Callable[[], Candidates]] = {
     "info NAME": items,
     "KEY": cache_keys,
     "KIND": kinds,
+    "LAYER": layers,
     "NAME|RUN": exportable,
     "RUN": runs,
     "RUN|BUNDLE|MODEL": predictors,

@@ -48,23 +48,23 @@ def options(model: type[BaseModel]) -> list[dict[str, Any]]:
     schema = model.model_json_schema()
     required = set(schema.get("required", ()))
     rows = []
-    for name, field in schema.get("properties", {}).items():
-        facts = {"name": name, "type": _type(field), "required": name in required}
+    for name, entry in schema.get("properties", {}).items():
+        facts = {"name": name, "type": _type(entry), "required": name in required}
         if name not in required:
-            facts["default"] = field.get("default")
-        rows.append({**facts, "description": field.get("description", "")})
+            facts["default"] = entry.get("default")
+        rows.append({**facts, "description": entry.get("description", "")})
     return rows
 
 
-def _type(field: dict[str, Any]) -> str:
-    if "enum" in field:
-        return " | ".join(str(value) for value in field["enum"])
-    if "const" in field:
-        return str(field["const"])
-    if "anyOf" in field:
-        return " | ".join(_type(each) for each in field["anyOf"])
-    limits = [f"{sign} {field[key]}" for key, sign in LIMITS.items() if key in field]
-    return " ".join([str(field.get("type", "any")), *limits])
+def _type(entry: dict[str, Any]) -> str:
+    if "enum" in entry:
+        return " | ".join(str(value) for value in entry["enum"])
+    if "const" in entry:
+        return str(entry["const"])
+    if "anyOf" in entry:
+        return " | ".join(_type(each) for each in entry["anyOf"])
+    limits = [f"{sign} {entry[key]}" for key, sign in LIMITS.items() if key in entry]
+    return " ".join([str(entry.get("type", "any")), *limits])
 
 
 LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

@@ -48,9 +48,10 @@ def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:
     yield "multiply-accumulates", f"{count(found.macs)} ({found.macs:,}) a picture"
     yield "activations", f"{found.activation_bytes / 1e6:.3g} MB a picture in fp32"
     yield "output", _shape(found.output)
-    last = next((layer for layer in reversed(found.layers) if _looks(layer) and layer.axes and not layer.whole), None)
-    if last is not None:
-        yield "receptive field", f"{_pair(last.axes, 'field')} pixels after {last.name}, one every {_pair(last.axes, 'stride')} pixels"
+    looking = [layer for layer in found.layers if _looks(layer) and layer.axes and not layer.whole]
+    if looking:
+        widest = max(looking, key=lambda layer: min(axis.field for axis in layer.axes.values()))
+        yield "receptive field", f"{_pair(widest.axes, 'field')} pixels after {widest.name}, one every {_pair(widest.axes, 'stride')} pixels"
 
 
 def say_bars(found: Anatomy) -> None:
