@@ -52,15 +52,15 @@ class Trail:
         try:
             if rule is None or any(geometry.dims is None for geometry in found):
                 raise Unfollowed
-            result, windows = _settled(rule(Call(self.of, arguments, outputs)))
+            result, windows = _settled(rule(Call(self.of, arguments, outputs)), len(outputs))
         except Unfollowed:
             lost = Geometry(None, found[0].axes) if any(geometry.whole for geometry in found) else Geometry(None, {})
             result, windows = [lost] * len(outputs), {}
-        for tensor, geometry in zip(outputs, result, strict=False):
+        for tensor, geometry in zip(outputs, result, strict=True):
             self._known[tensor] = geometry
         return Step(name, windows, found[0].axes, result[0].axes) if windows else None
 
 
-def _settled(answer: Any) -> tuple[list[Geometry], dict[str, Window]]:
+def _settled(answer: Any, count: int) -> tuple[list[Geometry], dict[str, Window]]:
     geometry, windows = answer if isinstance(answer, tuple) else (answer, {})
-    return geometry if isinstance(geometry, list) else [geometry] * 8, windows
+    return geometry if isinstance(geometry, list) else [geometry] * count, windows

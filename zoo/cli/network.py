@@ -50,8 +50,9 @@ def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:
     yield "output", _shape(found.output)
     looking = [layer for layer in found.layers if _looks(layer) and layer.axes and not layer.whole]
     if looking:
-        widest = max(looking, key=lambda layer: min(axis.field for axis in layer.axes.values()))
-        yield "receptive field", f"{_pair(widest.axes, 'field')} pixels after {widest.name}, one every {_pair(widest.axes, 'stride')} pixels"
+        # Branches of 1×n and n×1 windows are widest along one axis each.
+        sides = [max(layer.axes[name].field for layer in looking) for name in looking[-1].axes]
+        yield "receptive field", f"{_numbers(sides)} pixels after {looking[-1].name}, one every {_pair(looking[-1].axes, 'stride')} pixels"
 
 
 def say_bars(found: Anatomy) -> None:
