@@ -45,6 +45,30 @@ from zoo.api import CommandSpec, hookimpl
 def zoo_register_commands():
     return [CommandSpec(name="other", summary="x", target="zoo_odd_parts:app")]
 """
+FAMILY = """
+from zoo.api import FamilySpec, hookimpl
+
+@hookimpl
+def zoo_register_families():
+    return [FamilySpec(name="flock", summary="x", target="zoo_odd_flock:FAMILY", examples=("net",))]
+"""
+FLOCK = """
+from zoo.api import ArchitectureSpec
+{twist}
+
+class Flock:
+    version = "1"
+
+    def names(self):
+        return {names}
+
+    def spec(self, name):
+        if {known}:
+            return ArchitectureSpec(name={name}, summary="x", target="zoo_odd_parts:build", input=(1, 8, 8), smallest=8)
+        raise KeyError(name)
+
+FAMILY = {made}
+"""
 LAYERS = """
 import torch
 from torch import nn
@@ -103,19 +127,25 @@ def job(twist: str) -> str:
     return JOB.replace("{twist}", twist)
 
 
+def flock(names: str = '["net"]', known: str = "name == 'net'", name: str = "name", made: str = "Flock()", twist: str = "") -> str:
+    return FLOCK.format(names=names, known=known, name=name, made=made, twist=twist)
+
+
 @pytest.fixture
 def odd(install, monkeypatch):
-    """Faults of a plugin made of this source, with the implementation in a second module."""
+    """Faults of a plugin made of this source, with the implementation in a second module, and a family in a third, which imports no torch."""
 
-    def faults(source: str, parts: str = "", build: bool = True) -> list[str]:
+    def faults(source: str, parts: str = "", build: bool = True, family: str = "") -> list[str]:
         site = install("zoo-odd", "odd", source).parent
-        (site / "zoo_odd_parts.py").write_text(parts, encoding="utf-8")
-        monkeypatch.delitem(sys.modules, "zoo_odd_parts", raising=False)
+        for module, text in {"zoo_odd_parts": parts, "zoo_odd_flock": family}.items():
+            (site / f"{module}.py").write_text(text, encoding="utf-8")
+            monkeypatch.delitem(sys.modules, module, raising=False)
         registry.cache_clear()
         return find_faults("odd", build=build)
 
     yield faults
-    sys.modules.pop("zoo_odd_parts", None)
+    for module in ("zoo_odd_parts", "zoo_odd_flock"):
+        sys.modules.pop(module, None)
     registry.cache_clear()
 
 
@@ -172,6 +202,28 @@ def test_sound_parts_have_no_faults(odd):
 )
 def test_each_fault_is_named(odd, source, parts, fault):
     found = odd(source, parts)
+    assert any(fault in line for line in found), found
+
+
+def test_a_sound_family_has_no_faults(odd):
+    assert odd(FAMILY, layers(), family=flock()) == []
+
+
+@pytest.mark.parametrize(
+    ("family", "parts", "fault"),
+    [
+        (flock(made="3"), layers(), "family 'flock': lacks version, names, spec"),
+        (flock(names='["net", "net"]'), layers(), "lists 'net' twice"),
+        (flock(names='["other"]', known="True"), layers(), "its example 'net' is not among its names"),
+        (flock(known="True"), layers(), "describes 'no_such_member', which it does not list; raise KeyError"),
+        (flock(name="'wren'"), layers(), "describes 'net' as ArchitectureSpec(name='wren'"),
+        (flock(), layers(idle=True), "'odd/net': at 1×8×8 with 10 classes, no gradient reaches idle.weight, idle.bias"),
+        (flock(), layers(classes=" + 1"), "gives (2, 11) for two pictures"),
+        (flock(twist="import torch"), layers(), "importing zoo_odd imports torch"),
+    ],
+)
+def test_each_fault_of_a_family_is_named(odd, family, parts, fault):
+    found = odd(FAMILY, parts, family=family)
     assert any(fault in line for line in found), found
 
 

@@ -21,6 +21,8 @@ def architecture(**facts: Any) -> ArchitectureSpec:
 FIXED = architecture(sizing="fixed")
 AT_LEAST_16 = architecture(sizing="min", smallest=16)
 ANY = architecture()
+IN_EIGHTS = architecture(sizing="min", smallest=16, multiple=8)
+CHOSEN = architecture(sizing="chosen", smallest=16, multiple=8, input=(1, 32, 32))
 
 
 def planned(net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8), **section: Any) -> tuple[Preprocessing, list[str]]:
@@ -40,6 +42,13 @@ def planned(net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8
         (AT_LEAST_16, (3, 17, 40), {}, (3, 17, 40)),
         (AT_LEAST_16, (1, 8, 8), {"resize": 20}, (1, 20, 20)),
         (ANY, (3, 40, 30), {"resize": 20}, (3, 20, 20)),
+        (IN_EIGHTS, (1, 8, 8), {}, (1, 16, 16)),
+        (IN_EIGHTS, (1, 17, 40), {}, (1, 24, 40)),
+        (IN_EIGHTS, (1, 10, 21), {}, (1, 16, 40)),
+        (CHOSEN, (1, 8, 8), {}, (1, 32, 32)),
+        (CHOSEN, (1, 40, 40), {}, (1, 32, 32)),
+        (CHOSEN, (1, 8, 8), {"resize": 48}, (1, 48, 48)),
+        (CHOSEN, (1, 40, 24), {"resize": "never"}, (1, 40, 24)),
     ],
 )
 def test_pictures_get_the_size_the_network_needs(

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self
 
 import pluggy
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,8 @@ __all__ = [
     "Expected",
     "Exporter",
     "ExporterSpec",
+    "Family",
+    "FamilySpec",
     "FileSpec",
     "Monitor",
     "Options",
@@ -52,7 +54,7 @@ __all__ = [
     "hookimpl",
 ]
 
-VERSION = "1.1"
+VERSION = "1.2"
 
 hookimpl = pluggy.HookimplMarker("zoo")
 """Marks a function of a plugin as the implementation of the hook whose name it bears."""
@@ -106,10 +108,14 @@ class FileSpec(BaseModel):
 
 
 class WeightsSpec(BaseModel):
-    """Trained weights of an architecture, as safetensors: downloaded (``url``) or shipped inside the plugin (``resource``).
+    """Trained weights of an architecture: downloaded (``url``) or shipped inside the plugin (``resource``, ``"package:path/in/package"``).
 
-    ``resource`` is ``"package:path/in/package"``. ``architecture_options`` are the options the network was built with; ``metrics`` what the
-    weights reach on the report split of ``dataset``, measured.
+    ``sha256`` is as much of the digest as the publisher gives, from its beginning: all 64 digits of what is shipped, perhaps the eight of a file's
+    name; None where only the server tells it, with the file. ``format`` ``"torch"`` is a pickled state dict, of which tensors alone are read.
+    ``classes`` is empty where the weights have no classifier. Pictures were brought to ``input`` (C, H, W) as ``resize`` and ``fit`` say: the
+    shorter side to ``resize`` (None: to the input's) and the centre cut out, or squashed to it whatever their aspect.
+    ``architecture_options`` are the options the network was built with; ``metrics`` what the weights reach on the report split of ``dataset``,
+    measured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -117,22 +123,36 @@ class WeightsSpec(BaseModel):
     summary: str
     url: str | None = Field(default=None, pattern=r"^https://")
     resource: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[^/\\].*$")
-    sha256: Sha256
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")] | None = None
+    format: Literal["safetensors", "torch"] = "safetensors"
     licence: str
     dataset: str
     classes: tuple[str, ...]
     input: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: int | None = Field(default=None, gt=0)
+    fit: Literal["cover", "squash"] = "cover"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     architecture_options: dict[str, Any] = {}
     metrics: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if (self.url is None) == (self.resource is None):
+            raise ValueError("weights are either downloaded or shipped: give one of url and resource")
+        if self.resource is not None and len(self.sha256 or "") != 64:
+            raise ValueError("weights that are shipped need their whole sha256")
+        return self
 
 
 class ArchitectureSpec(Buildable):
     """A network. ``target`` is ``build(*, in_channels, num_classes, image_size, **options) -> nn.Module`` returning logits (N, num_classes).
 
     ``input`` is the default (C, H, W). ``sizing="fixed"`` takes pictures of that height and width only; ``"min"`` any that are at least
-    ``smallest`` high and wide. ``channels`` are the counts of input channels it can be built for, the preferred first; None is any.
+    ``smallest`` high and wide; ``"chosen"`` is built for one such size, for that of ``input`` unless another is asked for (a transformer whose
+    positions are parameters). Where ``multiple`` is not 1, sides must be multiples of it. ``channels`` are the counts of input channels it can
+    be built for, the preferred first; None is any.
     ``head`` is the dotted name of the module that gives the logits. ``arguments`` are passed to ``target`` as they are: so one builder serves
     many networks. One that has auxiliary classifiers returns `Auxiliary` in training mode.
     """
@@ -140,13 +160,25 @@ class ArchitectureSpec(Buildable):
     paper: str | None = None
     year: int | None = None
     input: tuple[int, int, int]
-    sizing: Literal["fixed", "min"] = "min"
+    sizing: Literal["fixed", "min", "chosen"] = "min"
     smallest: int = Field(default=1, ge=1)
+    multiple: int = Field(default=1, ge=1)
     channels: tuple[Literal[1, 3], ...] | None = Field(default=None, min_length=1)
     head: str | None = None
     classes: int = Field(default=10, ge=1, description="the number it was published with")
     arguments: dict[str, Any] = {}
     weights: dict[str, WeightsSpec] = {}
+
+
+class FamilySpec(Spec):
+    """The many architectures of a library, which bear its names. ``target`` is a `Family`: an object that lists them and describes each.
+
+    A member is ``namespace/member``, and answers to its bare name where no registered architecture and no other family has it. `zoo list`
+    shows the family in one line. ``examples`` are a few light members, for people and for the conformance kit to try.
+    """
+
+    target: Reference
+    examples: tuple[Name, ...] = Field(min_length=1)
 
 
 class DatasetSpec(Buildable):
@@ -224,6 +256,23 @@ class CommandSpec(Spec):
 
 
 # --------------------------------------------------------------------------------------------------------------------------- protocols
+
+
+class Family(Protocol):
+    """What a `FamilySpec` names: architectures of a library, known by name long before one is described."""
+
+    @property
+    def version(self) -> str:
+        """What the names depend on, as the version of the library; they are asked for once and remembered for as long as this stays."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """Every member. This may take seconds and read files; importing torch or numpy here is a fault."""
+        ...
+
+    def spec(self, name: str) -> ArchitectureSpec:
+        """One member, under that name; the library may be imported now. Raises KeyError where there is none."""
+        ...
 
 
 @dataclass(frozen=True)

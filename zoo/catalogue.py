@@ -1,4 +1,4 @@
-"""``zoo.list_architectures()`` and its siblings: canonical names, sorted, filtered by a shell pattern."""
+"""``zoo.list_architectures()`` and its siblings: canonical names, sorted by bare ones, filtered by a shell pattern."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from zoo.registry import registry
 
 
 def list_architectures(pattern: str = "*") -> list[str]:
-    return _names("architecture", pattern)
+    """Those that are registered, then the members of families."""
+    return [*_names("architecture", pattern), *(member.canonical for member in registry().members(pattern))]
 
 
 def list_datasets(pattern: str = "*") -> list[str]:

@@ -25,6 +25,7 @@ CORE = "torch-zoo"
 GROUP = "zoo"
 HOOKS: dict[str, tuple[str, type[api.Spec]]] = {
     "architecture": ("zoo_register_architectures", api.ArchitectureSpec),
+    "family": ("zoo_register_families", api.FamilySpec),
     "dataset": ("zoo_register_datasets", api.DatasetSpec),
     "task": ("zoo_register_tasks", api.TaskSpec),
     "recipe": ("zoo_register_recipes", api.RecipeSpec),

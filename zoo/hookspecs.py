@@ -8,7 +8,7 @@ from typing import Any
 
 import pluggy
 
-from zoo.api import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, RecipeSpec, TaskSpec
+from zoo.api import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, FamilySpec, RecipeSpec, TaskSpec
 
 hookspec = pluggy.HookspecMarker("zoo")
 
@@ -19,6 +19,11 @@ hookspec = pluggy.HookspecMarker("zoo")
 @hookspec
 def zoo_register_architectures() -> Sequence[ArchitectureSpec]:
     """Networks this plugin can build."""
+
+
+@hookspec
+def zoo_register_families() -> Sequence[FamilySpec]:
+    """Libraries of networks, too many to be described before they are asked for."""
 
 
 @hookspec

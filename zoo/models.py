@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -101,4 +102,6 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> N
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise CheckpointError(f"the weights do not fit the network: {'; '.join(faults[:5])}{more}", where=where, fix="check architecture and options")
-    model.load_state_dict(tensors)
+    state = OrderedDict(tensors)
+    state._metadata = own._metadata  # type: ignore[attr-defined]  # the modules' versions; one without would be taken for the oldest, or refused
+    model.load_state_dict(state)

@@ -89,9 +89,10 @@ def plan(
 ) -> tuple[Preprocessing, list[str]]:
     """What is done to pictures of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about each change.
 
-    The one rule: pictures keep their channels and their size where the network takes them. A network of fixed size gets that size, and one
-    with a smallest size gets that where they are smaller; pictures that differ among themselves get the network's default size. ``resize``
-    forces another side, or makes a change of size an error; ``channels`` forces grey or RGB. Raises UsageError where they cannot go together.
+    The one rule: pictures keep their channels and their size where the network takes them. A network that is built for one size gets that size,
+    and one with a smallest size gets that where they are smaller; pictures that differ among themselves get the network's default size.
+    ``resize`` forces another side, or makes a change of size an error; ``channels`` forces grey or RGB. Raises UsageError where they cannot go
+    together.
     """
     (height, width), size_note = _plan_size(section, shape, architecture)
     channels, channel_note = _plan_channels(section, shape[0], architecture)
@@ -111,8 +112,10 @@ def _plan_size(
         target = (section.resize, section.resize)
     elif own is None:
         target = architecture.input[1:] if architecture is not None else (DEFAULT_SIDE, DEFAULT_SIDE)
+    elif architecture is None or (section.resize == "never" and takes(architecture, *own)):
+        target = own
     else:
-        target = own if architecture is None else _needed(architecture, *own)
+        target = _needed(architecture, *own)
     said = "of different sizes" if own is None else f"{own[0]}×{own[1]}"
     if architecture is not None and not takes(architecture, *target):
         raise UsageError(
@@ -171,18 +174,24 @@ def needs(architecture: ArchitectureSpec) -> str:
     """The sizes an architecture takes, in words."""
     if architecture.sizing == "fixed":
         return f"exactly {architecture.input[1]}×{architecture.input[2]}"
-    return f"at least {architecture.smallest}×{architecture.smallest}"
+    multiples = f", in multiples of {architecture.multiple}" if architecture.multiple > 1 else ""
+    return f"at least {architecture.smallest}×{architecture.smallest}{multiples}"
 
 
 def takes(architecture: ArchitectureSpec, height: int, width: int) -> bool:
     """Whether an architecture can be built for pictures of that size."""
-    return _needed(architecture, height, width) == (height, width)
+    if architecture.sizing == "fixed":
+        return architecture.input[1:] == (height, width)
+    return min(height, width) >= architecture.smallest and height % architecture.multiple == 0 and width % architecture.multiple == 0
 
 
 def _needed(architecture: ArchitectureSpec, height: int, width: int) -> tuple[int, int]:
-    if architecture.sizing == "fixed":
+    """The size that pictures of this one are brought to: their own, or the next larger one that the architecture takes."""
+    if architecture.sizing != "min":
         return architecture.input[1:]
-    if min(height, width) >= architecture.smallest:
-        return height, width
-    scale = architecture.smallest / min(height, width)
-    return round(height * scale), round(width * scale)
+    scale = max(1.0, architecture.smallest / min(height, width))
+    return _next_multiple(round(height * scale), architecture.multiple), _next_multiple(round(width * scale), architecture.multiple)
+
+
+def _next_multiple(side: int, of: int) -> int:
+    return -(-side // of) * of

@@ -15,6 +15,7 @@ import pluggy
 from zoo import api
 from zoo.discovery import HOOKS, Plugin, discover
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
+from zoo.families import listed
 
 S = TypeVar("S", bound=api.Spec)
 
@@ -29,15 +30,33 @@ class Item(Generic[S]):
 
     @property
     def canonical(self) -> str:
-        return f"{self.plugin.namespace}/{self.spec.name}"
+        return f"{self.plugin.namespace}/{'*' if self.kind == 'family' else self.spec.name}"
+
+
+@dataclass(frozen=True)
+class Member:
+    """An architecture of a family of which nothing has been asked yet but its name."""
+
+    name: str
+    family: Item[api.FamilySpec]
+
+    @property
+    def canonical(self) -> str:
+        return f"{self.family.plugin.namespace}/{self.name}"
 
 
 class Registry:
-    """Everything the working plugins registered. Lookups raise UnknownNameError, with the nearest names, or PluginError on a clash."""
+    """Everything the working plugins registered. Lookups raise UnknownNameError, with the nearest names, or UsageError on a clash.
+
+    Families are asked only where nothing registered has the name. One that cannot answer is as if it had no members, and is kept in ``faults``,
+    by namespace.
+    """
 
     def __init__(self, plugins: list[Plugin], events: pluggy.PluginManager) -> None:
         self.plugins = plugins
         self._events = events
+        self.faults: dict[str, PluginError] = {}
+        self._names: dict[str, frozenset[str]] = {}
         self._items: dict[str, list[Item[Any]]] = {kind: [] for kind in HOOKS}
         for plugin in plugins:
             for kind, specs in plugin.specs.items():
@@ -52,6 +71,17 @@ class Registry:
             and (fnmatch.fnmatchcase(item.spec.name, pattern) or fnmatch.fnmatchcase(item.canonical, pattern))
         ]
         return sorted(wanted, key=lambda item: (item.spec.name, item.plugin.namespace))
+
+    def members(self, pattern: str = "*", namespace: str | None = None) -> list[Member]:
+        """What families have under a bare or canonical name that matches, sorted by name. Nothing is imported that has to do with networks."""
+        wanted = [
+            member
+            for family in self._items["family"]
+            if namespace in (None, family.plugin.namespace)
+            for member in (Member(name, family) for name in self._names_of(family))
+            if fnmatch.fnmatchcase(member.name, pattern) or fnmatch.fnmatchcase(member.canonical, pattern)
+        ]
+        return sorted(wanted, key=lambda member: (member.name, member.canonical))
 
     def architecture(self, name: str) -> Item[api.ArchitectureSpec]:
         return self._find("architecture", name)
@@ -71,30 +101,46 @@ class Registry:
     def find_any(self, name: str) -> list[Item[Any]]:
         """Items of every kind under that name; raises UnknownNameError where there are none."""
         found = [item for kind in self._items for item in self._matching(kind, name)]
-        if not found:
-            raise self._unknown("item", name, self._items)
-        return found
+        return found or [self._find("architecture", name, otherwise=("item", tuple(self._items)))]
 
     def runnable(self, name: str) -> Item[Any]:
         """The recipe of that name or, where there is none, the architecture."""
-        for kind in ("recipe", "architecture"):
-            if self._matching(kind, name):
-                return self._find(kind, name)
-        raise self._unknown("recipe", name, ("recipe", "architecture"))
+        kind = "recipe" if self._matching("recipe", name) else "architecture"
+        return self._find(kind, name, otherwise=("recipe", ("recipe", "architecture")))
 
     def _matching(self, kind: str, name: str) -> list[Item[Any]]:
         return [item for item in self._items[kind] if name in (item.spec.name, item.canonical)]
 
-    def _find(self, kind: str, name: str) -> Item[Any]:
-        found = self._matching(kind, name)
-        if len(found) > 1:
-            owners = " and ".join(item.plugin.distribution for item in found)
-            raise UsageError(f"{kind} '{name}' is ambiguous: {owners} have one", fix=f"say {' or '.join(item.canonical for item in found)}")
+    def _find(self, kind: str, name: str, otherwise: tuple[str, tuple[str, ...]] | None = None) -> Item[Any]:
+        """``otherwise`` is what was sought, in words, and the kinds it may be of, where that is more than this kind."""
+        found: list[Item[Any]] | list[Member] = self._matching(kind, name)
+        if not found and kind == "architecture":
+            found = self._members_called(name)
         if not found:
-            raise self._unknown(kind, name, (kind,))
-        return found[0]
+            raise self._unknown(name, *(otherwise or (kind, (kind,))))
+        if len(found) > 1:
+            plugins = [item.family.plugin if isinstance(item, Member) else item.plugin for item in found]
+            owners = " and ".join(f"{plugin.namespace} ({plugin.distribution})" for plugin in plugins)
+            raise UsageError(f"{kind} '{name}' is ambiguous: {owners} have one", fix=f"say {' or '.join(item.canonical for item in found)}")
+        return _described(found[0]) if isinstance(found[0], Member) else found[0]
 
-    def _unknown(self, kind: str, name: str, kinds: Iterable[str]) -> ZooError:
+    def _members_called(self, name: str) -> list[Member]:
+        namespace, slash, bare = name.rpartition("/")
+        asked = [family for family in self._items["family"] if not slash or family.plugin.namespace == namespace]
+        return [Member(bare, family) for family in asked if bare in self._names_of(family)]
+
+    def _names_of(self, family: Item[api.FamilySpec]) -> frozenset[str]:
+        key = f"{family.plugin.namespace}/{family.spec.name}"
+        if key not in self._names:
+            try:
+                self._names[key] = frozenset(listed(key, f"{family.plugin.distribution} {family.plugin.version}", _family(family)))
+            except Exception as error:
+                self._names[key] = frozenset()
+                blamed = error if isinstance(error, PluginError) else _blame(family, "could not be listed", error, family.spec.target)
+                self.faults[family.plugin.namespace] = blamed
+        return self._names[key]
+
+    def _unknown(self, name: str, kind: str, kinds: Iterable[str]) -> ZooError:
         namespace = name.partition("/")[0] if "/" in name else None
         faulty = [plugin for plugin in self.plugins if plugin.state != "ok"]
         for plugin in faulty:
@@ -104,7 +150,11 @@ class Registry:
                     where=plugin.distribution,
                     fix="see `zoo plugins`",
                 )
+        if namespace in self.faults:
+            return self.faults[namespace]
         known = [item.canonical if namespace else item.spec.name for each in kinds for item in self._items[each]]
+        if "architecture" in kinds:
+            known += [member.canonical if namespace else member.name for member in self.members()]
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
         error = UnknownNameError(kind, name, known)
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error
@@ -126,6 +176,24 @@ def registry() -> Registry:
     return Registry(*discover())
 
 
+def _family(item: Item[api.FamilySpec]) -> api.Family:
+    family: api.Family = load_object(item.spec.target, item)
+    return family
+
+
+def _described(member: Member) -> Item[api.ArchitectureSpec]:
+    """What its family says of a member. Raises PluginError where that is no spec of this name."""
+    family = _family(member.family)
+    try:
+        spec = family.spec(member.name)
+    except Exception as error:
+        raise _blame(member.family, f"could not describe '{member.name}'", error, member.family.spec.target) from error
+    if not isinstance(spec, api.ArchitectureSpec) or spec.name != member.name:
+        wrong = TypeError(f"an ArchitectureSpec of that name is due, not {spec!r:.60}")
+        raise _blame(member.family, f"could not describe '{member.name}'", wrong, member.family.spec.target)
+    return Item("architecture", spec, member.family.plugin)
+
+
 def load_object(reference: str, item: Item[Any]) -> Any:
     """Import ``"module:attribute"`` for an item; raises PluginError naming the plugin and the cause."""
     module, _, attribute = reference.partition(":")
@@ -134,11 +202,15 @@ def load_object(reference: str, item: Item[Any]) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin may also call sys.exit() while it is imported
-        raise PluginError(
-            f"{item.kind} '{item.canonical}' could not be loaded: {type(error).__name__}: {error}",
-            where=reference,
-            fix=f"report it to the authors of {item.plugin.distribution}",
-        ) from error
+        raise _blame(item, "could not be loaded", error, reference) from error
+
+
+def _blame(item: Item[Any], what: str, error: BaseException, reference: str) -> PluginError:
+    return PluginError(
+        f"{item.kind} '{item.canonical}' {what}: {type(error).__name__}: {error}",
+        where=reference,
+        fix=f"report it to the authors of {item.plugin.distribution}",
+    )
 
 
 def options_model(item: Item[Any]) -> type[api.Options]:

@@ -30,9 +30,12 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
+def many(word: str) -> str:
+    return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
+
+
 def plural(count: int, word: str) -> str:
-    many = f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
-    return f"{count:,} {word if count == 1 else many}"
+    return f"{count:,} {word if count == 1 else many(word)}"
 
 
 def size(count: float) -> str:

@@ -25,6 +25,11 @@ def names(*kinds: str) -> set[str]:
     return {item.spec.name for kind in kinds for item in registry().items(kind)}
 
 
+def families() -> set[str]:
+    """Ready for the name of a member."""
+    return {item.canonical.removesuffix("*") for item in registry().items("family")}
+
+
 def datasets() -> set[str]:
     """Those that are told what they are of behind their name end where that begins."""
     return {f"{item.spec.name}{':' if item.spec.argument else ''}" for item in registry().items("dataset")}
@@ -48,11 +53,13 @@ def test_every_option_of_every_command_is_completed(command, zoo):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("zoo run ", names("recipe", "architecture")),
+        ("zoo run ", names("recipe", "architecture") | families()),
         ("zoo run cnn_digits --data ", datasets()),
-        ("zoo run --data digits --arch ", names("architecture")),
+        ("zoo run --data digits --arch ", names("architecture") | families()),
+        ("zoo run torchvision/", {member.canonical for member in registry().members(namespace="torchvision")}),
+        ("zoo info --json torchvision/resnext5", {"torchvision/resnext50_32x4d"}),
         ("zoo run x --task ", names("task")),
-        ("zoo info ", names("recipe", "architecture", "dataset", "task", "exporter")),
+        ("zoo info ", names("recipe", "architecture", "dataset", "task", "exporter") | families()),
         ("zoo export --format ", names("exporter")),
         ("zoo data check digits ", datasets()),
         ("zoo show ", datasets()),

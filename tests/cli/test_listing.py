@@ -17,6 +17,25 @@ from zoo.api import ArchitectureSpec, hookimpl
 def zoo_register_architectures():
     return [ArchitectureSpec(name="cnn", summary="another", target="zoo_twin.net:build", options="zoo_twin.missing:Options", input=(1, 8, 8))]
 """
+FLOCK = """
+from zoo.api import ArchitectureSpec, FamilySpec, hookimpl
+
+@hookimpl
+def zoo_register_families():
+    return [FamilySpec(name="flock", summary="birds of a feather", target="zoo_sky:FAMILY", examples=("robin",))]
+
+class Flock:
+    version = "1"
+
+    def names(self):
+        {names}
+
+    def spec(self, name):
+        parts = {{"target": "zoo_classics.cnn:build", "options": "zoo_classics.options:CNNOptions", "input": (1, 28, 28)}}
+        return ArchitectureSpec(name=name, summary="a robin", **parts)
+
+FAMILY = Flock()
+"""
 KNOWN = """
 from zoo.api import Expected, RecipeSpec, hookimpl
 
@@ -37,6 +56,30 @@ def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo):
         for item in registry().items(kind):
             assert any(line.split()[0] == item.spec.name and item.spec.summary in line for line in told.out.splitlines() if line.strip())
     assert "classics (torch-zoo " in told.out
+
+
+def test_a_family_is_one_line_until_it_is_asked_for(zoo, install, fresh_registry):
+    install("zoo-sky", "sky", FLOCK.format(names="return ['robin', 'wren']"))
+    assert [line.split()[0] for line in zoo("list").out.splitlines() if "birds of a feather" in line] == ["sky/*"]
+    for arguments in (["sky/*"], ["--plugin", "sky"], ["robin"], ["*/rob*"]):
+        lines = zoo("list", "architectures", *arguments).out.splitlines()[1:]
+        assert [line.split()[0] for line in lines][:1] == ["sky/robin"], arguments
+    rows = json.loads(zoo("list", "architectures", "wren", "--json").out)
+    assert [(row["kind"], row["name"], row["canonical"], row["plugin"]) for row in rows] == [("architecture", "wren", "sky/wren", "sky")]
+    told = zoo("info", "sky/*")
+    assert told.code == 0 and "2; zoo list architectures 'sky/*' lists them" in told.out
+    assert "a robin" in zoo("info", "robin").out
+    assert next(row for row in json.loads(zoo("plugins", "--json").out) if row["namespace"] == "sky")["gives"] == {"families": ["flock"]}
+
+
+def test_a_family_that_cannot_be_listed_stops_no_command(zoo, install, fresh_registry):
+    install("zoo-sky", "sky", FLOCK.format(names="raise OSError('the sources are gone')"))
+    told = zoo("list", "architectures", "*robin*")
+    assert told.code == 0 and "note: family 'sky/*' could not be listed: OSError: the sources are gone" in told.err
+    told = zoo("run", "sky/robin", "--data", "digits")
+    assert told.code == 6 and "the sources are gone" in told.err
+    told = zoo("info", "sky/*")
+    assert told.code == 0 and "the sources are gone" in told.err
 
 
 @pytest.mark.parametrize("kind", ["recipes", "recipe"])
@@ -107,7 +150,7 @@ def test_a_disabled_plugin_is_no_fault(zoo, monkeypatch, fresh_registry):
 def test_a_name_that_two_plugins_have_is_shown_in_full(zoo, install, fresh_registry):
     install("zoo-twin", "twin", TWIN)
     names = [line.split()[0] for line in zoo("list", "architectures").out.splitlines()[1:]]
-    assert [name for name in names if "/" in name] == ["classics/cnn", "twin/cnn"]
+    assert [name for name in names if "/" in name and "*" not in name] == ["classics/cnn", "twin/cnn"]
     told = zoo("info", "cnn", "--json")
     assert [row["canonical"] for row in json.loads(told.out)] == ["classics/cnn", "twin/cnn"]
 

@@ -19,12 +19,22 @@ def kinds() -> Candidates:
     return [(kind, "") for kind in KINDS]
 
 
-def recipes_and_architectures() -> Candidates:
-    return _items("recipe", "architecture")
+def recipes_and_architectures(incomplete: str = "") -> Candidates:
+    return [*_items("recipe", "architecture"), *members(incomplete)]
 
 
-def architectures() -> Candidates:
-    return _items("architecture")
+def architectures(incomplete: str = "") -> Candidates:
+    return [*_items("architecture"), *members(incomplete)]
+
+
+def members(incomplete: str) -> Candidates:
+    """Of the family whose name is typed; else the families, each ready for a member's name."""
+    from zoo.registry import registry
+
+    namespace, slash, _ = incomplete.partition("/")
+    if slash:
+        return [(member.canonical, "") for member in registry().members(namespace=namespace)]
+    return [(item.canonical.removesuffix("*"), item.spec.summary) for item in registry().items("family")]
 
 
 def datasets(incomplete: str = "") -> Candidates:
@@ -52,12 +62,12 @@ def exporters() -> Candidates:
     return _items("exporter")
 
 
-def items() -> Candidates:
-    return _items("recipe", "architecture", "dataset", "task", "exporter")
+def items(incomplete: str = "") -> Candidates:
+    return [*_items("recipe", "architecture", "dataset", "task", "exporter"), *members(incomplete)]
 
 
-def exportable() -> Candidates:
-    return [*recipes_and_architectures(), *runs()]
+def exportable(incomplete: str = "") -> Candidates:
+    return [*recipes_and_architectures(incomplete), *runs()]
 
 
 def predictors() -> Candidates:
@@ -146,7 +156,6 @@ def _folders(start: str) -> Iterator[str]:
 
 
 OPTIONS: dict[str, Callable[[], Candidates]] = {
-    "--arch": architectures,
     "--device": devices,
     "--format": exporters,
     "--plugin": plugins,
@@ -156,26 +165,31 @@ OPTIONS: dict[str, Callable[[], Candidates]] = {
     "--task": tasks,
 }
 ARGUMENTS: dict[str, Callable[[], Candidates]] = {
-    "run NAME": recipes_and_architectures,
-    "info NAME": items,
     "KEY": cache_keys,
     "KIND": kinds,
     "LAYER": layers,
-    "NAME|RUN": exportable,
     "RUN": runs,
     "RUN|BUNDLE|MODEL": predictors,
     "SHELL": shells,
 }
 """By what help calls it, alone or after its command; so a plugin's command that speaks of a RUN is completed as ours are."""
-DATASETS = ("--data", "DATASET")
-"""The places of a dataset, whose candidates depend on what was typed."""
+DEPENDING: dict[str, Callable[[str], Candidates]] = {
+    "--arch": architectures,
+    "--data": datasets,
+    "DATASET": datasets,
+    "info NAME": items,
+    "run NAME": recipes_and_architectures,
+    "NAME|RUN": exportable,
+}
+"""The places whose candidates depend on what was typed, named in the same ways."""
 
 
 def candidates_for(command: str, names: Iterable[str], typed: str) -> Candidates | None:
     """What may stand for a parameter, by one of its ``names``: an option's, or what help calls an argument. None where nothing is known."""
     for name in names:
-        if name in DATASETS:
-            return datasets(typed)
+        depending = DEPENDING.get(f"{command} {name}") or DEPENDING.get(name)
+        if depending is not None:
+            return depending(typed)
         known = OPTIONS.get(name) or ARGUMENTS.get(f"{command} {name}") or ARGUMENTS.get(name)
         if known is not None:
             return known()

@@ -33,6 +33,12 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     if hasattr(item.spec, "options"):
         facts["options"] = _attempt(problems, lambda: options(options_model(item))) or []
     match item.kind:
+        case "architecture":
+            for name, weights in item.spec.weights.items():
+                facts["weights"][name]["classes"] = len(weights.classes)  # thousands of names, of which many weights have the same
+        case "family":
+            facts["members"] = len(catalogue.members(namespace=item.plugin.namespace))
+            problems += [str(fault) for namespace, fault in catalogue.faults.items() if namespace == item.plugin.namespace]
         case "recipe":
             facts["configuration"] = _attempt(problems, lambda: _configuration(catalogue, item))
         case "dataset":

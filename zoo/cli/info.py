@@ -21,7 +21,7 @@ ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "ver
 
 
 def info(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An architecture, dataset, task, recipe or exporter.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An architecture, family, dataset, task, recipe or exporter.")],
     shape: Annotated[str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")] = None,
     classes: Annotated[int | None, typer.Option("--classes", metavar="N", min=1, help="Examine it with so many classes.")] = None,
     assignments: Annotated[
@@ -109,9 +109,16 @@ def _say_network(network: Anatomy, *, layers: bool) -> None:
 def _architecture(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "paper", facts["paper"]
     yield "year", facts["year"]
-    sizes = "this size only" if facts["sizing"] == "fixed" else f"any size from {facts['smallest']}×{facts['smallest']}"
-    yield "input", f"{_shape(facts['input'])}; {sizes}"
+    steps = f", in multiples of {facts['multiple']}" if facts["multiple"] > 1 else ""
+    others = f"any size from {facts['smallest']}×{facts['smallest']}{steps}"
+    sizes = {"fixed": "this size only", "min": others, "chosen": f"or, where it is built for that, {others}"}
+    yield "input", f"{_shape(facts['input'])}; {sizes[facts['sizing']]}"
     yield "head", facts["head"]
+
+
+def _family(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "architectures", f"{facts['members']:,}; zoo list architectures '{facts['canonical']}' lists them"
+    yield "of them", ", ".join(facts["examples"])
 
 
 def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -148,7 +155,7 @@ def _exporter(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "writes", f"*{facts['suffix']}"
 
 
-PARTS = {"architecture": _architecture, "dataset": _dataset, "task": _task, "recipe": _recipe, "exporter": _exporter}
+PARTS = {"architecture": _architecture, "family": _family, "dataset": _dataset, "task": _task, "recipe": _recipe, "exporter": _exporter}
 
 
 def _say_options(facts: dict[str, Any]) -> None:

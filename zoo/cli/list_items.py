@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from zoo.cli.names import display_name, note_faulty, origin, unknown
 from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.errors import PluginError, UsageError
-from zoo.registry import Item, Registry, registry
+from zoo.registry import Item, Member, Registry, registry
 
 KINDS = {"architectures": "architecture", "datasets": "dataset", "tasks": "task", "recipes": "recipe", "exporters": "exporter"}
 
@@ -26,15 +27,28 @@ def list_items(
     kinds = list(KINDS.values()) if kind is None else [_kind(kind)]
     if plugin is not None:
         _check_plugin(catalogue, plugin)
-    found = {each: catalogue.items(each, _wildcard(pattern), plugin) for each in kinds}
+    found: dict[str, list[Item[Any] | Member]] = {each: list(_found(catalogue, each, pattern, plugin)) for each in kinds}
     if as_json:
         say_json([as_dict(item) for items in found.values() for item in items])
     else:
         _say_groups(catalogue, {each: items for each, items in found.items() if items}, titled=kind is None)
     note_faulty(catalogue.plugins)
+    for fault in catalogue.faults.values():
+        note(f"note: {fault}")
 
 
-def as_dict(item: Item[Any]) -> dict[str, Any]:
+def _found(catalogue: Registry, kind: str, pattern: str | None, plugin: str | None) -> Iterator[Item[Any] | Member]:
+    """A family is one line among the architectures, until its members are asked for by a name or by their plugin."""
+    yield from catalogue.items(kind, _wildcard(pattern), plugin)
+    if kind == "architecture" and (pattern is not None or plugin is not None):
+        yield from catalogue.members(_wildcard(pattern), plugin)
+    elif kind == "architecture":
+        yield from catalogue.items("family")
+
+
+def as_dict(item: Item[Any] | Member) -> dict[str, Any]:
+    if isinstance(item, Member):
+        return {**as_dict(item.family), "kind": "architecture", "name": item.name, "canonical": item.canonical, "summary": None}
     return {
         "kind": item.kind,
         "name": item.spec.name,
@@ -46,7 +60,7 @@ def as_dict(item: Item[Any]) -> dict[str, Any]:
     }
 
 
-def _say_groups(catalogue: Registry, groups: dict[str, list[Item[Any]]], *, titled: bool) -> None:
+def _say_groups(catalogue: Registry, groups: dict[str, list[Item[Any] | Member]], *, titled: bool) -> None:
     if not groups:
         note("nothing here has such a name")
     for index, (kind, items) in enumerate(groups.items()):
@@ -54,8 +68,14 @@ def _say_groups(catalogue: Registry, groups: dict[str, list[Item[Any]]], *, titl
             if index:
                 say()
             say(emphasised(f"{kind}s"))
-        rows = [[display_name(catalogue, item), item.spec.summary, origin(item.plugin)] for item in items]
+        rows = [_row(catalogue, item) for item in items]
         say_table(["name", "summary", "from"], rows, wide=1, indent="  " if titled else "")
+
+
+def _row(catalogue: Registry, item: Item[Any] | Member) -> list[str]:
+    if isinstance(item, Member):
+        return [item.canonical, "", origin(item.family.plugin)]  # to know more of it, its library would have to be imported
+    return [display_name(catalogue, item), item.spec.summary, origin(item.plugin)]
 
 
 def _kind(text: str) -> str:

@@ -20,7 +20,9 @@ def unknown(kind: str, name: str, known: Collection[str], otherwise: str) -> Unk
 
 
 def display_name(catalogue: Registry, item: Item[Any]) -> str:
-    """Bare where only one plugin has it, else canonical."""
+    """Bare where only one plugin has it, else canonical; of a family, what stands for all of it."""
+    if item.kind == "family":
+        return item.canonical
     names = Counter(other.spec.name for other in catalogue.items(item.kind))
     return item.spec.name if names[item.spec.name] == 1 else item.canonical
 

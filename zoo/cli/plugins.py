@@ -8,6 +8,7 @@ from zoo.cli.output import json_alone, note, plural, say, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.discovery import Plugin
 from zoo.registry import registry
+from zoo.wording import many
 
 
 def plugins(as_json: AsJson = False) -> None:
@@ -34,7 +35,7 @@ def as_dict(plugin: Plugin) -> dict[str, Any]:
         "distribution": plugin.distribution,
         "version": plugin.version,
         "module": plugin.module,
-        "gives": {f"{kind}s": [spec.name for spec in specs] for kind, specs in plugin.specs.items()},
+        "gives": {many(kind): [spec.name for spec in specs] for kind, specs in plugin.specs.items()},
     }
 
 

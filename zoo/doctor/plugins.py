@@ -8,16 +8,17 @@ from zoo.discovery import HOOKS
 from zoo.doctor.finding import Finding
 from zoo.errors import PluginError
 from zoo.registry import load_object, options_model, registry
+from zoo.wording import many, plural
 
 
 def states() -> Iterator[Finding]:
     for plugin in registry().plugins:
-        gives = {f"{kind}s": [spec.name for spec in specs] for kind, specs in plugin.specs.items()}
+        gives = {many(kind): [spec.name for spec in specs] for kind, specs in plugin.specs.items()}
         facts = {"state": plugin.state, "distribution": plugin.distribution, "version": plugin.version, "gives": gives}
         origin = f"{plugin.distribution} {plugin.version}"
         match plugin.state:
             case "ok":
-                counts = ", ".join(f"{len(names)} {kind if len(names) != 1 else kind[:-1]}" for kind, names in gives.items())
+                counts = ", ".join(plural(len(specs), kind) for kind, specs in plugin.specs.items())
                 yield Finding(plugin.namespace, "ok", f"{origin}: {counts or 'events alone'}", facts=facts)
             case "disabled":
                 yield Finding(plugin.namespace, "ok", f"{origin}: disabled, {plugin.cause}", facts=facts)
@@ -27,7 +28,7 @@ def states() -> Iterator[Finding]:
 
 
 def implementations() -> Iterator[Finding]:
-    """Import what every item names: a spec may be fine and its module not."""
+    """Import what every item names, and list the families: a spec may be fine and its module not."""
     items = [item for kind in HOOKS for item in registry().items(kind)]
     broken = 0
     for item in items:
@@ -38,5 +39,9 @@ def implementations() -> Iterator[Finding]:
         except PluginError as error:
             broken += 1
             yield Finding(item.canonical, "problem", f"{error.what} ({error.where})", error.fix, {"kind": item.kind})
+    members = registry().members()
+    for namespace, fault in registry().faults.items():
+        broken += 1
+        yield Finding(f"{namespace}/*", "problem", f"{fault.what} ({fault.where})", fault.fix, {"kind": "family"})
     if not broken:
-        yield Finding("items", "ok", f"{len(items)}; all that they name can be imported", facts={"items": len(items)})
+        yield Finding("items", "ok", f"{len(items)}; all that they name can be imported", facts={"items": len(items), "members": len(members)})

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from zoo.api import FamilySpec
 from zoo.discovery import Plugin
 from zoo.errors import ZooError
 from zoo.registry import Item, Registry, load_object, options_model, registry
@@ -44,10 +45,12 @@ def find_faults(name: str, *, build: bool = True) -> list[str]:
 
 
 def _light_import(plugin: Plugin) -> Iterator[str]:
-    """Import the plugin and call its hooks in a fresh interpreter: neither torch nor numpy may come with it."""
+    """Import the plugin, call its hooks and list its families in a fresh interpreter: neither torch nor numpy may come with it."""
     script = (
         f"import sys, json, importlib; sys.path[:] = {sys.path!r}; module = importlib.import_module({plugin.module!r})\n"
         "[list(hook()) for name, hook in vars(module).items() if name.startswith('zoo_register_')]\n"
+        f"references = {[spec.target.split(':') for spec in plugin.specs.get('family', ()) if isinstance(spec, FamilySpec)]!r}\n"
+        "[list(getattr(importlib.import_module(module), attribute).names()) for module, attribute in references]\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
     environment = {**os.environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"}
@@ -77,9 +80,10 @@ def _checks() -> dict[str, Callable[[Registry, Item[Any]], Iterator[str]]]:
     """What builds each kind and tries it; this imports torch."""
     from zoo.testing.architectures import architecture_faults
     from zoo.testing.datasets import dataset_faults
+    from zoo.testing.families import family_faults
     from zoo.testing.tasks import exporter_faults, task_faults
 
-    return {"architecture": architecture_faults, "dataset": dataset_faults, "task": task_faults, "exporter": exporter_faults}
+    return {"architecture": architecture_faults, "family": family_faults, "dataset": dataset_faults, "task": task_faults, "exporter": exporter_faults}
 
 
 def _guarded(label: str, faults: Iterator[str]) -> Iterator[str]:
@@ -95,7 +99,8 @@ def _guarded(label: str, faults: Iterator[str]) -> Iterator[str]:
 
 def _reference_faults(item: Item[Any]) -> Iterator[str]:
     """Targets and options can be imported, and every option has a default."""
-    if hasattr(item.spec, "target") and not callable(load_object(item.spec.target, item)):
+    loaded = load_object(item.spec.target, item) if hasattr(item.spec, "target") else None
+    if loaded is not None and item.kind != "family" and not callable(loaded):
         yield f"{item.spec.target} cannot be called"
     if hasattr(item.spec, "options"):
         argument = getattr(item.spec, "argument", None)  # written behind the name, as in folder:PATH
