@@ -1,0 +1,18 @@
+"""timm: every architecture of PyTorch Image Models, under its name there."""
+
+from __future__ import annotations
+
+from zoo.api import FamilySpec, hookimpl
+
+
+@hookimpl
+def zoo_register_families() -> list[FamilySpec]:
+    return [
+        FamilySpec(
+            name="timm",
+            summary="PyTorch Image Models: convolutional networks, transformers and their hybrids",
+            source="R. Wightman: PyTorch Image Models, https://github.com/huggingface/pytorch-image-models",
+            target="zoo_timm.family:FAMILY",
+            examples=("mobilenetv3_small_050", "resnet10t", "test_vit"),
+        )
+    ]

@@ -1,0 +1,32 @@
+"""Networks as timm builds them, with weights drawn at random."""
+
+from __future__ import annotations
+
+import timm
+from pydantic import Field
+from torch import nn
+
+from zoo.api import Options
+
+
+class TimmOptions(Options):
+    drop_rate: float | None = Field(None, ge=0, lt=1, description="dropout before the classifier; none: as timm has it")
+    drop_path_rate: float | None = Field(None, ge=0, lt=1, description="stochastic depth, where the network has it; none: as timm has it")
+
+
+def build(
+    *,
+    in_channels: int,
+    num_classes: int,
+    image_size: tuple[int, int],  # noqa: ARG001
+    name: str,
+    drop_rate: float | None,
+    drop_path_rate: float | None,
+) -> nn.Module:
+    """Raises ValueError for the few of timm's names that are encoders, whose output is features."""
+    model: nn.Module = timm.create_model(
+        name, pretrained=False, in_chans=in_channels, num_classes=num_classes, drop_rate=drop_rate, drop_path_rate=drop_path_rate
+    )
+    if model.num_classes != num_classes:
+        raise ValueError(f"timm's {name} is an encoder: it gives features, and has no classifier")
+    return model

@@ -1,0 +1,18 @@
+"""torchvision: every classification network of torchvision, under its name there."""
+
+from __future__ import annotations
+
+from zoo.api import FamilySpec, hookimpl
+
+
+@hookimpl
+def zoo_register_families() -> list[FamilySpec]:
+    return [
+        FamilySpec(
+            name="torchvision",
+            summary="torchvision's classification networks, from AlexNet to Swin V2, with its weights for ImageNet",
+            source="torchvision, https://github.com/pytorch/vision",
+            target="zoo_torchvision.family:FAMILY",
+            examples=("mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1"),
+        )
+    ]

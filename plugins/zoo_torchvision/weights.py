@@ -1,0 +1,65 @@
+"""torchvision's weights as the zoo's: where a file lies, its classes, how its pictures were made, what it reaches; from its own metadata."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torchvision.models import WeightsEnum
+
+from zoo.api import WeightsSpec
+
+LICENCE = "not stated (torchvision itself: BSD-3-Clause)"
+METRICS = {"acc@1": "accuracy", "acc@5": "top5_accuracy"}
+IMAGENET = "ImageNet-1K"
+
+
+def weights_of(known: Iterable[WeightsEnum], architecture_options: Mapping[str, Any]) -> dict[str, WeightsSpec]:
+    """By torchvision's own names, in lower case (``imagenet1k_v1``)."""
+    return {weights.name.lower(): _weights(weights, architecture_options) for weights in known}
+
+
+def _weights(weights: WeightsEnum, architecture_options: Mapping[str, Any]) -> WeightsSpec:
+    meta, transform = weights.meta, _transform(weights)
+    digits = re.search(r"-([0-9a-f]{8,64})\.pth$", weights.url)
+    reached = meta["_metrics"].get(IMAGENET, {})
+    return WeightsSpec.model_validate(
+        {
+            "summary": _plain(meta.get("_docs", "")) or f"torchvision's {weights}",
+            "url": weights.url,
+            "sha256": digits[1] if digits else None,
+            "format": "torch",
+            "licence": meta.get("license", LICENCE),
+            "dataset": IMAGENET.lower() if IMAGENET in meta["_metrics"] else weights.name.lower(),
+            "classes": tuple(meta.get("categories") or ()),
+            "input": input_of(weights),
+            "mean": tuple(transform.mean),
+            "std": tuple(transform.std),
+            "resize": transform.resize_size[0],
+            "interpolation": transform.interpolation.value,
+            "architecture_options": dict(architecture_options),
+            "metrics": {METRICS[name]: round(value / 100, 6) for name, value in reached.items() if name in METRICS and math.isfinite(value)},
+        }
+    )
+
+
+def _plain(text: str) -> str:
+    """Without line breaks and links."""
+    return re.sub(r"`(.+?) <\S+?>`_*", r"\1", " ".join(text.split()))
+
+
+def input_of(weights: WeightsEnum) -> tuple[int, int, int]:
+    side = _transform(weights).crop_size[0]
+    return (3, side, side)
+
+
+def smallest_of(weights: WeightsEnum) -> int:
+    """The side of the smallest picture that torchvision says the network takes."""
+    return min(int(side) for side in weights.meta.get("min_size", (1, 1)))
+
+
+def _transform(weights: WeightsEnum) -> Any:
+    """Its `ImageClassification`: crop, resize, interpolation, mean and std."""
+    return weights.transforms()
