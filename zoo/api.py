@@ -184,13 +184,14 @@ class FamilySpec(Spec):
 class DatasetSpec(Buildable):
     """A dataset. ``target`` is ``open(store, **options) -> Dataset``.
 
-    ``shape`` is (C, H, W), with None where pictures differ. No ``classes``: the opened dataset says them. ``files`` is what a download
-    brings, together. ``argument`` names the option that is written behind the name, as in ``folder:PATH``; such a dataset is the user's own.
-    One that has neither is ``embedded``: it comes with a package and needs no network.
+    ``shape`` is (C, H, W), with None where pictures differ. No ``classes``: the opened dataset says them, or it is not ``labelled``. ``files`` is
+    what a download brings, together. ``argument`` names the option that is written behind the name, as in ``folder:PATH``; such a dataset is the
+    user's own. One that has neither is ``embedded``: it comes with a package and needs no network.
     """
 
     argument: str | None = None
     classes: tuple[str, ...] = ()
+    labelled: bool = True
     shape: tuple[int, int | None, int | None]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -209,10 +210,15 @@ class DatasetSpec(Buildable):
 
 
 class TaskSpec(Buildable):
-    """A task. ``target`` is ``build(**options) -> Task``. ``default``: the one for an architecture that is run by its own name."""
+    """A task. ``target`` is ``build(**options) -> Task``. ``default``: the one for an architecture that is run by its own name.
+
+    ``needs_weights``: it starts from trained weights, of the architecture's own, a file or a run. A combination that lacks what a task needs is
+    refused before anything is opened, and `zoo matrix` says so.
+    """
 
     needs_architecture: bool = True
     needs_labels: bool = True
+    needs_weights: bool = False
     default: bool = False
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 COMMANDS = {
     "list": ("zoo.cli.list_items:list_items", "What is here, from whom."),
     "info": ("zoo.cli.info:info", "All about one item: what it is, from whom, its options, its expected figure; a network's layers and cost."),
+    "matrix": ("zoo.cli.matrix:matrix", "Which architectures, datasets and tasks go together, and why others do not."),
+    "gradients": ("zoo.cli.gradients:gradients", "The norm of the gradient at each layer of a network, before it has learned anything."),
     "arithmetic": ("zoo.cli.arithmetic:arithmetic", "The arithmetic of one layer: output, parameters and cost, with the formulas filled in."),
     "show": ("zoo.cli.show:show", "Draw pictures of a dataset: plain, permuted or augmented."),
     "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),

@@ -180,9 +180,9 @@ def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store 
 
 
 def classes_of(item: Item[DatasetSpec], dataset: Dataset) -> tuple[str, ...]:
-    """The classes a spec names, else those that the opened dataset found. Raises DataError where there are none."""
+    """The classes a spec names, else those that the opened dataset found. Raises DataError where a dataset with labels has none."""
     classes = item.spec.classes or tuple(getattr(dataset, "classes", ()))
-    if not classes:
+    if not classes and item.spec.labelled:
         raise DataError("neither the dataset nor its spec says what the classes are", where=item.canonical, fix="report it to the plugin's authors")
     return classes
 

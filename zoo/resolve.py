@@ -193,6 +193,18 @@ def dataset_section(registry: Registry, name: str, **core: Any) -> DatasetSectio
     return section
 
 
+def core_dataset_section(options: Layer) -> DatasetSection:
+    """The keys that every dataset has, for no dataset in particular. Raises ConfigError, for a dataset's own options too."""
+    try:
+        section = DatasetSection(name="any", **options)
+    except ValidationError as error:
+        raise ConfigError(explain(error, DatasetSection, "dataset.")) from error
+    if section.options:
+        known = [key for key in DatasetSection.model_fields if key != "name"]
+        raise ConfigError([f"dataset.{key}: not a key that every dataset has; known: {', '.join(known)}" for key in section.options])
+    return section
+
+
 def _same(registry: Registry, section: str, one: object, other: object) -> bool:
     try:
         return _item(registry, section, str(one)).canonical == _item(registry, section, str(other)).canonical

@@ -12,6 +12,7 @@ from typing import Any
 
 from zoo import checkpoints, randomness, reporting
 from zoo.api import Task
+from zoo.combinations import check_classes, check_combination
 from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import Data, open_data
@@ -61,7 +62,7 @@ def run(
     config = resolve(registry(), name, file=config_file, overrides=overrides)
     if dry_run:
         return _dry_run(config, console)
-    prepared = _prepare(config, console)
+    prepared = prepare(config, console)
     return _carry_out(create(config, out), prepared, console, resumed=False)
 
 
@@ -81,11 +82,15 @@ class Prepared:
     notes: list[str]
 
 
-def _prepare(config: RunConfig, console: Console) -> Prepared:
+def prepare(config: RunConfig, console: Console) -> Prepared:
+    """All that comes before training. Raises ZooError where the combination makes no sense, data is missing or wrong, a plugin is at fault."""
     catalogue = registry()
     engine = set_up(config)
-    architecture = catalogue.architecture(config.architecture.name).spec if config.architecture else None
-    data = open_data(catalogue, config.dataset, engine.device, architecture=architecture, seed=config.seed)
+    architecture = catalogue.architecture(config.architecture.name) if config.architecture else None
+    dataset, chosen = catalogue.dataset(config.dataset.name), catalogue.task(config.task.name)
+    check_combination(architecture, dataset, chosen, config.dataset, config.weights)
+    data = open_data(catalogue, config.dataset, engine.device, architecture=architecture and architecture.spec, seed=config.seed)
+    check_classes(dataset, chosen, data.classes)
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes))
     notes = [*data.notes, load_initial(catalogue, config, model)]
@@ -111,7 +116,7 @@ def _introduce(prepared: Prepared, console: Console) -> None:
 
 
 def _dry_run(config: RunConfig, console: Console) -> RunResult:
-    prepared = _prepare(config, console)
+    prepared = prepare(config, console)
     train = config.train
     steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
     console.note(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
@@ -217,7 +222,7 @@ def _resume(
     _refuse_changes(config, name, overrides)
     if where.record.status == "finished":
         raise UsageError("this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`")
-    prepared = _prepare(config, console)
+    prepared = prepare(config, console)
     return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
 
 

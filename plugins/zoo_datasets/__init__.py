@@ -67,6 +67,19 @@ FASHION_MNIST = DatasetSpec(
     ),
 )
 
+PHOTOS = DatasetSpec(
+    name="photos",
+    summary="Two photographs of 427×640 pixels, a Chinese temple and a flower, without labels; embedded: no download",
+    source="scikit-learn's sample images: china.jpg by danielbuechele, flower.jpg by vultilion, both on flickr.com",
+    target="zoo_datasets.photos:open_photos",
+    labelled=False,
+    shape=(3, 427, 640),
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    licence="CC BY 2.0",
+    homepage="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
+)
+
 FOLDER = DatasetSpec(
     name="folder",
     summary="Your own pictures: a folder of classes, with or without train, val and test (folder:PATH)",
@@ -103,4 +116,4 @@ CIFAR10 = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, MNIST, FASHION_MNIST, CIFAR10, FOLDER]
+    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, FOLDER]

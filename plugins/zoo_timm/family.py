@@ -5,6 +5,7 @@ Names are read from timm's sources, where functions bear ``@register_model``; ti
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
@@ -14,22 +15,27 @@ from zoo.sourcecode import decorated_functions
 
 SMALLEST = 32
 """Most networks halve the picture five times. timm says the smallest input of few; what is said counts, and so does `SIZES`."""
-SIZES: dict[str, dict[str, int]] = {
-    "csatv2": {"smallest": 64, "multiple": 8},
-    "deepseek_vit": {"multiple": 14},
-    "dla": {"multiple": 32},
-    "eva": {"multiple": 16},
-    "gemma4_vit": {"multiple": 48},
-    "ghostnet": {"smallest": 33},
-    "hieradet_sam2": {"multiple": 32},
-    "hrnet": {"multiple": 32},
-    "inception_resnet_v2": {"smallest": 75},
-    "inception_v3": {"smallest": 75},
-    "inception_v4": {"smallest": 75},
-    "naflexvit": {"multiple": 16},
-    "qwen3_vit": {"multiple": 16},
+SIZES: dict[str, dict[str, Any]] = {
+    "*halo*": {"sizing": "fixed"},
+    "*resnetaa*": {"multiple": 32},
+    "*resnextaa*": {"multiple": 32},
+    "bat_resnext26ts": {"sizing": "fixed"},
+    "csatv2*": {"smallest": 64, "multiple": 8, "channels": (3,)},
+    "deepseek_vit*": {"multiple": 14},
+    "dla*": {"multiple": 32},
+    "gemma4_vit*": {"multiple": 48},
+    "ghostnetv*": {"smallest": 33},
+    "hrnet*": {"multiple": 32},
+    "inception_*": {"smallest": 75},
+    "lambda_resnet*": {"multiple": 32},
+    "naflexvit*": {"multiple": 16},
+    "qwen3_vit*": {"multiple": 16},
+    "resnet50_mlp": {"multiple": 32},
+    "sam2_hiera*": {"multiple": 32},
+    "tresnet*": {"multiple": 4},
+    "vit_*_sapiens2": {"multiple": 16},
 }
-"""By the module that defines a network: found by trying each of timm's networks."""
+"""What timm does not say of the pictures that networks of these names take; found by trying its networks."""
 
 
 class Timm:
@@ -61,12 +67,15 @@ class Timm:
             options="zoo_timm.building:TimmOptions",
             arguments={"name": name},
             input=(channels, height, width),
-            sizing="fixed" if known.fixed_input_size else "min",
-            **{"smallest": smallest, **SIZES.get(builder.__module__.rpartition(".")[2], {})},
+            **{"sizing": "fixed" if known.fixed_input_size else "min", "smallest": smallest, **_found(name)},
             head=known.classifier if isinstance(known.classifier, str) else None,  # distilled networks have two
             weights=weights_of(get_arch_pretrained_cfgs(name)),
             **({"classes": known.num_classes} if known.num_classes else {}),  # 0: published without a classifier
         )
+
+
+def _found(name: str) -> dict[str, Any]:
+    return next((sizes for pattern, sizes in SIZES.items() if fnmatch.fnmatchcase(name, pattern)), {})
 
 
 def _first_sentence(builder: Any) -> str:

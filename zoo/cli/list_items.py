@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.names import display_name, note_faulty, origin, unknown
+from zoo.cli.names import display_name, is_pattern, note_faulty, origin, unknown, wildcard
 from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.errors import PluginError, UsageError
@@ -39,9 +39,9 @@ def list_items(
 
 def _found(catalogue: Registry, kind: str, pattern: str | None, plugin: str | None) -> Iterator[Item[Any] | Member]:
     """A family is one line among the architectures, until its members are asked for by a name or by their plugin."""
-    yield from catalogue.items(kind, _wildcard(pattern), plugin)
+    yield from catalogue.items(kind, wildcard(pattern), plugin)
     if kind == "architecture" and (pattern is not None or plugin is not None):
-        yield from catalogue.members(_wildcard(pattern), plugin)
+        yield from catalogue.members(wildcard(pattern), plugin)
     elif kind == "architecture":
         yield from catalogue.items("family")
 
@@ -82,19 +82,9 @@ def _kind(text: str) -> str:
     for many, one in KINDS.items():
         if text in (many, one):
             return one
-    if _is_pattern(text):
+    if is_pattern(text):
         raise UsageError(f"'{text}' stands where the kind is due", fix=f"for example `zoo list recipes '{text}'`")
     raise unknown("kind of item", text, KINDS, f"choose one of: {', '.join(KINDS)}")
-
-
-def _wildcard(pattern: str | None) -> str:
-    if pattern is None:
-        return "*"
-    return pattern if _is_pattern(pattern) else f"*{pattern}*"
-
-
-def _is_pattern(text: str) -> bool:
-    return any(char in text for char in "*?[")
 
 
 def _check_plugin(catalogue: Registry, namespace: str) -> None:

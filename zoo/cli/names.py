@@ -36,3 +36,14 @@ def note_faulty(plugins: list[Plugin]) -> None:
     faulty = [plugin.namespace for plugin in plugins if plugin.state not in ("ok", "disabled")]
     if faulty:
         note(f"note: {plural(len(faulty), 'plugin')} could not be loaded ({', '.join(faulty)}); see `zoo plugins`")
+
+
+def wildcard(pattern: str | None) -> str:
+    """A shell pattern as it is; a plain word is looked for anywhere in a name, and nothing stands for everything."""
+    if pattern is None:
+        return "*"
+    return pattern if is_pattern(pattern) else f"*{pattern}*"
+
+
+def is_pattern(text: str) -> bool:
+    return any(char in text for char in "*?[")

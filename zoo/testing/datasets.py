@@ -23,7 +23,8 @@ def dataset_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     if not spec.embedded:
         return
     dataset = open_dataset(item, default_options(item))
-    missing = [part for part in ("train", "report") if part not in dataset.parts]
+    due = ("train", "report") if spec.labelled else ("predict",)
+    missing = [part for part in due if part not in dataset.parts]
     if missing:
         yield f"no split serves as {' and '.join(missing)}; parts gives {dict(dataset.parts)}"
     if not dataset.fingerprint or dataset.fingerprint != open_dataset(item, default_options(item)).fingerprint:

@@ -13,7 +13,6 @@ from zoo.files import sha256
 from zoo.loading import load_shipped, weights_file
 from zoo.models import build_model, count_macs, count_parameters
 from zoo.registry import options_model, registry
-from zoo.testing import check_plugin
 
 CLASSICS = [item.canonical for item in registry().items("architecture", namespace="classics")]
 
@@ -106,10 +105,6 @@ def test_vgg_cifar_has_torchvisions_vgg11_bn_convolutions():
     inputs = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(model(inputs), model.classifier(theirs(inputs).flatten(1)))
-
-
-def test_the_package_is_a_good_plugin():
-    check_plugin("classics")
 
 
 WEIGHTS = [(item.canonical, name) for item in registry().items("architecture") for name in item.spec.weights]

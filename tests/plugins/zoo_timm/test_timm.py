@@ -9,7 +9,7 @@ import sys
 import pytest
 import timm
 import torch
-from zoo_timm.family import FAMILY, SIZES
+from zoo_timm.family import FAMILY
 
 from zoo.api import ArchitectureSpec
 from zoo.config import Section
@@ -100,15 +100,26 @@ def test_options_reach_timm():
     assert (model.drop_rate, model.conv1[0].in_channels, model.num_classes) == (0.25, 1, 10)
 
 
-@pytest.mark.parametrize("module", [module for module, sizes in SIZES.items() if "smallest" in sizes])
-def test_the_smallest_sizes_are_the_smallest(module):
-    name = {"csatv2": "csatv2", "ghostnet": "ghostnetv2_100"}.get(module, module)
-    item = registry().architecture(f"timm/{name}")
-    side = item.spec.smallest
-    with torch.device("meta"):
-        assert timm.create_model(name, num_classes=7)(torch.zeros(2, 3, side, side)).shape == (2, 7)
-        with pytest.raises(RuntimeError):
-            timm.create_model(name, num_classes=7)(torch.zeros(2, 3, side - item.spec.multiple, side - item.spec.multiple))
+@pytest.mark.parametrize("name", ["csatv2", "ghostnetv2_100", "ghostnetv3_050", "inception_resnet_v2", "inception_v3", "inception_v4"])
+def test_the_smallest_sizes_are_the_smallest(name):
+    spec = FAMILY.spec(name)
+    assert taken(name, spec.smallest) and not taken(name, spec.smallest - spec.multiple)
+
+
+@pytest.mark.parametrize("name", ["csatv2", "dla34", "hrnet_w18_small", "naflexvit_base_patch16_gap", "resnet50_mlp", "resnetaa34d", "tresnet_m"])
+def test_multiples_are_needed(name):
+    spec = FAMILY.spec(name)
+    side = -(-2 * spec.smallest // spec.multiple) * spec.multiple
+    assert taken(name, side) and taken(name, side + spec.multiple) and not taken(name, side + spec.multiple // 2 - 1)
+
+
+def taken(name, side):
+    """Whether a network takes pictures of that side, on the meta device."""
+    try:
+        with torch.device("meta"):
+            return timm.create_model(name, num_classes=7)(torch.zeros(2, 3, side, side)).shape == (2, 7)
+    except RuntimeError:
+        return False
 
 
 def test_an_encoder_is_said_to_have_no_classifier():

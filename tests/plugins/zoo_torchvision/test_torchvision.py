@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 import torchvision
-from torchvision.models import get_model, get_model_weights, list_models
+from torchvision.models import get_model, get_model_builder, get_model_weights, list_models
 from zoo_torchvision.family import FAMILY
 
 from zoo.api import ArchitectureSpec, Auxiliary
@@ -75,7 +75,11 @@ def test_torchvisions_weights_give_torchvisions_logits(name):
         torch.testing.assert_close(ours(inputs), theirs(inputs))
 
 
-@pytest.mark.parametrize("name", NAMES)
+ONE_OF_EACH = {FAMILY.spec(name).head + str(get_model_builder(name).__module__): name for name in reversed(NAMES)}.values()
+"""The first network of each module of torchvision."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ONE_OF_EACH else [pytest.mark.slow]) for name in NAMES])
 def test_the_head_is_the_module_that_gives_the_logits(name):
     spec = FAMILY.spec(name)
     model = get_model(name, num_classes=7, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))

@@ -1,0 +1,74 @@
+"""`zoo matrix` and `zoo gradients`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image
+
+from zoo.registry import registry
+
+
+def test_the_matrix_says_yes_or_why_not(zoo):
+    told = zoo("matrix")
+    rows = [line.split() for line in told.out.splitlines()]
+    assert told.code == 0
+    assert rows[0] == ["tasks/classification"]
+    assert rows[1] == ["architecture", "cifar10", "digits", "fashion_mnist", "folder", "mnist", "photos"]
+    assert ["classics/cnn", "yes", "yes*", "yes", "yes*", "yes", "no,", "1"] in rows
+    assert len([row for row in rows if row[:1] and row[0].startswith("classics/")]) == len(registry().items("architecture"))
+    assert "1  task classification needs labels, and photos has none; fix: choose another dataset" in told.out
+    assert "families are left out; add --arch, for example one of 'timm/*', 'torchvision/*'" in told.err
+
+
+def test_names_and_keys_of_a_dataset_narrow_it(zoo):
+    told = zoo("matrix", "--arch", "torchvision/vit_b_16", "--data", "digits", "--set", "dataset.resize=never")
+    assert "the pictures are 8×8 and vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
+    assert told.err == ""
+    (cell,) = json.loads(zoo("matrix", "--arch", "classics/lenet*", "--data", "digits", "--json").out)
+    assert (cell["architecture"], cell["dataset"], cell["goes"], cell["refusal"]) == ("classics/lenet", "datasets/digits", True, None)
+    assert cell["changes"] == ["pictures 8×8 are resized to 16×16"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["--data", "zzz"], 0, "nothing here has such a name"),
+        (["--set", "train.lr=1"], 2, "--set train is none of the dataset's options"),
+        (["--set", "dataset.path=x"], 2, "dataset.path: not a key that every dataset has"),
+    ],
+)
+def test_what_the_matrix_cannot_take_is_said(zoo, arguments, code, line):
+    told = zoo("matrix", *arguments)
+    assert told.code == code and line in told.err
+
+
+def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path):
+    file = tmp_path / "gradients.png"
+    told = zoo("gradients", "resnet18", "--data", "digits", "--batch-size", "8", "--versus", "architecture.residual=false", "--plot", str(file))
+    assert told.code == 0, told.err
+    lines = [line.split() for line in told.out.splitlines()]
+    assert [line[0] for line in lines] == ["network", "resnet18", "architecture.residual=false", "drawn:"]
+    assert [line[1] for line in lines[1:3]] == ["21", "18"]
+    assert "one batch of 8 of datasets/digits, seed 0" in told.err
+    with Image.open(file) as picture:
+        assert picture.size[0] > 600
+
+
+def test_gradients_as_json(zoo):
+    (row,) = json.loads(zoo("gradients", "cnn_digits", "--json").out)
+    assert list(row["layers"]) == ["conv1", "conv2", "fc1", "fc2"] and row["label"] == "cnn_digits"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["cnn"], "no dataset is named"),
+        (["cnn_digits", "--versus", "architecture.n_feature=3"], "did you mean n_features?"),
+        (["cnn_digits", "--versus", "nothing"], "--set takes key.path=value, not 'nothing'"),
+    ],
+)
+def test_what_gradients_cannot_take_is_said(zoo, arguments, line):
+    told = zoo("gradients", *arguments)
+    assert told.code == 2 and line in told.err

@@ -1,0 +1,48 @@
+"""The two photographs, held to scikit-learn's own loader."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from zoo_datasets import PHOTOS, photos
+
+from zoo.errors import DataError
+from zoo.store import Store
+
+
+def test_they_are_what_scikit_learn_loads():
+    from sklearn.datasets import load_sample_images
+
+    split = photos.open_photos(Store(Path("unused"))).load("photos")
+    theirs = load_sample_images()
+    assert [Path(name).name for name in theirs.filenames] == list(split.names)
+    assert np.array_equal(split.images, np.stack(theirs.images).transpose(0, 3, 1, 2))
+    assert (split.images.shape[1:], split.labels) == (PHOTOS.shape, None)
+
+
+def test_the_fingerprint_stays():
+    assert photos.Photos().fingerprint == photos.Photos().fingerprint
+
+
+def test_opening_them_does_not_import_scikit_learn():
+    code = "import sys; from zoo_datasets.photos import Photos; Photos().load('photos'); print('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("there", [[], ["china.jpg"]])
+def test_a_photograph_that_is_missing_is_named(monkeypatch, tmp_path, there):
+    folder = tmp_path / "sklearn" / "datasets" / "images"
+    folder.mkdir(parents=True)
+    for name in there:
+        (folder / name).touch()
+    (tmp_path / "sklearn" / "__init__.py").touch()
+    found = photos.importlib.util.spec_from_file_location(
+        "sklearn", tmp_path / "sklearn" / "__init__.py", submodule_search_locations=[str(tmp_path / "sklearn")]
+    )
+    monkeypatch.setattr(photos.importlib.util, "find_spec", lambda _: found)
+    with pytest.raises(DataError, match=f"{'flower' if there else 'china'}.jpg is not where it is expected"):
+        photos.Photos().load("photos")

@@ -1,0 +1,108 @@
+"""The table of combinations against what runs do: each yes-cell of the first-party plugins takes a step, each no-cell is refused in its words."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo.console import Console
+from zoo.errors import ConfigError, UsageError
+from zoo.job import Job
+from zoo.matrix import Cell, cells
+from zoo.registry import registry
+from zoo.resolve import resolve
+from zoo.rundir import create
+from zoo.runner import prepare
+from zoo.training import remaining_batches, take_step
+
+CELLS = list(cells(registry()))
+FORCED = [*cells(registry(), options={"resize": "never"}), *cells(registry(), options={"resize": 40})]
+QUICK = ("/alexnet", "/cnn", "/fnn", "/googlenet", "/lenet", "/resnet18", "/vgg_cifar")
+REAL = {"datasets/mnist": "MNIST", "datasets/cifar10": "cifar-10-batches-bin", "datasets/fashion_mnist": "FashionMNIST"}
+"""Where the files of a dataset lie under ZOO_DATA."""
+
+
+def overrides(cell: Cell, folder: Path, **dataset: Any) -> dict[str, Any]:
+    given = {"name": cell.dataset, **dataset, **({"path": str(folder)} if cell.dataset == "datasets/folder" else {})}
+    chosen = {"architecture": {"name": cell.architecture}} if cell.architecture else {}
+    return {**chosen, "dataset": given, "task": {"name": cell.task}, "device": "cpu", "train": {"batch_size": 2, "lr": 1e-5}}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of photographs of two classes and of several sizes."""
+    numbers = np.random.default_rng(0)
+    for part, label, index in [(part, label, index) for part in ("train", "val") for label in ("cat", "dog") for index in range(2)]:
+        file = tmp_path / "pictures" / part / label / f"{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(numbers.integers(0, 256, (40 + index, 50, 3), dtype=np.uint8)).save(file)
+    return tmp_path / "pictures"
+
+
+def marks(cell: Cell) -> list[Any]:
+    heavy = [] if str(cell.architecture).endswith(QUICK) else [pytest.mark.slow]
+    return [*heavy, *([pytest.mark.realdata] if cell.dataset in REAL else [])]
+
+
+def label(cell: Cell) -> str:
+    return "-".join(str(name).rpartition("/")[2] for name in (cell.architecture, cell.dataset, cell.task))
+
+
+@pytest.mark.parametrize("cell", [pytest.param(cell, marks=marks(cell), id=label(cell)) for cell in CELLS if cell.refusal is None])
+def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_path: Path) -> None:
+    if cell.dataset in REAL and not list(Path(os.environ["ZOO_DATA"]).glob(f"{REAL[cell.dataset].rpartition('-batches')[0] or REAL[cell.dataset]}*")):
+        pytest.skip(f"needs the files of {cell.dataset} under ZOO_DATA")
+    config = resolve(registry(), overrides=overrides(cell, pictures))
+    ready = prepare(config, Console(quiet=True))
+    assert set(cell.changes) <= set(ready.data.notes)
+    where = create(config, tmp_path / "run")
+    job = Job(config, ready.task, ready.model, ready.data, ready.engine, where, Console(quiet=True), ready.structure)
+    before = [parameter.detach().clone() for parameter in job.model.parameters()]
+    loss = take_step(job, next(iter(remaining_batches(job, 0))))
+    assert loss.isfinite()
+    assert any(not one.equal(other) for one, other in zip(before, job.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("cell", [pytest.param(cell, id=label(cell)) for cell in CELLS if cell.refusal is not None])
+def test_a_combination_that_does_not_go_is_refused_in_the_same_words(cell: Cell, pictures: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        prepare(resolve(registry(), overrides=overrides(cell, pictures)), Console(quiet=True))
+    assert str(caught.value) == cell.refusal
+
+
+REFUSED = [(cell, resize) for resize, found in (("never", FORCED[: len(CELLS)]), (40, FORCED[len(CELLS) :])) for cell in found if cell.refusal]
+
+
+@pytest.mark.parametrize(("cell", "resize"), [pytest.param(cell, resize, id=f"{label(cell)}-{resize}") for cell, resize in REFUSED])
+def test_so_it_is_with_a_size_that_is_forced(cell: Cell, resize: Any, pictures: Path) -> None:
+    """Nothing is opened for it: a dataset whose files are not here is refused alike."""
+    with pytest.raises(UsageError) as caught:
+        prepare(resolve(registry(), overrides=overrides(cell, pictures, resize=resize)), Console(quiet=True))
+    assert str(caught.value) == cell.refusal
+
+
+def test_both_answers_are_in_the_table():
+    assert {cell.refusal is None for cell in CELLS} == {True, False}
+    assert len(REFUSED) > 40
+    assert {cell.dataset for cell in CELLS if cell.refusal is not None} == {"datasets/photos"}
+
+
+def test_members_of_families_are_judged_where_they_are_asked_for():
+    found = {cell.architecture: cell for cell in cells(registry(), "torchvision/v*_1?", "digits", options={"channels": 1})}
+    assert "torchvision/vit_b_16" in found and "torchvision/vgg16" not in found
+    assert "vit_b_16 takes pictures of 3 channels, not 1" in found["torchvision/vit_b_16"].refusal
+    assert [cell.changes for cell in cells(registry(), "timm/vit_tiny_patch16_224", "digits")] == [("pictures 8×8 are resized to 224×224",)]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({"resize": "sometimes"}, "dataset.resize"), ({"path": "here"}, "dataset.path: not a key that every dataset has; known: resize, channels")],
+)
+def test_other_options_are_refused(options, problem):
+    with pytest.raises(ConfigError, match=problem):
+        list(cells(registry(), options=options))

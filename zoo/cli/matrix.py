@@ -1,0 +1,71 @@
+"""``zoo matrix``"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoo.cli.names import wildcard
+from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table, say_wrapped
+from zoo.cli.parameters import AsJson, options_of
+
+if TYPE_CHECKING:
+    from zoo.matrix import Cell
+
+
+def matrix(
+    arch: Annotated[str | None, typer.Option("--arch", metavar="P", help="Architectures of these names, families' too: 'timm/*vit*'.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="P", help="Datasets of these names.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="P", help="Tasks of these names.")] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key that every dataset has, such as dataset.resize=never.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    from zoo.matrix import cells
+    from zoo.registry import registry
+
+    catalogue, options = registry(), options_of(assignments, "dataset")
+    with json_alone(as_json):
+        found = list(cells(catalogue, None if arch is None else wildcard(arch), wildcard(data), wildcard(task), options))
+    if as_json:
+        say_json([{**asdict(cell), "goes": cell.refusal is None} for cell in found])
+    elif found:
+        _say(found)
+    else:
+        note("nothing here has such a name")
+    if arch is None and catalogue.items("family") and not as_json:
+        names = ", ".join(f"'{item.canonical}'" for item in catalogue.items("family"))
+        note(f"note: families are left out; add --arch, for example one of {names}")
+
+
+def _say(found: list[Cell]) -> None:
+    """A table for each task; why a combination is refused stands below, once."""
+    reasons: list[str] = []
+    for number, task in enumerate(dict.fromkeys(cell.task for cell in found)):
+        if number:
+            say()
+        say(emphasised(task))
+        of_task = [cell for cell in found if cell.task == task]
+        datasets = list(dict.fromkeys(cell.dataset for cell in of_task))
+        rows: dict[str, list[str]] = {}
+        for cell in of_task:
+            rows.setdefault(cell.architecture or "(no architecture)", []).append(_mark(cell, reasons))
+        say_table(["architecture", *(name.rpartition("/")[2] for name in datasets)], [[name, *marks] for name, marks in rows.items()], indent="  ")
+    if reasons:
+        say()
+    for number, reason in enumerate(reasons, 1):
+        say_wrapped(f"{number}  ", reason)
+    if any(cell.changes for cell in found):
+        say()
+        say("*  the pictures are changed to suit the network: --json says how")
+
+
+def _mark(cell: Cell, reasons: list[str]) -> str:
+    if cell.refusal is None:
+        return "yes*" if cell.changes else "yes"
+    if cell.refusal not in reasons:
+        reasons.append(cell.refusal)
+    return f"no, {reasons.index(cell.refusal) + 1}"

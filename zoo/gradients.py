@@ -1,0 +1,88 @@
+"""The norm of the gradient at each layer of a network that has learned nothing yet: whether the loss reaches the first layers at all.
+
+X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks (2010) look at networks so; shortcuts are what keeps
+the norms of a deep one together (K. He et al.: Deep residual learning for image recognition, 2015; its figure 1 is what comes of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from zoo import randomness
+from zoo.api import Batch, Task
+from zoo.combinations import check_combination
+from zoo.config import RunConfig
+from zoo.data import open_data
+from zoo.devices import set_up
+from zoo.loading import build_for, build_task
+from zoo.registry import Registry
+from zoo.training import with_heads
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """By layer in the order of the calls: its name and the 2-norm of the gradient of the mean loss with respect to its weight."""
+
+    label: str
+    layers: tuple[str, ...]
+    norms: tuple[float, ...]
+
+    @property
+    def ratio(self) -> float:
+        """The first layer's norm over the last one's: 1 where both learn alike."""
+        return self.norms[0] / self.norms[-1] if self.norms[-1] else float("nan")
+
+
+def gradients(registry: Registry, config: RunConfig, label: str) -> Gradients:
+    """Of the first training batch that a run of ``config`` would see, its weights as they are drawn from the seed, in fp32.
+
+    Raises UsageError where the combination makes no sense or has no network.
+    """
+    architecture = registry.architecture(config.architecture.name) if config.architecture else None
+    check_combination(architecture, registry.dataset(config.dataset.name), registry.task(config.task.name), config.dataset, config.weights)
+    engine = set_up(config)
+    data = open_data(registry, config.dataset, engine.device, architecture=architecture and architecture.spec, parts=("train",), seed=config.seed)
+    randomness.seed_everything(config.seed)
+    model, task = build_for(registry, config, data.preprocessing, len(data.classes)), build_task(registry, config)
+    model, _ = task.prepare(model, data)
+    part = data.part("train")
+    order = randomness.order(config.seed, 0, len(part))[: config.train.batch_size]
+    batch = next(iter(part.batches_of(order, config.train.batch_size)))
+    layers, norms = _norms(model.to(engine.device), task, batch)
+    return Gradients(label, layers, norms)
+
+
+def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Of the weights with two dimensions or more: of convolutions, linear layers and the like, not of norms and biases."""
+    called: dict[str, nn.Parameter] = {}
+
+    def remember(name: str) -> Any:
+        def hook(module: nn.Module, _inputs: Any) -> None:
+            called.setdefault(name, module.weight)  # type: ignore[arg-type]
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(remember(name)) for name, module in model.named_modules() if _has_matrix(module)]
+    logits, heads = with_heads(model.train()(batch.inputs))
+    for hook in hooks:
+        hook.remove()
+    loss = task.loss(logits, batch)
+    for weight, head in heads:
+        loss = loss + weight * task.loss(head, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    reached = {name: weight.grad for name, weight in called.items() if weight.grad is not None}
+    return tuple(reached), tuple(float(gradient.norm()) for gradient in reached.values())
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.ndim > 1 and weight.requires_grad
+
+
+def summary(found: Sequence[Gradients]) -> list[dict[str, Any]]:
+    """A row each, as JSON."""
+    return [{"label": each.label, "ratio": each.ratio, "layers": dict(zip(each.layers, each.norms, strict=True))} for each in found]
