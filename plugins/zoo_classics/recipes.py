@@ -1,6 +1,6 @@
 """Combinations of these networks that are known to work, with the figure each one reaches.
 
-The figures are those of `benchmarks/results`: ten seeds each on digits and MNIST, three with LeNet on CIFAR-10, one run with VGG.
+The figures are those of `benchmarks/results`: ten seeds each on digits and MNIST, three on CIFAR-10, but one of vgg_cifar10.
 The MNIST four are the reference's: SGD with learning rate 0.01 and momentum 0.5, batch 64, one epoch, tested in batches of 1000.
 """
 
@@ -143,5 +143,6 @@ RECIPES = [
             },
             "task": {"label_smoothing": 0.1},
         },
+        Expected(mean=0.8502, sd=0.0014, seeds=3, seconds=694, device="one CPU core"),
     ),
 ]
