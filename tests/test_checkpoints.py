@@ -10,7 +10,8 @@ from torch import nn
 
 from zoo import checkpoints
 from zoo.errors import CheckpointError
-from zoo.models import load_state, read_tensors
+from zoo.models import load_state
+from zoo.tensorfiles import read_tensors
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from zoo.augmentation import STEPS
 from zoo.cli.app import run_cli
@@ -110,6 +111,13 @@ def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, cap
     code = run_cli(words)
     told = capsys.readouterr()
     assert code == 0, f"{command}\n{told.out}\n{told.err}"
+
+
+@pytest.mark.parametrize("command", commands((ROOT / "docs" / "weights.md").read_text(encoding="utf-8")))
+def test_the_commands_of_the_page_of_weights_are_right(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (28, 28), 100).save("digit.png")
+    assert run_cli(shlex.split(command)[1:]) == 0, capsys.readouterr().err
 
 
 NETWORKS = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")

@@ -27,6 +27,12 @@ class Handler(BaseHTTPRequestHandler):
         match self.path:
             case "/good" | "/gzipped":
                 self._send(CONTENT)
+            case "/hub":  # as a hub of models: the answer that sends on tells the digest of the file
+                self._redirect("/good", {"X-Linked-ETag": f'"{SHA256}"', "X-Linked-Size": str(len(CONTENT))})
+            case "/hub-wrong":
+                self._redirect("/wrong", {"X-Linked-ETag": f'"{SHA256}"'})
+            case "/hub-git":  # a small file that git keeps itself: its tag is no sha256
+                self._redirect("/good", {"X-Linked-ETag": '"0123456789abcdef0123456789abcdef01234567"'})
             case "/wrong":
                 self._send(CONTENT[::-1])
             case "/long":
@@ -57,8 +63,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _redirect(self, to: str) -> None:
+    def _redirect(self, to: str, headers: dict[str, str] | None = None) -> None:
         self.send_response(302)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
         self.send_header("Location", to)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -96,6 +104,36 @@ def test_a_file_arrives_under_its_name_alone(server: ThreadingHTTPServer, tmp_pa
     assert [entry.name for entry in to.parent.iterdir()] == ["file.bin"]
     assert to.stat().st_mode & 0o444 == 0o444
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "size"),
+    [("/good", SHA256, None), ("/good", SHA256[:8], None), ("/good", SHA256[:10], len(CONTENT)), ("/hub", None, None), ("/hub", SHA256, None)],
+)
+def test_what_is_known_of_a_file_in_part_is_checked(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None, size: int | None
+) -> None:
+    found = download(server.address + path.lstrip("/"), tmp_path / "file.bin", sha256, size)  # type: ignore[attr-defined]
+    assert found == SHA256
+    assert (tmp_path / "file.bin").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("path", "sha256", "said"),
+    [
+        ("/wrong", SHA256[:8], f"not {SHA256[:8]}…"),
+        ("/hub-wrong", None, SHA256),
+        ("/good", None, "the server tells no sha256 of file.bin"),
+        ("/hub-git", None, "the server tells no sha256 of file.bin"),
+        ("/short", SHA256[:8], "fewer than its 512,000 bytes arrived"),
+        ("/page", None, "a web page came in place of file.bin"),
+    ],
+)
+def test_what_cannot_be_trusted_is_not_kept(server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        download(server.address + path.lstrip("/"), tmp_path / "data" / "file.bin", sha256, None)  # type: ignore[attr-defined]
+    assert said in str(caught.value)
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 FAULTS = {

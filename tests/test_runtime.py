@@ -13,7 +13,16 @@ from PIL import Image
 from zoo import runtime
 from zoo.runtime import convert, cover, find_pictures, permute, prepare, read_picture, to_chw
 
-SPEC: dict[str, Any] = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [0.25], "permute_pixels": None}
+SPEC: dict[str, Any] = {
+    "channels": 1,
+    "height": 8,
+    "width": 8,
+    "mean": [0.5],
+    "std": [0.25],
+    "permute_pixels": None,
+    "resize": runtime.COVER,
+    "interpolation": "bilinear",
+}
 
 
 def save(path: Path, pixels: object, mode: str | None = None, **options: Any) -> Path:
@@ -122,6 +131,29 @@ def test_the_crop_keeps_the_centre_and_the_aspect() -> None:
     pixels = np.zeros((4, 12), np.uint8)
     pixels[:, 4:8] = 255
     assert np.asarray(cover(Image.fromarray(pixels), 4, 4)).min() == 255
+
+
+SIZES = [(300, 200), (200, 300), (257, 256), (640, 427), (224, 224), (90, 1000), (31, 33)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(("scale", "side"), [(256, 224), (232, 224), (224, 224), (342, 299)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_picture_is_scaled_and_cut_as_by_torchvision(size: tuple[int, int], scale: int, side: int, interpolation: str) -> None:
+    """The other implementation: torchvision's transforms on the same picture, to the bit."""
+    from torchvision.transforms import CenterCrop, InterpolationMode, Resize
+
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+    spec = {"height": side, "width": side, "resize": runtime.COVER, "scale": scale, "interpolation": interpolation}
+    theirs = CenterCrop(side)(Resize(scale, InterpolationMode(interpolation))(image))
+    assert np.array_equal(np.asarray(runtime.fit(image, spec)), np.asarray(theirs))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_picture_is_squashed_as_by_pillow(size: tuple[int, int]) -> None:
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0]), dtype=np.uint8))
+    spec = {"height": 224, "width": 200, "resize": runtime.SQUASH, "scale": None, "interpolation": "bicubic"}
+    assert np.array_equal(np.asarray(runtime.fit(image, spec)), np.asarray(image.resize((200, 224), Image.Resampling.BICUBIC)))
 
 
 def test_permuted_pixels_come_from_where_the_permutation_says() -> None:

@@ -110,8 +110,9 @@ class FileSpec(BaseModel):
 class WeightsSpec(BaseModel):
     """Trained weights of an architecture: downloaded (``url``) or shipped inside the plugin (``resource``, ``"package:path/in/package"``).
 
-    ``sha256`` is as much of the digest as the publisher gives, from its beginning: all 64 digits of what is shipped, perhaps the eight of a file's
-    name; None where only the server tells it, with the file. ``format`` ``"torch"`` is a pickled state dict, of which tensors alone are read.
+    ``size`` is that of the file in bytes, as near as its publisher says; ``sha256`` as much of its digest as he gives, from its beginning: all 64
+    digits of what is shipped, perhaps the eight of a file's name; None where only the server tells it, with the file. ``format`` ``"torch"`` is a
+    pickled state dict, of which tensors alone are read.
     ``classes`` is empty where the weights have no classifier. Pictures were brought to ``input`` (C, H, W) as ``resize`` and ``fit`` say: the
     shorter side to ``resize`` (None: to the input's) and the centre cut out, or squashed to it whatever their aspect.
     ``architecture_options`` are the options the network was built with; ``metrics`` what the weights reach on the report split of ``dataset``,
@@ -123,6 +124,7 @@ class WeightsSpec(BaseModel):
     summary: str
     url: str | None = Field(default=None, pattern=r"^https://")
     resource: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[^/\\].*$")
+    size: int | None = Field(default=None, gt=0)
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")] | None = None
     format: Literal["safetensors", "torch"] = "safetensors"
     licence: str

@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from zoo.errors import CheckpointError, StorageError
 from zoo.files import sha256, storage_errors, sync_file, sync_folder, write_json
-from zoo.models import read_tensors
+from zoo.tensorfiles import read_tensors
 
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"
 

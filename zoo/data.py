@@ -156,7 +156,8 @@ def open_data(
     Raises DataError where files are missing or wrong, UsageError where pictures and network do not go together.
     """
     item = registry.dataset(section.name)
-    store = Store(download=download, alternatives=[other.spec.name for other in registry.items("dataset") if other.spec.embedded])
+    alike = [other.spec.name for other in registry.items("dataset") if other.spec.embedded and other.spec.labelled == item.spec.labelled]
+    store = Store(download=download, alternatives=alike)
     dataset = open_dataset(item, section.options, store)
     classes = classes_of(item, dataset)
     splits = _load_parts(item, dataset, section, parts, seed)

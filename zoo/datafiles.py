@@ -116,5 +116,5 @@ def require_here(needs: Sequence[Needs]) -> None:
 def _refuse(needs: Sequence[Needs], cause: str) -> None:
     missing = {need.item.spec.name: need.missing for need in needs if need.missing}
     if missing:
-        embedded = [item.spec.name for item in registry().items("dataset") if item.spec.embedded]
+        embedded = [item.spec.name for item in registry().items("dataset") if item.spec.embedded and item.spec.labelled]
         raise missing_files(data_root(), missing, cause, embedded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,14 +24,20 @@ RETRY_SECONDS = 1.0
 TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and to wait for the next bytes."""
 CHUNK = 1 << 18
+SHA256_DIGITS = 64
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class UnreachableError(DataError):
     """The server could not be reached, or broke off at every attempt."""
 
 
-def download(url: str, to: Path, sha256: str, size: int) -> None:
-    """Bring the file that has this sha256 and this many bytes. Raises DataError (UnreachableError: no network) or StorageError."""
+def download(url: str, to: Path, sha256: str | None, size: int | None) -> str:
+    """Bring the file that has this sha256 and this many bytes; returns its sha256.
+
+    ``sha256`` may be the digits that it begins with, or None where the server is to tell it (as a hub of models does, in ``X-Linked-ETag``);
+    ``size`` is None where only the server knows it. Raises DataError (UnreachableError: no network) or StorageError.
+    """
     import pooch
     import requests
 
@@ -41,19 +48,22 @@ def download(url: str, to: Path, sha256: str, size: int) -> None:
         to.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(RETRIES + 1):
             try:
-                pooch.retrieve(url, known_hash=f"sha256:{sha256}", fname=to.name, path=to.parent, downloader=fetch)
-                return
+                known = f"sha256:{sha256}" if len(sha256 or "") == SHA256_DIGITS else None  # what is known in part is judged by the fetch
+                pooch.retrieve(url, known_hash=known, fname=to.name, path=to.parent, downloader=fetch)
+                return fetch.found
             except requests.RequestException as error:
                 if attempt == RETRIES:
                     raise UnreachableError(f"cannot download {to.name}: {_reason(error)}", where=url, fix=_by_hand(to)) from error
                 time.sleep(RETRY_SECONDS)
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 class _Fetch:
     """The downloader that pooch calls with an address and a temporary file. Raises RequestException where another attempt may help."""
 
-    def __init__(self, to: Path, sha256: str, size: int) -> None:
+    def __init__(self, to: Path, sha256: str | None, size: int | None) -> None:
         self.to, self.sha256, self.size = to, sha256, size
+        self.found = ""
 
     def __call__(self, url: str, output: str, _pooch: object) -> None:
         import requests
@@ -63,7 +73,18 @@ class _Fetch:
             if 400 <= response.status_code < 500:
                 raise DataError(f"cannot download {self.to.name}: the server answers {response.status_code}", where=url, fix=_by_hand(self.to))
             response.raise_for_status()
+            for answer in (*response.history, response):
+                self._listen(answer)
             self._store(response, Path(output))
+
+    def _listen(self, response: Response) -> None:
+        """What the server says of the file: of its digest where none is known, of its size where that is not."""
+        told = response.headers.get("x-linked-etag", "").strip('"').lower()
+        if self.sha256 is None and SHA256.fullmatch(told):
+            self.sha256 = told
+        length = response.headers.get("x-linked-size") or (response.headers.get("content-length") if not response.is_redirect else None)
+        if self.size is None and length is not None and length.isdecimal():
+            self.size = int(length)
 
     def _store(self, response: Response, output: Path) -> None:
         digest, received, first = hashlib.sha256(), 0, b""
@@ -74,7 +95,7 @@ class _Fetch:
                 digest.update(chunk)
                 received += len(chunk)
                 advance(len(chunk))
-                if received > self.size:
+                if self.size is not None and received > self.size:
                     break
         self._judge(response.url, first, received, digest.hexdigest())
         output.chmod(0o644)  # temporary files are private; data is for everyone whom the folder lets in
@@ -84,13 +105,15 @@ class _Fetch:
 
         if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
             raise DataError(f"a web page came in place of {self.to.name}", where=url, fix=_by_hand(self.to))
-        if received < self.size:
+        if self.size is not None and received < self.size:
             raise requests.ConnectionError(f"fewer than its {self.size:,} bytes arrived")
-        if digest != self.sha256:
-            size = f"more than its {self.size:,} bytes arrived and " if received > self.size else ""
-            raise DataError(
-                f"{self.to.name} is not the file it should be: {size}its sha256 is {digest}, not {self.sha256}", where=url, fix=_by_hand(self.to)
-            )
+        if self.sha256 is None:
+            raise DataError(f"the server tells no sha256 of {self.to.name}, so what came cannot be trusted", where=url, fix=_by_hand(self.to))
+        if not digest.startswith(self.sha256):
+            size = f"more than its {self.size:,} bytes arrived and " if self.size is not None and received > self.size else ""
+            due = self.sha256 if len(self.sha256) == SHA256_DIGITS else f"{self.sha256}…"
+            raise DataError(f"{self.to.name} is not the file it should be: {size}its sha256 is {digest}, not {due}", where=url, fix=_by_hand(self.to))
+        self.found = digest
 
     def _check_redirect(self, response: Response, *_args: object, **_options: object) -> None:
         if response.is_redirect:
@@ -124,7 +147,7 @@ def _chunks(response: Response) -> Iterator[bytes]:
 
 
 @contextmanager
-def _progress(name: str, size: int) -> Iterator[Any]:
+def _progress(name: str, size: int | None) -> Iterator[Any]:
     """A function to call with every count of new bytes; it draws a bar where stderr is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _count: None

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -14,12 +13,14 @@ from zoo import checkpoints
 from zoo.api import ArchitectureSpec, Task, WeightsSpec
 from zoo.config import RunConfig, Section
 from zoo.errors import CheckpointError, UsageError
-from zoo.files import sha256
-from zoo.models import build_model, load_state, read_tensors
+from zoo.models import build_model, load_state
 from zoo.preprocessing import Preprocessing
-from zoo.registry import Item, Registry, load_object, registry
+from zoo.pretrained import no_such_weights, weights_file, weights_named
+from zoo.registry import Item, Registry, load_object, options_model, registry
 from zoo.resolve import resolve
 from zoo.rundir import RunDir, all_runs, find, run_id
+from zoo.runtime import COVER, SQUASH
+from zoo.tensorfiles import read_tensors
 
 
 @dataclass
@@ -89,7 +90,7 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     if architecture is None or shipped not in architecture.spec.weights:
         raise CheckpointError(f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name")
     weights = architecture.spec.weights[shipped]
-    preprocessing = preprocessing_of(weights, config)
+    preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
     section = Section(name=architecture.canonical, **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options})
     channels, height, width = preprocessing.shape
     model = build_model(catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width))
@@ -106,35 +107,64 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     return LoadedModel(model.eval(), item.spec.name, weights.classes, preprocessing, config, origin)
 
 
-def preprocessing_of(weights: WeightsSpec, config: RunConfig) -> Preprocessing:
+def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) -> Preprocessing:
+    """How the pictures of these weights are prepared."""
     channels, height, width = weights.input
-    return Preprocessing.model_validate(
-        {
-            "channels": channels,
-            "height": height,
-            "width": width,
-            "mean": weights.mean,
-            "std": weights.std,
-            "permute_pixels": config.dataset.permute_pixels,
-        }
+    return Preprocessing(
+        channels=3 if channels == 3 else 1,
+        height=height,
+        width=width,
+        mean=weights.mean,
+        std=weights.std,
+        permute_pixels=permute_pixels,
+        interpolation=weights.interpolation,
+        resize=COVER if weights.fit == "cover" else SQUASH,
+        scale=weights.resize if weights.fit == "cover" else None,
     )
 
 
-def weights_file(item: Item[ArchitectureSpec], name: str) -> Path:
-    """The file of weights that a plugin ships, its sha256 checked. Raises CheckpointError."""
-    spec = item.spec.weights[name]
-    if spec.resource is None:
-        raise CheckpointError(
-            f"the weights '{name}' of {item.canonical} must be downloaded, which this version cannot", fix="give a safetensors file"
+class Pretrained(NamedTuple):
+    """A network in eval mode with trained weights, and what is known of these. ``origin`` says in words which they are."""
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    origin: str
+
+
+def load_pretrained(catalogue: Registry, name: str, weights: str) -> Pretrained:
+    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of its own.
+
+    Raises UsageError where nothing is known of their classes and pictures, CheckpointError where they cannot be had or do not fit.
+    """
+    item = catalogue.architecture(name)
+    file = Path(weights).expanduser()
+    known = None if file.is_file() else weights_named(item, weights)
+    if known is None and not file.is_file():
+        raise no_such_weights(item, weights)
+    tensors = read_tensors(weights_file(item, known) if known is not None else file)
+    spec = item.spec.weights[known] if known is not None else _like(item, tensors, file)
+    if not spec.classes:
+        raise UsageError(
+            f"the weights '{weights}' of {item.canonical} have no classifier", where="weights", fix="choose others, or train one on them"
         )
-    package, _, inside = spec.resource.partition(":")
-    path = Path(str(package_files(package).joinpath(inside)))
-    found = sha256(path) if path.is_file() else "no file"
-    if found != spec.sha256:
-        raise CheckpointError(
-            f"the weights '{name}' are not what {item.canonical} ships: {found} for {spec.sha256}", where=path, fix="reinstall the plugin"
-        )
-    return path
+    preprocessing = preprocessing_of(spec)
+    section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
+    channels, height, width = preprocessing.shape
+    model = build_model(catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width))
+    load_state(model, tensors, weights)
+    return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {known or file.name}")
+
+
+def _like(item: Item[ArchitectureSpec], tensors: dict[str, torch.Tensor], file: Path) -> WeightsSpec:
+    """The first of an architecture's weights that have as many classes as a file: what is known of these holds for it."""
+    head = f"{item.spec.head}.weight"
+    classes = len(tensors[head]) if item.spec.head is not None and head in tensors else None
+    found = next((spec for spec in item.spec.weights.values() if classes is not None and len(spec.classes) == classes), None)
+    if found is None:
+        known = "it has no head that is known" if classes is None else f"none of the architecture's own weights has its {classes} classes"
+        raise UsageError(f"what the classes of these weights are is not known: {known}", where=file, fix="predict by a run or a bundle")
+    return found
 
 
 def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module) -> str | None:
@@ -142,7 +172,7 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module) -> st
     if config.weights is None or config.architecture is None:
         return None
     item = catalogue.architecture(config.architecture.name)
-    path = weights_file(item, config.weights) if config.weights in item.spec.weights else Path(config.weights)
+    path = weights_file(item, config.weights) if config.weights in item.spec.weights else Path(config.weights).expanduser()
     load_state(model, read_tensors(path), config.weights)
     return f"starting from the weights {config.weights}"
 

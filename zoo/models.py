@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -73,20 +70,6 @@ def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
     with FlopCounterMode(display=False) as counter:
         dry_forward(model, shape)
     return int(counter.get_total_flops()) // 4  # two pictures; two operations a multiply-accumulate
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises CheckpointError; a pickle is refused."""
-    if path.suffix in (".pt", ".pth", ".pkl", ".bin", ".ckpt"):
-        raise CheckpointError(
-            "this is a pickle, which can run code when it is read, and is refused", where=path, fix="convert it to safetensors first"
-        )
-    try:
-        return load_file(path)
-    except FileNotFoundError as error:
-        raise CheckpointError("the weights file does not exist", where=path, fix="check the path") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"the weights file cannot be read: {error}", where=path, fix="restore it from its source") from error
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:

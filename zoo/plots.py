@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +32,7 @@ def grid(file: Path, pictures: np.ndarray, titles: Sequence[str], heading: str, 
     """Titled pictures, uint8 (n, H, W, C), ``columns`` to a row."""
     rows = max(1, -(-len(pictures) // columns))
     figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
-    figure.suptitle(heading)
+    figure.suptitle(textwrap.fill(heading, 17 * columns), parse_math=False)
     axes = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
     for axis in axes.flat:
         axis.set_axis_off()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from zoo.api import ArchitectureSpec
 from zoo.config import DatasetSection
@@ -28,8 +28,16 @@ class Preprocessing(BaseModel):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     permute_pixels: int | None = None
-    interpolation: Literal["bilinear"] = "bilinear"
-    resize: Literal["cover, crop the centre"] = "cover, crop the centre"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    resize: Literal["cover, crop the centre", "squash to the size"] = "cover, crop the centre"
+    scale: int | None = None
+    """The shorter side before the centre is cut out; None: just so much that the picture covers height and width."""
+
+    @model_validator(mode="after")
+    def _can_be_cut_out(self) -> Self:
+        if self.scale is not None and self.scale < max(self.height, self.width):
+            raise ValueError(f"{self.height}×{self.width} cannot be cut out of pictures whose shorter side is {self.scale}")
+        return self
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -47,9 +55,9 @@ class Preprocessing(BaseModel):
 
     def read(self, file: Path) -> np.ndarray:
         """One picture as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
-        from zoo.runtime import cover, permute, read_picture, to_chw
+        from zoo.runtime import fit, permute, read_picture, to_chw
 
-        picture = to_chw(cover(read_picture(file, self.channels), self.height, self.width))
+        picture = to_chw(fit(read_picture(file, self.channels), self.model_dump()))
         return picture if self.permute_pixels is None else permute(picture[None], self.permute_pixels)[0]
 
     def apply(self, images: np.ndarray) -> np.ndarray:
@@ -60,17 +68,18 @@ class Preprocessing(BaseModel):
         return fitted if self.permute_pixels is None else permute(fitted, self.permute_pixels)
 
     def _fit(self, images: np.ndarray) -> np.ndarray:
-        if images.shape[1:] == self.shape:
+        if images.shape[1:] == self.shape and self.scale is None:
             return images
         import numpy as np
         from PIL import Image
 
-        from zoo.runtime import convert, cover, to_chw
+        from zoo.runtime import convert, fit, to_chw
 
         out = np.empty((len(images), *self.shape), np.uint8)
+        spec = self.model_dump()
         for index, image in enumerate(images):
             picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-            out[index] = to_chw(cover(convert(picture, self.channels), self.height, self.width))
+            out[index] = to_chw(fit(convert(picture, self.channels), spec))
         return out
 
 

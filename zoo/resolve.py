@@ -241,17 +241,22 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
 
 
 def _check_weights(registry: Registry, config: RunConfig) -> list[str]:
+    """Weights are named in full from here on; a file is left as it is written."""
     if config.weights is None or Path(config.weights).expanduser().is_file():
         return []
+    if config.architecture is None:
+        return [f"weights: '{config.weights}' is no file, and there is no architecture that could name it"]
+    from zoo.pretrained import no_such_weights, weights_named
+
     try:
-        known = list(registry.architecture(config.architecture.name).spec.weights) if config.architecture else []
+        item = registry.architecture(config.architecture.name)
     except ZooError:
         return []  # the architecture's own trouble is told already
-    if config.weights in known:
-        return []
-    near = nearest(config.weights, known, count=1)
-    advice = f"did you mean {near[0]}?" if near else "check the path" + (f", or name one of: {', '.join(known)}" if known else "")
-    return [f"weights: '{config.weights}' is no file, nor weights that the architecture names; fix: {advice}"]
+    name = weights_named(item, config.weights)
+    if name is None:
+        return [str(no_such_weights(item, config.weights))]
+    config.weights = name
+    return []
 
 
 def _with_core_fields(line: str, known: list[str]) -> str:

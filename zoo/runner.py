@@ -21,12 +21,13 @@ from zoo.errors import Interrupted, UsageError
 from zoo.evaluation import evaluate
 from zoo.job import Job, check_trainable, steps_per_epoch
 from zoo.loading import build_for, build_task, load_initial
-from zoo.models import count_macs, count_parameters, load_state, read_tensors
+from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.snapshots import resume as resume_job
+from zoo.tensorfiles import read_tensors
 from zoo.training import fit
 from zoo.wording import duration, figure
 

@@ -6,8 +6,9 @@ This file imports nothing of the zoo: it is copied beside every exported model a
 by these same functions, so what was trained on and what is predicted on cannot differ.
 
 A picture becomes the network's input thus: the first frame, turned upright by its EXIF tag; 16-bit grey scaled to 8; transparency laid
-over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased bilinear interpolation, its aspect kept, until it
-covers height × width; cropped at the centre; its pixels permuted where the model was trained so; divided by 255, minus mean, over std.
+over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased interpolation, its aspect kept, until it covers
+height × width, or its shorter side is ``scale``, and cropped at the centre (or squashed to that size, whatever its aspect, where the model
+was trained so); its pixels permuted where the model was trained so; divided by 255, minus mean, over std.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000
 METADATA_KEY = "zoo"
 BATCH = 32
+COVER, SQUASH = "cover, crop the centre", "squash to the size"
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
 
@@ -60,15 +63,32 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def cover(image: Image.Image, height: int, width: int) -> Image.Image:
+def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
+    """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale`` and ``interpolation``."""
+    height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
+    if spec["resize"] == SQUASH:
+        return image if image.size == (width, height) else image.resize((width, height), resample)
+    return cover(image, height, width, resample) if scale is None else scale_and_crop(image, height, width, scale, resample)
+
+
+def cover(image: Image.Image, height: int, width: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
     """Scale until ``height`` × ``width`` is covered, aspect kept, and crop at the centre."""
     if image.size == (width, height):
         return image
     scale = max(width / image.width, height / image.height)
     scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
     if image.size != scaled:
-        image = image.resize(scaled, Image.Resampling.BILINEAR)
+        image = image.resize(scaled, resample)
     left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def scale_and_crop(image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling) -> Image.Image:
+    """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and CenterCrop round."""
+    short, long = min(image.size), max(image.size)
+    other = int(scale * long / short)
+    image = image.resize((scale, other) if image.width <= image.height else (other, scale), resample)
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))
 
 
@@ -97,7 +117,7 @@ def normalise(pictures: np.ndarray, mean: Sequence[float], std: Sequence[float])
 
 def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
     """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    picture = to_chw(cover(read_picture(path, spec["channels"]), spec["height"], spec["width"]))[None]
+    picture = to_chw(fit(read_picture(path, spec["channels"]), spec))[None]
     if spec.get("permute_pixels") is not None:
         picture = permute(picture, spec["permute_pixels"])
     return normalise(picture, spec["mean"], spec["std"])

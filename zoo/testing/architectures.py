@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from zoo.config import Section
-from zoo.loading import weights_file
-from zoo.models import build_model, load_state, read_tensors
+from zoo.models import build_model, load_state
+from zoo.pretrained import weights_file
 from zoo.registry import Item, Registry
+from zoo.tensorfiles import read_tensors
 from zoo.testing.options import default_options
 from zoo.training import with_heads
 

@@ -10,8 +10,9 @@ from zoo.api import Auxiliary
 from zoo.config import Section
 from zoo.errors import UsageError
 from zoo.files import sha256
-from zoo.loading import load_shipped, weights_file
+from zoo.loading import load_shipped
 from zoo.models import build_model, count_macs, count_parameters
+from zoo.pretrained import weights_file
 from zoo.registry import options_model, registry
 
 CLASSICS = [item.canonical for item in registry().items("architecture", namespace="classics")]

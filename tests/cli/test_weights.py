@@ -1,0 +1,54 @@
+"""`zoo weights`, and `zoo predict` with weights of an architecture."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+
+def test_weights_are_listed_with_what_they_reach(zoo):
+    told = zoo("weights", "list", "squeezenet1_1")
+    assert told.code == 0
+    assert told.out.splitlines()[1].split()[:4] == ["imagenet1k_v1", "no", "imagenet-1k", "1,000"] and "accuracy 58.18%" in told.out
+    (row,) = json.loads(zoo("weights", "list", "cnn", "--json").out)
+    assert (row["name"], row["here"], row["classes"], row["place"]) == ("mnist", True, 10, None)
+    assert zoo("weights", "list", "lenet") == (0, "", "classics/lenet names no weights\n")
+
+
+def test_a_pickle_is_converted_once(zoo, tmp_path):
+    torch.save({"weight": torch.ones(2, 3)}, tmp_path / "net.pth")
+    told = zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "net.safetensors"))
+    assert told.code == 0 and told.out == f"{tmp_path / 'net.safetensors'}: 1 tensors of 6 numbers\n"
+    assert torch.equal(load_file(tmp_path / "net.safetensors")["weight"], torch.ones(2, 3))
+    told = zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "net"))
+    assert told.code == 7 and "this file is there already" in told.err
+    assert json.loads(zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "other"), "--json").out)["tensors"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["download", "squeezenet1_1"], 4, "ZOO_OFFLINE forbids downloads"),
+        (["download", "squeezenet1_1", "imagenat"], 2, "did you mean imagenet1k_v1?"),
+        (["download", "lenet"], 2, "classics/lenet names no weights"),
+        (["convert", "nothing.pth", "out"], 4, "the file does not exist"),
+    ],
+)
+def test_what_cannot_be_had_is_said(zoo, arguments, code, line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = zoo("weights", *arguments)
+    assert told.code == code and line in told.err and told.out == ""
+
+
+def test_pictures_are_predicted_by_an_architecture_with_weights_and_drawn(zoo, tmp_path):
+    Image.new("L", (40, 40), 120).save(tmp_path / "grey.png")
+    told = zoo("predict", "cnn", str(tmp_path), "--weights", "mnist", "--plot", str(tmp_path / "drawn.png"), "--top", "1")
+    assert told.code == 0, told.err
+    assert told.out.startswith(f"{tmp_path / 'grey.png'}: ")
+    assert "predicted by classics/cnn with mnist, torch" in told.err and "drawn:" in told.err
+    with Image.open(tmp_path / "drawn.png") as drawn:
+        assert drawn.size[1] > 100

@@ -1,0 +1,88 @@
+"""``zoo weights``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.cli.output import figure, json_alone, note, say, say_json, say_table
+from zoo.cli.parameters import AsJson, group
+from zoo.errors import StorageError
+
+weights = group("Trained weights of architectures: which there are, bring them, convert a file of them.")
+
+
+@weights.command(name="list")
+def list_weights(
+    name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="An architecture, such as torchvision/resnet18.")],
+    as_json: AsJson = False,
+) -> None:
+    """The weights that an architecture names."""
+    with json_alone(as_json):
+        from zoo.pretrained import listed
+        from zoo.registry import registry
+
+        item = registry().architecture(name)
+        rows = listed(item)
+    if as_json:
+        say_json(rows)
+        return
+    if not rows:
+        note(f"{item.canonical} names no weights")
+        return
+    say_table(["name", "here", "trained on", "classes", "input", "reaches", "licence"], [_row(row) for row in rows])
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    reaches = ", ".join(figure(metric, value) for metric, value in row["metrics"].items())
+    classes = f"{row['classes']:,}" if row["classes"] else "none"
+    return [row["name"], "yes" if row["here"] else "no", row["dataset"], classes, "×".join(map(str, row["input"])), reaches, row["licence"]]
+
+
+@weights.command()
+def download(
+    name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="An architecture, such as torchvision/resnet18.")],
+    which: Annotated[str, typer.Argument(metavar="[WEIGHTS]", help="Weights it names, or how their name begins; by default the first.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Bring the weights of an architecture, before going offline, or say that they are here."""
+    with json_alone(as_json):
+        from zoo.errors import UsageError
+        from zoo.pretrained import no_such_weights, weights_file, weights_named
+        from zoo.registry import registry
+
+        item = registry().architecture(name)
+        if not item.spec.weights:
+            raise UsageError(f"{item.canonical} names no weights")
+        chosen = weights_named(item, which) if which else next(iter(item.spec.weights))
+        if chosen is None:
+            raise no_such_weights(item, which)
+        file = weights_file(item, chosen)
+    if as_json:
+        say_json({"architecture": item.canonical, "weights": chosen, "file": str(file)})
+    else:
+        say(f"{item.canonical} {chosen}: {file}")
+
+
+@weights.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A pickled state dict (.pth, .pt, .bin).")],
+    to: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make safetensors of a pickle. Only tensors are read of it, and no code in it runs."""
+    with json_alone(as_json):
+        from zoo.tensorfiles import convert as converted
+
+        if to.suffix != ".safetensors":
+            to = to.with_name(f"{to.name}.safetensors")
+        if to.exists():
+            raise StorageError("this file is there already", where=to, fix="remove it, or give another name")
+        tensors = converted(source, to)
+    numbers = sum(tensor.numel() for tensor in tensors.values())
+    if as_json:
+        say_json({"file": str(to.absolute()), "tensors": len(tensors), "numbers": numbers})
+    else:
+        say(f"{to}: {len(tensors)} tensors of {numbers:,} numbers")

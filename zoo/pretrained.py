@@ -1,0 +1,164 @@
+"""Trained weights of architectures by name: shipped inside a plugin, found in the data folder, or downloaded once; safetensors in the end.
+
+DATA/weights/NAMESPACE/ARCHITECTURE/
+  NAME.safetensors        what is loaded
+  NAME.json               where it came from: address, sha256 of what came, its own sha256
+  resnet50-11ad3fa6.pth   the publisher's own file, where somebody put it there by hand: converted once, and left as it is
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from zoo.api import ArchitectureSpec, WeightsSpec
+from zoo.downloads import UnreachableError, download
+from zoo.errors import CheckpointError, DataError, UsageError, nearest
+from zoo.files import sha256, write_json
+from zoo.paths import data_root, offline
+from zoo.registry import Item
+from zoo.store import Digests, megabytes
+
+Architecture = Item[ArchitectureSpec]
+
+
+def weights_named(item: Architecture, text: str) -> str | None:
+    """The name of an architecture's weights that ``text`` stands for: itself, or the first whose name or dataset begins with it."""
+    known = item.spec.weights
+    if text in known:
+        return text
+    return next((name for name, spec in known.items() if text and (name.startswith(text) or spec.dataset.startswith(text))), None)
+
+
+def no_such_weights(item: Architecture, text: str) -> UsageError:
+    known = list(item.spec.weights)
+    near = nearest(text, known, count=1)
+    advice = f"did you mean {near[0]}?" if near else "check the path" + (f", or name one of: {', '.join(known[:10])}" if known else "")
+    return UsageError(f"'{text}' is no file, nor weights that {item.canonical} names", where="weights", fix=advice)
+
+
+def weights_file(item: Architecture, name: str) -> Path:
+    """The safetensors file of weights, checked: their own sha256, or that of the file they were made from.
+
+    What is not here is downloaded after a line that says so. Raises CheckpointError where it cannot be had or is not what it should be.
+    """
+    spec = item.spec.weights[name]
+    if spec.resource is not None:
+        return _shipped(item, name, spec)
+    folder = data_root() / "weights" / item.plugin.namespace / item.spec.name
+    place, by_hand = folder / f"{name}.safetensors", folder / _file_name(spec)
+    if place.is_file():
+        _check_here(place, spec)
+    elif spec.format == "torch" and by_hand.is_file():
+        _convert(by_hand, place, spec, _checked(by_hand, spec))
+    else:
+        _bring(item, name, spec, place)
+    return place
+
+
+def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
+    package, _, inside = str(spec.resource).partition(":")
+    path = Path(str(package_files(package).joinpath(inside)))
+    found = sha256(path) if path.is_file() else "no file"
+    if found != spec.sha256:
+        raise CheckpointError(
+            f"the weights '{name}' are not what {item.canonical} ships: {found} for {spec.sha256}", where=path, fix="reinstall the plugin"
+        )
+    return path
+
+
+def _file_name(spec: WeightsSpec) -> str:
+    return str(spec.url).rpartition("/")[2]
+
+
+def _check_here(place: Path, spec: WeightsSpec) -> None:
+    """A file that was brought is the same still; one that was put there by hand is what its publisher says, as far as he says."""
+    try:
+        due = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))["safetensors"]
+    except (OSError, ValueError, KeyError, TypeError):
+        due = spec.sha256 if spec.format == "safetensors" else None
+    found = _digest(place)
+    if due is not None and not found.startswith(str(due)):
+        raise CheckpointError(f"these weights were changed: their sha256 is {found}, not {due}", where=place, fix="remove the file, to have it anew")
+
+
+def _checked(file: Path, spec: WeightsSpec) -> str:
+    found = _digest(file)
+    if spec.sha256 is not None and not found.startswith(spec.sha256):
+        raise CheckpointError(
+            f"this is not the file it should be: its sha256 is {found}, not {spec.sha256}…", where=file, fix=f"get it from {spec.url}"
+        )
+    return found
+
+
+def _digest(file: Path) -> str:
+    digests = Digests(data_root())
+    found = digests.of(file)
+    digests.save()
+    return found
+
+
+def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path) -> None:
+    if offline():
+        raise missing_weights(item, name, "ZOO_OFFLINE forbids downloads")
+    size = "" if spec.size is None else f", {megabytes(spec.size)}"
+    print(f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: {spec.licence}", file=sys.stderr)
+    fetched = place if spec.format == "safetensors" else place.with_name(f".{name}.download")
+    try:
+        found = download(str(spec.url), fetched, spec.sha256, None)
+        if spec.format == "torch":
+            _convert(fetched, place, spec, found)
+        else:
+            _note_origin(place, spec, found)
+    except UnreachableError as error:
+        raise missing_weights(item, name, error.what) from error
+    except DataError as error:
+        raise CheckpointError(error.what, where=error.where, fix=f"try again later, or put the file there by hand: {by_hand(item, name)}") from error
+    finally:
+        if fetched != place:
+            fetched.unlink(missing_ok=True)
+
+
+def by_hand(item: Architecture, name: str) -> Path:
+    """Where the publisher's file can be put by hand."""
+    spec = item.spec.weights[name]
+    folder = data_root() / "weights" / item.plugin.namespace / item.spec.name
+    return folder / (f"{name}.safetensors" if spec.format == "safetensors" else _file_name(spec))
+
+
+def missing_weights(item: Architecture, name: str, cause: str) -> CheckpointError:
+    spec = item.spec.weights[name]
+    size = "" if spec.size is None else f" ({megabytes(spec.size)})"
+    return CheckpointError(
+        f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
+        where=by_hand(item, name).parent,
+        fix=f"try again with a network, or put by hand what is listed here to its place:\n  - {spec.url}{size} → {by_hand(item, name)}",
+    )
+
+
+def _convert(source: Path, place: Path, spec: WeightsSpec, digest: str) -> None:
+    from zoo.tensorfiles import convert
+
+    convert(source, place)
+    _note_origin(place, spec, digest)
+
+
+def _note_origin(place: Path, spec: WeightsSpec, digest: str) -> None:
+    write_json(place.with_suffix(".json"), {"url": spec.url, "sha256": digest, "safetensors": _digest(place), "licence": spec.licence})
+
+
+def listed(item: Architecture) -> Sequence[dict[str, Any]]:
+    """All weights of an architecture, as JSON: name, what they are, whether they are here, and where they can be put by hand."""
+    rows = []
+    for name, spec in item.spec.weights.items():
+        if spec.resource is not None:
+            here, place = True, None
+        else:
+            place = by_hand(item, name)
+            here = place.is_file() or place.with_name(f"{name}.safetensors").is_file()
+        rows.append({"name": name, "here": here, "place": place and str(place), **spec.model_dump(mode="json"), "classes": len(spec.classes)})
+    return rows
