@@ -10,8 +10,9 @@ from zoo import models
 from zoo.api import ArchitectureSpec
 from zoo.config import Section
 from zoo.discovery import Plugin
-from zoo.errors import PluginError
-from zoo.registry import Registry
+from zoo.errors import PluginError, UsageError
+from zoo.models import build_model, count_macs
+from zoo.registry import Registry, options_model, registry
 
 
 def catalogue_of(monkeypatch, build) -> Registry:
@@ -65,3 +66,22 @@ def test_the_dry_forward_leaves_batch_norm_and_the_generator_alone(monkeypatch):
     assert torch.equal(network[0].running_mean, before)
     assert torch.equal(torch.get_rng_state(), state)
     assert network.training
+
+
+@pytest.mark.parametrize(("name", "published"), [("timm/cait_xxs24_224", 2.5e9), ("torchvision/vit_b_32", 4.41e9)])
+def test_networks_whose_tokens_are_parameters_are_counted_whole(name, published):
+    """A parameter that is a module's input, and attention that torch would fuse; the figures are the papers' and torchvision's, GMACs."""
+    item = registry().architecture(name)
+    section = Section(name=item.canonical, **options_model(item)().model_dump())
+    with torch.device("meta"):
+        model = build_model(registry(), section, in_channels=3, num_classes=1000, image_size=(224, 224))
+        assert count_macs(model, (3, 224, 224)) == pytest.approx(published, rel=0.02)
+    assert all(parameter.requires_grad for parameter in model.parameters()) and model.training
+
+
+def test_what_a_builder_refuses_in_words_of_its_own_is_not_blamed_on_the_plugin(monkeypatch):
+    def refusing(**_):
+        raise UsageError("this one has no classifier", fix="choose another")
+
+    with pytest.raises(UsageError, match=r"^this one has no classifier; fix: choose another$"):
+        build_odd(monkeypatch, refusing)

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.arithmetic import Axis
+from zoo.models import counting
 from zoo.trail import Step, Trail
 
 
@@ -62,16 +63,13 @@ def anatomy(model: nn.Module, shape: tuple[int, int, int]) -> Anatomy:
     training = model.training
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     picture = torch.zeros(1, *shape, device=device)
-    fused = torch.backends.mha.get_fastpath_enabled()  # its one fused operation is counted by nobody
-    torch.backends.mha.set_fastpath_enabled(False)
     model.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter, _Observer(model, counter) as observer, observer.hooked():
+        with counting(model) as counter, _Observer(model, counter) as observer, observer.hooked():
             observer.trail.begin(picture)
             output = model(picture)
     finally:
         model.train(training)
-        torch.backends.mha.set_fastpath_enabled(fused)
     sizes = {id(parameter): parameter for parameter in model.parameters()}
     layers = (*observer.layers, *observer.uncalled())
     return Anatomy(

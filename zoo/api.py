@@ -322,6 +322,10 @@ class DatasetStore(Protocol):
         """Path by `FileSpec.path`. Raises DataError naming all that is missing where there is no network."""
         ...
 
+    def unpack(self, archive: Path) -> Path:
+        """The folder with what is in an archive of pictures (.zip, .tar.*, .rar), unpacked once into the cache. Raises DataError."""
+        ...
+
     def digest(self, path: Path) -> str:
         """The sha256 of any file, remembered for as long as its size and time of change stay."""
         ...

@@ -1,7 +1,10 @@
-"""What was decoded from a dataset's files, kept to be mapped into memory: one uint8 array an entry, found by the digest of what made it.
+"""What was made of a dataset's files, found by the digest of what made it. Decoded pictures are kept to be mapped into memory, one uint8 array an
+entry; archives are unpacked beside (`zoo.archives`).
 
     CACHE/decoded/KEY/images.npy   (N, C, H, W)
                       entry.json   what it is; touched at each use
+    CACHE/unpacked/KEY/content/…
+                      entry.json
 
 An entry is written under a temporary name and renamed, so it is whole or not there, and two processes may make one at a time. Together
 entries stay under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go that were used longest ago.
@@ -24,6 +27,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from zoo import archives
 from zoo.errors import StorageError, UsageError
 from zoo.files import storage_errors, sync_folder, write_json
 from zoo.paths import cache_root
@@ -36,7 +40,7 @@ ABANDONED = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One array: ``size`` in bytes, ``used`` and ``created`` in UTC, ``description`` as its maker told it."""
+    """One array or one archive: ``size`` in bytes, ``used`` and ``created`` in UTC, ``description`` as its maker told it."""
 
     key: str
     path: Path
@@ -64,7 +68,12 @@ def limit() -> int:
 
 def entries() -> list[Entry]:
     """Every whole entry, the one used last first."""
-    found = [entry for path in folder().glob("*/") if not path.name.startswith(".") and (entry := _read(path)) is not None]
+    return _entries(folder(), archives.folder())
+
+
+def _entries(*folders: Path) -> list[Entry]:
+    paths = [path for each in folders for path in each.glob("*/") if not path.name.startswith(".")]
+    found = [entry for path in paths if (entry := _read(path)) is not None]
     return sorted(found, key=lambda entry: entry.used, reverse=True)
 
 
@@ -77,7 +86,7 @@ def clear(keys: Iterable[str] | None = None) -> int:
             shutil.rmtree(entry.path, ignore_errors=True)
             freed += entry.size
     if wanted is None:
-        for left in folder().glob(".*"):
+        for left in (*folder().glob(".*"), *archives.folder().glob(".*")):
             shutil.rmtree(left, ignore_errors=True)
     return freed
 
@@ -152,7 +161,7 @@ FIX = "free some space (see `zoo cache`), or set ZOO_CACHE to another disk"
 def _read(path: Path) -> Entry | None:
     try:
         facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
-        size = (path / IMAGES).stat().st_size
+        size = int(facts["size"]) if "size" in facts else (path / IMAGES).stat().st_size
         used = datetime.fromtimestamp((path / FACTS).stat().st_mtime, UTC)
         return Entry(path.name, path, size, datetime.fromisoformat(facts["created"]), used, dict(facts["description"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -160,13 +169,16 @@ def _read(path: Path) -> Entry | None:
 
 
 def _evict(keep: str) -> None:
-    """Remove what was used longest ago until the rest fits, never the one in hand; and what processes left that were killed."""
-    for left in folder().glob(".*"):
+    """Remove arrays used longest ago until the rest fits, never the one in hand; and what processes left that were killed.
+
+    Unpacked archives stay: a run may be reading from them.
+    """
+    for left in (*folder().glob(".*"), *archives.folder().glob(".*")):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > ABANDONED:
                 shutil.rmtree(left, ignore_errors=True)
     room = limit()
-    for entry in entries():
+    for entry in _entries(folder()):
         room -= entry.size
         if room < 0 and entry.key != keep:
             shutil.rmtree(entry.path, ignore_errors=True)

@@ -19,7 +19,7 @@ COMMANDS = {
     "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
     "weights": ("zoo.cli.weights:weights", "Trained weights of architectures: which there are, bring them, convert a file of them."),
     "data": ("zoo.cli.data:data", "The files of datasets: bring them, find them, examine them."),
-    "cache": ("zoo.cli.cache:cache", "What was decoded from pictures, how large it is; --clear removes it."),
+    "cache": ("zoo.cli.cache:cache", "What was decoded from pictures and unpacked of archives; --clear removes it."),
     "doctor": ("zoo.cli.doctor:doctor", "Examine this installation: versions, devices, folders, plugins; each with what to do."),
     "completion": ("zoo.cli.completion:completion", "The script that completes command lines in bash, zsh or fish."),
 }

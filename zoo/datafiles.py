@@ -36,6 +36,9 @@ class Looker:
             raise Absent(f"files of {spec.name} are missing", where=self.root)
         return places
 
+    def unpack(self, archive: Path) -> Path:
+        return self._store.unpack(archive)
+
     def digest(self, path: Path) -> str:
         return self._store.digest(path)
 

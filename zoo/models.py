@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -10,20 +12,22 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.config import Section
-from zoo.errors import CheckpointError, PluginError, UsageError
+from zoo.errors import CheckpointError, PluginError, UsageError, ZooError
 from zoo.preprocessing import needs, takes
 from zoo.registry import Item, Registry, load_object
 
 
 def build_model(registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> nn.Module:
-    """The network of a section. Raises UsageError where its spec says that it cannot take such pictures, PluginError where the plugin builds
-    something else than a network with these logits."""
+    """The network of a section. Raises UsageError where its spec says that it cannot take such pictures or its builder refuses them, PluginError
+    where the plugin builds something else than a network with these logits."""
     item = registry.architecture(section.name)
     if not takes(item.spec, *image_size):
         raise UsageError(f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}")
     build = load_object(item.spec.target, item)
     try:
         model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)
+    except ZooError:
+        raise
     except Exception as error:
         raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {type(error).__name__}: {error}") from error
     if not isinstance(model, nn.Module):
@@ -67,9 +71,29 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
     """Multiply-accumulates of convolutions and matrix products for one picture (half of torch's FLOP count)."""
-    with FlopCounterMode(display=False) as counter:
+    with counting(model) as counter:
         dry_forward(model, shape)
     return int(counter.get_total_flops()) // 4  # two pictures; two operations a multiply-accumulate
+
+
+@contextmanager
+def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
+    """Around a forward without gradients whose operations are counted, all of them and for every network.
+
+    The fused attention of torch's own layers is counted by nobody, so it is left out; and the counter stumbles over a parameter that is the
+    input of a module (a class token), unless no parameter asks for a gradient.
+    """
+    fused, trained = torch.backends.mha.get_fastpath_enabled(), [each for each in model.parameters() if each.requires_grad]
+    torch.backends.mha.set_fastpath_enabled(False)
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            yield counter
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:

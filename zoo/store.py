@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.api import DatasetSpec, FileSpec
+from zoo.archives import unpack
 from zoo.downloads import UnreachableError, download
 from zoo.errors import DataError, StorageError
 from zoo.files import sha256, write_json
@@ -43,6 +44,9 @@ class Store:
                 self.notes.append(f"{self._place(file)} is not the official file (its sha256 is another one); it is used as it is")
         self._digests.save()
         return {file.path: self._place(file) for file in spec.files}
+
+    def unpack(self, archive: Path) -> Path:
+        return unpack(archive, self.digest(archive))
 
     @cached_property
     def _elsewhere(self) -> Digests:

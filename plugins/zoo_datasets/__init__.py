@@ -82,7 +82,7 @@ PHOTOS = DatasetSpec(
 
 FOLDER = DatasetSpec(
     name="folder",
-    summary="Your own pictures: a folder of classes, with or without train, val and test (folder:PATH)",
+    summary="Your own pictures: a folder of classes, or an archive of one, with or without train, val and test (folder:PATH)",
     target="zoo_datasets.folder:open_folder",
     options="zoo_datasets.folder_options:FolderOptions",
     argument="path",
@@ -114,6 +114,29 @@ CIFAR10 = DatasetSpec(
 )
 
 
+CATDOG = DatasetSpec(
+    name="catdog",
+    summary="Photographs of cats and dogs: cat_dog in the data folder (a folder or an archive), else Kaggle's 25,000",
+    source="J. Elson et al.: Asirra: a CAPTCHA that exploits interest-aligned manual image categorization (2007)",
+    target="zoo_datasets.catdog:open_catdog",
+    options="zoo_datasets.folder_options:CatdogOptions",
+    classes=("Cat", "Dog"),
+    shape=(3, None, None),
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    licence="none stated with the archive; see its homepage",
+    homepage="https://www.microsoft.com/en-us/download/details.aspx?id=54765",
+    files=(
+        FileSpec(
+            path="kagglecatsanddogs_5340.zip",
+            url="https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip",
+            size=824887076,
+            sha256="b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
+        ),
+    ),
+)
+
+
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, FOLDER]
+    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, FOLDER]

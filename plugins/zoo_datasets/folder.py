@@ -1,6 +1,7 @@
-"""A user's own pictures.
+"""A user's own pictures, in a folder or in an archive of one.
 
     PATH/train/CLASS/…  PATH/val/CLASS/…  PATH/test/CLASS/…    val is optional; test may have no classes: then it is to be predicted
+    PATH/train/CLASS.NUMBER.jpg                                in place of folders, each picture may bear its class in its name (cat.0.jpg)
     PATH/CLASS/…                                               divided once, the same share of every class, by a seed
     PATH and a CSV file with the columns file, label[, split]
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -28,6 +30,10 @@ from zoo.errors import DataError
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Names that folders of splits, and the split column of a CSV, may have."""
+
+
+NUMBERED = re.compile(r"([A-Za-z][A-Za-z_-]*)[._-]\d+")
+"""The stem of a picture that bears its class in its name."""
 
 
 class Sample(NamedTuple):
@@ -58,6 +64,9 @@ class Folder:
             parts["predict"] = "test"
         return parts
 
+    def samples(self, split: str) -> Sequence[Sample]:
+        return self._splits[split]
+
     def load(self, split: str) -> Split:
         samples = self._splits[split]
         place = {name: index for index, name in enumerate(self.classes)}
@@ -84,22 +93,38 @@ class Folder:
 def open_folder(store: DatasetStore, path: str, labels: str | None, report: float, split_seed: int) -> Folder:
     """Raises DataError saying what is wrong with the folder."""
     root = Path(path)
+    if not root.exists():
+        raise DataError("the folder of pictures does not exist", where=root, fix="check the path behind folder:")
     if not root.is_dir():
-        what = "is a file, not a folder" if root.exists() else "does not exist"
-        raise DataError(f"the folder of pictures {what}", where=root, fix="check the path behind folder:")
-    if labels is not None:
-        from zoo_datasets.folder_table import read_table
+        root = top_folder(store.unpack(root))
+    if labels is None:
+        return read_folder(store, root, report, split_seed)
+    from zoo_datasets.folder_table import read_table
 
-        splits = read_table(Path(labels), root)
-    else:
-        splits = _scan(root, store)
+    return _arranged(store, root, read_table(Path(labels), root), report, split_seed)
+
+
+def top_folder(unpacked: Path) -> Path:
+    """Where an archive's pictures begin: archives often hold one folder, which holds all the rest."""
+    inside = [path for path in _entries(unpacked) if not path.name.startswith(".")]
+    if len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLITS:
+        return top_folder(inside[0])
+    return unpacked
+
+
+def read_folder(store: DatasetStore, root: Path, report: float = 0.2, split_seed: int = 0, *, divide: bool = True) -> Folder:
+    """Without ``divide``, pictures without a split of their own all stay in train."""
+    return _arranged(store, root, _scan(root, store), report, split_seed, divide=divide)
+
+
+def _arranged(store: DatasetStore, root: Path, splits: dict[str, list[Sample]], report: float, split_seed: int, *, divide: bool = True) -> Folder:
     classes = _classes(root, splits)
-    if not any(name in splits and splits[name][0].label is not None for name in ("val", "test")):
+    if divide and not any(name in splits and splits[name][0].label is not None for name in ("val", "test")):
         splits = _divide(root, splits, report, split_seed)
-    return Folder(root, {name: _in_turn(samples) for name, samples in splits.items()}, classes, store)
+    return Folder(root, {name: in_turn(samples) for name, samples in splits.items()}, classes, store)
 
 
-def _in_turn(samples: Sequence[Sample]) -> list[Sample]:
+def in_turn(samples: Sequence[Sample]) -> list[Sample]:
     """The first of every class, then the second of every class, and so on: the first pictures, which people are shown, are of all classes."""
     seen: Counter[str | None] = Counter()
     ranks = []
@@ -141,9 +166,11 @@ def _named(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
-    """Every picture under a class folder. Raises DataError for an empty class, and for a folder that has none."""
-    strays += [path for path in _entries(folder) if not path.is_dir()]
+    """Every picture under a class folder, or with its class in its name. Raises DataError for an empty class, and for a folder that has none."""
     samples: list[Sample] = []
+    if not _folders(folder):
+        samples = _named_by_class(folder)
+    strays += [path for path in _entries(folder) if not path.is_dir() and not samples]
     for each in _folders(folder):
         pictures = _pictures(each, strays)
         if not pictures:
@@ -152,6 +179,14 @@ def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
     if not samples:
         raise DataError("there are no class folders with pictures in it", where=folder, fix="put the pictures of each class in a folder of its name")
     return samples
+
+
+def _named_by_class(folder: Path) -> list[Sample]:
+    """``cat.0.jpg`` is a cat, where all the pictures of a folder are so named and there are two classes at least."""
+    pictures = [path for path in _entries(folder) if path.suffix.lower() in SUFFIXES]
+    labels = [NUMBERED.fullmatch(path.stem) for path in pictures]
+    samples = [Sample(path, label[1]) for path, label in zip(pictures, labels, strict=True) if label is not None]
+    return samples if len(samples) == len(pictures) and len({sample.label for sample in samples}) > 1 else []
 
 
 def _test(folder: Path, train: Sequence[Sample], strays: list[Path]) -> list[Sample]:

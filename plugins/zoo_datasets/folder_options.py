@@ -9,8 +9,12 @@ from pydantic import Field, field_validator
 from zoo.api import Options
 
 
+class CatdogOptions(Options):
+    split_seed: int = Field(0, ge=0, description="how PetImages, which has no splits, is divided")
+
+
 class FolderOptions(Options):
-    path: str = Field(min_length=1, description="the folder; written behind the name, as in folder:PATH")
+    path: str = Field(min_length=1, description="the folder, or an archive of one; written behind the name, as in folder:PATH")
     labels: str | None = Field(None, description="a CSV file with the columns file, label and, if you like, split, in place of class folders")
     report: float = Field(0.2, gt=0, lt=1, description="share of each class put aside to report on, where the folder has no test and no val")
     split_seed: int = Field(0, ge=0, description="which ones these are")

@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import nn
 
 from zoo.api import Options
+from zoo.errors import UsageError
 
 
 class TimmOptions(Options):
@@ -23,10 +24,10 @@ def build(
     drop_rate: float | None,
     drop_path_rate: float | None,
 ) -> nn.Module:
-    """Raises ValueError for the few of timm's names that are encoders, whose output is features."""
+    """Raises UsageError for the few of timm's names that are encoders, whose output is features."""
     model: nn.Module = timm.create_model(
         name, pretrained=False, in_chans=in_channels, num_classes=num_classes, drop_rate=drop_rate, drop_path_rate=drop_path_rate
     )
     if model.num_classes != num_classes:
-        raise ValueError(f"timm's {name} is an encoder: it gives features, and has no classifier")
+        raise UsageError(f"timm's {name} is an encoder: it gives features, and has no classifier", fix="choose another network")
     return model

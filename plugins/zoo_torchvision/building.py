@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model_builder
 
 from zoo.api import Auxiliary, Options
+from zoo.errors import UsageError
 
 SHARES = {"googlenet": 0.3, "inception_v3": 0.4}
 """The weight of an auxiliary classifier's loss: GoogLeNet's paper (section 5), and torchvision's own training of Inception v3."""
@@ -19,11 +20,11 @@ class AuxiliaryOptions(Options):
 
 
 def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], name: str) -> nn.Module:  # noqa: ARG001
-    """Those of one size (vision transformers) are built for the one that is asked for. Raises ValueError where that is not square."""
+    """Those of one size (vision transformers) are built for the one that is asked for. Raises UsageError where that is not square."""
     builder, sized = get_model_builder(name), {}
     if "vision_transformer" in builder.__module__:
         if image_size[0] != image_size[1]:
-            raise ValueError("torchvision's vision transformers take square pictures")
+            raise UsageError("torchvision's vision transformers take square pictures", fix="choose one side for both, as dataset.resize=224")
         sized = {"image_size": image_size[0]}
     model: nn.Module = builder(weights=None, num_classes=num_classes, **sized)
     return model

@@ -15,8 +15,8 @@ def test_the_matrix_says_yes_or_why_not(zoo):
     rows = [line.split() for line in told.out.splitlines()]
     assert told.code == 0
     assert rows[0] == ["tasks/classification"]
-    assert rows[1] == ["architecture", "cifar10", "digits", "fashion_mnist", "folder", "mnist", "photos"]
-    assert ["classics/cnn", "yes", "yes*", "yes", "yes*", "yes", "no,", "1"] in rows
+    assert rows[1] == ["architecture", "catdog", "cifar10", "digits", "fashion_mnist", "folder", "mnist", "photos"]
+    assert ["classics/cnn", "yes*", "yes", "yes*", "yes", "yes*", "yes", "no,", "1"] in rows
     assert len([row for row in rows if row[:1] and row[0].startswith("classics/")]) == len(registry().items("architecture"))
     assert "1  task classification needs labels, and photos has none; fix: choose another dataset" in told.out
     assert "families are left out; add --arch, for example one of 'timm/*', 'torchvision/*'" in told.err

@@ -24,10 +24,10 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove them; they are decoded again when a run needs them.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What was decoded from pictures in files, to be mapped into memory: how large it is, when it was used.
+    """What was decoded from pictures in files, to be mapped into memory, and what was unpacked of archives: how large, when it was used.
 
-    Beyond the limit (ZOO_CACHE_LIMIT, in GB) entries go that were used longest ago. The pictures themselves, and everything else in the
-    data folder, are never touched.
+    Beyond the limit (ZOO_CACHE_LIMIT, in GB) decoded entries go that were used longest ago; unpacked archives stay until they are cleared. The
+    archives and pictures themselves, and everything else in the data folder, are never touched.
     """
     from zoo import cache as store
 

@@ -13,7 +13,7 @@ from zoo_timm.family import FAMILY
 
 from zoo.api import ArchitectureSpec
 from zoo.config import Section
-from zoo.errors import PluginError
+from zoo.errors import UsageError
 from zoo.models import build_model, count_parameters
 from zoo.registry import registry
 from zoo.testing.options import default_options
@@ -124,5 +124,5 @@ def taken(name, side):
 
 def test_an_encoder_is_said_to_have_no_classifier():
     item = registry().architecture("timm/qwen3_vit_88m_enc")
-    with pytest.raises(PluginError, match="is an encoder: it gives features, and has no classifier"), torch.device("meta"):
+    with pytest.raises(UsageError, match="is an encoder: it gives features, and has no classifier"), torch.device("meta"):
         build_model(registry(), section(item), in_channels=3, num_classes=10, image_size=(32, 32))

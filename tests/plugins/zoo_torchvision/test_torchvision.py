@@ -14,7 +14,7 @@ from zoo_torchvision.family import FAMILY
 
 from zoo.api import ArchitectureSpec, Auxiliary
 from zoo.config import Section
-from zoo.errors import PluginError, UsageError
+from zoo.errors import UsageError
 from zoo.models import build_model
 from zoo.registry import registry
 from zoo.testing.options import default_options
@@ -108,7 +108,7 @@ def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for(
         assert build("vit_b_32", 96, classes=7)(torch.zeros(2, 3, 96, 96)).shape == (2, 7)
         with pytest.raises(UsageError, match="cannot take 100×100 pictures: it needs at least 32×32, in multiples of 32"):
             build("vit_b_32", 100)
-        with pytest.raises(PluginError, match="take square pictures"):
+        with pytest.raises(UsageError, match="take square pictures"):
             build_model(registry(), Section(name="torchvision/vit_b_32"), in_channels=3, num_classes=7, image_size=(64, 96))
 
 

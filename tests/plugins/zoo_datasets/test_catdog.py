@@ -1,0 +1,126 @@
+"""Cats and dogs in the layouts that people have them in."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from zoo_datasets import catdog
+from zoo_datasets.catdog import open_catdog
+from zoo_datasets.folder import open_folder
+
+from zoo.errors import DataError
+from zoo.paths import data_root
+from zoo.store import Store
+
+
+def picture(path: Path, shade: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (6, 5), (shade % 256, shade // 256, 0)).save(path)
+
+
+def lay(root: Path, counts: dict[str, int]) -> Path:
+    for number, (place, count) in enumerate(counts.items()):
+        for index in range(count):
+            picture(root / place.replace("#", str(index)), 97 * number + index)
+    return root
+
+
+REFERENCE = {"train/Cat/#.jpg": 3, "train/Dog/#.jpg": 4, "val/Cat/#.jpg": 2, "val/Dog/#.jpg": 2, "test/#.jpg": 5}
+
+
+def packed(folder: Path, to: Path, inside: str = "") -> Path:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(to, "w") as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(file, f"{inside}{file.relative_to(folder)}")
+    shutil.rmtree(folder)
+    return to
+
+
+def sizes(dataset) -> dict[str, int]:
+    return {part: len(dataset.load(split).images) for part, split in dataset.parts.items()}
+
+
+@pytest.mark.parametrize("form", ["folder", "archive", "archive of a folder", "test in a subfolder"])
+def test_the_references_layout(form, tmp_path):
+    counts = {("test/all/#.jpg" if name == "test/#.jpg" and form == "test in a subfolder" else name): count for name, count in REFERENCE.items()}
+    folder = lay(data_root() / "cat_dog", counts)
+    if form.startswith("archive"):
+        packed(folder, data_root() / "cat_dog.zip", "cat_dog/" if form == "archive of a folder" else "")
+    opened = open_catdog(Store(), 0)
+    assert opened.classes == ("Cat", "Dog")
+    assert sizes(opened) == {"train": 7, "report": 4, "predict": 5}
+    assert opened.load("train").labels.tolist() == [0, 1, 0, 1, 0, 1, 1]
+    assert opened.load("test").labels is None
+
+
+def test_a_folder_goes_before_an_archive_and_both_mean_the_same():
+    lay(data_root() / "cat_dog", REFERENCE)
+    fingerprint = open_catdog(Store(), 0).fingerprint
+    packed(data_root() / "cat_dog", data_root() / "cat_dog.zip", "cat_dog/")
+    assert open_catdog(Store(), 0).fingerprint == fingerprint
+    lay(data_root() / "cat_dog", {**REFERENCE, "train/Cat/#.jpg": 9})
+    assert sizes(open_catdog(Store(), 0))["train"] == 13
+
+
+def test_petimages_is_divided_by_a_seed_for_good():
+    lay(data_root() / "PetImages", {"Cat/#.jpg": 50, "Dog/#.jpg": 50})
+    opened = open_catdog(Store(), 0)
+    assert sizes(opened) == {"train": 80, "report": 8, "predict": 12}
+    assert np.bincount(opened.load("val").labels).tolist() == [4, 4]
+    names = {split: set(opened.load(split).names) for split in ("train", "val", "test")}
+    assert len(set.union(*names.values())) == 100
+    again, other = open_catdog(Store(), 0), open_catdog(Store(), 1)
+    assert again.fingerprint == opened.fingerprint != other.fingerprint
+    assert sorted(again.load("val").names) == sorted(names["val"]) != sorted(other.load("val").names)
+    assert opened.load("test").labels is None
+
+
+def test_the_numbers_of_the_whole_are_the_references():
+    cuts = [catdog._cuts(mine, 24_998) for mine in (12_499, 12_499)]
+    assert [sum(first for first, _ in cuts), sum(second for _, second in cuts)] == [20_000, 22_000]
+
+
+def test_kaggles_archive_is_unpacked_where_it_lies():
+    folder = lay(data_root() / "pets", {"Cat/#.jpg": 10, "Dog/#.jpg": 10})
+    packed(folder, data_root() / "kagglecatsanddogs_5340.zip", "PetImages/")
+    store = Store()
+    assert sizes(open_catdog(store, 0)) == {"train": 16, "report": 2, "predict": 2}
+    assert any("is not the official file" in note for note in store.notes)
+
+
+def test_kaggles_competition_names_its_pictures_by_class(tmp_path):
+    lay(tmp_path / "kaggle", {"train/cat.#.jpg": 5, "train/dog.#.jpg": 5, "test/#.jpg": 3})
+    opened = open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
+    assert opened.classes == ("cat", "dog") and sizes(opened) == {"train": 8, "report": 2, "predict": 3}
+    picture(tmp_path / "kaggle" / "train" / "holiday.jpg")
+    with pytest.raises(DataError, match="there are no class folders with pictures in it"):
+        open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
+
+
+def test_a_folder_may_be_given_as_an_archive(tmp_path):
+    packed(lay(tmp_path / "pets", {"Cat/#.jpg": 5, "Dog/#.jpg": 5}), tmp_path / "pets.zip", "pets/")
+    opened = open_folder(Store(), str(tmp_path / "pets.zip"), None, 0.2, 0)
+    assert sizes(opened) == {"train": 8, "report": 2} and opened.load("train").names[0].startswith("Cat/")
+    (tmp_path / "note.txt").write_text("hello")
+    with pytest.raises(DataError, match="no archive of a form that is unpacked here"):
+        open_folder(Store(), str(tmp_path / "note.txt"), None, 0.2, 0)
+
+
+def test_nothing_here_asks_for_kaggles_archive():
+    with pytest.raises(DataError, match=r"(?s)1 file of catdog .*kagglecatsanddogs_5340\.zip"):
+        open_catdog(Store(), 0)
+
+
+@pytest.mark.realdata
+def test_the_real_photographs_are_all_there(tmp_path, monkeypatch):
+    if not (data_root() / "cat_dog.zip").is_file():
+        pytest.skip("needs cat_dog.zip under ZOO_DATA")
+    opened = open_catdog(Store(), 0)
+    assert sizes(opened) == {"train": 1600, "report": 400, "predict": 200}
+    assert np.bincount(opened.load("train").labels).tolist() == [800, 800]

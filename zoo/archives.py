@@ -1,0 +1,304 @@
+"""Archives of pictures (.zip, .tar and its compressions, .rar): unpacked once into the cache, member by member, nothing trusted.
+
+    CACHE/unpacked/KEY/content/…    what was in it; KEY begins the sha256 of the archive
+                       entry.json   what it is
+
+A member that leads out of the folder, is a link or a device, collides with another or comes to more than the caps ends it with nothing left behind.
+"""
+
+from __future__ import annotations
+
+import lzma
+import shutil
+import stat
+import sys
+import tarfile
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+from uuid import uuid4
+
+from zoo.errors import DataError, SetupError
+from zoo.files import storage_errors, sync_folder, write_json
+from zoo.paths import cache_root
+
+CONTENT, FACTS = "content", "entry.json"
+MAX_MEMBERS = 2_000_000
+MAX_RATIO, MIN_CAP = 100, 1 << 30
+"""Unpacked bytes may be so many times the archive's, and a gigabyte in any case."""
+JUNK = "__MACOSX"
+CHUNK = 1 << 20
+SAY_FROM = 500
+"""So many members take long enough to be told about."""
+DAMAGED: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    OSError,
+)
+
+
+@dataclass(frozen=True)
+class Member:
+    """``kind`` is file, folder, or what else it is, in words; ``open`` gives the bytes of a file."""
+
+    name: str
+    kind: str
+    open: Callable[[], IO[bytes]]
+
+
+def is_archive(path: Path) -> bool:
+    return path.is_file() and _format(path) is not None
+
+
+def folder() -> Path:
+    return cache_root() / "unpacked"
+
+
+def unpack(archive: Path, digest: str) -> Path:
+    """The folder with what is in ``archive``, whose sha256 is ``digest``. Raises DataError where it cannot be trusted or read, StorageError."""
+    place = folder() / digest[:32]
+    if not (place / FACTS).is_file():
+        _unpack(archive, place)
+    return place / CONTENT
+
+
+def _unpack(archive: Path, place: Path) -> None:
+    temporary = place.parent / f".{place.name}.{uuid4().hex}"
+    try:
+        with storage_errors(place):
+            (temporary / CONTENT).mkdir(parents=True)
+        count, size = _extract(archive, temporary / CONTENT)
+        facts = {"dataset": archive.name, "files": count, "from": str(archive)}
+        write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "size": size, "description": facts})
+        with storage_errors(place):
+            try:
+                temporary.rename(place)
+            except OSError:
+                if not (place / FACTS).is_file():  # else another process was faster, with the same content
+                    raise
+            sync_folder(place.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _extract(archive: Path, to: Path) -> tuple[int, int]:
+    """Files and bytes that were written."""
+    most = max(MIN_CAP, MAX_RATIO * archive.stat().st_size)
+    names = _Names(archive)
+    count = size = 0
+    with _members(archive) as members:
+        for member in _progress(members, archive.name):
+            target = names.place(member, to)
+            if target is None:
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with storage_errors(target), target.open("xb") as stream:
+                for chunk in _chunks(member, archive):
+                    size += len(chunk)
+                    if size > most:
+                        raise _untrusted(archive, f"it comes to more than {most:,} bytes, {MAX_RATIO} times the archive: a bomb, it seems")
+                    stream.write(chunk)
+            count += 1
+    if count == 0:
+        raise DataError("there are no files in this archive", where=archive, fix="get it again from its source")
+    return count, size
+
+
+class _Names:
+    """The names so far, so that no two members come to the same file, on any system."""
+
+    def __init__(self, archive: Path) -> None:
+        self._archive, self._files, self._folders, self._count = archive, set[str](), set[str](), 0
+
+    def place(self, member: Member, root: Path) -> Path | None:
+        """Where a file goes; None for folders and what a Mac adds. Raises DataError for what is not to be unpacked."""
+        self._count += 1
+        if self._count > MAX_MEMBERS:
+            raise _untrusted(self._archive, f"it has more than {MAX_MEMBERS:,} members")
+        name = member.name.replace("\\", "/")
+        if name.startswith("/") or name[1:2] == ":":
+            raise _untrusted(self._archive, f"its member {member.name!r:.80} has an absolute path")
+        parts = [part for part in name.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise _untrusted(self._archive, f"its member {member.name!r:.80} leads out of the folder")
+        if member.kind not in ("file", "folder"):
+            raise _untrusted(self._archive, f"its member {member.name!r:.80} is a {member.kind}")
+        if not parts or parts[0] == JUNK or member.kind == "folder":
+            return None
+        self._claim([unicodedata.normalize("NFC", part).casefold() for part in parts], member)
+        return root.joinpath(*parts)
+
+    def _claim(self, parts: list[str], member: Member) -> None:
+        above = ["/".join(parts[:length]) for length in range(1, len(parts))]
+        whole = "/".join(parts)
+        if whole in self._files or whole in self._folders or not self._files.isdisjoint(above):
+            raise _untrusted(self._archive, f"its member {member.name!r:.80} collides with another")
+        self._files.add(whole)
+        self._folders.update(above)
+
+
+def _chunks(member: Member, archive: Path) -> Iterator[bytes]:
+    try:
+        with member.open() as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+    except _damage() as error:
+        raise _damaged(archive, error, member.name) from error
+
+
+# ------------------------------------------------------------------------------------------------------------------------------- formats
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[Iterator[Member]]:
+    kind = _format(archive)
+    try:
+        if kind is None:
+            raise DataError(_what_it_is(archive), where=archive, fix="give a .zip, .tar, .tar.gz, .tar.bz2, .tar.xz or .rar")
+        with FORMATS[kind](archive) as opened:
+            yield _listing(archive, opened)
+    except _damage() as error:
+        if isinstance(error, OSError) and error.filename is not None and error.errno is not None:
+            raise  # the disk's trouble, not the archive's
+        raise _damaged(archive, error) from error
+
+
+def _listing(archive: Path, opened: Any) -> Iterator[Member]:
+    try:
+        match opened:
+            case zipfile.ZipFile():
+                yield from _zip(opened)
+            case tarfile.TarFile():
+                yield from _tar(opened)
+            case _:
+                yield from _rar(opened)
+    except _damage() as error:
+        raise _damaged(archive, error) from error
+
+
+def _zip(opened: zipfile.ZipFile) -> Iterator[Member]:
+    for info in opened.infolist():
+        mode = info.external_attr >> 16
+        kind = "folder" if info.is_dir() else _kind_of(mode)
+        yield Member(info.filename, "file with a password" if info.flag_bits & 1 else kind, partial(opened.open, info))
+
+
+def _tar(opened: tarfile.TarFile) -> Iterator[Member]:
+    for info in opened:
+        kind = next((kind for kind, is_kind in TAR_KINDS if is_kind(info)), "device")
+        yield Member(info.name, kind, partial(_content, opened, info))
+
+
+def _content(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = opened.extractfile(info)
+    if stream is None:
+        raise tarfile.ReadError("it has no content")
+    return stream
+
+
+def _rar(opened: Any) -> Iterator[Member]:
+    for info in opened.infolist():
+        kind = "folder" if info.is_dir() else "symbolic link" if info.is_symlink() else "file"
+        yield Member(info.filename, "file with a password" if info.needs_password() else kind, partial(opened.open, info))
+
+
+def _kind_of(mode: int) -> str:
+    """Of a zip's member made on Unix; others have no mode."""
+    known = {stat.S_IFLNK: "symbolic link", stat.S_IFIFO: "pipe", stat.S_IFCHR: "device", stat.S_IFBLK: "device", stat.S_IFSOCK: "socket"}
+    return known.get(stat.S_IFMT(mode), "file")
+
+
+def _open_rar(archive: Path) -> Any:
+    """By rarfile, which calls unrar, unar, 7z or bsdtar. Raises SetupError where one of these is missing."""
+    try:
+        import rarfile
+    except ModuleNotFoundError as error:
+        raise SetupError(
+            "unpacking .rar needs the package rarfile", where=archive, fix="pip install 'torch-zoo[rar]', or pack the pictures as .zip"
+        ) from error
+    try:
+        rarfile.tool_setup()
+    except rarfile.RarCannotExec as error:
+        raise SetupError(
+            "unpacking .rar needs a tool that can", where=archive, fix="install unrar, unar, 7z or bsdtar, or pack the pictures as .zip"
+        ) from error
+    try:
+        return rarfile.RarFile(archive)
+    except rarfile.Error as error:
+        raise _damaged(archive, error) from error
+
+
+TAR_KINDS: tuple[tuple[str, Callable[[tarfile.TarInfo], bool]], ...] = (
+    ("file", tarfile.TarInfo.isreg),
+    ("folder", tarfile.TarInfo.isdir),
+    ("hard link", tarfile.TarInfo.islnk),
+    ("symbolic link", tarfile.TarInfo.issym),
+    ("pipe", tarfile.TarInfo.isfifo),
+)
+FORMATS: dict[str, Callable[[Path], Any]] = {
+    "zip": zipfile.ZipFile,
+    "tar": lambda archive: tarfile.open(archive, "r:*"),  # noqa: SIM115  # it is closed by who asked for it
+    "rar": _open_rar,
+}
+
+
+def _format(archive: Path) -> str | None:
+    """By its first bytes; a name may say anything."""
+    with archive.open("rb") as stream:
+        head = stream.read(262)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    if head.startswith(b"Rar!\x1a\x07"):
+        return "rar"
+    compressed = head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")) and ".t" in archive.name.lower()
+    return "tar" if compressed or head[257:262] == b"ustar" else None
+
+
+def _what_it_is(archive: Path) -> str:
+    with archive.open("rb") as stream:
+        head = stream.read(512).lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        return "a web page stands in place of the archive"
+    return "this is no archive of a form that is unpacked here"
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """What reading a damaged archive raises; rarfile's errors too, where it is in use."""
+    rarfile = sys.modules.get("rarfile")
+    return DAMAGED if rarfile is None else (*DAMAGED, rarfile.Error)
+
+
+def _damaged(archive: Path, error: BaseException, member: str | None = None) -> DataError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    where = "" if member is None else f", at {member!r:.80}"
+    return DataError(f"this archive is damaged or was cut off{where}: {reason}", where=archive, fix="get it again from its source")
+
+
+def _untrusted(archive: Path, what: str) -> DataError:
+    return DataError(f"this archive is not unpacked: {what}", where=archive, fix="unpack it by hand if you trust it, and give the folder")
+
+
+def _progress(members: Iterator[Member], name: str) -> Iterator[Member]:
+    """The members, behind a bar on stderr where that is a terminal, and a line where it is not."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        yield from track(members, f"{name}: unpacking", console=Console(stderr=True), transient=True)
+        return
+    for index, member in enumerate(members):
+        if index == SAY_FROM:
+            print(f"{name}: unpacking, once", file=sys.stderr)
+        yield member
