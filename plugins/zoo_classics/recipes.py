@@ -91,7 +91,7 @@ RECIPES = [
         "lenet_cifar10",
         "LeNet on CIFAR-10, ten epochs of Adam",
         "classics/lenet",
-        {"train": {**CIFAR, "batch_size": 64}, "dataset": HALF},
+        {"train": {**CIFAR, "batch_size": 64, "channels_last": True}, "dataset": HALF},  # an eighth less time on a CPU
         Expected(mean=0.6384, sd=0.0149, seeds=3, seconds=178, device=CPU),
     ),
     _cifar(
