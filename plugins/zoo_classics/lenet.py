@@ -25,8 +25,9 @@ class LeNet(nn.Module):
         self.fc3 = nn.Linear(84, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.max_pool2d(self.conv1(x).relu(), 2)
-        x = F.max_pool2d(self.conv2(x).relu(), 2)
+        # The largest of rectified values is the largest one, rectified: so there are a quarter as many to rectify.
+        x = F.max_pool2d(self.conv1(x), 2).relu()
+        x = F.max_pool2d(self.conv2(x), 2).relu()
         x = x.flatten(1)  # (N, 16, h, w) → (N, 16·h·w)
         x = self.fc1(x).relu()
         x = self.fc2(x).relu()
