@@ -259,3 +259,15 @@ def test_a_gpu_gets_the_same_batches(monkeypatch: pytest.MonkeyPatch, resident: 
         torch.testing.assert_close(one.inputs.cpu(), other.inputs, rtol=0, atol=2e-6)
         assert torch.equal(one.labels.cpu(), other.labels)
         assert torch.equal(one.indices.cpu(), other.indices)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_come_in_the_memory_format_that_is_asked_for(channels):
+    pictures = np.random.default_rng(0).integers(0, 256, (10, channels, 6, 5), dtype=np.uint8)
+    how = Preprocessing(channels=channels, height=6, width=5, mean=(0.5,) * channels, std=(0.25,) * channels)
+    part = LoadedPart(Split(pictures, np.zeros(10, np.int64)), how, torch.device("cpu"))
+    plain = [batch.inputs for batch in part.batches(4)]
+    part.memory_format = torch.channels_last
+    laid = [batch.inputs for batch in part.batches(4)]
+    assert all(torch.equal(one, other) for one, other in zip(plain, laid, strict=True))
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in laid)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.api import ArchitectureSpec
+from zoo.api import ArchitectureSpec, WeightsSpec
 from zoo.config import DatasetSection
 from zoo.errors import UsageError
 from zoo.preprocessing import Preprocessing, plan
@@ -194,3 +194,30 @@ def test_the_description_is_json_and_complete() -> None:
     description = planned(FIXED, permute_pixels=3)[0].describe()
     assert Preprocessing.model_validate({key: description[key] for key in Preprocessing.model_fields}) == planned(FIXED, permute_pixels=3)[0]
     assert (description["channel_order"], description["layout"], description["dtype"]) == ("grey", "NCHW", "float32")
+
+
+def weights(**facts: Any) -> WeightsSpec:
+    values = {"summary": "x", "url": "https://example.org/x", "licence": "MIT", "dataset": "d", "classes": ("a", "b"), "input": (3, 24, 24)}
+    return WeightsSpec(**{**values, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "resize": 28, "interpolation": "bicubic", **facts})
+
+
+@pytest.mark.parametrize(
+    ("shape", "section", "learned", "expected"),
+    [
+        ((3, 8, 8), {}, {}, ((3, 24, 24), 28, "bicubic", (0.1, 0.2, 0.3))),
+        ((3, None, None), {}, {}, ((3, 24, 24), 28, "bicubic", (0.1, 0.2, 0.3))),
+        ((1, 8, 8), {}, {}, ((3, 24, 24), 28, "bicubic", (0.1, 0.2, 0.3))),
+        ((3, 8, 8), {}, {"fit": "squash"}, ((3, 24, 24), None, "bicubic", (0.1, 0.2, 0.3))),
+        ((3, 8, 8), {"resize": 32}, {}, ((3, 32, 32), None, "bicubic", (0.1, 0.2, 0.3))),
+        ((3, 40, 40), {"resize": "never"}, {}, ((3, 40, 40), None, "bicubic", (0.1, 0.2, 0.3))),
+        ((3, 8, 8), {"mean": [0.9, 0.9, 0.9]}, {}, ((3, 24, 24), 28, "bicubic", (0.9, 0.9, 0.9))),
+        ((3, 8, 8), {"channels": 1}, {}, ((1, 24, 24), 28, "bicubic", (0.5,))),
+    ],
+)
+def test_pictures_are_prepared_as_the_weights_learned_them(
+    shape: tuple[int, int | None, int | None], section: dict[str, Any], learned: dict[str, Any], expected: tuple[Any, ...]
+) -> None:
+    own = (0.5,) * shape[0]
+    made, _ = plan(DatasetSection(name="toy", **section), shape, own, own, ANY, weights(**learned))
+    assert (made.shape, made.scale, made.interpolation, made.mean) == expected
+    assert (made.resize == "squash to the size") == (learned.get("fit") == "squash")

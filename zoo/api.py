@@ -424,6 +424,9 @@ class Task(Protocol):
 
     ``prepare`` changes the model for the data and tells how, as JSON; ``restructure`` does the same change from that JSON alone, so that
     a run's model is rebuilt with no data and no network: build → restructure → load weights.
+
+    Two more methods are called where a task has them: ``introduce(architecture: ArchitectureSpec)``, before any other, and
+    ``set_modes(model)``, whenever the model has been put into training mode, to keep a part of it (a frozen batch norm) out of that.
     """
 
     monitor: Monitor

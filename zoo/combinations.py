@@ -10,6 +10,8 @@ from zoo.errors import UsageError
 from zoo.preprocessing import plan
 from zoo.registry import Item
 
+NONE = "; --weights none begins with none"
+
 
 def check_combination(
     architecture: Item[ArchitectureSpec] | None,
@@ -29,7 +31,8 @@ def check_combination(
     if architecture is not None:
         _check_weights(architecture, task, weights)
     spec = dataset.spec
-    _, changes = plan(section, spec.shape, spec.mean, spec.std, None if architecture is None else architecture.spec)
+    learned = None if architecture is None or weights is None else architecture.spec.weights.get(weights)
+    _, changes = plan(section, spec.shape, spec.mean, spec.std, None if architecture is None else architecture.spec, learned)
     return changes
 
 
@@ -55,5 +58,5 @@ def _check_weights(architecture: Item[ArchitectureSpec], task: Item[TaskSpec], w
         return
     named, name = list(architecture.spec.weights), architecture.spec.name
     if not named:
-        raise UsageError(f"task {task.spec.name} needs pretrained weights, and {name} names none", fix="give a file: --set weights=FILE")
-    raise UsageError(f"task {task.spec.name} needs pretrained weights", fix=f"add --set weights=NAME, of {', '.join(named[:5])}, or a file")
+        raise UsageError(f"task {task.spec.name} needs pretrained weights, and {name} names none", fix=f"give a file: --weights FILE{NONE}")
+    raise UsageError(f"task {task.spec.name} needs pretrained weights", fix=f"add --weights NAME, of {', '.join(named[:5])}, or a file{NONE}")

@@ -88,7 +88,10 @@ class RunConfig(Strict):
     architecture: Section | None = None
     dataset: DatasetSection
     task: Section
-    weights: str | None = Field(None, description="start from these: a safetensors file, or weights the architecture names")
+    weights: str | None = Field(
+        None,
+        description="start from these: a safetensors file, or weights the architecture names; none: of a task that needs weights, from random ones",
+    )
     train: TrainConfig = TrainConfig()
     seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and holdout")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")

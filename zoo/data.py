@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from zoo import randomness
-from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
+from zoo.api import Batch, Dataset, DatasetSpec, Part, Split, WeightsSpec
 from zoo.augmenting import Augmenter
 from zoo.config import DatasetSection
 from zoo.decoding import decoded, picture_of
@@ -50,6 +50,8 @@ class LoadedPart:
     def __init__(self, split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode | None = None) -> None:
         """``decode`` brings files to the network's size; a split of arrays needs none."""
         self.device = device
+        self.memory_format = torch.contiguous_format
+        """In which batches are given; a training sets it to its own."""
         arrays = preprocessing.apply(split.images) if isinstance(split.images, np.ndarray) else (decode or _no_decoder)(split.images, preprocessing)
         # torch wants an array it could write to: a dataset's read-only one is copied, others are not
         images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
@@ -100,7 +102,8 @@ class LoadedPart:
             images = self._images.index_select(0, rows).to(self.device)
             if augment is not None:
                 images = augment(images, indices[start : start + block])
-            inputs = images.to(torch.float32).mul_(self._scale).add_(self._shift)
+            laid = images.contiguous(memory_format=self.memory_format)  # as bytes, a quarter of what the floats would be
+            inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
             labels = None if self._labels is None else self._labels.index_select(0, rows).to(self.device)
             here = rows.to(self.device)
             label_batches: Iterable[Tensor | None] = [None] * (-(-len(rows) // batch_size)) if labels is None else list(labels.split(batch_size))  # type: ignore[no-untyped-call]
@@ -144,12 +147,14 @@ def open_data(
     device: torch.device,
     *,
     architecture: Any = None,
+    weights: WeightsSpec | None = None,
     preprocessing: Preprocessing | None = None,
     parts: Sequence[str] | None = None,
     seed: int = 0,
     download: bool = True,
 ) -> Data:
-    """Open a dataset for an architecture, or exactly as an earlier run's ``preprocessing`` says. ``parts`` limits what is loaded.
+    """Open a dataset for an architecture, and for the ``weights`` it starts from, or exactly as an earlier run's ``preprocessing`` says. ``parts``
+    limits what is loaded.
 
     Without ``download`` only what is on this machine is opened.
 
@@ -165,7 +170,7 @@ def open_data(
     if preprocessing is None:
         images = next(iter(splits.values())).images
         shape = images.shape[1:] if isinstance(images, np.ndarray) else item.spec.shape
-        preprocessing, changes = plan(section, shape, item.spec.mean, item.spec.std, architecture)
+        preprocessing, changes = plan(section, shape, item.spec.mean, item.spec.std, architecture, weights)
     if section.holdout and "select" in splits and (parts is None or "train" in parts):
         changes.append(f"{section.holdout:.0%} of train is held out as the select part")
     decode: Decode = partial(decoded, digest=store.digest, name=item.spec.name)

@@ -61,6 +61,7 @@ class Job:
     def __post_init__(self) -> None:
         train = self.config.train
         self.part = self.data.part("train")
+        self.part.memory_format = self.engine.memory_format
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
         self.average = None if train.ema is None else MovingAverage(self.model, train.ema)
@@ -72,6 +73,12 @@ class Job:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.engine.device)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
+
+    def train_mode(self) -> None:
+        """Training mode, but for what the task keeps out of it (``set_modes``, where it has that method)."""
+        self.model.train()
+        if hasattr(self.task, "set_modes"):
+            self.task.set_modes(self.model)
 
     @property
     def result(self) -> nn.Module:

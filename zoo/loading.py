@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,9 +37,15 @@ class LoadedModel:
     run: RunDir | None = None
 
 
+NO_WEIGHTS = "none"
+
+
 def build_task(catalogue: Registry, config: RunConfig) -> Task:
+    """A task that has a method ``introduce`` is told the architecture it will work on."""
     item = catalogue.task(config.task.name)
     task: Task = load_object(item.spec.target, item)(**config.task.options)
+    if config.architecture is not None and hasattr(task, "introduce"):
+        task.introduce(catalogue.architecture(config.architecture.name).spec)
     return task
 
 
@@ -168,13 +175,42 @@ def _like(item: Item[ArchitectureSpec], tensors: dict[str, torch.Tensor], file: 
 
 
 def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module) -> str | None:
-    """Start from the weights the configuration names: a safetensors file, or a name its architecture knows. Says what was loaded."""
+    """Start from the weights the configuration names: a safetensors file, or a name its architecture knows. Says what was loaded.
+
+    A task that needs weights has classes of its own: then a head of another size stays as it was drawn.
+    """
     if config.weights is None or config.architecture is None:
         return None
+    if config.weights == NO_WEIGHTS:
+        return "starting from no weights: all of the network is drawn at random"
     item = catalogue.architecture(config.architecture.name)
     path = weights_file(item, config.weights) if config.weights in item.spec.weights else Path(config.weights).expanduser()
-    load_state(model, read_tensors(path), config.weights)
-    return f"starting from the weights {config.weights}"
+    tensors, own = read_tensors(path), model.state_dict()
+    kept = _other_heads(item.spec.head, tensors, own) if catalogue.task(config.task.name).spec.needs_weights else []
+    load_state(model, {**tensors, **{name: own[name] for name in kept}}, config.weights)
+    anew = ", ".join(f"{name} {'×'.join(map(str, own[name].shape))}" for name in kept)
+    return f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors" + (f"; drawn anew: {anew}" if anew else "")
+
+
+def _other_heads(head: str | None, tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> list[str]:
+    """Tensors of classifiers for another number of classes: they differ in their first dimension alone, or the weights have no head at all."""
+    shared = [(name, value.shape, tensors[name].shape) for name, value in own.items() if name in tensors]
+    kept = [name for name, mine, theirs in shared if mine != theirs and mine[1:] == theirs[1:]]
+    return kept + [name for name in own if name not in tensors and head is not None and name.startswith(f"{head}.")]
+
+
+def learned_weights(catalogue: Registry, config: RunConfig) -> WeightsSpec | None:
+    """What is known of the weights that a configuration starts from: of a file, what is known of the architecture's own of the same form."""
+    if config.weights in (None, NO_WEIGHTS) or config.architecture is None:
+        return None
+    item = catalogue.architecture(config.architecture.name)
+    if config.weights in item.spec.weights:
+        return item.spec.weights[config.weights]
+    file = Path(config.weights).expanduser()
+    try:
+        return _like(item, read_tensors(file), file)
+    except UsageError:
+        return None
 
 
 def newest_run(config: RunConfig) -> RunDir | None:

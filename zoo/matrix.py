@@ -35,7 +35,7 @@ def cells(
     """All combinations whose names match the shell patterns, by task, architecture and dataset.
 
     Without a pattern ``architectures`` are those that are registered; with one, also the members of families. ``options`` are the core's keys
-    of a dataset (``resize``, ``channels``). Weights are taken to be the first that an architecture names. Raises UsageError for other options.
+    of a dataset (``resize``, ``channels``). A task that needs weights is taken to start from the first that an architecture names. Raises UsageError for other options.
     """
     section = core_dataset_section(options or {})
     networks = _networks(catalogue, architectures)
@@ -53,7 +53,7 @@ def _networks(catalogue: Registry, pattern: str | None) -> list[str | None]:
 def _cell(catalogue: Registry, name: str | None, dataset: Item[Any], task: Item[Any], section: DatasetSection) -> Cell:
     try:
         network = None if name is None else catalogue.architecture(name)
-        changes = check_combination(network, dataset, task, section, _first_weights(network))
+        changes = check_combination(network, dataset, task, section, _first_weights(network) if task.spec.needs_weights else None)
     except (UsageError, PluginError) as refusal:
         return Cell(name, dataset.canonical, task.canonical, str(refusal))
     return Cell(name, dataset.canonical, task.canonical, None, tuple(changes))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from zoo.api import ArchitectureSpec
+from zoo.api import ArchitectureSpec, WeightsSpec
 from zoo.config import DatasetSection
 from zoo.errors import UsageError
 
@@ -95,30 +95,51 @@ def plan(
     mean: Sequence[float],
     std: Sequence[float],
     architecture: ArchitectureSpec | None,
+    weights: WeightsSpec | None = None,
 ) -> tuple[Preprocessing, list[str]]:
     """What is done to pictures of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about each change.
+
+    With trained ``weights`` pictures are prepared as these learned them: their size, channels, mean and std, where the section says no others.
 
     The one rule: pictures keep their channels and their size where the network takes them. A network that is built for one size gets that size,
     and one with a smallest size gets that where they are smaller; pictures that differ among themselves get the network's default size.
     ``resize`` forces another side, or makes a change of size an error; ``channels`` forces grey or RGB. Raises UsageError where they cannot go
     together.
     """
-    (height, width), size_note = _plan_size(section, shape, architecture)
-    channels, channel_note = _plan_channels(section, shape[0], architecture)
-    mean, std = _normalisation(section, shape[0], channels, mean, std)
+    (height, width), size_note = _plan_size(section, shape, architecture, weights)
+    channels, channel_note = _plan_channels(section, shape[0], architecture, weights)
+    if weights is not None and weights.input[0] == channels:
+        mean, std = section.mean or weights.mean, section.std or weights.std
+    mean, std = _normalisation(section, len(mean), channels, mean, std)
     preprocessing = Preprocessing(
-        channels=channels, height=height, width=width, mean=tuple(mean), std=tuple(std), permute_pixels=section.permute_pixels
+        channels=channels,
+        height=height,
+        width=width,
+        mean=tuple(mean),
+        std=tuple(std),
+        permute_pixels=section.permute_pixels,
+        **({} if weights is None else _as_learned(weights, height, width, resized=section.resize == "auto")),
     )
     return preprocessing, [note for note in (size_note, channel_note) if note]
 
 
+def _as_learned(weights: WeightsSpec, height: int, width: int, *, resized: bool) -> dict[str, Any]:
+    """How pictures were brought to the size that the weights learned; at another one only the interpolation is theirs."""
+    learned: dict[str, Any] = {"interpolation": weights.interpolation}
+    if resized and (height, width) == weights.input[1:]:
+        learned |= {"resize": "squash to the size"} if weights.fit == "squash" else {"scale": weights.resize}
+    return learned
+
+
 def _plan_size(
-    section: DatasetSection, shape: tuple[int, int | None, int | None], architecture: ArchitectureSpec | None
+    section: DatasetSection, shape: tuple[int, int | None, int | None], architecture: ArchitectureSpec | None, weights: WeightsSpec | None
 ) -> tuple[tuple[int, int], str | None]:
     _, height, width = shape
     own = (height, width) if height is not None and width is not None else None
     if isinstance(section.resize, int):
         target = (section.resize, section.resize)
+    elif weights is not None and section.resize == "auto":
+        target = weights.input[1:]
     elif own is None:
         target = architecture.input[1:] if architecture is not None else (DEFAULT_SIDE, DEFAULT_SIDE)
     elif architecture is None or (section.resize == "never" and takes(architecture, *own)):
@@ -138,14 +159,19 @@ def _plan_size(
             where="dataset.resize=never",
             fix="use dataset.resize=auto, or another architecture",
         )
-    return target, f"pictures {said} are resized to {target[0]}×{target[1]}"
+    learned = " as the weights learned them" if weights is not None and section.resize == "auto" else ""
+    return target, f"pictures {said} are resized to {target[0]}×{target[1]}{learned}"
 
 
-def _plan_channels(section: DatasetSection, own: int, architecture: ArchitectureSpec | None) -> tuple[Literal[1, 3], str | None]:
+def _plan_channels(
+    section: DatasetSection, own: int, architecture: ArchitectureSpec | None, weights: WeightsSpec | None
+) -> tuple[Literal[1, 3], str | None]:
     names: dict[int, str] = {1: "grey", 3: "RGB"}
     takes = architecture.channels if architecture is not None else None
     wanted = own if section.channels == "auto" else section.channels
-    if section.channels == "auto" and takes is not None and own not in takes:
+    if section.channels == "auto" and weights is not None:
+        wanted = weights.input[0]
+    elif section.channels == "auto" and takes is not None and own not in takes:
         wanted = takes[0]
     if takes is not None and wanted not in takes:
         raise UsageError(

@@ -34,12 +34,29 @@ def resolve(registry: Registry, name: str | None = None, *, file: Path | None = 
         _merge_layer(registry, merged, layer)
     if merged.get("task") is None or (isinstance(merged["task"], Mapping) and "name" not in merged["task"]):
         merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry)}
+    _apply_options_of_weights(registry, merged)
     try:
         return check(registry, merged, where=file)
     except ConfigError as error:
         if error.problems in (["dataset: missing"], ["dataset.name: missing"]):
             raise UsageError("no dataset is named", fix="add --data NAME (see `zoo list datasets`)") from error
         raise
+
+
+def _apply_options_of_weights(registry: Registry, merged: dict[str, Any]) -> None:
+    """Options that the weights' network was built with, where no layer says others: without them the weights would not be the same function."""
+    architecture, weights = merged.get("architecture"), merged.get("weights")
+    if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str) or not isinstance(weights, str):
+        return
+    from zoo.pretrained import weights_named
+
+    try:
+        item = registry.architecture(architecture["name"])
+    except ZooError:
+        return  # it is told where the section is checked
+    name = weights_named(item, weights)
+    for key, value in item.spec.weights[name].architecture_options.items() if name is not None else ():
+        architecture.setdefault(key, value)
 
 
 def check(registry: Registry, values: Layer, *, where: object = None) -> RunConfig:
@@ -242,7 +259,7 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
 
 def _check_weights(registry: Registry, config: RunConfig) -> list[str]:
     """Weights are named in full from here on; a file is left as it is written."""
-    if config.weights is None or Path(config.weights).expanduser().is_file():
+    if config.weights in (None, "none") or Path(config.weights).expanduser().is_file():
         return []
     if config.architecture is None:
         return [f"weights: '{config.weights}' is no file, and there is no architecture that could name it"]

@@ -20,7 +20,7 @@ from zoo.devices import Engine, set_up
 from zoo.errors import Interrupted, UsageError
 from zoo.evaluation import evaluate
 from zoo.job import Job, check_trainable, steps_per_epoch
-from zoo.loading import build_for, build_task, load_initial
+from zoo.loading import build_for, build_task, learned_weights, load_initial
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
 from zoo.registry import registry
@@ -90,7 +90,9 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     architecture = catalogue.architecture(config.architecture.name) if config.architecture else None
     dataset, chosen = catalogue.dataset(config.dataset.name), catalogue.task(config.task.name)
     check_combination(architecture, dataset, chosen, config.dataset, config.weights)
-    data = open_data(catalogue, config.dataset, engine.device, architecture=architecture and architecture.spec, seed=config.seed)
+    learned = learned_weights(catalogue, config)
+    network = architecture and architecture.spec
+    data = open_data(catalogue, config.dataset, engine.device, architecture=network, weights=learned, seed=config.seed)
     check_classes(dataset, chosen, data.classes)
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes))

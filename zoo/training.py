@@ -25,7 +25,7 @@ def fit(job: Job) -> Progress:
     job.watch.begin(job.progress, job.steps_per_epoch, job.config.train.epochs)
     with stop_on_signals() as stop, job.logs, out_of_memory(asked_memory(job)):
         for epoch in remaining_epochs(job):
-            job.model.train()
+            job.train_mode()
             started = time.perf_counter(), job.progress.batch
             for batch in remaining_batches(job, epoch):
                 loss = take_step(job, batch)

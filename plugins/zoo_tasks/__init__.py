@@ -14,5 +14,12 @@ def zoo_register_tasks() -> list[TaskSpec]:
             target="zoo_tasks.classification:build",
             options="zoo_tasks.options:ClassificationOptions",
             default=True,
-        )
+        ),
+        TaskSpec(
+            name="transfer",
+            summary="Keep what trained weights know and teach the last layers new classes",
+            target="zoo_tasks.transfer:build",
+            options="zoo_tasks.options:TransferOptions",
+            needs_weights=True,
+        ),
     ]

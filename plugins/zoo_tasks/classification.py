@@ -62,9 +62,9 @@ class Classification:
 
 def settle_weights(asked: ClassWeights, data: DataView) -> Tensor | None:
     """A weight for each class, float32 (K,). Raises UsageError for a wrong number of them, DataError where a class to balance has no sample."""
-    classes = data.classes
     if asked is None:
         return None
+    classes = data.classes
     if asked != "balanced":
         if len(asked) != len(classes):
             raise UsageError(

@@ -16,3 +16,9 @@ class ClassificationOptions(Options):
     class_weights: Literal["balanced"] | list[Weight] | None = Field(
         None, description="weight of each class in the training loss: a number each, or balanced: N / (classes · samples of the class) in train"
     )
+
+
+class TransferOptions(ClassificationOptions):
+    train: str = Field(
+        "head", pattern=r"^(head|all|last:[1-9][0-9]*)$", description="what learns: head, last:N (the last N layers with parameters), or all"
+    )

@@ -1,8 +1,9 @@
-"""torchvision: every classification network of torchvision, under its name there."""
+"""torchvision: every classification network of torchvision, under its name there, and recipes that start from its weights."""
 
 from __future__ import annotations
 
-from zoo.api import FamilySpec, hookimpl
+from zoo.api import FamilySpec, RecipeSpec, hookimpl
+from zoo_torchvision.recipes import RECIPES
 
 
 @hookimpl
@@ -16,3 +17,8 @@ def zoo_register_families() -> list[FamilySpec]:
             examples=("mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1"),
         )
     ]
+
+
+@hookimpl
+def zoo_register_recipes() -> list[RecipeSpec]:
+    return RECIPES

@@ -17,16 +17,18 @@ def test_the_matrix_says_yes_or_why_not(zoo):
     assert rows[0] == ["tasks/classification"]
     assert rows[1] == ["architecture", "catdog", "cifar10", "digits", "fashion_mnist", "folder", "mnist", "photos"]
     assert ["classics/cnn", "yes*", "yes", "yes*", "yes", "yes*", "yes", "no,", "1"] in rows
-    assert len([row for row in rows if row[:1] and row[0].startswith("classics/")]) == len(registry().items("architecture"))
+    tasks, networks = registry().items("task"), registry().items("architecture")
+    assert len([row for row in rows if row[:1] and row[0].startswith("classics/")]) == len(tasks) * len(networks)
+    assert "task transfer needs pretrained weights, and alexnet names none" in told.out
     assert "1  task classification needs labels, and photos has none; fix: choose another dataset" in told.out
     assert "families are left out; add --arch, for example one of 'timm/*', 'torchvision/*'" in told.err
 
 
 def test_names_and_keys_of_a_dataset_narrow_it(zoo):
-    told = zoo("matrix", "--arch", "torchvision/vit_b_16", "--data", "digits", "--set", "dataset.resize=never")
+    told = zoo("matrix", "--arch", "torchvision/vit_b_16", "--data", "digits", "--task", "classification", "--set", "dataset.resize=never")
     assert "the pictures are 8×8 and vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
     assert told.err == ""
-    (cell,) = json.loads(zoo("matrix", "--arch", "classics/lenet*", "--data", "digits", "--json").out)
+    (cell,) = json.loads(zoo("matrix", "--arch", "classics/lenet*", "--data", "digits", "--task", "classification", "--json").out)
     assert (cell["architecture"], cell["dataset"], cell["goes"], cell["refusal"]) == ("classics/lenet", "datasets/digits", True, None)
     assert cell["changes"] == ["pictures 8×8 are resized to 16×16"]
 

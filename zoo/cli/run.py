@@ -20,6 +20,7 @@ FLAGS = {
     "data": "dataset.name",
     "arch": "architecture.name",
     "task": "task.name",
+    "weights": "weights",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "lr": "train.lr",
@@ -37,6 +38,9 @@ def run(
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset.")] = None,
     arch: Annotated[str | None, typer.Option("--arch", metavar="A", help="Architecture.")] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task.")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="W", help="Start from weights the architecture names, a safetensors file, or none.")
+    ] = None,
     epochs: Annotated[str | None, typer.Option("--epochs", metavar="N", help="Times the training part is seen.")] = None,
     batch_size: Annotated[str | None, typer.Option("--batch-size", metavar="N", help="Samples a step.")] = None,
     lr: Annotated[str | None, typer.Option("--lr", metavar="X", help="Learning rate.")] = None,
@@ -55,7 +59,8 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     flags = {
-        "data": data, "arch": arch, "task": task, "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device,
+        "data": data, "arch": arch, "task": task, "weights": weights,
+        "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device,
         "name": run_name, "augment": augment, "compile": "true" if compiled else None,
     }  # fmt: skip
     _check_together(name, config, resume, seed, seeds, out, dry_run, inexact)

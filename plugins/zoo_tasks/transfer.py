@@ -1,0 +1,72 @@
+"""Transfer learning: a network that has been trained on something else keeps what it knows, and learns new classes.
+
+The core builds the network for the new classes and loads trained weights into all but its head (`zoo.loading.load_initial`). This task says which
+parameters learn (``train``) and how the others behave meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics and
+normalises by them, and dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
+features in deep neural networks?, 2014, has the measurements behind freezing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from zoo.api import ArchitectureSpec, DataView
+from zoo.errors import UsageError
+from zoo_tasks.classification import Classification, ClassWeights
+
+
+class Transfer(Classification):
+    """The implementation of `zoo.api.Task`: judged, shown and, where it learns, taught as classification is."""
+
+    def __init__(self, train: str = "head", label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> None:
+        super().__init__(label_smoothing, class_weights)
+        self._train = train
+        self._head: str | None = None
+
+    def introduce(self, architecture: ArchitectureSpec) -> None:
+        self._head = architecture.head
+
+    def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
+        """Freeze all but what ``train`` says; the structure names the layers that learn."""
+        super().prepare(model, data)
+        structure = {"trained": learning_layers(model, self._train, self._head)}
+        return self.restructure(model, structure), structure
+
+    def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        layers = dict(model.named_modules())
+        for name in structure["trained"]:
+            for parameter in layers[name].parameters():
+                parameter.requires_grad_(True)
+        return model
+
+    def set_modes(self, model: nn.Module) -> None:
+        """Of a model in training mode: a batch norm that learns nothing is in eval mode."""
+        for module in model.modules():
+            if isinstance(module, _BatchNorm) and not any(parameter.requires_grad for parameter in module.parameters()):
+                module.eval()
+
+
+def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[str]:
+    """Names of the modules that learn. Raises UsageError where there are not so many."""
+    layers = [name for name, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    if train == "all":
+        return layers
+    last = head if head is not None else layers[-1]
+    if train == "head":
+        return [last]
+    count = int(train.removeprefix("last:"))
+    if last in layers:  # a head is the last layer, wherever the module stands in the network's listing
+        layers = [*(name for name in layers if name != last), last]
+    if count > len(layers):
+        raise UsageError(f"the network has {len(layers)} layers with parameters, not {count}", where="task.train", fix="use all, or a smaller number")
+    return layers[-count:]
+
+
+def build(train: str = "head", label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> Transfer:
+    return Transfer(train, label_smoothing, class_weights)

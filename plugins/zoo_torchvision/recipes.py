@@ -1,0 +1,33 @@
+"""Transfer learning on photographs, from torchvision's weights for ImageNet.
+
+`vgg16_transfer` has the settings of the course report this project began from: everything frozen, the last layer anew, Adam with 1e-3 on it alone,
+batches of 64, one epoch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.api import Expected, RecipeSpec
+
+ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 1e-3, "batch_size": 64, "eval_batch_size": 100}
+
+
+def _transfer(network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None, **train: Any) -> RecipeSpec:
+    return RecipeSpec(
+        name=f"{network.partition('1_')[0]}_transfer",
+        summary=f"{title}, trained on ImageNet, learns cats and dogs: the last layer alone, {epochs} epoch{'s' if epochs > 1 else ''}",
+        source=source,
+        architecture=f"torchvision/{network}",
+        dataset="datasets/catdog",
+        task="tasks/transfer",
+        parameters={"weights": "imagenet1k_v1", "train": {**ADAM, "epochs": epochs, **train}},
+        expected=expected,
+    )
+
+
+RECIPES = [
+    _transfer("vgg16", "VGG-16", 1, source="the course report this project began from: VGG-16 on cats and dogs"),
+    _transfer("squeezenet1_1", "SqueezeNet 1.1", 5),
+    _transfer("resnet18", "ResNet-18", 5),
+]
