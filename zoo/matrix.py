@@ -35,7 +35,8 @@ def cells(
     """All combinations whose names match the shell patterns, by task, architecture and dataset.
 
     Without a pattern ``architectures`` are those that are registered; with one, also the members of families. ``options`` are the core's keys
-    of a dataset (``resize``, ``channels``). A task that needs weights is taken to start from the first that an architecture names. Raises UsageError for other options.
+    of a dataset (``resize``, ``channels``). A task that needs weights is taken to start from the first that an architecture names. Raises
+    UsageError for other options.
     """
     section = core_dataset_section(options or {})
     networks = _networks(catalogue, architectures)
