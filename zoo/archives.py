@@ -103,13 +103,14 @@ def _extract(archive: Path, to: Path) -> tuple[int, int]:
             target = names.place(member, to)
             if target is None:
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with storage_errors(target), target.open("xb") as stream:
-                for chunk in _chunks(member, archive):
-                    size += len(chunk)
-                    if size > most:
-                        raise _untrusted(archive, f"it comes to more than {most:,} bytes, {MAX_RATIO} times the archive: a bomb, it seems")
-                    stream.write(chunk)
+            with storage_errors(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("xb") as stream:
+                    for chunk in _chunks(member, archive):
+                        size += len(chunk)
+                        if size > most:
+                            raise _untrusted(archive, f"it comes to more than {most:,} bytes, {MAX_RATIO} times the archive: a bomb, it seems")
+                        stream.write(chunk)
             count += 1
     if count == 0:
         raise DataError("there are no files in this archive", where=archive, fix="get it again from its source")

@@ -89,8 +89,7 @@ class RunConfig(Strict):
     dataset: DatasetSection
     task: Section
     weights: str | None = Field(
-        None,
-        description="start from these: a safetensors file, or weights the architecture names; none: of a task that needs weights, from random ones",
+        None, description="start from these: weights the architecture names, a safetensors file, or none, where a task needs some"
     )
     train: TrainConfig = TrainConfig()
     seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and holdout")
