@@ -21,7 +21,7 @@ from zoo.errors import CheckpointError, DataError, UsageError, nearest
 from zoo.files import sha256, write_json
 from zoo.paths import data_root, offline
 from zoo.registry import Item
-from zoo.store import Digests, megabytes
+from zoo.store import Digests, MissingFilesError, megabytes
 
 Architecture = Item[ArchitectureSpec]
 
@@ -136,7 +136,21 @@ def missing_weights(item: Architecture, name: str, cause: str) -> CheckpointErro
     return CheckpointError(
         f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
         where=by_hand(item, name).parent,
-        fix=f"try again with a network, or put by hand what is listed here to its place:\n  - {spec.url}{size} → {by_hand(item, name)}",
+        fix="try again with a network, or put by hand what is listed here to its place; meanwhile, --weights none begins with none:"
+        f"\n  - {spec.url}{size} → {by_hand(item, name)}",
+    )
+
+
+def also_missing(error: MissingFilesError, item: Architecture, name: str) -> MissingFilesError:
+    """The error for files of data that are missing, with the weights of a run added where these are missing too."""
+    spec = item.spec.weights[name]
+    if spec.resource is not None or by_hand(item, name).is_file() or by_hand(item, name).with_name(f"{name}.safetensors").is_file():
+        return error
+    size = "" if spec.size is None else f" ({megabytes(spec.size)})"
+    return MissingFilesError(
+        f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
+        where=error.where,
+        fix=f"{error.fix}\n  - {spec.url}{size} → {by_hand(item, name)} (--weights none begins with none)",
     )
 
 

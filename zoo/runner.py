@@ -23,10 +23,12 @@ from zoo.job import Job, check_trainable, steps_per_epoch
 from zoo.loading import build_for, build_task, learned_weights, load_initial
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
+from zoo.pretrained import also_missing
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.snapshots import resume as resume_job
+from zoo.store import MissingFilesError
 from zoo.tensorfiles import read_tensors
 from zoo.training import fit
 from zoo.wording import duration, figure
@@ -92,7 +94,12 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     check_combination(architecture, dataset, chosen, config.dataset, config.weights)
     learned = learned_weights(catalogue, config)
     network = architecture and architecture.spec
-    data = open_data(catalogue, config.dataset, engine.device, architecture=network, weights=learned, seed=config.seed)
+    try:
+        data = open_data(catalogue, config.dataset, engine.device, architecture=network, weights=learned, seed=config.seed)
+    except MissingFilesError as error:
+        if architecture is None or config.weights not in architecture.spec.weights:
+            raise
+        raise also_missing(error, architecture, config.weights) from error
     check_classes(dataset, chosen, data.classes)
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes))

@@ -92,12 +92,16 @@ class Store:
         return f"{spec.name}: downloading {_files(missing)}, {total}, from {sources} to {self.root}; licence: {spec.licence}"
 
 
-def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()) -> DataError:
+class MissingFilesError(DataError):
+    """Files of datasets that are not here and cannot be downloaded."""
+
+
+def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()) -> MissingFilesError:
     """The one error for all the files that are missing, by the name of the dataset that needs them: each with its address and its place."""
     files = [file for missing in needed.values() for file in missing]
     listed = "".join(f"\n  - {file.url} ({megabytes(file.size)}) → {root / file.path}" for file in files)
     meanwhile = f"; meanwhile, --data {' or --data '.join(alternatives)} needs no download" if alternatives else ""
-    return DataError(
+    return MissingFilesError(
         f"{_files(files)} of {' and '.join(needed)} cannot be downloaded: {cause}",
         where=root,
         fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}:{listed}",

@@ -14,7 +14,7 @@ from zoo_tasks.transfer import build, learning_layers
 
 import zoo
 from zoo.console import Console
-from zoo.errors import CheckpointError, ConfigError, UsageError
+from zoo.errors import CheckpointError, ConfigError, DataError, UsageError
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.runner import prepare
@@ -155,3 +155,18 @@ def test_options_of_weights_are_the_networks_unless_others_are_asked_for():
     assert resolve(registry(), overrides=given).architecture.options == {"transform_input": True}
     given["architecture"]["transform_input"] = False
     assert resolve(registry(), overrides=given).architecture.options == {"transform_input": False}
+
+
+def test_one_error_lists_all_that_is_missing_of_data_and_weights():
+    with pytest.raises(DataError) as caught:
+        prepare(resolve(registry(), "vgg16_transfer"), Console(quiet=True))
+    message = str(caught.value)
+    for words in (
+        "1 file of catdog cannot be downloaded: ZOO_OFFLINE forbids downloads; the weights 'imagenet1k_v1' of torchvision/vgg16 are not here either",
+        "kagglecatsanddogs_5340.zip (824.9 MB) → ",
+        "https://download.pytorch.org/models/vgg16-397923af.pth (553.4 MB) → ",
+        "meanwhile, --data digits needs no download",
+        "--weights none begins with none",
+    ):
+        assert words in message, message
+    assert caught.value.exit_code == 3
