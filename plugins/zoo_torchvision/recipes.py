@@ -28,6 +28,12 @@ def _transfer(network: str, title: str, epochs: int, source: str | None = None, 
 
 RECIPES = [
     _transfer("vgg16", "VGG-16", 1, source="the course report this project began from: VGG-16 on cats and dogs"),
-    _transfer("squeezenet1_1", "SqueezeNet 1.1", 5),
+    _transfer(
+        "squeezenet1_1",
+        "SqueezeNet 1.1",
+        5,
+        # on 2,000 of the photographs: 1,600 to train on, 400 to report on
+        expected=Expected(mean=0.9650, sd=0.0109, seeds=3, seconds=129, device="two CPU cores"),
+    ),
     _transfer("resnet18", "ResNet-18", 5),
 ]
