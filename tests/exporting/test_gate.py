@@ -71,6 +71,27 @@ def test_a_planted_fault_fails_the_gate_names_the_layer_and_publishes_nothing(
     assert [path for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
+class Rounding(nn.Module):
+    """Loses all but whole numbers of its logits, in float32; float64 has room for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.head(inputs.flatten(1)) + 1e7
+        return logits - 1e7
+
+
+def test_a_network_that_multiplies_rounding_is_told_from_a_wrong_file(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+    wrong = Faulty(change("head.bias", lambda b: b + np.float32(5)))
+    with pytest.raises(ExportError, match=r"own float32 departs from its float64 by .* the network itself is that uncertain .*train it longer"):
+        run_export(make_loaded(Rounding()), exporter=wrong)
+    with pytest.raises(ExportError) as caught:
+        run_export(exporter=wrong)
+    assert "uncertain" not in str(caught.value)
+
+
 def test_a_planted_fault_leaves_the_bundle_that_was_there(run_export: RunExport, tmp_path: Path) -> None:
     before = {file.name: sha256(file) for file in run_export().path.iterdir()}
     with pytest.raises(ExportError):
