@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,31 @@ def made_run(tmp_path: Path) -> Callable[..., Any]:
         return run
 
     return make
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer]]:
+    """Starts a server on the loopback interface that downloads are allowed from; its ``address`` ends without a slash."""
+    from zoo import downloads
+
+    started: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def start(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.address = f"http://127.0.0.1:{server.server_address[1]}"  # type: ignore[attr-defined]
+        monkeypatch.setattr(downloads, "ALLOWED", ("https://", f"{server.address}/"))  # type: ignore[attr-defined]
+        monkeypatch.setattr(downloads, "RETRY_SECONDS", 0.0)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        started.append((server, thread))
+        return server
+
+    yield start
+    for server, thread in started:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -76,24 +75,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+def server(serve: Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer]) -> ThreadingHTTPServer:
+    running = serve(Handler)
     running.counts = {}  # type: ignore[attr-defined]
-    address = f"http://127.0.0.1:{running.server_address[1]}/"
-    running.address = address  # type: ignore[attr-defined]
-    monkeypatch.setattr(downloads, "ALLOWED", ("https://", address))
-    monkeypatch.setattr(downloads, "RETRY_SECONDS", 0.0)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
+    return running
 
 
 def bring(server: ThreadingHTTPServer, path: str, to: Path) -> None:
-    download(server.address + path.lstrip("/"), to, SHA256, len(CONTENT))  # type: ignore[attr-defined]
+    download(server.address + path, to, SHA256, len(CONTENT))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("path", ["/good", "/to-good", "/gzipped"])
@@ -113,7 +102,7 @@ def test_a_file_arrives_under_its_name_alone(server: ThreadingHTTPServer, tmp_pa
 def test_what_is_known_of_a_file_in_part_is_checked(
     server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None, size: int | None
 ) -> None:
-    found = download(server.address + path.lstrip("/"), tmp_path / "file.bin", sha256, size)  # type: ignore[attr-defined]
+    found = download(server.address + path, tmp_path / "file.bin", sha256, size)  # type: ignore[attr-defined]
     assert found == SHA256
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
@@ -131,7 +120,7 @@ def test_what_is_known_of_a_file_in_part_is_checked(
 )
 def test_what_cannot_be_trusted_is_not_kept(server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None, said: str) -> None:
     with pytest.raises(DataError) as caught:
-        download(server.address + path.lstrip("/"), tmp_path / "data" / "file.bin", sha256, None)  # type: ignore[attr-defined]
+        download(server.address + path, tmp_path / "data" / "file.bin", sha256, None)  # type: ignore[attr-defined]
     assert said in str(caught.value)
     assert list((tmp_path / "data").iterdir()) == []
 

@@ -20,7 +20,7 @@ from zoo.resolve import dataset_section, resolve
 
 def looked(name: str, **architecture: Any) -> Any:
     given = {"device": "cpu", "dataset": {"name": "digits"}, "train": {"batch_size": 16}, "architecture": architecture}
-    return gradients(registry(), resolve(registry(), name, overrides=given), name)
+    return gradients(resolve(registry(), name, overrides=given), name)
 
 
 def test_norms_are_those_of_autograd():
@@ -50,4 +50,4 @@ def test_auxiliary_classifiers_are_heard():
 
 def test_what_a_run_would_refuse_is_refused():
     with pytest.raises(UsageError, match="photos has none"):
-        gradients(registry(), resolve(registry(), "fnn", overrides={"dataset": {"name": "photos"}}), "x")
+        gradients(resolve(registry(), "fnn", overrides={"dataset": {"name": "photos"}}), "x")

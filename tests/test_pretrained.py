@@ -6,8 +6,7 @@ import hashlib
 import io
 import json
 import os
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ from zoo import downloads, pretrained
 from zoo.api import ArchitectureSpec, WeightsSpec
 from zoo.discovery import Plugin
 from zoo.errors import CheckpointError, UsageError
-from zoo.loading import load_pretrained, preprocessing_of
+from zoo.loading import load_pretrained
 from zoo.paths import data_root
 from zoo.prediction import predict
+from zoo.preprocessing import preprocessing_of
 from zoo.pretrained import by_hand, listed, weights_file, weights_named
 from zoo.registry import Item, registry
 from zoo.resolve import resolve
@@ -60,20 +60,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.asked = []  # type: ignore[attr-defined]
-    running.address = f"http://127.0.0.1:{running.server_address[1]}"  # type: ignore[attr-defined]
-    monkeypatch.setattr(downloads, "ALLOWED", ("https://", running.address))  # type: ignore[attr-defined]
-    monkeypatch.setattr(downloads, "RETRY_SECONDS", 0.0)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+def server(serve: Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer], monkeypatch: pytest.MonkeyPatch) -> ThreadingHTTPServer:
     monkeypatch.delenv("ZOO_OFFLINE")
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
+    running = serve(Handler)
+    running.asked = []  # type: ignore[attr-defined]
+    return running
 
 
 def item(address: str, path: str = "/net.pth", **facts: Any) -> Item[ArchitectureSpec]:
@@ -243,3 +234,10 @@ def test_the_real_squeezenet_names_the_photographs():
 def test_nothing_of_a_download_is_asked_where_weights_are_shipped(monkeypatch):
     monkeypatch.setattr(pretrained, "download", lambda *_: pytest.fail("a download"))
     assert weights_file(registry().architecture("cnn"), "mnist").is_file()
+
+
+def test_a_file_counts_as_built_like_all_of_the_architecture_s_own(tmp_path: Path) -> None:
+    (tmp_path / "net.safetensors").write_bytes(save({"fc.weight": torch.zeros(1000, 4)}))
+    given: dict[str, Any] = {"architecture": {"name": "torchvision/googlenet"}, "dataset": {"name": "digits"}}
+    assert resolve(registry(), overrides={**given, "weights": str(tmp_path / "net.safetensors")}).architecture.options == {"transform_input": True}
+    assert resolve(registry(), overrides={**given, "weights": "none"}).architecture.options == {"transform_input": False}

@@ -37,16 +37,7 @@ JUNK = "__MACOSX"
 CHUNK = 1 << 20
 SAY_FROM = 500
 """So many members take long enough to be told about."""
-DAMAGED: tuple[type[Exception], ...] = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    OSError,
-)
+DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError)
 
 
 @dataclass(frozen=True)
@@ -56,10 +47,6 @@ class Member:
     name: str
     kind: str
     open: Callable[[], IO[bytes]]
-
-
-def is_archive(path: Path) -> bool:
-    return path.is_file() and _format(path) is not None
 
 
 def folder() -> Path:

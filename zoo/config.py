@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from zoo.augmentation import canonical
 
 SCHEMA = 1
+NO_WEIGHTS = "none"
+"""Asks a task that needs weights to begin with random ones all the same."""
 Scalar = bool | int | float | str
 
 PositiveInt = Annotated[int, Field(ge=1)]

@@ -18,7 +18,7 @@ from zoo.store import Store, missing_files
 
 
 class Absent(DataError):
-    """A file that a dataset asks for is not here; raised while looking, never shown."""
+    """What a dataset asks for is not here, or not unpacked; raised while looking, never shown."""
 
 
 class Looker:
@@ -37,7 +37,8 @@ class Looker:
         return places
 
     def unpack(self, archive: Path) -> Path:
-        return self._store.unpack(archive)
+        """Which files are asked for is known by then; unpacking may take minutes."""
+        raise Absent("not unpacked to be looked at", where=archive)
 
     def digest(self, path: Path) -> str:
         return self._store.digest(path)

@@ -1,4 +1,4 @@
-"""The norm of the gradient at each layer of a network that has learned nothing yet: whether the loss reaches the first layers at all.
+"""The norm of the gradient at each layer of a network before its first step: whether the loss reaches the first layers at all.
 
 X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks (2010) look at networks so; shortcuts are what keeps
 the norms of a deep one together (K. He et al.: Deep residual learning for image recognition, 2015; its figure 1 is what comes of it).
@@ -14,12 +14,9 @@ from torch import nn
 
 from zoo import randomness
 from zoo.api import Batch, Task
-from zoo.combinations import check_combination
 from zoo.config import RunConfig
-from zoo.data import open_data
-from zoo.devices import set_up
-from zoo.loading import build_for, build_task
-from zoo.registry import Registry
+from zoo.console import Console
+from zoo.runner import prepare
 from zoo.training import with_heads
 
 
@@ -30,6 +27,8 @@ class Gradients:
     label: str
     layers: tuple[str, ...]
     norms: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+    """What the run would say of its data and weights."""
 
     @property
     def ratio(self) -> float:
@@ -37,23 +36,14 @@ class Gradients:
         return self.norms[0] / self.norms[-1] if self.norms[-1] else float("nan")
 
 
-def gradients(registry: Registry, config: RunConfig, label: str) -> Gradients:
-    """Of the first training batch that a run of ``config`` would see, its weights as they are drawn from the seed, in fp32.
-
-    Raises UsageError where the combination makes no sense or has no network.
-    """
-    architecture = registry.architecture(config.architecture.name) if config.architecture else None
-    check_combination(architecture, registry.dataset(config.dataset.name), registry.task(config.task.name), config.dataset, config.weights)
-    engine = set_up(config)
-    data = open_data(registry, config.dataset, engine.device, architecture=architecture and architecture.spec, parts=("train",), seed=config.seed)
-    randomness.seed_everything(config.seed)
-    model, task = build_for(registry, config, data.preprocessing, len(data.classes)), build_task(registry, config)
-    model, _ = task.prepare(model, data)
-    part = data.part("train")
+def gradients(config: RunConfig, label: str) -> Gradients:
+    """Of the first training batch that a run of ``config`` would see, before its first step, in fp32. Raises what the run would raise."""
+    ready = prepare(config, Console(quiet=True))
+    part = ready.data.part("train")
     order = randomness.order(config.seed, 0, len(part))[: config.train.batch_size]
     batch = next(iter(part.batches_of(order, config.train.batch_size)))
-    layers, norms = _norms(model.to(engine.device), task, batch)
-    return Gradients(label, layers, norms)
+    layers, norms = _norms(ready.model.to(ready.engine.device), ready.task, batch)
+    return Gradients(label, layers, norms, tuple(ready.notes))
 
 
 def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...], tuple[float, ...]]:

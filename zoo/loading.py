@@ -12,16 +12,15 @@ from torch import nn
 
 from zoo import checkpoints
 from zoo.api import ArchitectureSpec, Task, WeightsSpec
-from zoo.config import RunConfig, Section
+from zoo.config import NO_WEIGHTS, RunConfig, Section
 from zoo.errors import CheckpointError, UsageError
 from zoo.models import build_model, load_state
-from zoo.preprocessing import Preprocessing
+from zoo.preprocessing import Preprocessing, preprocessing_of
 from zoo.pretrained import no_such_weights, weights_file, weights_named
 from zoo.registry import Item, Registry, load_object, options_model, registry
 from zoo.resolve import resolve
 from zoo.rundir import RunDir, all_runs, find, run_id
-from zoo.runtime import COVER, SQUASH
-from zoo.tensorfiles import read_tensors
+from zoo.tensorfiles import read_tensors, shape_of
 
 
 @dataclass
@@ -35,9 +34,6 @@ class LoadedModel:
     config: RunConfig
     origin: dict[str, Any]
     run: RunDir | None = None
-
-
-NO_WEIGHTS = "none"
 
 
 def build_task(catalogue: Registry, config: RunConfig) -> Task:
@@ -114,22 +110,6 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     return LoadedModel(model.eval(), item.spec.name, weights.classes, preprocessing, config, origin)
 
 
-def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) -> Preprocessing:
-    """How the pictures of these weights are prepared."""
-    channels, height, width = weights.input
-    return Preprocessing(
-        channels=3 if channels == 3 else 1,
-        height=height,
-        width=width,
-        mean=weights.mean,
-        std=weights.std,
-        permute_pixels=permute_pixels,
-        interpolation=weights.interpolation,
-        resize=COVER if weights.fit == "cover" else SQUASH,
-        scale=weights.resize if weights.fit == "cover" else None,
-    )
-
-
 class Pretrained(NamedTuple):
     """A network in eval mode with trained weights, and what is known of these. ``origin`` says in words which they are."""
 
@@ -149,8 +129,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str) -> Pretrained:
     known = None if file.is_file() else weights_named(item, weights)
     if known is None and not file.is_file():
         raise no_such_weights(item, weights)
-    tensors = read_tensors(weights_file(item, known) if known is not None else file)
-    spec = item.spec.weights[known] if known is not None else _like(item, tensors, file)
+    spec = item.spec.weights[known] if known is not None else _like(item, file)
     if not spec.classes:
         raise UsageError(
             f"the weights '{weights}' of {item.canonical} have no classifier", where="weights", fix="choose others, or train one on them"
@@ -159,14 +138,14 @@ def load_pretrained(catalogue: Registry, name: str, weights: str) -> Pretrained:
     section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
     channels, height, width = preprocessing.shape
     model = build_model(catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width))
-    load_state(model, tensors, weights)
+    load_state(model, read_tensors(weights_file(item, known) if known is not None else file), weights)
     return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {known or file.name}")
 
 
-def _like(item: Item[ArchitectureSpec], tensors: dict[str, torch.Tensor], file: Path) -> WeightsSpec:
+def _like(item: Item[ArchitectureSpec], file: Path) -> WeightsSpec:
     """The first of an architecture's weights that have as many classes as a file: what is known of these holds for it."""
-    head = f"{item.spec.head}.weight"
-    classes = len(tensors[head]) if item.spec.head is not None and head in tensors else None
+    shape = None if item.spec.head is None else shape_of(file, f"{item.spec.head}.weight")
+    classes = None if shape is None else shape[0]
     found = next((spec for spec in item.spec.weights.values() if classes is not None and len(spec.classes) == classes), None)
     if found is None:
         known = "it has no head that is known" if classes is None else f"none of the architecture's own weights has its {classes} classes"
@@ -208,7 +187,7 @@ def learned_weights(catalogue: Registry, config: RunConfig) -> WeightsSpec | Non
         return item.spec.weights[config.weights]
     file = Path(config.weights).expanduser()
     try:
-        return _like(item, read_tensors(file), file)
+        return _like(item, file)
     except UsageError:
         return None
 

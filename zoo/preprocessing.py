@@ -123,6 +123,20 @@ def plan(
     return preprocessing, [note for note in (size_note, channel_note) if note]
 
 
+def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) -> Preprocessing:
+    """How pictures of any size are prepared for these weights."""
+    channels, height, width = weights.input
+    return Preprocessing(
+        channels=3 if channels == 3 else 1,
+        height=height,
+        width=width,
+        mean=weights.mean,
+        std=weights.std,
+        permute_pixels=permute_pixels,
+        **_as_learned(weights, height, width, resized=True),
+    )
+
+
 def _as_learned(weights: WeightsSpec, height: int, width: int, *, resized: bool) -> dict[str, Any]:
     """How pictures were brought to the size that the weights learned; at another one only the interpolation is theirs."""
     learned: dict[str, Any] = {"interpolation": weights.interpolation}

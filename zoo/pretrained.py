@@ -49,15 +49,28 @@ def weights_file(item: Architecture, name: str) -> Path:
     spec = item.spec.weights[name]
     if spec.resource is not None:
         return _shipped(item, name, spec)
-    folder = data_root() / "weights" / item.plugin.namespace / item.spec.name
-    place, by_hand = folder / f"{name}.safetensors", folder / _file_name(spec)
+    place, published = _place(item, name), by_hand(item, name)
     if place.is_file():
         _check_here(place, spec)
-    elif spec.format == "torch" and by_hand.is_file():
-        _convert(by_hand, place, spec, _checked(by_hand, spec))
+    elif published.is_file():
+        _convert(published, place, spec, _checked(published, spec))
     else:
         _bring(item, name, spec, place)
     return place
+
+
+def _place(item: Architecture, name: str) -> Path:
+    return data_root() / "weights" / item.plugin.namespace / item.spec.name / f"{name}.safetensors"
+
+
+def by_hand(item: Architecture, name: str) -> Path:
+    """Where the publisher's file can be put by hand: under its own name where it has to be converted."""
+    spec, place = item.spec.weights[name], _place(item, name)
+    return place if spec.format == "safetensors" else place.with_name(str(spec.url).rpartition("/")[2])
+
+
+def _is_here(item: Architecture, name: str) -> bool:
+    return item.spec.weights[name].resource is not None or _place(item, name).is_file() or by_hand(item, name).is_file()
 
 
 def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
@@ -69,10 +82,6 @@ def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
             f"the weights '{name}' are not what {item.canonical} ships: {found} for {spec.sha256}", where=path, fix="reinstall the plugin"
         )
     return path
-
-
-def _file_name(spec: WeightsSpec) -> str:
-    return str(spec.url).rpartition("/")[2]
 
 
 def _check_here(place: Path, spec: WeightsSpec) -> None:
@@ -123,35 +132,31 @@ def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path) -> Non
             fetched.unlink(missing_ok=True)
 
 
-def by_hand(item: Architecture, name: str) -> Path:
-    """Where the publisher's file can be put by hand."""
-    spec = item.spec.weights[name]
-    folder = data_root() / "weights" / item.plugin.namespace / item.spec.name
-    return folder / (f"{name}.safetensors" if spec.format == "safetensors" else _file_name(spec))
-
-
 def missing_weights(item: Architecture, name: str, cause: str) -> CheckpointError:
-    spec = item.spec.weights[name]
-    size = "" if spec.size is None else f" ({megabytes(spec.size)})"
     return CheckpointError(
         f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
-        where=by_hand(item, name).parent,
+        where=_place(item, name).parent,
         fix="try again with a network, or put by hand what is listed here to its place; meanwhile, --weights none begins with none:"
-        f"\n  - {spec.url}{size} → {by_hand(item, name)}",
+        + _listing(item, name),
     )
 
 
 def also_missing(error: MissingFilesError, item: Architecture, name: str) -> MissingFilesError:
     """The error for files of data that are missing, with the weights of a run added where these are missing too."""
-    spec = item.spec.weights[name]
-    if spec.resource is not None or by_hand(item, name).is_file() or by_hand(item, name).with_name(f"{name}.safetensors").is_file():
+    if _is_here(item, name):
         return error
-    size = "" if spec.size is None else f" ({megabytes(spec.size)})"
     return MissingFilesError(
         f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
         where=error.where,
-        fix=f"{error.fix}\n  - {spec.url}{size} → {by_hand(item, name)} (--weights none begins with none)",
+        fix=f"{error.fix}{_listing(item, name)} (--weights none begins with none)",
     )
+
+
+def _listing(item: Architecture, name: str) -> str:
+    """Address, size and place, on a line of their own."""
+    spec = item.spec.weights[name]
+    size = "" if spec.size is None else f" ({megabytes(spec.size)})"
+    return f"\n  - {spec.url}{size} → {by_hand(item, name)}"
 
 
 def _convert(source: Path, place: Path, spec: WeightsSpec, digest: str) -> None:
@@ -169,10 +174,6 @@ def listed(item: Architecture) -> Sequence[dict[str, Any]]:
     """All weights of an architecture, as JSON: name, what they are, whether they are here, and where they can be put by hand."""
     rows = []
     for name, spec in item.spec.weights.items():
-        if spec.resource is not None:
-            here, place = True, None
-        else:
-            place = by_hand(item, name)
-            here = place.is_file() or place.with_name(f"{name}.safetensors").is_file()
-        rows.append({"name": name, "here": here, "place": place and str(place), **spec.model_dump(mode="json"), "classes": len(spec.classes)})
+        place = None if spec.resource is not None else str(by_hand(item, name))
+        rows.append({"name": name, "here": _is_here(item, name), "place": place, **spec.model_dump(mode="json"), "classes": len(spec.classes)})
     return rows

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from zoo.config import DatasetSection, RunConfig, Section
+from zoo.config import NO_WEIGHTS, DatasetSection, RunConfig, Section
 from zoo.errors import ConfigError, UsageError, ZooError, nearest
 from zoo.registry import Item, Registry, options_model
 from zoo.yamlfile import parse_yaml, read_yaml
@@ -44,9 +44,12 @@ def resolve(registry: Registry, name: str | None = None, *, file: Path | None = 
 
 
 def _apply_options_of_weights(registry: Registry, merged: dict[str, Any]) -> None:
-    """Options that the weights' network was built with, where no layer says others: without them the weights would not be the same function."""
+    """Options that the weights' network was built with, where no layer says others: without them the weights would not be the same function.
+
+    Of a file, which does not say them, those on which all of the architecture's own weights agree.
+    """
     architecture, weights = merged.get("architecture"), merged.get("weights")
-    if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str) or not isinstance(weights, str):
+    if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str) or not isinstance(weights, str) or weights == NO_WEIGHTS:
         return
     from zoo.pretrained import weights_named
 
@@ -54,9 +57,11 @@ def _apply_options_of_weights(registry: Registry, merged: dict[str, Any]) -> Non
         item = registry.architecture(architecture["name"])
     except ZooError:
         return  # it is told where the section is checked
-    name = weights_named(item, weights)
-    for key, value in item.spec.weights[name].architecture_options.items() if name is not None else ():
-        architecture.setdefault(key, value)
+    name, own = weights_named(item, weights), item.spec.weights
+    known = [own[name]] if name is not None else list(own.values()) if Path(weights).expanduser().is_file() else []
+    for key, value in known[0].architecture_options.items() if known else ():
+        if all(each.architecture_options.get(key) == value for each in known):
+            architecture.setdefault(key, value)
 
 
 def check(registry: Registry, values: Layer, *, where: object = None) -> RunConfig:
@@ -259,7 +264,7 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
 
 def _check_weights(registry: Registry, config: RunConfig) -> list[str]:
     """Weights are named in full from here on; a file is left as it is written."""
-    if config.weights in (None, "none") or Path(config.weights).expanduser().is_file():
+    if config.weights in (None, NO_WEIGHTS) or Path(config.weights).expanduser().is_file():
         return []
     if config.architecture is None:
         return [f"weights: '{config.weights}' is no file, and there is no architecture that could name it"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -36,6 +36,16 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError("the weights file does not exist", where=path, fix="check the path") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"the weights file cannot be read: {error}", where=path, fix="restore it from its source") from error
+
+
+def shape_of(path: Path, name: str) -> tuple[int, ...] | None:
+    """The shape of one tensor of a safetensors file, from its header alone; None where it has none of that name. Raises CheckpointError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return tuple(file.get_slice(name).get_shape()) if name in file.keys() else None  # noqa: SIM118  # it is no mapping
+    except (SafetensorError, OSError):
+        read_tensors(path)  # says what is wrong
+        raise
 
 
 def convert(source: Path, to: Path) -> dict[str, Tensor]:

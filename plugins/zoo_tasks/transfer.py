@@ -19,12 +19,13 @@ from zoo.errors import UsageError
 from zoo_tasks.classification import Classification, ClassWeights
 
 
-class Transfer(Classification):
-    """The implementation of `zoo.api.Task`: judged, shown and, where it learns, taught as classification is."""
+class Transfer:
+    """The implementation of `zoo.api.Task`: judged, shown and, where it learns, taught as ``classification`` is."""
 
-    def __init__(self, train: str = "head", label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> None:
-        super().__init__(label_smoothing, class_weights)
-        self._train = train
+    def __init__(self, train: str, classification: Classification) -> None:
+        self._train, self._classification = train, classification
+        self.monitor = classification.monitor
+        self.loss, self.evaluate, self.report = classification.loss, classification.evaluate, classification.report
         self._head: str | None = None
 
     def introduce(self, architecture: ArchitectureSpec) -> None:
@@ -32,7 +33,7 @@ class Transfer(Classification):
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
         """Freeze all but what ``train`` says; the structure names the layers that learn."""
-        super().prepare(model, data)
+        model, _ = self._classification.prepare(model, data)
         structure = {"trained": learning_layers(model, self._train, self._head)}
         return self.restructure(model, structure), structure
 
@@ -69,4 +70,4 @@ def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[
 
 
 def build(train: str = "head", label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> Transfer:
-    return Transfer(train, label_smoothing, class_weights)
+    return Transfer(train, Classification(label_smoothing, class_weights))

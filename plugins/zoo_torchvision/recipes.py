@@ -13,27 +13,28 @@ from zoo.api import Expected, RecipeSpec
 ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 1e-3, "batch_size": 64, "eval_batch_size": 100}
 
 
-def _transfer(network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None, **train: Any) -> RecipeSpec:
+def _transfer(name: str, network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None) -> RecipeSpec:
     return RecipeSpec(
-        name=f"{network.partition('1_')[0]}_transfer",
+        name=name,
         summary=f"{title}, trained on ImageNet, learns cats and dogs: the last layer alone, {epochs} epoch{'s' if epochs > 1 else ''}",
         source=source,
         architecture=f"torchvision/{network}",
         dataset="datasets/catdog",
         task="tasks/transfer",
-        parameters={"weights": "imagenet1k_v1", "train": {**ADAM, "epochs": epochs, **train}},
+        parameters={"weights": "imagenet1k_v1", "train": {**ADAM, "epochs": epochs}},
         expected=expected,
     )
 
 
 RECIPES = [
-    _transfer("vgg16", "VGG-16", 1, source="the course report this project began from: VGG-16 on cats and dogs"),
+    _transfer("vgg16_transfer", "vgg16", "VGG-16", 1, source="the course report this project began from: VGG-16 on cats and dogs"),
     _transfer(
+        "squeezenet_transfer",
         "squeezenet1_1",
         "SqueezeNet 1.1",
         5,
-        # on 2,000 of the photographs: 1,600 to train on, 400 to report on
+        source="its figure is of 2,000 of Kaggle's photographs, 1,600 of them to train on and 400 to report on",
         expected=Expected(mean=0.9650, sd=0.0109, seeds=3, seconds=129, device="two CPU cores"),
     ),
-    _transfer("resnet18", "ResNet-18", 5),
+    _transfer("resnet18_transfer", "resnet18", "ResNet-18", 5),
 ]

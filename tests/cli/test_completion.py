@@ -56,6 +56,8 @@ def test_every_option_of_every_command_is_completed(command, zoo):
         ("zoo run ", names("recipe", "architecture") | families()),
         ("zoo run cnn_digits --data ", datasets()),
         ("zoo run --data digits --arch ", names("architecture") | families()),
+        ("zoo gradients ", names("recipe", "architecture") | families()),
+        ("zoo weights list ", names("architecture") | families()),
         ("zoo run torchvision/", {member.canonical for member in registry().members(namespace="torchvision")}),
         ("zoo info --json torchvision/resnext5", {"torchvision/resnext50_32x4d"}),
         ("zoo run x --task ", names("task")),

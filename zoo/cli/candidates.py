@@ -179,6 +179,8 @@ DEPENDING: dict[str, Callable[[str], Candidates]] = {
     "DATASET": datasets,
     "info NAME": items,
     "run NAME": recipes_and_architectures,
+    "gradients NAME": recipes_and_architectures,
+    "ARCHITECTURE": architectures,
     "NAME|RUN": exportable,
 }
 """The places whose candidates depend on what was typed, named in the same ways."""

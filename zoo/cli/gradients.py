@@ -54,7 +54,9 @@ def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None
     for label, change in [(name, {}), *((text.strip(), parse_assignment(text)) for text in versus)]:
         config = resolve(catalogue, name, overrides=merge(merge({}, given), change))
         note(f"{label}: one batch of {config.train.batch_size} of {config.dataset.name}, seed {config.seed}")
-        found.append(look(catalogue, config, label))
+        found.append(look(config, label))
+        for each in found[-1].notes:
+            note(f"note: {each}")
         if not found[-1].norms:
             raise UsageError(f"{label} has no layer with a weight that the loss reaches")
     if plot is not None:

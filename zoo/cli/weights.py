@@ -9,7 +9,7 @@ import typer
 
 from zoo.cli.output import figure, json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson, group
-from zoo.errors import StorageError
+from zoo.errors import UsageError
 
 weights = group("Trained weights of architectures: which there are, bring them, convert a file of them.")
 
@@ -49,7 +49,6 @@ def download(
 ) -> None:
     """Bring the weights of an architecture, before going offline, or say that they are here."""
     with json_alone(as_json):
-        from zoo.errors import UsageError
         from zoo.pretrained import no_such_weights, weights_file, weights_named
         from zoo.registry import registry
 
@@ -79,7 +78,7 @@ def convert(
         if to.suffix != ".safetensors":
             to = to.with_name(f"{to.name}.safetensors")
         if to.exists():
-            raise StorageError("this file is there already", where=to, fix="remove it, or give another name")
+            raise UsageError("this file is there already", where=to, fix="remove it, or give another name")
         tensors = converted(source, to)
     numbers = sum(tensor.numel() for tensor in tensors.values())
     if as_json:
