@@ -199,7 +199,7 @@ def _content(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 def _rar(opened: Any) -> Iterator[Member]:
     for info in opened.infolist():
         kind = "folder" if info.is_dir() else "symbolic link" if info.is_symlink() else "file"
-        yield Member(info.filename, "file with a password" if info.needs_password() else kind, partial(opened.open, info))
+        yield Member(info.filename, kind, partial(opened.open, info))
 
 
 def _kind_of(mode: int) -> str:
@@ -223,9 +223,12 @@ def _open_rar(archive: Path) -> Any:
             "unpacking .rar needs a tool that can", where=archive, fix="install unrar, unar, 7z or bsdtar, or pack the pictures as .zip"
         ) from error
     try:
-        return rarfile.RarFile(archive)
+        opened = rarfile.RarFile(archive)
     except rarfile.Error as error:
         raise _damaged(archive, error) from error
+    if opened.needs_password():
+        raise _untrusted(archive, "it needs a password")
+    return opened
 
 
 TAR_KINDS: tuple[tuple[str, Callable[[tarfile.TarInfo], bool]], ...] = (
@@ -271,7 +274,8 @@ def _damage() -> tuple[type[Exception], ...]:
 def _damaged(archive: Path, error: BaseException, member: str | None = None) -> DataError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     where = "" if member is None else f", at {member!r:.80}"
-    return DataError(f"this archive is damaged or was cut off{where}: {reason}", where=archive, fix="get it again from its source")
+    other = "; of a .rar, unrar reads forms that other tools do not" if "rarfile" in type(error).__module__ else ""
+    return DataError(f"this archive is damaged or was cut off{where}: {reason}", where=archive, fix=f"get it again from its source{other}")
 
 
 def _untrusted(archive: Path, what: str) -> DataError:
