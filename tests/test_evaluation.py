@@ -162,12 +162,12 @@ def test_a_reordered_part_tells_labels_in_the_new_order():
 
 
 def test_the_mode_of_a_model_is_left_as_it_was(trained):
-    from zoo.evaluation import _evaluate
+    from zoo.evaluation import judge
 
     class Noting:
         def evaluate(self, model, batches, classes):
             return model.training, torch.is_grad_enabled()
 
     model = nn.Linear(1, 1).train()
-    assert _evaluate(model, Noting(), Part(), "abc", 2) == (False, False)
+    assert judge(model, Noting(), Part(), "abc", 2) == (False, False)
     assert model.training and torch.is_grad_enabled()

@@ -1,7 +1,7 @@
 """What was made of a dataset's files, found by the digest of what made it. Decoded pictures are kept to be mapped into memory, one uint8 array an
-entry; archives are unpacked beside (`zoo.archives`).
+entry, and so are the features that a frozen trunk makes of them (`zoo.features`); archives are unpacked beside (`zoo.archives`).
 
-    CACHE/decoded/KEY/images.npy   (N, C, H, W)
+    CACHE/decoded/KEY/images.npy   (N, C, H, W), or features (N, …) as float32
                       entry.json   what it is; touched at each use
     CACHE/unpacked/KEY/content/…
                       entry.json
@@ -17,10 +17,11 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,7 +33,7 @@ from zoo.errors import StorageError, UsageError
 from zoo.files import storage_errors, sync_folder, write_json
 from zoo.paths import cache_root
 
-IMAGES, FACTS = "images.npy", "entry.json"
+IMAGES, FACTS, FAULTS = "images.npy", "entry.json", "faults.json"
 LIMIT_GB = 20.0
 ABANDONED = 24 * 3600.0
 """Seconds after which nobody is still at work on an unfinished entry."""
@@ -88,18 +89,41 @@ def clear(keys: Iterable[str] | None = None) -> int:
     if wanted is None:
         for left in (*folder().glob(".*"), *archives.folder().glob(".*")):
             shutil.rmtree(left, ignore_errors=True)
+        (cache_root() / FAULTS).unlink(missing_ok=True)
     return freed
 
 
-def open_or_build(key: str, shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]) -> np.memmap[Any, Any]:
-    """The array of ``key``, uint8 of ``shape``, copy-on-write; ``build`` fills it where it is not there.
+def faults() -> dict[str, str]:
+    """Files that were found to be no pictures, by their sha256, and why; none where another pillow found them, which may read more."""
+    try:
+        known = json.loads((cache_root() / FAULTS).read_text(encoding="utf-8"))
+        return {str(key): str(value) for key, value in known["faults"].items()} if known["pillow"] == metadata.version("pillow") else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def remember_faults(found: Mapping[str, str]) -> None:
+    """Add to `faults`."""
+    with storage_errors(cache_root()):
+        cache_root().mkdir(parents=True, exist_ok=True)
+    write_json(cache_root() / FAULTS, {"pillow": metadata.version("pillow"), "faults": {**faults(), **found}})
+
+
+def open_or_build(
+    key: str,
+    shape: tuple[int, ...],
+    description: dict[str, Any],
+    build: Callable[[np.memmap[Any, Any]], None],
+    dtype: type[np.generic] = np.uint8,
+) -> np.memmap[Any, Any]:
+    """The array of ``key``, of ``shape`` and ``dtype``, copy-on-write; ``build`` fills it where it is not there, and may add to the description.
 
     Raises StorageError where the disk is full or read-only; whatever ``build`` raises leaves nothing behind.
     """
     place = folder() / key
     array = _mapped(place)
     if array is None:
-        _build(place, shape, description, build)
+        _build(place, np.dtype(dtype), shape, description, build)
         _evict(keep=key)
         array = _mapped(place)
     if array is None:
@@ -119,16 +143,24 @@ def _mapped(place: Path) -> np.memmap[Any, Any] | None:
         return None
 
 
-def _build(place: Path, shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]) -> None:
+def described(key: str) -> dict[str, Any]:
+    """The description of a whole entry; empty where there is none."""
+    entry = _read(folder() / key)
+    return {} if entry is None else entry.description
+
+
+def _build(
+    place: Path, dtype: np.dtype[Any], shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]
+) -> None:
     with storage_errors(place):
         temporary = place.parent / f".{place.name}.{uuid4().hex}"
         temporary.mkdir(parents=True)
     try:
-        needed, free = int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
+        needed, free = dtype.itemsize * int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
         if needed > free:
-            raise StorageError(f"decoded pictures need {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", where=folder(), fix=FIX)
+            raise StorageError(f"what is to be kept needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", where=folder(), fix=FIX)
         with storage_errors(place):
-            array = np.lib.format.open_memmap(temporary / IMAGES, mode="w+", dtype=np.uint8, shape=shape)
+            array = np.lib.format.open_memmap(temporary / IMAGES, mode="w+", dtype=dtype, shape=shape)
             _reserve(temporary / IMAGES)
         build(array)
         array.flush()

@@ -1,6 +1,7 @@
 """Checkpoints: safetensors and JSON in immutable folders, found through pointers that are replaced atomically.
 
     checkpoints/step-000938/   model.safetensors  optimizer.safetensors  state.json  MANIFEST.json (sha256 of each, written last)
+                               frozen.safetensors, where much of the model learns nothing: written once, one file that all checkpoints link to
     checkpoints/last.json      {"checkpoint": "step-000938"}
     checkpoints/best.json
 
@@ -10,12 +11,14 @@ A folder is written under a temporary name and renamed when all of it is on the 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,21 +27,29 @@ from zoo.errors import CheckpointError, StorageError
 from zoo.files import sha256, storage_errors, sync_file, sync_folder, write_json
 from zoo.tensorfiles import read_tensors
 
-MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"
+MODEL, FROZEN, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "frozen.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"
+WORTH_A_FILE = 1 << 20
+"""Bytes of frozen weights from which on they are kept apart."""
 
 
-def save(folder: Path, step: int, model: nn.Module, tensors: dict[str, Tensor], state: dict[str, Any]) -> str:
-    """Publish a checkpoint and point ``last`` at it; returns its name. Raises StorageError, with the earlier ones still valid."""
+def save(folder: Path, step: int, model: nn.Module, tensors: dict[str, Tensor], state: dict[str, Any], frozen: Collection[str] = ()) -> str:
+    """Publish a checkpoint and point ``last`` at it; returns its name. Raises StorageError, with the earlier ones still valid.
+
+    ``frozen`` names weights that have been the same in every checkpoint of this folder in which they were named.
+    """
     name = _free_name(folder, step)
     temporary = folder / f".{name}.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         with storage_errors(folder):
             temporary.mkdir()
-            save_file(_contiguous(model.state_dict()), temporary / MODEL)
+            everything = model.state_dict()
+            apart = {key: value for key, value in everything.items() if key in frozen}
+            digests = _save_frozen(folder, temporary, apart) if sum(each.nbytes for each in apart.values()) > WORTH_A_FILE else {}
+            save_file(_contiguous({key: value for key, value in everything.items() if not digests or key not in apart}), temporary / MODEL)
             save_file(_contiguous(tensors), temporary / OPTIMIZER)
             (temporary / STATE).write_text(json.dumps(state, indent=1), encoding="utf-8")
-            digests = {file: sha256(temporary / file) for file in (MODEL, OPTIMIZER, STATE)}
+            digests |= {file: sha256(temporary / file) for file in (MODEL, OPTIMIZER, STATE)}
             (temporary / MANIFEST).write_text(json.dumps(digests, indent=1), encoding="utf-8")
             for file in (MODEL, OPTIMIZER, STATE, MANIFEST):
                 sync_file(temporary / file)
@@ -51,6 +62,24 @@ def save(folder: Path, step: int, model: nn.Module, tensors: dict[str, Tensor], 
         shutil.rmtree(temporary, ignore_errors=True)
     point(folder, "last", name)
     return name
+
+
+def _save_frozen(folder: Path, temporary: Path, tensors: dict[str, Tensor]) -> dict[str, str]:
+    """A link to the last checkpoint's file where that is of these weights, else a file of them; its digest."""
+    before = folder / (pointed(folder, "last") or "") / FROZEN
+    try:
+        digest = str(json.loads((before.parent / MANIFEST).read_text(encoding="utf-8"))[FROZEN])
+        with safe_open(before, framework="pt") as file:
+            same = set(file.keys()) == set(tensors)
+        if same:
+            os.link(before, temporary / FROZEN)
+            return {FROZEN: digest}
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        pass  # there is none, or it is damaged, or this file system has no links
+    (temporary / FROZEN).unlink(missing_ok=True)
+    save_file(_contiguous(tensors), temporary / FROZEN)
+    sync_file(temporary / FROZEN)
+    return {FROZEN: sha256(temporary / FROZEN)}
 
 
 def point(folder: Path, pointer: str, name: str) -> None:
@@ -74,7 +103,7 @@ def damage(checkpoint: Path) -> str | None:
     """What is wrong with a checkpoint's files by their sha256, or None. (A changed weights file often loads without complaint.)"""
     try:
         digests = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
-        wrong = [file for file in (MODEL, OPTIMIZER, STATE) if sha256(checkpoint / file) != digests[file]]
+        wrong = [file for file in {MODEL: 0, OPTIMIZER: 0, STATE: 0, **digests} if sha256(checkpoint / file) != digests[file]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{type(error).__name__}: {error}"
     return f"{', '.join(wrong)} changed since written" if wrong else None
@@ -102,10 +131,16 @@ def chosen(folder: Path, name: str | None) -> Path:
     return folder / wanted
 
 
+def weights(checkpoint: Path) -> dict[str, Tensor]:
+    """All of the model's tensors."""
+    apart = read_tensors(checkpoint / FROZEN) if (checkpoint / FROZEN).exists() else {}
+    return apart | read_tensors(checkpoint / MODEL)
+
+
 def load(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
     """Model tensors, the other tensors, and the state."""
     state = json.loads((checkpoint / STATE).read_text(encoding="utf-8"))
-    return read_tensors(checkpoint / MODEL), read_tensors(checkpoint / OPTIMIZER), state
+    return weights(checkpoint), read_tensors(checkpoint / OPTIMIZER), state
 
 
 def prune(folder: Path, keep: int) -> None:

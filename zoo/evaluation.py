@@ -39,10 +39,11 @@ class Judged:
 
 def evaluate(model: nn.Module, task: Task, data: Data, part: str, batch_size: int) -> Evaluation:
     """Judge a model on a part, in eval mode and without gradients; its mode and the random generators are left as they were."""
-    return _evaluate(model, task, data.part(part), data.classes, batch_size)
+    return judge(model, task, data.part(part), data.classes, batch_size)
 
 
-def _evaluate(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], batch_size: int) -> Evaluation:
+def judge(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], batch_size: int) -> Evaluation:
+    """As `evaluate`, on a part of any making."""
     training = model.training
     model.eval()
     try:
@@ -73,7 +74,7 @@ def evaluate_run(
         section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
     data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed)
     view, task = in_order(data.part(split), data.name, data.classes, loaded.classes), build_task(registry(), loaded.config)
-    found = _evaluate(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
+    found = judge(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
     if found.labels is None and folder is None:
         raise UsageError(
             f"the {split} part of {data.name} has no labels to judge by", fix="add --out DIR for its predictions, or choose another part"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo import checkpoints
-from zoo.api import Task
+from zoo.api import Evaluation, Part, Task
 from zoo.averaging import MovingAverage
 from zoo.config import RunConfig, TrainConfig
-from zoo.data import Data
+from zoo.data import Data, LoadedPart
 from zoo.devices import Engine
 from zoo.errors import DivergedError, UsageError
+from zoo.evaluation import evaluate, judge
+from zoo.features import FeaturePart, Features
 from zoo.logs import RunLogs
 from zoo.optimizers import build_optimizer, build_schedule
 from zoo.rundir import RunDir
@@ -56,29 +58,43 @@ class Job:
     run: RunDir
     watch: Watch
     structure: dict[str, Any]
+    features: Features | None = None
+    """What the frozen layers give, where that is kept: then the rest of the network is trained on it."""
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         train = self.config.train
-        self.part = self.data.part("train")
-        self.part.memory_format = self.engine.memory_format
+        pictures = self.data.part("train")
+        pictures.memory_format = self.engine.memory_format
+        self.part: LoadedPart | FeaturePart = pictures if self.features is None else self.features.parts["train"]
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
         self.average = None if train.ema is None else MovingAverage(self.model, train.ema)
-        self.network: Callable[[Tensor], Tensor] = torch.compile(self.model) if train.compile else self.model
-        self.augmenter = self.part.augmenter(train.augment, self.config.seed) if train.augment else None
+        self.learning = self.model if self.features is None else self.features.rest_of(self.model)
+        self.network: Callable[[Tensor], Tensor] = torch.compile(self.learning) if train.compile else self.learning
+        self.augmenter = pictures.augmenter(train.augment, self.config.seed) if train.augment else None
         self.scaler = torch.amp.GradScaler(self.engine.device.type, enabled=self.engine.autocast == torch.float16)
-        self.optimizer = build_optimizer(self.model, train)
+        self.optimizer = build_optimizer(self.model, train, rates_of(self.model, self.task))
         self.schedule = build_schedule(self.optimizer, train, self.steps_per_epoch)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.engine.device)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
-    def train_mode(self) -> None:
-        """Training mode, but for what the task keeps out of it (``set_modes``, where it has that method)."""
-        self.model.train()
-        if hasattr(self.task, "set_modes"):
-            self.task.set_modes(self.model)
+    def begin_epoch(self, epoch: int) -> None:
+        """Training mode, but for what the task keeps out of it; and whatever else the task does before an epoch (``begin_epoch``)."""
+        if hasattr(self.task, "begin_epoch"):
+            self.task.begin_epoch(self.model, epoch)
+        set_train_mode(self.model, self.task)
+        if self.features is not None:
+            self.learning.train()
+
+    def judge(self, part: Part) -> Evaluation:
+        """The task's judgement of what has been learned so far, on a part that is not the report part."""
+        batch_size = self.config.train.eval_batch_size
+        if self.features is None:
+            return evaluate(self.result, self.task, self.data, part, batch_size)
+        self.result.eval()
+        return judge(self.features.rest_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size)
 
     @property
     def result(self) -> nn.Module:
@@ -86,11 +102,24 @@ class Job:
         return self.model if self.average is None else self.average.model
 
 
-def check_trainable(config: RunConfig, model: nn.Module, data: Data) -> None:
+def set_train_mode(model: nn.Module, task: Task) -> None:
+    """Training mode, but for what the task keeps out of it (``set_modes``, where it has that method)."""
+    model.train()
+    if hasattr(task, "set_modes"):
+        task.set_modes(model)
+
+
+def rates_of(model: nn.Module, task: Task) -> Mapping[str, float]:
+    """The shares of the learning rate that a task gives to parameters (``rates``, where it has that method)."""
+    rates: Mapping[str, float] = task.rates(model) if hasattr(task, "rates") else {}
+    return rates
+
+
+def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data) -> None:
     """Raises UsageError for a training that could not begin; a run asks this before it writes anything."""
     train = config.train
     steps = steps_per_epoch(train, len(data.part("train")))
-    build_schedule(build_optimizer(model, train), train, steps)
+    build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
     if train.patience is not None and "select" not in data.parts:
         raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
     if train.augment and data.preprocessing.permute_pixels is not None:

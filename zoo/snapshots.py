@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from zoo import checkpoints
-from zoo.devices import Engine
 from zoo.errors import CheckpointError
 from zoo.job import Job, Progress, check_finite
 from zoo.models import load_state
@@ -31,11 +30,12 @@ def save(job: Job) -> str:
         "scaler": job.scaler.state_dict(),
         "averaged": job.average.updates if job.average is not None else 0,
         "logs": job.logs.offsets(),
-        "environment": environment(job.engine),
+        "environment": environment(job),
         "fingerprint": job.data.fingerprint,
     }
     folder = job.run.checkpoints
-    name = checkpoints.save(folder, job.progress.step, job.result, tensors, state)
+    frozen = {name for name, parameter in job.model.named_parameters() if not parameter.requires_grad}
+    name = checkpoints.save(folder, job.progress.step, job.result, tensors, state, frozen)
     if job.progress.best and job.progress.best["step"] == job.progress.step and job.progress.batch == 0:
         checkpoints.point(folder, "best", name)
     checkpoints.prune(folder, job.config.train.keep_checkpoints)
@@ -52,7 +52,7 @@ def resume(job: Job, *, inexact: bool = False) -> None:
         told = [f"{was.get(part, 0):,} → {counts.get(part, 0):,} {part} samples" for part in {**was, **counts} if was.get(part) != counts.get(part)]
         what = ": ".join(["the data has changed since the checkpoint", *([", ".join(told)] if told else [])])
         raise CheckpointError(what, where=checkpoint, fix="bring the data back, or start a new run")
-    now = environment(job.engine)
+    now = environment(job)
     changed = [f"{key} {state['environment'].get(key)} → {value}" for key, value in now.items() if state["environment"].get(key) != value]
     if changed and not inexact:
         raise CheckpointError(f"resuming here would not be exact: {', '.join(changed)}", where=checkpoint, fix="add --inexact to go on all the same")
@@ -74,10 +74,11 @@ def resume(job: Job, *, inexact: bool = False) -> None:
     job.watch.note(f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of {job.steps_per_epoch} steps done")
 
 
-def environment(engine: Engine) -> dict[str, str]:
+def environment(job: Job) -> dict[str, str]:
     """What must be equal for a resumed run to end with the same bits."""
-    facts = engine.describe()
-    return {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")} | {"torch": torch.__version__}
+    facts = job.engine.describe()
+    kept = {} if job.features is None else {"features": job.features.engine}
+    return {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")} | {"torch": torch.__version__} | kept
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,7 +13,6 @@ from zoo import randomness
 from zoo.api import Auxiliary, Batch
 from zoo.devices import out_of_memory
 from zoo.errors import Interrupted, SetupError
-from zoo.evaluation import evaluate
 from zoo.job import Job, Progress, check_finite
 from zoo.mixing import Mixture, mix, split
 from zoo.signals import StopRequest, stop_on_signals
@@ -25,7 +24,7 @@ def fit(job: Job) -> Progress:
     job.watch.begin(job.progress, job.steps_per_epoch, job.config.train.epochs)
     with stop_on_signals() as stop, job.logs, out_of_memory(asked_memory(job)):
         for epoch in remaining_epochs(job):
-            job.train_mode()
+            job.begin_epoch(epoch)
             started = time.perf_counter(), job.progress.batch
             for batch in remaining_batches(job, epoch):
                 loss = take_step(job, batch)
@@ -76,12 +75,14 @@ def take_step(job: Job, batch: Batch) -> Tensor:
 def forward(job: Job, mixture: Mixture) -> Tensor:
     """The loss of one piece, in the precision and memory format of the run."""
     engine = job.engine
-    inputs = mixture.inputs.contiguous(memory_format=engine.memory_format)
+    inputs = mixture.inputs
+    if inputs.ndim == 4:  # pictures or maps, and not the flat features of a frozen trunk
+        inputs = inputs.contiguous(memory_format=engine.memory_format)
     precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
     with precision, compiler_errors() if job.config.train.compile else nullcontext():
         logits, heads = with_heads(job.network(inputs))
         losses = [share * job.task.loss(logits, batch) for share, batch in mixture.parts]
-        losses += [weight * share * job.task.loss(head, batch) for weight, head in heads for share, batch in mixture.parts]
+        losses += [weight * share * job.task.loss(head, batch) for weight, head in heads if head.requires_grad for share, batch in mixture.parts]
     return torch.stack(losses).sum()
 
 
@@ -144,13 +145,13 @@ def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[
     if job.engine.device.type == "cuda":
         torch.cuda.synchronize(job.engine.device)
     seconds = time.perf_counter() - started
-    progress, train = job.progress, job.config.train
-    trained = progress.seen - first_batch * train.batch_size
+    progress = job.progress
+    trained = progress.seen - first_batch * job.config.train.batch_size
     mean = job.loss_sum.item() / progress.seen
     check_finite(job, mean)
     row = {"epoch": epoch + 1, "step": progress.step, "lr": job.optimizer.param_groups[0]["lr"], "train_loss": mean}
     if "select" in job.data.parts:
-        found = evaluate(job.result, job.task, job.data, "select", train.eval_batch_size)
+        found = job.judge("select")
         row |= {f"select_{name}": value for name, value in found.metrics.items()}
     row |= {"train_seconds": round(seconds, 4), "samples_per_second": round(trained / max(seconds, 1e-9), 1)}
     progress.epoch, progress.batch, progress.seen = epoch + 1, 0, 0
