@@ -10,6 +10,7 @@ import numpy as np
 import pluggy
 import pytest
 import torch
+from PIL import Image
 
 from zoo import data as data_module
 from zoo.api import DatasetSpec, Split
@@ -271,3 +272,97 @@ def test_batches_come_in_the_memory_format_that_is_asked_for(channels):
     laid = [batch.inputs for batch in part.batches(4)]
     assert all(torch.equal(one, other) for one, other in zip(plain, laid, strict=True))
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in laid)
+
+
+# ---------------------------------------------------------------------------------------------------------------- classes, and bad files
+
+
+def test_the_pictures_of_some_classes_are_kept_in_their_order(monkeypatch):
+    toy = Toy({"train": pictures(40), "test": pictures(30)})
+    data = open_toy(monkeypatch, toy, section={"classes": ["c", "a"]})
+    assert data.classes == ("c", "a")
+    for part, split in (("train", "train"), ("report", "test")):
+        whole, kept = toy.splits[split], data.part(part)
+        rows = np.flatnonzero(whole.labels != 1)
+        assert np.array_equal(kept.labels, np.where(whole.labels[rows] == 2, 0, 1))
+        assert np.array_equal(kept.pictures(range(len(kept))), whole.images[rows].transpose(0, 2, 3, 1))
+        assert list(kept.names) == [str(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [(["a", "d"], "has no class 'd'"), (["a", "a"], "named twice"), (["Aa", "b"], "did you mean a")],
+)
+def test_classes_that_make_no_sense_are_told(monkeypatch, classes, words):
+    with pytest.raises(UsageError, match=words):
+        open_toy(monkeypatch, Toy({"train": pictures(9), "test": pictures(9)}), section={"classes": classes})
+
+
+def test_a_split_without_any_of_the_classes_is_told(monkeypatch):
+    few = Split(pictures(4).images, np.zeros(4, np.int64))
+    with pytest.raises(DataError, match="split 'test' has no picture of the classes b, c"):
+        open_toy(monkeypatch, Toy({"train": pictures(30), "test": few}), section={"classes": ["b", "c"]})
+
+
+def test_numbers_will_do_for_the_names_of_digits():
+    assert DatasetSection(name="digits", classes=[5, 6]).classes == ["5", "6"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Twelve pictures in files, of which 3 is cut off and 7 is text."""
+    made = []
+    for index in range(12):
+        made.append(tmp_path / f"{index:02d}.png")
+        Image.fromarray(np.random.default_rng(index).integers(0, 256, (5, 4, 3), dtype=np.uint8)).save(made[-1])
+    made[3].write_bytes(made[3].read_bytes()[:60])
+    made[7].write_text("not a picture")
+    return made
+
+
+def in_files(files, rows):
+    return Split([files[row] for row in rows], np.arange(len(rows)) % 3, [files[row].name for row in rows])
+
+
+def test_bad_training_pictures_are_left_out_where_asked_and_named(monkeypatch, files):
+    toy = Toy({"train": in_files(files, range(9)), "test": in_files(files, [9, 10, 11])})
+    with pytest.raises(DataError, match=r"03\.png.*--skip-bad-images"):
+        open_toy(monkeypatch, toy)
+    data = open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+    train = data.part("train")
+    assert list(train.names) == [f"{row:02d}.png" for row in range(9) if row not in (3, 7)]
+    assert train.labels.tolist() == [row % 3 for row in range(9) if row not in (3, 7)]
+    assert np.array_equal(train.pictures([3])[0], np.asarray(Image.open(files[4])))
+    assert [(each["part"], each["sample"]) for each in data.quarantine] == [("train", "03.png"), ("train", "07.png")]
+    assert "is no picture" in data.quarantine[1]["reason"] and data.quarantine[1]["file"] == str(files[7])
+    assert "2 training pictures that cannot be read are left out; quarantine.json names them" in data.notes
+
+
+def test_what_is_bad_is_remembered_by_content(monkeypatch, files):
+    toy = Toy({"train": in_files(files, range(9)), "test": in_files(files, [9, 10, 11])})
+    open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+    from zoo import decoding
+
+    monkeypatch.setattr(decoding, "_fill", None)  # nothing is decoded again
+    assert len(open_toy(monkeypatch, toy, section={"skip_bad_images": True}).quarantine) == 2
+
+
+@pytest.mark.parametrize("part", ["report", "select"])
+def test_what_is_judged_by_is_never_left_out(monkeypatch, files, part):
+    parts = {"train": "train", "report": "test", "select": "val"}
+    good, bad = in_files(files, [9, 10, 11]), in_files(files, [6, 7, 8])
+    toy = Toy({"train": in_files(files, range(3)), "test": bad if part == "report" else good, "val": bad if part == "select" else good}, parts)
+    with pytest.raises(DataError, match=r"07\.png"):
+        open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+
+
+def test_a_class_of_which_nothing_can_be_read_is_told(monkeypatch, files):
+    toy = Toy({"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])})
+    with pytest.raises(DataError, match="of a class of the train part, no picture can be read"):
+        open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+
+
+def test_pictures_that_are_held_out_are_the_train_splits(monkeypatch, files):
+    two = Split(in_files(files, range(10)).images, np.arange(10) % 2)
+    data = open_toy(monkeypatch, Toy({"train": two, "test": in_files(files, [9, 10, 11])}), section={"skip_bad_images": True, "holdout": 0.4})
+    assert len(data.quarantine) == 2 and len(data.part("train")) + len(data.part("select")) == 8

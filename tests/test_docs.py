@@ -63,7 +63,8 @@ def recipe_table() -> str:
     for item in registry().items("recipe", namespace="classics"):
         config, expected = resolve(registry(), item.canonical), item.spec.expected
         channels, *shape = {"datasets/digits": (1, 28, 28), "datasets/mnist": (1, 28, 28), "datasets/cifar10": (3, 32, 32)}[config.dataset.name]
-        model = build_model(registry(), config.architecture, in_channels=channels, num_classes=10, image_size=tuple(shape))
+        classes = len(config.dataset.classes or range(10))
+        model = build_model(registry(), config.architecture, in_channels=channels, num_classes=classes, image_size=tuple(shape))
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
         if expected is None:
             rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | not yet recorded |")

@@ -149,6 +149,15 @@ def test_a_picture_is_scaled_and_cut_as_by_torchvision(size: tuple[int, int], sc
     assert np.array_equal(np.asarray(runtime.fit(image, spec)), np.asarray(theirs))
 
 
+@pytest.mark.parametrize("size", [*SIZES, (30, 300), (300, 30), (31, 20), (224, 224), (223, 225)])
+def test_a_picture_is_cut_unscaled_as_by_torchvision_with_black_where_it_ends(size: tuple[int, int]) -> None:
+    image = Image.fromarray(np.random.default_rng(1).integers(1, 256, (size[1], size[0], 3), dtype=np.uint8))
+    from torchvision.transforms import CenterCrop
+
+    spec = {"height": 224, "width": 224, "resize": runtime.CROP, "interpolation": "bilinear"}
+    assert np.array_equal(np.asarray(runtime.fit(image, spec)), np.asarray(CenterCrop(224)(image)))
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_picture_is_squashed_as_by_pillow(size: tuple[int, int]) -> None:
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0]), dtype=np.uint8))

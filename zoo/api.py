@@ -54,7 +54,7 @@ __all__ = [
     "hookimpl",
 ]
 
-VERSION = "1.2"
+VERSION = "1.3"
 
 hookimpl = pluggy.HookimplMarker("zoo")
 """Marks a function of a plugin as the implementation of the hook whose name it bears."""
@@ -425,8 +425,10 @@ class Task(Protocol):
     ``prepare`` changes the model for the data and tells how, as JSON; ``restructure`` does the same change from that JSON alone, so that
     a run's model is rebuilt with no data and no network: build → restructure → load weights.
 
-    Two more methods are called where a task has them: ``introduce(architecture: ArchitectureSpec)``, before any other, and
-    ``set_modes(model)``, whenever the model has been put into training mode, to keep a part of it (a frozen batch norm) out of that.
+    More methods are called where a task has them: ``introduce(architecture: ArchitectureSpec)``, before any other; ``set_modes(model)``, whenever the
+    model has been put into training mode, to keep a part of it (a frozen batch norm) out of that; ``rates(model) -> Mapping[str, float]``, the share
+    of the learning rate that parameters have which are not to learn at all of it, by name; and ``begin_epoch(model, epoch)``, before each epoch
+    (counted from 0), which may set ``requires_grad`` of what learns by the last epoch, but of nothing that ``prepare`` froze.
     """
 
     monitor: Monitor

@@ -27,7 +27,7 @@ def check_combination(
     if architecture is None and task.spec.needs_architecture:
         raise UsageError(f"task {task.spec.name} needs an architecture", fix="add --arch NAME (see `zoo list architectures`)")
     _check_labels(dataset, task)
-    check_classes(dataset, task, dataset.spec.classes)
+    check_classes(dataset, task, section.classes or dataset.spec.classes)
     if architecture is not None:
         _check_weights(architecture, task, weights)
     spec = dataset.spec

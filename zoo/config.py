@@ -40,11 +40,26 @@ class DatasetSection(Section):
         "auto",
         description="auto: bring pictures that the network cannot take to the size it needs; never: make that an error; a number: that side",
     )
+    fit: Literal["auto", "cover", "squash", "crop"] = Field(
+        "auto",
+        description="cover that size and crop the centre, squash to it, or crop unscaled, padded with black; auto: as weights learned, or cover",
+    )
+    scale: PositiveInt | None = Field(
+        None, description="the shorter side before the centre is cropped, as 256 before 224; by default just enough to cover"
+    )
     channels: Literal["auto", 1, 3] = Field("auto", description="auto: as the pictures are, or as the network needs; 1: grey; 3: RGB")
     mean: list[float] | None = Field(None, description="of each channel, 0 to 1, in place of the dataset's own")
     std: list[PositiveFloat] | None = Field(None, description="of each channel, in place of the dataset's own")
+    classes: list[str] | None = Field(None, description="keep the pictures of these classes alone, in this order")
+    skip_bad_images: bool = Field(False, description="leave out training pictures that cannot be read; what is judged by never is")
     holdout: float = Field(0.0, ge=0, lt=1, description="fraction of train put aside as the select part, where there is none")
     permute_pixels: int | None = Field(None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed")
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Digits may be written as numbers."""
+        return [str(each) if isinstance(each, int) else each for each in value] if isinstance(value, list) else value
 
 
 class TrainConfig(Strict):
@@ -71,6 +86,7 @@ class TrainConfig(Strict):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32")
     compile: bool = Field(False, description="compile the network (torch.compile): slow to start, often faster to train")
     channels_last: Literal["auto"] | bool = Field("auto", description="memory format of 4-D tensors; auto: on CUDA")
+    cache_features: bool = Field(True, description="run layers that learn nothing once, and keep what they give (see transfer.md)")
     checkpoint_steps: PositiveInt | None = Field(None, description="also write a checkpoint every so many steps, within an epoch")
     checkpoint_seconds: PositiveFloat = Field(120.0, description="and after so many seconds")
     keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept, beside the best")
@@ -91,7 +107,7 @@ class RunConfig(Strict):
     dataset: DatasetSection
     task: Section
     weights: str | None = Field(
-        None, description="start from these: weights the architecture names, a safetensors file, or none, where a task needs some"
+        None, description="start from these: weights the architecture names, a safetensors file, a run, or none, where a task needs some"
     )
     train: TrainConfig = TrainConfig()
     seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and holdout")

@@ -6,6 +6,7 @@ there is no Python call a sample. Small parts live on the device as a whole; oth
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -18,12 +19,12 @@ import torch
 from torch import Tensor
 
 from zoo import randomness
-from zoo.api import Batch, Dataset, DatasetSpec, Part, Split, WeightsSpec
+from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
 from zoo.augmenting import Augmenter
 from zoo.config import DatasetSection
-from zoo.decoding import decoded, picture_of
-from zoo.errors import DataError, UsageError
-from zoo.preprocessing import Preprocessing, plan
+from zoo.decoding import decoded, faulty, picture_of
+from zoo.errors import DataError, UsageError, nearest
+from zoo.preprocessing import Learned, Preprocessing, plan
 from zoo.registry import Item, Registry, load_object
 from zoo.runtime import read_picture, to_chw
 from zoo.store import Store
@@ -40,6 +41,8 @@ RESIDENT_BYTES = 4 << 30
 """A part no larger than this is kept on the device as a whole."""
 
 
+LEARNED_FROM: tuple[Part, ...] = ("train", "select")
+"""Parts made of the train split: the second only where it is held out of it."""
 ORIGINALS = 20
 """Pictures a part keeps as the dataset gave them, to show and to try predictions on."""
 
@@ -78,6 +81,14 @@ class LoadedPart:
     @property
     def labels(self) -> np.ndarray | None:
         return None if self._labels is None else self._labels.cpu().numpy()
+
+    @cached_property
+    def content(self) -> str:
+        """A digest of all inputs, as a network gets them."""
+        digest = hashlib.blake2b(f"{tuple(self._images.shape)} {self._scale.tolist()} {self._shift.tolist()}".encode(), digest_size=32)
+        for rows in self._images.split(1024):  # type: ignore[no-untyped-call]
+            digest.update(rows.contiguous().cpu().numpy().data)
+        return digest.hexdigest()
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Every sample once, in order; nothing is copied that lies there already."""
@@ -129,6 +140,8 @@ class Data:
     preprocessing: Preprocessing
     fingerprint: str
     notes: tuple[str, ...]
+    quarantine: tuple[dict[str, str], ...] = ()
+    """Training pictures that cannot be read and were left out, as asked: part, sample, reason."""
 
     @property
     def samples(self) -> dict[str, int]:
@@ -147,7 +160,7 @@ def open_data(
     device: torch.device,
     *,
     architecture: Any = None,
-    weights: WeightsSpec | None = None,
+    weights: Learned | None = None,
     preprocessing: Preprocessing | None = None,
     parts: Sequence[str] | None = None,
     seed: int = 0,
@@ -164,7 +177,7 @@ def open_data(
     alike = [other.spec.name for other in registry.items("dataset") if other.spec.embedded and other.spec.labelled == item.spec.labelled]
     store = Store(download=download, alternatives=alike)
     dataset = open_dataset(item, section.options, store)
-    classes = classes_of(item, dataset)
+    classes = chosen_classes(section, classes_of(item, dataset), item.canonical)
     splits = _load_parts(item, dataset, section, parts, seed)
     changes: list[str] = []
     if preprocessing is None:
@@ -174,10 +187,29 @@ def open_data(
     if section.holdout and "select" in splits and (parts is None or "train" in parts):
         changes.append(f"{section.holdout:.0%} of train is held out as the select part")
     decode: Decode = partial(decoded, digest=store.digest, name=item.spec.name)
+    quarantine: list[dict[str, str]] = []
+    if section.skip_bad_images:
+        for part in LEARNED_FROM if section.holdout else LEARNED_FROM[:1]:
+            if part in splits:
+                splits[part], left_out = _without_faulty(splits[part], part, preprocessing, store, item.spec.name)
+                quarantine += left_out
+        changes += [f"{len(quarantine):,} training pictures that cannot be read are left out; quarantine.json names them"] if quarantine else []
     loaded = {part: LoadedPart(split, preprocessing, device, decode) for part, split in splits.items()}
     fingerprint = dataset.fingerprint
     store.save_digests()
-    return Data(item.canonical, classes, loaded, preprocessing, fingerprint, (*store.notes, *changes))
+    return Data(item.canonical, classes, loaded, preprocessing, fingerprint, (*store.notes, *changes), tuple(quarantine))
+
+
+def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, store: Store, name: str) -> tuple[Split, list[dict[str, str]]]:
+    """A split without the files that are no pictures. Raises DataError where that leaves a class without any."""
+    if isinstance(split.images, np.ndarray):
+        return split, []
+    found = faulty(split.images, preprocessing, store.digest, name)
+    names = split.names if split.names is not None else [str(file) for file in split.images]
+    kept = _subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
+    if split.labels is not None and set(split.labels) != set(kept.labels if kept.labels is not None else ()):
+        raise DataError(f"of a class of the {part} part, no picture can be read", where=name, fix="see `zoo data check`")
+    return kept, [{"part": part, "sample": names[row], "file": str(split.images[row]), "reason": reason} for row, reason in found.items()]
 
 
 def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None) -> Dataset:
@@ -193,6 +225,35 @@ def classes_of(item: Item[DatasetSpec], dataset: Dataset) -> tuple[str, ...]:
     return classes
 
 
+def chosen_classes(section: DatasetSection, known: Sequence[str], dataset: str) -> tuple[str, ...]:
+    """The classes that a section keeps. Raises UsageError for one that is unknown or named twice."""
+    if section.classes is None:
+        return tuple(known)
+    unknown = [name for name in section.classes if name not in known]
+    if unknown:
+        near = nearest(unknown[0], known, count=1)
+        raise UsageError(
+            f"{dataset} has no class '{unknown[0]}'",
+            where="dataset.classes",
+            fix=f"did you mean {near[0]}?" if near else f"it has: {', '.join(known)}",
+        )
+    if len(set(section.classes)) != len(section.classes):
+        raise UsageError("a class is named twice", where="dataset.classes", fix="name each once")
+    return tuple(section.classes)
+
+
+def _of_classes(split: Split, known: Sequence[str], kept: Sequence[str], name: str) -> Split:
+    """The pictures of some classes, labelled by their places among these; pictures without labels all stay."""
+    if split.labels is None:
+        return split
+    places = np.full(len(known), -1, np.int64)
+    places[[known.index(each) for each in kept]] = np.arange(len(kept))
+    chosen = _subset(split, np.flatnonzero(places[split.labels] >= 0))
+    if not len(chosen.images):
+        raise DataError(f"split '{name}' has no picture of the classes {', '.join(kept)}", where="dataset.classes", fix="choose others")
+    return Split(chosen.images, places[chosen.labels], chosen.names)
+
+
 def _no_decoder(files: Sequence[Path], _preprocessing: Preprocessing) -> np.ndarray:
     raise TypeError(f"{len(files)} files are given, and nothing to decode them with")
 
@@ -203,14 +264,16 @@ def range_names(count: int) -> list[str]:
 
 def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSection, wanted: Sequence[str] | None, seed: int) -> dict[Part, Split]:
     available: dict[Part, str] = dict(dataset.parts)
-    count = len(classes_of(item, dataset))
+    known = classes_of(item, dataset)
     if section.holdout and "select" in available:
         raise UsageError(f"{item.canonical} has a select part of its own", where="dataset.holdout", fix="leave holdout at 0")
     splits = {
-        part: check_split(item, count, split, dataset.load(split))
+        part: check_split(item, len(known), split, dataset.load(split))
         for part, split in available.items()
         if wanted is None or part in wanted or (part == "train" and section.holdout and "select" in wanted)
     }
+    if section.classes is not None:
+        splits = {part: _of_classes(split, known, section.classes, available[part]) for part, split in splits.items()}
     if section.holdout and "train" in splits:
         splits["train"], splits["select"] = _hold_out(splits["train"], section.holdout, seed)
     if not splits:

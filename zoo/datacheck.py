@@ -14,8 +14,10 @@ import numpy as np
 
 from zoo.api import Split
 from zoo.datafiles import Needs
+from zoo.decoding import SAY_FROM
 from zoo.errors import ZooError
 from zoo.paths import data_root
+from zoo.progress import tracked
 from zoo.registry import load_object
 from zoo.runtime import read_picture
 from zoo.store import Digests, Store
@@ -127,7 +129,9 @@ def _decode(part: str, paths: Sequence[Path], problems: list[str]) -> tuple[list
     digests: list[bytes | None] = []
     faulty = []
     with ThreadPoolExecutor() as pool:
-        for found in pool.map(_read, paths):
+        work = [pool.submit(_read, path) for path in paths]
+        for each in work if len(work) < SAY_FROM else tracked(work, f"{part}: decoding {len(work):,} pictures"):
+            found = each.result()
             if isinstance(found, str):
                 faulty.append(found)
                 digests.append(None)

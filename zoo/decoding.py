@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from zoo import cache
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
+from zoo.progress import tracked
 
 T = TypeVar("T")
 
@@ -23,10 +23,13 @@ SAY_FROM = 500
 """So many pictures take long enough to be told about."""
 
 
-def decoded(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str) -> np.memmap[Any, Any]:
+def decoded(
+    files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str, *, all_faults: bool = False
+) -> np.memmap[Any, Any]:
     """uint8 (N, channels, height, width), mapped copy-on-write. ``digest`` gives a file's sha256; ``name`` is for people.
 
-    Raises DataError naming a file that is not there or cannot be read: the pictures of a dataset are taken whole or not at all.
+    Raises UnreadablePictures at the first file that is no picture, or with ``all_faults`` once all have been tried; DataError for one that is not
+    there: the pictures of a dataset are taken whole or not at all.
     """
     transform = preprocessing.model_dump(mode="json", exclude={"mean", "std"})
     key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
@@ -34,7 +37,34 @@ def decoded(files: Sequence[Path], preprocessing: Preprocessing, digest: Callabl
         key.update(bytes.fromhex(_digest(file, digest)))
     description = {"dataset": name, "pictures": len(files), **transform}
     shape = (len(files), *preprocessing.shape)
-    return cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name))
+    return cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults))
+
+
+class UnreadablePictures(DataError):
+    """``faults`` has each file that cannot be read, and why."""
+
+    def __init__(self, faults: list[tuple[Path, str]]) -> None:
+        error = _unreadable(*faults[0])
+        more = f" (and {len(faults) - 1:,} more)" if len(faults) > 1 else ""
+        super().__init__(error.what + more, where=error.where, fix=error.fix)
+        self.faults = faults
+
+
+def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str) -> dict[int, str]:
+    """Which of the files are no pictures, and why, by their places. All others are decoded into the cache on the way.
+
+    What was found is remembered by content, so that later runs need not try again.
+    """
+    while True:
+        known = cache.faults()
+        found = {index: known[key] for index, file in enumerate(files) if (key := _digest(file, digest)) in known}
+        sound = [file for index, file in enumerate(files) if index not in found]
+        try:
+            if sound:
+                decoded(sound, preprocessing, digest, name, all_faults=True)
+            return found
+        except UnreadablePictures as error:
+            cache.remember_faults({_digest(file, digest): reason for file, reason in error.faults})
 
 
 def picture_of(file: Path, read: Callable[[Path], T]) -> T:
@@ -52,35 +82,36 @@ def _digest(file: Path, digest: Callable[[Path], str]) -> str:
         raise _unreadable(file, error.strerror or str(error)) from error
 
 
-def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str) -> None:
+def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool) -> None:
+    faults: list[tuple[Path, str]] = []
+
     def one(index: int) -> None:
-        array[index] = picture_of(files[index], preprocessing.read)
+        try:
+            array[index] = preprocessing.read(files[index])
+        except ValueError as error:
+            faults.append((files[index], str(error)))
+            if not all_faults:
+                raise UnreadablePictures(faults) from error
+        except OSError as error:
+            raise _unreadable(files[index], str(error)) from error
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # pillow frees the interpreter while it decodes
         work = [pool.submit(one, index) for index in range(len(files))]
         try:
-            for each in _progress(work, name):
+            for each in work if len(work) < SAY_FROM else tracked(work, f"{name}: decoding {len(work):,} pictures, once"):
                 each.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    if faults:
+        raise UnreadablePictures(sorted(faults))
 
 
 def _unreadable(file: Path, reason: str) -> DataError:
     return DataError(f"this picture {reason if reason.startswith(('is ', 'cannot ')) else f'cannot be read: {reason}'}", where=file, fix=REPAIR)
 
 
-REPAIR = "repair, restore or remove the file; a run that was stopped goes on once its data is as it was"
-
-
-def _progress(work: Sequence[Any], name: str) -> Any:
-    """The work, in order, behind a bar on stderr where that is a terminal, and a line where it is not."""
-    if len(work) < SAY_FROM:
-        return work
-    if not sys.stderr.isatty():
-        print(f"{name}: decoding {len(work):,} pictures, once", file=sys.stderr)
-        return work
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(work, f"{name}: decoding", console=Console(stderr=True), transient=True)
+REPAIR = (
+    "repair, restore or remove the file (`zoo data check` names all of them); a run that was stopped goes on once its data is as it was; "
+    "--skip-bad-images leaves such pictures out of training"
+)

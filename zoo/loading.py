@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +15,10 @@ from zoo.api import ArchitectureSpec, Task, WeightsSpec
 from zoo.config import NO_WEIGHTS, RunConfig, Section
 from zoo.errors import CheckpointError, UsageError
 from zoo.models import build_model, load_state
-from zoo.preprocessing import Preprocessing, preprocessing_of
+from zoo.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessing_of
 from zoo.pretrained import no_such_weights, weights_file, weights_named
 from zoo.registry import Item, Registry, load_object, options_model, registry
-from zoo.resolve import resolve
+from zoo.resolve import resolve, run_of_weights
 from zoo.rundir import RunDir, all_runs, find, run_id
 from zoo.tensorfiles import read_tensors, shape_of
 
@@ -69,7 +69,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     checkpoint = checkpoints.chosen(run.checkpoints, record.checkpoint)
     model = build_for(catalogue, config, record.preprocessing, len(record.classes))
     model = build_task(catalogue, config).restructure(model, record.structure)
-    load_state(model, read_tensors(checkpoint / checkpoints.MODEL), checkpoint)
+    load_state(model, checkpoints.weights(checkpoint), checkpoint)
     origin = {
         "kind": "run",
         "run": run_id(run.path),
@@ -153,38 +153,81 @@ def _like(item: Item[ArchitectureSpec], file: Path) -> WeightsSpec:
     return found
 
 
-def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module) -> str | None:
-    """Start from the weights the configuration names: a safetensors file, or a name its architecture knows. Says what was loaded.
+class Start(NamedTuple):
+    """What a network starts from: a sentence, and for each of its tensors its shape, that in the weights, and what became of it."""
 
-    A task that needs weights has classes of its own: then a head of another size stays as it was drawn.
+    told: str | None
+    tensors: tuple[tuple[str, str, str, str], ...] = ()
+
+
+LOADED, ANEW = "loaded", "drawn anew"
+
+
+def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, classes: Sequence[str]) -> Start:
+    """Start from the weights the configuration names: a safetensors file, an earlier run, or a name its architecture knows.
+
+    A task that needs weights has ``classes`` of its own: a head for others, or of another size, stays as it was drawn. Raises CheckpointError where
+    anything else differs.
     """
     if config.weights is None or config.architecture is None:
-        return None
+        return Start(None)
     if config.weights == NO_WEIGHTS:
-        return "starting from no weights: all of the network is drawn at random"
+        return Start("starting from no weights: all of the network is drawn at random")
     item = catalogue.architecture(config.architecture.name)
-    path = weights_file(item, config.weights) if config.weights in item.spec.weights else Path(config.weights).expanduser()
-    tensors, own = read_tensors(path), model.state_dict()
-    kept = _other_heads(item.spec.head, tensors, own) if catalogue.task(config.task.name).spec.needs_weights else []
+    tensors, own = _tensors_to_start_from(item, config.weights), model.state_dict()
+    theirs = _classes_of_weights(item, config.weights)
+    renewed = catalogue.task(config.task.name).spec.needs_weights
+    kept = _other_heads(item.spec.head, tensors, own, same=not theirs or theirs == tuple(classes)) if renewed else []
     load_state(model, {**tensors, **{name: own[name] for name in kept}}, config.weights)
-    anew = ", ".join(f"{name} {'×'.join(map(str, own[name].shape))}" for name in kept)
-    return f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors" + (f"; drawn anew: {anew}" if anew else "")
+    anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
+    told = f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors" + (f"; drawn anew: {anew}" if anew else "")
+    rows = ((name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items())
+    return Start(told, tuple(rows))
 
 
-def _other_heads(head: str | None, tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> list[str]:
-    """Tensors of classifiers for another number of classes: they differ in their first dimension alone, or the weights have no head at all."""
+def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str) -> dict[str, torch.Tensor]:
+    run = run_of_weights(item, weights)
+    if run is not None:
+        return checkpoints.weights(checkpoints.chosen(run.checkpoints, run.record.checkpoint))
+    return read_tensors(weights_file(item, weights) if weights in item.spec.weights else Path(weights).expanduser())
+
+
+def _classes_of_weights(item: Item[ArchitectureSpec], weights: str) -> tuple[str, ...]:
+    """The classes that the head of these weights tells apart; none where that is not known."""
+    run = run_of_weights(item, weights)
+    if run is not None:
+        return tuple(run.record.classes)
+    if weights in item.spec.weights:
+        return item.spec.weights[weights].classes
+    try:
+        return _like(item, Path(weights).expanduser()).classes
+    except UsageError:
+        return ()
+
+
+def _size(tensor: torch.Tensor | None) -> str:
+    return "–" if tensor is None else "×".join(map(str, tensor.shape)) or "a number"
+
+
+def _other_heads(head: str | None, tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], *, same: bool) -> list[str]:
+    """Tensors of classifiers for other classes. Of another number: they differ in their first dimension alone, or the weights have no head at all; of
+    as many, where they are not the ``same``: the head's."""
     shared = [(name, value.shape, tensors[name].shape) for name, value in own.items() if name in tensors]
     kept = [name for name, mine, theirs in shared if mine != theirs and mine[1:] == theirs[1:]]
-    return kept + [name for name in own if name not in tensors and head is not None and name.startswith(f"{head}.")]
+    of_head = [name for name in own if head is not None and name.startswith(f"{head}.")]
+    return list(dict.fromkeys([*kept, *(name for name in of_head if name not in tensors or not same)]))
 
 
-def learned_weights(catalogue: Registry, config: RunConfig) -> WeightsSpec | None:
-    """What is known of the weights that a configuration starts from: of a file, what is known of the architecture's own of the same form."""
+def learned_weights(catalogue: Registry, config: RunConfig) -> Learned | None:
+    """How the weights that a configuration starts from saw their pictures: of a file, what is known of the architecture's own of the same form."""
     if config.weights in (None, NO_WEIGHTS) or config.architecture is None:
         return None
     item = catalogue.architecture(config.architecture.name)
     if config.weights in item.spec.weights:
         return item.spec.weights[config.weights]
+    run = run_of_weights(item, config.weights)
+    if run is not None:
+        return LearnedInRun.of(run.record.preprocessing)
     file = Path(config.weights).expanduser()
     try:
         return _like(item, file)

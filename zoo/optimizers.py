@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -27,10 +27,18 @@ SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt")
 """timm's, but for plateau, whose rate depends on more than the step."""
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    """The optimizer over the parameters that are trained. Raises UsageError naming the nearest optimizer or the option it does not take."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = _groups(parameters, config)
+def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, float] | None = None) -> Optimizer:
+    """The optimizer over the parameters that are trained; ``rates`` gives some of them, by name, a share of the learning rate.
+
+    Raises UsageError naming the nearest optimizer or the option it does not take.
+    """
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    parameters = list(named.values())
+    shares = {name: (rates or {}).get(name, 1.0) for name in named}
+    groups = []
+    for share in sorted(set(shares.values()), reverse=True):
+        rate = {} if share == 1.0 else {"lr": config.lr * share}
+        groups += [{**group, **rate} for group in _groups([each for name, each in named.items() if shares[name] == share], config)]
     options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, **config.optimizer_options}
     if config.momentum is not None:
         options["momentum"] = config.momentum

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -42,6 +43,12 @@ def grid(file: Path, pictures: np.ndarray, titles: Sequence[str], heading: str, 
     save(figure, file)
 
 
+def heated(pictures: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Pictures, uint8 (n, H, W, 3), half covered by the colours of ``maps``, float (n, H, W), 0 to 1."""
+    colours = 255 * colormaps["turbo"](maps)[..., :3]
+    return np.asarray(np.rint(0.5 * pictures + 0.5 * colours), np.uint8)
+
+
 def samples(file: Path, part: PartView, labels: np.ndarray | None, classes: Sequence[str], heading: str, count: int = 20) -> None:
     """The first pictures of a part, four rows of five, each under its class."""
     indices = range(min(count, len(part)))
@@ -64,16 +71,16 @@ def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: 
 
 
 def predictions(
-    file: Path, part: PartView, indices: Iterable[int], probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str], heading: str
+    file: Path, part: PartView, indices: Iterable[int], probabilities: np.ndarray, labels: np.ndarray | None, classes: Sequence[str], heading: str
 ) -> None:
-    """Pictures with prediction and probability in green where right, prediction and truth in red where wrong."""
+    """Pictures with prediction and probability: in green where right, with the truth in red where wrong, in black where it is not known."""
     chosen = list(indices)
     titles, colours = [], []
     for index in chosen:
-        guess, truth = int(probabilities[index].argmax()), int(labels[index])
-        confidence = probabilities[index].max()
-        titles.append(f"{classes[guess]} {confidence:.0%}" if guess == truth else f"{classes[guess]} {confidence:.0%}, is {classes[truth]}")
-        colours.append(RIGHT if guess == truth else WRONG)
+        guess, truth = int(probabilities[index].argmax()), None if labels is None else int(labels[index])
+        told = f"{classes[guess]} {probabilities[index].max():.0%}"
+        titles.append(told if truth in (None, guess) else f"{told}, is {classes[truth or 0]}")
+        colours.append("black" if truth is None else RIGHT if guess == truth else WRONG)
     pictures = part.pictures(chosen) if chosen else np.empty((0, 1, 1, 1), np.uint8)
     grid(file, pictures, titles, heading, colours)
 

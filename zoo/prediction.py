@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
 BUNDLE = "bundle.json"
 Run = Callable[[np.ndarray], np.ndarray]
 T = TypeVar("T")
+Network = tuple["nn.Module", "str | None"]
+"""A model, and the name of the module that gives its logits, where that is known."""
+
+
+class Opened(NamedTuple):
+    """What pictures go through, its description, what computes it and, where that is torch, the network itself."""
+
+    run: Run
+    description: dict[str, Any]
+    engine: str
+    network: Network | None
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Predictions:
     rows: list[tuple[Path, np.ndarray]]
     engine: str
     spec: dict[str, Any]
+    network: Network | None = field(default=None, repr=False)
 
     def write_csv(self, file: Path) -> None:
         with storage_errors(file):
@@ -44,11 +58,40 @@ class Predictions:
         """The pictures as the network saw them, but in colour, under the likeliest class of each and its probability."""
         from zoo import plots
 
-        shown = [np.asarray(runtime.fit(runtime.read_picture(path, 3), self.spec)) for path, _ in self.rows]
-        best = [runtime.top(probabilities, self.classes, 1)[0] for _, probabilities in self.rows]
         with storage_errors(file):
-            titles = [f"{name} {share:.1%}" for name, share in best]
-            plots.grid(file, np.stack(shown), titles, f"predicted by {self.engine}", columns=min(5, len(shown)))
+            plots.grid(file, self._pictures(), self._titles(), f"predicted by {self.engine}", columns=min(5, len(self.rows)))
+
+    def explain(self, file: Path) -> None:
+        """Beside each picture, where the network found what speaks for its likeliest class (Grad-CAM).
+
+        Raises UsageError for an exported model, which gives no gradients, and for a network without maps.
+        """
+        if self.network is None:
+            raise UsageError("an exported model gives no gradients to explain itself by", where="--explain", fix="give the run it was exported from")
+        from zoo import plots
+
+        pictures, titles = self._pictures(), self._titles()
+        with storage_errors(file):
+            sides = np.stack([pictures, plots.heated(pictures, self._maps())], 1).reshape(-1, *pictures.shape[1:])  # a picture, then its map
+            beside = [text for title in titles for text in (title, "what speaks for it")]
+            plots.grid(file, sides, beside, f"Grad-CAM, {self.engine}", columns=2 * min(3, len(pictures)))
+
+    def _maps(self) -> np.ndarray:
+        """float32 (n, H, W), 0 to 1."""
+        import torch
+
+        from zoo.explaining import grad_cam
+
+        model, head = self.network or (None, None)
+        inputs = (torch.from_numpy(runtime.prepare(path, self.spec)) for path, _ in self.rows)
+        return np.concatenate([grad_cam(model, each, head)[1].numpy() for each in inputs])  # type: ignore[arg-type]
+
+    def _pictures(self) -> np.ndarray:
+        return np.stack([np.asarray(runtime.fit(runtime.read_picture(path, 3), self.spec)) for path, _ in self.rows])
+
+    def _titles(self) -> list[str]:
+        best = (runtime.top(probabilities, self.classes, 1)[0] for _, probabilities in self.rows)
+        return [f"{name} {share:.1%}" for name, share in best]
 
 
 def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str | None = None) -> Predictions:
@@ -58,13 +101,39 @@ def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str 
     Raises DataError for a picture that cannot be read, CheckpointError for a model that was altered or cannot be loaded.
     """
     files = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
-    run, description, engine = _open(target) if weights is None else _open_pretrained(str(target), weights)
+    run, description, engine, network = _open(target) if weights is None else _open_pretrained(str(target), weights)
     spec, classes = description["input"], tuple(description["output"]["classes"])
     rows = _data_errors(lambda: list(runtime.predict(run, spec, files, spec.get("batch"))))
-    return Predictions(classes, rows, engine, spec)
+    return Predictions(classes, rows, engine, spec, network)
 
 
-def _open(target: str | Path) -> tuple[Run, dict[str, Any], str]:
+@contextmanager
+def pictures_of(dataset: str, part: str, count: int) -> Iterator[list[Path]]:
+    """The first pictures of a part of a dataset as files: its own, or copies for as long as the context lasts. Raises UsageError or DataError."""
+    from zoo.data import check_split, classes_of, open_dataset
+    from zoo.registry import registry
+    from zoo.reporting import to_image
+    from zoo.resolve import dataset_section
+    from zoo.store import Store
+
+    section = dataset_section(registry(), dataset)
+    item = registry().dataset(section.name)
+    opened = open_dataset(item, section.options, Store())
+    parts: dict[str, str] = {str(name): split for name, split in opened.parts.items()}
+    if part not in parts:
+        raise UsageError(f"{item.canonical} has no {part} part", where="--split", fix=f"it has: {', '.join(parts)}")
+    split = check_split(item, len(classes_of(item, opened)), parts[part], opened.load(parts[part]))
+    if not isinstance(split.images, np.ndarray):
+        yield list(split.images[:count])
+        return
+    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+        files = [Path(folder) / f"{split.names[index] if split.names else index}.png" for index in range(min(count, len(split.images)))]
+        for file, picture in zip(files, split.images, strict=False):
+            to_image(picture).save(file)
+        yield files
+
+
+def _open(target: str | Path) -> Opened:
     path = Path(target)
     if path.is_file():
         return _open_exported(path)
@@ -73,14 +142,14 @@ def _open(target: str | Path) -> tuple[Run, dict[str, Any], str]:
     return _open_run(target)
 
 
-def _open_exported(model: Path) -> tuple[Run, dict[str, Any], str]:
+def _open_exported(model: Path) -> Opened:
     try:
         run, description = runtime.open_model(model)
     except ValueError as error:
         raise CheckpointError(str(error), fix="give a model that `zoo export` wrote") from error
     import onnxruntime
 
-    return run, description, f"onnxruntime {onnxruntime.__version__}"
+    return Opened(run, description, f"onnxruntime {onnxruntime.__version__}", None)
 
 
 def _checked_model(bundle: Path) -> Path:
@@ -102,7 +171,7 @@ def _checked_model(bundle: Path) -> Path:
     return bundle / name
 
 
-def _open_run(target: str | Path) -> tuple[Run, dict[str, Any], str]:
+def _open_run(target: str | Path) -> Opened:
     from zoo import rundir
 
     if Path(target).is_dir() and not (Path(target) / "run.json").is_file() and not rundir.is_run(target):
@@ -112,19 +181,24 @@ def _open_run(target: str | Path) -> tuple[Run, dict[str, Any], str]:
     import torch
 
     from zoo.loading import load_run
+    from zoo.registry import registry
 
     loaded = load_run(found)
-    return _by_torch(loaded.model), _description(loaded.preprocessing, loaded.classes), f"torch {torch.__version__}"
+    architecture = loaded.config.architecture
+    head = None if architecture is None else registry().architecture(architecture.name).spec.head
+    description = _description(loaded.preprocessing, loaded.classes)
+    return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
 
 
-def _open_pretrained(name: str, weights: str) -> tuple[Run, dict[str, Any], str]:
+def _open_pretrained(name: str, weights: str) -> Opened:
     import torch
 
     from zoo.loading import load_pretrained
     from zoo.registry import registry
 
     found = load_pretrained(registry(), name, weights)
-    return _by_torch(found.model), _description(found.preprocessing, found.classes), f"{found.origin}, torch {torch.__version__}"
+    head, description = registry().architecture(name).spec.head, _description(found.preprocessing, found.classes)
+    return Opened(_by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head))
 
 
 def _by_torch(model: nn.Module) -> Run:

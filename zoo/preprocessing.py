@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from zoo.api import ArchitectureSpec, WeightsSpec
 from zoo.config import DatasetSection
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+
+
+Way = Literal["cover, crop the centre", "squash to the size", "crop the centre, pad with black"]
+WAYS: dict[Literal["cover", "squash", "crop"], Way] = {
+    "cover": "cover, crop the centre",
+    "squash": "squash to the size",
+    "crop": "crop the centre, pad with black",
+}
+"""How pictures come to their size: in a configuration, and in full."""
 
 
 class Preprocessing(BaseModel):
@@ -29,12 +39,14 @@ class Preprocessing(BaseModel):
     std: tuple[float, ...]
     permute_pixels: int | None = None
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    resize: Literal["cover, crop the centre", "squash to the size"] = "cover, crop the centre"
+    resize: Way = "cover, crop the centre"
     scale: int | None = None
     """The shorter side before the centre is cut out; None: just so much that the picture covers height and width."""
 
     @model_validator(mode="after")
     def _can_be_cut_out(self) -> Self:
+        if self.scale is not None and self.resize != "cover, crop the centre":
+            raise ValueError("scale is the shorter side before the centre is cropped: it goes with fit=cover alone")
         if self.scale is not None and self.scale < max(self.height, self.width):
             raise ValueError(f"{self.height}×{self.width} cannot be cut out of pictures whose shorter side is {self.scale}")
         return self
@@ -83,6 +95,40 @@ class Preprocessing(BaseModel):
         return out
 
 
+class Learned(Protocol):
+    """How trained weights saw their pictures: those of an architecture (`zoo.api.WeightsSpec`), or those of an earlier run (`LearnedInRun`)."""
+
+    @property
+    def input(self) -> tuple[int, int, int]: ...
+    @property
+    def mean(self) -> tuple[float, ...]: ...
+    @property
+    def std(self) -> tuple[float, ...]: ...
+    @property
+    def resize(self) -> int | None: ...
+    @property
+    def fit(self) -> Literal["cover", "squash", "crop"]: ...
+    @property
+    def interpolation(self) -> Literal["bilinear", "bicubic"]: ...
+
+
+@dataclass(frozen=True)
+class LearnedInRun:
+    """What a run's pictures were brought to, as `Learned`."""
+
+    input: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: int | None
+    fit: Literal["cover", "squash", "crop"]
+    interpolation: Literal["bilinear", "bicubic"]
+
+    @classmethod
+    def of(cls, used: Preprocessing) -> LearnedInRun:
+        fit = next(name for name, way in WAYS.items() if way == used.resize)
+        return cls(used.shape, used.mean, used.std, used.scale, fit, used.interpolation)
+
+
 DEFAULT_SIDE = 224
 """Of pictures that differ in size, where no architecture says another."""
 GREY = (0.299, 0.587, 0.114)
@@ -95,7 +141,7 @@ def plan(
     mean: Sequence[float],
     std: Sequence[float],
     architecture: ArchitectureSpec | None,
-    weights: WeightsSpec | None = None,
+    weights: Learned | None = None,
 ) -> tuple[Preprocessing, list[str]]:
     """What is done to pictures of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about each change.
 
@@ -111,16 +157,31 @@ def plan(
     if weights is not None and weights.input[0] == channels:
         mean, std = section.mean or weights.mean, section.std or weights.std
     mean, std = _normalisation(section, len(mean), channels, mean, std)
-    preprocessing = Preprocessing(
+    how = {} if weights is None else _as_learned(weights, height, width, resized=section.resize == "auto")
+    preprocessing = _checked(
         channels=channels,
         height=height,
         width=width,
         mean=tuple(mean),
         std=tuple(std),
         permute_pixels=section.permute_pixels,
-        **({} if weights is None else _as_learned(weights, height, width, resized=section.resize == "auto")),
+        **{**how, **_as_asked(section)},
     )
     return preprocessing, [note for note in (size_note, channel_note) if note]
+
+
+def _checked(**facts: Any) -> Preprocessing:
+    try:
+        return Preprocessing(**facts)
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise UsageError(reason, where="dataset.scale", fix="change dataset.scale, dataset.fit or dataset.resize") from error
+
+
+def _as_asked(section: DatasetSection) -> dict[str, Any]:
+    """What a section says of how pictures come to their size."""
+    asked: dict[str, Any] = {} if section.fit == "auto" else {"resize": WAYS[section.fit], "scale": None}
+    return asked if section.scale is None else {**asked, "scale": section.scale}
 
 
 def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) -> Preprocessing:
@@ -137,16 +198,16 @@ def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) ->
     )
 
 
-def _as_learned(weights: WeightsSpec, height: int, width: int, *, resized: bool) -> dict[str, Any]:
+def _as_learned(weights: Learned, height: int, width: int, *, resized: bool) -> dict[str, Any]:
     """How pictures were brought to the size that the weights learned; at another one only the interpolation is theirs."""
     learned: dict[str, Any] = {"interpolation": weights.interpolation}
     if resized and (height, width) == weights.input[1:]:
-        learned |= {"resize": "squash to the size"} if weights.fit == "squash" else {"scale": weights.resize}
+        learned |= {"scale": weights.resize} if weights.fit == "cover" else {"resize": WAYS[weights.fit]}
     return learned
 
 
 def _plan_size(
-    section: DatasetSection, shape: tuple[int, int | None, int | None], architecture: ArchitectureSpec | None, weights: WeightsSpec | None
+    section: DatasetSection, shape: tuple[int, int | None, int | None], architecture: ArchitectureSpec | None, weights: Learned | None
 ) -> tuple[tuple[int, int], str | None]:
     _, height, width = shape
     own = (height, width) if height is not None and width is not None else None
@@ -178,7 +239,7 @@ def _plan_size(
 
 
 def _plan_channels(
-    section: DatasetSection, own: int, architecture: ArchitectureSpec | None, weights: WeightsSpec | None
+    section: DatasetSection, own: int, architecture: ArchitectureSpec | None, weights: Learned | None
 ) -> tuple[Literal[1, 3], str | None]:
     names: dict[int, str] = {1: "grey", 3: "RGB"}
     takes = architecture.channels if architecture is not None else None

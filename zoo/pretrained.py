@@ -17,10 +17,10 @@ from typing import Any
 
 from zoo.api import ArchitectureSpec, WeightsSpec
 from zoo.downloads import UnreachableError, download
-from zoo.errors import CheckpointError, DataError, UsageError, nearest
+from zoo.errors import CheckpointError, DataError, UsageError, ZooError, nearest
 from zoo.files import sha256, write_json
 from zoo.paths import data_root, offline
-from zoo.registry import Item
+from zoo.registry import Item, registry
 from zoo.store import Digests, MissingFilesError, megabytes
 
 Architecture = Item[ArchitectureSpec]
@@ -38,7 +38,7 @@ def no_such_weights(item: Architecture, text: str) -> UsageError:
     known = list(item.spec.weights)
     near = nearest(text, known, count=1)
     advice = f"did you mean {near[0]}?" if near else "check the path" + (f", or name one of: {', '.join(known[:10])}" if known else "")
-    return UsageError(f"'{text}' is no file, nor weights that {item.canonical} names", where="weights", fix=advice)
+    return UsageError(f"'{text}' is no file, no run, nor weights that {item.canonical} names", where="weights", fix=advice)
 
 
 def weights_file(item: Architecture, name: str) -> Path:
@@ -136,7 +136,7 @@ def missing_weights(item: Architecture, name: str, cause: str) -> CheckpointErro
     return CheckpointError(
         f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
         where=_place(item, name).parent,
-        fix="try again with a network, or put by hand what is listed here to its place; meanwhile, --weights none begins with none:"
+        fix=f"try again with a network, or put by hand what is listed here to its place; meanwhile, --weights none begins with none{_meanwhile()}:"
         + _listing(item, name),
     )
 
@@ -148,8 +148,23 @@ def also_missing(error: MissingFilesError, item: Architecture, name: str) -> Mis
     return MissingFilesError(
         f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
         where=error.where,
-        fix=f"{error.fix}{_listing(item, name)} (--weights none begins with none)",
+        fix=f"{error.fix}{_listing(item, name)} (--weights none begins with none{_meanwhile()})",
     )
+
+
+def _meanwhile() -> str:
+    """A recipe that starts from weights and needs no download, where there is one."""
+    catalogue = registry()
+    for each in catalogue.items("recipe"):
+        try:
+            task, dataset = catalogue.task(each.spec.task).spec, catalogue.dataset(each.spec.dataset).spec
+            known = catalogue.architecture(each.spec.architecture).spec.weights if each.spec.architecture else {}
+        except ZooError:
+            continue  # it names what is not installed
+        weights = known.get(str(each.spec.parameters.get("weights")))
+        if task.needs_weights and dataset.embedded and weights is not None and weights.resource is not None:
+            return f", and `zoo run {each.spec.name}` needs no download"
+    return ""
 
 
 def _listing(item: Architecture, name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -17,6 +17,10 @@ from zoo.config import NO_WEIGHTS, DatasetSection, RunConfig, Section
 from zoo.errors import ConfigError, UsageError, ZooError, nearest
 from zoo.registry import Item, Registry, options_model
 from zoo.yamlfile import parse_yaml, read_yaml
+
+if TYPE_CHECKING:
+    from zoo.api import ArchitectureSpec
+    from zoo.rundir import RunDir
 
 SECTIONS = ("architecture", "dataset", "task")
 Layer = Mapping[str, Any]
@@ -49,6 +53,8 @@ def _apply_options_of_weights(registry: Registry, merged: dict[str, Any]) -> Non
     Of a file, which does not say them, those on which all of the architecture's own weights agree.
     """
     architecture, weights = merged.get("architecture"), merged.get("weights")
+    if architecture is None and isinstance(weights, str):
+        merged["architecture"] = architecture = _architecture_of_run(weights)
     if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str) or not isinstance(weights, str) or weights == NO_WEIGHTS:
         return
     from zoo.pretrained import weights_named
@@ -57,11 +63,34 @@ def _apply_options_of_weights(registry: Registry, merged: dict[str, Any]) -> Non
         item = registry.architecture(architecture["name"])
     except ZooError:
         return  # it is told where the section is checked
+    run = run_of_weights(item, weights)
+    if run is not None and run.config.architecture is not None and run.config.architecture.name == item.canonical:
+        for key, value in run.config.architecture.options.items():
+            architecture.setdefault(key, value)
+        return
     name, own = weights_named(item, weights), item.spec.weights
     known = [own[name]] if name is not None else list(own.values()) if Path(weights).expanduser().is_file() else []
     for key, value in known[0].architecture_options.items() if known else ():
         if all(each.architecture_options.get(key) == value for each in known):
             architecture.setdefault(key, value)
+
+
+def run_of_weights(item: Item[ArchitectureSpec] | None, weights: str | None) -> RunDir | None:
+    """The run that ``weights`` names, where they are neither none, nor a file, nor weights that the architecture names."""
+    if weights in (None, NO_WEIGHTS) or Path(weights).expanduser().is_file():
+        return None
+    from zoo.pretrained import weights_named
+    from zoo.rundir import find, is_run
+
+    if item is not None and weights_named(item, weights) is not None:
+        return None
+    return find(weights) if is_run(weights) else None
+
+
+def _architecture_of_run(weights: str) -> dict[str, Any] | None:
+    """A run's weights say which network they are of."""
+    run = run_of_weights(None, weights)
+    return None if run is None or run.config.architecture is None else run.config.architecture.model_dump()
 
 
 def check(registry: Registry, values: Layer, *, where: object = None) -> RunConfig:
@@ -274,10 +303,25 @@ def _check_weights(registry: Registry, config: RunConfig) -> list[str]:
         item = registry.architecture(config.architecture.name)
     except ZooError:
         return []  # the architecture's own trouble is told already
-    name = weights_named(item, config.weights)
+    run, name = run_of_weights(item, config.weights), weights_named(item, config.weights)
+    if run is not None:
+        return _settle_run(config, item, run)
     if name is None:
         return [str(no_such_weights(item, config.weights))]
     config.weights = name
+    return []
+
+
+def _settle_run(config: RunConfig, item: Item[ArchitectureSpec], run: RunDir) -> list[str]:
+    """The run is named so that it stays the same one, when there is a newer of its recipe."""
+    from zoo.paths import runs_root
+    from zoo.rundir import run_id
+
+    label, theirs = run_id(run.path), run.config.architecture
+    if theirs is None or theirs.name != item.canonical:
+        return [f"weights: the run {label} is of {theirs.name if theirs else 'no architecture'}, not of {item.canonical}; leave --arch out"]
+    inside = run.path.resolve() == (runs_root() / label).resolve()
+    config.weights = label if inside else str(run.path.resolve())
     return []
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from zoo import checkpoints, randomness, reporting
-from zoo.api import Task
+from zoo.api import Exhibit, Task
 from zoo.combinations import check_classes, check_combination
 from zoo.config import RunConfig
 from zoo.console import Console
@@ -19,7 +19,9 @@ from zoo.data import Data, open_data
 from zoo.devices import Engine, set_up
 from zoo.errors import Interrupted, UsageError
 from zoo.evaluation import evaluate
-from zoo.job import Job, check_trainable, steps_per_epoch
+from zoo.features import keep_features
+from zoo.files import write_json
+from zoo.job import Job, check_trainable, set_train_mode, steps_per_epoch
 from zoo.loading import build_for, build_task, learned_weights, load_initial
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
@@ -29,7 +31,6 @@ from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.snapshots import resume as resume_job
 from zoo.store import MissingFilesError
-from zoo.tensorfiles import read_tensors
 from zoo.training import fit
 from zoo.wording import duration, figure
 
@@ -83,6 +84,7 @@ class Prepared:
     structure: dict[str, Any]
     engine: Engine
     notes: list[str]
+    start: tuple[tuple[str, str, str, str], ...] = ()
 
 
 def prepare(config: RunConfig, console: Console) -> Prepared:
@@ -103,11 +105,12 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     check_classes(dataset, chosen, data.classes)
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes))
-    notes = [*data.notes, load_initial(catalogue, config, model)]
+    start = load_initial(catalogue, config, model, data.classes)
+    notes = [*data.notes, start.told]
     task = build_task(catalogue, config)
     model, structure = task.prepare(model, data)
-    check_trainable(config, model, data)
-    prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note])
+    check_trainable(config, model, task, data)
+    prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
     _introduce(prepared, console)
     return prepared
 
@@ -165,6 +168,10 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         record = where.record if resumed else _new_record(prepared, run_id(where.path))
         record.status = "running"
         where.write_config(prepared.config)
+        if prepared.data.quarantine:
+            write_json(where.path / "quarantine.json", list(prepared.data.quarantine))
+        if prepared.start:
+            reporting.write_start(where.path / "weights.csv", prepared.start)
         where.write_record(record)
         started = time.monotonic() - (record.seconds or 0.0)
         _tell(console, "zoo_run_started", run=where.path, config=prepared.config.as_dict())
@@ -192,7 +199,10 @@ def _stamp(record: Record, started: float) -> None:
 
 
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> dict[str, float]:
-    job = Job(prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine, where, _Telling(console, where), prepared.structure)
+    config, task, model, data, engine = prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine
+    head = registry().architecture(config.architecture.name).spec.head if config.architecture else None
+    features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), console.note)
+    job = Job(config, task, model, data, engine, where, _Telling(console, where), prepared.structure, features)
     if inexact is not None:
         resume_job(job, inexact=inexact)
     progress = fit(job)
@@ -200,17 +210,28 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console:
     last = checkpoints.pointed(where.checkpoints, "last")
     record.checkpoint = (checkpoints.pointed(where.checkpoints, "best") if progress.best else None) or last
     if progress.best is not None and record.checkpoint is not None and record.checkpoint != last:
-        best = where.checkpoints / record.checkpoint / checkpoints.MODEL
-        load_state(job.result, read_tensors(best), best)
+        best = where.checkpoints / record.checkpoint
+        load_state(job.result, checkpoints.weights(best), best)
         console.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
-    found = evaluate(job.result, job.task, job.data, "report", prepared.config.train.eval_batch_size)
+    found = evaluate(job.result, task, data, "report", config.train.eval_batch_size)
     record.results["report"] = dict(found.metrics)
     where.write_record(record)
-    report = prepared.data.part("report")
-    reporting.write_samples(where.samples, report, prepared.data.classes)
-    shown = prepared.task.report(found, report, prepared.data.classes, where.path) or ()
-    record.exhibits = [*reporting.write_curves(where, record), *shown, *reporting.write_pictures(where, record, prepared.data)]
+    report = data.part("report")
+    reporting.write_samples(where.samples, report, data.classes)
+    shown = task.report(found, report, data.classes, where.path) or ()
+    record.exhibits = [*reporting.write_curves(where, record), *shown, *reporting.write_pictures(where, record, data), *_foretell(where, job)]
     return dict(found.metrics)
+
+
+def _foretell(where: RunDir, job: Job) -> list[Exhibit]:
+    """What the task makes of pictures without labels, in a folder of their own."""
+    if "predict" not in job.data.parts:
+        return []
+    folder = where.path / "predict"
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    found = evaluate(job.result, job.task, job.data, "predict", job.config.train.eval_batch_size)
+    shown = job.task.report(found, job.data.part("predict"), job.data.classes, folder) or ()
+    return [replace(each, file=f"predict/{each.file}") for each in shown]
 
 
 def _conclude(where: RunDir, record: Record, console: Console) -> None:

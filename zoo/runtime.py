@@ -7,8 +7,9 @@ by these same functions, so what was trained on and what is predicted on cannot 
 
 A picture becomes the network's input thus: the first frame, turned upright by its EXIF tag; 16-bit grey scaled to 8; transparency laid
 over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased interpolation, its aspect kept, until it covers
-height × width, or its shorter side is ``scale``, and cropped at the centre (or squashed to that size, whatever its aspect, where the model
-was trained so); its pixels permuted where the model was trained so; divided by 255, minus mean, over std.
+height × width, or its shorter side is ``scale``, and cropped at the centre (or squashed to that size, whatever its aspect, or cropped
+unscaled, with black where it is too small: as the model was trained); its pixels permuted where the model was trained so; divided by 255,
+minus mean, over std.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000
 METADATA_KEY = "zoo"
 BATCH = 32
-COVER, SQUASH = "cover, crop the centre", "squash to the size"
+COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
@@ -68,6 +69,8 @@ def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
     height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
     if spec["resize"] == SQUASH:
         return image if image.size == (width, height) else image.resize((width, height), resample)
+    if spec["resize"] == CROP:
+        return crop(image, height, width)
     return cover(image, height, width, resample) if scale is None else scale_and_crop(image, height, width, scale, resample)
 
 
@@ -83,13 +86,19 @@ def cover(image: Image.Image, height: int, width: int, resample: Image.Resamplin
     return image.crop((left, top, left + width, top + height))
 
 
+def crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    """``height`` × ``width`` at the centre, with black where the picture ends before; rounded as torchvision's CenterCrop rounds."""
+    left, top = (
+        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2) for side, wanted in ((image.width, width), (image.height, height))
+    )
+    return image.crop((left, top, left + width, top + height))
+
+
 def scale_and_crop(image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling) -> Image.Image:
     """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and CenterCrop round."""
     short, long = min(image.size), max(image.size)
     other = int(scale * long / short)
-    image = image.resize((scale, other) if image.width <= image.height else (other, scale), resample)
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))
+    return crop(image.resize((scale, other) if image.width <= image.height else (other, scale), resample), height, width)
 
 
 def to_chw(image: Image.Image) -> np.ndarray:

@@ -65,7 +65,7 @@ ARCHITECTURES = [
         input=(1, 28, 28),
         smallest=16,
         head="fc2",
-        weights={"mnist": shipped("cnn_mnist")},
+        weights={"mnist": shipped("cnn_mnist"), "digits_0_to_4": shipped("cnn_digits_0_to_4")},
     ),
     ArchitectureSpec(
         name="lenet",

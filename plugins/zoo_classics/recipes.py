@@ -47,6 +47,9 @@ def _cifar(name: str, summary: str, architecture: str, parameters: dict[str, Any
     )
 
 
+DIGITS: dict[str, Any] = {"epochs": 20, "batch_size": 32, "optimizer": "adam", "lr": 0.01, "schedule": "cosine"}
+LOW, HIGH = ["0", "1", "2", "3", "4"], ["5", "6", "7", "8", "9"]
+
 RECIPES = [
     RecipeSpec(
         name="cnn_digits",
@@ -54,8 +57,25 @@ RECIPES = [
         architecture="classics/cnn",
         dataset="datasets/digits",
         task="tasks/classification",
-        parameters={"train": {"epochs": 20, "batch_size": 32, "optimizer": "adam", "lr": 0.01, "schedule": "cosine"}, "dataset": {"resize": 28}},
+        parameters={"train": DIGITS, "dataset": {"resize": 28}},
         expected=Expected(mean=0.9753, sd=0.0038, seeds=10, seconds=5, device=CPU),
+    ),
+    RecipeSpec(
+        name="digits_pretrain",
+        summary="The small CNN on the digits 0 to 4: what digits_transfer begins with",
+        architecture="classics/cnn",
+        dataset="datasets/digits",
+        task="tasks/classification",
+        parameters={"train": DIGITS, "dataset": {"resize": 28, "classes": LOW}},
+        weights="digits_0_to_4",
+    ),
+    RecipeSpec(
+        name="digits_transfer",
+        summary="A CNN that knows the digits 0 to 4 learns 5 to 9 by its last layer alone: no download, a few seconds",
+        architecture="classics/cnn",
+        dataset="datasets/digits",
+        task="tasks/transfer",
+        parameters={"weights": "digits_0_to_4", "train": DIGITS, "dataset": {"resize": 28, "classes": HIGH}},
     ),
     _mnist(
         "fnn_mnist",

@@ -25,10 +25,10 @@ SHOWN = 20
 
 def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
     """predictions.csv; where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png, calibration.png,
-    predictions.png, mistakes.png and a picture of each mistake."""
+    predictions.png, mistakes.png and a picture of each mistake. Of pictures without labels also predicted.csv and predicted.png."""
     write_predictions(directory / "predictions.csv", evaluation, part, classes)
     if evaluation.labels is None:
-        return []
+        return write_predicted(directory, part, softmax(evaluation.outputs), classes)
     figures, details = directory / "plots", evaluation.details
     accuracy = figure("accuracy", evaluation.metrics["accuracy"])
     plots.confusion(figures / "confusion.png", details["confusion"], classes, accuracy)
@@ -36,8 +36,7 @@ def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str],
     error = evaluation.metrics["calibration_error"]
     calibration(figures / "calibration.png", details["reliability"], figure("calibration_error", error))
     probabilities = softmax(evaluation.outputs)
-    spread = np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round().astype(int).tolist()  # the first ones may be all of one class
-    plots.predictions(figures / "predictions.png", part, spread, probabilities, evaluation.labels, classes, "predictions")
+    plots.predictions(figures / "predictions.png", part, _all_over(part), probabilities, evaluation.labels, classes, "predictions")
     return [
         Exhibit("Confusion", "plots/confusion.png", "Samples by true class (row) and predicted class (column), shaded by share of the row."),
         Exhibit("Classes", "per_class.csv", "Of the samples taken for a class, precision are right; of those in it, recall are found."),
@@ -45,6 +44,20 @@ def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str],
         Exhibit("Predictions", "plots/predictions.png", "Samples from all over the part, with the prediction's probability; red where it is wrong."),
         write_mistakes(directory, part, probabilities, evaluation.labels, classes),
     ]
+
+
+def write_predicted(directory: Path, part: PartView, probabilities: np.ndarray, classes: Sequence[str]) -> list[Exhibit]:
+    """predicted.csv: id, class and probability of each picture; predicted.png shows some."""
+    guesses = probabilities.argmax(1)
+    rows = ([name, classes[int(guess)], f"{row[guess]:.6f}"] for name, guess, row in zip(part.names, guesses, probabilities, strict=True))
+    _write_csv(directory / "predicted.csv", ["id", "class", "probability"], rows)
+    plots.predictions(directory / "plots" / "predicted.png", part, _all_over(part), probabilities, None, classes, "pictures without labels")
+    return [Exhibit("Pictures without labels", "plots/predicted.png", "What some of them are taken for; predicted.csv has them all.")]
+
+
+def _all_over(part: PartView) -> list[int]:
+    """A few samples from all over a part: the first ones may be all of one class."""
+    return [int(index) for index in np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round()]
 
 
 def write_per_class(file: Path, per_class: dict[str, list[float]], classes: Sequence[str]) -> None:

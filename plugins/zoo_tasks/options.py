@@ -22,3 +22,12 @@ class TransferOptions(ClassificationOptions):
     train: str = Field(
         "head", pattern=r"^(head|all|last:[1-9][0-9]*)$", description="what learns: head, last:N (the last N layers with parameters), or all"
     )
+    rate_decay: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="learning rate of each layer, as a share of that of the layer after it: the head has train.lr (discriminative rates)",
+    )
+    unfreeze_every: int | None = Field(
+        None, ge=1, description="epochs after which one layer more learns, from the head backwards (gradual unfreezing); by default all at once"
+    )

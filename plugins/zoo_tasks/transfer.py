@@ -3,12 +3,13 @@
 The core builds the network for the new classes and loads trained weights into all but its head (`zoo.loading.load_initial`). This task says which
 parameters learn (``train``) and how the others behave meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics and
 normalises by them, and dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
-features in deep neural networks?, 2014, has the measurements behind freezing).
+features in deep neural networks?, 2014, has the measurements behind freezing). Layers may learn at rates that fall towards the input, and one after
+the other (J. Howard, S. Ruder: Universal language model fine-tuning for text classification, 2018, sections 3.2 and 3.3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -22,8 +23,10 @@ from zoo_tasks.classification import Classification, ClassWeights
 class Transfer:
     """The implementation of `zoo.api.Task`: judged, shown and, where it learns, taught as ``classification`` is."""
 
-    def __init__(self, train: str, classification: Classification) -> None:
+    def __init__(self, train: str, classification: Classification, rate_decay: float = 1.0, unfreeze_every: int | None = None) -> None:
         self._train, self._classification = train, classification
+        self._rate_decay, self._unfreeze_every = rate_decay, unfreeze_every
+        self._learning: Sequence[str] = ()
         self.monitor = classification.monitor
         self.loss, self.evaluate, self.report = classification.loss, classification.evaluate, classification.report
         self._head: str | None = None
@@ -34,23 +37,38 @@ class Transfer:
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
         """Freeze all but what ``train`` says; the structure names the layers that learn."""
         model, _ = self._classification.prepare(model, data)
-        structure = {"trained": learning_layers(model, self._train, self._head)}
+        structure = {"trained": list(learning_layers(model, self._train, self._head))}
         return self.restructure(model, structure), structure
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        layers = dict(model.named_modules())
-        for name in structure["trained"]:
-            for parameter in layers[name].parameters():
-                parameter.requires_grad_(True)
+        self._learning = structure["trained"]
+        for parameter in _parameters(model, self._learning).values():
+            parameter.requires_grad_(True)
         return model
+
+    def rates(self, model: nn.Module) -> Mapping[str, float]:
+        """The head's is whole; that of each layer before is so many times the next one's."""
+        return {parameter: self._rate_decay**back for back, name in enumerate(reversed(self._learning)) for parameter in _parameters(model, [name])}
+
+    def begin_epoch(self, model: nn.Module, epoch: int) -> None:
+        """One layer more learns every so many epochs, where that was asked for."""
+        if self._unfreeze_every is None:
+            return
+        now = _parameters(model, self._learning[-(1 + epoch // self._unfreeze_every) :])
+        for name, parameter in _parameters(model, self._learning).items():
+            parameter.requires_grad_(name in now)
 
     def set_modes(self, model: nn.Module) -> None:
         """Of a model in training mode: a batch norm that learns nothing is in eval mode."""
         for module in model.modules():
             if isinstance(module, _BatchNorm) and not any(parameter.requires_grad for parameter in module.parameters()):
                 module.eval()
+
+
+def _parameters(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Parameter]:
+    return {f"{layer}.{name}" if layer else name: each for layer in layers for name, each in model.get_submodule(layer).named_parameters()}
 
 
 def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[str]:
@@ -69,5 +87,11 @@ def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[
     return layers[-count:]
 
 
-def build(train: str = "head", label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> Transfer:
-    return Transfer(train, Classification(label_smoothing, class_weights))
+def build(
+    train: str = "head",
+    label_smoothing: float = 0.0,
+    class_weights: ClassWeights = None,
+    rate_decay: float = 1.0,
+    unfreeze_every: int | None = None,
+) -> Transfer:
+    return Transfer(train, Classification(label_smoothing, class_weights), rate_decay, unfreeze_every)

@@ -11,7 +11,7 @@ import pytest
 
 from zoo.cli.export import verdict
 from zoo.cli.run import FLAGS, collect
-from zoo.config import RunConfig
+from zoo.config import DatasetSection, RunConfig, TrainConfig
 from zoo.errors import UsageError
 from zoo.rundir import Record, RunDir
 from zoo.runner import RunResult
@@ -81,8 +81,8 @@ def test_every_flag_reaches_its_place_in_the_configuration(zoo, started):
 def test_every_flag_names_a_key_that_there_is():
     for path in FLAGS.values():
         head, _, tail = path.partition(".")
-        fields = RunConfig.model_fields
-        assert head in fields and (not tail or tail == "name" or tail in type(RunConfig.model_fields[head].get_default()).model_fields)
+        sections = {"dataset": DatasetSection, "train": TrainConfig}
+        assert head in RunConfig.model_fields and (not tail or tail == "name" or tail in sections[head].model_fields)
 
 
 def test_seeds_and_resume_and_dry_run_are_handed_on(zoo, started):
@@ -353,3 +353,41 @@ def test_the_verdict_has_the_largest_difference_of_both_comparisons():
         "proved equal to PyTorch on cpu, batches 1, 2: largest difference 3.0e-05, top-1 equal on 9 of 10 samples of d",
         "accuracy 80.00% (PyTorch 90.00%)",
     ]
+
+
+def test_predict_takes_the_first_pictures_of_a_dataset_in_place_of_files(zoo, short, tmp_path):
+    told = zoo("predict", "short", "--data", "digits", "--count", "4", "--plot", str(tmp_path / "grid.png"))
+    assert told.code == 0 and len(told.out.splitlines()) == 4 and (tmp_path / "grid.png").is_file()
+    names = [line.partition(": ")[0].rpartition("/")[2] for line in told.out.splitlines()]
+    with (short / "predictions.csv").open(newline="") as stream:
+        assert names == [f"{row['sample']}.png" for row, _ in zip(csv.DictReader(stream), range(4), strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give either pictures or --data D"),
+        (["x.png", "--data", "digits"], "give either pictures or --data D"),
+        (["--data", "digits", "--split", "select"], "datasets/digits has no select part"),
+        (["--data", "digits", "--count", "0"], "--count: must be a whole number of at least 1"),
+        (["--data", "digts"], "did you mean digits?"),
+    ],
+)
+def test_predict_is_told_what_to_predict(zoo, short, arguments, words):
+    told = zoo("predict", "short", *arguments)
+    assert told.code == 2 and words in told.err and told.err.count("\n") == 1
+
+
+def test_predict_draws_what_speaks_for_each_prediction(zoo, short, tmp_path):
+    from PIL import Image
+
+    told = zoo("predict", "short", "--data", "digits", "--count", "2", "--explain", str(tmp_path / "why.png"))
+    assert told.code == 0 and told.err.endswith(f"drawn: {tmp_path / 'why.png'}\n")
+    drawn = Image.open(tmp_path / "why.png").convert("RGB")
+    assert drawn.width > drawn.height and len(drawn.getcolors(1 << 24)) > 300  # grey digits alone have no such colours
+
+
+def test_an_exported_model_cannot_explain_itself(zoo, short, tmp_path):
+    assert zoo("export", "short", "--onnx", "--out", str(tmp_path / "bundle")).code == 0
+    told = zoo("predict", str(tmp_path / "bundle"), "--data", "digits", "--explain", str(tmp_path / "why.png"))
+    assert told.code == 2 and "gives no gradients" in told.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -16,24 +17,34 @@ def predict(
     target: Annotated[
         str, typer.Argument(metavar="RUN|BUNDLE|MODEL", help="A run, an exported bundle, a model.onnx; with --weights an architecture.")
     ],
-    pictures: Annotated[list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")],
+    pictures: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")] = None,
+    split: Annotated[str, typer.Option("--split", metavar="PART", help="Of the dataset: train, select, report or predict.")] = "report",
+    count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10",
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")] = None,
+    explain: Annotated[Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None,
     top: Annotated[str, typer.Option("--top", metavar="K", help="Classes to show for each picture.")] = "3",
     as_json: AsJson = False,
 ) -> None:
-    if not top.isdecimal() or int(top) < 1:
-        raise UsageError(f"--top: must be a whole number of at least 1, not '{top}'", fix="for example --top 3")
+    for option, text in (("--top", top), ("--count", count)):
+        if not text.isdecimal() or int(text) < 1:
+            raise UsageError(f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3")
+    if bool(pictures) == (data is not None):
+        raise UsageError("give either pictures or --data D", fix="name picture files or folders, or a dataset (see `zoo list datasets`)")
     from zoo import runtime
+    from zoo.prediction import pictures_of
     from zoo.prediction import predict as foretell
 
-    with json_alone(as_json):
-        found = foretell(target, pictures, weights=weights)
-    if csv is not None:
-        found.write_csv(csv)
-    if plot is not None:
-        found.draw(plot)
+    with json_alone(as_json), pictures_of(data, split, int(count)) if data is not None else nullcontext(pictures) as files:
+        found = foretell(target, files or [], weights=weights)
+        if csv is not None:
+            found.write_csv(csv)
+        if plot is not None:
+            found.draw(plot)
+        if explain is not None:
+            found.explain(explain)
     best = [(path, runtime.top(probabilities, found.classes, int(top))) for path, probabilities in found.rows]
     if as_json:
         rows = [{"file": path, "top": [{"class": name, "probability": float(p)} for name, p in pairs]} for path, pairs in best]
@@ -41,4 +52,5 @@ def predict(
         return
     for path, pairs in best:
         say(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in pairs))
-    note(f"predicted by {found.engine}" + ("" if plot is None else f"; drawn: {plot}"))
+    drawn = [str(file) for file in (plot, explain) if file is not None]
+    note(f"predicted by {found.engine}" + (f"; drawn: {', '.join(drawn)}" if drawn else ""))

@@ -29,6 +29,7 @@ FLAGS = {
     "augment": "train.augment",
     "name": "name",
     "compile": "train.compile",
+    "skip_bad_images": "dataset.skip_bad_images",
 }
 """The place of each flag in the `RunConfig`, which also judges the value: numbers are taken as text, so that every fault reads the same."""
 
@@ -39,7 +40,7 @@ def run(
     arch: Annotated[str | None, typer.Option("--arch", metavar="A", help="Architecture.")] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task.")] = None,
     weights: Annotated[
-        str | None, typer.Option("--weights", metavar="W", help="Start from weights the architecture names, a safetensors file, or none.")
+        str | None, typer.Option("--weights", metavar="W", help="Start from weights the architecture names, a safetensors file, a run, or none.")
     ] = None,
     epochs: Annotated[str | None, typer.Option("--epochs", metavar="N", help="Times the training part is seen.")] = None,
     batch_size: Annotated[str | None, typer.Option("--batch-size", metavar="N", help="Samples a step.")] = None,
@@ -49,6 +50,7 @@ def run(
     device: Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
     augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Random changes of training pictures: "flip, crop: 4".')] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network: slow to start, often faster to train.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad-images", help="Leave out training pictures that cannot be read, and list them.")] = False,
     assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")] = None,
     config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file over the recipe, e.g. a run's config.yaml.")] = None,
     run_name: Annotated[str | None, typer.Option("--name", metavar="N", help="Name of the run directory, in place of date and time.")] = None,
@@ -62,6 +64,7 @@ def run(
         "data": data, "arch": arch, "task": task, "weights": weights,
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device,
         "name": run_name, "augment": augment, "compile": "true" if compiled else None,
+        "skip_bad_images": "true" if skip_bad else None,
     }  # fmt: skip
     _check_together(name, config, resume, seed, seeds, out, dry_run, inexact)
     overrides = collect({flag: value for flag, value in flags.items() if value is not None}, assignments or [])
