@@ -10,7 +10,7 @@ from typing import Any
 
 from zoo.api import Expected, RecipeSpec
 
-ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 1e-3, "batch_size": 64, "eval_batch_size": 100}
+ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 1e-3, "batch_size": 64, "eval_batch_size": 100, "channels_last": True}
 
 
 def _transfer(name: str, network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None) -> RecipeSpec:
