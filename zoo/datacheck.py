@@ -23,20 +23,21 @@ from zoo.runtime import read_picture
 from zoo.store import Digests, Store
 
 EXAMPLES = 5
-"""Pairs of equal pictures, and faulty ones, that are named."""
+"""First pictures, pairs of equal ones, and faulty ones, that are named."""
 DIGEST = 16
 """Bytes of a picture's digest: two of 2^32 different pictures agree by chance once in 2^64."""
 
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part: its split, how many pictures it has, of which class (None: without labels) and of which C×H×W."""
+    """One part: its split, how many pictures it has, of which class (None: without labels) and of which C×H×W, and the names of the first."""
 
     part: str
     split: str
     samples: int
     classes: dict[str, int] | None
     shapes: dict[str, int]
+    first: list[str]
 
 
 @dataclass
@@ -120,7 +121,9 @@ def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems
     names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
     counts = None if loaded.labels is None else _count(loaded.labels, classes)
     sizes = Counter("×".join(map(str, shape)) for shape in shapes)
-    return Pictures(names, loaded.labels, digests), PartReport(part, split, len(images), counts, dict(sizes.most_common()))
+    return Pictures(names, loaded.labels, digests), PartReport(
+        part, split, len(images), counts, dict(sizes.most_common()), [str(name) for name in names[:EXAMPLES]]
+    )
 
 
 def _decode(part: str, paths: Sequence[Path], problems: list[str]) -> tuple[list[tuple[int, ...]], list[bytes | None]]:

@@ -148,7 +148,7 @@ def also_missing(error: MissingFilesError, item: Architecture, name: str) -> Mis
     return MissingFilesError(
         f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
         where=error.where,
-        fix=f"{error.fix}{_listing(item, name)} (--weights none begins with none{_meanwhile()})",
+        fix=f"{error.fix}{_listing(item, name)}\n  (--weights none begins with none{_meanwhile()})",
     )
 
 

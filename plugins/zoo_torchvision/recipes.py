@@ -33,8 +33,8 @@ RECIPES = [
         "squeezenet1_1",
         "SqueezeNet 1.1",
         5,
-        source="its figure is of 2,000 of Kaggle's photographs, 1,600 of them to train on and 400 to report on",
-        expected=Expected(mean=0.9650, sd=0.0109, seeds=3, seconds=129, device="two CPU cores"),
+        source="its figure is of 2,000 of Kaggle's photographs, 1,600 to train on; a first run, which runs the frozen layers, takes 26 s",
+        expected=Expected(mean=0.9625, sd=0.0075, seeds=3, seconds=19, device="two CPU cores"),
     ),
     _transfer("resnet18_transfer", "resnet18", "ResNet-18", 5),
 ]

@@ -152,10 +152,12 @@ def _say_parts(report: Report) -> None:
     labelled = [part for part in report.parts if part.classes is not None]
     classes = list(labelled[0].classes or ()) if labelled else []
     if 0 < len(classes) <= FEW_CLASSES:
-        counts = [[name, *(f"{(part.classes or {})[name]:,}" for part in labelled)] for name in classes]
-        say_table(["class", *(part.part for part in labelled)], counts, indent="  ")
+        counts = [[str(index), name, *(f"{(part.classes or {})[name]:,}" for part in labelled)] for index, name in enumerate(classes)]
+        say_table(["index", "class", *(part.part for part in labelled)], counts, indent="  ")
     elif classes:
         say(f"  {len(classes):,} classes; --json has how many pictures of each")
+    for part in report.parts:
+        say(f"  {part.part} begins with {', '.join(part.first)}")
     for line in _duplicates(report):
         say(f"  {line}")
 
