@@ -167,7 +167,7 @@ def test_listed_says_what_is_here():
     rows = listed(registry().architecture("torchvision/squeezenet1_1"))
     assert [(row["name"], row["here"], row["classes"]) for row in rows] == [("imagenet1k_v1", False, 1000)]
     assert rows[0]["place"].endswith("weights/torchvision/squeezenet1_1/squeezenet1_1-b8a52dc0.pth")
-    assert [row["here"] for row in listed(registry().architecture("cnn"))] == [True]
+    assert [row["here"] for row in listed(registry().architecture("fnn"))] == [True]
 
 
 # ------------------------------------------------------------------------------------------------------------------- what they are used for
@@ -207,7 +207,9 @@ def test_weights_of_which_nothing_is_known_are_refused(tmp_path):
     file.write_bytes(save({"classifier.1.weight": torch.zeros(7, 512, 1, 1)}))
     with pytest.raises(UsageError, match="none of the architecture's own weights has its 7 classes"):
         load_pretrained(registry(), "squeezenet1_1", str(file))
-    with pytest.raises(UsageError, match=r"'imagenat' is no file, nor weights that torchvision/squeezenet1_1 names .*did you mean imagenet1k_v1"):
+    with pytest.raises(
+        UsageError, match=r"'imagenat' is no file, no run, nor weights that torchvision/squeezenet1_1 names .*did you mean imagenet1k_v1"
+    ):
         load_pretrained(registry(), "squeezenet1_1", "imagenat")
 
 

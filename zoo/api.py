@@ -214,8 +214,8 @@ class DatasetSpec(Buildable):
 class TaskSpec(Buildable):
     """A task. ``target`` is ``build(**options) -> Task``. ``default``: the one for an architecture that is run by its own name.
 
-    ``needs_weights``: it starts from trained weights, of the architecture's own, a file or a run. A combination that lacks what a task needs is
-    refused before anything is opened, and `zoo matrix` says so.
+    ``needs_architecture=False``: it is of the data alone, and takes none. ``needs_weights``: it starts from trained weights, of the architecture's
+    own, a file or a run. A combination that lacks what a task needs is refused before anything is opened, and `zoo matrix` says so.
     """
 
     needs_architecture: bool = True
@@ -371,6 +371,11 @@ class PartView(Protocol):
         """Every sample once, in order."""
         ...
 
+    @property
+    def originals(self) -> Sequence[np.ndarray]:
+        """The first pictures (20 of them) as the dataset has them, uint8 (C, h, w), of any size."""
+        ...
+
     def pictures(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C), as the network sees them but before normalisation, for people to look at."""
         ...
@@ -429,6 +434,9 @@ class Task(Protocol):
     model has been put into training mode, to keep a part of it (a frozen batch norm) out of that; ``rates(model) -> Mapping[str, float]``, the share
     of the learning rate that parameters have which are not to learn at all of it, by name; and ``begin_epoch(model, epoch)``, before each epoch
     (counted from 0), which may set ``requires_grad`` of what learns by the last epoch, but of nothing that ``prepare`` froze.
+
+    A task with a closed form has ``fit(model, data, note) -> None`` in place of being trained: it fills the model that ``prepare`` made, and tells
+    people what matters by ``note(text)``. Where no architecture is asked for, the model that ``prepare`` and ``restructure`` get is an empty module.
     """
 
     monitor: Monitor

@@ -26,6 +26,8 @@ def check_combination(
     """
     if architecture is None and task.spec.needs_architecture:
         raise UsageError(f"task {task.spec.name} needs an architecture", fix="add --arch NAME (see `zoo list architectures`)")
+    if architecture is not None and not task.spec.needs_architecture:
+        raise UsageError(f"task {task.spec.name} is of data alone, and takes no architecture", where=architecture.canonical, fix="leave --arch out")
     _check_labels(dataset, task)
     check_classes(dataset, task, section.classes or dataset.spec.classes)
     if architecture is not None:

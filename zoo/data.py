@@ -165,11 +165,12 @@ def open_data(
     parts: Sequence[str] | None = None,
     seed: int = 0,
     download: bool = True,
+    sized: bool = True,
 ) -> Data:
     """Open a dataset for an architecture, and for the ``weights`` it starts from, or exactly as an earlier run's ``preprocessing`` says. ``parts``
     limits what is loaded.
 
-    Without ``download`` only what is on this machine is opened.
+    Without ``download`` only what is on this machine is opened; without ``sized`` nobody minds to what size pictures are brought, and it is not told.
 
     Raises DataError where files are missing or wrong, UsageError where pictures and network do not go together.
     """
@@ -183,7 +184,8 @@ def open_data(
     if preprocessing is None:
         images = next(iter(splits.values())).images
         shape = images.shape[1:] if isinstance(images, np.ndarray) else item.spec.shape
-        preprocessing, changes = plan(section, shape, item.spec.mean, item.spec.std, architecture, weights)
+        preprocessing, told = plan(section, shape, item.spec.mean, item.spec.std, architecture, weights)
+        changes = told if sized else []
     if section.holdout and "select" in splits and (parts is None or "train" in parts):
         changes.append(f"{section.holdout:.0%} of train is held out as the select part")
     decode: Decode = partial(decoded, digest=store.digest, name=item.spec.name)

@@ -93,6 +93,10 @@ class Reordered:
         self.names, self.pictures = part.names, part.pictures
         self.labels = None if part.labels is None else table[part.labels]
 
+    @property
+    def originals(self) -> Sequence[np.ndarray]:
+        return self._part.originals
+
     def __len__(self) -> int:
         return len(self._part)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,11 @@ class FeaturePart:
         self._features = tensor.to(part.device) if tensor.nbytes <= RESIDENT_BYTES else tensor
         self._labels = None if part.labels is None else torch.from_numpy(part.labels).to(self._features.device)
         self.device, self.names, self.labels, self.pictures = part.device, part.names, part.labels, part.pictures
+        self._part = part
+
+    @property
+    def originals(self) -> Sequence[np.ndarray]:
+        return self._part.originals
 
     def __len__(self) -> int:
         return len(self._features)

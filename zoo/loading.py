@@ -67,7 +67,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     """Raises CheckpointError where the checkpoint is damaged or does not fit."""
     catalogue, config, record = registry(), run.config, run.record
     checkpoint = checkpoints.chosen(run.checkpoints, record.checkpoint)
-    model = build_for(catalogue, config, record.preprocessing, len(record.classes))
+    model = build_for(catalogue, config, record.preprocessing, len(record.classes)) if config.architecture else nn.Module()
     model = build_task(catalogue, config).restructure(model, record.structure)
     load_state(model, checkpoints.weights(checkpoint), checkpoint)
     origin = {

@@ -71,11 +71,12 @@ def render(run: RunDir, record: Record) -> str:
     environment = Environment(
         loader=PackageLoader("zoo", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    metrics = record.results.get("report", {})
+    part, metrics = next(iter(record.results.items()), ("report", {}))
     return environment.get_template("run.html.j2").render(
         record=record,
         standing=run.standing if record.status == "running" else record.status,
         metrics=[(label(name), value(name, number)) for name, number in metrics.items()],
+        part=part,
         expected=expected_sentence(run),
         summary=summary(record, run),
         notes=record.notes,
@@ -89,18 +90,20 @@ def render(run: RunDir, record: Record) -> str:
 
 def summary(record: Record, run: RunDir) -> Facts:
     train = run.config.train
+    network = {
+        "Parameters": _count(record.parameters) + (f", {record.trainable:,} trained" if record.trainable not in (None, record.parameters) else ""),
+        "Multiply-accumulates": f"{_count(record.macs)} a picture",
+        "Training": f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate {train.lr:g}",
+        "Seed": str(run.config.seed),
+    }
     return Facts(
         "Run",
         {
-            "Architecture": record.architecture or "none",
+            **({"Architecture": record.architecture} if record.architecture else {}),
             "Dataset": record.dataset,
             "Task": record.task,
             "Samples": ", ".join(f"{part} {count:,}" for part, count in record.samples.items()),
-            "Parameters": _count(record.parameters)
-            + (f", {record.trainable:,} trained" if record.trainable not in (None, record.parameters) else ""),
-            "Multiply-accumulates": f"{_count(record.macs)} a picture",
-            "Training": f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate {train.lr:g}",
-            "Seed": str(run.config.seed),
+            **(network if record.architecture else {}),
             "Took": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}",
             "Started": record.created.replace("T", " ")[:19] + " UTC",
         },

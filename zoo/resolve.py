@@ -53,8 +53,9 @@ def _apply_options_of_weights(registry: Registry, merged: dict[str, Any]) -> Non
     Of a file, which does not say them, those on which all of the architecture's own weights agree.
     """
     architecture, weights = merged.get("architecture"), merged.get("weights")
-    if architecture is None and isinstance(weights, str):
-        merged["architecture"] = architecture = _architecture_of_run(weights)
+    if isinstance(weights, str) and (architecture is None or merged.get("dataset") is None):
+        _take_from_run(merged, weights)
+        architecture = merged.get("architecture")
     if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str) or not isinstance(weights, str) or weights == NO_WEIGHTS:
         return
     from zoo.pretrained import weights_named
@@ -87,10 +88,13 @@ def run_of_weights(item: Item[ArchitectureSpec] | None, weights: str | None) -> 
     return find(weights) if is_run(weights) else None
 
 
-def _architecture_of_run(weights: str) -> dict[str, Any] | None:
-    """A run's weights say which network they are of."""
+def _take_from_run(merged: dict[str, Any], weights: str) -> None:
+    """A run's weights say which network they are of, and on what they were trained, where no layer does."""
     run = run_of_weights(None, weights)
-    return None if run is None or run.config.architecture is None else run.config.architecture.model_dump()
+    for section in ("architecture", "dataset") if run is not None else ():
+        theirs = getattr(run.config, section) if run is not None else None
+        if merged.get(section) is None and theirs is not None:
+            merged[section] = theirs.model_dump()
 
 
 def check(registry: Registry, values: Layer, *, where: object = None) -> RunConfig:

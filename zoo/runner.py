@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from torch import nn
 
 from zoo import checkpoints, randomness, reporting
-from zoo.api import Exhibit, Task
+from zoo.api import Exhibit, Part, Task
 from zoo.combinations import check_classes, check_combination
 from zoo.config import RunConfig
 from zoo.console import Console
@@ -32,7 +34,7 @@ from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.snapshots import resume as resume_job
 from zoo.store import MissingFilesError
 from zoo.training import fit
-from zoo.wording import duration, figure
+from zoo.wording import duration, figure, plural
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,20 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     learned = learned_weights(catalogue, config)
     network = architecture and architecture.spec
     try:
-        data = open_data(catalogue, config.dataset, engine.device, architecture=network, weights=learned, seed=config.seed)
+        data = open_data(catalogue, config.dataset, engine.device, architecture=network, weights=learned, seed=config.seed, sized=network is not None)
     except MissingFilesError as error:
         if architecture is None or config.weights not in architecture.spec.weights:
             raise
         raise also_missing(error, architecture, config.weights) from error
     check_classes(dataset, chosen, data.classes)
     randomness.seed_everything(config.seed)
-    model = build_for(catalogue, config, data.preprocessing, len(data.classes))
+    model = build_for(catalogue, config, data.preprocessing, len(data.classes)) if config.architecture else nn.Module()
     start = load_initial(catalogue, config, model, data.classes)
     notes = [*data.notes, start.told]
     task = build_task(catalogue, config)
     model, structure = task.prepare(model, data)
-    check_trainable(config, model, task, data)
+    if not in_closed_form(task):
+        check_trainable(config, model, task, data)
     prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
     _introduce(prepared, console)
     return prepared
@@ -120,8 +123,8 @@ def _introduce(prepared: Prepared, console: Console) -> None:
     parameters, trainable = count_parameters(prepared.model)
     counts = ", ".join(f"{part} {count:,}" for part, count in data.samples.items())
     trained = "" if trainable == parameters else f", {trainable:,} of them trained"
-    name = config.architecture.name if config.architecture else "no architecture"
-    console.note(f"{name}: {parameters:,} parameters{trained}; {data.name}: {counts}; task {config.task.name}")
+    name = f"{config.architecture.name}: {parameters:,} parameters{trained}; " if config.architecture else ""
+    console.note(f"{name}{data.name}: {counts}; task {config.task.name}")
     form = ", channels last" if engine["channels_last"] else ""
     console.note(f"on {engine['name']} ({engine['device']}), {engine['precision']}{form}, seed {config.seed}")
     for note in prepared.notes:
@@ -131,8 +134,11 @@ def _introduce(prepared: Prepared, console: Console) -> None:
 def _dry_run(config: RunConfig, console: Console) -> RunResult:
     prepared = prepare(config, console)
     train = config.train
-    steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
-    console.note(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
+    if in_closed_form(prepared.task):
+        console.note("dry run: nothing was computed or written")
+    else:
+        steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
+        console.note(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
     return RunResult(None, _new_record(prepared, "dry-run"), {})
 
 
@@ -152,7 +158,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
         structure=prepared.structure,
         parameters=parameters,
         trainable=trainable,
-        macs=count_macs(prepared.model, data.preprocessing.shape),
+        macs=count_macs(prepared.model, data.preprocessing.shape) if config.architecture else None,
         samples=data.samples,
         fingerprint=data.fingerprint,
         notes=prepared.notes,
@@ -188,7 +194,7 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
             console.close()
             _stamp(record, started)
             where.write_record(record)
-            _tell(console, "zoo_run_ended", run=where.path, status=record.status, metrics=record.results.get("report", {}))
+            _tell(console, "zoo_run_ended", run=where.path, status=record.status, metrics=next(iter(record.results.values()), {}))
     _conclude(where, record, console)
     return RunResult(where.path, record, metrics)
 
@@ -199,6 +205,41 @@ def _stamp(record: Record, started: float) -> None:
 
 
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> dict[str, float]:
+    task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
+    model = _solve(where, record, prepared, console) if in_closed_form(task) else _train(where, record, prepared, console, inexact)
+    part = judged_part(data)
+    found = evaluate(model, task, data, part, batch_size)
+    record.results[part] = dict(found.metrics)
+    where.write_record(record)
+    view = data.part(part)
+    reporting.write_samples(where.samples, view, data.classes)
+    shown = task.report(found, view, data.classes, where.path) or ()
+    drawn = [] if in_closed_form(task) else [*reporting.write_curves(where, record), *reporting.write_pictures(where, record, data)]
+    record.exhibits = [*drawn[:1], *shown, *drawn[1:], *(_foretell(where, model, prepared) if part != "predict" else ())]
+    return dict(found.metrics)
+
+
+def in_closed_form(task: Task) -> bool:
+    return hasattr(task, "fit")
+
+
+def judged_part(data: Data) -> Part:
+    """The report part; of data without one, what there is."""
+    return "report" if "report" in data.parts else next(iter(data.parts))
+
+
+def _solve(where: RunDir, record: Record, prepared: Prepared, console: Console) -> nn.Module:
+    """The model of a task that has a closed form: it is computed, and kept as a checkpoint."""
+    model, task = prepared.model, prepared.task
+    task.fit(model, prepared.data, console.note)  # type: ignore[attr-defined]  # a method that tasks may have
+    state = {"structure": prepared.structure, "fingerprint": prepared.data.fingerprint}
+    record.checkpoint = checkpoints.save(where.checkpoints, 0, model, {}, state)
+    record.parameters, record.trainable = count_parameters(model)
+    return cast(nn.Module, model)
+
+
+def _train(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> nn.Module:
+    """The best model of a training, or else the last."""
     config, task, model, data, engine = prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine
     head = registry().architecture(config.architecture.name).spec.head if config.architecture else None
     features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), console.note)
@@ -213,30 +254,24 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console:
         best = where.checkpoints / record.checkpoint
         load_state(job.result, checkpoints.weights(best), best)
         console.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
-    found = evaluate(job.result, task, data, "report", config.train.eval_batch_size)
-    record.results["report"] = dict(found.metrics)
-    where.write_record(record)
-    report = data.part("report")
-    reporting.write_samples(where.samples, report, data.classes)
-    shown = task.report(found, report, data.classes, where.path) or ()
-    record.exhibits = [*reporting.write_curves(where, record), *shown, *reporting.write_pictures(where, record, data), *_foretell(where, job)]
-    return dict(found.metrics)
+    return job.result
 
 
-def _foretell(where: RunDir, job: Job) -> list[Exhibit]:
+def _foretell(where: RunDir, model: nn.Module, prepared: Prepared) -> list[Exhibit]:
     """What the task makes of pictures without labels, in a folder of their own."""
-    if "predict" not in job.data.parts:
+    data, task = prepared.data, prepared.task
+    if "predict" not in data.parts:
         return []
     folder = where.path / "predict"
     (folder / "plots").mkdir(parents=True, exist_ok=True)
-    found = evaluate(job.result, job.task, job.data, "predict", job.config.train.eval_batch_size)
-    shown = job.task.report(found, job.data.part("predict"), job.data.classes, folder) or ()
+    found = evaluate(model, task, data, "predict", prepared.config.train.eval_batch_size)
+    shown = task.report(found, data.part("predict"), data.classes, folder) or ()
     return [replace(each, file=f"predict/{each.file}") for each in shown]
 
 
 def _conclude(where: RunDir, record: Record, console: Console) -> None:
-    figures = ", ".join(figure(name, value) for name, value in record.results["report"].items())
-    console.note(f"report part, {record.samples['report']:,} samples: {figures}")
+    part, metrics = next(reversed(record.results.items()))
+    console.note(f"{part} part, {plural(record.samples[part], 'sample')}: {', '.join(figure(name, value) for name, value in metrics.items())}")
     console.note(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 
 def value(metric: str, number: float) -> str:
-    """An accuracy as a percentage, any other metric with four decimals."""
+    """An accuracy as a percentage, what ends in _db as decibels, any other metric with four decimals."""
+    if metric.endswith("_db"):
+        return f"{number:.2f} dB"
     return f"{number:.2%}" if metric.endswith("accuracy") else f"{number:.4f}"
 
 
 def label(metric: str) -> str:
-    return metric.replace("_", " ")
+    return metric.removesuffix("_db").replace("_", " ")
 
 
 def figure(metric: str, number: float) -> str:

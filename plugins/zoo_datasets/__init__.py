@@ -92,6 +92,19 @@ FOLDER = DatasetSpec(
     licence="your own",
 )
 
+PICTURES = DatasetSpec(
+    name="pictures",
+    summary="Your own pictures without labels: a file, or a folder of them (pictures:PATH)",
+    target="zoo_datasets.pictures:open_pictures",
+    options="zoo_datasets.folder_options:PicturesOptions",
+    argument="path",
+    labelled=False,
+    shape=(3, None, None),
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    licence="your own",
+)
+
 CIFAR10 = DatasetSpec(
     name="cifar10",
     summary="60,000 photographs of 32×32 colour pixels in ten classes",
@@ -139,4 +152,4 @@ CATDOG = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, FOLDER]
+    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, FOLDER, PICTURES]

@@ -24,3 +24,12 @@ class FolderOptions(Options):
     def _absolute(cls, value: str | None) -> str | None:
         """A run's config.yaml must mean the same wherever it is run again."""
         return None if value is None else str(Path(value).expanduser().absolute())
+
+
+class PicturesOptions(Options):
+    path: str = Field(min_length=1, description="a picture, or a folder of them; written behind the name, as in pictures:PATH")
+
+    @field_validator("path")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        return str(Path(value).expanduser().absolute())

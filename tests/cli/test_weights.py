@@ -14,8 +14,9 @@ def test_weights_are_listed_with_what_they_reach(zoo):
     told = zoo("weights", "list", "squeezenet1_1")
     assert told.code == 0
     assert told.out.splitlines()[1].split()[:4] == ["imagenet1k_v1", "no", "imagenet-1k", "1,000"] and "accuracy 58.18%" in told.out
-    (row,) = json.loads(zoo("weights", "list", "cnn", "--json").out)
+    row, other = json.loads(zoo("weights", "list", "cnn", "--json").out)
     assert (row["name"], row["here"], row["classes"], row["place"]) == ("mnist", True, 10, None)
+    assert (other["name"], other["classes"]) == ("digits_0_to_4", 5)
     assert zoo("weights", "list", "lenet") == (0, "", "classics/lenet names no weights\n")
 
 

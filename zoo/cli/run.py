@@ -66,7 +66,7 @@ def run(
         "name": run_name, "augment": augment, "compile": "true" if compiled else None,
         "skip_bad_images": "true" if skip_bad else None,
     }  # fmt: skip
-    _check_together(name, config, resume, seed, seeds, out, dry_run, inexact)
+    _check_together(name or weights, config, resume, seed, seeds, out, dry_run, inexact)
     overrides = collect({flag: value for flag, value in flags.items() if value is not None}, assignments or [])
     facts: dict[str, Any]
     with json_alone(as_json):

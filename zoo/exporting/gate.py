@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +90,25 @@ def ensure(proof: Proof) -> dict[str, Any]:
         "random": {"seed": SEED, **random.facts()},
         "real": _real_facts(proof, real),
     }
+
+
+def prove(
+    model: torch.nn.Module, exporter: Exporter, path: Path, request: EmitRequest, batches: Iterable[torch.Tensor], provider: str
+) -> dict[str, Any]:
+    """Prove a file that is of no classifier: its form, and its outputs, whatever their shape behind the batch, against ``model`` on these batches.
+
+    Returns what was found, as JSON. Raises ExportError naming the first layer that departs.
+    """
+    form, runner, comparison = exporter.check(path, request), exporter.runner(path, provider), Comparison()
+    for inputs in batches:
+        with torch.inference_mode():
+            expected = model(inputs.clone()).numpy()
+        fault = comparison.add(expected.reshape(len(inputs), -1), runner(inputs.numpy()).reshape(len(inputs), -1))
+        if fault is not None:
+            layer = exporter.first_departure(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
+            raise ExportError(f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}", where=path.name, fix=NOTHING)
+    facts = {name: value for name, value in comparison.facts().items() if not name.startswith("top1")}
+    return {"provider": runner.provider, "precision": "fp32", "tolerance": {"relative": TOLERANCE}, "form": form, **facts}
 
 
 def _real_facts(proof: Proof, real: Comparison) -> dict[str, Any]:

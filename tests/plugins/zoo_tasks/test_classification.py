@@ -240,10 +240,16 @@ def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_tru
     assert [row["sample"] for row in rows] == list(Part.names)
     assert [row["prediction"] for row in rows] == ["$x$ cat", "dog", "$x$ cat"]
     assert float(rows[0]["p(dog)"]) == pytest.approx(1 / (1 + np.exp(2)), abs=1e-6)
+    if labels is None:
+        rows = table(tmp_path / "predicted.csv")
+        assert [(row["id"], row["class"]) for row in rows] == list(zip(Part.names, ["$x$ cat", "dog", "$x$ cat"], strict=True))
+        assert float(rows[1]["probability"]) > 0.5
     drawn = {path.name for path in tmp_path.glob("plots/*.png")}
-    assert drawn == (set() if labels is None else {"confusion.png", "calibration.png", "predictions.png", "mistakes.png"})
+    assert drawn == ({"predicted.png"} if labels is None else {"confusion.png", "calibration.png", "predictions.png", "mistakes.png"})
     assert all(isinstance(each, Exhibit) and inside(tmp_path, each.file) for each in shown)
-    assert [each.title for each in shown] == ([] if labels is None else ["Confusion", "Classes", "Calibration", "Predictions", "Mistakes"])
+    assert [each.title for each in shown] == (
+        ["Pictures without labels"] if labels is None else ["Confusion", "Classes", "Calibration", "Predictions", "Mistakes"]
+    )
 
 
 def test_the_table_of_classes_and_of_mistakes(tmp_path):

@@ -1,0 +1,40 @@
+"""Pictures of any size, without labels: a file, or a folder of them, as pictures:PATH."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from zoo.api import DatasetStore, Part, Split
+from zoo.errors import DataError
+from zoo.runtime import find_pictures
+
+
+class Pictures:
+    """The implementation of `zoo.api.Dataset`."""
+
+    parts: Mapping[Part, str] = {"predict": "pictures"}
+
+    def __init__(self, store: DatasetStore, files: list[Path]) -> None:
+        self._store, self._files = store, files
+
+    def load(self, split: str) -> Split:
+        return Split(self._files, None, [file.name for file in self._files])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Over the names and contents."""
+        digest = hashlib.sha256()
+        for file in self._files:
+            digest.update(f"{file.name}\0{self._store.digest(file)}\0".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+
+def open_pictures(store: DatasetStore, path: str) -> Pictures:
+    """Raises DataError where there is nothing at ``path``."""
+    try:
+        return Pictures(store, find_pictures([Path(path).expanduser()]))
+    except ValueError as error:
+        raise DataError(str(error), fix="check the path behind pictures:") from error

@@ -1,0 +1,67 @@
+"""Singular value decomposition: of pictures, which it compresses and denoises, and of networks, whose layers it makes smaller."""
+
+from __future__ import annotations
+
+from zoo.api import CommandSpec, RecipeSpec, TaskSpec, hookimpl
+
+COURSE = "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and from 120 singular values"
+
+
+@hookimpl
+def zoo_register_tasks() -> list[TaskSpec]:
+    return [
+        TaskSpec(
+            name="svd_image",
+            summary="Rebuild pictures from their largest singular values: quality, bytes, the spectrum, against JPEG and WebP",
+            source="C. Eckart, G. Young: The approximation of one matrix by another of lower rank (1936)",
+            target="zoo_svd.image_task:build",
+            options="zoo_svd.options:ImageOptions",
+            needs_architecture=False,
+            needs_labels=False,
+        ),
+        TaskSpec(
+            name="svd_compress",
+            summary="Make a trained network smaller: its layers as two of lower rank, chosen by what they answer to pictures",
+            source="X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)",
+            target="zoo_svd.network_task:build",
+            options="zoo_svd.options:NetworkOptions",
+            needs_weights=True,
+        ),
+    ]
+
+
+@hookimpl
+def zoo_register_recipes() -> list[RecipeSpec]:
+    return [
+        RecipeSpec(
+            name="svd_image",
+            summary="Two photographs of 600×400 rebuilt from their largest 60 and 120 singular values",
+            source=COURSE,
+            dataset="datasets/photos",
+            task="svd/svd_image",
+            parameters={"task": {"ranks": [60, 120], "size": [600, 400]}},
+        ),
+        RecipeSpec(
+            name="svd_denoise",
+            summary="Noise is added to two photographs, and the rank that removes most of it is looked for",
+            source=COURSE,
+            dataset="datasets/photos",
+            task="svd/svd_image",
+            parameters={"task": {"ranks": [60, 120], "size": [600, 400], "noise": 25.0}},
+        ),
+        RecipeSpec(
+            name="digits_svd",
+            summary="A CNN that knows the digits 0 to 4, at half of its bytes: no download, a few seconds",
+            architecture="classics/cnn",
+            dataset="datasets/digits",
+            task="svd/svd_compress",
+            parameters={"weights": "digits_0_to_4", "dataset": {"resize": 28, "classes": ["0", "1", "2", "3", "4"]}, "task": {"budget": 0.5}},
+        ),
+    ]
+
+
+@hookimpl
+def zoo_register_commands() -> list[CommandSpec]:
+    return [
+        CommandSpec(name="svd", summary="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does", target="zoo_svd.commands:app")
+    ]

@@ -1,0 +1,82 @@
+"""``zoo svd decode|export|ellipse``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.errors import UsageError
+
+app = typer.Typer(help="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does.")
+
+
+@app.command()
+def decode(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")],
+    rank: Annotated[int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="PNG", help="The picture; by default FILE's name with .png, here.")] = None,
+) -> None:
+    """Rebuild a picture from its factors."""
+    from PIL import Image
+
+    from zoo.files import storage_errors
+    from zoo_svd.compressed import read
+    from zoo_svd.pictures import as_picture
+
+    small = read(file)
+    chosen = _rank(rank, small.rank)
+    picture, target = as_picture(small.at(chosen), small.channels), out or Path(f"{file.stem}.png")
+    with storage_errors(target):
+        Image.fromarray(picture.squeeze(-1) if small.channels == 1 else picture).save(target)
+    typer.echo(f"{target}: {picture.shape[0]}×{picture.shape[1]}, rank {chosen} of {small.rank}")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")],
+    rank: Annotated[int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="By default FILE's name with the format's suffix, here.")] = None,
+    format: Annotated[str, typer.Option("--format", metavar="F", help="An exporter.")] = "onnx",  # noqa: A002
+) -> None:
+    """A network that rebuilds the picture from the weight of each component, proved equal to PyTorch: a picture of any rank in one file."""
+    from zoo.registry import registry
+    from zoo_svd.compressed import read
+    from zoo_svd.decoder import export as write
+
+    small, suffix = read(file), registry().exporter(format).spec.suffix
+    chosen = small.first(_rank(rank, small.rank))
+    target = out or Path(f"{file.stem}{suffix}")
+    facts = write(chosen, target, format)
+    typer.echo(f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference {facts['max_abs_error']:.2g} of 255")
+
+
+@app.command()
+def ellipse(
+    matrix: Annotated[str, typer.Argument(metavar="A,B,C,D", help="A 2×2 matrix by rows, such as 5,3,3,5.")],
+    out: Annotated[Path, typer.Option("--out", metavar="PNG", help="The picture.")] = Path("ellipse.png"),
+) -> None:
+    """Draw the unit circle, its image under the matrix, and its eigenvectors and singular vectors."""
+    import numpy as np
+
+    from zoo.files import storage_errors
+    from zoo_svd.drawing import ellipse as draw
+
+    try:
+        values = np.array([float(each) for each in matrix.split(",")])
+    except ValueError:
+        values = np.array([])
+    if len(values) != 4 or not np.isfinite(values).all():
+        raise UsageError(f"a 2×2 matrix has four numbers, and '{matrix}' is not that", fix="for example: zoo svd ellipse 5,3,3,5")
+    square = values.reshape(2, 2)
+    with storage_errors(out):
+        draw(out, square)
+    roots = ", ".join(f"{root:.4g}" for root in np.linalg.eigvals(square))
+    typer.echo(f"{out}: singular values {', '.join(f'{each:.4g}' for each in np.linalg.svd(square, compute_uv=False))}; eigenvalues {roots}")
+
+
+def _rank(asked: int | None, there: int) -> int:
+    if asked is not None and not 1 <= asked <= there:
+        raise UsageError(f"--rank: the file has 1 to {there}, not {asked}", fix=f"for example --rank {there}")
+    return there if asked is None else asked

@@ -1,0 +1,65 @@
+"""A compressed picture as a network: from the weight of each component to the picture, to be exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.api import EmitRequest
+from zoo.exporting.gate import prove
+from zoo.files import storage_errors
+from zoo.registry import load_object, registry
+from zoo_svd.compressed import Compressed
+
+
+class Decoder(nn.Module):
+    """Pictures (N, C, H, W), float32, 0 to 255, from weights (N, k): Σ_i w_i · left_i · right_i, clipped. The first r weights 1 and the others 0 give
+    the picture of rank r."""
+
+    def __init__(self, picture: Compressed) -> None:
+        super().__init__()
+        self.channels = picture.channels
+        self.left: Tensor
+        self.right: Tensor
+        self.register_buffer("left", torch.from_numpy(picture.left * picture.left_step))
+        self.register_buffer("right", torch.from_numpy(picture.right * picture.right_step[:, None]))
+
+    def forward(self, weights: Tensor) -> Tensor:
+        matrix = (self.left * weights[:, None, :]) @ self.right  # (N, H, k) · (k, W·C) → (N, H, W·C)
+        count, height, width = matrix.shape
+        pictures = matrix.reshape(count, height, width // self.channels, self.channels).permute(0, 3, 1, 2)  # → (N, C, H, W)
+        return pictures.clamp(0, 255)
+
+
+def export(picture: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
+    """Write the decoder by an exporter and prove it equal, at batches of 1, 2 and 7, to the module; returns what was found.
+
+    Raises ExportError, with nothing left behind, where it departs.
+    """
+    item = registry().exporter(exporter_name)
+    exporter = load_object(item.spec.target, item)()
+    model, rank = Decoder(picture).eval(), picture.rank
+    request = EmitRequest(None, None, {"zoo-svd": f"weights (N, {rank}) of the components → pictures (N, {picture.channels}, H, W), 0 to 255"})
+    temporary = file.with_name(f".{file.name}.part{item.spec.suffix}")
+    try:
+        with storage_errors(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        exporter.emit(model, torch.rand(2, rank), temporary, request)
+        facts = prove(model, exporter, temporary, request, _batches(rank), "cpu")
+        with storage_errors(file):
+            temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return facts
+
+
+def _batches(rank: int) -> list[Tensor]:
+    """Weights between 0 and 1, and those that mean a rank."""
+    numbers = np.random.default_rng(0)
+    random = [torch.from_numpy(numbers.random((batch, rank), dtype=np.float32)) for batch in (1, 2, 7)]
+    steps = torch.tril(torch.ones(rank, rank))[torch.linspace(0, rank - 1, min(rank, 7)).long()]
+    return [*random, steps]

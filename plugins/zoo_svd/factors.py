@@ -1,0 +1,92 @@
+"""The largest singular values of a matrix, and the matrix of any lower rank, from one factorisation.
+
+Thin, by the eigenvectors of the Gram matrix: of A (m×n, m ≤ n) those of A·Aᵀ are the left singular vectors U, and Uᵀ·A = Σ·Vᵀ. The matrix of
+rank k is then U_k·U_kᵀ·A, a projection of A itself, so that what is lost in squaring touches the smallest singular values alone. Where the wanted
+ones are no more than half of all, single precision is enough; of more, the Gram matrix is made in double precision. A matrix too large for that is
+looked at through random projections (N. Halko, P. Martinsson, J. Tropp: Finding structure with randomness, 2011; torch.svd_lowrank).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+HUGE = 6000
+"""Of the smaller side: from here on a Gram matrix and its eigenvectors cost more than random projections."""
+OVERSAMPLING, POWER_STEPS = 20, 6
+
+
+@dataclass(frozen=True)
+class Factors:
+    """``left`` (m, k) and ``right`` (k, n), float32, of A ≈ left·right: U and Σ·Vᵀ where m ≤ n (``wide``), else U·Σ and Vᵀ.
+
+    ``values`` are the k largest singular values, float64, falling; ``energy`` is the sum of the squares of all of them.
+    """
+
+    left: Tensor
+    right: Tensor
+    values: np.ndarray
+    energy: float
+    wide: bool
+
+    @property
+    def rank(self) -> int:
+        return len(self.values)
+
+    def at(self, rank: int) -> np.ndarray:
+        """The nearest matrix of ``rank``, float32 (m, n) (Eckart and Young 1936)."""
+        return np.asarray((self.left[:, :rank] @ self.right[:rank]).numpy())
+
+    def each(self, ranks: Sequence[int]) -> Iterator[np.ndarray]:
+        """`at` for ascending ranks, each from the one before."""
+        last = torch.zeros(())
+        for before, rank in zip([0, *ranks], ranks, strict=False):
+            last = torch.addmm(last, self.left[:, before:rank], self.right[before:rank])
+            yield last.numpy()
+
+    def kept(self, rank: int) -> float:
+        """The share of the energy that the largest ``rank`` singular values hold."""
+        return float(np.square(self.values[:rank]).sum() / self.energy) if self.energy else 1.0
+
+    def orthonormal(self) -> tuple[np.ndarray, np.ndarray]:
+        """U (m, k) and Vᵀ (k, n)."""
+        scale = np.maximum(self.values, np.finfo(np.float32).tiny).astype(np.float32)
+        left, right = self.left.numpy(), self.right.numpy()
+        return (left, right / scale[:, None]) if self.wide else (left / scale, right)
+
+
+def factorise(matrix: np.ndarray, rank: int) -> Factors:
+    """The ``rank`` largest singular values of a real matrix (m, n), or all where it has fewer, and their vectors."""
+    wide = matrix.shape[0] <= matrix.shape[1]
+    flat = torch.from_numpy(np.ascontiguousarray(matrix if wide else matrix.T, np.float32))
+    rank = min(rank, len(flat))
+    basis = _projected(flat, rank) if len(flat) > HUGE else _eigenvectors(flat, rank)
+    other = basis.T @ flat
+    values, energy = torch.linalg.vector_norm(other, dim=1, dtype=torch.float64), torch.linalg.vector_norm(flat, dtype=torch.float64)
+    left, right = (basis, other) if wide else (other.T.contiguous(), basis.T.contiguous())
+    return Factors(left, right, values.numpy(), float(energy.square()), wide)
+
+
+def _eigenvectors(flat: Tensor, rank: int) -> Tensor:
+    """The eigenvectors of A·Aᵀ of the largest eigenvalues, falling, float32 (m, rank)."""
+    rows = flat.double() if 2 * rank > len(flat) else flat
+    _, vectors = torch.linalg.eigh(rows @ rows.T)
+    basis: Tensor = vectors[:, -rank:].flip(1).float().contiguous()
+    return basis
+
+
+def _projected(flat: Tensor, rank: int) -> Tensor:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        left, _, _ = torch.svd_lowrank(flat, q=min(rank + OVERSAMPLING, len(flat)), niter=POWER_STEPS)
+    basis: Tensor = left[:, :rank].contiguous()
+    return basis
+
+
+def spectrum(matrix: np.ndarray) -> np.ndarray:
+    """All singular values, float64, falling."""
+    return np.asarray(np.linalg.svd(matrix.astype(np.float64), compute_uv=False))

@@ -1,0 +1,195 @@
+"""What ``svd_image`` shows of each picture: rebuilt at every rank, the spectrum, its bytes beside JPEG and WebP, the factors, the noise."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from zoo.api import Exhibit
+from zoo.files import write_text
+from zoo_svd import compressed, drawing
+from zoo_svd.factors import Factors, factorise, spectrum
+from zoo_svd.pictures import as_picture
+from zoo_svd.quality import psnr, ssim
+
+QUALITIES = (1, 3, 5, 8, 12, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+POINTS = 14
+"""Ranks along a curve."""
+
+
+@dataclass
+class Work:
+    """One picture: ``original`` uint8 (H, W, C), and the ``matrix`` that is factorised, float32 (H, W·C), with ``noise`` in it where asked for."""
+
+    name: str
+    original: np.ndarray
+    matrix: np.ndarray
+    channels: int
+    ranks: tuple[int, ...]
+    noise: float | None = None
+    factors: Factors | None = None
+
+    @property
+    def found(self) -> Factors:
+        if self.factors is None:
+            raise RuntimeError("the picture was not factorised yet")
+        return self.factors
+
+    @property
+    def stem(self) -> str:
+        """A name for its files."""
+        return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(self.name).stem)
+
+
+def write_report(works: Sequence[Work], directory: Path) -> list[Exhibit]:
+    """Pictures under ``directory``/plots and rebuilt/, files of factors under compressed/, and svd.csv."""
+    plots = directory / "plots"
+    for folder in (plots, directory / "rebuilt", directory / "compressed"):
+        folder.mkdir(exist_ok=True)
+    shown: list[Exhibit] = []
+    rows = []
+    for work in works:
+        rows += [_row(work, rank) for rank in work.ranks]
+        _write_files(work, directory)
+        shown += _shown(work, plots)
+    drawing.spectra(plots / "spectrum.png", {work.name: spectrum(work.matrix) for work in works}, works[0].ranks)
+    _write_table(directory / "svd.csv", rows)
+    return [
+        *shown,
+        Exhibit("Singular values", "plots/spectrum.png", "Each singular value, and the share of the energy that the largest ones hold together."),
+        Exhibit(
+            "Ranks",
+            "svd.csv",
+            "What JPEG and WebP reach with no more bytes than the 8-bit factors. Factors in float32 take four times as many.",
+        ),
+    ]
+
+
+def _shown(work: Work, plots: Path) -> list[Exhibit]:
+    shown = _shown_bytes(work, plots) if work.noise is None else _shown_noise(work, plots)
+    drawing.heat_map(plots / f"factors-{work.stem}.png", work.found, work.name)
+    told = "The left singular vectors, the singular values (logarithmic) and the right singular vectors: the first ones are coarse, later ones finer."
+    return [*shown, Exhibit(f"{work.name}, factors", f"plots/factors-{work.stem}.png", told)]
+
+
+def _shown_bytes(work: Work, plots: Path) -> list[Exhibit]:
+    tiles = [(work.original, f"original\n{work.original.nbytes:,} bytes"), *(_tile(work, rank) for rank in work.ranks)]
+    drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
+    others = {name: [_coded(work.original, name, quality) for quality in QUALITIES] for name in ("JPEG", "WEBP")}
+    drawing.rates(plots / f"rate-{work.stem}.png", _curve(work), others, work.original.nbytes, work.name)
+    told = "Size against quality. A photograph's blocks (JPEG, WebP) take far fewer bytes than its singular vectors at the same quality."
+    return [
+        Exhibit(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "Rank, energy kept, PSNR, SSIM and bytes of the factors in 8 bits."),
+        Exhibit(f"{work.name}, bytes", f"plots/rate-{work.stem}.png", told),
+    ]
+
+
+def _shown_noise(work: Work, plots: Path) -> list[Exhibit]:
+    """The best of all ranks up to half of all, where the picture without noise is known."""
+    largest = max(min(work.matrix.shape) // 2, work.ranks[-1])
+    found, ranks = factorise(work.matrix, largest), range(1, largest + 1)
+    reached = [psnr(as_picture(matrix, work.channels), work.original) for matrix in found.each(ranks)]
+    best, noisy = ranks[int(np.argmax(reached))], as_picture(work.matrix, work.channels)
+    tiles = [(work.original, "original"), (noisy, f"noise of {work.noise:g}\n{psnr(noisy, work.original):.2f} dB")]
+    tiles += [_tile(work, rank, found) for rank in sorted({*work.ranks, best})]
+    drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
+    drawing.denoising(plots / f"denoised-{work.stem}.png", ranks, reached, psnr(noisy, work.original), work.name)
+    told = f"Nearest to the picture without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, noise is kept."
+    return [
+        Exhibit(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "The picture without noise, with it, and rebuilt from the noisy one."),
+        Exhibit(f"{work.name}, denoised", f"plots/denoised-{work.stem}.png", told),
+    ]
+
+
+def _tile(work: Work, rank: int, found: Factors | None = None) -> tuple[np.ndarray, str]:
+    """The picture of a rank, and its title."""
+    factors = found or work.found
+    picture, count = as_picture(factors.at(rank), work.channels), compressed.compress(factors, rank, work.channels).bytes
+    quality = f"{psnr(picture, work.original):.2f} dB, SSIM {ssim(picture, work.original):.3f}"
+    return picture, f"rank {rank}, {factors.kept(rank):.2%} of the energy\n{quality}\n{count:,} bytes in 8 bits"
+
+
+def _row(work: Work, rank: int) -> list[Any]:
+    """One line of svd.csv."""
+    exact = as_picture(work.found.at(rank), work.channels)
+    small = compressed.compress(work.found, rank, work.channels)
+    rounded = as_picture(small.at(), work.channels)
+    beside = [_best_within(work.original, name, small.bytes) for name in ("JPEG", "WEBP")]
+    return [
+        work.name, rank, f"{work.found.kept(rank):.6f}", f"{psnr(exact, work.original):.4f}", f"{ssim(exact, work.original):.4f}",
+        4 * rank * sum(work.matrix.shape), small.bytes, f"{psnr(rounded, work.original):.4f}", work.original.nbytes,
+        *(f"{each:.4f}" if each is not None else "none so small" for each in beside),
+    ]  # fmt: skip
+
+
+COLUMNS = (
+    "name", "rank", "energy", "psnr (dB)", "ssim", "bytes in float32", "bytes in 8 bits", "psnr in 8 bits (dB)", "bytes of the picture",
+    "JPEG of no more bytes, psnr (dB)", "WebP of no more bytes, psnr (dB)",
+)  # fmt: skip
+
+
+def _write_table(file: Path, rows: Sequence[Sequence[Any]]) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(rows)
+    write_text(file, stream.getvalue())
+
+
+def _write_files(work: Work, directory: Path) -> None:
+    for rank, matrix in zip(work.ranks, work.found.each(work.ranks), strict=True):
+        picture = as_picture(matrix, work.channels)
+        Image.fromarray(picture.squeeze(-1) if work.channels == 1 else picture).save(directory / "rebuilt" / f"{work.stem}-{rank}.png")
+    compressed.write(directory / "compressed" / f"{work.stem}.safetensors", compressed.compress(work.found, work.ranks[-1], work.channels))
+
+
+def _curve(work: Work) -> list[dict[str, float]]:
+    """Rank, bytes and quality at ranks up to half of all, from one factorisation."""
+    largest = max(min(work.matrix.shape) // 2, work.ranks[-1])
+    ranks = np.unique(np.geomspace(1, largest, POINTS).round().astype(int))
+    factors = factorise(work.matrix, largest)
+    points = []
+    for rank, matrix in zip(ranks.tolist(), factors.each(ranks.tolist()), strict=True):
+        small = compressed.compress(factors, rank, work.channels)
+        points.append(
+            {
+                "rank": rank,
+                "psnr": psnr(as_picture(matrix, work.channels), work.original),
+                "float_bytes": 4 * rank * sum(work.matrix.shape),
+                "bytes": small.bytes,
+                "rounded_psnr": psnr(as_picture(small.at(), work.channels), work.original),
+            }
+        )
+    return points
+
+
+def _coded(picture: np.ndarray, name: str, quality: int) -> tuple[int, float]:
+    """Bytes and PSNR of a picture in a format of pillow's."""
+    stream = io.BytesIO()
+    image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+    image.save(stream, name, quality=quality)
+    count = stream.tell()
+    stream.seek(0)
+    with Image.open(stream) as opened:
+        back = np.asarray(opened.convert(image.mode)).reshape(picture.shape)
+    return count, psnr(back, picture)
+
+
+def _best_within(picture: np.ndarray, name: str, count: int) -> float | None:
+    """The PSNR of the best quality that takes no more bytes; None where even the worst takes more."""
+    low, high, best = 1, 100, None
+    while low <= high:
+        quality = (low + high) // 2
+        taken, reached = _coded(picture, name, quality)
+        if taken <= count:
+            best, low = reached, quality + 1
+        else:
+            high = quality - 1
+    return best

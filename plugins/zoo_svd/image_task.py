@@ -1,0 +1,115 @@
+"""Pictures by their largest singular values: a task without a network, solved in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
+from zoo.wording import figure
+from zoo_svd.factors import Factors, factorise
+from zoo_svd.image_report import Work, write_report
+from zoo_svd.pictures import arranged, as_matrix, as_picture
+from zoo_svd.quality import psnr, ssim
+
+METRICS = ("psnr_db", "ssim", "energy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    ranks: tuple[int, ...]
+    size: tuple[int, int] | None
+    noise: float | None
+    noise_seed: int
+
+
+class SvdImage:
+    """The implementation of `zoo.api.Task`. The model holds the factors of every picture, and what each rank reaches."""
+
+    monitor = Monitor("psnr_db", "max")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._works: list[Work] = []
+
+    def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
+        self._works = [self._begun(name, picture) for name, picture in zip(*_pictures(data), strict=False)]
+        pictures = [
+            {"name": work.name, "rows": len(work.matrix), "columns": work.matrix.shape[1], "channels": work.channels, "ranks": list(work.ranks)}
+            for work in self._works
+        ]
+        structure = {"pictures": pictures}
+        return self.restructure(model, structure), structure
+
+    def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
+        """A module with a place for the factors of each picture: left (rows, k), right (k, columns), and the metrics of every rank."""
+        for index, facts in enumerate(structure["pictures"]):
+            held, rank = nn.Module(), max(facts["ranks"])
+            held.register_buffer("left", torch.zeros(facts["rows"], rank))
+            held.register_buffer("right", torch.zeros(rank, facts["columns"]))
+            for metric in METRICS:
+                held.register_buffer(metric, torch.zeros(len(facts["ranks"]), dtype=torch.float64))
+            model.add_module(str(index), held)
+        return model
+
+    def fit(self, model: nn.Module, data: DataView, note: Callable[[str], None]) -> None:
+        """All ranks of a picture come from one factorisation."""
+        for held, work in zip(model.children(), self._works, strict=True):
+            work.factors = factorise(work.matrix, work.ranks[-1])
+            rebuilt = [as_picture(matrix, work.channels) for matrix in work.factors.each(work.ranks)]
+            reached = _reached(work, rebuilt)
+            for name, values in (("left", work.factors.left), ("right", work.factors.right), *reached.items()):
+                getattr(held, name).copy_(torch.as_tensor(values))
+            for place, rank in enumerate(work.ranks):
+                told = ", ".join(figure(metric, float(reached[metric][place])) for metric in METRICS)
+                note(f"{work.name}, {work.matrix.shape[0]}×{work.matrix.shape[1]}, rank {rank}: {told}")
+
+    def loss(self, logits: Tensor, batch: Batch) -> NoReturn:
+        raise NotImplementedError("pictures are factorised in closed form: there is nothing to train")
+
+    def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
+        """What was found when the pictures were factorised, at the largest rank: the mean over them."""
+        reached = {metric: torch.stack([getattr(held, metric)[-1] for held in model.children()]) for metric in METRICS}
+        outputs = torch.stack([reached[metric] for metric in METRICS], 1).float().cpu().numpy()  # (pictures, metrics)
+        return Evaluation({metric: float(values.mean()) for metric, values in reached.items()}, outputs, None)
+
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+        """Empty where nothing was factorised in this process: what a run found stands in its folder."""
+        return write_report(self._works, directory) if self._works and self._works[0].factors is not None else []
+
+    def _begun(self, name: str, picture: np.ndarray) -> Work:
+        settings = self._settings
+        clean = arranged(picture, settings.size, name)
+        matrix, channels = as_matrix(clean), len(clean)
+        ranks = tuple(rank for rank in settings.ranks if rank <= min(matrix.shape)) or (min(matrix.shape),)
+        original = as_picture(matrix, channels)
+        if settings.noise is None:
+            return Work(name, original, matrix, channels, ranks)
+        numbers = np.random.default_rng([settings.noise_seed, len(name), *name.encode()])
+        noisy = np.clip(matrix + numbers.normal(0, settings.noise, matrix.shape), 0, 255).astype(np.float32)
+        return Work(name, original, noisy, channels, ranks, settings.noise)
+
+
+def _pictures(data: DataView) -> tuple[Sequence[str], Sequence[np.ndarray]]:
+    """Names and pictures of the part to look at: those to predict, else those to report on."""
+    part = next(data.parts[name] for name in ("predict", "report", "train") if name in data.parts)
+    return part.names, part.originals
+
+
+def _reached(work: Work, rebuilt: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    factors: Factors = work.found
+    return {
+        "psnr_db": np.array([psnr(picture, work.original) for picture in rebuilt]),
+        "ssim": np.array([ssim(picture, work.original) for picture in rebuilt]),
+        "energy": np.array([factors.kept(rank) for rank in work.ranks]),
+    }
+
+
+def build(ranks: Sequence[int], size: tuple[int, int] | None, noise: float | None, noise_seed: int) -> SvdImage:
+    return SvdImage(Settings(tuple(ranks), size, noise, noise_seed))

@@ -1,0 +1,171 @@
+"""A trained network made smaller: its layers become two of lower rank, in closed form; it may then be trained on, taught by the original."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView, Task
+from zoo.errors import UsageError, nearest
+from zoo.models import count_parameters
+from zoo.registry import load_object, options_model, registry
+from zoo.wording import plural
+from zoo_svd.allocation import Curve, Ranks
+from zoo_svd.compression import Compressor
+from zoo_svd.layers import pays, restructured, sides
+from zoo_svd.network_report import Outcome, write_report
+from zoo_svd.options import NetworkOptions
+
+DEFAULT_BUDGET = 0.25
+HALVINGS = 7
+"""Steps of the search for the smallest budget that keeps the accuracy."""
+
+
+class SvdCompress:
+    """The implementation of `zoo.api.Task`: judged and shown as the default task does it, with what was made smaller beside."""
+
+    monitor = Monitor("accuracy", "max")
+
+    def __init__(self, options: NetworkOptions) -> None:
+        self._options = options
+        self._judge = _default_task()
+        self._original: nn.Module | None = None
+        self._compressor: Compressor | None = None
+        self._curves: dict[str, Curve] = {}
+        self._ranks: Ranks = {}
+        self._result: nn.Module | None = None
+        if not options.finetune:
+            self.fit = self._tell
+
+    def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
+        """Compress; the structure names the ranks. Raises UsageError where no layer of the network can be made smaller."""
+        options = self._options
+        self._judge.prepare(model, data)
+        pictures, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
+        self._original = copy.deepcopy(model).eval().to(pictures.device)
+        compressor = self._compressor = Compressor(self._original, pictures, options.method, options.of)
+        if not compressor.layers:
+            raise UsageError("no layer of this network can be made smaller by a lower rank", where="task.svd_compress", fix="choose another network")
+        self._curves = compressor.curves(measured=not options.even and options.energy is None and options.ranks is None)
+        self._ranks = self._chosen(compressor, labels)
+        self._result = compressor.compressed(self._ranks).cpu()
+        return self._result, {"ranks": {name: rank for name, rank in self._ranks.items() if rank is not None}}
+
+    def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
+        return restructured(model, structure["ranks"])
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Of the labels, and of the original's answers at a temperature (G. Hinton et al.: Distilling the knowledge in a neural network, 2015)."""
+        share, temperature = self._options.distillation, self._options.temperature
+        labelled = self._judge.loss(logits, batch)
+        if share == 0 or self._original is None:
+            return labelled
+        self._original.to(batch.inputs.device)
+        with torch.no_grad():
+            taught = F.log_softmax(self._original(batch.inputs).float() / temperature, 1)
+        distance = F.kl_div(F.log_softmax(logits.float() / temperature, 1), taught, reduction="batchmean", log_target=True)
+        return (1 - share) * labelled + share * temperature**2 * distance
+
+    def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
+        return self._judge.evaluate(model, batches, classes)
+
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+        """The default task's, and before it, where the network was compressed in this process, what became smaller and what it cost."""
+        shown = list(self._judge.report(evaluation, part, classes, directory) or ())
+        if self._compressor is None or self._original is None or self._result is None:
+            return shown
+        outcome = Outcome(self._original, self._result, self._compressor, self._ranks, self._curves, self._options)
+        return [*write_report(outcome, evaluation, part, classes, self._judge, directory), *shown]
+
+    def _tell(self, model: nn.Module, data: DataView, note: Callable[[str], None]) -> None:
+        if self._original is None:
+            return
+        before, after = count_parameters(self._original)[0], count_parameters(model)[0]
+        changed = sum(rank is not None for rank in self._ranks.values())
+        smaller = "" if after < before else ": it is not smaller than the original"
+        note(f"{plural(changed, 'layer')} of {len(self._ranks)} factorised: {before:,} → {after:,} parameters{smaller}")
+
+    def _chosen(self, compressor: Compressor, labels: Tensor | None) -> Ranks:
+        options = self._options
+        if options.ranks is not None:
+            return self._named(compressor, options.ranks)
+        if options.energy is not None:
+            return compressor.ranks_of_energy(options.energy)
+        if options.max_drop is not None:
+            return self._least(compressor, labels, options.max_drop)
+        return compressor.ranks(options.budget or DEFAULT_BUDGET, self._curves, even=options.even)
+
+    def _named(self, compressor: Compressor, ranks: Mapping[str, int]) -> Ranks:
+        for name, rank in ranks.items():
+            if name not in compressor.layers:
+                known = list(compressor.layers)
+                near = nearest(name, known, count=1) or known[:10]
+                raise UsageError(
+                    f"the network has no layer '{name}' that could be factorised", where="task.ranks", fix=f"for example: {', '.join(near)}"
+                )
+            rows, columns = sides(compressor.layers[name])
+            if not pays(rank, rows, columns):
+                raise UsageError(
+                    f"rank {rank} would make '{name}' larger: it is {rows}×{columns}",
+                    where="task.ranks",
+                    fix=f"give less than {rows * columns / (rows + columns):.0f}",
+                )
+        return {name: ranks.get(name) for name in compressor.layers}
+
+    def _least(self, compressor: Compressor, labels: Tensor | None, drop: float) -> Ranks:
+        """Of the smallest budget, by halving, at which the calibration pictures lose no more than ``drop`` points of accuracy."""
+        if labels is None:
+            raise UsageError("accuracy is lost where there are labels, and this data has none", where="task.max_drop", fix="give task.budget")
+        allowed = _accuracy(compressor.logits, labels) - drop
+        low, high, found = 0.0, 1.0, dict.fromkeys(self._curves, None)
+        kept: Ranks = dict(found)
+        for _ in range(HALVINGS):
+            middle = (low + high) / 2
+            try:
+                ranks = compressor.ranks(middle, self._curves, even=self._options.even)
+            except UsageError:
+                low = middle
+                continue
+            with torch.no_grad():
+                reached = _accuracy(compressor.compressed(ranks)(compressor.pictures), labels)
+            if reached >= allowed:
+                kept, high = ranks, middle
+            else:
+                low = middle
+        return kept
+
+
+def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
+    """So many pictures of a part (n, C, H, W), normalised, drawn by a seed, and their labels."""
+    chosen = np.sort(np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False))
+    pictures, labels, start = [], [], 0
+    for batch in part.batches(256):
+        rows = torch.from_numpy(chosen[(chosen >= start) & (chosen < start + len(batch.inputs))] - start).to(batch.inputs.device)
+        pictures.append(batch.inputs[rows])
+        if batch.labels is not None:
+            labels.append(batch.labels[rows])
+        start += len(batch.inputs)
+    return torch.cat(pictures), torch.cat(labels) if labels else None
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> float:
+    """In points."""
+    return 100 * float((logits.argmax(1) == labels).float().mean())
+
+
+def _default_task() -> Task:
+    """The task that an architecture has by its own name: it knows how to judge and to show."""
+    item = next(each for each in registry().items("task") if each.spec.default)
+    task: Task = load_object(item.spec.target, item)(**options_model(item)().model_dump())
+    return task
+
+
+def build(**options: Any) -> SvdCompress:
+    return SvdCompress(NetworkOptions(**options))

@@ -1,0 +1,315 @@
+"""Pictures by singular values, against numpy's own decomposition; their files, their decoder, their commands."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from safetensors.numpy import save
+from zoo_svd import compressed, factors
+from zoo_svd.decoder import Decoder, export
+from zoo_svd.factors import factorise, spectrum
+from zoo_svd.pictures import arranged, as_matrix, as_picture
+from zoo_svd.quality import psnr, ssim
+
+import zoo
+from zoo.cli.app import run_cli
+from zoo.console import Console
+from zoo.errors import DataError, UsageError, ZooError
+
+
+def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """A picture uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
+    numbers = np.random.default_rng(height * width)
+    rows, columns = np.linspace(0, 6, height)[:, None], np.linspace(0, 9, width)
+    waves = [np.sin(rows * (1 + c) + columns) + np.cos(rows * columns * (0.4 + 0.2 * c)) for c in range(channels)]
+    return np.clip(128 + 50 * np.stack(waves) + numbers.normal(0, 8, (channels, height, width)), 0, 255).astype(np.uint8)
+
+
+# --------------------------------------------------------------------------------------------------------------------------- factors
+
+
+@pytest.mark.parametrize("shape", [(40, 120), (120, 40), (50, 50), (1, 9), (9, 1)])
+@pytest.mark.parametrize("rank", [1, 3, 20, 1000])
+def test_matrices_of_every_rank_are_the_nearest_ones(shape, rank):
+    matrix = np.random.default_rng(0).normal(0, 50, shape) @ np.diag(0.9 ** np.arange(shape[1]))
+    u, s, vt = np.linalg.svd(matrix)
+    found = factorise(matrix, rank)
+    kept = min(rank, *shape)
+    assert found.rank == kept
+    np.testing.assert_allclose(found.values, s[:kept], rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(found.at(kept), (u[:, :kept] * s[:kept]) @ vt[:kept], atol=0.05)
+    assert found.kept(kept) == pytest.approx((s[:kept] ** 2).sum() / (s**2).sum(), rel=1e-5)
+    left, right = found.orthonormal()
+    np.testing.assert_allclose((left * found.values) @ right, found.at(kept), atol=0.05)
+    np.testing.assert_allclose(left.T @ left, np.eye(kept), atol=1e-3)
+
+
+def test_each_rank_comes_from_the_one_before():
+    found, ranks = factorise(as_matrix(smooth(60, 40)), 30), (1, 7, 30)
+    for rank, matrix in zip(ranks, found.each(ranks), strict=True):
+        np.testing.assert_allclose(matrix, found.at(rank), atol=1e-2)
+
+
+def test_a_picture_is_within_a_hundredth_of_a_decibel_of_numpys():
+    matrix = as_matrix(smooth(600, 400))
+    original = as_picture(matrix, 3)
+    u, s, vt = np.linalg.svd(matrix.astype(np.float64))
+    for rank, mine in zip((60, 120), factorise(matrix, 120).each((60, 120)), strict=True):
+        theirs = (u[:, :rank] * s[:rank]) @ vt[:rank]
+        assert psnr(as_picture(mine, 3), original) == pytest.approx(psnr(as_picture(theirs, 3), original), abs=0.01)
+
+
+def test_huge_matrices_go_through_random_projections(monkeypatch):
+    matrix = as_matrix(smooth(90, 60))
+    due = factorise(matrix, 12)
+    monkeypatch.setattr(factors, "HUGE", 10)
+    before = torch.get_rng_state()
+    found = factorise(matrix, 12)
+    np.testing.assert_allclose(found.values[:8], due.values[:8], rtol=5e-3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_spectrum_is_numpys():
+    matrix = as_matrix(smooth(30, 20))
+    np.testing.assert_allclose(spectrum(matrix), np.linalg.svd(matrix.astype(np.float64))[1])
+
+
+# ------------------------------------------------------------------------------------------------------------------- pictures, quality
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_goes_to_a_matrix_and_back(channels):
+    picture = smooth(6, 5, channels)
+    matrix = as_matrix(picture)
+    assert matrix.shape == (6, 5 * channels) and matrix[2, 3 * channels + channels - 1] == picture[-1, 2, 3]
+    assert np.array_equal(as_picture(matrix, channels), picture.transpose(1, 2, 0))
+
+
+def test_values_are_clipped_before_they_are_cast():
+    assert as_picture(np.array([[-3.0, 255.4, 260.0, 0.6]]), 1).ravel().tolist() == [0, 255, 255, 1]
+
+
+@pytest.mark.parametrize(("shape", "size", "due"), [((20, 30), (24, 16), (24, 16)), ((30, 20), (24, 16), (24, 16)), ((9, 9), (5, 7), (5, 7))])
+def test_pictures_are_turned_and_cropped_at_the_centre(shape, size, due):
+    picture = smooth(*shape)
+    found = arranged(picture, size, "a")
+    assert found.shape[1:] == due
+    if shape == (20, 30):
+        turned = np.rot90(picture, axes=(1, 2))
+        assert np.array_equal(found, turned[:, 3:27, 2:18])
+    assert arranged(picture, None, "a") is picture
+    with pytest.raises(DataError, match=r"is 20×20, and 30×40 cannot be cut out of it.*small"):
+        arranged(smooth(20, 20), (30, 40), "small")
+
+
+def test_psnr_and_ssim_are_what_they_are_defined_as():
+    one = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    other = np.clip(one.astype(int) + 5, 0, 255).astype(np.uint8)
+    error = np.square(one.astype(float) - other).mean()
+    assert psnr(other, one) == pytest.approx(20 * np.log10(255 / np.sqrt(error)))
+    assert psnr(one, one) == pytest.approx(10 * np.log10(255**2 * one.size)) and ssim(one, one) == pytest.approx(1)
+    assert ssim(255 - one, one) < 0.2
+
+
+def test_ssim_is_the_mean_over_gaussian_windows():
+    """Against the formula itself (Wang et al. 2004, equation 13), window by window."""
+    numbers = np.random.default_rng(1)
+    one = numbers.integers(0, 256, (24, 24, 1), dtype=np.uint8)
+    other = np.clip(one + numbers.normal(0, 20, one.shape), 0, 255).astype(np.uint8)
+    axis = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    window = np.outer(axis, axis) / axis.sum() ** 2
+    found = []
+    for top in range(24 - 10):
+        for left in range(24 - 10):
+            x, y = (each[top : top + 11, left : left + 11, 0].astype(float) for each in (one, other))
+            mx, my = (window * x).sum(), (window * y).sum()
+            vx, vy, cov = (window * x * x).sum() - mx**2, (window * y * y).sum() - my**2, (window * x * y).sum() - mx * my
+            c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+            found.append((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+    assert ssim(other, one) == pytest.approx(np.mean(found), abs=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.fixture
+def small():
+    return compressed.compress(factorise(as_matrix(smooth(60, 40)), 20), 20, 3)
+
+
+def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path):
+    picture = smooth(60, 40)
+    exact = factorise(as_matrix(picture), 20).at(20)
+    original = picture.transpose(1, 2, 0)
+    assert small.bytes == 20 * (60 + 120) + 2 * 4 * 20
+    assert psnr(as_picture(small.at(), 3), original) > psnr(as_picture(exact, 3), original) - 0.3
+    file = tmp_path / "a.safetensors"
+    compressed.write(file, small)
+    back = compressed.read(file)
+    assert np.array_equal(back.at(), small.at()) and back.channels == 3
+    assert np.array_equal(back.first(5).at(), small.at(5))
+    assert file.stat().st_size < small.bytes + 600
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "cannot be read"),
+        (b"nonsense, and more of it", "cannot be read"),
+        (save({"left": np.zeros((2, 2), np.int8)}), "holds no compressed picture"),
+        (save({"left": np.zeros((2, 2), np.int8)}, {"format": "zoo-svd-picture", "channels": "3"}), "cannot be read"),
+        (
+            save(
+                {
+                    "left": np.zeros((4, 2), np.int8),
+                    "right": np.zeros((3, 6), np.int8),
+                    "left_step": np.ones(2, "f4"),
+                    "right_step": np.ones(2, "f4"),
+                },
+                {"format": "zoo-svd-picture", "channels": "3"},
+            ),
+            "do not fit together",
+        ),
+    ],
+)
+def test_what_is_no_compressed_picture_is_told(tmp_path, content, words):
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=words):
+        compressed.read(file)
+
+
+def test_the_decoder_gives_the_picture_of_any_rank_and_its_file_does(small, tmp_path):
+    model = Decoder(small).eval()
+    weights = torch.zeros(2, 20)
+    weights[0, :20], weights[1, :7] = 1, 1
+    found = model(weights)
+    assert found.shape == (2, 3, 60, 40)
+    for row, rank in enumerate((20, 7)):
+        assert np.array_equal(as_picture(np.clip(small.at(rank), 0, 255), 3), np.rint(found[row].numpy()).astype(np.uint8).transpose(1, 2, 0))
+    facts = export(small, tmp_path / "a.onnx", "onnx")
+    assert facts["max_abs_error"] < 0.01 and facts["provider"] == "cpu"
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    (again,) = session.run(None, {session.get_inputs()[0].name: weights.numpy()})
+    np.testing.assert_allclose(again, found.numpy(), atol=0.01)
+
+
+def test_a_decoder_that_departs_is_not_left_behind(small, tmp_path, monkeypatch):
+    from zoo_onnx.exporter import OnnxExporter
+
+    from zoo.errors import ExportError
+
+    monkeypatch.setattr(OnnxExporter, "runner", lambda *_: lambda inputs: np.zeros((len(inputs), 3, 60, 40), np.float32))
+    with pytest.raises(ExportError, match="the exported model is not the PyTorch model"):
+        export(small, tmp_path / "a.onnx", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+# -------------------------------------------------------------------------------------------------------------------------------- runs
+
+
+def test_the_recipe_rebuilds_two_photographs(tmp_path):
+    result = zoo.run("svd_image", out=tmp_path / "run", console=Console(quiet=True))
+    record = result.record
+    assert (record.architecture, record.samples, record.macs) == (None, {"predict": 2}, None)
+    assert result.metrics["psnr_db"] == pytest.approx((27.27 + 38.42) / 2, abs=0.05)  # china.jpg and flower.jpg at rank 120
+    with (result.path / "svd.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["name"], row["rank"], row["bytes in float32"], row["bytes in 8 bits"]) for row in rows[:2]] == [
+        ("china.jpg", "60", "432000", "108480"),
+        ("china.jpg", "120", "864000", "216960"),
+    ]
+    for row in rows:
+        picture = np.asarray(Image.open(result.path / "rebuilt" / f"{row['name'][:-4]}-{row['rank']}.png"))
+        assert picture.shape == (600, 400, 3)
+        assert 0 <= float(row["psnr (dB)"]) - float(row["psnr in 8 bits (dB)"]) < 0.2
+        assert float(row["JPEG of no more bytes, psnr (dB)"]) > float(row["psnr in 8 bits (dB)"])
+    assert all((result.path / each.file).is_file() for each in record.exhibits)
+    assert {"china.jpg, rebuilt", "china.jpg, bytes", "china.jpg, factors", "Singular values", "Ranks"} <= {each.title for each in record.exhibits}
+    page = (result.path / "report.html").read_text()
+    assert "Judged once, on the predict part (2 samples)" in page and "psnr" in page and "Learning rate" not in page
+    model = zoo.load(result.path)
+    held = next(model.children())
+    left, right = held.left, held.right
+    written = np.asarray(Image.open(result.path / "rebuilt" / "china-120.png")).astype(int)
+    assert np.abs(as_picture((left @ right).numpy(), 3) - written).max() <= 1  # rounded from sums in another order
+
+
+def test_noise_is_removed_best_at_some_rank_between(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(smooth(80, 60).transpose(1, 2, 0)).save(pictures / "a b.png")
+    overrides = {"dataset": {"name": "pictures", "path": str(pictures)}, "task": {"size": None, "noise": 30.0, "ranks": [2, 40]}}
+    result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    (told,) = (each.caption for each in result.record.exhibits if each.title == "a b.png, denoised")
+    best = float(told.partition(", ")[2].partition(" dB")[0])
+    with (result.path / "svd.csv").open(newline="") as stream:
+        reached = [float(row["psnr (dB)"]) for row in csv.DictReader(stream)]
+    assert best >= max(reached) and best > reached[-1] + 0.5
+    again = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "again", console=Console(quiet=True))
+    assert again.metrics == result.metrics
+
+
+def test_pictures_smaller_than_a_rank_are_whole(tmp_path):
+    Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
+    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"size": None, "ranks": [60]}}
+    result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    assert result.metrics["energy"] == pytest.approx(1, abs=1e-6)
+
+
+def test_an_architecture_has_no_place_there(tmp_path):
+    with pytest.raises(UsageError, match="task svd_image is of data alone, and takes no architecture"):
+        zoo.run("svd_image", overrides={"architecture": {"name": "cnn"}}, out=tmp_path / "run", console=Console(quiet=True))
+
+
+@pytest.mark.parametrize(("path", "words"), [("nothing", "no such file or folder"), ("", "needs its path; fix: say pictures:PATH")])
+def test_pictures_that_are_not_there_are_told(tmp_path, path, words):
+    target = str(tmp_path / path) if path else ""
+    with pytest.raises(ZooError, match=words):
+        zoo.run("svd_image", overrides={"dataset": {"name": "pictures", "path": target}}, out=tmp_path / "run", console=Console(quiet=True))
+
+
+# ---------------------------------------------------------------------------------------------------------------------------- commands
+
+
+def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    compressed.write(tmp_path / "a.safetensors", small)
+    assert run_cli(["svd", "decode", "a.safetensors", "--rank", "7"]) == 0
+    with Image.open("a.png") as drawn:
+        assert np.array_equal(np.asarray(drawn), as_picture(small.at(7), 3))
+    assert run_cli(["svd", "export", "a.safetensors", "--rank", "5"]) == 0
+    assert run_cli(["svd", "ellipse", "5,3,3,5", "--out", "e.png"]) == 0
+    told = capsys.readouterr().out
+    assert "a.png: 60×40, rank 7 of 20" in told and "a.onnx: weights (N, 5) → pictures; proved equal" in told
+    assert "e.png: singular values 8, 2; eigenvalues 8, 2" in told
+    assert (tmp_path / "a.onnx").is_file() and (tmp_path / "e.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["svd", "decode", "a.safetensors", "--rank", "21"], 2, "--rank: the file has 1 to 20, not 21"),
+        (["svd", "decode", "b.safetensors"], 3, "cannot be read"),
+        (["svd", "ellipse", "1,2,3"], 2, "a 2×2 matrix has four numbers"),
+        (["svd", "ellipse", "1,2,3,nan"], 2, "a 2×2 matrix has four numbers"),
+        (["svd", "export", "a.safetensors", "--format", "onxx"], 2, "did you mean onnx?"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(small, tmp_path, monkeypatch, capsys, words, code, said):
+    monkeypatch.chdir(tmp_path)
+    compressed.write(tmp_path / "a.safetensors", small)
+    assert run_cli(words) == code
+    told = capsys.readouterr().err
+    assert said in told and told.count("\n") == 1
+
+
+def test_a_rotation_has_no_real_eigenvectors_and_is_drawn_all_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(["svd", "ellipse", "0,-1,1,0"]) == 0
+    assert "eigenvalues 0+1j, 0-1j" in capsys.readouterr().out
