@@ -131,6 +131,27 @@ def test_the_commands_of_the_page_of_networks_are_right(command, tmp_path, monke
     assert command != "zoo arithmetic conv2d --input 3,32,32 --out 10 --kernel 5" or textwrap.indent(capsys.readouterr().out, "    ") in NETWORKS
 
 
+SVD = (ROOT / "docs" / "svd.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def factorised(tmp_path_factory):
+    """A folder where the runs of the page on singular values have been made."""
+    return tmp_path_factory.mktemp("svd")
+
+
+@pytest.mark.parametrize("command", commands(SVD))
+def test_the_commands_of_the_page_of_singular_values_are_right(command, factorised, monkeypatch, capsys):
+    """Each is run, in order, in one folder."""
+    monkeypatch.chdir(factorised)
+    monkeypatch.setenv("ZOO_RUNS", str(factorised / "runs"))
+    if "RUN" in command:
+        (run,) = (factorised / "runs" / "svd_image").iterdir()
+        command = command.replace("RUN", run.name)
+    code = run_cli(shlex.split(command)[1:])
+    assert code == 0, f"{command}\n{capsys.readouterr().err}"
+
+
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     block = re.search(r"```python\n(.*?)```", README, re.S)

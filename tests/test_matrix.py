@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.closedform import in_closed_form
 from zoo.console import Console
 from zoo.errors import ConfigError, UsageError
 from zoo.job import Job
@@ -17,7 +18,7 @@ from zoo.matrix import Cell, cells
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.rundir import create
-from zoo.runner import in_closed_form, prepare
+from zoo.runner import prepare
 from zoo.training import remaining_batches, take_step
 
 CELLS = list(cells(registry()))

@@ -18,15 +18,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo import randomness
 from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
 from zoo.augmenting import Augmenter
 from zoo.config import DatasetSection
 from zoo.decoding import decoded, faulty, picture_of
-from zoo.errors import DataError, UsageError, nearest
+from zoo.errors import DataError, UsageError
 from zoo.preprocessing import Learned, Preprocessing, plan
 from zoo.registry import Item, Registry, load_object
 from zoo.runtime import read_picture, to_chw
+from zoo.splits import chosen_classes, classes_of, load_parts, subset
 from zoo.store import Store
 
 Augment = Callable[[Tensor, np.ndarray], Tensor]
@@ -179,7 +179,7 @@ def open_data(
     store = Store(download=download, alternatives=alike)
     dataset = open_dataset(item, section.options, store)
     classes = chosen_classes(section, classes_of(item, dataset), item.canonical)
-    splits = _load_parts(item, dataset, section, parts, seed)
+    splits = load_parts(item, dataset, section, parts, seed)
     changes: list[str] = []
     if preprocessing is None:
         images = next(iter(splits.values())).images
@@ -208,7 +208,7 @@ def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, stor
         return split, []
     found = faulty(split.images, preprocessing, store.digest, name)
     names = split.names if split.names is not None else [str(file) for file in split.images]
-    kept = _subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
+    kept = subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
     if split.labels is not None and set(split.labels) != set(kept.labels if kept.labels is not None else ()):
         raise DataError(f"of a class of the {part} part, no picture can be read", where=name, fix="see `zoo data check`")
     return kept, [{"part": part, "sample": names[row], "file": str(split.images[row]), "reason": reason} for row, reason in found.items()]
@@ -219,108 +219,9 @@ def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store 
     return opened
 
 
-def classes_of(item: Item[DatasetSpec], dataset: Dataset) -> tuple[str, ...]:
-    """The classes a spec names, else those that the opened dataset found. Raises DataError where a dataset with labels has none."""
-    classes = item.spec.classes or tuple(getattr(dataset, "classes", ()))
-    if not classes and item.spec.labelled:
-        raise DataError("neither the dataset nor its spec says what the classes are", where=item.canonical, fix="report it to the plugin's authors")
-    return classes
-
-
-def chosen_classes(section: DatasetSection, known: Sequence[str], dataset: str) -> tuple[str, ...]:
-    """The classes that a section keeps. Raises UsageError for one that is unknown or named twice."""
-    if section.classes is None:
-        return tuple(known)
-    unknown = [name for name in section.classes if name not in known]
-    if unknown:
-        near = nearest(unknown[0], known, count=1)
-        raise UsageError(
-            f"{dataset} has no class '{unknown[0]}'",
-            where="dataset.classes",
-            fix=f"did you mean {near[0]}?" if near else f"it has: {', '.join(known)}",
-        )
-    if len(set(section.classes)) != len(section.classes):
-        raise UsageError("a class is named twice", where="dataset.classes", fix="name each once")
-    return tuple(section.classes)
-
-
-def _of_classes(split: Split, known: Sequence[str], kept: Sequence[str], name: str) -> Split:
-    """The pictures of some classes, labelled by their places among these; pictures without labels all stay."""
-    if split.labels is None:
-        return split
-    places = np.full(len(known), -1, np.int64)
-    places[[known.index(each) for each in kept]] = np.arange(len(kept))
-    chosen = _subset(split, np.flatnonzero(places[split.labels] >= 0))
-    if not len(chosen.images):
-        raise DataError(f"split '{name}' has no picture of the classes {', '.join(kept)}", where="dataset.classes", fix="choose others")
-    return Split(chosen.images, places[chosen.labels], chosen.names)
-
-
 def _no_decoder(files: Sequence[Path], _preprocessing: Preprocessing) -> np.ndarray:
     raise TypeError(f"{len(files)} files are given, and nothing to decode them with")
 
 
 def range_names(count: int) -> list[str]:
     return [str(index) for index in range(count)]
-
-
-def _load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSection, wanted: Sequence[str] | None, seed: int) -> dict[Part, Split]:
-    available: dict[Part, str] = dict(dataset.parts)
-    known = classes_of(item, dataset)
-    if section.holdout and "select" in available:
-        raise UsageError(f"{item.canonical} has a select part of its own", where="dataset.holdout", fix="leave holdout at 0")
-    splits = {
-        part: check_split(item, len(known), split, dataset.load(split))
-        for part, split in available.items()
-        if wanted is None or part in wanted or (part == "train" and section.holdout and "select" in wanted)
-    }
-    if section.classes is not None:
-        splits = {part: _of_classes(split, known, section.classes, available[part]) for part, split in splits.items()}
-    if section.holdout and "train" in splits:
-        splits["train"], splits["select"] = _hold_out(splits["train"], section.holdout, seed)
-    if not splits:
-        raise UsageError(f"{item.canonical} has no {' or '.join(wanted or ())} part", fix=f"it has: {', '.join(available)}")
-    return splits
-
-
-def check_split(item: Item[DatasetSpec], classes: int, name: str, split: Split) -> Split:
-    """What a dataset gave as split ``name``, where it has so many ``classes``; or DataError saying what is wrong with it."""
-    if not isinstance(split, Split):
-        raise DataError(f"split '{name}' must be a zoo.api.Split, not {type(split).__name__}", where=item.canonical)
-    images, labels = split.images, None if split.labels is None else np.asarray(split.labels)
-    if not isinstance(images, np.ndarray) and not all(isinstance(file, Path) for file in images):
-        images = np.asarray(images)
-    if isinstance(images, np.ndarray) and (images.dtype != np.uint8 or images.ndim != 4):
-        raise DataError(f"split '{name}' must be uint8 (N, C, H, W), not {images.dtype} {images.shape}", where=item.canonical)
-    if len(images) == 0:
-        raise DataError(f"split '{name}' is empty", where=item.canonical, fix="check the data folder")
-    if split.names is not None and len(split.names) != len(images):
-        raise DataError(f"split '{name}' has {len(images)} pictures and {len(split.names)} names", where=item.canonical)
-    if labels is not None:
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise DataError(f"the labels of split '{name}' must be integers (N,), not {labels.dtype} {labels.shape}", where=item.canonical)
-        if len(labels) != len(images):
-            raise DataError(f"split '{name}' has {len(images)} pictures and {len(labels)} labels", where=item.canonical)
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            wrong = high if high >= classes else low
-            raise DataError(f"split '{name}' has the label {wrong}, outside 0…{classes - 1}", where=item.canonical)
-    return Split(images, labels, split.names)
-
-
-def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Put a seeded fraction of train aside, the same share of every class."""
-    count = len(train.images)
-    shuffled = randomness.order(seed, 0, count, randomness.HOLDOUT)
-    groups = [shuffled] if train.labels is None else [shuffled[train.labels[shuffled] == label] for label in np.unique(train.labels)]
-    aside = np.sort(np.concatenate([group[: round(len(group) * fraction)] for group in groups]))
-    if len(aside) in (0, count):
-        raise UsageError(f"dataset.holdout={fraction} of {count} samples leaves a part empty", fix="choose another fraction")
-    kept = np.setdiff1d(np.arange(count), aside)
-    return _subset(train, kept), _subset(train, aside)
-
-
-def _subset(split: Split, rows: np.ndarray) -> Split:
-    names = [split.names[row] for row in rows] if split.names is not None else [str(row) for row in rows]
-    images = split.images[rows] if isinstance(split.images, np.ndarray) else [split.images[row] for row in rows]
-    return Split(images, None if split.labels is None else split.labels[rows], names)

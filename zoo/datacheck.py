@@ -76,7 +76,7 @@ class Pictures:
 
 def check(need: Needs) -> Report:
     """Open every part of a dataset whose files are here. What is wrong stands in the report; only a dataset that is not there raises."""
-    from zoo.data import check_split, classes_of
+    from zoo.splits import check_split, classes_of
 
     item, report = need.item, Report(need.item.canonical)
     report.files = [{**file, "official": _official(file)} for file in need.files()]

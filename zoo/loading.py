@@ -110,6 +110,13 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     return LoadedModel(model.eval(), item.spec.name, weights.classes, preprocessing, config, origin)
 
 
+def require_network(run: RunDir) -> None:
+    """Raises UsageError for a run whose task has no network: what it made lies in its folder."""
+    config = run.config
+    if config.architecture is None:
+        raise UsageError(f"a run of task {config.task.name} has no network", where=run.path, fix="see its report.html for what it made")
+
+
 class Pretrained(NamedTuple):
     """A network in eval mode with trained weights, and what is known of these. ``origin`` says in words which they are."""
 

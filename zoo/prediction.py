@@ -110,10 +110,11 @@ def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str 
 @contextmanager
 def pictures_of(dataset: str, part: str, count: int) -> Iterator[list[Path]]:
     """The first pictures of a part of a dataset as files: its own, or copies for as long as the context lasts. Raises UsageError or DataError."""
-    from zoo.data import check_split, classes_of, open_dataset
+    from zoo.data import open_dataset
     from zoo.registry import registry
     from zoo.reporting import to_image
     from zoo.resolve import dataset_section
+    from zoo.splits import check_split, classes_of
     from zoo.store import Store
 
     section = dataset_section(registry(), dataset)
@@ -180,9 +181,10 @@ def _open_run(target: str | Path) -> Opened:
 
     import torch
 
-    from zoo.loading import load_run
+    from zoo.loading import load_run, require_network
     from zoo.registry import registry
 
+    require_network(found)
     loaded = load_run(found)
     architecture = loaded.config.architecture
     head = None if architecture is None else registry().architecture(architecture.name).spec.head

@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
 from zoo import checkpoints, randomness, reporting
-from zoo.api import Exhibit, Part, Task
+from zoo.api import Task
+from zoo.closedform import foretell, in_closed_form, judged_part, solve
 from zoo.combinations import check_classes, check_combination
 from zoo.config import RunConfig
 from zoo.console import Console
@@ -206,7 +207,12 @@ def _stamp(record: Record, started: float) -> None:
 
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> dict[str, float]:
     task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
-    model = _solve(where, record, prepared, console) if in_closed_form(task) else _train(where, record, prepared, console, inexact)
+    if in_closed_form(task):
+        model = prepared.model
+        record.checkpoint = solve(where, task, model, data, prepared.structure, console.note)
+        record.parameters, record.trainable = count_parameters(model)
+    else:
+        model = _train(where, record, prepared, console, inexact)
     part = judged_part(data)
     found = evaluate(model, task, data, part, batch_size)
     record.results[part] = dict(found.metrics)
@@ -215,27 +221,8 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console:
     reporting.write_samples(where.samples, view, data.classes)
     shown = task.report(found, view, data.classes, where.path) or ()
     drawn = [] if in_closed_form(task) else [*reporting.write_curves(where, record), *reporting.write_pictures(where, record, data)]
-    record.exhibits = [*drawn[:1], *shown, *drawn[1:], *(_foretell(where, model, prepared) if part != "predict" else ())]
+    record.exhibits = [*drawn[:1], *shown, *drawn[1:], *(foretell(where, model, task, data, batch_size) if part != "predict" else ())]
     return dict(found.metrics)
-
-
-def in_closed_form(task: Task) -> bool:
-    return hasattr(task, "fit")
-
-
-def judged_part(data: Data) -> Part:
-    """The report part; of data without one, what there is."""
-    return "report" if "report" in data.parts else next(iter(data.parts))
-
-
-def _solve(where: RunDir, record: Record, prepared: Prepared, console: Console) -> nn.Module:
-    """The model of a task that has a closed form: it is computed, and kept as a checkpoint."""
-    model, task = prepared.model, prepared.task
-    task.fit(model, prepared.data, console.note)  # type: ignore[attr-defined]  # a method that tasks may have
-    state = {"structure": prepared.structure, "fingerprint": prepared.data.fingerprint}
-    record.checkpoint = checkpoints.save(where.checkpoints, 0, model, {}, state)
-    record.parameters, record.trainable = count_parameters(model)
-    return cast(nn.Module, model)
 
 
 def _train(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> nn.Module:
@@ -255,18 +242,6 @@ def _train(where: RunDir, record: Record, prepared: Prepared, console: Console, 
         load_state(job.result, checkpoints.weights(best), best)
         console.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
     return job.result
-
-
-def _foretell(where: RunDir, model: nn.Module, prepared: Prepared) -> list[Exhibit]:
-    """What the task makes of pictures without labels, in a folder of their own."""
-    data, task = prepared.data, prepared.task
-    if "predict" not in data.parts:
-        return []
-    folder = where.path / "predict"
-    (folder / "plots").mkdir(parents=True, exist_ok=True)
-    found = evaluate(model, task, data, "predict", prepared.config.train.eval_batch_size)
-    shown = task.report(found, data.part("predict"), data.classes, folder) or ()
-    return [replace(each, file=f"predict/{each.file}") for each in shown]
 
 
 def _conclude(where: RunDir, record: Record, console: Console) -> None:

@@ -40,7 +40,15 @@ class Compressor:
         with torch.no_grad():
             self.logits = torch.cat([self.model(batch) for batch in self._batches()])
         self.places = _places(self.model, self.layers, self.pictures[:1])
-        self.decompositions: dict[str, Decomposition] = self._decompose()
+        self._statistics = statistics(self.model, self.layers, self._batches()) if self.method == "responses" else {}
+        self._decompositions: dict[str, Decomposition] = {}
+
+    def decomposition(self, name: str) -> Decomposition:
+        """Of a layer, made when it is first asked for."""
+        if name not in self._decompositions:
+            layer = self.layers[name]
+            self._decompositions[name] = plain(layer) if self.method == "plain" else by_responses(layer, *self._statistics[name])
+        return self._decompositions[name]
 
     def curves(self, *, measured: bool) -> dict[str, Curve]:
         """Of every layer. Only where ``measured`` is their harm known: each layer is compressed alone, and the network's answers are compared."""
@@ -61,7 +69,7 @@ class Compressor:
         model = copy.deepcopy(self.model)
         for name, rank in ranks.items():
             if rank is not None:
-                replace(model, name, filled(self.layers[name], self.decompositions[name].pair(rank)))
+                replace(model, name, filled(self.layers[name], self.decomposition(name).pair(rank)))
         return self._with_norms_anew(model) if self.method == "responses" else model
 
     def divergence(self, model: nn.Module) -> float:
@@ -75,16 +83,13 @@ class Compressor:
     def _batches(self) -> Iterator[Tensor]:
         yield from self.pictures.split(BATCH)  # type: ignore[no-untyped-call]
 
-    def _decompose(self) -> dict[str, Decomposition]:
-        if self.method == "plain":
-            return {name: plain(layer) for name, layer in self.layers.items()}
-        found = statistics(self.model, self.layers, self._batches())
-        return {name: by_responses(layer, *found[name]) for name, layer in self.layers.items()}
-
     def _curve(self, name: str, layer: Layer, measured: bool) -> Curve:
         rows, columns = sides(layer)
         unit = BYTES if self.unit == "bytes" else self.places[name]
-        lost = self.decompositions[name].lost
+
+        def lost(rank: int) -> float:
+            return self.decomposition(name).lost(rank)
+
         points: list[tuple[float, float]] = []
         if measured:
             ranks = sorted({max(1, int(share * rows * columns / (rows + columns))) for share in PROBES}, reverse=True)
@@ -94,7 +99,7 @@ class Compressor:
     def _harm(self, name: str, rank: int) -> float:
         """Of this layer alone at a rank."""
         layer = self.layers[name]
-        replace(self.model, name, filled(layer, self.decompositions[name].pair(rank)))
+        replace(self.model, name, filled(layer, self.decomposition(name).pair(rank)))
         try:
             return self.divergence(self.model)
         finally:

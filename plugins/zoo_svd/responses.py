@@ -35,15 +35,21 @@ class Decomposition:
 
 
 def plain(layer: Layer) -> Decomposition:
-    """Of W alone; √σ is split between the two layers."""
-    left, values, right = torch.linalg.svd(matrix_of(layer), full_matrices=False)
-    root = values.sqrt()
+    """Of W alone, by the eigenvectors of W·Wᵀ (or Wᵀ·W, the smaller) in double precision; √σ is split between the two layers."""
+    weight = matrix_of(layer)
+    wide = weight.shape[0] <= weight.shape[1]
+    flat = weight if wide else weight.T
+    squares, vectors = torch.linalg.eigh(flat @ flat.T)
+    squares, vectors = squares.flip(0).clamp_min(0), vectors.flip(1)
+    root = squares.clamp_min(float(squares[0]) * 1e-20 + 1e-300).pow(0.25)
     bias = None if layer.bias is None else layer.bias.detach()
 
     def pair(rank: int) -> Pair:
-        return Pair(root[:rank, None] * right[:rank], left[:, :rank] * root[:rank], bias)
+        one = vectors[:, :rank] * root[:rank]
+        other = (vectors[:, :rank].T @ flat) / root[:rank, None]
+        return Pair(other, one, bias) if wide else Pair(one.T, other.T, bias)
 
-    return Decomposition(values.square(), pair)
+    return Decomposition(squares, pair)
 
 
 def by_responses(layer: Layer, mean: Tensor, covariance: Tensor) -> Decomposition:

@@ -61,8 +61,9 @@ def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | No
 
 
 def _of_run(run: RunDir, why: str) -> Source:
-    from zoo.loading import load_run
+    from zoo.loading import load_run, require_network
 
+    require_network(run)
     record = run.record
     state = "" if record.status == "finished" else f", which is {record.status}"
     return Source(load_run(run), f"exporting run {rundir.run_id(run.path)}: {why}{state}")

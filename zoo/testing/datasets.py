@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from zoo.api import DatasetSpec, Split
-from zoo.data import classes_of, open_dataset
+from zoo.data import open_dataset
 from zoo.registry import Item, Registry
+from zoo.splits import classes_of
 from zoo.testing.options import default_options
 
 

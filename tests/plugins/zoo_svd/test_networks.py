@@ -190,7 +190,7 @@ def test_every_way_to_say_how_small(aim):
     original = load_shipped(registry(), "digits_pretrain").model
     if "energy" in aim:
         compressor = ready.task._compressor
-        assert all(1 - compressor.decompositions[name].lost(rank) >= 0.9 for name, rank in ranks.items())
+        assert all(1 - compressor.decomposition(name).lost(rank) >= 0.9 for name, rank in ranks.items())
     elif aim.get("of") == "macs":
         places = ready.task._compressor.places
         whole = sum(places[name] * np.prod(sides(layer)) for name, layer in candidates(original).items())
@@ -240,7 +240,7 @@ def test_batch_norms_see_the_calibration_pictures_again_only_where_that_helps():
     compressor = Compressor(model, pictures)
     found = compressor.compressed({"0": 1})
     bare = copy.deepcopy(compressor.model)
-    bare[0] = filled(compressor.layers["0"], compressor.decompositions["0"].pair(1))
+    bare[0] = filled(compressor.layers["0"], compressor.decomposition("0").pair(1))
     assert compressor.divergence(found) <= compressor.divergence(bare.eval())
     assert found[1].momentum == 0.1 and not found.training
 

@@ -240,6 +240,16 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path):
     assert np.abs(as_picture((left @ right).numpy(), 3) - written).max() <= 1  # rounded from sums in another order
 
 
+def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, capsys, monkeypatch):
+    Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
+    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"size": None, "ranks": [3]}, "name": "tiny"}
+    zoo.run("svd_image", overrides=overrides, console=Console(quiet=True))
+    for words in (["export", "tiny", "--onnx"], ["predict", "tiny", str(tmp_path / "tiny.png")]):
+        assert run_cli(words) == 2
+        assert "a run of task svd/svd_image has no network" in capsys.readouterr().err
+    assert run_cli(["evaluate", "tiny", "--split", "predict", "--out", str(tmp_path / "found")]) == 0
+
+
 def test_noise_is_removed_best_at_some_rank_between(tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
