@@ -7,6 +7,7 @@ networks for classification and detection, 2015; for linear layers R. Girshick: 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -68,6 +69,18 @@ def filled(layer: Layer, pair: Pair) -> nn.Sequential:
         if pair.bias is not None and second.bias is not None:
             second.bias.copy_(pair.bias)
     return nn.Sequential(first, second).to(layer.weight.device, layer.weight.dtype).train(layer.training)
+
+
+def in_eight_bits(model: nn.Module) -> nn.Module:
+    """A copy whose linear and convolution weights are rounded to -127 … 127 steps, a step for each output: what 8-bit weights would compute."""
+    rounded = copy.deepcopy(model)
+    with torch.no_grad():
+        for module in rounded.modules():
+            if isinstance(module, (nn.Linear, nn.Conv2d)):
+                flat = module.weight.flatten(1)
+                step = flat.abs().amax(1, keepdim=True).clamp_min(1e-30) / 127
+                module.weight.copy_((flat / step).round().mul(step).reshape(module.weight.shape))
+    return rounded
 
 
 def replace(model: nn.Module, name: str, new: nn.Module) -> None:

@@ -25,7 +25,7 @@ from zoo.plots import save
 from zoo.registry import load_object, registry
 from zoo_svd.allocation import Curve, Ranks
 from zoo_svd.compression import Compressor
-from zoo_svd.layers import sides
+from zoo_svd.layers import in_eight_bits, sides
 from zoo_svd.options import NetworkOptions
 
 COLUMNS = ("layer", "weights", "rank", "bytes before", "bytes after", "MACs before", "MACs after", "energy lost")
@@ -52,7 +52,7 @@ class Outcome:
 
 
 def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, classes: Sequence[str], judge: Task, directory: Path) -> list[Exhibit]:
-    """compression.csv, layers.csv and plots/budgets.png."""
+    """compression.csv, layers.csv, budgets.csv and plots/budgets.png."""
     outcome.original.cpu()
     outcome.result.cpu()
     rows = _compared(outcome, evaluation, _judged(outcome.original, part, classes, judge))
@@ -69,7 +69,9 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
         Exhibit("Layers", "layers.csv", "Where there is no rank, the layer stays as it was: no rank was worth it, or none would make it smaller."),
     ]
     if outcome.options.curve and evaluation.labels is not None:
-        _draw(outcome, part, classes, judge, directory / "plots" / "budgets.png")
+        points = _points(outcome, part, classes, judge)
+        _draw(points, outcome.options.of, directory / "plots" / "budgets.png")
+        _write(directory / "budgets.csv", ("method", "share", "accuracy in %"), [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in points])
         shown.append(Exhibit("Budgets", "plots/budgets.png", "Accuracy over the share of the layers' cost, without any training after it."))
     return shown
 
@@ -136,27 +138,42 @@ def _layers(outcome: Outcome) -> list[list[Any]]:
     return rows
 
 
-def _draw(outcome: Outcome, part: PartView, classes: Sequence[str], judge: Task, file: Path) -> None:
-    """Accuracy over budgets: by responses with ranks shared out, and by plain SVD with the same share everywhere."""
-    compressor, of = outcome.compressor, outcome.options.of
-    bare = Compressor(outcome.original, compressor.pictures[:2], "plain", of)
-    sides_of = {"by responses": (compressor, outcome.curves, False), "plain SVD": (bare, bare.curves(measured=False), True)}
-    if outcome.options.method == "plain" or outcome.options.even:
-        sides_of["as asked"] = sides_of.pop("by responses")
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axis = figure.subplots()
-    for label, (each, curves, even) in sides_of.items():
+def _points(outcome: Outcome, part: PartView, classes: Sequence[str], judge: Task) -> list[tuple[str, float, float]]:
+    """Method, share of the layers' cost and accuracy in points: at every budget of the curve, and the original in 8 bits."""
+
+    def accuracy(model: nn.Module) -> float:
+        return 100 * _judged(model.cpu(), part, classes, judge)["accuracy"]
+
+    options, found = outcome.options, [("the original", 1.0, accuracy(outcome.original))]
+    eight_bits = options.of == "bytes"  # they save no multiply-accumulates
+    if eight_bits:
+        found.append(("8 bits alone", 0.25, accuracy(in_eight_bits(outcome.original))))
+    bare = Compressor(outcome.original, outcome.compressor.pictures[:2], "plain", options.of)
+    name = "by responses" if options.method == "responses" and not options.even else "as asked"
+    for method, each, curves, even in (
+        (name, outcome.compressor, outcome.curves, options.even),
+        ("plain SVD", bare, bare.curves(measured=False), True),
+    ):
         whole = sum(curve.whole for curve in curves.values())
-        points = []
-        for budget in sorted(outcome.options.curve):
+        for budget in sorted(options.curve):
             try:
-                ranks = each.ranks(budget, curves, even=even or (label == "as asked" and outcome.options.even))
+                ranks = each.ranks(budget, curves, even=even)
             except ZooError:
                 continue  # it cannot be so small
-            spent = sum(curves[name].cost(rank) for name, rank in ranks.items()) / whole
-            points.append((spent, 100 * _judged(each.compressed(ranks).cpu(), part, classes, judge)["accuracy"]))
-        axis.plot(*zip(*points, strict=True), marker="o", label=label)
-    axis.axhline(100 * _judged(outcome.original, part, classes, judge)["accuracy"], color="0.5", linestyle="--", linewidth=1, label="the original")
+            share, model = sum(curves[layer].cost(rank) for layer, rank in ranks.items()) / whole, each.compressed(ranks)
+            found.append((method, share, accuracy(model)))
+            if eight_bits and method == name:
+                found.append((f"{method}, 8 bits", share / 4, accuracy(in_eight_bits(model))))
+    return found
+
+
+def _draw(points: Sequence[tuple[str, float, float]], of: str, file: Path) -> None:
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    axis.axhline(points[0][2], color="0.5", linestyle="--", linewidth=1, label=points[0][0])
+    for method in dict.fromkeys(name for name, *_ in points[1:]):
+        shares, reached = zip(*sorted((share, accuracy) for name, share, accuracy in points if name == method), strict=True)
+        axis.plot(shares, reached, marker="o", label=method)
     axis.set(xscale="log", xlabel=f"share of the layers' {'bytes' if of == 'bytes' else 'multiply-accumulates'}", ylabel="accuracy in %")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)

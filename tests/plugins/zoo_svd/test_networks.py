@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from zoo_svd.allocation import Curve, allocate, uniform
 from zoo_svd.compression import Compressor
-from zoo_svd.layers import candidates, filled, pays, restructured, sides
+from zoo_svd.layers import candidates, filled, in_eight_bits, pays, restructured, sides
 from zoo_svd.network_task import calibration
 from zoo_svd.responses import by_responses, plain, statistics
 
@@ -91,6 +91,18 @@ def test_the_structure_alone_gives_the_same_shapes():
     assert {name: each.shape for name, each in rebuilt.state_dict().items()} == {name: each.shape for name, each in due.state_dict().items()}
 
 
+def test_eight_bits_are_steps_of_each_output_and_nothing_else_changes():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(36, 5))
+    found = in_eight_bits(model)
+    for before, after in ((model[0], found[0]), (model[3], found[3])):
+        one, other = before.weight.detach().flatten(1), after.weight.detach().flatten(1)
+        steps = one.abs().amax(1, keepdim=True) / 127
+        torch.testing.assert_close((other / steps).round() * steps, other)
+        assert (one - other).abs().max() <= steps.max() / 2 + 1e-7 and torch.equal(before.bias, after.bias)
+    assert not torch.equal(model[0].weight, found[0].weight)
+
+
 # ---------------------------------------------------------------------------------------------------------------------------- budgets
 
 
@@ -167,6 +179,12 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path):
     assert float(told["onnx: bytes of the file"]["share"]) < 0.8
     shape = record.preprocessing.shape
     assert int(told["multiply-accumulates a picture"]["after"].replace(",", "")) == count_macs(model, shape)
+    with (result.path / "budgets.csv").open(newline="") as stream:
+        points = [(row["method"], float(row["share"]), float(row["accuracy in %"])) for row in csv.DictReader(stream)]
+    assert points[0] == ("the original", 1.0, 100.0) and points[1][:2] == ("8 bits alone", 0.25) and points[1][2] > 99
+    shares = {name: [share for method, share, _ in points if method == name] for name in ("by responses", "by responses, 8 bits", "plain SVD")}
+    assert [4 * share for share in shares["by responses, 8 bits"]] == pytest.approx(shares["by responses"], abs=3e-4)
+    assert all(share <= budget + 1e-4 for share, budget in zip(shares["by responses"], (0.125, 0.25, 0.5), strict=True))
     bundle = zoo.export(str(result.path), out=tmp_path / "bundle")
     assert bundle.verification["real"]["top1_agree"] == 181
     assert [each.title for each in record.exhibits][:3] == ["Before and after", "Layers", "Budgets"]
