@@ -32,7 +32,7 @@ def zoo_register_architectures():
 """
 
 
-FIRST_PARTY = ("classics", "datasets", "onnx", "tasks", "timm", "torchvision")
+FIRST_PARTY = ("classics", "datasets", "onnx", "svd", "tasks", "timm", "torchvision")
 
 
 def found(namespace: str) -> Plugin:
