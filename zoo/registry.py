@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pluggy
@@ -156,6 +157,10 @@ class Registry:
         if "architecture" in kinds:
             known += [member.canonical if namespace else member.name for member in self.members()]
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
+        takers = [item.spec.name for item in self._items[kind] if item.spec.argument] if kind == "dataset" and Path(name).exists() else []
+        if takers:
+            advice = " or ".join(f"{taker}:{name}" for taker in takers)
+            return UnknownNameError(kind, name, (), fix=f"a path goes behind the name of a dataset that takes one: {advice}")
         error = UnknownNameError(kind, name, known)
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error
 

@@ -94,3 +94,10 @@ def test_a_damaged_dataset_ends_with_the_code_for_data(zoo, tmp_path):
         (raw / f"{name}.gz").write_bytes(b"nothing of the kind")
     told = zoo("data", "check", "mnist")
     assert told.code == 3 and "problem: cannot be read" in told.out and told.out.count("other content") == 4
+
+
+def test_a_bare_path_is_told_what_to_be_written_behind(zoo, tmp_path):
+    told = zoo("data", "check", str(tmp_path))
+    assert told.code == 2
+    advice = f"a path goes behind the name of a dataset that takes one: folder:{tmp_path} or pictures:{tmp_path}"
+    assert told.err == f"error: no dataset is called '{tmp_path}'; fix: {advice}\n"
