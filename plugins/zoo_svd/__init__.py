@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from zoo.api import CommandSpec, RecipeSpec, TaskSpec, hookimpl
+from zoo.api import CommandSpec, Expected, RecipeSpec, TaskSpec, hookimpl
 
 COURSE = "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and from 120 singular values"
+
+CORE = "one CPU core"
 
 
 @hookimpl
@@ -40,6 +42,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             dataset="datasets/photos",
             task="svd/svd_image",
             parameters={"task": {"ranks": [60, 120], "size": [600, 400]}},
+            expected=Expected(metric="psnr_db", mean=32.8489, sd=0, seeds=1, seconds=5, device=CORE),
         ),
         RecipeSpec(
             name="svd_denoise",
@@ -48,6 +51,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             dataset="datasets/photos",
             task="svd/svd_image",
             parameters={"task": {"ranks": [60, 120], "size": [600, 400], "noise": 25.0}},
+            expected=Expected(metric="psnr_db", mean=23.8148, sd=0, seeds=1, seconds=6, device=CORE),
         ),
         RecipeSpec(
             name="digits_svd",
@@ -56,6 +60,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             dataset="datasets/digits",
             task="svd/svd_compress",
             parameters={"weights": "digits_0_to_4", "dataset": {"resize": 28, "classes": ["0", "1", "2", "3", "4"]}, "task": {"budget": 0.5}},
+            expected=Expected(mean=1.0, sd=0, seeds=1, seconds=3, device=CORE),
         ),
     ]
 
