@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from zoo.api import Batch, Evaluation, PartView, Task
 from zoo.data import Data, open_data
 from zoo.errors import UsageError
-from zoo.files import storage_errors, write_json, write_text
+from zoo.files import storage_errors, write_csv, write_json
 from zoo.registry import registry
 
 if TYPE_CHECKING:
@@ -155,10 +153,7 @@ def write_predictions(file: Path, evaluation: Evaluation, part: PartView, classe
 
     probabilities = softmax(evaluation.outputs)
     guesses = probabilities.argmax(1)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["sample", "truth", "prediction", *(f"p({name})" for name in classes)])
     truths: Sequence[str] = [""] * len(part) if evaluation.labels is None else [classes[int(label)] for label in evaluation.labels]
-    for name, truth, guess, row in zip(part.names, truths, guesses, probabilities, strict=True):
-        writer.writerow([name, truth, classes[int(guess)], *np.char.mod("%.6f", row)])
-    write_text(file, stream.getvalue())
+    found = zip(part.names, truths, guesses, probabilities, strict=True)
+    rows = ([name, truth, classes[int(guess)], *np.char.mod("%.6f", row)] for name, truth, guess, row in found)
+    write_csv(file, ["sample", "truth", "prediction", *(f"p({name})" for name in classes)], rows)

@@ -181,7 +181,7 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     if config.weights == NO_WEIGHTS:
         return Start("starting from no weights: all of the network is drawn at random")
     item = catalogue.architecture(config.architecture.name)
-    tensors, own = _tensors_to_start_from(item, config.weights), model.state_dict()
+    tensors, own = _tensors_to_start_from(item, config.weights, config.task.name), model.state_dict()
     theirs = _classes_of_weights(item, config.weights)
     renewed = catalogue.task(config.task.name).spec.needs_weights
     kept = _other_heads(item.spec.head, tensors, own, same=not theirs or theirs == tuple(classes)) if renewed else []
@@ -192,11 +192,11 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     return Start(told, tuple(rows))
 
 
-def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str) -> dict[str, torch.Tensor]:
+def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str, task: str) -> dict[str, torch.Tensor]:
     run = run_of_weights(item, weights)
     if run is not None:
         return checkpoints.weights(checkpoints.chosen(run.checkpoints, run.record.checkpoint))
-    return read_tensors(weights_file(item, weights) if weights in item.spec.weights else Path(weights).expanduser())
+    return read_tensors(weights_file(item, weights, task) if weights in item.spec.weights else Path(weights).expanduser())
 
 
 def _classes_of_weights(item: Item[ArchitectureSpec], weights: str) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def no_such_weights(item: Architecture, text: str) -> UsageError:
     return UsageError(f"'{text}' is no file, no run, nor weights that {item.canonical} names", where="weights", fix=advice)
 
 
-def weights_file(item: Architecture, name: str) -> Path:
+def weights_file(item: Architecture, name: str, task: str | None = None) -> Path:
     """The safetensors file of weights, checked: their own sha256, or that of the file they were made from.
 
     What is not here is downloaded after a line that says so. Raises CheckpointError where it cannot be had or is not what it should be.
@@ -55,7 +55,7 @@ def weights_file(item: Architecture, name: str) -> Path:
     elif published.is_file():
         _convert(published, place, spec, _checked(published, spec))
     else:
-        _bring(item, name, spec, place)
+        _bring(item, name, spec, place, task)
     return place
 
 
@@ -111,9 +111,9 @@ def _digest(file: Path) -> str:
     return found
 
 
-def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path) -> None:
+def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: str | None) -> None:
     if offline():
-        raise missing_weights(item, name, "ZOO_OFFLINE forbids downloads")
+        raise missing_weights(item, name, "ZOO_OFFLINE forbids downloads", task)
     size = "" if spec.size is None else f", {megabytes(spec.size)}"
     print(f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: {spec.licence}", file=sys.stderr)
     fetched = place if spec.format == "safetensors" else place.with_name(f".{name}.download")
@@ -124,7 +124,7 @@ def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path) -> Non
         else:
             _note_origin(place, spec, found)
     except UnreachableError as error:
-        raise missing_weights(item, name, error.what) from error
+        raise missing_weights(item, name, error.what, task) from error
     except DataError as error:
         raise CheckpointError(error.what, where=error.where, fix=f"try again later, or put the file there by hand: {by_hand(item, name)}") from error
     finally:
@@ -132,28 +132,28 @@ def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path) -> Non
             fetched.unlink(missing_ok=True)
 
 
-def missing_weights(item: Architecture, name: str, cause: str) -> CheckpointError:
+def missing_weights(item: Architecture, name: str, cause: str, task: str | None = None) -> CheckpointError:
     return CheckpointError(
         f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
         where=_place(item, name).parent,
-        fix=f"try again with a network, or put by hand what is listed here to its place; meanwhile, --weights none begins with none{_meanwhile()}:"
-        + _listing(item, name),
+        fix="try again with a network, or put by hand what is listed here to its place; meanwhile, "
+        f"--weights none begins with none{_meanwhile(task)}:{_listing(item, name)}",
     )
 
 
-def also_missing(error: MissingFilesError, item: Architecture, name: str) -> MissingFilesError:
+def also_missing(error: MissingFilesError, item: Architecture, name: str, task: str) -> MissingFilesError:
     """The error for files of data that are missing, with the weights of a run added where these are missing too."""
     if _is_here(item, name):
         return error
     return MissingFilesError(
         f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
         where=error.where,
-        fix=f"{error.fix}{_listing(item, name)}\n  (--weights none begins with none{_meanwhile()})",
+        fix=f"{error.fix}{_listing(item, name)}\n  (--weights none begins with none{_meanwhile(task)})",
     )
 
 
-def _meanwhile() -> str:
-    """A recipe that starts from weights and needs no download, where there is one."""
+def _meanwhile(wanted: str | None) -> str:
+    """A recipe of the task ``wanted`` (any task, where that is None) that starts from weights and needs no download, where there is one."""
     catalogue = registry()
     for each in catalogue.items("recipe"):
         try:
@@ -162,7 +162,7 @@ def _meanwhile() -> str:
         except ZooError:
             continue  # it names what is not installed
         weights = known.get(str(each.spec.parameters.get("weights")))
-        if task.needs_weights and dataset.embedded and weights is not None and weights.resource is not None:
+        if wanted in (None, each.spec.task) and task.needs_weights and dataset.embedded and weights is not None and weights.resource is not None:
             return f", and `zoo run {each.spec.name}` needs no download"
     return ""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import subprocess
 from collections.abc import Sequence
 from importlib import metadata
@@ -16,7 +14,7 @@ from PIL import Image
 from zoo import plots
 from zoo.api import Exhibit
 from zoo.data import Data, LoadedPart
-from zoo.files import write_text
+from zoo.files import write_csv
 from zoo.paths import machine
 from zoo.registry import Registry
 from zoo.rundir import Record, RunDir
@@ -27,11 +25,7 @@ PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchm
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
     """weights.csv: what became of each tensor of the network, where it started from trained weights."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["tensor", "shape", "shape in the weights", "what became of it"])
-    writer.writerows(tensors)
-    write_text(file, stream.getvalue())
+    write_csv(file, ["tensor", "shape", "shape in the weights", "what became of it"], tensors)
 
 
 def write_curves(run: RunDir, record: Record) -> list[Exhibit]:

@@ -104,7 +104,7 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     except MissingFilesError as error:
         if architecture is None or config.weights not in architecture.spec.weights:
             raise
-        raise also_missing(error, architecture, config.weights) from error
+        raise also_missing(error, architecture, config.weights, config.task.name) from error
     check_classes(dataset, chosen, data.classes)
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes)) if config.architecture else nn.Module()

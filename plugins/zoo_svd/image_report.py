@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.api import Exhibit
-from zoo.files import write_text
+from zoo.files import write_csv
 from zoo_svd import compressed, drawing
 from zoo_svd.factors import Factors, factorise, spectrum
 from zoo_svd.pictures import as_picture
@@ -60,7 +59,7 @@ def write_report(works: Sequence[Work], directory: Path) -> list[Exhibit]:
         _write_files(work, directory)
         shown += _shown(work, plots)
     drawing.spectra(plots / "spectrum.png", {work.name: spectrum(work.matrix) for work in works}, works[0].ranks)
-    _write_table(directory / "svd.csv", rows)
+    write_csv(directory / "svd.csv", COLUMNS, rows)
     return [
         *shown,
         Exhibit("Singular values", "plots/spectrum.png", "Each singular value, and the share of the energy that the largest ones hold together."),
@@ -133,14 +132,6 @@ COLUMNS = (
     "name", "rank", "energy", "psnr (dB)", "ssim", "bytes in float32", "bytes in 8 bits", "psnr in 8 bits (dB)", "bytes of the picture",
     "JPEG of no more bytes, psnr (dB)", "WebP of no more bytes, psnr (dB)",
 )  # fmt: skip
-
-
-def _write_table(file: Path, rows: Sequence[Sequence[Any]]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    write_text(file, stream.getvalue())
 
 
 def _write_files(work: Work, directory: Path) -> None:

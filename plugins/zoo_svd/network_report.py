@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 import tempfile
 import time
@@ -19,7 +17,7 @@ from torch import nn
 
 from zoo.api import EmitRequest, Evaluation, Exhibit, PartView, Task
 from zoo.errors import ZooError
-from zoo.files import write_text
+from zoo.files import write_csv
 from zoo.models import count_macs, count_parameters
 from zoo.plots import save
 from zoo.registry import load_object, registry
@@ -56,12 +54,8 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
     outcome.original.cpu()
     outcome.result.cpu()
     rows = _compared(outcome, evaluation, _judged(outcome.original, part, classes, judge))
-    _write(directory / "compression.csv", ("", "before", "after", "share"), rows)
-    _write(
-        directory / "layers.csv",
-        ("layer", "weights", "rank", "bytes before", "bytes after", "MACs before", "MACs after", "energy lost"),
-        _layers(outcome),
-    )
+    write_csv(directory / "compression.csv", ("", "before", "after", "share"), rows)
+    write_csv(directory / "layers.csv", COLUMNS, _layers(outcome))
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1 and not str(row[0]).startswith("accuracy")]
     told = f" No gain: {', '.join(worse)}." if worse else ""
     shown = [
@@ -71,7 +65,7 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
     if outcome.options.curve and evaluation.labels is not None:
         points = _points(outcome, part, classes, judge)
         _draw(points, outcome.options.of, directory / "plots" / "budgets.png")
-        _write(directory / "budgets.csv", ("method", "share", "accuracy in %"), [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in points])
+        write_csv(directory / "budgets.csv", ("method", "share", "accuracy in %"), [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in points])
         shown.append(Exhibit("Budgets", "plots/budgets.png", "Accuracy over the share of the layers' cost, without any training after it."))
     return shown
 
@@ -178,11 +172,3 @@ def _draw(points: Sequence[tuple[str, float, float]], of: str, file: Path) -> No
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     save(figure, file)
-
-
-def _write(file: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(file, stream.getvalue())

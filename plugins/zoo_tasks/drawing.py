@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,7 +12,7 @@ from PIL import Image
 from zoo import plots
 from zoo.api import Evaluation, Exhibit, PartView
 from zoo.evaluation import write_predictions
-from zoo.files import write_text
+from zoo.files import write_csv
 from zoo.runtime import softmax
 from zoo.wording import figure
 
@@ -50,7 +47,7 @@ def write_predicted(directory: Path, part: PartView, probabilities: np.ndarray, 
     """predicted.csv: id, class and probability of each picture; predicted.png shows some."""
     guesses = probabilities.argmax(1)
     rows = ([name, classes[int(guess)], f"{row[guess]:.6f}"] for name, guess, row in zip(part.names, guesses, probabilities, strict=True))
-    _write_csv(directory / "predicted.csv", ["id", "class", "probability"], rows)
+    write_csv(directory / "predicted.csv", ["id", "class", "probability"], rows)
     plots.predictions(directory / "plots" / "predicted.png", part, _all_over(part), probabilities, None, classes, "pictures without labels")
     return [Exhibit("Pictures without labels", "plots/predicted.png", "What some of them are taken for; predicted.csv has them all.")]
 
@@ -63,7 +60,7 @@ def _all_over(part: PartView) -> list[int]:
 def write_per_class(file: Path, per_class: dict[str, list[float]], classes: Sequence[str]) -> None:
     scores = ("precision", "recall", "f1")
     rows = zip(classes, per_class["count"], *(per_class[name] for name in scores), strict=True)
-    _write_csv(file, ["class", "count", *scores], ([name, count, *(f"{score:.4f}" for score in values)] for name, count, *values in rows))
+    write_csv(file, ["class", "count", *scores], ([name, count, *(f"{score:.4f}" for score in values)] for name, count, *values in rows))
 
 
 def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Exhibit:
@@ -81,7 +78,7 @@ def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, l
         Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(folder / name)
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
-    _write_csv(directory / "mistakes.csv", ["picture", "sample", "truth", "prediction", "probability"], rows)
+    write_csv(directory / "mistakes.csv", ["picture", "sample", "truth", "prediction", "probability"], rows)
     return Exhibit("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.")
 
 
@@ -105,11 +102,3 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
     for axis in (above, below):
         axis.grid(alpha=0.3)
     plots.save(drawn, file)
-
-
-def _write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_text(file, stream.getvalue())
