@@ -30,7 +30,7 @@ def spec(name, paths):
 
 @hookimpl
 def zoo_register_datasets():
-    return [spec("toy", ["toy/a.bin", "toy/b.bin"]), spec("other", ["other/c.bin"]), spec("pictures", [])]
+    return [spec("toy", ["toy/a.bin", "toy/b.bin"]), spec("other", ["other/c.bin"]), spec("album", [])]
 """
 MODULE = """
 import numpy as np
@@ -59,7 +59,7 @@ def open_other(store):
     store.files(SPECS["other"])
     return Made()
 
-def open_pictures(store):
+def open_album(store):
     return Made()
 """
 
@@ -122,15 +122,15 @@ def test_what_a_dataset_needs_is_what_it_asks_for(root):
     (root / "toy" / "unpacked").mkdir()
     need = look("made/toy")
     assert (need.missing, [row["needed"] for row in need.files()]) == ((), [False, False])
-    assert (look("pictures").files(), look("pictures").missing) == ([], ())
+    assert (look("album").files(), look("album").missing) == ([], ())
     with pytest.raises(UnknownNameError, match="did you mean toy"):
         look("tyo")
 
 
 def test_download_brings_what_is_missing_and_says_so(root, server, capsys):
     lay(root, "toy/a.bin")
-    found = download(["toy", "other", "toy", "pictures"])
-    assert [need.item.spec.name for need in found] == ["toy", "other", "pictures"] and not any(need.missing for need in found)
+    found = download(["toy", "other", "toy", "album"])
+    assert [need.item.spec.name for need in found] == ["toy", "other", "album"] and not any(need.missing for need in found)
     assert {path: (root / path).read_bytes() for path in CONTENTS} == CONTENTS
     told = capsys.readouterr().err
     assert "toy: downloading 1 file" in told and "other: downloading 1 file" in told and "licence: CC0" in told
@@ -163,7 +163,7 @@ def test_what_can_be_had_is_brought_before_the_error(root, server):
 
 def test_require_here_names_the_command(root):
     with pytest.raises(DataError, match=r"toy and other: files are missing .*; fix: zoo data download toy other"):
-        datafiles.require_here([look("toy"), look("other"), look("pictures")])
+        datafiles.require_here([look("toy"), look("other"), look("album")])
 
 
 # -------------------------------------------------------------------------------------------------------------------------------- check
@@ -202,25 +202,25 @@ def test_equal_pictures_are_found_within_and_across_parts(root, splits):
     train.images[3] = train.images[0]
     test.images[0] = train.images[2]
     splits |= {"train": train, "test": test}
-    found = check(look("pictures")).duplicates
+    found = check(look("album")).duplicates
     assert (found.within, found.across, found.contradicting) == ({"train": 1}, {"train, report": 1}, 2)
     assert found.examples == [["train/0", "train/3"], ["train/2", "report/0"]]
 
 
 def test_a_part_that_cannot_be_opened_is_a_problem_and_the_others_are_counted(root, splits):
     splits |= {"train": DataError("it is damaged", where="here"), "test": arrays(0, 1)}
-    report = check(look("pictures"))
+    report = check(look("album"))
     assert report.problems == ["it is damaged (here)"] and not report.as_dict()["ok"]
     assert [part.part for part in report.parts] == ["report"]
     splits["test"] = arrays(0, 5)
-    assert check(look("pictures")).problems[1].startswith("split 'test' has the label 5, outside 0…1")
+    assert check(look("album")).problems[1].startswith("split 'test' has the label 5, outside 0…1")
 
 
 def test_unlabelled_parts_have_no_classes(root, splits):
     from zoo.api import Split
 
     splits |= {"train": arrays(0, 1), "test": Split(arrays(0, start=9).images, None)}
-    assert check(look("pictures")).parts[1].classes is None
+    assert check(look("album")).parts[1].classes is None
 
 
 def test_pictures_in_files_are_decoded_whole(root, splits, tmp_path):
@@ -237,7 +237,7 @@ def test_pictures_in_files_are_decoded_whole(root, splits, tmp_path):
     paths[-1].write_bytes(paths[0].read_bytes()[:60])
     names = [path.name for path in paths]
     splits |= {"train": Split(paths, np.zeros(5, int), names), "test": arrays(0)}
-    report = check(look("pictures"))
+    report = check(look("album"))
     assert report.parts[0].shapes == {"3×6×8": 3, "3×4×5": 1} and report.parts[0].samples == 5
     assert report.duplicates.within == {"train": 1} and report.duplicates.examples == [["train/0.png", "train/again.bmp"]]
     (problem,) = report.problems
