@@ -96,6 +96,8 @@ def summary(record: Record, run: RunDir) -> Facts:
         "Training": f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate {train.lr:g}",
         "Seed": str(run.config.seed),
     }
+    if record.status == "finished" and not run.metrics_file.exists():
+        network["Training"] = "none: solved in closed form"
     return Facts(
         "Run",
         {

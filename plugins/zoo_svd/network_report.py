@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 from torch import nn
 
 from zoo.api import EmitRequest, Evaluation, Exhibit, PartView, Task
@@ -169,6 +170,9 @@ def _draw(points: Sequence[tuple[str, float, float]], of: str, file: Path) -> No
         shares, reached = zip(*sorted((share, accuracy) for name, share, accuracy in points if name == method), strict=True)
         axis.plot(shares, reached, marker="o", label=method)
     axis.set(xscale="log", xlabel=f"share of the layers' {'bytes' if of == 'bytes' else 'multiply-accumulates'}", ylabel="accuracy in %")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     save(figure, file)
