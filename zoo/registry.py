@@ -105,9 +105,9 @@ class Registry:
         return found or [self._find("architecture", name, otherwise=("item", tuple(self._items)))]
 
     def runnable(self, name: str) -> Item[Any]:
-        """The recipe of that name or, where there is none, the architecture."""
-        kind = "recipe" if self._matching("recipe", name) else "architecture"
-        return self._find(kind, name, otherwise=("recipe", ("recipe", "architecture")))
+        """The recipe of that name or, where there is none, the architecture or the task."""
+        kind = next((each for each in ("recipe", "architecture", "task") if self._matching(each, name)), "architecture")
+        return self._find(kind, name, otherwise=("recipe", ("recipe", "architecture", "task")))
 
     def _matching(self, kind: str, name: str) -> list[Item[Any]]:
         return [item for item in self._items[kind] if name in (item.spec.name, item.canonical)]

@@ -197,6 +197,8 @@ def _layer_of_name(registry: Registry, name: str) -> Layer:
     item = registry.runnable(name)
     if item.kind == "architecture":
         return {"architecture": {"name": item.canonical}}
+    if item.kind == "task":
+        return {"task": {"name": item.canonical}}
     recipe = item.spec
     layer: dict[str, Any] = {"recipe": item.canonical, "dataset": {"name": recipe.dataset}, "task": {"name": recipe.task}}
     if recipe.architecture is not None:

@@ -273,7 +273,11 @@ def _refuse_changes(config: RunConfig, name: str | None, overrides: Mapping[str,
     asked = resolve(registry(), overrides=merged).as_dict()
     before = resolve(registry(), overrides=config.as_dict()).as_dict()  # an option that is newer than the run has its default in both
     changed = [f"{key} is {old!r} in the run, not {new!r}" for key, old, new in _differences(before, asked)]
-    if name is not None and registry().runnable(name).canonical not in (config.recipe, config.architecture and config.architecture.name):
+    if name is not None and registry().runnable(name).canonical not in (
+        config.recipe,
+        config.architecture and config.architecture.name,
+        config.task.name,
+    ):
         changed.insert(0, f"the run is of {label_of(config)}, not {name}")
     if changed:
         raise UsageError(f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run")

@@ -391,3 +391,9 @@ def test_an_exported_model_cannot_explain_itself(zoo, short, tmp_path):
     assert zoo("export", "short", "--onnx", "--out", str(tmp_path / "bundle")).code == 0
     told = zoo("predict", str(tmp_path / "bundle"), "--data", "digits", "--explain", str(tmp_path / "why.png"))
     assert told.code == 2 and "gives no gradients" in told.err
+
+
+def test_a_task_goes_by_its_name_and_from_is_another_word_for_weights(zoo, started):
+    assert zoo("run", "svd_compress", "--from", "short", "--set", "task.budget=0.5").code == 0
+    (call,) = started
+    assert (call["name"], call["overrides"]) == ("svd_compress", {"weights": "short", "task": {"budget": 0.5}})

@@ -35,12 +35,14 @@ FLAGS = {
 
 
 def run(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, or an architecture (with --data).")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A recipe, an architecture (with --data), or a task (with --from RUN).")
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset.")] = None,
     arch: Annotated[str | None, typer.Option("--arch", metavar="A", help="Architecture.")] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task.")] = None,
     weights: Annotated[
-        str | None, typer.Option("--weights", metavar="W", help="Start from weights the architecture names, a safetensors file, a run, or none.")
+        str | None, typer.Option("--weights", "--from", metavar="W", help="Start from weights the architecture names, a file, a run, or none.")
     ] = None,
     epochs: Annotated[str | None, typer.Option("--epochs", metavar="N", help="Times the training part is seen.")] = None,
     batch_size: Annotated[str | None, typer.Option("--batch-size", metavar="N", help="Samples a step.")] = None,
