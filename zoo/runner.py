@@ -208,7 +208,7 @@ def _stamp(record: Record, started: float) -> None:
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> dict[str, float]:
     task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
     if in_closed_form(task):
-        model = prepared.model
+        model = prepared.model.to(prepared.engine.device)
         record.checkpoint = solve(where, task, model, data, prepared.structure, console.note)
         record.parameters, record.trainable = count_parameters(model)
     else:

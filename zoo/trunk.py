@@ -50,9 +50,12 @@ def find_cut(model: nn.Module, example: Tensor, head: str | None, train_mode: Ca
         return None
     with _left_as_it_was(model):
         for find in (_by_graph, _before_head):
-            cut = find(model, example, head, train_mode)
-            if cut is not None and _agrees(model, cut, example[:2], train_mode):
-                return cut
+            try:
+                cut = find(model, example, head, train_mode)
+                if cut is not None and _agrees(model, cut, example[:2], train_mode):
+                    return cut
+            except Exception:  # noqa: S112  # whatever a network does that cannot be followed: its forward itself is not at fault
+                continue
     return None
 
 
@@ -102,15 +105,11 @@ def _close(one: Any, other: Any) -> bool:
 
 
 def _by_graph(model: nn.Module, example: Tensor, _head: str | None, train_mode: Callable[[nn.Module], None]) -> Cut | None:
-    try:
-        training, silent_heads = _training_graph(model, train_mode, example)
-        model.eval()
-        judging = fx.Tracer().trace(model)
-        train_mode(model)
-        places = _places(model, training)
-        place = _last_pure(model, training, places, example)
-    except Exception:  # whatever a network does that cannot be followed: its forward itself is not at fault
-        return None
+    training, silent_heads = _training_graph(model, train_mode, example)
+    model.eval()
+    judging = fx.Tracer().trace(model)
+    train_mode(model)
+    place = _last_pure(model, training, _places(model, training), example)
     if place is None or place.name not in {node.name for node in _places(model, judging)}:
         return None
     trunk = fx.GraphModule(model, _first_part(judging, place.name))

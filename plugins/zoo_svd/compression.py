@@ -37,8 +37,7 @@ class Compressor:
     def __post_init__(self) -> None:
         self.model.eval()
         self.layers: dict[str, Layer] = candidates(self.model)
-        with torch.no_grad():
-            self.logits = torch.cat([self.model(batch) for batch in self._batches()])
+        self.logits = self.answers(self.model)
         self.places = _places(self.model, self.layers, self.pictures[:1])
         self._statistics = statistics(self.model, self.layers, self._batches()) if self.method == "responses" else {}
         self._decompositions: dict[str, Decomposition] = {}
@@ -74,11 +73,13 @@ class Compressor:
 
     def divergence(self, model: nn.Module) -> float:
         """The mean Kullback-Leibler divergence of a network's answers to the calibration pictures from the original's, in nats."""
-        total = 0.0
+        found, due = F.log_softmax(self.answers(model), 1), F.log_softmax(self.logits, 1)
+        return float(F.kl_div(found, due, reduction="batchmean", log_target=True))
+
+    def answers(self, model: nn.Module) -> Tensor:
+        """The logits of the calibration pictures, a few at a time."""
         with torch.no_grad():
-            for due, batch in zip(self.logits.split(BATCH), self._batches(), strict=True):  # type: ignore[no-untyped-call]
-                total += float(F.kl_div(F.log_softmax(model(batch), 1), F.log_softmax(due, 1), reduction="sum", log_target=True))
-        return total / len(self.pictures)
+            return torch.cat([model(batch) for batch in self._batches()])
 
     def _batches(self) -> Iterator[Tensor]:
         yield from self.pictures.split(BATCH)  # type: ignore[no-untyped-call]

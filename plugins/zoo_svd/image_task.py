@@ -36,10 +36,12 @@ class SvdImage:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._part: PartView | None = None
         self._works: list[Work] = []
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
-        self._works = [self._begun(name, picture) for name, picture in zip(*_pictures(data), strict=False)]
+        self._part = _part_of(data)
+        self._works = [self._begun(name, picture) for name, picture in zip(self._part.names, self._part.originals, strict=False)]
         pictures = [
             {"name": work.name, "rows": len(work.matrix), "columns": work.matrix.shape[1], "channels": work.channels, "ranks": list(work.ranks)}
             for work in self._works
@@ -60,6 +62,8 @@ class SvdImage:
 
     def fit(self, model: nn.Module, data: DataView, note: Callable[[str], None]) -> None:
         """All ranks of a picture come from one factorisation."""
+        if self._part is not None and len(self._works) < len(self._part):
+            note(f"the first {len(self._works)} of {len(self._part):,} pictures are looked at")
         for held, work in zip(model.children(), self._works, strict=True):
             work.factors = factorise(work.matrix, work.ranks[-1])
             rebuilt = [as_picture(matrix, work.channels) for matrix in work.factors.each(work.ranks)]
@@ -80,8 +84,8 @@ class SvdImage:
         return Evaluation({metric: float(values.mean()) for metric, values in reached.items()}, outputs, None)
 
     def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
-        """Empty where nothing was factorised in this process: what a run found stands in its folder."""
-        return write_report(self._works, directory) if self._works and self._works[0].factors is not None else []
+        """Of the part that was factorised in this process; of any other, nothing: what a run found stands in its folder."""
+        return write_report(self._works, directory) if part is self._part else []
 
     def _begun(self, name: str, picture: np.ndarray) -> Work:
         settings = self._settings
@@ -96,10 +100,9 @@ class SvdImage:
         return Work(name, original, noisy, channels, ranks, settings.noise)
 
 
-def _pictures(data: DataView) -> tuple[Sequence[str], Sequence[np.ndarray]]:
-    """Names and pictures of the part to look at: those to predict, else those to report on."""
-    part = next(data.parts[name] for name in ("predict", "report", "train") if name in data.parts)
-    return part.names, part.originals
+def _part_of(data: DataView) -> PartView:
+    """The part to look at: the one that a run judges."""
+    return data.parts["report"] if "report" in data.parts else next(iter(data.parts.values()))
 
 
 def _reached(work: Work, rebuilt: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

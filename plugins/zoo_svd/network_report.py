@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 import tempfile
 import time
@@ -52,8 +53,6 @@ class Outcome:
 
 def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, classes: Sequence[str], judge: Task, directory: Path) -> list[Exhibit]:
     """compression.csv, layers.csv, budgets.csv and plots/budgets.png."""
-    outcome.original.cpu()
-    outcome.result.cpu()
     rows = _compared(outcome, evaluation, _judged(outcome.original, part, classes, judge))
     write_csv(directory / "compression.csv", ("", "before", "after", "share"), rows)
     write_csv(directory / "layers.csv", COLUMNS, _layers(outcome))
@@ -101,11 +100,11 @@ def _row(name: str, values: Sequence[float]) -> list[Any]:
 
 def _exported(item: Any, model: nn.Module, shape: tuple[int, int, int]) -> tuple[int, float, float] | None:
     """Bytes of the exported file, and milliseconds for a batch of 1 and of 32 in its own runtime on the CPU; None where that cannot be."""
-    exporter = load_object(item.spec.target, item)()
+    exporter, model = load_object(item.spec.target, item)(), copy.deepcopy(model).cpu().eval()
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         path = Path(folder) / f"model{item.spec.suffix}"
         try:
-            exporter.emit(model.eval(), torch.zeros(2, *shape), path, EmitRequest(None, None, {}))
+            exporter.emit(model, torch.zeros(2, *shape), path, EmitRequest(None, None, {}))
             runner = exporter.runner(path, "cpu")
         except ZooError:
             return None
@@ -137,7 +136,7 @@ def _points(outcome: Outcome, part: PartView, classes: Sequence[str], judge: Tas
     """Method, share of the layers' cost and accuracy in points: at every budget of the curve, and the original in 8 bits."""
 
     def accuracy(model: nn.Module) -> float:
-        return 100 * _judged(model.cpu(), part, classes, judge)["accuracy"]
+        return 100 * _judged(model, part, classes, judge)["accuracy"]
 
     options, found = outcome.options, [("the original", 1.0, accuracy(outcome.original))]
     eight_bits = options.of == "bytes"  # they save no multiply-accumulates

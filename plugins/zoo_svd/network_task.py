@@ -53,7 +53,8 @@ class SvdCompress:
         compressor = self._compressor = Compressor(self._original, pictures, options.method, options.of)
         if not compressor.layers:
             raise UsageError("no layer of this network can be made smaller by a lower rank", where="task.svd_compress", fix="choose another network")
-        self._curves = compressor.curves(measured=not options.even and options.energy is None and options.ranks is None)
+        shared_out = options.energy is None and options.ranks is None
+        self._curves = compressor.curves(measured=not options.even and (shared_out or bool(options.curve)))
         self._ranks = self._chosen(compressor, labels)
         self._result = compressor.compressed(self._ranks).cpu()
         return self._result, {"ranks": {name: rank for name, rank in self._ranks.items() if rank is not None}}
@@ -79,7 +80,7 @@ class SvdCompress:
     def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
         """The default task's, and before it, where the network was compressed in this process, what became smaller and what it cost."""
         shown = list(self._judge.report(evaluation, part, classes, directory) or ())
-        if self._compressor is None or self._original is None or self._result is None:
+        if evaluation.labels is None or self._compressor is None or self._original is None or self._result is None:
             return shown
         outcome = Outcome(self._original, self._result, self._compressor, self._ranks, self._curves, self._options)
         return [*write_report(outcome, evaluation, part, classes, self._judge, directory), *shown]
@@ -124,8 +125,8 @@ class SvdCompress:
         if labels is None:
             raise UsageError("accuracy is lost where there are labels, and this data has none", where="task.max_drop", fix="give task.budget")
         allowed = _accuracy(compressor.logits, labels) - drop
-        low, high, found = 0.0, 1.0, dict.fromkeys(self._curves, None)
-        kept: Ranks = dict(found)
+        low, high = 0.0, 1.0
+        kept: Ranks = dict.fromkeys(self._curves)
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             try:
@@ -133,8 +134,7 @@ class SvdCompress:
             except UsageError:
                 low = middle
                 continue
-            with torch.no_grad():
-                reached = _accuracy(compressor.compressed(ranks)(compressor.pictures), labels)
+            reached = _accuracy(compressor.answers(compressor.compressed(ranks)), labels)
             if reached >= allowed:
                 kept, high = ranks, middle
             else:

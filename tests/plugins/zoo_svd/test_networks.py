@@ -222,6 +222,12 @@ def test_every_way_to_say_how_small(aim):
     assert count_parameters(ready.model)[0] < count_parameters(original)[0]
 
 
+@pytest.mark.parametrize(("curve", "measured"), [([0.5], True), ([], False)])
+def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(curve, measured):
+    ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}}), Console(quiet=True))
+    assert all((each.points != [(1.0, 1.0)]) == measured for each in ready.task._curves.values())
+
+
 @pytest.mark.parametrize(
     ("task", "error", "words"),
     [

@@ -265,6 +265,24 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path):
     assert again.metrics == result.metrics
 
 
+def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_one_name_have_files_of_their_own(tmp_path):
+    for part, label, index in [(part, label, index) for part in ("train", "val", "test") for label in ("a", "b") for index in range(12)]:
+        file = tmp_path / "photos" / part / (label if part != "test" else "") / f"{index}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(smooth(9 + index, 8).transpose(1, 2, 0)).save(file)
+    told = []
+
+    class Listening(Console):
+        def note(self, text):
+            told.append(text)
+
+    overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"size": None, "ranks": [2]}}
+    result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Listening(quiet=True))
+    assert "the first 20 of 24 pictures are looked at" in told
+    assert list(result.record.results) == ["report"] and len(list((result.path / "compressed").iterdir())) == 20
+    assert not (result.path / "predict" / "svd.csv").exists()
+
+
 def test_pictures_smaller_than_a_rank_are_whole(tmp_path):
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
     overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"size": None, "ranks": [60]}}
