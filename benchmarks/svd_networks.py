@@ -1,9 +1,10 @@
-"""Networks at 50, 25, 12.5 and 6.25 % of their layers' bytes: by responses against plain SVD, without any training after it.
+"""Networks at 50, 25, 12.5 and 6.25 % of their layers' bytes: ours against plain SVD, without any training after it.
 
     ZOO_DATA=… python benchmarks/svd_networks.py RUN [RUN …] [--draws 5] [--calibration 256] [--out benchmarks/results/svd_networks.json]
 
-RUN is a finished run. Plain SVD takes the same share of every layer and truncates its weights. By responses, `draws` times with other calibration
-pictures of the train part, ranks are shared out by the harm that is measured. Both are judged on the report part.
+RUN is a finished run. Plain SVD takes the same share of every layer and truncates its weights (a convolution as k×k and 1×1). Ours, `draws` times
+with other calibration pictures of the train part: by responses, every form of a convolution, forms and ranks shared out by the harm that is
+measured, smaller layers fitted to those before them. Both are judged on the report part.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from _record import write_result
 from torch import nn
+from zoo_svd.allocation import spent
 from zoo_svd.compression import Compressor
 from zoo_svd.network_task import calibration
 
@@ -40,15 +42,13 @@ def accuracy(model: nn.Module, part: LoadedPart) -> float:
 
 def measured(compressor: Compressor, part: LoadedPart, *, even: bool) -> dict[str, dict[str, float]]:
     """Accuracy and the share of the bytes that was really taken, by budget."""
-    curves = compressor.curves(measured=not even)
-    whole, found = sum(curve.whole for curve in curves.values()), {}
+    menus, found = compressor.menus(measured=not even, even=even), {}
     for budget in BUDGETS:
         try:
-            ranks = compressor.ranks(budget, curves, even=even)
+            choices = compressor.choices(budget, menus, even=even)
         except UsageError:
             continue  # not even by rank 1
-        spent = sum(curves[name].cost(rank) for name, rank in ranks.items()) / whole
-        found[str(budget)] = {"accuracy": accuracy(compressor.compressed(ranks), part), "share": spent}
+        found[str(budget)] = {"accuracy": accuracy(compressor.compressed(choices), part), "share": spent(menus, choices)}
     return found
 
 
@@ -57,7 +57,7 @@ def of_run(name: str, draws: int, count: int) -> dict[str, Any]:
     data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, seed=loaded.config.seed)
     train, report = data.part("train"), data.part("report")
     base = accuracy(loaded.model, report)
-    plain = measured(Compressor(copy.deepcopy(loaded.model), calibration(train, 2, 0)[0], "plain"), report, even=True)
+    plain = measured(Compressor(copy.deepcopy(loaded.model), calibration(train, 2, 0)[0], "plain", forms=["channels"]), report, even=True)
     ours = []
     for draw in range(draws):
         compressor = Compressor(copy.deepcopy(loaded.model), calibration(train, count, draw)[0])
@@ -71,9 +71,9 @@ def of_run(name: str, draws: int, count: int) -> dict[str, Any]:
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         rows[budget] = {
             "plain": plain[budget],
-            "responses": {"mean": statistics.mean(values), "sd": spread, "share": ours[0][budget]["share"], "values": values},
+            "ours": {"mean": statistics.mean(values), "sd": spread, "share": ours[0][budget]["share"], "values": values},
         }
-        told = f"plain {plain[budget]['accuracy']:.2f} ({plain[budget]['share']:.3f}), by responses {statistics.mean(values):.2f} ± {spread:.2f}"
+        told = f"plain {plain[budget]['accuracy']:.2f} ({plain[budget]['share']:.3f}), ours {statistics.mean(values):.2f} ± {spread:.2f}"
         print(f"{name} at {budget}: {told}; the original {base:.2f}")
     return {"recipe": loaded.config.recipe, "original": base, "calibration": count, "draws": draws, "budgets": rows}
 

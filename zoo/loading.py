@@ -185,11 +185,22 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     theirs = _classes_of_weights(item, config.weights)
     renewed = catalogue.task(config.task.name).spec.needs_weights
     kept = _other_heads(item.spec.head, tensors, own, same=not theirs or theirs == tuple(classes)) if renewed else []
-    load_state(model, {**tensors, **{name: own[name] for name in kept}}, config.weights)
+    try:
+        load_state(model, {**tensors, **{name: own[name] for name in kept}}, config.weights)
+    except CheckpointError as error:
+        raise _of_a_changed_network(error, run_of_weights(item, config.weights)) from error
     anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
     told = f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors" + (f"; drawn anew: {anew}" if anew else "")
     rows = ((name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items())
     return Start(told, tuple(rows))
+
+
+def _of_a_changed_network(error: CheckpointError, run: RunDir | None) -> CheckpointError:
+    """``error``, with what to do where the weights are those of a run whose task made another network of the one it started from."""
+    if run is None or run.config.weights in (None, NO_WEIGHTS):
+        return error
+    fix = f"task {run.config.task.name} of that run changed the network; start from what the run started from, {run.config.weights}"
+    return CheckpointError(error.what, where=error.where, fix=fix)
 
 
 def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str, task: str) -> dict[str, torch.Tensor]:

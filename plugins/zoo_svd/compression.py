@@ -1,25 +1,38 @@
-"""Compressing a trained network: what a rank of each layer costs in accuracy, the ranks of a budget, and the network of these ranks."""
+"""Compressing a trained network: what each layer may become and what that costs, the choices of a budget, and the network of these choices."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from zoo_svd.allocation import Curve, Ranks, allocate, uniform
-from zoo_svd.layers import Layer, candidates, filled, replace, sides
-from zoo_svd.responses import Decomposition, by_responses, plain, statistics
+from zoo.errors import UsageError
+from zoo.models import count_macs
+from zoo.progress import tracked
+from zoo_svd.allocation import Choices, Harm, Menu, Option, allocate, steps, uniform, worthwhile
+from zoo_svd.decompositions import Decomposition, decompose
+from zoo_svd.forms import Choice, Form, Layer, candidates, empty, filled, forms_of, macs_of, pays, places_of, replace, weights_of
+from zoo_svd.latency import Stopwatch
+from zoo_svd.options import CONVOLUTIONS
+from zoo_svd.refitting import answers, refit, renew_norms
+from zoo_svd.seen import look
 
 Method = Literal["plain", "responses"]
-Unit = Literal["bytes", "macs"]
+Unit = Literal["bytes", "macs", "ms"]
 PROBES = (0.5, 0.2, 0.06)
-"""Shares of a layer's cost at whose ranks the harm to the whole network is measured."""
+"""Shares of a layer's weights at whose ranks the harm to the whole network is measured."""
+TIMED = (0.5, 0.15)
+"""Shares at which milliseconds are; between, they grow as multiply-accumulates do."""
+WATCHED = 2e10
+"""Multiply-accumulates that one look at the network's answers may take: of large networks, some of the pictures are looked at."""
+FEWEST = 16
 BATCH = 16
 BYTES = 4
 """Of a weight."""
@@ -27,126 +40,170 @@ BYTES = 4
 
 @dataclass
 class Compressor:
-    """A trained ``model`` in eval mode, and ``pictures`` (N, C, H, W) to calibrate by, normalised, on its device."""
+    """A trained ``model`` in eval mode, and ``pictures`` (N, C, H, W) to calibrate by, normalised, on its device. ``forms``: what a convolution may
+    take. ``stopwatch`` tells milliseconds, where costs are of these."""
 
     model: nn.Module
     pictures: Tensor
     method: Method = "responses"
-    unit: Unit = "bytes"
+    of: Unit = "bytes"
+    forms: Sequence[Form] = CONVOLUTIONS
+    stopwatch: Stopwatch = field(default_factory=lambda: Stopwatch(1))
 
     def __post_init__(self) -> None:
         self.model.eval()
-        self.layers: dict[str, Layer] = candidates(self.model)
+        self.layers = candidates(self.model)
+        self.shapes = _shapes(self.model, self.layers, self.pictures[:1])
+        """What each layer takes of one picture."""
         self.logits = self.answers(self.model)
-        self.places = _places(self.model, self.layers, self.pictures[:1])
-        self._statistics = statistics(self.model, self.layers, self._batches()) if self.method == "responses" else {}
-        self._decompositions: dict[str, Decomposition] = {}
+        inputs = set(self.forms) != {"channels"}
+        self._seen = look(self.model, self.layers, self._batches(self.pictures), inputs=inputs) if self.method == "responses" else {}
+        self._decompositions: dict[tuple[str, Form], Decomposition] = {}
+        self._due: dict[str, list[Tensor]] | None = None
+        _, channels, height, width = self.pictures.shape
+        macs = count_macs(self.model, (channels, height, width))
+        count = min(len(self.pictures), max(FEWEST, int(WATCHED / max(macs, 1))))
+        self._watched = torch.linspace(0, len(self.pictures) - 1, count).round().long()
 
-    def decomposition(self, name: str) -> Decomposition:
-        """Of a layer, made when it is first asked for."""
-        if name not in self._decompositions:
-            layer = self.layers[name]
-            self._decompositions[name] = plain(layer) if self.method == "plain" else by_responses(layer, *self._statistics[name])
-        return self._decompositions[name]
+    # ------------------------------------------------------------------------------------------------------------------------- menus
 
-    def curves(self, *, measured: bool) -> dict[str, Curve]:
-        """Of every layer. Only where ``measured`` is their harm known: each layer is compressed alone, and the network's answers are compared."""
-        return {name: self._curve(name, layer, measured) for name, layer in self.layers.items()}
+    def menus(self, *, measured: bool, even: bool = False) -> dict[str, Menu]:
+        """What every layer may become. Only where ``measured`` is the harm known: each layer is compressed alone, and the network's answers are
+        compared. For ``even`` shares, of its first form alone, but of every rank."""
+        work = [(name, layer) for name, layer in self.layers.items()]
+        names = tracked(work, f"measuring what smaller layers do to the network, {len(work)} of them") if measured else work
+        return {name: self._menu(name, layer, measured, even) for name, layer in names}
 
-    def ranks(self, budget: float, curves: dict[str, Curve], *, even: bool = False) -> Ranks:
-        return uniform(curves, budget) if even else allocate(curves, budget)
+    def _menu(self, name: str, layer: Layer, measured: bool, even: bool) -> Menu:
+        unchanged = Option(None, self.cost(name, None), 0.0, 0.0)
+        forms = forms_of(layer, self.forms)[: 1 if even else None]
+        options = [option for form in forms for option in self._options(name, form, measured, even)]
+        return [unchanged, *(option for option in options if option.cost < unchanged.cost)]
 
-    def ranks_of_energy(self, energy: float) -> Ranks:
-        """Of each layer the smallest rank that keeps this share of its energy, where it pays."""
-        found: Ranks = {}
-        for name, curve in self.curves(measured=False).items():
-            found[name] = next((rank for rank in curve.ranks() if 1 - curve.lost(rank) >= energy), None)
+    def _options(self, name: str, form: Form, measured: bool, even: bool) -> list[Option]:
+        layer, decomposition = self.layers[name], self.decomposition(name, form)
+        every = even and len(decomposition.spectra) == 1
+        counts = [range(1, len(spectrum) + 1) if every else steps(len(spectrum)) for spectrum in decomposition.spectra]
+        choices = [choice for ranks in itertools.product(*counts) if pays(layer, choice := Choice(form, ranks))]
+        sizes = [Option(choice, float(weights_of(layer, choice)), lost, lost) for choice in choices if (lost := decomposition.lost(choice.ranks)) < 1]
+        front = worthwhile(sizes)  # of pairs of ranks, those that leave out least at their size
+        if not front:
+            return []
+        harm = Harm.of([(option.lost, self._harm(name, option)) for option in _at(front, PROBES, layer)]) if measured else Harm()
+        cost = self._costs(name, front)
+        return [Option(option.choice, cost(option.choice), harm(option.lost), option.lost) for option in front if option.choice]
+
+    def _costs(self, name: str, front: Sequence[Option]) -> Callable[[Choice], float]:
+        if self.of != "ms":
+            return partial(self.cost, name)
+        layer, shape = self.layers[name], self.shapes[name]
+        chosen = {option.choice for option in _at(front, TIMED, layer) if option.choice}
+        points = sorted((macs_of(layer, choice, shape), self._milliseconds(name, empty(layer, choice))) for choice in chosen)
+        (first, least), (last, most) = points[0], points[-1]
+        slope = max(0.0, (most - least) / (last - first)) if last > first else 0.0
+        return lambda choice: max(least / 4, least + slope * (macs_of(layer, choice, shape) - first))
+
+    def cost(self, name: str, choice: Choice | None) -> float:
+        """Of a layer, in what costs are counted in; of milliseconds the layer as it is, or measured."""
+        layer, shape = self.layers[name], self.shapes[name]
+        if self.of == "ms":
+            return self._milliseconds(name, layer if choice is None else empty(layer, choice))
+        if self.of == "macs":
+            return float(layer.weight.numel() * places_of(layer, shape) if choice is None else macs_of(layer, choice, shape))
+        return float(BYTES * (layer.weight.numel() if choice is None else weights_of(layer, choice)))
+
+    def _milliseconds(self, name: str, module: nn.Module) -> float:
+        found = self.stopwatch(module, self.shapes[name])
+        if found is None:
+            raise UsageError(
+                f"no exporter here can run the layer '{name}' alone, so its time is not known", where="task.of", fix="give bytes or macs"
+            )
         return found
 
-    def compressed(self, ranks: Ranks) -> nn.Module:
-        """A copy of the network with these ranks; its batch norms see the calibration pictures once more where that brings its answers nearer."""
-        model = copy.deepcopy(self.model)
-        for name, rank in ranks.items():
-            if rank is not None:
-                replace(model, name, filled(self.layers[name], self.decomposition(name).pair(rank)))
-        return self._with_norms_anew(model) if self.method == "responses" else model
-
-    def divergence(self, model: nn.Module) -> float:
-        """The mean Kullback-Leibler divergence of a network's answers to the calibration pictures from the original's, in nats."""
-        found, due = F.log_softmax(self.answers(model), 1), F.log_softmax(self.logits, 1)
-        return float(F.kl_div(found, due, reduction="batchmean", log_target=True))
-
-    def answers(self, model: nn.Module) -> Tensor:
-        """The logits of the calibration pictures, a few at a time."""
-        with torch.no_grad():
-            return torch.cat([model(batch) for batch in self._batches()])
-
-    def _batches(self) -> Iterator[Tensor]:
-        yield from self.pictures.split(BATCH)  # type: ignore[no-untyped-call]
-
-    def _curve(self, name: str, layer: Layer, measured: bool) -> Curve:
-        rows, columns = sides(layer)
-        unit = BYTES if self.unit == "bytes" else self.places[name]
-
-        def lost(rank: int) -> float:
-            return self.decomposition(name).lost(rank)
-
-        points: list[tuple[float, float]] = []
-        if measured:
-            ranks = sorted({max(1, int(share * rows * columns / (rows + columns))) for share in PROBES}, reverse=True)
-            points = [(lost(rank), self._harm(name, rank)) for rank in ranks]
-        return Curve(rows, columns, unit, lost, _rising(points) or [(1.0, 1.0)])
-
-    def _harm(self, name: str, rank: int) -> float:
-        """Of this layer alone at a rank."""
+    def _harm(self, name: str, option: Option) -> float:
+        """Of this layer alone so."""
         layer = self.layers[name]
-        replace(self.model, name, filled(layer, self.decomposition(name).pair(rank)))
+        if option.choice is None:
+            return 0.0
+        replace(self.model, name, self._filled(name, option.choice))
         try:
-            return self.divergence(self.model)
+            return self.divergence(self.model, self._watched)
         finally:
             replace(self.model, name, layer)
 
-    def _with_norms_anew(self, model: nn.Module) -> nn.Module:
-        norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-        if not norms:
+    # ----------------------------------------------------------------------------------------------------------------------- networks
+
+    def decomposition(self, name: str, form: Form) -> Decomposition:
+        """Of a layer, made when it is first asked for."""
+        if (name, form) not in self._decompositions:
+            self._decompositions[name, form] = decompose(self.layers[name], form, self._seen.get(name))
+        return self._decompositions[name, form]
+
+    def choices(self, budget: float, menus: dict[str, Menu], *, even: bool = False) -> Choices:
+        return uniform(menus, budget) if even else allocate(menus, budget)
+
+    def compressed(self, choices: Choices) -> nn.Module:
+        """A copy of the network with these choices. By responses, its smaller layers are fitted to those before them, and its batch norms see the
+        calibration pictures once more; each where that brings the network's answers nearer."""
+        model = copy.deepcopy(self.model)
+        smaller = [name for name in self.shapes if choices[name] is not None]
+        for name in smaller:
+            replace(model, name, self._filled(name, choices[name]))  # type: ignore[arg-type]
+        if self.method == "plain" or not smaller:
             return model
-        before, other = self.divergence(model), copy.deepcopy(model)
-        anew = [module for module in other.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
-        momenta = [module.momentum for module in anew]
-        for module in anew:
-            module.reset_running_stats()
-            module.momentum = None  # the mean over all batches
-            module.train()
+        if self._due is None:
+            self._due = answers(self.model, self.layers, self._batches(self.pictures))
+        batches = partial(self._batches, self.pictures)
+        for improve in (partial(refit, names=smaller, due=self._due, batches=batches), partial(renew_norms, pictures=self.pictures)):
+            other = copy.deepcopy(model)
+            if improve(other) and self.divergence(other) < self.divergence(model):
+                model = other
+        return model
+
+    def _filled(self, name: str, choice: Choice) -> nn.Module:
+        return filled(self.layers[name], choice, *self.decomposition(name, choice.form).weights(choice.ranks))
+
+    def divergence(self, model: nn.Module, rows: Tensor | None = None) -> float:
+        """The mean Kullback-Leibler divergence of a network's answers to the calibration pictures, or some of them, from the original's, in nats."""
+        logits = self.logits if rows is None else self.logits[rows]
+        found, due = F.log_softmax(self.answers(model, rows), 1), F.log_softmax(logits, 1)
+        return float(F.kl_div(found, due, reduction="batchmean", log_target=True))
+
+    def answers(self, model: nn.Module, rows: Tensor | None = None) -> Tensor:
+        """The logits of the calibration pictures, or some of them, a few at a time."""
         with torch.no_grad():
-            for batch in self.pictures.split(4 * BATCH):  # type: ignore[no-untyped-call]
-                if len(batch) > 1:
-                    other(batch)
-        for module, momentum in zip(anew, momenta, strict=True):
-            module.momentum = momentum
-        other.eval()
-        return other if self.divergence(other) < before else model
+            return torch.cat([model(batch) for batch in self._batches(self.pictures if rows is None else self.pictures[rows])])
+
+    def _batches(self, pictures: Tensor) -> Iterator[Tensor]:
+        yield from pictures.split(BATCH)  # type: ignore[no-untyped-call]
 
 
-def _rising(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Ascending shares with harms that do not fall, which measuring by few pictures may make them do."""
-    kept: list[tuple[float, float]] = []
-    for share, harm in sorted(points):
-        if not kept or share > kept[-1][0] * 1.01:
-            kept.append((share, max(harm, kept[-1][1] if kept else 0.0)))
-    return kept
+def choices_of_energy(menus: Mapping[str, Menu], energy: float) -> Choices:
+    """For each layer the cheapest option of its first form that keeps this share of the layer's energy."""
+    found: Choices = {}
+    for name, (_, *options) in menus.items():
+        form = next((option.choice.form for option in options if option.choice), None)
+        enough = [option for option in options if option.choice and option.choice.form == form and 1 - option.lost >= energy]
+        found[name] = min(enough, key=lambda option: option.cost).choice if enough else None
+    return found
 
 
-def _places(model: nn.Module, layers: dict[str, Layer], picture: Tensor) -> dict[str, int]:
-    """How many times each layer's matrix is applied to one picture."""
-    found: dict[str, int] = {}
+def _at(front: Sequence[Option], shares: Sequence[float], layer: Layer) -> list[Option]:
+    """The options whose weights are nearest below these shares of the layer's, each once."""
+    found = []
+    for share in shares:
+        within = [option for option in front if option.cost <= share * layer.weight.numel()]
+        found.append(within[0] if within else front[-1])
+    return list(dict.fromkeys(found))
 
-    def count(name: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            found[name] = output[0].numel() // (output.shape[1] if output.ndim == 4 else output.shape[-1])
 
-        return hook
+def _shapes(model: nn.Module, layers: Mapping[str, Layer], picture: Tensor) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
 
-    hooks = [layer.register_forward_hook(count(name)) for name, layer in layers.items()]
+    def note(name: str) -> Callable[[nn.Module, Any], None]:
+        return lambda _module, given: found.update({name: tuple(given[0].shape[1:])})
+
+    hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in layers.items()]
     with torch.no_grad():
         model(picture)
     for hook in hooks:

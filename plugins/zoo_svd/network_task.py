@@ -1,9 +1,9 @@
-"""A trained network made smaller: its layers become two of lower rank, in closed form; it may then be trained on, taught by the original."""
+"""A trained network made smaller: its layers become several of lower rank, in closed form; it may then be trained on, taught by the original."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView, Task
-from zoo.errors import UsageError, nearest
+from zoo.errors import UsageError
 from zoo.models import count_parameters
+from zoo.progress import tracked
 from zoo.registry import load_object, options_model, registry
 from zoo.wording import plural
-from zoo_svd.allocation import Curve, Ranks
-from zoo_svd.compression import Compressor
-from zoo_svd.layers import pays, restructured, sides
+from zoo_svd.allocation import Choices, Menu
+from zoo_svd.compression import Compressor, choices_of_energy
+from zoo_svd.forms import restructured, to_json
+from zoo_svd.latency import Stopwatch
+from zoo_svd.named import named
 from zoo_svd.network_report import Outcome, write_report
 from zoo_svd.options import NetworkOptions
 
@@ -38,29 +41,33 @@ class SvdCompress:
         self._judge = _default_task()
         self._original: nn.Module | None = None
         self._compressor: Compressor | None = None
-        self._curves: dict[str, Curve] = {}
-        self._ranks: Ranks = {}
+        self._menus: dict[str, Menu] = {}
+        self._choices: Choices = {}
         self._result: nn.Module | None = None
         if not options.finetune:
             self.fit = self._tell
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
-        """Compress; the structure names the ranks. Raises UsageError where no layer of the network can be made smaller."""
+        """Compress; the structure names forms and ranks. Raises UsageError where no layer of the network can be made smaller."""
         options = self._options
         self._judge.prepare(model, data)
         pictures, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
         self._original = copy.deepcopy(model).eval().to(pictures.device)
-        compressor = self._compressor = Compressor(self._original, pictures, options.method, options.of)
+        if pictures.device.type == "mps":
+            raise UsageError("this task computes in double precision, which mps has not", where="task.svd_compress", fix="add --device cpu")
+        stopwatch = Stopwatch(options.latency_batch)
+        compressor = self._compressor = Compressor(self._original, pictures, options.method, options.of, options.forms, stopwatch)
         if not compressor.layers:
             raise UsageError("no layer of this network can be made smaller by a lower rank", where="task.svd_compress", fix="choose another network")
         shared_out = options.energy is None and options.ranks is None
-        self._curves = compressor.curves(measured=not options.even and (shared_out or bool(options.curve)))
-        self._ranks = self._chosen(compressor, labels)
-        self._result = compressor.compressed(self._ranks).cpu()
-        return self._result, {"ranks": {name: rank for name, rank in self._ranks.items() if rank is not None}}
+        measured = not options.even and (shared_out or bool(options.curve))
+        self._menus = compressor.menus(measured=measured, even=options.even)
+        self._choices = self._chosen(compressor, labels)
+        self._result = compressor.compressed(self._choices).cpu()
+        return self._result, to_json(self._choices)
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
-        return restructured(model, structure["ranks"])
+        return restructured(model, structure)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Of the labels, and of the original's answers at a temperature (G. Hinton et al.: Distilling the knowledge in a neural network, 2015)."""
@@ -82,61 +89,44 @@ class SvdCompress:
         shown = list(self._judge.report(evaluation, part, classes, directory) or ())
         if evaluation.labels is None or self._compressor is None or self._original is None or self._result is None:
             return shown
-        outcome = Outcome(self._original, self._result, self._compressor, self._ranks, self._curves, self._options)
+        outcome = Outcome(self._original, self._result, self._compressor, self._choices, self._menus, self._options)
         return [*write_report(outcome, evaluation, part, classes, self._judge, directory), *shown]
 
     def _tell(self, model: nn.Module, data: DataView, note: Callable[[str], None]) -> None:
         if self._original is None:
             return
         before, after = count_parameters(self._original)[0], count_parameters(model)[0]
-        changed = sum(rank is not None for rank in self._ranks.values())
+        changed = sum(choice is not None for choice in self._choices.values())
         smaller = "" if after < before else ": it is not smaller than the original"
-        note(f"{plural(changed, 'layer')} of {len(self._ranks)} factorised: {before:,} → {after:,} parameters{smaller}")
+        note(f"{plural(changed, 'layer')} of {len(self._choices)} factorised: {before:,} → {after:,} parameters{smaller}")
 
-    def _chosen(self, compressor: Compressor, labels: Tensor | None) -> Ranks:
+    def _chosen(self, compressor: Compressor, labels: Tensor | None) -> Choices:
         options = self._options
         if options.ranks is not None:
-            return self._named(compressor, options.ranks)
+            return named(compressor, options.ranks, options.forms)
         if options.energy is not None:
-            return compressor.ranks_of_energy(options.energy)
+            return choices_of_energy(self._menus, options.energy)
         if options.max_drop is not None:
             return self._least(compressor, labels, options.max_drop)
-        return compressor.ranks(options.budget or DEFAULT_BUDGET, self._curves, even=options.even)
+        return compressor.choices(options.budget or DEFAULT_BUDGET, self._menus, even=options.even)
 
-    def _named(self, compressor: Compressor, ranks: Mapping[str, int]) -> Ranks:
-        for name, rank in ranks.items():
-            if name not in compressor.layers:
-                known = list(compressor.layers)
-                near = nearest(name, known, count=1) or known[:10]
-                raise UsageError(
-                    f"the network has no layer '{name}' that could be factorised", where="task.ranks", fix=f"for example: {', '.join(near)}"
-                )
-            rows, columns = sides(compressor.layers[name])
-            if not pays(rank, rows, columns):
-                raise UsageError(
-                    f"rank {rank} would make '{name}' larger: it is {rows}×{columns}",
-                    where="task.ranks",
-                    fix=f"give less than {rows * columns / (rows + columns):.0f}",
-                )
-        return {name: ranks.get(name) for name in compressor.layers}
-
-    def _least(self, compressor: Compressor, labels: Tensor | None, drop: float) -> Ranks:
+    def _least(self, compressor: Compressor, labels: Tensor | None, drop: float) -> Choices:
         """Of the smallest budget, by halving, at which the calibration pictures lose no more than ``drop`` points of accuracy."""
         if labels is None:
             raise UsageError("accuracy is lost where there are labels, and this data has none", where="task.max_drop", fix="give task.budget")
         allowed = _accuracy(compressor.logits, labels) - drop
         low, high = 0.0, 1.0
-        kept: Ranks = dict.fromkeys(self._curves)
-        for _ in range(HALVINGS):
+        kept: Choices = dict.fromkeys(self._menus)
+        for _ in tracked(range(HALVINGS), f"looking for the smallest budget that costs no more than {drop:g} points"):
             middle = (low + high) / 2
             try:
-                ranks = compressor.ranks(middle, self._curves, even=self._options.even)
+                choices = compressor.choices(middle, self._menus, even=self._options.even)
             except UsageError:
                 low = middle
                 continue
-            reached = _accuracy(compressor.answers(compressor.compressed(ranks)), labels)
+            reached = _accuracy(compressor.answers(compressor.compressed(choices)), labels)
             if reached >= allowed:
-                kept, high = ranks, middle
+                kept, high = choices, middle
             else:
                 low = middle
         return kept

@@ -27,6 +27,8 @@ class ImageOptions(Options):
         return sorted(set(value))
 
 
+Form = Literal["channels", "spatial", "tucker"]
+CONVOLUTIONS: tuple[Form, ...] = ("channels", "spatial", "tucker")
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
@@ -34,7 +36,13 @@ class NetworkOptions(Options):
     budget: Share | None = Field(
         None, description="share of the layers' bytes (or multiply-accumulates) that is left to them; 0.25 where nothing else is asked"
     )
-    of: Literal["bytes", "macs"] = Field("bytes", description="what the budget is of")
+    of: Literal["bytes", "macs", "ms"] = Field(
+        "bytes", description="what the budget is of; ms: milliseconds of each layer as an exported file, measured on this machine"
+    )
+    latency_batch: int = Field(1, ge=1, description="pictures at a time for which milliseconds count")
+    forms: list[Form] = Field(
+        list(CONVOLUTIONS), min_length=1, description="what a convolution may become: k×k then 1×1, k×1 then 1×k, or 1×1, k×k, 1×1"
+    )
     energy: Share | None = Field(None, description="in place of a budget: the share of each layer's energy to keep")
     max_drop: float | None = Field(
         None,
@@ -42,7 +50,9 @@ class NetworkOptions(Options):
         allow_inf_nan=False,
         description="in place of a budget: points of accuracy to lose at most on training pictures; the smallest budget that does",
     )
-    ranks: dict[str, Rank] | None = Field(None, description="in place of a budget: the rank of layers by name; all others stay as they are")
+    ranks: dict[str, Rank | Annotated[list[Rank], Field(min_length=2, max_length=2)]] | None = Field(
+        None, description="in place of a budget: the rank of layers by name, two for tucker; all others stay as they are"
+    )
     method: Literal["responses", "plain"] = Field("responses", description="by what layers answer to calibration pictures, or by their weights alone")
     even: bool = Field(False, description="the same share of every layer, in place of more where it matters more")
     calibration: int = Field(256, ge=2, description="training pictures to calibrate by")

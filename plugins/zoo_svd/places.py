@@ -1,0 +1,47 @@
+"""Some places of feature maps, the same for what a layer takes and what it answers: enough to know it by, in a small share of the time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zoo_svd.forms import Layer
+
+
+def rows_of(outputs: Tensor, grid: int | None = None) -> Tensor:
+    """Feature maps (N, C, H, W) → (N·places, C), of all places or a ``grid`` of so many rows and columns; other outputs (N, …, n) → (…, n)."""
+    if outputs.ndim != 4:
+        return outputs.reshape(-1, outputs.shape[-1])
+    if grid is not None:
+        outputs = outputs[..., spread(outputs.shape[2], grid), :][..., spread(outputs.shape[3], grid)]
+    return outputs.movedim(1, -1).reshape(-1, outputs.shape[1])
+
+
+def patches(layer: Layer, inputs: Tensor, grid: int) -> Tensor:
+    """What ``layer`` multiplies by its weights at these places of its output: (N·places, n), in the order of its weights.
+
+    A convolution pads with zeros, by numbers."""
+    if isinstance(layer, nn.Linear):
+        return inputs.reshape(-1, inputs.shape[-1])
+    padding = layer.padding
+    if isinstance(padding, str) or layer.padding_mode != "zeros":
+        raise ValueError(f"what {layer} sees beyond the edge is not zeros of a known number")
+    down, across = (
+        _taken(side + 2 * pad, kernel, stride, dilation, grid)
+        for side, pad, kernel, stride, dilation in zip(inputs.shape[2:], padding, layer.kernel_size, layer.stride, layer.dilation, strict=True)
+    )
+    padded = F.pad(inputs, (padding[1], padding[1], padding[0], padding[0]))
+    seen = padded[:, :, down.flatten()][..., across.flatten()].reshape(*inputs.shape[:2], *down.shape, *across.shape)  # N, C, rows, k, columns, k
+    return seen.permute(0, 2, 4, 1, 3, 5).reshape(-1, layer.weight[0].numel())
+
+
+def _taken(side: int, kernel: int, stride: int, dilation: int, grid: int) -> Tensor:
+    """For some places along an axis, the inputs that a filter covers there: (places, kernel)."""
+    starts = spread((side - dilation * (kernel - 1) - 1) // stride + 1, grid) * stride
+    return starts[:, None] + dilation * torch.arange(kernel)
+
+
+def spread(count: int, grid: int) -> Tensor:
+    """Some of so many places, evenly; all where they are few."""
+    return torch.linspace(0, count - 1, min(grid, count)).round().long()

@@ -1,0 +1,145 @@
+"""What a network of smaller layers learns from calibration pictures without any training.
+
+Smaller layers are fitted to the original's answers on what they are really given, behind layers that are smaller already.
+
+A component analysis of each layer alone lets errors add up from layer to layer. So, from the first to the last, the last of a layer's smaller ones is
+fitted by least squares to what the original layer answers to the same pictures, given what now arrives (the asymmetric reconstruction of X. Zhang et
+al. 2015, section 3.3). A ridge keeps it near what it was where the pictures say little.
+Then batch norms take the statistics of what now arrives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from zoo_svd.forms import Layer
+from zoo_svd.places import patches, rows_of
+
+GRID = 8
+"""Rows and columns of places that a fit looks at in a picture."""
+PASSES = 8
+"""Times that a network looks at the pictures at most: of deeper ones, neighbouring layers are fitted together."""
+ROWS_A_WEIGHT = 10
+"""A layer is fitted where there are so many answers for each number that makes one up."""
+RIDGE = 1e-3
+"""Of the mean variance of what is given."""
+
+
+NORM_BATCH = 64
+"""Pictures whose mean and variance a batch norm takes at a time."""
+
+
+class _Enough(Exception):
+    """What comes behind need not be computed."""
+
+
+def answers(model: nn.Module, names: Iterable[str], batches: Iterable[Tensor]) -> dict[str, list[Tensor]]:
+    """What each layer answers at some places, (rows, m) a batch; of a layer that is used more than once, nothing."""
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    hooks = [model.get_submodule(name).register_forward_hook(_keeping(rows)) for name, rows in found.items()]
+    count = 0
+    with torch.no_grad():
+        for batch in batches:
+            model(batch)
+            count += 1
+    for hook in hooks:
+        hook.remove()
+    return {name: rows for name, rows in found.items() if len(rows) == count}
+
+
+def _keeping(rows: list[Tensor]) -> Callable[[Any, Any, Tensor], None]:
+    return lambda _module, _given, output: rows.append(rows_of(output, GRID))
+
+
+@dataclass
+class _Fit:
+    """The normal equations of one ``layer``'s departure from what is ``due``: what must be added to its weights."""
+
+    layer: Layer
+    due: Sequence[Tensor]
+    batch: int = 0
+    rows: int = 0
+    sums: list[Tensor] = field(default_factory=list)
+
+    def add(self, given: Tensor) -> None:
+        inputs = patches(self.layer, given, GRID).double()
+        bias = 0 if self.layer.bias is None else self.layer.bias.double()
+        lacking = self.due[self.batch].double() - inputs @ self.layer.weight.flatten(1).double().T - bias
+        new = [inputs.sum(0), lacking.sum(0), inputs.T @ inputs, lacking.T @ inputs]
+        self.sums = [before + each for before, each in zip(self.sums, new, strict=True)] if self.sums else new
+        self.batch, self.rows = self.batch + 1, self.rows + len(inputs)
+
+    def apply(self) -> None:
+        size = self.layer.weight[0].numel()
+        if self.rows < ROWS_A_WEIGHT * size:
+            return
+        given, lacking, squares, products = (each / self.rows for each in self.sums)
+        if self.layer.bias is not None:
+            squares, products = squares - torch.outer(given, given), products - torch.outer(lacking, given)
+        ridge = RIDGE * squares.diagonal().mean().clamp_min(1e-30)
+        added = torch.linalg.solve(squares + ridge * torch.eye(size, dtype=squares.dtype, device=squares.device), products.T).T
+        with torch.no_grad():
+            self.layer.weight.add_(added.reshape(self.layer.weight.shape))
+            if self.layer.bias is not None:
+                self.layer.bias.add_(lacking - added @ given)
+
+
+def refit(model: nn.Module, names: Sequence[str], due: Mapping[str, list[Tensor]], batches: Callable[[], Iterable[Tensor]]) -> bool:
+    """Fit, in place, the last of the smaller layers that stand for each of ``names``, in the order in which they are run, to what is ``due``. False
+    where there was nothing to fit."""
+    known = [name for name in names if name in due]
+    together = -(-len(known) // PASSES) or 1
+    for start in range(0, len(known), together):
+        group = known[start : start + together]
+        fits = [_Fit(model.get_submodule(name)[-1], due[name]) for name in group]  # type: ignore[index]
+        hooks = [fit.layer.register_forward_pre_hook(_taking(fit, last=fit is fits[-1])) for fit in fits]
+        try:
+            with torch.no_grad():
+                for batch in batches():
+                    _run(model, batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        for fit in fits:
+            fit.apply()
+    return bool(known)
+
+
+def _taking(fit: _Fit, *, last: bool) -> Callable[[Any, Any], None]:
+    def hook(_module: Any, given: Any) -> None:
+        fit.add(given[0])
+        if last:
+            raise _Enough
+
+    return hook
+
+
+def _run(model: nn.Module, batch: Tensor) -> None:
+    try:
+        model(batch)
+    except _Enough:
+        return
+
+
+def renew_norms(model: nn.Module, pictures: Tensor) -> bool:
+    """Let batch norms, in place, take their statistics anew, the mean over all batches. False where there are none."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    momenta = [module.momentum for module in norms]
+    for module in norms:
+        module.reset_running_stats()
+        module.momentum = None  # the mean over all batches
+        module.train()
+    with torch.no_grad():
+        for batch in pictures.split(NORM_BATCH) if norms else ():  # type: ignore[no-untyped-call]
+            if len(batch) > 1:
+                model(batch)
+    for module, momentum in zip(norms, momenta, strict=True):
+        module.momentum = momentum
+    model.eval()
+    return bool(norms)

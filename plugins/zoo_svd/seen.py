@@ -1,0 +1,71 @@
+"""What layers take and answer while a network looks at calibration pictures: means and covariances, over pictures and places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo_svd.forms import Choice, Layer, forms_of, stages
+from zoo_svd.places import patches, rows_of
+
+GRID = 16
+"""Inputs are looked at in so many rows and columns of a picture (Zhang et al. take ten places at random); answers everywhere."""
+
+
+class Moments:
+    """Of rows (…, n) that are added a batch at a time: ``mean`` (n,) and ``covariance`` (n, n), float64."""
+
+    def __init__(self) -> None:
+        self._count, self._sum, self._squares = 0, torch.zeros(()), torch.zeros(())
+
+    def add(self, rows: Tensor) -> None:
+        rows = rows.double()
+        self._count += len(rows)
+        self._sum = self._sum.to(rows.device) + rows.sum(0)
+        self._squares = self._squares.to(rows.device) + rows.T @ rows
+
+    @property
+    def mean(self) -> Tensor:
+        return self._sum / self._count
+
+    @property
+    def covariance(self) -> Tensor:
+        return self._squares / self._count - torch.outer(self.mean, self.mean)
+
+
+@dataclass
+class Seen:
+    """Of one layer: its answers W·x + b (m), and of a convolution its inputs, by channel (c) and by the column that a filter k×1 covers (c·k)."""
+
+    answers: Moments = field(default_factory=Moments)
+    channels: Moments = field(default_factory=Moments)
+    columns: Moments = field(default_factory=Moments)
+
+
+def look(model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Tensor], *, inputs: bool = True) -> dict[str, Seen]:
+    """What each layer sees while ``model``, in eval mode, looks at pictures; without ``inputs`` of the answers alone."""
+    found = {name: Seen() for name in layers}
+    hooks = [layer.register_forward_hook(_adding(found[name], forms_of(layer) if inputs else ())) for name, layer in layers.items()]
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _adding(seen: Seen, forms: tuple[str, ...]) -> Callable[[Any, Any, Tensor], None]:
+    def hook(layer: Any, given: Any, output: Tensor) -> None:
+        seen.answers.add(rows_of(output))
+        if "tucker" in forms:
+            seen.channels.add(rows_of(given[0], GRID))
+        if "spatial" in forms:
+            seen.columns.add(patches(stages(layer, Choice("spatial", (1,)))[0].module(bias=False), given[0], GRID))
+
+    return hook
