@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -21,7 +21,7 @@ from zoo_svd.decompositions import Decomposition, decompose
 from zoo_svd.forms import Choice, Form, Layer, candidates, empty, filled, forms_of, macs_of, pays, places_of, replace, weights_of
 from zoo_svd.latency import Stopwatch
 from zoo_svd.options import CONVOLUTIONS
-from zoo_svd.refitting import answers, refit, renew_norms
+from zoo_svd.refitting import Due, answers, refit, renew_norms
 from zoo_svd.seen import look
 
 Method = Literal["plain", "responses"]
@@ -52,14 +52,16 @@ class Compressor:
 
     def __post_init__(self) -> None:
         self.model.eval()
-        self.layers = candidates(self.model)
-        self.shapes = _shapes(self.model, self.layers, self.pictures[:1])
-        """What each layer takes of one picture."""
+        named = candidates(self.model)
+        self.shapes = _shapes(self.model, named, self.pictures[:1])
+        """What each layer takes of one picture, in the order in which they are run."""
+        self.layers = {name: layer for name, layer in named.items() if name in self.shapes}
+        """Not those whose weights are used without calling them, as torch's own attention does."""
         self.logits = self.answers(self.model)
         inputs = set(self.forms) != {"channels"}
         self._seen = look(self.model, self.layers, self._batches(self.pictures), inputs=inputs) if self.method == "responses" else {}
         self._decompositions: dict[tuple[str, Form], Decomposition] = {}
-        self._due: dict[str, list[Tensor]] | None = None
+        self._due: Due | None = None
         _, channels, height, width = self.pictures.shape
         macs = count_macs(self.model, (channels, height, width))
         count = min(len(self.pictures), max(FEWEST, int(WATCHED / max(macs, 1))))
@@ -153,8 +155,10 @@ class Compressor:
             return model
         if self._due is None:
             self._due = answers(self.model, self.layers, self._batches(self.pictures))
-        batches = partial(self._batches, self.pictures)
-        for improve in (partial(refit, names=smaller, due=self._due, batches=batches), partial(renew_norms, pictures=self.pictures)):
+        for improve in (
+            partial(refit, names=smaller, due=self._due, batches=self._batches(self.pictures)),
+            partial(renew_norms, pictures=self.pictures),
+        ):
             other = copy.deepcopy(model)
             if improve(other) and self.divergence(other) < self.divergence(model):
                 model = other
@@ -174,8 +178,8 @@ class Compressor:
         with torch.no_grad():
             return torch.cat([model(batch) for batch in self._batches(self.pictures if rows is None else self.pictures[rows])])
 
-    def _batches(self, pictures: Tensor) -> Iterator[Tensor]:
-        yield from pictures.split(BATCH)  # type: ignore[no-untyped-call]
+    def _batches(self, pictures: Tensor) -> Sequence[Tensor]:
+        return pictures.split(BATCH)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def choices_of_energy(menus: Mapping[str, Menu], energy: float) -> Choices:

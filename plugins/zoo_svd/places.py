@@ -9,13 +9,25 @@ from torch.nn import functional as F
 from zoo_svd.forms import Layer
 
 
-def rows_of(outputs: Tensor, grid: int | None = None) -> Tensor:
-    """Feature maps (N, C, H, W) → (N·places, C), of all places or a ``grid`` of so many rows and columns; other outputs (N, …, n) → (…, n)."""
-    if outputs.ndim != 4:
-        return outputs.reshape(-1, outputs.shape[-1])
+def rows_of(layer: Layer, outputs: Tensor, grid: int | None = None) -> Tensor:
+    """What ``layer`` answers, (N·places, m), at all places or some: of a convolution's maps (N, m, H, W) a ``grid`` of so many rows and columns, of a
+    linear layer's (N, …, m) as many places."""
+    return _at_some(outputs, grid) if isinstance(layer, nn.Linear) else channels_of(outputs, grid)
+
+
+def channels_of(maps: Tensor, grid: int | None = None) -> Tensor:
+    """(N, C, H, W) → (N·places, C)."""
     if grid is not None:
-        outputs = outputs[..., spread(outputs.shape[2], grid), :][..., spread(outputs.shape[3], grid)]
-    return outputs.movedim(1, -1).reshape(-1, outputs.shape[1])
+        maps = maps[..., spread(maps.shape[2], grid), :][..., spread(maps.shape[3], grid)]
+    return maps.movedim(1, -1).reshape(-1, maps.shape[1])
+
+
+def _at_some(values: Tensor, grid: int | None) -> Tensor:
+    """(N, …, n) → (N·places, n)."""
+    places = values.reshape(len(values), -1, values.shape[-1])
+    if grid is not None:
+        places = places[:, spread(places.shape[1], grid**2)]
+    return places.reshape(-1, places.shape[-1])
 
 
 def patches(layer: Layer, inputs: Tensor, grid: int) -> Tensor:
@@ -23,7 +35,7 @@ def patches(layer: Layer, inputs: Tensor, grid: int) -> Tensor:
 
     A convolution pads with zeros, by numbers."""
     if isinstance(layer, nn.Linear):
-        return inputs.reshape(-1, inputs.shape[-1])
+        return _at_some(inputs, grid)
     padding = layer.padding
     if isinstance(padding, str) or layer.padding_mode != "zeros":
         raise ValueError(f"what {layer} sees beyond the edge is not zeros of a known number")

@@ -10,7 +10,8 @@ Then batch norms take the statistics of what now arrives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +22,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zoo_svd.forms import Layer
 from zoo_svd.places import patches, rows_of
 
-GRID = 8
-"""Rows and columns of places that a fit looks at in a picture."""
+GRID, KEPT_BYTES = 8, 1e9
+"""Rows and columns of places that a fit looks at in a picture, or fewer, so that what is due at them takes no more bytes."""
 PASSES = 8
 """Times that a network looks at the pictures at most: of deeper ones, neighbouring layers are fitted together."""
 ROWS_A_WEIGHT = 10
@@ -39,22 +40,31 @@ class _Enough(Exception):
     """What comes behind need not be computed."""
 
 
-def answers(model: nn.Module, names: Iterable[str], batches: Iterable[Tensor]) -> dict[str, list[Tensor]]:
-    """What each layer answers at some places, (rows, m) a batch; of a layer that is used more than once, nothing."""
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-    hooks = [model.get_submodule(name).register_forward_hook(_keeping(rows)) for name, rows in found.items()]
-    count = 0
-    with torch.no_grad():
-        for batch in batches:
-            model(batch)
-            count += 1
-    for hook in hooks:
-        hook.remove()
-    return {name: rows for name, rows in found.items() if len(rows) == count}
+@dataclass(frozen=True)
+class Due:
+    """What each layer of the original answers at a ``grid`` of places, (rows, m) a batch; of a layer that is used more than once, nothing."""
+
+    grid: int
+    answers: dict[str, list[Tensor]]
 
 
-def _keeping(rows: list[Tensor]) -> Callable[[Any, Any, Tensor], None]:
-    return lambda _module, _given, output: rows.append(rows_of(output, GRID))
+def answers(model: nn.Module, layers: Mapping[str, Layer], batches: Sequence[Tensor]) -> Due:
+    found: dict[str, list[Tensor]] = {name: [] for name in layers}
+    a_place = 4 * sum(map(len, batches)) * sum(len(layer.weight) for layer in layers.values())
+    grid = max(1, min(GRID, math.isqrt(int(KEPT_BYTES / max(1, a_place)))))
+    hooks = [layer.register_forward_hook(_keeping(found[name], grid)) for name, layer in layers.items()]
+    try:
+        with torch.no_grad():
+            for batch in batches:
+                model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return Due(grid, {name: rows for name, rows in found.items() if len(rows) == len(batches)})
+
+
+def _keeping(rows: list[Tensor], grid: int) -> Callable[[Any, Any, Tensor], None]:
+    return lambda layer, _given, output: rows.append(rows_of(layer, output, grid).clone())
 
 
 @dataclass
@@ -63,12 +73,13 @@ class _Fit:
 
     layer: Layer
     due: Sequence[Tensor]
+    grid: int
     batch: int = 0
     rows: int = 0
     sums: list[Tensor] = field(default_factory=list)
 
     def add(self, given: Tensor) -> None:
-        inputs = patches(self.layer, given, GRID).double()
+        inputs = patches(self.layer, given, self.grid).double()
         bias = 0 if self.layer.bias is None else self.layer.bias.double()
         lacking = self.due[self.batch].double() - inputs @ self.layer.weight.flatten(1).double().T - bias
         new = [inputs.sum(0), lacking.sum(0), inputs.T @ inputs, lacking.T @ inputs]
@@ -90,18 +101,18 @@ class _Fit:
                 self.layer.bias.add_(lacking - added @ given)
 
 
-def refit(model: nn.Module, names: Sequence[str], due: Mapping[str, list[Tensor]], batches: Callable[[], Iterable[Tensor]]) -> bool:
+def refit(model: nn.Module, names: Sequence[str], due: Due, batches: Sequence[Tensor]) -> bool:
     """Fit, in place, the last of the smaller layers that stand for each of ``names``, in the order in which they are run, to what is ``due``. False
     where there was nothing to fit."""
-    known = [name for name in names if name in due]
+    known = [name for name in names if name in due.answers]
     together = -(-len(known) // PASSES) or 1
     for start in range(0, len(known), together):
         group = known[start : start + together]
-        fits = [_Fit(model.get_submodule(name)[-1], due[name]) for name in group]  # type: ignore[index]
+        fits = [_Fit(model.get_submodule(name)[-1], due.answers[name], due.grid) for name in group]  # type: ignore[index]
         hooks = [fit.layer.register_forward_pre_hook(_taking(fit, last=fit is fits[-1])) for fit in fits]
         try:
             with torch.no_grad():
-                for batch in batches():
+                for batch in batches:
                     _run(model, batch)
         finally:
             for hook in hooks:

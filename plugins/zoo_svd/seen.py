@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo_svd.forms import Choice, Layer, forms_of, stages
-from zoo_svd.places import patches, rows_of
+from zoo_svd.places import channels_of, patches, rows_of
 
 GRID = 16
 """Inputs are looked at in so many rows and columns of a picture (Zhang et al. take ten places at random); answers everywhere."""
@@ -62,9 +62,9 @@ def look(model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Tensor
 
 def _adding(seen: Seen, forms: tuple[str, ...]) -> Callable[[Any, Any, Tensor], None]:
     def hook(layer: Any, given: Any, output: Tensor) -> None:
-        seen.answers.add(rows_of(output))
+        seen.answers.add(rows_of(layer, output))
         if "tucker" in forms:
-            seen.channels.add(rows_of(given[0], GRID))
+            seen.channels.add(channels_of(given[0], GRID))
         if "spatial" in forms:
             seen.columns.add(patches(stages(layer, Choice("spatial", (1,)))[0].module(bias=False), given[0], GRID))
 

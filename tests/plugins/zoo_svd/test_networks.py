@@ -12,6 +12,7 @@ import torch
 from scipy import stats
 from torch import nn
 from torch.nn import functional as F
+from torchvision.models import SwinTransformer, VisionTransformer
 from zoo_svd import refitting
 from zoo_svd.allocation import Harm, Option, allocate, spent, steps, uniform, worthwhile
 from zoo_svd.compression import Compressor
@@ -20,7 +21,7 @@ from zoo_svd.forms import Choice, candidates, empty, filled, forms_of, macs_of, 
 from zoo_svd.latency import Stopwatch, deployed
 from zoo_svd.network_task import calibration
 from zoo_svd.options import CONVOLUTIONS
-from zoo_svd.places import patches, rows_of
+from zoo_svd.places import channels_of, patches, rows_of
 from zoo_svd.seen import Moments, look
 
 import zoo
@@ -103,7 +104,7 @@ def test_by_responses_a_rank_errs_by_just_the_energy_it_leaves_out_and_less_than
             errors[method] = float((smaller(inputs) - due).square().sum() / (due.numel() / due.shape[1]))
     assert errors["responses"] < errors["plain"] or layer.bias is None
     if layer.bias is not None:
-        covariance = np.cov(rows_of(due).numpy().astype(np.float64).T, bias=True)
+        covariance = np.cov(rows_of(layer, due).numpy().astype(np.float64).T, bias=True)
         assert errors["responses"] == pytest.approx(float(np.linalg.eigvalsh(covariance)[:-rank].sum()), rel=2e-2, abs=1e-4)
 
 
@@ -146,7 +147,7 @@ def test_what_a_layer_sees_are_means_and_covariances_over_pictures_and_places():
     layer, inputs = nn.Conv2d(3, 5, 3, padding=1, stride=2), torch.randn(12, 3, 8, 9)
     seen = look(layer, {"": layer}, inputs.split(5))[""]
     columns = F.unfold(inputs, (3, 1), padding=(1, 0), stride=(2, 1)).transpose(1, 2).reshape(-1, 9)
-    for moments, rows in ((seen.answers, rows_of(layer(inputs).detach())), (seen.channels, rows_of(inputs)), (seen.columns, columns)):
+    for moments, rows in ((seen.answers, rows_of(layer, layer(inputs).detach())), (seen.channels, channels_of(inputs)), (seen.columns, columns)):
         due = rows.numpy().astype(np.float64)
         np.testing.assert_allclose(moments.mean, due.mean(0), atol=1e-6)
         np.testing.assert_allclose(moments.covariance, np.cov(due.T, bias=True), atol=1e-6)
@@ -159,7 +160,7 @@ def test_what_a_layer_sees_are_means_and_covariances_over_pictures_and_places():
 def test_patches_times_weights_are_the_answers_at_the_same_places(layer, shape):
     inputs = torch.randn(5, *shape)
     with torch.no_grad():
-        due = rows_of(layer(inputs), 4)
+        due = rows_of(layer, layer(inputs), 4)
         found = patches(layer, inputs, 4) @ layer.weight.flatten(1).T + (0 if layer.bias is None else layer.bias)
     torch.testing.assert_close(found, due, rtol=1e-4, atol=1e-5)
     assert len(due) == 5 * (16 if len(shape) == 3 else 1)
@@ -232,10 +233,10 @@ def test_a_fit_is_the_least_squares_of_scipy_and_lessens_what_was_lacking():
     smaller = copy.deepcopy(model)
     smaller[0] = nn.Sequential(nn.Linear(6, 1, bias=False), nn.Linear(1, 6))
     smaller[0][0].weight.data.copy_(model[0].weight[:1])
-    due = refitting.answers(model, ["0"], pictures.split(16))
+    due = refitting.answers(model, {"0": model[0]}, pictures.split(16))
     with torch.no_grad():
         given, wanted = smaller[0][0](pictures)[:, 0].numpy(), model[0](pictures).numpy()
-    refitting.refit(smaller, ["0"], due, lambda: pictures.split(16))
+    refitting.refit(smaller, ["0"], due, pictures.split(16))
     fitted = smaller[0][1].state_dict()
     for output in range(6):
         line = stats.linregress(given, wanted[:, output])
@@ -253,6 +254,37 @@ def test_layers_behind_smaller_ones_are_fitted_to_what_arrives_there(trained_dig
     assert compressor.divergence(compressor.compressed(choices)) < 0.85 * compressor.divergence(bare)
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: VisionTransformer(32, 8, num_layers=2, num_heads=2, hidden_dim=32, mlp_dim=64, num_classes=5),
+        lambda: SwinTransformer([4, 4], 16, depths=[1, 1], num_heads=[2, 2], window_size=[2, 2], num_classes=5),
+    ],
+)
+def test_transformers_too_are_made_smaller(network):
+    """Linear layers over tokens, of three and four dimensions; torch's attention uses the weights of a layer that it does not call."""
+    torch.manual_seed(0)
+    model, pictures = network().eval(), torch.randn(24, 3, 32, 32)
+    torch.nn.init.normal_((model.heads if hasattr(model, "heads") else model.head).parameters().__next__(), std=0.5)
+    compressor = Compressor(copy.deepcopy(model), pictures)
+    assert len(compressor.layers) > 4 and not any("out_proj" in name for name in compressor.layers)
+    choices = compressor.choices(0.6, compressor.menus(measured=True))
+    smaller = compressor.compressed(choices)
+    assert compressor.divergence(smaller) < compressor.divergence(Compressor(model, pictures, "plain").compressed(choices))
+    rebuilt = restructured(copy.deepcopy(model), to_json(choices))
+    rebuilt.load_state_dict(smaller.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(rebuilt.eval()(pictures), smaller(pictures))
+
+
+def test_what_is_due_takes_no_more_memory_than_it_may(monkeypatch):
+    model, pictures = nn.Sequential(nn.Conv2d(3, 10, 3, padding=1)).eval(), torch.randn(20, 3, 30, 30)
+    assert len(refitting.answers(model, {"0": model[0]}, pictures.split(10)).answers["0"][0]) == 10 * 64
+    monkeypatch.setattr(refitting, "KEPT_BYTES", 4 * 20 * 10 * 11)
+    due = refitting.answers(model, {"0": model[0]}, pictures.split(10))
+    assert due.grid == 3 and len(due.answers["0"][0]) == 10 * 9
+
+
 def test_a_layer_of_too_few_answers_and_one_that_is_used_twice_stay_as_they_were():
     class Twice(nn.Module):
         def __init__(self):
@@ -263,12 +295,12 @@ def test_a_layer_of_too_few_answers_and_one_that_is_used_twice_stay_as_they_were
             return self.one(self.two(self.one(inputs)))
 
     model, pictures = Twice().eval(), torch.randn(3, 4)
-    due = refitting.answers(model, ["one", "two"], [pictures])
-    assert list(due) == ["two"]
+    due = refitting.answers(model, {"one": model.one, "two": model.two}, [pictures])
+    assert list(due.answers) == ["two"]
     smaller = copy.deepcopy(model)
     smaller.two = nn.Sequential(nn.Linear(4, 1, bias=False), nn.Linear(1, 4))
     before = copy.deepcopy(smaller.state_dict())
-    refitting.refit(smaller, ["two"], due, lambda: [pictures])
+    refitting.refit(smaller, ["two"], due, [pictures])
     assert all(torch.equal(before[name], value) for name, value in smaller.state_dict().items())
 
 
