@@ -1,11 +1,9 @@
 """What a network of smaller layers learns from calibration pictures without any training.
 
-Smaller layers are fitted to the original's answers on what they are really given, behind layers that are smaller already.
-
 A component analysis of each layer alone lets errors add up from layer to layer. So, from the first to the last, the last of a layer's smaller ones is
-fitted by least squares to what the original layer answers to the same pictures, given what now arrives (the asymmetric reconstruction of X. Zhang et
-al. 2015, section 3.3). A ridge keeps it near what it was where the pictures say little.
-Then batch norms take the statistics of what now arrives.
+fitted by least squares to what the original layer answers to the same pictures, given what now arrives there (the asymmetric reconstruction of X.
+Zhang et al. 2015, section 3.3). A ridge keeps it near what it was where the pictures say little. Then batch norms take the statistics of what now
+arrives.
 """
 
 from __future__ import annotations
@@ -30,8 +28,6 @@ ROWS_A_WEIGHT = 10
 """A layer is fitted where there are so many answers for each number that makes one up."""
 RIDGE = 1e-3
 """Of the mean variance of what is given."""
-
-
 NORM_BATCH = 64
 """Pictures whose mean and variance a batch norm takes at a time."""
 
