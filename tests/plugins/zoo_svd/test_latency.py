@@ -1,0 +1,29 @@
+"""Networks and layers as exported files: their time, and 8 bits."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from zoo_svd.latency import Stopwatch, deployed
+
+from zoo.registry import registry
+
+
+def test_eight_bits_are_those_of_the_quantizer_and_near_the_network():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 50)).eval()
+    pictures = torch.randn(40, 3, 8, 8)
+    item = next(iter(registry().items("exporter")))
+    whole, small = deployed(item, model, (3, 8, 8)), deployed(item, model, (3, 8, 8), pictures)
+    with torch.no_grad():
+        due = model(pictures)
+        torch.testing.assert_close(whole(pictures), due, rtol=1e-4, atol=1e-5)
+        error = (small(pictures) - due).abs().max() / due.abs().max()
+    assert 1e-4 < error < 0.05 and small.size < 0.4 * whole.size
+
+
+def test_a_layer_that_is_like_another_is_timed_once():
+    watch = Stopwatch(2)
+    first = watch(nn.Linear(8, 4), (8,))
+    assert first > 0 and watch(nn.Linear(8, 4), (8,)) == first and len(watch._known) == 1
+    assert watch(nn.Conv2d(3, 4, 3), (3, 9, 9)) > 0 and len(watch._known) == 2
