@@ -37,7 +37,7 @@ def points(
         return [] if network is None else [(name, share / 4, accuracy(network))]
 
     found += in_eight_bits("8 bits alone", 1.0, compressor.model)
-    bare = Compressor(compressor.model, compressor.pictures[:2], "plain", options.of, ("channels",), compressor.stopwatch)
+    bare = Compressor(compressor.model, compressor.pictures[:2], "plain", options.of, ("channels",), compressor.stopwatch, compressor.batch)
     ours = "by responses" if options.method == "responses" and not options.even else "as asked"
     methods = ((ours, compressor, menus, options.even), ("plain SVD", bare, bare.menus(measured=False, even=True), True))
     work = [(*method, budget) for method in methods for budget in sorted(options.curve)]

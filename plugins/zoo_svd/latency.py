@@ -21,6 +21,10 @@ from zoo_svd.eight_bits import quantise
 
 CALLS, WARMING = 15, 3
 """Calls of which the median counts, after a few that do not."""
+FEWEST, ENOUGH = 5, 2.0
+"""So many calls do where they take more seconds."""
+BATCHES = (1, 32)
+"""Pictures at a time whose milliseconds are told."""
 
 
 class Deployed(nn.Module):
@@ -35,8 +39,8 @@ class Deployed(nn.Module):
 
     def milliseconds(self, shape: Sequence[int], batch: int) -> float:
         """Of a call with ``batch`` inputs of ``shape``, the median."""
-        inputs, seconds = np.random.default_rng(0).standard_normal((batch, *shape), np.float32), []
-        for _ in range(WARMING + CALLS):
+        inputs, seconds = np.random.default_rng(0).standard_normal((batch, *shape), np.float32), list[float]()
+        while len(seconds) < WARMING + CALLS and (len(seconds) < WARMING + FEWEST or sum(seconds) < ENOUGH):
             started = time.perf_counter()
             self._runner(inputs)
             seconds.append(time.perf_counter() - started)
@@ -61,14 +65,14 @@ def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], pictures: 
 class Stopwatch:
     """Milliseconds of modules alone, by the first exporter that can; each that is alike is measured once."""
 
-    def __init__(self, batch: int) -> None:
-        self.batch = batch
-        self._known: dict[str, float | None] = {}
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], float | None] = {}
 
-    def __call__(self, module: nn.Module, shape: Sequence[int]) -> float | None:
-        """For inputs (batch, *shape); None where no exporter here can."""
+    def __call__(self, module: nn.Module, shape: Sequence[int], batches: Sequence[int]) -> list[float | None]:
+        """For inputs (batch, *shape), each of ``batches``; None where no exporter here can."""
         alike = f"{module} {tuple(shape)}"
-        if alike not in self._known:
+        if missing := [batch for batch in batches if (alike, batch) not in self._known]:
             found = (deployed(item, module, shape) for item in registry().items("exporter"))
-            self._known[alike] = next((each.milliseconds(shape, self.batch) for each in found if each is not None), None)
-        return self._known[alike]
+            network = next((each for each in found if each is not None), None)
+            self._known.update({(alike, batch): network.milliseconds(shape, batch) if network else None for batch in missing})
+        return [self._known[alike, batch] for batch in batches]

@@ -18,11 +18,15 @@ from zoo_svd.allocation import Choices, Menu
 from zoo_svd.budgets import draw, points
 from zoo_svd.compression import BYTES, Compressor
 from zoo_svd.forms import empty, macs_of, places_of, sides, weights_of
-from zoo_svd.latency import CALLS, Deployed, deployed
+from zoo_svd.latency import BATCHES, CALLS, Deployed, deployed
 from zoo_svd.options import NetworkOptions
 
 COMPARED = ("", "before", "after", "share", "before, in 8 bits", "after, in 8 bits")
-LAYERS = ("layer", "weights", "becomes", "bytes before", "bytes after", "MACs before", "MACs after", "ms before", "ms after", "energy lost")
+LAYERS = (
+    *("layer", "weights", "becomes", "bytes before", "bytes after", "MACs before", "MACs after"),
+    *(f"ms for {batch} {when}" for batch in BATCHES for when in ("before", "after")),
+    "energy lost",
+)
 BATCH = 100
 CALIBRATING = 64
 """Pictures that show the range of activations in 8 bits."""
@@ -62,8 +66,7 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
     write_csv(directory / "compression.csv", COMPARED, rows)
     write_csv(directory / "layers.csv", LAYERS, _layers(outcome))
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1]
-    told = f" No gain: {', '.join(worse)}." if worse else ""
-    batch = outcome.compressor.stopwatch.batch
+    told = (f" No gain: {', '.join(worse)}." if worse else "") + ("" if any(row[4] for row in rows) else " The quantizer does not take this network.")
     shown = [
         Exhibit(
             "Before and after",
@@ -73,7 +76,7 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
         Exhibit(
             "Layers",
             "layers.csv",
-            f"A layer that becomes nothing stays as it was. Milliseconds are of each alone, as an exported file, for {_pictures(batch)} at a time.",
+            "Those beside a dash stay as they were. Milliseconds are of each layer alone, as an exported file, for 1 and for 32 pictures at a time.",
         ),
     ]
     if outcome.options.curve and evaluation.labels is not None:
@@ -99,7 +102,7 @@ def _compared(outcome: Outcome, after: Evaluation, judged: Any) -> list[list[Any
     for name, networks in tables.items():
         if all(networks[:2]):
             rows.append(_row(f"{name}: bytes of the file", [each.size if each else None for each in networks]))
-            rows.extend(_row(f"{name}: ms for {_pictures(batch)}", _times(networks, outcome.shape, batch)) for batch in (1, 32))
+            rows.extend(_row(f"{name}: ms for {_pictures(batch)}", _times(networks, outcome.shape, batch)) for batch in BATCHES)
     return rows
 
 
@@ -121,18 +124,14 @@ def _row(name: str, values: Sequence[float | None]) -> list[Any]:
 def _layers(outcome: Outcome) -> list[list[Any]]:
     compressor, rows = outcome.compressor, []
     for name, layer in compressor.layers.items():
-        choice, shape = outcome.choices[name], compressor.shapes[name]
-        weights, macs, milliseconds = layer.weight.numel(), layer.weight.numel() * places_of(layer, shape), compressor.stopwatch(layer, shape)
-        height, width = sides(layer)
-        row = [name, f"{height}×{width}", "–" if choice is None else str(choice)]
+        choice, shape, (height, width) = outcome.choices[name], compressor.shapes[name], sides(layer)
+        weights, macs, before = layer.weight.numel(), layer.weight.numel() * places_of(layer, shape), compressor.stopwatch(layer, shape, BATCHES)
         if choice is None:
-            rows.append([*row, BYTES * weights, BYTES * weights, macs, macs, _told(milliseconds), _told(milliseconds), f"{0:.6f}"])
-            continue
-        time, lost = compressor.stopwatch(empty(layer, choice), shape), compressor.decomposition(name, choice.form).lost(choice.ranks)
-        after = BYTES * weights_of(layer, choice), macs, macs_of(layer, choice, shape)
-        rows.append([*row, BYTES * weights, *after, _told(milliseconds), _told(time), f"{lost:.6f}"])
+            becomes, after, lost = (weights, macs), before, 0.0
+        else:
+            becomes, after = (weights_of(layer, choice), macs_of(layer, choice, shape)), compressor.stopwatch(empty(layer, choice), shape, BATCHES)
+            lost = compressor.decomposition(name, choice.form).lost(choice.ranks)
+        sizes = [BYTES * weights, BYTES * becomes[0], macs, becomes[1]]
+        times = ["" if value is None else f"{value:.4f}" for pair in zip(before, after, strict=True) for value in pair]
+        rows.append([name, f"{height}×{width}", "–" if choice is None else str(choice), *sizes, *times, f"{lost:.6f}"])
     return rows
-
-
-def _told(milliseconds: float | None) -> str:
-    return "" if milliseconds is None else f"{milliseconds:.4f}"

@@ -55,8 +55,9 @@ class SvdCompress:
         self._original = copy.deepcopy(model).eval().to(pictures.device)
         if pictures.device.type == "mps":
             raise UsageError("this task computes in double precision, which mps has not", where="task.svd_compress", fix="add --device cpu")
-        stopwatch = Stopwatch(options.latency_batch)
-        compressor = self._compressor = Compressor(self._original, pictures, options.method, options.of, options.forms, stopwatch)
+        compressor = self._compressor = Compressor(
+            self._original, pictures, options.method, options.of, options.forms, Stopwatch(), options.latency_batch
+        )
         if not compressor.layers:
             raise UsageError("no layer of this network can be made smaller by a lower rank", where="task.svd_compress", fix="choose another network")
         shared_out = options.energy is None and options.ranks is None

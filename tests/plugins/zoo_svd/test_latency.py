@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 from torch import nn
-from zoo_svd.latency import Stopwatch, deployed
+from zoo_svd.latency import FEWEST, WARMING, Deployed, Stopwatch, deployed
 
 from zoo.registry import registry
 
@@ -23,7 +25,26 @@ def test_eight_bits_are_those_of_the_quantizer_and_near_the_network():
 
 
 def test_a_layer_that_is_like_another_is_timed_once():
-    watch = Stopwatch(2)
-    first = watch(nn.Linear(8, 4), (8,))
-    assert first > 0 and watch(nn.Linear(8, 4), (8,)) == first and len(watch._known) == 1
-    assert watch(nn.Conv2d(3, 4, 3), (3, 9, 9)) > 0 and len(watch._known) == 2
+    watch = Stopwatch()
+    first = watch(nn.Linear(8, 4), (8,), [1, 2])
+    assert min(first) > 0 and watch(nn.Linear(8, 4), (8,), [2, 1]) == first[::-1] and len(watch._known) == 2
+    assert watch(nn.Conv2d(3, 4, 3), (3, 9, 9), [1])[0] > 0 and len(watch._known) == 3
+
+
+def test_what_cannot_be_exported_has_no_time():
+    class Branching(nn.Module):
+        def forward(self, inputs):
+            return inputs if inputs.sum() > 0 else -inputs
+
+    assert Stopwatch()(Branching(), (3, 4, 4), [1, 32]) == [None, None]
+
+
+def test_calls_that_take_long_are_fewer():
+    calls = []
+
+    def slow(inputs):
+        calls.append(inputs.shape)
+        time.sleep(0.3)
+        return inputs
+
+    assert Deployed(slow, 0).milliseconds((2,), 4) > 0 and calls == [(4, 2)] * (WARMING + FEWEST)

@@ -35,7 +35,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path):
         rows = {row["layer"]: row for row in csv.DictReader(stream)}
     told = {name: str(Choice(facts["form"], tuple(facts["ranks"]))) for name, facts in layers.items()}
     assert {name: row["becomes"] for name, row in rows.items() if row["becomes"] != "–"} == told and told
-    assert all(float(row[when]) > 0 for row in rows.values() for when in ("ms before", "ms after"))
+    assert all(float(row[when]) > 0 for row in rows.values() for batch in (1, 32) for when in (f"ms for {batch} before", f"ms for {batch} after"))
     assert sum(int(row["bytes after"]) for row in rows.values()) == 4 * after
     with (result.path / "compression.csv").open(newline="") as stream:
         told = {row[""]: row for row in csv.DictReader(stream)}

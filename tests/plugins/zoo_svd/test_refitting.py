@@ -114,11 +114,11 @@ def test_of_milliseconds_the_form_that_is_faster_on_this_machine_is_taken(traine
     model, pictures = trained_digits
     seen = []
 
-    def watch(module, shape):
+    def watch(module, shape, batches):
         seen.append(shape)
         kernels = [tuple(each.kernel_size) for each in module.modules() if isinstance(each, nn.Conv2d)]
         size = sum(each.weight.numel() for each in module.modules() if isinstance(each, (nn.Linear, nn.Conv2d)))
-        return size * (0.1 if (5, 1) in kernels else 1.0)
+        return [size * (0.1 if (5, 1) in kernels else 1.0) for _ in batches]
 
     compressor = Compressor(model, pictures, of="ms", stopwatch=watch)
     menus = compressor.menus(measured=True)
