@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from zoo_svd.forms import Choice, Form, Layer, candidates, empty, filled, forms_
 from zoo_svd.latency import Stopwatch
 from zoo_svd.options import CONVOLUTIONS
 from zoo_svd.refitting import Due, answers, refit, renew_norms
-from zoo_svd.seen import look
+from zoo_svd.seen import Hook, look, watch
 
 Method = Literal["plain", "responses"]
 Unit = Literal["bytes", "macs", "ms"]
@@ -207,12 +207,8 @@ def _at(front: Sequence[Option], shares: Sequence[float], layer: Layer) -> list[
 def _shapes(model: nn.Module, layers: Mapping[str, Layer], picture: Tensor) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
 
-    def note(name: str) -> Callable[[nn.Module, Any], None]:
-        return lambda _module, given: found.update({name: tuple(given[0].shape[1:])})
+    def note(name: str) -> Hook:
+        return lambda _layer, given, _output: found.update({name: tuple(given[0].shape[1:])})
 
-    hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in layers.items()]
-    with torch.no_grad():
-        model(picture)
-    for hook in hooks:
-        hook.remove()
+    watch(model, {layer: note(name) for name, layer in layers.items()}, [picture])
     return found

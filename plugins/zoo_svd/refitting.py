@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo_svd.forms import Layer
 from zoo_svd.places import patches, rows_of
+from zoo_svd.seen import Hook, watch
 
 GRID, KEPT_BYTES = 8, 1e9
 """Rows and columns of places that a fit looks at in a picture, or fewer, so that what is due at them takes no more bytes."""
@@ -48,18 +49,11 @@ def answers(model: nn.Module, layers: Mapping[str, Layer], batches: Sequence[Ten
     found: dict[str, list[Tensor]] = {name: [] for name in layers}
     a_place = 4 * sum(map(len, batches)) * sum(len(layer.weight) for layer in layers.values())
     grid = max(1, min(GRID, math.isqrt(int(KEPT_BYTES / max(1, a_place)))))
-    hooks = [layer.register_forward_hook(_keeping(found[name], grid)) for name, layer in layers.items()]
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                model(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    watch(model, {layer: _keeping(found[name], grid) for name, layer in layers.items()}, batches)
     return Due(grid, {name: rows for name, rows in found.items() if len(rows) == len(batches)})
 
 
-def _keeping(rows: list[Tensor], grid: int) -> Callable[[Any, Any, Tensor], None]:
+def _keeping(rows: list[Tensor], grid: int) -> Hook:
     return lambda layer, _given, output: rows.append(rows_of(layer, output, grid).clone())
 
 

@@ -16,6 +16,10 @@ GRID = 16
 """Inputs are looked at in so many rows and columns of a picture (Zhang et al. take ten places at random); answers everywhere."""
 
 
+Hook = Callable[[Any, Any, Tensor], None]
+"""Of a layer, what it takes (a tuple), and what it answers."""
+
+
 class Moments:
     """Of rows (…, n) that are added a batch at a time: ``mean`` (n,) and ``covariance`` (n, n), float64."""
 
@@ -49,18 +53,23 @@ class Seen:
 def look(model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Tensor], *, inputs: bool = True) -> dict[str, Seen]:
     """What each layer sees while ``model``, in eval mode, looks at pictures; without ``inputs`` of the answers alone."""
     found = {name: Seen() for name in layers}
-    hooks = [layer.register_forward_hook(_adding(found[name], forms_of(layer) if inputs else ())) for name, layer in layers.items()]
+    watch(model, {layer: _adding(found[name], forms_of(layer) if inputs else ()) for name, layer in layers.items()}, batches)
+    return found
+
+
+def watch(model: nn.Module, hooks: Mapping[Layer, Hook], batches: Iterable[Tensor]) -> None:
+    """Let ``model`` look at pictures while each layer's hook is told what the layer takes and what it answers."""
+    registered = [layer.register_forward_hook(hook) for layer, hook in hooks.items()]
     try:
         with torch.no_grad():
             for batch in batches:
                 model(batch)
     finally:
-        for hook in hooks:
+        for hook in registered:
             hook.remove()
-    return found
 
 
-def _adding(seen: Seen, forms: tuple[str, ...]) -> Callable[[Any, Any, Tensor], None]:
+def _adding(seen: Seen, forms: tuple[str, ...]) -> Hook:
     def hook(layer: Any, given: Any, output: Tensor) -> None:
         seen.answers.add(rows_of(layer, output))
         if "tucker" in forms:
