@@ -93,6 +93,8 @@ def allocate(menus: Mapping[str, Menu], budget: float) -> Choices:
     """A choice for each layer, of which all together cost no more than ``budget`` times the whole. Raises UsageError where that cannot be."""
     allowed, offers = budget * whole(menus), {name: [menu[0], *worthwhile(menu[1:])] for name, menu in menus.items()}
     chosen, left = {name: menu[0] for name, menu in menus.items()}, allowed - whole(menus)
+    if budget < 1 and all(len(menu) == 1 for menu in menus.values()):
+        raise UsageError("no layer of this network becomes cheaper in any form", where="task.of", fix="leave it as it is, or count other costs")
     while left < 0:
         step = _cheapest_step(offers, chosen)
         if step is None:

@@ -34,7 +34,7 @@ Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 class NetworkOptions(Options):
     budget: Share | None = Field(
-        None, description="share of the layers' bytes (or multiply-accumulates) that is left to them; 0.25 where nothing else is asked"
+        None, description="share of the layers' bytes (or of what `of` says) that is left to them; 0.25 where nothing else is asked"
     )
     of: Literal["bytes", "macs", "ms"] = Field(
         "bytes", description="what the budget is of; ms: milliseconds of each layer as an exported file, measured on this machine"

@@ -62,6 +62,11 @@ def test_a_budget_that_cannot_be_met_is_told():
         allocate({"a": menu(16, 16, 1.0)}, 0.01)
 
 
+def test_where_nothing_becomes_cheaper_that_is_told():
+    with pytest.raises(UsageError, match="no layer of this network becomes cheaper in any form"):
+        allocate({"a": [Option(None, 1.0, 0.0, 0.0)]}, 0.5)
+
+
 def test_the_same_share_for_every_layer():
     found = uniform({"a": menu(64, 128, 1.0, every=True), "b": menu(4, 4, 1.0), "c": [Option(None, 4.0, 0.0, 0.0)]}, 0.5)
     assert found == {"a": Choice("linear", (21,)), "b": Choice("linear", (1,)), "c": None}
