@@ -24,10 +24,15 @@ OF = {"bytes": "bytes", "macs": "multiply-accumulates", "ms": "milliseconds"}
 
 
 def points(
-    compressor: Compressor, menus: dict[str, Menu], options: NetworkOptions, calibrating: Tensor, accuracy: Callable[[nn.Module], float]
+    compressor: Compressor,
+    menus: dict[str, Menu],
+    options: NetworkOptions,
+    calibrating: Tensor,
+    accuracy: Callable[[nn.Module], float],
+    original: tuple[float, float | None],
 ) -> list[Point]:
-    """At every budget of the curve, and the original in 8 bits, which are a quarter of the bytes."""
-    found: list[Point] = [("the original", 1.0, accuracy(compressor.model))]
+    """At every budget of the curve, and of the ``original``: its accuracy, and that in 8 bits, which are a quarter of the bytes."""
+    found: list[Point] = [("the original", 1.0, original[0])]
 
     def in_eight_bits(name: str, share: float, model: nn.Module) -> list[Point]:
         if options.of != "bytes":
@@ -36,7 +41,8 @@ def points(
         network = next((each for item in registry().items("exporter") if (each := deployed(item, model, shape, calibrating))), None)
         return [] if network is None else [(name, share / 4, accuracy(network))]
 
-    found += in_eight_bits("8 bits alone", 1.0, compressor.model)
+    if options.of == "bytes" and original[1] is not None:
+        found.append(("8 bits alone", 0.25, original[1]))
     bare = Compressor(compressor.model, compressor.pictures[:2], "plain", options.of, ("channels",), compressor.stopwatch, compressor.batch)
     ours = "by responses" if options.method == "responses" and not options.even else "as asked"
     methods = ((ours, compressor, menus, options.even), ("plain SVD", bare, bare.menus(measured=False, even=True), True))

@@ -55,7 +55,7 @@ def write_report(works: Sequence[Work], directory: Path) -> list[Exhibit]:
     shown: list[Exhibit] = []
     rows = []
     for index, work in enumerate(works):
-        if work.stem in {other.stem for other in works[:index]}:
+        while work.stem in {other.stem for other in works[:index]}:
             work.name = f"{Path(work.name).stem}-{index}{Path(work.name).suffix}"  # pictures of one name, from other folders or of another format
         rows += [_row(work, rank) for rank in work.ranks]
         _write_files(work, directory)

@@ -62,7 +62,10 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
         with torch.no_grad():
             return dict(judge.evaluate(model, part.batches(BATCH), classes).metrics)
 
-    rows = _compared(outcome, evaluation, judged)
+    networks = _deployed(outcome)
+    in_eight_bits = next((each[2:] for each in networks.values() if any(each[2:])), [None, None])
+    judgements = [judged(outcome.original), evaluation.metrics, *(judged(each) if each else {} for each in in_eight_bits)]
+    rows = _compared(outcome, networks, [each.get("accuracy") for each in judgements])
     write_csv(directory / "compression.csv", COMPARED, rows)
     write_csv(directory / "layers.csv", LAYERS, _layers(outcome))
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1]
@@ -80,23 +83,29 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
         ),
     ]
     if outcome.options.curve and evaluation.labels is not None:
-        found = points(outcome.compressor, outcome.menus, outcome.options, outcome.calibrating, lambda model: 100 * judged(model)["accuracy"])
+        before, small = judgements[0]["accuracy"], judgements[2].get("accuracy")
+        original = 100 * before, None if small is None else 100 * small
+        found = points(
+            outcome.compressor, outcome.menus, outcome.options, outcome.calibrating, lambda model: 100 * judged(model)["accuracy"], original
+        )
         draw(found, outcome.options.of, directory / "plots" / "budgets.png")
         write_csv(directory / "budgets.csv", ("method", "share", "accuracy in %"), [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in found])
         shown.append(Exhibit("Budgets", "plots/budgets.png", "Accuracy over the share of the layers' cost, without any training after it."))
     return shown
 
 
-def _compared(outcome: Outcome, after: Evaluation, judged: Any) -> list[list[Any]]:
+def _deployed(outcome: Outcome) -> dict[str, list[Deployed | None]]:
+    """By exporter: the original and the result, and both in 8 bits."""
+    kinds = [(model, pictures) for pictures in (None, outcome.calibrating) for model in (outcome.original, outcome.result)]
+    return {item.spec.name: [deployed(item, model, outcome.shape, pictures) for model, pictures in kinds] for item in registry().items("exporter")}
+
+
+def _compared(outcome: Outcome, tables: dict[str, list[Deployed | None]], accuracies: Sequence[float | None]) -> list[list[Any]]:
     pair = (outcome.original, outcome.result)
-    tables = {item.spec.name: [deployed(item, model, outcome.shape, pictures) for pictures in (None, outcome.calibrating) for model in pair]
-              for item in registry().items("exporter")}  # fmt: skip
     rows: list[list[Any]] = []
-    before = judged(outcome.original)
-    if "accuracy" in before:
-        in_eight = next((networks[2:] for networks in tables.values() if any(networks[2:])), [None, None])
-        values = [before["accuracy"], after.metrics["accuracy"], *(judged(each)["accuracy"] if each else None for each in in_eight)]
-        rows.append(["accuracy", *(f"{value:.4f}" if value is not None else "" for value in (*values[:2], None, *values[2:]))])
+    if accuracies[0] is not None:
+        told = ["" if value is None else f"{value:.4f}" for value in accuracies]
+        rows.append(["accuracy", *told[:2], "", *told[2:]])
     rows.append(_row("parameters", [count_parameters(model)[0] for model in pair]))
     rows.append(_row("multiply-accumulates a picture", [count_macs(model, outcome.shape) for model in pair]))
     for name, networks in tables.items():
