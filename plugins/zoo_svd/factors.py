@@ -1,9 +1,9 @@
 """The largest singular values of a matrix, and the matrix of any lower rank, from one factorisation.
 
 Thin, by the eigenvectors of the Gram matrix: of A (m×n, m ≤ n) those of A·Aᵀ are the left singular vectors U, and Uᵀ·A = Σ·Vᵀ. The matrix of
-rank k is then U_k·U_kᵀ·A, a projection of A itself, so that what is lost in squaring touches the smallest singular values alone. Where the wanted
-ones are no more than half of all, single precision is enough; of more, the Gram matrix is made in double precision. A matrix too large for that is
-looked at through random projections (N. Halko, P. Martinsson, J. Tropp: Finding structure with randomness, 2011; torch.svd_lowrank).
+rank k is then U_k·U_kᵀ·A, a projection of A itself, so that what is lost in squaring touches the smallest singular values alone: where a wanted
+one is among these, the Gram matrix is made once more in double precision. A matrix too large for that is looked at through random projections
+(N. Halko, P. Martinsson, J. Tropp: Finding structure with randomness, 2011; torch.svd_lowrank).
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoo_svd.leading import leading_eigenvectors, product
+
 HUGE = 6000
 """Of the smaller side: from here on a Gram matrix and its eigenvectors cost more than random projections."""
 OVERSAMPLING, POWER_STEPS = 20, 6
+FAINT = 1e-5
+"""Of the largest eigenvalue of the Gram matrix: a smaller one is too near to what single precision rounds away."""
 
 
 @dataclass(frozen=True)
@@ -65,25 +69,27 @@ def factorise(matrix: np.ndarray, rank: int) -> Factors:
     flat = torch.from_numpy(np.ascontiguousarray(matrix if wide else matrix.T, np.float32))
     rank = min(rank, len(flat))
     basis = _projected(flat, rank) if len(flat) > HUGE else _eigenvectors(flat, rank)
-    other = basis.T @ flat
-    values, energy = torch.linalg.vector_norm(other, dim=1, dtype=torch.float64), torch.linalg.vector_norm(flat, dtype=torch.float64)
-    left, right = (basis, other) if wide else (other.T.contiguous(), basis.T.contiguous())
-    return Factors(left, right, values.numpy(), float(energy.square()), wide)
+    other = product(basis, flat)
+    values, energy = torch.linalg.vector_norm(other, dim=1, dtype=torch.float64), torch.linalg.vector_norm(flat, dim=1).double().square().sum()
+    left, right = (basis.T.contiguous(), other) if wide else (other.T.contiguous(), basis)
+    return Factors(left, right, values.numpy(), float(energy), wide)
 
 
 def _eigenvectors(flat: Tensor, rank: int) -> Tensor:
-    """The eigenvectors of A·Aᵀ of the largest eigenvalues, falling, float32 (m, rank)."""
-    rows = flat.double() if 2 * rank > len(flat) else flat
-    _, vectors = torch.linalg.eigh(rows @ rows.T)
-    basis: Tensor = vectors[:, -rank:].flip(1).float().contiguous()
-    return basis
+    """The eigenvectors of A·Aᵀ of the largest eigenvalues, falling, float32 (rank, m)."""
+    for dtype in (torch.float32, torch.float64) if 2 * rank <= len(flat) else (torch.float64,):
+        rows = flat.to(dtype)
+        values, vectors = leading_eigenvectors(product(rows, rows.T), rank)
+        if values[-1] > FAINT * values[0]:
+            break
+    return vectors.float().contiguous()
 
 
 def _projected(flat: Tensor, rank: int) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         left, _, _ = torch.svd_lowrank(flat, q=min(rank + OVERSAMPLING, len(flat)), niter=POWER_STEPS)
-    basis: Tensor = left[:, :rank].contiguous()
+    basis: Tensor = left[:, :rank].T.contiguous()
     return basis
 
 

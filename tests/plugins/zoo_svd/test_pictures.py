@@ -1,4 +1,4 @@
-"""Pictures by singular values, against numpy's own decomposition; their files, their decoder, their commands."""
+"""Pictures by singular values; their files, their decoder, their commands."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.numpy import save
-from zoo_svd import compressed, factors
+from zoo_svd import compressed
 from zoo_svd.decoder import Decoder, export
-from zoo_svd.factors import factorise, spectrum
+from zoo_svd.factors import factorise
 from zoo_svd.pictures import arranged, as_matrix, as_picture
 from zoo_svd.quality import psnr, ssim
 
@@ -28,55 +28,6 @@ def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
     rows, columns = np.linspace(0, 6, height)[:, None], np.linspace(0, 9, width)
     waves = [np.sin(rows * (1 + c) + columns) + np.cos(rows * columns * (0.4 + 0.2 * c)) for c in range(channels)]
     return np.clip(128 + 50 * np.stack(waves) + numbers.normal(0, 8, (channels, height, width)), 0, 255).astype(np.uint8)
-
-
-# --------------------------------------------------------------------------------------------------------------------------- factors
-
-
-@pytest.mark.parametrize("shape", [(40, 120), (120, 40), (50, 50), (1, 9), (9, 1)])
-@pytest.mark.parametrize("rank", [1, 3, 20, 1000])
-def test_matrices_of_every_rank_are_the_nearest_ones(shape, rank):
-    matrix = np.random.default_rng(0).normal(0, 50, shape) @ np.diag(0.9 ** np.arange(shape[1]))
-    u, s, vt = np.linalg.svd(matrix)
-    found = factorise(matrix, rank)
-    kept = min(rank, *shape)
-    assert found.rank == kept
-    np.testing.assert_allclose(found.values, s[:kept], rtol=1e-3, atol=1e-2)
-    np.testing.assert_allclose(found.at(kept), (u[:, :kept] * s[:kept]) @ vt[:kept], atol=0.05)
-    assert found.kept(kept) == pytest.approx((s[:kept] ** 2).sum() / (s**2).sum(), rel=1e-5)
-    left, right = found.orthonormal()
-    np.testing.assert_allclose((left * found.values) @ right, found.at(kept), atol=0.05)
-    np.testing.assert_allclose(left.T @ left, np.eye(kept), atol=1e-3)
-
-
-def test_each_rank_comes_from_the_one_before():
-    found, ranks = factorise(as_matrix(smooth(60, 40)), 30), (1, 7, 30)
-    for rank, matrix in zip(ranks, found.each(ranks), strict=True):
-        np.testing.assert_allclose(matrix, found.at(rank), atol=1e-2)
-
-
-def test_a_picture_is_within_a_hundredth_of_a_decibel_of_numpys():
-    matrix = as_matrix(smooth(600, 400))
-    original = as_picture(matrix, 3)
-    u, s, vt = np.linalg.svd(matrix.astype(np.float64))
-    for rank, mine in zip((60, 120), factorise(matrix, 120).each((60, 120)), strict=True):
-        theirs = (u[:, :rank] * s[:rank]) @ vt[:rank]
-        assert psnr(as_picture(mine, 3), original) == pytest.approx(psnr(as_picture(theirs, 3), original), abs=0.01)
-
-
-def test_huge_matrices_go_through_random_projections(monkeypatch):
-    matrix = as_matrix(smooth(90, 60))
-    due = factorise(matrix, 12)
-    monkeypatch.setattr(factors, "HUGE", 10)
-    before = torch.get_rng_state()
-    found = factorise(matrix, 12)
-    np.testing.assert_allclose(found.values[:8], due.values[:8], rtol=5e-3)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_the_spectrum_is_numpys():
-    matrix = as_matrix(smooth(30, 20))
-    np.testing.assert_allclose(spectrum(matrix), np.linalg.svd(matrix.astype(np.float64))[1])
 
 
 # ------------------------------------------------------------------------------------------------------------------- pictures, quality
