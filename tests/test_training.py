@@ -381,6 +381,8 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, more):
     process.communicate()
     killed = RunDir(tmp_path / "killed")
     assert killed.record.status == "running"  # nothing had the time to say otherwise
+    spent = killed.record.seconds
+    assert spent is not None and spent > 0  # those of the first epoch
     before = [json.loads(line)["step"] for line in samples.read_text().splitlines() if line.endswith("}")]
     checkpoint = checkpoints.newest_good(killed.checkpoints)[0]
     step = json.loads((checkpoint / "state.json").read_text())["progress"]["step"]
@@ -392,6 +394,7 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, more):
     expected, found = final_state(RunDir(tmp_path / "whole")), final_state(killed)
     assert all(torch.equal(found[0][key], value) for key, value in expected[0].items())
     assert found[1:] == expected[1:]
+    assert killed.record.seconds > spent
 
 
 def test_an_interrupted_run_leaves_a_checkpoint_and_resumes_in_process(tmp_path):

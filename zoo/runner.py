@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.snapshots import resume as resume_job
 from zoo.store import MissingFilesError
+from zoo.telling import Telling
 from zoo.training import fit
 from zoo.wording import duration, figure, plural
 
@@ -180,12 +180,12 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         if prepared.start:
             reporting.write_start(where.path / "weights.csv", prepared.start)
         where.write_record(record)
-        started = time.monotonic() - (record.seconds or 0.0)
-        _tell(console, "zoo_run_started", run=where.path, config=prepared.config.as_dict())
+        telling = Telling(console, where, record)
+        telling.started(prepared.config.as_dict())
         try:
-            metrics = _train_and_judge(where, record, prepared, console, inexact if resumed else None)
+            metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
             record.status = "finished"
-            _stamp(record, started)
+            telling.stamp()
             write_page(where, record)
         except BaseException as error:
             record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
@@ -193,26 +193,19 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
             raise
         finally:
             console.close()
-            _stamp(record, started)
-            where.write_record(record)
-            _tell(console, "zoo_run_ended", run=where.path, status=record.status, metrics=next(iter(record.results.values()), {}))
+            telling.ended()
     _conclude(where, record, console)
     return RunResult(where.path, record, metrics)
 
 
-def _stamp(record: Record, started: float) -> None:
-    record.ended = datetime.now(UTC).isoformat(timespec="seconds")
-    record.seconds = round(time.monotonic() - started, 3)
-
-
-def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> dict[str, float]:
+def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> dict[str, float]:
     task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
     if in_closed_form(task):
         model = prepared.model.to(prepared.engine.device)
-        record.checkpoint = solve(where, task, model, data, prepared.structure, console.note)
+        record.checkpoint = solve(where, task, model, data, prepared.structure, telling.note)
         record.parameters, record.trainable = count_parameters(model)
     else:
-        model = _train(where, record, prepared, console, inexact)
+        model = _train(where, record, prepared, telling, inexact)
     part = judged_part(data)
     found = evaluate(model, task, data, part, batch_size)
     record.results[part] = dict(found.metrics)
@@ -225,22 +218,22 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, console:
     return dict(found.metrics)
 
 
-def _train(where: RunDir, record: Record, prepared: Prepared, console: Console, inexact: bool | None) -> nn.Module:
+def _train(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> nn.Module:
     """The best model of a training, or else the last."""
     config, task, model, data, engine = prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine
     head = registry().architecture(config.architecture.name).spec.head if config.architecture else None
-    features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), console.note)
-    job = Job(config, task, model, data, engine, where, _Telling(console, where), prepared.structure, features)
+    features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), telling.note)
+    job = Job(config, task, model, data, engine, where, telling, prepared.structure, features)
     if inexact is not None:
         resume_job(job, inexact=inexact)
     progress = fit(job)
-    console.close()
+    telling.close()
     last = checkpoints.pointed(where.checkpoints, "last")
     record.checkpoint = (checkpoints.pointed(where.checkpoints, "best") if progress.best else None) or last
     if progress.best is not None and record.checkpoint is not None and record.checkpoint != last:
         best = where.checkpoints / record.checkpoint
         load_state(job.result, checkpoints.weights(best), best)
-        console.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
+        telling.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
     return job.result
 
 
@@ -287,23 +280,3 @@ def _differences(one: Any, other: Any, path: str = "") -> list[tuple[str, Any, A
     if isinstance(one, dict) and isinstance(other, dict):
         return [each for key in {**one, **other} for each in _differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))]
     return [] if one == other else [(path, one, other)]
-
-
-# ---------------------------------------------------------------------------------------------------------------------------- events
-
-
-class _Telling:
-    """The console, and the plugins' events behind it."""
-
-    def __init__(self, console: Console, where: RunDir) -> None:
-        self._console, self._where = console, where
-        self.begin, self.step, self.loss, self.note = console.begin, console.step, console.loss, console.note
-
-    def epoch(self, progress: Any, row: dict[str, float]) -> None:
-        self._console.epoch(progress, row)
-        _tell(self._console, "zoo_epoch_ended", run=self._where.path, epoch=int(row["epoch"]), row=row)
-
-
-def _tell(console: Console, event: str, **facts: Any) -> None:
-    for complaint in registry().tell(event, **facts):
-        console.warn(complaint)
