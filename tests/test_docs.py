@@ -101,7 +101,7 @@ def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, cap
     monkeypatch.setenv("ZOO_RUNS", str(trained / "runs"))
     monkeypatch.setenv("ZOO_EXPORTS", str(trained / "exports"))
     if command.startswith("zoo run --resume"):
-        pytest.skip("needs a run that was stopped: tests/test_training.py has it")
+        pytest.skip("needs a run that was stopped: tests/test_snapshots.py has it")
     for old, new in SUBSTITUTES.items():
         command = command.replace(old, new)
     pictures = sorted(trained.glob("runs/cnn_digits/*/samples/*.png"))

@@ -1,14 +1,8 @@
-"""The trainer against independent loops, and what it does when it is stopped, resumed or diverges."""
+"""The trainer against independent loops, its features, and what it does when it diverges."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +17,13 @@ from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import open_data
 from zoo.devices import set_up
-from zoo.errors import CheckpointError, DivergedError, Interrupted, SetupError, UsageError
+from zoo.errors import DivergedError, SetupError, UsageError
 from zoo.job import Job
 from zoo.loading import build_for, build_task, load
 from zoo.mixing import mix, split
 from zoo.registry import registry
 from zoo.resolve import resolve
-from zoo.rundir import RunDir, create, find
+from zoo.rundir import RunDir, create
 from zoo.training import fit, forward, remaining_batches
 
 FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
@@ -337,145 +331,6 @@ def test_a_compiler_that_fails_is_one_line(tmp_path):
     job.network = fail
     with pytest.raises(SetupError, match=r"cannot be compiled here.*--compile"):
         fit(job)
-
-
-# ------------------------------------------------------------------------------------------------------------------ stop and resume
-
-COMMAND = [
-    sys.executable, "-m", "zoo", "run", "cnn_digits", "--device", "cpu", "--epochs", "3", "--batch-size", "16",
-    "--set", "train.checkpoint_steps=20", "--set", "train.log_samples=true", "--set", "train.log_steps=10", "--set", "dataset.resize=16",
-    "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set", "dataset.holdout=0.1",
-]  # fmt: skip
-EVERYTHING = [
-    "--augment", "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
-    *(word for key in (
-        "warmup_epochs=0.5", "weight_decay=0.01", "decay=weights", "accumulate=2", "ema=0.99", "mixup=0.4", "cutmix=1.0", "patience=2",
-        "clip_norm=1.0", "precision=fp16", "channels_last=true",
-    ) for word in ("--set", f"train.{key}")),
-]  # fmt: skip
-"""With every feature of the trainer at once (but --compile, which a slow test has)."""
-
-
-def final_state(run: RunDir):
-    """Weights, and everything that was measured or written down, but for times."""
-    rows = [line.split(",") for line in run.metrics_file.read_text().splitlines()]
-    timed = {index for index, name in enumerate(rows[0]) if "seconds" in name or "per_second" in name}
-    metrics = [[value for index, value in enumerate(row) if index not in timed] for row in rows]
-    steps = [
-        {key: value for key, value in json.loads(line).items() if key != "samples_per_second"} for line in run.steps_file.read_text().splitlines()
-    ]
-    return load(run.path).state_dict(), metrics, steps, run.samples_file.read_text(), run.record.results, run.predictions_file.read_text()
-
-
-@pytest.mark.parametrize("more", [[], EVERYTHING], ids=["plain", "everything"])
-def test_a_killed_run_resumes_to_the_bit(tmp_path, more):
-    """SIGKILL in the middle of an epoch; the samples that were logged say what was lost and that nothing was missed or repeated."""
-    whole = subprocess.run([*COMMAND, *more, "--out", str(tmp_path / "whole")], capture_output=True, text=True, check=False)
-    assert whole.returncode == 0, whole.stderr
-    samples = tmp_path / "killed" / "samples.jsonl"
-    process = subprocess.Popen([*COMMAND, *more, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (samples.exists() and samples.read_bytes().count(b"\n") >= 110):
-        time.sleep(0.002)
-    process.kill()
-    process.communicate()
-    killed = RunDir(tmp_path / "killed")
-    assert killed.record.status == "running"  # nothing had the time to say otherwise
-    spent = killed.record.seconds
-    assert spent is not None and spent > 0  # those of the first epoch
-    before = [json.loads(line)["step"] for line in samples.read_text().splitlines() if line.endswith("}")]
-    checkpoint = checkpoints.newest_good(killed.checkpoints)[0]
-    step = json.loads((checkpoint / "state.json").read_text())["progress"]["step"]
-    assert 0 <= before[-1] - step <= 20
-    assert step % 81, "killed at the end of an epoch: nothing is proved"
-    resumed = subprocess.run([sys.executable, "-m", "zoo", "run", "--resume", str(killed.path)], capture_output=True, text=True, check=False)
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"resuming from {checkpoint.name}" in resumed.stdout
-    expected, found = final_state(RunDir(tmp_path / "whole")), final_state(killed)
-    assert all(torch.equal(found[0][key], value) for key, value in expected[0].items())
-    assert found[1:] == expected[1:]
-    assert killed.record.seconds > spent
-
-
-def test_an_interrupted_run_leaves_a_checkpoint_and_resumes_in_process(tmp_path):
-    class Interrupt(Console):
-        def step(self, progress, batch_samples):
-            if progress.step == 20:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(Interrupted, match="--resume") as caught:
-        zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "stopped", console=Interrupt(quiet=True))
-    assert caught.value.exit_code == 130
-    stopped = RunDir(tmp_path / "stopped")
-    assert stopped.record.status == "interrupted"
-    assert checkpoints.names(stopped.checkpoints)[0] == "step-000020"
-    assert stopped.error_file.exists()
-    zoo.run(resume=stopped.path, console=Console(quiet=True))
-    whole = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "whole", console=Console(quiet=True))
-    assert find(stopped.path).record.status == "finished"
-    assert all(torch.equal(value, load(whole.path).state_dict()[key]) for key, value in load(stopped.path).state_dict().items())
-
-
-@pytest.fixture
-def stopped(tmp_path):
-    class Interrupt(Console):
-        def step(self, progress, batch_samples):
-            if progress.step == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.raises(Interrupted) as caught:
-        zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "stopped", console=Interrupt(quiet=True))
-    assert caught.value.exit_code == 143
-    return RunDir(tmp_path / "stopped")
-
-
-def test_a_run_from_before_an_option_was_there_is_resumed_with_its_default(stopped):
-    text = stopped.config_file.read_text()
-    older = re.sub(r"label_smoothing: [^,}\n]+,? ?", "", text)
-    assert older != text
-    stopped.config_file.write_text(older)
-    assert zoo.run(resume=stopped.path, console=Console(quiet=True)).record.status == "finished"
-
-
-def test_case_6_resume_with_a_conflicting_flag_says_which(stopped):
-    with pytest.raises(UsageError, match=r"train\.lr is 0\.\d+ in the run, not 0\.5"):
-        zoo.run(resume=stopped.path, overrides={"train": {"lr": 0.5}}, console=Console(quiet=True))
-
-
-def test_resume_under_another_name_is_refused(stopped):
-    with pytest.raises(UsageError, match="cnn_digits, not cnn_mnist"):
-        zoo.run("cnn_mnist", resume=stopped.path, console=Console(quiet=True))
-
-
-def test_case_64_another_number_of_threads_is_refused_without_inexact(stopped):
-    state_file = stopped.checkpoints / "step-000003" / "state.json"
-    state = json.loads(state_file.read_text())
-    state["environment"]["threads"] = "77"
-    _rewrite(state_file, state)
-    with pytest.raises(CheckpointError, match=r"threads 77 → .*--inexact"):
-        zoo.run(resume=stopped.path, console=Console(quiet=True))
-    assert zoo.run(resume=stopped.path, inexact=True, console=Console(quiet=True)).record.status == "finished"
-
-
-def test_case_37_changed_data_is_refused(stopped):
-    state_file = stopped.checkpoints / "step-000003" / "state.json"
-    _rewrite(state_file, json.loads(state_file.read_text()) | {"fingerprint": "of other data"})
-    with pytest.raises(CheckpointError, match="data has changed"):
-        zoo.run(resume=stopped.path, console=Console(quiet=True))
-
-
-def test_a_finished_run_is_not_resumed(tmp_path):
-    result = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Console(quiet=True))
-    with pytest.raises(UsageError, match="finished"):
-        zoo.run(resume=result.path)
-
-
-def _rewrite(state_file: Path, state: dict) -> None:
-    state_file.write_text(json.dumps(state))
-    manifest = state_file.with_name("MANIFEST.json")
-    from zoo.files import sha256
-
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"state.json": sha256(state_file)}))
 
 
 def test_bf16_on_the_cpu_trains_and_is_recorded(tmp_path):
