@@ -56,7 +56,7 @@ class SvdImage:
             held.register_buffer("left", torch.zeros(facts["rows"], rank))
             held.register_buffer("right", torch.zeros(rank, facts["columns"]))
             for metric in METRICS:
-                held.register_buffer(metric, torch.zeros(len(facts["ranks"]), dtype=torch.float64))
+                held.register_buffer(metric, torch.zeros(len(facts["ranks"])))
             model.add_module(str(index), held)
         return model
 
@@ -64,6 +64,8 @@ class SvdImage:
         """All ranks of a picture come from one factorisation."""
         if self._part is not None and len(self._works) < len(self._part):
             note(f"the first {len(self._works)} of {len(self._part):,} pictures are looked at")
+        if any(held.device.type != "cpu" for held in model.buffers()):
+            note("pictures are factorised on the cpu, whatever the device")
         for held, work in zip(model.children(), self._works, strict=True):
             work.factors = factorise(work.matrix, work.ranks[-1])
             rebuilt = [as_picture(matrix, work.channels) for matrix in work.factors.each(work.ranks)]

@@ -20,6 +20,9 @@ import zoo
 from zoo.cli.app import run_cli
 from zoo.console import Console
 from zoo.errors import DataError, UsageError, ZooError
+from zoo.registry import registry
+from zoo.resolve import resolve
+from zoo.runner import prepare
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -239,6 +242,14 @@ def test_pictures_smaller_than_a_rank_are_whole(tmp_path):
     overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"size": None, "ranks": [60]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     assert result.metrics["energy"] == pytest.approx(1, abs=1e-6)
+
+
+def test_on_another_device_it_says_where_pictures_are_factorised():
+    ready = prepare(resolve(registry(), "svd_image", overrides={"task": {"ranks": [2]}}), Console(quiet=True))
+    for device, said in (("cpu", False), ("meta", True)):
+        told: list[str] = []
+        ready.task.fit(ready.model.to(device), ready.data, told.append)
+        assert ("pictures are factorised on the cpu, whatever the device" in told) == said
 
 
 def test_an_architecture_has_no_place_there(tmp_path):
