@@ -3,9 +3,10 @@
     python benchmarks/svd_speed.py [--turns 15] [--runs 5] [--out benchmarks/results/svd_speed.json]
 
 The report's lines: `numpy.linalg.svd` of the 600×1200 matrix with full matrices, then U·diag(S)·Vᵀ for each rank (60 and 120). Ours: `factorise`
-once, then both ranks. Each lives in a process of its own, since the threads of numpy's library and of torch's would get into each other's way, and
-waits while the other has its turn: WARM_UP seconds untimed (the other's threads still spin at first), then so many runs timed. The speed-up is the
-median over the turns of the ratio within a turn. The quality of each is compared with the other's, after clipping, in dB.
+once, then both ranks. Both start from the same uint8 matrix. Each lives in a process of its own, since the threads of numpy's library and of
+torch's would get into each other's way, and waits while the other has its turn: WARM_UP seconds untimed (the other's threads still spin at first),
+then so many runs timed. The speed-up is the median over the turns of the ratio within a turn. The quality of each is compared with the other's,
+after clipping, in dB.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from _record import write_result
 from zoo_svd.factors import factorise
-from zoo_svd.pictures import arranged, as_matrix, as_picture
+from zoo_svd.pictures import arranged, as_picture
 from zoo_svd.quality import psnr
 
 from zoo.data import open_dataset
@@ -45,29 +46,30 @@ def photographs() -> dict[str, np.ndarray]:
     """uint8 (600, 400, 3) by name."""
     pictures = open_dataset(registry().dataset("photos"), {}).load("photos")
     cut = {photo: arranged(np.asarray(picture), (600, 400), photo) for photo, picture in zip(pictures.names or (), pictures.images, strict=True)}
-    return {photo: picture.transpose(1, 2, 0) for photo, picture in cut.items()}
+    return {photo: np.ascontiguousarray(picture.transpose(1, 2, 0)) for photo, picture in cut.items()}
 
 
-def serve(line: Connection, work: Callable[[np.ndarray], list[np.ndarray]], as_given: bool) -> None:
-    """Answer (photo, runs) with the seconds of each run and the quality reached, until the line closes. The report's matrix stays uint8."""
+def serve(line: Connection, work: Callable[[np.ndarray], list[np.ndarray]]) -> None:
+    """Answer (photo, runs) with the seconds of each run and the quality reached, until None is asked."""
     originals = photographs()
     while (asked := line.recv()) is not None:
         photo, runs = asked
         original = originals[photo]
-        matrix = original.reshape(len(original), -1) if as_given else as_matrix(original.transpose(2, 0, 1))
+        matrix = original.reshape(len(original), -1)
         seconds: list[float] = []
         warm = time.perf_counter() + WARM_UP
         while len(seconds) < runs:
-            started = time.perf_counter()
+            began = time.perf_counter()
             rebuilt = work(matrix)
-            seconds += [time.perf_counter() - started] * (started > warm)
+            if began > warm:
+                seconds.append(time.perf_counter() - began)
         line.send({"seconds": seconds, "psnr_db": [psnr(as_picture(each, 3), original) for each in rebuilt]})
 
 
-def started(work: Callable[[np.ndarray], list[np.ndarray]], as_given: bool) -> Connection:
+def started(work: Callable[[np.ndarray], list[np.ndarray]]) -> Connection:
     context = multiprocessing.get_context("spawn")
     line, other = context.Pipe()
-    context.Process(target=serve, args=(other, work, as_given), daemon=True).start()
+    context.Process(target=serve, args=(other, work), daemon=True).start()
     return line
 
 
@@ -87,7 +89,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "svd_speed.json")
     asked = parser.parse_args()
-    lines = {"report": started(report_lines, as_given=True), "ours": started(ours, as_given=False)}
+    lines = {"report": started(report_lines), "ours": started(ours)}
     turns: dict[str, list[dict[str, dict[str, Any]]]] = {photo: [] for photo in photographs()}
     for _ in range(asked.turns):
         for photo, found in turns.items():

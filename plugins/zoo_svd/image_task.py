@@ -82,7 +82,7 @@ class SvdImage:
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         """What was found when the pictures were factorised, at the largest rank: the mean over them."""
         reached = {metric: torch.stack([getattr(held, metric)[-1] for held in model.children()]) for metric in METRICS}
-        outputs = torch.stack([reached[metric] for metric in METRICS], 1).float().cpu().numpy()  # (pictures, metrics)
+        outputs = torch.stack([reached[metric] for metric in METRICS], 1).cpu().numpy()  # (pictures, metrics)
         return Evaluation({metric: float(values.mean()) for metric, values in reached.items()}, outputs, None)
 
     def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
