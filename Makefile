@@ -17,7 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV): torch comes with its CUDA libraries, some 6 GB, once"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> $(VENV)/pip.log || { \
-	  if grep -qiE 'resolve|connection|network|unreachable|timed out|no matching distribution' $(VENV)/pip.log; then \
+	  if grep -qi 'no space left' $(VENV)/pip.log; then \
+	    echo "error: the disk is full: $(VENV) takes some 7 GB; fix: free some, or make VENV=/a/folder/on/another/disk $(MAKECMDGOALS)"; \
+	  elif grep -qE '^WARNING: Retrying|from versions: none|Max retries|timed out' $(VENV)/pip.log; then \
 	    echo "error: the packages could not be fetched (see $(VENV)/pip.log); fix: connect to a package index, or set PIP_INDEX_URL to one"; \
 	  else tail -n 20 $(VENV)/pip.log; echo "error: pip failed (see $(VENV)/pip.log); fix: repair what it names, then repeat"; fi; exit 6; }
 	@touch $(STAMP)

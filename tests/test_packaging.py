@@ -1,8 +1,9 @@
-"""The wheel: its top-level names, what is inside, and that nothing of this project names a place on a machine."""
+"""The wheel: its top-level names and what is inside; the set-up where it fails; that nothing of this project names a place on a machine."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -57,3 +58,30 @@ def test_plugins_import_only_public_modules_of_the_core():
     for file in (ROOT / "plugins").rglob("*.py"):
         for line in file.read_text(encoding="utf-8").splitlines():
             assert not re.search(r"from zoo[\w.]* import .*\b_\w+|from zoo\.[\w.]*\b_\w+ import", line), f"{file}: {line}"
+
+
+IGNORED = "WARNING: Location 'file:///some/simple/networkx/' is ignored: it is neither a file nor a directory."
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "error: the disk is full: "),
+        ("WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'", "error: the packages could not be fetched "),
+        ("ERROR: Could not find a version that satisfies the requirement torch (from versions: none)", "error: the packages could not be fetched "),
+        ("ERROR: Cannot install a==1 because these package versions have conflicting dependencies.", "error: pip failed "),
+    ],
+)
+def test_a_set_up_that_fails_tells_the_cause_and_is_not_taken_for_done(tmp_path, printed, told):
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{IGNORED}\n{printed}\nEND\nexit 1\n")
+    python.chmod(0o755)
+    command = ["make", "-C", str(ROOT), "setup", f"VENV={tmp_path}", f"PYTHON={sys.executable}"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert made.returncode != 0
+    assert [line.startswith(told) for line in made.stdout.splitlines() if line.startswith("error: ")] == [True]
+    assert "fix: " in made.stdout
+    assert printed in (tmp_path / "pip.log").read_text()
+    assert not (tmp_path / ".installed").exists()
