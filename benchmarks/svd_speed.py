@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from _record import write_result
 from zoo_svd.factors import factorise
-from zoo_svd.pictures import arranged, as_picture
+from zoo_svd.pictures import as_picture
 from zoo_svd.quality import psnr
 
 from zoo.data import open_dataset
@@ -44,9 +44,9 @@ def ours(matrix: np.ndarray) -> list[np.ndarray]:
 
 def photographs() -> dict[str, np.ndarray]:
     """uint8 (600, 400, 3) by name."""
-    pictures = open_dataset(registry().dataset("photos"), {}).load("photos")
-    cut = {photo: arranged(np.asarray(picture), (600, 400), photo) for photo, picture in zip(pictures.names or (), pictures.images, strict=True)}
-    return {photo: np.ascontiguousarray(picture.transpose(1, 2, 0)) for photo, picture in cut.items()}
+    pictures = open_dataset(registry().dataset("photos"), {"size": [600, 400]}).load("photos")
+    found = zip(pictures.names or (), pictures.images, strict=True)
+    return {photo: np.ascontiguousarray(np.asarray(picture).transpose(1, 2, 0)) for photo, picture in found}
 
 
 def serve(line: Connection, work: Callable[[np.ndarray], list[np.ndarray]]) -> None:

@@ -22,8 +22,11 @@ class Photos:
 
     parts: Mapping[Part, str] = {"predict": "photos"}
 
+    def __init__(self, size: tuple[int, int] | None = None) -> None:
+        self._size = size
+
     def load(self, split: str) -> Split:
-        """uint8 (2, 3, 427, 640)."""
+        """uint8 (2, 3, 427, 640), or of the ``size`` (H, W) that was asked for. Raises DataError where they are smaller."""
         return Split(self._pictures, None, list(NAMES))
 
     @cached_property
@@ -33,11 +36,24 @@ class Photos:
     @cached_property
     def _pictures(self) -> np.ndarray:
         folder = _folder()
-        return np.stack([np.asarray(Image.open(folder / name).convert("RGB")).transpose(2, 0, 1) for name in NAMES])
+        pictures = [np.asarray(Image.open(folder / name).convert("RGB")).transpose(2, 0, 1) for name in NAMES]
+        return np.stack(pictures if self._size is None else [cut_out(picture, self._size) for picture in pictures])
 
 
-def open_photos(_store: DatasetStore) -> Photos:
-    return Photos()
+def open_photos(_store: DatasetStore, size: tuple[int, int] | None) -> Photos:
+    return Photos(size)
+
+
+def cut_out(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(C, h, w) turned to the orientation of ``size`` (H, W) and cropped to it at the centre. Raises DataError where it is smaller."""
+    height, width = size
+    lies_across = (picture.shape[1] - picture.shape[2]) * (height - width) < 0
+    turned = np.rot90(picture, axes=(1, 2)) if lies_across else picture
+    _, own_height, own_width = turned.shape
+    if own_height < height or own_width < width:
+        raise DataError(f"photos are {own_height}×{own_width}, and {height}×{width} cannot be cut out of them", fix="choose a smaller dataset.size")
+    top, left = (own_height - height) // 2, (own_width - width) // 2
+    return turned[:, top : top + height, left : left + width]
 
 
 def _folder() -> Path:

@@ -41,7 +41,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             source=COURSE,
             dataset="datasets/photos",
             task="svd/svd_image",
-            parameters={"task": {"ranks": [60, 120], "size": [600, 400]}},
+            parameters={"dataset": {"size": [600, 400]}, "task": {"ranks": [60, 120]}},
             expected=Expected(metric="psnr_db", mean=32.8489, sd=0, seeds=1, seconds=5, device=CORE),
         ),
         RecipeSpec(
@@ -50,7 +50,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             source=COURSE,
             dataset="datasets/photos",
             task="svd/svd_image",
-            parameters={"task": {"ranks": [60, 120], "size": [600, 400], "noise": 25.0}},
+            parameters={"dataset": {"size": [600, 400]}, "task": {"ranks": [60, 120], "noise": 25.0}},
             expected=Expected(metric="psnr_db", mean=23.8148, sd=0, seeds=1, seconds=6, device=CORE),
         ),
         RecipeSpec(

@@ -15,7 +15,7 @@ from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
 from zoo.wording import figure
 from zoo_svd.factors import Factors, factorise
 from zoo_svd.image_report import Work, write_report
-from zoo_svd.pictures import arranged, as_matrix, as_picture
+from zoo_svd.pictures import as_matrix, as_picture
 from zoo_svd.quality import psnr, ssim
 
 METRICS = ("psnr_db", "ssim", "energy")
@@ -24,7 +24,6 @@ METRICS = ("psnr_db", "ssim", "energy")
 @dataclass(frozen=True)
 class Settings:
     ranks: tuple[int, ...]
-    size: tuple[int, int] | None
     noise: float | None
     noise_seed: int
 
@@ -91,8 +90,7 @@ class SvdImage:
 
     def _begun(self, name: str, picture: np.ndarray) -> Work:
         settings = self._settings
-        clean = arranged(picture, settings.size, name)
-        matrix, channels = as_matrix(clean), len(clean)
+        matrix, channels = as_matrix(picture), len(picture)
         ranks = tuple(rank for rank in settings.ranks if rank <= min(matrix.shape)) or (min(matrix.shape),)
         original = as_picture(matrix, channels)
         if settings.noise is None:
@@ -116,5 +114,5 @@ def _reached(work: Work, rebuilt: Sequence[np.ndarray]) -> dict[str, np.ndarray]
     }
 
 
-def build(ranks: Sequence[int], size: tuple[int, int] | None, noise: float | None, noise_seed: int) -> SvdImage:
-    return SvdImage(Settings(tuple(ranks), size, noise, noise_seed))
+def build(ranks: Sequence[int], noise: float | None, noise_seed: int) -> SvdImage:
+    return SvdImage(Settings(tuple(ranks), noise, noise_seed))

@@ -13,9 +13,6 @@ Rank = Annotated[int, Field(ge=1)]
 
 class ImageOptions(Options):
     ranks: list[Rank] = Field([60, 120], min_length=1, description="how many singular values a picture is rebuilt from, each in turn")
-    size: tuple[Annotated[int, Field(ge=2)], Annotated[int, Field(ge=2)]] | None = Field(
-        None, description="rows and columns: pictures are turned to that orientation and cropped at the centre; by default they stay as they are"
-    )
     noise: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="standard deviation of noise that is added, of 255: then it is removed again"
     )

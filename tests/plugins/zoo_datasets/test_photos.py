@@ -17,7 +17,7 @@ from zoo.store import Store
 def test_they_are_what_scikit_learn_loads():
     from sklearn.datasets import load_sample_images
 
-    split = photos.open_photos(Store(Path("unused"))).load("photos")
+    split = photos.open_photos(Store(Path("unused")), size=None).load("photos")
     theirs = load_sample_images()
     assert [Path(name).name for name in theirs.filenames] == list(split.names)
     assert np.array_equal(split.images, np.stack(theirs.images).transpose(0, 3, 1, 2))
@@ -26,6 +26,24 @@ def test_they_are_what_scikit_learn_loads():
 
 def test_the_fingerprint_stays():
     assert photos.Photos().fingerprint == photos.Photos().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [((20, 30), (24, 16)), ((30, 20), (24, 16)), ((9, 9), (5, 7)), ((20, 30), (16, 16)), ((20, 30), (20, 30))]
+)
+def test_they_are_turned_and_cropped_at_the_centre(shape, size):
+    picture = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
+    turned = np.rot90(picture, axes=(1, 2)) if (shape, size) == ((20, 30), (24, 16)) else picture
+    top, left = (turned.shape[1] - size[0]) // 2, (turned.shape[2] - size[1]) // 2
+    assert np.array_equal(photos.cut_out(picture, size), turned[:, top : top + size[0], left : left + size[1]])
+
+
+def test_a_size_is_cut_out_of_them_and_of_the_fingerprint():
+    cut = photos.open_photos(Store(Path("unused")), size=(600, 400))
+    assert cut.load("photos").images.shape == (2, 3, 600, 400)
+    assert cut.fingerprint != photos.Photos().fingerprint
+    with pytest.raises(DataError, match=r"photos are 640×427, and 700×400 cannot be cut out of them.*smaller dataset\.size"):
+        photos.Photos((700, 400)).load("photos")
 
 
 def test_opening_them_does_not_import_scikit_learn():

@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from zoo_svd import compressed
 from zoo_svd.decoder import Decoder, export
 from zoo_svd.factors import factorise
-from zoo_svd.pictures import arranged, as_matrix, as_picture
+from zoo_svd.pictures import as_matrix, as_picture
 from zoo_svd.quality import psnr, ssim
 
 import zoo
@@ -46,19 +46,6 @@ def test_a_picture_goes_to_a_matrix_and_back(channels):
 
 def test_values_are_clipped_before_they_are_cast():
     assert as_picture(np.array([[-3.0, 255.4, 260.0, 0.6]]), 1).ravel().tolist() == [0, 255, 255, 1]
-
-
-@pytest.mark.parametrize(("shape", "size", "due"), [((20, 30), (24, 16), (24, 16)), ((30, 20), (24, 16), (24, 16)), ((9, 9), (5, 7), (5, 7))])
-def test_pictures_are_turned_and_cropped_at_the_centre(shape, size, due):
-    picture = smooth(*shape)
-    found = arranged(picture, size, "a")
-    assert found.shape[1:] == due
-    if shape == (20, 30):
-        turned = np.rot90(picture, axes=(1, 2))
-        assert np.array_equal(found, turned[:, 3:27, 2:18])
-    assert arranged(picture, None, "a") is picture
-    with pytest.raises(DataError, match=r"is 20×20, and 30×40 cannot be cut out of it.*small"):
-        arranged(smooth(20, 20), (30, 40), "small")
 
 
 def test_psnr_and_ssim_are_what_they_are_defined_as():
@@ -196,7 +183,7 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path):
 
 def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, capsys, monkeypatch):
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"size": None, "ranks": [3]}, "name": "tiny"}
+    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3]}, "name": "tiny"}
     zoo.run("svd_image", overrides=overrides, console=Console(quiet=True))
     for words in (["export", "tiny", "--onnx"], ["predict", "tiny", str(tmp_path / "tiny.png")]):
         assert run_cli(words) == 2
@@ -208,7 +195,7 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path):
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     Image.fromarray(smooth(80, 60).transpose(1, 2, 0)).save(pictures / "a b.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(pictures)}, "task": {"size": None, "noise": 30.0, "ranks": [2, 40]}}
+    overrides = {"dataset": {"name": "pictures", "path": str(pictures)}, "task": {"noise": 30.0, "ranks": [2, 40]}}
     result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     (told,) = (each.caption for each in result.record.exhibits if each.title == "a b.png, denoised")
     best = float(told.partition(", ")[2].partition(" dB")[0])
@@ -230,7 +217,7 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_o
         def note(self, text):
             told.append(text)
 
-    overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"size": None, "ranks": [2]}}
+    overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"ranks": [2]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Listening(quiet=True))
     assert "the first 20 of 24 pictures are looked at" in told
     assert list(result.record.results) == ["report"] and len(list((result.path / "compressed").iterdir())) == 20
@@ -239,7 +226,7 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_o
 
 def test_pictures_smaller_than_a_rank_are_whole(tmp_path):
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"size": None, "ranks": [60]}}
+    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [60]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     assert result.metrics["energy"] == pytest.approx(1, abs=1e-6)
 

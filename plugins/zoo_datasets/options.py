@@ -1,12 +1,15 @@
-"""What a folder of pictures can be asked for."""
+"""What ``--set dataset.…`` may say of these datasets, beside what the core gives to every one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from zoo.api import Options
+
+Side = Annotated[int, Field(ge=1)]
 
 
 class CatdogOptions(Options):
@@ -33,3 +36,9 @@ class PicturesOptions(Options):
     @classmethod
     def _absolute(cls, value: str) -> str:
         return str(Path(value).expanduser().absolute())
+
+
+class PhotosOptions(Options):
+    size: tuple[Side, Side] | None = Field(
+        None, description="rows and columns: they are turned to that orientation and cropped at the centre; by default they stay as they are"
+    )
