@@ -51,3 +51,8 @@ def test_auxiliary_classifiers_are_heard():
 def test_what_a_run_would_refuse_is_refused():
     with pytest.raises(UsageError, match="photos has none"):
         gradients(resolve(registry(), "fnn", overrides={"dataset": {"name": "photos"}}), "x")
+
+
+def test_of_a_task_in_closed_form_there_are_none():
+    with pytest.raises(UsageError, match="task svd/svd_image is solved in closed form: it has no loss, and so no gradients"):
+        gradients(resolve(registry(), "svd_image"), "x")

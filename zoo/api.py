@@ -54,7 +54,7 @@ __all__ = [
     "hookimpl",
 ]
 
-VERSION = "1.3"
+VERSION = "1.4"
 
 hookimpl = pluggy.HookimplMarker("zoo")
 """Marks a function of a plugin as the implementation of the hook whose name it bears."""
@@ -435,8 +435,9 @@ class Task(Protocol):
     of the learning rate that parameters have which are not to learn at all of it, by name; and ``begin_epoch(model, epoch)``, before each epoch
     (counted from 0), which may set ``requires_grad`` of what learns by the last epoch, but of nothing that ``prepare`` froze.
 
-    A task with a closed form has ``fit(model, data, note) -> None`` in place of being trained: it fills the model that ``prepare`` made, and tells
-    people what matters by ``note(text)``. Where no architecture is asked for, the model that ``prepare`` and ``restructure`` get is an empty module.
+    A task with a closed form has ``fit(model, data, note) -> None`` in place of being trained, and needs no ``loss``: it fills the model that
+    ``prepare`` made, and tells people what matters by ``note(text)``. Where no architecture is asked for, the model that ``prepare`` and
+    ``restructure`` get is an empty module.
     """
 
     monitor: Monitor

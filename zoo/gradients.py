@@ -16,6 +16,7 @@ from zoo import randomness
 from zoo.api import Batch, Task
 from zoo.config import RunConfig
 from zoo.console import Console
+from zoo.errors import UsageError
 from zoo.runner import prepare
 from zoo.training import with_heads
 
@@ -39,6 +40,8 @@ class Gradients:
 def gradients(config: RunConfig, label: str) -> Gradients:
     """Of the first training batch that a run of ``config`` would see, before its first step, in fp32. Raises what the run would raise."""
     ready = prepare(config, Console(quiet=True))
+    if not hasattr(ready.task, "loss"):
+        raise UsageError(f"task {config.task.name} is solved in closed form: it has no loss, and so no gradients", fix="choose another task")
     part = ready.data.part("train")
     order = randomness.order(config.seed, 0, len(part))[: config.train.batch_size]
     batch = next(iter(part.batches_of(order, config.train.batch_size)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
 from zoo.wording import figure
@@ -74,9 +74,6 @@ class SvdImage:
             for place, rank in enumerate(work.ranks):
                 told = ", ".join(figure(metric, float(reached[metric][place])) for metric in METRICS)
                 note(f"{work.name}, {work.matrix.shape[0]}×{work.matrix.shape[1]}, rank {rank}: {told}")
-
-    def loss(self, logits: Tensor, batch: Batch) -> NoReturn:
-        raise NotImplementedError("pictures are factorised in closed form: there is nothing to train")
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         """What was found when the pictures were factorised, at the largest rank: the mean over them."""

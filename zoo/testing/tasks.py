@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from zoo.api import Batch, Evaluation, Exhibit, Monitor, Split, Task
+from zoo.closedform import in_closed_form
 from zoo.data import Data, LoadedPart
 from zoo.errors import ZooError
 from zoo.page import inside
@@ -22,25 +23,27 @@ from zoo.registry import Item, Registry, load_object
 from zoo.testing.options import default_options
 
 SHAPE, CLASSES, SAMPLES = (1, 8, 8), ("round", "square", "other"), 12
-METHODS = ("prepare", "restructure", "loss", "evaluate", "report")
+METHODS = ("prepare", "restructure", "evaluate", "report")
 
 
 def task_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     task = load_object(item.spec.target, item)(**default_options(item))
     missing = [name for name in METHODS if not callable(getattr(task, name, None))]
+    if not callable(getattr(task, "loss", None)) and not in_closed_form(task):
+        missing.append("loss, or fit where there is nothing to train")
     if missing:
         yield f"lacks {', '.join(missing)} (see zoo.api.Task)"
     if not isinstance(getattr(task, "monitor", None), Monitor):
         yield "monitor is no zoo.api.Monitor"
-    elif not missing and item.spec.needs_architecture:
-        yield from _protocol_faults(task)
+    elif not missing:
+        yield from _protocol_faults(task, on_network=item.spec.needs_architecture)
 
 
-def _protocol_faults(task: Task) -> Iterator[str]:
-    """prepare → loss → evaluate → report, and restructure from the JSON that prepare gave."""
+def _protocol_faults(task: Task, *, on_network: bool) -> Iterator[str]:
+    """prepare → loss, fit → evaluate → report, and restructure from the JSON that prepare gave."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        plain, data = _network(), _data()
+        plain, data = _network() if on_network else nn.Module(), _data()
         try:
             model, structure = task.prepare(copy.deepcopy(plain), data)
         except ZooError:
@@ -48,8 +51,11 @@ def _protocol_faults(task: Task) -> Iterator[str]:
         rebuilt = task.restructure(copy.deepcopy(plain), json.loads(json.dumps(structure)))
         if _shapes(rebuilt) != _shapes(model):
             yield "restructure(structure) gives other parameters than prepare did"
-        yield from _loss_faults(task, model, data)
-        yield from _evaluation_faults(task, model.eval(), data)
+        if hasattr(task, "loss"):
+            yield from _loss_faults(task, model, data)
+        if in_closed_form(task):
+            yield from _solving_faults(task, model, data)
+        yield from _evaluation_faults(task, model.eval(), data, on_network=on_network)
 
 
 def _loss_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
@@ -63,7 +69,14 @@ def _loss_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
         yield "no gradient of the loss reaches the model"
 
 
-def _evaluation_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
+def _solving_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
+    before = _shapes(model)
+    task.fit(model, data, lambda _told: None)  # type: ignore[attr-defined]  # a method that tasks may have
+    if _shapes(model) != before:
+        yield "fit gives the model other parameters than prepare did, so that a run of it could not be read again"
+
+
+def _evaluation_faults(task: Task, model: nn.Module, data: Data, *, on_network: bool) -> Iterator[str]:
     part = data.part("report")
     with torch.no_grad():
         batches: list[Batch] = list(part.batches(5))
@@ -76,7 +89,7 @@ def _evaluation_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str
     wrong = [name for name, value in found.metrics.items() if not isinstance(value, float)]
     if wrong:
         yield f"metrics are floats, and {', '.join(wrong)} is not"
-    if found.outputs.shape != (SAMPLES, len(CLASSES)) or found.outputs.dtype != np.float32:
+    if on_network and (found.outputs.shape != (SAMPLES, len(CLASSES)) or found.outputs.dtype != np.float32):
         yield f"outputs are {found.outputs.dtype} {found.outputs.shape}, where float32 {(SAMPLES, len(CLASSES))} is due"
     json.dumps(dict(found.details))
     with tempfile.TemporaryDirectory() as folder:
