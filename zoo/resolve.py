@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 
 from zoo.config import NO_WEIGHTS, DatasetSection, RunConfig, Section
-from zoo.errors import ConfigError, UsageError, ZooError, nearest
+from zoo.errors import ConfigError, UsageError, ZooError
 from zoo.registry import Item, Registry, options_model
+from zoo.validation import explain, suggest_among
 from zoo.yamlfile import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
@@ -148,51 +148,6 @@ def merge(below: dict[str, Any], above: Layer) -> dict[str, Any]:
     return below
 
 
-def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
-    """A pydantic error as lines: where, what is due, what was given; unknown keys with the nearest known one."""
-    lines = []
-    for fault in _fold_unions(error.errors(), model):
-        keys = [str(key) for key in fault["loc"]]
-        place = prefix + ".".join(keys)
-        match fault["type"]:
-            case "extra_forbidden":
-                known = _fields(model, keys[:-1])
-                near = nearest(keys[-1], known, count=1)
-                lines.append(f"{place}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"))
-            case "missing":
-                lines.append(f"{place}: missing")
-            case _:
-                message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be").partition(", unable to parse")[0]
-                given = "" if fault["type"] == "value_error" else f", not {fault['input']!r:.60}"
-                lines.append(f"{place}: {message}{given}")
-    return lines
-
-
-def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
-    """pydantic tells of each member of a union by itself; one fault says what all of them would take."""
-    folded: dict[tuple[object, ...], ErrorDetails] = {}
-    for fault in faults:
-        loc = fault["loc"]
-        parent = [str(key) for key in loc[:-1]]
-        key: tuple[object, ...] = loc if not parent or _fields(model, parent) else (*parent, id(fault["input"]))
-        if key in folded:
-            first, more = folded[key]["msg"].partition(", unable to parse")[0], fault["msg"].removeprefix("Input should be ")
-            folded[key] = {**fault, "loc": loc[:-1], "msg": f"{first} or {more}"}
-        else:
-            folded[key] = fault
-    return list(folded.values())
-
-
-def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
-    for key in path:
-        annotation = model.model_fields[key].annotation if key in model.model_fields else None
-        members = [member for member in (annotation, *get_args(annotation)) if isinstance(member, type) and issubclass(member, BaseModel)]
-        if not members:
-            return []
-        model = members[0]
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
 def _layer_of_name(registry: Registry, name: str) -> Layer:
     item = registry.runnable(name)
     if item.kind == "architecture":
@@ -290,7 +245,7 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
         options = model.model_validate(part.options).model_dump(mode="json")
     except ValidationError as error:
         known = [*model.model_fields, *(DatasetSection.model_fields if section == "dataset" else ())]
-        return [_with_core_fields(line, known) for line in explain(error, model, prefix=f"{section}.")]
+        return [suggest_among(line, known) for line in explain(error, model, prefix=f"{section}.")]
     part.name = item.canonical
     for key, value in options.items():
         setattr(part, key, value)
@@ -329,12 +284,3 @@ def _settle_run(config: RunConfig, item: Item[ArchitectureSpec], run: RunDir) ->
     inside = run.path.resolve() == (runs_root() / label).resolve()
     config.weights = label if inside else str(run.path.resolve())
     return []
-
-
-def _with_core_fields(line: str, known: list[str]) -> str:
-    """An unknown dataset option may be meant for one of the core's: suggest among both."""
-    place, marker, _ = line.partition(": unknown key; ")
-    if not marker:
-        return line
-    near = nearest(place.rpartition(".")[2], known, count=1)
-    return f"{place}{marker}" + (f"did you mean {near[0]}?" if near else f"known: {', '.join(key for key in known if key != 'name') or 'none'}")

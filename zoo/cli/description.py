@@ -118,7 +118,7 @@ def _architecture_section(item: Item[Any], options: dict[str, Any]) -> Section:
 
     from zoo.config import Section
     from zoo.errors import ConfigError
-    from zoo.resolve import explain
+    from zoo.validation import explain
 
     model = options_model(item)
     try:

@@ -1,0 +1,64 @@
+"""What pydantic has against a configuration, as lines that say where, what is due, and what was given."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from zoo.errors import nearest
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
+    """One line a fault; unknown keys with the nearest known one."""
+    lines = []
+    for fault in _fold_unions(error.errors(), model):
+        keys = [str(key) for key in fault["loc"]]
+        place = prefix + ".".join(keys)
+        match fault["type"]:
+            case "extra_forbidden":
+                known = _fields(model, keys[:-1])
+                near = nearest(keys[-1], known, count=1)
+                lines.append(f"{place}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"))
+            case "missing":
+                lines.append(f"{place}: missing")
+            case _:
+                message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be").partition(", unable to parse")[0]
+                given = "" if fault["type"] == "value_error" else f", not {fault['input']!r:.60}"
+                lines.append(f"{place}: {message}{given}")
+    return lines
+
+
+def suggest_among(line: str, known: list[str]) -> str:
+    """The line of an unknown key, with the nearest of these in place of the model's own: an option may be meant for another part of a section."""
+    place, marker, _ = line.partition(": unknown key; ")
+    if not marker:
+        return line
+    near = nearest(place.rpartition(".")[2], known, count=1)
+    return f"{place}{marker}" + (f"did you mean {near[0]}?" if near else f"known: {', '.join(key for key in known if key != 'name') or 'none'}")
+
+
+def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
+    """pydantic tells of each member of a union by itself; one fault says what all of them would take."""
+    folded: dict[tuple[object, ...], ErrorDetails] = {}
+    for fault in faults:
+        loc = fault["loc"]
+        parent = [str(key) for key in loc[:-1]]
+        key: tuple[object, ...] = loc if not parent or _fields(model, parent) else (*parent, id(fault["input"]))
+        if key in folded:
+            first, more = folded[key]["msg"].partition(", unable to parse")[0], fault["msg"].removeprefix("Input should be ")
+            folded[key] = {**fault, "loc": loc[:-1], "msg": f"{first} or {more}"}
+        else:
+            folded[key] = fault
+    return list(folded.values())
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    for key in path:
+        annotation = model.model_fields[key].annotation if key in model.model_fields else None
+        members = [member for member in (annotation, *get_args(annotation)) if isinstance(member, type) and issubclass(member, BaseModel)]
+        if not members:
+            return []
+        model = members[0]
+    return [field.alias or name for name, field in model.model_fields.items()]
