@@ -147,6 +147,19 @@ def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told():
         prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}), Console(quiet=True))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("finetune", [False, True])
+def test_on_cuda_a_network_is_compressed_and_trained_on_as_on_the_cpu(tmp_path, finetune):
+    found = {}
+    for device in ("cpu", "cuda"):
+        overrides = {"device": device, "task": {"finetune": finetune}, "train": {"epochs": 2}}
+        result = zoo.run("digits_svd", overrides=overrides, out=tmp_path / device, console=Console(quiet=True))
+        assert result.record.device["device"].startswith(device)
+        found[device] = result.metrics["accuracy"], result.record.parameters
+        assert zoo.export(str(result.path), out=tmp_path / f"{device}-bundle").verification["real"]["top1_agree"] == 181
+    assert found["cuda"] == pytest.approx(found["cpu"], rel=0.05)
+
+
 @pytest.mark.slow
 def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_so_is_its_file(tmp_path):
     """R. Girshick's Fast R-CNN (2015), section 4.4, truncates fc6 and fc7 so."""

@@ -239,6 +239,12 @@ def test_on_another_device_it_says_where_pictures_are_factorised():
         assert ("pictures are factorised on the cpu, whatever the device" in told) == said
 
 
+@pytest.mark.gpu
+def test_a_run_on_cuda_finds_what_one_on_the_cpu_does(tmp_path):
+    found = [zoo.run("svd_image", overrides={"device": device}, out=tmp_path / device, console=Console(quiet=True)) for device in ("cpu", "cuda")]
+    assert found[1].metrics == pytest.approx(found[0].metrics, rel=1e-6)
+
+
 def test_an_architecture_has_no_place_there(tmp_path):
     with pytest.raises(UsageError, match="task svd_image is of data alone, and takes no architecture"):
         zoo.run("svd_image", overrides={"architecture": {"name": "cnn"}}, out=tmp_path / "run", console=Console(quiet=True))

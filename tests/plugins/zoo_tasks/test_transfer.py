@@ -296,6 +296,17 @@ def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download():
     assert "starting from the weights digits_0_to_4: 6 of 8 tensors; drawn anew: fc2.weight 5×50, fc2.bias 5" in ready.notes
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("cached", [False, True])
+def test_on_cuda_transfer_reaches_the_accuracy_of_the_cpu(tmp_path, cached):
+    found = {}
+    for device in ("cpu", "cuda"):
+        overrides = {"device": device, "train": {"cache_features": cached}}
+        result = zoo.run("digits_transfer", overrides=overrides, out=tmp_path / device, console=Console(quiet=True))
+        found[device] = result.metrics["accuracy"]
+    assert found["cuda"] >= found["cpu"] - 0.03
+
+
 def test_pictures_without_labels_are_foretold_in_a_table(photographs, squeezenet, tmp_path):
     for index in range(3):
         file = photographs / "test" / f"{index}.png"
