@@ -29,8 +29,8 @@ def drawn(monkeypatch):
 
 def test_twenty_pictures_under_their_classes(tmp_path, monkeypatch, drawn):
     monkeypatch.chdir(tmp_path)
-    file = show("digits")
-    assert file.name == "digits-train.png"
+    file, part = show("digits")
+    assert (file.name, part) == ("digits-train.png", "train")
     with Image.open(file) as picture:
         assert picture.format == "PNG"
         assert min(picture.size) > 500
@@ -44,6 +44,11 @@ def test_twenty_pictures_under_their_classes(tmp_path, monkeypatch, drawn):
 def test_options_of_the_dataset_part_and_count(tmp_path, drawn):
     show("digits", split="report", count=7, options={"resize": 16}, out=tmp_path / "x.png")
     assert drawn[1][1][1].shape == (7, 16, 16, 1)
+
+
+def test_pictures_without_labels_are_shown_without_naming_their_part(tmp_path, drawn):
+    assert show("photos", count=1, options={"resize": 32}, out=tmp_path / "x.png").part == "predict"
+    assert drawn[1][1][2] == ["china.jpg"]
 
 
 def test_permuted_pictures_are_below_themselves(tmp_path, drawn):

@@ -16,6 +16,7 @@ from zoo.data import Data, open_data
 from zoo.errors import UsageError
 from zoo.files import storage_errors, write_csv, write_json
 from zoo.registry import registry
+from zoo.splits import usual_part
 
 if TYPE_CHECKING:
     from zoo.rundir import RunDir
@@ -52,9 +53,10 @@ def judge(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], 
 
 
 def evaluate_run(
-    run: str | Path | RunDir, split: str = "report", dataset: str | None = None, device: str = "auto", out: str | Path | None = None
+    run: str | Path | RunDir, split: str | None = None, dataset: str | None = None, device: str = "auto", out: str | Path | None = None
 ) -> Judged:
-    """Judge a run's best checkpoint on a part of its own dataset, or of another one whose classes bear the same names, in any order.
+    """Judge a run's best checkpoint on a part of its own dataset, or of another one whose classes bear the same names, in any order: on the report
+    part, where no other is named.
 
     ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as it is. Raises UsageError
     where the dataset has no such part, no labels (unless predictions are written to ``out``), or other classes.
@@ -70,10 +72,11 @@ def evaluate_run(
     section = loaded.config.dataset
     if dataset is not None:
         section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
+    split = split or usual_part(registry().dataset(section.name).spec, "report")
     data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed)
     view, task = in_order(data.part(split), data.name, data.classes, loaded.classes), build_task(registry(), loaded.config)
     found = judge(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
-    if found.labels is None and folder is None:
+    if not found.metrics and folder is None:
         raise UsageError(
             f"the {split} part of {data.name} has no labels to judge by", fix="add --out DIR for its predictions, or choose another part"
         )

@@ -108,19 +108,23 @@ def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str 
 
 
 @contextmanager
-def pictures_of(dataset: str, part: str, count: int) -> Iterator[list[Path]]:
-    """The first pictures of a part of a dataset as files: its own, or copies for as long as the context lasts. Raises UsageError or DataError."""
+def pictures_of(dataset: str, part: str | None, count: int) -> Iterator[list[Path]]:
+    """The first pictures of a part of a dataset (default: report) as files: its own, or copies for as long as the context lasts.
+
+    Raises UsageError or DataError.
+    """
     from zoo.data import open_dataset
     from zoo.registry import registry
     from zoo.reporting import to_image
     from zoo.resolve import dataset_section
-    from zoo.splits import check_split, classes_of
+    from zoo.splits import check_split, classes_of, usual_part
     from zoo.store import Store
 
     section = dataset_section(registry(), dataset)
     item = registry().dataset(section.name)
     opened = open_dataset(item, section.options, Store())
     parts: dict[str, str] = {str(name): split for name, split in opened.parts.items()}
+    part = part or usual_part(item.spec, "report")
     if part not in parts:
         raise UsageError(f"{item.canonical} has no {part} part", where="--split", fix=f"it has: {', '.join(parts)}")
     split = check_split(item, len(classes_of(item, opened)), parts[part], opened.load(parts[part]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,23 +16,31 @@ from zoo.errors import UsageError
 from zoo.files import storage_errors
 from zoo.registry import registry
 from zoo.resolve import dataset_section
+from zoo.splits import usual_part
 
 COLUMNS = 5
 PAIRS = 10
 """Pictures in a row above their permuted selves."""
 
 
+class Shown(NamedTuple):
+    """The picture, and the part that it is of."""
+
+    file: Path
+    part: str
+
+
 def show(
     dataset: str,
     *,
-    split: str = "train",
+    split: str | None = None,
     count: int = 20,
     permute_pixels: int | None = None,
     augment: Sequence[dict[str, dict[str, Any]]] = (),
     options: dict[str, Any] | None = None,
     out: Path | None = None,
-) -> Path:
-    """Draw the first ``count`` pictures of a part, as the dataset section says (``options``: its keys), into a PNG; returns where it is.
+) -> Shown:
+    """Draw the first ``count`` pictures of a part (default: train), as the dataset section says (``options``: its keys), into a PNG.
 
     ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the first epochs would
     make of them. Raises UsageError, DataError or StorageError.
@@ -42,6 +50,7 @@ def show(
     if permute_pixels is not None and augment:
         raise UsageError("--permute-pixels and --augment do not go together", fix="leave one of them out")
     section = dataset_section(registry(), dataset, **(options or {}))
+    split = split or usual_part(registry().dataset(section.name).spec, "train")
     data = open_data(registry(), section, torch.device("cpu"), parts=(split,))
     bare = section.name.rpartition("/")[2]
     file = out or Path(f"{bare}-{split}.png")
@@ -49,7 +58,7 @@ def show(
         file = file.with_suffix(".png")
     with storage_errors(file):
         _draw(file, bare, data, split, count, permute_pixels, augment, section)
-    return file
+    return Shown(file, split)
 
 
 def _draw(

@@ -22,6 +22,11 @@ def classes_of(item: Item[DatasetSpec], dataset: Dataset) -> tuple[str, ...]:
     return classes
 
 
+def usual_part(spec: DatasetSpec, of_labelled: Part) -> Part:
+    """The part to look at where none is named: that one, and of pictures without labels the only one that they can have."""
+    return of_labelled if spec.labelled else "predict"
+
+
 def chosen_classes(section: DatasetSection, known: Sequence[str], dataset: str) -> tuple[str, ...]:
     """The classes that a section keeps. Raises UsageError for one that is unknown or named twice."""
     if section.classes is None:

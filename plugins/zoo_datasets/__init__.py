@@ -95,7 +95,7 @@ FOLDER = DatasetSpec(
 
 PICTURES = DatasetSpec(
     name="pictures",
-    summary="Your own pictures without labels: a file, or a folder of them (pictures:PATH)",
+    summary="Your own pictures without labels: a file, a folder, or a pattern of them (pictures:PATH)",
     target="zoo_datasets.pictures:open_pictures",
     options="zoo_datasets.options:PicturesOptions",
     argument="path",

@@ -30,7 +30,7 @@ class FolderOptions(Options):
 
 
 class PicturesOptions(Options):
-    path: str = Field(min_length=1, description="a picture, or a folder of them; written behind the name, as in pictures:PATH")
+    path: str = Field(min_length=1, description="a picture, a folder of them, or a pattern (*.jpg); written behind the name, as in pictures:PATH")
 
     @field_validator("path")
     @classmethod

@@ -1,4 +1,4 @@
-"""Pictures of any size, without labels: a file, or a folder of them, as pictures:PATH."""
+"""Pictures of any size, without labels: a file, a folder of them, or all that a pattern fits, as pictures:PATH."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ class Pictures:
 
 
 def open_pictures(store: DatasetStore, path: str) -> Pictures:
-    """Raises DataError where there is nothing at ``path``."""
+    """Raises DataError where there is nothing at ``path``. A file whose name is a pattern's is that file."""
+    place = Path(path).expanduser()
+    fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
     try:
-        return Pictures(store, find_pictures([Path(path).expanduser()]))
+        return Pictures(store, find_pictures(sorted(fitting) or [place]))
     except ValueError as error:
         raise DataError(str(error), fix="check the path behind pictures:") from error

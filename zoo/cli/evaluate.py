@@ -10,11 +10,12 @@ import typer
 
 from zoo.cli.output import figure, json_alone, note, say, say_json
 from zoo.cli.parameters import AsJson
+from zoo.wording import plural
 
 
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
-    split: Annotated[str, typer.Option("--split", metavar="PART", help="train, select, report or predict.")] = "report",
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train, select, report (the default) or predict.")] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Another dataset, whose classes have the same names.")] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder.")] = None,
@@ -30,6 +31,6 @@ def evaluate(
     for line in judged.notes:
         note(f"note: {line}")
     figures = ", ".join(figure(name, value) for name, value in judged.metrics.items()) or "no labels to judge by"
-    say(f"{judged.dataset}, {judged.split} part, {judged.samples:,} samples: {figures}")
+    say(f"{judged.dataset}, {judged.split} part, {plural(judged.samples, 'sample')}: {figures}")
     if judged.path is not None:
         say(f"predictions, tables and pictures: {judged.path}")

@@ -19,7 +19,7 @@ def predict(
     ],
     pictures: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")] = None,
-    split: Annotated[str, typer.Option("--split", metavar="PART", help="Of the dataset: train, select, report or predict.")] = "report",
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, select, report (default) or predict.")] = None,
     count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10",
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")] = None,

@@ -13,7 +13,7 @@ from zoo.cli.parameters import AsJson, options_of
 
 def show(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")],
-    split: Annotated[str, typer.Option("--split", metavar="PART", help="train, select, report or predict.")] = "train",
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train (the default), select, report or predict.")] = None,
     count: Annotated[int, typer.Option("--count", metavar="N", help="Pictures to show.")] = 20,
     permute: Annotated[int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")] = None,
     augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')] = None,
@@ -27,8 +27,8 @@ def show(
     options = options_of(assignments, "dataset")
     steps = parse_augment(augment) if augment is not None else []
     with json_alone(as_json):
-        file = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)
+        shown = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)
     if as_json:
-        say_json({"dataset": dataset, "split": split, "picture": str(file.absolute())})
+        say_json({"dataset": dataset, "split": shown.part, "picture": str(shown.file.absolute())})
     else:
-        say(f"drawn: {file}")
+        say(f"drawn: {shown.file}")

@@ -188,7 +188,9 @@ def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, c
     for words in (["export", "tiny", "--onnx"], ["predict", "tiny", str(tmp_path / "tiny.png")]):
         assert run_cli(words) == 2
         assert "a run of task svd/svd_image has no network" in capsys.readouterr().err
-    assert run_cli(["evaluate", "tiny", "--split", "predict", "--out", str(tmp_path / "found")]) == 0
+    for words in ([], ["--out", str(tmp_path / "found")]):
+        assert run_cli(["evaluate", "tiny", *words]) == 0
+        assert capsys.readouterr().out.startswith("datasets/pictures, predict part, 1 sample: psnr ")
 
 
 def test_noise_is_removed_best_at_some_rank_between(tmp_path):
