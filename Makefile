@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help setup run test test-slow test-wheel gpu lint check wheel bench clean
@@ -37,14 +39,14 @@ test: $(STAMP)  ## every test that needs no GPU, and the linters
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest -m "not slow and not gpu"
+	@$(PYTEST) -m "not slow and not gpu"
 
 test-slow: $(STAMP)  ## the checks that take minutes
 	@$(BIN)/python -m pytest -m "slow and not gpu"
 
 test-wheel: wheel  ## every test once more, against the built wheel in place of the sources
 	@rm -rf build/site && $(BIN)/python -m pip install --quiet --no-deps --target build/site dist/torch_zoo-*.whl
-	@PYTHONPATH=build/site ZOO_TEST_INSTALLED=build/site $(BIN)/pytest -m "not slow and not gpu"
+	@PYTHONPATH=build/site ZOO_TEST_INSTALLED=build/site $(PYTEST) -m "not slow and not gpu"
 
 gpu: $(STAMP)  ## the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu

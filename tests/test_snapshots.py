@@ -28,6 +28,7 @@ COMMAND = [
     sys.executable, "-m", "zoo", "run", "cnn_digits", "--device", "cpu", "--epochs", "3", "--batch-size", "16",
     "--set", "train.checkpoint_steps=20", "--set", "train.log_samples=true", "--set", "train.log_steps=10", "--set", "dataset.resize=16",
     "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set", "dataset.holdout=0.1",
+    "--set", "threads=2",
 ]  # fmt: skip
 EVERYTHING = [
     "--augment", "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
