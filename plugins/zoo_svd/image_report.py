@@ -13,6 +13,8 @@ from PIL import Image
 
 from zoo.api import Exhibit
 from zoo.files import write_csv
+from zoo.progress import tracked
+from zoo.wording import plural
 from zoo_svd import compressed, drawing
 from zoo_svd.factors import Factors, factorise, spectrum
 from zoo_svd.pictures import as_picture
@@ -54,7 +56,7 @@ def write_report(works: Sequence[Work], directory: Path) -> list[Exhibit]:
         folder.mkdir(exist_ok=True)
     shown: list[Exhibit] = []
     rows = []
-    for index, work in enumerate(works):
+    for index, work in enumerate(tracked(works, f"drawing {plural(len(works), 'picture')}, and what other formats make of them")):
         while work.stem in {other.stem for other in works[:index]}:
             work.name = f"{Path(work.name).stem}-{index}{Path(work.name).suffix}"  # pictures of one name, from other folders or of another format
         rows += [_row(work, rank) for rank in work.ranks]
