@@ -17,6 +17,8 @@ from zoo import page
 from zoo.api import Exhibit
 from zoo.errors import StorageError, UsageError
 from zoo.page import ROWS, inside, render, report, write_page
+from zoo.registry import registry
+from zoo.resolve import resolve
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\n\u202e\u05d0\u05d1 {{ 7 * 7 }}"
 EPOCHS = [
@@ -150,8 +152,14 @@ def test_an_unfinished_run_has_a_page_with_the_pictures_there_are(made_run):
 
 
 def test_the_recipes_figure_stands_beside_the_result(made_run):
-    run = made_run("one", config={"recipe": "classics/cnn_digits"})
-    assert "classics/cnn_digits is known to reach accuracy 97.53% ± 0.38% (10 seeds, two CPU cores)." in shown(run).text
+    recipe = resolve(registry(), "cnn_digits").as_dict()
+    told = "is known to reach accuracy 97.53% ± 0.38% over 10 seeds (two CPU cores)."
+    assert f"classics/cnn_digits {told}" in shown(made_run("one", config=recipe)).text
+    changed = made_run("changed", config={**recipe, "train": {**recipe["train"], "epochs": 1}})
+    assert f"classics/cnn_digits as it is registered {told}" in shown(changed).text
+    assert "known to reach" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
+    once = made_run("once", config=resolve(registry(), "svd_image").as_dict())
+    assert "svd/svd_image is known to reach psnr 32.85 dB, one run (one CPU core)." in shown(once).text
     gone = made_run("two", config={"recipe": "lab/gone"})
     assert "known to reach" not in shown(gone).text
 

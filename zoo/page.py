@@ -20,8 +20,9 @@ from zoo.api import Exhibit, Expected
 from zoo.errors import UsageError, ZooError
 from zoo.files import write_text
 from zoo.registry import registry
+from zoo.resolve import SECTIONS, resolve
 from zoo.rundir import Record, RunDir, find, run_id
-from zoo.wording import duration, label, plural, spread, value
+from zoo.wording import duration, known, label, plural, value
 
 ROWS = 200
 """Rows of a table that are shown."""
@@ -123,15 +124,18 @@ def environment_of(record: Record) -> list[Facts]:
 
 
 def expected_sentence(run: RunDir) -> str | None:
-    """What the run's recipe is known to reach, where it still says so."""
+    """What the run's recipe is known to reach, where it still says so and the run is of that combination."""
     recipe = run.config.recipe
     try:
-        known: Expected | None = registry().recipe(recipe).spec.expected if recipe else None
+        expected: Expected | None = registry().recipe(recipe).spec.expected if recipe else None
+        theirs = resolve(registry(), recipe).as_dict()
     except ZooError:  # its plugin is no longer here
         return None
-    if known is None:
+    ours = run.config.as_dict()
+    if expected is None or any((ours[part] or {}).get("name") != (theirs[part] or {}).get("name") for part in SECTIONS):
         return None
-    return f"{recipe} is known to reach {label(known.metric)} {spread(known.metric, known.mean, known.sd)} ({known.seeds} seeds, {known.device})"
+    as_it_is = "" if all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train")) else " as it is registered"
+    return f"{recipe}{as_it_is} is known to reach {known(expected.metric, expected.mean, expected.sd, expected.seeds)} ({expected.device})"
 
 
 def commands(run: RunDir) -> dict[str, str]:

@@ -22,6 +22,11 @@ def spread(metric: str, mean: float, sd: float) -> str:
     return f"{value(metric, mean)} ± {value(metric, sd)}"
 
 
+def known(metric: str, mean: float, sd: float, seeds: int) -> str:
+    """A figure that was measured so many times."""
+    return f"{figure(metric, mean)}, one run" if seeds == 1 else f"{label(metric)} {spread(metric, mean, sd)} over {seeds} seeds"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return "–"

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import figure, json_alone, note, say, say_json
+from zoo.cli.output import figure, json_alone, note, plural, say, say_json
 from zoo.cli.parameters import AsJson
-from zoo.wording import plural
 
 
 def evaluate(

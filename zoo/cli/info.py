@@ -13,6 +13,7 @@ from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, 
 from zoo.cli.parameters import AsJson, options_of, parse_shape
 from zoo.errors import UsageError, ZooError
 from zoo.registry import Item, Registry, registry
+from zoo.wording import known
 
 if TYPE_CHECKING:
     from zoo.anatomy import Anatomy
@@ -143,11 +144,9 @@ def _recipe(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "task", facts["task"]
     yield "weights", facts["weights"]
     if facts["expected"]:
-        known = facts["expected"]
-        spread = f" ± {known['sd']:.2%}" if known["metric"].endswith("accuracy") else f" ± {known['sd']:.4f}"
-        several = f"{spread} over {known['seeds']} seeds" if known["seeds"] > 1 else ", one run"
-        yield "expected", f"{figure(known['metric'], known['mean'])}{several}"
-        yield "takes", f"{duration(known['seconds'])} on {known['device']}"
+        expected = facts["expected"]
+        yield "expected", known(*(expected[key] for key in ("metric", "mean", "sd", "seeds")))
+        yield "takes", f"{duration(expected['seconds'])} on {expected['device']}"
     yield "run it", f"zoo run {facts['name']}"
 
 
