@@ -126,8 +126,10 @@ def environment_of(record: Record) -> list[Facts]:
 def expected_sentence(run: RunDir) -> str | None:
     """What the run's recipe is known to reach, where it still says so and the run is of that combination."""
     recipe = run.config.recipe
+    if recipe is None:
+        return None
     try:
-        expected: Expected | None = registry().recipe(recipe).spec.expected if recipe else None
+        expected: Expected | None = registry().recipe(recipe).spec.expected
         theirs = resolve(registry(), recipe).as_dict()
     except ZooError:  # its plugin is no longer here
         return None
