@@ -42,7 +42,7 @@ test: $(STAMP)  ## every test that needs no GPU, and the linters
 	@$(PYTEST) -m "not slow and not gpu"
 
 test-slow: $(STAMP)  ## the checks that take minutes
-	@$(BIN)/python -m pytest -m "slow and not gpu"
+	@$(PYTEST) -m "slow and not gpu"
 
 test-wheel: wheel  ## every test once more, against the built wheel in place of the sources
 	@rm -rf build/site && $(BIN)/python -m pip install --quiet --no-deps --target build/site dist/torch_zoo-*.whl
