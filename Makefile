@@ -4,7 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# -P: not what lies in this folder is tested, but what is installed
+PYTEST = $(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help setup run test test-slow test-wheel gpu lint check wheel bench clean
