@@ -214,8 +214,9 @@ class DatasetSpec(Buildable):
 class TaskSpec(Buildable):
     """A task. ``target`` is ``build(**options) -> Task``. ``default``: the one for an architecture that is run by its own name.
 
-    ``needs_architecture=False``: it is of the data alone, and takes none. ``needs_weights``: it starts from trained weights, of the architecture's
-    own, a file or a run. A combination that lacks what a task needs is refused before anything is opened, and `zoo matrix` says so.
+    ``needs_architecture=False``: it is of the data alone, takes none, and its run judges no other data than its own. ``needs_weights``: it starts
+    from trained weights, of the architecture's own, a file or a run. A combination that lacks what a task needs is refused before anything is
+    opened, and `zoo matrix` says so.
     """
 
     needs_architecture: bool = True

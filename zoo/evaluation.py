@@ -59,7 +59,8 @@ def evaluate_run(
     part, where no other is named.
 
     ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as it is. Raises UsageError
-    where the dataset has no such part, no labels (unless predictions are written to ``out``), or other classes.
+    where the dataset has no such part, no labels (unless predictions are written to ``out``), or other classes, and where a run without a network
+    is asked about other data than its own.
     """
     from zoo.devices import choose_device
     from zoo.loading import build_task, load_run
@@ -72,8 +73,12 @@ def evaluate_run(
     section = loaded.config.dataset
     if dataset is not None:
         section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
-    split = split or usual_part(registry().dataset(section.name).spec, "report")
+    own = where.record.results if loaded.config.architecture is None else {}
+    split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "report"))
     data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed)
+    if loaded.config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
+        task_name = loaded.config.task.name
+        raise UsageError(f"a run of task {task_name} knows the data that it saw, and judges no other", fix=f"zoo run {task_name} --data D")
     view, task = in_order(data.part(split), data.name, data.classes, loaded.classes), build_task(registry(), loaded.config)
     found = judge(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
     if not found.metrics and folder is None:

@@ -35,8 +35,8 @@ class Pictures:
 def open_pictures(store: DatasetStore, path: str) -> Pictures:
     """Raises DataError where there is nothing at ``path``. A file whose name is a pattern's is that file."""
     place = Path(path).expanduser()
-    fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
     try:
+        fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
         return Pictures(store, find_pictures(sorted(fitting) or [place]))
     except ValueError as error:
         raise DataError(str(error), fix="check the path behind pictures:") from error

@@ -55,7 +55,9 @@ def test_the_fingerprint_is_of_names_and_contents(album):
     assert len({before, renamed, opened(album).fingerprint}) == 3
 
 
-@pytest.mark.parametrize(("path", "words"), [("nothing", "no such file or folder"), ("*.gif", "no such file or folder"), ("empty", "no pictures")])
+@pytest.mark.parametrize(
+    ("path", "words"), [("nothing", "no such file or folder"), ("*.gif", "no such file or folder"), ("**x", ""), ("empty", "no pictures")]
+)
 def test_where_there_are_none_it_is_told(album, path, words):
     (album / "empty").mkdir()
     with pytest.raises(DataError, match=f"{words}.*fix: check the path behind pictures:"):

@@ -191,6 +191,10 @@ def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, c
     for words in ([], ["--out", str(tmp_path / "found")]):
         assert run_cli(["evaluate", "tiny", *words]) == 0
         assert capsys.readouterr().out.startswith("datasets/pictures, predict part, 1 sample: psnr ")
+    assert run_cli(["evaluate", "tiny", "--data", "photos"]) == 2
+    assert "knows the data that it saw, and judges no other" in capsys.readouterr().err
+    Image.fromarray(smooth(9, 8).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
+    assert run_cli(["evaluate", "tiny"]) == 2  # another picture of the same name
 
 
 def test_noise_is_removed_best_at_some_rank_between(tmp_path):
