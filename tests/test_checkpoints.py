@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from torch import nn
@@ -18,15 +16,6 @@ from zoo.tensorfiles import read_tensors
 def model():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
-
-
-def trained(model, **options):
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.1, **options)
-    for _ in range(3):
-        optimizer.zero_grad()
-        model(torch.ones(2, 4)).square().sum().backward()
-        optimizer.step()
-    return optimizer
 
 
 def test_a_checkpoint_comes_back_equal(tmp_path, model):
@@ -92,27 +81,6 @@ def test_two_checkpoints_of_one_step_both_stay(tmp_path, model):
     assert checkpoints.save(tmp_path, 3, model, {}, {}) == "step-000003"
     assert checkpoints.save(tmp_path, 3, model, {}, {}) == "step-000003.1"
     assert checkpoints.newest_good(tmp_path)[0].name == "step-000003.1"
-
-
-@pytest.mark.parametrize("options", [{}, {"fused": True}, {"amsgrad": True}])
-def test_optimizer_state_is_restored_by_parameter_name_whatever_their_order(model, options):
-    optimizer = trained(model, **options)
-    tensors, groups = checkpoints.optimizer_state(optimizer, model)
-    json.dumps(groups)
-    fresh = torch.optim.Adam(reversed(list(model.parameters())), lr=0.5, **options)
-    checkpoints.restore_optimizer(fresh, model, tensors, groups)
-    assert fresh.param_groups[0]["lr"] == 0.1
-    assert fresh.param_groups[0]["betas"] == optimizer.param_groups[0]["betas"]
-    for parameter in model.parameters():
-        for slot, value in optimizer.state[parameter].items():
-            assert torch.equal(fresh.state[parameter][slot], value), slot
-
-
-def test_optimizer_state_of_other_parameters_is_refused(model):
-    tensors, groups = checkpoints.optimizer_state(trained(model), model)
-    other = nn.Linear(4, 3)
-    with pytest.raises(CheckpointError, match="other parameters"):
-        checkpoints.restore_optimizer(torch.optim.Adam(other.parameters()), other, tensors, groups)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ from zoo import checkpoints
 from zoo.errors import CheckpointError
 from zoo.job import Job, Progress, check_finite
 from zoo.models import load_state
+from zoo.optimizer_state import optimizer_state, restore_optimizer
 
 
 def save(job: Job) -> str:
     """Write a checkpoint of everything, point ``last`` (and ``best``) at it, and remove those beyond the number to keep."""
     check_finite(job, job.loss_sum.item())
-    tensors, groups = checkpoints.optimizer_state(job.optimizer, job.model)
+    tensors, groups = optimizer_state(job.optimizer, job.model)
     if job.average is not None:
         tensors |= {f"raw/{name}": value for name, value in job.model.state_dict().items()}
     tensors |= {"generator/cpu": torch.get_rng_state(), "meter/loss_sum": job.loss_sum}
@@ -62,7 +63,7 @@ def resume(job: Job, *, inexact: bool = False) -> None:
         job.average.updates = state["averaged"]
     job.scaler.load_state_dict(state["scaler"])
     optimizer_tensors = {key: value for key, value in tensors.items() if key.startswith("optimizer/")}
-    checkpoints.restore_optimizer(job.optimizer, job.model, _to_device(optimizer_tensors, job), state["groups"])
+    restore_optimizer(job.optimizer, job.model, _to_device(optimizer_tensors, job), state["groups"])
     job.progress = Progress(**state["progress"])
     job.loss_sum.copy_(tensors["meter/loss_sum"])
     job.logs.rewind(state["logs"], job.progress.step)
