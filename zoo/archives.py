@@ -28,6 +28,7 @@ from uuid import uuid4
 from zoo.errors import DataError, SetupError
 from zoo.files import storage_errors, sync_folder, write_json
 from zoo.paths import cache_root
+from zoo.progress import announce, drawn
 
 CONTENT, FACTS = "content", "entry.json"
 MAX_MEMBERS = 2_000_000
@@ -285,12 +286,9 @@ def _untrusted(archive: Path, what: str) -> DataError:
 def _progress(members: Iterator[Member], name: str) -> Iterator[Member]:
     """The members, behind a bar on stderr where that is a terminal, and a line where it is not."""
     if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import track
-
-        yield from track(members, f"{name}: unpacking", console=Console(stderr=True), transient=True)
+        yield from drawn(members, f"{name}: unpacking")
         return
     for index, member in enumerate(members):
         if index == SAY_FROM:
-            print(f"{name}: unpacking, once", file=sys.stderr)
+            announce(f"{name}: unpacking, once")
         yield member

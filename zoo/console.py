@@ -11,7 +11,7 @@ from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from zoo.job import Progress as TrainingProgress
-from zoo.wording import figure
+from zoo.wording import figure, printable
 
 REFRESH_SECONDS = 0.1
 
@@ -31,7 +31,7 @@ class Console:
     def note(self, text: str) -> None:
         """One line, to people and to the log."""
         if not self._quiet:
-            self._out.print(text, markup=False)
+            self._out.print(printable(text), markup=False, emoji=False)
         self._write(text)
 
     def warn(self, text: str) -> None:
@@ -78,4 +78,4 @@ class Console:
     def _write(self, text: str) -> None:
         if self.log is not None:
             with self.log.open("a", encoding="utf-8") as stream:
-                stream.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n")
+                stream.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {printable(text)}\n")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import DataError
 from zoo.files import storage_errors
+from zoo.progress import bar
+from zoo.wording import printable
 
 if TYPE_CHECKING:
     from requests import Response
@@ -152,12 +154,10 @@ def _progress(name: str, size: int | None) -> Iterator[Any]:
     if not sys.stderr.isatty():
         yield lambda _count: None
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(name, total=size)
+    with bar(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()) as progress:
+        task = progress.add_task(printable(name), total=size)
         yield lambda count: progress.advance(task, count)
 
 

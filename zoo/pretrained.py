@@ -9,7 +9,6 @@ DATA/weights/NAMESPACE/ARCHITECTURE/
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -20,6 +19,7 @@ from zoo.downloads import UnreachableError, download
 from zoo.errors import CheckpointError, DataError, UsageError, ZooError, nearest
 from zoo.files import sha256, write_json
 from zoo.paths import data_root, offline
+from zoo.progress import announce
 from zoo.registry import Item, registry
 from zoo.store import Digests, MissingFilesError, megabytes
 
@@ -115,7 +115,7 @@ def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: 
     if offline():
         raise missing_weights(item, name, "ZOO_OFFLINE forbids downloads", task)
     size = "" if spec.size is None else f", {megabytes(spec.size)}"
-    print(f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: {spec.licence}", file=sys.stderr)
+    announce(f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: {spec.licence}")
     fetched = place if spec.format == "safetensors" else place.with_name(f".{name}.download")
     try:
         found = download(str(spec.url), fetched, spec.sha256, None)

@@ -7,7 +7,6 @@ otherwise the dataset judges its form, and the run says that the content is anot
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from zoo.downloads import UnreachableError, download
 from zoo.errors import DataError, StorageError
 from zoo.files import sha256, write_json
 from zoo.paths import cache_root, data_root, offline
+from zoo.progress import announce
 
 MANIFEST = ".zoo-manifest.json"
 
@@ -78,7 +78,7 @@ class Store:
         if not self._may_download or offline():
             cause = "ZOO_OFFLINE forbids downloads" if offline() else "downloads are switched off"
             raise missing_files(self.root, {spec.name: missing}, cause, self.alternatives)
-        print(self._announcement(spec, missing), file=sys.stderr)
+        announce(self._announcement(spec, missing))
         for file in missing:
             try:
                 download(file.url, self._place(file), file.sha256, file.size)

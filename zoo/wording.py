@@ -1,6 +1,36 @@
-"""Figures as people read them; every command, log line and page says them alike."""
+"""Figures and names as people read them; every command, log line and page writes them alike."""
 
 from __future__ import annotations
+
+import unicodedata
+
+UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode's categories of characters that steer a terminal or show nothing: controls, formats (bidirectional too), lone surrogates, separators."""
+JOINERS = "\u200c\u200d"
+"""Format characters that Persian, Indic scripts and emoji are written with."""
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Text that is safe on a terminal and in a log: each character of `UNSEEN` becomes a visible escape, such as ``\x1b`` or ``\u202e``.
+
+    A byte of a file name that is not UTF-8 (a lone surrogate in Python) is shown as that byte, ``\xe9``. ``lines`` keeps line breaks, for a
+    text of several lines; a name in it must have been made printable before.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if _seen(char) or (lines and char == "\n") else _escape(char) for char in text)
+
+
+def _seen(char: str) -> bool:
+    return unicodedata.category(char) not in UNSEEN or char in JOINERS
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char) or next(
+        form.format(byte) for form, limit in (("\\x{:02x}", 0x100), ("\\u{:04x}", 0x10000), ("\\U{:08x}", 0x110000)) if byte < limit
+    )
 
 
 def value(metric: str, number: float) -> str:

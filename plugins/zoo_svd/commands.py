@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from zoo.cli.output import say
 from zoo.errors import UsageError
 
 app = typer.Typer(help="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does.")
@@ -30,7 +31,7 @@ def decode(
     picture, target = as_picture(small.at(chosen), small.channels), out or Path(f"{file.stem}.png")
     with storage_errors(target):
         Image.fromarray(picture.squeeze(-1) if small.channels == 1 else picture).save(target)
-    typer.echo(f"{target}: {picture.shape[0]}×{picture.shape[1]}, rank {chosen} of {small.rank}")
+    say(f"{target}: {picture.shape[0]}×{picture.shape[1]}, rank {chosen} of {small.rank}")
 
 
 @app.command()
@@ -49,7 +50,7 @@ def export(
     chosen = small.first(_rank(rank, small.rank))
     target = out or Path(f"{file.stem}{suffix}")
     facts = write(chosen, target, format)
-    typer.echo(f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference {facts['max_abs_error']:.2g} of 255")
+    say(f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference {facts['max_abs_error']:.2g} of 255")
 
 
 @app.command()
@@ -73,7 +74,7 @@ def ellipse(
     with storage_errors(out):
         draw(out, square)
     roots = ", ".join(f"{root:.4g}" for root in np.linalg.eigvals(square))
-    typer.echo(f"{out}: singular values {', '.join(f'{each:.4g}' for each in np.linalg.svd(square, compute_uv=False))}; eigenvalues {roots}")
+    say(f"{out}: singular values {', '.join(f'{each:.4g}' for each in np.linalg.svd(square, compute_uv=False))}; eigenvalues {roots}")
 
 
 def _rank(asked: int | None, there: int) -> int:

@@ -20,7 +20,8 @@ from typer.main import get_command, get_group
 from zoo.cli.names import unknown
 from zoo.cli.parameters import HELP
 from zoo.commands import COMMANDS
-from zoo.errors import ZooError
+from zoo.errors import ConfigError, ZooError
+from zoo.wording import printable
 
 BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
 
@@ -141,8 +142,8 @@ def _usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
 
 def _fail(line: str, code: int, error: BaseException, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
-    print(f"error: {line}", file=sys.stderr)
+        print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr)
+    print(f"error: {printable(line, lines=isinstance(error, ConfigError))}", file=sys.stderr)
     return code
 
 

@@ -10,19 +10,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
-from zoo.wording import duration, figure, plural
+from zoo.wording import duration, figure, plural, printable
 
 __all__ = ["duration", "emphasised", "figure", "json_alone", "note", "plural", "say", "say_facts", "say_json", "say_table", "say_wrapped"]
 
 GAP = "  "
 
 
-def say(text: str = "") -> None:
-    print(text)
+class Styled(str):
+    """Text whose escape sequences are our own: the rest of it has been made printable."""
+
+
+def say(text: str = "", *, lines: bool = False) -> None:
+    """One line on stdout, whatever the names in it hold; or ``lines``, in which names were made printable."""
+    print(text if isinstance(text, Styled) else printable(text, lines=lines))
 
 
 def note(text: str) -> None:
-    print(text, file=sys.stderr)
+    """A line on stderr, or the lines of an error that lists several problems."""
+    print(printable(text, lines=True), file=sys.stderr)
 
 
 @contextmanager
@@ -34,11 +40,14 @@ def json_alone(as_json: bool) -> Iterator[None]:
 
 def say_json(value: Any) -> None:
     """Specs and configurations are plain JSON data once dumped; paths are written as text."""
-    say(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    # JSON escapes some of what `printable` does; the rest is escaped as JSON has it.
+    print("".join(char if char == "\n" or printable(char) == char else json.dumps(char)[1:-1] for char in text))
 
 
 def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wide: int | None = None, indent: str = "") -> None:
     """Aligned columns under their names. On a terminal, column ``wide`` is shortened so that a row keeps to one line."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
     if wide is not None and sys.stdout.isatty():
         spare = shutil.get_terminal_size().columns - sum(widths) - len(GAP) * (len(widths) - 1) - len(indent)
@@ -58,12 +67,12 @@ def say_facts(facts: dict[str, object], indent: str = "") -> None:
     known = {name: value for name, value in facts.items() if value not in (None, "", (), [], {})}
     width = max((len(name) for name in known), default=0)
     for name, value in known.items():
-        say(f"{indent}{name.ljust(width)}{GAP}{value}")
+        say(f"{indent}{name.ljust(width)}{GAP}{printable(str(value))}")
 
 
 def emphasised(text: str) -> str:
-    """Bold on a terminal."""
-    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() else text
+    """Bold on a terminal, for `say` alone: what is added to it is escaped with it."""
+    return Styled(f"\033[1m{printable(text)}\033[0m") if sys.stdout.isatty() else text
 
 
 def say_wrapped(head: str, text: str) -> None:
@@ -72,4 +81,5 @@ def say_wrapped(head: str, text: str) -> None:
         say(head + text)
         return
     width = max(len(head) + 30, shutil.get_terminal_size().columns)
-    say(textwrap.fill(head + text, width, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False))
+    head, text = printable(head), printable(text)
+    say(textwrap.fill(head + text, width, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False), lines=True)
