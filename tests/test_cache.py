@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import time
 from collections import namedtuple
@@ -13,6 +14,7 @@ import pytest
 
 from zoo import cache
 from zoo.errors import StorageError, UsageError
+from zoo.temporaries import ABANDONED_SECONDS
 
 
 def build(key="a", value=1, shape=(4, 1, 2, 2), calls=None):
@@ -53,6 +55,7 @@ def test_clearing_frees_what_it_says():
     assert cache.clear(["a", "unknown"]) == sizes["a"]
     assert [entry.key for entry in cache.entries()] == ["b"]
     (cache.folder() / ".left.1.tmp").mkdir()
+    os.utime(cache.folder() / ".left.1.tmp", (0, 0))
     assert cache.clear() == sizes["b"]
     assert list(cache.folder().iterdir()) == []
 
@@ -79,6 +82,59 @@ def test_a_damaged_entry_is_built_again(damage):
     calls = []
     assert np.array_equal(build(calls=calls), np.ones((4, 1, 2, 2), np.uint8))
     assert calls == ["a"]
+
+
+def change(kind: str) -> None:
+    """What a bad disk, a full one, or a copy that was cut off makes of the array of 4 MB."""
+    path = cache.folder() / "a" / cache.IMAGES
+    size = path.stat().st_size
+    with path.open("r+b") as stream:
+        stream.seek(size // 2)
+        match kind:
+            case "zeros":
+                stream.write(bytes(size // 4))
+            case "all zeros after the header":
+                stream.seek(128)
+                stream.write(bytes(size - 128))
+            case "one bit":
+                stream.write(b"\x03")
+            case "last byte":
+                stream.seek(size - 1)
+                stream.write(b"\x09")
+            case "cut off and filled up":
+                stream.truncate(size // 2)
+                stream.truncate(size)
+            case "longer":
+                stream.seek(size)
+                stream.write(b"\0")
+            case "header":
+                stream.seek(stream.read().find(b"uint8") + 20)
+                stream.write(b"?")
+
+
+@pytest.mark.parametrize("kind", ["zeros", "all zeros after the header", "one bit", "last byte", "cut off and filled up", "longer", "header"])
+def test_an_array_that_was_changed_is_made_again_after_a_word(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shape, calls = (1000, 1, 64, 64), []
+    build(value=2, shape=shape)
+    change(kind)
+    assert np.array_equal(build(value=2, shape=shape, calls=calls), np.full(shape, 2, np.uint8))
+    assert calls == ["a"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("toy: the cached array ")
+    assert "was changed since it was written" in line
+    assert line.endswith("it is made again")
+    build(value=2, shape=shape, calls=calls)
+    assert (calls, capsys.readouterr().err) == (["a"], "")
+
+
+def test_an_entry_without_digests_is_made_again(capsys: pytest.CaptureFixture[str]) -> None:
+    build()
+    facts = cache.folder() / "a" / cache.FACTS
+    facts.write_text(json.dumps({key: value for key, value in json.loads(facts.read_text()).items() if key != "sha256"}))
+    calls: list[str] = []
+    build(calls=calls)
+    assert calls == ["a"]
+    assert "no digests" in capsys.readouterr().err
 
 
 def test_another_process_that_was_faster_wins():
@@ -136,7 +192,7 @@ def test_a_cache_that_may_only_be_read_serves(monkeypatch):
 
 
 def test_what_a_killed_process_left_goes_after_a_day():
-    for name, age in ((".old.1", 2 * cache.ABANDONED), (".new.1", 60)):
+    for name, age in ((".old.1", 2 * ABANDONED_SECONDS), (".new.1", 60)):
         left = cache.folder() / name
         left.mkdir(parents=True)
         os.utime(left, (time.time() - age, time.time() - age))

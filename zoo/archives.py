@@ -23,12 +23,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
-from uuid import uuid4
 
 from zoo.errors import DataError, SetupError
 from zoo.files import storage_errors, sync_folder, write_json
 from zoo.paths import cache_root
 from zoo.progress import announce, drawn
+from zoo.temporaries import temporary_folder
 
 CONTENT, FACTS = "content", "entry.json"
 MAX_MEMBERS = 2_000_000
@@ -63,22 +63,21 @@ def unpack(archive: Path, digest: str) -> Path:
 
 
 def _unpack(archive: Path, place: Path) -> None:
-    temporary = place.parent / f".{place.name}.{uuid4().hex}"
-    try:
+    with temporary_folder(place.parent, place.name) as temporary:
         with storage_errors(place):
-            (temporary / CONTENT).mkdir(parents=True)
+            (temporary / CONTENT).mkdir()
         count, size = _extract(archive, temporary / CONTENT)
         facts = {"dataset": archive.name, "files": count, "from": str(archive)}
         write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "size": size, "description": facts})
         with storage_errors(place):
+            if place.exists() and not (place / FACTS).is_file():
+                shutil.rmtree(place, ignore_errors=True)  # what is left of one that was being removed
             try:
                 temporary.rename(place)
             except OSError:
                 if not (place / FACTS).is_file():  # else another process was faster, with the same content
                     raise
             sync_folder(place.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _extract(archive: Path, to: Path) -> tuple[int, int]:

@@ -6,8 +6,9 @@ entry, and so are the features that a frozen trunk makes of them (`zoo.features`
     CACHE/unpacked/KEY/content/…
                       entry.json
 
-An entry is written under a temporary name and renamed, so it is whole or not there, and two processes may make one at a time. Together
-entries stay under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go that were used longest ago.
+An entry is written under a temporary name and renamed, so it is whole or not there, and two processes may make one at a time. It holds the digests
+of its array, a block at a time; they are checked when a process first opens it, and an entry that differs is made again. Together entries stay
+under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go that were used longest ago.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import math
 import os
 import shutil
-import time
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,19 +25,19 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 
 from zoo import archives
+from zoo.blocks import block_digests, first_change
 from zoo.errors import StorageError, UsageError
 from zoo.files import storage_errors, sync_folder, write_json
 from zoo.paths import cache_root
+from zoo.safe_files import read_text
+from zoo.temporaries import remove_abandoned, temporary_folder
 
 IMAGES, FACTS, FAULTS = "images.npy", "entry.json", "faults.json"
 LIMIT_GB = 20.0
-ABANDONED = 24 * 3600.0
-"""Seconds after which nobody is still at work on an unfinished entry."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Entry:
     created: datetime
     used: datetime
     description: dict[str, Any] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()
+    """Of an array: the sha256 of each of its blocks (`zoo.blocks`)."""
 
 
 def folder() -> Path:
@@ -87,8 +90,7 @@ def clear(keys: Iterable[str] | None = None) -> int:
             shutil.rmtree(entry.path, ignore_errors=True)
             freed += entry.size
     if wanted is None:
-        for left in (*folder().glob(".*"), *archives.folder().glob(".*")):
-            shutil.rmtree(left, ignore_errors=True)
+        _remove_abandoned()
         (cache_root() / FAULTS).unlink(missing_ok=True)
     return freed
 
@@ -96,7 +98,7 @@ def clear(keys: Iterable[str] | None = None) -> int:
 def faults() -> dict[str, str]:
     """Files that were found to be no pictures, by their sha256, and why; none where another pillow found them, which may read more."""
     try:
-        known = json.loads((cache_root() / FAULTS).read_text(encoding="utf-8"))
+        known = json.loads(read_text(cache_root() / FAULTS))
         return {str(key): str(value) for key, value in known["faults"].items()} if known["pillow"] == metadata.version("pillow") else {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
@@ -132,15 +134,39 @@ def open_or_build(
 
 
 def _mapped(place: Path) -> np.memmap[Any, Any] | None:
-    """The entry in use from now on; None where there is none, or a damaged one."""
-    if _read(place) is None:
+    """The entry in use from now on; None where there is none, or a damaged one, after a line about that."""
+    entry = _read(place)
+    if entry is None:
         return None
     try:
+        fault = _fault(place / IMAGES, entry)
+        if fault is not None:
+            what = entry.description.get("dataset", place.name)
+            print(f"{what}: the cached array {place} {fault}; it is made again", file=sys.stderr)
+            return None
         with suppress(PermissionError):  # somebody else's cache, which we may only read
             os.utime(place / FACTS)
         return np.lib.format.open_memmap(place / IMAGES, mode="c")
     except (FileNotFoundError, ValueError):
         return None
+
+
+_checked: set[tuple[int, ...]] = set()
+"""Arrays whose digests this process has checked, by what changes whenever a file does."""
+
+
+def _fault(file: Path, entry: Entry) -> str | None:
+    """What is wrong with an array by its digests, or None."""
+    if not entry.digests:
+        return "has no digests (an older version wrote it)"
+    found = file.stat()
+    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if state not in _checked:
+        changed = first_change(file, entry.digests)
+        if changed is not None:
+            return f"was changed since it was written (from byte {changed:,} on)"
+        _checked.add(state)
+    return None
 
 
 def described(key: str) -> dict[str, Any]:
@@ -152,10 +178,7 @@ def described(key: str) -> dict[str, Any]:
 def _build(
     place: Path, dtype: np.dtype[Any], shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]
 ) -> None:
-    with storage_errors(place):
-        temporary = place.parent / f".{place.name}.{uuid4().hex}"
-        temporary.mkdir(parents=True)
-    try:
+    with temporary_folder(place.parent, place.name) as temporary:
         needed, free = dtype.itemsize * int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
         if needed > free:
             raise StorageError(f"what is to be kept needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", where=folder(), fix=FIX)
@@ -165,19 +188,25 @@ def _build(
         build(array)
         array.flush()
         del array
-        write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "description": description})
+        with storage_errors(place):
+            digests = block_digests(temporary / IMAGES)
+        write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "description": description, "sha256": digests})
         with storage_errors(place):
             sync_folder(temporary)
-            if _mapped(place) is None:
-                shutil.rmtree(place, ignore_errors=True)  # a damaged entry of that name
-            try:
-                temporary.rename(place)
-            except OSError:
-                if _read(place) is None:  # else another process was faster, with the same content
-                    raise
+            _put(temporary, place)
             sync_folder(place.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _put(temporary: Path, place: Path) -> None:
+    """Rename, where there is no whole entry yet: another process may have been faster, with the same content."""
+    entry = _read(place)
+    if place.exists() and (entry is None or _fault(place / IMAGES, entry)):
+        shutil.rmtree(place, ignore_errors=True)
+    try:
+        temporary.rename(place)
+    except OSError:
+        if _read(place) is None:
+            raise
 
 
 def _reserve(file: Path) -> None:
@@ -192,10 +221,11 @@ FIX = "free some space (see `zoo cache`), or set ZOO_CACHE to another disk"
 
 def _read(path: Path) -> Entry | None:
     try:
-        facts = json.loads((path / FACTS).read_text(encoding="utf-8"))
+        facts = json.loads(read_text(path / FACTS))
         size = int(facts["size"]) if "size" in facts else (path / IMAGES).stat().st_size
         used = datetime.fromtimestamp((path / FACTS).stat().st_mtime, UTC)
-        return Entry(path.name, path, size, datetime.fromisoformat(facts["created"]), used, dict(facts["description"]))
+        digests = tuple(map(str, facts.get("sha256", ())))
+        return Entry(path.name, path, size, datetime.fromisoformat(facts["created"]), used, dict(facts["description"]), digests)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -205,12 +235,14 @@ def _evict(keep: str) -> None:
 
     Unpacked archives stay: a run may be reading from them.
     """
-    for left in (*folder().glob(".*"), *archives.folder().glob(".*")):
-        with suppress(FileNotFoundError):
-            if time.time() - left.stat().st_mtime > ABANDONED:
-                shutil.rmtree(left, ignore_errors=True)
+    _remove_abandoned()
     room = limit()
     for entry in _entries(folder()):
         room -= entry.size
         if room < 0 and entry.key != keep:
             shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _remove_abandoned() -> None:
+    for each in (folder(), archives.folder()):
+        remove_abandoned(each)

@@ -10,7 +10,9 @@ from typing import TextIO
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from zoo.files import storage_errors
 from zoo.job import Progress as TrainingProgress
+from zoo.safe_files import open_log
 from zoo.wording import figure, printable
 
 REFRESH_SECONDS = 0.1
@@ -77,5 +79,5 @@ class Console:
 
     def _write(self, text: str) -> None:
         if self.log is not None:
-            with self.log.open("a", encoding="utf-8") as stream:
+            with storage_errors(self.log), open_log(self.log) as stream:
                 stream.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {printable(text)}\n")

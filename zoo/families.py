@@ -13,6 +13,7 @@ from zoo.api import Family, Name
 from zoo.errors import StorageError
 from zoo.files import storage_errors, write_json
 from zoo.paths import cache_root
+from zoo.safe_files import read_text
 
 # CACHE/families/NAMESPACE.NAME.json    {"of": [the plugin's distribution, the library's version], "names": [...]}
 
@@ -36,7 +37,7 @@ def _folder() -> Path:
 def _remembered(place: Path, of: list[str]) -> list[str] | None:
     """None where there is no such file, or a damaged one, or one about other versions."""
     try:
-        kept = json.loads(place.read_text(encoding="utf-8"))
+        kept = json.loads(read_text(place))
         names = kept["names"] if kept["of"] == of else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

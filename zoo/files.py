@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import csv
 import errno
+import glob
 import hashlib
 import io
 import json
 import os
+import secrets
+import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zoo.errors import StorageError
+from zoo.errors import StorageError, UsageError
+from zoo.safe_files import UnsuitableFileError, open_regular
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+ABANDONED_SECONDS = 24 * 3600.0
+CHUNK = 1 << 20
 
 
 def write_text(path: Path, text: str) -> None:
@@ -33,18 +44,48 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Temporary name → fsync → rename → fsync of the folder. Raises StorageError; the old file stays where it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Raises StorageError; the old file stays where it fails."""
+    with replacement(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_image(path: Path, image: Image) -> None:
+    """In the format of the suffix. Raises UsageError for one that pillow does not know, StorageError."""
+    from PIL.Image import registered_extensions
+
+    kind = registered_extensions().get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(f"no image format has the suffix '{path.suffix}'", where=path, fix="name a .png")
+    with replacement(path) as temporary:
+        image.save(temporary, kind)
+
+
+@contextmanager
+def replacement(path: Path) -> Iterator[Path]:
+    """A new, empty file beside ``path``, for a library to write to: synced and renamed to ``path`` where the block ends well, else removed.
+
+    A link at ``path`` is replaced, and what it leads to is left alone. Raises StorageError; the old file stays where it fails.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
+        _remove_abandoned(path)
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))  # never a file that is there
         try:
-            with temporary.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
+            yield temporary
+            sync_file(temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Temporaries of this file that a killed process left. Nobody writes one file for a day: its time of change would be younger."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        with suppress(OSError):
+            found = left.lstat()
+            if not stat.S_ISDIR(found.st_mode) and time.time() - found.st_mtime > ABANDONED_SECONDS:
+                left.unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -64,8 +105,16 @@ def sync_file(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Of a regular file. Raises OSError for anything else, and where it grows faster than it is read."""
+    digest, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
+    with open_regular(path) as stream:
+        left = max(os.fstat(stream.fileno()).st_size, CHUNK)  # some file systems say 0 of files with content
+        while count := stream.readinto(buffer):
+            digest.update(buffer[:count])
+            left -= count
+            if left < 0:
+                raise UnsuitableFileError("grows while it is read", path)
+    return digest.hexdigest()
 
 
 @contextmanager

@@ -7,7 +7,6 @@ precision than was asked for.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,6 +23,7 @@ from zoo.devices import Engine
 from zoo.errors import ZooError
 from zoo.paths import cache_root
 from zoo.registry import Item, Registry, load_object
+from zoo.temporaries import remove_abandoned, temporary_folder
 
 RELAYING_PAYS, EXPORTING_PAYS = 5.0, 60.0
 """Seconds that the whole pass would take, from which on another layout, and another runtime, is tried."""
@@ -57,11 +57,11 @@ def fastest_pass(trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, 
     """
     trunk.eval()
     try:
-        with torch.no_grad(), tempfile.TemporaryDirectory(dir=_made(cache_root()), prefix=".trunk-") as folder:
+        with torch.no_grad(), _temporary() as folder:
             chosen = _by_torch("torch", trunk, engine.autocast, engine.memory_format)
             due, plain = _timed(chosen, probe)
             told, seconds = "", plain
-            for pays, candidate in _others(trunk, probe, engine, catalogue, Path(folder)):
+            for pays, candidate in _others(trunk, probe, engine, catalogue, folder):
                 tried = candidate() if seconds * samples / len(probe) > pays else None
                 if tried is None:
                     continue
@@ -75,9 +75,11 @@ def fastest_pass(trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, 
         trunk.to(memory_format=engine.memory_format)
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    remove_abandoned(cache_root(), "trunk")
+    with temporary_folder(cache_root(), "trunk") as folder:
+        yield folder
 
 
 def _others(trunk: nn.Module, probe: Tensor, engine: Engine, catalogue: Registry, folder: Path) -> Iterator[tuple[float, Callable[[], Pass | None]]]:

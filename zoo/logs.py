@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 from zoo.rundir import RunDir
+from zoo.safe_files import open_log
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +25,7 @@ class RunLogs:
         self._last_step, self._last_time = 0, time.perf_counter()
 
     def __enter__(self) -> Self:
-        self._streams = {path: path.open("a", newline="", encoding="utf-8") for path in self._paths}
+        self._streams = {path: open_log(path) for path in self._paths}
         self._last_time = time.perf_counter()
         return self
 
@@ -62,7 +63,7 @@ class RunLogs:
         self._last_step = step
         for path in self._paths:
             if path.exists():
-                with path.open("rb+") as stream:
+                with open_log(path, "r+") as stream:
                     stream.truncate(min(offsets.get(path.name, 0), path.stat().st_size))
 
     def _line(self, path: Path, value: dict[str, object]) -> None:

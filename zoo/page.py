@@ -22,6 +22,7 @@ from zoo.files import write_text
 from zoo.registry import registry
 from zoo.resolve import SECTIONS, resolve
 from zoo.rundir import Record, RunDir, find, run_id
+from zoo.safe_files import read_bytes, read_text
 from zoo.wording import duration, known, label, plural, value
 
 ROWS = 200
@@ -83,7 +84,7 @@ def render(run: RunDir, record: Record) -> str:
         notes=record.notes,
         exhibits=[show(run.path, each) for each in record.exhibits or drawn(run)],
         epochs=epoch_table(run),
-        configuration=run.config_file.read_text(encoding="utf-8"),
+        configuration=read_text(run.config_file),
         environment=environment_of(record),
         commands=commands(run),
     )
@@ -165,7 +166,7 @@ def show(folder: Path, exhibit: Exhibit) -> Shown:
         return Shown(exhibit.title, exhibit.caption, remark=f"{exhibit.file} is not in the run's folder.")
     if file.suffix == ".png":
         return Shown(exhibit.title, exhibit.caption, picture=address(file))
-    rows = list(csv.reader(io.StringIO(file.read_text(encoding="utf-8"))))
+    rows = list(csv.reader(io.StringIO(read_text(file))))
     columns, rows = (rows[0], rows[1:]) if rows else ([], [])
     remark = f"The first {ROWS} of {len(rows):,}; {exhibit.file} has all of them." if len(rows) > ROWS else ""
     if PICTURE in columns:
@@ -187,7 +188,7 @@ def inside(folder: Path, name: str) -> Path | None:
 
 
 def address(picture: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(picture.read_bytes()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(read_bytes(picture)).decode()}"
 
 
 def epoch_table(run: RunDir) -> Shown:

@@ -14,7 +14,8 @@ import numpy as np
 
 from zoo import runtime
 from zoo.errors import CheckpointError, DataError, UsageError
-from zoo.files import sha256, storage_errors
+from zoo.files import sha256, storage_errors, write_image
+from zoo.safe_files import read_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,14 +95,14 @@ class Predictions:
         return [f"{name} {share:.1%}" for name, share in best]
 
 
-def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str | None = None, weights_key: str | None = None) -> Predictions:
+def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str | None = None) -> Predictions:
     """Predict picture files and folders of them. ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``,
-    the name of weights or a safetensors file, it is an architecture, and ``weights_key`` chooses where that file holds several networks.
+    the name of weights or a safetensors file, it is an architecture.
 
     Raises DataError for a picture that cannot be read, CheckpointError for a model that was altered or cannot be loaded.
     """
     files = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
-    run, description, engine, network = _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
+    run, description, engine, network = _open(target) if weights is None else _open_pretrained(str(target), weights)
     spec, classes = description["input"], tuple(description["output"]["classes"])
     rows = _data_errors(lambda: list(runtime.predict(run, spec, files, spec.get("batch"))))
     return Predictions(classes, rows, engine, spec, network)
@@ -134,7 +135,7 @@ def pictures_of(dataset: str, part: str | None, count: int) -> Iterator[list[Pat
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         files = [Path(folder) / f"{split.names[index] if split.names else index}.png" for index in range(min(count, len(split.images)))]
         for file, picture in zip(files, split.images, strict=False):
-            to_image(picture).save(file)
+            write_image(file, to_image(picture))
         yield files
 
 
@@ -160,7 +161,7 @@ def _open_exported(model: Path) -> Opened:
 def _checked_model(bundle: Path) -> Path:
     """The model file of a bundle, every file of the model itself known to be what was proved."""
     try:
-        index = json.loads((bundle / BUNDLE).read_text(encoding="utf-8"))
+        index = json.loads(read_text(bundle / BUNDLE))
         name, files = str(index["model"]), dict(index["files"])
         due = {file: entry["sha256"] for file, entry in files.items() if file.startswith(name)}
         if Path(name).name != name or name not in due:
@@ -196,13 +197,13 @@ def _open_run(target: str | Path) -> Opened:
     return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
 
 
-def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
+def _open_pretrained(name: str, weights: str) -> Opened:
     import torch
 
     from zoo.loading import load_pretrained
     from zoo.registry import registry
 
-    found = load_pretrained(registry(), name, weights, key)
+    found = load_pretrained(registry(), name, weights)
     head, description = registry().architecture(name).spec.head, _description(found.preprocessing, found.classes)
     return Opened(_by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head))
 

@@ -21,6 +21,7 @@ from zoo.files import sha256, write_json
 from zoo.paths import data_root, offline
 from zoo.progress import announce
 from zoo.registry import Item, registry
+from zoo.safe_files import read_text
 from zoo.store import Digests, MissingFilesError, megabytes
 
 Architecture = Item[ArchitectureSpec]
@@ -87,7 +88,7 @@ def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
 def _check_here(place: Path, spec: WeightsSpec) -> None:
     """A file that was brought is the same still; one that was put there by hand is what its publisher says, as far as he says."""
     try:
-        due = json.loads(place.with_suffix(".json").read_text(encoding="utf-8"))["safetensors"]
+        due = json.loads(read_text(place.with_suffix(".json")))["safetensors"]
     except (OSError, ValueError, KeyError, TypeError):
         due = spec.sha256 if spec.format == "safetensors" else None
     found = _digest(place)

@@ -20,6 +20,7 @@ from zoo.errors import StorageError, UsageError, ZooError, nearest
 from zoo.files import write_json, write_text
 from zoo.paths import runs_root
 from zoo.preprocessing import Preprocessing
+from zoo.safe_files import RECORD_LIMIT, read_text
 from zoo.yamlfile import read_yaml, write_yaml
 
 Status = Literal["running", "finished", "interrupted", "failed"]
@@ -85,8 +86,8 @@ class RunDir:
     @property
     def record(self) -> Record:
         try:
-            return Record.model_validate_json(self.record_file.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+            return Record.model_validate_json(read_text(self.record_file, RECORD_LIMIT))
+        except (OSError, UnicodeDecodeError, ValidationError) as error:
             raise UsageError("this is no run directory, or its run.json is damaged", where=self.path, fix="see `zoo runs`") from error
 
     @property
@@ -103,16 +104,21 @@ class RunDir:
 
     def epochs(self) -> list[dict[str, float]]:
         """The rows of metrics.csv so far, up to one that a crash cut off."""
-        if not self.metrics_file.exists():
-            return []
-        with self.metrics_file.open(newline="", encoding="utf-8") as stream:
-            return _whole({name: float(cell) for name, cell in row.items()} for row in csv.DictReader(stream))
+        lines = self._lines(self.metrics_file)
+        return _whole({name: float(cell) for name, cell in row.items()} for row in csv.DictReader(lines))
 
     def steps(self) -> list[dict[str, float]]:
         """The lines of steps.jsonl so far, up to one that a crash cut off."""
-        if not self.steps_file.exists():
+        return _whole(json.loads(line) for line in self._lines(self.steps_file))
+
+    def _lines(self, log: Path) -> list[str]:
+        """None where there is no such file. Raises UsageError where it cannot be read."""
+        try:
+            return read_text(log).splitlines()
+        except FileNotFoundError:
             return []
-        return _whole(json.loads(line) for line in self.steps_file.read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{log.name} of this run cannot be read: {error}", where=self.path, fix="restore or remove the file") from error
 
     def write_config(self, config: RunConfig) -> None:
         write_text(self.config_file, write_yaml(config.as_dict()))
@@ -130,12 +136,19 @@ class RunDir:
         try:
             lock.acquire()
         except Timeout as error:
-            pid = holder.read_text(encoding="utf-8").strip() if holder.exists() else "unknown"
+            try:
+                pid = read_text(holder, 100).strip()
+            except (OSError, UnicodeDecodeError):
+                pid = "unknown"
             raise StorageError(
                 f"another run is using this directory (process {pid})", where=self.path, fix="wait for it, or choose --name"
             ) from error
+        except OSError as error:  # a link stands there, for one
+            raise StorageError(
+                f"the run cannot be locked: {error.strerror or error}", where=self.path / ".lock", fix="remove the file, or choose another folder"
+            ) from error
         try:
-            holder.write_text(f"{os.getpid()}\n", encoding="utf-8")
+            write_text(holder, f"{os.getpid()}\n")
             yield
         finally:
             holder.unlink(missing_ok=True)
@@ -196,7 +209,7 @@ def all_runs() -> list[RunDir]:
 def json_created(record_file: Path) -> str:
     """When a run was created (ISO 8601, UTC), or an empty string where its record cannot be read."""
     try:
-        return str(json.loads(record_file.read_text(encoding="utf-8"))["created"])
+        return str(json.loads(read_text(record_file, RECORD_LIMIT))["created"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +20,10 @@ from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import Data, open_data
 from zoo.devices import Engine, set_up
-from zoo.errors import Interrupted, UsageError
+from zoo.errors import Interrupted, StorageError, UsageError
 from zoo.evaluation import evaluate
 from zoo.features import keep_features
-from zoo.files import write_json
+from zoo.files import write_json, write_text
 from zoo.job import Job, check_trainable, set_train_mode, steps_per_epoch
 from zoo.loading import build_for, build_task, learned_weights, load_initial
 from zoo.models import count_macs, count_parameters, load_state
@@ -31,6 +32,7 @@ from zoo.pretrained import also_missing
 from zoo.registry import registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
+from zoo.safe_files import check_own_folders
 from zoo.snapshots import resume as resume_job
 from zoo.store import MissingFilesError
 from zoo.telling import Telling
@@ -170,6 +172,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
 
 def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False) -> RunResult:
     """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
+    check_own_folders(where.path)
     with where.lock():
         console.log = where.log_file
         record = where.record if resumed else _new_record(prepared, run_id(where.path))
@@ -189,7 +192,8 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
             write_page(where, record)
         except BaseException as error:
             record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
-            where.error_file.write_text(traceback.format_exc(), encoding="utf-8")
+            with suppress(StorageError):  # a full disk, say: the fault itself is what to tell
+                write_text(where.error_file, traceback.format_exc())
             raise
         finally:
             console.close()

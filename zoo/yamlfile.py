@@ -11,6 +11,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from zoo.errors import ConfigError
+from zoo.safe_files import UnsuitableFileError, read_text
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
@@ -19,14 +20,11 @@ MAX_NODES = 100_000
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigError with line and column."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ConfigError([f"the file has {size:,} bytes, more than the {MAX_BYTES:,} a configuration may have"], where=path)
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise ConfigError(["the configuration file does not exist; fix: check the path"], where=path) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"the configuration file cannot be read: {error}"], where=path) from error
+        raise ConfigError([f"the configuration file cannot be read: {_reason(error)}; fix: check the path and the file"], where=path) from error
     value = parse_yaml(text, where=path)
     if value is None:
         raise ConfigError(["the configuration file is empty; fix: start from the config.yaml of a run"], where=path)
@@ -59,6 +57,10 @@ def write_yaml(value: dict[str, Any]) -> str:
     stream = io.StringIO()
     yaml.dump(value, stream)
     return stream.getvalue()
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return f"it {error}" if isinstance(error, UnsuitableFileError) else getattr(error, "strerror", None) or str(error)
 
 
 def _place(where: object, error: MarkedYAMLError) -> str:

@@ -22,15 +22,14 @@ def decode(
     """Rebuild a picture from its factors."""
     from PIL import Image
 
-    from zoo.files import storage_errors
+    from zoo.files import write_image
     from zoo_svd.compressed import read
     from zoo_svd.pictures import as_picture
 
     small = read(file)
     chosen = _rank(rank, small.rank)
     picture, target = as_picture(small.at(chosen), small.channels), out or Path(f"{file.stem}.png")
-    with storage_errors(target):
-        Image.fromarray(picture.squeeze(-1) if small.channels == 1 else picture).save(target)
+    write_image(target, Image.fromarray(picture.squeeze(-1) if small.channels == 1 else picture))
     say(f"{target}: {picture.shape[0]}×{picture.shape[1]}, rank {chosen} of {small.rank}")
 
 

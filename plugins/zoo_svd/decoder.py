@@ -13,6 +13,7 @@ from zoo.api import EmitRequest
 from zoo.exporting.gate import prove
 from zoo.files import storage_errors
 from zoo.registry import load_object, registry
+from zoo.temporaries import temporary_folder
 from zoo_svd.compressed import Compressed
 
 
@@ -44,16 +45,12 @@ def export(picture: Compressed, file: Path, exporter_name: str) -> dict[str, Any
     exporter = load_object(item.spec.target, item)()
     model, rank = Decoder(picture).eval(), picture.rank
     request = EmitRequest(None, None, {"zoo-svd": f"weights (N, {rank}) of the components → pictures (N, {picture.channels}, H, W), 0 to 255"})
-    temporary = file.with_name(f".{file.name}.part{item.spec.suffix}")
-    try:
-        with storage_errors(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(file.parent, file.name) as folder:
+        temporary = folder / f"model{item.spec.suffix}"
         exporter.emit(model, torch.rand(2, rank), temporary, request)
         facts = prove(model, exporter, temporary, request, _batches(rank), "cpu")
         with storage_errors(file):
             temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
     return facts
 
 

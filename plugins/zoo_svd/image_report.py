@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.api import Exhibit
-from zoo.files import write_csv
+from zoo.files import write_csv, write_image
 from zoo.progress import tracked
 from zoo.wording import plural
 from zoo_svd import compressed, drawing
@@ -141,7 +141,8 @@ COLUMNS = (
 def _write_files(work: Work, directory: Path) -> None:
     for rank, matrix in zip(work.ranks, work.found.each(work.ranks), strict=True):
         picture = as_picture(matrix, work.channels)
-        Image.fromarray(picture.squeeze(-1) if work.channels == 1 else picture).save(directory / "rebuilt" / f"{work.stem}-{rank}.png")
+        image = Image.fromarray(picture.squeeze(-1) if work.channels == 1 else picture)
+        write_image(directory / "rebuilt" / f"{work.stem}-{rank}.png", image)
     compressed.write(directory / "compressed" / f"{work.stem}.safetensors", compressed.compress(work.found, work.ranks[-1], work.channels))
 
 

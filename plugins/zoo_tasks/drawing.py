@@ -12,7 +12,7 @@ from PIL import Image
 from zoo import plots
 from zoo.api import Evaluation, Exhibit, PartView
 from zoo.evaluation import write_predictions
-from zoo.files import write_csv
+from zoo.files import write_csv, write_image
 from zoo.runtime import softmax
 from zoo.wording import figure
 
@@ -75,7 +75,7 @@ def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, l
     rows = []
     for place, (index, picture) in enumerate(zip(worst, part.pictures(worst) if worst else (), strict=True)):
         name = f"{place:02d}.png"
-        Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture).save(folder / name)
+        write_image(folder / name, Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture))
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
     write_csv(directory / "mistakes.csv", ["picture", "sample", "truth", "prediction", "probability"], rows)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -52,7 +51,7 @@ def test_a_rename_that_fails_brings_the_old_bundle_back(tmp_path: Path, monkeypa
     rename = Path.rename
 
     def refuse(self: Path, to: Path) -> Path:
-        if self.suffix == ".tmp":
+        if self.name == "content":
             raise OSError(28, "No space left on device")
         return rename(self, to)
 
@@ -69,15 +68,15 @@ def test_what_a_crash_between_two_renames_leaves_is_mended(tmp_path: Path) -> No
         assert (tmp_path / "out" / "model.onnx").read_text(encoding="utf-8") == "old"
 
 
-@pytest.mark.skipif(os.name == "nt", reason="processes cannot be asked for there")
 def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        process.wait()
-    dead, live = tmp_path / f".out.{process.pid}.aa.tmp", tmp_path / f".out.{os.getpid()}.bb.tmp"
-    dead.mkdir()
-    live.mkdir()
-    with temporary_beside(tmp_path / "out"):
-        assert (dead.exists(), live.exists()) == (False, True)
+    script = "import os, sys; from pathlib import Path; from zoo import temporaries; "
+    script += "held = temporaries.temporary_folder(Path(sys.argv[1]), 'out'); held.__enter__(); "
+    for end, left in (("os._exit(9)", 0), ("print('made', flush=True); sys.stdin.read()", 1)):
+        with subprocess.Popen([sys.executable, "-c", script + end, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            with temporary_beside(tmp_path / "out"):
+                assert len(list(tmp_path.iterdir())) == 1 + left
 
 
 def test_what_is_no_bundle_is_never_deleted(tmp_path: Path, run_export: Callable[..., Bundle]) -> None:

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,8 @@ from pathlib import Path
 
 from zoo.errors import UsageError
 from zoo.files import storage_errors, sync_file, sync_folder
+from zoo.safe_files import read_text
+from zoo.temporaries import remove_abandoned, temporary_folder
 
 INDEX = "bundle.json"
 LITTER = {"__pycache__", ".DS_Store", "Thumbs.db"}
@@ -43,16 +44,12 @@ def check_target(target: Path) -> None:
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """A new, hidden folder beside ``target``, gone at the end unless it was published. Clears away what killed exports left."""
+    """A new folder beside ``target``, hidden, gone at the end unless it was published. Clears away what killed exports left."""
     with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
         _recover(target)
-        folder = target.parent / f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-        folder.mkdir()
-    try:
+        remove_abandoned(target.parent, target.name)
+    with temporary_folder(target.parent, target.name) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish(folder: Path, target: Path) -> None:
@@ -99,41 +96,19 @@ def _swap_aside(folder: Path, target: Path) -> None:
 
 
 def _recover(target: Path) -> None:
-    """An old bundle that was put aside comes back where no new one took its place; leftovers of processes that are gone are removed."""
+    """An old bundle that was put aside comes back where no new one took its place."""
     aside = target.with_name(f".{target.name}.old")
     if aside.is_dir():
         if target.exists():
             shutil.rmtree(aside, ignore_errors=True)
         else:
             aside.rename(target)
-    for leftover in target.parent.glob(f".{_escaped(target.name)}.*.tmp"):
-        process = leftover.name.removeprefix(f".{target.name}.").partition(".")[0]
-        if process.isdecimal() and not _alive(int(process)):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _escaped(name: str) -> str:
-    import glob
-
-    return glob.escape(name)
-
-
-def _alive(process: int) -> bool:
-    if os.name == "nt":  # os.kill would end it there
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _listed(bundle: Path) -> set[str] | None:
     """The files that are a bundle's own, or None where the folder is no bundle."""
     try:
-        index = json.loads((bundle / INDEX).read_text(encoding="utf-8"))
+        index = json.loads(read_text(bundle / INDEX))
         return {INDEX, *index["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         return None
