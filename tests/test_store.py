@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,44 @@ def test_files_are_hashed_once_until_they_change(tmp_path: Path, monkeypatch: py
     store.files(SPEC)
     assert hashed[2:] == ["labels.gz"]
     assert len(store.notes) == 1
+
+
+def in_place(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+
+def renamed_over(file: Path, content: bytes) -> None:
+    file.with_name("other").write_bytes(content)
+    file.with_name("other").replace(file)
+
+
+@pytest.mark.parametrize("put", [in_place, renamed_over])
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path: Path, put: Callable[[Path, bytes], None]) -> None:
+    lay(tmp_path, CONTENTS)
+    Store(tmp_path).files(SPEC)
+    changed = tmp_path / "Toy/raw/labels.gz"
+    before = changed.stat()
+    time.sleep(0.02)  # the system's clock for files ticks every few milliseconds
+    put(changed, CONTENTS["Toy/raw/labels.gz"].upper())
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (changed.stat().st_size, changed.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    store = Store(tmp_path)
+    store.files(SPEC)
+    assert "labels.gz is not the official file" in " ".join(store.notes)
+
+
+def test_a_file_that_changes_while_it_is_hashed_has_no_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lay(tmp_path, CONTENTS)
+    real, file = store_module.sha256, tmp_path / "Toy/raw/labels.gz"
+
+    def hash_and_change(path: Path) -> str:
+        found = real(path)
+        path.write_bytes(b"longer than it was when it was read")
+        return found
+
+    monkeypatch.setattr(store_module, "sha256", hash_and_change)
+    with pytest.raises(OSError, match="changes while it is read"):
+        Digests(tmp_path).of(file)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff\xfe", b'{"Toy/raw/labels.gz": 3}'])

@@ -19,6 +19,7 @@ from zoo.errors import DataError, StorageError
 from zoo.files import sha256, write_json
 from zoo.paths import cache_root, data_root, offline
 from zoo.progress import announce
+from zoo.safe_files import UnsuitableFileError, read_text
 
 MANIFEST = ".zoo-manifest.json"
 
@@ -46,7 +47,11 @@ class Store:
         return {file.path: self._place(file) for file in spec.files}
 
     def unpack(self, archive: Path) -> Path:
-        return unpack(archive, self.digest(archive))
+        try:
+            digest = self.digest(archive)
+        except OSError as error:
+            raise DataError(f"the archive cannot be read: {error.strerror or error}", where=archive, fix="check the path and the file") from error
+        return unpack(archive, digest)
 
     @cached_property
     def _elsewhere(self) -> Digests:
@@ -109,7 +114,7 @@ def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: s
 
 
 class Digests:
-    """sha256 of files, remembered in a folder for as long as their size and time of change stay; those under it may move with it."""
+    """sha256 of files, remembered in a folder for as long as nothing says that they changed (`_state`); those under it may move with it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -119,14 +124,16 @@ class Digests:
         """Files that had another content when they were last asked for."""
 
     def of(self, path: Path) -> str:
-        stat = path.stat()
+        state = _state(path)
         key = (path.relative_to(self.root) if path.is_relative_to(self.root) else path.absolute()).as_posix()
         entry = self._known.get(key)
-        if not isinstance(entry, dict) or (entry.get("size"), entry.get("mtime_ns")) != (stat.st_size, stat.st_mtime_ns):
+        if not isinstance(entry, dict) or {name: entry.get(name) for name in state} != state:
             found = sha256(path)
+            if _state(path) != state:
+                raise UnsuitableFileError("changes while it is read", path)
             if isinstance(entry, dict) and entry.get("sha256") != found:
                 self.changed.append(path)
-            entry = {"size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "sha256": found}
+            entry = {**state, "sha256": found}
             self._known[key] = entry
             self._unsaved = True
         return str(entry["sha256"])
@@ -144,10 +151,18 @@ class Digests:
 
     def _read(self) -> dict[str, Any]:
         try:
-            known = json.loads((self.root / MANIFEST).read_text(encoding="utf-8"))
+            known = json.loads(read_text(self.root / MANIFEST))
         except (OSError, ValueError):
             return {}
         return known if isinstance(known, dict) else {}
+
+
+def _state(path: Path) -> dict[str, int]:
+    """What a changed file differs in. A program may set size and time of change back as they were, but not ctime, which the system keeps."""
+    found = path.stat()
+    return {
+        "size": found.st_size, "mtime_ns": found.st_mtime_ns, "ctime_ns": found.st_ctime_ns, "inode": found.st_ino, "device": found.st_dev
+    }  # fmt: skip
 
 
 def megabytes(size: int) -> str:
