@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -14,7 +13,8 @@ from PIL import Image
 from zoo import plots
 from zoo.api import Exhibit
 from zoo.data import Data, LoadedPart
-from zoo.files import write_csv
+from zoo.files import write_csv, write_image
+from zoo.gitcommit import commit_of
 from zoo.paths import machine
 from zoo.registry import Registry
 from zoo.rundir import Record, RunDir
@@ -52,7 +52,7 @@ def write_samples(folder: Path, part: LoadedPart, classes: tuple[str, ...]) -> N
     labels = part.labels
     for index, picture in enumerate(part.originals[:SAMPLES]):
         truth = "" if labels is None else "-" + "".join(char if char.isalnum() else "_" for char in classes[int(labels[index])])
-        to_image(picture).save(folder / f"{index:02d}{truth}.png")
+        write_image(folder / f"{index:02d}{truth}.png", to_image(picture))
 
 
 def to_image(picture: np.ndarray) -> Image.Image:
@@ -72,13 +72,4 @@ def facts(registry: Registry) -> dict[str, Any]:
     """Versions, plugins and commit: what a figure should be read with."""
     versions = {name: metadata.version(name) for name in PACKAGES} | machine()
     plugins = {plugin.namespace: f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins if plugin.state == "ok"}
-    return {"versions": versions, "plugins": plugins, "git_commit": git_commit()}
-
-
-def git_commit() -> str | None:
-    """The commit of the working directory, marked where it has changes; None outside a repository."""
-    try:
-        told = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=40"], capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return told.stdout.strip() or None
+    return {"versions": versions, "plugins": plugins, "git_commit": commit_of(Path.cwd())}
