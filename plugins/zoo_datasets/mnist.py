@@ -1,4 +1,5 @@
-"""MNIST and Fashion-MNIST, each from its four official files under ``NAME/raw`` (compressed or not), as torchvision lays them.
+"""MNIST and Fashion-MNIST, each from its four official files under ``NAME/raw`` (compressed or not), as torchvision lays them. Some unpackers
+write a dot into their names, ``train-images.idx3-ubyte``: such files are read, too.
 
 The format is IDX: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit number,
 then the values.
@@ -72,11 +73,22 @@ def open_fashion_mnist(store: DatasetStore) -> Mnist:
 
 
 def _open(store: DatasetStore, spec: DatasetSpec) -> Mnist:
-    uncompressed = {file: store.root / file.path.removesuffix(".gz") for file in spec.files}
-    here = {file: path for file, path in uncompressed.items() if path.is_file() and not (store.root / file.path).is_file()}
+    here: dict[FileSpec, Path] = {}
+    for file in spec.files:
+        official, *other_forms = (store.root / form for form in _forms(file.path))
+        found_form = next((path for path in other_forms if path.is_file()), None)
+        if found_form is not None and not official.is_file():
+            here[file] = found_form
     others = tuple(file for file in spec.files if file not in here)
     found = store.files(spec.model_copy(update={"files": others})) if others else {}
     return Mnist({_name(file): here.get(file) or found[file.path] for file in spec.files})
+
+
+def _forms(path: str) -> list[str]:
+    """Names that the content of an official file is found under, the official one first."""
+    plain = path.removesuffix(".gz")
+    dotted = plain.replace("-idx", ".idx")
+    return [path, plain, f"{dotted}.gz", dotted]
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from zoo_datasets import FASHION_MNIST, MNIST
-from zoo_datasets.mnist import open_fashion_mnist, open_mnist, read_idx
+from zoo_datasets.mnist import Mnist, open_fashion_mnist, open_mnist, read_idx
 
 from zoo.errors import DataError
 from zoo.store import Store
@@ -51,6 +52,20 @@ def test_files_are_read_compressed_or_not(tmp_path: Path, plain: tuple[str, ...]
         assert np.array_equal(split.labels, arrays[f"{prefix}-labels-idx1-ubyte"])
         assert (split.images.dtype, split.images.shape[1:], split.labels.dtype) == (np.uint8, (1, 28, 28), np.int64)
     assert len(store.notes) == 4 - len(plain)
+
+
+@pytest.mark.parametrize(("folder", "open_dataset"), [("MNIST", open_mnist), ("FashionMNIST", open_fashion_mnist)])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_file_names_with_a_dot_are_read_as_those_with_a_dash(
+    tmp_path: Path, folder: str, open_dataset: Callable[[Store], Mnist], suffix: str
+) -> None:
+    arrays = toy_arrays()
+    lay(tmp_path / "dashes", arrays, folder=folder)
+    raw = tmp_path / "dots" / folder / "raw"
+    raw.mkdir(parents=True)
+    for name, values in arrays.items():
+        (raw / f"{name.replace('-idx', '.idx')}{suffix}").write_bytes(gzip.compress(idx(values)) if suffix else idx(values))
+    assert open_dataset(Store(tmp_path / "dots", download=False)).fingerprint == open_dataset(Store(tmp_path / "dashes")).fingerprint
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
