@@ -179,6 +179,8 @@ def open_data(
     store = Store(download=download, alternatives=alike)
     dataset = open_dataset(item, section.options, store)
     classes = chosen_classes(section, classes_of(item, dataset), item.canonical)
+    if section.classes is not None:
+        section = section.model_copy(update={"classes": list(classes)})
     splits = load_parts(item, dataset, section, parts, seed)
     changes: list[str] = []
     if preprocessing is None:

@@ -57,7 +57,9 @@ def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable
     """
     while True:
         known = cache.faults()
-        found = {index: known[key] for index, file in enumerate(files) if (key := _digest(file, digest)) in known}
+        dangling = {index: _dangling(file) for index, file in enumerate(files) if is_dangling(file)}
+        digests = {index: _digest(file, digest) for index, file in enumerate(files) if index not in dangling}
+        found = dangling | {index: known[key] for index, key in digests.items() if key in known}
         sound = [file for index, file in enumerate(files) if index not in found]
         try:
             if sound:
@@ -79,7 +81,16 @@ def _digest(file: Path, digest: Callable[[Path], str]) -> str:
     try:
         return digest(file)
     except OSError as error:
-        raise _unreadable(file, error.strerror or str(error)) from error
+        raise _unreadable(file, _dangling(file) if is_dangling(file) else error.strerror or str(error)) from error
+
+
+def is_dangling(file: Path) -> bool:
+    return file.is_symlink() and not file.exists()
+
+
+def _dangling(file: Path) -> str:
+    """Why a link is no image."""
+    return f"is a link that leads nowhere: {file.readlink()}"
 
 
 def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool) -> None:

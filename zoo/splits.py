@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def chosen_classes(section: DatasetSection, known: Sequence[str], dataset: str) 
     """The classes that a section keeps. Raises UsageError for one that is unknown or named twice."""
     if section.classes is None:
         return tuple(known)
-    unknown = [name for name in section.classes if name not in known]
+    named = {nfc(name): name for name in known}
+    unknown = [name for name in section.classes if nfc(name) not in named]
     if unknown:
         near = nearest(unknown[0], known, count=1)
         raise UsageError(
@@ -39,9 +41,15 @@ def chosen_classes(section: DatasetSection, known: Sequence[str], dataset: str) 
             where="dataset.classes",
             fix=f"did you mean {near[0]}?" if near else f"it has: {', '.join(known)}",
         )
-    if len(set(section.classes)) != len(section.classes):
+    chosen = tuple(named[nfc(name)] for name in section.classes)
+    if len(set(chosen)) != len(chosen):
         raise UsageError("a class is named twice", where="dataset.classes", fix="name each once")
-    return tuple(section.classes)
+    return chosen
+
+
+def nfc(name: str) -> str:
+    """The form in which names of classes are compared: one name may be written in several Unicode forms."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _of_classes(split: Split, known: Sequence[str], kept: Sequence[str], name: str) -> Split:

@@ -15,7 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from zoo.api import DatasetSpec, DatasetStore
-from zoo_datasets.folder import Folder, Sample, in_turn, read_folder, top_folder
+from zoo.errors import DataError
+from zoo_datasets import CATDOG
+from zoo_datasets.folder import Folder, in_turn, read_folder, top_folder
+from zoo_datasets.folder_layout import Sample
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".rar")
 SHARES = (20_000 / 25_000, 2_000 / 25_000)
@@ -27,13 +30,20 @@ def open_catdog(store: DatasetStore, split_seed: int) -> Folder:
     """What lies in the data folder, the reference's layout first; else Kaggle's archive, downloaded."""
     root = _reference(store)
     if root is not None:
-        return read_folder(store, root)
+        return _checked(read_folder(store, root), root)
     pets = store.root / "PetImages"
     if not pets.is_dir():
-        from zoo_datasets import CATDOG
-
         pets = _kaggle(store, CATDOG)
-    return _divided(store, pets, split_seed)
+    return _checked(_divided(store, pets, split_seed), pets)
+
+
+def _checked(opened: Folder, root: Path) -> Folder:
+    """Raises DataError where the folder has other classes than the spec, whose names a run shows."""
+    if [name.casefold() for name in opened.classes] != [name.casefold() for name in CATDOG.classes]:
+        raise DataError(
+            f"the classes are {', '.join(opened.classes)}, not {' and '.join(CATDOG.classes)}", where=root, fix=f"use --data folder:{root}"
+        )
+    return opened
 
 
 def _reference(store: DatasetStore) -> Path | None:

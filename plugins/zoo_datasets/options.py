@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,11 @@ class FolderOptions(Options):
     labels: str | None = Field(None, description="a CSV file with the columns file, label and, if you like, split, in place of class folders")
     report: float = Field(0.2, gt=0, lt=1, description="share of each class put aside to report on, where the folder has no test and no val")
     split_seed: int = Field(0, ge=0, description="which ones these are")
+    layout: Literal["auto", "classes", "splits"] = Field(
+        "auto",
+        description="classes: one class for each folder directly under the root; splits: train, val and test with classes in them; "
+        "auto: splits where train stands beside val or test, else classes",
+    )
 
     @field_validator("path", "labels")
     @classmethod

@@ -99,8 +99,15 @@ def test_kaggles_competition_names_its_pictures_by_class(tmp_path):
     opened = open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
     assert opened.classes == ("cat", "dog") and sizes(opened) == {"train": 8, "report": 2, "predict": 3}
     picture(tmp_path / "kaggle" / "train" / "holiday.jpg")
-    with pytest.raises(DataError, match="there are no class folders with pictures in it"):
+    with pytest.raises(DataError, match="have no class folders in them"):
         open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
+
+
+@pytest.mark.parametrize("layout", ["cat_dog/train/{}/#.jpg", "PetImages/{}/#.jpg"])
+def test_other_classes_are_not_called_cat_and_dog(layout: str) -> None:
+    lay(data_root(), {layout.format(name): 12 for name in ("Dog", "Hen")})
+    with pytest.raises(DataError, match=r"the classes are Dog, Hen, not Cat and Dog .*--data folder:"):
+        open_catdog(Store(), 0)
 
 
 def test_a_folder_may_be_given_as_an_archive(tmp_path):
