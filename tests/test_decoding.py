@@ -56,6 +56,13 @@ def test_the_deterministic_transform_and_the_content_make_an_entry_and_nothing_e
     assert entries_after(files, PLAIN, sha256, "toy") == 6
 
 
+def test_pixels_made_in_an_older_way_are_not_used_again(files, monkeypatch):
+    decoded(files, PLAIN, sha256, "toy")
+    monkeypatch.setattr(decoding, "PIXELS", decoding.PIXELS + 1)
+    decoded(files, PLAIN, sha256, "toy")
+    assert len({entry.key for entry in cache.entries()}) == 2
+
+
 @pytest.mark.parametrize(
     ("content", "words"), [(b"", "is no picture"), (b"hello", "is no picture"), (None, "No such file"), ("cut", "cannot be read")], ids=str
 )

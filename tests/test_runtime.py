@@ -70,16 +70,6 @@ def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     assert np.asarray(read_picture(save(tmp_path / "clear.png", pixels), 1)).tolist() == [[0, 255], [255, 255]]
 
 
-def test_a_picture_is_turned_upright_by_its_exif_tag(tmp_path: Path) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90° clockwise to see it upright
-    image = Image.fromarray(np.repeat(np.arange(0, 256, 32, dtype=np.uint8)[None], 4, axis=0))
-    image.save(tmp_path / "turned.png", exif=exif)
-    upright = np.asarray(read_picture(tmp_path / "turned.png", 1))
-    assert upright.shape == (8, 4)
-    assert upright[:, 0].tolist() == list(range(0, 256, 32))
-
-
 def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
     frames = [Image.new("L", (4, 4), shade) for shade in (10, 240)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
@@ -156,13 +146,6 @@ def test_a_picture_is_cut_unscaled_as_by_torchvision_with_black_where_it_ends(si
 
     spec = {"height": 224, "width": 224, "resize": runtime.CROP, "interpolation": "bilinear"}
     assert np.array_equal(np.asarray(runtime.fit(image, spec)), np.asarray(CenterCrop(224)(image)))
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_a_picture_is_squashed_as_by_pillow(size: tuple[int, int]) -> None:
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0]), dtype=np.uint8))
-    spec = {"height": 224, "width": 200, "resize": runtime.SQUASH, "scale": None, "interpolation": "bicubic"}
-    assert np.array_equal(np.asarray(runtime.fit(image, spec)), np.asarray(image.resize((200, 224), Image.Resampling.BICUBIC)))
 
 
 def test_permuted_pixels_come_from_where_the_permutation_says() -> None:

@@ -16,6 +16,7 @@ from zoo import cache
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
 from zoo.progress import tracked
+from zoo.runtime import PIXELS
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def decoded(
     Raises UnreadablePictures at the first file that is no picture, or with ``all_faults`` once all have been tried; DataError for one that is not
     there: the pictures of a dataset are taken whole or not at all.
     """
-    transform = preprocessing.model_dump(mode="json", exclude={"mean", "std"})
+    transform = {"pixels": PIXELS, **preprocessing.model_dump(mode="json", exclude={"mean", "std"})}
     key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
     for file in files:
         key.update(bytes.fromhex(_digest(file, digest)))

@@ -5,11 +5,11 @@
 This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself prepares its pictures
 by these same functions, so what was trained on and what is predicted on cannot differ.
 
-A picture becomes the network's input thus: the first frame, turned upright by its EXIF tag; 16-bit grey scaled to 8; transparency laid
-over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased interpolation, its aspect kept, until it covers
-height × width, or its shorter side is ``scale``, and cropped at the centre (or squashed to that size, whatever its aspect, or cropped
-unscaled, with black where it is too small: as the model was trained); its pixels permuted where the model was trained so; divided by 255,
-minus mean, over std.
+An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more than 8 bits brought to 8;
+transparency laid over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased interpolation, first along its width,
+then along its height, its aspect kept, until it covers height × width, or its shorter side is ``scale``, and cropped at the centre (or squashed
+to that size, whatever its aspect, or cropped unscaled, with black where it is too small: as the model was trained); its pixels permuted where
+the model was trained so; divided by 255, minus mean, over std.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import struct
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -32,23 +34,73 @@ METADATA_KEY = "zoo"
 BATCH = 32
 COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+PIXELS = 2
+"""Version of the way from a file to its pixels: raised when the same file gives other ones, so that none are reused that were decoded before."""
+ORIENTATION = 0x0112
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""Whole numbers in EXIF: its numbers for their types, and those of struct."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings an image of each EXIF orientation upright; 1 is upright."""
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of metadata that is not used here
 
 
 def read_picture(path: Path, channels: int) -> Image.Image:
     """Decode one picture to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # from a stream: given a name, Pillow maps an uncompressed TIFF into memory, and garbles one whose orientation swaps its sides
+        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} is more than {MAX_PIXELS:,} pixels")
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return convert(upright, channels)
+            return convert(upright(image), channels)
     except UnidentifiedImageError as error:
         raise ValueError("is no picture in a format read here: " + ", ".join(FORMATS)) from error
     except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"cannot be read: {error}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A loaded image, turned by its EXIF orientation. (Pillow turns a TIFF by its own tag when it loads it.)"""
+    exif = image.info.get("exif")
+    if exif is None:  # ImageMagick writes the block into a PNG as text: a name, its length, and hexadecimal digits
+        try:
+            exif = bytes.fromhex("".join(str(image.info.get("Raw profile type exif", "")).split("\n")[3:]))
+        except ValueError:
+            exif = b""
+    turn = TURNS.get(orientation(exif)) if image.format != "TIFF" else None
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation(exif: bytes) -> int:
+    """1 to 8, from the first directory of an EXIF block; 1 where that holds no such whole number.
+
+    No other tag is read, and nothing is written: whatever is wrong with the others, the image is what it is.
+    """
+    block = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", block, entry)
+            if tag == ORIENTATION and kind in INTEGERS:
+                (value,) = struct.unpack_from(order + INTEGERS[kind], block, entry + 8)
+                return value if 1 <= value <= 8 else 1
+    except struct.error:  # the block ends before its directory does
+        pass
+    return 1
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
@@ -68,10 +120,20 @@ def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
     """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale`` and ``interpolation``."""
     height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
     if spec["resize"] == SQUASH:
-        return image if image.size == (width, height) else image.resize((width, height), resample)
+        return resize(image, (width, height), resample)
     if spec["resize"] == CROP:
         return crop(image, height, width)
     return cover(image, height, width, resample) if scale is None else scale_and_crop(image, height, width, scale, resample)
+
+
+def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    """The one way to scale an image: along its width, then along its height, rounded to whole values in between.
+
+    Pillow 11 and 12 do so of themselves; 13 may begin with the height, which gives other pixels.
+    """
+    for step in ((size[0], image.height), size):
+        image = image if image.size == step else image.resize(step, resample)
+    return image
 
 
 def cover(image: Image.Image, height: int, width: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
@@ -80,8 +142,7 @@ def cover(image: Image.Image, height: int, width: int, resample: Image.Resamplin
         return image
     scale = max(width / image.width, height / image.height)
     scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    if image.size != scaled:
-        image = image.resize(scaled, resample)
+    image = resize(image, scaled, resample)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
 
@@ -98,7 +159,7 @@ def scale_and_crop(image: Image.Image, height: int, width: int, scale: int, resa
     """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and CenterCrop round."""
     short, long = min(image.size), max(image.size)
     other = int(scale * long / short)
-    return crop(image.resize((scale, other) if image.width <= image.height else (other, scale), resample), height, width)
+    return crop(resize(image, (scale, other) if image.width <= image.height else (other, scale), resample), height, width)
 
 
 def to_chw(image: Image.Image) -> np.ndarray:
