@@ -134,3 +134,64 @@ def test_the_largest_block_is_opened_while_there_is_room():
     assert blocks(layers, limit=1) == [("1", 286)]
     assert blocks(layers, limit=2) == [("1.0", 34), ("1.1", 252)]
     assert blocks(layers) == [("1.0", 34), ("1.1.0", 150), ("1.1.1", 102)]
+
+
+class Branches(nn.Module):
+    """Two branches brought together, and one norm that stands in two places."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        norm = nn.LocalResponseNorm(3)
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), norm, nn.Conv2d(4, 4, 3, padding=1), norm)
+        self.narrow, self.wide = nn.Conv2d(4, 5, 1), nn.Conv2d(4, 6, 5, padding=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return torch.cat([self.wide(x), self.narrow(x)], 1).mean((2, 3))
+
+
+def test_a_module_that_stands_in_two_places_is_called_by_the_name_of_each() -> None:
+    names = [layer.name for layer in anatomy(Branches(), (3, 12, 12)).layers]
+    assert [name for name in names if name.startswith("stem")] == ["stem.0", "stem.1", "stem.2", "stem.3"]
+
+
+def test_a_shared_block_names_what_is_inside_by_the_place_it_is_called_in() -> None:
+    block = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU())
+    names = [layer.name for layer in anatomy(nn.Sequential(block, nn.Tanh(), block), (3, 4, 4)).layers]
+    assert names == ["0.0", "0.1", "1", "2.0", "2.1"]
+
+
+def test_a_concatenation_is_a_row_and_its_memory_counts() -> None:
+    found = anatomy(Branches(), (3, 12, 12))
+    (joined,) = [layer for layer in found.layers if layer.name == "concatenation"]
+    assert (joined.kind, joined.output, joined.axes["h"].field) == ("function", (11, 12, 12), 9)
+    each = 12 * 12 * 4
+    assert found.activation_bytes == (4 * 4 + 5 + 6 + 11) * each
+
+
+def test_the_receptive_field_is_told_of_the_layer_that_has_it() -> None:
+    """The last layer that looks at several positions is the narrow branch's; the widest view is the other's."""
+    assert dict(facts(anatomy(Branches(), (3, 12, 12)), 11))["receptive field"] == "9 pixels after wide, one every 1 pixels"
+
+
+@pytest.mark.parametrize("activation", ["Hardswish", "Mish", "PReLU", "LogSigmoid", "GELU", "SELU", "Softsign", "Hardsigmoid", "GLU"])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_activations_are_followed(activation: str, in_place: bool) -> None:
+    module = nn.GLU(1) if activation == "GLU" else getattr(nn, activation)()
+    if in_place:
+        module.inplace = True
+    width = 4 if activation == "GLU" else 8
+    found = anatomy(nn.Sequential(nn.Conv2d(3, 8, 3), module, nn.Conv2d(width, 8, 3)), (3, 16, 16))
+    assert [layer.axes["w"].field for layer in found.layers] == [3, 3, 5]
+
+
+def test_what_is_stacked_is_followed() -> None:
+    class Stacked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 5, padding=2), nn.Conv2d(4, 2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.stack([self.first(x), self.second(x)], dim=1).sum(1)).mean((2, 3))  # type: ignore[no-any-return]
+
+    assert anatomy(Stacked(), (3, 16, 16)).layers[-1].axes["h"].field == 7

@@ -20,7 +20,7 @@ from zoo.trail import Step, Trail
 
 @dataclass(frozen=True)
 class Layer:
-    """One call of a module, or a windowed function called by a module that has others inside.
+    """One call of a module; or a windowed function, or a concatenation, called by a module that has others inside.
 
     ``output`` is its shape without the batch, None for a module that is never called itself (its parent uses its weights, or it is at work in
     training only). ``axes`` has the height's and the width's `Axis`, by "h" and "w": empty where the trail was lost. A module's parameters
@@ -106,7 +106,7 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._model, self._counter = model, counter
         self._frames = [_Frame("", nn.Identity())]
         self._counted: set[int] = set()
-        self._called: set[int] = set()
+        self._called: Counter[int] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
         before = self._counter.get_total_flops()
@@ -115,8 +115,10 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         macs = (self._counter.get_total_flops() - before) // 2
         self.touched.update(id(each) for each in args if isinstance(each, nn.Parameter))
         step = self.trail.follow(func, args, out)
-        if step is not None and _has_children(frame.module):
-            self._add_function(frame, step, out[0] if isinstance(out, tuple) else out, macs)
+        joined = func is torch.ops.aten.cat.default and len(args[0]) > 1
+        if (step is not None or joined) and _has_children(frame.module):
+            operation = "concatenation" if step is None else step.operation.strip("_").removesuffix("_with_indices")
+            self._add_function(frame, operation, () if step is None else (step,), out[0] if isinstance(out, tuple) else out, macs)
             return out
         frame.macs += macs
         if step is not None:
@@ -127,8 +129,8 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def hooked(self) -> Iterator[None]:
         """A dispatch mode is asked about operations alone; hooks tell of the modules."""
         handles = []
-        for name, module in self._model.named_modules():
-            handles.append(module.register_forward_pre_hook(lambda module, _, name=name: self._frames.append(_Frame(name, module))))
+        for module, names in _names(self._model).values():
+            handles.append(module.register_forward_pre_hook(lambda module, _, names=names: self._enter(module, names)))
             handles.append(module.register_forward_hook(lambda _module, _, output: self._leave(output)))
         try:
             yield
@@ -136,9 +138,15 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             for handle in handles:
                 handle.remove()
 
+    def _enter(self, module: nn.Module, names: list[str]) -> None:
+        """A module that stands in several places is called by their names in turn; where a place inside the caller is among them, by those."""
+        caller = self._frames[-1].name
+        inside = [name for name in names if caller and name.startswith(f"{caller}.")] or names
+        self._frames.append(_Frame(inside[self._called[id(module)] % len(inside)], module))
+        self._called[id(module)] += 1
+
     def _leave(self, output: Any) -> None:
         frame = self._frames.pop()
-        self._called.add(id(frame.module))
         parameters = self._count_once(frame.module)
         result = next((each for each in (output if isinstance(output, tuple | list) else (output,)) if isinstance(each, Tensor)), None)
         if result is None or (_has_children(frame.module) and not parameters and not frame.macs):
@@ -157,10 +165,10 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             )
         )
 
-    def _add_function(self, frame: _Frame, step: Step, result: Tensor, macs: int) -> None:
-        name = ".".join(part for part in (frame.name, step.operation.strip("_").removesuffix("_with_indices")) if part)
+    def _add_function(self, frame: _Frame, operation: str, steps: tuple[Step, ...], result: Tensor, macs: int) -> None:
+        name = ".".join(part for part in (frame.name, operation) if part)
         self._keep(result)
-        self.layers.append(Layer(name, "function", tuple(result.shape[1:]), 0, macs, (step,), self._axes(result)))
+        self.layers.append(Layer(name, "function", tuple(result.shape[1:]), 0, macs, steps, self._axes(result)))
 
     def _axes(self, result: Tensor) -> dict[str, Axis]:
         found = self.trail.of(result)
@@ -183,6 +191,14 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if id(module) not in self._called and (parameters := self._count_once(module)):
                 rows.append(Layer(name, type(module).__name__, None, parameters))
         return rows
+
+
+def _names(model: nn.Module) -> dict[int, tuple[nn.Module, list[str]]]:
+    """Each module with the names of all the places where it stands, in their order."""
+    found: dict[int, tuple[nn.Module, list[str]]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        found.setdefault(id(module), (module, []))[1].append(name)
+    return found
 
 
 def _has_children(module: nn.Module) -> bool:

@@ -54,7 +54,7 @@ __all__ = [
     "hookimpl",
 ]
 
-VERSION = "1.4"
+VERSION = "1.5"
 
 hookimpl = pluggy.HookimplMarker("zoo")
 """Marks a function of a plugin as the implementation of the hook whose name it bears."""
@@ -156,7 +156,8 @@ class ArchitectureSpec(Buildable):
     positions are parameters). Where ``multiple`` is not 1, sides must be multiples of it. ``channels`` are the counts of input channels it can
     be built for, the preferred first; None is any.
     ``head`` is the dotted name of the module that gives the logits. ``arguments`` are passed to ``target`` as they are: so one builder serves
-    many networks. One that has auxiliary classifiers returns `Auxiliary` in training mode.
+    many networks. One that has auxiliary classifiers returns `Auxiliary` in training mode. ``deviations`` says where the network differs from
+    its paper, for `zoo info`.
     """
 
     paper: str | None = None
@@ -168,6 +169,7 @@ class ArchitectureSpec(Buildable):
     channels: tuple[Literal[1, 3], ...] | None = Field(default=None, min_length=1)
     head: str | None = None
     classes: int = Field(default=10, ge=1, description="the number it was published with")
+    deviations: str | None = None
     arguments: dict[str, Any] = {}
     weights: dict[str, WeightsSpec] = {}
 

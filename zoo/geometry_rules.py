@@ -195,6 +195,25 @@ def _cat(call: Call) -> Geometry:
     return Geometry(tuple(tuple(each) for each in dims[0]), merged)
 
 
+def _stack(call: Call) -> Geometry:
+    """Along a new dimension, which is no axis of the picture."""
+    inputs, dim = call.inputs(), call.argument(1, 0)
+    dims = list(dims_of(inputs[0][1]))
+    place = dim if dim >= 0 else dim + call.outputs[0].ndim
+    dims.insert(place, (("", int(call.outputs[0].shape[place])),))
+    return Geometry(tuple(dims), _merged([geometry for _, geometry in inputs]))
+
+
+def _glu(call: Call) -> Geometry:
+    """One half of a dimension times the sigmoid of the other."""
+    geometry, dim = call.geometry(), call.argument(1, -1)
+    dims = list(dims_of(geometry))
+    if names_of(dims[dim]):
+        raise Unfollowed
+    dims[dim] = (("", int(call.outputs[0].shape[dim])),)
+    return Geometry(tuple(dims), geometry.axes)
+
+
 def _pointwise(call: Call) -> Geometry:
     """Position by position, with broadcasting."""
     inputs, shape = call.inputs(), call.outputs[0].shape
@@ -287,6 +306,8 @@ def rule_for(name: str, *, pointwise: bool) -> Rule | None:
 
 
 SAME = ("clone", "_to_copy", "detach", "alias", "contiguous", "lift_fresh", "native_dropout", "_native_batch_norm_legit_no_training", "copy")
+POINTWISE = ("hardswish", "hardswish_", "mish_", "threshold_", "_prelu_kernel", "log_sigmoid_forward", "rrelu_with_noise", "rrelu_with_noise_")
+"""Position by position too, though torch does not tag them so."""
 RESHAPES = ("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze")
 REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "var", "std", "var_mean")
 RULES: dict[str, Rule] = {
@@ -307,6 +328,8 @@ RULES: dict[str, Rule] = {
     "split": _split,
     "split_with_sizes": _split,
     "cat": _cat,
+    "stack": _stack,
+    "glu": _glu,
     "linalg_vector_norm": _vector_norm,
     "mm": _matmul(0),
     "bmm": _matmul(0),
@@ -320,6 +343,7 @@ RULES: dict[str, Rule] = {
     "native_batch_norm": _batch_norm,
     "cudnn_batch_norm": _batch_norm,
     **dict.fromkeys(SAME, _same),
+    **dict.fromkeys(POINTWISE, _pointwise),
     **dict.fromkeys(RESHAPES, _reshape),
     **dict.fromkeys(REDUCTIONS, _reduce),
 }

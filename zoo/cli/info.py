@@ -115,6 +115,7 @@ def _architecture(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     sizes = {"fixed": "this size only", "min": others, "chosen": f"or, where it is built for that, {others}"}
     yield "input", f"{_shape(facts['input'])}; {sizes[facts['sizing']]}"
     yield "head", facts["head"]
+    yield "differs from the paper", facts["deviations"]
 
 
 def _family(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -135,7 +136,7 @@ def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _task(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "default", "for an architecture that is run by its name" if facts["default"] else None
-    yield "needs", ", ".join(word for word in ("architecture", "labels") if facts[f"needs_{word}"])
+    yield "needs", ", ".join(word for word in ("architecture", "labels", "weights") if facts[f"needs_{word}"])
 
 
 def _recipe(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:

@@ -48,11 +48,20 @@ def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:
     yield "multiply-accumulates", f"{count(found.macs)} ({found.macs:,}) a picture"
     yield "activations", f"{found.activation_bytes / 1e6:.3g} MB a picture in fp32"
     yield "output", _shape(found.output)
-    looking = [layer for layer in found.layers if _looks(layer) and layer.axes and not layer.whole]
-    if looking:
-        # Branches of 1×n and n×1 windows are widest along one axis each.
-        sides = [max(layer.axes[name].field for layer in looking) for name in looking[-1].axes]
-        yield "receptive field", f"{_numbers(sides)} pixels after {looking[-1].name}, one every {_pair(looking[-1].axes, 'stride')} pixels"
+    widest = _widest(found)
+    if widest is not None:
+        sides, stride = _pair(widest.axes, "field"), _pair(widest.axes, "stride")
+        yield "receptive field", f"{sides} pixels after {widest.name or '(itself)'}, one every {stride} pixels"
+
+
+def _widest(found: Anatomy) -> Layer | None:
+    """The first layer of those that see most; of several along one axis each (1×n beside n×1), what they are brought together in."""
+    placed = [layer for layer in found.layers if layer.axes and not layer.whole]
+    if not any(_looks(layer) for layer in placed):
+        return None
+    most = {name: max(layer.axes[name].field for layer in placed) for name in placed[0].axes}
+    reaching = (layer for layer in placed if all(axis.field == most[name] for name, axis in layer.axes.items()))
+    return next(reaching, max(placed, key=lambda layer: sum(axis.field for axis in layer.axes.values())))
 
 
 def say_bars(found: Anatomy) -> None:
