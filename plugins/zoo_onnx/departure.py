@@ -1,15 +1,15 @@
 """Which layer of an exported network is the first to compute something else than the PyTorch module it came from.
 
-Torch's exporter notes on every node the module it stands for. So the network is run in PyTorch with a hook on every module and a record of
+The exporter writes beside the file which module each node stands for. So the network is run in PyTorch with a hook on every module and a record of
 every operator, and in onnxruntime with every value as an output and no optimisation; then both are compared in the order of execution: a
 leaf module by the last of its nodes, what is called outside of leaf modules (``F.relu``, ``flatten``) by its operator's values.
 """
 
 from __future__ import annotations
 
-import ast
+import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -23,9 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import ExportError
 from zoo_onnx.blame import describe
+from zoo_onnx.emission import layers_file
 
 FUSION = "no layer by itself: unoptimised, the graph is right, so the likely cause is a fusion by onnxruntime's optimiser"
-SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class Step(NamedTuple):
@@ -52,7 +52,7 @@ def find_first_departure(path: Path, model: nn.Module, inputs: Tensor, tolerance
     values = _run_unoptimised(proto, path, inputs)
     calls: dict[str, int] = defaultdict(int)
     graph_output = proto.graph.output[0].name
-    for group in _groups(proto, model, graph_output):
+    for group in _groups(proto, model, graph_output, _layers(path)):
         if group.path is None:
             expected: np.ndarray | None = record.logits
         else:
@@ -145,10 +145,16 @@ def _array(tensor: Tensor) -> np.ndarray:
 # ---------------------------------------------------------------------------------------------------------------------- in onnxruntime
 
 
-def _groups(proto: onnx.ModelProto, model: nn.Module, output: str) -> Iterator[Group]:
+def _layers(path: Path) -> dict[str, str]:
+    """Module path by a node's first output; empty where nothing stands beside the file: then operators alone are compared."""
+    beside = layers_file(path)
+    return dict(json.loads(beside.read_text(encoding="utf-8"))) if beside.is_file() else {}
+
+
+def _groups(proto: onnx.ModelProto, model: nn.Module, output: str, layers: Mapping[str, str]) -> Iterator[Group]:
     leaves = {path for path, module in model.named_modules() if path and not any(True for _ in module.children())}
     between: list[Step] = []
-    steps = [_step(node, leaves) for node in proto.graph.node]
+    steps = [_step(node, leaves, layers) for node in proto.graph.node]
     for index, step in enumerate(steps):
         if not step.leaf:
             between.append(step)
@@ -160,10 +166,8 @@ def _groups(proto: onnx.ModelProto, model: nn.Module, output: str) -> Iterator[G
     yield Group(None, output, between)
 
 
-def _step(node: onnx.NodeProto, leaves: set[str]) -> Step:
-    text = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "[]")
-    scopes: list[str] = ast.literal_eval(text)
-    path = scopes[-2].partition("@")[0] if len(scopes) > 1 else ""
+def _step(node: onnx.NodeProto, leaves: set[str], layers: Mapping[str, str]) -> Step:
+    path = layers.get(node.output[0], "")
     return Step(node.op_type, node.output[0], path, path in leaves)
 
 

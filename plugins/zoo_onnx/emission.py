@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import logging
@@ -12,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx.helper
 import onnx.version_converter
 import torch
 from torch import Tensor, nn
 
 from zoo.api import EmitRequest
 from zoo.errors import ExportError
-from zoo.files import write_bytes
+from zoo.files import storage_errors, write_bytes, write_json
 from zoo_onnx.blame import export_error
+from zoo_onnx.walking import graphs_of
 
 INPUT, OUTPUT = "input", "logits"
 DEFAULT_OPSET = 18
@@ -28,8 +31,13 @@ LOWEST_OPSET, HIGHEST_OPSET = 15, 25
 """Below 18 onnx's own converter works downwards, as far as 15; 25 is the last that torch's exporter reaches."""
 IN_FILE_BYTES = 2_000_000_000
 """A protobuf file ends at 2 GiB: more weights than this go into a second file."""
-LEFT_OUT = ("pkg.torch.onnx.stack_trace", "pkg.torch.onnx.fx_node")
-"""Notes of torch's exporter that name this machine's files, or are long and of no use to a reader."""
+SCOPES = "pkg.torch.onnx.name_scopes"
+"""Under which torch's exporter notes on a node the modules that it was called in, the outermost first and the operator last."""
+
+
+def layers_file(path: Path) -> Path:
+    """Beside an exported file: the dotted path of the module that each node stands for, by the node's first output, as JSON."""
+    return path.with_suffix(".layers.json")
 
 
 def asked_opset(request: EmitRequest) -> int:
@@ -67,34 +75,54 @@ def translate(model: nn.Module, example: Tensor, opset: int, batch: int | None) 
 
 
 def write(program: torch.onnx.ONNXProgram, path: Path, opset: int, metadata: Mapping[str, str]) -> None:
-    """Save a translated network under ``opset``, with ``metadata`` in it."""
+    """Save a translated network under ``opset``, in the lowest IR version that has it, with ``metadata`` in it; and its layers beside it.
+
+    Raises StorageError where the disk refuses, whatever the library makes of that.
+    """
     weights = sum(tensor.nbytes for value in program.model.graph.initializers.values() if (tensor := value.const_value) is not None)
     with quiet():
-        program.save(path, external_data=weights > IN_FILE_BYTES)
-        model = onnx.load(path, load_external_data=False)
+        with storage_errors(path):
+            program.save(path, external_data=weights > IN_FILE_BYTES)
+            model = onnx.load(path, load_external_data=False)
+        layers = {node.output[0]: _module_path(node) for node in model.graph.node}
         if opset < DEFAULT_OPSET:
             model = _convert_down(model, opset)
     _name_batch(model)
-    for node in model.graph.node:
-        kept = [entry for entry in node.metadata_props if entry.key not in LEFT_OUT]
-        del node.metadata_props[:]
-        node.metadata_props.extend(kept)
+    _lower_ir(model)
     onnx.helper.set_model_props(model, dict(metadata))
+    write_json(layers_file(path), {node.output[0]: layers.get(node.output[0], "") for node in model.graph.node})
     write_bytes(path, model.SerializeToString())
 
 
+def _module_path(node: onnx.NodeProto) -> str:
+    text = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), "[]")
+    scopes: list[str] = ast.literal_eval(text)
+    return scopes[-2].partition("@")[0] if len(scopes) > 1 else ""
+
+
+def lowest_ir(opset: int) -> int:
+    """The IR version that came with an opset: every runtime that has the one reads the other."""
+    return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)]))
+
+
+def _lower_ir(model: onnx.ModelProto) -> None:
+    """Take out the notes of torch's exporter, for which alone the file would need IR version 10 (onnxruntime 1.18)."""
+    for graph in graphs_of(model):
+        for noted in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+            del noted.metadata_props[:]
+    for function in model.functions:
+        for noted in (function, *function.node):
+            del noted.metadata_props[:]
+    model.ir_version = lowest_ir(next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")))
+
+
 def _convert_down(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
-    """By onnx's converter, which drops the notes on the nodes: they are put back, since errors are located by them."""
-    notes = {node.output[0]: list(node.metadata_props) for node in model.graph.node}
     try:
-        converted = onnx.version_converter.convert_version(model, opset)
+        return onnx.version_converter.convert_version(model, opset)
     except Exception as error:
         reason = " ".join(str(error).split())[-200:]
         fix = f"choose {DEFAULT_OPSET} or more (up to {HIGHEST_OPSET})"
         raise ExportError(f"this network cannot be written in opset {opset}: {reason}", fix=fix) from error
-    for node in converted.graph.node:
-        node.metadata_props.extend(notes.get(node.output[0], []))
-    return converted
 
 
 def _name_batch(model: onnx.ModelProto) -> None:

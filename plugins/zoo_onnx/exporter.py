@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from zoo.api import EmitRequest
 from zoo.errors import ExportError, SetupError, UsageError
 from zoo_onnx.departure import find_first_departure
-from zoo_onnx.emission import HIGHEST_OPSET, INPUT, LOWEST_OPSET, OUTPUT, asked_opset, translate, write
-from zoo_onnx.tensors import tensors_of
+from zoo_onnx.emission import HIGHEST_OPSET, INPUT, LOWEST_OPSET, OUTPUT, asked_opset, layers_file, lowest_ir, translate, write
+from zoo_onnx.walking import tensors_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 STRICT_FP32: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
@@ -32,14 +32,15 @@ class OnnxExporter:
 
     def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
         """Write ``model`` with input "input" (N, C, H, W) and output "logits" (N, K); only N is dynamic, and that unless ``request.batch`` is
-        a number. Weights lie in the file itself below 2 GB, else in ``<name>.data`` beside it. Leaves nothing where it raises ExportError.
+        a number. Weights lie in the file itself below 2 GB, else in ``<name>.data`` beside it; which module each node stands for, in
+        ``<stem>.layers.json``. Leaves nothing where it raises: ExportError, or StorageError.
         """
         opset = asked_opset(request)
         try:
             write(translate(model, example, opset, request.batch), path, opset, request.metadata)
         except BaseException:
-            path.unlink(missing_ok=True)
-            data_file(path).unlink(missing_ok=True)
+            for file in (path, data_file(path), layers_file(path)):
+                file.unlink(missing_ok=True)
             raise
 
     def check(self, path: Path, request: EmitRequest) -> dict[str, Any]:
@@ -54,6 +55,10 @@ class OnnxExporter:
         except Exception as error:
             raise ExportError(f"onnx's checker refuses the file: {_one_line(error)}", where=path.name) from error
         opset = _check_opset(model, asked_opset(request))
+        if model.ir_version != lowest_ir(opset):
+            raise ExportError(
+                f"the file has IR version {model.ir_version} where opset {opset} needs no more than {lowest_ir(opset)}", where=path.name
+            )
         _check_metadata(model, request)
         _check_batch(model, request.batch)
         return {

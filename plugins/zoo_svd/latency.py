@@ -56,7 +56,7 @@ def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], pictures: 
             exporter.emit(model, torch.zeros(2, *shape), path, EmitRequest(None, None, {}))
             if pictures is not None and not quantise(path, pictures.cpu().numpy()):
                 return None
-            size = sum(file.stat().st_size for file in Path(folder).iterdir())
+            size = sum(file.stat().st_size for file in Path(folder).glob(f"{path.name}*"))  # and its weights, where they lie in a second file
             return Deployed(exporter.runner(path, "cpu"), size)
         except ZooError:
             return None

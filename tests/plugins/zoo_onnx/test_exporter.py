@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -140,11 +141,47 @@ def test_weights_over_the_limit_lie_in_a_second_file(tmp_path: Path, monkeypatch
     model = Net().eval()
     path = emit(tmp_path / "model.onnx", model)
     facts = EXPORTER.check(path, PLAIN)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.onnx.data"]
-    assert facts["size_bytes"] == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.layers.json", "model.onnx", "model.onnx.data"]
+    assert facts["size_bytes"] == sum(file.stat().st_size for file in tmp_path.glob("model.onnx*"))
     inputs = torch.randn(3, 1, 8, 8)
     with torch.no_grad():
         np.testing.assert_allclose(EXPORTER.runner(path, "cpu")(inputs.numpy()), model(inputs).numpy(), atol=1e-5)
+
+
+# As https://github.com/onnx/onnx/blob/main/docs/Versioning.md pairs them.
+@pytest.mark.parametrize(("opset", "ir_version"), [(15, 8), (18, 8), (19, 9), (20, 9), (21, 10), (25, 13)])
+def test_the_ir_version_is_the_lowest_that_the_opset_allows(tmp_path: Path, opset: int, ir_version: int) -> None:
+    request = EmitRequest(opset, None, {})
+    path = emit(tmp_path / "model.onnx", request=request)
+    assert EXPORTER.check(path, request)["ir_version"] == ir_version
+    proto = onnx.load(path)
+    proto.ir_version = ir_version + 1
+    onnx.save(proto, path)
+    with pytest.raises(ExportError, match=f"IR version {ir_version + 1} where opset {opset} needs no more than {ir_version}"):
+        EXPORTER.check(path, request)
+
+
+def branches(inputs: Tensor) -> Tensor:
+    found: Tensor = torch.cond(inputs.sum() > 0, lambda x: x * 2, lambda x: x - 1, (inputs,))
+    return found
+
+
+def notes_in(graph: onnx.GraphProto) -> int:
+    """Entries of ``metadata_props`` below the model itself, which only IR version 10 has."""
+    noted = (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer)
+    inner = [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField("g")]
+    return sum(len(each.metadata_props) for each in noted) + sum(map(notes_in, inner))
+
+
+def test_what_needs_a_newer_ir_version_stands_beside_the_file(tmp_path: Path) -> None:
+    path = emit(tmp_path / "model.onnx", Net(branches))
+    proto = onnx.load(path)
+    assert "If" in {node.op_type for node in proto.graph.node}
+    assert notes_in(proto.graph) == 0
+    assert sum(len(each.metadata_props) for function in proto.functions for each in (function, *function.node)) == 0
+    layers = json.loads((tmp_path / "model.layers.json").read_text(encoding="utf-8"))
+    assert layers.keys() == {node.output[0] for node in proto.graph.node}
+    assert {"trunk.1", "square", "twice", "head"} <= set(layers.values())
 
 
 # ------------------------------------------------------------------------------------------------------------------------------- check
