@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
-from zoo_onnx.exporter import OnnxExporter
+from zoo_onnx.exporter import OnnxExporter, OnnxRunner
 
 from zoo.api import EmitRequest
 from zoo.errors import CheckpointError, ExportError, SetupError, UsageError
@@ -56,7 +56,7 @@ def change(name: str | None, edit: Callable[[np.ndarray], np.ndarray]) -> Callab
     ("fault", "layer"),
     [
         (change("square.weight", lambda w: w.T), r"square \(Linear\)"),
-        (change("head.bias", lambda b: b + np.float32(0.01)), r"head \(Linear\)"),
+        (change("head.bias", lambda b: b + np.float32(0.001) * np.arange(10, dtype=np.float32)), r"head \(Linear\)"),
         (change(None, lambda c: c * np.float32(1.01)), r"Mul '\w+', called by Small"),
         (change("conv.weight", lambda w: w * np.float32(np.nan)), r"norm \(BatchNorm2d\)"),  # the convolution is folded into it
     ],
@@ -84,12 +84,69 @@ class Rounding(nn.Module):
 
 
 def test_a_network_that_multiplies_rounding_is_told_from_a_wrong_file(run_export: RunExport, make_loaded: MakeLoaded) -> None:
-    wrong = Faulty(change("head.bias", lambda b: b + np.float32(5)))
+    wrong = Faulty(change("head.bias", lambda b: b + 5 * np.arange(10, dtype=np.float32)))
     with pytest.raises(ExportError, match=r"own float32 departs from its float64 by .* the network itself is that uncertain .*train it longer"):
         run_export(make_loaded(Rounding()), exporter=wrong)
     with pytest.raises(ExportError) as caught:
         run_export(exporter=wrong)
     assert "uncertain" not in str(caught.value)
+
+
+class Offset(nn.Module):
+    """Logits that differ by about 1 and have 100 in common."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.head(inputs.flatten(1)) + 100
+        return logits
+
+
+def test_an_offset_that_all_logits_share_hides_no_error(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+    one_class = np.eye(10, dtype=np.float32)[3] * np.float32(0.005)  # half of 1e-4 of 100
+    with pytest.raises(ExportError, match=r"where 0\.0001 is allowed; first to depart: .*(Add|head|output)"):
+        run_export(make_loaded(Offset()), exporter=Faulty(change("head.bias", lambda b: b + one_class)))
+
+
+def test_an_offset_that_all_logits_share_is_no_error(run_export: RunExport) -> None:
+    """Softmax ignores it: predictions are the same."""
+    assert run_export(exporter=Faulty(change("head.bias", lambda b: b + np.float32(0.5)))).verification["real"]["max_abs_error"] < 1e-4
+
+
+class WrongAtBatch(OnnxExporter):
+    """The real exporter, whose runner is wrong at one batch size, on normalised images alone: no pixel of these is below (0 - 0.3) / 0.4."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    def runner(self, path: Path, provider: str) -> OnnxRunner:
+        batch = self.batch
+
+        class Runner(OnnxRunner):
+            def __call__(self, inputs: np.ndarray) -> np.ndarray:
+                wrong = len(inputs) == batch and inputs.min() > -0.76
+                return super().__call__(inputs) + np.float32(wrong) * np.arange(10, dtype=np.float32)
+
+        return Runner(path, provider)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_real_samples_are_compared_at_every_batch(run_export: RunExport, tmp_path: Path, batch: int) -> None:
+    with pytest.raises(ExportError, match=rf"largest error .* \(datasets/digits, batch {batch}\)"):
+        run_export(exporter=WrongAtBatch(batch))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_accuracy_that_drops_by_more_than_the_tolerance_explains_is_refused(
+    run_export: RunExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Comparison, "drop", lambda _, labels: f"of {len(labels)} samples, some are lost")
+    with pytest.raises(ExportError, match=r"worse than the PyTorch model: of 360 samples, some are lost \(datasets/digits\)") as caught:
+        run_export()
+    assert caught.value.exit_code == 5
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_planted_fault_leaves_the_bundle_that_was_there(run_export: RunExport, tmp_path: Path) -> None:
@@ -199,9 +256,29 @@ def test_plugins_are_told_of_an_export(run_export: RunExport, monkeypatch: pytes
 def test_comparison_holds_the_top_class_only_where_its_margin_is_clear() -> None:
     expected = np.float32([[1.0, 0.99999, -2.0]])
     assert Comparison().add(expected, expected[:, [1, 0, 2]]) is None  # a tie within the tolerance may fall either way
-    assert "absolute" in str(Comparison().add(expected, expected + np.float32(0.001)))
+    assert "absolute" in str(Comparison().add(expected, expected + np.float32([[0.001, 0, 0]])))
     assert "shape" in str(Comparison().add(expected, expected[:, :2]))
     assert "not finite" in str(Comparison().add(expected * np.float32(np.inf), expected * np.float32(np.inf)))
+
+
+def test_comparison_ignores_what_all_logits_of_a_row_share_but_not_in_outputs_that_are_no_logits() -> None:
+    expected = np.float32([[3.0, 1.0, -4.0], [0.5, 0.25, 0.0]])
+    assert Comparison().add(expected, expected + np.float32([[8.0], [-2.0]])) is None
+    assert "absolute" in str(Comparison(logits=False).add(expected, expected + np.float32([[8.0], [-2.0]])))
+    one = np.float32([[3.0], [2.0]])  # a single class has nothing to be centred by
+    assert "absolute" in str(Comparison().add(one, one + np.float32(0.5)))
+
+
+def test_an_outlier_of_a_batch_does_not_explain_that_its_other_samples_change_their_class() -> None:
+    """By a share of the outlier's logits, everything is allowed to the others."""
+    comparison, labels = Comparison(), np.array([0, 1, 1, 1])
+    expected = np.float32([[1e6, 0, 0], [0, 5, 0], [0, 5, 0], [0, 5, 4.9999]])
+    found = np.float32([[1e6, 0, 0], [5, 0, 0], [0, 5, 0], [0, 4.9999, 5]])
+    assert comparison.add(expected, found) is None
+    assert comparison.drop(labels) == ("its accuracy is 50.00% where PyTorch has 100.00%: 2 of 4 samples are lost, of which the tolerance explains 1")
+    only_explained = Comparison()
+    assert only_explained.add(expected[2:], found[2:]) is None
+    assert only_explained.drop(labels[2:]) is None
 
 
 def test_comparison_counts_accuracy_by_class() -> None:
