@@ -199,5 +199,5 @@ def test_probabilities_come_a_row_a_file_and_a_fixed_batch_is_filled_up(tmp_path
 def test_it_runs_as_a_script_and_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, runtime.__file__, "--model", str(tmp_path / "none.onnx"), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, len(done.stderr.splitlines())) == (3, 1)
-    assert done.stderr.startswith("error: ")
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 1)
+    assert done.stderr.startswith("error: ") and "none.onnx: is missing" in done.stderr

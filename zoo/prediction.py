@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from zoo import runtime
-from zoo.errors import CheckpointError, DataError, UsageError
-from zoo.files import sha256, storage_errors, write_image
-from zoo.safe_files import read_text
+from zoo.errors import CheckpointError, DataError, SetupError, UsageError
+from zoo.files import storage_errors, write_image
+from zoo.safe_files import RECORD_LIMIT, read_text
 
 if TYPE_CHECKING:
     from torch import nn
 
     from zoo.preprocessing import Preprocessing
 
-BUNDLE = "bundle.json"
 Run = Callable[[np.ndarray], np.ndarray]
 T = TypeVar("T")
 Network = tuple["nn.Module", "str | None"]
@@ -36,13 +35,14 @@ class Opened(NamedTuple):
     description: dict[str, Any]
     engine: str
     network: Network | None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """``rows`` holds each picture with its probabilities, float32 (K,), in order; ``engine`` is what computed them.
+    """``rows`` holds each image with its probabilities, float64 (K,), in order; ``engine`` is what computed them.
 
-    ``spec`` is the ``input`` part of the model's description: how pictures are prepared.
+    ``spec`` is the ``input`` part of the model's description: how images are prepared. ``notes`` say what could not be checked, a line each.
     """
 
     classes: tuple[str, ...]
@@ -50,6 +50,7 @@ class Predictions:
     engine: str
     spec: dict[str, Any]
     network: Network | None = field(default=None, repr=False)
+    notes: tuple[str, ...] = ()
 
     def write_csv(self, file: Path) -> None:
         with storage_errors(file):
@@ -102,10 +103,10 @@ def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str 
     Raises DataError for a picture that cannot be read, CheckpointError for a model that was altered or cannot be loaded.
     """
     files = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
-    run, description, engine, network = _open(target) if weights is None else _open_pretrained(str(target), weights)
+    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights)
     spec, classes = description["input"], tuple(description["output"]["classes"])
     rows = _data_errors(lambda: list(runtime.predict(run, spec, files, spec.get("batch"))))
-    return Predictions(classes, rows, engine, spec, network)
+    return Predictions(classes, rows, engine, spec, network, notes)
 
 
 @contextmanager
@@ -143,38 +144,33 @@ def _open(target: str | Path) -> Opened:
     path = Path(target)
     if path.is_file():
         return _open_exported(path)
-    if (path / BUNDLE).is_file():
-        return _open_exported(_checked_model(path))
+    if (path / runtime.INDEX).is_file():
+        return _open_exported(path / _model_name(path))
     return _open_run(target)
 
 
 def _open_exported(model: Path) -> Opened:
+    """Every file of it is compared with the digests in the bundle.json beside it, by `zoo.runtime`."""
+    notes: list[str] = []
     try:
-        run, description = runtime.open_model(model)
-    except ValueError as error:
-        raise CheckpointError(str(error), fix="give a model that `zoo export` wrote") from error
+        run, description = runtime.open_model(model, notes.append)
+    except runtime.ModelError as error:
+        raise CheckpointError(str(error), fix="export again, or give a model that `zoo export` wrote") from error
+    except runtime.SetupError as error:
+        raise SetupError(str(error), fix="free some memory, or raise the limit of processes (ulimit -u)") from error
     import onnxruntime
 
-    return Opened(run, description, f"onnxruntime {onnxruntime.__version__}", None)
+    return Opened(run, description, f"onnxruntime {onnxruntime.__version__}", None, tuple(notes))
 
 
-def _checked_model(bundle: Path) -> Path:
-    """The model file of a bundle, every file of the model itself known to be what was proved."""
+def _model_name(bundle: Path) -> str:
     try:
-        index = json.loads(read_text(bundle / BUNDLE))
-        name, files = str(index["model"]), dict(index["files"])
-        due = {file: entry["sha256"] for file, entry in files.items() if file.startswith(name)}
-        if Path(name).name != name or name not in due:
+        name = json.loads(read_text(bundle / runtime.INDEX, RECORD_LIMIT))["model"]
+        if not isinstance(name, str) or Path(name).name != name:
             raise ValueError("it names no model of its own")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the bundle's {BUNDLE} is damaged: {error}", where=bundle, fix="export again") from error
-    for file, digest in due.items():
-        path = bundle / Path(file).name
-        if not path.is_file():
-            raise CheckpointError(f"{file} is missing from the bundle", where=bundle, fix="export again")
-        if sha256(path) != digest:
-            raise CheckpointError(f"{file} was altered after it was exported and proved", where=bundle, fix="export again")
-    return bundle / name
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"the bundle's {runtime.INDEX} is damaged: {error}", where=bundle, fix="export again") from error
+    return name
 
 
 def _open_run(target: str | Path) -> Opened:
@@ -225,5 +221,7 @@ def _description(preprocessing: Preprocessing, classes: Sequence[str]) -> dict[s
 def _data_errors(work: Callable[[], T]) -> T:
     try:
         return work()
+    except runtime.ModelError as error:
+        raise CheckpointError(str(error), fix="export again") from error
     except ValueError as error:
         raise DataError(str(error), fix="give readable pictures") from error

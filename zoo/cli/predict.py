@@ -45,6 +45,8 @@ def predict(
             found.draw(plot)
         if explain is not None:
             found.explain(explain)
+    for line in found.notes:
+        note(f"note: {line}")
     best = [(path, runtime.top(probabilities, found.classes, int(top))) for path, probabilities in found.rows]
     if as_json:
         rows = [{"file": path, "top": [{"class": name, "probability": float(p)} for name, p in pairs]} for path, pairs in best]
