@@ -69,6 +69,11 @@ class LoadedPart:
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files of the first images, where the dataset consists of files."""
+        return [] if isinstance(self._given, np.ndarray) else self._given
+
     @cached_property
     def originals(self) -> list[np.ndarray]:
         """The first pictures as the dataset has them, uint8 (C, h, w) of any size."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from zoo.api import Exhibit
-from zoo.config import TEXT_KEYS, RunConfig, check_run_name
+from zoo.config import RunConfig, check_run_name
 from zoo.errors import StorageError, UsageError, ZooError, nearest
 from zoo.files import write_json, write_text
 from zoo.paths import runs_root
@@ -81,7 +81,7 @@ class RunDir:
 
     @property
     def config(self) -> RunConfig:
-        return RunConfig.model_validate(read_yaml(self.config_file, TEXT_KEYS))
+        return RunConfig.model_validate(read_yaml(self.config_file))
 
     @property
     def record(self) -> Record:

@@ -22,11 +22,19 @@ def bundle(run_export: Callable[..., Bundle]) -> Bundle:
     return run_export()
 
 
-def test_a_bundle_holds_its_five_files_with_their_digests(bundle: Bundle) -> None:
+def test_a_bundle_holds_its_six_files_with_their_digests(bundle: Bundle) -> None:
     index = json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))
-    assert {file.name for file in bundle.path.iterdir()} == {"model.onnx", "bundle.json", "README.md", "predict.py", "verify.json"}
+    assert {file.name for file in bundle.path.iterdir()} == {
+        "model.onnx",
+        "model.layers.json",
+        "bundle.json",
+        "README.md",
+        "predict.py",
+        "verify.json",
+    }
     for name, entry in index["files"].items():
         assert entry == {"sha256": sha256(bundle.path / name), "size": (bundle.path / name).stat().st_size}
+    assert index["requires"] == {"python": ">=3.8", "numpy": ">=1.21", "pillow": ">=9.1", "onnxruntime": ">=1.15"}
     assert index["versions"].keys() >= {"torch", "torch-zoo", "numpy", "onnx", "onnxruntime", "python"}
 
 

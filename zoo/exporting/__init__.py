@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
-from zoo.exporting.bundle import Bundle, describe, fill, metadata_of
+from zoo.exporting.bundle import Bundle, describe, fill, metadata_of, stage
 from zoo.exporting.publishing import check_target, publish, temporary_beside
 from zoo.exporting.source import locate
 from zoo.paths import exports_root
@@ -57,6 +57,7 @@ def export_model(
     import torch
 
     from zoo.api import EmitRequest
+    from zoo.exporting.client import check_client
     from zoo.exporting.gate import Proof, ensure, require
     from zoo.exporting.samples import real_samples
 
@@ -70,10 +71,13 @@ def export_model(
     description = describe(registry, loaded, batch)
     request = EmitRequest(opset, batch, metadata_of(description))
     samples = real_samples(registry, loaded)
+    notes += [samples.why] if samples.why else []
     with temporary_beside(target) as folder:
         model = folder / f"model{item.spec.suffix}"
         exporter.emit(loaded.model, torch.zeros(2, *loaded.preprocessing.shape), model, request)
         verification = ensure(Proof(loaded, exporter, model, request, samples, provider))
+        stage(folder, model, description)
+        verification["predict"] = check_client(folder, model, description, loaded, samples, exporter.runner(model, "cpu"))
         verification = fill(folder, model, registry, loaded, item, {"description": description, "verification": verification})
         publish(folder, target)
     notes += registry.tell("zoo_exported", bundle=target, verification=verification)

@@ -53,8 +53,14 @@ def metadata_of(description: dict[str, Any]) -> dict[str, str]:
     return {runtime.METADATA_KEY: whole, "name": description["name"], "description": description["summary"], "classes": classes}
 
 
+def stage(folder: Path, model: Path, description: dict[str, Any]) -> None:
+    """Write what predict.py needs: itself, and a bundle.json with the digests of what is there so far."""
+    write_bytes(folder / PREDICT, Path(runtime.__file__).read_bytes())
+    write_json(folder / INDEX, {"format": FORMAT, "model": model.name, "description": description, "files": _digests(folder)})
+
+
 def fill(folder: Path, model: Path, registry: Registry, loaded: LoadedModel, exporter: Item[ExporterSpec], facts: dict[str, Any]) -> dict[str, Any]:
-    """Write what belongs beside the model file, bundle.json last. ``facts``: ``description``, ``verification``. Returns what verify.json holds."""
+    """Write what else belongs beside the model file, bundle.json last. ``facts``: ``description``, ``verification``. Returns verify.json's."""
     verification = {
         "format": FORMAT,
         "model": {"file": model.name, "sha256": sha256(model), "size_bytes": model.stat().st_size},
@@ -64,7 +70,6 @@ def fill(folder: Path, model: Path, registry: Registry, loaded: LoadedModel, exp
     }
     verification["form"] = {key: value for key, value in verification["form"].items() if key != "versions"}
     write_json(folder / VERIFICATION, verification)
-    write_bytes(folder / PREDICT, Path(runtime.__file__).read_bytes())
     bundle = {
         "format": FORMAT,
         "name": loaded.name,
@@ -72,6 +77,7 @@ def fill(folder: Path, model: Path, registry: Registry, loaded: LoadedModel, exp
         "exporter": {"name": exporter.canonical, "distribution": exporter.plugin.distribution, "version": exporter.plugin.version},
         "description": facts["description"],
         "files": _digests(folder),
+        "requires": {name: f">={'.'.join(map(str, oldest))}" for name, oldest in runtime.OLDEST.items()},
         "provenance": facts["description"]["provenance"],
         "versions": verification["versions"],
     }

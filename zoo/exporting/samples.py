@@ -1,4 +1,4 @@
-"""Real pictures to prove an export on: the model's own report data or, where that is absent, the embedded dataset nearest to it."""
+"""Real images to verify an export on: the model's own test data; where that is absent, what its run kept of it, or the closest embedded dataset."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from zoo.config import DatasetSection
 from zoo.data import LoadedPart, open_data
 from zoo.errors import DataError, ExportError, UsageError
 from zoo.registry import Item, Registry
+from zoo.resolve import dataset_section
 
 if TYPE_CHECKING:
     from zoo.api import DatasetSpec
+    from zoo.config import DatasetSection
     from zoo.loading import LoadedModel
 
 PARTS = ("report", "select", "train", "predict")
@@ -31,20 +32,23 @@ class Samples(NamedTuple):
 
 
 def real_samples(registry: Registry, loaded: LoadedModel) -> Samples:
-    """Nothing is ever downloaded for it. Raises ExportError where neither the data nor an embedded dataset is here."""
+    """Nothing is ever downloaded for it. Raises ExportError where no images are here."""
     own = loaded.config.dataset
     try:
         return _open(registry, own, loaded, None)
-    except DataError:
-        absent = f"{own.name} is not on this machine"
+    except DataError as error:
+        absent = f"the data of {own.name} is not on this machine ({error.what})"
+    kept = _kept_by_run(loaded, absent)
+    if kept is not None:
+        return kept
     for item in _nearest(registry, loaded):
-        section = DatasetSection(name=item.canonical, permute_pixels=own.permute_pixels)
+        section = dataset_section(registry, item.canonical, permute_pixels=own.permute_pixels)
         try:
-            return _open(registry, section, loaded, f"{absent}; {item.canonical} is the embedded dataset nearest to it")
+            return _open(registry, section, loaded, f"{absent}; verified on {item.canonical}, the closest embedded dataset")
         except DataError:
             continue
     raise ExportError(
-        f"there are no real pictures to prove the export on: {absent}", fix=f"get the data first, for example: zoo run --data {own.name}"
+        f"there are no real images to verify the export on: {absent}", fix=f"get the data first, for example: zoo run --data {own.name}"
     )
 
 
@@ -63,8 +67,25 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
     raise DataError(f"{item.canonical} has no pictures")
 
 
+def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
+    """The images that a run keeps in its folder as files, without their labels: they are too few for an accuracy."""
+    from zoo.exporting.client import part_of_files
+    from zoo.runtime import find_pictures
+
+    if loaded.run is None or not loaded.run.samples.is_dir():
+        return None
+    try:
+        files = find_pictures([loaded.run.samples])
+        view = part_of_files(files, loaded.preprocessing)
+    except (ValueError, OSError):  # an empty folder, or a damaged file: the embedded datasets are left
+        return None
+    fingerprint = str(loaded.origin.get("fingerprint", ""))
+    why = f"{absent}; verified on the {len(files)} images that the run kept in samples/"
+    return Samples(loaded.config.dataset.name, "samples", fingerprint, view, judged=False, why=why)
+
+
 def _nearest(registry: Registry, loaded: LoadedModel) -> list[Item[DatasetSpec]]:
-    """Embedded datasets: the same number of classes first, then the same channels, then the nearest side."""
+    """Embedded datasets: the same number of classes first, then the same channels, then the closest side."""
     wanted = loaded.preprocessing
 
     def distance(item: Item[DatasetSpec]) -> tuple[bool, bool, int, str]:

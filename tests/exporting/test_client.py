@@ -1,0 +1,141 @@
+"""The gate runs the bundle's predict.py on image files: a description that says another preparation than the model was trained with is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import onnx
+import pytest
+import torch
+from onnx import helper
+from torch import Tensor, nn
+from zoo_onnx.exporter import OnnxExporter, OnnxRunner
+
+import zoo.exporting
+import zoo.runtime
+from zoo.api import EmitRequest
+from zoo.errors import ExportError
+from zoo.exporting import Bundle
+from zoo.loading import LoadedModel
+from zoo.preprocessing import Preprocessing
+
+CLASSES = ("cat", "dog", "owl", "yak")
+RGB = Preprocessing(channels=3, height=12, width=10, mean=(0.2, 0.5, 0.7), std=(0.3, 0.2, 0.1), scale=14)
+GREY = Preprocessing(channels=1, height=12, width=10, mean=(0.4,), std=(0.2,), resize="squash to the size", interpolation="bicubic")
+Fault = Callable[[dict[str, Any]], object]
+
+
+class Prepared(OnnxExporter):
+    """The real exporter, but the network is traced once for all tests; only the metadata is each export's own."""
+
+    traced: ClassVar[dict[int, bytes]] = {}
+
+    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
+        channels = example.shape[1]
+        if channels not in self.traced:
+            super().emit(model, example, path, request)
+            self.traced[channels] = path.read_bytes()
+        proto = onnx.load_from_string(self.traced[channels])
+        helper.set_model_props(proto, dict(request.metadata))
+        path.write_bytes(proto.SerializeToString())
+
+
+def network(channels: int) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 10 * 8, len(CLASSES)))
+
+
+@pytest.fixture
+def export(run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedModel]) -> Callable[..., Bundle]:
+    def run(preprocessing: Preprocessing = RGB, **options: Any) -> Bundle:
+        loaded = replace(make_loaded(network(preprocessing.channels), classes=CLASSES), preprocessing=preprocessing)
+        return run_export(loaded, **{"exporter": Prepared(), **options})
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "preprocessing", [RGB, GREY, RGB.model_copy(update={"permute_pixels": 5}), GREY.model_copy(update={"resize": zoo.runtime.CROP})]
+)
+def test_what_predict_py_gave_stands_in_the_verification(export: Callable[..., Bundle], preprocessing: Preprocessing) -> None:
+    bundle = export(preprocessing)
+    found = json.loads((bundle.path / "verify.json").read_text(encoding="utf-8"))["predict"]
+    assert found["images"] == found["top1_agree"] == found["real"] + 6
+    assert found["real"] == 20
+    assert found["max_probability_error"] < 1e-5
+
+
+FAULTS: dict[str, Fault] = {
+    "a mean": lambda d: d["input"].update(mean=[0.2, 0.5, 0.69]),
+    "means of the channels in another order": lambda d: d["input"].update(mean=[0.7, 0.5, 0.2]),
+    "a std": lambda d: d["input"].update(std=[0.3, 0.21, 0.1]),
+    "the classes reversed": lambda d: d["output"]["classes"].reverse(),
+    "two classes exchanged": lambda d: d["output"].update(classes=["cat", "owl", "dog", "yak"]),
+    "the order of the channels": lambda d: d["input"].update(channel_order="BGR"),
+    "the range of the values": lambda d: d["input"].update(range=[0, 255]),
+    "the layout": lambda d: d["input"].update(layout="NHWC"),
+    "squashed": lambda d: d["input"].update(resize=zoo.runtime.SQUASH),
+    "cropped unscaled": lambda d: d["input"].update(resize=zoo.runtime.CROP),
+    "another shorter side": lambda d: d["input"].update(scale=15),
+    "no shorter side": lambda d: d["input"].update(scale=None),
+    "the interpolation": lambda d: d["input"].update(interpolation="bicubic"),
+    "height and width exchanged": lambda d: d["input"].update(height=10, width=12),
+    "permuted pixels": lambda d: d["input"].update(permute_pixels=1),
+    "one channel": lambda d: d["input"].update(channels=1, mean=[0.5], std=[0.2], channel_order="grey"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
+    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    describe = zoo.exporting.describe
+
+    def wrongly(*given: Any) -> dict[str, Any]:
+        description = json.loads(json.dumps(describe(*given)))
+        fault(description)
+        return dict(description)
+
+    monkeypatch.setattr(zoo.exporting, "describe", wrongly)
+    with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; the description is wrong: ") as caught:
+        export()
+    assert (caught.value.exit_code, "\n" in str(caught.value)) == (5, False)
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("pixels.transpose(2, 0, 1)", "pixels.transpose(2, 0, 1)[::-1]"),
+        ("np.float32(255) - centre", "np.float32(256) - centre"),
+        ("classes[int(probabilities.argmax())]", "classes[int(probabilities.argmin())]"),
+    ],
+    ids=["channels", "scale", "labels"],
+)
+@pytest.mark.parametrize("exporter", ["onnx", "another format"])
+def test_a_fault_of_predict_py_itself_is_refused(
+    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str, exporter: str
+) -> None:
+    source = Path(zoo.runtime.__file__).read_text(encoding="utf-8")
+    assert right in source
+    (tmp_path / "faulty.py").write_text(source.replace(right, wrong), encoding="utf-8")
+    monkeypatch.setattr(zoo.runtime, "__file__", str(tmp_path / "faulty.py"))
+    monkeypatch.setattr("zoo.exporting.client.ONNX", ".onnx" if exporter == "onnx" else ".other")
+    with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; report this"):
+        export()
+
+
+def test_another_format_is_run_by_its_exporter_on_what_predict_py_makes_of_files(
+    export: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A format that predict.py cannot open; here the ONNX file taken for one."""
+    batches: list[int] = []
+    call = OnnxRunner.__call__
+    monkeypatch.setattr(OnnxRunner, "__call__", lambda self, inputs: batches.append(len(inputs)) or call(self, inputs))
+    monkeypatch.setattr("zoo.exporting.client.ONNX", ".other")
+    assert export().verification["predict"]["top1_agree"] == 26
+    assert batches[-1] == 26
