@@ -172,7 +172,6 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
 
 def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False) -> RunResult:
     """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
-    check_own_folders(where.path)
     with where.lock():
         console.log = where.log_file
         record = where.record if resumed else _new_record(prepared, run_id(where.path))
@@ -254,6 +253,7 @@ def _resume(
     resume: str | Path, name: str | None, config_file: Path | None, overrides: Mapping[str, Any], inexact: bool, console: Console
 ) -> RunResult:
     where = find(resume)
+    check_own_folders(where.path)
     config = where.config
     if config_file is not None:
         raise UsageError("--resume goes on with the run's own configuration", where="--config", fix="leave out --config")
