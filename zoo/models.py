@@ -15,6 +15,7 @@ from zoo.config import Section
 from zoo.errors import CheckpointError, PluginError, UsageError, ZooError
 from zoo.preprocessing import needs, takes
 from zoo.registry import Item, Registry, load_object
+from zoo.tensorfiles import check_finite
 
 
 def build_model(registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> nn.Module:
@@ -97,18 +98,18 @@ def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:
-    """Load every weight, strictly. Raises CheckpointError naming the first five that are missing, unknown, of another shape or not finite."""
+    """Load every weight, strictly. Raises CheckpointError naming the first five that are missing, unknown or of another shape, or the first three
+    that are not finite."""
     own = model.state_dict()
     faults = [f"missing {key}" for key in own if key not in tensors]
     faults += [f"unknown {key}" for key in tensors if key not in own]
     for key, value in tensors.items():
         if key in own and own[key].shape != value.shape:
             faults.append(f"{key} is {tuple(value.shape)}, not {tuple(own[key].shape)}")
-        elif value.is_floating_point() and not value.isfinite().all():
-            faults.append(f"{key} has values that are not finite")
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise CheckpointError(f"the weights do not fit the network: {'; '.join(faults[:5])}{more}", where=where, fix="check architecture and options")
+    check_finite(tensors, where)
     state = OrderedDict(tensors)
     state._metadata = own._metadata  # type: ignore[attr-defined]  # the modules' versions; one without would be taken for the oldest, or refused
     model.load_state_dict(state)

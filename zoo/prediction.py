@@ -96,14 +96,14 @@ class Predictions:
         return [f"{name} {share:.1%}" for name, share in best]
 
 
-def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str | None = None) -> Predictions:
+def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str | None = None, weights_key: str | None = None) -> Predictions:
     """Predict picture files and folders of them. ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``,
-    the name of weights or a safetensors file, it is an architecture.
+    the name of weights or a safetensors file, it is an architecture, and ``weights_key`` chooses where that file holds several networks.
 
     Raises DataError for a picture that cannot be read, CheckpointError for a model that was altered or cannot be loaded.
     """
     files = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
-    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights)
+    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
     spec, classes = description["input"], tuple(description["output"]["classes"])
     rows = _data_errors(lambda: list(runtime.predict(run, spec, files, spec.get("batch"))))
     return Predictions(classes, rows, engine, spec, network, notes)
@@ -193,13 +193,13 @@ def _open_run(target: str | Path) -> Opened:
     return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
 
 
-def _open_pretrained(name: str, weights: str) -> Opened:
+def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
     import torch
 
     from zoo.loading import load_pretrained
     from zoo.registry import registry
 
-    found = load_pretrained(registry(), name, weights)
+    found = load_pretrained(registry(), name, weights, key)
     head, description = registry().architecture(name).spec.head, _description(found.preprocessing, found.classes)
     return Opened(_by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head))
 

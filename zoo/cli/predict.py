@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.parameters import AsJson
+from zoo.cli.parameters import WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
 
 
@@ -22,6 +22,9 @@ def predict(
     split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, select, report (default) or predict.")] = None,
     count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10",
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None,
+    key: Annotated[
+        str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")] = None,
     explain: Annotated[Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None,
@@ -38,7 +41,7 @@ def predict(
     from zoo.prediction import predict as foretell
 
     with json_alone(as_json), pictures_of(data, split, int(count)) if data is not None else nullcontext(pictures) as files:
-        found = foretell(target, files or [], weights=weights)
+        found = foretell(target, files or [], weights=weights, weights_key=key)
         if csv is not None:
             found.write_csv(csv)
         if plot is not None:
