@@ -11,7 +11,7 @@
     │   └── PluginError       6   a plugin that is broken, in conflict or incompatible
     ├── StorageError          7   disk full, read-only, locked
     ├── DivergedError         8   the loss is no longer finite
-    └── Interrupted     130/143   stopped by a signal, with a checkpoint left behind
+    └── Interrupted 129/130/143   stopped by a signal, with a checkpoint left behind
 
 A message is one line: what, (where), and what to do next.
 """

@@ -17,7 +17,7 @@ from zoo.errors import CheckpointError, UsageError
 from zoo.models import build_model, load_state
 from zoo.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessing_of
 from zoo.pretrained import no_such_weights, weights_file, weights_named
-from zoo.registry import Item, Registry, load_object, options_model, registry
+from zoo.registry import Item, Registry, calls_of, load_object, options_model, registry
 from zoo.resolve import resolve, run_of_weights
 from zoo.rundir import RunDir, all_runs, find, run_id
 from zoo.statedicts import StateDict, fit_to, head_shape
@@ -40,9 +40,12 @@ class LoadedModel:
 def build_task(catalogue: Registry, config: RunConfig) -> Task:
     """A task that has a method ``introduce`` is told the architecture it will work on."""
     item = catalogue.task(config.task.name)
-    task: Task = load_object(item.spec.target, item)(**config.task.options)
-    if config.architecture is not None and hasattr(task, "introduce"):
-        task.introduce(catalogue.architecture(config.architecture.name).spec)
+    build = load_object(item.spec.target, item)
+    architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name).spec
+    with calls_of([item], "its construction"):
+        task: Task = build(**config.task.options)
+        if architecture is not None and hasattr(task, "introduce"):
+            task.introduce(architecture)
     return task
 
 

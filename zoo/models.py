@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.config import Section
 from zoo.errors import CheckpointError, PluginError, UsageError, ZooError
+from zoo.isolation import describe
 from zoo.preprocessing import needs, takes
-from zoo.registry import Item, Registry, load_object
+from zoo.registry import Item, Registry, in_plugin, load_object
 from zoo.tensorfiles import check_finite
 
 
@@ -26,11 +27,12 @@ def build_model(registry: Registry, section: Section, *, in_channels: int, num_c
         raise UsageError(f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}")
     build = load_object(item.spec.target, item)
     try:
-        model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)
+        with in_plugin(item, f"building {item.canonical}"):
+            model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)
     except ZooError:
         raise
     except Exception as error:
-        raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {type(error).__name__}: {error}") from error
+        raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {describe(error)}") from error
     if not isinstance(model, nn.Module):
         raise _blame(item, f"built a {type(model).__name__}, which is no torch.nn.Module")
     _check_logits(item, model, (in_channels, *image_size), num_classes)
@@ -40,9 +42,10 @@ def build_model(registry: Registry, section: Section, *, in_channels: int, num_c
 def _check_logits(item: Item[Any], model: nn.Module, shape: tuple[int, int, int], num_classes: int) -> None:
     """A dry forward of two pictures; batch-norm statistics and the random generator stay as they were."""
     try:
-        logits = dry_forward(model, shape)
+        with in_plugin(item, f"a forward of {item.canonical}"):
+            logits = dry_forward(model, shape)
     except Exception as error:
-        raise _blame(item, f"fails on pictures of {'×'.join(map(str, shape))}: {type(error).__name__}: {error}") from error
+        raise _blame(item, f"fails on pictures of {'×'.join(map(str, shape))}: {describe(error)}") from error
     got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if got != (2, num_classes):
         raise _blame(item, f"gives {got} for two pictures, where logits (2, {num_classes}) are due")

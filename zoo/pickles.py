@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from zoo.safe_files import open_regular
+
 MAX_BYTES = 64 << 20
 """Bytes of opcodes that are read; a pickle of tensors has a few hundred for each tensor, and their values lie elsewhere."""
 MAX_NAMES = 1000
@@ -26,7 +28,7 @@ class NotAPickle(ValueError):
 def imports(path: Path) -> list[str]:
     """The ``module.name`` that unpickling would import, each once, in order. Raises NotAPickle, or OSError where the file cannot be read."""
     found: dict[str, None] = {}
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         try:
             for name in _names(io.BytesIO(_opcodes(stream))):
                 found[name] = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import functools
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +19,8 @@ from zoo import api
 from zoo.discovery import HOOKS, Plugin, discover
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 from zoo.families import listed
+from zoo.isolation import Escaped, describe, isolated
+from zoo.progress import announce
 
 S = TypeVar("S", bound=api.Spec)
 
@@ -165,13 +169,22 @@ class Registry:
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error
 
     def tell(self, event: str, **facts: Any) -> list[str]:
-        """Call an event hook of every plugin, one by one; returns a line for each that raised."""
-        complaints = []
+        """Call an event hook of every plugin, one by one; returns a line for each that raised, or changed what it has no business with.
+
+        Each gets copies of the facts: what one changes in them, neither the run nor another plugin sees.
+        """
+        complaints: list[str] = []
         for implementation in getattr(self._events.hook, event).get_hookimpls():
+            name = implementation.plugin_name
+            given = {each: copy.deepcopy(facts[each]) for each in implementation.argnames}
             try:
-                implementation.function(**{name: facts[name] for name in implementation.argnames})
+                with isolated(name, event, complaints.append, draws=False):
+                    implementation.function(**given)
             except Exception as error:
-                complaints.append(f"plugin '{implementation.plugin_name}' failed at {event}: {type(error).__name__}: {error}")
+                complaints.append(f"plugin '{name}' failed at {event}: {describe(error)}")
+            changed = [each for each, value in given.items() if value != facts[each]]
+            if changed:
+                complaints.append(f"plugin '{name}' changed {' and '.join(changed)} at {event}; the run keeps its own")
         return complaints
 
 
@@ -190,7 +203,8 @@ def _described(member: Member) -> Item[api.ArchitectureSpec]:
     """What its family says of a member. Raises PluginError where that is no spec of this name."""
     family = _family(member.family)
     try:
-        spec = family.spec(member.name)
+        with in_plugin(member.family, f"describing {member.name}"):
+            spec = family.spec(member.name)
     except Exception as error:
         raise _blame(member.family, f"could not describe '{member.name}'", error, member.family.spec.target) from error
     if not isinstance(spec, api.ArchitectureSpec) or spec.name != member.name:
@@ -203,16 +217,34 @@ def load_object(reference: str, item: Item[Any]) -> Any:
     """Import ``"module:attribute"`` for an item; raises PluginError naming the plugin and the cause."""
     module, _, attribute = reference.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may also call sys.exit() while it is imported
+        with in_plugin(item, f"importing {module}"):
+            return getattr(importlib.import_module(module), attribute)
+    except Exception as error:
         raise _blame(item, "could not be loaded", error, reference) from error
+
+
+def in_plugin(item: Item[Any], doing: str) -> AbstractContextManager[None]:
+    """Around a call into the plugin that an item comes from; what it changed in the process is restored and named on stderr."""
+    return isolated(item.plugin.namespace, doing, lambda text: announce(f"warning: {text}"))
+
+
+@contextmanager
+def calls_of(items: Sequence[Item[Any]], doing: str, report: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Around work that calls ``items`` of plugins. Raises PluginError where one would have ended the command by SystemExit or KeyboardInterrupt; its
+    other errors pass. What they changed in the process is restored and goes to ``report``, by default to stderr."""
+    namespaces = ", ".join(dict.fromkeys(item.plugin.namespace for item in items))
+    try:
+        with isolated(namespaces, doing, report or (lambda text: announce(f"warning: {text}"))):
+            yield
+    except Escaped as error:
+        names = " or ".join(f"{item.kind} '{item.canonical}'" for item in items)
+        distributions = " or ".join(dict.fromkeys(item.plugin.distribution for item in items))
+        raise PluginError(f"{names} tried to end {doing}: {error}", fix=f"report it to the authors of {distributions}") from error
 
 
 def _blame(item: Item[Any], what: str, error: BaseException, reference: str) -> PluginError:
     return PluginError(
-        f"{item.kind} '{item.canonical}' {what}: {type(error).__name__}: {error}",
+        f"{item.kind} '{item.canonical}' {what}: {describe(error)}",
         where=reference,
         fix=f"report it to the authors of {item.plugin.distribution}",
     )

@@ -29,7 +29,7 @@ from zoo.loading import build_for, build_task, learned_weights, load_initial
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
 from zoo.pretrained import also_missing
-from zoo.registry import registry
+from zoo.registry import Item, calls_of, registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.safe_files import check_own_folders
@@ -113,7 +113,8 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     start = load_initial(catalogue, config, model, data.classes)
     notes = [*data.notes, start.told]
     task = build_task(catalogue, config)
-    model, structure = task.prepare(model, data)
+    with calls_of([chosen], "preparing the model"):
+        model, structure = task.prepare(model, data)
     if not in_closed_form(task):
         check_trainable(config, model, task, data)
     prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
@@ -185,7 +186,8 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         telling = Telling(console, where, record)
         telling.started(prepared.config.as_dict())
         try:
-            metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
+            with calls_of(_items(prepared.config), "the run", console.warn):
+                metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
             record.status = "finished"
             telling.stamp()
             write_page(where, record)
@@ -199,6 +201,12 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
             telling.ended()
     _conclude(where, record, console)
     return RunResult(where.path, record, metrics)
+
+
+def _items(config: RunConfig) -> list[Item[Any]]:
+    catalogue = registry()
+    network = [] if config.architecture is None else [catalogue.architecture(config.architecture.name)]
+    return [*network, catalogue.dataset(config.dataset.name), catalogue.task(config.task.name)]
 
 
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> dict[str, float]:
