@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,6 +20,7 @@ from zoo import api, hookspecs
 from zoo.commands import COMMANDS
 from zoo.errors import PluginError, nearest
 from zoo.isolation import describe, isolated
+from zoo.paths import setting
 from zoo.progress import announce
 
 CORE = "torch-zoo"
@@ -69,7 +69,8 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple
         metadata.entry_points(group=GROUP) if entry_points is None else entry_points,
         key=lambda point: (point.name, _distribution(point), point.value),
     )
-    disabled = {name.strip() for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if name.strip()}
+    disabled = {name.strip() for name in setting("ZOO_DISABLE_PLUGINS").split(",") if name.strip()}
+    _tell_misspelt(disabled, sorted({point.name for point in found}))
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     claims = Counter(point.name for point in found)
@@ -88,9 +89,17 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple
         except Exception as error:  # what its distribution says of itself cannot be read
             plugin.state, plugin.cause = "broken", f"its metadata cannot be read: {describe(error)}"
         plugins.append(plugin)
-    if os.environ.get("ZOO_STRICT_PLUGINS") == "1":
+    if setting("ZOO_STRICT_PLUGINS") == "1":
         _raise_first_fault(plugins)
     return plugins, manager
+
+
+def _tell_misspelt(disabled: set[str], known: list[str]) -> None:
+    """A name in ``ZOO_DISABLE_PLUGINS`` that is no plugin's disables nothing, which is said."""
+    for name in sorted(disabled - set(known)):
+        near = nearest(name, known, count=1)
+        advice = f"did you mean {near[0]}?" if near else f"the plugins are {', '.join(known) or 'none'}"
+        announce(f"warning: ZOO_DISABLE_PLUGINS names '{name}', and no plugin is called that; {advice}")
 
 
 def _raise_first_fault(plugins: list[Plugin]) -> None:

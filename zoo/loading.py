@@ -95,7 +95,10 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     config = resolve(catalogue, name)
     architecture = catalogue.architecture(config.architecture.name) if config.architecture else None
     if architecture is None or shipped not in architecture.spec.weights:
-        raise CheckpointError(f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name")
+        raise CheckpointError(
+            f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name",
+            fix="report it to the authors of its plugin",
+        )
     weights = architecture.spec.weights[shipped]
     preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
     section = Section(name=architecture.canonical, **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options})

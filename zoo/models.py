@@ -24,7 +24,10 @@ def build_model(registry: Registry, section: Section, *, in_channels: int, num_c
     where the plugin builds something else than a network with these logits."""
     item = registry.architecture(section.name)
     if not takes(item.spec, *image_size):
-        raise UsageError(f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}")
+        raise UsageError(
+            f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}",
+            fix="choose such a size: --set dataset.resize=N",
+        )
     build = load_object(item.spec.target, item)
     try:
         with in_plugin(item, f"building {item.canonical}"):
@@ -36,6 +39,8 @@ def build_model(registry: Registry, section: Section, *, in_channels: int, num_c
     if not isinstance(model, nn.Module):
         raise _blame(item, f"built a {type(model).__name__}, which is no torch.nn.Module")
     _check_logits(item, model, (in_channels, *image_size), num_classes)
+    if item.spec.head is not None and item.spec.head not in dict(model.named_modules()):
+        raise _blame(item, f"has no module '{item.spec.head}', which its spec names as its head")
     return model
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import fnmatch
 import functools
 import importlib
@@ -23,6 +24,8 @@ from zoo.isolation import Escaped, describe, isolated
 from zoo.progress import announce
 
 S = TypeVar("S", bound=api.Spec)
+TYPO = 0.8
+"""Likeness from which on an unknown name is taken for a misspelt one, and not for an item of a plugin that is disabled."""
 
 
 @dataclass(frozen=True)
@@ -153,13 +156,20 @@ class Registry:
                 return PluginError(
                     f"'{name}' is not available: plugin '{plugin.namespace}' is {plugin.state}: {plugin.cause}",
                     where=plugin.distribution,
-                    fix="see `zoo plugins`",
+                    fix=f"take {namespace} out of ZOO_DISABLE_PLUGINS" if plugin.state == "disabled" else "see `zoo plugins`",
                 )
         if namespace in self.faults:
             return self.faults[namespace]
         known = [item.canonical if namespace else item.spec.name for each in kinds for item in self._items[each]]
         if "architecture" in kinds:
             known += [member.canonical if namespace else member.name for member in self.members()]
+        disabled = [plugin.namespace for plugin in faulty if plugin.state == "disabled"]
+        if disabled and not namespace and not difflib.get_close_matches(name, known, cutoff=TYPO):
+            owners = f"plugin{'s' * (len(disabled) > 1)} {' and '.join(disabled)}"
+            return PluginError(
+                f"no {kind} is called '{name}' in the plugins that are loaded, and ZOO_DISABLE_PLUGINS keeps {owners} out",
+                fix=f"take {' or '.join(disabled)} out of ZOO_DISABLE_PLUGINS",
+            )
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
         takers = [item.spec.name for item in self._items[kind] if item.spec.argument] if kind == "dataset" and Path(name).exists() else []
         if takers:

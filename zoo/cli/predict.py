@@ -11,6 +11,7 @@ import typer
 from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
+from zoo.paths import check_drawing
 
 
 def predict(
@@ -34,6 +35,8 @@ def predict(
     for option, text in (("--top", top), ("--count", count)):
         if not text.isdecimal() or int(text) < 1:
             raise UsageError(f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3")
+    check_drawing(plot)
+    check_drawing(explain)
     if bool(pictures) == (data is not None):
         raise UsageError("give either pictures or --data D", fix="name picture files or folders, or a dataset (see `zoo list datasets`)")
     from zoo import runtime

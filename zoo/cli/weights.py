@@ -54,7 +54,7 @@ def download(
 
         item = registry().architecture(name)
         if not item.spec.weights:
-            raise UsageError(f"{item.canonical} names no weights")
+            raise UsageError(f"{item.canonical} names no weights", fix="give weights of your own: --weights FILE")
         chosen = weights_named(item, which) if which else next(iter(item.spec.weights))
         if chosen is None:
             raise no_such_weights(item, which)
