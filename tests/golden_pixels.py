@@ -1,6 +1,6 @@
 """Digests of the pixels that `zoo/runtime.py` makes of images, where numpy and pillow alone are installed: `python tests/golden_pixels.py`.
 
-`tests/test_runtime_pixels.py` holds the values; they were the same with pillow 11.0.0, 12.0.0, 12.3.0 and 13.0.0.
+`tests/test_runtime_pixels.py` holds the values; they were the same with pillow 9.1.1 to 13.0.0.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def digests() -> dict[str, str]:
     runtime = load_runtime()
     found = {f"{way} {filter_} {mode}": _scaled(runtime, options, filter_, mode) for way, options, filter_, mode in _ways(runtime)}
     with tempfile.TemporaryDirectory() as folder:
-        return found | {name: _digest([np.asarray(runtime.read_picture(file, 1))]) for name, file in _files(Path(folder))}
+        return {**found, **{name: _digest([np.asarray(runtime.read_picture(file, 1))]) for name, file in _files(Path(folder))}}
 
 
 def _ways(runtime: ModuleType) -> list[tuple[str, dict[str, Any], str, str]]:
@@ -59,7 +59,12 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     """Lossless files, so that the pixels are those that were written."""
     grey = np.random.RandomState(1).randint(0, 256, (40, 50))
     values: dict[str, np.ndarray] = {"sixteen.png": (grey * 257 + 11).clip(0, 65535).astype(np.uint16), "turned.png": grey.astype(np.uint8)}
-    values |= {"whole.tif": grey.astype(np.int32), "float.tif": (grey + 0.5).clip(0, 255).astype(np.float32), "turned.tif": grey.astype(np.uint8)}
+    values = {
+        **values,
+        "whole.tif": grey.astype(np.int32),
+        "float.tif": (grey + 0.5).clip(0, 255).astype(np.float32),
+        "turned.tif": grey.astype(np.uint8),
+    }
     exif = Image.Exif()
     exif[0x0112] = 7
     for name, array in values.items():

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from zoo import runtime
-from zoo.runtime import convert, cover, find_pictures, permute, prepare, read_picture, to_chw
+from zoo.runtime import convert, cover, permute, prepare, read_picture, to_chw
 
 SPEC: dict[str, Any] = {
     "channels": 1,
@@ -101,10 +101,9 @@ def test_a_truncated_picture_is_told(tmp_path: Path, suffix: str) -> None:
 
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "bomb.png", np.zeros((20, 10), np.uint8))
-    monkeypatch.setattr(runtime, "MAX_PIXELS", 199)
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("it was decoded"))
-    with pytest.raises(ValueError, match="10×20 is more than 199 pixels"):
-        read_picture(path, 1)
+    with pytest.raises(runtime.OutsideLimitError, match="is 10×20, more than max_pixels=199"):
+        read_picture(path, 1, max_pixels=199)
 
 
 @pytest.mark.parametrize(
@@ -164,20 +163,6 @@ def test_prepare_gives_the_normalised_input_of_one_file(tmp_path: Path) -> None:
 def test_rgb_keeps_its_channel_order() -> None:
     image = convert(Image.new("RGB", (2, 2), (255, 128, 0)), 3)
     assert to_chw(image)[:, 0, 0].tolist() == [255, 128, 0]
-
-
-def test_folders_give_their_pictures_sorted_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("b.png", "a.JPG", "sub/c.gif", "notes.txt"):
-        path = tmp_path / "in" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    found = [path.relative_to(tmp_path / "in").as_posix() for path in find_pictures([tmp_path / "in"])]
-    assert found == ["a.JPG", "b.png", "sub/c.gif"]
-    (tmp_path / "bare").mkdir()
-    with pytest.raises(ValueError, match="no pictures"):
-        find_pictures([tmp_path / "bare"])
-    with pytest.raises(ValueError, match="no such file or folder"):
-        find_pictures([tmp_path / "nowhere.png"])
 
 
 @pytest.mark.parametrize("fixed", [None, 3])

@@ -8,14 +8,9 @@ import sys
 
 def main() -> None:
     gc.set_threshold(20_000, 10, 10)  # importing makes many objects and no garbage: by default a quarter of `zoo list` is collecting it
-    from zoo.streams import protect
+    from zoo.cli.app import run_cli
 
-    stdout, _ = protect()
-    try:
-        from zoo.cli.app import finish, run_cli
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(finish(run_cli(), stdout))
+    sys.exit(run_cli())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -31,12 +32,11 @@ from zoo import archives
 from zoo.blocks import block_digests, first_change
 from zoo.errors import StorageError, UsageError
 from zoo.files import storage_errors, sync_folder, write_json
-from zoo.paths import cache_root, setting
-from zoo.progress import announce
+from zoo.paths import cache_root
 from zoo.safe_files import read_text
 from zoo.temporaries import remove_abandoned, temporary_folder
 
-IMAGES, FACTS, FAULTS = "images.npy", "entry.json", "faults.json"
+IMAGES, FACTS, FAULTS, EXTREMES = "images.npy", "entry.json", "faults.json", "extremes.json"
 LIMIT_GB = 20.0
 
 
@@ -60,7 +60,7 @@ def folder() -> Path:
 
 def limit() -> int:
     """Bytes that all entries together may take. Raises UsageError where ``ZOO_CACHE_LIMIT`` is no number."""
-    text = setting("ZOO_CACHE_LIMIT") or str(LIMIT_GB)
+    text = os.environ.get("ZOO_CACHE_LIMIT", str(LIMIT_GB))
     try:
         value = float(text)
     except ValueError:
@@ -91,24 +91,47 @@ def clear(keys: Iterable[str] | None = None) -> int:
             freed += entry.size
     if wanted is None:
         _remove_abandoned()
-        (cache_root() / FAULTS).unlink(missing_ok=True)
+        for name in (FAULTS, EXTREMES):
+            (cache_root() / name).unlink(missing_ok=True)
     return freed
 
 
 def faults() -> dict[str, str]:
     """Files that were found to be no pictures, by their sha256, and why; none where another pillow found them, which may read more."""
-    try:
-        known = json.loads(read_text(cache_root() / FAULTS))
-        return {str(key): str(value) for key, value in known["faults"].items()} if known["pillow"] == metadata.version("pillow") else {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+    return {str(key): str(value) for key, value in _remembered(FAULTS, "faults").items()}
 
 
 def remember_faults(found: Mapping[str, str]) -> None:
     """Add to `faults`."""
+    _remember(FAULTS, "faults", found)
+
+
+def extremes(key: str) -> list[list[Any]] | None:
+    """What `zoo.value_range` measured in the images of ``key``; None where it has not done so, or with another pillow."""
+    try:
+        found = [[bool(each[0]), float(each[1]), float(each[2]), int(each[3])] for each in _remembered(EXTREMES, "extremes")[key]]
+    except (KeyError, ValueError, TypeError, IndexError):
+        return None
+    return found
+
+
+def remember_extremes(key: str, found: Sequence[Sequence[Any]]) -> None:
+    _remember(EXTREMES, "extremes", {key: found})
+
+
+def _remembered(file: str, what: str) -> dict[str, Any]:
+    """Facts about images that were found with the pillow that is installed."""
+    try:
+        known = json.loads(read_text(cache_root() / file))
+        return dict(known[what]) if known["pillow"] == metadata.version("pillow") else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _remember(file: str, what: str, found: Mapping[str, Any]) -> None:
     with storage_errors(cache_root()):
         cache_root().mkdir(parents=True, exist_ok=True)
-    write_json(cache_root() / FAULTS, {"pillow": metadata.version("pillow"), "faults": {**faults(), **found}})
+    write_json(cache_root() / file, {"pillow": metadata.version("pillow"), what: {**_remembered(file, what), **found}})
 
 
 def open_or_build(
@@ -142,7 +165,7 @@ def _mapped(place: Path) -> np.memmap[Any, Any] | None:
         fault = _fault(place / IMAGES, entry)
         if fault is not None:
             what = entry.description.get("dataset", place.name)
-            announce(f"{what}: the cached array {place} {fault}; it is made again")
+            print(f"{what}: the cached array {place} {fault}; it is made again", file=sys.stderr)
             return None
         with suppress(PermissionError):  # somebody else's cache, which we may only read
             os.utime(place / FACTS)

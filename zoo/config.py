@@ -12,8 +12,10 @@ SCHEMA = 1
 NO_WEIGHTS = "none"
 """Asks a task that needs weights to begin with random ones all the same."""
 Scalar = bool | int | float | str
+MAX_PIXELS = 100_000_000
 
 PositiveInt = Annotated[int, Field(ge=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -51,9 +53,21 @@ class DatasetSection(Section):
     mean: list[float] | None = Field(None, description="of each channel, 0 to 1, in place of the dataset's own")
     std: list[PositiveFloat] | None = Field(None, description="of each channel, in place of the dataset's own")
     classes: list[str] | None = Field(None, description="keep the pictures of these classes alone, in this order")
+    value_range: Literal["auto"] | tuple[Finite, Finite] = Field(
+        "auto",
+        description="values of grey images with more than 8 bits that become 0 and 255, as [0, 4095]; auto: by all training images",
+    )
+    max_pixels: int = Field(MAX_PIXELS, ge=1, lt=2**31, description="the most pixels an image may have, as it is and scaled; more is an error")
     skip_bad_images: bool = Field(False, description="leave out training pictures that cannot be read; what is judged by never is")
     holdout: float = Field(0.0, ge=0, lt=1, description="fraction of train put aside as the select part, where there is none")
     permute_pixels: int | None = Field(None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed")
+
+    @field_validator("value_range")
+    @classmethod
+    def _rising(cls, value: Any) -> Any:
+        if value != "auto" and value[0] >= value[1]:
+            raise ValueError(f"the lower value must be below the upper one, not [{value[0]:g}, {value[1]:g}]")
+        return value
 
     @field_validator("classes", mode="before")
     @classmethod
@@ -109,7 +123,6 @@ class RunConfig(Strict):
     weights: str | None = Field(
         None, description="start from these: weights the architecture names, a safetensors file, a run, or none, where a task needs some"
     )
-    weights_key: str | None = Field(None, description="the network to take where that file holds several, such as ema")
     train: TrainConfig = TrainConfig()
     seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and holdout")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")

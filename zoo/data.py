@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,17 @@ from zoo.config import DatasetSection
 from zoo.decoding import decoded, faulty, picture_of
 from zoo.errors import DataError, UsageError
 from zoo.preprocessing import Learned, Preprocessing, plan
-from zoo.registry import Item, Registry, calls_of, load_object
+from zoo.registry import Item, Registry, load_object
 from zoo.runtime import read_picture, to_chw
 from zoo.splits import chosen_classes, classes_of, load_parts, subset
 from zoo.store import Store
+from zoo.value_range import choose_value_range
 
 Augment = Callable[[Tensor, np.ndarray], Tensor]
 """Pictures (N, C, H, W), uint8 on the device, and their indices (N,) in the part → pictures of that size, 0–255, in a tensor of their own."""
+
+Digest = Callable[[Path], str]
+"""A file → its sha256."""
 
 Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
 """Files of pictures → uint8 (N, channels, height, width)."""
@@ -63,6 +67,7 @@ class LoadedPart:
         mean, std = (torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1) for values in (preprocessing.mean, preprocessing.std))
         self._mean = preprocessing.mean
         self._scale, self._shift = 1 / (255 * std), -mean / std
+        self._read = partial(read_picture, channels=3, max_pixels=preprocessing.max_pixels, value_range=preprocessing.value_range)
         self._given = split.images[:ORIGINALS]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
 
@@ -77,11 +82,7 @@ class LoadedPart:
     @cached_property
     def originals(self) -> list[np.ndarray]:
         """The first pictures as the dataset has them, uint8 (C, h, w) of any size."""
-        return (
-            list(self._given)
-            if isinstance(self._given, np.ndarray)
-            else [to_chw(picture_of(file, partial(read_picture, channels=3))) for file in self._given]
-        )
+        return list(self._given) if isinstance(self._given, np.ndarray) else [to_chw(picture_of(file, self._read)) for file in self._given]
 
     @property
     def labels(self) -> np.ndarray | None:
@@ -186,22 +187,25 @@ def open_data(
     classes = chosen_classes(section, classes_of(item, dataset), item.canonical)
     if section.classes is not None:
         section = section.model_copy(update={"classes": list(classes)})
-    with calls_of([item], "reading the dataset"):
-        splits = load_parts(item, dataset, section, parts, seed)
+    splits = load_parts(item, dataset, section, parts, seed)
     changes: list[str] = []
+    digest = cache(store.digest)  # each file is asked for several times, and looked at once
     if preprocessing is None:
         images = next(iter(splits.values())).images
         shape = images.shape[1:] if isinstance(images, np.ndarray) else item.spec.shape
         preprocessing, told = plan(section, shape, item.spec.mean, item.spec.std, architecture, weights)
         changes = told if sized else []
+        value_range, told_values = choose_value_range(section, dataset, splits, digest, item.spec.name)
+        preprocessing = preprocessing.model_copy(update={"value_range": value_range})
+        changes += [told_values] if told_values else []
     if section.holdout and "select" in splits and (parts is None or "train" in parts):
         changes.append(f"{section.holdout:.0%} of train is held out as the select part")
-    decode: Decode = partial(decoded, digest=store.digest, name=item.spec.name)
+    decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
     quarantine: list[dict[str, str]] = []
     if section.skip_bad_images:
         for part in LEARNED_FROM if section.holdout else LEARNED_FROM[:1]:
             if part in splits:
-                splits[part], left_out = _without_faulty(splits[part], part, preprocessing, store, item.spec.name)
+                splits[part], left_out = _without_faulty(splits[part], part, preprocessing, digest, item.spec.name)
                 quarantine += left_out
         changes += [f"{len(quarantine):,} training pictures that cannot be read are left out; quarantine.json names them"] if quarantine else []
     loaded = {part: LoadedPart(split, preprocessing, device, decode) for part, split in splits.items()}
@@ -210,11 +214,11 @@ def open_data(
     return Data(item.canonical, classes, loaded, preprocessing, fingerprint, (*store.notes, *changes), tuple(quarantine))
 
 
-def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, store: Store, name: str) -> tuple[Split, list[dict[str, str]]]:
+def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, digest: Digest, name: str) -> tuple[Split, list[dict[str, str]]]:
     """A split without the files that are no pictures. Raises DataError where that leaves a class without any."""
     if isinstance(split.images, np.ndarray):
         return split, []
-    found = faulty(split.images, preprocessing, store.digest, name)
+    found = faulty(split.images, preprocessing, digest, name)
     names = split.names if split.names is not None else [str(file) for file in split.images]
     kept = subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
     if split.labels is not None and set(split.labels) != set(kept.labels if kept.labels is not None else ()):
@@ -223,9 +227,7 @@ def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, stor
 
 
 def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None) -> Dataset:
-    build = load_object(item.spec.target, item)
-    with calls_of([item], "opening the dataset"):
-        opened: Dataset = build(store or Store(), **options)
+    opened: Dataset = load_object(item.spec.target, item)(store or Store(), **options)
     return opened
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from zoo.api import Split
+from zoo.api import Dataset, Part, Split
 from zoo.datafiles import Needs
 from zoo.decoding import SAY_FROM
 from zoo.errors import ZooError
@@ -21,6 +23,9 @@ from zoo.progress import tracked
 from zoo.registry import load_object
 from zoo.runtime import read_picture
 from zoo.store import Digests, Store
+from zoo.value_range import choose_value_range
+
+Read = Callable[[Path], Image.Image]
 
 EXAMPLES = 5
 """First pictures, pairs of equal ones, and faulty ones, that are named."""
@@ -87,17 +92,30 @@ def check(need: Needs) -> Report:
     except ZooError as error:
         report.problems.append(str(error))
         return report
+    splits: dict[Part, Split] = {}
     for part, split in parts.items():
         try:
-            loaded = check_split(item, len(classes), split, dataset.load(split))
+            splits[part] = check_split(item, len(classes), split, dataset.load(split))
         except ZooError as error:
             report.problems.append(str(error))
-            continue
-        seen[part], found = _part(part, split, loaded, classes, report.problems)
+    read = _reader(need, dataset, splits, store, report)
+    for part, loaded in splits.items():
+        seen[part], found = _part(part, parts[part], loaded, classes, report.problems, read)
         report.parts.append(found)
-    report.notes = store.notes
+    report.notes = store.notes + report.notes
     report.duplicates = _duplicates(seen)
     return report
+
+
+def _reader(need: Needs, dataset: Dataset, splits: dict[Part, Split], store: Store, report: Report) -> Read:
+    """How image files are read where this dataset is trained on."""
+    section, value_range = need.section, None
+    try:
+        value_range, told = choose_value_range(section, dataset, splits, store.digest, need.item.spec.name)
+        report.notes += [told] if told else []
+    except ZooError as error:
+        report.problems.append(str(error))
+    return partial(read_picture, channels=3, max_pixels=section.max_pixels, value_range=value_range)
 
 
 def _official(file: dict[str, Any]) -> bool | None:
@@ -110,14 +128,14 @@ def _official(file: dict[str, Any]) -> bool | None:
     return official
 
 
-def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems: list[str]) -> tuple[Pictures, PartReport]:
+def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems: list[str], read: Read) -> tuple[Pictures, PartReport]:
     images = loaded.images
     shapes: Sequence[tuple[int, ...]]
     digests: Sequence[bytes | None]
     if isinstance(images, np.ndarray):
         shapes, digests = [images.shape[1:]] * len(images), [_digest(image.shape, image) for image in images]
     else:
-        shapes, digests = _decode(part, images, problems)
+        shapes, digests = _decode(part, images, problems, read)
     names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
     counts = None if loaded.labels is None else _count(loaded.labels, classes)
     sizes = Counter("×".join(map(str, shape)) for shape in shapes)
@@ -126,13 +144,13 @@ def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems
     )
 
 
-def _decode(part: str, paths: Sequence[Path], problems: list[str]) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
+def _decode(part: str, paths: Sequence[Path], problems: list[str], read: Read) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
     """Shapes and digests of pictures in files, each fully decoded: a header alone does not tell that the rest is there."""
     shapes: list[tuple[int, ...]] = []
     digests: list[bytes | None] = []
     faulty = []
     with ThreadPoolExecutor() as pool:
-        work = [pool.submit(_read, path) for path in paths]
+        work = [pool.submit(_read, path, read) for path in paths]
         for each in work if len(work) < SAY_FROM else tracked(work, f"{part}: decoding {len(work):,} pictures"):
             found = each.result()
             if isinstance(found, str):
@@ -147,9 +165,9 @@ def _decode(part: str, paths: Sequence[Path], problems: list[str]) -> tuple[list
     return shapes, digests
 
 
-def _read(path: Path) -> tuple[tuple[int, ...], bytes] | str:
+def _read(path: Path, read: Read) -> tuple[tuple[int, ...], bytes] | str:
     try:
-        pixels = np.asarray(read_picture(path, 3))
+        pixels = np.asarray(read(path))
     except ValueError as error:
         return f"{path} {error}"
     shape = (pixels.shape[2], *pixels.shape[:2])

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from zoo import cache
 from zoo.errors import DataError
 from zoo.preprocessing import Preprocessing
 from zoo.progress import tracked
-from zoo.runtime import PIXELS
+from zoo.runtime import PIXELS, OutsideLimitError
 
 T = TypeVar("T")
 
@@ -35,16 +36,16 @@ def decoded(
     transform = {"pixels": PIXELS, **preprocessing.model_dump(mode="json", exclude={"mean", "std"})}
     key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
     for file in files:
-        key.update(bytes.fromhex(_digest(file, digest)))
+        key.update(bytes.fromhex(digest_of(file, digest)))
     description = {"dataset": name, "pictures": len(files), **transform}
     shape = (len(files), *preprocessing.shape)
     return cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults))
 
 
 class UnreadablePictures(DataError):
-    """``faults`` has each file that cannot be read, and why."""
+    """``faults`` has each file that cannot be read, and the error that says why."""
 
-    def __init__(self, faults: list[tuple[Path, str]]) -> None:
+    def __init__(self, faults: list[tuple[Path, ValueError]]) -> None:
         error = _unreadable(*faults[0])
         more = f" (and {len(faults) - 1:,} more)" if len(faults) > 1 else ""
         super().__init__(error.what + more, where=error.where, fix=error.fix)
@@ -54,20 +55,23 @@ class UnreadablePictures(DataError):
 def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str) -> dict[int, str]:
     """Which of the files are no pictures, and why, by their places. All others are decoded into the cache on the way.
 
-    What was found is remembered by content, so that later runs need not try again.
+    What is wrong with a file's content is remembered by that content, so that later runs need not try again.
     """
+    known = cache.faults()
+    found = {index: _dangling(file) for index, file in enumerate(files) if is_dangling(file)}
+    digests = {index: digest_of(file, digest) for index, file in enumerate(files) if index not in found}
+    found |= {index: known[key] for index, key in digests.items() if key in known}
     while True:
-        known = cache.faults()
-        dangling = {index: _dangling(file) for index, file in enumerate(files) if is_dangling(file)}
-        digests = {index: _digest(file, digest) for index, file in enumerate(files) if index not in dangling}
-        found = dangling | {index: known[key] for index, key in digests.items() if key in known}
         sound = [file for index, file in enumerate(files) if index not in found]
         try:
             if sound:
                 decoded(sound, preprocessing, digest, name, all_faults=True)
             return found
         except UnreadablePictures as error:
-            cache.remember_faults({_digest(file, digest): reason for file, reason in error.faults})
+            reasons = dict(error.faults)
+            found |= {index: str(reasons[file]) for index, file in enumerate(files) if file in reasons}
+            lasting = [file for file, reason in error.faults if not isinstance(reason, OutsideLimitError)]  # a limit may be another one next time
+            cache.remember_faults({digest_of(file, digest): str(reasons[file]) for file in lasting})
 
 
 def picture_of(file: Path, read: Callable[[Path], T]) -> T:
@@ -75,10 +79,11 @@ def picture_of(file: Path, read: Callable[[Path], T]) -> T:
     try:
         return read(file)
     except (ValueError, OSError) as error:
-        raise _unreadable(file, str(error)) from error
+        raise _unreadable(file, error) from error
 
 
-def _digest(file: Path, digest: Callable[[Path], str]) -> str:
+def digest_of(file: Path, digest: Callable[[Path], str]) -> str:
+    """The sha256 of a file. Raises DataError naming one that is not there."""
     try:
         return digest(file)
     except OSError as error:
@@ -95,13 +100,13 @@ def _dangling(file: Path) -> str:
 
 
 def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool) -> None:
-    faults: list[tuple[Path, str]] = []
+    faults: list[tuple[Path, ValueError]] = []
 
     def one(index: int) -> None:
         try:
             array[index] = preprocessing.read(files[index])
         except ValueError as error:
-            faults.append((files[index], str(error)))
+            faults.append((files[index], error))
             if not all_faults:
                 raise UnreadablePictures(faults) from error
         except OSError as error:
@@ -116,14 +121,20 @@ def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Prep
             pool.shutdown(cancel_futures=True)
             raise
     if faults:
-        raise UnreadablePictures(sorted(faults))
+        raise UnreadablePictures(sorted(faults, key=itemgetter(0)))
 
 
-def _unreadable(file: Path, reason: str) -> DataError:
-    return DataError(f"this picture {reason if reason.startswith(('is ', 'cannot ')) else f'cannot be read: {reason}'}", where=file, fix=REPAIR)
+def _unreadable(file: Path, reason: str | Exception) -> DataError:
+    said = str(reason) if str(reason).startswith(("is ", "has ", "cannot ")) else f"cannot be read: {reason}"
+    return DataError(f"this image {said}", where=file, fix=FIXES[reason.option] if isinstance(reason, OutsideLimitError) else REPAIR)
 
 
 REPAIR = (
     "repair, restore or remove the file (`zoo data check` names all of them); a run that was stopped goes on once its data is as it was; "
     "--skip-bad-images leaves such pictures out of training"
 )
+FIXES = {
+    "max_pixels": "make it smaller, or train with a larger dataset.max_pixels (each million pixels takes some 4 MB of memory)",
+    "value_range": "train with dataset.value_range=[LOW,HIGH] that includes these values, or convert the image to that range",
+}
+"""By the option that sets the limit."""

@@ -17,11 +17,10 @@ from zoo.errors import CheckpointError, UsageError
 from zoo.models import build_model, load_state
 from zoo.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessing_of
 from zoo.pretrained import no_such_weights, weights_file, weights_named
-from zoo.registry import Item, Registry, calls_of, load_object, options_model, registry
+from zoo.registry import Item, Registry, load_object, options_model, registry
 from zoo.resolve import resolve, run_of_weights
 from zoo.rundir import RunDir, all_runs, find, run_id
-from zoo.statedicts import StateDict, fit_to, head_shape
-from zoo.tensorfiles import read_tensors, shapes_of
+from zoo.tensorfiles import read_tensors, shape_of
 
 
 @dataclass
@@ -40,12 +39,9 @@ class LoadedModel:
 def build_task(catalogue: Registry, config: RunConfig) -> Task:
     """A task that has a method ``introduce`` is told the architecture it will work on."""
     item = catalogue.task(config.task.name)
-    build = load_object(item.spec.target, item)
-    architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name).spec
-    with calls_of([item], "its construction"):
-        task: Task = build(**config.task.options)
-        if architecture is not None and hasattr(task, "introduce"):
-            task.introduce(architecture)
+    task: Task = load_object(item.spec.target, item)(**config.task.options)
+    if config.architecture is not None and hasattr(task, "introduce"):
+        task.introduce(catalogue.architecture(config.architecture.name).spec)
     return task
 
 
@@ -95,10 +91,7 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     config = resolve(catalogue, name)
     architecture = catalogue.architecture(config.architecture.name) if config.architecture else None
     if architecture is None or shipped not in architecture.spec.weights:
-        raise CheckpointError(
-            f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name",
-            fix="report it to the authors of its plugin",
-        )
+        raise CheckpointError(f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name")
     weights = architecture.spec.weights[shipped]
     preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
     section = Section(name=architecture.canonical, **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options})
@@ -133,9 +126,8 @@ class Pretrained(NamedTuple):
     origin: str
 
 
-def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> Pretrained:
-    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of its own; ``key`` chooses among
-    several networks in that file.
+def load_pretrained(catalogue: Registry, name: str, weights: str) -> Pretrained:
+    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of its own.
 
     Raises UsageError where nothing is known of their classes and pictures, CheckpointError where they cannot be had or do not fit.
     """
@@ -144,7 +136,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
     known = None if file.is_file() else weights_named(item, weights)
     if known is None and not file.is_file():
         raise no_such_weights(item, weights)
-    spec = item.spec.weights[known] if known is not None else _like(item, file, key)
+    spec = item.spec.weights[known] if known is not None else _like(item, file)
     if not spec.classes:
         raise UsageError(
             f"the weights '{weights}' of {item.canonical} have no classifier", where="weights", fix="choose others, or train one on them"
@@ -153,15 +145,13 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
     section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
     channels, height, width = preprocessing.shape
     model = build_model(catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width))
-    state = fit_to(model.state_dict(), read_tensors(weights_file(item, known) if known is not None else file), key, weights)
-    load_state(model, state.tensors, weights)
-    read = f", read {', '.join(state.notes)}" if state.notes else ""
-    return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {known or file.name}{read}")
+    load_state(model, read_tensors(weights_file(item, known) if known is not None else file), weights)
+    return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {known or file.name}")
 
 
-def _like(item: Item[ArchitectureSpec], file: Path, key: str | None) -> WeightsSpec:
+def _like(item: Item[ArchitectureSpec], file: Path) -> WeightsSpec:
     """The first of an architecture's weights that have as many classes as a file: what is known of these holds for it."""
-    shape = None if item.spec.head is None else head_shape(shapes_of(file), item.spec.head, key)
+    shape = None if item.spec.head is None else shape_of(file, f"{item.spec.head}.weight")
     classes = None if shape is None else shape[0]
     found = next((spec for spec in item.spec.weights.values() if classes is not None and len(spec.classes) == classes), None)
     if found is None:
@@ -191,9 +181,8 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     if config.weights == NO_WEIGHTS:
         return Start("starting from no weights: all of the network is drawn at random")
     item = catalogue.architecture(config.architecture.name)
-    own = model.state_dict()
-    tensors, changes = _tensors_to_start_from(item, config.weights, config, own)
-    theirs = _classes_of_weights(item, config.weights, config.weights_key)
+    tensors, own = _tensors_to_start_from(item, config.weights, config.task.name), model.state_dict()
+    theirs = _classes_of_weights(item, config.weights)
     renewed = catalogue.task(config.task.name).spec.needs_weights
     kept = _other_heads(item.spec.head, tensors, own, same=not theirs or theirs == tuple(classes)) if renewed else []
     try:
@@ -201,10 +190,7 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     except CheckpointError as error:
         raise _of_a_changed_network(error, run_of_weights(item, config.weights)) from error
     anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
-    read = f", read {', '.join(changes)}" if changes else ""
-    told = f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors{read}" + (
-        f"; drawn anew: {anew}" if anew else ""
-    )
+    told = f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors" + (f"; drawn anew: {anew}" if anew else "")
     rows = ((name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items())
     return Start(told, tuple(rows))
 
@@ -217,15 +203,14 @@ def _of_a_changed_network(error: CheckpointError, run: RunDir | None) -> Checkpo
     return CheckpointError(error.what, where=error.where, fix=fix)
 
 
-def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str, config: RunConfig, own: Mapping[str, torch.Tensor]) -> StateDict:
+def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str, task: str) -> dict[str, torch.Tensor]:
     run = run_of_weights(item, weights)
     if run is not None:
-        return StateDict(checkpoints.weights(checkpoints.chosen(run.checkpoints, run.record.checkpoint)))
-    file = weights_file(item, weights, config.task.name) if weights in item.spec.weights else Path(weights).expanduser()
-    return fit_to(own, read_tensors(file), config.weights_key, weights)
+        return checkpoints.weights(checkpoints.chosen(run.checkpoints, run.record.checkpoint))
+    return read_tensors(weights_file(item, weights, task) if weights in item.spec.weights else Path(weights).expanduser())
 
 
-def _classes_of_weights(item: Item[ArchitectureSpec], weights: str, key: str | None) -> tuple[str, ...]:
+def _classes_of_weights(item: Item[ArchitectureSpec], weights: str) -> tuple[str, ...]:
     """The classes that the head of these weights tells apart; none where that is not known."""
     run = run_of_weights(item, weights)
     if run is not None:
@@ -233,7 +218,7 @@ def _classes_of_weights(item: Item[ArchitectureSpec], weights: str, key: str | N
     if weights in item.spec.weights:
         return item.spec.weights[weights].classes
     try:
-        return _like(item, Path(weights).expanduser(), key).classes
+        return _like(item, Path(weights).expanduser()).classes
     except UsageError:
         return ()
 
@@ -263,7 +248,7 @@ def learned_weights(catalogue: Registry, config: RunConfig) -> Learned | None:
         return LearnedInRun.of(run.record.preprocessing)
     file = Path(config.weights).expanduser()
     try:
-        return _like(item, file, config.weights_key)
+        return _like(item, file)
     except UsageError:
         return None
 

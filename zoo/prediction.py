@@ -49,6 +49,8 @@ class Predictions:
     rows: list[tuple[Path, np.ndarray]]
     engine: str
     spec: dict[str, Any]
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+    """Images that cannot be read or are not taken, and why."""
     network: Network | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
 
@@ -89,24 +91,36 @@ class Predictions:
         return np.concatenate([grad_cam(model, each, head)[1].numpy() for each in inputs])  # type: ignore[arg-type]
 
     def _pictures(self) -> np.ndarray:
-        return np.stack([np.asarray(runtime.fit(runtime.read_picture(path, 3), self.spec)) for path, _ in self.rows])
+        return np.stack([np.asarray(runtime.read(path, {**self.spec, "channels": 3})) for path, _ in self.rows])
 
     def _titles(self) -> list[str]:
         best = (runtime.top(probabilities, self.classes, 1)[0] for _, probabilities in self.rows)
         return [f"{name} {share:.1%}" for name, share in best]
 
 
-def predict(target: str | Path, pictures: Sequence[str | Path], *, weights: str | None = None, weights_key: str | None = None) -> Predictions:
-    """Predict picture files and folders of them. ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``,
-    the name of weights or a safetensors file, it is an architecture, and ``weights_key`` chooses where that file holds several networks.
+def predict(
+    target: str | Path,
+    pictures: Sequence[str | Path],
+    *,
+    weights: str | None = None,
+    keep_going: bool = False,
+    max_pixels: int | None = None,
+) -> Predictions:
+    """Predict image files and folders of them. ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``,
+    the name of weights or a safetensors file, it is an architecture. ``max_pixels`` replaces the model's limit.
 
-    Raises DataError for a picture that cannot be read, CheckpointError for a model that was altered or cannot be loaded.
+    Raises DataError for an image that cannot be read (with ``keep_going`` it is one of the ``failures``), CheckpointError for a model that was
+    altered or cannot be loaded.
     """
-    files = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
-    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
+    found = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
+    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights)
     spec, classes = description["input"], tuple(description["output"]["classes"])
-    rows = _data_errors(lambda: list(runtime.predict(run, spec, files, spec.get("batch"))))
-    return Predictions(classes, rows, engine, spec, network, notes)
+    if max_pixels is not None:
+        spec = {**spec, "max_pixels": max_pixels}
+    failures: list[tuple[Path, str]] = []
+    kept = failures if keep_going else None
+    rows = _data_errors(lambda: list(runtime.predict(run, spec, found.files, spec.get("batch"), kept)))
+    return Predictions(classes, rows, engine, spec, failures, network, (*notes, *([found.skipped] if found.skipped else [])))
 
 
 @contextmanager
@@ -193,13 +207,13 @@ def _open_run(target: str | Path) -> Opened:
     return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
 
 
-def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
+def _open_pretrained(name: str, weights: str) -> Opened:
     import torch
 
     from zoo.loading import load_pretrained
     from zoo.registry import registry
 
-    found = load_pretrained(registry(), name, weights, key)
+    found = load_pretrained(registry(), name, weights)
     head, description = registry().architecture(name).spec.head, _description(found.preprocessing, found.classes)
     return Opened(_by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head))
 
@@ -223,5 +237,7 @@ def _data_errors(work: Callable[[], T]) -> T:
         return work()
     except runtime.ModelError as error:
         raise CheckpointError(str(error), fix="export again") from error
-    except ValueError as error:
-        raise DataError(str(error), fix="give readable pictures") from error
+    except (ValueError, OSError) as error:
+        cause = error.__cause__
+        limit = isinstance(cause, runtime.OutsideLimitError) and cause.option == "max_pixels"
+        raise DataError(str(error), fix="give a smaller image, or raise --max-pixels" if limit else "give readable images") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from zoo.api import ArchitectureSpec, WeightsSpec
-from zoo.config import DatasetSection
+from zoo.config import MAX_PIXELS, DatasetSection
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class Preprocessing(BaseModel):
     resize: Way = "cover, crop the centre"
     scale: int | None = None
     """The shorter side before the centre is cut out; None: just so much that the picture covers height and width."""
+    max_pixels: int = MAX_PIXELS
+    """An image with more, as it is or scaled, is an error."""
+    value_range: tuple[float, float] | None = None
+    """Values of grey images with more than 8 bits that become 0 and 255; None where there was none to learn from."""
 
     @model_validator(mode="after")
     def _can_be_cut_out(self) -> Self:
@@ -67,10 +71,10 @@ class Preprocessing(BaseModel):
 
     def read(self, file: Path) -> np.ndarray:
         """One picture as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
-        from zoo.runtime import fit, permute, read_picture, to_chw
+        from zoo import runtime
 
-        picture = to_chw(fit(read_picture(file, self.channels), self.model_dump()))
-        return picture if self.permute_pixels is None else permute(picture[None], self.permute_pixels)[0]
+        picture = runtime.to_chw(runtime.read(file, self.model_dump()))
+        return picture if self.permute_pixels is None else runtime.permute(picture[None], self.permute_pixels)[0]
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, C, h, w) of any size → uint8 (N, channels, height, width), permuted where it says so."""
@@ -165,6 +169,7 @@ def plan(
         mean=tuple(mean),
         std=tuple(std),
         permute_pixels=section.permute_pixels,
+        max_pixels=section.max_pixels,
         **{**how, **_as_asked(section)},
     )
     return preprocessing, [note for note in (size_note, channel_note) if note]

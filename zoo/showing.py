@@ -24,10 +24,11 @@ PAIRS = 10
 
 
 class Shown(NamedTuple):
-    """The picture, and the part that it is of."""
+    """The picture, the part that it is of, and what there is to say about the data."""
 
     file: Path
     part: str
+    notes: tuple[str, ...] = ()
 
 
 def show(
@@ -58,7 +59,7 @@ def show(
         file = file.with_suffix(".png")
     with storage_errors(file):
         _draw(file, bare, data, split, count, permute_pixels, augment, section)
-    return Shown(file, split)
+    return Shown(file, split, data.notes)
 
 
 def _draw(

@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 
 from zoo.api import DatasetStore
 from zoo.errors import DataError
+from zoo.runtime import SUFFIXES, is_image
 from zoo.wording import printable
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Names that folders of splits, and the split column of a CSV, may have."""
 
@@ -193,7 +193,7 @@ def _by_class(folder: Path, inside: Sequence[Path]) -> Mapping[str, Path]:
 
 def _named_by_class(folder: Path) -> list[Sample]:
     """``cat.0.jpg`` is a cat, where all the images of a folder are so named and there are two classes at least."""
-    pictures = [path for path in entries(folder) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    pictures = [path for path in entries(folder) if not path.name.startswith(".") and is_image(path)]
     labels = [NUMBERED.fullmatch(path.stem) for path in pictures]
     samples = [Sample(path, label[1]) for path, label in zip(pictures, labels, strict=True) if label is not None]
     return samples if len(samples) == len(pictures) and len({sample.label for sample in samples}) > 1 else []
@@ -226,14 +226,13 @@ def _files(folder: Path, strays: list[Path] | None = None, above: tuple[str, ...
     if here in above:
         raise DataError("this link leads back to a folder that it is in", where=folder, fix="remove the link")
     for path in entries(folder):
-        is_image = path.suffix.lower() in SUFFIXES
         if path.name.startswith("."):
             ignored = True
-        elif _is_folder(path, may_dangle=is_image):
+        elif _is_folder(path, may_dangle=path.suffix.lower() in SUFFIXES):
             yield from _files(path, strays, (*above, here))
             continue
         else:
-            ignored = not is_image
+            ignored = not is_image(path)
         if not ignored:
             yield path
         elif strays is not None:

@@ -37,6 +37,9 @@ def open_pictures(store: DatasetStore, path: str) -> Pictures:
     place = Path(path).expanduser()
     try:
         fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
-        return Pictures(store, find_pictures(sorted(fitting) or [place]))
+        found = find_pictures(sorted(fitting) or [place])
     except ValueError as error:
         raise DataError(str(error), fix="check the path behind pictures:") from error
+    if found.skipped:
+        store.note(found.skipped)
+    return Pictures(store, found.files)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import json_alone, say, say_json
+from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import AsJson, options_of
-from zoo.paths import check_drawing
 
 
 def show(
@@ -25,12 +24,13 @@ def show(
     from zoo.augmentation import parse_augment
     from zoo.showing import show as draw
 
-    check_drawing(out if out is None or out.suffix else out.with_suffix(".png"))
     options = options_of(assignments, "dataset")
     steps = parse_augment(augment) if augment is not None else []
     with json_alone(as_json):
         shown = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)
     if as_json:
-        say_json({"dataset": dataset, "split": shown.part, "picture": str(shown.file.absolute())})
+        say_json({"dataset": dataset, "split": shown.part, "picture": str(shown.file.absolute()), "notes": shown.notes})
     else:
+        for line in shown.notes:
+            note(f"note: {line}")
         say(f"drawn: {shown.file}")

@@ -64,7 +64,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
         view = data.part(part)
         judged = view.labels is not None and data.classes == loaded.classes
         return Samples(data.name, part, data.fingerprint, view, judged, why)
-    raise DataError(f"{item.canonical} has no pictures", fix="check the dataset with `zoo data check`")
+    raise DataError(f"{item.canonical} has no pictures")
 
 
 def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
@@ -75,7 +75,7 @@ def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
     if loaded.run is None or not loaded.run.samples.is_dir():
         return None
     try:
-        files = find_pictures([loaded.run.samples])
+        files = find_pictures([loaded.run.samples]).files
         view = part_of_files(files, loaded.preprocessing)
     except (ValueError, OSError):  # an empty folder, or a damaged file: the embedded datasets are left
         return None

@@ -216,7 +216,7 @@ def test_faulty_folders_are_one_line_of_exit_code_3(tmp_path, fault):
 
 def test_case_33_stray_files_are_ignored_and_counted(tmp_path):
     root = lay(tmp_path / "pictures", SPLIT)
-    for name in (".DS_Store", "train/notes.txt", "train/cat/anim.gif", "val/dog/.hidden"):
+    for name in (".DS_Store", "train/notes.txt", "train/cat/scene.xml", "val/dog/.hidden"):
         (root / name).write_text("x")
     data = opened(root)
     assert data.samples == {"train": 11, "report": 5}
