@@ -194,7 +194,7 @@ def test_a_cache_that_may_only_be_read_serves(monkeypatch):
 def test_what_a_killed_process_left_goes_after_a_day():
     for name, age in ((".old.1", 2 * ABANDONED_SECONDS), (".new.1", 60)):
         left = cache.folder() / name
-        left.mkdir(parents=True)
+        (left / "content").mkdir(parents=True)
         os.utime(left, (time.time() - age, time.time() - age))
     build()
     assert sorted(path.name for path in cache.folder().iterdir()) == [".new.1", "a"]

@@ -226,3 +226,22 @@ def test_damaged_metadata_is_the_plugin_s_fault_alone(install: Install, text: st
     (info / "direct_url.json").write_text(text)
     assert found("good").state == "broken"
     assert set(first_party().values()) == {"ok"}
+
+
+@pytest.mark.parametrize(("written", "advice"), [("dataset", "did you mean datasets?"), ("nonsense!", "the plugins are classics, datasets, ")])
+def test_a_name_that_disables_nothing_is_told(written: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", f"onnx,{written}")
+    discover()
+    told = capsys.readouterr().err
+    assert told.startswith(f"warning: ZOO_DISABLE_PLUGINS names '{written}', and no plugin is called that; {advice}") and told.count("\n") == 1
+
+
+def test_an_item_of_a_disabled_plugin_is_an_error_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "svd,tasks")
+    catalogue = Registry(*discover())
+    for look in (lambda: catalogue.task("svd_image"), lambda: catalogue.runnable("svd_image"), lambda: catalogue.task("svd/svd_image")):
+        with pytest.raises(PluginError, match=r"ZOO_DISABLE_PLUGINS.*; fix: take svd.* out of ZOO_DISABLE_PLUGINS") as caught:
+            look()
+        assert caught.value.exit_code == 6
+    with pytest.raises(UnknownNameError, match="did you mean alexnet"):
+        catalogue.architecture("classics_alexnet"[9:] + "s")

@@ -15,8 +15,8 @@ from zoo.models import build_model, count_macs
 from zoo.registry import Registry, options_model, registry
 
 
-def catalogue_of(monkeypatch, build) -> Registry:
-    spec = ArchitectureSpec(name="odd", summary="built by a test", target="stranger:build", input=(1, 8, 8))
+def catalogue_of(monkeypatch, build, head=None) -> Registry:
+    spec = ArchitectureSpec(name="odd", summary="built by a test", target="stranger:build", input=(1, 8, 8), head=head)
     monkeypatch.setattr(models, "load_object", lambda reference, item: build)
     return Registry([Plugin("stranger", "zoo-stranger", "1.0", "stranger", specs={"architecture": [spec]})], events=None)
 
@@ -27,6 +27,17 @@ def build_odd(monkeypatch, build):
 
 def raising(**_):
     raise RuntimeError("no such layer")
+
+
+def test_a_head_that_the_network_lacks_is_blamed_on_its_plugin(monkeypatch) -> None:
+    def build(head: str) -> nn.Module:
+        catalogue = catalogue_of(monkeypatch, lambda **_: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), head)
+        return models.build_model(catalogue, Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
+
+    with pytest.raises(PluginError, match=r"has no module 'no\.such\.layer', which its spec names as its head") as caught:
+        build("no.such.layer")
+    assert "zoo-stranger" in str(caught.value)
+    assert isinstance(build("1"), nn.Sequential)
 
 
 class Wrong(nn.Module):

@@ -71,6 +71,19 @@ def test_an_exported_model_is_used_without_torch(model: Path, pictures: Path) ->
     assert done.returncode == 0, done.stderr
 
 
+def test_a_bundle_that_is_being_replaced_is_read_as_bundle_json_says(model: Path, pictures: Path) -> None:
+    """Where folders cannot be exchanged in one step, the new model lies beside the old one for a moment, under a name with its digest."""
+    due = predict(model.parent, [pictures])
+    beside = model.with_name(f".model.onnx.{sha256(model)[:16]}")
+    model.rename(beside)
+    model.write_bytes(b"the model before")
+    found = predict(model.parent, [pictures])
+    assert [p.tolist() for _, p in found.rows] == [p.tolist() for _, p in due.rows]
+    beside.write_bytes(beside.read_bytes() + b"\0")
+    with pytest.raises(CheckpointError, match="altered"):
+        predict(model.parent, [pictures])
+
+
 def test_a_model_that_was_altered_is_refused(model: Path, pictures: Path) -> None:
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(CheckpointError, match=r"model\.onnx: was altered"):

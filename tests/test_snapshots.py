@@ -100,6 +100,26 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_resumes_in_process(tmp_path)
     assert all(torch.equal(value, load(whole.path).state_dict()[key]) for key, value in load(stopped.path).state_dict().items())
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize("ignored", [False, True], ids=["closed terminal", "nohup"])
+def test_a_closed_terminal_stops_a_run_with_a_checkpoint_but_not_under_nohup(tmp_path, ignored):
+    class Hangup(Console):
+        def step(self, progress, batch_samples):
+            if progress.step == 3:
+                os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        if ignored:
+            assert zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Hangup(quiet=True)).record.status == "finished"
+        else:
+            with pytest.raises(Interrupted) as caught:
+                zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Hangup(quiet=True))
+            assert caught.value.exit_code == 129 and checkpoints.names(tmp_path / "run" / "checkpoints")[0] == "step-000003"
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def stopped(tmp_path):
     class Interrupt(Console):

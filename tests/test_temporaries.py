@@ -78,7 +78,7 @@ def test_an_owner_in_another_pid_namespace_counts_as_living(tmp_path: Path, monk
 
 def test_without_a_lock_file_age_decides(tmp_path: Path) -> None:
     for name, age in ((".out.old.tmp", 2 * temporaries.ABANDONED_SECONDS), (".out.new.tmp", 60)):
-        (tmp_path / name).mkdir()
+        (tmp_path / name / "content").mkdir(parents=True)
         os.utime(tmp_path / name, (time.time() - age, time.time() - age))
     remove_abandoned(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".out.new.tmp"]

@@ -8,9 +8,14 @@ import sys
 
 def main() -> None:
     gc.set_threshold(20_000, 10, 10)  # importing makes many objects and no garbage: by default a quarter of `zoo list` is collecting it
-    from zoo.cli.app import run_cli
+    from zoo.streams import protect
 
-    sys.exit(run_cli())
+    stdout, _ = protect()
+    try:
+        from zoo.cli.app import finish, run_cli
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(finish(run_cli(), stdout))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,7 +31,8 @@ from zoo import archives
 from zoo.blocks import block_digests, first_change
 from zoo.errors import StorageError, UsageError
 from zoo.files import storage_errors, sync_folder, write_json
-from zoo.paths import cache_root
+from zoo.paths import cache_root, setting
+from zoo.progress import announce
 from zoo.safe_files import read_text
 from zoo.temporaries import remove_abandoned, temporary_folder
 
@@ -60,7 +60,7 @@ def folder() -> Path:
 
 def limit() -> int:
     """Bytes that all entries together may take. Raises UsageError where ``ZOO_CACHE_LIMIT`` is no number."""
-    text = os.environ.get("ZOO_CACHE_LIMIT", str(LIMIT_GB))
+    text = setting("ZOO_CACHE_LIMIT") or str(LIMIT_GB)
     try:
         value = float(text)
     except ValueError:
@@ -165,7 +165,7 @@ def _mapped(place: Path) -> np.memmap[Any, Any] | None:
         fault = _fault(place / IMAGES, entry)
         if fault is not None:
             what = entry.description.get("dataset", place.name)
-            print(f"{what}: the cached array {place} {fault}; it is made again", file=sys.stderr)
+            announce(f"{what}: the cached array {place} {fault}; it is made again")
             return None
         with suppress(PermissionError):  # somebody else's cache, which we may only read
             os.utime(place / FACTS)

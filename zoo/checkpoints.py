@@ -155,7 +155,7 @@ def _free_name(folder: Path, step: int) -> str:
         if not (folder / name).exists():
             return name
         name = f"step-{step:06d}.{again}"
-    raise StorageError("too many checkpoints of one step", where=folder)
+    raise StorageError("too many checkpoints of one step", where=folder, fix="start a new run: zoo run --name NAME")
 
 
 def _contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

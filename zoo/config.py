@@ -123,6 +123,7 @@ class RunConfig(Strict):
     weights: str | None = Field(
         None, description="start from these: weights the architecture names, a safetensors file, a run, or none, where a task needs some"
     )
+    weights_key: str | None = Field(None, description="the network to take where that file holds several, such as ema")
     train: TrainConfig = TrainConfig()
     seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and holdout")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")

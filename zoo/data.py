@@ -24,7 +24,7 @@ from zoo.config import DatasetSection
 from zoo.decoding import decoded, faulty, picture_of
 from zoo.errors import DataError, UsageError
 from zoo.preprocessing import Learned, Preprocessing, plan
-from zoo.registry import Item, Registry, load_object
+from zoo.registry import Item, Registry, calls_of, load_object
 from zoo.runtime import read_picture, to_chw
 from zoo.splits import chosen_classes, classes_of, load_parts, subset
 from zoo.store import Store
@@ -187,7 +187,8 @@ def open_data(
     classes = chosen_classes(section, classes_of(item, dataset), item.canonical)
     if section.classes is not None:
         section = section.model_copy(update={"classes": list(classes)})
-    splits = load_parts(item, dataset, section, parts, seed)
+    with calls_of([item], "reading the dataset"):
+        splits = load_parts(item, dataset, section, parts, seed)
     changes: list[str] = []
     digest = cache(store.digest)  # each file is asked for several times, and looked at once
     if preprocessing is None:
@@ -227,7 +228,9 @@ def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, dige
 
 
 def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None) -> Dataset:
-    opened: Dataset = load_object(item.spec.target, item)(store or Store(), **options)
+    build = load_object(item.spec.target, item)
+    with calls_of([item], "opening the dataset"):
+        opened: Dataset = build(store or Store(), **options)
     return opened
 
 

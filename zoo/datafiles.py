@@ -33,12 +33,12 @@ class Looker:
         self.asked.extend(spec.files)
         places = {file.path: self.root / file.path for file in spec.files}
         if not all(place.is_file() for place in places.values()):
-            raise Absent(f"files of {spec.name} are missing", where=self.root)
+            raise Absent(f"files of {spec.name} are missing", where=self.root, fix=f"zoo data download {spec.name}")
         return places
 
     def unpack(self, archive: Path) -> Path:
         """Which files are asked for is known by then; unpacking may take minutes."""
-        raise Absent("not unpacked to be looked at", where=archive)
+        raise Absent("not unpacked to be looked at", where=archive, fix="unpack it by a run")
 
     def digest(self, path: Path) -> str:
         return self._store.digest(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import os
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -20,6 +19,9 @@ import pluggy
 from zoo import api, hookspecs
 from zoo.commands import COMMANDS
 from zoo.errors import PluginError, nearest
+from zoo.isolation import describe, isolated
+from zoo.paths import setting
+from zoo.progress import announce
 
 CORE = "torch-zoo"
 GROUP = "zoo"
@@ -67,7 +69,8 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple
         metadata.entry_points(group=GROUP) if entry_points is None else entry_points,
         key=lambda point: (point.name, _distribution(point), point.value),
     )
-    disabled = {name.strip() for name in os.environ.get("ZOO_DISABLE_PLUGINS", "").split(",") if name.strip()}
+    disabled = {name.strip() for name in setting("ZOO_DISABLE_PLUGINS").split(",") if name.strip()}
+    _tell_misspelt(disabled, sorted({point.name for point in found}))
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     claims = Counter(point.name for point in found)
@@ -84,11 +87,19 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple
         except Refused as refusal:
             plugin.state, plugin.cause = refusal.state, str(refusal)
         except Exception as error:  # what its distribution says of itself cannot be read
-            plugin.state, plugin.cause = "broken", f"its metadata cannot be read: {_describe(error)}"
+            plugin.state, plugin.cause = "broken", f"its metadata cannot be read: {describe(error)}"
         plugins.append(plugin)
-    if os.environ.get("ZOO_STRICT_PLUGINS") == "1":
+    if setting("ZOO_STRICT_PLUGINS") == "1":
         _raise_first_fault(plugins)
     return plugins, manager
+
+
+def _tell_misspelt(disabled: set[str], known: list[str]) -> None:
+    """A name in ``ZOO_DISABLE_PLUGINS`` that is no plugin's disables nothing, which is said."""
+    for name in sorted(disabled - set(known)):
+        near = nearest(name, known, count=1)
+        advice = f"did you mean {near[0]}?" if near else f"the plugins are {', '.join(known) or 'none'}"
+        announce(f"warning: ZOO_DISABLE_PLUGINS names '{name}', and no plugin is called that; {advice}")
 
 
 def _raise_first_fault(plugins: list[Plugin]) -> None:
@@ -162,11 +173,10 @@ def _refuse_incompatible(point: metadata.EntryPoint) -> None:
 
 def _load(point: metadata.EntryPoint, manager: pluggy.PluginManager) -> dict[str, list[api.Spec]]:
     try:
-        module = importlib.import_module(point.module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may also call sys.exit() while it is imported
-        raise Refused("broken", f"importing {point.module} raised {_describe(error)}") from error
+        with isolated(point.name, "its import", _warn, draws=False):
+            module = importlib.import_module(point.module)
+    except Exception as error:
+        raise Refused("broken", f"importing {point.module} raised {describe(error)}") from error
     _refuse_misspelt_hooks(module)
     try:
         manager.register(module, name=point.name)
@@ -178,6 +188,10 @@ def _load(point: metadata.EntryPoint, manager: pluggy.PluginManager) -> dict[str
         _unregister(manager, point.name)
         raise
     return {kind: items for kind, items in specs.items() if items}
+
+
+def _warn(text: str) -> None:
+    announce(f"warning: {text}")
 
 
 def _unregister(manager: pluggy.PluginManager, name: str) -> None:
@@ -205,12 +219,11 @@ def _ask(manager: pluggy.PluginManager, module: types.ModuleType, hook: str, exp
     if implementation is None:
         return []
     try:
-        answer: Any = implementation()
-        items = list(answer)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise Refused("broken", f"{hook} raised {_describe(error)}") from error
+        with isolated(str(manager.get_name(module)), hook, _warn, draws=False):
+            answer: Any = implementation()
+            items = list(answer)
+    except Exception as error:
+        raise Refused("broken", f"{hook} raised {describe(error)}") from error
     for item in items:
         if not isinstance(item, expected):
             raise Refused("broken", f"{hook} returned {type(item).__name__} {item!r:.60} where {expected.__name__} is due")
@@ -225,9 +238,3 @@ def _implementation(manager: pluggy.PluginManager, module: types.ModuleType, hoo
         if candidate.plugin is module:
             return candidate.function  # type: ignore[no-any-return]
     return None
-
-
-def _describe(error: BaseException) -> str:
-    """In one line: the type of an error and what it says."""
-    said = " ".join(str(error).split())
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__

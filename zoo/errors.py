@@ -11,7 +11,7 @@
     │   └── PluginError       6   a plugin that is broken, in conflict or incompatible
     ├── StorageError          7   disk full, read-only, locked
     ├── DivergedError         8   the loss is no longer finite
-    └── Interrupted     130/143   stopped by a signal, with a checkpoint left behind
+    └── Interrupted 129/130/143   stopped by a signal, with a checkpoint left behind
 
 A message is one line: what, (where), and what to do next.
 """
@@ -26,8 +26,11 @@ class ZooError(Exception):
     """Base of the tree; ``what`` happened, ``where``, and the ``fix`` to try next."""
 
     exit_code = 1
+    usual_fix: str | None = None
+    """Said where an error names no fix of its own."""
 
     def __init__(self, what: str, *, where: object = None, fix: str | None = None) -> None:
+        fix = self.usual_fix if fix is None else fix
         self.what, self.where, self.fix = what, where, fix
         line = what if where is None else f"{what} ({where})"
         super().__init__(line if fix is None else f"{line}; fix: {fix}")
@@ -70,6 +73,7 @@ class CheckpointError(ZooError):
 
 class ExportError(ZooError):
     exit_code = 5
+    usual_fix = "try another --opset; where that fails too, report the architecture and this line"
 
 
 class SetupError(ZooError):

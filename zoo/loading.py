@@ -17,10 +17,11 @@ from zoo.errors import CheckpointError, UsageError
 from zoo.models import build_model, load_state
 from zoo.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessing_of
 from zoo.pretrained import no_such_weights, weights_file, weights_named
-from zoo.registry import Item, Registry, load_object, options_model, registry
+from zoo.registry import Item, Registry, calls_of, load_object, options_model, registry
 from zoo.resolve import resolve, run_of_weights
 from zoo.rundir import RunDir, all_runs, find, run_id
-from zoo.tensorfiles import read_tensors, shape_of
+from zoo.statedicts import StateDict, fit_to, head_shape
+from zoo.tensorfiles import read_tensors, shapes_of
 
 
 @dataclass
@@ -39,9 +40,12 @@ class LoadedModel:
 def build_task(catalogue: Registry, config: RunConfig) -> Task:
     """A task that has a method ``introduce`` is told the architecture it will work on."""
     item = catalogue.task(config.task.name)
-    task: Task = load_object(item.spec.target, item)(**config.task.options)
-    if config.architecture is not None and hasattr(task, "introduce"):
-        task.introduce(catalogue.architecture(config.architecture.name).spec)
+    build = load_object(item.spec.target, item)
+    architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name).spec
+    with calls_of([item], "its construction"):
+        task: Task = build(**config.task.options)
+        if architecture is not None and hasattr(task, "introduce"):
+            task.introduce(architecture)
     return task
 
 
@@ -91,7 +95,10 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     config = resolve(catalogue, name)
     architecture = catalogue.architecture(config.architecture.name) if config.architecture else None
     if architecture is None or shipped not in architecture.spec.weights:
-        raise CheckpointError(f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name")
+        raise CheckpointError(
+            f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name",
+            fix="report it to the authors of its plugin",
+        )
     weights = architecture.spec.weights[shipped]
     preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
     section = Section(name=architecture.canonical, **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options})
@@ -126,8 +133,9 @@ class Pretrained(NamedTuple):
     origin: str
 
 
-def load_pretrained(catalogue: Registry, name: str, weights: str) -> Pretrained:
-    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of its own.
+def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> Pretrained:
+    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of its own; ``key`` chooses among
+    several networks in that file.
 
     Raises UsageError where nothing is known of their classes and pictures, CheckpointError where they cannot be had or do not fit.
     """
@@ -136,7 +144,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str) -> Pretrained:
     known = None if file.is_file() else weights_named(item, weights)
     if known is None and not file.is_file():
         raise no_such_weights(item, weights)
-    spec = item.spec.weights[known] if known is not None else _like(item, file)
+    spec = item.spec.weights[known] if known is not None else _like(item, file, key)
     if not spec.classes:
         raise UsageError(
             f"the weights '{weights}' of {item.canonical} have no classifier", where="weights", fix="choose others, or train one on them"
@@ -145,13 +153,15 @@ def load_pretrained(catalogue: Registry, name: str, weights: str) -> Pretrained:
     section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
     channels, height, width = preprocessing.shape
     model = build_model(catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width))
-    load_state(model, read_tensors(weights_file(item, known) if known is not None else file), weights)
-    return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {known or file.name}")
+    state = fit_to(model.state_dict(), read_tensors(weights_file(item, known) if known is not None else file), key, weights)
+    load_state(model, state.tensors, weights)
+    read = f", read {', '.join(state.notes)}" if state.notes else ""
+    return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {known or file.name}{read}")
 
 
-def _like(item: Item[ArchitectureSpec], file: Path) -> WeightsSpec:
+def _like(item: Item[ArchitectureSpec], file: Path, key: str | None) -> WeightsSpec:
     """The first of an architecture's weights that have as many classes as a file: what is known of these holds for it."""
-    shape = None if item.spec.head is None else shape_of(file, f"{item.spec.head}.weight")
+    shape = None if item.spec.head is None else head_shape(shapes_of(file), item.spec.head, key)
     classes = None if shape is None else shape[0]
     found = next((spec for spec in item.spec.weights.values() if classes is not None and len(spec.classes) == classes), None)
     if found is None:
@@ -181,8 +191,9 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     if config.weights == NO_WEIGHTS:
         return Start("starting from no weights: all of the network is drawn at random")
     item = catalogue.architecture(config.architecture.name)
-    tensors, own = _tensors_to_start_from(item, config.weights, config.task.name), model.state_dict()
-    theirs = _classes_of_weights(item, config.weights)
+    own = model.state_dict()
+    tensors, changes = _tensors_to_start_from(item, config.weights, config, own)
+    theirs = _classes_of_weights(item, config.weights, config.weights_key)
     renewed = catalogue.task(config.task.name).spec.needs_weights
     kept = _other_heads(item.spec.head, tensors, own, same=not theirs or theirs == tuple(classes)) if renewed else []
     try:
@@ -190,7 +201,10 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     except CheckpointError as error:
         raise _of_a_changed_network(error, run_of_weights(item, config.weights)) from error
     anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
-    told = f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors" + (f"; drawn anew: {anew}" if anew else "")
+    read = f", read {', '.join(changes)}" if changes else ""
+    told = f"starting from the weights {config.weights}: {len(own) - len(kept)} of {len(own)} tensors{read}" + (
+        f"; drawn anew: {anew}" if anew else ""
+    )
     rows = ((name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items())
     return Start(told, tuple(rows))
 
@@ -203,14 +217,15 @@ def _of_a_changed_network(error: CheckpointError, run: RunDir | None) -> Checkpo
     return CheckpointError(error.what, where=error.where, fix=fix)
 
 
-def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str, task: str) -> dict[str, torch.Tensor]:
+def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str, config: RunConfig, own: Mapping[str, torch.Tensor]) -> StateDict:
     run = run_of_weights(item, weights)
     if run is not None:
-        return checkpoints.weights(checkpoints.chosen(run.checkpoints, run.record.checkpoint))
-    return read_tensors(weights_file(item, weights, task) if weights in item.spec.weights else Path(weights).expanduser())
+        return StateDict(checkpoints.weights(checkpoints.chosen(run.checkpoints, run.record.checkpoint)))
+    file = weights_file(item, weights, config.task.name) if weights in item.spec.weights else Path(weights).expanduser()
+    return fit_to(own, read_tensors(file), config.weights_key, weights)
 
 
-def _classes_of_weights(item: Item[ArchitectureSpec], weights: str) -> tuple[str, ...]:
+def _classes_of_weights(item: Item[ArchitectureSpec], weights: str, key: str | None) -> tuple[str, ...]:
     """The classes that the head of these weights tells apart; none where that is not known."""
     run = run_of_weights(item, weights)
     if run is not None:
@@ -218,7 +233,7 @@ def _classes_of_weights(item: Item[ArchitectureSpec], weights: str) -> tuple[str
     if weights in item.spec.weights:
         return item.spec.weights[weights].classes
     try:
-        return _like(item, Path(weights).expanduser()).classes
+        return _like(item, Path(weights).expanduser(), key).classes
     except UsageError:
         return ()
 
@@ -248,7 +263,7 @@ def learned_weights(catalogue: Registry, config: RunConfig) -> Learned | None:
         return LearnedInRun.of(run.record.preprocessing)
     file = Path(config.weights).expanduser()
     try:
-        return _like(item, file)
+        return _like(item, file, config.weights_key)
     except UsageError:
         return None
 

@@ -13,8 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.config import Section
 from zoo.errors import CheckpointError, PluginError, UsageError, ZooError
+from zoo.isolation import describe
 from zoo.preprocessing import needs, takes
-from zoo.registry import Item, Registry, load_object
+from zoo.registry import Item, Registry, in_plugin, load_object
+from zoo.tensorfiles import check_finite
 
 
 def build_model(registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> nn.Module:
@@ -22,26 +24,33 @@ def build_model(registry: Registry, section: Section, *, in_channels: int, num_c
     where the plugin builds something else than a network with these logits."""
     item = registry.architecture(section.name)
     if not takes(item.spec, *image_size):
-        raise UsageError(f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}")
+        raise UsageError(
+            f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}",
+            fix="choose such a size: --set dataset.resize=N",
+        )
     build = load_object(item.spec.target, item)
     try:
-        model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)
+        with in_plugin(item, f"building {item.canonical}"):
+            model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)
     except ZooError:
         raise
     except Exception as error:
-        raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {type(error).__name__}: {error}") from error
+        raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {describe(error)}") from error
     if not isinstance(model, nn.Module):
         raise _blame(item, f"built a {type(model).__name__}, which is no torch.nn.Module")
     _check_logits(item, model, (in_channels, *image_size), num_classes)
+    if item.spec.head is not None and item.spec.head not in dict(model.named_modules()):
+        raise _blame(item, f"has no module '{item.spec.head}', which its spec names as its head")
     return model
 
 
 def _check_logits(item: Item[Any], model: nn.Module, shape: tuple[int, int, int], num_classes: int) -> None:
     """A dry forward of two pictures; batch-norm statistics and the random generator stay as they were."""
     try:
-        logits = dry_forward(model, shape)
+        with in_plugin(item, f"a forward of {item.canonical}"):
+            logits = dry_forward(model, shape)
     except Exception as error:
-        raise _blame(item, f"fails on pictures of {'×'.join(map(str, shape))}: {type(error).__name__}: {error}") from error
+        raise _blame(item, f"fails on pictures of {'×'.join(map(str, shape))}: {describe(error)}") from error
     got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if got != (2, num_classes):
         raise _blame(item, f"gives {got} for two pictures, where logits (2, {num_classes}) are due")
@@ -97,18 +106,18 @@ def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:
-    """Load every weight, strictly. Raises CheckpointError naming the first five that are missing, unknown, of another shape or not finite."""
+    """Load every weight, strictly. Raises CheckpointError naming the first five that are missing, unknown or of another shape, or the first three
+    that are not finite."""
     own = model.state_dict()
     faults = [f"missing {key}" for key in own if key not in tensors]
     faults += [f"unknown {key}" for key in tensors if key not in own]
     for key, value in tensors.items():
         if key in own and own[key].shape != value.shape:
             faults.append(f"{key} is {tuple(value.shape)}, not {tuple(own[key].shape)}")
-        elif value.is_floating_point() and not value.isfinite().all():
-            faults.append(f"{key} has values that are not finite")
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise CheckpointError(f"the weights do not fit the network: {'; '.join(faults[:5])}{more}", where=where, fix="check architecture and options")
+    check_finite(tensors, where)
     state = OrderedDict(tensors)
     state._metadata = own._metadata  # type: ignore[attr-defined]  # the modules' versions; one without would be taken for the oldest, or refused
     model.load_state_dict(state)

@@ -6,11 +6,31 @@ import os
 import platform
 from pathlib import Path
 
+from zoo.errors import UsageError
+
+DRAWINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg", ".eps")
+"""Suffixes that a plot can be written with."""
+
+
+def setting(name: str) -> str:
+    """An environment variable's value; one that is empty or blank is one that is not set: ``""``."""
+    return os.environ.get(name, "").strip()
+
+
+def check_drawing(file: Path | None) -> None:
+    """Before the work that a plot shows is done. Raises UsageError where its file cannot be one."""
+    if file is None:
+        return
+    if file.suffix.lower() not in DRAWINGS:
+        raise UsageError(f"a plot cannot be written as '{file.name}'", where=file, fix=f"name a file that ends in {', '.join(DRAWINGS)}")
+    if file.is_dir():
+        raise UsageError("the plot would be a folder", where=file, fix="name a file, for example plot.png")
+
 
 def data_root() -> Path:
     """``ZOO_DATA``: datasets and weights, in the layouts people already have. Default: the platform's user cache."""
-    if "ZOO_DATA" in os.environ:
-        return Path(os.environ["ZOO_DATA"]).expanduser()
+    if place := setting("ZOO_DATA"):
+        return Path(place).expanduser()
     from platformdirs import user_cache_path
 
     return user_cache_path("zoo") / "data"
@@ -18,8 +38,8 @@ def data_root() -> Path:
 
 def cache_root() -> Path:
     """``ZOO_CACHE``: what was decoded from a dataset's files, to be mapped into memory. Default: the platform's user cache."""
-    if "ZOO_CACHE" in os.environ:
-        return Path(os.environ["ZOO_CACHE"]).expanduser()
+    if place := setting("ZOO_CACHE"):
+        return Path(place).expanduser()
     from platformdirs import user_cache_path
 
     return user_cache_path("zoo") / "cache"
@@ -27,17 +47,17 @@ def cache_root() -> Path:
 
 def runs_root() -> Path:
     """``ZOO_RUNS``: run directories. Default: ``./runs``."""
-    return Path(os.environ.get("ZOO_RUNS", "runs")).expanduser()
+    return Path(setting("ZOO_RUNS") or "runs").expanduser()
 
 
 def exports_root() -> Path:
     """``ZOO_EXPORTS``: exported bundles. Default: ``./exports``."""
-    return Path(os.environ.get("ZOO_EXPORTS", "exports")).expanduser()
+    return Path(setting("ZOO_EXPORTS") or "exports").expanduser()
 
 
 def offline() -> bool:
     """``ZOO_OFFLINE=1`` forbids every download."""
-    return os.environ.get("ZOO_OFFLINE", "") not in ("", "0")
+    return setting("ZOO_OFFLINE") not in ("", "0")
 
 
 def machine() -> dict[str, str]:

@@ -18,16 +18,21 @@ from matplotlib.ticker import MaxNLocator
 
 from zoo.api import PartView
 from zoo.files import replacement
+from zoo.paths import check_drawing
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 
 
 def save(figure: Figure, file: Path) -> None:
-    """As a PNG. A letter that the font lacks is drawn as a box; names stand in full in the tables beside the pictures."""
+    """In the format of its suffix, one of `zoo.paths.DRAWINGS`.
+
+    A letter that the font lacks is drawn as a box; names stand in full in the tables beside the plots.
+    """
+    check_drawing(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacement(file) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
-        figure.savefig(temporary, dpi=120, format=file.suffix[1:] or None)
+        figure.savefig(temporary, dpi=120, format=file.suffix[1:])
 
 
 def grid(file: Path, pictures: np.ndarray, titles: Sequence[str], heading: str, colours: Sequence[str] | None = None, columns: int = 5) -> None:

@@ -103,17 +103,19 @@ def predict(
     pictures: Sequence[str | Path],
     *,
     weights: str | None = None,
+    weights_key: str | None = None,
     keep_going: bool = False,
     max_pixels: int | None = None,
 ) -> Predictions:
     """Predict image files and folders of them. ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``,
-    the name of weights or a safetensors file, it is an architecture. ``max_pixels`` replaces the model's limit.
+    the name of weights or a safetensors file, it is an architecture, and ``weights_key`` chooses where that file holds several networks.
+    ``max_pixels`` replaces the model's limit.
 
     Raises DataError for an image that cannot be read (with ``keep_going`` it is one of the ``failures``), CheckpointError for a model that was
     altered or cannot be loaded.
     """
     found = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
-    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights)
+    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
     spec, classes = description["input"], tuple(description["output"]["classes"])
     if max_pixels is not None:
         spec = {**spec, "max_pixels": max_pixels}
@@ -207,13 +209,13 @@ def _open_run(target: str | Path) -> Opened:
     return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
 
 
-def _open_pretrained(name: str, weights: str) -> Opened:
+def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
     import torch
 
     from zoo.loading import load_pretrained
     from zoo.registry import registry
 
-    found = load_pretrained(registry(), name, weights)
+    found = load_pretrained(registry(), name, weights, key)
     head, description = registry().architecture(name).spec.head, _description(found.preprocessing, found.classes)
     return Opened(_by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head))
 

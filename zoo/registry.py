@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+import difflib
 import fnmatch
 import functools
 import importlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -17,8 +20,12 @@ from zoo import api
 from zoo.discovery import HOOKS, Plugin, discover
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 from zoo.families import listed
+from zoo.isolation import Escaped, describe, isolated
+from zoo.progress import announce
 
 S = TypeVar("S", bound=api.Spec)
+TYPO = 0.8
+"""Likeness from which on an unknown name is taken for a misspelt one, and not for an item of a plugin that is disabled."""
 
 
 @dataclass(frozen=True)
@@ -149,13 +156,20 @@ class Registry:
                 return PluginError(
                     f"'{name}' is not available: plugin '{plugin.namespace}' is {plugin.state}: {plugin.cause}",
                     where=plugin.distribution,
-                    fix="see `zoo plugins`",
+                    fix=f"take {namespace} out of ZOO_DISABLE_PLUGINS" if plugin.state == "disabled" else "see `zoo plugins`",
                 )
         if namespace in self.faults:
             return self.faults[namespace]
         known = [item.canonical if namespace else item.spec.name for each in kinds for item in self._items[each]]
         if "architecture" in kinds:
             known += [member.canonical if namespace else member.name for member in self.members()]
+        disabled = [plugin.namespace for plugin in faulty if plugin.state == "disabled"]
+        if disabled and not namespace and not difflib.get_close_matches(name, known, cutoff=TYPO):
+            owners = f"plugin{'s' * (len(disabled) > 1)} {' and '.join(disabled)}"
+            return PluginError(
+                f"no {kind} is called '{name}' in the plugins that are loaded, and ZOO_DISABLE_PLUGINS keeps {owners} out",
+                fix=f"take {' or '.join(disabled)} out of ZOO_DISABLE_PLUGINS",
+            )
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
         takers = [item.spec.name for item in self._items[kind] if item.spec.argument] if kind == "dataset" and Path(name).exists() else []
         if takers:
@@ -165,13 +179,22 @@ class Registry:
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error
 
     def tell(self, event: str, **facts: Any) -> list[str]:
-        """Call an event hook of every plugin, one by one; returns a line for each that raised."""
-        complaints = []
+        """Call an event hook of every plugin, one by one; returns a line for each that raised, or changed what it has no business with.
+
+        Each gets copies of the facts: what one changes in them, neither the run nor another plugin sees.
+        """
+        complaints: list[str] = []
         for implementation in getattr(self._events.hook, event).get_hookimpls():
+            name = implementation.plugin_name
+            given = {each: copy.deepcopy(facts[each]) for each in implementation.argnames}
             try:
-                implementation.function(**{name: facts[name] for name in implementation.argnames})
+                with isolated(name, event, complaints.append, draws=False):
+                    implementation.function(**given)
             except Exception as error:
-                complaints.append(f"plugin '{implementation.plugin_name}' failed at {event}: {type(error).__name__}: {error}")
+                complaints.append(f"plugin '{name}' failed at {event}: {describe(error)}")
+            changed = [each for each, value in given.items() if value != facts[each]]
+            if changed:
+                complaints.append(f"plugin '{name}' changed {' and '.join(changed)} at {event}; the run keeps its own")
         return complaints
 
 
@@ -190,7 +213,8 @@ def _described(member: Member) -> Item[api.ArchitectureSpec]:
     """What its family says of a member. Raises PluginError where that is no spec of this name."""
     family = _family(member.family)
     try:
-        spec = family.spec(member.name)
+        with in_plugin(member.family, f"describing {member.name}"):
+            spec = family.spec(member.name)
     except Exception as error:
         raise _blame(member.family, f"could not describe '{member.name}'", error, member.family.spec.target) from error
     if not isinstance(spec, api.ArchitectureSpec) or spec.name != member.name:
@@ -203,16 +227,34 @@ def load_object(reference: str, item: Item[Any]) -> Any:
     """Import ``"module:attribute"`` for an item; raises PluginError naming the plugin and the cause."""
     module, _, attribute = reference.partition(":")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a plugin may also call sys.exit() while it is imported
+        with in_plugin(item, f"importing {module}"):
+            return getattr(importlib.import_module(module), attribute)
+    except Exception as error:
         raise _blame(item, "could not be loaded", error, reference) from error
+
+
+def in_plugin(item: Item[Any], doing: str) -> AbstractContextManager[None]:
+    """Around a call into the plugin that an item comes from; what it changed in the process is restored and named on stderr."""
+    return isolated(item.plugin.namespace, doing, lambda text: announce(f"warning: {text}"))
+
+
+@contextmanager
+def calls_of(items: Sequence[Item[Any]], doing: str, report: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Around work that calls ``items`` of plugins. Raises PluginError where one would have ended the command by SystemExit or KeyboardInterrupt; its
+    other errors pass. What they changed in the process is restored and goes to ``report``, by default to stderr."""
+    namespaces = ", ".join(dict.fromkeys(item.plugin.namespace for item in items))
+    try:
+        with isolated(namespaces, doing, report or (lambda text: announce(f"warning: {text}"))):
+            yield
+    except Escaped as error:
+        names = " or ".join(f"{item.kind} '{item.canonical}'" for item in items)
+        distributions = " or ".join(dict.fromkeys(item.plugin.distribution for item in items))
+        raise PluginError(f"{names} tried to end {doing}: {error}", fix=f"report it to the authors of {distributions}") from error
 
 
 def _blame(item: Item[Any], what: str, error: BaseException, reference: str) -> PluginError:
     return PluginError(
-        f"{item.kind} '{item.canonical}' {what}: {type(error).__name__}: {error}",
+        f"{item.kind} '{item.canonical}' {what}: {describe(error)}",
         where=reference,
         fix=f"report it to the authors of {item.plugin.distribution}",
     )

@@ -257,7 +257,15 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
 
 def _check_weights(registry: Registry, config: RunConfig) -> list[str]:
     """Weights are named in full from here on; a file is left as it is written."""
-    if config.weights in (None, NO_WEIGHTS) or Path(config.weights).expanduser().is_file():
+    if config.weights not in (None, NO_WEIGHTS) and Path(config.weights).expanduser().is_file():
+        return []
+    if config.weights_key is not None:
+        return [f"weights_key: '{config.weights_key}' chooses in a file of weights, and weights names none; leave it out"]
+    return _check_named_weights(registry, config)
+
+
+def _check_named_weights(registry: Registry, config: RunConfig) -> list[str]:
+    if config.weights in (None, NO_WEIGHTS):
         return []
     if config.architecture is None:
         return [f"weights: '{config.weights}' is no file, and there is no architecture that could name it"]

@@ -20,7 +20,7 @@ from zoo.errors import StorageError, UsageError, ZooError, nearest
 from zoo.files import write_json, write_text
 from zoo.paths import runs_root
 from zoo.preprocessing import Preprocessing
-from zoo.safe_files import RECORD_LIMIT, read_text
+from zoo.safe_files import RECORD_LIMIT, check_own_file, read_text
 from zoo.yamlfile import read_yaml, write_yaml
 
 Status = Literal["running", "finished", "interrupted", "failed"]
@@ -132,6 +132,7 @@ class RunDir:
         from filelock import FileLock, Timeout
 
         holder = self.path / ".lock.pid"
+        check_own_file(self.path / ".lock")
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
             lock.acquire()

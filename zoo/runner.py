@@ -29,7 +29,7 @@ from zoo.loading import build_for, build_task, learned_weights, load_initial
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
 from zoo.pretrained import also_missing
-from zoo.registry import registry
+from zoo.registry import Item, calls_of, registry
 from zoo.resolve import merge, resolve
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.safe_files import check_own_folders
@@ -113,7 +113,8 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     start = load_initial(catalogue, config, model, data.classes)
     notes = [*data.notes, start.told]
     task = build_task(catalogue, config)
-    model, structure = task.prepare(model, data)
+    with calls_of([chosen], "preparing the model"):
+        model, structure = task.prepare(model, data)
     if not in_closed_form(task):
         check_trainable(config, model, task, data)
     prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
@@ -172,7 +173,6 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
 
 def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False) -> RunResult:
     """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
-    check_own_folders(where.path)
     with where.lock():
         console.log = where.log_file
         record = where.record if resumed else _new_record(prepared, run_id(where.path))
@@ -186,7 +186,8 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         telling = Telling(console, where, record)
         telling.started(prepared.config.as_dict())
         try:
-            metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
+            with calls_of(_items(prepared.config), "the run", console.warn):
+                metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
             record.status = "finished"
             telling.stamp()
             write_page(where, record)
@@ -200,6 +201,12 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
             telling.ended()
     _conclude(where, record, console)
     return RunResult(where.path, record, metrics)
+
+
+def _items(config: RunConfig) -> list[Item[Any]]:
+    catalogue = registry()
+    network = [] if config.architecture is None else [catalogue.architecture(config.architecture.name)]
+    return [*network, catalogue.dataset(config.dataset.name), catalogue.task(config.task.name)]
 
 
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> dict[str, float]:
@@ -254,6 +261,7 @@ def _resume(
     resume: str | Path, name: str | None, config_file: Path | None, overrides: Mapping[str, Any], inexact: bool, console: Console
 ) -> RunResult:
     where = find(resume)
+    check_own_folders(where.path)
     config = where.config
     if config_file is not None:
         raise UsageError("--resume goes on with the run's own configuration", where="--config", fix="leave out --config")

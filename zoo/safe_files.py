@@ -78,8 +78,7 @@ def open_log(path: Path, mode: str = "a") -> IO[str]:
     """
     flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY if mode == "a" else os.O_RDWR
     try:
-        if os.path.lexists(path):
-            _check_own(path, os.lstat(path))
+        check_own_file(path)
         descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0), 0o666)
         try:
             found = os.fstat(descriptor)
@@ -92,6 +91,12 @@ def open_log(path: Path, mode: str = "a") -> IO[str]:
             raise
     except OSError as error:
         raise StorageError(f"cannot write: {error.strerror or error}", where=path, fix="choose a writable place, or repair the folder") from error
+
+
+def check_own_file(path: Path) -> None:
+    """For libraries that open a file to write to it. Raises StorageError where one is there that is a link, has a second name or is not regular."""
+    if os.path.lexists(path):
+        _check_own(path, os.lstat(path))
 
 
 def check_own_folders(root: Path) -> None:

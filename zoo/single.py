@@ -48,7 +48,11 @@ def single(kind: Kind, shape: tuple[int, ...], settings: Settings) -> Single:
         return _linear(shape, settings)
     count = SPATIAL[kind]
     if len(shape) != count + 1:
-        raise UsageError(f"{kind} takes {count + 1} numbers for its input (channels, {', '.join(AXES[count])}), not {len(shape)}", where="--input")
+        raise UsageError(
+            f"{kind} takes {count + 1} numbers for its input (channels, {', '.join(AXES[count])}), not {len(shape)}",
+            where="--input",
+            fix=f"for example --input {','.join(['3', *['32'] * count])}",
+        )
     windows = _windows(kind, shape[1:], settings)
     sides = tuple(window.positions(side) for window, side in zip(windows, shape[1:], strict=True))
     formulas = {name: window.positions_formula(side) for name, window, side in zip(AXES[count], windows, shape[1:], strict=True)}
@@ -76,7 +80,11 @@ def _windows(kind: Kind, sides: Sequence[int], settings: Settings) -> list[Windo
                 fix="take a smaller kernel, or more padding",
             )
         if pool and 2 * window.padding > window.kernel:
-            raise UsageError(f"a pool's padding is at most half its kernel, and {window.padding} is not half of {window.kernel}", where="--padding")
+            raise UsageError(
+                f"a pool's padding is at most half its kernel, and {window.padding} is not half of {window.kernel}",
+                where="--padding",
+                fix=f"take at most --padding {window.kernel // 2}",
+            )
         if kind == "avgpool2d" and window.dilation != 1:
             raise UsageError("an average pool has no dilation", where="--dilation", fix="leave --dilation away")
     return windows
@@ -85,7 +93,11 @@ def _windows(kind: Kind, sides: Sequence[int], settings: Settings) -> list[Windo
 def _each(name: str, values: tuple[int, ...], count: int) -> tuple[int, ...]:
     lowest = 0 if name == "padding" else 1
     if len(values) not in (1, count) or min(values) < lowest:
-        raise UsageError(f"{name} takes one number, or {count}, of at least {lowest}, not {','.join(map(str, values))}", where=f"--{name}")
+        raise UsageError(
+            f"{name} takes one number, or {count}, of at least {lowest}, not {','.join(map(str, values))}",
+            where=f"--{name}",
+            fix=f"for example --{name} {lowest + 1}",
+        )
     return values * count if len(values) == 1 else values
 
 

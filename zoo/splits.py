@@ -5,13 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zoo import randomness
 from zoo.api import Dataset, DatasetSpec, Part, Split
 from zoo.config import DatasetSection
-from zoo.errors import DataError, UsageError, nearest
+from zoo.errors import DataError, PluginError, UsageError, nearest
 from zoo.registry import Item
 
 
@@ -84,28 +85,45 @@ def load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSectio
 
 
 def check_split(item: Item[DatasetSpec], classes: int, name: str, split: Split) -> Split:
-    """What a dataset gave as split ``name``, where it has so many ``classes``; or DataError saying what is wrong with it."""
+    """What a dataset gave as split ``name``, where it has so many ``classes``. Raises PluginError where it is no split, DataError where it is empty
+    or has a label of no class."""
     if not isinstance(split, Split):
-        raise DataError(f"split '{name}' must be a zoo.api.Split, not {type(split).__name__}", where=item.canonical)
-    images, labels = split.images, None if split.labels is None else np.asarray(split.labels)
-    if not isinstance(images, np.ndarray) and not all(isinstance(file, Path) for file in images):
-        images = np.asarray(images)
+        raise _wrong_split(item, f"split '{name}' must be a zoo.api.Split, not {type(split).__name__}")
+    images = split.images
+    if not isinstance(images, np.ndarray) and not (isinstance(images, Sequence) and all(isinstance(file, Path) for file in images)):
+        images = _array(item, f"the images of split '{name}'", images)
+    labels = None if split.labels is None else _array(item, f"the labels of split '{name}'", split.labels)
     if isinstance(images, np.ndarray) and (images.dtype != np.uint8 or images.ndim != 4):
-        raise DataError(f"split '{name}' must be uint8 (N, C, H, W), not {images.dtype} {images.shape}", where=item.canonical)
+        raise _wrong_split(item, f"split '{name}' must be uint8 (N, C, H, W), not {images.dtype} {images.shape}")
     if len(images) == 0:
         raise DataError(f"split '{name}' is empty", where=item.canonical, fix="check the data folder")
     if split.names is not None and len(split.names) != len(images):
-        raise DataError(f"split '{name}' has {len(images)} pictures and {len(split.names)} names", where=item.canonical)
+        raise _wrong_split(item, f"split '{name}' has {len(images)} pictures and {len(split.names)} names")
     if labels is not None:
-        if labels.ndim != 1 or labels.dtype.kind not in "iu":
-            raise DataError(f"the labels of split '{name}' must be integers (N,), not {labels.dtype} {labels.shape}", where=item.canonical)
-        if len(labels) != len(images):
-            raise DataError(f"split '{name}' has {len(images)} pictures and {len(labels)} labels", where=item.canonical)
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            wrong = high if high >= classes else low
-            raise DataError(f"split '{name}' has the label {wrong}, outside 0…{classes - 1}", where=item.canonical)
+        _check_labels(item, classes, name, labels, len(images))
     return Split(images, labels, split.names)
+
+
+def _check_labels(item: Item[DatasetSpec], classes: int, name: str, labels: np.ndarray, count: int) -> None:
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise _wrong_split(item, f"the labels of split '{name}' must be integers (N,), not {labels.dtype} {labels.shape}")
+    if len(labels) != count:
+        raise _wrong_split(item, f"split '{name}' has {count} pictures and {len(labels)} labels")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        wrong = high if high >= classes else low
+        raise DataError(f"split '{name}' has the label {wrong}, outside 0…{classes - 1}", where=item.canonical, fix="correct the labels of the data")
+
+
+def _array(item: Item[DatasetSpec], what: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError) as error:  # rows of different lengths
+        raise _wrong_split(item, f"{what} are no array: {error}") from error
+
+
+def _wrong_split(item: Item[DatasetSpec], what: str) -> PluginError:
+    return PluginError(what, where=item.canonical, fix=f"report it to the authors of {item.plugin.distribution}")
 
 
 def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:

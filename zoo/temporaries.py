@@ -38,6 +38,7 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
             content.mkdir()
         yield content
     finally:
+        shutil.rmtree(outer / CONTENT, ignore_errors=True)
         lock.release()  # before the file goes: some systems remove no file that is open
         shutil.rmtree(outer, ignore_errors=True)
 
@@ -62,11 +63,14 @@ def _claim(parent: Path, name: str) -> tuple[Path, FileLock]:
 
 def _remove_if_abandoned(folder: Path) -> None:
     if not (folder / LOCK).is_file():
-        if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+        if not any(folder.iterdir()):
+            folder.rmdir()  # about to be locked, which makes it again, or what a crash at its removal left
+        elif time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
         return
     try:
         with FileLock(folder / LOCK, timeout=0):
+            shutil.rmtree(folder / CONTENT, ignore_errors=True)  # before the lock file
             shutil.rmtree(folder, ignore_errors=True)
     except Timeout:
         return

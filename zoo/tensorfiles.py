@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,11 +14,12 @@ from torch import Tensor
 
 from zoo.errors import CheckpointError, StorageError
 from zoo.files import replacement, storage_errors
+from zoo.pickles import NotAPickle, foreign, imports
 from zoo.safe_files import check_regular
+from zoo.statedicts import StateDict, state_of
+from zoo.wording import plural
 
 PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt")
-NESTED = ("state_dict", "model_state_dict", "model")
-"""Where trainers keep the state dict of a network among other things, the first that is there."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -39,28 +39,39 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"the weights file cannot be read: {error}", where=path, fix="restore it from its source") from error
 
 
-def shape_of(path: Path, name: str) -> tuple[int, ...] | None:
-    """The shape of one tensor of a safetensors file, from its header alone; None where it has none of that name. Raises CheckpointError."""
+def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of a safetensors file's tensors, from its header alone. Raises CheckpointError."""
     try:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
-            return tuple(file.get_slice(name).get_shape()) if name in file.keys() else None  # noqa: SIM118  # it is no mapping
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # it is no mapping
     except (SafetensorError, OSError):
         read_tensors(path)  # says what is wrong
         raise
 
 
-def convert(source: Path, to: Path) -> dict[str, Tensor]:
-    """A pickled state dict as safetensors, published in one step; returns the tensors. Only tensors are read: no code in it runs.
+def convert(source: Path, to: Path, key: str | None = None) -> StateDict:
+    """A pickled state dict as safetensors, published in one step; returns it. Only tensors are read: no code in it runs.
 
-    Raises CheckpointError where it holds anything else than named tensors, StorageError where ``to`` cannot be written.
+    ``key`` names one of several networks in it. Raises CheckpointError where it holds no named tensors or some that are not finite, UsageError
+    where the choice of a network is missing or wrong, StorageError where ``to`` cannot be written.
     """
-    tensors = read_pickle(source)
-    write_tensors(to, tensors)
-    return tensors
+    state = read_pickle(source, key)
+    check_finite(state.tensors, source)
+    write_tensors(to, state.tensors)
+    return state
 
 
-def read_pickle(source: Path) -> dict[str, Tensor]:
+def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
+    """Raises CheckpointError naming tensors with values that are not finite, the first three."""
+    bad = {name: int((~value.isfinite()).sum()) for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()}
+    if bad:
+        listed = ", ".join(f"{name} ({count:,} of {plural(tensors[name].numel(), 'value')})" for name, count in list(bad.items())[:3])
+        more = f" and {len(bad) - 3:,} more" if len(bad) > 3 else ""
+        raise CheckpointError(f"the weights have values that are not finite: {listed}{more}", where=where, fix="get them again from their source")
+
+
+def read_pickle(source: Path, key: str | None = None) -> StateDict:
     """By ``torch.load(weights_only=True)``, whose unpickler knows tensors and plain containers alone."""
     try:
         with warnings.catch_warnings():
@@ -69,26 +80,29 @@ def read_pickle(source: Path) -> dict[str, Tensor]:
             content = torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("the file does not exist", where=source, fix="check the path") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise CheckpointError(
-            f"this is no state dict of tensors alone: {reason[:200]}", where=source, fix="ask its publisher for safetensors"
-        ) from error
-    state = _state_of(content)
-    if state is None:
-        raise CheckpointError(
-            f"this holds a {type(content).__name__}, and no named tensors", where=source, fix="save the state dict of the network alone"
-        )
-    return {name: value.detach().clone().contiguous() for name, value in state.items()}  # clones: safetensors takes no shared memory
+    except Exception as error:  # the unpickler raises whatever the bytes of a stranger lead it to
+        _refuse_pickle(source, error)
+    state = state_of(content, key, source)
+    copies = {name: value.detach().clone().contiguous() for name, value in state.tensors.items()}  # safetensors takes no shared memory
+    return StateDict(copies, state.notes)
 
 
-def _state_of(content: Any) -> Mapping[str, Tensor] | None:
-    """The mapping itself, or the one that a trainer keeps in it."""
-    candidates = [content, *(content.get(key) for key in NESTED)] if isinstance(content, Mapping) else []
-    for state in candidates:
-        if isinstance(state, Mapping) and state and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
-            return state
-    return None
+def _refuse_pickle(source: Path, error: Exception) -> NoReturn:
+    """What is wrong with a pickle that cannot be read as tensors alone, by its opcodes and not by torch's text."""
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        raise CheckpointError(f"the file cannot be read: {error.strerror}", where=source, fix="check its permissions") from error
+    try:
+        others = foreign(imports(source))
+    except (NotAPickle, OSError):
+        raise CheckpointError("this is no pickle, or it is damaged", where=source, fix="get it again from its source") from error
+    if not others:
+        raise CheckpointError("this pickle of tensors is damaged or was cut off", where=source, fix="get it again from its source") from error
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+    raise CheckpointError(
+        f"this pickle needs more than tensors, and is not loaded: it asks for {', '.join(others[:3])}{more}",
+        where=source,
+        fix="ask its publisher for safetensors, or save the state dict of the network alone",
+    ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

@@ -62,6 +62,7 @@ def ellipse(
 
     from zoo.files import storage_errors
     from zoo_svd.drawing import ellipse as draw
+    from zoo_svd.linear_map import described, eigen, singular_values
 
     try:
         values = np.array([float(each) for each in matrix.split(",")])
@@ -72,8 +73,7 @@ def ellipse(
     square = values.reshape(2, 2)
     with storage_errors(out):
         draw(out, square)
-    roots = ", ".join(f"{root:.4g}" for root in np.linalg.eigvals(square))
-    say(f"{out}: singular values {', '.join(f'{each:.4g}' for each in np.linalg.svd(square, compute_uv=False))}; eigenvalues {roots}")
+    say(f"{out}: singular values {' and '.join(f'{each:.4g}' for each in singular_values(square))}; {described(eigen(square))}")
 
 
 def _rank(asked: int | None, there: int) -> int:

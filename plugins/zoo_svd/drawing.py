@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from zoo.plots import save
 from zoo_svd.factors import Factors
+from zoo_svd.linear_map import eigen
 
 LARGEST_SIDE = 4.2
 """Inches of a picture's longer side."""
@@ -97,7 +98,7 @@ def heat_map(file: Path, factors: Factors, heading: str) -> None:
 def ellipse(file: Path, matrix: np.ndarray) -> None:
     """The unit circle and what a 2×2 matrix makes of it, with the eigenvectors (where they are real) and the singular vectors."""
     left, values, right = np.linalg.svd(matrix)
-    roots, vectors = np.linalg.eig(matrix)
+    found = eigen(matrix)
     angle = np.linspace(0, 2 * np.pi, 361)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     figure = Figure(figsize=(10, 5.4), layout="constrained")
@@ -108,11 +109,11 @@ def ellipse(file: Path, matrix: np.ndarray) -> None:
     for index, colour in enumerate(("#0969da", "#bc4c00")):
         _arrow(before, right[index], colour, f"v{index + 1}")
         _arrow(after, values[index] * left[:, index], colour, f"σ{index + 1}·u{index + 1}, σ{index + 1} = {values[index]:.3g}")
-        if np.isreal(roots).all():
-            vector = vectors[:, index].real
-            line = np.stack([-vector, vector])
-            before.plot(*line.T, color="#1a7f37", linestyle="--", linewidth=1)
-            after.plot(*(roots[index].real * line).T, color="#1a7f37", linestyle="--", linewidth=1, label=f"eigenvector, λ = {roots[index].real:.3g}")
+    for index, vector in enumerate(found.vectors):
+        root = found.values[min(index, len(found.values) - 1)].real
+        line = np.stack([np.negative(vector), vector]) / np.hypot(*vector)
+        before.plot(*line.T, color="#1a7f37", linestyle="--", linewidth=1)
+        after.plot(*(root * line).T, color="#1a7f37", linestyle="--", linewidth=1, label=f"eigenvector, λ = {root:.3g}")
     rows = " ; ".join(" ".join(f"{each:g}" for each in row) for row in matrix)
     before.set_title("the unit circle and the right singular vectors")
     after.set_title(f"what [{rows}] makes of it")

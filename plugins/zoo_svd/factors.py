@@ -54,7 +54,9 @@ class Factors:
 
     def kept(self, rank: int) -> float:
         """The share of the energy that the largest ``rank`` singular values hold."""
-        return float(np.square(self.values[:rank]).sum() / self.energy) if self.energy else 1.0
+        if rank >= min(len(self.left), self.right.shape[1]) or not self.energy:
+            return 1.0
+        return min(1.0, float(np.square(self.values[:rank]).sum() / self.energy))
 
     def orthonormal(self) -> tuple[np.ndarray, np.ndarray]:
         """U (m, k) and Vᵀ (k, n)."""
@@ -91,6 +93,12 @@ def _projected(flat: Tensor, rank: int) -> Tensor:
         left, _, _ = torch.svd_lowrank(flat, q=min(rank + OVERSAMPLING, len(flat)), niter=POWER_STEPS)
     basis: Tensor = left[:, :rank].T.contiguous()
     return basis
+
+
+def share(part: float) -> str:
+    """A share of the energy as people read it: only all of it reads 100%."""
+    shown = f"{part:.2%}"
+    return shown if shown != "100.00%" else "100%" if part == 1 else "more than 99.99%"
 
 
 def spectrum(matrix: np.ndarray) -> np.ndarray:

@@ -16,13 +16,28 @@ from zoo.files import write_csv, write_image
 from zoo.progress import tracked
 from zoo.wording import plural
 from zoo_svd import compressed, drawing
-from zoo_svd.factors import Factors, factorise, spectrum
+from zoo_svd.factors import Factors, factorise, share, spectrum
 from zoo_svd.pictures import as_picture
 from zoo_svd.quality import psnr, ssim
 
 QUALITIES = (1, 3, 5, 8, 12, 20, 30, 40, 50, 60, 70, 80, 90, 95)
+LONGEST = {"JPEG": 65_500, "WEBP": 16_383}
+"""Pixels of the longest side that a format can have."""
 POINTS = 14
 """Ranks along a curve."""
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """PSNR to the image without noise at each of ``ranks`` (all up to half of all), and the factors they come from."""
+
+    ranks: range
+    reached: list[float]
+    factors: Factors
+
+    @property
+    def best(self) -> int:
+        return self.ranks[int(np.argmax(self.reached))]
 
 
 @dataclass
@@ -36,6 +51,11 @@ class Work:
     ranks: tuple[int, ...]
     noise: float | None = None
     factors: Factors | None = None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """The image that is compressed, uint8 (H, W, C): with its noise, where there is any."""
+        return self.original if self.noise is None else as_picture(self.matrix, self.channels)
 
     @property
     def found(self) -> Factors:
@@ -59,24 +79,32 @@ def write_report(works: Sequence[Work], directory: Path) -> list[Exhibit]:
     for index, work in enumerate(tracked(works, f"drawing {plural(len(works), 'picture')}, and what other formats make of them")):
         while work.stem in {other.stem for other in works[:index]}:
             work.name = f"{Path(work.name).stem}-{index}{Path(work.name).suffix}"  # pictures of one name, from other folders or of another format
-        rows += [_row(work, rank) for rank in work.ranks]
+        denoised = None if work.noise is None else _denoise(work)
+        rows += _rows(work, denoised)
         _write_files(work, directory)
-        shown += _shown(work, plots)
+        shown += _shown(work, denoised, plots)
     drawing.spectra(plots / "spectrum.png", {work.name: spectrum(work.matrix) for work in works}, works[0].ranks)
-    write_csv(directory / "svd.csv", COLUMNS, rows)
+    noisy = works[0].noise is not None
+    write_csv(directory / "svd.csv", (*COLUMNS, *(("best rank",) if noisy else ())), rows)
+    told = "What JPEG and WebP reach with no more bytes than the 8-bit factors. Factors in float32 take four times as many."
+    if noisy:
+        told = f"Compressed is the noisy image, compared is the one without noise; the best rank of each image is marked. {told}"
     return [
         *shown,
-        Exhibit("Singular values", "plots/spectrum.png", "Each singular value, and the share of the energy that the largest ones hold together."),
-        Exhibit(
-            "Ranks",
-            "svd.csv",
-            "What JPEG and WebP reach with no more bytes than the 8-bit factors. Factors in float32 take four times as many.",
-        ),
+        Exhibit("Singular values", "plots/spectrum.png", "Each singular value, and the share of the energy that a rank leaves out."),
+        Exhibit("Ranks", "svd.csv", told),
     ]
 
 
-def _shown(work: Work, plots: Path) -> list[Exhibit]:
-    shown = _shown_bytes(work, plots) if work.noise is None else _shown_noise(work, plots)
+def _denoise(work: Work) -> Denoised:
+    """The image without noise is known here, so that every rank can be compared with it."""
+    largest = max(min(work.matrix.shape) // 2, work.ranks[-1])
+    found, ranks = factorise(work.matrix, largest), range(1, largest + 1)
+    return Denoised(ranks, [psnr(as_picture(matrix, work.channels), work.original) for matrix in found.each(ranks)], found)
+
+
+def _shown(work: Work, denoised: Denoised | None, plots: Path) -> list[Exhibit]:
+    shown = _shown_bytes(work, plots) if denoised is None else _shown_noise(work, denoised, plots)
     drawing.heat_map(plots / f"factors-{work.stem}.png", work.found, work.name)
     told = "The left singular vectors, the singular values (logarithmic) and the right singular vectors: the first ones are coarse, later ones finer."
     return [*shown, Exhibit(f"{work.name}, factors", f"plots/factors-{work.stem}.png", told)]
@@ -85,7 +113,7 @@ def _shown(work: Work, plots: Path) -> list[Exhibit]:
 def _shown_bytes(work: Work, plots: Path) -> list[Exhibit]:
     tiles = [(work.original, f"original\n{work.original.nbytes:,} bytes"), *(_tile(work, rank) for rank in work.ranks)]
     drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
-    others = {name: [_coded(work.original, name, quality) for quality in QUALITIES] for name in ("JPEG", "WEBP")}
+    others = {name: [_coded(work, name, quality) for quality in QUALITIES] for name in LONGEST if _fits(work, name)}
     drawing.rates(plots / f"rate-{work.stem}.png", _curve(work), others, work.original.nbytes, work.name)
     told = "Size against quality. A photograph's blocks (JPEG, WebP) take far fewer bytes than its singular vectors at the same quality."
     return [
@@ -94,16 +122,13 @@ def _shown_bytes(work: Work, plots: Path) -> list[Exhibit]:
     ]
 
 
-def _shown_noise(work: Work, plots: Path) -> list[Exhibit]:
-    """The best of all ranks up to half of all, where the picture without noise is known."""
-    largest = max(min(work.matrix.shape) // 2, work.ranks[-1])
-    found, ranks = factorise(work.matrix, largest), range(1, largest + 1)
-    reached = [psnr(as_picture(matrix, work.channels), work.original) for matrix in found.each(ranks)]
-    best, noisy = ranks[int(np.argmax(reached))], as_picture(work.matrix, work.channels)
+def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[Exhibit]:
+    """The best of all ranks, beside those asked for."""
+    best, reached, noisy = denoised.best, denoised.reached, work.seen
     tiles = [(work.original, "original"), (noisy, f"noise of {work.noise:g}\n{psnr(noisy, work.original):.2f} dB")]
-    tiles += [_tile(work, rank, found) for rank in sorted({*work.ranks, best})]
+    tiles += [_tile(work, rank, denoised.factors) for rank in sorted({*work.ranks, best})]
     drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
-    drawing.denoising(plots / f"denoised-{work.stem}.png", ranks, reached, psnr(noisy, work.original), work.name)
+    drawing.denoising(plots / f"denoised-{work.stem}.png", denoised.ranks, reached, psnr(noisy, work.original), work.name)
     told = f"Nearest to the picture without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, noise is kept."
     return [
         Exhibit(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "The picture without noise, with it, and rebuilt from the noisy one."),
@@ -116,19 +141,25 @@ def _tile(work: Work, rank: int, found: Factors | None = None) -> tuple[np.ndarr
     factors = found or work.found
     picture, count = as_picture(factors.at(rank), work.channels), compressed.compress(factors, rank, work.channels).bytes
     quality = f"{psnr(picture, work.original):.2f} dB, SSIM {ssim(picture, work.original):.3f}"
-    return picture, f"rank {rank}, {factors.kept(rank):.2%} of the energy\n{quality}\n{count:,} bytes in 8 bits"
+    return picture, f"rank {rank}, {share(factors.kept(rank))} of the energy\n{quality}\n{count:,} bytes in 8 bits"
 
 
-def _row(work: Work, rank: int) -> list[Any]:
-    """One line of svd.csv."""
-    exact = as_picture(work.found.at(rank), work.channels)
-    small = compressed.compress(work.found, rank, work.channels)
+def _rows(work: Work, denoised: Denoised | None) -> list[list[Any]]:
+    """The image's lines of svd.csv: a rank each, the best one of a noisy image too."""
+    if denoised is None:
+        return [_row(work, work.found, rank) for rank in work.ranks]
+    return [[*_row(work, denoised.factors, rank), "yes" if rank == denoised.best else ""] for rank in sorted({*work.ranks, denoised.best})]
+
+
+def _row(work: Work, factors: Factors, rank: int) -> list[Any]:
+    exact = as_picture(factors.at(rank), work.channels)
+    small = compressed.compress(factors, rank, work.channels)
     rounded = as_picture(small.at(), work.channels)
-    beside = [_best_within(work.original, name, small.bytes) for name in ("JPEG", "WEBP")]
+    beside = [_best_within(work, name, small.bytes) for name in LONGEST]
     return [
-        work.name, rank, f"{work.found.kept(rank):.6f}", f"{psnr(exact, work.original):.4f}", f"{ssim(exact, work.original):.4f}",
+        work.name, rank, f"{factors.kept(rank):.6f}", f"{psnr(exact, work.original):.4f}", f"{ssim(exact, work.original):.4f}",
         4 * rank * sum(work.matrix.shape), small.bytes, f"{psnr(rounded, work.original):.4f}", work.original.nbytes,
-        *(f"{each:.4f}" if each is not None else "none so small" for each in beside),
+        *beside,
     ]  # fmt: skip
 
 
@@ -166,26 +197,32 @@ def _curve(work: Work) -> list[dict[str, float]]:
     return points
 
 
-def _coded(picture: np.ndarray, name: str, quality: int) -> tuple[int, float]:
-    """Bytes and PSNR of a picture in a format of pillow's."""
-    stream = io.BytesIO()
+def _coded(work: Work, name: str, quality: int) -> tuple[int, float]:
+    """Bytes of the image in a format of pillow's, and its PSNR to the original."""
+    stream, picture = io.BytesIO(), work.seen
     image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
     image.save(stream, name, quality=quality)
     count = stream.tell()
     stream.seek(0)
     with Image.open(stream) as opened:
         back = np.asarray(opened.convert(image.mode)).reshape(picture.shape)
-    return count, psnr(back, picture)
+    return count, psnr(back, work.original)
 
 
-def _best_within(picture: np.ndarray, name: str, count: int) -> float | None:
-    """The PSNR of the best quality that takes no more bytes; None where even the worst takes more."""
-    low, high, best = 1, 100, None
+def _fits(work: Work, name: str) -> bool:
+    return bool(max(work.original.shape[:2]) <= LONGEST[name])
+
+
+def _best_within(work: Work, name: str, count: int) -> str:
+    """The PSNR of the best quality that takes no more bytes, as a cell of the table."""
+    if not _fits(work, name):
+        return "too large for it"
+    low, high, best = 1, 100, "none so small"
     while low <= high:
         quality = (low + high) // 2
-        taken, reached = _coded(picture, name, quality)
+        taken, reached = _coded(work, name, quality)
         if taken <= count:
-            best, low = reached, quality + 1
+            best, low = f"{reached:.4f}", quality + 1
         else:
             high = quality - 1
     return best

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
-from zoo.wording import figure
-from zoo_svd.factors import Factors, factorise
+from zoo.wording import figure, plural
+from zoo_svd.factors import Factors, factorise, share
 from zoo_svd.image_report import Work, write_report
 from zoo_svd.pictures import as_matrix, as_picture
 from zoo_svd.quality import psnr, ssim
@@ -66,14 +66,19 @@ class SvdImage:
         if any(held.device.type != "cpu" for held in model.buffers()):
             note("pictures are factorised on the cpu, whatever the device")
         for held, work in zip(model.children(), self._works, strict=True):
+            large = [str(rank) for rank in self._settings.ranks if rank > min(work.matrix.shape)]
+            if large:
+                there = plural(min(work.matrix.shape), "singular value")
+                note(f"{work.name}: a rank of {' or '.join(large)} is more than its {there}: all are taken")
             work.factors = factorise(work.matrix, work.ranks[-1])
             rebuilt = [as_picture(matrix, work.channels) for matrix in work.factors.each(work.ranks)]
             reached = _reached(work, rebuilt)
             for name, values in (("left", work.factors.left), ("right", work.factors.right), *reached.items()):
                 getattr(held, name).copy_(torch.as_tensor(values))
             for place, rank in enumerate(work.ranks):
-                told = ", ".join(figure(metric, float(reached[metric][place])) for metric in METRICS)
-                note(f"{work.name}, {work.matrix.shape[0]}×{work.matrix.shape[1]}, rank {rank}: {told}")
+                told = ", ".join(figure(metric, float(reached[metric][place])) for metric in ("psnr_db", "ssim"))
+                kept = share(float(reached["energy"][place]))
+                note(f"{work.name}, {work.matrix.shape[0]}×{work.matrix.shape[1]}, rank {rank}: {told}, {kept} of the energy")
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         """What was found when the pictures were factorised, at the largest rank: the mean over them."""
@@ -88,7 +93,7 @@ class SvdImage:
     def _begun(self, name: str, picture: np.ndarray) -> Work:
         settings = self._settings
         matrix, channels = as_matrix(picture), len(picture)
-        ranks = tuple(rank for rank in settings.ranks if rank <= min(matrix.shape)) or (min(matrix.shape),)
+        ranks = tuple(sorted({min(rank, *matrix.shape) for rank in settings.ranks}))
         original = as_picture(matrix, channels)
         if settings.noise is None:
             return Work(name, original, matrix, channels, ranks)

@@ -9,6 +9,8 @@ import torch
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 PEAK = 255.0
+WINDOW, SIGMA = 11, 1.5
+"""Pixels, of the structural similarity."""
 
 
 def psnr(picture: np.ndarray, original: np.ndarray) -> float:
@@ -21,10 +23,13 @@ def psnr(picture: np.ndarray, original: np.ndarray) -> float:
 
 
 def ssim(picture: np.ndarray, original: np.ndarray) -> float:
-    """The structural similarity of uint8 pictures (H, W, C) (Z. Wang et al. 2004: whole windows of 11×11, σ 1.5), over all channels."""
+    """The structural similarity of uint8 images (H, W, C) (Z. Wang et al. 2004: whole windows of 11×11, σ 1.5), over all channels.
+
+    Along a side of fewer than 11 pixels the window is the largest that fits, with a σ in proportion.
+    """
     one, other = (torch.from_numpy(np.ascontiguousarray(each)).permute(2, 0, 1)[None].float() for each in (picture, original))
-    side = min(11, *(2 * ((length - 1) // 2) + 1 for length in picture.shape[:2]))
-    _, places = structural_similarity_index_measure(one, other, data_range=PEAK, kernel_size=side, return_full_image=True)
-    margin = side // 2  # there windows reach beyond the picture
-    height, width = picture.shape[:2]
-    return float(places[..., margin : height - margin, margin : width - margin].mean())
+    reach = [min(WINDOW, side - 1 + side % 2) // 2 for side in picture.shape[:2]]
+    sigma = [SIGMA if each == WINDOW // 2 else max(each, 0.1) / 3.5 for each in reach]  # torchmetrics' windows reach to 3.5 σ
+    _, places = structural_similarity_index_measure(one, other, data_range=PEAK, sigma=sigma, return_full_image=True)
+    rows, columns = (slice(each, side - each) for each, side in zip(reach, picture.shape[:2], strict=True))  # elsewhere windows reach beyond it
+    return float(places[..., rows, columns].mean())

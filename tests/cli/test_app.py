@@ -132,14 +132,13 @@ def test_debug_shows_the_traceback_wherever_it_stands(zoo, monkeypatch, argument
     assert told.code == 1 and "Traceback (most recent call last)" in told.err and told.err.splitlines()[-1].startswith("error: unexpected")
 
 
-@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, 130), (BrokenPipeError, 141)])
-def test_an_interrupt_and_a_reader_that_left_have_their_codes(raised, code):
+def test_an_interrupt_has_its_code():
     script = (
-        f"import sys, zoo.cli.plugins as command\ndef fail(): raise {raised.__name__}\n"
+        "import sys, zoo.cli.plugins as command\ndef fail(): raise KeyboardInterrupt\n"
         "command.registry = fail\nfrom zoo.cli.app import run_cli\nsys.exit(run_cli(['plugins']))"
     )
     done = run_fresh("-c", script)
-    assert done.returncode == code
+    assert done.returncode == 130
     assert "Traceback" not in done.stderr
 
 

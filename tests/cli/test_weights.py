@@ -7,7 +7,10 @@ import json
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+
+from zoo.pretrained import weights_file
+from zoo.registry import registry
 
 
 def test_weights_are_listed_with_what_they_reach(zoo):
@@ -28,6 +31,27 @@ def test_a_pickle_is_converted_once(zoo, tmp_path):
     told = zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "net"))
     assert told.code == 2 and "this file is there already" in told.err
     assert json.loads(zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "other"), "--json").out)["tensors"] == 1
+
+
+def test_what_was_done_to_the_names_is_said(zoo, tmp_path):
+    torch.save({"state_dict": {"module.fc.weight": torch.ones(2, 3)}, "epoch": 1}, tmp_path / "net.pth")
+    told = zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "net.safetensors"))
+    assert told.out.endswith("net.safetensors: 1 tensors of 6 numbers; read under 'state_dict', without the prefix 'module.'\n")
+    assert list(load_file(tmp_path / "net.safetensors")) == ["fc.weight"]
+
+
+def test_a_run_asks_which_of_two_networks_it_starts_from(zoo, tmp_path):
+    shipped = load_file(weights_file(registry().architecture("cnn"), "mnist"))
+    save_file(
+        {f"{key}.{name}": value + shift for key, shift in (("model", 0), ("ema", 1)) for name, value in shipped.items()}, tmp_path / "two.safetensors"
+    )
+    run = ["run", "cnn", "--data", "digits", "--dry-run", "--device", "cpu", "--set", "dataset.resize=28"]
+    told = zoo(*run, "--weights", str(tmp_path / "two.safetensors"))
+    assert told.code == 2 and "several networks in these weights: 'ema', 'model'" in told.err and "--weights-key" in told.err
+    told = zoo(*run, "--weights", str(tmp_path / "two.safetensors"), "--weights-key", "ema")
+    assert told.code == 0 and "read under 'ema'" in told.out
+    told = zoo(*run, "--weights-key", "ema")
+    assert told.code == 2 and "weights names none" in told.err
 
 
 @pytest.mark.parametrize(

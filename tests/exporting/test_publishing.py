@@ -20,9 +20,9 @@ def make_bundle(folder: Path, content: str) -> Path:
     return folder
 
 
-@pytest.fixture(params=["exchanged in one step", "put aside"])
+@pytest.fixture(params=["exchanged in one step", "file by file"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "put aside":
+    if request.param == "file by file":
         monkeypatch.setattr(publishing, "_exchange", lambda *_: False)
 
 
@@ -45,27 +45,24 @@ def test_an_export_that_fails_leaves_the_old_bundle_and_no_temporary(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_rename_that_fails_brings_the_old_bundle_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("refused", ["bundle.json", ".model.onnx."])
+def test_a_disk_that_refuses_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
     monkeypatch.setattr(publishing, "_exchange", lambda *_: False)
     target = make_bundle(tmp_path / "out", "old")
-    rename = Path.rename
+    replace = Path.replace
 
     def refuse(self: Path, to: Path) -> Path:
-        if self.name == "content":
+        if to.parent == target and to.name.startswith(refused):
             raise OSError(28, "No space left on device")
-        return rename(self, to)
+        return replace(self, to)
 
-    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(Path, "replace", refuse)
     with pytest.raises(StorageError), temporary_beside(target) as folder:
         publish(make_bundle(folder, "new"), target)
     assert (target / "model.onnx").read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_what_a_crash_between_two_renames_leaves_is_mended(tmp_path: Path) -> None:
-    make_bundle(tmp_path / ".out.old", "old")
-    with temporary_beside(tmp_path / "out"):
-        assert (tmp_path / "out" / "model.onnx").read_text(encoding="utf-8") == "old"
+    monkeypatch.setattr(Path, "replace", replace)
+    check_target(target)
 
 
 def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(tmp_path: Path) -> None:
@@ -98,6 +95,22 @@ def test_a_bundle_that_holds_files_of_the_users_is_not_replaced(tmp_path: Path) 
     check_target(target)
     (target / "notes.txt").write_text("x", encoding="utf-8")
     with pytest.raises(UsageError, match=r"notes\.txt"):
+        check_target(target)
+
+
+@pytest.mark.usefixtures("either_way")
+def test_a_link_is_not_published_through(tmp_path: Path) -> None:
+    mine = make_bundle(tmp_path / "mine", "mine")
+    (tmp_path / "out").symlink_to(mine)
+    with pytest.raises(UsageError, match="is a link to another folder"), temporary_beside(tmp_path / "out") as folder:
+        publish(make_bundle(folder, "new"), tmp_path / "out")
+    assert (mine / "model.onnx").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_hidden_file_of_the_users_is_none_of_ours(tmp_path: Path) -> None:
+    target = make_bundle(tmp_path / "out", "old")
+    (target / ".notes.0123456789abcdef").write_text("x", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"notes"):
         check_target(target)
 
 

@@ -20,7 +20,8 @@ from typer.main import get_command, get_group
 from zoo.cli.names import unknown
 from zoo.cli.parameters import HELP
 from zoo.commands import COMMANDS
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import ConfigError, StorageError, ZooError
+from zoo.streams import SafeStream, lost, reader_left
 from zoo.wording import printable
 
 BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
@@ -97,9 +98,6 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         return _invoke(arguments)
     except KeyboardInterrupt as error:
         return _fail("stopped by Ctrl-C", INTERRUPTED, error, debug)
-    except BrokenPipeError:  # the reader has left, as in `zoo list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     except ZooError as error:
         return _fail(str(error), error.exit_code, error, debug)
     except Exception as error:
@@ -109,6 +107,16 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         hint = "" if debug else "; fix: add --debug to see where, and report it"
         return _fail(f"unexpected {what}; a bug: please report it{hint}", 1, error, debug)
+
+
+def finish(code: int, stdout: SafeStream) -> int:
+    """The exit code of a command that ended with ``code``: another one where it succeeded, but what it printed did not arrive."""
+    fault = lost(stdout)
+    if code != 0 or fault is None:
+        return code
+    if reader_left(fault):  # as in `zoo list | head`
+        return BROKEN_PIPE
+    return _fail(f"cannot write (stdout): {fault.strerror}; fix: send the output somewhere else", StorageError.exit_code, fault, debug=False)
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -121,8 +129,6 @@ def _invoke(arguments: list[str]) -> int:
         return exit_.exit_code
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-    finally:
-        sys.stdout.flush()
     return 0
 
 

@@ -107,7 +107,7 @@ def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Sectio
         return _architecture_section(item, asked.options), asked.input or item.spec.input, asked.classes or item.spec.classes
     config = resolve(catalogue, item.canonical, overrides={"architecture": asked.options})
     if config.architecture is None:
-        raise UsageError(f"recipe {item.canonical} has no network of its own")
+        raise UsageError(f"recipe {item.canonical} has no network of its own", fix="name an architecture or another recipe")
     architecture, dataset = catalogue.architecture(config.architecture.name).spec, catalogue.dataset(config.dataset.name).spec
     preprocessing, _ = plan(config.dataset, dataset.shape, dataset.mean, dataset.std, architecture)
     return config.architecture, asked.input or preprocessing.shape, asked.classes or len(dataset.classes) or architecture.classes

@@ -11,6 +11,7 @@ from zoo.cli.output import json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.cli.run import collect
 from zoo.errors import UsageError
+from zoo.paths import check_drawing
 
 
 def gradients(
@@ -26,6 +27,7 @@ def gradients(
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the norms by depth.")] = None,
     as_json: AsJson = False,
 ) -> None:
+    check_drawing(plot)
     flags = {"data": data, "batch_size": batch_size, "seed": seed, "device": device}
     given = collect({flag: value for flag, value in flags.items() if value is not None}, assignments or [])
     with json_alone(as_json):
@@ -58,7 +60,7 @@ def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None
         for each in found[-1].notes:
             note(f"note: {each}")
         if not found[-1].norms:
-            raise UsageError(f"{label} has no layer with a weight that the loss reaches")
+            raise UsageError(f"{label} has no layer with a weight that the loss reaches", fix="choose another architecture")
     if plot is not None:
         from zoo.files import storage_errors
         from zoo.gradients_plot import draw

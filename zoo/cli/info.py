@@ -12,6 +12,7 @@ from zoo.cli.description import Asked, describe, examine
 from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, say_facts, say_json, say_table
 from zoo.cli.parameters import AsJson, options_of, parse_shape
 from zoo.errors import UsageError, ZooError
+from zoo.paths import check_drawing
 from zoo.registry import Item, Registry, registry
 from zoo.wording import known
 
@@ -32,6 +33,7 @@ def info(
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw parameters, cost and receptive field by layer.")] = None,
     as_json: AsJson = False,
 ) -> None:
+    check_drawing(plot)
     asked = Asked(None if shape is None else parse_shape(shape), classes, options_of(assignments, "architecture"))
     with json_alone(as_json):
         catalogue = registry()

@@ -9,6 +9,7 @@ import typer
 from zoo.errors import UsageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
+WEIGHTS_KEY = "--weights-key"
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON on stdout, and nothing else there.")]
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.parameters import AsJson
+from zoo.cli.parameters import WEIGHTS_KEY, AsJson
 from zoo.errors import DataError, UsageError
+from zoo.paths import check_drawing
 
 if TYPE_CHECKING:
     from zoo.prediction import Predictions
@@ -25,6 +26,9 @@ def predict(
     split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, select, report (default) or predict.")] = None,
     count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10",
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None,
+    key: Annotated[
+        str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")] = None,
     explain: Annotated[Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None,
@@ -38,6 +42,8 @@ def predict(
     for option, text in (("--top", top), ("--count", count), *([("--max-pixels", max_pixels)] if max_pixels is not None else [])):
         if not text.isdecimal() or int(text) < 1:
             raise UsageError(f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3")
+    check_drawing(plot)
+    check_drawing(explain)
     if bool(pictures) == (data is not None):
         raise UsageError("give either pictures or --data D", fix="name picture files or folders, or a dataset (see `zoo list datasets`)")
     from zoo import runtime
@@ -46,7 +52,7 @@ def predict(
 
     with json_alone(as_json), pictures_of(data, split, int(count)) if data is not None else nullcontext(pictures) as files:
         limit = None if max_pixels is None else int(max_pixels)
-        found = foretell(target, files or [], weights=weights, keep_going=True, max_pixels=limit)
+        found = foretell(target, files or [], weights=weights, weights_key=key, keep_going=True, max_pixels=limit)
         if csv is not None:
             found.write_csv(csv)
         if plot is not None and found.rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.output import json_alone, say_json
-from zoo.cli.parameters import AsJson
+from zoo.cli.parameters import WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
 from zoo.resolve import SECTIONS, merge, parse_assignment
 
@@ -21,6 +21,7 @@ FLAGS = {
     "arch": "architecture.name",
     "task": "task.name",
     "weights": "weights",
+    "weights_key": "weights_key",
     "epochs": "train.epochs",
     "batch_size": "train.batch_size",
     "lr": "train.lr",
@@ -44,6 +45,9 @@ def run(
     weights: Annotated[
         str | None, typer.Option("--weights", "--from", metavar="W", help="Start from weights the architecture names, a file, a run, or none.")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where the weights file holds several, such as ema.")
+    ] = None,
     epochs: Annotated[str | None, typer.Option("--epochs", metavar="N", help="Times the training part is seen.")] = None,
     batch_size: Annotated[str | None, typer.Option("--batch-size", metavar="N", help="Samples a step.")] = None,
     lr: Annotated[str | None, typer.Option("--lr", metavar="X", help="Learning rate.")] = None,
@@ -63,7 +67,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     flags = {
-        "data": data, "arch": arch, "task": task, "weights": weights,
+        "data": data, "arch": arch, "task": task, "weights": weights, "weights_key": key,
         "epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed, "device": device,
         "name": run_name, "augment": augment, "compile": "true" if compiled else None,
         "skip_bad_images": "true" if skip_bad else None,

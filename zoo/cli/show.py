@@ -9,6 +9,7 @@ import typer
 
 from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import AsJson, options_of
+from zoo.paths import check_drawing
 
 
 def show(
@@ -24,6 +25,7 @@ def show(
     from zoo.augmentation import parse_augment
     from zoo.showing import show as draw
 
+    check_drawing(out if out is None or out.suffix else out.with_suffix(".png"))
     options = options_of(assignments, "dataset")
     steps = parse_augment(augment) if augment is not None else []
     with json_alone(as_json):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.output import figure, json_alone, note, say, say_json, say_table
-from zoo.cli.parameters import AsJson, group
+from zoo.cli.parameters import WEIGHTS_KEY, AsJson, group
 from zoo.errors import UsageError
 
 weights = group("Trained weights of architectures: which there are, bring them, convert a file of them.")
@@ -54,7 +54,7 @@ def download(
 
         item = registry().architecture(name)
         if not item.spec.weights:
-            raise UsageError(f"{item.canonical} names no weights")
+            raise UsageError(f"{item.canonical} names no weights", fix="give weights of your own: --weights FILE")
         chosen = weights_named(item, which) if which else next(iter(item.spec.weights))
         if chosen is None:
             raise no_such_weights(item, which)
@@ -69,9 +69,12 @@ def download(
 def convert(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A pickled state dict (.pth, .pt, .bin).")],
     to: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
+    key: Annotated[
+        str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where the file holds several, such as ema.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make safetensors of a pickle. Only tensors are read of it, and no code in it runs."""
+    """Convert a pickled state dict to safetensors. Only tensors are read: no code in the pickle runs."""
     with json_alone(as_json):
         from zoo.tensorfiles import convert as converted
 
@@ -79,9 +82,9 @@ def convert(
             to = to.with_name(f"{to.name}.safetensors")
         if to.exists():
             raise UsageError("this file is there already", where=to, fix="remove it, or give another name")
-        tensors = converted(source, to)
+        tensors, notes = converted(source, to, key)
     numbers = sum(tensor.numel() for tensor in tensors.values())
     if as_json:
-        say_json({"file": str(to.absolute()), "tensors": len(tensors), "numbers": numbers})
+        say_json({"file": str(to.absolute()), "tensors": len(tensors), "numbers": numbers, "notes": notes})
     else:
-        say(f"{to}: {len(tensors)} tensors of {numbers:,} numbers")
+        say(f"{to}: {len(tensors)} tensors of {numbers:,} numbers" + (f"; read {', '.join(notes)}" if notes else ""))

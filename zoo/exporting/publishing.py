@@ -1,4 +1,9 @@
-"""Putting a finished bundle in its place: in one step, so that a reader or a crash sees the old one or the new one, whole."""
+"""Putting a finished bundle in its place: in one step, so that a reader or a crash sees the old one or the new one, whole.
+
+Linux exchanges two folders in one step. Where that is not to be had, the new files are first laid into the old bundle under hidden names that hold
+their digest (``.model.onnx.3f9a…``), then bundle.json is replaced, which is the one step, and then each file takes its own name. In between,
+`zoo.runtime` finds a file that is not what bundle.json says under its hidden name; a program that opens model.onnx alone finds one at any time.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +11,22 @@ import ctypes
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from zoo.errors import UsageError
-from zoo.files import storage_errors, sync_file, sync_folder
+from zoo.files import sha256, storage_errors, sync_file, sync_folder, write_json
 from zoo.safe_files import read_text
 from zoo.temporaries import remove_abandoned, temporary_folder
 
 INDEX = "bundle.json"
+LOCK, JOURNAL = ".publishing.lock", ".publishing.json"
+HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{16}")
 LITTER = {"__pycache__", ".DS_Store", "Thumbs.db"}
 """What using a bundle leaves in it, and may be thrown away with it."""
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
@@ -30,12 +40,14 @@ def check_target(target: Path) -> None:
         raise UsageError(
             "the place to export to is a file" if existing == target else "the place to export to is inside a file", where=existing, fix=fix
         )
+    if target.is_symlink():
+        raise UsageError("the place to export to is a link to another folder, which is not written through", where=target, fix=f"remove it, or {fix}")
     if existing != target or not any(target.iterdir()):
         return
     listed = _listed(target)
     if listed is None:
         raise UsageError("the place to export to is a folder that holds something else than a bundle", where=target, fix=fix)
-    strange = sorted(path.name for path in target.iterdir() if path.name not in listed | LITTER)
+    strange = sorted(path.name for path in target.iterdir() if not _is_own(path, listed))
     if strange:
         raise UsageError(
             f"the bundle to be replaced holds files that are not its own: {', '.join(strange[:5])}", where=target, fix=f"move them, or {fix}"
@@ -46,7 +58,6 @@ def check_target(target: Path) -> None:
 def temporary_beside(target: Path) -> Iterator[Path]:
     """A new folder beside ``target``, hidden, gone at the end unless it was published. Clears away what killed exports left."""
     with storage_errors(target):
-        _recover(target)
         remove_abandoned(target.parent, target.name)
     with temporary_folder(target.parent, target.name) as folder:
         yield folder
@@ -65,7 +76,9 @@ def publish(folder: Path, target: Path) -> None:
             target.rmdir()
             folder.rename(target)
         elif not _exchange(folder, target):
-            _swap_aside(folder, target)
+            with FileLock(target / LOCK):
+                _replace_files(folder, target)
+            shutil.rmtree(folder)
         sync_folder(target.parent)
 
 
@@ -83,32 +96,47 @@ def _exchange(folder: Path, target: Path) -> bool:
     raise OSError(code, os.strerror(code), str(target))
 
 
-def _swap_aside(folder: Path, target: Path) -> None:
-    """Two renames; `_recover` mends what a crash between them leaves."""
-    aside = target.with_name(f".{target.name}.old")
-    target.rename(aside)
+def _replace_files(folder: Path, target: Path) -> None:
+    """File by file, with bundle.json as the step that counts. What a crash left before or after it is taken away, or gone on from."""
+    new = {file.name: target / hidden_name(file.name, sha256(file)) for file in sorted(folder.iterdir()) if file.name != INDEX}
+    write_json(folder / JOURNAL, {"files": sorted(_listed(target) or ())})
     try:
-        folder.rename(target)
+        (folder / JOURNAL).replace(target / JOURNAL)
+        for name, hidden in new.items():
+            (folder / name).replace(hidden)
+        sync_folder(target)
+        (folder / INDEX).replace(target / INDEX)
     except OSError:
-        aside.rename(target)
+        for left in (*new.values(), target / JOURNAL):
+            left.unlink(missing_ok=True)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    sync_folder(target)
+    for name, hidden in new.items():
+        hidden.replace(target / name)
+    kept = {INDEX, *new} | LITTER | ({LOCK} if os.name == "nt" else set())  # there, no open file can be removed
+    for path in sorted(target.iterdir(), key=lambda path: path.name == JOURNAL):  # which goes last
+        if path.name not in kept:
+            path.unlink()
+    sync_folder(target)
 
 
-def _recover(target: Path) -> None:
-    """An old bundle that was put aside comes back where no new one took its place."""
-    aside = target.with_name(f".{target.name}.old")
-    if aside.is_dir():
-        if target.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            aside.rename(target)
+def hidden_name(name: str, digest: str) -> str:
+    """Of a file of a bundle while another one has its name (see `zoo.runtime`)."""
+    return f".{name}.{digest[:16]}"
 
 
 def _listed(bundle: Path) -> set[str] | None:
-    """The files that are a bundle's own, or None where the folder is no bundle."""
+    """The files that are a bundle's own, or were those of the one whose replacing was cut off; None where the folder is no bundle."""
     try:
-        index = json.loads(read_text(bundle / INDEX))
-        return {INDEX, *index["files"]}
+        before = json.loads(read_text(bundle / JOURNAL))["files"] if (bundle / JOURNAL).exists() else ()
+        return {INDEX, *json.loads(read_text(bundle / INDEX))["files"], *before}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _is_own(path: Path, listed: set[str]) -> bool:
+    """Whether a file is the bundle's, or what its use, or a publishing that was cut off, left in it."""
+    if path.name in listed | LITTER | {LOCK, JOURNAL}:
+        return True
+    hidden = HIDDEN.fullmatch(path.name)
+    return hidden is not None and path.is_file() and path.name == hidden_name(hidden[1], sha256(path))

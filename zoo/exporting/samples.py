@@ -64,7 +64,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
         view = data.part(part)
         judged = view.labels is not None and data.classes == loaded.classes
         return Samples(data.name, part, data.fingerprint, view, judged, why)
-    raise DataError(f"{item.canonical} has no pictures")
+    raise DataError(f"{item.canonical} has no pictures", fix="check the dataset with `zoo data check`")
 
 
 def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:

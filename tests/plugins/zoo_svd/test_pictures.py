@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.numpy import save
 from zoo_svd import compressed
 from zoo_svd.decoder import Decoder, export
-from zoo_svd.factors import factorise
+from zoo_svd.factors import factorise, share
 from zoo_svd.pictures import as_matrix, as_picture
 from zoo_svd.quality import psnr, ssim
 
@@ -206,8 +206,11 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path):
     (told,) = (each.caption for each in result.record.exhibits if each.title == "a b.png, denoised")
     best = float(told.partition(", ")[2].partition(" dB")[0])
     with (result.path / "svd.csv").open(newline="") as stream:
-        reached = [float(row["psnr (dB)"]) for row in csv.DictReader(stream)]
-    assert best >= max(reached) and best > reached[-1] + 0.5
+        rows = list(csv.DictReader(stream))
+    reached = {int(row["rank"]): float(row["psnr (dB)"]) for row in rows}
+    (marked,) = [int(row["rank"]) for row in rows if row["best rank"] == "yes"]
+    assert f"at rank {marked}, " in told and best == pytest.approx(reached[marked], abs=0.01)
+    assert best == pytest.approx(max(reached.values()), abs=0.01) and best > reached[40] + 0.5 and {2, 40} <= set(reached)
     again = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "again", console=Console(quiet=True))
     assert again.metrics == result.metrics
 
@@ -276,7 +279,7 @@ def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, c
     assert run_cli(["svd", "ellipse", "5,3,3,5", "--out", "e.png"]) == 0
     told = capsys.readouterr().out
     assert "a.png: 60×40, rank 7 of 20" in told and "a.onnx: weights (N, 5) → pictures; proved equal" in told
-    assert "e.png: singular values 8, 2; eigenvalues 8, 2" in told
+    assert "e.png: singular values 8 and 2; eigenvalues 2 and 8 with eigenvectors (1, −1) and (1, 1)" in told
     assert (tmp_path / "a.onnx").is_file() and (tmp_path / "e.png").stat().st_size > 20_000
 
 
@@ -301,4 +304,63 @@ def test_what_cannot_be_done_is_one_line(small, tmp_path, monkeypatch, capsys, w
 def test_a_rotation_has_no_real_eigenvectors_and_is_drawn_all_the_same(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run_cli(["svd", "ellipse", "0,-1,1,0"]) == 0
-    assert "eigenvalues 0+1j, 0-1j" in capsys.readouterr().out
+    assert "singular values 1 and 1; eigenvalues 0 ± 1i, no real eigenvectors" in capsys.readouterr().out
+
+
+# --------------------------------------------------------------------------------------------------------- small, noisy, and too high
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 100), (100, 4), (5, 5), (1, 1), (2, 9)])
+def test_a_few_pixels_are_solved_and_drawn(tmp_path, height, width) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "tiny.png")
+    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path)}, "task": {"ranks": [1]}}
+    result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    nearest = np.linalg.svd(picture.reshape(height, -1).astype(float), full_matrices=False)
+    rebuilt = np.clip(np.rint(nearest[0][:, :1] * nearest[1][:1] @ nearest[2][:1]), 0, 255).reshape(picture.shape)
+    written = np.asarray(Image.open(tmp_path / "run" / "rebuilt" / "tiny-1.png")).astype(int)
+    assert np.abs(written - rebuilt).max() <= 1
+    assert 0 <= result.metrics["ssim"] <= 1 and all((result.path / each.file).is_file() for each in result.record.exhibits)
+
+
+def test_ssim_takes_the_largest_window_that_fits() -> None:
+    one = np.random.default_rng(0).integers(0, 256, (4, 40, 3), dtype=np.uint8)
+    assert ssim(one, one) == pytest.approx(1) and ssim(255 - one, one) < 0.5
+    grey, other = np.array([[[10]]], np.uint8), np.array([[[200]]], np.uint8)
+    assert ssim(other, grey) == pytest.approx((2 * 10 * 200 + 2.55**2) / (10**2 + 200**2 + 2.55**2), abs=1e-4)
+
+
+def test_a_rank_that_is_too_high_is_said(tmp_path, capsys) -> None:
+    Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
+    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3, 60, 120]}}
+    zoo.run("svd_image", overrides=overrides, out=tmp_path / "run")
+    told = capsys.readouterr().out
+    assert "tiny.png: a rank of 60 or 120 is more than its 9 singular values: all are taken" in told
+    assert "rank 9: " in told and "100% of the energy" in told and "rank 60:" not in told
+    with (tmp_path / "run" / "svd.csv").open(newline="") as stream:
+        assert [row["rank"] for row in csv.DictReader(stream)] == ["3", "9"]
+
+
+@pytest.mark.parametrize(
+    ("part", "text"), [(1.0, "100%"), (0.99999, "more than 99.99%"), (0.99994, "99.99%"), (0.5, "50.00%"), (1 - 1e-15, "more than 99.99%")]
+)
+def test_only_all_of_the_energy_reads_as_all(part, text) -> None:
+    assert share(part) == text
+
+
+def test_beside_noise_stand_the_formats_of_the_noisy_image(tmp_path) -> None:
+    """JPEG of the image without noise would be compared with factors of another image."""
+    Image.fromarray(smooth(64, 64).transpose(1, 2, 0)).save(tmp_path / "a.png")
+    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "a.png")}, "task": {"noise": 40.0, "ranks": [20]}}
+    result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    with (result.path / "svd.csv").open(newline="") as stream:
+        (row,) = [row for row in csv.DictReader(stream) if row["rank"] == "20"]
+    numbers = np.random.default_rng([0, 5, *b"a.png"])
+    matrix = as_matrix(smooth(64, 64))
+    noisy = as_picture(np.clip(matrix + numbers.normal(0, 40.0, matrix.shape), 0, 255), 3)
+    best = 0.0
+    for quality in range(1, 101):
+        Image.fromarray(noisy).save(tmp_path / "n.jpg", "JPEG", quality=quality)
+        if (tmp_path / "n.jpg").stat().st_size <= int(row["bytes in 8 bits"]):
+            best = psnr(np.asarray(Image.open(tmp_path / "n.jpg")), smooth(64, 64).transpose(1, 2, 0))
+    assert float(row["JPEG of no more bytes, psnr (dB)"]) == pytest.approx(best, abs=1e-3)

@@ -1,0 +1,69 @@
+"""Places and settings of the environment, and where a plot may be written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zoo import cache, paths
+from zoo.cli.app import run_cli
+from zoo.errors import UsageError
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_variable_is_one_that_is_not_set(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ZOO_DATA", "ZOO_CACHE", "ZOO_RUNS", "ZOO_EXPORTS", "ZOO_OFFLINE", "ZOO_CACHE_LIMIT"):
+        monkeypatch.delenv(name, raising=False)
+    unset = (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), cache.limit())
+    assert Path() not in unset
+    for name in ("ZOO_DATA", "ZOO_CACHE", "ZOO_RUNS", "ZOO_EXPORTS", "ZOO_OFFLINE", "ZOO_CACHE_LIMIT"):
+        monkeypatch.setenv(name, empty)
+    assert (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), cache.limit()) == unset
+
+
+def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOO_DATA", str(tmp_path))
+    assert paths.data_root() == tmp_path
+
+
+@pytest.mark.parametrize("name", ["plot.xyz", "plot", "plot.gif.txt", ".png"])
+def test_a_plot_of_no_known_format_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"name a file that ends in \.png, \.jpg, .*\.eps"):
+        paths.check_drawing(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", paths.DRAWINGS)
+def test_every_format_that_is_offered_is_written(suffix: str, tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    from zoo.plots import save
+
+    for name in (f"a{suffix}", f"b{suffix.upper()}"):
+        save(Figure(), tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 100
+
+
+def test_a_folder_is_no_plot(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(UsageError, match="would be a folder"):
+        paths.check_drawing(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info", "lenet", "--plot"),
+        ("gradients", "lenet", "--plot"),
+        ("show", "digits", "--out"),
+        ("predict", "nothing", "a.png", "--plot"),
+        ("predict", "nothing", "a.png", "--explain"),
+        ("svd", "ellipse", "5,3,3,5", "--out"),
+        ("arithmetic", "conv1d", "--input", "1,9", "--out", "1", "--kernel", "3", "--plot"),
+    ],
+)
+def test_commands_refuse_a_plot_before_their_work(words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli([*words, str(tmp_path / "plot.xyz")]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("error: a plot cannot be written as 'plot.xyz'") and told.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
