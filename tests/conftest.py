@@ -70,8 +70,7 @@ def made_run(tmp_path: Path) -> Callable[..., Any]:
             "device": {"device": "cpu", "name": "cpu", "threads": 2}, "versions": {"torch": "2.15.0", "processor": "Test 9000"},
             "results": {"report": {"accuracy": 0.9, "loss": 0.25}},
         }  # fmt: skip
-        run.write_config(settled)
-        run.write_record(Record.model_validate({**values, **facts}))
+        run.bind(Record.model_validate({**values, **facts}))
         if epochs:
             lines = [",".join(epochs[0]), *(",".join(map(str, row.values())) for row in epochs)]
             run.metrics_file.write_text("\n".join(lines) + "\n", encoding="utf-8")

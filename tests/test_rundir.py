@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,10 @@ import pytest
 
 from zoo import rundir
 from zoo.config import RunConfig
-from zoo.errors import StorageError, UsageError
+from zoo.errors import CheckpointError, StorageError, UsageError
 from zoo.paths import runs_root
 from zoo.preprocessing import Preprocessing
-from zoo.rundir import Record, RunDir, all_runs, create, find, is_run, label_of, run_id
+from zoo.rundir import Record, RunDir, all_runs, create, find, is_run, label_of, run_id, usable_runs
 
 
 def config(**values: Any) -> RunConfig:
@@ -39,7 +41,7 @@ def record(**values: Any) -> Record:
 
 def made(name: str, created: str, **values: Any) -> RunDir:
     run = create(config(name=name, **values))
-    run.write_record(record(created=created))
+    run.bind(record(created=created))
     return run
 
 
@@ -66,20 +68,38 @@ def test_runs_without_a_name_never_share_a_folder() -> None:
 def test_config_and_record_are_read_as_they_were_written(tmp_path: Path) -> None:
     whole = config(train={"lr": 1e-5}, architecture={"name": "lab/net", "width": 3})
     run = create(whole, tmp_path / "here")
-    run.write_config(whole)
     run.write_record(record(results={"report": {"accuracy": 0.1 + 0.2}}))
     assert RunDir(tmp_path / "here").config == whole
     assert RunDir(tmp_path / "here").record == record(results={"report": {"accuracy": 0.1 + 0.2}})
     assert run_id(run.path) == str(run.path)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "not json", '{"id": 3}'])
+@pytest.mark.parametrize("text", ["", "{}", "not json", '{"id": 3}', "[" * 100_000, "[1]", '{"created": {}}', '{"created": "2027', "\xff"])
 def test_a_damaged_record_is_named_and_hides_no_other_run(text: str) -> None:
     good, bad = made("good", "2026-01-01"), made("bad", "2026-01-02")
-    bad.record_file.write_text(text)
-    with pytest.raises(UsageError, match=r"run\.json is damaged"):
+    bad.record_file.write_text(text, encoding="latin-1")
+    with pytest.raises(CheckpointError, match=r"run\.json (is damaged|cannot be read|holds no JSON object)") as caught:
         _ = bad.record
-    assert [run.path for run in all_runs()] == [good.path]
+    assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
+    assert [run.path for run in all_runs()] == [good.path, bad.path]
+    assert [run.path for run, _ in usable_runs()] == [good.path]
+    assert find("net_toy").path == good.path and find("bad").path == bad.path
+    assert good.fault is None and bad.fault is not None
+
+
+def swap_in_a_fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("file", ["run.json", "config.yaml", "root.json"])
+@pytest.mark.parametrize("how", [swap_in_a_fifo, Path.unlink, lambda file: (file.unlink(), file.mkdir())], ids=["fifo", "gone", "folder"])
+def test_a_record_that_is_no_file_is_refused_and_never_waited_for(file: str, how: Callable[[Path], object]) -> None:
+    good, bad = made("good", "2026-01-01"), made("bad", "2026-01-02")
+    how(bad.path / file)
+    assert bad.fault is not None
+    assert find("bad").path == bad.path and find("net_toy/bad").path == bad.path
+    assert [run.path for run, _ in usable_runs()] == [good.path]
 
 
 @pytest.mark.parametrize("below", ["", "inside", "inside/deeper"])

@@ -138,13 +138,13 @@ def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkp
     job = make_job(tmp_path, epochs=3)
     job.config.train.epochs = 1
     fit(job)
-    good = checkpoints.pointed(job.run.checkpoints, "last")
+    good = job.run.root.last.name
     weights = {key: value.clone() for key, value in job.model.state_dict().items()}
     job.config.train.epochs = 2
     job.task.loss = lambda logits, batch: logits.sum() * float("nan")
     with pytest.raises(DivergedError, match=f"last good checkpoint is {good}"):
         fit(job)
-    assert checkpoints.pointed(job.run.checkpoints, "last") == good
+    assert job.run.root.last.name == good
     assert all(torch.equal(value, weights[key]) for key, value in job.model.state_dict().items())
 
 
@@ -233,7 +233,7 @@ def test_the_moving_average_is_what_is_judged_and_kept(tmp_path):
         decay = min(0.9, (1 + n) / (10 + n))
         expected = decay * expected + (1 - decay) * value
     torch.testing.assert_close(job.result.fc2.bias, expected)
-    kept = checkpoints.load(checkpoints.newest_good(job.run.checkpoints)[0])
+    kept = checkpoints.load(checkpoints.newest_good(job.run)[0])
     assert torch.equal(kept[0]["fc2.bias"], job.result.fc2.bias)
     assert torch.equal(kept[1]["raw/fc2.bias"], job.model.fc2.bias)
 
@@ -281,7 +281,7 @@ def test_fp16_scales_the_loss_and_trains(tmp_path):
     job = make_job(tmp_path, precision="fp16", epochs=1)
     assert job.scaler.is_enabled()
     fit(job)
-    kept = checkpoints.load(checkpoints.newest_good(job.run.checkpoints)[0])[2]
+    kept = checkpoints.load(checkpoints.newest_good(job.run)[0])[2]
     assert kept["scaler"]["scale"] == job.scaler.get_scale() > 1
     assert all(parameter.isfinite().all() for parameter in job.model.parameters())
 

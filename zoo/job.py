@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from zoo import checkpoints
 from zoo.api import Evaluation, Part, Task
 from zoo.averaging import MovingAverage
 from zoo.config import RunConfig, TrainConfig
@@ -139,10 +138,10 @@ def steps_per_epoch(train: TrainConfig, samples: int) -> int:
 
 def check_finite(job: Job, loss: float) -> None:
     if not math.isfinite(loss):
-        kept = checkpoints.pointed(job.run.checkpoints, "last")
+        kept = job.run.root.last
         raise DivergedError(
             f"the loss is {loss} at step {job.progress.step + 1}, epoch {job.progress.epoch + 1}; "
-            + (f"the last good checkpoint is {kept}" if kept else "no checkpoint was written yet"),
+            + (f"the last good checkpoint is {kept.name}" if kept else "no checkpoint was written yet"),
             where=job.run.path,
             fix="lower --lr, or set train.clip_norm=1",
         )

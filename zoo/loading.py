@@ -19,7 +19,7 @@ from zoo.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessin
 from zoo.pretrained import no_such_weights, weights_file, weights_named
 from zoo.registry import Item, Registry, calls_of, load_object, options_model, registry
 from zoo.resolve import resolve, run_of_weights
-from zoo.rundir import RunDir, all_runs, find, run_id
+from zoo.rundir import RunDir, find, run_id, usable_runs
 from zoo.statedicts import StateDict, fit_to, head_shape
 from zoo.tensorfiles import read_tensors, shapes_of
 
@@ -70,7 +70,7 @@ def load(run: str | Path) -> nn.Module:
 def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     """Raises CheckpointError where the checkpoint is damaged or does not fit."""
     catalogue, config, record = registry(), run.config, run.record
-    checkpoint = checkpoints.chosen(run.checkpoints, record.checkpoint)
+    checkpoint = checkpoints.chosen(run)
     model = build_for(catalogue, config, record.preprocessing, len(record.classes)) if config.architecture else nn.Module()
     model = build_task(catalogue, config).restructure(model, record.structure)
     load_state(model, checkpoints.weights(checkpoint), checkpoint)
@@ -220,7 +220,7 @@ def _of_a_changed_network(error: CheckpointError, run: RunDir | None) -> Checkpo
 def _tensors_to_start_from(item: Item[ArchitectureSpec], weights: str, config: RunConfig, own: Mapping[str, torch.Tensor]) -> StateDict:
     run = run_of_weights(item, weights)
     if run is not None:
-        return StateDict(checkpoints.weights(checkpoints.chosen(run.checkpoints, run.record.checkpoint)))
+        return StateDict(checkpoints.weights(checkpoints.chosen(run)))
     file = weights_file(item, weights, config.task.name) if weights in item.spec.weights else Path(weights).expanduser()
     return fit_to(own, read_tensors(file), config.weights_key, weights)
 
@@ -271,10 +271,7 @@ def learned_weights(catalogue: Registry, config: RunConfig) -> Learned | None:
 def newest_run(config: RunConfig) -> RunDir | None:
     """The newest finished run whose architecture, dataset and task, with their options, are those of ``config``."""
     wanted = sections_of(config)
-    for run in all_runs():
-        if run.record.status == "finished" and sections_of(run.config) == wanted:
-            return run
-    return None
+    return next((run for run, record in usable_runs() if record.status == "finished" and sections_of(run.config) == wanted), None)
 
 
 def sections_of(config: RunConfig) -> dict[str, Any]:

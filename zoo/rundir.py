@@ -3,69 +3,40 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from zoo.api import Exhibit
 from zoo.config import RunConfig, check_run_name
-from zoo.errors import StorageError, UsageError, ZooError, nearest
-from zoo.files import write_json, write_text
+from zoo.errors import CheckpointError, ConfigError, StorageError, UsageError, ZooError, nearest
+from zoo.files import write_text
 from zoo.paths import runs_root
-from zoo.preprocessing import Preprocessing
-from zoo.safe_files import RECORD_LIMIT, check_own_file, read_text
-from zoo.yamlfile import read_yaml, write_yaml
+from zoo.root_record import Root, config_text, differences, new_root, read_root, write_root
+from zoo.run_record import Record, Status, bound
+from zoo.safe_files import RECORD_LIMIT, check_own_file, read_bytes, read_text
+from zoo.sealed import read_sealed, reason, write_sealed
+from zoo.validation import explain
+from zoo.yamlfile import MAX_BYTES, parse_yaml
 
-Status = Literal["running", "finished", "interrupted", "failed"]
-
-
-class Record(BaseModel):
-    """``run.json``: what is needed to trust a run, and to rebuild its model with no data and no network."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    id: str
-    status: Status
-    created: str
-    ended: str | None = None
-    seconds: float | None = None
-    label: str
-    architecture: str | None
-    dataset: str
-    task: str
-    classes: list[str]
-    preprocessing: Preprocessing
-    structure: dict[str, Any] = {}
-    parameters: int | None = None
-    trainable: int | None = None
-    macs: int | None = None
-    samples: dict[str, int] = {}
-    fingerprint: str
-    notes: list[str] = []
-    device: dict[str, Any] = {}
-    versions: dict[str, str] = {}
-    plugins: dict[str, str] = {}
-    git_commit: str | None = None
-    results: dict[str, dict[str, float]] = {}
-    """Metrics by part."""
-    checkpoint: str | None = None
-    """The checkpoint that the results are of."""
-    exhibits: list[Exhibit] = []
-    """What its page shows, in this order."""
+RECORDS = ("run.json", "root.json")
+"""A folder with either is a run, though a damaged one where it lacks the other."""
+RESTORE = "restore it from a copy of the run; see `zoo verify`"
 
 
 class RunDir:
-    """The paths of one run. Create with `create`, find with `find`."""
+    """The paths of one run, and its records, each checked against ``root.json``. Create with `create`, find with `find`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.root_file = path / "root.json"
         self.config_file = path / "config.yaml"
         self.record_file = path / "run.json"
         self.metrics_file = path / "metrics.csv"
@@ -80,15 +51,65 @@ class RunDir:
         self.error_file = path / "error.log"
 
     @property
+    def root(self) -> Root:
+        """Raises CheckpointError where the root record is missing or damaged."""
+        return read_root(self.root_file)
+
+    @property
     def config(self) -> RunConfig:
-        return RunConfig.model_validate(read_yaml(self.config_file))
+        """Raises CheckpointError where config.yaml holds another configuration than the run began with. (Comments may be added.)"""
+        root = self.root
+        try:
+            content = read_bytes(self.config_file, MAX_BYTES)
+            if hashlib.sha256(content).hexdigest() != root.config_sha256:
+                self._refuse_changes(root, parse_yaml(content.decode(), where=self.config_file))
+            return RunConfig.model_validate(root.config)
+        except (OSError, UnicodeDecodeError, ConfigError) as error:
+            what = error.what if isinstance(error, ConfigError) else reason(error)
+            raise CheckpointError(f"config.yaml cannot be read: {what}", where=self.path, fix=RESTORE) from error
+        except ValidationError as error:
+            what = f"the configuration is of another version of zoo: {'; '.join(explain(error, RunConfig)[:3])}"
+            raise CheckpointError(what, where=self.config_file, fix="use the zoo that wrote it, or start a new run") from error
+
+    def _refuse_changes(self, root: Root, found: Any) -> None:
+        changed = [f"{key or 'all of it'} is {new!r:.60} and was {old!r:.60}" for key, old, new in differences(root.config, found)]
+        if changed:
+            more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+            what = f"config.yaml was changed after the run began: {'; '.join(changed[:5])}{more}"
+            raise CheckpointError(what, where=self.path, fix="undo the change, or start a new run with `zoo run --config`")
 
     @property
     def record(self) -> Record:
+        """Raises UsageError where the folder is no run, CheckpointError where run.json is damaged, was edited, or is of another run."""
+        if not os.path.lexists(self.record_file) and not os.path.lexists(self.root_file):
+            raise UsageError("this is no run directory", where=self.path, fix="see `zoo runs`")
+        root = self.root
+        value, intact = read_sealed(self.record_file)
         try:
-            return Record.model_validate_json(read_text(self.record_file, RECORD_LIMIT))
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            raise UsageError("this is no run directory, or its run.json is damaged", where=self.path, fix="see `zoo runs`") from error
+            record = Record.model_validate(value)
+        except ValidationError as error:
+            problems = "; ".join(explain(error, Record)[:3])
+            raise CheckpointError(f"run.json is damaged: {problems}", where=self.path, fix=RESTORE) from error
+        changed = [name for name, digest in bound(record).items() if root.record.get(name, digest) != digest]
+        if changed:
+            what = f"run.json differs from the run's root record in: {', '.join(changed)}"
+            raise CheckpointError(what, where=self.path, fix=RESTORE)
+        if record.checkpoint not in (None, root.chosen):
+            what = f"the results in run.json are of checkpoint {record.checkpoint}, and the root record's best one is {root.chosen}"
+            raise CheckpointError(what, where=self.path, fix="restore run.json and root.json from the same copy of the run")
+        if not intact:
+            what = "run.json was changed after zoo wrote it: its sha256 differs from the one in it"
+            raise CheckpointError(what, where=self.path, fix=RESTORE)
+        return record
+
+    @property
+    def fault(self) -> str | None:
+        """Why the run cannot be used, by its records alone, or None. (`zoo verify` reads its checkpoints too.)"""
+        try:
+            _ = self.record, self.config
+        except ZooError as error:
+            return error.what
+        return None
 
     @property
     def standing(self) -> str:
@@ -109,7 +130,7 @@ class RunDir:
 
     def steps(self) -> list[dict[str, float]]:
         """The lines of steps.jsonl so far, up to one that a crash cut off."""
-        return _whole(json.loads(line) for line in self._lines(self.steps_file))
+        return _whole({name: float(value) for name, value in json.loads(line).items()} for line in self._lines(self.steps_file))
 
     def _lines(self, log: Path) -> list[str]:
         """None where there is no such file. Raises UsageError where it cannot be read."""
@@ -120,11 +141,16 @@ class RunDir:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{log.name} of this run cannot be read: {error}", where=self.path, fix="restore or remove the file") from error
 
-    def write_config(self, config: RunConfig) -> None:
-        write_text(self.config_file, write_yaml(config.as_dict()))
+    def write_root(self, root: Root) -> None:
+        write_root(self.root_file, root)
 
     def write_record(self, record: Record) -> None:
-        write_json(self.record_file, record.model_dump(mode="json"))
+        write_sealed(self.record_file, record.model_dump(mode="json"))
+
+    def bind(self, record: Record) -> None:
+        """Write a new run's record, whose `BOUND` fields are from now on those of this run. The root record comes first: no run.json is without."""
+        self.write_root(self.root.with_changes(record=bound(record)))
+        self.write_record(record)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -156,9 +182,9 @@ class RunDir:
             lock.release()
 
 
-def _whole(rows: Iterator[dict[str, float]]) -> list[dict[str, float]]:
+def _whole(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
     found: list[dict[str, float]] = []
-    with suppress(ValueError, TypeError):
+    with suppress(ValueError, TypeError, AttributeError, RecursionError, csv.Error):
         found.extend(rows)
     return found
 
@@ -170,7 +196,10 @@ def label_of(config: RunConfig) -> str:
 
 
 def create(config: RunConfig, out: Path | None = None) -> RunDir:
-    """Make a new run directory, known to be writable. Raises StorageError, or UsageError where the place is taken."""
+    """Make a new run directory, known to be writable, with its root record and config.yaml.
+
+    Raises StorageError, or UsageError where the place is taken.
+    """
     name = config.name or f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{secrets.token_hex(2)}"
     path = out if out is not None else runs_root() / label_of(config) / name
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
@@ -190,7 +219,10 @@ def create(config: RunConfig, out: Path | None = None) -> RunDir:
         raise StorageError(
             f"the run directory cannot be written: {error.strerror}", where=path, fix="choose another --out, or set ZOO_RUNS"
         ) from error
-    return RunDir(path)
+    run = RunDir(path)
+    run.write_root(new_root(config))
+    write_text(run.config_file, config_text(config))
+    return run
 
 
 def run_id(path: Path) -> str:
@@ -202,24 +234,33 @@ def run_id(path: Path) -> str:
 
 
 def all_runs() -> list[RunDir]:
-    """Every run under ``ZOO_RUNS``, newest first."""
-    found = [(json_created(file), RunDir(file.parent)) for file in runs_root().glob("*/*/run.json")]
-    return [run for created, run in sorted(found, key=lambda pair: pair[0], reverse=True) if created]
+    """Every run under ``ZOO_RUNS``, newest first; those whose run.json cannot be read come last."""
+    folders = sorted({file.parent for name in RECORDS for file in runs_root().glob(f"*/*/{name}")})
+    found = [(created(folder / "run.json"), RunDir(folder)) for folder in folders]
+    return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
-def json_created(record_file: Path) -> str:
+def usable_runs() -> Iterator[tuple[RunDir, Record]]:
+    """Those of `all_runs` whose records are as zoo wrote them, with their run.json."""
+    for run in all_runs():
+        if run.fault is None:
+            yield run, run.record
+
+
+def created(record_file: Path) -> str:
     """When a run was created (ISO 8601, UTC), or an empty string where its record cannot be read."""
     try:
-        return str(json.loads(read_text(record_file, RECORD_LIMIT))["created"])
-    except (OSError, ValueError, KeyError, TypeError):
+        value = json.loads(read_text(record_file, RECORD_LIMIT))["created"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ""
+    return value if isinstance(value, str) else ""
 
 
 def find(name: str | Path) -> RunDir:
     """A run by its path, its ``label/name``, its name alone, or a label (the newest run of it)."""
     path = Path(name)
     for candidate in (path, runs_root() / path):
-        if (candidate / "run.json").is_file():
+        if any(os.path.lexists(candidate / file) for file in RECORDS):
             return RunDir(candidate)
     runs = all_runs()
     for run in runs:
@@ -238,4 +279,4 @@ def is_run(name: str | Path) -> bool:
     return True
 
 
-__all__ = ["Record", "RunDir", "Status", "all_runs", "check_run_name", "create", "find", "is_run", "label_of", "run_id"]
+__all__ = ["Record", "RunDir", "Status", "all_runs", "check_run_name", "create", "find", "is_run", "label_of", "run_id", "usable_runs"]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import Data, open_data
 from zoo.devices import Engine, set_up
-from zoo.errors import Interrupted, StorageError, UsageError
+from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
 from zoo.evaluation import evaluate
 from zoo.features import keep_features
 from zoo.files import write_json, write_text
@@ -31,6 +32,7 @@ from zoo.page import write_page
 from zoo.pretrained import also_missing
 from zoo.registry import Item, calls_of, registry
 from zoo.resolve import merge, resolve
+from zoo.root_record import differences
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
 from zoo.safe_files import check_own_folders
 from zoo.snapshots import resume as resume_job
@@ -176,8 +178,9 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
     with where.lock():
         console.log = where.log_file
         record = where.record if resumed else _new_record(prepared, run_id(where.path))
+        if not resumed:
+            where.bind(record)
         record.status = "running"
-        where.write_config(prepared.config)
         if prepared.data.quarantine:
             write_json(where.path / "quarantine.json", list(prepared.data.quarantine))
         if prepared.start:
@@ -212,6 +215,8 @@ def _items(config: RunConfig) -> list[Item[Any]]:
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> dict[str, float]:
     task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
     if in_closed_form(task):
+        if inexact is not None:
+            _forget_results(where, record)
         model = prepared.model.to(prepared.engine.device)
         record.checkpoint = solve(where, task, model, data, prepared.structure, telling.note)
         record.parameters, record.trainable = count_parameters(model)
@@ -236,16 +241,22 @@ def _train(where: RunDir, record: Record, prepared: Prepared, telling: Telling, 
     features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), telling.note)
     job = Job(config, task, model, data, engine, where, telling, prepared.structure, features)
     if inexact is not None:
-        resume_job(job, inexact=inexact)
+        resume_job(job, inexact=inexact, accepted=partial(_forget_results, where, record))
     progress = fit(job)
     telling.close()
-    last = checkpoints.pointed(where.checkpoints, "last")
-    record.checkpoint = (checkpoints.pointed(where.checkpoints, "best") if progress.best else None) or last
-    if progress.best is not None and record.checkpoint is not None and record.checkpoint != last:
-        best = where.checkpoints / record.checkpoint
+    root = where.root
+    if progress.best is not None and root.last is not None and root.chosen != root.last.name:
+        best = checkpoints.chosen(where)
         load_state(job.result, checkpoints.weights(best), best)
         telling.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
+    record.checkpoint = root.chosen
     return job.result
+
+
+def _forget_results(where: RunDir, record: Record) -> None:
+    """Before the run goes back to a checkpoint that they may not be of."""
+    record.results, record.checkpoint = {}, None
+    where.write_record(record)
 
 
 def _conclude(where: RunDir, record: Record, console: Console) -> None:
@@ -266,10 +277,19 @@ def _resume(
     if config_file is not None:
         raise UsageError("--resume goes on with the run's own configuration", where="--config", fix="leave out --config")
     _refuse_changes(config, name, overrides)
-    if where.record.status == "finished":
+    if where.record.status == "finished" and _is_whole(where):
         raise UsageError("this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`")
     prepared = prepare(config, console)
     return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
+
+
+def _is_whole(where: RunDir) -> bool:
+    """Whether the checkpoint of a run's results is undamaged. Where it is not, a finished run can go back to an earlier one."""
+    try:
+        checkpoints.chosen(where)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _refuse_changes(config: RunConfig, name: str | None, overrides: Mapping[str, Any]) -> None:
@@ -277,7 +297,7 @@ def _refuse_changes(config: RunConfig, name: str | None, overrides: Mapping[str,
     merged = merge(config.as_dict(), overrides)
     asked = resolve(registry(), overrides=merged).as_dict()
     before = resolve(registry(), overrides=config.as_dict()).as_dict()  # an option that is newer than the run has its default in both
-    changed = [f"{key} is {old!r} in the run, not {new!r}" for key, old, new in _differences(before, asked)]
+    changed = [f"{key} is {old!r} in the run, not {new!r}" for key, old, new in differences(before, asked)]
     if name is not None and registry().runnable(name).canonical not in (
         config.recipe,
         config.architecture and config.architecture.name,
@@ -286,9 +306,3 @@ def _refuse_changes(config: RunConfig, name: str | None, overrides: Mapping[str,
         changed.insert(0, f"the run is of {label_of(config)}, not {name}")
     if changed:
         raise UsageError(f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run")
-
-
-def _differences(one: Any, other: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    if isinstance(one, dict) and isinstance(other, dict):
-        return [each for key in {**one, **other} for each in _differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))]
-    return [] if one == other else [(path, one, other)]

@@ -13,11 +13,13 @@ from zoo.errors import CheckpointError
 from zoo.job import Job, Progress, check_finite
 from zoo.models import load_state
 from zoo.optimizer_state import optimizer_state, restore_optimizer
+from zoo.root_record import Root
 
 
 def save(job: Job) -> str:
-    """Write a checkpoint of everything, point ``last`` (and ``best``) at it, and remove those beyond the number to keep."""
+    """Write a checkpoint of everything, and remove those beyond the number to keep. An older one that was damaged is named and not counted."""
     check_finite(job, job.loss_sum.item())
+    _leave_out_damaged(job)
     tensors, groups = optimizer_state(job.optimizer, job.model)
     if job.average is not None:
         tensors |= {f"raw/{name}": value for name, value in job.model.state_dict().items()}
@@ -34,19 +36,45 @@ def save(job: Job) -> str:
         "environment": environment(job),
         "fingerprint": job.data.fingerprint,
     }
-    folder = job.run.checkpoints
+    progress = job.progress
     frozen = {name for name, parameter in job.model.named_parameters() if not parameter.requires_grad}
-    name = checkpoints.save(folder, job.progress.step, job.result, tensors, state, frozen)
-    if job.progress.best and job.progress.best["step"] == job.progress.step and job.progress.batch == 0:
-        checkpoints.point(folder, "best", name)
-    checkpoints.prune(folder, job.config.train.keep_checkpoints)
-    job.saved_at, job.saved_step = time.monotonic(), job.progress.step
+    name = checkpoints.save(
+        job.run,
+        progress.step,
+        job.result,
+        tensors,
+        state,
+        epoch=progress.epoch,
+        best=progress.best,
+        frozen=frozen,
+        keep=job.config.train.keep_checkpoints,
+    )
+    job.saved_at, job.saved_step = time.monotonic(), progress.step
     return name
 
 
-def resume(job: Job, *, inexact: bool = False) -> None:
-    """Set a fresh job back to its newest good checkpoint. Raises CheckpointError where the result could not be the same to the bit."""
-    checkpoint, complaints = checkpoints.newest_good(job.run.checkpoints)
+def _leave_out_damaged(job: Job) -> None:
+    before = job.run.root
+    root, lines = checkpoints.survey(job.run, checkpoints.remembered)
+    if root != before:
+        _settle(job, root)
+    for line in lines:
+        job.watch.note(line)
+
+
+def _settle(job: Job, root: Root) -> None:
+    """The root record has what is left of the run, and the training the best epoch that is left."""
+    job.run.write_root(root)
+    job.progress.best = None if root.last is None or root.last.best is None else root.last.best.facts
+
+
+def resume(job: Job, *, inexact: bool = False, accepted: Callable[[], None] = lambda: None) -> None:
+    """Set a fresh job back to its newest good checkpoint, and its run to what was known then.
+
+    ``accepted`` is called once nothing is refused any more, before anything changes. Raises CheckpointError where the result could not be the same to
+    the bit.
+    """
+    checkpoint, root, lines = checkpoints.newest_good(job.run)
     weights, tensors, state = checkpoints.load(checkpoint)
     if state["fingerprint"] != job.data.fingerprint:
         was, counts = job.run.record.samples, job.data.samples
@@ -57,6 +85,7 @@ def resume(job: Job, *, inexact: bool = False) -> None:
     changed = [f"{key} {state['environment'].get(key)} → {value}" for key, value in now.items() if state["environment"].get(key) != value]
     if changed and not inexact:
         raise CheckpointError(f"resuming here would not be exact: {', '.join(changed)}", where=checkpoint, fix="add --inexact to go on all the same")
+    accepted()
     load_state(job.result, weights, checkpoint)
     if job.average is not None:
         load_state(job.model, _under("raw/", tensors), checkpoint)
@@ -65,12 +94,13 @@ def resume(job: Job, *, inexact: bool = False) -> None:
     optimizer_tensors = {key: value for key, value in tensors.items() if key.startswith("optimizer/")}
     restore_optimizer(job.optimizer, job.model, _to_device(optimizer_tensors, job), state["groups"])
     job.progress = Progress(**state["progress"])
+    _settle(job, root)
     job.loss_sum.copy_(tensors["meter/loss_sum"])
     job.logs.rewind(state["logs"], job.progress.step)
     torch.set_rng_state(tensors["generator/cpu"])
     if "generator/cuda" in tensors and job.engine.device.type == "cuda":
         torch.cuda.set_rng_state(tensors["generator/cuda"], job.engine.device)
-    for text in [*complaints, *(f"not exact: {each}" for each in changed)]:
+    for text in [*lines, *(f"not exact: {each}" for each in changed)]:
         job.watch.note(text)
     job.watch.note(f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of {job.steps_per_epoch} steps done")
 

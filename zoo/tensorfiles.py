@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 from torch import Tensor
 
 from zoo.errors import CheckpointError, StorageError
@@ -37,6 +37,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError("the weights file does not exist", where=path, fix="check the path") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"the weights file cannot be read: {error}", where=path, fix="restore it from its source") from error
+
+
+def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
+    """The content of a safetensors file; equal tensors give equal bytes. Their memory format is not kept."""
+    apart: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        value = tensor.detach().cpu().contiguous()
+        if value.untyped_storage().data_ptr() in seen:  # safetensors refuses tensors that share memory
+            value = value.clone()
+        seen.add(value.untyped_storage().data_ptr())
+        apart[name] = value
+    return save(apart)
 
 
 def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:

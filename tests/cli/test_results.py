@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from zoo.root_record import config_text, new_root
 from zoo.rundir import RunDir
 
 
@@ -16,10 +17,12 @@ def two(short, tmp_path, monkeypatch):
     runs = tmp_path / "runs"
     shutil.copytree(short, runs / "cnn_digits" / "short")
     shutil.copytree(short, runs / "cnn_digits" / "other")
-    config = runs / "cnn_digits" / "other" / "config.yaml"
-    config.write_text(config.read_text(encoding="utf-8").replace("lr: 0.01", "lr: 0.5"), encoding="utf-8")
-    record = RunDir(config.parent).record
-    RunDir(config.parent).write_record(record.model_copy(update={"status": "interrupted", "fingerprint": "f00d", "results": {}}))
+    other = RunDir(runs / "cnn_digits" / "other")
+    record, config = other.record, other.config
+    config.train.lr = 0.5
+    other.config_file.write_text(config_text(config), encoding="utf-8")
+    other.write_root(new_root(config).with_changes(run=other.root.run, checkpoints=other.root.checkpoints))
+    other.bind(record.model_copy(update={"status": "interrupted", "fingerprint": "f00d", "results": {}}))
     monkeypatch.setenv("ZOO_RUNS", str(runs))
     monkeypatch.chdir(tmp_path)
     return runs

@@ -34,8 +34,7 @@ def make_run(name: str, recipe: str = "cnn_digits", status: rundir.Status = "fin
     run = rundir.create(config)
     assert config.architecture is not None
     preprocessing = {"channels": 1, "height": 28, "width": 28, "mean": (0.0,), "std": (1.0,)}
-    run.write_config(config)
-    run.write_record(
+    run.bind(
         Record.model_validate(
             {
                 "id": name,

@@ -56,7 +56,7 @@ def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | No
 
     if item.kind == "recipe":
         return newest_run(resolve(registry, item.canonical))
-    finished = (run for run in rundir.all_runs() if run.record.status == "finished" and run.record.architecture == item.canonical)
+    finished = (run for run, record in rundir.usable_runs() if record.status == "finished" and record.architecture == item.canonical)
     return next(finished, None)
 
 

@@ -1,0 +1,182 @@
+"""The last checkpoint, the best one and its metric agree, whatever was cut off or damaged; and a resumed training ends with the same bits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoo import checkpoints, randomness
+from zoo.config import RunConfig
+from zoo.console import Console
+from zoo.data import open_data
+from zoo.devices import set_up
+from zoo.job import Job
+from zoo.loading import build_for, build_task
+from zoo.registry import registry
+from zoo.resolve import resolve
+from zoo.rundir import RunDir, create
+from zoo.snapshots import resume
+from zoo.training import fit
+
+ACCURACY = (0.5, 0.6, 0.7, 0.4)
+"""That of the select part after each epoch: the best is the third."""
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+class Notes(Console):
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def config(**train: object) -> RunConfig:
+    dataset = {"resize": 16, "holdout": 0.2, "classes": ["0", "1"]}
+    whole = {"epochs": len(ACCURACY), "batch_size": 100, "optimizer": "adam", "schedule": "cosine", **train}
+    return resolve(registry(), "cnn_digits", overrides={"train": whole, "dataset": dataset, "device": "cpu", "threads": 1})
+
+
+def make_job(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **train: object) -> Job:
+    settled = config(**train)
+    engine = set_up(settled)
+    data = open_data(registry(), settled.dataset, engine.device, architecture=registry().architecture("cnn").spec)
+    randomness.seed_everything(settled.seed)
+    model = build_for(registry(), settled, data.preprocessing, len(data.classes))
+    run = where if isinstance(where, RunDir) else create(settled, where)
+    job = Job(settled, build_task(registry(), settled), model, data, engine, run, Notes(), {})
+    job.judge = lambda _part: SimpleNamespace(metrics={"accuracy": accuracy[job.progress.epoch]})  # type: ignore[method-assign,assignment,return-value]
+    return job
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, dict[str, Tensor]]:
+    """A training that nothing happened to, and its last weights."""
+    job = make_job(tmp_path_factory.mktemp("whole") / "run")
+    fit(job)
+    return job.run, job.model.state_dict()
+
+
+def ends_as(whole: tuple[RunDir, dict[str, Tensor]], run: RunDir) -> list[str]:
+    """Resumes, and compares the end with that of an undisturbed training; returns what was noted."""
+    job = make_job(run)
+    resume(job)
+    fit(job)
+    assert all(torch.equal(value, whole[1][name]) for name, value in job.model.state_dict().items())
+    assert agrees(run) == agrees(whole[0]) == (3, 0.7)
+    assert json.loads((run.checkpoints / run.root.last.name / "state.json").read_text())["progress"]["best"] == run.root.last.best.facts
+    return job.watch.lines
+
+
+def agrees(run: RunDir) -> tuple[int, float]:
+    """The epoch and the metric of the best checkpoint, which its own state, the root record and metrics.csv all give alike."""
+    root = run.root
+    state = json.loads((checkpoints.chosen(run) / "state.json").read_text())
+    row = run.epochs()[state["progress"]["epoch"] - 1]
+    facts = {"metric": "select_accuracy", "value": row["select_accuracy"], "epoch": int(row["epoch"]), "step": int(row["step"])}
+    assert state["progress"]["best"] == root.last.best.facts == facts
+    return facts["epoch"], facts["value"]
+
+
+def kill_in_save(monkeypatch: pytest.MonkeyPatch, run: RunDir, epoch: int, point: str) -> None:
+    """The process ends while the checkpoint of the end of ``epoch`` is saved."""
+    original: Callable[[RunDir, object], None] = RunDir.write_root
+    renamed = Path.rename
+
+    def due() -> bool:
+        return len(run.epochs()) == epoch
+
+    def write_root(self: RunDir, root: object) -> None:
+        if due() and point == "before the root record":
+            raise Killed
+        original(self, root)
+        if due() and point == "after the root record":
+            raise Killed
+
+    def rename(self: Path, target: Path) -> Path:
+        if due() and point == "before the folder":
+            raise Killed
+        return renamed(self, target)
+
+    monkeypatch.setattr(RunDir, "write_root", write_root)
+    monkeypatch.setattr(Path, "rename", rename)
+
+
+@pytest.mark.parametrize("epoch", [2, 4])
+@pytest.mark.parametrize("point", ["before the folder", "before the root record", "after the root record"])
+def test_a_death_between_checkpoint_last_and_best_leaves_them_in_agreement(tmp_path, whole, monkeypatch, epoch, point) -> None:
+    job = make_job(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        kill_in_save(patch, job.run, epoch, point)
+        with pytest.raises(Killed):
+            fit(job)
+    done = epoch if point == "after the root record" else epoch - 1
+    assert agrees(job.run) == (min(done, 3), ACCURACY[min(done, 3) - 1])
+    ends_as(whole, job.run)
+
+
+def stopped_after(folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, accuracy: tuple[float, ...] = ACCURACY) -> RunDir:
+    job = make_job(folder, accuracy)
+    with monkeypatch.context() as patch:
+        kill_in_save(patch, job.run, epochs, "after the root record")
+        with pytest.raises(Killed):
+            fit(job)
+    return job.run
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"])
+def test_a_damaged_newest_checkpoint_is_named_and_the_training_goes_on_from_the_one_before_and_its_best(tmp_path, whole, monkeypatch, file) -> None:
+    run = stopped_after(tmp_path / "run", monkeypatch, 3)
+    newest = run.root.last.name
+    assert run.root.chosen == newest
+    flip_a_bit(run.checkpoints / newest / file)
+    job = make_job(run)
+    resume(job)
+    assert job.progress.best == run.root.last.best.facts and job.progress.best["epoch"] == 2
+    assert any(line.startswith(f"checkpoint {newest} is damaged") for line in job.watch.lines)
+    ends_as(whole, run)
+
+
+def test_a_lost_best_checkpoint_is_named_and_the_later_epochs_are_compared(tmp_path, monkeypatch) -> None:
+    accuracy = (0.9, 0.1, 0.2, 0.3)
+    run = stopped_after(tmp_path / "run", monkeypatch, 3, accuracy)
+    flip_a_bit(checkpoints.chosen(run) / "model.safetensors")
+    job = make_job(run, accuracy)
+    resume(job)
+    assert job.progress.best is None
+    assert any("the best epoch so far (epoch 1, select_accuracy 0.9) is lost" in line for line in job.watch.lines)
+    fit(job)
+    assert agrees(run) == (4, 0.3)
+
+
+def test_a_checkpoint_damaged_while_training_goes_on_is_not_counted_by_pruning(tmp_path) -> None:
+    job = make_job(tmp_path / "run", (0.1, 0.2, 0.3, 0.4), keep_checkpoints=2)
+    original = job.watch.epoch
+
+    def damage_the_second(progress, row) -> None:
+        original(progress, row)
+        if progress.epoch == 3:
+            flip_a_bit(job.run.checkpoints / job.run.root.last.name / "model.safetensors")
+            job.config.train.epochs = 3
+
+    job.watch.epoch = damage_the_second  # type: ignore[method-assign]
+    fit(job)
+    assert [entry.epoch for entry in job.run.root.checkpoints] == [1, 3]
+    assert any("is damaged" in line for line in job.watch.lines)
+    assert checkpoints.newest_good(job.run)[2] == []

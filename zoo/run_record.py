@@ -1,0 +1,69 @@
+"""What ``run.json`` holds, and which of it never changes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from zoo.api import Exhibit
+from zoo.preprocessing import Preprocessing
+from zoo.sealed import digest_of_json
+
+Status = Literal["running", "finished", "interrupted", "failed"]
+
+
+class Record(BaseModel):
+    """``run.json``: what is needed to trust a run, and to rebuild its model with no data and no network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    status: Status
+    created: str
+    ended: str | None = None
+    seconds: float | None = None
+    label: str
+    architecture: str | None
+    dataset: str
+    task: str
+    classes: list[str]
+    preprocessing: Preprocessing
+    structure: dict[str, Any] = {}
+    parameters: int | None = None
+    trainable: int | None = None
+    macs: int | None = None
+    samples: dict[str, int] = {}
+    fingerprint: str
+    notes: list[str] = []
+    device: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    plugins: dict[str, str] = {}
+    git_commit: str | None = None
+    results: dict[str, dict[str, float]] = {}
+    """Metrics by part."""
+    checkpoint: str | None = None
+    """The checkpoint that the results are of."""
+    exhibits: list[Exhibit] = []
+    """What its page shows, in this order."""
+
+
+BOUND = (
+    "id",
+    "created",
+    "label",
+    "architecture",
+    "dataset",
+    "task",
+    "classes",
+    "preprocessing",
+    "structure",
+    "samples",
+    "fingerprint",
+)
+"""Fields of a record that never change. What rebuilds the model is among them."""
+
+
+def bound(record: Record) -> dict[str, str]:
+    """A digest of each of the `BOUND` fields."""
+    return {name: digest_of_json(value) for name, value in record.model_dump(mode="json", include=set(BOUND)).items()}
