@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import UsageError
+from zoo.errors import CheckpointError, UsageError
 from zoo.files import storage_errors
 from zoo.rundir import RunDir, find, run_id
 
@@ -32,7 +32,8 @@ class Comparison:
 def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
     """Compare two runs or more; their curves are drawn into ``compare.png`` in ``out``, by default the current folder.
 
-    Raises UsageError where a run is not found or named twice, StorageError where the picture cannot be written.
+    A run whose records are damaged is left out, with a remark. Raises UsageError where a run is not found or named twice, CheckpointError where fewer
+    than two are undamaged, StorageError where the picture cannot be written.
     """
     found = [find(run) for run in runs]
     if len(found) < 2:
@@ -40,8 +41,14 @@ def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
     repeated = [str(run) for run, folder in zip(runs, found, strict=True) if sum(folder.path.samefile(other.path) for other in found) > 1]
     if repeated:
         raise UsageError(f"{' and '.join(repeated)} are the same run", fix="name others by their ids (see `zoo runs`)")
-    names = distinct_names(found)
-    return Comparison(names, facts_of(found), metrics_of(found), differences_of(found), remarks_on(names, found), draw(names, found, out or Path()))
+    faults = [run.fault for run in found]
+    left_out = [f"{run_id(run.path)} is left out: damaged: {fault}" for run, fault in zip(found, faults, strict=True) if fault is not None]
+    whole = [run for run, fault in zip(found, faults, strict=True) if fault is None]
+    if len(whole) < 2:
+        raise CheckpointError(f"fewer than two of these runs can be compared: {'; '.join(left_out)}", fix="see `zoo verify RUN` for each")
+    names = distinct_names(whole)
+    remarks = [*left_out, *remarks_on(names, whole)]
+    return Comparison(names, facts_of(whole), metrics_of(whole), differences_of(whole), remarks, draw(names, whole, out or Path()))
 
 
 def distinct_names(runs: Sequence[RunDir]) -> list[str]:

@@ -35,10 +35,11 @@ def test_runs_are_newest_first_and_a_damaged_or_killed_one_is_listed_as_such(zoo
     }
     for name, (created, status) in states.items():
         folder = runs / "cnn_digits" / name
-        folder.mkdir(parents=True)
-        record = json.loads((short / "run.json").read_text(encoding="utf-8"))
-        changed = {**record, "created": created, "status": status}
-        (folder / "run.json").write_text(json.dumps(changed), encoding="utf-8")
+        shutil.copytree(short, folder)
+        run = RunDir(folder)
+        run.bind(run.record.model_copy(update={"created": created, "status": status or "finished"}))
+        if status is None:
+            run.record_file.write_text("{", encoding="utf-8")
     rows = json.loads(zoo("runs", "--json").out)
     listed = [(row["id"].rpartition("/")[2], row["status"]) for row in rows]
     assert listed == [("new", "interrupted"), ("old", "finished"), ("killed", "killed"), ("hurt", "damaged")]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.cli.output import duration, figure, note, say_json, say_table
+from zoo.cli.output import duration, figure, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
-from zoo.errors import ZooError
 from zoo.paths import runs_root
 from zoo.rundir import Record, RunDir, all_runs, run_id
 
@@ -21,16 +20,24 @@ def runs(as_json: AsJson = False) -> None:
         return
     rows = [[run["id"], run["status"], run["dataset"] or "–", _main_result(run["results"]), duration(run["seconds"])] for run in found]
     say_table(["run", "status", "dataset", "result", "took"], rows)
+    for run in found:
+        if "fault" in run:
+            say(f"{run['id']}  damaged: {run['fault']}")
 
 
 def as_dict(run: RunDir) -> dict[str, Any]:
-    """What a table or a script wants to know of a run; one whose record is damaged is listed as such."""
+    """What a table or a script wants to know of a run; one whose records are damaged is listed as such, with the reason."""
+    fault = run.fault
     facts: dict[str, Any] = {"id": run_id(run.path), "path": str(run.path.absolute())}
-    try:
-        record = run.record
-    except ZooError:
-        return {**facts, "status": "damaged", **dict.fromkeys(("created", "seconds", "architecture", "dataset", "task")), "results": {}}
-    return {**facts, "status": run.standing, **facts_of(record)}
+    if fault is not None:
+        return {
+            **facts,
+            "status": "damaged",
+            "fault": fault,
+            **dict.fromkeys(("created", "seconds", "architecture", "dataset", "task")),
+            "results": {},
+        }
+    return {**facts, "status": run.standing, **facts_of(run.record)}
 
 
 def facts_of(record: Record) -> dict[str, Any]:
