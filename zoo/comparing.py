@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.errors import CheckpointError, UsageError
+from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.files import storage_errors
 from zoo.rundir import RunDir, find, run_id
 
@@ -41,7 +41,7 @@ def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
     repeated = [str(run) for run, folder in zip(runs, found, strict=True) if sum(folder.path.samefile(other.path) for other in found) > 1]
     if repeated:
         raise UsageError(f"{' and '.join(repeated)} are the same run", fix="name others by their ids (see `zoo runs`)")
-    faults = [run.fault for run in found]
+    faults = [_fault(run) for run in found]
     left_out = [f"{run_id(run.path)} is left out: damaged: {fault}" for run, fault in zip(found, faults, strict=True) if fault is not None]
     whole = [run for run, fault in zip(found, faults, strict=True) if fault is None]
     if len(whole) < 2:
@@ -49,6 +49,16 @@ def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
     names = distinct_names(whole)
     remarks = [*left_out, *remarks_on(names, whole)]
     return Comparison(names, facts_of(whole), metrics_of(whole), differences_of(whole), remarks, draw(names, whole, out or Path()))
+
+
+def _fault(run: RunDir) -> str | None:
+    """Why nothing of a run can be compared: its records, or a log that cannot be read."""
+    try:
+        run.epochs()
+        run.steps()
+    except ZooError as error:
+        return run.fault or error.what
+    return run.fault
 
 
 def distinct_names(runs: Sequence[RunDir]) -> list[str]:
