@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from zoo import files
-from zoo.errors import StorageError
-from zoo.files import sha256, storage_errors, write_bytes, write_json, write_text
+from zoo.errors import StorageError, UsageError
+from zoo.files import sha256, storage_errors, write_bytes, write_image, write_json, write_text
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -43,6 +46,46 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
     assert caught.value.exit_code == 7
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="devices have no such names there")
+def test_no_file_takes_the_place_of_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").symlink_to(os.devnull)
+    with pytest.raises(StorageError, match="no file takes its place"):
+        write_text(tmp_path / "out", "x")
+    assert (tmp_path / "out").is_symlink()
+    monkeypatch.setattr(files, "DEVICES", tmp_path / "dev")
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "dev")
+    with pytest.raises(StorageError, match="no file takes its place"):
+        write_text(tmp_path / "link" / "stdout", "x")
+
+
+def test_an_image_is_written_in_the_format_of_its_suffix(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", Image.new("L", (3, 2), 7))
+    with Image.open(tmp_path / "a.png") as image:
+        assert (image.format, image.size, image.getpixel((0, 0))) == ("PNG", (3, 2), 7)
+    with pytest.raises(UsageError, match=r"'\.txt'"):
+        write_image(tmp_path / "a.txt", Image.new("L", (3, 2)))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_what_a_killed_process_left_of_a_file_goes_after_a_day(tmp_path: Path) -> None:
+    for name, age in ((".a.0123abcd.tmp", 2 * files.ABANDONED_SECONDS), (".a.4567cdef.tmp", 60), (".b.0123abcd.tmp", 2 * files.ABANDONED_SECONDS)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    write_text(tmp_path / "a", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.4567cdef.tmp", ".b.0123abcd.tmp", "a"]
+
+
+def test_a_temporary_is_never_a_file_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "diary.txt"
+    mine.write_text("dear diary", encoding="utf-8")
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _count: "guessed")
+    (tmp_path / ".a.guessed.tmp").symlink_to(mine)
+    with pytest.raises(StorageError):
+        write_text(tmp_path / "a", "x")
+    assert mine.read_text(encoding="utf-8") == "dear diary"
 
 
 def test_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from zoo.safe_files import UnsuitableFileError, open_regular
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+DEVICES = Path("/dev")
+REPLACED = (stat.S_ISREG, stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISDIR)
+"""Kinds of what a name may lead to that is given to a new file; of a folder, the system says what is wrong."""
 ABANDONED_SECONDS = 24 * 3600.0
 CHUNK = 1 << 20
 
@@ -66,6 +69,7 @@ def replacement(path: Path) -> Iterator[Path]:
 
     A link at ``path`` is replaced, and what it leads to is left alone. Raises StorageError; the old file stays where it fails.
     """
+    _refuse_device(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
         _remove_abandoned(path)
@@ -77,6 +81,16 @@ def replacement(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+
+
+def _refuse_device(path: Path) -> None:
+    """A file would take the place of /dev/null or /dev/stdout for the whole system, where the user has the right to do that."""
+    try:
+        device = path.parent.resolve().is_relative_to(DEVICES) or not any(kind(path.stat().st_mode) for kind in REPLACED)
+    except OSError:
+        return
+    if device:
+        raise StorageError("cannot write: this is a device or belongs to the system, and no file takes its place", where=path, fix="name a file")
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo import runtime
 from zoo.errors import CheckpointError, DataError, SetupError, UsageError
-from zoo.files import storage_errors, write_image
+from zoo.files import replacement, storage_errors, write_image
 from zoo.safe_files import RECORD_LIMIT, read_text
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Predictions:
     notes: tuple[str, ...] = ()
 
     def write_csv(self, file: Path) -> None:
-        with storage_errors(file):
-            runtime.write_csv(file, self.rows, self.classes)
+        with replacement(file) as temporary:
+            runtime.write_csv(temporary, self.rows, self.classes)
 
     def draw(self, file: Path) -> None:
         """The pictures as the network saw them, but in colour, under the likeliest class of each and its probability."""

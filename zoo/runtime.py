@@ -611,6 +611,8 @@ def top(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[t
 
 
 def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], classes: Sequence[str]) -> None:
+    if file.exists() and not file.is_file():  # opening a named pipe may never end
+        raise OSError(f"{file}: is no regular file, and no table is written to it")
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["file", "prediction", *(f"p({name})" for name in classes)])

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoo.errors import DataError
+from zoo.safe_files import read_bytes
 from zoo_datasets.folder_layout import SPLITS, Sample, class_name, code_points, entries, nfc
 
 SEPARATORS = (",", ";", "\t")
@@ -73,7 +74,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
 
 def _text(table: Path) -> str:
     """Raises DataError where the table is in another encoding than UTF-8 or UTF-16."""
-    content = table.read_bytes()
+    content = read_bytes(table)
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = content.decode(encoding)

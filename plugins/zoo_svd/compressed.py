@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from zoo.errors import DataError
 from zoo.files import write_bytes
+from zoo.safe_files import check_regular
 from zoo_svd.factors import Factors
 
 STEPS = 127
@@ -76,6 +77,7 @@ def write(file: Path, picture: Compressed) -> None:
 def read(file: Path) -> Compressed:
     """Raises DataError where this is no such file."""
     try:
+        check_regular(file)
         with safe_open(file, framework="numpy") as opened:
             facts = opened.metadata() or {}
             if facts.get("format") != FORMAT:

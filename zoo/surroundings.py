@@ -1,0 +1,35 @@
+"""What the current folder may not decide: a command is often started in a folder that came from somebody else."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+MATPLOTLIBRC = "matplotlibrc"
+
+
+def import_nothing_from_here() -> None:
+    """``python -m zoo`` has the current folder first in the search for modules: a torch.py in it would be imported. (The command ``zoo`` has not.)
+
+    It stays where this very package is in it.
+    """
+    here = Path.cwd()
+    if sys.path and Path(sys.path[0] or here) == here and Path(__file__).resolve().parent.parent != here.resolve():
+        del sys.path[0]
+
+
+def ignore_matplotlibrc() -> None:
+    """matplotlib reads one from the current folder before any other as it is imported; it may have LaTeX started, or be a pipe that never ends.
+
+    The user's own settings, in the home folder or named by MATPLOTLIBRC, are read as ever.
+    """
+    if not os.path.lexists(MATPLOTLIBRC) or "matplotlib" in sys.modules:
+        return
+    exists = os.path.exists
+    os.path.exists = lambda path: path != MATPLOTLIBRC and exists(path)  # what matplotlib asks; there is no setting
+    try:
+        importlib.import_module("matplotlib")
+    finally:
+        os.path.exists = exists
