@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import StorageError, UsageError
 from zoo.safe_files import UnsuitableFileError, open_regular
+from zoo.wording import csv_cell
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,10 +36,11 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Text goes through `zoo.wording.csv_cell`: a name is no formula in a spreadsheet."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    for row in ([*header], *rows):
+        writer.writerow([csv_cell(cell) if isinstance(cell, str) else cell for cell in row])
     write_text(path, stream.getvalue())
 
 

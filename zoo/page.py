@@ -23,7 +23,7 @@ from zoo.registry import registry
 from zoo.resolve import SECTIONS, resolve
 from zoo.rundir import Record, RunDir, find, run_id
 from zoo.safe_files import read_bytes, read_text
-from zoo.wording import duration, known, label, plural, value
+from zoo.wording import csv_text, duration, known, label, plural, value
 
 ROWS = 200
 """Rows of a table that are shown."""
@@ -166,7 +166,7 @@ def show(folder: Path, exhibit: Exhibit) -> Shown:
         return Shown(exhibit.title, exhibit.caption, remark=f"{exhibit.file} is not in the run's folder.")
     if file.suffix == ".png":
         return Shown(exhibit.title, exhibit.caption, picture=address(file))
-    rows = list(csv.reader(io.StringIO(read_text(file))))
+    rows = [[csv_text(cell) for cell in row] for row in csv.reader(io.StringIO(read_text(file)))]
     columns, rows = (rows[0], rows[1:]) if rows else ([], [])
     remark = f"The first {ROWS} of {len(rows):,}; {exhibit.file} has all of them." if len(rows) > ROWS else ""
     if PICTURE in columns:

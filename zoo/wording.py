@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -26,11 +27,35 @@ def _seen(char: str) -> bool:
 
 
 def _escape(char: str) -> str:
-    code = ord(char)
-    byte = code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code
-    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(char) or next(
-        form.format(byte) for form, limit in (("\\x{:02x}", 0x100), ("\\u{:04x}", 0x10000), ("\\U{:08x}", 0x110000)) if byte < limit
-    )
+    byte = ord(char) - 0xDC00  # of a file name, which Python holds as a lone surrogate
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
+
+
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+"""How a cell begins that a spreadsheet would compute, or that was kept from it by apostrophes."""
+SURROGATES = re.compile(r"[\ud800-\udfff]")
+
+
+def csv_cell(text: str) -> str:
+    """Text as a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula; a number stays one.
+
+    A byte that is not UTF-8 is written as `printable` shows it. `csv_text` gives the text back.
+    """
+    text = SURROGATES.sub(lambda found: _escape(found[0]), text)
+    return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
+
+
+def csv_text(cell: str) -> str:
+    """The text that `csv_cell` wrote."""
+    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def value(metric: str, number: float) -> str:

@@ -71,10 +71,10 @@ def test_the_model_card_says_what_was_measured(bundle: Bundle) -> None:
 
 
 def test_names_cannot_break_the_model_card(run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedModel]) -> None:
-    classes = ("<script>", "a|b", "new\nline", *"3456789")
+    classes = ("<script>", "a|b", "new\nline", "[x](http://y)", "\x1b[31m", *"56789")
     card = (run_export(make_loaded(classes=classes)).path / "README.md").read_text(encoding="utf-8")
     assert "<script>" not in card
-    assert "&lt;script&gt;, a\\|b, new line, 3" in card
+    assert "&lt;script&gt;, a&#124;b, new line, &#91;x&#93;(http://y), &#92;x1b&#91;31m, 5" in card
 
 
 @pytest.mark.parametrize("batch", [None, 3])

@@ -7,6 +7,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zoo.runtime import METADATA_KEY
+from zoo.wording import printable
+
+ENTITIES = str.maketrans({char: f"&#{ord(char)};" for char in "\\|`[]*"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+"""Characters that mean something in Markdown, as entities."""
 
 
 def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: dict[str, Any]) -> str:
@@ -39,11 +43,8 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
 
 
 def _cell(value: object) -> str:
-    """Text that cannot break out of a table's cell, nor become HTML."""
-    escaped = " ".join(str(value).split())
-    for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("`", "'")):
-        escaped = escaped.replace(char, entity)
-    return escaped
+    """Text that cannot break out of a table's cell, nor become HTML, a link, an image or code."""
+    return printable(" ".join(str(value).split())).translate(ENTITIES)
 
 
 def _metrics(metrics: dict[str, Any]) -> str:
