@@ -191,8 +191,12 @@ class DatasetSpec(Buildable):
     ``shape`` is (C, H, W), with None where pictures differ. No ``classes``: the opened dataset says them, or it is not ``labelled``. ``files`` is
     what a download brings, together. ``argument`` names the option that is written behind the name, as in ``folder:PATH``; such a dataset is the
     user's own. One that has neither is ``embedded``: it comes with a package and needs no network.
+
+    ``held_out`` opens the same data to evaluate a trained model on, and is called as ``target`` is: its report part has every image that the data
+    holds out, and all images (a split called ``all``) where it holds out none. Nothing need be there to train on. Without it, ``target`` serves.
     """
 
+    held_out: Reference | None = None
     argument: str | None = None
     classes: tuple[str, ...] = ()
     labelled: bool = True
@@ -217,13 +221,15 @@ class TaskSpec(Buildable):
     """A task. ``target`` is ``build(**options) -> Task``. ``default``: the one for an architecture that is run by its own name.
 
     ``needs_architecture=False``: it is of the data alone, takes none, and its run judges no other data than its own. ``needs_weights``: it starts
-    from trained weights, of the architecture's own, a file or a run. A combination that lacks what a task needs is refused before anything is
-    opened, and `zoo matrix` says so.
+    from trained weights, of the architecture's own, a file or a run. ``same_inputs``: with these it must get the classes, the size and the
+    preprocessing that they were trained on, since it works by the network's answers. A combination that lacks what a task needs is refused before
+    anything is opened, and `zoo matrix` says so.
     """
 
     needs_architecture: bool = True
     needs_labels: bool = True
     needs_weights: bool = False
+    same_inputs: bool = False
     default: bool = False
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.config import DatasetSection
 from zoo.errors import UsageError
-from zoo.preprocessing import plan
+from zoo.preprocessing import Preprocessing, plan, preprocessing_of
 from zoo.registry import Item
 
 NONE = "; --weights none begins with none"
@@ -34,8 +35,45 @@ def check_combination(
         _check_weights(architecture, task, weights)
     spec = dataset.spec
     learned = None if architecture is None or weights is None else architecture.spec.weights.get(weights)
-    _, changes = plan(section, spec.shape, spec.mean, spec.std, None if architecture is None else architecture.spec, learned)
+    planned, changes = plan(section, spec.shape, spec.mean, spec.std, None if architecture is None else architecture.spec, learned)
+    if learned is not None:
+        given = Inputs(dataset.canonical, tuple(section.classes or spec.classes), planned)
+        permuted = section.permute_pixels  # which is no part of what is known of published weights
+        check_same_inputs(task.spec, Inputs(f"the weights {weights}", learned.classes, preprocessing_of(learned, permuted)), given)
     return changes
+
+
+class Inputs(NamedTuple):
+    """What a network is trained on or given: ``name`` says which data or weights, no ``classes`` that they are not known."""
+
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+
+def check_same_inputs(task: TaskSpec, trained: Inputs, given: Inputs) -> None:
+    """Raises UsageError naming each difference, where the task needs the inputs that its weights were trained on."""
+    if not task.same_inputs:
+        return
+    one, other = trained.preprocessing, given.preprocessing
+    pairs: list[tuple[str, object, object]] = [("images of", "×".join(map(str, one.shape)), "×".join(map(str, other.shape)))]
+    pairs += [(key, getattr(one, key), getattr(other, key)) for key in ("mean", "std", "resize", "scale", "interpolation", "permute_pixels")]
+    if trained.classes and given.classes:
+        pairs.insert(0, ("the classes", trained.classes, given.classes))
+    differences = [(what, _shown(mine), _shown(theirs)) for what, mine, theirs in pairs if mine != theirs]
+    if differences:
+        told = "; ".join(f"{trained.name}: {what} {mine}, {given.name}: {theirs}" for what, mine, theirs in differences)
+        raise UsageError(
+            f"task {task.name} needs the data that the weights were trained on: {told}",
+            fix="leave out the options that change the data, or train the network on this data first",
+        )
+
+
+def _shown(value: object, most: int = 5) -> str:
+    if not isinstance(value, tuple):
+        return "none" if value is None else str(value)
+    more = f" and {len(value) - most} more" if len(value) > most else ""
+    return ", ".join(map(str, value[:most])) + more
 
 
 def check_classes(dataset: Item[DatasetSpec], task: Item[TaskSpec], classes: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from zoo import checkpoints
 from zoo.api import ArchitectureSpec, Task, WeightsSpec
+from zoo.combinations import Inputs
 from zoo.config import NO_WEIGHTS, RunConfig, Section
 from zoo.errors import CheckpointError, UsageError
 from zoo.models import build_model, load_state
@@ -194,7 +195,8 @@ def load_initial(catalogue: Registry, config: RunConfig, model: nn.Module, class
     own = model.state_dict()
     tensors, changes = _tensors_to_start_from(item, config.weights, config, own)
     theirs = _classes_of_weights(item, config.weights, config.weights_key)
-    renewed = catalogue.task(config.task.name).spec.needs_weights
+    task = catalogue.task(config.task.name).spec
+    renewed = task.needs_weights and not task.same_inputs
     kept = _other_heads(item.spec.head, tensors, own, same=not theirs or theirs == tuple(classes)) if renewed else []
     try:
         load_state(model, {**tensors, **{name: own[name] for name in kept}}, config.weights)
@@ -266,6 +268,20 @@ def learned_weights(catalogue: Registry, config: RunConfig) -> Learned | None:
         return _like(item, file, config.weights_key)
     except UsageError:
         return None
+
+
+def trained_inputs(catalogue: Registry, config: RunConfig) -> Inputs | None:
+    """The classes and the preprocessing that the weights of a configuration were trained on; None where these are not known."""
+    if config.weights in (None, NO_WEIGHTS) or config.architecture is None:
+        return None
+    item = catalogue.architecture(config.architecture.name)
+    run = run_of_weights(item, config.weights)
+    if run is not None:
+        return Inputs(f"the run {run_id(run.path)}", tuple(run.record.classes), run.record.preprocessing)
+    learned = learned_weights(catalogue, config)
+    if not isinstance(learned, WeightsSpec):
+        return None
+    return Inputs(f"the weights {config.weights}", learned.classes, preprocessing_of(learned, config.dataset.permute_pixels))
 
 
 def newest_run(config: RunConfig) -> RunDir | None:

@@ -16,7 +16,7 @@ from torch import nn
 from zoo import checkpoints, randomness, reporting
 from zoo.api import Task
 from zoo.closedform import foretell, in_closed_form, judged_part, solve
-from zoo.combinations import check_classes, check_combination
+from zoo.combinations import Inputs, check_classes, check_combination, check_same_inputs
 from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import Data, open_data
@@ -26,7 +26,7 @@ from zoo.evaluation import evaluate
 from zoo.features import keep_features
 from zoo.files import write_json, write_text
 from zoo.job import Job, check_trainable, set_train_mode, steps_per_epoch
-from zoo.loading import build_for, build_task, learned_weights, load_initial
+from zoo.loading import build_for, build_task, learned_weights, load_initial, trained_inputs
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
 from zoo.pretrained import also_missing
@@ -110,6 +110,9 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
             raise
         raise also_missing(error, architecture, config.weights, config.task.name) from error
     check_classes(dataset, chosen, data.classes)
+    trained = trained_inputs(catalogue, config)
+    if trained is not None:
+        check_same_inputs(chosen.spec, trained, Inputs(data.name, data.classes, data.preprocessing))
     randomness.seed_everything(config.seed)
     model = build_for(catalogue, config, data.preprocessing, len(data.classes)) if config.architecture else nn.Module()
     start = load_initial(catalogue, config, model, data.classes)

@@ -28,6 +28,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
             target="zoo_svd.network_task:build",
             options="zoo_svd.options:NetworkOptions",
             needs_weights=True,
+            same_inputs=True,
         ),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,6 +140,47 @@ def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path):
     config = resolve(registry(), "svd_compress", overrides={"weights": "trained"})
     assert config.task.name == "svd/svd_compress"
     assert (config.architecture.name, config.dataset.name, config.dataset.holdout) == ("classics/lenet", "datasets/digits", 0.5)
+
+
+DATA = "the data that the weights were trained on: the weights digits_0_to_4: "
+
+
+@pytest.mark.parametrize(
+    ("dataset", "words"),
+    [
+        ({"classes": ["5", "6", "7", "8", "9"]}, DATA + "the classes 0, 1, 2, 3, 4, datasets/digits: 5, 6, 7, 8, 9"),
+        ({"classes": ["4", "3", "2", "1", "0"]}, DATA + "the classes 0, 1, 2, 3, 4, datasets/digits: 4, 3, 2, 1, 0"),
+        ({"resize": 20}, DATA + "images of 1×[0-9]+×[0-9]+, datasets/digits: 1×20×20"),
+        ({"mean": [0.5]}, DATA + "mean 0.3054, datasets/digits: 0.5"),
+        ({"fit": "squash"}, DATA + "resize cover, crop the centre, datasets/digits: squash to the size"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("finetune", [False, True])
+def test_data_that_the_weights_were_not_trained_on_is_refused_naming_both(
+    dataset: dict[str, object], words: str, finetune: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.runner.open_data", lambda *_, **__: pytest.fail("data was opened"))
+    with pytest.raises(UsageError, match=words) as caught:
+        prepare(resolve(registry(), "digits_svd", overrides={"dataset": dataset, "task": {"finetune": finetune}}), Console(quiet=True))
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
+
+
+def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
+    overrides = {
+        "dataset": {"name": "digits", "permute_pixels": 3, "classes": ["0", "1"]},
+        "device": "cpu",
+        "train": {"epochs": 1},
+        "name": "permuted",
+    }
+    zoo.run("lenet", overrides=overrides, console=Console(quiet=True))
+    for changed, words in (
+        ({"permute_pixels": None}, "permute_pixels 3, datasets/digits: none"),
+        ({"classes": None}, "the classes 0, 1, .*0, 1, 2, 3, 4 and 5"),
+    ):
+        asked = {"weights": "permuted", "dataset": {**overrides["dataset"], **changed}, "device": "cpu"}
+        with pytest.raises(UsageError, match=f"the run lenet/permuted: {words}"):
+            prepare(resolve(registry(), "svd_compress", overrides=asked), Console(quiet=True))
 
 
 def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told():
