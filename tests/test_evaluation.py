@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import unicodedata
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +109,61 @@ def test_other_classes_are_refused_with_the_difference(trained, tmp_path):
         evaluate_run(done, dataset=other)
     with pytest.raises(UsageError, match="only the dataset has '0', '1', '2', '3', '4' and 5 more"):
         evaluate_run(done, dataset="digits")
+
+
+def held_out(base: Path, target: Path, places: dict[str, str]) -> str:
+    """The test images of a class by the folder that they go to, as a dataset."""
+    for place, name in places.items():
+        shutil.copytree(base / "test" / name, target / place)
+    return f"folder:{target}"
+
+
+@pytest.mark.parametrize(("prefix", "evaluated_on"), [("test/", "test split"), ("", "all images")], ids=["a lone test folder", "a folder of classes"])
+def test_all_of_what_is_held_out_is_evaluated(trained: tuple[Path, RunDir], tmp_path: Path, prefix: str, evaluated_on: str) -> None:
+    base, done = trained
+    found = evaluate_run(done, dataset=held_out(base, tmp_path / "set", {f"{prefix}{name}": name for name in NAMES}))
+    assert (found.evaluated_on, found.samples, found.notes) == (evaluated_on, done.record.samples["report"], ())
+    assert found.metrics == pytest.approx(done.record.results["report"], rel=1e-5)
+
+
+@pytest.mark.parametrize("names", [["two", "zero"], ["one"]], ids=str)
+def test_some_of_the_classes_are_evaluated_by_the_run_s_indices(trained: tuple[Path, RunDir], tmp_path: Path, names: list[str]) -> None:
+    base, done = trained
+    found = evaluate_run(done, dataset=held_out(base, tmp_path / "set", {name: name for name in names}), out=tmp_path / "out")
+    mine = [row for row in read(done.predictions_file) if row["truth"] in names]
+    assert found.samples == len(mine)
+    assert found.metrics["accuracy"] == pytest.approx(sum(row["truth"] == row["prediction"] for row in mine) / len(mine))
+    assert Counter((row["truth"], row["prediction"]) for row in read(tmp_path / "out" / "predictions.csv")) == Counter(
+        (row["truth"], row["prediction"]) for row in mine
+    )
+    assert {row["class"]: int(row["count"]) for row in read(tmp_path / "out" / "per_class.csv")} == {
+        name: sum(row["truth"] == name for row in mine) for name in NAMES
+    }
+    assert any(f"of {len(names)} of the model's 3 classes" in note for note in found.notes)
+
+
+def test_classes_that_the_run_has_not_are_named(trained: tuple[Path, RunDir], tmp_path: Path) -> None:
+    base, done = trained
+    dataset = held_out(base, tmp_path / "set", {"one": "one", "seven": "zero"})
+    with pytest.raises(UsageError, match="only the dataset has 'seven'; only the model has 'two', 'zero'"):
+        evaluate_run(done, dataset=dataset)
+
+
+def test_images_that_were_trained_on_are_said_to_be(trained: tuple[Path, RunDir], tmp_path: Path) -> None:
+    base, done = trained
+    shutil.copytree(base / "train", tmp_path / "plain")
+    overrides = {**done.config.as_dict(), "dataset": {"name": f"folder:{tmp_path / 'plain'}", "channels": 1, "resize": 16}}
+    plain = run(overrides=overrides, out=tmp_path / "run", console=Console(quiet=True)).path
+    own, whole = evaluate_run(plain), evaluate_run(plain, dataset=f"folder:{tmp_path / 'plain'}")
+    assert (own.evaluated_on, own.notes) == ("report part", ())
+    assert whole.samples > own.samples and whole.evaluated_on == "all images"
+    assert any("was trained on some of these images" in note for note in whole.notes)
+
+
+def test_class_names_are_matched_in_one_unicode_form() -> None:
+    composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
+    part = in_order(Part(), "lab/toy", (decomposed, "b", "c"), ("c", "b", composed))
+    assert part.labels is not None and part.labels.tolist() == [0, 2, 1]
 
 
 def test_a_part_without_labels_gets_predictions_where_a_folder_is_named(trained, tmp_path):

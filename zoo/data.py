@@ -7,8 +7,8 @@ there is no Python call a sample. Small parts live on the device as a whole; oth
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from itertools import islice
 from pathlib import Path
@@ -146,6 +146,8 @@ class Data:
     preprocessing: Preprocessing
     fingerprint: str
     notes: tuple[str, ...]
+    split_names: Mapping[str, str] = field(default_factory=dict)
+    """The dataset's own name for the split that is each part."""
     quarantine: tuple[dict[str, str], ...] = ()
     """Training pictures that cannot be read and were left out, as asked: part, sample, reason."""
 
@@ -172,18 +174,20 @@ def open_data(
     seed: int = 0,
     download: bool = True,
     sized: bool = True,
+    held_out: bool = False,
 ) -> Data:
     """Open a dataset for an architecture, and for the ``weights`` it starts from, or exactly as an earlier run's ``preprocessing`` says. ``parts``
     limits what is loaded.
 
-    Without ``download`` only what is on this machine is opened; without ``sized`` nobody minds to what size pictures are brought, and it is not told.
+    With ``held_out`` the data is opened to evaluate a trained model on. Without ``download`` only what is on this machine is opened. Without
+    ``sized`` nobody minds to what size pictures are brought, and it is not told.
 
     Raises DataError where files are missing or wrong, UsageError where pictures and network do not go together.
     """
     item = registry.dataset(section.name)
     alike = [other.spec.name for other in registry.items("dataset") if other.spec.embedded and other.spec.labelled == item.spec.labelled]
     store = Store(download=download, alternatives=alike)
-    dataset = open_dataset(item, section.options, store)
+    dataset = open_dataset(item, section.options, store, held_out=held_out)
     classes = chosen_classes(section, classes_of(item, dataset), item.canonical)
     if section.classes is not None:
         section = section.model_copy(update={"classes": list(classes)})
@@ -212,7 +216,16 @@ def open_data(
     loaded = {part: LoadedPart(split, preprocessing, device, decode) for part, split in splits.items()}
     fingerprint = dataset.fingerprint
     store.save_digests()
-    return Data(item.canonical, classes, loaded, preprocessing, fingerprint, (*store.notes, *changes), tuple(quarantine))
+    return Data(
+        item.canonical,
+        classes,
+        loaded,
+        preprocessing,
+        fingerprint,
+        (*store.notes, *changes),
+        {str(part): name for part, name in dataset.parts.items()},
+        tuple(quarantine),
+    )
 
 
 def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, digest: Digest, name: str) -> tuple[Split, list[dict[str, str]]]:
@@ -227,8 +240,9 @@ def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, dige
     return kept, [{"part": part, "sample": names[row], "file": str(split.images[row]), "reason": reason} for row, reason in found.items()]
 
 
-def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None) -> Dataset:
-    build = load_object(item.spec.target, item)
+def open_dataset(item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None, *, held_out: bool = False) -> Dataset:
+    """With ``held_out``, as the dataset opens it to evaluate a trained model on, where it has a way of its own for that."""
+    build = load_object((held_out and item.spec.held_out) or item.spec.target, item)
     with calls_of([item], "opening the dataset"):
         opened: Dataset = build(store or Store(), **options)
     return opened

@@ -16,7 +16,7 @@ from zoo.data import Data, open_data
 from zoo.errors import UsageError
 from zoo.files import storage_errors, write_csv, write_json
 from zoo.registry import registry
-from zoo.splits import usual_part
+from zoo.splits import nfc, usual_part
 
 if TYPE_CHECKING:
     from zoo.rundir import RunDir
@@ -34,6 +34,8 @@ class Judged:
     metrics: dict[str, float]
     notes: tuple[str, ...] = ()
     path: Path | None = None
+    evaluated_on: str = ""
+    """What ``samples`` are, in words: a part, a split of the dataset's own, or all its images."""
 
 
 def evaluate(model: nn.Module, task: Task, data: Data, part: str, batch_size: int) -> Evaluation:
@@ -55,12 +57,12 @@ def judge(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], 
 def evaluate_run(
     run: str | Path | RunDir, split: str | None = None, dataset: str | None = None, device: str = "auto", out: str | Path | None = None
 ) -> Judged:
-    """Judge a run's best checkpoint on a part of its own dataset, or of another one whose classes bear the same names, in any order: on the report
-    part, where no other is named.
+    """Judge a run's best checkpoint on a part of its own dataset, or of another one whose classes are some of the run's, in any order: on the report
+    part, where no other is named. Of another dataset that is all that it holds out (its test split, else val), and all of it where it holds out none.
 
     ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as it is. Raises UsageError
-    where the dataset has no such part, no labels (unless predictions are written to ``out``), or other classes, and where a run without a network
-    is asked about other data than its own.
+    where the dataset has no such part, no labels (unless predictions are written to ``out``), or classes that the run has not, and where a run
+    without a network is asked about other data than its own.
     """
     from zoo.devices import choose_device
     from zoo.loading import build_task, load_run
@@ -75,7 +77,8 @@ def evaluate_run(
         section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
     own = where.record.results if loaded.config.architecture is None else {}
     split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "report"))
-    data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed)
+    held_out = dataset is not None and split == "report"
+    data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed, held_out=held_out)
     if loaded.config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
         task_name = loaded.config.task.name
         raise UsageError(f"a run of task {task_name} knows the data that it saw, and judges no other", fix=f"zoo run {task_name} --data D")
@@ -85,7 +88,11 @@ def evaluate_run(
         raise UsageError(
             f"the {split} part of {data.name} has no labels to judge by", fix="add --out DIR for its predictions, or choose another part"
         )
-    judged = Judged(run_id(where.path), data.name, data.fingerprint, split, len(view), dict(found.metrics), data.notes, folder)
+    evaluated_on = _named_split(data.split_names[split]) if held_out else f"{split} part"
+    notes = (*data.notes, *_notes_on_classes(data.classes, loaded.classes))
+    if held_out and data.split_names[split] in ("all", "train") and section.options == loaded.config.dataset.options:
+        notes = (*notes, "the run was trained on some of these images; without --data only those that it held out are evaluated")
+    judged = Judged(run_id(where.path), data.name, data.fingerprint, split, len(view), dict(found.metrics), notes, folder, evaluated_on)
     if folder is not None:
         _write(judged, folder, lambda: task.report(found, view, loaded.classes, folder))
     return judged
@@ -113,17 +120,29 @@ class Reordered:
 
 
 def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence[str]) -> PartView:
-    """A dataset's part with the labels of a model's classes. Raises UsageError with the difference where their names are not the same."""
+    """A dataset's part with the labels of a model's classes, which may be more. Raises UsageError naming the classes that the model has not."""
     if tuple(theirs) == tuple(ours):
         return part
-    if sorted(theirs) != sorted(ours):
-        extra, missing = set(theirs) - set(ours), set(ours) - set(theirs)
-        told = [f"only the {side} has {_few(names)}" for side, names in (("dataset", extra), ("model", missing)) if names]
+    places = {nfc(name): index for index, name in enumerate(ours)}
+    extra = {name for name in theirs if nfc(name) not in places}
+    if extra:
+        missing = {name for name in ours if nfc(name) not in set(map(nfc, theirs))}
+        more = f"; only the model has {_few(missing)}" if missing else ""
         raise UsageError(
-            f"the classes of {dataset} are not the model's: {'; '.join(told)}",
-            fix="choose a dataset whose classes bear the same names",
+            f"the classes of {dataset} are not the model's: only the dataset has {_few(extra)}{more}",
+            fix="choose a dataset whose classes are some of the model's",
         )
-    return Reordered(part, np.array([ours.index(name) for name in theirs]))
+    return Reordered(part, np.array([places[nfc(name)] for name in theirs]))
+
+
+def _named_split(name: str) -> str:
+    return "all images" if name == "all" else f"{name} split"
+
+
+def _notes_on_classes(theirs: Sequence[str], ours: Sequence[str]) -> tuple[str, ...]:
+    if len(theirs) == len(ours):
+        return ()
+    return (f"the images are of {len(theirs)} of the model's {len(ours)} classes: {_few(theirs)}",)
 
 
 def _few(names: Collection[str], count: int = 5) -> str:

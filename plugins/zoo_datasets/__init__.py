@@ -85,6 +85,7 @@ FOLDER = DatasetSpec(
     name="folder",
     summary="Your own pictures: a folder of classes, or an archive of one, with or without train, val and test (folder:PATH)",
     target="zoo_datasets.folder:open_folder",
+    held_out="zoo_datasets.folder:open_held_out",
     options="zoo_datasets.options:FolderOptions",
     argument="path",
     shape=(3, None, None),

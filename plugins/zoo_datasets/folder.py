@@ -100,7 +100,7 @@ def open_held_out(store: DatasetStore, path: str, labels: str | None = None, lay
     labelled = [name for name in ("test", "val", "train") if name in splits and splits[name][0].label is not None]
     if not labelled:
         raise DataError("there are no labelled images to evaluate on", where=root, fix="put the images of each class in a folder of its name")
-    held_out = "all images" if list(splits) == ["train"] else labelled[0]
+    held_out = "all" if list(splits) == ["train"] else labelled[0]
     samples = in_turn(splits[labelled[0]])
     return Folder(root, {held_out: samples}, _class_names(root, samples), store, held_out)
 

@@ -101,7 +101,10 @@ def _split_folders(root: Path, folders: Sequence[Path], layout: Layout, store: D
             raise _without_classes(root, candidates)
         return named
     if _is_split_layout(candidates):
-        raise _ambiguous(root, candidates, others)
+        classes = [folder for folder in others if any(_is_image(path) for path in entries(folder))]
+        if classes:
+            raise _ambiguous(root, candidates, classes)
+        return _one_folder_each(root, candidates)  # images deeper down alone, as of a run or a report, are no class
     read = "is read as a class" if len(candidates) == 1 else "are read as classes"
     store.note(f"{_listed(candidates)} {read}, like {_listed(others)}; dataset.layout=splits reads only folders with the names of splits")
     return {}
@@ -193,7 +196,7 @@ def _by_class(folder: Path, inside: Sequence[Path]) -> Mapping[str, Path]:
 
 def _named_by_class(folder: Path) -> list[Sample]:
     """``cat.0.jpg`` is a cat, where all the images of a folder are so named and there are two classes at least."""
-    pictures = [path for path in entries(folder) if not path.name.startswith(".") and is_image(path)]
+    pictures = [path for path in entries(folder) if _is_image(path)]
     labels = [NUMBERED.fullmatch(path.stem) for path in pictures]
     samples = [Sample(path, label[1]) for path, label in zip(pictures, labels, strict=True) if label is not None]
     return samples if len(samples) == len(pictures) and len({sample.label for sample in samples}) > 1 else []
@@ -237,6 +240,11 @@ def _files(folder: Path, strays: list[Path] | None = None, above: tuple[str, ...
             yield path
         elif strays is not None:
             strays.append(path)
+
+
+def _is_image(path: Path) -> bool:
+    """Neither hidden nor of another kind."""
+    return not path.name.startswith(".") and is_image(path)
 
 
 def _folders(folder: Path) -> list[Path]:

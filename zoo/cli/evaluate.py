@@ -15,7 +15,7 @@ from zoo.cli.parameters import AsJson
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
     split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train, select, report (the default) or predict.")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Another dataset, whose classes have the same names.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Another dataset, of the run's classes or some of them.")] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder.")] = None,
     as_json: AsJson = False,
@@ -30,6 +30,6 @@ def evaluate(
     for line in judged.notes:
         note(f"note: {line}")
     figures = ", ".join(figure(name, value) for name, value in judged.metrics.items()) or "no labels to judge by"
-    say(f"{judged.dataset}, {judged.split} part, {plural(judged.samples, 'sample')}: {figures}")
+    say(f"{judged.dataset}, {judged.evaluated_on}, {plural(judged.samples, 'sample')}: {figures}")
     if judged.path is not None:
         say(f"predictions, tables and pictures: {judged.path}")

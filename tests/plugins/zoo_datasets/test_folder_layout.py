@@ -76,6 +76,7 @@ def test_a_class_may_have_the_name_of_a_split(tmp_path: Path, counts: Mapping[st
         {"train/cat": 3, "train/dog": 3, "test": 2},
         {"train/cat": 3, "train/dog": 3},
         {"train/cat": 3, "train/dog": 3, "val/cat": 2, "val/dog": 2, "notes": 0},  # a folder without images is no class
+        {"train/cat": 3, "train/dog": 3, "val/cat": 2, "val/dog": 2, "run/plots": 2},
     ],
     ids=str,
 )
@@ -165,8 +166,8 @@ def test_the_name_of_a_class_is_nfc_without_undecodable_bytes() -> None:
     ("counts", "name", "samples", "classes"),
     [
         ({"test/cat": 2, "test/dog": 3}, "test", 5, ("cat", "dog")),
-        ({"cat": 2, "dog": 3}, "all images", 5, ("cat", "dog")),
-        ({"cat": 4}, "all images", 4, ("cat",)),
+        ({"cat": 2, "dog": 3}, "all", 5, ("cat", "dog")),
+        ({"cat": 4}, "all", 4, ("cat",)),
         ({"test/cat": 4}, "test", 4, ("cat",)),
         ({"train/cat": 5, "train/dog": 5, "val/cat": 2, "val/dog": 1}, "val", 3, ("cat", "dog")),
         ({"train/cat": 5, "train/dog": 5, "val/cat": 2, "val/dog": 2, "test/cat": 1, "test/dog": 2}, "test", 3, ("cat", "dog")),
