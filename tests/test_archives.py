@@ -59,6 +59,53 @@ def opened(path: Path) -> Path:
     return unpack(path, sha256(path))
 
 
+def grow(content: Path) -> None:
+    (content / "pets/train/Cat/2.jpg").write_bytes(b"another cat")
+
+
+def shrink(content: Path) -> None:
+    (content / "pets/train/Cat/1.jpg").unlink()
+
+
+def zero(content: Path) -> None:
+    (content / "pets/test/1.jpg").write_bytes(b"\1" * 5000)
+
+
+def put_a_pipe(content: Path) -> None:
+    (content / "pets/test/1.jpg").unlink()
+    os.mkfifo(content / "pets/test/1.jpg")
+
+
+def lose_digests(content: Path) -> None:
+    (content.parent / archives.DIGESTS).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (grow, "'pets/train/Cat/2.jpg' was added"),
+        (shrink, "'pets/train/Cat/1.jpg' is missing"),
+        (zero, "'pets/test/1.jpg' was changed"),
+        (put_a_pipe, "'pets/test/1.jpg' was changed"),
+        (lose_digests, "the digests of the files are missing"),
+    ],
+)
+def test_what_was_changed_since_it_was_unpacked_is_unpacked_again_after_a_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[Path], None], said: str
+) -> None:
+    archive = zipped(tmp_path / "pets.zip", FILES)
+    content = opened(archive)
+    change(content)
+    capsys.readouterr()
+    assert opened(archive) == content
+    assert {path.relative_to(content).as_posix(): path.read_bytes() for path in content.rglob("*") if path.is_file()} == FILES
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert line.endswith("it is unpacked again")
+    opened(archive)
+    assert capsys.readouterr().err == ""
+
+
 def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -1,6 +1,7 @@
 """Archives of pictures (.zip, .tar and its compressions, .rar): unpacked once into the cache, member by member, nothing trusted.
 
     CACHE/unpacked/KEY/content/…    what was in it; KEY begins the sha256 of the archive
+                       digests.json the sha256 of each file, checked whenever it is used
                        entry.json   what it is
 
 A member that leads out of the folder, is a link or a device, collides with another or comes to more than the caps ends it with nothing left behind.
@@ -8,6 +9,8 @@ A member that leads out of the folder, is a link or a device, collides with anot
 
 from __future__ import annotations
 
+import hashlib
+import json
 import lzma
 import shutil
 import stat
@@ -25,12 +28,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from zoo.errors import DataError, SetupError
-from zoo.files import storage_errors, sync_folder, write_json
+from zoo.files import sha256, storage_errors, sync_folder, write_json
 from zoo.paths import cache_root
 from zoo.progress import announce, drawn
+from zoo.safe_files import read_text
 from zoo.temporaries import temporary_folder
 
-CONTENT, FACTS = "content", "entry.json"
+CONTENT, FACTS, DIGESTS = "content", "entry.json", "digests.json"
 MAX_MEMBERS = 2_000_000
 MAX_RATIO, MIN_CAP = 100, 1 << 30
 """Unpacked bytes may be so many times the archive's, and a gigabyte in any case."""
@@ -54,20 +58,54 @@ def folder() -> Path:
     return cache_root() / "unpacked"
 
 
-def unpack(archive: Path, digest: str) -> Path:
-    """The folder with what is in ``archive``, whose sha256 is ``digest``. Raises DataError where it cannot be trusted or read, StorageError."""
+def unpack(archive: Path, digest: str, digest_of: Callable[[Path], str] = sha256) -> Path:
+    """The folder with what is in ``archive``, whose sha256 is ``digest``; unpacked again, after a word, where a file in it was changed since.
+
+    ``digest_of`` gives the sha256 of a file. Raises DataError where the archive cannot be trusted or read, StorageError.
+    """
     place = folder() / digest[:32]
-    if not (place / FACTS).is_file():
-        _unpack(archive, place)
+    if (place / FACTS).is_file():
+        changed = _changed(place, digest_of)
+        if changed is None:
+            return place / CONTENT
+        announce(f"{archive.name}: in what was unpacked to {place}, {changed}; it is unpacked again")
+        shutil.rmtree(place, ignore_errors=True)
+    _unpack(archive, place)
     return place / CONTENT
+
+
+def _changed(place: Path, digest_of: Callable[[Path], str]) -> str | None:
+    """What is not as it was unpacked, or None."""
+    try:
+        due = {_composed(name): str(digest) for name, digest in json.loads(read_text(place / DIGESTS)).items()}
+    except (OSError, ValueError, AttributeError):
+        return "the digests of the files are missing"
+    content = place / CONTENT
+    found = {_composed(path.relative_to(content).as_posix()): path for path in content.rglob("*") if not path.is_dir()}
+    for name in sorted(found.keys() ^ due.keys()):
+        return f"{name!r} {'was added' if name in found else 'is missing'}"
+    for name, digest in due.items():
+        try:
+            if digest_of(found[name]) == digest:
+                continue
+        except OSError:
+            pass
+        return f"{name!r} was changed"
+    return None
+
+
+def _composed(name: str) -> str:
+    """Some file systems give a name back with its accents apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _unpack(archive: Path, place: Path) -> None:
     with temporary_folder(place.parent, place.name) as temporary:
         with storage_errors(place):
             (temporary / CONTENT).mkdir()
-        count, size = _extract(archive, temporary / CONTENT)
-        facts = {"dataset": archive.name, "files": count, "from": str(archive)}
+        digests, size = _extract(archive, temporary / CONTENT)
+        write_json(temporary / DIGESTS, digests)
+        facts = {"dataset": archive.name, "files": len(digests), "from": str(archive)}
         write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "size": size, "description": facts})
         with storage_errors(place):
             if place.exists() and not (place / FACTS).is_file():
@@ -80,11 +118,12 @@ def _unpack(archive: Path, place: Path) -> None:
             sync_folder(place.parent)
 
 
-def _extract(archive: Path, to: Path) -> tuple[int, int]:
-    """Files and bytes that were written."""
+def _extract(archive: Path, to: Path) -> tuple[dict[str, str], int]:
+    """The sha256 of each file that was written, by its path from ``to``, and their bytes together."""
     most = max(MIN_CAP, MAX_RATIO * archive.stat().st_size)
     names = _Names(archive)
-    count = size = 0
+    digests: dict[str, str] = {}
+    size = 0
     with _members(archive) as members:
         for member in _progress(members, archive.name):
             target = names.place(member, to)
@@ -92,16 +131,18 @@ def _extract(archive: Path, to: Path) -> tuple[int, int]:
                 continue
             with storage_errors(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
+                written = hashlib.sha256()
                 with target.open("xb") as stream:
                     for chunk in _chunks(member, archive):
                         size += len(chunk)
                         if size > most:
                             raise _untrusted(archive, f"it comes to more than {most:,} bytes, {MAX_RATIO} times the archive: a bomb, it seems")
                         stream.write(chunk)
-            count += 1
-    if count == 0:
+                        written.update(chunk)
+            digests[target.relative_to(to).as_posix()] = written.hexdigest()
+    if not digests:
         raise DataError("there are no files in this archive", where=archive, fix="get it again from its source")
-    return count, size
+    return digests, size
 
 
 class _Names:

@@ -51,7 +51,7 @@ class Store:
             digest = self.digest(archive)
         except OSError as error:
             raise DataError(f"the archive cannot be read: {error.strerror or error}", where=archive, fix="check the path and the file") from error
-        return unpack(archive, digest)
+        return unpack(archive, digest, self.digest)
 
     @cached_property
     def _elsewhere(self) -> Digests:
