@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import textwrap
@@ -78,6 +79,37 @@ def made_run(tmp_path: Path) -> Callable[..., Any]:
         return run
 
     return make
+
+
+@pytest.fixture
+def bundle_model(tmp_path: Path) -> Path:
+    """The model.onnx of a bundle with the classes dark and bright, written with onnx alone: logits (-8 m, 8 m) of a normalised image's mean m."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    from zoo.files import sha256
+    from zoo.preprocessing import Preprocessing
+    from zoo.runtime import METADATA_KEY
+
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"], axis=1),
+        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+    ]
+    shapes = {"input": ["batch", 1, 4, 4], "logits": ["batch", 2]}
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    weight = numpy_helper.from_array(np.array([[-8, 8]], np.float32), "weight")
+    graph = helper.make_graph(nodes, "brightness", values[:1], values[1:], [weight])
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    spec = Preprocessing(channels=1, height=4, width=4, mean=(0.5,), std=(0.5,)).describe()
+    helper.set_model_props(proto, {METADATA_KEY: json.dumps({"input": spec, "output": {"classes": ["dark", "bright"]}})})
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    onnx.save(proto, folder / "model.onnx")
+    digest = {"sha256": sha256(folder / "model.onnx"), "size": (folder / "model.onnx").stat().st_size}
+    (folder / "bundle.json").write_text(json.dumps({"model": "model.onnx", "files": {"model.onnx": digest}}), encoding="utf-8")
+    return folder / "model.onnx"
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,40 +7,17 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from zoo.errors import CheckpointError, DataError, UsageError
-from zoo.files import sha256
 from zoo.prediction import predict
-from zoo.preprocessing import Preprocessing
-from zoo.runtime import METADATA_KEY
 
 CLASSES = ["dark", "bright"]
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """Two classes by mean brightness, written with onnx alone: logits (-8 m, 8 m) of the normalised mean m."""
-    weight = numpy_helper.from_array(np.float32([[-8.0, 8.0]]), "weight")
-    nodes = [
-        helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
-        helper.make_node("Flatten", ["pooled"], ["flat"], axis=1),
-        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
-    ]
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (("input", ["batch", 1, 4, 4]), ("logits", ["batch", 2]))
-    ]
-    graph = helper.make_graph(nodes, "brightness", values[:1], values[1:], [weight])
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    spec = Preprocessing(channels=1, height=4, width=4, mean=(0.5,), std=(0.5,)).describe()
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps({"input": spec, "output": {"classes": CLASSES}})})
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    onnx.save(proto, folder / "model.onnx")
-    digest = {"sha256": sha256(folder / "model.onnx"), "size": (folder / "model.onnx").stat().st_size}
-    (folder / "bundle.json").write_text(json.dumps({"model": "model.onnx", "files": {"model.onnx": digest}}), encoding="utf-8")
-    return folder / "model.onnx"
+def model(bundle_model: Path) -> Path:
+    return bundle_model
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -68,6 +70,28 @@ def test_the_model_card_says_what_was_measured(bundle: Bundle) -> None:
         real["dataset"],
     ):
         assert text in card
+
+
+@pytest.mark.parametrize(
+    ("preparation", "said"),
+    [
+        ({}, "converted to grey and scaled until it covers 8×8 (bilinear, antialiased) and cropped at the centre."),
+        ({"scale": 9}, "converted to grey and scaled until its shorter side is 9 (bilinear, antialiased) and cropped to 8×8 at the centre."),
+        ({"resize": zoo.runtime.SQUASH, "interpolation": "bicubic"}, "and scaled to 8×8, whatever its aspect (bicubic, antialiased)."),
+        ({"resize": zoo.runtime.CROP}, "and cropped to 8×8 at the centre, unscaled, with black where it is smaller."),
+        ({"permute_pixels": 7}, "permuted by `numpy.random.RandomState(7)`"),
+    ],
+)
+def test_the_model_card_says_how_images_are_prepared(
+    run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedModel], preparation: dict[str, Any], said: str
+) -> None:
+    loaded = make_loaded()
+    bundle = run_export(replace(loaded, preprocessing=loaded.preprocessing.model_copy(update=preparation)))
+    card = " ".join((bundle.path / "README.md").read_text(encoding="utf-8").split())
+    assert said in card
+    assert ("permuted" in card) == ("permute_pixels" in preparation)
+    assert "Values are divided by 255, minus the mean 0.3, over the standard deviation 0.4." in card
+    assert "needs Python 3.8, numpy 1.21, pillow 9.1, onnxruntime 1.15, or newer ones" in card
 
 
 def test_names_cannot_break_the_model_card(run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedModel]) -> None:

@@ -9,6 +9,7 @@ from zoo.errors import UsageError
 from zoo.exporting.bundle import Bundle, describe, fill, metadata_of, stage
 from zoo.exporting.publishing import check_target, publish, temporary_beside
 from zoo.exporting.source import locate
+from zoo.exporting.storage import storage_errors_of_any_kind
 from zoo.paths import exports_root
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def export_model(
     request = EmitRequest(opset, batch, metadata_of(description))
     samples = real_samples(registry, loaded)
     notes += [samples.why] if samples.why else []
-    with temporary_beside(target) as folder:
+    with storage_errors_of_any_kind(target), temporary_beside(target) as folder:
         model = folder / f"model{item.spec.suffix}"
         exporter.emit(loaded.model, torch.zeros(2, *loaded.preprocessing.shape), model, request)
         verification = ensure(Proof(loaded, exporter, model, request, samples, provider))

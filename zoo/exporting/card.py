@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zoo.runtime import METADATA_KEY
+from zoo.runtime import COVER, CROP, METADATA_KEY, SQUASH
 from zoo.wording import printable
 
 ENTITIES = str.maketrans({char: f"&#{ord(char)};" for char in "\\|`[]*"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -28,6 +28,9 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
         format=bundle["exporter"]["name"],
         form=verification["form"],
         input=description["input"],
+        preparation=_preparation(description["input"]),
+        permuted=description["input"].get("permute_pixels"),
+        requires=", ".join(f"{'Python' if name == 'python' else name} {oldest.removeprefix('>=')}" for name, oldest in bundle["requires"].items()),
         classes=description["output"]["classes"],
         metadata_key=METADATA_KEY,
         verification=verification,
@@ -40,6 +43,21 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
         percent=lambda share: f"{share:.2%}",
         **sources,
     )
+
+
+def _preparation(spec: dict[str, Any]) -> str:
+    """How an image of any size comes to the input's, in a sentence, by the description that predict.py follows."""
+    colour = "grey" if spec["channels"] == 1 else "RGB"
+    size, how = f"{spec['height']}×{spec['width']}", f"{spec['interpolation']}, antialiased"
+    ways = {
+        SQUASH: f"scaled to {size}, whatever its aspect ({how})",
+        CROP: f"cropped to {size} at the centre, unscaled, with black where it is smaller",
+        COVER: f"scaled until it covers {size} ({how}) and cropped at the centre",
+    }
+    way = ways[spec["resize"]]
+    if spec["resize"] == COVER and spec.get("scale") is not None:
+        way = f"scaled until its shorter side is {spec['scale']} ({how}) and cropped to {size} at the centre"
+    return f"It is converted to {colour} and {way}."
 
 
 def _cell(value: object) -> str:

@@ -19,7 +19,7 @@ from PIL import Image
 from zoo import runtime
 from zoo.api import Split
 from zoo.data import LoadedPart
-from zoo.errors import ExportError
+from zoo.errors import ExportError, StorageError
 from zoo.exporting.comparison import TOLERANCE, Comparison
 from zoo.files import storage_errors
 from zoo.reporting import to_image
@@ -110,6 +110,8 @@ def _run(script: Path, model: Path, images: Sequence[str], table: Path, fix: str
     done = subprocess.run(command, cwd=table.parent, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         said = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1].removeprefix("error: ")
+        if done.returncode == StorageError.exit_code:
+            raise StorageError(f"cannot write: {said}", where=table, fix="free some space")
         raise ExportError(f"the bundle's predict.py fails: {said}", fix=fix)
 
 

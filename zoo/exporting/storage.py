@@ -1,0 +1,40 @@
+"""A disk that is full, whatever the library that met it raises."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo.errors import StorageError
+from zoo.files import storage_errors
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+TEXTS = ("no space left on device", "os error 28", "disk quota exceeded")
+"""In what libraries written in C++ and Rust say (safetensors, protobuf), whose errors are no OSError."""
+
+
+@contextmanager
+def storage_errors_of_any_kind(where: Path) -> Iterator[None]:
+    """As `zoo.files.storage_errors`, and for an error of another kind, too, that was raised because of a full disk."""
+    try:
+        with storage_errors(where):
+            yield
+    except StorageError:
+        raise
+    except Exception as error:
+        if not any(map(_is_of_full_disk, _chain(error))):
+            raise
+        raise StorageError("cannot write: the disk is full", where=where, fix="free some space") from error
+
+
+def _is_of_full_disk(error: BaseException) -> bool:
+    return (isinstance(error, OSError) and error.errno in FULL) or any(text in str(error).lower() for text in TEXTS)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
