@@ -2,49 +2,149 @@
 
     python predict.py photo.jpg folder/ … [--top 3] [--csv FILE]
 
+It needs Python 3.8, numpy 1.21, Pillow 9.1 and onnxruntime 1.15, or newer ones. Every file that it loads must have the sha256 that the bundle.json
+beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6 for what is installed, 7 for the disk.
+
 This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself prepares its pictures
 by these same functions, so what was trained on and what is predicted on cannot differ.
 
-A picture becomes the network's input thus: the first frame, turned upright by its EXIF tag; 16-bit grey scaled to 8; transparency laid
-over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased bilinear interpolation, its aspect kept, until it
-covers height × width; cropped at the centre; its pixels permuted where the model was trained so; divided by 255, minus mean, over std.
+An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more than 8 bits brought to 8;
+transparency laid over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased interpolation, first along its width,
+then along its height, its aspect kept, until it covers height × width, or its shorter side is ``scale``, and cropped at the centre (or squashed
+to that size, whatever its aspect, or cropped unscaled, with black where it is too small: as the model was trained); its pixels permuted where
+the model was trained so; divided by 255, minus mean, over std.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
+import os
+import re
+import struct
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+try:
+    import numpy as np
+    import PIL
+    from PIL import Image, UnidentifiedImageError
+except ImportError as error:
+    if __name__ != "__main__":
+        raise
+    print(f"error: {error}; fix: pip install numpy pillow onnxruntime", file=sys.stderr)
+    sys.exit(6)
+
+OLDEST = {"python": (3, 8), "numpy": (1, 21), "pillow": (9, 1), "onnxruntime": (1, 15)}
+"""The oldest versions that this file works with, which it is tested with; it refuses older ones."""
+
+
+class SetupError(RuntimeError):
+    """A Python, a package or a machine that predict.py cannot run on."""
+
+
+def refuse_older(versions: dict[str, str]) -> None:
+    """Raises SetupError for the first of these versions, by name, that is older than `OLDEST`."""
+    for name, version in versions.items():
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST[name]:
+            oldest = ".".join(map(str, OLDEST[name]))
+            fix = f"use Python {oldest} or newer" if name == "python" else f"pip install '{name}>={oldest}'"
+            raise SetupError(f"{name} {version} is too old for predict.py, which needs {oldest}; fix: {fix}")
+
+
+if __name__ == "__main__":  # before names are used that older versions do not have
+    try:
+        refuse_older({"python": sys.version, "numpy": np.__version__, "pillow": PIL.__version__})
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(6)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000
 METADATA_KEY = "zoo"
 BATCH = 32
+INDEX = "bundle.json"
+INDEX_BYTES = 64 << 20
+IN_MEMORY_BYTES = 2_000_000_000
+"""A model up to this size is read once: the bytes that are hashed are the bytes that are loaded."""
+ATTEMPTS = 10
+"""Times a bundle that is being replaced is read anew."""
+COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+PIXELS = 2
+"""Version of the way from a file to its pixels: raised when the same file gives other ones, so that none are reused that were decoded before."""
+ORIENTATION = 0x0112
+INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
+"""Whole numbers in EXIF: its numbers for their types, and those of struct."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings an image of each EXIF orientation upright; 1 is upright."""
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of metadata that is not used here
 
 
 def read_picture(path: Path, channels: int) -> Image.Image:
     """Decode one picture to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        # from a stream: given a name, Pillow maps an uncompressed TIFF into memory, and garbles one whose orientation swaps its sides
+        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} is more than {MAX_PIXELS:,} pixels")
             image.load()
-            upright = ImageOps.exif_transpose(image)
-            return convert(upright, channels)
+            return convert(upright(image), channels)
     except UnidentifiedImageError as error:
         raise ValueError("is no picture in a format read here: " + ", ".join(FORMATS)) from error
     except (OSError, SyntaxError, EOFError) as error:
         raise ValueError(f"cannot be read: {error}") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A loaded image, turned by its EXIF orientation. (Pillow turns a TIFF by its own tag when it loads it.)"""
+    exif = image.info.get("exif")
+    if exif is None:  # ImageMagick writes the block into a PNG as text: a name, its length, and hexadecimal digits
+        try:
+            exif = bytes.fromhex("".join(str(image.info.get("Raw profile type exif", "")).split("\n")[3:]))
+        except ValueError:
+            exif = b""
+    turn = TURNS.get(orientation(exif)) if image.format != "TIFF" else None
+    return image if turn is None else image.transpose(turn)
+
+
+def orientation(exif: bytes) -> int:
+    """1 to 8, from the first directory of an EXIF block; 1 where that holds no such whole number.
+
+    No other tag is read, and nothing is written: whatever is wrong with the others, the image is what it is.
+    """
+    block = exif[6:] if exif.startswith(b"Exif\0\0") else exif
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(f"{order}I", block, 4)
+        (count,) = struct.unpack_from(f"{order}H", block, start)
+        for entry in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", block, entry)
+            if tag == ORIENTATION and kind in INTEGERS:
+                (value,) = struct.unpack_from(order + INTEGERS[kind], block, entry + 8)
+                return value if 1 <= value <= 8 else 1
+    except struct.error:  # the block ends before its directory does
+        pass
+    return 1
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
@@ -54,22 +154,63 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
         image = Image.fromarray((np.clip(grey, 0, 65535) // 257).astype(np.uint8))
     elif image.mode == "F":
         image = Image.fromarray(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
+    if has_transparency(image):
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def cover(image: Image.Image, height: int, width: int) -> Image.Image:
+def has_transparency(image: Image.Image) -> bool:
+    """As `Image.has_transparency_data`, which Pillow has since 10.1."""
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return True
+    return image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
+
+
+def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
+    """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale`` and ``interpolation``."""
+    height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
+    if spec["resize"] == SQUASH:
+        return resize(image, (width, height), resample)
+    if spec["resize"] == CROP:
+        return crop(image, height, width)
+    return cover(image, height, width, resample) if scale is None else scale_and_crop(image, height, width, scale, resample)
+
+
+def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+    """The one way to scale an image: along its width, then along its height, rounded to whole values in between.
+
+    Pillow 11 and 12 do so of themselves; 13 may begin with the height, which gives other pixels.
+    """
+    for step in ((size[0], image.height), size):
+        image = image if image.size == step else image.resize(step, resample)
+    return image
+
+
+def cover(image: Image.Image, height: int, width: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
     """Scale until ``height`` × ``width`` is covered, aspect kept, and crop at the centre."""
     if image.size == (width, height):
         return image
     scale = max(width / image.width, height / image.height)
     scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    if image.size != scaled:
-        image = image.resize(scaled, Image.Resampling.BILINEAR)
+    image = resize(image, scaled, resample)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
+
+
+def crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    """``height`` × ``width`` at the centre, with black where the picture ends before; rounded as torchvision's CenterCrop rounds."""
+    left, top = (
+        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2) for side, wanted in ((image.width, width), (image.height, height))
+    )
+    return image.crop((left, top, left + width, top + height))
+
+
+def scale_and_crop(image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling) -> Image.Image:
+    """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and CenterCrop round."""
+    short, long = min(image.size), max(image.size)
+    other = int(scale * long / short)
+    return crop(resize(image, (scale, other) if image.width <= image.height else (other, scale), resample), height, width)
 
 
 def to_chw(image: Image.Image) -> np.ndarray:
@@ -97,14 +238,16 @@ def normalise(pictures: np.ndarray, mean: Sequence[float], std: Sequence[float])
 
 def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
     """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    picture = to_chw(cover(read_picture(path, spec["channels"]), spec["height"], spec["width"]))[None]
+    picture = to_chw(fit(read_picture(path, spec["channels"]), spec))[None]
     if spec.get("permute_pixels") is not None:
         picture = permute(picture, spec["permute_pixels"])
     return normalise(picture, spec["mean"], spec["std"])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    """float64: of a class that is all but impossible, it still tells how much so."""
+    exact = logits.astype(np.float64)
+    shifted = np.exp(exact - exact.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
@@ -124,31 +267,181 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def open_model(model: Path) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
-    """An ONNX file as a function float32 (N, C, H, W) → logits (N, K), on the CPU, and the description it carries."""
+class ModelError(ValueError):
+    """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
+
+
+def open_model(model: Path, note: Callable[[str], None] | None = None) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
+    """An ONNX file as a function float32 (N, C, H, W) → logits (N, K), on the CPU, and the description it carries.
+
+    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model that stands alone is loaded unchecked, and ``note`` is
+    given a sentence that says so (default: printed to stderr). Raises ModelError, or SetupError.
+    """
+    session = _open_session(Path(model), note or _to_stderr)
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare images for it is unknown")
+    try:
+        description = json.loads(text)
+        check_description(description)
+        name, count = session.get_inputs()[0].name, len(description["output"]["classes"])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{model}: its description is damaged: {error}") from error
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        try:
+            logits = np.asarray(session.run(None, {name: inputs})[0])
+        except Exception as error:
+            raise ModelError(f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}") from error
+        if logits.shape != (len(inputs), count):
+            raise ModelError(f"{model}: it gives {logits.shape} where logits for {count} classes, {(len(inputs), count)}, are due")
+        return logits
+
+    return run, description
+
+
+def check_description(description: dict[str, Any]) -> None:
+    """Raises ValueError, LookupError or TypeError unless all of it can be followed: a field that says what is not done here is refused."""
+    spec, classes = description["input"], description["output"]["classes"]
+    due = {"layout": ("NCHW",), "dtype": ("float32",), "range": ([0, 1],), "channels": (1, 3), "resize": (COVER, SQUASH, CROP)}
+    due.update({"channel_order": ("grey",) if spec["channels"] == 1 else ("RGB",), "interpolation": tuple(RESAMPLING)})
+    for field, known in due.items():
+        if (field in spec or field in ("channels", "resize", "interpolation")) and spec[field] not in known:
+            raise ValueError(f"{field} {spec[field]!r} is not one of {', '.join(map(str, known))}")
+    for field in ("height", "width", "scale", "permute_pixels", "batch"):
+        value, optional = spec.get(field), field not in ("height", "width")
+        least, most = (0, 2**63) if field == "permute_pixels" else (1, 2**16)
+        if not (value is None and optional) and not (isinstance(value, int) and least <= value < most):
+            raise ValueError(f"{field} {value!r} is no whole number from {least} to {most - 1}")
+    for field in ("mean", "std"):
+        values = np.asarray(spec[field], np.float64)
+        if values.shape != (spec["channels"],) or not np.isfinite(values).all() or (field == "std" and not (values > 0).all()):
+            raise ValueError(f"{field} {spec[field]!r} is not a number for each of {spec['channels']} channels")
+    if not classes or not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("it names no classes")
+
+
+def _open_session(model: Path, note: Callable[[str], None]) -> Any:
+    """Where the bundle is replaced while it is read, it is read again: what is loaded is the old one or the new one, whole."""
+    for attempt in range(ATTEMPTS):
+        index = _read_index(model.parent)
+        try:
+            session = _load(model) if index is None else _load_checked(model, _digests(index, model))
+        except ModelError:
+            if attempt + 1 == ATTEMPTS or _read_index(model.parent) == index:
+                raise
+            continue
+        if index is not None:
+            return session
+        if _read_index(model.parent) is None:
+            note(f"no {INDEX} lies beside {model}, so whether it was altered is not checked")
+            return session
+    raise ModelError(f"{model}: the bundle is replaced again and again while it is read")
+
+
+def _read_index(folder: Path) -> bytes | None:
+    file = folder / INDEX
+    if not file.exists():
+        return None
+    _refuse_special(file)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(INDEX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
+    if len(content) > INDEX_BYTES:
+        raise ModelError(f"{file} is damaged: it has more than {INDEX_BYTES:,} bytes")
+    return content
+
+
+def _refuse_special(file: Path) -> None:
+    """Reading a named pipe or a device may never end."""
+    if not file.is_file():
+        raise ModelError(f"{file}: {'is no regular file' if file.exists() else 'is missing'}")
+
+
+def _digests(index: bytes, model: Path) -> dict[str, str]:
+    """The sha256 of each file that a session of ``model`` loads: its own, first, and that of weights in a second file."""
+    try:
+        files = json.loads(index.decode("utf-8"))["files"]
+        found = {name: str(files[name]["sha256"]) for name in (model.name, model.name + ".data") if name in files}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{model.parent / INDEX} is damaged: {error}") from error
+    if model.name not in found:
+        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: it does not name {model.name}")
+    return found
+
+
+def _load_checked(model: Path, digests: dict[str, str]) -> Any:
+    """A session of bytes whose digests are right. Large models are hashed as files, and must be the same files after they were loaded."""
+    for name in digests:
+        _refuse_special(model.with_name(name))
+    try:
+        if len(digests) == 1 and model.stat().st_size <= IN_MEMORY_BYTES:
+            content = model.read_bytes()
+            _compare_digest(model, hashlib.sha256(content).hexdigest(), digests[model.name])
+            return _load(model, content)
+        files = [model.with_name(name) for name in digests]
+        before = {file: _hash_file(file, digests[file.name]) for file in files}
+        session = _load(model)
+        changed = [file for file, state in before.items() if _state(file.stat()) != state]
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        raise ModelError(f"{error.filename or model}: {'is missing' if missing else 'cannot be read: ' + str(error.strerror or error)}") from error
+    if changed:
+        raise ModelError(f"{changed[0]}: was altered while it was loaded")
+    return session
+
+
+def _hash_file(file: Path, due: str) -> tuple[int, ...]:
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        state = _state(os.fstat(stream.fileno()))
+        for block in iter(partial(stream.read, 1 << 20), b""):
+            digest.update(block)
+    _compare_digest(file, digest.hexdigest(), due)
+    return state
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _compare_digest(file: Path, found: str, due: str) -> None:
+    if found != due:
+        raise ModelError(f"{file}: was altered after it was exported and verified: its sha256 is not the one in {INDEX}")
+
+
+def _load(model: Path, content: bytes | None = None) -> Any:
+    """A session on the CPU, of ``content`` where it is given, else of the file."""
     import onnxruntime
 
+    if content is None:
+        _refuse_special(model)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(model) if content is None else content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ValueError(f"{model}: onnxruntime cannot load it: {' '.join(str(error).split())[:200]}") from error
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
-        raise ValueError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare pictures for it is unknown")
-    name = session.get_inputs()[0].name
+        if "pthread" in str(error):
+            raise SetupError(f"onnxruntime cannot start its threads here: {_one_line(error)}") from error
+        raise ModelError(f"{model}: onnxruntime {onnxruntime.__version__} cannot load it: {_one_line(error)}") from error
 
-    def run(inputs: np.ndarray) -> np.ndarray:
-        return np.asarray(session.run(None, {name: inputs})[0])
 
-    return run, json.loads(text)
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def _to_stderr(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 def predict(
     run: Callable[[np.ndarray], np.ndarray], spec: dict[str, Any], files: Sequence[Path], fixed_batch: int | None = None
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """Each file with its probabilities (K,), in order. Raises ValueError naming a file that cannot be read."""
+    """Each file with its probabilities, float64 (K,), in order. Raises ValueError naming a file that cannot be read."""
     size = fixed_batch or BATCH
     for start in range(0, len(files), size):
         group = files[start : start + size]
@@ -161,7 +454,9 @@ def predict(
         batch = np.concatenate(inputs)
         if fixed_batch and len(batch) < fixed_batch:  # a file with a fixed batch takes no fewer
             batch = np.concatenate([batch, np.zeros((fixed_batch - len(batch), *batch.shape[1:]), np.float32)])
-        yield from zip(group, softmax(run(batch))[: len(group)], strict=True)
+        probabilities = softmax(run(batch))
+        for index, file in enumerate(group):
+            yield file, probabilities[index]
 
 
 def top(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
@@ -175,29 +470,36 @@ def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], classes: Sequ
         writer = csv.writer(stream)
         writer.writerow(["file", "prediction", *(f"p({name})" for name in classes)])
         for path, probabilities in rows:
-            writer.writerow([path, classes[int(probabilities.argmax())], *(f"{p:.6f}" for p in probabilities)])
+            writer.writerow([path, classes[int(probabilities.argmax())], *(f"{p:.9g}" for p in probabilities)])
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Predict pictures with the exported model beside this file.")
-    parser.add_argument("pictures", nargs="+", type=Path, help="picture files, or folders of them")
-    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"))
-    parser.add_argument("--top", type=int, default=3, help="classes to show (default 3)")
+    parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
+    parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
+    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"), help="default: the model.onnx beside this file")
+    parser.add_argument("--top", type=int, default=3, help="classes to print for each image (default 3)")
     parser.add_argument("--csv", type=Path, help="also write every probability to this file")
     asked = parser.parse_args()
     try:
+        import onnxruntime
+
+        refuse_older({"onnxruntime": onnxruntime.__version__})
         run, description = open_model(asked.model)
         classes = description["output"]["classes"]
-        files = find_pictures(asked.pictures)
+        files = find_pictures(asked.images)
         rows = list(predict(run, description["input"], files, description["input"].get("batch")))
         if asked.csv:
             write_csv(asked.csv, rows, classes)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
+    except (ValueError, OSError, SetupError, ImportError) as error:
+        fix = "; fix: pip install onnxruntime" if isinstance(error, ImportError) else ""
+        print(f"error: {error}{fix}", file=sys.stderr)
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     for path, probabilities in rows:
         print(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top)))
     return 0
+
+
+EXIT_CODES = {ModelError: 4, ValueError: 3, SetupError: 6, ImportError: 6, OSError: 7}
 
 
 if __name__ == "__main__":
