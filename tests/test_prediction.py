@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from zoo.errors import CheckpointError, DataError, UsageError
+from zoo.files import sha256
 from zoo.prediction import predict
 
 CLASSES = ["dark", "bright"]
