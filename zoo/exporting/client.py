@@ -73,7 +73,19 @@ def _made_images(folder: Path, preprocessing: Preprocessing) -> list[Path]:
         for mode in ("RGB", "L"):
             files.append(folder / f"{shape}-{mode.lower()}.png")
             colour.convert(mode).save(files[-1])
-    return files
+    return [*files, _deep_image(folder, preprocessing, np.asarray(colour.convert("L")))]
+
+
+def _deep_image(folder: Path, preprocessing: Preprocessing, grey: np.ndarray) -> Path:
+    """``grey`` in more than 8 bits, within the range of values that the model was trained with."""
+    if preprocessing.value_range is None:
+        file = folder / "deep-l.png"
+        Image.fromarray(grey.astype(np.uint16) * 257).save(file)
+        return file
+    low, high = preprocessing.value_range
+    file = folder / "deep-l.tiff"
+    Image.fromarray((low + grey.astype(np.float64) / 255 * (high - low)).astype(np.float32)).save(file)
+    return file
 
 
 def _real_images(folder: Path, samples: Samples) -> list[Path]:
@@ -118,7 +130,7 @@ def _run(script: Path, model: Path, images: Sequence[str], table: Path, fix: str
 def _run_imported(script: Path, description: dict[str, Any], images: Sequence[Path], runner: Runner, table: Path, fix: str) -> None:
     found = importlib.util.spec_from_file_location("zoo_exported_predict", script)
     if found is None or found.loader is None:
-        raise ExportError("the bundle's predict.py cannot be loaded", where=script.name)
+        raise ExportError("the bundle's predict.py cannot be loaded", where=script.name, fix=fix)
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     try:

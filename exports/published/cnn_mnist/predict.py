@@ -21,6 +21,7 @@ import argparse
 import csv
 import hashlib
 import json
+import math
 import os
 import re
 import struct
@@ -29,7 +30,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 try:
     import numpy as np
@@ -65,8 +66,13 @@ if __name__ == "__main__":  # before names are used that older versions do not h
         print(f"error: {error}", file=sys.stderr)
         sys.exit(6)
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+try:
+    from PIL.AvifImagePlugin import SUPPORTED as AVIF  # Pillow 11.3 and later, where it was built so
+except ImportError:
+    AVIF = False
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *(("AVIF",) if AVIF else ()))
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 MAX_PIXELS = 100_000_000
 METADATA_KEY = "zoo"
 BATCH = 32
@@ -98,19 +104,37 @@ Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an er
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of metadata that is not used here
 
 
-def read_picture(path: Path, channels: int) -> Image.Image:
-    """Decode one picture to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
+class OutsideLimitError(ValueError):
+    """An image that can be read, and is not taken: it has too many pixels or values outside the range. ``option`` is what sets the limit."""
+
+    def __init__(self, reason: str, option: str) -> None:
+        super().__init__(reason)
+        self.option = option
+
+
+def read_picture(path: Path, channels: int, max_pixels: int = MAX_PIXELS, value_range: Sequence[float] | None = None) -> Image.Image:
+    """Decode one image file to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
+    if path.exists() and not path.is_file():
+        raise ValueError("is no regular file")  # a pipe may never end
     try:
         # from a stream: given a name, Pillow maps an uncompressed TIFF into memory, and garbles one whose orientation swaps its sides
         with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width}×{image.height} is more than {MAX_PIXELS:,} pixels")
+            check_pixels(image.size, max_pixels)
             image.load()
-            return convert(upright(image), channels)
+            turned, kind = upright(image), deep_kind(image)
+            inverted = kind != "" and image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # (8 bits: by Pillow)
+    except (OutsideLimitError, MemoryError):
+        raise
     except UnidentifiedImageError as error:
         raise ValueError("is no picture in a format read here: " + ", ".join(FORMATS)) from error
-    except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"cannot be read: {error}") from error
+    except Exception as error:  # a damaged file can make Pillow's readers raise anything
+        raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}") from error
+    return convert(to_8_bits(turned, kind, value_range, inverted) if kind else turned, channels)
+
+
+def check_pixels(size: tuple[int, int], max_pixels: int, what: str = "") -> None:
+    if size[0] * size[1] > max_pixels:
+        raise OutsideLimitError(f"is {what}{size[0]}×{size[1]}, more than max_pixels={max_pixels:,}", "max_pixels")
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -147,13 +171,15 @@ def orientation(exif: bytes) -> int:
     return 1
 
 
+def deep_kind(image: Image.Image) -> str:
+    """What the values of an opened image in grey of more than 8 bits are: "16-bit", "32-bit" or "float"; empty for others."""
+    if image.mode.startswith("I"):  # I;16, I;16B …; before Pillow 10.3, a PNG of 16 bits was I
+        return "16-bit" if image.mode != "I" or image.format == "PNG" else "32-bit"
+    return "float" if image.mode == "F" else ""
+
+
 def convert(image: Image.Image, channels: int) -> Image.Image:
-    """Any mode to L or RGB: 16-bit grey scaled, transparency over white."""
-    if image.mode.startswith("I"):
-        grey = np.asarray(image, dtype=np.int64)
-        image = Image.fromarray((np.clip(grey, 0, 65535) // 257).astype(np.uint8))
-    elif image.mode == "F":
-        image = Image.fromarray(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
+    """Any mode of 8 bits to L or RGB, transparency over white."""
     if has_transparency(image):
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
@@ -167,33 +193,63 @@ def has_transparency(image: Image.Image) -> bool:
     return image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
 
 
+def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None, inverted: bool) -> Image.Image:
+    """Grey of more than 8 bits, its values from low to high as 0 to 255: floats to the nearest (0.5 of 0–1 is 128), integers rounded down.
+
+    Without a ``value_range``, 16 bits are 0–65535 (divided by 257, then), others 0–255. Raises ValueError for values that are not finite, and
+    OutsideLimitError for those outside the range, or for floats from 0 to 1 without one. ``inverted``: the least value is white.
+    """
+    low, high = value_range or ((0, 65535) if kind == "16-bit" else (0, 255))
+    values = np.asarray(image).astype(np.float64)
+    least, most = float(values.min()), float(values.max())
+    if not (math.isfinite(least) and math.isfinite(most)):
+        raise ValueError("has values that are infinite or no numbers (NaN)")
+    if least < low or most > high:
+        raise OutsideLimitError(f"has {kind} values from {least:g} to {most:g}, outside the range {low:g} to {high:g}", "value_range")
+    if value_range is None and kind == "float" and 0 < most <= 1:
+        raise OutsideLimitError(f"has float values from {least:g} to {most:g}, and no value_range says whether 1 is white", "value_range")
+    values -= low  # in place: an image of a hundred million values takes enough memory once
+    values *= 255
+    values /= high - low
+    scaled = np.floor(values + 0.5 if kind == "float" else values, out=values).astype(np.uint8)
+    return Image.fromarray(255 - scaled if inverted else scaled)
+
+
 def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
-    """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale`` and ``interpolation``."""
+    """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale``, ``interpolation`` and ``max_pixels``."""
     height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
+    max_pixels = spec.get("max_pixels", MAX_PIXELS)
     if spec["resize"] == SQUASH:
-        return resize(image, (width, height), resample)
+        return resize(image, (width, height), resample, max_pixels)
     if spec["resize"] == CROP:
         return crop(image, height, width)
-    return cover(image, height, width, resample) if scale is None else scale_and_crop(image, height, width, scale, resample)
+    if scale is None:
+        return cover(image, height, width, resample, max_pixels)
+    return scale_and_crop(image, height, width, scale, resample, max_pixels)
 
 
-def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling) -> Image.Image:
+def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The one way to scale an image: along its width, then along its height, rounded to whole values in between.
 
-    Pillow 11 and 12 do so of themselves; 13 may begin with the height, which gives other pixels.
+    Pillow 11 and 12 do so of themselves; 13 may begin with the height, which gives other pixels. Raises OutsideLimitError before a step would
+    make more than ``max_pixels``.
     """
-    for step in ((size[0], image.height), size):
+    steps = ((size[0], image.height), size)
+    for step in steps:
+        check_pixels(step, max_pixels, f"{image.width}×{image.height}, which would be scaled to ")
+    for step in steps:
         image = image if image.size == step else image.resize(step, resample)
     return image
 
 
-def cover(image: Image.Image, height: int, width: int, resample: Image.Resampling = Image.Resampling.BILINEAR) -> Image.Image:
+def cover(
+    image: Image.Image, height: int, width: int, resample: Image.Resampling = Image.Resampling.BILINEAR, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Scale until ``height`` × ``width`` is covered, aspect kept, and crop at the centre."""
     if image.size == (width, height):
         return image
     scale = max(width / image.width, height / image.height)
-    scaled = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    image = resize(image, scaled, resample)
+    image = resize(image, (max(width, round(image.width * scale)), max(height, round(image.height * scale))), resample, max_pixels)
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
 
@@ -206,11 +262,11 @@ def crop(image: Image.Image, height: int, width: int) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def scale_and_crop(image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling) -> Image.Image:
+def scale_and_crop(image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and CenterCrop round."""
     short, long = min(image.size), max(image.size)
     other = int(scale * long / short)
-    return crop(resize(image, (scale, other) if image.width <= image.height else (other, scale), resample), height, width)
+    return crop(resize(image, (scale, other) if image.width <= image.height else (other, scale), resample, max_pixels), height, width)
 
 
 def to_chw(image: Image.Image) -> np.ndarray:
@@ -236,9 +292,14 @@ def normalise(pictures: np.ndarray, mean: Sequence[float], std: Sequence[float])
     return np.asarray((pictures.astype(np.float32) / np.float32(255) - centre) / scale)
 
 
+def read(path: Path, spec: dict[str, Any]) -> Image.Image:
+    """One file at the model's size, by the ``input`` part of its description. Raises ValueError with the reason."""
+    return fit(read_picture(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")), spec)
+
+
 def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
     """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    picture = to_chw(fit(read_picture(path, spec["channels"]), spec))[None]
+    picture = to_chw(read(path, spec))[None]
     if spec.get("permute_pixels") is not None:
         picture = permute(picture, spec["permute_pixels"])
     return normalise(picture, spec["mean"], spec["std"])
@@ -251,20 +312,73 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are, folders by their pictures (sorted, with subfolders). Raises ValueError where nothing is there."""
-    found: list[Path] = []
+class Found(NamedTuple):
+    """Image files, and how many others were passed over in folders."""
+
+    files: list[Path]
+    hidden: int
+    others: int
+
+    @property
+    def skipped(self) -> str:
+        """What was passed over, in words; empty where nothing was."""
+        counts = ", ".join(f"{count} {what}" for count, what in ((self.hidden, "hidden"), (self.others, "non-image")) if count)
+        return counts and f"skipped files: {counts}"
+
+
+def find_pictures(paths: Iterable[Path]) -> Found:
+    """Files as they are, folders by their images (sorted, with subfolders). Raises ValueError where nothing is there."""
+    files: list[Path] = []
+    hidden = others = 0
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not inside:
+            inside = _in_folder(path)
+            if not inside.files:
                 raise ValueError(f"{path}: no pictures ({', '.join(SUFFIXES)}) in this folder")
-            found += inside
-        elif path.is_file():
-            found.append(path)
+            files += inside.files
+            hidden, others = hidden + inside.hidden, others + inside.others
+        elif path.exists():
+            files.append(path)
         else:
             raise ValueError(f"{path}: no such file or folder")
-    return found
+    return Found(files, hidden, others)
+
+
+def _in_folder(folder: Path, above: tuple[str, ...] = ()) -> Found:
+    """Links are followed, but not in a circle."""
+    found: list[Path] = []
+    hidden, others, here = 0, 0, os.path.realpath(folder)
+    if here in above:
+        raise ValueError(f"{folder}: this link leads back to a folder that it is in")
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise ValueError(f"{folder}: the folder cannot be read: {error.strerror}") from error
+    for path in entries:
+        if path.name.startswith("."):
+            hidden += 1
+        elif path.is_dir():
+            inside = _in_folder(path, (*above, here))
+            found, hidden, others = found + inside.files, hidden + inside.hidden, others + inside.others
+        elif is_image(path):
+            found.append(path)
+        else:
+            others += 1
+    return Found(found, hidden, others)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file in a folder is taken for an image: by its suffix, damaged ones too; one whose name has no suffix by its content.
+
+    (By content alone, raw files of cameras would be: they are TIFF files with a preview in them.)
+    """
+    if path.suffix or not path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as stream, Image.open(stream, formats=FORMATS):
+            return True
+    except Exception:  # whatever else it is
+        return False
 
 
 class ModelError(ValueError):
@@ -313,6 +427,11 @@ def check_description(description: dict[str, Any]) -> None:
         least, most = (0, 2**63) if field == "permute_pixels" else (1, 2**16)
         if not (value is None and optional) and not (isinstance(value, int) and least <= value < most):
             raise ValueError(f"{field} {value!r} is no whole number from {least} to {most - 1}")
+    limit, span = spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")
+    if not isinstance(limit, int) or limit < 1:
+        raise ValueError(f"max_pixels {limit!r} is no whole number of at least 1")
+    if span is not None and not (len(span) == 2 and np.isfinite(np.asarray(span, np.float64)).all() and span[0] < span[1]):
+        raise ValueError(f"value_range {span!r} is not two rising numbers")
     for field in ("mean", "std"):
         values = np.asarray(spec[field], np.float64)
         if values.shape != (spec["channels"],) or not np.isfinite(values).all() or (field == "std" and not (values > 0).all()):
@@ -380,9 +499,7 @@ def _load_checked(model: Path, digests: dict[str, str]) -> Any:
         _refuse_special(model.with_name(name))
     try:
         if len(digests) == 1 and model.stat().st_size <= IN_MEMORY_BYTES:
-            content = model.read_bytes()
-            _compare_digest(model, hashlib.sha256(content).hexdigest(), digests[model.name])
-            return _load(model, content)
+            return _load(model, _read_checked(model, digests[model.name]))
         files = [model.with_name(name) for name in digests]
         before = {file: _hash_file(file, digests[file.name]) for file in files}
         session = _load(model)
@@ -393,6 +510,19 @@ def _load_checked(model: Path, digests: dict[str, str]) -> Any:
     if changed:
         raise ModelError(f"{changed[0]}: was altered while it was loaded")
     return session
+
+
+def _read_checked(model: Path, due: str) -> bytes:
+    """The bytes with this sha256. Where a bundle is being replaced, they may lie beside their place for a moment, under a name with the digest."""
+    beside = model.with_name(f".{model.name}.{due[:16]}")
+    for file in (beside, model):  # in this order, since the first takes the name of the second
+        try:
+            content = file.read_bytes() if file.is_file() else b""
+        except FileNotFoundError:
+            continue
+        if hashlib.sha256(content).hexdigest() == due:
+            return content
+    raise _altered(model)
 
 
 def _hash_file(file: Path, due: str) -> tuple[int, ...]:
@@ -411,7 +541,11 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
 
 def _compare_digest(file: Path, found: str, due: str) -> None:
     if found != due:
-        raise ModelError(f"{file}: was altered after it was exported and verified: its sha256 is not the one in {INDEX}")
+        raise _altered(file)
+
+
+def _altered(file: Path) -> ModelError:
+    return ModelError(f"{file}: was altered after it was exported and verified: its sha256 is not the one in {INDEX}")
 
 
 def _load(model: Path, content: bytes | None = None) -> Any:
@@ -439,18 +573,29 @@ def _to_stderr(text: str) -> None:
 
 
 def predict(
-    run: Callable[[np.ndarray], np.ndarray], spec: dict[str, Any], files: Sequence[Path], fixed_batch: int | None = None
+    run: Callable[[np.ndarray], np.ndarray],
+    spec: dict[str, Any],
+    files: Sequence[Path],
+    fixed_batch: int | None = None,
+    failures: list[tuple[Path, str]] | None = None,
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """Each file with its probabilities, float64 (K,), in order. Raises ValueError naming a file that cannot be read."""
+    """Each file with its probabilities, float64 (K,), in order.
+
+    One that cannot be read is added to ``failures`` with the reason, and left out; without ``failures``, raises ValueError naming it.
+    """
     size = fixed_batch or BATCH
     for start in range(0, len(files), size):
-        group = files[start : start + size]
-        inputs = []
-        for file in group:
+        group, inputs = [], []
+        for file in files[start : start + size]:
             try:
                 inputs.append(prepare(file, spec))
+                group.append(file)
             except ValueError as error:
-                raise ValueError(f"{file}: {error}") from error
+                if failures is None:
+                    raise ValueError(f"{file}: {error}") from error
+                failures.append((file, str(error)))
+        if not group:
+            continue
         batch = np.concatenate(inputs)
         if fixed_batch and len(batch) < fixed_batch:  # a file with a fixed batch takes no fewer
             batch = np.concatenate([batch, np.zeros((fixed_batch - len(batch), *batch.shape[1:]), np.float32)])
@@ -479,15 +624,19 @@ def main() -> int:
     parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"), help="default: the model.onnx beside this file")
     parser.add_argument("--top", type=int, default=3, help="classes to print for each image (default 3)")
     parser.add_argument("--csv", type=Path, help="also write every probability to this file")
+    parser.add_argument("--max-pixels", type=int, help="the most pixels that an image may have, as it is and scaled (default: the model's)")
     asked = parser.parse_args()
+    failures: list[tuple[Path, str]] = []
     try:
         import onnxruntime
 
         refuse_older({"onnxruntime": onnxruntime.__version__})
         run, description = open_model(asked.model)
-        classes = description["output"]["classes"]
-        files = find_pictures(asked.images)
-        rows = list(predict(run, description["input"], files, description["input"].get("batch")))
+        spec, classes = description["input"], description["output"]["classes"]
+        if asked.max_pixels is not None:
+            spec["max_pixels"] = asked.max_pixels
+        found = find_pictures(asked.images)
+        rows = list(predict(run, spec, found.files, spec.get("batch"), failures))
         if asked.csv:
             write_csv(asked.csv, rows, classes)
     except (ValueError, OSError, SetupError, ImportError) as error:
@@ -496,7 +645,11 @@ def main() -> int:
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     for path, probabilities in rows:
         print(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top)))
-    return 0
+    if found.skipped:
+        print(found.skipped, file=sys.stderr)
+    for path, reason in failures:
+        print(f"error: {path}: {reason}", file=sys.stderr)
+    return 3 if failures else 0
 
 
 EXIT_CODES = {ModelError: 4, ValueError: 3, SetupError: 6, ImportError: 6, OSError: 7}
