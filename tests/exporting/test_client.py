@@ -121,7 +121,7 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
     [
         ("pixels.transpose(2, 0, 1)", "pixels.transpose(2, 0, 1)[::-1]"),
         ("np.float32(255) - centre", "np.float32(256) - centre"),
-        ("classes[int(probabilities.argmax())]", "classes[int(probabilities.argmin())]"),
+        ("names[int(probabilities.argmax())]", "names[int(probabilities.argmin())]"),
     ],
     ids=["channels", "scale", "labels"],
 )
