@@ -125,7 +125,7 @@ def test_a_broken_plugin_gets_no_events(install: Install) -> None:
 
 
 def test_ctrl_c_at_import_is_not_swallowed(install: Install) -> None:
-    install("zoo-faulty", "faulty", "raise KeyboardInterrupt")
+    install("zoo-faulty", "faulty", "import signal\nsignal.raise_signal(signal.SIGINT)")
     with pytest.raises(KeyboardInterrupt):
         discover()
 

@@ -250,7 +250,7 @@ def _kind_of(mode: int) -> str:
 
 
 def _open_rar(archive: Path) -> Any:
-    """By rarfile, which calls unrar, unar, 7z or bsdtar. Raises SetupError where one of these is missing."""
+    """By rarfile, which calls unrar, unar, 7z or bsdtar for what is compressed. Raises SetupError where it or a tool that is needed is missing."""
     try:
         import rarfile
     except ModuleNotFoundError as error:
@@ -258,17 +258,20 @@ def _open_rar(archive: Path) -> Any:
             "unpacking .rar needs the package rarfile", where=archive, fix="pip install 'torch-zoo[rar]', or pack the pictures as .zip"
         ) from error
     try:
-        rarfile.tool_setup()
-    except rarfile.RarCannotExec as error:
-        raise SetupError(
-            "unpacking .rar needs a tool that can", where=archive, fix="install unrar, unar, 7z or bsdtar, or pack the pictures as .zip"
-        ) from error
-    try:
         opened = rarfile.RarFile(archive)
     except rarfile.Error as error:
         raise _damaged(archive, error) from error
     if opened.needs_password():
         raise _untrusted(archive, "it needs a password")
+    if any(info.is_file() and info.compress_type != rarfile.RAR_M0 for info in opened.infolist()):
+        try:
+            rarfile.tool_setup()
+        except rarfile.RarCannotExec as error:
+            raise SetupError(
+                "unpacking a compressed .rar needs a tool that can",
+                where=archive,
+                fix="install unrar, unar, 7z or bsdtar, or pack the images as .zip",
+            ) from error
     return opened
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": ("zoo.cli.compare:compare", "Runs side by side: results, settings that differ, curves in one picture."),
     "report": ("zoo.cli.report:report", "One page that shows all of a run, with nothing to load from elsewhere."),
     "verify": ("zoo.cli.verify:verify", "Check every file of a run against its root record; say what is damaged and what can still be done."),
+    "inspect": ("zoo.cli.inspect:inspect", "Describe a file or folder from someone else, executing and writing nothing."),
     "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
     "weights": ("zoo.cli.weights:weights", "Trained weights of architectures: which there are, bring them, convert a file of them."),
     "data": ("zoo.cli.data:data", "The files of datasets: bring them, find them, examine them."),

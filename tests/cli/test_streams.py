@@ -26,7 +26,8 @@ LINES = {
     "evaluate": "evaluate cnn_digits/short --device cpu", "predict": "predict cnn_digits/short --data digits --count 2",
     "export": "export cnn --help", "runs": "runs", "compare": "compare cnn_digits/short cnn_digits/again --out compared",
     "report": "report cnn_digits/short", "plugins": "plugins", "weights": "weights list cnn", "data": "data path", "cache": "cache --json",
-    "doctor": "doctor --help", "completion": "completion bash", "inspect": "inspect .",
+    "doctor": "doctor --help",
+    "verify": "verify cnn_digits/short", "verify": "verify cnn_digits/short", "completion": "completion bash", "inspect": "inspect .",
 }  # fmt: skip
 """A short command line of each that succeeds and prints something."""
 HEAVY = ("gradients", "show", "evaluate", "predict", "compare", "report")
