@@ -26,8 +26,8 @@ LINES = {
     "evaluate": "evaluate cnn_digits/short --device cpu", "predict": "predict cnn_digits/short --data digits --count 2",
     "export": "export cnn --help", "runs": "runs", "compare": "compare cnn_digits/short cnn_digits/again --out compared",
     "report": "report cnn_digits/short", "plugins": "plugins", "weights": "weights list cnn", "data": "data path", "cache": "cache --json",
-    "doctor": "doctor --help",
-    "verify": "verify cnn_digits/short", "verify": "verify cnn_digits/short", "completion": "completion bash", "inspect": "inspect .",
+    "doctor": "doctor --help", "verify": "verify cnn_digits/short",
+    "completion": "completion bash", "inspect": "inspect out.json",
 }  # fmt: skip
 """A short command line of each that succeeds and prints something."""
 HEAVY = ("gradients", "show", "evaluate", "predict", "compare", "report")
@@ -71,6 +71,7 @@ with open("codes.json", "w") as stream:
 
 def called(folder: Path, sink: str, lines: dict[str, str], **environment: str) -> dict[str, tuple[int, str]]:
     """The exit code of each command line and what it wrote to stderr."""
+    (folder / "out.json").write_text('{"a": 1}', encoding="utf-8")
     arguments = [sys.executable, "-P", "-W", "ignore::DeprecationWarning", "-c", FORK, sink, json.dumps(lines)]
     done = subprocess.run(arguments, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr

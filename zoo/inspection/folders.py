@@ -60,6 +60,7 @@ def _read_run(path: Path, found: Found) -> None:
     for part, metrics in list(mapping(record.get("results")).items())[:10]:
         found.facts[f"results ({str(part)[:40]})"] = {str(name)[:40]: value for name, value in list(mapping(metrics).items())[:10]}
     found.needs = plugins_of([str(found.facts[key]) for key in ("architecture", "dataset", "task") if key in found.facts])
+    found.facts["root record"] = "there: `zoo verify` compares all of the run with it" if (path / "root.json").is_file() else "none"
     if not (path / "checkpoints").is_dir():
         return
     for folder in sorted((each for each in _entries(path / "checkpoints") if each.name.startswith("step-")), key=lambda each: each.name)[-20:]:
