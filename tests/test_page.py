@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -15,10 +16,12 @@ from PIL import Image
 import zoo
 from zoo import page
 from zoo.api import Exhibit
+from zoo.cli.app import run_cli
 from zoo.errors import StorageError, UsageError
-from zoo.page import ROWS, inside, render, report, write_page
+from zoo.page import ROWS, commands, inside, render, report, write_page
 from zoo.registry import registry
 from zoo.resolve import resolve
+from zoo.rundir import all_runs, run_id
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\n\u202e\u05d0\u05d1 {{ 7 * 7 }}"
 EPOCHS = [
@@ -98,8 +101,10 @@ def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(
         assert words in seen.text
     for words in ("Confusion", "By class.", "0.5000", "cat", "dog", "0.9990", "1e-05", "75.00%", "abc123", "Test 9000", "name: lab/sort"):
         assert words in seen.text
-    for command in (f"zoo run --config {run.config_file}", "zoo evaluate toy/one", "zoo export toy/one --format onnx", "zoo predict toy/one PICTURE"):
+    repeat = f"zoo run --config {run.config_file} --name one-again"
+    for command in (repeat, "zoo export toy/one --format onnx", "zoo predict toy/one IMAGE"):
         assert command in seen.text
+    assert "zoo evaluate toy/one --split" not in seen.text, "it has no other split"
     assert seen.tags.count("img") == 2 and seen.tags.count("h1") == 1
 
 
@@ -230,3 +235,38 @@ def test_the_browser_would_tell_of_a_request_and_of_a_script(tmp_path):
 
 def test_public_names():
     assert page.report is zoo.report
+
+
+# ------------------------------------------------------------------------------------------------------------- commands, by kind of run
+
+
+def test_a_run_that_did_not_finish_is_resumed_and_not_used(made_run) -> None:
+    run = made_run("one", status="interrupted", results={})
+    assert list(commands(run, run.record)) == ["Repeat it"]
+    (run.checkpoints / "step-000003").mkdir(parents=True)
+    assert commands(run, run.record)["Resume it"] == f"zoo run --resume {run_id(run.path)}"
+    assert not any("predict" in line or "export" in line for line in commands(run, run.record).values())
+
+
+def test_every_command_of_a_page_works_for_its_kind_of_run(tmp_path, monkeypatch, capsys) -> None:
+    """A classifier, a run without a network, and one that was stopped; the lines are run as they stand."""
+    monkeypatch.setenv("ZOO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("ZOO_EXPORTS", str(tmp_path / "exports"))
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "image.png")
+    picture(tmp_path / "pictures" / "a.png", 90)
+    kinds = {
+        "classifier": ["run", "cnn_digits", "--set", "train.epochs=1", "--device", "cpu", "--name", "short"],
+        "no network": ["run", "svd_image", "--data", f"pictures:{tmp_path / 'pictures'}", "--set", "task.ranks=[1]"],
+    }
+    seen = set()
+    for kind, words in kinds.items():
+        assert run_cli(words) == 0, kind
+        run = all_runs()[0]
+        for line in commands(run, run.record).values():
+            told = shlex.split(line.replace("IMAGE", "image.png"))
+            seen.add((kind, told[1]))
+            assert run_cli(told[1:]) == 0, (line, capsys.readouterr().err)
+    assert seen == {("classifier", each) for each in ("run", "evaluate", "predict", "export")} | {
+        ("no network", each) for each in ("run", "evaluate")
+    }

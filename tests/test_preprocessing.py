@@ -69,8 +69,8 @@ def test_pictures_get_the_size_the_network_needs(
 def test_pictures_of_different_sizes_get_the_networks_default(net: ArchitectureSpec | None, section: dict[str, Any], expected: int) -> None:
     preprocessing, notes = plan(DatasetSection(name="toy", **section), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
     assert preprocessing.shape == (3, expected, expected)
-    assert notes == [f"pictures of different sizes are resized to {expected}×{expected}"]
-    with pytest.raises(UsageError, match=r"the pictures are of different sizes .*dataset\.resize=never"):
+    assert notes == [f"pictures of any size are resized to cover {expected}×{expected} and cropped at the centre"]
+    with pytest.raises(UsageError, match=r"the pictures may differ in size .*dataset\.resize=never"):
         plan(DatasetSection(name="toy", resize="never"), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
 
 

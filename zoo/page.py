@@ -86,7 +86,7 @@ def render(run: RunDir, record: Record) -> str:
         epochs=epoch_table(run),
         configuration=read_text(run.config_file),
         environment=environment_of(record),
-        commands=commands(run),
+        commands=commands(run, record),
     )
 
 
@@ -141,15 +141,21 @@ def expected_sentence(run: RunDir) -> str | None:
     return f"{recipe}{as_it_is} is known to reach {known(expected.metric, expected.mean, expected.sd, expected.seeds)} ({expected.device})"
 
 
-def commands(run: RunDir) -> dict[str, str]:
-    name = shlex.quote(run_id(run.path))
+def commands(run: RunDir, record: Record) -> dict[str, str]:
+    """What can be done with a run of this kind: each of these command lines works as it stands, but for the image that it names."""
+    name, own = shlex.quote(run_id(run.path)), run.config.name
+    again = "" if own is None else f" --name {shlex.quote(f'{own}-again')}"
+    shown = {"Repeat it": f"zoo run --config {shlex.quote(str(run.config_file))}{again}"}
+    if record.status != "finished":
+        return shown | ({"Resume it": f"zoo run --resume {name}"} if any(run.checkpoints.glob("step-*")) else {})
+    if record.architecture is None:
+        return shown | {"Evaluate it again": f"zoo evaluate {name}"}
+    other = next((part for part in record.samples if part not in (*record.results, "predict")), None)
+    if other is not None:
+        shown["Evaluate it on another split"] = f"zoo evaluate {name} --split {other}"
     formats = [item.spec.name for item in registry().items("exporter")]
-    return {
-        "Repeat it": f"zoo run --config {shlex.quote(str(run.config_file))}",
-        "Judge it on another part": f"zoo evaluate {name} --split train",
-        "Name the class of a picture": f"zoo predict {name} PICTURE",
-        **{f"Export it as {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats},
-    }
+    exports = {f"Export it as {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
+    return {**shown, "Name the class of an image": f"zoo predict {name} IMAGE", **exports}
 
 
 # -------------------------------------------------------------------------------------------------------------------------- exhibits

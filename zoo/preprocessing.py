@@ -156,7 +156,8 @@ def plan(
     ``resize`` forces another side, or makes a change of size an error; ``channels`` forces grey or RGB. Raises UsageError where they cannot go
     together.
     """
-    (height, width), size_note = _plan_size(section, shape, architecture, weights)
+    own = (shape[1], shape[2]) if shape[1] is not None and shape[2] is not None else None
+    height, width = _plan_size(section, own, architecture, weights)
     channels, channel_note = _plan_channels(section, shape[0], architecture, weights)
     if weights is not None and weights.input[0] == channels:
         mean, std = section.mean or weights.mean, section.std or weights.std
@@ -172,7 +173,8 @@ def plan(
         max_pixels=section.max_pixels,
         **{**how, **_as_asked(section)},
     )
-    return preprocessing, [note for note in (size_note, channel_note) if note]
+    learned = weights is not None and (section.resize, section.fit, section.scale) == ("auto", "auto", None)
+    return preprocessing, [note for note in (_size_note(preprocessing, own, learned=learned), channel_note) if note]
 
 
 def _checked(**facts: Any) -> Preprocessing:
@@ -212,10 +214,9 @@ def _as_learned(weights: Learned, height: int, width: int, *, resized: bool) -> 
 
 
 def _plan_size(
-    section: DatasetSection, shape: tuple[int, int | None, int | None], architecture: ArchitectureSpec | None, weights: Learned | None
-) -> tuple[tuple[int, int], str | None]:
-    _, height, width = shape
-    own = (height, width) if height is not None and width is not None else None
+    section: DatasetSection, own: tuple[int, int] | None, architecture: ArchitectureSpec | None, weights: Learned | None
+) -> tuple[int, int]:
+    """The size for images of size ``own``, None where they may differ."""
     if isinstance(section.resize, int):
         target = (section.resize, section.resize)
     elif weights is not None and section.resize == "auto":
@@ -226,21 +227,38 @@ def _plan_size(
         target = own
     else:
         target = _needed(architecture, *own)
-    said = "of different sizes" if own is None else f"{own[0]}×{own[1]}"
     if architecture is not None and not takes(architecture, *target):
         raise UsageError(
             f"{architecture.name} cannot take {target[0]}×{target[1]} pictures: it needs {needs(architecture)}", fix="change dataset.resize"
         )
-    if target == own:
-        return target, None
-    if section.resize == "never":
+    if section.resize == "never" and target != own:
+        said = "may differ in size" if own is None else f"are {own[0]}×{own[1]}"
         raise UsageError(
-            f"the pictures are {said} and {architecture.name if architecture else 'the network'} needs {target[0]}×{target[1]}",
+            f"the pictures {said} and {architecture.name if architecture else 'the network'} needs {target[0]}×{target[1]}",
             where="dataset.resize=never",
             fix="use dataset.resize=auto, or another architecture",
         )
-    learned = " as the weights learned them" if weights is not None and section.resize == "auto" else ""
-    return target, f"pictures {said} are resized to {target[0]}×{target[1]}{learned}"
+    return target
+
+
+def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, learned: bool) -> str | None:
+    """How pictures come to their size, in words; None where they have it already."""
+    height, width, scale = preprocessing.height, preprocessing.width, preprocessing.scale
+    if own == (height, width) and scale is None:
+        return None
+    size = f"{height}×{width}"
+    if preprocessing.resize == WAYS["crop"]:
+        how = f"cropped at the centre to {size} without being resized; smaller ones are padded with black"
+    elif preprocessing.resize == WAYS["squash"]:
+        how = f"squashed to {size}, whatever their aspect"
+    elif scale is not None:
+        how = f"resized to {scale} pixels on their shorter side and cropped at the centre to {size}"
+    elif own is not None and own[0] * width == own[1] * height:
+        how = f"resized to {size}"
+    else:
+        how = f"resized to cover {size} and cropped at the centre"
+    which = "pictures of any size" if own is None else f"pictures {own[0]}×{own[1]}"
+    return f"{which} are {how}{' as the weights learned them' if learned else ''}"
 
 
 def _plan_channels(

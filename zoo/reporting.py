@@ -39,7 +39,10 @@ def write_pictures(run: RunDir, record: Record, data: Data) -> list[Exhibit]:
     train = data.part("train")
     labels = train.labels
     plots.samples(run.plots / "samples.png", train, labels, data.classes, f"the first training pictures of {record.dataset}")
-    shown = [Exhibit("Samples", "plots/samples.png", "The first training pictures, as the network sees them.")]
+    seen = "as the network sees them"
+    if run.config.train.augment:
+        seen = f"before the random changes of each epoch ({', '.join(next(iter(step)) for step in run.config.train.augment)})"
+    shown = [Exhibit("Samples", "plots/samples.png", f"The first training pictures, {seen}.")]
     if data.preprocessing.permute_pixels is not None:
         _write_permuted(run.plots / "permuted.png", train, labels, data)
         shown.append(Exhibit("Permuted pixels", "plots/permuted.png", "Training pictures above their permuted selves."))

@@ -328,7 +328,7 @@ def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on
 
 def test_case_9_resize_never_with_pictures_of_different_sizes(tmp_path):
     root = lay(tmp_path / "pictures", SPLIT)
-    with pytest.raises(UsageError, match=r"of different sizes and cnn needs 28×28 .*dataset\.resize=never"):
+    with pytest.raises(UsageError, match=r"the pictures may differ in size and cnn needs 28×28 .*dataset\.resize=never"):
         zoo.run("cnn", overrides={"dataset": {"name": f"folder:{root}", "resize": "never"}}, console=Console(quiet=True))
 
 

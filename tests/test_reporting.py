@@ -1,0 +1,42 @@
+"""What a run says of the images it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import zoo
+from zoo.api import ArchitectureSpec
+from zoo.config import DatasetSection
+from zoo.console import Console
+from zoo.preprocessing import plan
+
+
+def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Path) -> None:
+    said = {}
+    for name, augment in (("plain", []), ("augmented", ["flip", {"crop": 1}])):
+        overrides = {"train": {"epochs": 1, "augment": augment}, "dataset": {"resize": 16}, "device": "cpu"}
+        record = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / name, console=Console(quiet=True)).record
+        said[name] = next(each.caption for each in record.exhibits if each.title == "Samples")
+    assert said == {
+        "plain": "The first training pictures, as the network sees them.",
+        "augmented": "The first training pictures, before the random changes of each epoch (flip, crop).",
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "own", "note"),
+    [
+        ({"fit": "crop"}, None, "pictures of any size are cropped at the centre to 32×32 without being resized; smaller ones are padded with black"),
+        ({"fit": "squash"}, None, "pictures of any size are squashed to 32×32, whatever their aspect"),
+        ({"fit": "squash", "resize": 20}, 60, "pictures 60×60 are squashed to 20×20, whatever their aspect"),
+        ({}, None, "pictures of any size are resized to cover 32×32 and cropped at the centre"),
+        ({"scale": 40}, None, "pictures of any size are resized to 40 pixels on their shorter side and cropped at the centre to 32×32"),
+        ({"resize": 16}, 8, "pictures 8×8 are resized to 16×16"),
+    ],
+)
+def test_the_note_says_how_images_come_to_their_size(section: dict[str, object], own: int | None, note: str) -> None:
+    net = ArchitectureSpec(name="net", summary="a network", target="nowhere:build", input=(3, 32, 32), smallest=16)
+    dataset = DatasetSection.model_validate({"name": "toy", **section})
+    assert plan(dataset, (3, own, own), (0.5,) * 3, (0.25,) * 3, net)[1] == [note]
