@@ -138,6 +138,18 @@ def test_text_in_place_of_an_exif_block_turns_nothing(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(read_picture(tmp_path / f"{number}.png", 1)), GREY)
 
 
+def test_nothing_is_logged_about_a_broken_file(tmp_path: Path) -> None:
+    """A TIFF that claims 2,048 values a pixel, which Pillow would log as an error."""
+    Image.new("RGB", (8, 5)).save(tmp_path / "image.tif")
+    tag = struct.pack("<HHI", 277, SHORT, 1)
+    content = (tmp_path / "image.tif").read_bytes()
+    (tmp_path / "image.tif").write_bytes(content.replace(tag + struct.pack("<I", 3), tag + struct.pack("<I", 2048)))
+    code = f"from pathlib import Path\nfrom zoo.runtime import read_picture\nread_picture(Path({str(tmp_path / 'image.tif')!r}), 1)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert "ValueError: is no picture" in done.stderr.splitlines()[-1]
+    assert "More samples per pixel" not in done.stderr
+
+
 def test_nothing_is_printed_about_a_broken_block(tmp_path: Path) -> None:
     as_jpeg(tmp_path / "image.jpg", BROKEN["cut after its orientation"])
     code = f"from pathlib import Path\nfrom zoo.runtime import read_picture\nprint(read_picture(Path({str(tmp_path / 'image.jpg')!r}), 1).size)"
