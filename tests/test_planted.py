@@ -30,8 +30,7 @@ FAST = {
     "device": "cpu",
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
-PATIENCE_SECONDS = 60
-WRITTEN_ONLY = {".csv", ".jsonl", ".txt", ".log", ".html", ".png", ".pid", ".lock"}
+PATIENCE_SECONDS = 240
 watched: list[set[Path]] = []
 
 
@@ -138,8 +137,6 @@ def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alon
     run, home = stopped.copy(tmp_path / "run"), tmp_path / "home"
     planted = {}
     for place in stopped.files:
-        if plant is pipe and place.suffix not in WRITTEN_ONLY:
-            continue  # what is read too; tests/test_hangs.py
         victim = home / place
         victim.parent.mkdir(parents=True, exist_ok=True)
         victim.write_bytes((run / place).read_bytes() if (run / place).exists() else b"dear diary")
@@ -156,7 +153,7 @@ def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alon
         except ZooError as error:
             assert error.exit_code in (2, 4, 7), error
             assert error.fix, error
-            mended = [path for path in planted if path == Path(str(error.where)) or Path(str(error.where)) in path.parents]
+            mended = [path for path in planted if path == Path(str(error.where))] or [path for path in planted if path.name in str(error)]
             assert mended, error
             for path in mended:
                 refused.append(planted.pop(path).as_posix())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,21 @@ def test_an_owner_in_another_pid_namespace_counts_as_living(tmp_path: Path, monk
             assert len(list(tmp_path.iterdir())) == 1
         finally:
             process.terminate()
+
+
+def test_a_file_system_without_locks_keeps_what_is_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def missing(*_args: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of filelock, which takes the file itself for the lock
+        with temporary_folder(tmp_path, "out") as folder:
+            remove_abandoned(tmp_path)
+            assert folder.is_dir()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_lock_file_age_decides(tmp_path: Path) -> None:

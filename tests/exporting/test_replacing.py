@@ -91,6 +91,20 @@ def test_readers_at_any_moment_read_a_whole_bundle(tmp_path: Path) -> None:
     assert sorted(path.name for path in target.iterdir()) == sorted([INDEX, *FILES])
 
 
+@pytest.mark.parametrize("plant", ["symbolic link", "hard link"])
+def test_files_of_a_bundle_that_are_links_are_replaced(tmp_path: Path, plant: str) -> None:
+    target, home = tmp_path / "out", tmp_path / "home"
+    put(target, "old")
+    home.mkdir()
+    for path in list(target.iterdir()):
+        path.rename(home / path.name)
+        (path.symlink_to if plant == "symbolic link" else path.hardlink_to)(home / path.name)
+    before = {path.name: path.read_bytes() for path in home.iterdir()}
+    put(target, "new")
+    assert read(target) == "new"
+    assert {path.name: path.read_bytes() for path in home.iterdir()} == before
+
+
 def killed_at(call: int, target: Path) -> bool:
     """Publish in a process that dies before its ``call``-th change of a file's name; whether it died."""
     child = os.fork()
