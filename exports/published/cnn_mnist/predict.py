@@ -26,6 +26,7 @@ import os
 import re
 import struct
 import sys
+import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -75,6 +76,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *(("AVIF",) if AVIF else
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 MAX_PIXELS = 100_000_000
 METADATA_KEY = "zoo"
+UNSEEN, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
 BATCH = 32
 INDEX = "bundle.json"
 INDEX_BYTES = 64 << 20
@@ -569,7 +571,7 @@ def _one_line(error: BaseException) -> str:
 
 
 def _to_stderr(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
+    print(f"note: {printable(text)}", file=sys.stderr)
 
 
 def predict(
@@ -611,11 +613,34 @@ def top(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[t
 
 
 def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], classes: Sequence[str]) -> None:
+    if file.exists() and not file.is_file():  # opening a named pipe may never end
+        raise OSError(f"{file}: is no regular file, and no table is written to it")
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["file", "prediction", *(f"p({name})" for name in classes)])
+        names = [csv_cell(name) for name in classes]
+        writer.writerow(["file", "prediction", *(csv_cell(f"p({name})") for name in classes)])
         for path, probabilities in rows:
-            writer.writerow([path, classes[int(probabilities.argmax())], *(f"{p:.9g}" for p in probabilities)])
+            writer.writerow([csv_cell(str(path)), names[int(probabilities.argmax())], *(f"{p:.9g}" for p in probabilities)])
+
+
+def csv_cell(text: str) -> str:
+    """A cell of text, behind an apostrophe where a spreadsheet would take it for a formula; a number stays one."""
+    text = re.sub(r"[\ud800-\udfff]", lambda found: printable(found[0]), text)
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if re.match(r"'*[=+\-@\t\r\n]", text) else text
+    return text
+
+
+def printable(text: str) -> str:
+    r"""One line that is safe on a terminal: characters that steer it or show nothing become escapes, such as ``\x1b``."""
+    return "".join(_escape(char) if unicodedata.category(char) in UNSEEN and char not in JOINERS else char for char in text)
+
+
+def _escape(char: str) -> str:
+    byte = ord(char) - 0xDC00  # of a file name, which Python holds as a lone surrogate
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
 
 
 def main() -> int:
@@ -641,14 +666,14 @@ def main() -> int:
             write_csv(asked.csv, rows, classes)
     except (ValueError, OSError, SetupError, ImportError) as error:
         fix = "; fix: pip install onnxruntime" if isinstance(error, ImportError) else ""
-        print(f"error: {error}{fix}", file=sys.stderr)
+        print(f"error: {printable(str(error))}{fix}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     for path, probabilities in rows:
-        print(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top)))
+        print(printable(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top))))
     if found.skipped:
-        print(found.skipped, file=sys.stderr)
+        print(printable(found.skipped), file=sys.stderr)
     for path, reason in failures:
-        print(f"error: {path}: {reason}", file=sys.stderr)
+        print(printable(f"error: {path}: {reason}"), file=sys.stderr)
     return 3 if failures else 0
 
 
