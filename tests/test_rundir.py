@@ -17,6 +17,7 @@ from zoo.errors import CheckpointError, StorageError, UsageError
 from zoo.paths import runs_root
 from zoo.preprocessing import Preprocessing
 from zoo.rundir import Record, RunDir, all_runs, create, find, is_run, label_of, run_id, usable_runs
+from zoo.sealed import read_sealed, write_sealed
 
 
 def config(**values: Any) -> RunConfig:
@@ -197,3 +198,15 @@ def test_a_run_that_says_it_runs_and_is_held_by_nobody_was_killed(status: Any) -
     assert run.standing == "killed"
     with run.lock():
         assert RunDir(run.path).standing == "running"
+
+
+def test_a_record_of_a_zoo_whose_records_had_fewer_fields_is_as_it_was() -> None:
+    run = made("one", "2026-01-01")
+    value, _ = read_sealed(run.record_file)
+    for name in ("structure", "notes", "git_commit"):
+        del value[name]
+    del value["preprocessing"]["permute_pixels"]
+    write_sealed(run.record_file, value)
+    assert run.fault is None and run.record == record(created="2026-01-01")
+    write_sealed(run.record_file, {**value, "structure": {"rank": 3}})
+    assert run.fault == "run.json differs from the run's root record in: structure"

@@ -192,6 +192,14 @@ def _fault(file: Path, entry: Entry) -> str | None:
     return None
 
 
+def damage(entry: Entry) -> str | None:
+    """What is wrong with the array of an entry, or None; all of it is read. It is made again at its next use."""
+    try:
+        return _fault(entry.path / IMAGES, entry)
+    except OSError as error:
+        return error.strerror or str(error)
+
+
 def described(key: str) -> dict[str, Any]:
     """The description of a whole entry; empty where there is none."""
     entry = _read(folder() / key)

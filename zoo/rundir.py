@@ -90,7 +90,8 @@ class RunDir:
         except ValidationError as error:
             problems = "; ".join(explain(error, Record)[:3])
             raise CheckpointError(f"run.json is damaged: {problems}", where=self.path, fix=RESTORE) from error
-        changed = [name for name, digest in bound(record).items() if root.record.get(name, digest) != digest]
+        found = bound(record)
+        changed = [name for name in {**root.record, **found} if root.record and root.record.get(name) != found.get(name)]
         if changed:
             what = f"run.json differs from the run's root record in: {', '.join(changed)}"
             raise CheckpointError(what, where=self.path, fix=RESTORE)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo import checkpoints, frozen_weights
+from zoo import cache, checkpoints, frozen_weights
 from zoo.errors import ZooError
 from zoo.files import sha256
 from zoo.root_record import Published, Root
@@ -40,7 +40,7 @@ class Verification:
 
 
 def verify(name: str | Path) -> Verification:
-    """Read every file that a run's root record binds. Raises UsageError where no run has this name."""
+    """Read every file that a run's root record binds, and what the cache has of its dataset. Raises UsageError where no run has this name."""
     run = find(name)
     where = run_id(run.path), run.path
     roots = [_record("root.json", lambda: run.root)]
@@ -52,6 +52,7 @@ def verify(name: str | Path) -> Verification:
     resume, use = None, None
     if all(finding.state == "ok" for finding in records):
         resume, use = _resumable(run), _usable(run)
+        findings += _cached(run.record.dataset)
     return Verification(*where, findings, resume, use, _advice(run, findings, resume, use))
 
 
@@ -80,6 +81,15 @@ def _checkpoints(run: RunDir, root: Root) -> list[Finding]:
 def _roles(entry: Published, root: Root) -> str:
     roles = [role for role, name in (("last", root.last and root.last.name), ("best", root.chosen)) if name == entry.name]
     return f" ({', '.join(roles)})" if roles else ""
+
+
+def _cached(dataset: str) -> list[Finding]:
+    """The arrays in the cache that were decoded or computed from the run's dataset."""
+    names = (dataset, dataset.rpartition("/")[2])
+    mine = [entry for entry in cache.entries() if entry.digests and entry.description.get("dataset") in names]
+    faults = {f"cache {entry.key}": cache.damage(entry) for entry in mine}
+    again = "it is made again at its next use"
+    return [Finding(part) if fault is None else Finding(part, "damaged", f"{fault}; {again}") for part, fault in faults.items()]
 
 
 def _resumable(run: RunDir) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from zoo import cache
 from zoo.files import sha256
 from zoo.rundir import RunDir
 from zoo.sealed import write_sealed
@@ -89,6 +90,7 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     "config, a FIFO": (fifo("config.yaml"), "config.yaml cannot be read: it is a named pipe, not a regular file"),
     "record, classes": (edit("run.json", lambda record: record["classes"].reverse(), seal=True), "differs from the run's root record in: classes"),
     "record, mean": (edit("run.json", lambda record: record["preprocessing"].update(mean=[0.25]), seal=True), "root record in: preprocessing"),
+    "record, structure": (edit("run.json", lambda record: record.update(structure={"rank": 3}), seal=True), "root record in: structure"),
     "record, data": (edit("run.json", lambda record: record.update(fingerprint="f00d"), seal=True), "root record in: fingerprint"),
     "record, results": (edit("run.json", lambda record: record["results"]["report"].update(accuracy=1.0)), "run.json was changed after zoo wrote it"),
     "record, checkpoint": (edit("run.json", lambda record: record.update(checkpoint="step-000015"), seal=True), "are of checkpoint step-000015"),
@@ -168,3 +170,17 @@ def test_verify_writes_nothing_and_names_a_run_that_is_not_there(zoo, run) -> No
     assert zoo("verify", "hurt").code == 0
     assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*")} == before
     assert zoo("verify", "hrut").code == 2
+
+
+def test_verify_reads_the_cached_arrays_of_the_run_s_dataset(zoo, run) -> None:
+    for key, dataset in (("mine", "datasets/digits"), ("other", "lab/toy")):
+        array = cache.open_or_build(key, (2, 1, 4, 4), {"dataset": dataset}, lambda array: array.fill(7))
+        del array
+        file = cache.folder() / key / cache.IMAGES
+        content = file.read_bytes()
+        file.write_bytes(content[:-1] + b"\0")
+    told = zoo("verify", "hurt")
+    (line,) = (line for line in told.out.splitlines() if line.startswith("cache"))
+    assert told.code == 4 and line.split()[:3] == ["cache", "mine", "damaged"]
+    assert "was changed since it was written" in line and "made again at its next use" in line
+    assert "evaluate, predict and export use step-" in told.out
