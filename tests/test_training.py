@@ -129,7 +129,7 @@ def test_unknown_optimizers_schedules_and_options_are_named(tmp_path, train, wor
 
 def test_an_optimizer_of_timm_can_be_named(tmp_path):
     job = make_job(tmp_path, optimizer="lamb", epochs=1)
-    assert type(job.optimizer).__name__ == "Lamb"
+    assert type(job.stepper.optimizer).__name__ == "Lamb"
     fit(job)
     assert job.progress.step == 15
 
@@ -202,22 +202,22 @@ def test_warm_up_rises_to_what_the_schedule_says(tmp_path):
     plain = make_job(tmp_path / "plain", lr=0.1, schedule="cosine")
     rates = []
     for step in range(30):
-        warm.schedule(step)
-        plain.schedule(step)
-        rates.append((warm.optimizer.param_groups[0]["lr"], plain.optimizer.param_groups[0]["lr"]))
+        warm.stepper.set_rates(step)
+        plain.stepper.set_rates(step)
+        rates.append((warm.stepper.lr, plain.stepper.lr))
     assert [one / other for one, other in rates[:8]] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1, 1, 1])
     constant = make_job(tmp_path / "constant", lr=0.1, warmup_epochs=0.2)
     found = []
     for step in range(5):
-        constant.schedule(step)
-        found.append(constant.optimizer.param_groups[0]["lr"])
+        constant.stepper.set_rates(step)
+        found.append(constant.stepper.lr)
     assert found == pytest.approx([0.1 / 3, 0.2 / 3, 0.1, 0.1, 0.1])
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
 def test_biases_and_norms_are_left_out_of_weight_decay_where_asked(tmp_path, optimizer):
     job = make_job(tmp_path, optimizer=optimizer, weight_decay=0.1, decay="weights")
-    decays = {id(parameter): group["weight_decay"] for group in job.optimizer.param_groups for parameter in group["params"]}
+    decays = {id(parameter): group["weight_decay"] for group in job.stepper.optimizer.param_groups for parameter in group["params"]}
     assert {name: decays[id(parameter)] for name, parameter in job.model.named_parameters()} == {
         name: 0.1 if name.endswith("weight") else 0.0 for name, _ in job.model.named_parameters()
     }
@@ -279,10 +279,10 @@ def test_pictures_are_not_augmented_after_their_pixels_were_permuted(tmp_path):
 
 def test_fp16_scales_the_loss_and_trains(tmp_path):
     job = make_job(tmp_path, precision="fp16", epochs=1)
-    assert job.scaler.is_enabled()
+    assert job.stepper.scaler.is_enabled()
     fit(job)
     kept = checkpoints.load(checkpoints.newest_good(job.run)[0])[2]
-    assert kept["scaler"]["scale"] == job.scaler.get_scale() > 1
+    assert kept["scaler"]["scale"] == job.stepper.scaler.get_scale() > 1
     assert all(parameter.isfinite().all() for parameter in job.model.parameters())
 
 

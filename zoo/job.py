@@ -12,16 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import Evaluation, Part, Task
-from zoo.averaging import MovingAverage
+from zoo.clock import Clock
 from zoo.config import RunConfig, TrainConfig
 from zoo.data import Data, LoadedPart
 from zoo.devices import Engine
 from zoo.errors import DivergedError, UsageError
 from zoo.evaluation import evaluate, judge
+from zoo.exactness import check_exact
 from zoo.features import FeaturePart, Features
 from zoo.logs import RunLogs
 from zoo.optimizers import build_optimizer, build_schedule
 from zoo.rundir import RunDir
+from zoo.stepping import Stepper
 
 
 @dataclass
@@ -60,6 +62,7 @@ class Job:
     features: Features | None = None
     """What the frozen layers give, where that is kept: then the rest of the network is trained on it."""
     progress: Progress = field(default_factory=Progress)
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         train = self.config.train
@@ -68,13 +71,10 @@ class Job:
         self.part: LoadedPart | FeaturePart = pictures if self.features is None else self.features.parts["train"]
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
-        self.average = None if train.ema is None else MovingAverage(self.model, train.ema)
         self.learning = self.model if self.features is None else self.features.rest_of(self.model)
         self.network: Callable[[Tensor], Tensor] = torch.compile(self.learning) if train.compile else self.learning
         self.augmenter = pictures.augmenter(train.augment, self.config.seed) if train.augment else None
-        self.scaler = torch.amp.GradScaler(self.engine.device.type, enabled=self.engine.autocast == torch.float16)
-        self.optimizer = build_optimizer(self.model, train, rates_of(self.model, self.task))
-        self.schedule = build_schedule(self.optimizer, train, self.steps_per_epoch)
+        self.stepper = Stepper(self.model, train, self.engine, self.steps_per_epoch, rates_of(self.model, self.task))
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.engine.device)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
@@ -97,8 +97,8 @@ class Job:
 
     @property
     def result(self) -> nn.Module:
-        """What is judged and kept: the model or, where there is one, its moving average."""
-        return self.model if self.average is None else self.average.model
+        """What is evaluated and kept: the model or, where there is one, its moving average."""
+        return self.stepper.result
 
 
 def set_train_mode(model: nn.Module, task: Task) -> None:
@@ -114,11 +114,12 @@ def rates_of(model: nn.Module, task: Task) -> Mapping[str, float]:
     return rates
 
 
-def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data) -> None:
-    """Raises UsageError for a training that could not begin; a run asks this before it writes anything."""
+def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+    """Raises UsageError for a training that could not begin, or not be resumed exactly; a run asks this before it writes anything."""
     train = config.train
     steps = steps_per_epoch(train, len(data.part("train")))
     build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
+    check_exact(train, model, engine, steps * train.epochs)
     if train.patience is not None and "select" not in data.parts:
         raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
     if train.augment and data.preprocessing.permute_pixels is not None:

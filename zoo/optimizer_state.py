@@ -1,58 +1,132 @@
-"""An optimizer's state as tensors and JSON, keyed by parameter name, and back."""
+"""An optimizer's state as tensors and JSON, keyed by parameter name, and back, through the optimizer's own ``state_dict`` and ``load_state_dict``.
+
+Types and nesting stay: a Python number comes back as a Python number, a tuple as a tuple, a tensor with its dtype and strides, and a tensor that is
+kept twice as one tensor. What a file cannot hold is refused by name.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from zoo.errors import CheckpointError
+from zoo.errors import CheckpointError, UsageError
+
+PREFIX = "optimizer/"
 
 
-def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
-    """Tensors as ``optimizer/SLOT/PARAMETER``, keyed by the parameter's name, and the hyperparameters of every group as JSON."""
+def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors under ``optimizer/NUMBER/PARAMETER/SLOT``, and as JSON where each of them belongs, beside all values that are no tensors.
+
+    Raises UsageError for a value that neither can hold.
+    """
     by_id = {id(parameter): name for name, parameter in model.named_parameters()}
-    tensors = {}
-    for parameter, slots in optimizer.state.items():
-        for slot, value in slots.items():
-            tensors[f"optimizer/{slot}/{by_id[id(parameter)]}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+    names = [by_id[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
+    packer, content = _Packer(), optimizer.state_dict()
     groups = [
-        {**{key: _plain(value) for key, value in group.items() if key != "params"}, "params": [by_id[id(each)] for each in group["params"]]}
-        for group in optimizer.param_groups
+        {
+            "params": [names[index] for index in group["params"]],
+            "options": packer.pack({key: group[key] for key in group if key != "params"}, "group"),
+        }
+        for group in content["param_groups"]
     ]
-    return tensors, groups
+    slots = {key: slot for key, slot in content["state"].items() if type(key) is int}
+    state = {names[index]: packer.pack(slot, names[index]) for index, slot in slots.items()}
+    others = {key: slot for key, slot in content["state"].items() if type(key) is not int}  # what belongs to no parameter
+    more = {key: value for key, value in content.items() if key not in ("state", "param_groups")}  # and what an optimizer adds of its own
+    return packer.tensors, {"groups": groups, "state": state, "others": packer.pack(others, "others"), "more": packer.pack(more, "more")}
 
 
-def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: dict[str, Tensor], groups: list[dict[str, Any]]) -> None:
+def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
     """The inverse of `optimizer_state`. Raises CheckpointError where the parameters are others; their order does not matter."""
-    parameters = dict(model.named_parameters())
-    if {name for group in groups for name in group["params"]} != {name for name, each in parameters.items() if each.requires_grad}:
+    by_id = {id(parameter): name for name, parameter in model.named_parameters()}
+    own = [[by_id[id(parameter)] for parameter in group["params"]] for group in optimizer.param_groups]
+    if [sorted(names) for names in own] != [sorted(group["params"]) for group in saved["groups"]]:
         raise CheckpointError("the optimizer's state is of other parameters", fix="resume with the configuration of the run")
-    for group, saved in zip(optimizer.param_groups, groups, strict=True):
-        for key, value in saved.items():
-            if key != "params":
-                group[key] = _restored(value)
-    optimizer.state.clear()
-    for key, value in tensors.items():
-        _, slot, name = key.split("/", 2)
-        parameter = parameters[name]
-        same_layout = value.shape == parameter.shape
-        optimizer.state[parameter][slot] = torch.empty_like(parameter, dtype=value.dtype).copy_(value) if same_layout and slot != "step" else value
+    index = {name: at for at, name in enumerate(name for names in own for name in names)}
+    unpacker = _Unpacker(tensors)
+    groups = [
+        {**unpacker.unpack(group["options"]), "params": [index[name] for name in names]} for names, group in zip(own, saved["groups"], strict=True)
+    ]
+    state = {index[name]: unpacker.unpack(slot) for name, slot in saved["state"].items()}
+    others, more = unpacker.unpack(saved["others"]), unpacker.unpack(saved["more"])
+    optimizer.load_state_dict({**more, "state": {**state, **others}, "param_groups": groups})
 
 
-def _plain(value: Any) -> Any:
-    """JSON for a hyperparameter; tuples, and tensors that some optimizers keep among them, say what they are."""
-    if isinstance(value, Tensor):
-        return {"tensor": value.tolist(), "dtype": str(value.dtype).removeprefix("torch.")}
-    return {"tuple": [_plain(each) for each in value]} if isinstance(value, tuple) else value
+class _Packer:
+    """Values as JSON, in which an object of one key says a type that JSON lacks; ``tensors`` has those that JSON refers to."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self._keys: dict[int, str] = {}
+
+    def pack(self, value: Any, path: str) -> Any:
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if type(value) in (list, tuple, dict):
+            return self._nested(value, path)
+        return self._tensor(value, path) if isinstance(value, Tensor) else _scalar(value, path)
+
+    def _nested(self, value: Any, path: str) -> Any:
+        if type(value) is dict:
+            return {"dict": [[self.pack(key, path), self.pack(each, f"{path}/{key}")] for key, each in value.items()]}
+        packed = [self.pack(each, f"{path}/{at}") for at, each in enumerate(value)]
+        return packed if type(value) is list else {"tuple": packed}
+
+    def _tensor(self, value: Tensor, path: str) -> dict[str, Any]:
+        if type(value) not in (Tensor, nn.Parameter) or value.layout != torch.strided or value.is_quantized:
+            raise _cannot_hold(value, path)
+        key = self._keys.setdefault(id(value), f"{PREFIX}{len(self._keys)}/{path}")
+        self.tensors[key] = value
+        strides = torch.empty_like(value, device="meta").stride()  # of the copy that will be restored: dense, its axes in the same order
+        return {"tensor": [key, None if value.is_contiguous() else list(strides)]}
 
 
-def _restored(value: Any) -> Any:
-    match value:
-        case {"tensor": numbers, "dtype": str(dtype)}:
-            return torch.tensor(numbers, dtype=getattr(torch, dtype))
-        case {"tuple": values}:
-            return tuple(_restored(each) for each in values)
-    return value
+def _scalar(value: Any, path: str) -> Any:
+    if type(value) is float:
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, np.generic):
+        return {"numpy": [value.dtype.name, value.item()]}
+    if isinstance(value, torch.dtype):
+        return {"dtype": str(value).removeprefix("torch.")}
+    raise _cannot_hold(value, path)
+
+
+def _cannot_hold(value: Any, path: str) -> UsageError:
+    return UsageError(f"the optimizer keeps a {type(value).__name__} ({path}), which a checkpoint cannot hold", fix="choose another optimizer")
+
+
+class _Unpacker:
+    """The inverse of `_Packer`."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors, self._made = tensors, dict[str, Tensor]()
+        self._by_type: dict[str, Callable[[Any], Any]] = {
+            "dict": lambda pairs: {self.unpack(key): self.unpack(each) for key, each in pairs},
+            "tuple": lambda values: tuple(self.unpack(each) for each in values),
+            "tensor": lambda facts: self._tensor(*facts),
+            "float": float,
+            "numpy": lambda facts: np.dtype(facts[0]).type(facts[1]),
+            "dtype": lambda name: getattr(torch, name),
+        }
+
+    def unpack(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.unpack(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        ((kind, content),) = value.items()
+        return self._by_type[kind](content)
+
+    def _tensor(self, key: str, strides: list[int] | None) -> Tensor:
+        """A copy in memory of its own: a tensor that was read may be a view of the file."""
+        if key not in self._made:
+            read = self._tensors[key]
+            made = torch.empty(read.shape, dtype=read.dtype) if strides is None else torch.empty_strided(read.shape, strides, dtype=read.dtype)
+            self._made[key] = made.copy_(read)
+        return self._made[key]

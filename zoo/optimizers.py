@@ -52,7 +52,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, f
         if config.weight_decay == 0 and "weight_decay" not in takes:
             del options["weight_decay"]
         return known(groups, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:  # of these, timm and the libraries that it wraps raise any
         raise UsageError(
             f"the optimizer does not take this: {error}", where=f"train.optimizer={config.optimizer}", fix="change the train options"
         ) from error

@@ -121,7 +121,7 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     with calls_of([chosen], "preparing the model"):
         model, structure = task.prepare(model, data)
     if not in_closed_form(task):
-        check_trainable(config, model, task, data)
+        check_trainable(config, model, task, data, engine)
     prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
     _introduce(prepared, console)
     return prepared
@@ -242,7 +242,7 @@ def _train(where: RunDir, record: Record, prepared: Prepared, telling: Telling, 
     config, task, model, data, engine = prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine
     head = registry().architecture(config.architecture.name).spec.head if config.architecture else None
     features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), telling.note)
-    job = Job(config, task, model, data, engine, where, telling, prepared.structure, features)
+    job = Job(config, task, model, data, engine, where, telling, prepared.structure, features, clock=telling.clock)
     if inexact is not None:
         resume_job(job, inexact=inexact, accepted=partial(_forget_results, where, record))
     progress = fit(job)

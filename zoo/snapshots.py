@@ -6,13 +6,11 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
 from zoo import checkpoints
 from zoo.errors import CheckpointError
+from zoo.exactness import generators, set_generators
 from zoo.job import Job, Progress, check_finite
-from zoo.models import load_state
-from zoo.optimizer_state import optimizer_state, restore_optimizer
 from zoo.root_record import Root
 
 
@@ -20,18 +18,12 @@ def save(job: Job) -> str:
     """Write a checkpoint of everything, and remove those beyond the number to keep. An older one that was damaged is named and not counted."""
     check_finite(job, job.loss_sum.item())
     _leave_out_damaged(job)
-    tensors, groups = optimizer_state(job.optimizer, job.model)
-    if job.average is not None:
-        tensors |= {f"raw/{name}": value for name, value in job.model.state_dict().items()}
-    tensors |= {"generator/cpu": torch.get_rng_state(), "meter/loss_sum": job.loss_sum}
-    if job.engine.device.type == "cuda":
-        tensors["generator/cuda"] = torch.cuda.get_rng_state(job.engine.device)
-    state = {
+    tensors, state = job.stepper.state()
+    tensors |= generators(job.engine.device) | {"meter/loss_sum": job.loss_sum}
+    state |= {
         "progress": job.progress.__dict__,
-        "groups": groups,
+        "seconds": job.clock.seconds,
         "structure": job.structure,
-        "scaler": job.scaler.state_dict(),
-        "averaged": job.average.updates if job.average is not None else 0,
         "logs": job.logs.offsets(),
         "environment": environment(job),
         "fingerprint": job.data.fingerprint,
@@ -85,21 +77,16 @@ def resume(job: Job, *, inexact: bool = False, accepted: Callable[[], None] = la
     changed = [f"{key} {state['environment'].get(key)} → {value}" for key, value in now.items() if state["environment"].get(key) != value]
     if changed and not inexact:
         raise CheckpointError(f"resuming here would not be exact: {', '.join(changed)}", where=checkpoint, fix="add --inexact to go on all the same")
+    if "optimizer" not in state:
+        raise CheckpointError("this checkpoint was written by an older zoo", where=checkpoint, fix="resume it with that version, or start a new run")
     accepted()
-    load_state(job.result, weights, checkpoint)
-    if job.average is not None:
-        load_state(job.model, _under("raw/", tensors), checkpoint)
-        job.average.updates = state["averaged"]
-    job.scaler.load_state_dict(state["scaler"])
-    optimizer_tensors = {key: value for key, value in tensors.items() if key.startswith("optimizer/")}
-    restore_optimizer(job.optimizer, job.model, _to_device(optimizer_tensors, job), state["groups"])
+    job.stepper.restore(weights, tensors, state, checkpoint)
     job.progress = Progress(**state["progress"])
     _settle(job, root)
+    job.clock.go_on_from(state["seconds"])
     job.loss_sum.copy_(tensors["meter/loss_sum"])
     job.logs.rewind(state["logs"], job.progress.step)
-    torch.set_rng_state(tensors["generator/cpu"])
-    if "generator/cuda" in tensors and job.engine.device.type == "cuda":
-        torch.cuda.set_rng_state(tensors["generator/cuda"], job.engine.device)
+    set_generators(tensors, job.engine.device)
     for text in [*lines, *(f"not exact: {each}" for each in changed)]:
         job.watch.note(text)
     job.watch.note(f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of {job.steps_per_epoch} steps done")
@@ -110,17 +97,3 @@ def environment(job: Job) -> dict[str, str]:
     facts = job.engine.describe()
     kept = {} if job.features is None else {"features": job.features.engine}
     return {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")} | {"torch": torch.__version__} | kept
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-
-
-def _to_device(tensors: dict[str, Tensor], job: Job) -> dict[str, Tensor]:
-    """Slots beside their parameters; step counts as the optimizer keeps them (on the device only where it is fused there)."""
-    move: Callable[[str, Tensor], Tensor] = lambda key, value: value if "/step/" in key and not _fused(job) else value.to(job.engine.device)  # noqa: E731
-    return {key: move(key, value) for key, value in tensors.items()}
-
-
-def _fused(job: Job) -> bool:
-    return bool(job.optimizer.defaults.get("fused") or job.optimizer.defaults.get("capturable"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import Any
 
+from zoo.clock import Clock
 from zoo.console import Console
 from zoo.job import Progress
 from zoo.registry import registry
@@ -15,12 +15,13 @@ from zoo.rundir import Record, RunDir
 class Telling:
     """The implementation of `zoo.job.Watch` for a run in a folder.
 
-    The record's ``seconds`` go on from what they were, and are written after every epoch too: a run that is killed has those of the epochs it kept.
+    The record's ``seconds`` go on from what they were. They are written after every epoch too, and into every checkpoint: of a run that is killed,
+    those of all the work that it kept are counted.
     """
 
     def __init__(self, console: Console, where: RunDir, record: Record) -> None:
         self._console, self._where, self._record = console, where, record
-        self._started = time.monotonic() - (record.seconds or 0.0)
+        self.clock = Clock(record.seconds or 0.0)
         self.begin, self.step, self.loss, self.note, self.close = console.begin, console.step, console.loss, console.note, console.close
 
     def started(self, config: dict[str, Any]) -> None:
@@ -33,7 +34,7 @@ class Telling:
 
     def stamp(self) -> None:
         """Set the record's seconds to those until now."""
-        self._record.seconds = round(time.monotonic() - self._started, 3)
+        self._record.seconds = round(self.clock.seconds, 3)
 
     def ended(self) -> None:
         self._record.ended = datetime.now(UTC).isoformat(timespec="seconds")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from zoo import randomness
 from zoo.api import Auxiliary, Batch
@@ -60,15 +60,14 @@ def remaining_batches(job: Job, epoch: int) -> Iterator[Batch]:
 def take_step(job: Job, batch: Batch) -> Tensor:
     """Forward and backward, piece by piece, then one update; returns the mean loss, still on the device."""
     train = job.config.train
-    if job.schedule is not None:
-        job.schedule(job.progress.step)
+    job.stepper.set_rates(job.progress.step)
     loss = torch.zeros((), device=job.engine.device)
     for share, piece in split(mix(batch, train.mixup, train.cutmix), train.accumulate):
         part = share * forward(job, piece)
         check_finite(job, part.item())
-        job.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
+        job.stepper.backward(part)
         loss += part.detach()
-    update(job)
+    job.stepper.update()
     return loss
 
 
@@ -91,19 +90,6 @@ def with_heads(output: Tensor | Auxiliary) -> Auxiliary:
     return output if isinstance(output, Auxiliary) else Auxiliary(output, ())
 
 
-def update(job: Job) -> None:
-    """One step of the optimizer and, where it took one, of the moving average. (fp16's scaler leaves out a step whose gradients overflow.)"""
-    clip, scale = job.config.train.clip_norm, job.scaler.get_scale()
-    if clip is not None:
-        job.scaler.unscale_(job.optimizer)
-        nn.utils.clip_grad_norm_(job.model.parameters(), clip)
-    job.scaler.step(job.optimizer)
-    job.scaler.update()
-    job.optimizer.zero_grad()
-    if job.average is not None and job.scaler.get_scale() >= scale:
-        job.average.update(job.model)
-
-
 def account(job: Job, batch: Batch, loss: Tensor) -> None:
     """Count the step, sum the loss on the device, and every few steps read and log it."""
     progress, every = job.progress, job.config.train.log_steps
@@ -115,7 +101,7 @@ def account(job: Job, batch: Batch, loss: Tensor) -> None:
     job.logs.samples(progress.step, batch.indices)
     if progress.step % every == 0 or progress.step == 1:
         value = loss.item()
-        rate = job.logs.step(progress.step, progress.epoch + 1, value, job.optimizer.param_groups[0]["lr"], samples)
+        rate = job.logs.step(progress.step, progress.epoch + 1, value, job.stepper.lr, samples)
         job.watch.loss(progress, value, rate)
     job.watch.step(progress, samples)
 
@@ -149,7 +135,7 @@ def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[
     trained = progress.seen - first_batch * job.config.train.batch_size
     mean = job.loss_sum.item() / progress.seen
     check_finite(job, mean)
-    row = {"epoch": epoch + 1, "step": progress.step, "lr": job.optimizer.param_groups[0]["lr"], "train_loss": mean}
+    row = {"epoch": epoch + 1, "step": progress.step, "lr": job.stepper.lr, "train_loss": mean}
     if "select" in job.data.parts:
         found = job.judge("select")
         row |= {f"select_{name}": value for name, value in found.metrics.items()}
