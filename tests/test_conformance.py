@@ -104,7 +104,7 @@ def open_it(store):
 """
 LABELS = "[0, 1, 0, 1, 0, 1]"
 JOB = """
-from zoo.api import Evaluation, Exhibit, Monitor
+from zoo.api import Evaluation, Exhibit, Loss, Monitor
 from zoo_tasks.classification import Classification
 
 class Odd(Classification):
@@ -187,8 +187,11 @@ def test_sound_parts_have_no_faults(odd):
         (TASK, "def build(): return object()", "lacks prepare, restructure, evaluate, report, loss, or fit where there is nothing to train"),
         (TASK, job("monitor = None"), "monitor is no zoo.api.Monitor"),
         (TASK, job("monitor = Monitor('f1', 'max')"), "monitor names 'f1', and the metrics are accuracy, macro_f1, calibration_error, loss"),
-        (TASK, job("def loss(self, logits, batch): return logits"), "where one finite number is due"),
-        (TASK, job("def loss(self, logits, batch): return logits.detach().sum().requires_grad_()"), "no gradient of the loss reaches the model"),
+        (TASK, job("def loss(self, logits, batch): return logits"), "the loss is (12, 3), where a zoo.api.Loss, or one finite number, is due"),
+        (TASK, job("def loss(self, logits, batch): return logits.sum() * float('nan')"), "the loss is nan, where a finite number is due"),
+        (TASK, job("def loss(self, logits, batch): return logits.sum()"), "give the values and weights of the samples (zoo.api.Loss)"),
+        (TASK, job("def loss(self, logits, batch): return Loss(logits)"), "where one value a sample is due: (12,)"),
+        (TASK, job("def loss(self, logits, batch): return logits.detach().mean().requires_grad_()"), "no gradient of the loss reaches the model"),
         (TASK, job("def evaluate(self, *_): return {}"), "evaluate gives dict, where zoo.api.Evaluation is due"),
         (TASK, job("def report(self, *_): return ['plots/a.png']"), "report gives something else than zoo.api.Exhibits"),
         (TASK, job("def report(self, *_): return [Exhibit('A', '../a.png')]"), "report shows '../a.png', which is no .png or .csv that it wrote"),

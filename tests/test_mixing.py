@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from zoo.api import Batch
-from zoo.mixing import mix, split, unmixed
+from zoo.mixing import mix, split
 
 
 @pytest.fixture
@@ -72,11 +72,10 @@ def test_the_mixed_loss_is_the_cross_entropy_of_mixed_labels(batch):
     torch.testing.assert_close(found, F.cross_entropy(logits, soft))
 
 
-@pytest.mark.parametrize("pieces", [1, 3, 4, 10, 50])
-def test_pieces_hold_every_sample_once_and_weigh_as_they_count(batch, pieces):
-    found = split(unmixed(batch), pieces)
-    assert len(found) <= pieces
-    assert torch.equal(torch.cat([piece.inputs for _, piece in found]), batch.inputs)
-    assert torch.equal(torch.cat([piece.parts[0][1].labels for _, piece in found]), batch.labels)
-    assert sum(share for share, _ in found) == pytest.approx(1)
-    assert all(share == len(piece.inputs) / 10 for share, piece in found)
+@pytest.mark.parametrize(("size", "counts"), [(10, [10]), (50, [10]), (5, [5, 5]), (4, [4, 4, 2]), (3, [3, 3, 4]), (9, [10]), (1, [1] * 10)])
+def test_micro_batches_hold_every_sample_once_and_none_of_one_is_left_over(batch, size, counts):
+    found = split(mix(batch, 1.0, None), size)
+    assert [len(piece.inputs) for piece in found] == counts
+    for part in (0, 1):
+        assert torch.equal(torch.cat([piece.parts[part][1].labels for piece in found]), mix_again(batch, 1.0, None).parts[part][1].labels)
+    assert torch.equal(torch.cat([piece.inputs for piece in found]), mix_again(batch, 1.0, None).inputs)

@@ -40,6 +40,7 @@ __all__ = [
     "Family",
     "FamilySpec",
     "FileSpec",
+    "Loss",
     "Monitor",
     "Options",
     "Part",
@@ -426,6 +427,17 @@ class Exhibit:
     caption: str = ""
 
 
+class Loss(NamedTuple):
+    """The loss of each sample of a batch, float32 (B,), and its weight (B,); None: each counts one.
+
+    The trainer takes Σ values·weights / Σ weights over the whole batch, also where that is computed in pieces (``train.accumulate``). No gradient
+    flows through weights.
+    """
+
+    values: Tensor
+    weights: Tensor | None = None
+
+
 class Monitor(NamedTuple):
     """The metric that picks the best checkpoint, and whether more of it is better."""
 
@@ -455,8 +467,11 @@ class Task(Protocol):
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module: ...
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The mean loss of the batch, a scalar."""
+    def loss(self, logits: Tensor, batch: Batch) -> Loss | Tensor:
+        """The loss of each sample, and its weight where they differ; or a scalar, the plain mean over the samples.
+
+        A scalar that is another mean (a weighted one, or one of pairs in the batch) is refused where batches are taken in pieces.
+        """
         ...
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:

@@ -17,6 +17,7 @@ from zoo.api import Batch, Task
 from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.errors import UsageError
+from zoo.losses import piece_loss
 from zoo.runner import prepare
 from zoo.training import with_heads
 
@@ -60,13 +61,10 @@ def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...],
         return hook
 
     hooks = [module.register_forward_pre_hook(remember(name)) for name, module in model.named_modules() if _has_matrix(module)]
-    logits, heads = with_heads(model.train()(batch.inputs))
+    output = with_heads(model.train()(batch.inputs))
     for hook in hooks:
         hook.remove()
-    loss = task.loss(logits, batch)
-    for weight, head in heads:
-        loss = loss + weight * task.loss(head, batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    piece_loss(task, output, [(1.0, batch)]).mean.backward()  # type: ignore[no-untyped-call]
     reached = {name: weight.grad for name, weight in called.items() if weight.grad is not None}
     return tuple(reached), tuple(float(gradient.norm()) for gradient in reached.values())
 

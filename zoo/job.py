@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -12,15 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import Evaluation, Part, Task
+from zoo.batching import one_left_over, sizes
 from zoo.clock import Clock
 from zoo.config import RunConfig, TrainConfig
 from zoo.data import Data, LoadedPart
 from zoo.devices import Engine
 from zoo.errors import DivergedError, UsageError
 from zoo.evaluation import evaluate, judge
-from zoo.exactness import check_exact
+from zoo.exactness import check_exact, same_generators
 from zoo.features import FeaturePart, Features
 from zoo.logs import RunLogs
+from zoo.losses import additivity_fault
 from zoo.optimizers import build_optimizer, build_schedule
 from zoo.rundir import RunDir
 from zoo.stepping import Stepper
@@ -75,7 +78,7 @@ class Job:
         self.network: Callable[[Tensor], Tensor] = torch.compile(self.learning) if train.compile else self.learning
         self.augmenter = pictures.augmenter(train.augment, self.config.seed) if train.augment else None
         self.stepper = Stepper(self.model, train, self.engine, self.steps_per_epoch, rates_of(self.model, self.task))
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.engine.device)
+        self.loss_sum, self.weight_sum = (torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2))
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
@@ -120,21 +123,62 @@ def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data,
     steps = steps_per_epoch(train, len(data.part("train")))
     build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
     check_exact(train, model, engine, steps * train.epochs)
+    check_pieces(train, model, task, data, engine)
     if train.patience is not None and "select" not in data.parts:
         raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
     if train.augment and data.preprocessing.permute_pixels is not None:
         raise UsageError("augmentation would change pictures whose pixels are permuted already", where="train.augment", fix="leave one of them out")
 
 
+def check_pieces(train: TrainConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+    """Raises UsageError where the loss of a batch is not that of its pieces, and where the network cannot be trained on the smallest of these."""
+    part = data.part("train")
+    if train.accumulate > 1 and len(part) > 1:
+        batch = next(part.batches(7))
+        logits = torch.randn(len(batch.inputs), len(data.classes), generator=torch.Generator().manual_seed(0)).to(engine.device)
+        fault = additivity_fault(task, logits, batch)
+        if fault is not None:
+            raise UsageError(f"this task's loss cannot be taken in pieces: {fault}", where="train.accumulate", fix="leave it at 1")
+    if min(smallest for batch in set(sizes(len(part), train.batch_size)) for smallest in sizes(batch, micro_batch(train))) == 1:
+        check_single(model, task, data, engine)
+
+
+def check_single(model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+    """Raises UsageError where a network cannot be trained on one sample at a time, as batch norm over single values cannot."""
+    network = copy.deepcopy(model).to(engine.device)
+    set_train_mode(network, task)
+    try:
+        with torch.no_grad(), same_generators(engine.device):
+            network(torch.zeros(1, *data.preprocessing.shape, device=engine.device))
+    except ValueError as error:
+        raise UsageError(
+            f"this network cannot be trained on one sample at a time: {error}",
+            where="train.batch_size",
+            fix="use a larger --batch-size, or fewer pieces",
+        ) from error
+
+
 def steps_per_epoch(train: TrainConfig, samples: int) -> int:
     """Raises UsageError where there would be none."""
-    steps = samples // train.batch_size if train.drop_last else -(-samples // train.batch_size)
+    steps = samples // train.batch_size if train.drop_last else -(-samples // train.batch_size) - one_left_over(samples, train.batch_size)
     if steps == 0:
         raise UsageError(
             f"a batch of {train.batch_size} is larger than the {samples} training samples, and train.drop_last leaves no step",
             fix="use a smaller --batch-size, or train.drop_last=false",
         )
     return steps
+
+
+def micro_batch(train: TrainConfig) -> int:
+    """Samples that are taken at once."""
+    return -(-train.batch_size // train.accumulate)
+
+
+def batch_notes(train: TrainConfig, samples: int) -> list[str]:
+    """What is worth knowing, before training, of how so many samples are cut into batches."""
+    if train.drop_last or not one_left_over(samples, train.batch_size):
+        return []
+    return [f"the last batch of each epoch has {train.batch_size + 1} samples: the one that is left over joins it"]
 
 
 def check_finite(job: Job, loss: float) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from zoo.api import Batch
+from zoo.batching import sizes
 
 
 class Mixture(NamedTuple):
@@ -45,18 +46,18 @@ def mix(batch: Batch, mixup: float | None, cutmix: float | None) -> Mixture:
     return Mixture(inputs, ((share, batch), (1 - share, other)))
 
 
-def split(mixture: Mixture, pieces: int) -> list[tuple[float, Mixture]]:
-    """At most so many pieces of nearly equal size, each with its share of the samples."""
-    if pieces == 1:
-        return [(1.0, mixture)]
-    inputs = mixture.inputs.chunk(pieces)
-    parts = [[(share, each) for each in _chunks(batch, pieces)] for share, batch in mixture.parts]
-    return [(len(piece) / len(mixture.inputs), Mixture(piece, tuple(column[at] for column in parts))) for at, piece in enumerate(inputs)]
+def split(mixture: Mixture, size: int) -> list[Mixture]:
+    """Micro-batches of so many samples; the last may be smaller, or larger by one (`zoo.batching`)."""
+    counts = sizes(len(mixture.inputs), size)
+    if len(counts) == 1:
+        return [mixture]
+    parts = [[(share, each) for each in _pieces(batch, counts)] for share, batch in mixture.parts]
+    return [Mixture(piece, tuple(column[at] for column in parts)) for at, piece in enumerate(mixture.inputs.split(counts))]  # type: ignore[no-untyped-call]
 
 
-def _chunks(batch: Batch, pieces: int) -> list[Batch]:
-    inputs, indices = batch.inputs.chunk(pieces), batch.indices.chunk(pieces)
-    labels: list[Tensor | None] = [None] * len(inputs) if batch.labels is None else list(batch.labels.chunk(pieces))
+def _pieces(batch: Batch, counts: list[int]) -> list[Batch]:
+    inputs, indices = batch.inputs.split(counts), batch.indices.split(counts)  # type: ignore[no-untyped-call]
+    labels: list[Tensor | None] = [None] * len(counts) if batch.labels is None else list(batch.labels.split(counts))  # type: ignore[no-untyped-call]
     return [Batch(*each) for each in zip(inputs, labels, indices, strict=True)]
 
 

@@ -25,7 +25,7 @@ from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
 from zoo.evaluation import evaluate
 from zoo.features import keep_features
 from zoo.files import write_json, write_text
-from zoo.job import Job, check_trainable, set_train_mode, steps_per_epoch
+from zoo.job import Job, batch_notes, check_trainable, set_train_mode, steps_per_epoch
 from zoo.loading import build_for, build_task, learned_weights, load_initial, trained_inputs
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
@@ -122,6 +122,7 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
         model, structure = task.prepare(model, data)
     if not in_closed_form(task):
         check_trainable(config, model, task, data, engine)
+        notes += batch_notes(config.train, len(data.part("train")))
     prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
     _introduce(prepared, console)
     return prepared

@@ -19,7 +19,7 @@ def save(job: Job) -> str:
     check_finite(job, job.loss_sum.item())
     _leave_out_damaged(job)
     tensors, state = job.stepper.state()
-    tensors |= generators(job.engine.device) | {"meter/loss_sum": job.loss_sum}
+    tensors |= generators(job.engine.device) | {"meter/loss_sum": job.loss_sum, "meter/weight_sum": job.weight_sum}
     state |= {
         "progress": job.progress.__dict__,
         "seconds": job.clock.seconds,
@@ -85,6 +85,7 @@ def resume(job: Job, *, inexact: bool = False, accepted: Callable[[], None] = la
     _settle(job, root)
     job.clock.go_on_from(state["seconds"])
     job.loss_sum.copy_(tensors["meter/loss_sum"])
+    job.weight_sum.copy_(tensors["meter/weight_sum"])
     job.logs.rewind(state["logs"], job.progress.step)
     set_generators(tensors, job.engine.device)
     for text in [*lines, *(f"not exact: {each}" for each in changed)]:

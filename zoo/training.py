@@ -11,9 +11,11 @@ from torch import Tensor
 
 from zoo import randomness
 from zoo.api import Auxiliary, Batch
+from zoo.batching import last_joined, one_left_over
 from zoo.devices import out_of_memory
 from zoo.errors import Interrupted, SetupError
-from zoo.job import Job, Progress, check_finite
+from zoo.job import Job, Progress, check_finite, micro_batch
+from zoo.losses import PieceLoss, piece_loss
 from zoo.mixing import Mixture, mix, split
 from zoo.signals import StopRequest, stop_on_signals
 from zoo.snapshots import save
@@ -54,24 +56,37 @@ def remaining_batches(job: Job, epoch: int) -> Iterator[Batch]:
     train = job.config.train
     order = randomness.order(job.config.seed, epoch, len(job.part))
     augment = None if job.augmenter is None else job.augmenter.of_epoch(epoch)
-    return job.part.batches_of(order[: job.steps_per_epoch * train.batch_size], train.batch_size, job.progress.batch, augment)
+    if train.drop_last:
+        order = order[: job.steps_per_epoch * train.batch_size]
+    batches = job.part.batches_of(order, train.batch_size, job.progress.batch, augment)
+    return last_joined(batches, job.steps_per_epoch - job.progress.batch) if one_left_over(len(order), train.batch_size) else batches
 
 
-def take_step(job: Job, batch: Batch) -> Tensor:
-    """Forward and backward, piece by piece, then one update; returns the mean loss, still on the device."""
-    train = job.config.train
+def take_step(job: Job, batch: Batch) -> PieceLoss:
+    """Forward and backward, piece by piece, then one update; returns the loss of the batch, still on the device.
+
+    The sum of the weights is known after the last piece alone: until then gradients are sums over the number of samples.
+    """
+    train, samples = job.config.train, len(batch.inputs)
     job.stepper.set_rates(job.progress.step)
+    pieces = split(mix(batch, train.mixup, train.cutmix), max(samples, 1) if train.accumulate == 1 else micro_batch(train))
     loss = torch.zeros((), device=job.engine.device)
-    for share, piece in split(mix(batch, train.mixup, train.cutmix), train.accumulate):
-        part = share * forward(job, piece)
+    weight: Tensor | float = 0.0
+    for piece in pieces:
+        found = forward(job, piece)
+        part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
         check_finite(job, part.item())
         job.stepper.backward(part)
         loss += part.detach()
+        weight = weight + found.weight
+    if len(pieces) > 1 and isinstance(weight, Tensor):
+        job.stepper.multiply_gradients(samples / weight)
+        loss *= samples / weight
     job.stepper.update()
-    return loss
+    return PieceLoss(loss, weight)
 
 
-def forward(job: Job, mixture: Mixture) -> Tensor:
+def forward(job: Job, mixture: Mixture) -> PieceLoss:
     """The loss of one piece, in the precision and memory format of the run."""
     engine = job.engine
     inputs = mixture.inputs
@@ -79,10 +94,7 @@ def forward(job: Job, mixture: Mixture) -> Tensor:
         inputs = inputs.contiguous(memory_format=engine.memory_format)
     precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
     with precision, compiler_errors() if job.config.train.compile else nullcontext():
-        logits, heads = with_heads(job.network(inputs))
-        losses = [share * job.task.loss(logits, batch) for share, batch in mixture.parts]
-        losses += [weight * share * job.task.loss(head, batch) for weight, head in heads if head.requires_grad for share, batch in mixture.parts]
-    return torch.stack(losses).sum()
+        return piece_loss(job.task, with_heads(job.network(inputs)), mixture.parts)
 
 
 def with_heads(output: Tensor | Auxiliary) -> Auxiliary:
@@ -90,17 +102,18 @@ def with_heads(output: Tensor | Auxiliary) -> Auxiliary:
     return output if isinstance(output, Auxiliary) else Auxiliary(output, ())
 
 
-def account(job: Job, batch: Batch, loss: Tensor) -> None:
-    """Count the step, sum the loss on the device, and every few steps read and log it."""
+def account(job: Job, batch: Batch, loss: PieceLoss) -> None:
+    """Count the step, sum the loss and its weight on the device, and every few steps read and log it."""
     progress, every = job.progress, job.config.train.log_steps
     samples = len(batch.inputs)
-    job.loss_sum.add_(loss, alpha=samples)
+    job.loss_sum.add_(loss.mean * loss.weight)
+    job.weight_sum.add_(loss.weight)
     progress.batch += 1
     progress.step += 1
     progress.seen += samples
     job.logs.samples(progress.step, batch.indices)
     if progress.step % every == 0 or progress.step == 1:
-        value = loss.item()
+        value = loss.mean.item()
         rate = job.logs.step(progress.step, progress.epoch + 1, value, job.stepper.lr, samples)
         job.watch.loss(progress, value, rate)
     job.watch.step(progress, samples)
@@ -133,7 +146,7 @@ def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[
     seconds = time.perf_counter() - started
     progress = job.progress
     trained = progress.seen - first_batch * job.config.train.batch_size
-    mean = job.loss_sum.item() / progress.seen
+    mean = job.loss_sum.item() / job.weight_sum.item()
     check_finite(job, mean)
     row = {"epoch": epoch + 1, "step": progress.step, "lr": job.stepper.lr, "train_loss": mean}
     if "select" in job.data.parts:
@@ -142,6 +155,7 @@ def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[
     row |= {"train_seconds": round(seconds, 4), "samples_per_second": round(trained / max(seconds, 1e-9), 1)}
     progress.epoch, progress.batch, progress.seen = epoch + 1, 0, 0
     job.loss_sum.zero_()
+    job.weight_sum.zero_()
     job.logs.epoch(row)
     job.watch.epoch(progress, row)
     return row

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView, Task
+from zoo.api import Batch, DataView, Evaluation, Exhibit, Loss, Monitor, PartView, Task
 from zoo.errors import UsageError
 from zoo.models import count_parameters
 from zoo.progress import tracked
@@ -70,7 +70,7 @@ class SvdCompress:
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
         return restructured(model, structure)
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, logits: Tensor, batch: Batch) -> Loss | Tensor:
         """Of the labels, and of the original's answers at a temperature (G. Hinton et al.: Distilling the knowledge in a neural network, 2015)."""
         share, temperature = self._options.distillation, self._options.temperature
         labelled = self._judge.loss(logits, batch)
@@ -79,8 +79,10 @@ class SvdCompress:
         self._original.to(batch.inputs.device)
         with torch.no_grad():
             taught = F.log_softmax(self._original(batch.inputs).float() / temperature, 1)
-        distance = F.kl_div(F.log_softmax(logits.float() / temperature, 1), taught, reduction="batchmean", log_target=True)
-        return (1 - share) * labelled + share * temperature**2 * distance
+        distance = F.kl_div(F.log_softmax(logits.float() / temperature, 1), taught, reduction="none", log_target=True).sum(1)  # (B,)
+        if not isinstance(labelled, Loss):  # of another default task: its mean
+            return (1 - share) * labelled + share * temperature**2 * distance.mean()
+        return Loss((1 - share) * labelled.values + share * temperature**2 * distance, labelled.weights)
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         return self._judge.evaluate(model, batches, classes)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
+from zoo.api import Batch, DataView, Evaluation, Exhibit, Loss, Monitor, PartView
 from zoo.errors import DataError, UsageError
 from zoo.evaluation import collect
 from zoo_tasks.drawing import write_report
@@ -40,13 +40,17 @@ class Classification:
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
         return model
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Cross-entropy in float32; with weights, the mean is weighted by those of the labels in the batch."""
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """Cross-entropy of each sample in float32; where classes are weighted, that of its label is the sample's weight."""
         if batch.labels is None:
             raise ValueError("classification is trained on labelled pictures")
         if self._weights is not None and self._weights.device != logits.device:
             self._weights = self._weights.to(logits.device)
-        return F.cross_entropy(logits.float(), batch.labels, self._weights, label_smoothing=self._smoothing)
+        values = F.cross_entropy(logits.float(), batch.labels, self._weights, reduction="none", label_smoothing=self._smoothing)  # (B,)
+        if self._weights is None:
+            return Loss(values)
+        weights = self._weights[batch.labels]
+        return Loss(values / weights, weights)  # torch has multiplied by them, and smooths by those of all classes
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         """Over all samples at once; neither smoothing nor weights count here."""

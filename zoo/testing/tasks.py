@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from zoo.api import Batch, Evaluation, Exhibit, Monitor, Split, Task
+from zoo.api import Auxiliary, Batch, Evaluation, Exhibit, Monitor, Split, Task
 from zoo.closedform import in_closed_form
 from zoo.data import Data, LoadedPart
 from zoo.errors import ZooError
+from zoo.losses import additivity_fault, piece_loss
 from zoo.page import inside
 from zoo.preprocessing import Preprocessing
 from zoo.registry import Item, Registry, load_object
@@ -60,10 +61,18 @@ def _protocol_faults(task: Task, *, on_network: bool) -> Iterator[str]:
 
 def _loss_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
     batch = next(data.part("train").batches(SAMPLES))
-    loss = task.loss(model.train()(batch.inputs), batch)
-    if loss.ndim != 0 or not loss.isfinite():
-        yield f"the loss is {tuple(loss.shape)} {loss.detach().tolist()}, where one finite number is due"
+    given = task.loss(model.train()(batch.inputs), batch)
+    if isinstance(given, Tensor) and given.ndim != 0:
+        yield f"the loss is {tuple(given.shape)}, where a zoo.api.Loss, or one finite number, is due"
         return
+    loss = piece_loss(task, Auxiliary(model(batch.inputs), ()), [(1.0, batch)]).mean
+    if not loss.isfinite():
+        yield f"the loss is {loss.item()}, where a finite number is due"
+        return
+    with torch.no_grad():
+        fault = additivity_fault(task, model(batch.inputs), batch)
+    if fault is not None:
+        yield f"{fault}: give the values and weights of the samples (zoo.api.Loss), or batches cannot be taken in pieces"
     loss.backward()  # type: ignore[no-untyped-call]
     if not any(parameter.grad is not None for parameter in model.parameters()):
         yield "no gradient of the loss reaches the model"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Batch, DataView, Evaluation, Monitor, PartView
+from zoo.api import Batch, DataView, Evaluation, Loss, Monitor, PartView
 
 
 class Focal:
@@ -31,10 +31,11 @@ class Focal:
         del structure
         return model
 
-    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+    def loss(self, logits: Tensor, batch: Batch) -> Loss:
+        """Of each sample: the trainer takes the mean, also of a batch that is computed in pieces."""
         if batch.labels is None:
             raise ValueError("focal loss needs labels")
-        return self._focal(logits, batch.labels)
+        return Loss(self._focal(logits, batch.labels))
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         """Accuracy, overall and of each class, and the loss."""
@@ -48,7 +49,7 @@ class Focal:
             return Evaluation({}, logits.cpu().numpy(), None)
         labels = torch.cat(truths)  # (N,)
         right = logits.argmax(1) == labels
-        metrics = {"accuracy": right.float().mean().item(), "loss": self._focal(logits, labels).item()}
+        metrics = {"accuracy": right.float().mean().item(), "loss": self._focal(logits, labels).mean().item()}
         recalls = {name: right[labels == index].float().mean().item() for index, name in enumerate(classes) if (labels == index).any()}
         return Evaluation(metrics, logits.cpu().numpy(), labels.cpu().numpy(), {"recall": recalls})
 
@@ -63,7 +64,7 @@ class Focal:
 
     def _focal(self, logits: Tensor, labels: Tensor) -> Tensor:
         surprise = F.cross_entropy(logits, labels, reduction="none")  # (N,), -log p
-        return ((1 - torch.exp(-surprise)) ** self._gamma * surprise).mean()
+        return (1 - torch.exp(-surprise)) ** self._gamma * surprise
 
 
 def build(*, gamma: float) -> Focal:

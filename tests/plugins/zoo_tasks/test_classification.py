@@ -16,7 +16,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from zoo_tasks.classification import build
 from zoo_tasks.metrics import judge
 
-from zoo.api import Batch, Evaluation, Exhibit
+from zoo.api import Batch, Evaluation, Exhibit, Loss
 from zoo.config import RunConfig
 from zoo.errors import ConfigError, DataError, UsageError
 from zoo.page import inside
@@ -111,10 +111,15 @@ def test_a_class_that_is_absent_from_labels_and_predictions_does_not_lower_macro
     assert metrics["macro_f1"] == 1.0 and details["per_class"]["count"] == [1, 2, 0, 0]
 
 
+def mean(loss: Loss) -> torch.Tensor:
+    """As the trainer takes it."""
+    return loss.values.mean() if loss.weights is None else (loss.values * loss.weights).sum() / loss.weights.sum()
+
+
 def test_the_loss_is_the_references_nll_of_a_log_softmax():
     logits, labels = made(57, 4)
     reference = nn.NLLLoss()(nn.LogSoftmax(1)(logits), labels)
-    torch.testing.assert_close(build().loss(logits, Batch(logits, labels, labels)), reference)
+    torch.testing.assert_close(mean(build().loss(logits, Batch(logits, labels, labels))), reference)
 
 
 def test_without_labels_there_are_outputs_and_no_metrics():
@@ -150,7 +155,9 @@ def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing)
     surprise = -logits.double().log_softmax(1).numpy()
     by_label, truth = np.arange(30), labels.numpy()
     total = ((1 - smoothing) * w[truth] * surprise[by_label, truth] + smoothing / 3 * (surprise * w).sum(1)).sum() / w[truth].sum()
-    assert weighted(weights, smoothing=smoothing).loss(logits, Batch(logits, labels, labels)).item() == pytest.approx(total, rel=1e-5)
+    found = mean(weighted(weights, smoothing=smoothing).loss(logits, Batch(logits, labels, labels)))
+    assert found.item() == pytest.approx(total, rel=1e-5)
+    torch.testing.assert_close(found, F.cross_entropy(logits, labels, torch.tensor(w).float(), label_smoothing=smoothing))
 
 
 def test_balanced_weights_are_scikit_learns():
@@ -168,8 +175,8 @@ def test_the_loss_of_low_precision_logits_is_computed_in_float32():
     logits, labels = made(30, 3)
     low = logits.bfloat16()
     loss = weighted([1.0, 2.0, 3.0]).loss(low, Batch(low, labels, labels))
-    assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, weighted([1.0, 2.0, 3.0]).loss(low.float(), Batch(low, labels, labels)))
+    assert loss.values.dtype == torch.float32
+    torch.testing.assert_close(mean(loss), mean(weighted([1.0, 2.0, 3.0]).loss(low.float(), Batch(low, labels, labels))))
 
 
 def test_a_class_without_samples_cannot_be_balanced_and_is_named():

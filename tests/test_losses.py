@@ -1,0 +1,200 @@
+"""The loss and the gradient of a batch that is taken in pieces are those of the whole, for every task that is registered and each of its options."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import zoo
+from zoo.api import Auxiliary, Batch, Loss, Split
+from zoo.config import TrainConfig
+from zoo.console import Console
+from zoo.data import Data, LoadedPart, open_data
+from zoo.devices import Engine
+from zoo.errors import PluginError, UsageError
+from zoo.loading import load
+from zoo.losses import additivity_fault, piece_loss
+from zoo.preprocessing import Preprocessing
+from zoo.registry import load_object, options_model, registry
+from zoo.rundir import RunDir
+from zoo.stepping import Stepper
+from zoo.training import take_step
+
+CPU = Engine(torch.device("cpu"), None, torch.contiguous_format)
+ALTERNATIVES: dict[str, list[Any]] = {
+    "label_smoothing": [0.2],
+    "class_weights": ["balanced", [0.2, 1.0, 7.0]],
+    "gamma": [0.5, 3.0],
+    "distillation": [0.0, 0.5, 1.0],
+    "temperature": [4.0],
+    "train": ["all"],
+}
+"""Values that make another loss, of an option of any task. Tasks that are trained only where they are asked to (``finetune``) are asked."""
+
+
+def variants() -> list[Any]:
+    """Each task that has a loss, at its defaults and with each alternative of its options."""
+    found = []
+    for item in registry().items("task"):
+        fields = options_model(item).model_fields
+        if not item.spec.needs_architecture:
+            continue
+        always = {"finetune": True, "budget": 0.5} if "finetune" in fields else {}
+        changes = [{}, *({name: value} for name, values in ALTERNATIVES.items() if name in fields for value in values)]
+        found += [pytest.param(item, always | change, id=f"{item.spec.name} {change or 'defaults'}") for change in changes]
+    return found
+
+
+class Net(nn.Module):
+    """Two layers, and in training an auxiliary classifier over the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head, self.early = nn.Linear(64, 12), nn.Linear(12, 3), nn.Linear(12, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor | Auxiliary:
+        features = self.body(inputs.flatten(1)).tanh()
+        logits: Tensor = self.head(features)
+        return Auxiliary(logits, ((0.3, self.early(features)),)) if self.training else logits
+
+
+def data(samples: int = 23) -> Data:
+    """Three classes, of which the last is rare."""
+    random = np.random.RandomState(0)
+    split = Split(random.randint(0, 256, (samples, 1, 8, 8)).astype(np.uint8), np.array([0, 1, 0, 1, 0, 2, 1] * samples)[:samples])
+    preprocessing = Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.25,))
+    part = LoadedPart(split, preprocessing, torch.device("cpu"))
+    return Data("testing/noise", ("a", "b", "c"), {"train": part, "report": part}, preprocessing, "testing", ())
+
+
+def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Tensor]:
+    """The loss of one step of the trainer, and all gradients, read off the weights after plain SGD at a rate of 1."""
+    torch.manual_seed(0)
+    task = load_object(item.spec.target, item)(**options_model(item)(**options).model_dump())
+    content = data()
+    model, _ = task.prepare(Net(), content)
+    settled = TrainConfig(optimizer="sgd", lr=1.0, batch_size=23, **train)
+    before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+    job: Any = SimpleNamespace(
+        config=SimpleNamespace(train=settled), engine=CPU, task=task, network=model.train(), stepper=Stepper(model, settled, CPU, 1),
+        progress=SimpleNamespace(step=0),
+    )  # fmt: skip
+    torch.manual_seed(1)
+    loss = take_step(job, next(content.part("train").batches(23)))
+    return loss.mean.item(), before - nn.utils.parameters_to_vector(model.parameters()).detach()
+
+
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4}, {"cutmix": 1.0}], ids=["plain", "mixup", "cutmix"])
+@pytest.mark.parametrize(("item", "options"), variants())
+def test_pieces_give_the_loss_and_the_gradient_of_the_whole(item: Any, options: dict[str, Any], mixing: dict[str, float]) -> None:
+    loss, gradient = stepped(item, options, **mixing)
+    for pieces in (2, 5):
+        found = stepped(item, options, accumulate=pieces, **mixing)
+        assert found[0] == pytest.approx(loss, rel=1e-5)
+        torch.testing.assert_close(found[1], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_every_built_in_loss_is_among_them() -> None:
+    names = {parameter.values[0].spec.name for parameter in variants()}
+    assert {"classification", "transfer", "svd_compress"} <= names
+
+
+class Plain:
+    """A task as it was before there was `zoo.api.Loss`, and one whose mean is weighted in each piece by itself."""
+
+    def __init__(self, weights: Tensor | None = None) -> None:
+        self._weights = weights
+
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(logits, batch.labels, self._weights)  # type: ignore[arg-type]
+
+
+def eight() -> tuple[Tensor, Batch]:
+    torch.manual_seed(0)
+    labels = torch.tensor([0, 0, 0, 2, 1, 0, 2, 1])
+    return torch.randn(8, 3), Batch(torch.zeros(8, 1), labels, torch.arange(8))
+
+
+def test_a_mean_over_samples_is_taken_as_it_is_and_counts_its_samples() -> None:
+    logits, batch = eight()
+    found = piece_loss(Plain(), Auxiliary(logits, ()), [(1.0, batch)])  # type: ignore[arg-type]
+    assert found.mean.item() == F.cross_entropy(logits, batch.labels).item()  # type: ignore[arg-type]
+    assert found.weight == 8.0
+    assert additivity_fault(Plain(), logits, batch) is None  # type: ignore[arg-type]
+
+
+def test_a_mean_that_is_weighted_in_each_piece_is_not_additive_and_both_figures_are_said() -> None:
+    """Independent: F.cross_entropy of the whole, and of five and three samples, by their counts."""
+    logits, batch = eight()
+    weights = torch.tensor([0.1, 1.0, 9.0])
+    whole = F.cross_entropy(logits, batch.labels, weights).item()  # type: ignore[arg-type]
+    pieces = sum(len(rows) / 8 * F.cross_entropy(logits[rows], batch.labels[rows], weights).item() for rows in torch.arange(8).split([5, 3]))  # type: ignore[index,no-untyped-call]
+    fault = additivity_fault(Plain(weights), logits, batch)  # type: ignore[arg-type]
+    assert fault == f"the loss of 8 samples is {whole:.6g}, and that of two pieces of them {pieces:.6g}"
+
+
+def test_values_of_another_shape_are_refused() -> None:
+    class Wrong:
+        def loss(self, logits: Tensor, batch: Batch) -> Loss:
+            return Loss(logits.sum(1, keepdim=True))
+
+    logits, batch = eight()
+    with pytest.raises(PluginError, match=r"the shape \(8, 1\), where one value a sample is due: \(8,\)"):
+        piece_loss(Wrong(), Auxiliary(logits, ()), [(1.0, batch)])  # type: ignore[arg-type]
+
+
+def test_no_gradient_flows_through_weights() -> None:
+    class Sure:
+        def loss(self, logits: Tensor, batch: Batch) -> Loss:
+            return Loss(logits[:, 0], logits[:, 0].exp())
+
+    logits, batch = eight()
+    logits.requires_grad_()
+    piece_loss(Sure(), Auxiliary(logits, ()), [(1.0, batch)]).mean.backward()  # type: ignore[arg-type,no-untyped-call]
+    weights = logits[:, 0].exp().detach()
+    torch.testing.assert_close(logits.grad[:, 0], weights / weights.sum())  # type: ignore[index]
+
+
+def test_a_run_whose_loss_cannot_be_taken_in_pieces_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    from zoo_tasks.classification import Classification
+
+    monkeypatch.setattr(Classification, "loss", lambda _self, logits, batch: Plain(torch.arange(1.0, 11.0)).loss(logits, batch))
+    overrides = {"train": {"accumulate": 2}, "dataset": {"resize": 16}, "device": "cpu"}
+    with pytest.raises(UsageError, match=r"this task's loss cannot be taken in pieces: the loss of 7 samples is .*train\.accumulate"):
+        zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "none", console=Console(quiet=True))
+    assert not (tmp_path / "none").exists()
+    assert zoo.run("cnn_digits", overrides={**overrides, "train": {}}, dry_run=True, console=Console(quiet=True)).path is None
+
+
+def test_the_mean_loss_of_an_epoch_is_weighted_over_all_its_samples(tmp_path: Any) -> None:
+    """Independent: F.cross_entropy of all samples at once, by a network that does not move; the last batch is smaller."""
+    weights = [0.1, 9.0, *[1.0] * 8]
+    overrides = {
+        "train": {"epochs": 1, "batch_size": 100, "lr": 1e-12, "optimizer": "sgd", "accumulate": 3},
+        "dataset": {"resize": 16}, "task": {"class_weights": weights}, "device": "cpu",
+    }  # fmt: skip
+    result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    run = RunDir(tmp_path / "run")
+    part = open_data(registry(), run.config.dataset, CPU.device, preprocessing=result.record.preprocessing).part("train")
+    batch = next(part.batches(len(part)))
+    with torch.no_grad():
+        expected = F.cross_entropy(load(run.path)(batch.inputs), batch.labels, torch.tensor(weights)).item()  # type: ignore[arg-type]
+    assert run.epochs()[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [7, 100, 1000])
+def test_the_loss_of_an_evaluation_does_not_depend_on_its_batches(size: int) -> None:
+    item = registry().task("classification")
+    task, part = load_object(item.spec.target, item)(), data().part("report")
+    torch.manual_seed(0)
+    model = Net().eval()
+    with torch.no_grad():
+        found = task.evaluate(model, part.batches(size), ("a", "b", "c")).metrics["loss"]
+        batch = next(part.batches(23))
+        assert found == pytest.approx(F.cross_entropy(model(batch.inputs), batch.labels).item(), rel=1e-6)

@@ -1,0 +1,32 @@
+"""How samples are cut into batches, and batches into micro-batches: by a size, and none of a single sample is left over.
+
+Batch norm cannot be trained on one sample, so a last batch of one joins the batch before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import torch
+
+from zoo.api import Batch
+
+
+def one_left_over(samples: int, size: int) -> bool:
+    """Whether cutting so many samples by ``size`` would leave a single one at the end, behind others."""
+    return 1 < size < samples and samples % size == 1
+
+
+def sizes(samples: int, size: int) -> list[int]:
+    """Of the pieces of so many samples, in their order."""
+    found = [min(size, samples - start) for start in range(0, samples, size)]
+    return [*found[:-2], size + 1] if one_left_over(samples, size) else found
+
+
+def last_joined(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """``batches``, of which the last is of one sample, as so many: the last two are one."""
+    yield from islice(batches, count - 1)
+    last = list(batches)
+    inputs, labels, indices = (None if columns[0] is None else torch.cat(columns) for columns in zip(*last, strict=True))
+    yield Batch(inputs, labels, indices)  # type: ignore[arg-type]
