@@ -456,6 +456,9 @@ class Task(Protocol):
     of the learning rate that parameters have which are not to learn at all of it, by name; and ``begin_epoch(model, epoch)``, before each epoch
     (counted from 0), which may set ``requires_grad`` of what learns by the last epoch, but of nothing that ``prepare`` froze.
 
+    A task whose ``prepare`` measures, and might choose otherwise another time, has ``resume(model, data, structure) -> nn.Module``, called in place
+    of ``prepare`` where a run is resumed: the same change from the JSON of the run, measuring nothing.
+
     A task with a closed form has ``fit(model, data, note) -> None`` in place of being trained, and needs no ``loss``: it fills the model that
     ``prepare`` made, and tells people what matters by ``note(text)``. Where no architecture is asked for, the model that ``prepare`` and
     ``restructure`` get is an empty module.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
@@ -94,8 +95,11 @@ class Prepared:
     start: tuple[tuple[str, str, str, str], ...] = ()
 
 
-def prepare(config: RunConfig, console: Console) -> Prepared:
-    """All that comes before training. Raises ZooError where the combination makes no sense, data is missing or wrong, a plugin is at fault."""
+def prepare(config: RunConfig, console: Console, structure: dict[str, Any] | None = None) -> Prepared:
+    """All that comes before training; ``structure`` is that of a run that is resumed.
+
+    Raises ZooError where the combination makes no sense, data is missing or wrong, or a plugin is at fault.
+    """
     catalogue = registry()
     engine = set_up(config)
     architecture = catalogue.architecture(config.architecture.name) if config.architecture else None
@@ -119,13 +123,23 @@ def prepare(config: RunConfig, console: Console) -> Prepared:
     notes = [*data.notes, start.told]
     task = build_task(catalogue, config)
     with calls_of([chosen], "preparing the model"):
-        model, structure = task.prepare(model, data)
+        model, structure = task.prepare(model, data) if structure is None else prepare_again(task, model, data, structure)
     if not in_closed_form(task):
         check_trainable(config, model, task, data, engine)
         notes += batch_notes(config.train, len(data.part("train")))
     prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
     _introduce(prepared, console)
     return prepared
+
+
+def prepare_again(task: Task, model: nn.Module, data: Data, structure: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """The model as the task changed it when the run began. Raises CheckpointError where it changes it otherwise today."""
+    if hasattr(task, "resume"):
+        return task.resume(model, data, structure), structure
+    model, again = task.prepare(model, data)
+    if json.loads(json.dumps(again)) != structure:
+        raise CheckpointError("the task changes the network otherwise than when this run began", fix="bring back what changed, or start a new run")
+    return model, structure
 
 
 def _introduce(prepared: Prepared, console: Console) -> None:
@@ -283,7 +297,7 @@ def _resume(
     _refuse_changes(config, name, overrides)
     if where.record.status == "finished" and _is_whole(where):
         raise UsageError("this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`")
-    prepared = prepare(config, console)
+    prepared = prepare(config, console, where.record.structure)
     return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
 
 

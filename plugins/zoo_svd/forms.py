@@ -174,12 +174,17 @@ def to_json(choices: Mapping[str, Choice | None]) -> dict[str, Any]:
     return {"layers": {name: {"form": each.form, "ranks": list(each.ranks)} for name, each in choices.items() if each is not None}}
 
 
-def restructured(model: nn.Module, structure: Mapping[str, Any]) -> nn.Module:
-    """``model`` with the layers that `to_json` told of, their weights to be filled. Runs from before there were forms tell ``ranks`` alone."""
+def from_json(structure: Mapping[str, Any]) -> dict[str, Choice]:
+    """The layers that `to_json` names. Runs from before there were forms have ``ranks`` alone."""
     older = {name: {"form": "channels", "ranks": [rank]} for name, rank in structure.get("ranks", {}).items()}
-    for name, facts in structure.get("layers", older).items():
+    return {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in structure.get("layers", older).items()}
+
+
+def restructured(model: nn.Module, structure: Mapping[str, Any]) -> nn.Module:
+    """``model`` with the layers of a structure, their weights to be filled."""
+    for name, choice in from_json(structure).items():
         layer = model.get_submodule(name)
         if not isinstance(layer, (nn.Linear, nn.Conv2d)):
             raise TypeError(f"{name} is a {type(layer).__name__}, and cannot be factorised")
-        replace(model, name, empty(layer, Choice(facts["form"], tuple(facts["ranks"]))))
+        replace(model, name, empty(layer, choice))
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.api import Batch, DataView, Evaluation, Exhibit, Loss, Monitor, PartView, Task
-from zoo.errors import UsageError
+from zoo.errors import CheckpointError, UsageError
 from zoo.models import count_parameters
 from zoo.progress import tracked
 from zoo.registry import load_object, options_model, registry
 from zoo.wording import plural
 from zoo_svd.allocation import Choices, Menu
 from zoo_svd.compression import Compressor, choices_of_energy
-from zoo_svd.forms import restructured, to_json
+from zoo_svd.forms import from_json, restructured, to_json
 from zoo_svd.latency import Stopwatch
 from zoo_svd.named import named
 from zoo_svd.network_report import Outcome, write_report
@@ -49,6 +50,31 @@ class SvdCompress:
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
         """Compress; the structure names forms and ranks. Raises UsageError where no layer of the network can be made smaller."""
+        compressor, labels = self._begin(model, data)
+        self._menus = compressor.menus(measured=self._measured, even=self._options.even)
+        return self._compress(compressor, self._chosen(compressor, labels))
+
+    def resume(self, model: nn.Module, data: DataView, structure: dict[str, Any]) -> nn.Module:
+        """As `prepare`, by the choices of the run: milliseconds are another number each time, and might choose otherwise.
+
+        Raises CheckpointError where the network that was compressed is another one now.
+        """
+        compressor, _ = self._begin(model, data)
+        again, made = self._compress(compressor, {**dict.fromkeys(compressor.layers), **from_json(structure)})
+        if made != structure:
+            raise CheckpointError(
+                "the network that this run compressed has changed since it began", where="weights", fix="bring its weights back, or start a new run"
+            )
+        return again
+
+    @property
+    def _measured(self) -> bool:
+        """Whether the harm to the network is measured layer by layer."""
+        options = self._options
+        return not options.even and ((options.energy is None and options.ranks is None) or bool(options.curve))
+
+    def _begin(self, model: nn.Module, data: DataView) -> tuple[Compressor, Tensor | None]:
+        """A compressor of the network, with calibration images, and the labels of these."""
         options = self._options
         self._judge.prepare(model, data)
         pictures, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
@@ -60,12 +86,13 @@ class SvdCompress:
         )
         if not compressor.layers:
             raise UsageError("no layer of this network can be made smaller by a lower rank", where="task.svd_compress", fix="choose another network")
-        shared_out = options.energy is None and options.ranks is None
-        measured = not options.even and (shared_out or bool(options.curve))
-        self._menus = compressor.menus(measured=measured, even=options.even)
-        self._choices = self._chosen(compressor, labels)
-        self._result = compressor.compressed(self._choices).cpu()
-        return self._result, to_json(self._choices)
+        return compressor, labels
+
+    def _compress(self, compressor: Compressor, choices: Choices) -> tuple[nn.Module, dict[str, Any]]:
+        """The compressed network and its structure, with a digest of the original's weights where it will teach."""
+        self._choices = choices
+        self._result = compressor.compressed(choices).cpu()
+        return self._result, to_json(choices) | ({"original": digest(compressor.model)} if self._options.finetune else {})
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
         return restructured(model, structure)
@@ -92,6 +119,8 @@ class SvdCompress:
         shown = list(self._judge.report(evaluation, part, classes, directory) or ())
         if evaluation.labels is None or self._compressor is None or self._original is None or self._result is None:
             return shown
+        if not self._menus:  # of a run that was resumed
+            self._menus = self._compressor.menus(measured=self._measured, even=self._options.even)
         outcome = Outcome(self._original, self._result, self._compressor, self._choices, self._menus, self._options)
         return [*write_report(outcome, evaluation, part, classes, self._judge, directory), *shown]
 
@@ -146,6 +175,15 @@ def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor |
             labels.append(batch.labels[rows])
         start += len(batch.inputs)
     return torch.cat(pictures), torch.cat(labels) if labels else None
+
+
+def digest(model: nn.Module) -> str:
+    """Of all weights, by name."""
+    found = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -1,0 +1,100 @@
+"""Which optimizers, schedules and precisions resume to the bit here: the table of docs/exact-resume.md.
+
+    python benchmarks/resume_exactness.py           every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision
+    python benchmarks/resume_exactness.py --check   compare with the page, write nothing
+
+Each cell is what a run does before its first step (`zoo.exactness`): four steps, a checkpoint in memory, and nine more steps twice. Optimizers that
+another library must bring (apex, bitsandbytes) are asked as well, and give its reason. On two CPU cores this takes some ten minutes.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from zoo.config import TrainConfig
+from zoo.devices import Engine
+from zoo.errors import ZooError
+from zoo.exactness import check_exact
+from zoo.optimizers import SCHEDULES, TORCH
+
+PAGE = Path(__file__).parents[1] / "docs" / "exact-resume.md"
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+EVERY_SCHEDULE = ("constant", *SCHEDULES)
+OPTIONS: tuple[dict[str, object], ...] = (
+    {"ema": 0.9},
+    {"clip_norm": 1.0},
+    {"decay": "weights", "weight_decay": 0.01},
+    {"warmup_epochs": 0.5},
+)
+MARK = "<!-- benchmarks/resume_exactness.py -->"
+
+
+def optimizers() -> list[str]:
+    """All names, by the libraries' own listings."""
+    from timm.optim import list_optimizers
+
+    plain = list_optimizers()
+    return sorted({*TORCH, *plain}) + [f"lookahead_{name}" for name in sorted(plain)]
+
+
+def model() -> nn.Module:
+    """Parameters of one to four dimensions."""
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Conv1d(1, 2, 3), nn.Linear(2, 2))
+
+
+def refusal(optimizer: str, schedule: str, precision: str, options: dict[str, object]) -> str | None:
+    """Why a run with these settings is refused, or None where it resumes to the bit."""
+    engine = Engine(torch.device("cpu"), PRECISIONS[precision], torch.contiguous_format)
+    train = TrainConfig.model_validate({"optimizer": optimizer, "schedule": schedule, "epochs": 4, **options})
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            check_exact(train, model(), engine, 40)
+    except ZooError as error:
+        return re.sub(r"\s+", " ", error.what).replace("|", "/")
+    return None
+
+
+def cases(precision: str) -> list[tuple[str, dict[str, object]]]:
+    """Schedules and options to try: all of them in fp32; by one schedule where only the precision differs, which the schedule knows nothing of."""
+    if precision != "fp32":
+        return [("cosine", {})]
+    return [*((schedule, {}) for schedule in EVERY_SCHEDULE), *(("cosine", options) for options in OPTIONS)]
+
+
+def row(name: str) -> str:
+    """A line of the table: by precision, in how many of the cases the bits are the same, and the first reason where they are not."""
+    cells, reasons = [], []
+    for precision in PRECISIONS:
+        found = [refusal(name, schedule, precision, options) for schedule, options in cases(precision)]
+        reasons += [reason for reason in found if reason is not None]
+        exact = sum(reason is None for reason in found)
+        cells.append(f"exact, {exact} of {len(found)}" if exact else "refused")
+    return f"| `{name}` | {' | '.join(cells)} | {reasons[0][:150] if reasons else ''} |"
+
+
+def lines(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        yield row(name)
+        print(f"{name} done", file=sys.stderr)
+
+
+def main() -> None:
+    header = ["| optimizer | fp32 | bf16 | fp16 | refused because |", "| --- | --- | --- | --- | --- |"]
+    table = "\n".join([*header, *lines(optimizers())])
+    text = PAGE.read_text(encoding="utf-8")
+    before = text.partition(MARK)[0]
+    new = f"{before}{MARK}\n\n{table}\n"
+    if "--check" in sys.argv:
+        sys.exit(0 if new == text else f"{PAGE} is not what was found")
+    PAGE.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
