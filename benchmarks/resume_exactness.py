@@ -1,7 +1,9 @@
 """Which optimizers, schedules and precisions resume to the bit here: the table of docs/exact-resume.md.
 
-    python benchmarks/resume_exactness.py           every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision
+    python benchmarks/resume_exactness.py           write it
     python benchmarks/resume_exactness.py --check   compare with the page, write nothing
+
+It has every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision.
 
 Each cell is what a run does before its first step (`zoo.exactness`): four steps, a checkpoint in memory, and nine more steps twice. Optimizers that
 another library must bring (apex, bitsandbytes) are asked as well, and give its reason. On two CPU cores this takes some ten minutes.
