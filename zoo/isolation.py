@@ -46,21 +46,30 @@ def isolated(plugin: str, doing: str, report: Callable[[str], object], *, draws:
     end the command; a Ctrl-C of the user stays one.
     """
     loaded = _loaded()
-    with _known_interrupts() as received:
+    with contained() as received:
         before = [(probe, probe.read()) for probe in _probes(loaded, draws)]
         try:
             yield
+        finally:
+            before += [(probe, probe.initial) for probe in _probes(_loaded() - loaded, draws) if probe.initial is not None]
+            changed = [_restored(probe, value) for probe, value in before if probe.name != SIGNALS or not received()]
+            if any(changed):
+                report(f"plugin '{plugin}' changed {', '.join(filter(None, changed))} in {doing}; restored")
+
+
+@contextmanager
+def contained() -> Iterator[Callable[[], bool]]:
+    """Around code that plugins are part of: Escaped in place of what would end the command, but for a Ctrl-C of the user. Gives whether a signal came
+    from outside since."""
+    with _known_interrupts() as received:
+        try:
+            yield received
         except Exception:
             raise
         except BaseException as error:
             if isinstance(error, GeneratorExit) or (isinstance(error, KeyboardInterrupt) and received()):
                 raise
             raise Escaped(describe(error)) from error
-        finally:
-            before += [(probe, probe.initial) for probe in _probes(_loaded() - loaded, draws) if probe.initial is not None]
-            changed = [_restored(probe, value) for probe, value in before if probe.name != SIGNALS or not received()]
-            if any(changed):
-                report(f"plugin '{plugin}' changed {', '.join(filter(None, changed))} in {doing}; restored")
 
 
 def describe(error: BaseException) -> str:

@@ -134,12 +134,22 @@ def test_debug_shows_the_traceback_wherever_it_stands(zoo, monkeypatch, argument
 
 def test_an_interrupt_has_its_code():
     script = (
-        "import sys, zoo.cli.plugins as command\ndef fail(): raise KeyboardInterrupt\n"
+        "import signal, sys, zoo.cli.plugins as command\ndef fail(): signal.raise_signal(signal.SIGINT)\n"
         "command.registry = fail\nfrom zoo.cli.app import run_cli\nsys.exit(run_cli(['plugins']))"
     )
     done = run_fresh("-c", script)
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("raised", [SystemExit(0), KeyboardInterrupt()], ids=repr)
+def test_a_plugin_cannot_end_a_command_as_if_it_were_done_or_stopped(zoo, monkeypatch, raised):
+    def fail() -> None:
+        raise raised
+
+    monkeypatch.setattr("zoo.cli.plugins.registry", fail)
+    told = zoo("plugins")
+    assert told.code == 6 and f"a plugin tried to end the command: {type(raised).__name__}" in told.err
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback():

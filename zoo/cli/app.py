@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -20,7 +21,8 @@ from typer.main import get_command, get_group
 from zoo.cli.names import unknown
 from zoo.cli.parameters import HELP
 from zoo.commands import COMMANDS
-from zoo.errors import ConfigError, StorageError, ZooError
+from zoo.errors import ConfigError, PluginError, StorageError, ZooError
+from zoo.isolation import Escaped, contained
 from zoo.streams import SafeStream, lost, reader_left
 from zoo.wording import printable
 
@@ -122,9 +124,12 @@ def finish(code: int, stdout: SafeStream) -> int:
 def _invoke(arguments: list[str]) -> int:
     """What click's own main does, without its handling of errors, which differs between the versions of typer."""
     group = get_command(app)
+    ours = arguments[:1] and arguments[0] in COMMANDS  # a plugin's own commands may end themselves as they like
     try:
-        with group.make_context("zoo", arguments) as context:
+        with group.make_context("zoo", arguments) as context, contained() if ours else nullcontext():
             group.invoke(context)
+    except Escaped as error:
+        raise PluginError(f"a plugin tried to end the command: {error}", fix="add --debug to see which, and report it to its authors") from error
     except typer.Exit as exit_:
         return exit_.exit_code
     except SystemExit as exit_:
