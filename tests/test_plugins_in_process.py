@@ -119,11 +119,11 @@ def test_a_network_that_ends_the_process_is_an_error_of_its_plugin(tmp_path: Pat
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("import os\nos.chdir('/')\n", "changed the working directory in its import"),
-        ("import random\nrandom.seed(1)\n", "changed the random state of Python in its import"),
-        ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n", "changed signal handlers in its import"),
+        ("import os\nos.chdir('/')\n", "changed the working directory in its registration"),
+        ("import random\nrandom.seed(1)\n", "changed the random state of Python in its registration"),
+        ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n", "changed signal handlers in its registration"),
         ("from zoo.api import hookimpl\n@hookimpl\ndef zoo_register_tasks():\n    import sys; sys.setrecursionlimit(999); return []\n",
-         "changed the recursion limit in zoo_register_tasks"),
+         "changed the recursion limit in its registration"),
     ],
     ids=["cwd", "random", "signals", "hook"],
 )  # fmt: skip

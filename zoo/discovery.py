@@ -19,7 +19,7 @@ import pluggy
 from zoo import api, hookspecs
 from zoo.commands import COMMANDS
 from zoo.errors import PluginError, nearest
-from zoo.isolation import describe, isolated
+from zoo.isolation import contained, describe, isolated
 from zoo.paths import setting
 from zoo.progress import announce
 
@@ -83,7 +83,8 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple
                 raise Refused("disabled", "named in ZOO_DISABLE_PLUGINS")
             _refuse_conflict(point, claims, first_party, found)
             _refuse_incompatible(point)
-            plugin.specs = _load(point, manager)
+            with isolated(point.name, "its registration", _warn, draws=False):
+                plugin.specs = _load(point, manager)
         except Refused as refusal:
             plugin.state, plugin.cause = refusal.state, str(refusal)
         except Exception as error:  # what its distribution says of itself cannot be read
@@ -173,7 +174,7 @@ def _refuse_incompatible(point: metadata.EntryPoint) -> None:
 
 def _load(point: metadata.EntryPoint, manager: pluggy.PluginManager) -> dict[str, list[api.Spec]]:
     try:
-        with isolated(point.name, "its import", _warn, draws=False):
+        with contained():
             module = importlib.import_module(point.module)
     except Exception as error:
         raise Refused("broken", f"importing {point.module} raised {describe(error)}") from error
@@ -219,7 +220,7 @@ def _ask(manager: pluggy.PluginManager, module: types.ModuleType, hook: str, exp
     if implementation is None:
         return []
     try:
-        with isolated(str(manager.get_name(module)), hook, _warn, draws=False):
+        with contained():
             answer: Any = implementation()
             items = list(answer)
     except Exception as error:
