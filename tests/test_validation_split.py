@@ -1,0 +1,36 @@
+"""The validation split is drawn by a stream of its own: it is not the beginning of what the first epoch takes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from zoo import randomness
+from zoo.api import Split
+from zoo.config import DatasetSection
+from zoo.registry import registry
+from zoo.splits import load_parts
+
+COUNT = 1000
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_which_samples_are_set_aside_says_nothing_of_the_order_of_training(seed: int) -> None:
+    """All of one class, half set aside: independent draws share half of 500 with the first 500 of an order, 250 ± 5 · 11."""
+    split = Split(np.zeros((COUNT, 1, 8, 8), np.uint8), np.zeros(COUNT, np.int64))
+    dataset: Any = SimpleNamespace(parts={"train": "train"}, load=lambda _name: split)
+    section = DatasetSection.model_validate({"name": "datasets/digits", "holdout": 0.5})
+    parts = load_parts(registry().dataset("digits"), dataset, section, None, seed)
+    aside = {int(name) for name in parts["select"].names or ()}
+    assert len(aside) == COUNT // 2
+    first = {int(index) for index in randomness.order(seed, 0, COUNT)[: COUNT // 2]}
+    assert 195 < len(aside & first) < 305
+
+
+def test_no_two_streams_are_one() -> None:
+    streams = [randomness.ORDER, randomness.HOLDOUT, randomness.AUGMENT]
+    drawn = {tuple(randomness.hash64(0, stream, 0, np.arange(4))) for stream in streams}
+    assert len(drawn) == 3
