@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoo import files
 from zoo.errors import StorageError, UsageError
-from zoo.files import sha256, storage_errors, write_bytes, write_image, write_json, write_text
+from zoo.files import sha256, storage_errors, write_bytes, write_csv, write_image, write_json, write_text
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -102,3 +102,13 @@ def test_a_digest_is_hashlib_s(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "file").write_bytes(content)
     assert sha256(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_bytes_of_a_name_that_are_not_utf_8_are_written_as_escapes_and_json_gives_them_back(tmp_path: Path) -> None:
+    name = "caf\udce9.png"
+    write_text(tmp_path / "a.txt", name)
+    write_csv(tmp_path / "a.csv", ["file"], [[name]])
+    write_json(tmp_path / "a.json", {name: [name, "é"]})
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == r"caf\xe9.png"
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "file\n" + r"caf\xe9.png" + "\n"
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {name: [name, "é"]}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -61,7 +64,7 @@ def test_permuted_pictures_are_below_themselves(tmp_path, drawn):
 
 
 def test_augmented_pictures_are_beside_themselves(tmp_path, drawn):
-    show("digits", count=20, augment=canonical("flip: 1.0"), out=tmp_path / "x.png")
+    show("digits", augment=canonical("flip: 1.0"), out=tmp_path / "x.png")
     _, (_, pictures, titles, heading) = drawn[0]
     assert pictures.shape == (20, 8, 8, 1)
     for row in range(4):
@@ -69,6 +72,12 @@ def test_augmented_pictures_are_beside_themselves(tmp_path, drawn):
         assert all(np.array_equal(picture, plain[:, ::-1]) for picture in changed)
     assert titles[1:5] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
     assert heading == "digits: flip"
+
+
+def test_as_many_augmented_pictures_are_drawn_as_were_asked_for(tmp_path: Path, drawn: list[Any]) -> None:
+    show("digits", count=10, augment=canonical("flip: 1.0"), out=tmp_path / "x.png")
+    _, (_, pictures, _, _) = drawn[0]
+    assert len(pictures) == 10 * 5
 
 
 @pytest.mark.parametrize(

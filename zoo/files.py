@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.errors import StorageError, UsageError
 from zoo.safe_files import UnsuitableFileError, open_regular
-from zoo.wording import csv_cell
+from zoo.wording import csv_cell, without_surrogates
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +32,8 @@ CHUNK = 1 << 20
 
 
 def write_text(path: Path, text: str) -> None:
-    write_bytes(path, text.encode())
+    """Bytes of a file name that are not UTF-8 are written as escapes."""
+    write_bytes(path, without_surrogates(text).encode())
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -45,7 +46,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    r"""Bytes of a file name that are not UTF-8 are escaped as JSON has it, ``\udce9``: what is read is what was written."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -14,7 +12,7 @@ import numpy as np
 
 from zoo import runtime
 from zoo.errors import CheckpointError, DataError, SetupError, UsageError
-from zoo.files import replacement, storage_errors, write_image
+from zoo.files import replacement, storage_errors
 from zoo.safe_files import RECORD_LIMIT, read_text
 
 if TYPE_CHECKING:
@@ -123,37 +121,6 @@ def predict(
     kept = failures if keep_going else None
     rows = _data_errors(lambda: list(runtime.predict(run, spec, found.files, spec.get("batch"), kept)))
     return Predictions(classes, rows, engine, spec, failures, network, (*notes, *([found.skipped] if found.skipped else [])))
-
-
-@contextmanager
-def pictures_of(dataset: str, part: str | None, count: int) -> Iterator[list[Path]]:
-    """The first pictures of a part of a dataset (default: report) as files: its own, or copies for as long as the context lasts.
-
-    Raises UsageError or DataError.
-    """
-    from zoo.data import open_dataset
-    from zoo.registry import registry
-    from zoo.reporting import to_image
-    from zoo.resolve import dataset_section
-    from zoo.splits import check_split, classes_of, usual_part
-    from zoo.store import Store
-
-    section = dataset_section(registry(), dataset)
-    item = registry().dataset(section.name)
-    opened = open_dataset(item, section.options, Store())
-    parts: dict[str, str] = {str(name): split for name, split in opened.parts.items()}
-    part = part or usual_part(item.spec, "report")
-    if part not in parts:
-        raise UsageError(f"{item.canonical} has no {part} part", where="--split", fix=f"it has: {', '.join(parts)}")
-    split = check_split(item, len(classes_of(item, opened)), parts[part], opened.load(parts[part]))
-    if not isinstance(split.images, np.ndarray):
-        yield list(split.images[:count])
-        return
-    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
-        files = [Path(folder) / f"{split.names[index] if split.names else index}.png" for index in range(min(count, len(split.images)))]
-        for file, picture in zip(files, split.images, strict=False):
-            write_image(file, to_image(picture))
-        yield files
 
 
 def _open(target: str | Path) -> Opened:

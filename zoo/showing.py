@@ -19,6 +19,8 @@ from zoo.resolve import dataset_section
 from zoo.splits import usual_part
 
 COLUMNS = 5
+AUGMENTED = 4
+"""Images to show beside their augmented versions, where their number is not said."""
 PAIRS = 10
 """Pictures in a row above their permuted selves."""
 
@@ -35,17 +37,20 @@ def show(
     dataset: str,
     *,
     split: str | None = None,
-    count: int = 20,
+    count: int | None = None,
     permute_pixels: int | None = None,
     augment: Sequence[dict[str, dict[str, Any]]] = (),
     options: dict[str, Any] | None = None,
     out: Path | None = None,
 ) -> Shown:
-    """Draw the first ``count`` pictures of a part (default: train), as the dataset section says (``options``: its keys), into a PNG.
+    """Draw the first ``count`` pictures (default: 20; 4 with ``augment``, which draws a row for each) of a part (default: train), as the dataset
+    section says (``options``: its keys), into a PNG.
 
     ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the first epochs would
     make of them. Raises UsageError, DataError or StorageError.
     """
+    if count is None:
+        count = AUGMENTED if augment else 20
     if count < 1:
         raise UsageError(f"--count must be at least 1, not {count}", fix="for example --count 20")
     if permute_pixels is not None and augment:
@@ -89,7 +94,7 @@ def _draw(
 
 
 def _draw_augmented(file: Path, part: LoadedPart, data: Data, count: int, augment: Sequence[dict[str, dict[str, Any]]], heading: str) -> None:
-    rows = range(min(max(1, count // COLUMNS), len(part)))
+    rows = range(min(count, len(part)))
     augmenter, indices = part.augmenter(augment, 0), np.array(rows)
     plain = part.pictures(rows)
     images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()

@@ -14,6 +14,7 @@ from zoo.api import Dataset, DatasetSpec, Part, Split
 from zoo.config import DatasetSection
 from zoo.errors import DataError, PluginError, UsageError, nearest
 from zoo.registry import Item
+from zoo.wording import without_surrogates
 
 
 def classes_of(item: Item[DatasetSpec], dataset: Dataset) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ def check_split(item: Item[DatasetSpec], classes: int, name: str, split: Split) 
         raise _wrong_split(item, f"split '{name}' has {len(images)} pictures and {len(split.names)} names")
     if labels is not None:
         _check_labels(item, classes, name, labels, len(images))
-    return Split(images, labels, split.names)
+    return Split(images, labels, None if split.names is None else [without_surrogates(str(each)) for each in split.names])
 
 
 def _check_labels(item: Item[DatasetSpec], classes: int, name: str, labels: np.ndarray, count: int) -> None:

@@ -36,12 +36,17 @@ FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
+def without_surrogates(text: str) -> str:
+    """Text that can be written as UTF-8: a byte of a file name that is not UTF-8 stands there as `printable` shows it, and all else as it is."""
+    return SURROGATES.sub(lambda found: _escape(found[0]), text)
+
+
 def csv_cell(text: str) -> str:
     """Text as a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula; a number stays one.
 
     A byte that is not UTF-8 is written as `printable` shows it. `csv_text` gives the text back.
     """
-    text = SURROGATES.sub(lambda found: _escape(found[0]), text)
+    text = without_surrogates(text)
     return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
 
 

@@ -19,14 +19,13 @@ from typing import Literal, NamedTuple
 from zoo.api import DatasetStore
 from zoo.errors import DataError
 from zoo.runtime import SUFFIXES, is_image
-from zoo.wording import printable
+from zoo.wording import without_surrogates
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Names that folders of splits, and the split column of a CSV, may have."""
 
 Layout = Literal["auto", "classes", "splits"]
 
-SURROGATES = re.compile("[\ud800-\udfff]+")
 NUMBERED = re.compile(r"([A-Za-z][A-Za-z_-]*)[._-]\d+")
 """The stem of an image that has its class in its name."""
 
@@ -68,7 +67,7 @@ def nfc(name: str) -> str:
 
 def class_name(name: str) -> str:
     """The class that a folder or a label of this name stands for: in form NFC, bytes that are not UTF-8 (lone surrogates) as escapes."""
-    return SURROGATES.sub(lambda found: printable(found[0]), nfc(name))
+    return without_surrogates(nfc(name))
 
 
 def code_points(name: str) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 
 from zoo.cli.export import verdict
 from zoo.rundir import RunDir
@@ -140,9 +144,32 @@ def test_the_verdict_has_the_largest_difference_of_both_comparisons():
 def test_predict_takes_the_first_pictures_of_a_dataset_in_place_of_files(zoo, short, tmp_path):
     told = zoo("predict", "short", "--data", "digits", "--count", "4", "--plot", str(tmp_path / "grid.png"))
     assert told.code == 0 and len(told.out.splitlines()) == 4 and (tmp_path / "grid.png").is_file()
-    names = [line.partition(": ")[0].rpartition("/")[2] for line in told.out.splitlines()]
+    names = [line.partition(": ")[0] for line in told.out.splitlines()]
     with (short / "predictions.csv").open(newline="") as stream:
-        assert names == [f"{row['sample']}.png" for row, _ in zip(csv.DictReader(stream), range(4), strict=False)]
+        assert names == [f"digits/report/{row['sample']}" for row, _ in zip(csv.DictReader(stream), range(4), strict=False)]
+
+
+def test_predictions_of_a_dataset_name_its_samples_and_have_their_truths(zoo: Callable[..., Any], short: Path, tmp_path: Path) -> None:
+    table = tmp_path / "p.csv"
+    told = zoo("predict", "short", "--data", "digits", "--count", "5", "--csv", str(table), "--json")
+    with (short / "predictions.csv").open(newline="") as stream:
+        due = [row for row, _ in zip(csv.DictReader(stream), range(5), strict=False)]
+    with table.open(newline="") as stream:
+        found = list(csv.DictReader(stream))
+    assert [row["sample"].removeprefix("digits/report/") for row in found] == [row["sample"] for row in due]
+    assert [(row["truth"], row["prediction"]) for row in found] == [(row["truth"], row["prediction"]) for row in due]
+    rows = json.loads(told.out)["predictions"]
+    assert [(row["sample"], row["truth"], row["file"]) for row in rows] == [(row["sample"], row["truth"], None) for row in found]
+
+
+def test_predictions_of_a_dataset_in_files_name_the_files(zoo: Callable[..., Any], short: Path, tmp_path: Path) -> None:
+    for name in ("3", "7"):
+        (tmp_path / "own" / "test" / name).mkdir(parents=True)
+        Image.new("L", (8, 8), int(name)).save(tmp_path / "own" / "test" / name / "x.png")
+    told = zoo("predict", "short", "--data", f"folder:{tmp_path / 'own'}", "--json")
+    assert [(row["sample"], row["truth"]) for row in json.loads(told.out)["predictions"]] == [
+        (str(tmp_path / "own" / "test" / name / "x.png"), name) for name in ("3", "7")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from zoo.errors import DataError, UsageError
 from zoo.paths import check_drawing
 
 if TYPE_CHECKING:
+    from zoo.dataset_samples import Samples
     from zoo.prediction import Predictions
 
 
@@ -46,43 +47,60 @@ def predict(
     check_drawing(explain)
     if bool(pictures) == (data is not None):
         raise UsageError("give either pictures or --data D", fix="name picture files or folders, or a dataset (see `zoo list datasets`)")
-    from zoo import runtime
-    from zoo.prediction import pictures_of
+    from zoo.dataset_samples import Samples, samples_of, write_predictions
     from zoo.prediction import predict as foretell
 
-    with json_alone(as_json), pictures_of(data, split, int(count)) if data is not None else nullcontext(pictures) as files:
+    given = Samples(pictures or [])
+    with json_alone(as_json), samples_of(data, split, int(count)) if data is not None else nullcontext(given) as samples:
         limit = None if max_pixels is None else int(max_pixels)
-        found = foretell(target, files or [], weights=weights, weights_key=key, keep_going=True, max_pixels=limit)
+        found = foretell(target, samples.files, weights=weights, weights_key=key, keep_going=True, max_pixels=limit)
         if csv is not None:
-            found.write_csv(csv)
+            found.write_csv(csv) if data is None else write_predictions(csv, found, samples)
         if plot is not None and found.rows:
             found.draw(plot)
         if explain is not None and found.rows:
             found.explain(explain)
     for line in found.notes:
         note(f"note: {line}")
-    best = [(path, runtime.top(probabilities, found.classes, int(top))) for path, probabilities in found.rows]
     if as_json:
-        rows = [{"file": path, "top": [{"class": name, "probability": float(p)} for name, p in pairs]} for path, pairs in best]
-        failures = [{"file": path, "reason": reason} for path, reason in found.failures]
-        say_json({"engine": found.engine, "classes": found.classes, "predictions": rows, "failures": failures})
+        say_json(_facts(found, samples if data is not None else None, int(top)))
     else:
-        for path, pairs in best:
-            say(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in pairs))
+        _say_predictions(found, samples, int(top))
         drawn = [str(file) for file in (plot, explain) if file is not None and found.rows]
         if found.rows:
             note(f"predicted by {found.engine}" + (f"; drawn: {', '.join(drawn)}" if drawn else ""))
-    _refuse(found)
+    _refuse(found, samples)
 
 
-def _refuse(found: Predictions) -> None:
+def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:
+    from zoo import runtime
+
+    for path, probabilities in found.rows:
+        best = ", ".join(f"{name} {p:.1%}" for name, p in runtime.top(probabilities, found.classes, top))
+        say(f"{samples.name(path)}: {best}" + (f" (truth: {samples.truths[path]})" if path in samples.truths else ""))
+
+
+def _facts(found: Predictions, samples: Samples | None, top: int) -> dict[str, Any]:
+    """``samples`` are those of a dataset; a file that was a copy is not named."""
+    from zoo import runtime
+
+    rows = []
+    for path, probabilities in found.rows:
+        best = [{"class": name, "probability": float(p)} for name, p in runtime.top(probabilities, found.classes, top)]
+        row: dict[str, Any] = {"file": path if samples is None or samples.kept else None, "top": best}
+        rows.append(row if samples is None else {"sample": samples.name(path), "truth": samples.truths.get(path), **row})
+    failures = [{"file": path, "reason": reason} for path, reason in found.failures]
+    return {"engine": found.engine, "classes": found.classes, "predictions": rows, "failures": failures}
+
+
+def _refuse(found: Predictions, samples: Samples) -> None:
     """Raises DataError for images that could not be predicted, once each is named."""
     failures, images = found.failures, len(found.failures) + len(found.rows)
     fix = "--max-pixels raises the limit; repair, convert or remove the others" if any("max_pixels" in why for _, why in failures) else REPAIR
     if images == 1 and failures:
-        raise DataError(f"this image {failures[0][1]}", where=failures[0][0], fix=fix)
+        raise DataError(f"this image {failures[0][1]}", where=samples.name(failures[0][0]), fix=fix)
     for path, reason in failures:
-        note(f"not predicted: {path}: {reason}")
+        note(f"not predicted: {samples.name(path)}: {reason}")
     if failures:
         raise DataError(f"{len(failures)} of {images} images were not predicted (named above)", fix=fix)
 

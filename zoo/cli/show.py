@@ -15,7 +15,7 @@ from zoo.paths import check_drawing
 def show(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")],
     split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train (the default), select, report or predict.")] = None,
-    count: Annotated[int, typer.Option("--count", metavar="N", help="Pictures to show.")] = 20,
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help="Images to show: 20, with --augment 4 by default.")] = None,
     permute: Annotated[int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")] = None,
     augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')] = None,
     assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from PIL import Image
 from zoo_datasets.folder import open_held_out
 from zoo_datasets.folder_layout import class_name, code_points
 
+import zoo
+from zoo.console import Console
 from zoo.data import Data, open_data
 from zoo.errors import ConfigError, DataError
 from zoo.registry import registry
@@ -226,3 +229,18 @@ def test_a_link_to_a_folder_that_is_away_is_no_bad_image(tmp_path: Path) -> None
     (root / "train/cat/more").symlink_to(tmp_path / "unmounted", target_is_directory=True)
     with pytest.raises(DataError, match="this link leads nowhere"):
         opened(root, skip_bad_images=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are not UTF-8")
+def test_a_file_name_that_is_not_utf_8_trains_and_is_shown_escaped(tmp_path: Path) -> None:
+    root = lay(tmp_path / "images", SPLIT)
+    (root / "val/cat/0.png").rename(root / "val/cat" / "caf\udce9.png")
+    overrides = {"dataset": {"name": f"folder:{root}", "resize": 16}, "device": "cpu"}
+    result = zoo.run("fnn", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    assert result.path is not None
+    for name in ("predictions.csv", "report.html"):
+        assert (result.path / name).read_bytes().decode("utf-8")
+    assert r"val/cat/caf\xe9.png" in (result.path / "predictions.csv").read_text(encoding="utf-8")
+    again = opened(root)
+    assert r"val/cat/caf\xe9.png" in again.parts["report"].names
+    assert not [note for note in opened(root).notes if "changed since" in note]
