@@ -147,4 +147,6 @@ def storage_errors(where: Path) -> Iterator[None]:
             errno.EROFS: "choose a writable place",
             errno.EACCES: "choose a writable place",
         }
-        raise StorageError(f"cannot write: {error.strerror or error}", where=where, fix=fixes.get(error.errno or 0)) from error
+        raise StorageError(
+            f"cannot write: {error.strerror or error}", where=where, fix=fixes.get(error.errno or 0, "check the path, or choose another place")
+        ) from error

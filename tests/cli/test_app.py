@@ -220,3 +220,12 @@ def test_the_parser_s_errors_are_known_from_any_copy_of_click():
 def test_run_cli_takes_the_process_s_arguments_by_default(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["zoo", "--version"])
     assert run_cli() == 0 and capsys.readouterr().out.startswith("zoo ")
+
+
+@pytest.mark.parametrize(("path", "code"), [("a" * 5000, 7), ("", 2), ("/", 2)])
+def test_a_path_that_cannot_be_is_one_line_with_a_fix(path, code, tmp_path, capsys) -> None:
+    source = tmp_path / "weights.pth"
+    source.write_bytes(b"no pickle")
+    assert run_cli(["weights", "convert", str(source), path]) in (code, 4)
+    told = capsys.readouterr().err
+    assert "; fix: " in told and "a bug" not in told and told.count("\n") == 1

@@ -106,9 +106,21 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
         usage = _usage_line(error, arguments)
         if usage is not None:
             return _fail(usage, 2, error, debug)
+        path = _path_line(error)
+        if path is not None:
+            return _fail(path, StorageError.exit_code if isinstance(error, OSError) else 2, error, debug)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         hint = "" if debug else "; fix: add --debug to see where, and report it"
         return _fail(f"unexpected {what}; a bug: please report it{hint}", 1, error, debug)
+
+
+def _path_line(error: Exception) -> str | None:
+    """One line for a path that the operating system or pathlib refuses (too long, empty, no permission); None for any other error."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"cannot use this path: {error.strerror} ({str(error.filename)[:200]}); fix: check the path, or choose another place"
+    if isinstance(error, ValueError) and str(error).endswith(("has an empty name", "embedded null byte", "null character in path")):
+        return "a path is empty, or no path of a file; fix: name a file"
+    return None
 
 
 def finish(code: int, stdout: SafeStream) -> int:
