@@ -54,7 +54,8 @@ def model() -> nn.Module:
 def refusal(optimizer: str, schedule: str, precision: str, options: dict[str, object]) -> str | None:
     """Why a run with these settings is refused, or None where it resumes to the bit."""
     engine = Engine(torch.device("cpu"), PRECISIONS[precision], torch.contiguous_format)
-    train = TrainConfig.model_validate({"optimizer": optimizer, "schedule": schedule, "epochs": 4, **options})
+    needed = {"stable_timescale": 2.0} if schedule == "rsqrt" else {}
+    train = TrainConfig.model_validate({"optimizer": optimizer, "schedule": schedule, "schedule_options": needed, "epochs": 4, **options})
     try:
         with warnings.catch_warnings(action="ignore"):
             check_exact(train, model(), engine, 40)
