@@ -97,6 +97,18 @@ def test_a_second_run_finds_the_features_of_the_first(go, said):
     assert again.record.status == "finished"
 
 
+def test_features_that_were_zeroed_on_the_disk_are_computed_again_after_a_word(go, capsys):
+    first = go("first")
+    array = next(each for each in cache.entries() if each.description["part"] == "train").path / cache.IMAGES
+    with array.open("r+b") as stream:
+        stream.seek(128)
+        stream.write(bytes(array.stat().st_size - 128))
+    capsys.readouterr()
+    again = go("again")
+    assert "was changed since it was written" in capsys.readouterr().err
+    assert again.metrics == first.metrics
+
+
 @pytest.mark.parametrize(("name", "changes"), [("seed", {"seed": 1}), ("precision", {"train": {"precision": "bf16"}})])
 def test_features_of_other_weights_or_precision_are_others(go, said, name, changes):
     go("first")
