@@ -85,6 +85,7 @@ def check(need: Needs) -> Report:
 
     item, report = need.item, Report(need.item.canonical)
     report.files = [{**file, "official": _official(file)} for file in need.files()]
+    report.notes = [f"read from {archive}, in place of the official files" for archive in need.instead]
     store, seen = Store(download=False), dict[str, Pictures]()
     try:
         dataset = load_object(item.spec.target, item)(store, **need.section.options)

@@ -28,6 +28,7 @@ class Looker:
         self._store = Store(download=False)
         self.root = self._store.root
         self.asked: list[FileSpec] = []
+        self.archives: list[Path] = []
 
     def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
         self.asked.extend(spec.files)
@@ -38,6 +39,7 @@ class Looker:
 
     def unpack(self, archive: Path) -> Path:
         """Which files are asked for is known by then; unpacking may take minutes."""
+        self.archives.append(archive)
         raise Absent("not unpacked to be looked at", where=archive, fix="unpack it by a run")
 
     def digest(self, path: Path) -> str:
@@ -54,6 +56,8 @@ class Needs:
     item: Item[DatasetSpec]
     section: DatasetSection
     asked: tuple[FileSpec, ...]
+    instead: tuple[Path, ...] = ()
+    """Archives that are read in place of the official files."""
 
     @property
     def argument(self) -> str | None:
@@ -82,7 +86,9 @@ def look(name: str) -> Needs:
     looker = Looker()
     with contextlib.suppress(Absent):
         load_object(item.spec.target, item)(looker, **section.options)
-    return Needs(item, section, tuple(looker.asked))
+    official = {data_root() / file.path for file in item.spec.files}
+    instead = () if item.spec.argument is not None else tuple(archive for archive in looker.archives if archive not in official)
+    return Needs(item, section, tuple(looker.asked), instead)
 
 
 def download(names: Sequence[str]) -> list[Needs]:

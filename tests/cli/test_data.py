@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,3 +106,17 @@ def test_a_bare_path_is_told_what_to_be_written_behind(zoo, tmp_path):
     assert told.code == 2
     advice = f"a path goes behind the name of a dataset that takes one: folder:{tmp_path} or pictures:{tmp_path}"
     assert told.err == f"error: no dataset is called '{tmp_path}'; fix: {advice}\n"
+
+
+def test_an_archive_in_place_of_the_official_files_is_named_by_path_and_check(zoo: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with zipfile.ZipFile(tmp_path / "data" / "cat_dog.zip", "w") as archive:
+        for place in ("train/Cat/1.png", "train/Dog/2.png", "val/Cat/3.png", "val/Dog/4.png"):
+            content = io.BytesIO()
+            Image.new("L", (4, 4), int(Path(place).stem)).save(content, "PNG")
+            archive.writestr(place, content.getvalue())
+    told = zoo("data", "path", "catdog")
+    assert any(line.startswith("yes") and line.endswith("cat_dog.zip") for line in told.out.splitlines())
+    assert "here, in another form than the official files: cat_dog.zip" in told.err
+    checked = zoo("data", "check", "catdog")
+    assert checked.code == 0 and f"read from {tmp_path / 'data' / 'cat_dog.zip'}, in place of the official files" in checked.out

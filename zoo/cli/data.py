@@ -62,6 +62,7 @@ def path(
         note(f"{need.item.spec.name}: {_state(need)}")
         return
     rows = [[_presence(file), f"{file['size']:,}", file["place"]] for file in need.files()]
+    rows += [["yes", f"{archive.stat().st_size:,}", str(archive)] for archive in need.instead]
     say_table(["here", "bytes", "place"], rows)
     note(_state(need))
 
@@ -119,7 +120,8 @@ def _state(need: Needs) -> str:
     if missing:
         return f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.item.spec.name}` brings them"
     if len(need.asked) < len(files):
-        return "here, in another form than the official files"
+        used = f": {', '.join(archive.name for archive in need.instead)}" if need.instead else ""
+        return f"here, in another form than the official files{used}"
     return f"{plural(len(files), 'file')} here"
 
 
