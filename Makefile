@@ -4,11 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+EVERY ?= 1
+KILLS ?= 1000
+INPUTS ?= 10000
 # -P: not what lies in this folder is tested, but what is installed
 PYTEST = $(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup run test test-slow test-wheel gpu lint check wheel bench clean
+.PHONY: help setup run test test-slow test-wheel reliability gpu lint check wheel bench clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -48,6 +51,13 @@ test-slow: $(STAMP)  ## the checks that take minutes
 test-wheel: wheel  ## every test once more, against the built wheel in place of the sources
 	@rm -rf build/site && $(BIN)/python -m pip install --quiet --no-deps --target build/site dist/torch_zoo-*.whl
 	@PYTHONPATH=build/site ZOO_TEST_INSTALLED=build/site $(PYTEST) -m "not slow and not gpu"
+
+reliability: $(STAMP)  ## hours: every file call failing, 1,000 kills, 80,000 damaged inputs; writes docs/reliability.md
+	@mkdir -p build/reliability
+	@$(BIN)/python -P tests/faults/campaign.py --workers $(WORKERS) --every $(EVERY) --out build/reliability/faults.json || test -f build/reliability/faults.json
+	@$(BIN)/python -P tests/faults/kills.py --count $(KILLS) --out build/reliability/kills.json || test -f build/reliability/kills.json
+	@$(BIN)/python -P tests/fuzz/fuzzing.py --count $(INPUTS) --out build/reliability/fuzz.json || test -f build/reliability/fuzz.json
+	@$(BIN)/python -P tests/reliability.py build/reliability
 
 gpu: $(STAMP)  ## the tests that need a CUDA device
 	@$(BIN)/python -m pytest -m gpu
