@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoo import files
 from zoo.errors import StorageError, UsageError
-from zoo.files import sha256, storage_errors, write_bytes, write_csv, write_image, write_json, write_text
+from zoo.files import remove_temporaries, replacement, sha256, storage_errors, write_bytes, write_csv, write_image, write_json, write_text
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -28,7 +28,8 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("number", "fix"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "choose a writable place"), (errno.EDQUOT, "quota"), (errno.EIO, "")]
+    ("number", "fix"),
+    [(errno.ENOSPC, "free some space"), (errno.EROFS, "choose a writable place"), (errno.EDQUOT, "quota"), (errno.EIO, "check the disk")],
 )
 def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fix: str) -> None:
     path = tmp_path / "file.txt"
@@ -112,3 +113,23 @@ def test_bytes_of_a_name_that_are_not_utf_8_are_written_as_escapes_and_json_give
     assert (tmp_path / "a.txt").read_text(encoding="utf-8") == r"caf\xe9.png"
     assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "file\n" + r"caf\xe9.png" + "\n"
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {name: [name, "é"]}
+
+
+def test_temporaries_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    inside = tmp_path / "plots"
+    inside.mkdir()
+    with replacement(inside / "a.png") as temporary:
+        left = inside / temporary.name.replace("a.png", "b.png")
+        left.write_bytes(b"cut off")
+    others = [tmp_path / ".notes.tmp", tmp_path / ".a.12345678.tmpx", inside / "c.12345678.tmp"]
+    for each in others:
+        each.write_text("the user's", encoding="utf-8")
+    remove_temporaries(tmp_path)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted([inside / "a.png", *others])
+
+
+def test_a_file_that_was_replaced_is_no_failure_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is removed once the new file is in place: a disk that fails then would spoil what succeeded."""
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: pytest.fail("nothing is left to remove"))
+    write_bytes(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"

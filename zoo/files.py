@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import fnmatch
 import glob
 import hashlib
 import io
@@ -82,8 +83,10 @@ def replacement(path: Path) -> Iterator[Path]:
             yield temporary
             sync_file(temporary)
             temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        except BaseException:
+            with suppress(OSError):  # the error to report is the one before
+                temporary.unlink()
+            raise
         sync_folder(path.parent)
 
 
@@ -104,6 +107,14 @@ def _remove_abandoned(path: Path) -> None:
             found = left.lstat()
             if not stat.S_ISDIR(found.st_mode) and time.time() - found.st_mtime > ABANDONED_SECONDS:
                 left.unlink()
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a killed process left of `replacement`, in a folder and those beneath it. The caller knows that nobody is writing there."""
+    for place, _, names in os.walk(folder):
+        for name in fnmatch.filter(names, ".*.????????.tmp"):
+            with suppress(OSError):
+                (Path(place) / name).unlink()
 
 
 def sync_folder(folder: Path) -> None:
@@ -146,7 +157,7 @@ def storage_errors(where: Path) -> Iterator[None]:
             errno.EDQUOT: "free some of your quota",
             errno.EROFS: "choose a writable place",
             errno.EACCES: "choose a writable place",
+            errno.EIO: "check the disk, or choose a place on another one",
         }
-        raise StorageError(
-            f"cannot write: {error.strerror or error}", where=where, fix=fixes.get(error.errno or 0, "check the path, or choose another place")
-        ) from error
+        fix = fixes.get(error.errno or 0, "check the path, or choose another place")
+        raise StorageError(f"cannot write: {error.strerror or error}", where=where, fix=fix) from error

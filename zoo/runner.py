@@ -25,7 +25,7 @@ from zoo.devices import Engine, set_up
 from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
 from zoo.evaluation import evaluate
 from zoo.features import keep_features
-from zoo.files import write_json, write_text
+from zoo.files import remove_temporaries, write_json, write_text
 from zoo.job import Job, batch_notes, check_trainable, set_train_mode, steps_per_epoch
 from zoo.loading import build_for, build_task, learned_weights, load_initial, trained_inputs
 from zoo.models import count_macs, count_parameters, load_state
@@ -194,6 +194,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
 def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False) -> RunResult:
     """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
     with where.lock():
+        remove_temporaries(where.path)
         console.log = where.log_file
         record = where.record if resumed else _new_record(prepared, run_id(where.path))
         if not resumed:
