@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
+from zoo.files import storage_errors
 from zoo.rundir import RunDir
 from zoo.safe_files import open_log
 
@@ -25,7 +26,9 @@ class RunLogs:
         self._last_step, self._last_time = 0, time.perf_counter()
 
     def __enter__(self) -> Self:
-        self._streams = {path: open_log(path) for path in self._paths}
+        for path in self._paths:
+            with storage_errors(path):
+                self._streams[path] = open_log(path)
         self._last_time = time.perf_counter()
         return self
 
@@ -36,10 +39,11 @@ class RunLogs:
     def epoch(self, row: dict[str, float]) -> None:
         stream = self._streams[self._run.metrics_file]
         writer = csv.DictWriter(stream, list(row), lineterminator="\n")
-        if stream.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
-        stream.flush()
+        with storage_errors(self._run.metrics_file):
+            if stream.tell() == 0:
+                writer.writeheader()
+            writer.writerow(row)
+            stream.flush()
 
     def step(self, step: int, epoch: int, loss: float, lr: float, batch_size: int) -> float:
         """A line of steps.jsonl; returns the rate since the last one, in samples a second."""
@@ -63,10 +67,11 @@ class RunLogs:
         self._last_step = step
         for path in self._paths:
             if path.exists():
-                with open_log(path, "r+") as stream:
+                with storage_errors(path), open_log(path, "r+") as stream:
                     stream.truncate(min(offsets.get(path.name, 0), path.stat().st_size))
 
     def _line(self, path: Path, value: dict[str, object]) -> None:
         stream = self._streams[path]
-        stream.write(json.dumps(value) + "\n")
-        stream.flush()
+        with storage_errors(path):
+            stream.write(json.dumps(value) + "\n")
+            stream.flush()

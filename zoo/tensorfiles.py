@@ -35,7 +35,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError as error:
         raise CheckpointError("the weights file does not exist", where=path, fix="check the path") from error
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, RuntimeError) as error:  # the last is torch's, of a file that cannot be mapped
         raise CheckpointError(f"the weights file cannot be read: {error}", where=path, fix="restore it from its source") from error
 
 

@@ -41,6 +41,10 @@ STORED = {"run": {0, 3, 4, 7}, "resume": {0, 3, 4, 7}, "export": {0, 3, 4, 5, 7}
 """The exit codes that a failing file may end each story with: data, checkpoint, export, disk. Never 1."""
 
 
+LOST = "is lost with its checkpoint"
+"""What a run prints where its best epoch cannot be had any more."""
+
+
 def compiler() -> str | None:
     return shutil.which("cc")
 
@@ -139,6 +143,8 @@ class Checks:
             shutil.copytree(self.start, folder / "root", symlinks=True)
         answer = self.server.call(case.story, folder, case.fault(), **self.request)
         wrong = self._told(case, answer)
+        if LOST in answer.out:  # a checkpoint could not be read, and the run went on from an earlier one: another result, of which it was said why
+            return wrong
         recover = {"export": self._export_again, "download": self._download_again}.get(case.story, self._resume)
         return wrong + recover(folder)
 

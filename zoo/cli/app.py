@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import os
@@ -27,6 +28,7 @@ from zoo.streams import SafeStream, lost, reader_left
 from zoo.wording import printable
 
 BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
+DISK_ERRORS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
 
 
 class LazyGroup(TyperGroup):
@@ -115,9 +117,11 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
 
 
 def _path_line(error: Exception) -> str | None:
-    """One line for a path that the operating system or pathlib refuses (too long, empty, no permission); None for any other error."""
+    """One line for a path that the operating system or pathlib refuses (too long, empty, no permission), or a disk that fails; else None."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"cannot use this path: {error.strerror} ({str(error.filename)[:200]}); fix: check the path, or choose another place"
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+        return f"a file cannot be read or written: {error.strerror}; fix: check the disk, its free space and its permissions"
     if isinstance(error, ValueError) and str(error).endswith(("has an empty name", "embedded null byte", "null character in path")):
         return "a path is empty, or no path of a file; fix: name a file"
     return None
