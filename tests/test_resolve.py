@@ -13,7 +13,7 @@ from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, TaskSpec
 from zoo.config import RunConfig
 from zoo.discovery import Plugin
 from zoo.errors import ConfigError, PluginError, UnknownNameError, UsageError
-from zoo.registry import Registry
+from zoo.registry import Registry, registry
 from zoo.resolve import merge, parse_assignment, resolve
 from zoo.yamlfile import parse_yaml, write_yaml
 
@@ -309,3 +309,34 @@ def test_all_problems_of_a_file_are_told_at_once(lab: Registry, write: Any) -> N
         assert sum(problem.startswith(start) for problem in problems) == 1, (start, problems)
     assert f"{len(starts)} problems in {file}" in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+ODD_NAMES = ["001", "1e3", "true", "null", "0x1", "2020-01-01", "1_000", "no"]
+
+
+@pytest.mark.parametrize(
+    "text", ["dataset.classes=[{}]", "dataset={{name: digits, classes: [{}]}}", "dataset.classes=['{}']"], ids=["list", "section", "quoted"]
+)
+def test_the_names_of_classes_are_the_text_that_is_written(text: str) -> None:
+    separator = "', '" if "'" in text else ", "
+    assert parse_assignment(text.format(separator.join(ODD_NAMES)))["dataset"]["classes"] == ODD_NAMES
+
+
+def test_a_file_s_names_of_classes_are_the_text_that_is_written_and_numbers_stay_numbers(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_text(f"dataset: {{name: digits, classes: [{', '.join(ODD_NAMES)}]}}\nname: 001\nseed: 0x10\ntrain: {{lr: 1e-3}}\n", encoding="utf-8")
+    config = resolve(registry(), "cnn_digits", file=file)
+    assert (config.dataset.classes, config.name, config.seed, config.train.lr) == (ODD_NAMES, "001", 16, 0.001)
+    again = tmp_path / "config.yaml"
+    again.write_text(write_yaml(config.as_dict()), encoding="utf-8")
+    assert resolve(registry(), file=again).dataset.classes == ODD_NAMES
+
+
+@pytest.mark.parametrize(("given", "kept"), [([3, "8"], ["3", "8"]), ([True], None), ([1e3], None), ([None], None)])
+def test_from_python_only_whole_numbers_stand_for_names(given: list[object], kept: list[str] | None) -> None:
+    overrides = {"dataset": {"classes": given}}
+    if kept is not None:
+        assert resolve(registry(), "cnn_digits", overrides=overrides).dataset.classes == kept
+        return
+    with pytest.raises(ConfigError, match=r"dataset\.classes\.0: must be a valid string"):
+        resolve(registry(), "cnn_digits", overrides=overrides)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -72,8 +74,8 @@ class DatasetSection(Section):
     @field_validator("classes", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        """Digits may be written as numbers."""
-        return [str(each) if isinstance(each, int) else each for each in value] if isinstance(value, list) else value
+        """From Python, digits may be given as numbers."""
+        return [str(each) if type(each) is int else each for each in value] if isinstance(value, list) else value
 
 
 class TrainConfig(Strict):
@@ -150,6 +152,29 @@ class RunConfig(Strict):
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data, with `schema` first; `RunConfig.model_validate` of it gives an equal config."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _text_keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        members = set(_members(field.annotation))
+        if str in members and not members & {bool, int, float}:
+            yield (*above, name)
+        for member in members:
+            if issubclass(member, BaseModel):
+                yield from _text_keys(member, (*above, name))
+
+
+def _members(annotation: Any) -> Iterator[type]:
+    """The types in a union and of a list's items."""
+    if get_origin(annotation) in (UnionType, Union, list):
+        for each in get_args(annotation):
+            yield from _members(each)
+    elif isinstance(annotation, type):
+        yield annotation
+
+
+TEXT_KEYS = tuple(_text_keys(RunConfig))
+"""Keys of a configuration whose values, or whose lists' items, are text and nothing else."""
 
 
 def check_run_name(value: str) -> None:

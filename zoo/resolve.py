@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from zoo.config import NO_WEIGHTS, DatasetSection, RunConfig, Section
+from zoo.config import NO_WEIGHTS, TEXT_KEYS, DatasetSection, RunConfig, Section
 from zoo.errors import ConfigError, UsageError, ZooError
 from zoo.registry import Item, Registry, options_model
 from zoo.validation import explain, suggest_among
@@ -28,7 +28,7 @@ Layer = Mapping[str, Any]
 
 def resolve(registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None) -> RunConfig:
     """The configuration of a run. Raises UnknownNameError, or ConfigError with every problem found."""
-    written: Layer = {} if file is None else read_yaml(file)
+    written: Layer = {} if file is None else read_yaml(file, TEXT_KEYS)
     base = name if name is not None else written.get("recipe")  # a file that names a recipe says what differs from it
     layers: list[Layer] = [written, overrides or {}]
     if isinstance(base, str):
@@ -132,7 +132,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise UsageError(f"--set takes key.path=value, not '{text}'", fix="for example --set train.lr=0.1")
-    nested: Any = parse_yaml(value, where=f"--set {path}")
+    nested: Any = parse_yaml(value, where=f"--set {path}", text_keys=[each[len(keys) :] for each in TEXT_KEYS if each[: len(keys)] == tuple(keys)])
     for key in reversed(keys):
         nested = {key: nested}
     return nested  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from zoo.config import RunConfig, check_run_name
+from zoo.config import TEXT_KEYS, RunConfig, check_run_name
 from zoo.errors import CheckpointError, ConfigError, StorageError, UsageError, ZooError, nearest
 from zoo.files import write_text
 from zoo.paths import runs_root
@@ -62,7 +62,7 @@ class RunDir:
         try:
             content = read_bytes(self.config_file, MAX_BYTES)
             if hashlib.sha256(content).hexdigest() != root.config_sha256:
-                self._refuse_changes(root, parse_yaml(content.decode(), where=self.config_file))
+                self._refuse_changes(root, parse_yaml(content.decode(), where=self.config_file, text_keys=TEXT_KEYS))
             return RunConfig.model_validate(root.config)
         except (OSError, UnicodeDecodeError, ConfigError) as error:
             what = error.what if isinstance(error, ConfigError) else reason(error)

@@ -26,6 +26,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             case _:
                 message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be").partition(", unable to parse")[0]
                 given = "" if fault["type"] == "value_error" else f", not {fault['input']!r:.60}"
+                given += "; quote it to make it text" if fault["type"] == "string_type" and isinstance(fault["input"], (bool, int, float)) else ""
                 lines.append(f"{place}: {message}{given}")
     return lines
 

@@ -1,23 +1,37 @@
-"""YAML 1.2 in and out, as plain data: no tags, no duplicate keys, no bombs. (1e-3 is a number, `no` is a word.)"""
+"""YAML 1.2 in and out, as plain data: no tags, no duplicate keys, no bombs. (1e-3 is a number, `no` is a word, and so is a date.)
+
+Under ``text_keys`` a value, or each item of a list, is the text that stands there: of a class called 001 the zeros are part of its name.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.constructor import DuplicateKeyError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.tag import Tag
 
 from zoo.errors import ConfigError
 from zoo.safe_files import UnsuitableFileError, read_text
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
+TAG = "tag:yaml.org,2002:"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+class _Constructor(SafeConstructor):
+    """A date is text: nothing in a configuration is one."""
+
+
+_Constructor.add_constructor(f"{TAG}timestamp", SafeConstructor.construct_yaml_str)
+
+
+def read_yaml(path: Path, text_keys: Iterable[Sequence[str]] = ()) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigError with line and column."""
     try:
         text = read_text(path, MAX_BYTES)
@@ -25,7 +39,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(["the configuration file does not exist; fix: check the path"], where=path) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"the configuration file cannot be read: {_reason(error)}; fix: check the path and the file"], where=path) from error
-    value = parse_yaml(text, where=path)
+    value = parse_yaml(text, where=path, text_keys=text_keys)
     if value is None:
         raise ConfigError(["the configuration file is empty; fix: start from the config.yaml of a run"], where=path)
     if not isinstance(value, dict):
@@ -33,12 +47,21 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return value
 
 
-def parse_yaml(text: str, *, where: object) -> Any:
-    """One YAML value as plain data. Raises ConfigError naming the fault, its line and its column."""
+def parse_yaml(text: str, *, where: object, text_keys: Iterable[Sequence[str]] = ()) -> Any:
+    """One YAML value as plain data; each of ``text_keys`` is the keys that lead to a text, none for the value itself.
+
+    Raises ConfigError naming the fault, its line and its column.
+    """
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 2)
+    yaml.Constructor = _Constructor
     try:
-        value = yaml.load(text)
+        node = yaml.compose(text)
+        if node is None:
+            return None
+        for keys in text_keys:
+            _read_as_text(node, keys)
+        value = yaml.constructor.construct_document(node)
     except DuplicateKeyError as error:
         raise ConfigError([f"the same key stands twice: {error.problem}"], where=_place(where, error)) from error
     except MarkedYAMLError as error:
@@ -47,6 +70,26 @@ def parse_yaml(text: str, *, where: object) -> Any:
         raise ConfigError([f"not valid YAML: {' '.join(str(error).split())[:200]}"], where=where) from error
     _count(value, where)
     return value
+
+
+def _read_as_text(node: Node, keys: Sequence[str]) -> None:
+    """Make text of the scalars under these keys: a value (unless it is null), or each of a list."""
+    for key in keys:
+        below = node.value if isinstance(node, MappingNode) else []
+        found = [value for name, value in below if isinstance(name, ScalarNode) and name.value == key]
+        if not found:
+            return
+        node = found[-1]
+    if isinstance(node, ScalarNode) and node.tag != f"{TAG}null":
+        _make_text(node)
+    for each in node.value if isinstance(node, SequenceNode) else []:
+        if isinstance(each, ScalarNode):
+            _make_text(each)
+
+
+def _make_text(node: ScalarNode) -> None:
+    if node.tag is not None and node.tag.startswith(TAG):  # others are refused, here as everywhere
+        node.ctag = Tag(suffix=f"{TAG}str")
 
 
 def write_yaml(value: dict[str, Any]) -> str:
