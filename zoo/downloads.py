@@ -17,6 +17,7 @@ from zoo.progress import bar
 from zoo.wording import printable
 
 if TYPE_CHECKING:
+    import requests
     from requests import Response
 
 ALLOWED = ("https://",)
@@ -34,18 +35,19 @@ class UnreachableError(DataError):
     """The server could not be reached, or broke off at every attempt."""
 
 
-def download(url: str, to: Path, sha256: str | None, size: int | None) -> str:
+def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: str | None = None) -> str:
     """Bring the file that has this sha256 and this many bytes; returns its sha256.
 
     ``sha256`` may be the digits that it begins with, or None where the server is to tell it (as a hub of models does, in ``X-Linked-ETag``);
-    ``size`` is None where only the server knows it. Raises DataError (UnreachableError: no network) or StorageError.
+    ``size`` is None where only the server knows it. ``name`` is what messages call the file, by default that of ``to``.
+    Raises DataError (UnreachableError: no network) or StorageError.
     """
     import pooch
     import requests
 
     _check_address(url, to)
     pooch.get_logger().setLevel("WARNING")  # what is downloaded has been said already, with its licence
-    fetch = _Fetch(to, sha256, size)
+    fetch = _Fetch(to, sha256, size, name or to.name)
     with storage_errors(to):
         to.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(RETRIES + 1):
@@ -55,7 +57,7 @@ def download(url: str, to: Path, sha256: str | None, size: int | None) -> str:
                 return fetch.found
             except requests.RequestException as error:
                 if attempt == RETRIES:
-                    raise UnreachableError(f"cannot download {to.name}: {_reason(error)}", where=url, fix=_by_hand(to)) from error
+                    raise UnreachableError(f"cannot download {fetch.name}: {_reason(error)}", where=url, fix=_by_hand(to)) from error
                 time.sleep(RETRY_SECONDS)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
@@ -63,8 +65,8 @@ def download(url: str, to: Path, sha256: str | None, size: int | None) -> str:
 class _Fetch:
     """The downloader that pooch calls with an address and a temporary file. Raises RequestException where another attempt may help."""
 
-    def __init__(self, to: Path, sha256: str | None, size: int | None) -> None:
-        self.to, self.sha256, self.size = to, sha256, size
+    def __init__(self, to: Path, sha256: str | None, size: int | None, name: str) -> None:
+        self.to, self.sha256, self.size, self.name = to, sha256, size, name
         self.found = ""
 
     def __call__(self, url: str, output: str, _pooch: object) -> None:
@@ -73,7 +75,7 @@ class _Fetch:
         plain = {"Accept-Encoding": "identity"}  # a server that calls .gz a coding of its content must not have it decoded on the way
         with requests.get(url, headers=plain, stream=True, timeout=TIMEOUT, hooks={"response": self._check_redirect}) as response:
             if 400 <= response.status_code < 500:
-                raise DataError(f"cannot download {self.to.name}: the server answers {response.status_code}", where=url, fix=_by_hand(self.to))
+                raise DataError(f"cannot download {self.name}: the server answers {response.status_code}", where=url, fix=_by_hand(self.to))
             response.raise_for_status()
             for answer in (*response.history, response):
                 self._listen(answer)
@@ -90,7 +92,7 @@ class _Fetch:
 
     def _store(self, response: Response, output: Path) -> None:
         digest, received, first = hashlib.sha256(), 0, b""
-        with output.open("wb") as stream, _progress(self.to.name, self.size) as advance:
+        with output.open("wb") as stream, _progress(self.name, self.size) as advance:
             for chunk in _chunks(response):
                 first = first or chunk[:512]
                 stream.write(chunk)
@@ -106,15 +108,15 @@ class _Fetch:
         import requests
 
         if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            raise DataError(f"a web page came in place of {self.to.name}", where=url, fix=_by_hand(self.to))
+            raise DataError(f"a web page came in place of {self.name}", where=url, fix=_by_hand(self.to))
         if self.size is not None and received < self.size:
             raise requests.ConnectionError(f"fewer than its {self.size:,} bytes arrived")
         if self.sha256 is None:
-            raise DataError(f"the server tells no sha256 of {self.to.name}, so what came cannot be trusted", where=url, fix=_by_hand(self.to))
+            raise DataError(f"the server tells no sha256 of {self.name}, so what came cannot be trusted", where=url, fix=_by_hand(self.to))
         if not digest.startswith(self.sha256):
             size = f"more than its {self.size:,} bytes arrived and " if self.size is not None and received > self.size else ""
             due = self.sha256 if len(self.sha256) == SHA256_DIGITS else f"{self.sha256}…"
-            raise DataError(f"{self.to.name} is not the file it should be: {size}its sha256 is {digest}, not {due}", where=url, fix=_by_hand(self.to))
+            raise DataError(f"{self.name} is not the file it should be: {size}its sha256 is {digest}, not {due}", where=url, fix=_by_hand(self.to))
         self.found = digest
 
     def _check_redirect(self, response: Response, *_args: object, **_options: object) -> None:
@@ -161,13 +163,33 @@ def _progress(name: str, size: int | None) -> Iterator[Any]:
         yield lambda count: progress.advance(task, count)
 
 
-def _reason(error: Exception) -> str:
-    """The innermost cause, in one line: the outer ones are names of a library's classes."""
-    inner: BaseException = error
-    while inner.args and isinstance(inner.args[0], BaseException):
-        inner = inner.args[0]
-    reason = getattr(inner, "reason", None)
-    return " ".join(str(reason if reason is not None else inner).split())[:200]
+def _reason(error: requests.RequestException) -> str:
+    """What went wrong, in plain words: the libraries' own text has the names of their classes."""
+    from requests import exceptions
+
+    if error.response is not None:
+        return f"the server answers {error.response.status_code}"
+    if "NameResolutionError" in repr(error):
+        return "the name of the server cannot be resolved"
+    kinds = {
+        exceptions.SSLError: "the certificate of the server is not accepted",
+        exceptions.ProxyError: "the proxy cannot be reached",
+        exceptions.Timeout: "the server does not answer in time",
+        exceptions.TooManyRedirects: "the server redirects without end",
+    }
+    known = next((text for kind, text in kinds.items() if isinstance(error, kind)), None)
+    ours = len(error.args) == 1 and isinstance(error.args[0], str)  # raised here, by `_judge`
+    return known or (str(error) if ours else _system_reason(error) or "the server cannot be reached")
+
+
+def _system_reason(error: BaseException) -> str | None:
+    """What the operating system says beneath the libraries' errors, such as "Connection refused"."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror and below.errno:
+            return below.strerror
+        below = below.__cause__ or below.__context__
+    return None
 
 
 def _by_hand(to: Path) -> str:

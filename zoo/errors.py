@@ -19,21 +19,26 @@ A message is one line: what, (where), and what to do next.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class ZooError(Exception):
-    """Base of the tree; ``what`` happened, ``where``, and the ``fix`` to try next."""
+    """Base of the tree; ``what`` happened, ``where``, and the ``fix`` to try next. ``details`` are listed below that line, one a line.
+
+    ``lines`` has the text as it is shown: none of them holds a line break of ours, so that one in a name can be escaped.
+    """
 
     exit_code = 1
     usual_fix: str | None = None
     """Said where an error names no fix of its own."""
 
-    def __init__(self, what: str, *, where: object = None, fix: str | None = None) -> None:
+    def __init__(self, what: str, *, where: object = None, fix: str | None = None, details: Sequence[str] = ()) -> None:
         fix = self.usual_fix if fix is None else fix
-        self.what, self.where, self.fix = what, where, fix
+        self.what, self.where, self.fix, self.details = what, where, fix, tuple(details)
         line = what if where is None else f"{what} ({where})"
-        super().__init__(line if fix is None else f"{line}; fix: {fix}")
+        end = ":" if details else ""
+        self.lines = (f"{line}{end}" if fix is None else f"{line}; fix: {fix}{end}", *(f"  - {each}" for each in details))
+        super().__init__("\n".join(self.lines))
 
 
 class UsageError(ZooError):
@@ -58,9 +63,8 @@ class ConfigError(UsageError):
         if len(problems) == 1:
             super().__init__(problems[0], where=where)
         else:
-            listed = "\n".join(f"  - {problem}" for problem in problems)
             place = "" if where is None else f" in {where}"
-            super().__init__(f"{len(problems)} problems{place}:\n{listed}")
+            super().__init__(f"{len(problems)} problems{place}", details=problems)
 
 
 class DataError(ZooError):

@@ -119,7 +119,7 @@ def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: 
     announce(f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: {spec.licence}")
     fetched = place if spec.format == "safetensors" else place.with_name(f".{name}.download")
     try:
-        found = download(str(spec.url), fetched, spec.sha256, None)
+        found = download(str(spec.url), fetched, spec.sha256, None, name=str(spec.url).rpartition("/")[2])
         if spec.format == "torch":
             _convert(fetched, place, spec, found)
         else:
@@ -138,7 +138,8 @@ def missing_weights(item: Architecture, name: str, cause: str, task: str | None 
         f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
         where=_place(item, name).parent,
         fix="try again with a network, or put by hand what is listed here to its place; meanwhile, "
-        f"--weights none begins with none{_meanwhile(task)}:{_listing(item, name)}",
+        f"--weights none begins with none{_meanwhile(task)}",
+        details=[_listing(item, name)],
     )
 
 
@@ -149,7 +150,8 @@ def also_missing(error: MissingFilesError, item: Architecture, name: str, task: 
     return MissingFilesError(
         f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
         where=error.where,
-        fix=f"{error.fix}{_listing(item, name)}\n  (--weights none begins with none{_meanwhile(task)})",
+        fix=f"{error.fix}; --weights none begins with none{_meanwhile(task)}",
+        details=[*error.details, _listing(item, name)],
     )
 
 
@@ -169,10 +171,10 @@ def _meanwhile(wanted: str | None) -> str:
 
 
 def _listing(item: Architecture, name: str) -> str:
-    """Address, size and place, on a line of their own."""
+    """Address, size and place."""
     spec = item.spec.weights[name]
     size = "" if spec.size is None else f" ({megabytes(spec.size)})"
-    return f"\n  - {spec.url}{size} → {by_hand(item, name)}"
+    return f"{spec.url}{size} → {by_hand(item, name)}"
 
 
 def _convert(source: Path, place: Path, spec: WeightsSpec, digest: str) -> None:

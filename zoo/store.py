@@ -104,12 +104,12 @@ class MissingFilesError(DataError):
 def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()) -> MissingFilesError:
     """The one error for all the files that are missing, by the name of the dataset that needs them: each with its address and its place."""
     files = [file for missing in needed.values() for file in missing]
-    listed = "".join(f"\n  - {file.url} ({megabytes(file.size)}) → {root / file.path}" for file in files)
     meanwhile = f"; meanwhile, --data {' or --data '.join(alternatives)} needs no download" if alternatives else ""
     return MissingFilesError(
         f"{_files(files)} of {' and '.join(needed)} cannot be downloaded: {cause}",
         where=root,
-        fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}:{listed}",
+        fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}",
+        details=[f"{file.url} ({megabytes(file.size)}) → {root / file.path}" for file in files],
     )
 
 

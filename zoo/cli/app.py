@@ -22,7 +22,7 @@ from typer.main import get_command, get_group
 from zoo.cli.names import unknown
 from zoo.cli.parameters import HELP
 from zoo.commands import COMMANDS
-from zoo.errors import ConfigError, PluginError, StorageError, ZooError
+from zoo.errors import PluginError, StorageError, ZooError
 from zoo.isolation import Escaped, contained
 from zoo.streams import SafeStream, lost, reader_left
 from zoo.wording import printable
@@ -170,7 +170,8 @@ def _usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
 def _fail(line: str, code: int, error: BaseException, debug: bool) -> int:
     if debug:
         print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr)
-    print(f"error: {printable(line, lines=isinstance(error, ConfigError))}", file=sys.stderr)
+    lines = error.lines if isinstance(error, ZooError) else (line,)
+    print("error: " + "\n".join(map(printable, lines)), file=sys.stderr)
     return code
 
 
