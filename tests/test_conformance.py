@@ -167,7 +167,7 @@ def test_sound_parts_have_no_faults(odd):
     [
         ("raise RuntimeError('no')", "", "the plugin is broken: importing zoo_odd raised RuntimeError: no"),
         ("import numpy", "", "importing zoo_odd imports numpy"),
-        (NET.format(more=', head="top"'), layers(), "architecture 'net': its head 'top' is no module of the network"),
+        (NET.format(more=', head="top"'), layers(), "has no module 'top', which its spec names as its head"),
         (NET.format(more=""), "build = 3", "zoo_odd_parts:build cannot be called"),
         (NET.format(more=""), "def built(): ...", "could not be loaded: AttributeError"),
         (NET.format(more=', options="zoo_odd_parts:Net"'), layers(), "are no zoo.api.Options"),

@@ -121,7 +121,7 @@ def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path):
         out=tmp_path / "tuned",
         console=Console(quiet=True),
     )
-    assert tuned.record.structure == bare.record.structure and tuned.metrics["accuracy"] > bare.metrics["accuracy"] + 0.02
+    assert tuned.record.structure["layers"] == bare.record.structure["layers"] and tuned.metrics["accuracy"] > bare.metrics["accuracy"] + 0.02
 
 
 def test_calibration_pictures_are_drawn_by_their_seed():
