@@ -63,6 +63,10 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
     if cell.dataset in REAL and not list(Path(os.environ["ZOO_DATA"]).glob(REAL[cell.dataset])):
         pytest.skip(f"needs the files of {cell.dataset} under ZOO_DATA")
     config = resolve(registry(), overrides=overrides(cell, pictures))
+    if cell.dataset == "datasets/folder" and registry().task(cell.task).spec.same_inputs:  # its classes are known once it is opened
+        with pytest.raises(UsageError, match=r"needs the data that the weights were trained on: the weights \w+: .*, datasets/folder: cat, dog"):
+            prepare(config, Console(quiet=True))
+        return
     ready = prepare(config, Console(quiet=True))
     if in_closed_form(ready.task):
         ready.task.fit(ready.model, ready.data, lambda _text: None)

@@ -9,7 +9,7 @@ import typer
 
 from zoo.cli.candidates import Candidates, candidates_for
 from zoo.cli.names import unknown
-from zoo.cli.output import say
+from zoo.cli.output import say, say_fields
 from zoo.errors import ZooError
 
 BASH = r"""# bash completion for zoo
@@ -72,10 +72,10 @@ def completion(
     if shell not in SCRIPTS:
         raise unknown("shell", shell, SCRIPTS, f"choose one of: {', '.join(SCRIPTS)}")
     if line is None:
-        say(SCRIPTS[shell])
+        say(SCRIPTS[shell], lines=True)
         return
     for value, about in candidates(line):
-        say(f"{value}\t{' '.join(about.split())}".rstrip())
+        say_fields(value, " ".join(about.split()))
 
 
 def candidates(line: str) -> Candidates:

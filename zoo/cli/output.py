@@ -12,7 +12,20 @@ from typing import Any
 
 from zoo.wording import duration, figure, plural, printable
 
-__all__ = ["duration", "emphasised", "figure", "json_alone", "note", "plural", "say", "say_facts", "say_json", "say_table", "say_wrapped"]
+__all__ = [
+    "duration",
+    "emphasised",
+    "figure",
+    "json_alone",
+    "note",
+    "plural",
+    "say",
+    "say_facts",
+    "say_fields",
+    "say_json",
+    "say_table",
+    "say_wrapped",
+]
 
 GAP = "  "
 
@@ -24,6 +37,11 @@ class Styled(str):
 def say(text: str = "", *, lines: bool = False) -> None:
     """One line on stdout, whatever the names in it hold; or ``lines``, in which names were made printable."""
     print(text if isinstance(text, Styled) else printable(text, lines=lines))
+
+
+def say_fields(*fields: str) -> None:
+    """A line for a program to read: fields between tabs, empty ones at the end left out."""
+    print("\t".join(map(printable, fields)).rstrip("\t"))
 
 
 def note(text: str) -> None:
