@@ -20,8 +20,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from zoo import files, frozen_weights
 from zoo.errors import CheckpointError, StorageError
 from zoo.files import storage_errors, sync_folder
@@ -301,5 +299,5 @@ def frozen_digests(folder: Path, root: Root) -> list[str]:
 def _frozen_of(folder: Path, entry: Published | None) -> Frozen | None:
     try:
         return None if entry is None else _manifest(folder / entry.name).frozen
-    except (OSError, ValidationError):
+    except (OSError, ValueError):
         return None

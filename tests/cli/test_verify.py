@@ -104,6 +104,7 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     "root, a FIFO": (fifo("root.json"), "root.json cannot be read: it is a named pipe, not a regular file"),
     "state": (edit("state.json", lambda state: state["progress"].update(step=1)), "state.json changed since written"),
     "state, manifest": (edited_state_with_a_manifest_to_fit, "its MANIFEST.json is not the one in the root record"),
+    "manifest, bytes": (lambda run: (chosen(run) / "MANIFEST.json").write_bytes(b"\xff"), "its MANIFEST.json is not the one in the root record"),
     "checkpoint, foreign": (from_another_run, "it comes from another run"),
     "checkpoint, renamed": (renamed, "it is missing"),
     "checkpoint, a FIFO": (fifo("model.safetensors"), "model.safetensors: it is a named pipe, not a regular file"),

@@ -47,7 +47,7 @@ class Watch:
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self.allowed or self._inside:
             return
-        if event in STARTING:
+        if event in STARTING and arguments[0] != sys.executable:  # zoo runs a bundle's own predict.py
             self.seen.append(f"started {arguments[0]!r}")
         elif event in WRITING and (event != "open" or _writes(arguments)):
             self._inside = True
@@ -93,7 +93,7 @@ def _judge(code: object, told: str, said: str, seen: list[str], seconds: float) 
     wrong = list(seen[:3])
     if not isinstance(code, int) or code == 1:
         wrong.append(f"exit {code}: {lines[-1][:300] if lines else ''}")
-    elif code != 0 and not any("error: " in line or "fix: " in line for line in [*lines, *told.splitlines()]):
+    elif code != 0 and not any(word in line for word in ("error: ", "fix: ", "damaged") for line in [*lines, *told.splitlines()]):
         wrong.append(f"exit {code} without an error line: {(said or told)[-200:]!r}")
     if "Traceback (most recent call last)" in said + told:
         wrong.append("a traceback")
@@ -116,6 +116,7 @@ def child(kind: str, numbers: list[int], base: Path, report: Path) -> None:
             with tempfile.TemporaryDirectory(dir=base.parent) as name:
                 folder = Path(name)
                 os.chdir(folder)
+                tempfile.tempdir = str(folder)
                 os.environ |= {f"ZOO_{each}": str(folder / each.lower()) for each in ("RUNS", "EXPORTS", "DATA", "CACHE")}
                 arguments = inputs.KINDS[kind](Mutator(random.Random(f"{kind} {number}")), base, folder)
                 wrong = violations(arguments, watch, folder)
