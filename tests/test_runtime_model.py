@@ -240,6 +240,14 @@ def test_metadata_that_is_no_description_is_refused(bundle_model: Path, text: st
         open_model(bundle_model)
 
 
+def test_metadata_that_is_no_text_is_refused(bundle_model: Path) -> None:
+    content = bundle_model.read_bytes()
+    bundle_model.write_bytes(content.replace(b"bright", b"brigh\xff"))
+    index(bundle_model.parent)
+    with pytest.raises(ModelError, match=r"model\.onnx: its metadata is not UTF-8 text"):
+        open_model(bundle_model)
+
+
 def test_a_model_whose_outputs_are_not_its_classes_is_refused_when_it_is_run(bundle_model: Path, image: Path) -> None:
     def name_another(proto: onnx.ModelProto) -> None:
         proto.metadata_props[0].value = proto.metadata_props[0].value.replace('"bright"', '"bright", "brighter"')

@@ -122,6 +122,26 @@ def test_a_closed_terminal_stops_a_run_with_a_checkpoint_but_not_under_nohup(tmp
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_best_checkpoint_that_is_damaged_while_training_goes_on_is_reported_as_lost(tmp_path):
+    """Its epoch is not trained again, so the result is another one: the run says why."""
+    lines = []
+
+    class Damage(Console):
+        def step(self, progress, batch_samples):
+            if progress.epoch == 1 and progress.batch == 1:
+                (file,) = (tmp_path / "run").glob("checkpoints/*/model.safetensors")
+                file.write_bytes(file.read_bytes()[:-1] + b"?")
+
+        def note(self, text):
+            lines.append(text)
+
+    overrides = {**FAST, "dataset": {"resize": 16, "holdout": 0.2}, "train": {**FAST["train"], "checkpoint_steps": 14}}
+    zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Damage(quiet=True))
+    (lost,) = (line for line in lines if "the best epoch so far" in line)
+    assert lost.startswith("the best epoch so far (epoch 1, select_accuracy 0.") and "is lost with its checkpoint" in lost
+    assert RunDir(tmp_path / "run").root.last.best.epoch == 2
+
+
 @pytest.fixture
 def stopped(tmp_path):
     class Interrupt(Console):

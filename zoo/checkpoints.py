@@ -221,13 +221,17 @@ def survey(run: RunDir, digest: Callable[[Path], str] = files.sha256) -> tuple[R
     good = [entry for entry in root.checkpoints if faults[entry.name] is None]
     left = tuple(each if each.best is None or faults.get(each.best.checkpoint, "") is None else _without_best(each) for each in good)
     if left and left[-1].best != good[-1].best:
-        lost = good[-1].best
-        what = f"epoch {lost.epoch}, {lost.metric} {lost.value:.6g}" if lost else ""
-        lines.append(f"the best epoch so far ({what}) is lost with its checkpoint: the best is from now on chosen among later epochs")
+        lines.append(lost_best({} if good[-1].best is None else good[-1].best.facts))
     for sha256 in frozen_digests(folder, root.with_changes(checkpoints=tuple(good))):
         damaged = frozen_weights.damaged_copies(folder, sha256, digest)
         lines += [f"{path.name} is damaged: the other copy of the frozen weights is used" for path in damaged]
     return root.with_changes(checkpoints=left), lines
+
+
+def lost_best(best: Mapping[str, Any]) -> str:
+    """What is printed where the best epoch, with these facts, cannot be had any more."""
+    what = f"epoch {best['epoch']}, {best['metric']} {best['value']:.6g}" if best else "its facts too"
+    return f"the best epoch so far ({what}) is lost with its checkpoint: the best is from now on chosen among the epochs that are left"
 
 
 def _without_best(entry: Published) -> Published:

@@ -140,7 +140,7 @@ class RunDir:
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{log.name} of this run cannot be read: {error}", where=self.path, fix="restore or remove the file") from error
+            raise CheckpointError(f"{log.name} of this run cannot be read: {error}", where=self.path, fix="restore or remove the file") from error
 
     def write_root(self, root: Root) -> None:
         write_root(self.root_file, root)

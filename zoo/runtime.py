@@ -408,7 +408,10 @@ def open_model(model: Path, note: Callable[[str], None] | None = None) -> tuple[
     given a sentence that says so (default: printed to stderr). Raises ModelError, or SetupError.
     """
     session = _open_session(Path(model), note or _to_stderr)
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError as error:  # onnxruntime takes any bytes, and decodes all of the metadata when it is asked for
+        raise ModelError(f"{model}: its metadata is not UTF-8 text: {error}") from error
     if text is None:
         raise ModelError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare images for it is unknown")
     try:

@@ -49,7 +49,11 @@ def _leave_out_damaged(job: Job) -> None:
     before = job.run.root
     root, lines = checkpoints.survey(job.run, checkpoints.remembered)
     if root != before:
+        best = job.progress.best
         _settle(job, root)
+        if best is not None and job.progress.best != best:
+            lost = checkpoints.lost_best(best)
+            lines += [] if lost in lines else [lost]
     for line in lines:
         job.watch.note(line)
 

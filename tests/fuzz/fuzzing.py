@@ -93,7 +93,7 @@ def _judge(code: object, told: str, said: str, seen: list[str], seconds: float) 
     wrong = list(seen[:3])
     if not isinstance(code, int) or code == 1:
         wrong.append(f"exit {code}: {lines[-1][:300] if lines else ''}")
-    elif code != 0 and not any(word in line for word in ("error: ", "fix: ", "damaged") for line in [*lines, *told.splitlines()]):
+    elif code != 0 and not any(word in line for word in ("error: ", "fix: ", "damaged", "problem: ") for line in [*lines, *told.splitlines()]):
         wrong.append(f"exit {code} without an error line: {(said or told)[-200:]!r}")
     if "Traceback (most recent call last)" in said + told:
         wrong.append("a traceback")
