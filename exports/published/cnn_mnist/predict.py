@@ -21,6 +21,7 @@ import argparse
 import csv
 import hashlib
 import json
+import logging
 import math
 import os
 import re
@@ -104,6 +105,10 @@ TURNS = {
 
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of metadata that is not used here
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is in the error
+
+
+# ----------------------------------------------------------------------------------------------------------------------------- from a file to 8 bits
 
 
 class OutsideLimitError(ValueError):
@@ -217,6 +222,9 @@ def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None
     return Image.fromarray(255 - scaled if inverted else scaled)
 
 
+# ---------------------------------------------------------------------------------------------------------------------------- to the network's input
+
+
 def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
     """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale``, ``interpolation`` and ``max_pixels``."""
     height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
@@ -314,6 +322,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
+# ------------------------------------------------------------------------------------------------------------------------------- finding image files
+
+
 class Found(NamedTuple):
     """Image files, and how many others were passed over in folders."""
 
@@ -383,6 +394,9 @@ def is_image(path: Path) -> bool:
         return False
 
 
+# ----------------------------------------------------------------------------------------------------------------------------------------- the model
+
+
 class ModelError(ValueError):
     """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
 
@@ -394,7 +408,10 @@ def open_model(model: Path, note: Callable[[str], None] | None = None) -> tuple[
     given a sentence that says so (default: printed to stderr). Raises ModelError, or SetupError.
     """
     session = _open_session(Path(model), note or _to_stderr)
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError as error:  # onnxruntime takes any bytes, and decodes all of the metadata when it is asked for
+        raise ModelError(f"{model}: its metadata is not UTF-8 text: {error}") from error
     if text is None:
         raise ModelError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare images for it is unknown")
     try:
@@ -572,6 +589,9 @@ def _one_line(error: BaseException) -> str:
 
 def _to_stderr(text: str) -> None:
     print(f"note: {printable(text)}", file=sys.stderr)
+
+
+# ---------------------------------------------------------------------------------------------------------------------------------------- predicting
 
 
 def predict(
