@@ -9,7 +9,7 @@ from PIL import Image
 
 import zoo
 from zoo.comparing import compare, flatten
-from zoo.errors import StorageError, UsageError
+from zoo.errors import UsageError
 from zoo.rundir import RunDir
 
 
@@ -113,7 +113,7 @@ def test_faults_are_one_line(pair, tmp_path):
         compare([one, other], tmp_path / "file")
     (tmp_path / "shut").mkdir()
     (tmp_path / "shut" / "compare.png").mkdir()
-    with pytest.raises(StorageError):
+    with pytest.raises(UsageError, match="the plot would be a folder"):
         compare([one, other], tmp_path / "shut")
 
 

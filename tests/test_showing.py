@@ -32,7 +32,7 @@ def drawn(monkeypatch):
 
 def test_twenty_pictures_under_their_classes(tmp_path, monkeypatch, drawn):
     monkeypatch.chdir(tmp_path)
-    file, part = show("digits")
+    file, part, _ = show("digits")
     assert (file.name, part) == ("digits-train.png", "train")
     with Image.open(file) as picture:
         assert picture.format == "PNG"

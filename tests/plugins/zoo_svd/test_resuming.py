@@ -75,6 +75,6 @@ def test_the_second_clock_alone_would_choose_otherwise(stopped: RunDir, tmp_path
 def test_another_original_is_refused(stopped: RunDir) -> None:
     record = stopped.record
     record.structure["original"] = "0" * 64
-    stopped.write_record(record)
+    stopped.bind(record)
     with pytest.raises(CheckpointError, match="the network that this run compressed has changed since it began"):
         zoo.run(resume=stopped.path, console=Console(quiet=True))
