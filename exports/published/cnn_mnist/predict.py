@@ -462,11 +462,12 @@ def check_description(description: dict[str, Any]) -> None:
 def _open_session(model: Path, note: Callable[[str], None]) -> Any:
     """Where the bundle is replaced while it is read, it is read again: what is loaded is the old one or the new one, whole."""
     for attempt in range(ATTEMPTS):
+        state = _index_state(model.parent)
         index = _read_index(model.parent)
         try:
             session = _load(model) if index is None else _load_checked(model, _digests(index, model))
         except ModelError:
-            if attempt + 1 == ATTEMPTS or _read_index(model.parent) == index:
+            if attempt + 1 == ATTEMPTS or _index_state(model.parent) == state:
                 raise
             continue
         if index is not None:
@@ -475,6 +476,14 @@ def _open_session(model: Path, note: Callable[[str], None]) -> Any:
             note(f"no {INDEX} lies beside {model}, so whether it was altered is not checked")
             return session
     raise ModelError(f"{model}: the bundle is replaced again and again while it is read")
+
+
+def _index_state(folder: Path) -> tuple[int, ...] | None:
+    """What differs once the bundle was replaced, also by one of the same content."""
+    try:
+        return _state((folder / INDEX).stat())
+    except OSError:
+        return None
 
 
 def _read_index(folder: Path) -> bytes | None:
