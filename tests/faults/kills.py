@@ -21,15 +21,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 from harness import Checks, Server
 
 
-def options(*settings: str) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting)]
+def options(*settings: str, optimizer: str = "sgd") -> list[str]:
+    return [word for setting in (f"train.optimizer={optimizer}", *settings) for word in ("--set", setting)]
 
 
 CONFIGURATIONS = {
     "plain": options(),
-    "adam": options("train.optimizer=adam", "train.lr=0.01"),
-    "adamw, cosine": options("train.optimizer=adamw", "train.lr=0.01", "train.schedule=cosine", "train.warmup_epochs=0.5"),
-    "nesterov": options("train.optimizer=sgd", "train.momentum=0.9", "train.optimizer_options={nesterov: true}", "train.lr=0.05"),
+    "adam": options(optimizer="adam"),
+    "adamw, cosine": options("train.schedule=cosine", "train.warmup_epochs=0.5", optimizer="adamw"),
+    "nesterov": options("train.momentum=0.9", "train.optimizer_options={nesterov: true}"),
     "moving average": options("train.ema=0.9"),
     "early stopping": options("train.patience=1"),
     "pieces": options("train.accumulate=3"),
@@ -37,7 +37,7 @@ CONFIGURATIONS = {
     "mixup": options("train.mixup=0.4", "train.cutmix=1.0"),
     "fp16": options("train.precision=fp16"),
     "bf16": options("train.precision=bf16"),
-    "augmentation": ["--augment", "flip, crop: 1, erase"],
+    "augmentation": [*options(), "--augment", "flip, crop: 1, erase"],
 }
 
 

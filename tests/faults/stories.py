@@ -20,9 +20,9 @@ from typing import Any
 QUIET = ("--set", "threads=1", "--set", "train.log_samples=true")
 RUN = (
     "run", "fnn", "--data", "digits", "--device", "cpu", "--epochs", "3", "--batch-size", "256", "--lr", "0.5", "--seed", "3",
-    "--set", "dataset.holdout=0.2", "--set", "train.keep_checkpoints=2", "--set", "train.checkpoint_steps=2", *QUIET,
-    "--set", "train.optimizer=sgd", "--set", "train.momentum=0.1", "--set", "train.schedule=constant",
+    "--set", "dataset.holdout=0.2", "--set", "train.keep_checkpoints=2", "--set", "train.checkpoint_steps=4", *QUIET,
 )  # fmt: skip
+SGD = ("--set", "train.optimizer=sgd", "--set", "train.momentum=0.1", "--set", "train.schedule=constant")
 
 
 def command(*arguments: str) -> int:
@@ -32,7 +32,7 @@ def command(*arguments: str) -> int:
 
 
 def run(request: dict[str, Any]) -> int:
-    return command(*RUN, *request.get("more", ()), "--name", request.get("name", "it"))
+    return command(*RUN, *request.get("more", SGD), "--name", request.get("name", "it"))
 
 
 def resume(request: dict[str, Any]) -> int:
@@ -145,7 +145,7 @@ def warm_up() -> None:
         os.environ |= {f"ZOO_{name}": f"{folder}/{name.lower()}" for name in ("RUNS", "EXPORTS", "DATA", "CACHE")} | {"ZOO_OFFLINE": "1"}
         here = Path.cwd()
         os.chdir(folder)
-        if command(*RUN, "--name", "it") or command("export", "fnn/it", "--onnx", "--out", "exports/it"):
+        if command(*RUN, *SGD, "--name", "it") or command("export", "fnn/it", "--onnx", "--out", "exports/it"):
             raise SystemExit("the warm-up failed")
         os.chdir(here)
 
