@@ -1,12 +1,12 @@
-"""Which optimizers, schedules and precisions resume to the bit here: the table of docs/exact-resume.md.
+"""Which optimizers, schedules, precisions and options of tasks resume to the bit: the tables of docs/exact-resume.md.
 
-    python benchmarks/resume_exactness.py           write it
+    python benchmarks/resume_exactness.py           write them
     python benchmarks/resume_exactness.py --check   compare with the page, write nothing
 
-It has every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision.
-
-Each cell is what a run does before its first step (`zoo.exactness`): four steps, a checkpoint in memory, and nine more steps twice. Optimizers that
-another library must bring (apex, bitsandbytes) are asked as well, and give its reason. On two CPU cores this takes some ten minutes.
+The first has every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision. Each cell is what a run does
+before its first step (`zoo.exactness`): four steps, a checkpoint in memory, and nine more steps twice. Optimizers that need another library (apex,
+bitsandbytes) are tried as well, and their refusal names it. The second table is of whole runs (`resume_tasks.py`). On two CPU cores both take some
+twenty minutes.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import resume_tasks
 import torch
 from torch import nn
 
@@ -36,6 +37,7 @@ OPTIONS: tuple[dict[str, object], ...] = (
     {"warmup_epochs": 0.5},
 )
 MARK = "<!-- benchmarks/resume_exactness.py -->"
+TASKS = "Whole runs, stopped within their first epoch and resumed, by each task and option:"
 
 
 def optimizers() -> list[str]:
@@ -90,10 +92,8 @@ def lines(names: Sequence[str]) -> Iterator[str]:
 
 def main() -> None:
     header = ["| optimizer | fp32 | bf16 | fp16 | refused because |", "| --- | --- | --- | --- | --- |"]
-    table = "\n".join([*header, *lines(optimizers())])
     text = PAGE.read_text(encoding="utf-8")
-    before = text.partition(MARK)[0]
-    new = f"{before}{MARK}\n\n{table}\n"
+    new = "\n".join([text.partition(MARK)[0] + MARK, "", *header, *lines(optimizers()), "", TASKS, "", *resume_tasks.lines()]) + "\n"
     if "--check" in sys.argv:
         sys.exit(0 if new == text else f"{PAGE} is not what was found")
     PAGE.write_text(new, encoding="utf-8")

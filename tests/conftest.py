@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,30 @@ def own_places(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     for name in {"ZOO_RUNS", "ZOO_EXPORTS", "ZOO_DATA", "ZOO_CACHE"} - keep:
         monkeypatch.setenv(name, str(tmp_path / name.removeprefix("ZOO_").lower()))
     monkeypatch.setenv("ZOO_OFFLINE", "1")
+
+
+class Hangs(BaseException):
+    """No `TimeoutError`, which is an OSError and may be taken for a file's."""
+
+
+@contextmanager
+def _no_longer_than(seconds: int) -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise Hangs(f"more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def no_longer_than() -> Callable[[int], AbstractContextManager[None]]:
+    """A block that would take longer than so many seconds ends in an error that no code under test catches."""
+    return _no_longer_than
 
 
 @pytest.fixture

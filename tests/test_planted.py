@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ FAST = {
     "device": "cpu",
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC
-PATIENCE_SECONDS = 240
 watched: list[set[Path]] = []
 
 
@@ -53,24 +52,6 @@ def watching() -> Iterator[set[Path]]:
         yield watched[-1]
     finally:
         watched.pop()
-
-
-class Hangs(BaseException):
-    """No `TimeoutError`, which is an OSError and may be taken for a file's."""
-
-
-@contextmanager
-def no_longer_than(seconds: int) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise Hangs(f"more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class Interrupt(Console):
@@ -132,7 +113,7 @@ def test_what_is_watched_is_what_a_run_writes(stopped: Stopped) -> None:
 
 @pytest.mark.parametrize("plant", [symbolic_link, hard_link, pipe])
 def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alone(
-    stopped: Stopped, tmp_path: Path, plant: Callable[[Path, Path], None]
+    stopped: Stopped, tmp_path: Path, no_longer_than: Callable[[int], AbstractContextManager[None]], plant: Callable[[Path, Path], None]
 ) -> None:
     run, home = stopped.copy(tmp_path / "run"), tmp_path / "home"
     planted = {}
@@ -147,7 +128,7 @@ def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alon
     before, refused = contents(home), []
     for _ in range(len(planted)):
         try:
-            with no_longer_than(PATIENCE_SECONDS):
+            with no_longer_than(240):
                 zoo.run(resume=run, console=Console(quiet=True))
             break
         except ZooError as error:
@@ -165,7 +146,7 @@ def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alon
     assert {"metrics.csv", "steps.jsonl", "samples.jsonl", "log.txt"} <= set(refused)
 
 
-def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(stopped: Stopped, tmp_path: Path) -> None:
+def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(stopped: Stopped, tmp_path: Path, no_longer_than) -> None:
     for number, place in enumerate(stopped.folders):
         run, home = stopped.copy(tmp_path / f"run{number}"), tmp_path / f"home{number}"
         shutil.copytree(run / place, home) if (run / place).exists() else home.mkdir()
@@ -173,7 +154,7 @@ def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(stopped: 
         (run / place).parent.mkdir(parents=True, exist_ok=True)
         (run / place).symlink_to(home)
         before = contents(home)
-        with pytest.raises(StorageError, match="a link stands where a folder of this run belongs") as caught, no_longer_than(PATIENCE_SECONDS):
+        with pytest.raises(StorageError, match="a link stands where a folder of this run belongs") as caught, no_longer_than(240):
             zoo.run(resume=run, console=Console(quiet=True))
         assert Path(str(caught.value.where)) == run / place
         assert contents(home) == before

@@ -104,9 +104,9 @@ def _range_of(each: Extremes, name: str) -> tuple[float, float]:
 
 def _measure(files: Sequence[Path], name: str, max_pixels: int) -> list[Extremes]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        measured = pool.map(lambda file: _extremes(file, max_pixels), files)
-        told = measured if len(files) < SAY_FROM else tracked(list(measured), f"{name}: looking for images of more than 8 bits, once")
-        each = [found for found in told if found is not None]
+        work = [pool.submit(_extremes, file, max_pixels) for file in files]
+        shown = work if len(work) < SAY_FROM else tracked(work, f"{name}: looking for images of more than 8 bits, once")
+        each = [found for one in shown if (found := one.result()) is not None]
     return [
         Extremes(is_float, min(one.least for one in alike), max(one.most for one in alike), len(alike))
         for is_float in (False, True)

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and sockets have no names there")
-PATIENCE_SECONDS = 240
-
-
-class Hangs(BaseException):
-    """No `TimeoutError`, which is an OSError and may be taken for a file's."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,20 +25,6 @@ def little_memory() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (used + (6 << 30), before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
-
-
-@contextmanager
-def no_longer_than(seconds: int) -> Iterator[None]:
-    def stop(*_: object) -> None:
-        raise Hangs(f"more than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def pipe(place: Path) -> None:
@@ -98,7 +77,7 @@ ROLES = {
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_is_no_regular_file_is_refused_in_any_role(zoo, short, tmp_path, monkeypatch, plant: Plant, role: str) -> None:
+def test_what_is_no_regular_file_is_refused_in_any_role(zoo, short, tmp_path, monkeypatch, no_longer_than, plant: Plant, role: str) -> None:
     arguments, place, codes = ROLES[role]
     monkeypatch.chdir(tmp_path)
     for name in ("cat", "dog"):
@@ -107,7 +86,7 @@ def test_what_is_no_regular_file_is_refused_in_any_role(zoo, short, tmp_path, mo
             Image.new("L", (32, 32), 20 * number).save(tmp_path / "data" / name / f"{number}.png")
     (tmp_path / "bundle").mkdir()
     plant(tmp_path / place)
-    with no_longer_than(PATIENCE_SECONDS):
+    with no_longer_than(240):
         told = zoo(*arguments)
     assert told.code in codes, told
     if told.code:
@@ -121,7 +100,9 @@ COMMANDS = (["report", "RUN"], ["compare", "RUN", "short"], ["runs"], ["evaluate
 
 @pytest.mark.parametrize("plant", [pipe, endless])
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
-def test_a_run_of_pipes_and_devices_is_refused_file_by_file(zoo, short, tmp_path, monkeypatch, plant: Plant, command: list[str]) -> None:
+def test_a_run_of_pipes_and_devices_is_refused_file_by_file(
+    zoo, short, tmp_path, monkeypatch, no_longer_than, plant: Plant, command: list[str]
+) -> None:
     """Every file of a run at once; what the message names is mended, and the command given again, until it succeeds."""
     monkeypatch.chdir(tmp_path)
     Image.new("L", (16, 16)).save("image.png")
@@ -137,7 +118,7 @@ def test_a_run_of_pipes_and_devices_is_refused_file_by_file(zoo, short, tmp_path
             (run / "run.json").unlink()
             shutil.copy(short / "run.json", run / "run.json")
         while True:
-            with no_longer_than(PATIENCE_SECONDS):
+            with no_longer_than(240):
                 told = zoo(*[str(run) if word == "RUN" else word for word in command])
             if told.code == 0:
                 break

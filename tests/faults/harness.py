@@ -100,6 +100,8 @@ class Server:
     def call(self, story: str, folder: Path, fault: dict[str, Any] | None = None, **request: Any) -> Answer:
         """Run a story in ``folder``/root, which is made where it is not there."""
         (folder / "root").mkdir(parents=True, exist_ok=True)
+        for name in ("stdout", "stderr"):  # a child may be killed before it opens them
+            (folder / name).write_bytes(b"")
         self._requests.write(json.dumps({"story": story, "folder": str(folder), "fault": fault, **request}) + "\n")
         self._requests.flush()
         answer = json.loads(self._answers.readline())

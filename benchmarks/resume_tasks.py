@@ -1,0 +1,137 @@
+"""Whole runs by each task and each of its options, killed and resumed: the second table of docs/exact-resume.md.
+
+`resume_exactness.py` writes it. The folder of a run of three epochs is copied right after its second checkpoint, within its first epoch; the copy is
+what a kill at that moment leaves. It is resumed, and must end with the weights and metrics of the run itself. The network is a small one, on the
+embedded digits.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import zoo
+from zoo.console import Console
+from zoo.errors import ZooError
+from zoo.rundir import RunDir
+
+HOW: dict[str, dict[str, Any]] = {
+    "sgd, constant, fp32": {"optimizer": "sgd", "momentum": 0.9, "lr": 0.05},
+    "adamw, cosine, fp32": {"optimizer": "adamw", "schedule": "cosine"},
+    "adamw, cosine, fp16": {"optimizer": "adamw", "schedule": "cosine", "precision": "fp16"},
+}
+COMPRESSED = {"finetune": True, "budget": 0.5, "curve": []}
+OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "classification": [{}, {"label_smoothing": 0.1}, {"class_weights": "balanced"}],
+    "transfer": [
+        {},
+        {"label_smoothing": 0.1},
+        {"class_weights": "balanced"},
+        {"train": "last:2"},
+        {"train": "all"},
+        {"train": "all", "rate_decay": 0.5},
+        {"unfreeze_every": 1},
+    ],
+    "svd_compress": [
+        COMPRESSED,
+        *({**COMPRESSED, **more} for more in ({"of": "macs"}, {"method": "plain"}, {"even": True}, {"forms": ["spatial"]})),
+        *({**COMPRESSED, **more} for more in ({"distillation": 0.0}, {"distillation": 1.0}, {"temperature": 4.0}, {"calibration_seed": 1})),
+        *({"finetune": True, "curve": [], **more} for more in ({"energy": 0.9}, {"max_drop": 5.0})),
+    ],
+}
+"""Values of the options that a training of each task can have, by task; the first is its defaults.
+
+``of: ms`` has a test of its own (tests/plugins/zoo_svd): of layers this small, the measured times may allow no budget.
+"""
+
+
+def cases() -> list[tuple[str, dict[str, Any]]]:
+    return [(task, options) for task, variants in OPTIONS.items() for options in variants]
+
+
+def label(task: str, options: dict[str, Any]) -> str:
+    shown = [f"{name}={value}" for name, value in options.items() if (name, value) not in (("finetune", True), ("budget", 0.5), ("curve", []))]
+    return f"`{task}`" + (f" {', '.join(shown)}" if shown else "")
+
+
+def difference(task: str, options: dict[str, Any], train: dict[str, Any], start: Path, folder: Path) -> str | None:
+    """What a run that was killed and resumed has otherwise than one that was not, or why it is refused; None where nothing. ``start`` is a run."""
+    overrides = {
+        "task": {"name": task, **options},
+        "dataset": {"name": "digits", "resize": 16, "holdout": 0.2},
+        "train": {"epochs": 3, "batch_size": 256, "checkpoint_steps": 2, **train},
+        "device": "cpu", "threads": 1, "seed": 5,
+        **({} if task == "classification" else {"weights": str(start)}),
+    }  # fmt: skip
+    whole, stopped = folder / "whole", folder / "stopped"
+    try:
+        with _copied_at(checkpoint=2, to=stopped):
+            zoo.run("cnn", overrides=overrides, out=whole, console=Console(quiet=True))
+        zoo.run(resume=stopped, console=Console(quiet=True))
+    except ZooError as error:
+        return f"refused: {error.what}"
+    due, found = (zoo.load(run).state_dict() for run in (whole, stopped))
+    different = [name for name, value in due.items() if not torch.equal(value, found[name])]
+    if different:
+        return f"differs: {different[0]}"
+    return None if _metrics(whole) == _metrics(stopped) else "differs: metrics"
+
+
+def _metrics(run: Path) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if "second" not in name} for row in RunDir(run).epochs()]
+
+
+@contextmanager
+def _copied_at(checkpoint: int, to: Path) -> Iterator[None]:
+    """The run's folder is copied as it is right after so many checkpoints were published: what a kill at that moment leaves."""
+    original, count = RunDir.write_root, 0
+
+    def write_root(self: RunDir, root: Any) -> None:
+        nonlocal count
+        original(self, root)
+        count += bool(root.checkpoints)
+        if count == checkpoint and not to.exists():
+            shutil.copytree(self.path, to)
+
+    RunDir.write_root = write_root  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        RunDir.write_root = original  # type: ignore[method-assign]
+
+
+def trained(folder: Path) -> Path:
+    """A run to start from."""
+    train = {"epochs": 2, "batch_size": 256}
+    zoo.run(
+        "cnn",
+        overrides={"dataset": {"name": "digits", "resize": 16}, "train": train, "device": "cpu", "threads": 1},
+        out=folder / "start",
+        console=Console(quiet=True),
+    )
+    return folder / "start"
+
+
+def lines() -> Iterator[str]:
+    yield f"| task, option | {' | '.join(HOW)} |"
+    yield f"| --- |{' --- |' * len(HOW)}"
+    with tempfile.TemporaryDirectory() as name:
+        start = trained(Path(name))
+        for number, (task, options) in enumerate(cases()):
+            found = [difference(task, options, train, start, Path(name) / f"{number}-{column}") for column, train in enumerate(HOW.values())]
+            yield f"| {label(task, options)} | {' | '.join(each or 'exact' for each in found)} |"
+            print(f"{task} {json.dumps(options)} done", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("ZOO_OFFLINE", "1")
+    print("\n".join(lines()))
