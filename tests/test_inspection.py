@@ -20,7 +20,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from zoo import inspection
+from zoo import checkpoints, inspection
 from zoo.commands import COMMANDS
 from zoo.inspection import archives, inspect, onnxfile
 
@@ -61,6 +61,23 @@ def test_a_run_is_described_with_the_plugins_it_needs(made_run: Callable[..., An
     assert (found.facts["architecture"], found.facts["status"], found.facts["classes"]) == ("lab/net", "finished", 2)
     assert found.needs == ["plugin lab: not installed"]
     assert any(line.startswith("planted: a link to /etc/passwd") for line in found.refused)
+
+
+def test_the_checkpoints_of_a_run_hold_and_a_damaged_one_is_named(
+    tmp_path: Path, made_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "WORTH_A_FILE", 1)
+    run, model = made_run("real"), torch.nn.Linear(3, 2)
+    name = checkpoints.save(run, 10, model, {}, {}, frozen=["weight"])
+    for place, where in ((run.path, f"checkpoints/{name}/"), (run.checkpoints / name, "")):
+        found = inspect(place)
+        assert found is not None and not found.refused
+        held = {each.removeprefix(where): state for each, state in found.digests.items()}
+        assert set(held.values()) == {"holds"} and {"model.safetensors", "state.json"} < held.keys() and len(held) == 5
+    damaged = next(run.checkpoints.glob("frozen-*.copy.safetensors"))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    found = inspect(run.path)
+    assert found is not None and found.refused == [f"checkpoints/{name}: {damaged.name}: its sha256 is not the one recorded"]
 
 
 def test_weights_are_named_with_their_shapes_and_damage_is_said(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from zoo.frozen_weights import copies
 from zoo.inspection import DIFFERS, MISSING, Found, Unreadable, check_digests, guarded, load_json, mapping
 from zoo.inspection.files import plugins_of
 from zoo.wording import size
@@ -93,8 +94,11 @@ def _read_bundle(path: Path, found: Found) -> None:
 
 def _read_checkpoint(path: Path, found: Found) -> None:
     manifest = mapping(load_json(path / "MANIFEST.json"))
-    check_digests(path, manifest, found)
-    if not manifest:
+    recorded, frozen = mapping(manifest.get("files")), mapping(manifest.get("frozen")).get("sha256")
+    check_digests(path, recorded, found)
+    if isinstance(frozen, str):  # weights that the run does not train lie beside its checkpoints, twice
+        check_digests(path.parent, {each.name: frozen for each in copies(path.parent, frozen)}, found)
+    if not recorded:
         raise Unreadable("MANIFEST.json records no files")
 
 
