@@ -67,7 +67,7 @@ def weights(result) -> dict[str, torch.Tensor]:
     [
         ("lenet", {}, {}),
         ("lenet", {"train": "last:2"}, {"ema": 0.9}),
-        ("torchvision/squeezenet1_1", {}, {}),  # dropout after the cut
+        pytest.param("torchvision/squeezenet1_1", {}, {}, marks=pytest.mark.slow),  # dropout after the cut
         ("torchvision/shufflenet_v2_x0_5", {}, {"ema": 0.9}),  # batch norms before it
     ],
 )
@@ -109,7 +109,9 @@ def test_features_that_were_zeroed_on_the_disk_are_computed_again_after_a_word(g
     assert again.metrics == first.metrics
 
 
-@pytest.mark.parametrize(("name", "changes"), [("seed", {"seed": 1}), ("precision", {"train": {"precision": "bf16"}})])
+@pytest.mark.parametrize(
+    ("name", "changes"), [("seed", {"seed": 1}), pytest.param("precision", {"train": {"precision": "bf16"}}, marks=pytest.mark.slow)]
+)
 def test_features_of_other_weights_or_precision_are_others(go, said, name, changes):
     go("first")
     said.clear()

@@ -51,7 +51,7 @@ def final_state(run: RunDir):
     return load(run.path).state_dict(), metrics, steps, run.samples_file.read_text(), run.record.results, run.predictions_file.read_text()
 
 
-@pytest.mark.parametrize("more", [[], EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("more", [pytest.param([], id="plain", marks=pytest.mark.slow), pytest.param(EVERYTHING, id="everything")])
 def test_a_killed_run_resumes_to_the_bit(tmp_path, more):
     """SIGKILL in the middle of an epoch; the samples that were logged say what was lost and that nothing was missed or repeated."""
     whole = subprocess.run([*COMMAND, *more, "--out", str(tmp_path / "whole")], capture_output=True, text=True, check=False)

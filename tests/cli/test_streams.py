@@ -83,7 +83,7 @@ def test_every_command_is_tried() -> None:
     assert [name for name in COMMANDS if name not in LINES] == []
 
 
-@pytest.mark.parametrize(("sink", "code"), [("left", 141), ("/dev/full", 7), ("closed", 7)])
+@pytest.mark.parametrize(("sink", "code"), [("left", 141), *(pytest.param(sink, 7, marks=pytest.mark.slow) for sink in ("/dev/full", "closed"))])
 @pytest.mark.usefixtures("short")
 def test_output_that_cannot_be_written_is_an_exit_code(tmp_path: Path, sink: str, code: int) -> None:
     if sink == "/dev/full" and not Path(sink).exists():

@@ -112,6 +112,7 @@ def test_what_makes_no_sense_is_told(task, error, words):
         prepare(resolve(registry(), "digits_svd", overrides={"task": task}), Console(quiet=True))
 
 
+@pytest.mark.slow
 def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path):
     tight = {"task": {"budget": 0.15, "curve": []}}
     bare = zoo.run("digits_svd", overrides=tight, out=tmp_path / "bare", console=Console(quiet=True))
