@@ -87,9 +87,8 @@ def network(config: RunConfig, data: Data) -> nn.Module:
 
 def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:
     """Seconds of an epoch of a recipe, each way."""
-    config = resolve(registry(), recipe, overrides={"device": "cpu", "train": {"epochs": 1}})
-    architecture = registry().architecture(config.architecture.name if config.architecture else "").spec
-    data = open_data(registry(), config.dataset, torch.device("cpu"), architecture=architecture)
+    plan = resolve(registry(), recipe, overrides={"device": "cpu", "train": {"epochs": 1}})
+    config, data = plan.config, open_data(registry(), plan.config.dataset, torch.device("cpu"), prepare=plan.prepare_images)
     mean, std = list(data.preprocessing.mean), list(data.preprocessing.std)
     transforms = {
         "v1": torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize(mean, std)]),

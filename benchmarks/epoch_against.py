@@ -25,8 +25,11 @@ import sys, tempfile
 from pathlib import Path
 import torch
 from _epoch import open_data, registry, resolve, zoo_fit
-config = resolve(registry(), sys.argv[1], overrides={"device": "cpu", "train": {"epochs": 1}})
-data = open_data(registry(), config.dataset, torch.device("cpu"), architecture=registry().architecture(config.architecture.name).spec)
+plan = resolve(registry(), sys.argv[1], overrides={"device": "cpu", "train": {"epochs": 1}})
+config = getattr(plan, "config", plan)  # an older checkout has the configuration alone
+network = registry().architecture(config.architecture.name).spec
+how = {"architecture": network} if config is plan else {"prepare": plan.prepare_images}
+data = open_data(registry(), config.dataset, torch.device("cpu"), **how)
 for _ in range(2):
     with tempfile.TemporaryDirectory() as folder:
         seconds = zoo_fit(config, data, Path(folder) / "run")

@@ -26,11 +26,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo import cache
-from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import open_dataset
 from zoo.features import keep_features
 from zoo.job import Job, set_train_mode
+from zoo.plan import RunPlan
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.rundir import create
@@ -54,7 +54,7 @@ def lay_out(folder: Path) -> Path:
     return folder / "photos"
 
 
-def configuration(photos: Path, precision: str) -> RunConfig:
+def planned(photos: Path, precision: str) -> RunPlan:
     return resolve(
         registry(),
         "vgg16_transfer",
@@ -146,7 +146,7 @@ def main() -> None:
         photos = lay_out(Path(place))
         for turn in range(asked.runs):
             for precision in ("fp32", "bf16"):
-                prepared = prepare(configuration(photos, precision), Console(quiet=True))
+                prepared = prepare(planned(photos, precision), Console(quiet=True))
                 if precision == "fp32":
                     seconds["plain"].append(plain_loop(prepared))
                     seconds["plain_pass"].append(plain_pass(prepared))

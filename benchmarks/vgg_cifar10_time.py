@@ -34,8 +34,8 @@ class Training:
     """A recipe at work, a few steps at a time."""
 
     def __init__(self, recipe: str, folder: Path) -> None:
-        config = resolve(registry(), recipe)
-        ready = prepare(config, Console(quiet=True))
+        ready = prepare(resolve(registry(), recipe), Console(quiet=True))
+        config = ready.config
         run = create(config, folder / recipe)
         self.job = Job(config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure)
         self.steps = self.job.steps_per_epoch * config.train.epochs

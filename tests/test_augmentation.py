@@ -52,9 +52,9 @@ def test_faults_are_told_in_one_line(text, words):
 
 
 def test_a_configuration_holds_every_option_and_can_be_read_again():
-    config = resolve(registry(), "cnn_digits", overrides={"train": {"augment": "shift: 0.2"}})
+    config = resolve(registry(), "cnn_digits", overrides={"train": {"augment": "shift: 0.2"}}).config
     assert config.train.augment == [{"shift": {"fraction": 0.2}}]
-    assert resolve(registry(), overrides=config.as_dict()) == config
+    assert resolve(registry(), overrides=config.as_dict()).config == config
     with pytest.raises(UsageError, match=r"train\.augment: no step is called 'flipp'; did you mean flip"):
         resolve(registry(), "cnn_digits", overrides={"train": {"augment": "flipp"}})
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec, WeightsSpec
-from zoo.combinations import check_classes, check_combination
+from zoo.combinations import check_classes, combine
 from zoo.config import DatasetSection
 from zoo.discovery import Plugin
 from zoo.errors import UsageError
 from zoo.registry import Item
+from zoo.weights import FileWeights, RandomWeights
 
 WEIGHTS = WeightsSpec(
     summary="x",
@@ -48,8 +50,9 @@ def task(**facts: Any) -> Item[TaskSpec]:
     return Item("task", TaskSpec(**{"name": "sort", "summary": "x", "target": "n:t", **facts}), LAB)
 
 
-def judged(architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], weights: str | None = None, **section: Any) -> list[str]:
-    return check_combination(architecture, dataset, job, DatasetSection(name="toy", **section), weights)
+def judged(architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], file: Path | None = None, **section: Any) -> list[str]:
+    weights = RandomWeights() if architecture is None or file is None else FileWeights(architecture, str(file))
+    return combine(architecture, dataset, job, DatasetSection(name="toy", **section), weights)[1]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, datase
             None,
             ["pictures of any size are resized to cover 32×32 and cropped at the centre"],
         ),
-        (network(), data(), task(needs_weights=True), "some.safetensors", []),
+        (network(), data(), task(needs_weights=True), Path("some.safetensors"), []),
         (network(smallest=16), data(), task(), None, ["pictures 8×8 are resized to 16×16"]),
         (network(channels=(1,)), data(), task(), None, ["RGB pictures become grey"]),
     ],

@@ -61,7 +61,7 @@ def test_the_training_page_names_keys_that_exist():
 def recipe_table() -> str:
     rows = []
     for item in registry().items("recipe", namespace="classics"):
-        config, expected = resolve(registry(), item.canonical), item.spec.expected
+        config, expected = resolve(registry(), item.canonical).config, item.spec.expected
         channels, *shape = {"datasets/digits": (1, 28, 28), "datasets/mnist": (1, 28, 28), "datasets/cifar10": (3, 32, 32)}[config.dataset.name]
         classes = len(config.dataset.classes or range(10))
         model = build_model(registry(), config.architecture, in_channels=channels, num_classes=classes, image_size=tuple(shape))
@@ -164,9 +164,9 @@ def test_every_yaml_of_the_configuration_page_is_valid(tmp_path):
     for block in re.findall(r"```yaml\n(.*?)```", page, re.S):
         file = tmp_path / "my.yaml"
         file.write_text(block)
-        config = resolve(registry(), file=file)
+        config = resolve(registry(), file=file).config
         assert config.train.epochs == 30
-        assert config.train.optimizer == resolve(registry(), "cnn_digits").train.optimizer
+        assert config.train.optimizer == resolve(registry(), "cnn_digits").config.train.optimizer
 
 
 def test_the_tree_of_the_readme_is_there():

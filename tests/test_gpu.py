@@ -34,8 +34,8 @@ def test_training_on_cuda_reaches_the_accuracy_of_the_cpu(tmp_path, precision):
 
 def test_pictures_labels_and_batches_are_on_the_device():
     device = torch.device("cuda", torch.cuda.current_device())
-    config = resolve(registry(), "cnn_digits")
-    data = open_data(registry(), config.dataset, device, architecture=registry().architecture("cnn").spec)
+    plan = resolve(registry(), "cnn_digits")
+    data = open_data(registry(), plan.config.dataset, device, prepare=plan.prepare_images)
     for batch in data.part("train").batches(100):
         assert {batch.inputs.device, batch.labels.device, batch.indices.device} == {device}
 

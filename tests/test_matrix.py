@@ -62,12 +62,13 @@ def label(cell: Cell) -> str:
 def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_path: Path) -> None:
     if cell.dataset in REAL and not list(Path(os.environ["ZOO_DATA"]).glob(REAL[cell.dataset])):
         pytest.skip(f"needs the files of {cell.dataset} under ZOO_DATA")
-    config = resolve(registry(), overrides=overrides(cell, pictures))
+    plan = resolve(registry(), overrides=overrides(cell, pictures))
+    config = plan.config
     if cell.dataset == "datasets/folder" and registry().task(cell.task).spec.same_inputs:  # its classes are known once it is opened
         with pytest.raises(UsageError, match=r"needs the data that the weights were trained on: the weights \w+: .*, datasets/folder: cat, dog"):
-            prepare(config, Console(quiet=True))
+            prepare(plan, Console(quiet=True))
         return
-    ready = prepare(config, Console(quiet=True))
+    ready = prepare(plan, Console(quiet=True))
     if in_closed_form(ready.task):
         ready.task.fit(ready.model, ready.data, lambda _text: None)
         some = islice(ready.data.part(judged_part(ready.data)).batches(4), 1)

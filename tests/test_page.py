@@ -157,13 +157,13 @@ def test_an_unfinished_run_has_a_page_with_the_pictures_there_are(made_run):
 
 
 def test_the_recipes_figure_stands_beside_the_result(made_run):
-    recipe = resolve(registry(), "cnn_digits").as_dict()
+    recipe = resolve(registry(), "cnn_digits").config.as_dict()
     told = "is known to reach accuracy 97.53% ± 0.38% over 10 seeds (two CPU cores)."
     assert f"classics/cnn_digits {told}" in shown(made_run("one", config=recipe)).text
     changed = made_run("changed", config={**recipe, "train": {**recipe["train"], "epochs": 1}})
     assert f"classics/cnn_digits as it is registered {told}" in shown(changed).text
     assert "known to reach" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
-    once = made_run("once", config=resolve(registry(), "svd_image").as_dict())
+    once = made_run("once", config=resolve(registry(), "svd_image").config.as_dict())
     assert "svd/svd_image is known to reach psnr 32.85 dB, one run (one CPU core)." in shown(once).text
     gone = made_run("two", config={"recipe": "lab/gone"})
     assert "known to reach" not in shown(gone).text

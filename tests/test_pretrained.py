@@ -26,10 +26,11 @@ from zoo.loading import load_pretrained
 from zoo.paths import data_root
 from zoo.prediction import predict
 from zoo.preprocessing import preprocessing_of
-from zoo.pretrained import by_hand, listed, weights_file, weights_named
+from zoo.pretrained import by_hand, listed, weights_file
 from zoo.registry import Item, registry
 from zoo.resolve import resolve
 from zoo.tensorfiles import read_tensors
+from zoo.weights import named
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.tensor([1.0, 2.0])}
 FILES: dict[str, bytes] = {}
@@ -155,12 +156,12 @@ def test_with_no_network_one_error_says_what_is_missing_from_where_and_where_to_
     [("imagenet1k_v2", "imagenet1k_v2"), ("imagenet", "imagenet1k_v1"), ("imagenet-1k", "imagenet1k_v1"), ("", None), ("coco", None)],
 )
 def test_weights_go_by_the_beginning_of_their_name_or_dataset(text, name):
-    assert weights_named(registry().architecture("torchvision/resnet50"), text) == name
+    assert named(registry().architecture("torchvision/resnet50"), text) == name
 
 
 def test_a_configuration_names_them_in_full():
     asked = {"architecture": {"name": "torchvision/resnet18"}, "dataset": {"name": "digits"}, "weights": "imagenet"}
-    assert resolve(registry(), overrides=asked).weights == "imagenet1k_v1"
+    assert resolve(registry(), overrides=asked).config.weights == "imagenet1k_v1"
 
 
 def test_listed_says_what_is_here():
@@ -241,5 +242,7 @@ def test_nothing_of_a_download_is_asked_where_weights_are_shipped(monkeypatch):
 def test_a_file_counts_as_built_like_all_of_the_architecture_s_own(tmp_path: Path) -> None:
     (tmp_path / "net.safetensors").write_bytes(save({"fc.weight": torch.zeros(1000, 4)}))
     given: dict[str, Any] = {"architecture": {"name": "torchvision/googlenet"}, "dataset": {"name": "digits"}}
-    assert resolve(registry(), overrides={**given, "weights": str(tmp_path / "net.safetensors")}).architecture.options == {"transform_input": True}
-    assert resolve(registry(), overrides={**given, "weights": "none"}).architecture.options == {"transform_input": False}
+    assert resolve(registry(), overrides={**given, "weights": str(tmp_path / "net.safetensors")}).config.architecture.options == {
+        "transform_input": True
+    }
+    assert resolve(registry(), overrides={**given, "weights": "none"}).config.architecture.options == {"transform_input": False}

@@ -291,7 +291,7 @@ def test_every_recipe_resolves() -> None:
     from zoo.resolve import resolve
 
     for item in registry().items("recipe"):
-        assert resolve(registry(), item.canonical).recipe == item.canonical
+        assert resolve(registry(), item.canonical).config.recipe == item.canonical
 
 
 def test_looking_around_imports_neither_torch_nor_numpy() -> None:

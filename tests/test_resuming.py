@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from zoo import checkpoints, randomness
-from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import open_data
 from zoo.devices import set_up
 from zoo.job import Job
 from zoo.loading import build_for, build_task
+from zoo.plan import RunPlan
 from zoo.registry import registry
 from zoo.resolve import resolve
 from zoo.rundir import RunDir, create
@@ -41,16 +41,17 @@ class Notes(Console):
         self.lines.append(text)
 
 
-def config(**train: object) -> RunConfig:
+def planned(**train: object) -> RunPlan:
     dataset = {"resize": 16, "holdout": 0.2, "classes": ["0", "1"]}
     whole = {"epochs": len(ACCURACY), "batch_size": 100, "optimizer": "adam", "schedule": "cosine", **train}
     return resolve(registry(), "cnn_digits", overrides={"train": whole, "dataset": dataset, "device": "cpu", "threads": 1})
 
 
 def make_job(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **train: object) -> Job:
-    settled = config(**train)
+    plan = planned(**train)
+    settled = plan.config
     engine = set_up(settled)
-    data = open_data(registry(), settled.dataset, engine.device, architecture=registry().architecture("cnn").spec)
+    data = open_data(registry(), settled.dataset, engine.device, prepare=plan.prepare_images)
     randomness.seed_everything(settled.seed)
     model = build_for(registry(), settled, data.preprocessing, len(data.classes))
     run = where if isinstance(where, RunDir) else create(settled, where)

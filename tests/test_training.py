@@ -30,9 +30,10 @@ FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "c
 
 
 def make_job(tmp_path: Path, **train) -> Job:
-    config = resolve(registry(), "cnn_digits", overrides={**FAST, "train": {**FAST["train"], **train}})
+    plan = resolve(registry(), "cnn_digits", overrides={**FAST, "train": {**FAST["train"], **train}})
+    config = plan.config
     engine = set_up(config)
-    data = open_data(registry(), config.dataset, engine.device, architecture=registry().architecture("cnn").spec)
+    data = open_data(registry(), config.dataset, engine.device, prepare=plan.prepare_images)
     randomness.seed_everything(config.seed)
     model = build_for(registry(), config, data.preprocessing, 10)
     return Job(config, build_task(registry(), config), model, data, engine, create(config, tmp_path / "run"), Console(quiet=True), {})

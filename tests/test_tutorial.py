@@ -71,13 +71,13 @@ def test_the_figures_are_the_recipes():
 
 def network(recipe: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(registry(), resolve(registry(), recipe).architecture, in_channels=1, num_classes=10, image_size=(28, 28)).eval()
+    return build_model(registry(), resolve(registry(), recipe).config.architecture, in_channels=1, num_classes=10, image_size=(28, 28)).eval()
 
 
 def test_parameters_and_settings_are_as_the_page_says():
     table = PAGE.partition("| parameters |")[2].splitlines()[0]
     assert re.findall(r"[\d,]+", table) == [f"{count_parameters(network(name))[0]:,}" for name in ("fnn_mnist", "cnn_mnist")]
-    train = resolve(registry(), "cnn_mnist").train
+    train = resolve(registry(), "cnn_mnist").config.train
     assert (train.epochs, train.optimizer, train.lr, train.momentum, train.batch_size) == (1, "sgd", 0.01, 0.5, 64)
 
 

@@ -55,7 +55,7 @@ __all__ = [
     "hookimpl",
 ]
 
-VERSION = "1.5"
+VERSION = "1.6"
 
 hookimpl = pluggy.HookimplMarker("zoo")
 """Marks a function of a plugin as the implementation of the hook whose name it bears."""
@@ -224,13 +224,15 @@ class TaskSpec(Buildable):
     ``needs_architecture=False``: it is of the data alone, takes none, and its run judges no other data than its own. ``needs_weights``: it starts
     from trained weights, of the architecture's own, a file or a run. ``same_inputs``: with these it must get the classes, the size and the
     preprocessing that they were trained on, since it works by the network's answers. A combination that lacks what a task needs is refused before
-    anything is opened, and `zoo matrix` says so.
+    anything is opened, and `zoo matrix` says so. ``computes``: what the task's ``prepare`` works out from the network and the data, in words, where
+    that takes long, such as "the rank of each layer": a dry run leaves it out and says so.
     """
 
     needs_architecture: bool = True
     needs_labels: bool = True
     needs_weights: bool = False
     same_inputs: bool = False
+    computes: str | None = None
     default: bool = False
 
 

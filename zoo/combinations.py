@@ -1,29 +1,30 @@
-"""Which combinations of architecture, dataset and task make sense, and why one does not: one judge, for a run and for the table of them all."""
+"""Which architectures, datasets and tasks go together, how their images are then prepared, and why others do not: for a plan and for `zoo matrix`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.config import DatasetSection
 from zoo.errors import UsageError
-from zoo.preprocessing import Preprocessing, plan, preprocessing_of
+from zoo.preprocessing import Preprocessing, plan
 from zoo.registry import Item
+from zoo.weights import Inputs, RandomWeights, Weights
 
 NONE = "; --weights none begins with none"
+NOTHING = RandomWeights()
 
 
-def check_combination(
+def combine(
     architecture: Item[ArchitectureSpec] | None,
     dataset: Item[DatasetSpec],
     task: Item[TaskSpec],
     section: DatasetSection,
-    weights: str | None = None,
-) -> list[str]:
-    """What would be done to the pictures, a sentence for each change; all of it is known before a file is opened.
+    weights: Weights = NOTHING,
+) -> tuple[Preprocessing, list[str]]:
+    """How the images are prepared, as far as it is known before a file is opened, and a sentence for each change to them.
 
-    ``weights`` are those to start from, by name or file. Raises UsageError where the three cannot go together.
+    Raises UsageError where the three cannot go together.
     """
     if architecture is None and task.spec.needs_architecture:
         raise UsageError(f"task {task.spec.name} needs an architecture", fix="add --arch NAME (see `zoo list architectures`)")
@@ -33,27 +34,30 @@ def check_combination(
     check_classes(dataset, task, section.classes or dataset.spec.classes)
     if architecture is not None:
         _check_weights(architecture, task, weights)
-    spec = dataset.spec
-    learned = None if architecture is None or weights is None else architecture.spec.weights.get(weights)
-    planned, changes = plan(section, spec.shape, spec.mean, spec.std, None if architecture is None else architecture.spec, learned)
-    if learned is not None:
-        given = Inputs(dataset.canonical, tuple(section.classes or spec.classes), planned)
-        permuted = section.permute_pixels  # which is no part of what is known of published weights
-        check_same_inputs(task.spec, Inputs(f"the weights {weights}", learned.classes, preprocessing_of(learned, permuted)), given)
-    return changes
+    preprocessing, changes = plan_images(dataset, section, dataset.spec.shape, architecture, weights)
+    check_same_inputs(task.spec, weights, Inputs(dataset.canonical, tuple(section.classes or dataset.spec.classes), preprocessing))
+    return preprocessing, changes
 
 
-class Inputs(NamedTuple):
-    """What a network is trained on or given: ``name`` says which data or weights, no ``classes`` that they are not known."""
+def plan_images(
+    dataset: Item[DatasetSpec],
+    section: DatasetSection,
+    shape: tuple[int, int | None, int | None],
+    architecture: Item[ArchitectureSpec] | None = None,
+    weights: Weights = NOTHING,
+) -> tuple[Preprocessing, list[str]]:
+    """How images of ``shape`` (C, H, W; None where they differ) of a dataset are prepared for an architecture and the weights it starts from."""
+    learned = None if isinstance(weights, RandomWeights) else weights.learned
+    network = None if architecture is None else architecture.spec
+    return plan(section, shape, dataset.spec.mean, dataset.spec.std, network, learned)
 
-    name: str
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
 
-
-def check_same_inputs(task: TaskSpec, trained: Inputs, given: Inputs) -> None:
-    """Raises UsageError naming each difference, where the task needs the inputs that its weights were trained on."""
-    if not task.same_inputs:
+def check_same_inputs(task: TaskSpec, weights: Weights, given: Inputs) -> None:
+    """Raises UsageError naming each difference, where the task needs the inputs that its weights were trained on and these are known."""
+    if not task.same_inputs or isinstance(weights, RandomWeights):
+        return
+    trained = weights.inputs(given.preprocessing.permute_pixels)
+    if trained is None:
         return
     one, other = trained.preprocessing, given.preprocessing
     pairs: list[tuple[str, object, object]] = [("images of", "×".join(map(str, one.shape)), "×".join(map(str, other.shape)))]
@@ -93,8 +97,8 @@ def _check_labels(dataset: Item[DatasetSpec], task: Item[TaskSpec]) -> None:
         )
 
 
-def _check_weights(architecture: Item[ArchitectureSpec], task: Item[TaskSpec], weights: str | None) -> None:
-    if not task.spec.needs_weights or weights is not None:
+def _check_weights(architecture: Item[ArchitectureSpec], task: Item[TaskSpec], weights: Weights) -> None:
+    if not task.spec.needs_weights or weights != NOTHING:
         return
     named, name = list(architecture.spec.weights), architecture.spec.name
     if not named:

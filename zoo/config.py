@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from zoo.augmentation import canonical
 
 SCHEMA = 1
-NO_WEIGHTS = "none"
-"""Asks a task that needs weights to begin with random ones all the same."""
 Scalar = bool | int | float | str
 MAX_PIXELS = 100_000_000
 

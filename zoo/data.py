@@ -20,10 +20,11 @@ from torch import Tensor
 
 from zoo.api import Batch, Dataset, DatasetSpec, Part, Split
 from zoo.augmenting import Augmenter
+from zoo.combinations import plan_images
 from zoo.config import DatasetSection
 from zoo.decoding import decoded, faulty, picture_of
 from zoo.errors import DataError, UsageError
-from zoo.preprocessing import Learned, Preprocessing, plan
+from zoo.preprocessing import Preprocessing
 from zoo.registry import Item, Registry, calls_of, load_object
 from zoo.runtime import read_picture, to_chw
 from zoo.splits import chosen_classes, classes_of, load_parts, subset
@@ -35,6 +36,9 @@ Augment = Callable[[Tensor, np.ndarray], Tensor]
 
 Digest = Callable[[Path], str]
 """A file → its sha256."""
+
+PrepareImages = Callable[[tuple[int, int | None, int | None]], tuple[Preprocessing, list[str]]]
+"""The shape of images (C, H, W; None where they differ) → how they are prepared, and a sentence for each change to them."""
 
 Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
 """Files of pictures → uint8 (N, channels, height, width)."""
@@ -167,20 +171,17 @@ def open_data(
     section: DatasetSection,
     device: torch.device,
     *,
-    architecture: Any = None,
-    weights: Learned | None = None,
+    prepare: PrepareImages | None = None,
     preprocessing: Preprocessing | None = None,
     parts: Sequence[str] | None = None,
     seed: int = 0,
     download: bool = True,
-    sized: bool = True,
     held_out: bool = False,
 ) -> Data:
-    """Open a dataset for an architecture, and for the ``weights`` it starts from, or exactly as an earlier run's ``preprocessing`` says. ``parts``
-    limits what is loaded.
+    """Open a dataset for a plan (its ``prepare_images``), exactly as an earlier run's ``preprocessing`` says, or else for no network in particular.
+    ``parts`` limits what is loaded.
 
-    With ``held_out`` the data is opened to evaluate a trained model on. Without ``download`` only what is on this machine is opened. Without
-    ``sized`` nobody minds to what size pictures are brought, and it is not told.
+    With ``held_out`` the data is opened to evaluate a trained model on. Without ``download`` only what is on this machine is opened.
 
     Raises DataError where files are missing or wrong, UsageError where pictures and network do not go together.
     """
@@ -198,8 +199,7 @@ def open_data(
     if preprocessing is None:
         images = next(iter(splits.values())).images
         shape = images.shape[1:] if isinstance(images, np.ndarray) else item.spec.shape
-        preprocessing, told = plan(section, shape, item.spec.mean, item.spec.std, architecture, weights)
-        changes = told if sized else []
+        preprocessing, changes = prepare(shape) if prepare is not None else plan_images(item, section, shape)
         value_range, told_values = choose_value_range(section, dataset, splits, digest, item.spec.name)
         preprocessing = preprocessing.model_copy(update={"value_range": value_range})
         changes += [told_values] if told_values else []

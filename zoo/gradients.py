@@ -14,10 +14,10 @@ from torch import nn
 
 from zoo import randomness
 from zoo.api import Batch, Task
-from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.errors import UsageError
 from zoo.losses import piece_loss
+from zoo.plan import RunPlan
 from zoo.runner import prepare
 from zoo.training import with_heads
 
@@ -38,9 +38,9 @@ class Gradients:
         return self.norms[0] / self.norms[-1] if self.norms[-1] else float("nan")
 
 
-def gradients(config: RunConfig, label: str) -> Gradients:
-    """Of the first training batch that a run of ``config`` would see, before its first step, in fp32. Raises what the run would raise."""
-    ready = prepare(config, Console(quiet=True))
+def gradients(plan: RunPlan, label: str) -> Gradients:
+    """Of the first training batch that a run of ``plan`` would see, before its first step, in fp32. Raises what the run would raise."""
+    config, ready = plan.config, prepare(plan, Console(quiet=True))
     if not hasattr(ready.task, "loss"):
         raise UsageError(f"task {config.task.name} is solved in closed form: it has no loss, and so no gradients", fix="choose another task")
     part = ready.data.part("train")

@@ -123,7 +123,6 @@ def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data,
     steps = steps_per_epoch(train, len(data.part("train")))
     build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
     check_exact(train, model, engine, steps * train.epochs)
-    check_pieces(train, model, task, data, engine)
     if train.patience is not None and "select" not in data.parts:
         raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
     if train.augment and data.preprocessing.permute_pixels is not None:

@@ -8,11 +8,12 @@ from itertools import product
 from typing import Any
 
 from zoo.api import ArchitectureSpec
-from zoo.combinations import check_combination
+from zoo.combinations import combine
 from zoo.config import DatasetSection
 from zoo.errors import PluginError, UsageError
 from zoo.registry import Item, Registry
 from zoo.resolve import core_dataset_section
+from zoo.weights import NamedWeights, RandomWeights, Weights
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ def _networks(catalogue: Registry, pattern: str | None) -> list[str | None]:
 def _cell(catalogue: Registry, name: str | None, dataset: Item[Any], task: Item[Any], section: DatasetSection) -> Cell:
     try:
         network = None if name is None else catalogue.architecture(name)
-        changes = check_combination(network, dataset, task, section, _first_weights(network) if task.spec.needs_weights else None)
+        _, changes = combine(network, dataset, task, section, _first_weights(network) if task.spec.needs_weights else RandomWeights())
     except (UsageError, PluginError) as refusal:
         return Cell(name, dataset.canonical, task.canonical, str(refusal))
     return Cell(name, dataset.canonical, task.canonical, None, tuple(changes))
 
 
-def _first_weights(network: Item[ArchitectureSpec] | None) -> str | None:
-    return None if network is None else next(iter(network.spec.weights), None)
+def _first_weights(network: Item[ArchitectureSpec] | None) -> Weights:
+    first = None if network is None else next(iter(network.spec.weights), None)
+    return RandomWeights() if network is None or first is None else NamedWeights(network, first)

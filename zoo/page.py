@@ -131,7 +131,7 @@ def expected_sentence(run: RunDir) -> str | None:
         return None
     try:
         expected: Expected | None = registry().recipe(recipe).spec.expected
-        theirs = resolve(registry(), recipe).as_dict()
+        theirs = resolve(registry(), recipe).config.as_dict()
     except ZooError:  # its plugin is no longer here
         return None
     ours = run.config.as_dict()

@@ -12,11 +12,11 @@ import json
 from collections.abc import Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.api import ArchitectureSpec, WeightsSpec
 from zoo.downloads import UnreachableError, download
-from zoo.errors import CheckpointError, DataError, UsageError, ZooError, nearest
+from zoo.errors import CheckpointError, DataError, ZooError
 from zoo.files import sha256, write_json
 from zoo.paths import data_root, offline
 from zoo.progress import announce
@@ -24,22 +24,10 @@ from zoo.registry import Item, registry
 from zoo.safe_files import read_text
 from zoo.store import Digests, MissingFilesError, megabytes
 
+if TYPE_CHECKING:
+    from zoo.weights import NamedWeights
+
 Architecture = Item[ArchitectureSpec]
-
-
-def weights_named(item: Architecture, text: str) -> str | None:
-    """The name of an architecture's weights that ``text`` stands for: itself, or the first whose name or dataset begins with it."""
-    known = item.spec.weights
-    if text in known:
-        return text
-    return next((name for name, spec in known.items() if text and (name.startswith(text) or spec.dataset.startswith(text))), None)
-
-
-def no_such_weights(item: Architecture, text: str) -> UsageError:
-    known = list(item.spec.weights)
-    near = nearest(text, known, count=1)
-    advice = f"did you mean {near[0]}?" if near else "check the path" + (f", or name one of: {', '.join(known[:10])}" if known else "")
-    return UsageError(f"'{text}' is no file, no run, nor weights that {item.canonical} names", where="weights", fix=advice)
 
 
 def weights_file(item: Architecture, name: str, task: str | None = None) -> Path:
@@ -143,8 +131,9 @@ def missing_weights(item: Architecture, name: str, cause: str, task: str | None 
     )
 
 
-def also_missing(error: MissingFilesError, item: Architecture, name: str, task: str) -> MissingFilesError:
+def also_missing(error: MissingFilesError, weights: NamedWeights, task: str) -> MissingFilesError:
     """The error for files of data that are missing, with the weights of a run added where these are missing too."""
+    item, name = weights.item, weights.text
     if _is_here(item, name):
         return error
     return MissingFilesError(

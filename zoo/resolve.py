@@ -1,4 +1,4 @@
-"""From a name, a file and overrides to a `RunConfig` in which every name is canonical and every option is checked.
+"""From a name, a file and overrides to the plan of a run, in whose configuration every name is canonical and every option is checked.
 
 Layers, each over the one before: defaults < recipe < file < command line. Changing the item of a section drops the options that belonged
 to the former item, since they are not the new one's; the dataset options that the core gives to every dataset stay.
@@ -8,29 +8,61 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from zoo.config import NO_WEIGHTS, TEXT_KEYS, DatasetSection, RunConfig, Section
+from zoo.config import TEXT_KEYS, DatasetSection, RunConfig, Section
 from zoo.errors import ConfigError, UsageError, ZooError
+from zoo.plan import RunPlan, make_plan
 from zoo.registry import Item, Registry, options_model
 from zoo.validation import explain, suggest_among
+from zoo.weights import RandomWeights, Weights, parse_weights, run_of
 from zoo.yamlfile import parse_yaml, read_yaml
 
-if TYPE_CHECKING:
-    from zoo.api import ArchitectureSpec
-    from zoo.rundir import RunDir
-
 SECTIONS = ("architecture", "dataset", "task")
+ADD_DATASET = "add --data NAME (see `zoo list datasets`)"
+NO_DATASET = f"dataset: none is named; {ADD_DATASET}"
 Layer = Mapping[str, Any]
 
 
-def resolve(registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None) -> RunConfig:
-    """The configuration of a run. Raises UnknownNameError, or ConfigError with every problem found."""
+class Whole(dict[str, Any]):
+    """A mapping that replaces what lower layers say, where others are merged with it key by key."""
+
+
+def resolve(registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None) -> RunPlan:
+    """The plan of a run. Raises UnknownNameError, UsageError, or ConfigError with every problem found."""
+    merged = _merge_layers(registry, name, file, overrides or {})
+    problems: list[str] = []
+    refusals: list[ZooError] = []
+    weights: Weights | None = None
+    try:
+        weights = _settle_weights(registry, merged)
+    except UsageError as refusal:
+        refusals.append(refusal)
+    config = _validated(merged, problems)
+    for section in SECTIONS:
+        try:
+            problems += _settle_section(registry, section, getattr(config, section) if config else merged.get(section))
+        except ZooError as refusal:
+            refusals.append(refusal)
+    try:
+        if config is not None:
+            config.recipe = config.recipe and registry.recipe(config.recipe).canonical
+        known = config or _sections_alone(merged)
+        if known is not None and weights is not None and not refusals:
+            plan = make_plan(registry, known, weights)
+            if not problems:
+                return plan
+    except ZooError as refusal:
+        refusals.append(refusal)
+    raise _combined(problems, refusals, file)
+
+
+def _merge_layers(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:
     written: Layer = {} if file is None else read_yaml(file, TEXT_KEYS)
     base = name if name is not None else written.get("recipe")  # a file that names a recipe says what differs from it
-    layers: list[Layer] = [written, overrides or {}]
+    layers: list[Layer] = [written, overrides]
     if isinstance(base, str):
         layers.insert(0, _layer_of_name(registry, base))
     merged: dict[str, Any] = {}
@@ -38,113 +70,89 @@ def resolve(registry: Registry, name: str | None = None, *, file: Path | None = 
         _merge_layer(registry, merged, layer)
     if merged.get("task") is None or (isinstance(merged["task"], Mapping) and "name" not in merged["task"]):
         merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry)}
-    _apply_options_of_weights(registry, merged)
-    try:
-        return check(registry, merged, where=file)
-    except ConfigError as error:
-        if error.problems in (["dataset: missing"], ["dataset.name: missing"]):
-            raise UsageError("no dataset is named", fix="add --data NAME (see `zoo list datasets`)") from error
-        raise
+    return merged
 
 
-def _apply_options_of_weights(registry: Registry, merged: dict[str, Any]) -> None:
-    """Options that the weights' network was built with, where no layer says others: without them the weights would not be the same function.
+def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | None:
+    """The weights of a configuration, whose text becomes canonical. None where another problem of it keeps them from being looked up.
 
-    Of a file, which does not say them, those on which all of the architecture's own weights agree.
+    The architecture gets the options that their network was built with, where no layer says others. Of a run that is named by itself, architecture
+    and dataset are taken too.
     """
-    architecture, weights = merged.get("architecture"), merged.get("weights")
-    if isinstance(weights, str) and (architecture is None or merged.get("dataset") is None):
-        _take_from_run(merged, weights)
-        architecture = merged.get("architecture")
-    if not isinstance(architecture, dict) or not isinstance(architecture.get("name"), str) or not isinstance(weights, str) or weights == NO_WEIGHTS:
-        return
-    from zoo.pretrained import weights_named
-
-    try:
-        item = registry.architecture(architecture["name"])
-    except ZooError:
-        return  # it is told where the section is checked
-    run = run_of_weights(item, weights)
-    if run is not None and run.config.architecture is not None and run.config.architecture.name == item.canonical:
-        for key, value in run.config.architecture.options.items():
-            architecture.setdefault(key, value)
-        return
-    name, own = weights_named(item, weights), item.spec.weights
-    known = [own[name]] if name is not None else list(own.values()) if Path(weights).expanduser().is_file() else []
-    for key, value in known[0].architecture_options.items() if known else ():
-        if all(each.architecture_options.get(key) == value for each in known):
-            architecture.setdefault(key, value)
-
-
-def run_of_weights(item: Item[ArchitectureSpec] | None, weights: str | None) -> RunDir | None:
-    """The run that ``weights`` names, where they are neither none, nor a file, nor weights that the architecture names."""
-    if weights in (None, NO_WEIGHTS) or Path(weights).expanduser().is_file():
+    text, key = merged.get("weights"), merged.get("weights_key")
+    if not isinstance(text, str | None) or not isinstance(key, str | None):
         return None
-    from zoo.pretrained import weights_named
-    from zoo.rundir import find, is_run
+    if merged.get("architecture") is None or merged.get("dataset") is None:
+        _take_from_run(merged, text)
+    section, item = merged.get("architecture"), None
+    if section is not None:
+        try:
+            item = registry.architecture(section["name"])
+        except (ZooError, TypeError, KeyError):
+            return None  # it is reported where the section is checked
+    weights = parse_weights(text, item, key)
+    merged["weights"] = weights.text
+    if isinstance(section, dict) and not isinstance(weights, RandomWeights):
+        for option, value in weights.builder_options.items():
+            section.setdefault(option, value)
+    return weights
 
-    if item is not None and weights_named(item, weights) is not None:
-        return None
-    return find(weights) if is_run(weights) else None
 
-
-def _take_from_run(merged: dict[str, Any], weights: str) -> None:
-    """A run's weights say which network they are of, and on what they were trained, where no layer does."""
-    run = run_of_weights(None, weights)
-    for section in ("architecture", "dataset") if run is not None else ():
-        theirs = getattr(run.config, section) if run is not None else None
+def _take_from_run(merged: dict[str, Any], text: str | None) -> None:
+    run = run_of(text)
+    if run is None:
+        return
+    for section in ("architecture", "dataset"):
+        theirs = getattr(run.config, section)
         if merged.get(section) is None and theirs is not None:
             merged[section] = theirs.model_dump()
 
 
-def check(registry: Registry, values: Layer, *, where: object = None) -> RunConfig:
-    """Validate a whole configuration, its options included; every problem is reported at once."""
-    problems: list[str] = []
-    refusals: list[ZooError] = []
-    config: RunConfig | None = None
+def _validated(merged: dict[str, Any], problems: list[str]) -> RunConfig | None:
     try:
-        config = RunConfig.model_validate(values)
+        return RunConfig.model_validate(merged)
     except ValidationError as error:
-        problems += explain(error, RunConfig)
-    for section in SECTIONS:
-        part = getattr(config, section) if config else values.get(section)
-        try:
-            problems += _settle_section(registry, section, part)
-        except ZooError as refusal:
-            refusals.append(refusal)
-    if config is not None:
-        problems += _check_weights(registry, config)
-        try:
-            config.recipe = config.recipe and registry.recipe(config.recipe).canonical
-        except ZooError as refusal:
-            refusals.append(refusal)
+        problems += [NO_DATASET if each in ("dataset: missing", "dataset.name: missing") else each for each in explain(error, RunConfig)]
+        return None
+
+
+def _sections_alone(merged: dict[str, Any]) -> RunConfig | None:
+    """Of a configuration that has problems, so that whether its parts go together is reported with them; None where the problems are in these."""
+    try:
+        return RunConfig.model_validate({section: merged[section] for section in SECTIONS if merged.get(section) is not None})
+    except ValidationError:
+        return None
+
+
+def _combined(problems: list[str], refusals: list[ZooError], where: object) -> ZooError:
     if len(refusals) == 1 and not problems:
-        raise refusals[0]
-    problems += [str(refusal) for refusal in refusals]
-    if problems or config is None:
-        raise ConfigError(list(dict.fromkeys(problems)), where=where)
-    return config
+        return refusals[0]
+    if problems == [NO_DATASET] and not refusals:
+        return UsageError("no dataset is named", fix=ADD_DATASET)
+    return ConfigError(list(dict.fromkeys([*problems, *map(str, refusals)])), where=where)
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
-    """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML."""
+    """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML. A mapping is `Whole`, but for that of a section."""
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise UsageError(f"--set takes key.path=value, not '{text}'", fix="for example --set train.lr=0.1")
     nested: Any = parse_yaml(value, where=f"--set {path}", text_keys=[each[len(keys) :] for each in TEXT_KEYS if each[: len(keys)] == tuple(keys)])
+    nested = Whole(nested) if isinstance(nested, dict) and len(keys) > 1 else nested
     for key in reversed(keys):
         nested = {key: nested}
     return nested  # type: ignore[no-any-return]
 
 
 def merge(below: dict[str, Any], above: Layer) -> dict[str, Any]:
-    """``above`` over ``below``, mappings key by key; changes and returns ``below``."""
+    """``above`` over ``below``, mappings key by key unless they are `Whole`; changes and returns ``below``."""
     for key, value in above.items():
-        if isinstance(value, Mapping) and isinstance(below.get(key), dict):
-            merge(below[key], value)
+        if isinstance(value, Mapping):
+            replaced = isinstance(value, Whole) or not isinstance(below.get(key), dict)
+            below[key] = merge(type(value)() if isinstance(value, Whole) else {}, value) if replaced else merge(below[key], value)
         else:
-            below[key] = merge({}, value) if isinstance(value, Mapping) else value
+            below[key] = value
     return below
 
 
@@ -252,46 +260,4 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
     part.name = item.canonical
     for key, value in options.items():
         setattr(part, key, value)
-    return []
-
-
-def _check_weights(registry: Registry, config: RunConfig) -> list[str]:
-    """Weights are named in full from here on; a file is left as it is written."""
-    if config.weights not in (None, NO_WEIGHTS) and Path(config.weights).expanduser().is_file():
-        return []
-    if config.weights_key is not None:
-        return [f"weights_key: '{config.weights_key}' chooses in a file of weights, and weights names none; leave it out"]
-    return _check_named_weights(registry, config)
-
-
-def _check_named_weights(registry: Registry, config: RunConfig) -> list[str]:
-    if config.weights in (None, NO_WEIGHTS):
-        return []
-    if config.architecture is None:
-        return [f"weights: '{config.weights}' is no file, and there is no architecture that could name it"]
-    from zoo.pretrained import no_such_weights, weights_named
-
-    try:
-        item = registry.architecture(config.architecture.name)
-    except ZooError:
-        return []  # the architecture's own trouble is told already
-    run, name = run_of_weights(item, config.weights), weights_named(item, config.weights)
-    if run is not None:
-        return _settle_run(config, item, run)
-    if name is None:
-        return [str(no_such_weights(item, config.weights))]
-    config.weights = name
-    return []
-
-
-def _settle_run(config: RunConfig, item: Item[ArchitectureSpec], run: RunDir) -> list[str]:
-    """The run is named so that it stays the same one, when there is a newer of its recipe."""
-    from zoo.paths import runs_root
-    from zoo.rundir import run_id
-
-    label, theirs = run_id(run.path), run.config.architecture
-    if theirs is None or theirs.name != item.canonical:
-        return [f"weights: the run {label} is of {theirs.name if theirs else 'no architecture'}, not of {item.canonical}; leave --arch out"]
-    inside = run.path.resolve() == (runs_root() / label).resolve()
-    config.weights = label if inside else str(run.path.resolve())
     return []

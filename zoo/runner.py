@@ -17,7 +17,7 @@ from torch import nn
 from zoo import checkpoints, randomness, reporting
 from zoo.api import Task
 from zoo.closedform import foretell, in_closed_form, judged_part, solve
-from zoo.combinations import Inputs, check_classes, check_combination, check_same_inputs
+from zoo.combinations import check_classes, check_same_inputs
 from zoo.config import RunConfig
 from zoo.console import Console
 from zoo.data import Data, open_data
@@ -26,12 +26,14 @@ from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
 from zoo.evaluation import evaluate
 from zoo.features import keep_features
 from zoo.files import remove_temporaries, write_json, write_text
-from zoo.job import Job, batch_notes, check_trainable, set_train_mode, steps_per_epoch
-from zoo.loading import build_for, build_task, learned_weights, load_initial, trained_inputs
+from zoo.initialisation import initialise
+from zoo.job import Job, batch_notes, check_pieces, check_trainable, set_train_mode, steps_per_epoch
+from zoo.loading import build_for, build_task
 from zoo.models import count_macs, count_parameters, load_state
 from zoo.page import write_page
+from zoo.plan import RunPlan
 from zoo.pretrained import also_missing
-from zoo.registry import Item, calls_of, registry
+from zoo.registry import calls_of, registry
 from zoo.resolve import merge, resolve
 from zoo.root_record import differences
 from zoo.rundir import Record, RunDir, create, find, label_of, run_id
@@ -40,6 +42,7 @@ from zoo.snapshots import resume as resume_job
 from zoo.store import MissingFilesError
 from zoo.telling import Telling
 from zoo.training import fit
+from zoo.weights import Inputs, NamedWeights
 from zoo.wording import duration, figure, plural
 
 
@@ -71,11 +74,11 @@ def run(
     console = console or Console()
     if resume is not None:
         return _resume(resume, name, config_file, overrides or {}, inexact, console)
-    config = resolve(registry(), name, file=config_file, overrides=overrides)
+    plan = resolve(registry(), name, file=config_file, overrides=overrides)
     if dry_run:
-        return _dry_run(config, console)
-    prepared = prepare(config, console)
-    return _carry_out(create(config, out), prepared, console, resumed=False)
+        return _dry_run(plan, console)
+    prepared = prepare(plan, console)
+    return _carry_out(create(plan.config, out), prepared, console, resumed=False)
 
 
 # --------------------------------------------------------------------------------------------------------------------- the chapters
@@ -83,9 +86,9 @@ def run(
 
 @dataclass
 class Prepared:
-    """A combination that is ready to be trained: nothing has been written yet."""
+    """A plan whose data is open and whose network is built: ready to be trained, and nothing has been written yet."""
 
-    config: RunConfig
+    plan: RunPlan
     task: Task
     data: Data
     model: Any
@@ -94,42 +97,49 @@ class Prepared:
     notes: list[str]
     start: tuple[tuple[str, str, str, str], ...] = ()
 
+    @property
+    def config(self) -> RunConfig:
+        return self.plan.config
 
-def prepare(config: RunConfig, console: Console, structure: dict[str, Any] | None = None) -> Prepared:
-    """All that comes before training; ``structure`` is that of a run that is resumed.
+
+def prepare(plan: RunPlan, console: Console, structure: dict[str, Any] | None = None, *, compute: bool = True) -> Prepared:
+    """All that comes before training; ``structure`` is that of a run that is resumed. Without ``compute``, what the task computes first is left out.
 
     Raises ZooError where the combination makes no sense, data is missing or wrong, or a plugin is at fault.
     """
-    catalogue = registry()
+    config = plan.config
     engine = set_up(config)
-    architecture = catalogue.architecture(config.architecture.name) if config.architecture else None
-    dataset, chosen = catalogue.dataset(config.dataset.name), catalogue.task(config.task.name)
-    check_combination(architecture, dataset, chosen, config.dataset, config.weights)
-    learned = learned_weights(catalogue, config)
-    network = architecture and architecture.spec
-    try:
-        data = open_data(catalogue, config.dataset, engine.device, architecture=network, weights=learned, seed=config.seed, sized=network is not None)
-    except MissingFilesError as error:
-        if architecture is None or config.weights not in architecture.spec.weights:
-            raise
-        raise also_missing(error, architecture, config.weights, config.task.name) from error
-    check_classes(dataset, chosen, data.classes)
-    trained = trained_inputs(catalogue, config)
-    if trained is not None:
-        check_same_inputs(chosen.spec, trained, Inputs(data.name, data.classes, data.preprocessing))
+    data = _open_data(plan, engine)
     randomness.seed_everything(config.seed)
-    model = build_for(catalogue, config, data.preprocessing, len(data.classes)) if config.architecture else nn.Module()
-    start = load_initial(catalogue, config, model, data.classes)
+    model = build_for(registry(), config, data.preprocessing, len(data.classes)) if config.architecture else nn.Module()
+    start = initialise(model, plan, data.classes)
     notes = [*data.notes, start.told]
-    task = build_task(catalogue, config)
-    with calls_of([chosen], "preparing the model"):
-        model, structure = task.prepare(model, data) if structure is None else prepare_again(task, model, data, structure)
+    task = build_task(registry(), config)
+    computes = None if compute else plan.task.spec.computes
+    if computes is None:
+        with calls_of([plan.task], "preparing the model"):
+            model, structure = task.prepare(model, data) if structure is None else prepare_again(task, model, data, structure)
+    else:
+        notes.append(f"computed when the run starts: {computes}")
     if not in_closed_form(task):
         check_trainable(config, model, task, data, engine)
+        if computes is None:
+            check_pieces(config.train, model, task, data, engine)
         notes += batch_notes(config.train, len(data.part("train")))
-    prepared = Prepared(config, task, data, model, structure, engine, [note for note in notes if note], start.tensors)
+    prepared = Prepared(plan, task, data, model, structure or {}, engine, [note for note in notes if note], start.tensors)
     _introduce(prepared, console)
     return prepared
+
+
+def _open_data(plan: RunPlan, engine: Engine) -> Data:
+    """With all that can be known of a plan once its data is open checked."""
+    try:
+        data = open_data(registry(), plan.config.dataset, engine.device, prepare=plan.prepare_images, seed=plan.config.seed)
+    except MissingFilesError as error:
+        raise (also_missing(error, plan.weights, plan.task.canonical) if isinstance(plan.weights, NamedWeights) else error) from error
+    check_classes(plan.dataset, plan.task, data.classes)
+    check_same_inputs(plan.task.spec, plan.weights, Inputs(data.name, data.classes, data.preprocessing))
+    return data
 
 
 def prepare_again(task: Task, model: nn.Module, data: Data, structure: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
@@ -155,9 +165,9 @@ def _introduce(prepared: Prepared, console: Console) -> None:
         console.note(f"note: {note}")
 
 
-def _dry_run(config: RunConfig, console: Console) -> RunResult:
-    prepared = prepare(config, console)
-    train = config.train
+def _dry_run(plan: RunPlan, console: Console) -> RunResult:
+    prepared = prepare(plan, console, compute=False)
+    train = plan.config.train
     if in_closed_form(prepared.task):
         console.note("dry run: nothing was computed or written")
     else:
@@ -208,7 +218,7 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         telling = Telling(console, where, record)
         telling.started(prepared.config.as_dict())
         try:
-            with calls_of(_items(prepared.config), "the run", console.warn):
+            with calls_of(prepared.plan.items, "the run", console.warn):
                 metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
             record.status = "finished"
             telling.stamp()
@@ -223,12 +233,6 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
             telling.ended()
     _conclude(where, record, console)
     return RunResult(where.path, record, metrics)
-
-
-def _items(config: RunConfig) -> list[Item[Any]]:
-    catalogue = registry()
-    network = [] if config.architecture is None else [catalogue.architecture(config.architecture.name)]
-    return [*network, catalogue.dataset(config.dataset.name), catalogue.task(config.task.name)]
 
 
 def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> dict[str, float]:
@@ -255,8 +259,8 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling:
 
 def _train(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> nn.Module:
     """The best model of a training, or else the last."""
-    config, task, model, data, engine = prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine
-    head = registry().architecture(config.architecture.name).spec.head if config.architecture else None
+    plan, task, model, data, engine = prepared.plan, prepared.task, prepared.model, prepared.data, prepared.engine
+    config, head = plan.config, None if plan.architecture is None else plan.architecture.spec.head
     features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), telling.note)
     job = Job(config, task, model, data, engine, where, telling, prepared.structure, features, clock=telling.clock)
     if inexact is not None:
@@ -295,10 +299,11 @@ def _resume(
     config = where.config
     if config_file is not None:
         raise UsageError("--resume goes on with the run's own configuration", where="--config", fix="leave out --config")
-    _refuse_changes(config, name, overrides)
+    plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
+    _refuse_changes(plan, name, overrides)
     if where.record.status == "finished" and _is_whole(where):
         raise UsageError("this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`")
-    prepared = prepare(config, console, where.record.structure)
+    prepared = prepare(plan, console, where.record.structure)
     return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
 
 
@@ -311,11 +316,12 @@ def _is_whole(where: RunDir) -> bool:
     return True
 
 
-def _refuse_changes(config: RunConfig, name: str | None, overrides: Mapping[str, Any]) -> None:
+def _refuse_changes(plan: RunPlan, name: str | None, overrides: Mapping[str, Any]) -> None:
     """A resumed run is the same run: name each thing that was asked to be different."""
-    merged = merge(config.as_dict(), overrides)
-    asked = resolve(registry(), overrides=merged).as_dict()
-    before = resolve(registry(), overrides=config.as_dict()).as_dict()  # an option that is newer than the run has its default in both
+    config = plan.config
+    before, asked = config.as_dict(), config.as_dict()
+    if overrides:
+        asked = resolve(registry(), overrides=merge(config.as_dict(), overrides)).config.as_dict()
     changed = [f"{key} is {old!r} in the run, not {new!r}" for key, old, new in differences(before, asked)]
     if name is not None and registry().runnable(name).canonical not in (
         config.recipe,

@@ -45,7 +45,7 @@ def run_seeds(
     if count < 1:
         raise UsageError(f"--seeds must be at least 1, not {count}", fix="for example --seeds 3")
     console = console or Console()
-    config = resolve(registry(), name, file=config_file, overrides=overrides)
+    config = resolve(registry(), name, file=config_file, overrides=overrides).config
     runs: list[RunResult] = []
     for seed in range(config.seed, config.seed + count):
         own: dict[str, Any] = merge(merge({}, overrides or {}), {"seed": seed})

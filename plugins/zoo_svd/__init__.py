@@ -29,6 +29,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
             options="zoo_svd.options:NetworkOptions",
             needs_weights=True,
             same_inputs=True,
+            computes="the form and the rank of each layer, from what it answers to calibration images (task.calibration)",
         ),
     ]
 

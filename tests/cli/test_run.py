@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.run import FLAGS, collect
+from zoo.cli.options import keys_of, overrides_of
+from zoo.cli.run import RunOptions
 from zoo.config import DatasetSection, RunConfig, TrainConfig
 from zoo.errors import UsageError
 from zoo.rundir import Record
@@ -69,7 +70,7 @@ def test_every_flag_reaches_its_place_in_the_configuration(zoo, started):
 
 
 def test_every_flag_names_a_key_that_there_is():
-    for path in FLAGS.values():
+    for _, _, path in keys_of(RunOptions):
         head, _, tail = path.partition(".")
         sections = {"dataset": DatasetSection, "train": TrainConfig}
         assert head in RunConfig.model_fields and (not tail or tail == "name" or tail in sections[head].model_fields)
@@ -128,11 +129,13 @@ def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path):
 )
 def test_a_key_that_is_given_twice_is_named(flags, assignments, key):
     with pytest.raises(UsageError, match=rf"both give {key}\b.*fix: keep one"):
-        collect(flags, assignments)
+        overrides_of(RunOptions(**flags), assignments)
 
 
 def test_keys_that_differ_do_not_conflict():
-    layer = collect({"data": "mnist", "epochs": "2"}, ["dataset.resize=28", "train.lr=1e-3", "architecture=cnn", "architecture.n_features=4"])
+    layer = overrides_of(
+        RunOptions(data="mnist", epochs="2"), ["dataset.resize=28", "train.lr=1e-3", "architecture=cnn", "architecture.n_features=4"]
+    )
     assert layer["architecture"] == {"name": "cnn", "n_features": 4} and layer["train"] == {"epochs": "2", "lr": 0.001}
 
 

@@ -42,7 +42,7 @@ def make_loaded() -> Callable[..., LoadedModel]:
         shape = Preprocessing(channels=1, height=8, width=8, mean=(0.3,), std=(0.4,))
         network = (model or Small()).eval()
         origin = {"kind": "run", "run": "cnn_digits/test", "metrics": {"accuracy": 0.1}}
-        return LoadedModel(network, "tiny", classes, shape, resolve(registry(), recipe), origin)
+        return LoadedModel(network, "tiny", classes, shape, resolve(registry(), recipe).config, origin)
 
     return make
 

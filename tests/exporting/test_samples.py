@@ -33,7 +33,7 @@ def make_away(make_loaded: Callable[..., LoadedModel], tmp_path: Path) -> MakeAw
         run.samples.mkdir(parents=True)
         for name, shade in IMAGES.items():
             Image.new("L", (9, 12), shade).save(run.samples / name)
-        config = resolve(registry(), "cnn", overrides={"dataset": {"name": f"folder:{tmp_path / 'away'}"}})
+        config = resolve(registry(), "cnn", overrides={"dataset": {"name": f"folder:{tmp_path / 'away'}"}}).config
         return replace(loaded, config=config, run=run, **changes)
 
     return make

@@ -30,7 +30,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_run(name: str, recipe: str = "cnn_digits", status: rundir.Status = "finished", **dataset: object) -> RunDir:
-    config = resolve(registry(), recipe, overrides={"name": name, "dataset": dataset})
+    config = resolve(registry(), recipe, overrides={"name": name, "dataset": dataset}).config
     run = rundir.create(config)
     assert config.architecture is not None
     preprocessing = {"channels": 1, "height": 28, "width": 28, "mean": (0.0,), "std": (1.0,)}

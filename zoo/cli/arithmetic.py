@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zoo.cli.names import unknown
+from zoo.cli.options import takes
 from zoo.cli.output import say, say_facts, say_json
 from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
@@ -18,38 +19,46 @@ DEFAULT_INPUTS = {"conv1d": "1,64", "linear": "400"}
 ORDER = {2: "channels × length", 3: "channels × height × width"}
 
 
-def arithmetic(
-    kind: Annotated[str, typer.Argument(metavar="LAYER", help="conv1d, conv2d, maxpool2d, avgpool2d or linear.")],
-    shape: Annotated[
-        str | None, typer.Option("--input", metavar="C,H,W", help="Channels and sides; default 3,32,32 (conv1d 1,64; linear 400).")
-    ] = None,
-    out: Annotated[int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or a linear layer's outputs.")] = None,
-    kernel: Annotated[str | None, typer.Option("--kernel", metavar="N", help="One number, or one for each axis: 1,7.")] = None,
-    stride: Annotated[str | None, typer.Option("--stride", metavar="N", help="Default: 1; a pool's is its kernel.")] = None,
-    padding: Annotated[str, typer.Option("--padding", metavar="N", help="On each side.")] = "0",
-    dilation: Annotated[str, typer.Option("--dilation", metavar="N", help="Distance between taps.")] = "1",
-    groups: Annotated[int, typer.Option("--groups", metavar="N", help="Groups of channels that do not mix.")] = 1,
-    no_bias: Annotated[bool, typer.Option("--no-bias", help="Without the constant of each output.")] = False,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="conv1d: as the running sum of delayed signals.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """The arithmetic of one layer: output, parameters and cost, with the formulas filled in."""
-    chosen = next((known for known in KINDS if known == kind), None)
-    if chosen is None:
-        raise unknown("layer", kind, KINDS, f"choose one of: {', '.join(KINDS)}")
-    settings = Settings(
-        out=out,
-        kernel=() if kernel is None else _numbers("kernel", kernel),
-        stride=() if stride is None else _numbers("stride", stride),
-        padding=_numbers("padding", padding),
-        dilation=_numbers("dilation", dilation),
-        groups=groups,
-        bias=not no_bias,
+@dataclass(frozen=True)
+class ArithmeticOptions:
+    kind: Annotated[str, typer.Argument(metavar="LAYER", help="conv1d, conv2d, maxpool2d, avgpool2d or linear.")]
+    shape: Annotated[str | None, typer.Option("--input", metavar="C,H,W", help="Channels and sides; default 3,32,32 (conv1d 1,64; linear 400).")] = (
+        None
     )
-    answer = single(chosen, _numbers("input", shape or DEFAULT_INPUTS.get(chosen, "3,32,32"), lowest=1), settings)
+    out: Annotated[int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or a linear layer's outputs.")] = None
+    kernel: Annotated[str | None, typer.Option("--kernel", metavar="N", help="One number, or one for each axis: 1,7.")] = None
+    stride: Annotated[str | None, typer.Option("--stride", metavar="N", help="Default: 1; a pool's is its kernel.")] = None
+    padding: Annotated[str, typer.Option("--padding", metavar="N", help="On each side.")] = "0"
+    dilation: Annotated[str, typer.Option("--dilation", metavar="N", help="Distance between taps.")] = "1"
+    groups: Annotated[int, typer.Option("--groups", metavar="N", help="Groups of channels that do not mix.")] = 1
+    no_bias: Annotated[bool, typer.Option("--no-bias", help="Without the constant of each output.")] = False
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="conv1d: as the running sum of delayed signals.")] = None
+    as_json: AsJson = False
+
+    def settings(self) -> Settings:
+        """Raises UsageError for what is no number."""
+        return Settings(
+            out=self.out,
+            kernel=() if self.kernel is None else _numbers("kernel", self.kernel),
+            stride=() if self.stride is None else _numbers("stride", self.stride),
+            padding=_numbers("padding", self.padding),
+            dilation=_numbers("dilation", self.dilation),
+            groups=self.groups,
+            bias=not self.no_bias,
+        )
+
+
+@takes(ArithmeticOptions)
+def arithmetic(options: ArithmeticOptions) -> None:
+    """The arithmetic of one layer: output, parameters and cost, with the formulas filled in."""
+    chosen, plot = next((known for known in KINDS if known == options.kind), None), options.plot
+    if chosen is None:
+        raise unknown("layer", options.kind, KINDS, f"choose one of: {', '.join(KINDS)}")
+    settings = options.settings()
+    answer = single(chosen, _numbers("input", options.shape or DEFAULT_INPUTS.get(chosen, "3,32,32"), lowest=1), settings)
     if plot is not None:
         _plot(plot, answer, settings)
-    if as_json:
+    if options.as_json:
         say_json(asdict(answer) | ({"picture": str(plot.absolute())} if plot else {}))
     else:
         _say(answer, plot)

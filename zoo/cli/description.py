@@ -79,7 +79,7 @@ LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 def _configuration(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     from zoo.resolve import resolve
 
-    return resolve(catalogue, item.canonical).as_dict()
+    return resolve(catalogue, item.canonical).config.as_dict()
 
 
 def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy, int]:
@@ -100,17 +100,15 @@ def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy
 
 
 def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Section, tuple[int, int, int], int]:
-    from zoo.preprocessing import plan
     from zoo.resolve import resolve
 
     if item.kind == "architecture":
         return _architecture_section(item, asked.options), asked.input or item.spec.input, asked.classes or item.spec.classes
-    config = resolve(catalogue, item.canonical, overrides={"architecture": asked.options})
-    if config.architecture is None:
+    plan = resolve(catalogue, item.canonical, overrides={"architecture": asked.options})
+    if plan.architecture is None or plan.config.architecture is None:
         raise UsageError(f"recipe {item.canonical} has no network of its own", fix="name an architecture or another recipe")
-    architecture, dataset = catalogue.architecture(config.architecture.name).spec, catalogue.dataset(config.dataset.name).spec
-    preprocessing, _ = plan(config.dataset, dataset.shape, dataset.mean, dataset.std, architecture)
-    return config.architecture, asked.input or preprocessing.shape, asked.classes or len(dataset.classes) or architecture.classes
+    classes = asked.classes or len(plan.classes) or plan.architecture.spec.classes
+    return plan.config.architecture, asked.input or plan.preprocessing.shape, classes
 
 
 def _architecture_section(item: Item[Any], options: dict[str, Any]) -> Section:

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
-from zoo.cli.run import collect
 from zoo.errors import UsageError
 from zoo.paths import check_drawing
 
 
-def gradients(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe, or an architecture (with --data).")],
+@dataclass(frozen=True)
+class GradientsOptions:
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe, or an architecture (with --data).")]
     versus: Annotated[
         list[str] | None, typer.Option("--versus", metavar="KEY.PATH=VALUE", help="Beside the same with this changed; may be repeated.")
-    ] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset.")] = None,
-    batch_size: Annotated[str | None, typer.Option("--batch-size", metavar="N", help="Samples of the batch that is looked at.")] = None,
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of weights and batch.")] = None,
-    device: Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = None,
-    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the norms by depth.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    check_drawing(plot)
-    flags = {"data": data, "batch_size": batch_size, "seed": seed, "device": device}
-    given = collect({flag: value for flag, value in flags.items() if value is not None}, assignments or [])
-    with json_alone(as_json):
-        found = _look(name, given, versus or [], plot)
-    if as_json:
+    ] = None
+    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
+    batch_size: Annotated[
+        str | None, typer.Option("--batch-size", metavar="N", help="Samples of the batch that is looked at."), ConfigKey("train.batch_size")
+    ] = None
+    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of weights and batch."), ConfigKey("seed")] = None
+    device: Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."), ConfigKey("device")] = None
+    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")] = None
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the norms by depth.")] = None
+    as_json: AsJson = False
+
+
+@takes(GradientsOptions)
+def gradients(options: GradientsOptions) -> None:
+    check_drawing(options.plot)
+    given = overrides_of(options, options.assignments)
+    with json_alone(options.as_json):
+        found = _look(options.name, given, options.versus or [], options.plot)
+    if options.as_json:
         from zoo.gradients import summary
 
         say_json(summary(found))
@@ -43,8 +49,8 @@ def gradients(
         figures = (each.norms[0], each.norms[-1], min(each.norms), max(each.norms), each.ratio)
         rows.append([each.label, str(len(each.norms)), *(f"{value:.3g}" for value in figures)])
     say_table(columns, rows)
-    if plot is not None:
-        say(f"drawn: {plot}")
+    if options.plot is not None:
+        say(f"drawn: {options.plot}")
 
 
 def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None) -> list[Any]:
@@ -54,9 +60,10 @@ def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None
 
     catalogue, found = registry(), []
     for label, change in [(name, {}), *((text.strip(), parse_assignment(text)) for text in versus)]:
-        config = resolve(catalogue, name, overrides=merge(merge({}, given), change))
+        plan = resolve(catalogue, name, overrides=merge(merge({}, given), change))
+        config = plan.config
         note(f"{label}: one batch of {config.train.batch_size} of {config.dataset.name}, seed {config.seed}")
-        found.append(look(config, label))
+        found.append(look(plan, label))
         for each in found[-1].notes:
             note(f"note: {each}")
         if not found[-1].norms:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import WEIGHTS_KEY, AsJson
 from zoo.errors import DataError, UsageError
@@ -18,58 +20,78 @@ if TYPE_CHECKING:
     from zoo.prediction import Predictions
 
 
-def predict(
+@dataclass(frozen=True)
+class PredictOptions:
     target: Annotated[
         str, typer.Argument(metavar="RUN|BUNDLE|MODEL", help="A run, an exported bundle, a model.onnx; with --weights an architecture.")
-    ],
-    pictures: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")] = None,
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, select, report (default) or predict.")] = None,
-    count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10",
-    weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None,
-    key: Annotated[
-        str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema.")
-    ] = None,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")] = None,
-    explain: Annotated[Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None,
-    top: Annotated[str, typer.Option("--top", metavar="K", help="Classes to show for each picture.")] = "3",
+    ]
+    pictures: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")] = None
+    data: Annotated[str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")] = None
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, select, report (default) or predict.")] = None
+    count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10"
+    weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None
+    key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema.")] = (
+        None
+    )
+    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")] = None
+    explain: Annotated[Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")] = None
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None
+    top: Annotated[str, typer.Option("--top", metavar="K", help="Classes to show for each picture.")] = "3"
     max_pixels: Annotated[
         str | None,
         typer.Option("--max-pixels", metavar="N", help="Most pixels of an image, as it is and scaled; default: the model's (100 million)."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    for option, text in (("--top", top), ("--count", count), *([("--max-pixels", max_pixels)] if max_pixels is not None else [])):
-        if not text.isdecimal() or int(text) < 1:
-            raise UsageError(f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3")
-    check_drawing(plot)
-    check_drawing(explain)
-    if bool(pictures) == (data is not None):
-        raise UsageError("give either pictures or --data D", fix="name picture files or folders, or a dataset (see `zoo list datasets`)")
-    from zoo.dataset_samples import Samples, samples_of, write_predictions
-    from zoo.prediction import predict as foretell
+    ] = None
+    as_json: AsJson = False
 
-    given = Samples(pictures or [])
-    with json_alone(as_json), samples_of(data, split, int(count)) if data is not None else nullcontext(given) as samples:
-        limit = None if max_pixels is None else int(max_pixels)
-        found = foretell(target, samples.files, weights=weights, weights_key=key, keep_going=True, max_pixels=limit)
-        if csv is not None:
-            found.write_csv(csv) if data is None else write_predictions(csv, found, samples)
-        if plot is not None and found.rows:
-            found.draw(plot)
-        if explain is not None and found.rows:
-            found.explain(explain)
+
+@takes(PredictOptions)
+def predict(options: PredictOptions) -> None:
+    _check(options)
+    from zoo.dataset_samples import Samples, samples_of
+    from zoo.prediction import predict as predicted
+
+    given = Samples(options.pictures or [])
+    of_dataset = nullcontext(given) if options.data is None else samples_of(options.data, options.split, int(options.count))
+    with json_alone(options.as_json), of_dataset as samples:
+        limit = None if options.max_pixels is None else int(options.max_pixels)
+        found = predicted(
+            options.target, samples.files, weights=options.weights, weights_key=options.key, keep_going=True, max_pixels=limit
+        )  # fmt: skip
+        drawn = _write(found, options, samples)
     for line in found.notes:
         note(f"note: {line}")
-    if as_json:
-        say_json(_facts(found, samples if data is not None else None, int(top)))
+    if options.as_json:
+        say_json(_facts(found, samples if options.data is not None else None, int(options.top)))
     else:
-        _say_predictions(found, samples, int(top))
-        drawn = [str(file) for file in (plot, explain) if file is not None and found.rows]
+        _say_predictions(found, samples, int(options.top))
         if found.rows:
             note(f"predicted by {found.engine}" + (f"; drawn: {', '.join(drawn)}" if drawn else ""))
     _refuse(found, samples)
+
+
+def _check(options: PredictOptions) -> None:
+    for option, text in (("--top", options.top), ("--count", options.count), ("--max-pixels", options.max_pixels)):
+        if text is not None and (not text.isdecimal() or int(text) < 1):
+            raise UsageError(f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3")
+    check_drawing(options.plot)
+    check_drawing(options.explain)
+    if bool(options.pictures) == (options.data is not None):
+        raise UsageError("give either pictures or --data D", fix="name picture files or folders, or a dataset (see `zoo list datasets`)")
+
+
+def _write(found: Predictions, options: PredictOptions, samples: Samples) -> list[str]:
+    """The table and the drawings that were asked for; returns the names of the drawings."""
+    from zoo.dataset_samples import write_predictions
+
+    if options.csv is not None:
+        found.write_csv(options.csv) if options.data is None else write_predictions(options.csv, found, samples)
+    if not found.rows:
+        return []
+    if options.plot is not None:
+        found.draw(options.plot)
+    if options.explain is not None:
+        found.explain(options.explain)
+    return [str(file) for file in (options.plot, options.explain) if file is not None]
 
 
 def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:

@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import AsJson, options_of
 from zoo.paths import check_drawing
 
 
-def show(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")],
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train (the default), select, report or predict.")] = None,
-    count: Annotated[int | None, typer.Option("--count", metavar="N", help="Images to show: 20, with --augment 4 by default.")] = None,
-    permute: Annotated[int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")] = None,
-    augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')] = None,
-    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="PNG", help="The picture; default: DATASET-PART.png here.")] = None,
-    as_json: AsJson = False,
-) -> None:
+@dataclass(frozen=True)
+class ShowOptions:
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")]
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train (the default), select, report or predict.")] = None
+    count: Annotated[int | None, typer.Option("--count", metavar="N", help="Images to show: 20, with --augment 4 by default.")] = None
+    permute: Annotated[int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")] = None
+    augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')] = None
+    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")] = None
+    out: Annotated[Path | None, typer.Option("--out", metavar="PNG", help="The picture; default: DATASET-PART.png here.")] = None
+    as_json: AsJson = False
+
+
+@takes(ShowOptions)
+def show(options: ShowOptions) -> None:
     from zoo.augmentation import parse_augment
     from zoo.showing import show as draw
 
+    out = options.out
     check_drawing(out if out is None or out.suffix else out.with_suffix(".png"))
-    options = options_of(assignments, "dataset")
-    steps = parse_augment(augment) if augment is not None else []
-    with json_alone(as_json):
-        shown = draw(dataset, split=split, count=count, permute_pixels=permute, augment=steps, options=options, out=out)
-    if as_json:
-        say_json({"dataset": dataset, "split": shown.part, "picture": str(shown.file.absolute()), "notes": shown.notes})
+    section = options_of(options.assignments, "dataset")
+    steps = parse_augment(options.augment) if options.augment is not None else []
+    with json_alone(options.as_json):
+        shown = draw(
+            options.dataset, split=options.split, count=options.count, permute_pixels=options.permute, augment=steps, options=section, out=out
+        )  # fmt: skip
+    if options.as_json:
+        say_json({"dataset": options.dataset, "split": shown.part, "picture": str(shown.file.absolute()), "notes": shown.notes})
     else:
         for line in shown.notes:
             note(f"note: {line}")

@@ -49,16 +49,16 @@ def download(
 ) -> None:
     """Bring the weights of an architecture, before going offline, or say that they are here."""
     with json_alone(as_json):
-        from zoo.pretrained import no_such_weights, weights_file, weights_named
         from zoo.registry import registry
+        from zoo.weights import NamedWeights, named, unknown
 
         item = registry().architecture(name)
         if not item.spec.weights:
             raise UsageError(f"{item.canonical} names no weights", fix="give weights of your own: --weights FILE")
-        chosen = weights_named(item, which) if which else next(iter(item.spec.weights))
+        chosen = named(item, which) if which else next(iter(item.spec.weights))
         if chosen is None:
-            raise no_such_weights(item, which)
-        file = weights_file(item, chosen)
+            raise unknown(item, which)
+        file = NamedWeights(item, chosen).file()
     if as_json:
         say_json({"architecture": item.canonical, "weights": chosen, "file": str(file)})
     else:

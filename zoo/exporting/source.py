@@ -55,7 +55,7 @@ def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | No
     from zoo.loading import newest_run
 
     if item.kind == "recipe":
-        return newest_run(resolve(registry, item.canonical))
+        return newest_run(resolve(registry, item.canonical).config)
     finished = (run for run, record in rundir.usable_runs() if record.status == "finished" and record.architecture == item.canonical)
     return next(finished, None)
 

@@ -117,8 +117,8 @@ def _recipe_faults(catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     """It resolves to a valid configuration, and the weights it ships are named by its architecture."""
     from zoo.resolve import resolve
 
-    config = resolve(catalogue, item.canonical)
+    architecture = resolve(catalogue, item.canonical).architecture
     if item.spec.weights is not None:
-        known = catalogue.architecture(config.architecture.name).spec.weights if config.architecture else {}
+        known = {} if architecture is None else architecture.spec.weights
         if item.spec.weights not in known:
             yield f"its architecture names no weights '{item.spec.weights}'"

@@ -30,13 +30,13 @@ def on_real_data() -> list[object]:
 
 @pytest.mark.parametrize("name", MNIST)
 def test_the_mnist_recipes_are_the_references(name):
-    train = resolve(registry(), name).train
+    train = resolve(registry(), name).config.train
     assert (train.optimizer, train.lr, train.momentum, train.batch_size, train.epochs, train.eval_batch_size) == ("sgd", 0.01, 0.5, 64, 1, 1000)
 
 
 @pytest.mark.parametrize("name", ["lenet_cifar10", "vgg_cifar10"])
 def test_the_cifar_recipes_are_the_references(name):
-    config = resolve(registry(), name)
+    config = resolve(registry(), name).config
     assert (config.train.optimizer, config.train.lr, config.train.epochs) == ("adam", 1e-3, 10)
     if name == "lenet_cifar10":
         assert (config.train.batch_size, config.dataset.mean, config.dataset.std, config.train.augment) == (64, [0.5] * 3, [0.5] * 3, [])

@@ -145,9 +145,9 @@ def test_faults_of_a_table_name_the_line(tmp_path, rows, columns, words):
 def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_again(tmp_path, monkeypatch):
     lay(tmp_path / "pictures", SPLIT)
     monkeypatch.chdir(tmp_path)
-    config = resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": "folder:pictures"}})
+    config = resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": "folder:pictures"}}).config
     assert (config.dataset.name, config.dataset.options["path"]) == ("datasets/folder", str(tmp_path / "pictures"))
-    assert resolve(registry(), overrides=config.as_dict()) == config
+    assert resolve(registry(), overrides=config.as_dict()).config == config
 
 
 @pytest.mark.parametrize(

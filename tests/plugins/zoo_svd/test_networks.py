@@ -138,7 +138,7 @@ def test_calibration_pictures_are_drawn_by_their_seed():
 def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path):
     settings = {"dataset": {"name": "digits", "holdout": 0.5}, "device": "cpu", "train": {"epochs": 1}, "name": "trained"}
     zoo.run("lenet", overrides=settings, console=Console(quiet=True))
-    config = resolve(registry(), "svd_compress", overrides={"weights": "trained"})
+    config = resolve(registry(), "svd_compress", overrides={"weights": "trained"}).config
     assert config.task.name == "svd/svd_compress"
     assert (config.architecture.name, config.dataset.name, config.dataset.holdout) == ("classics/lenet", "datasets/digits", 0.5)
 

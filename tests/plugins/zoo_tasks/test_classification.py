@@ -208,7 +208,7 @@ def test_options_are_checked(options, problem):
 
 
 def test_options_reach_the_configuration():
-    config: RunConfig = resolve(registry(), "cnn_digits", overrides={"task": {"label_smoothing": 0.1, "class_weights": [1, 2, 3]}})
+    config: RunConfig = resolve(registry(), "cnn_digits", overrides={"task": {"label_smoothing": 0.1, "class_weights": [1, 2, 3]}}).config
     assert config.task.options == {"label_smoothing": 0.1, "class_weights": [1.0, 2.0, 3.0]}
 
 

@@ -17,7 +17,7 @@ import zoo
 from zoo import checkpoints
 from zoo.config import TrainConfig
 from zoo.console import Console
-from zoo.errors import CheckpointError, ConfigError, DataError, Interrupted, UsageError
+from zoo.errors import CheckpointError, DataError, Interrupted, UsageError
 from zoo.optimizers import build_optimizer, build_schedule
 from zoo.registry import registry
 from zoo.resolve import resolve
@@ -111,7 +111,7 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
     assert (record.parameters, record.trainable) == (723_522, 1_026)
     assert record.structure == {"trained": ["classifier.1"]}
     assert (record.preprocessing.scale, record.preprocessing.shape) == (256, (3, 224, 224))
-    assert any("50 of 52 tensors; drawn anew: classifier.1.weight 2×512×1×1, classifier.1.bias 2" in note for note in record.notes)
+    assert any("50 of 52 tensors; re-initialised: classifier.1.weight 2×512×1×1, classifier.1.bias 2" in note for note in record.notes)
     own, given = zoo.load(result.path).state_dict(), load_file(squeezenet)
     changed = [name for name, value in own.items() if value.shape != given[name].shape or not torch.equal(value, given[name])]
     assert changed == ["classifier.1.weight", "classifier.1.bias"]
@@ -123,7 +123,7 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
     ("weights", "error", "said"),
     [
         (None, CheckpointError, "the weights 'imagenet1k_v1' of torchvision/squeezenet1_1 are not here and cannot be downloaded"),
-        ("imagenat", ConfigError, "did you mean imagenet1k_v1"),
+        ("imagenat", UsageError, "did you mean imagenet1k_v1"),
     ],
 )
 def test_without_weights_a_run_says_where_to_get_them(photographs, weights, error, said):
@@ -135,7 +135,7 @@ def test_without_weights_a_run_says_where_to_get_them(photographs, weights, erro
 
 def test_none_begins_with_none_and_says_so(photographs):
     ready = prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, "none")), Console(quiet=True))
-    assert "starting from no weights: all of the network is drawn at random" in ready.notes
+    assert "no pretrained weights: the whole network is initialised at random" in ready.notes
     assert ready.data.preprocessing.scale is None
 
 
@@ -156,9 +156,9 @@ def test_weights_that_do_not_fit_beyond_their_head_are_refused(photographs, tmp_
 
 def test_options_of_weights_are_the_networks_unless_others_are_asked_for():
     given = {"architecture": {"name": "torchvision/googlenet"}, "dataset": {"name": "digits"}, "weights": "imagenet"}
-    assert resolve(registry(), overrides=given).architecture.options == {"transform_input": True}
+    assert resolve(registry(), overrides=given).config.architecture.options == {"transform_input": True}
     given["architecture"]["transform_input"] = False
-    assert resolve(registry(), overrides=given).architecture.options == {"transform_input": False}
+    assert resolve(registry(), overrides=given).config.architecture.options == {"transform_input": False}
 
 
 def test_one_error_lists_all_that_is_missing_of_data_and_weights():
@@ -257,13 +257,13 @@ def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, na
         "architecture": {"name": "cnn"}, "dataset": {"name": "digits", "classes": [7, 8, 9]}, "task": {"name": "transfer"},
         "weights": str(earlier.path) if name == "path" else name, "device": "cpu",
     }  # fmt: skip
-    config = resolve(registry(), overrides=asked)
-    assert (config.weights, config.architecture.options) == ("cnn/first", {"n_features": 4})
-    ready = prepare(config, Console(quiet=True))
+    plan = resolve(registry(), overrides=asked)
+    assert (plan.config.weights, plan.config.architecture.options) == ("cnn/first", {"n_features": 4})
+    ready = prepare(plan, Console(quiet=True))
     assert ready.data.preprocessing == earlier.record.preprocessing
     own, given = ready.model.state_dict(), zoo.load(earlier.path).state_dict()
     assert [key for key in own if not torch.equal(own[key], given[key])] == ["fc2.weight", "fc2.bias"]
-    assert "starting from the weights cnn/first: 6 of 8 tensors; drawn anew: fc2.weight 3×50, fc2.bias 3" in ready.notes
+    assert "starting from the weights cnn/first: 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3" in ready.notes
 
 
 def test_the_same_classes_keep_the_head(earlier):
@@ -274,7 +274,7 @@ def test_the_same_classes_keep_the_head(earlier):
 
 
 def test_a_run_of_another_architecture_is_refused(earlier):
-    with pytest.raises(ConfigError, match=r"weights: the run cnn/first is of classics/cnn, not of classics/lenet; leave --arch out"):
+    with pytest.raises(UsageError, match=r"weights: the run cnn/first is of classics/cnn, not of classics/lenet; fix: leave --arch out"):
         resolve(registry(), overrides={"architecture": {"name": "lenet"}, "dataset": {"name": "digits"}, "weights": "first"})
 
 
@@ -284,7 +284,7 @@ def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path):
     with (result.path / "weights.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["tensor"]: row["what became of it"] for row in rows if row["tensor"].startswith("fc")} == {
-        "fc1.weight": "loaded", "fc1.bias": "loaded", "fc2.weight": "drawn anew", "fc2.bias": "drawn anew",
+        "fc1.weight": "loaded", "fc1.bias": "loaded", "fc2.weight": "re-initialised", "fc2.bias": "re-initialised",
     }  # fmt: skip
     last = rows[-2]
     assert (last["shape"], last["shape in the weights"]) == ("2×50", "3×50")
@@ -293,7 +293,7 @@ def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path):
 def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download():
     ready = prepare(resolve(registry(), "digits_transfer"), Console(quiet=True))
     assert ready.data.classes == ("5", "6", "7", "8", "9")
-    assert "starting from the weights digits_0_to_4: 6 of 8 tensors; drawn anew: fc2.weight 5×50, fc2.bias 5" in ready.notes
+    assert "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5" in ready.notes
 
 
 @pytest.mark.gpu

@@ -10,7 +10,7 @@ import torch
 
 import zoo
 from zoo.console import Console
-from zoo.loading import build_for, build_task, learned_weights
+from zoo.loading import build_for, build_task
 from zoo.models import count_parameters
 from zoo.preprocessing import Preprocessing
 from zoo.registry import registry
@@ -20,7 +20,7 @@ RECIPES = [item.canonical for item in registry().items("recipe", namespace="torc
 
 
 def test_vgg16_has_the_settings_of_the_reference():
-    config = resolve(registry(), "vgg16_transfer")
+    config = resolve(registry(), "vgg16_transfer").config
     train = config.train
     assert (train.optimizer, train.lr, train.batch_size, train.epochs, train.augment) == ("adam", 1e-3, 64, 1, [])
     assert (config.dataset.name, config.task.name, config.task.options["train"]) == ("datasets/catdog", "tasks/transfer", "head")
@@ -35,8 +35,8 @@ def test_vgg16_has_the_settings_of_the_reference():
     ],
 )
 def test_the_last_layer_alone_learns(name, trained, parameters):
-    config = resolve(registry(), name)
-    learned = learned_weights(registry(), config)
+    plan = resolve(registry(), name)
+    config, learned = plan.config, plan.weights.learned
     _, height, width = learned.input
     how = Preprocessing(channels=3, height=height, width=width, mean=learned.mean, std=learned.std)
     with torch.device("meta"):
