@@ -68,7 +68,7 @@ def _merge_layers(registry: Registry, name: str | None, file: Path | None, overr
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge_layer(registry, merged, layer)
-    if merged.get("task") is None or (isinstance(merged["task"], Mapping) and "name" not in merged["task"]):
+    if _is_unnamed(merged.get("task")):
         merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry)}
     return merged
 
@@ -76,13 +76,13 @@ def _merge_layers(registry: Registry, name: str | None, file: Path | None, overr
 def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | None:
     """The weights of a configuration, whose text becomes canonical. None where another problem of it keeps them from being looked up.
 
-    The architecture gets the options that their network was built with, where no layer says others. Of a run that is named by itself, architecture
-    and dataset are taken too.
+    The architecture gets the options that their network was built with, where no layer says others. Of a run, architecture and dataset are taken
+    where no layer names others.
     """
     text, key = merged.get("weights"), merged.get("weights_key")
     if not isinstance(text, str | None) or not isinstance(key, str | None):
         return None
-    if merged.get("architecture") is None or merged.get("dataset") is None:
+    if any(_is_unnamed(merged.get(section)) for section in ("architecture", "dataset")):
         _take_from_run(merged, text)
     section, item = merged.get("architecture"), None
     if section is not None:
@@ -104,8 +104,12 @@ def _take_from_run(merged: dict[str, Any], text: str | None) -> None:
         return
     for section in ("architecture", "dataset"):
         theirs = getattr(run.config, section)
-        if merged.get(section) is None and theirs is not None:
-            merged[section] = theirs.model_dump()
+        if _is_unnamed(merged.get(section)) and theirs is not None:
+            merged[section] = merge(theirs.model_dump(), merged.get(section) or {})
+
+
+def _is_unnamed(section: Any) -> bool:
+    return section is None or (isinstance(section, Mapping) and "name" not in section)
 
 
 def _validated(merged: dict[str, Any], problems: list[str]) -> RunConfig | None:

@@ -21,6 +21,7 @@ from zoo.errors import CheckpointError, DataError, Interrupted, UsageError
 from zoo.optimizers import build_optimizer, build_schedule
 from zoo.registry import registry
 from zoo.resolve import resolve
+from zoo.rundir import RunDir
 from zoo.runner import prepare
 
 
@@ -264,6 +265,12 @@ def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, na
     own, given = ready.model.state_dict(), zoo.load(earlier.path).state_dict()
     assert [key for key in own if not torch.equal(own[key], given[key])] == ["fc2.weight", "fc2.bias"]
     assert "starting from the weights cnn/first: 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3" in ready.notes
+
+
+def test_keys_of_a_dataset_that_is_not_named_are_of_the_runs(earlier):
+    plan = resolve(registry(), overrides={"dataset": {"classes": ["3", "4"]}, "task": {"name": "transfer"}, "weights": "first"})
+    theirs = RunDir(earlier.path).config.dataset
+    assert plan.config.dataset == theirs.model_copy(update={"classes": ["3", "4"]}) and plan.config.architecture.name == "classics/cnn"
 
 
 def test_the_same_classes_keep_the_head(earlier):
