@@ -47,9 +47,11 @@ def test_a_stopped_run_of_a_task_ends_as_one_that_nothing_stopped(tasks, tmp_pat
     assert tasks.difference(task, options, tasks.HOW["adamw, cosine, fp16"], tasks.trained(tmp_path), tmp_path) is None
 
 
-def test_the_page_has_the_figures_of_every_optimizer(script: ModuleType) -> None:
+def test_the_page_has_the_figures_of_every_optimizer_and_every_option_of_a_task(script: ModuleType, tasks: ModuleType) -> None:
     page = script.PAGE.read_text(encoding="utf-8")
     rows = dict(line.split(" | ", 1) for line in page.splitlines() if line.startswith("| `"))
+    for task, options in tasks.cases():
+        assert rows[f"| {tasks.label(task, options)}"] == f"{' | '.join(['exact'] * len(tasks.HOW))} |"
     assert {f"| `{name}`" for name in script.optimizers()} <= rows.keys()
 
 
