@@ -124,7 +124,8 @@ def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path):
         ({"data": "mnist"}, ["dataset.name=digits"], "dataset.name"),
         ({"epochs": "1"}, ["train=5"], "train"),
         ({}, ["seed=1", "seed=2"], "seed"),
-        ({}, ["train.optimizer_options={fused: true}", "train.optimizer_options.fused=false"], "train.optimizer_options.fused"),
+        ({}, ["train.optimizer_options={fused: true}", "train.optimizer_options.fused=false"], "train.optimizer_options"),
+        ({}, ["train.optimizer_options.nesterov=true", "train.optimizer_options={fused: true}"], "train.optimizer_options"),
     ],
 )
 def test_a_key_that_is_given_twice_is_named(flags, assignments, key):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from typer.models import OptionInfo
 
 from zoo.errors import UsageError
-from zoo.resolve import SECTIONS, merge, parse_assignment
+from zoo.resolve import SECTIONS, Whole, merge, parse_assignment
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ def takes(options: type[T]) -> Callable[[Callable[[T], None]], Callable[..., Non
             for field in dataclasses.fields(options)  # type: ignore[arg-type]
         ]
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        command.__annotations__ = {field: hints[field] for field in hints}
+        command.__annotations__ = hints
         del command.__wrapped__  # whose signature is another
         return command
 
@@ -91,8 +91,8 @@ def _take(overrides: dict[str, Any], spoken: dict[str, str], layer: dict[str, An
 
 
 def _paths(value: Any, above: str = "") -> Iterator[str]:
-    """Dotted names of everything in a nested mapping."""
-    if not isinstance(value, dict) or not value:
+    """Dotted names of everything in a nested mapping; one that replaces what is below it is a single thing."""
+    if not isinstance(value, dict) or isinstance(value, Whole) or not value:
         yield above
     else:
         for key, inner in value.items():
