@@ -21,18 +21,18 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
-from zoo.config import RunConfig
-from zoo.console import Console
-from zoo.data import Data, open_data
-from zoo.devices import set_up
-from zoo.job import Job
-from zoo.loading import build_for, build_task
-from zoo.optimizers import build_optimizer
-from zoo.randomness import seed_everything
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import create
-from zoo.training import fit
+from zoo.config.run_config import RunConfig
+from zoo.data.data_loader import Data, open_data
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.load_model import build_for, build_task
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import create
+from zoo.support.counter_random import seed_everything
+from zoo.training.devices import set_up
+from zoo.training.optimizers import build_optimizer
+from zoo.training.train_state import Job
+from zoo.training.trainer import fit
 
 Pictures = Callable[[Any], torch.utils.data.Dataset[Any]]
 """A transform → the dataset that a tutorial would use."""

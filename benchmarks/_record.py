@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zoo.paths import processor
+from zoo.support.paths import processor
 
 PACKAGES = ("torch-zoo", "torch", "torchvision", "timm", "numpy", "onnx", "onnxruntime-gpu", "onnxruntime")
 
@@ -30,7 +30,7 @@ def mnist_root() -> Path:
     """A folder where torchvision finds MNIST: it wants the files unpacked, which is done in a temporary copy of ZOO_DATA's archives."""
     import torchvision
 
-    from zoo.paths import data_root
+    from zoo.support.paths import data_root
 
     root = Path(tempfile.mkdtemp(prefix="mnist-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)

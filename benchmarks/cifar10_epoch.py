@@ -17,8 +17,8 @@ from _epoch import measure
 from _record import write_result
 from PIL import Image
 
-from zoo.data import open_dataset
-from zoo.registry import registry
+from zoo.data.data_loader import open_dataset
+from zoo.registry.lookup import registry
 
 
 class Cifar10Pictures(torch.utils.data.Dataset[Any]):

@@ -24,7 +24,7 @@ import torchvision
 from _record import write_result
 from torch import nn
 
-from zoo.preprocessing import Preprocessing
+from zoo.data.preprocessing import Preprocessing
 
 PICTURES = {"squeezenet1_1": 600, "vgg16": 100}
 BATCH = 16

@@ -13,7 +13,7 @@ from pathlib import Path
 from _record import write_result
 
 import zoo
-from zoo.console import Console
+from zoo.reporting.console import Console
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 import zoo
-from zoo.console import Console
+from zoo.reporting.console import Console
 
 RECIPES = ("fnn_mnist", "cnn_mnist", "fnn_mnist_permuted", "cnn_mnist_permuted")
 PERMUTATION = torch.from_numpy(np.random.RandomState(0).permutation(784))

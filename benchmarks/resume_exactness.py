@@ -4,9 +4,9 @@
     python benchmarks/resume_exactness.py --check   compare with the page, write nothing
 
 The first has every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision. Each cell is what a run does
-before its first step (`zoo.exactness`): four steps, a checkpoint in memory, and nine more steps twice. Optimizers that need another library (apex,
-bitsandbytes) are tried as well, and their refusal names it. The second table is of whole runs (`resume_tasks.py`). On two CPU cores both take some
-twenty minutes.
+before its first step (`zoo.training.resume_check`): four steps, a checkpoint in memory, and nine more steps twice. Optimizers that need another
+library (apex, bitsandbytes) are tried as well, and their refusal names it. The second table is of whole runs (`resume_tasks.py`). On two CPU cores
+both take some twenty minutes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import resume_tasks
 import torch
 from torch import nn
 
-from zoo.config import TrainConfig
-from zoo.devices import Engine
+from zoo.config.run_config import TrainConfig
 from zoo.errors import ZooError
-from zoo.exactness import check_exact
-from zoo.optimizers import SCHEDULES, TORCH
+from zoo.training.devices import Engine
+from zoo.training.optimizers import SCHEDULES, TORCH
+from zoo.training.resume_check import check_exact
 
 PAGE = Path(__file__).parents[1] / "docs" / "exact-resume.md"
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}

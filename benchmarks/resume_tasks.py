@@ -20,9 +20,9 @@ from typing import Any
 import torch
 
 import zoo
-from zoo.console import Console
 from zoo.errors import ZooError
-from zoo.rundir import RunDir
+from zoo.reporting.console import Console
+from zoo.runs.run_directory import RunDir
 
 HOW: dict[str, dict[str, Any]] = {
     "sgd, constant, fp32": {"optimizer": "sgd", "momentum": 0.9, "lr": 0.05},

@@ -17,8 +17,8 @@ from typing import Any
 from _record import write_result
 
 import zoo
-from zoo.console import Console
-from zoo.rundir import find
+from zoo.reporting.console import Console
+from zoo.runs.run_directory import find
 
 
 def compressed(run: str, out: Path, budget: float, seed: int, train: dict[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from zoo_svd.allocation import spent
 from zoo_svd.compression import Compressor
 from zoo_svd.network_task import calibration
 
-from zoo.data import LoadedPart, open_data
+from zoo.data.data_loader import LoadedPart, open_data
 from zoo.errors import UsageError
-from zoo.loading import load_run
-from zoo.registry import registry
-from zoo.rundir import find
+from zoo.registry.lookup import registry
+from zoo.runs.load_model import load_run
+from zoo.runs.run_directory import find
 
 BUDGETS = (0.5, 0.25, 0.125, 0.0625)
 

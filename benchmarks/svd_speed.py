@@ -26,8 +26,8 @@ from zoo_svd.factors import factorise
 from zoo_svd.pictures import as_picture
 from zoo_svd.quality import psnr
 
-from zoo.data import open_dataset
-from zoo.registry import registry
+from zoo.data.data_loader import open_dataset
+from zoo.registry.lookup import registry
 
 RANKS = (60, 120)
 WARM_UP = 0.3

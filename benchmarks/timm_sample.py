@@ -23,11 +23,11 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import zoo
-from zoo.config import Section
-from zoo.console import Console
+from zoo.config.run_config import Section
 from zoo.errors import ZooError
-from zoo.models import build_model, count_parameters
-from zoo.registry import options_model, registry
+from zoo.models.building import build_model, count_parameters
+from zoo.registry.lookup import options_model, registry
+from zoo.reporting.console import Console
 
 LARGEST = 30_000_000
 PER_CLASS = 2

@@ -25,18 +25,18 @@ from _record import write_result
 from torch import nn
 from torch.nn import functional as F
 
-from zoo import cache
-from zoo.console import Console
-from zoo.data import open_dataset
-from zoo.features import keep_features
-from zoo.job import Job, set_train_mode
-from zoo.plan import RunPlan
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import create
-from zoo.runner import Prepared, prepare
-from zoo.store import Store
-from zoo.training import fit
+from zoo.data import cache
+from zoo.data.data_folder import Store
+from zoo.data.data_loader import open_dataset
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.plan import RunPlan
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import create
+from zoo.training.feature_cache import keep_features
+from zoo.training.preparation import Prepared, prepare
+from zoo.training.train_state import Job, set_train_mode
+from zoo.training.trainer import fit
 
 EPOCHS, BATCH = 5, 64
 
@@ -146,7 +146,7 @@ def main() -> None:
         photos = lay_out(Path(place))
         for turn in range(asked.runs):
             for precision in ("fp32", "bf16"):
-                prepared = prepare(planned(photos, precision), Console(quiet=True))
+                prepared = prepare(planned(photos, precision))
                 if precision == "fp32":
                     seconds["plain"].append(plain_loop(prepared))
                     seconds["plain_pass"].append(plain_pass(prepared))

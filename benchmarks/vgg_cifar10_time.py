@@ -18,13 +18,13 @@ from pathlib import Path
 
 from _record import write_result
 
-from zoo.console import Console
-from zoo.job import Job
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import create
-from zoo.runner import prepare
-from zoo.training import account, remaining_batches, take_step
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import create
+from zoo.training.preparation import prepare
+from zoo.training.train_state import Job
+from zoo.training.trainer import account, remaining_batches, take_step
 
 RECIPES = ("vgg_cifar10", "vgg_cifar10_fast")
 WARM = 4
@@ -34,7 +34,7 @@ class Training:
     """A recipe at work, a few steps at a time."""
 
     def __init__(self, recipe: str, folder: Path) -> None:
-        ready = prepare(resolve(registry(), recipe), Console(quiet=True))
+        ready = prepare(resolve(registry(), recipe))
         config = ready.config
         run = create(config, folder / recipe)
         self.job = Job(config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure)

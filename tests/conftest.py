@@ -85,9 +85,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 @pytest.fixture
 def made_run(tmp_path: Path) -> Callable[..., Any]:
     """Makes the directory of a run that never was: its record (changed by keywords), configuration, metrics.csv and steps.jsonl."""
-    from zoo.config import RunConfig
-    from zoo.preprocessing import Preprocessing
-    from zoo.rundir import Record, create
+    from zoo.config.run_config import RunConfig
+    from zoo.data.preprocessing import Preprocessing
+    from zoo.runs.run_directory import Record, create
 
     def make(name: str, *, config: dict[str, Any] | None = None, epochs: Sequence[dict[str, float]] = (), steps: int = 0, **facts: Any) -> Any:
         base = {"dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}, "architecture": {"name": "lab/net"}, "name": name}
@@ -117,9 +117,9 @@ def bundle_model(tmp_path: Path) -> Path:
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
-    from zoo.files import sha256
-    from zoo.preprocessing import Preprocessing
+    from zoo.data.preprocessing import Preprocessing
     from zoo.runtime import METADATA_KEY
+    from zoo.support.atomic_files import sha256
 
     nodes = [
         helper.make_node("GlobalAveragePool", ["input"], ["pooled"]),
@@ -144,7 +144,7 @@ def bundle_model(tmp_path: Path) -> Path:
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer]]:
     """Starts a server on the loopback interface that downloads are allowed from; its ``address`` ends without a slash."""
-    from zoo import downloads
+    from zoo.data import downloads
 
     started: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
 

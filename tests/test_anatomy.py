@@ -7,11 +7,11 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from zoo.anatomy import anatomy, blocks, hints
+from zoo.analysis.layer_table import anatomy, blocks, hints
 from zoo.cli.network import facts
-from zoo.config import Section
-from zoo.models import build_model, count_parameters
-from zoo.registry import options_model, registry
+from zoo.config.run_config import Section
+from zoo.models.building import build_model, count_parameters
+from zoo.registry.lookup import options_model, registry
 
 LIGHT = ("alexnet", "squeezenet1_1", "mobilenet_v2", "resnet18", "shufflenet_v2_x1_0", "mnasnet1_0")
 HEAVY = (

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo import archives, cache
-from zoo.archives import unpack
+from zoo.data import archives, cache
+from zoo.data.archives import unpack
 from zoo.errors import DataError, SetupError
-from zoo.files import sha256
+from zoo.support.atomic_files import sha256
 
 FILES = {"pets/train/Cat/1.jpg": b"a cat", "pets/train/Dog/1.jpg": b"a dog", "pets/test/1.jpg": bytes(5000)}
 

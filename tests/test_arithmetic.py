@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.arithmetic import Axis, Window
+from zoo.analysis.window_arithmetic import Axis, Window
 
 
 def sample(count: int = 120) -> list[tuple[int, Window]]:

@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from zoo.augmentation import STEPS, build_steps, canonical, parse_augment
+from zoo.config.augmentation_options import STEPS, build_steps, canonical, parse_augment
 from zoo.errors import UsageError
-from zoo.registry import registry
-from zoo.resolve import resolve
+from zoo.registry.lookup import registry
+from zoo.runs.resolve import resolve
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_configuration_holds_every_option_and_can_be_read_again():
 
 
 def test_the_words_cost_no_torch():
-    code = "import sys, zoo.augmentation; sys.exit('torch' in sys.modules)"
+    code = "import sys, zoo.config.augmentation_options; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

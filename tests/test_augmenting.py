@@ -10,10 +10,10 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from zoo import augmenting
-from zoo.augmentation import STEPS, canonical
-from zoo.augmenting import Augmenter
-from zoo.randomness import AUGMENT, uniforms
+from zoo.config.augmentation_options import STEPS, canonical
+from zoo.data import augmentation
+from zoo.data.augmentation import Augmenter
+from zoo.support.counter_random import AUGMENT, uniforms
 
 MEAN = (0.4, 0.5, 0.6)
 EVERY = list(STEPS)
@@ -101,7 +101,7 @@ def test_shift_moves_by_whole_pixels():
 def test_rotate_turns_as_torchvision_does(draw):
     images = pictures(count=1, side=16).float()
     degrees = (2 * draw - 1) * 30
-    found = augmenting.rotate(images, torch.tensor([[draw]]), degrees=30.0)
+    found = augmentation.rotate(images, torch.tensor([[draw]]), degrees=30.0)
     torch.testing.assert_close(found, tv.rotate(images, -degrees, interpolation=InterpolationMode.BILINEAR), atol=0.05, rtol=0)
 
 
@@ -110,7 +110,7 @@ def test_resized_crop_is_bilinear_sampling_of_its_box(draws):
     """Independent implementation: the box by the paper's formula, then each output pixel's bilinear value in numpy."""
     side, (low, high), (narrow, broad) = 16, (0.25, 0.8), (0.8, 1.25)
     image = pictures(count=1, channels=1, side=side).float()
-    found = augmenting.resized_crop(image, torch.tensor([draws]), scale=(low, high), ratio=(narrow, broad))[0, 0].numpy()
+    found = augmentation.resized_crop(image, torch.tensor([draws]), scale=(low, high), ratio=(narrow, broad))[0, 0].numpy()
     area = (low + draws[0] * (high - low)) * side * side
     ratio = math.exp(math.log(narrow) + draws[1] * (math.log(broad) - math.log(narrow)))
     wide, tall = min(side, math.sqrt(area * ratio)), min(side, math.sqrt(area / ratio))
@@ -143,9 +143,9 @@ def test_erase_paints_one_rectangle_in_the_mean_colour():
 def test_color_jitter_is_brightness_contrast_saturation_hue_in_this_order():
     images = pictures(count=1).float()
     draws = torch.tensor([[0.1, 0.8, 0.7, 0.9]])
-    from zoo.augmentation import ColorJitter
+    from zoo.config.augmentation_options import ColorJitter
 
-    found = augmenting.color_jitter(images, draws, step=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1))
+    found = augmentation.color_jitter(images, draws, step=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1))
     expected = tv.adjust_brightness(images[0] / 255, 1 + (2 * 0.1 - 1) * 0.4)
     expected = tv.adjust_contrast(expected, 1 + (2 * 0.8 - 1) * 0.4)
     expected = tv.adjust_saturation(expected, 1 + (2 * 0.7 - 1) * 0.4)
@@ -156,7 +156,7 @@ def test_color_jitter_is_brightness_contrast_saturation_hue_in_this_order():
 def test_principal_components_are_those_of_the_covariance():
     images = pictures(count=30)
     images[:, 1] = images[:, 0] // 2  # two channels that go together
-    components = augmenting.principal_components(images)
+    components = augmentation.principal_components(images)
     values = images.numpy().transpose(1, 0, 2, 3).reshape(3, -1) / 255
     u, s, _ = np.linalg.svd(np.cov(values))
     norms = components.norm(dim=0).numpy()
@@ -169,7 +169,7 @@ def test_pca_noise_shifts_all_pixels_of_a_picture_alike_with_the_paper_s_spread(
     images = torch.full((4000, 3, 2, 2), 128, dtype=torch.uint8)
     components = torch.diag(torch.tensor([0.3, 0.2, 0.1]))
     draws = torch.from_numpy(uniforms(0, AUGMENT, 0, np.arange(4000), 6))
-    moved = augmenting.pca_noise(images, draws, components=components, sd=0.1) - 128
+    moved = augmentation.pca_noise(images, draws, components=components, sd=0.1) - 128
     assert torch.equal(moved.amin((2, 3)), moved.amax((2, 3)))
     spread = moved[:, :, 0, 0].std(0) / 255
     torch.testing.assert_close(spread, torch.tensor([0.03, 0.02, 0.01]), rtol=0.05, atol=0)

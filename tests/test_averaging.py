@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from zoo.averaging import MovingAverage
+from zoo.training.weight_averaging import MovingAverage
 
 
 def test_the_average_follows_its_formula():

@@ -14,12 +14,12 @@ from PIL import Image
 
 import zoo
 from zoo.api import Batch
-from zoo.batching import last_joined, one_left_over, sizes
 from zoo.cli.app import run_cli
-from zoo.console import Console
+from zoo.data.batch_sampler import last_joined, one_left_over, sizes
 from zoo.errors import UsageError, ZooError
-from zoo.loading import load
-from zoo.rundir import RunDir
+from zoo.reporting.console import Console
+from zoo.runs.load_model import load
+from zoo.runs.run_directory import RunDir
 
 NETWORK = "timm/test_efficientnet"
 """A small one whose batch norms see a single value of each channel in an image of 32×32."""

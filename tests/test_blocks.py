@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from zoo.blocks import BLOCK_BYTES, block_digests, first_change
+from zoo.support.block_digests import BLOCK_BYTES, block_digests, first_change
 
 
 @pytest.fixture(scope="module")

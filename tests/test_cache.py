@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from zoo import cache
+from zoo.data import cache
 from zoo.errors import StorageError, UsageError
-from zoo.temporaries import ABANDONED_SECONDS
+from zoo.support.temporary_folders import ABANDONED_SECONDS
 
 
 def build(key="a", value=1, shape=(4, 1, 2, 2), calls=None):

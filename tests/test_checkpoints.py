@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import checkpoints
-from zoo.config import RunConfig
+from zoo.config.run_config import RunConfig
 from zoo.errors import CheckpointError, StorageError
-from zoo.files import sha256
-from zoo.models import load_state
-from zoo.rundir import RunDir, create
-from zoo.tensorfiles import read_tensors
+from zoo.models.building import load_state
+from zoo.models.tensor_files import read_tensors
+from zoo.runs import checkpoints
+from zoo.runs.run_directory import RunDir, create
+from zoo.support.atomic_files import sha256
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_another_run_is_named_and_left_where_it_is(run, model, t
 
 
 def test_a_file_that_reads_back_otherwise_than_written_publishes_nothing(run, model, monkeypatch) -> None:
-    monkeypatch.setattr("zoo.files.sha256", lambda _: "0" * 64)
+    monkeypatch.setattr("zoo.support.atomic_files.sha256", lambda _: "0" * 64)
     with pytest.raises(StorageError, match="read back differs"):
         checkpoints.save(run, 1, model, {}, {})
     assert run.root.checkpoints == () and list(run.checkpoints.iterdir()) == []

@@ -16,9 +16,9 @@ from typer.main import get_command
 
 from zoo.cli.app import app, run_cli
 from zoo.cli.parameters import AsJson
-from zoo.commands import COMMANDS
 from zoo.errors import ZooError
-from zoo.variables import VARIABLES
+from zoo.registry.core_commands import COMMANDS
+from zoo.support.environment_variables import VARIABLES
 
 PAGE = Path(__file__).parents[1] / "docs" / "cli.md"
 BEGIN, END = "<!-- reference: written by tests/test_cli_page.py -->", "<!-- end of the reference -->"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 import zoo
-from zoo import clock
-from zoo.clock import Clock
-from zoo.console import Console
 from zoo.errors import ZooError
-from zoo.rundir import RunDir
+from zoo.reporting.console import Console
+from zoo.runs.run_directory import RunDir
+from zoo.support import stopwatch
+from zoo.support.stopwatch import Clock
 
 FAST = {"train": {"epochs": 1, "batch_size": 100, "checkpoint_steps": 5}, "dataset": {"resize": 16}, "device": "cpu"}
 
@@ -20,7 +20,7 @@ FAST = {"train": {"epochs": 1, "batch_size": 100, "checkpoint_steps": 5}, "datas
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A time that stands still until a test moves it."""
     time = [1000.0]
-    monkeypatch.setattr(clock.time, "monotonic", lambda: time[0])
+    monkeypatch.setattr(stopwatch.time, "monotonic", lambda: time[0])
     return time
 
 

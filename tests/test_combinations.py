@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec, WeightsSpec
-from zoo.combinations import check_classes, combine
-from zoo.config import DatasetSection
-from zoo.discovery import Plugin
+from zoo.config.run_config import DatasetSection
 from zoo.errors import UsageError
-from zoo.registry import Item
-from zoo.weights import FileWeights, RandomWeights
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Item
+from zoo.runs.compatibility import check_classes, combine
+from zoo.runs.initial_weights import FileWeights, RandomWeights
 
 WEIGHTS = WeightsSpec(
     summary="x",

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo.comparing import compare, flatten
 from zoo.errors import UsageError
-from zoo.rundir import RunDir
+from zoo.reporting.comparison import compare, flatten
+from zoo.runs.run_directory import RunDir
 
 
 def rows(*losses: float, **metrics: list[float]) -> list[dict[str, float]]:
@@ -57,7 +57,7 @@ def test_runs_that_differ_in_nothing_have_no_differences(made_run, tmp_path):
 
 def test_the_picture_has_a_panel_for_each_curve(pair, made_run, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("zoo.plots.save", lambda figure, file: drawn.append([axis for axis in figure.axes if axis.axison]))
+    monkeypatch.setattr("zoo.reporting.plots.save", lambda figure, file: drawn.append([axis for axis in figure.axes if axis.axison]))
     compare(paths(pair), tmp_path)
     compare(paths([made_run("three", steps=4, epochs=rows(0.5)), made_run("four", steps=5)]), tmp_path)
     by_epoch, by_step = drawn

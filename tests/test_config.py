@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from zoo.config import SCHEMA, RunConfig, check_run_name
+from zoo.config.run_config import SCHEMA, RunConfig, check_run_name
 
 LEAST = {"dataset": {"name": "toy"}, "task": {"name": "sort"}}
 

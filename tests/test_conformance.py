@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 from zoo.testing import check_plugin, find_faults
 
 NET = """

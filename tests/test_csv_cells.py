@@ -12,9 +12,9 @@ import pytest
 
 from zoo import runtime
 from zoo.api import Exhibit
-from zoo.files import write_csv
-from zoo.page import show
-from zoo.wording import csv_cell, csv_text, printable
+from zoo.reporting.html_page import show
+from zoo.support.atomic_files import write_csv
+from zoo.support.formatting import csv_cell, csv_text, printable
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'=1", "''-x", "=", "-", "+", "@"]
 PLAIN = ["", "cat", "a=b", "-1", "+1.5", "-1e-3", "1", "'", "'quoted'", "it's", "猫", "−1"]

@@ -12,15 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo import data as data_module
 from zoo.api import DatasetSpec, Split
-from zoo.config import DatasetSection
-from zoo.data import Data, LoadedPart, open_data
-from zoo.discovery import Plugin
+from zoo.config.run_config import DatasetSection
+from zoo.data import data_loader as data_module
+from zoo.data.data_loader import Data, LoadedPart, open_data
+from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError, PluginError, UsageError
-from zoo.preprocessing import Preprocessing
-from zoo.randomness import order
-from zoo.registry import Registry
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Registry
+from zoo.support.counter_random import order
 
 CPU = torch.device("cpu")
 COLOUR = Preprocessing(channels=3, height=5, width=4, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
@@ -237,7 +237,7 @@ def test_what_a_dataset_gives_is_checked(monkeypatch: pytest.MonkeyPatch, fault:
 
 
 def test_missing_files_name_the_embedded_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     with pytest.raises(DataError, match="--data digits"):
         open_data(registry(), DatasetSection(name="mnist"), CPU)
@@ -245,7 +245,7 @@ def test_missing_files_name_the_embedded_datasets(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.realdata
 def test_mnist_reaches_the_device_normalised() -> None:
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     opened = open_data(registry(), DatasetSection(name="mnist"), CPU)
     assert opened.samples == {"train": 60_000, "report": 10_000}
@@ -346,7 +346,7 @@ def test_bad_training_pictures_are_left_out_where_asked_and_named(monkeypatch, f
 def test_what_is_bad_is_remembered_by_content(monkeypatch, files):
     toy = Toy({"train": in_files(files, range(9)), "test": in_files(files, [9, 10, 11])})
     open_toy(monkeypatch, toy, section={"skip_bad_images": True})
-    from zoo import decoding
+    from zoo.data import decoding
 
     monkeypatch.setattr(decoding, "_fill", None)  # nothing is decoded again
     assert len(open_toy(monkeypatch, toy, section={"skip_bad_images": True}).quarantine) == 2

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import cache, decoding
-from zoo.decoding import decoded
+from zoo.data import cache, decoding
+from zoo.data.decoding import decoded
+from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError
-from zoo.preprocessing import Preprocessing
 
 PLAIN = Preprocessing(channels=3, height=8, width=8, mean=(0.5,) * 3, std=(0.5,) * 3)
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from zoo.arithmetic import Window
-from zoo.delays import delayed, draw, signal, taps
+from zoo.analysis.conv1d_delays import delayed, draw, signal, taps
+from zoo.analysis.window_arithmetic import Window
 
 
 @pytest.mark.parametrize("window", [Window(1), Window(4), Window(5, 2), Window(3, 1, 2), Window(3, 2, 1, 3), Window(7, 3, 3, 2)])

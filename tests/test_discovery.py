@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo.discovery import CORE, Plugin, discover
 from zoo.errors import PluginError, UnknownNameError
-from zoo.registry import Registry, core_version
+from zoo.registry.discovery import CORE, Plugin, discover
+from zoo.registry.lookup import Registry, core_version
 
 Install = Callable[..., Path]
 

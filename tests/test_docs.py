@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo.augmentation import STEPS
 from zoo.cli.app import run_cli
-from zoo.config import DatasetSection, RunConfig, Section, TrainConfig
-from zoo.models import build_model, count_parameters
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.wording import plural
+from zoo.config.augmentation_options import STEPS
+from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfig
+from zoo.models.building import build_model, count_parameters
+from zoo.registry.lookup import registry
+from zoo.runs.resolve import resolve
+from zoo.support.formatting import plural
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

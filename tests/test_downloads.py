@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo import downloads
-from zoo.downloads import UnreachableError, download
+from zoo.data import downloads
+from zoo.data.downloads import UnreachableError, download
 from zoo.errors import DataError, StorageError
 
 CONTENT = bytes(range(256)) * 2000

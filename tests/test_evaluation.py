@@ -17,11 +17,11 @@ from sklearn.metrics import accuracy_score
 from torch import nn
 
 from zoo.api import Batch
-from zoo.console import Console
 from zoo.errors import UsageError
-from zoo.evaluation import Reordered, evaluate_run, in_order
-from zoo.rundir import RunDir
-from zoo.runner import run
+from zoo.reporting.console import Console
+from zoo.runs.run_directory import RunDir
+from zoo.training.evaluation import Reordered, evaluate_run, in_order
+from zoo.workflows.run import run
 
 NAMES = ["zero", "one", "two"]
 
@@ -81,7 +81,7 @@ def test_another_dataset_of_the_same_classes_is_judged(trained, tmp_path):
 
 def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, monkeypatch):
     """A dataset that tells its classes in reverse is judged as if it did not."""
-    from zoo import evaluation
+    from zoo.training import evaluation
 
     _, done = trained
     genuine = evaluation.open_data
@@ -221,7 +221,7 @@ def test_a_reordered_part_tells_labels_in_the_new_order():
 
 
 def test_the_mode_of_a_model_is_left_as_it_was(trained):
-    from zoo.evaluation import judge
+    from zoo.training.evaluation import judge
 
     class Noting:
         def evaluate(self, model, batches, classes):

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 import zoo
-from zoo import optimizers
-from zoo.config import TrainConfig
-from zoo.console import Console
-from zoo.devices import Engine
+from zoo.config.run_config import TrainConfig
 from zoo.errors import UsageError
-from zoo.exactness import check_exact
+from zoo.reporting.console import Console
+from zoo.training import optimizers
+from zoo.training.devices import Engine
+from zoo.training.resume_check import check_exact
 
 ENGINES = {
     "fp32": Engine(torch.device("cpu"), None, torch.contiguous_format),

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.errors import UsageError
-from zoo.explaining import grad_cam
+from zoo.reporting.grad_cam import grad_cam
 
 
 def network(*, inplace: bool = False) -> nn.Sequential:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from zoo.families import listed
-from zoo.paths import cache_root
+from zoo.registry.family_cache import listed
+from zoo.support.paths import cache_root
 
 
 class Flock:

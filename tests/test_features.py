@@ -12,12 +12,12 @@ from torch import nn
 from torchvision.models import squeezenet1_1
 
 import zoo
-from zoo import cache
-from zoo.console import Console
+from zoo.data import cache
 from zoo.errors import Interrupted
-from zoo.features import FeaturePart
-from zoo.runner import run
-from zoo.tensorfiles import read_tensors
+from zoo.models.tensor_files import read_tensors
+from zoo.reporting.console import Console
+from zoo.training.feature_cache import FeaturePart
+from zoo.workflows.run import run
 
 LENET = {
     "architecture": {"name": "lenet"},
@@ -140,9 +140,9 @@ def test_what_would_not_fit_the_cache_is_not_kept(go, said, monkeypatch):
 
 
 def test_features_larger_than_their_picture_is_worth_are_not_kept(go, said, monkeypatch):
-    from zoo import features
+    from zoo.training import feature_cache
 
-    monkeypatch.setattr(features, "LARGEST", 0.05)
+    monkeypatch.setattr(feature_cache, "LARGEST", 0.05)
     go("run")
     assert any("what relu_3" in text and "is too large to keep" in text for text in said)
 
@@ -156,7 +156,7 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch):
     small = {"architecture": {"name": "torchvision/squeezenet1_1"}, "dataset": {"name": "digits", "holdout": 0.9}, "train": {"checkpoint_steps": 1}}
     whole = go("whole", **small)
     cache.clear()  # they are computed again, by the same
-    from zoo import training
+    from zoo.training import trainer
 
     steps = iter(range(100))
 
@@ -164,7 +164,7 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch):
         if next(steps) == 1:
             raise Interrupted("stopped", signum=2, where=job.run.path, fix="go on")
 
-    monkeypatch.setattr(training, "stop_if_asked", stopping)
+    monkeypatch.setattr(trainer, "stop_if_asked", stopping)
     with pytest.raises(Interrupted):
         go("cut", **small)
     monkeypatch.undo()
@@ -218,12 +218,12 @@ def test_a_part_of_features_gives_batches_in_any_order_and_copies():
 
 
 def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch):
-    from zoo import frozenpass
-    from zoo.devices import Engine
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
+    from zoo.training import backbone_pass
+    from zoo.training.devices import Engine
 
-    monkeypatch.setattr(frozenpass, "RELAYING_PAYS", 0.0)
-    monkeypatch.setattr(frozenpass, "EXPORTING_PAYS", 0.0)
+    monkeypatch.setattr(backbone_pass, "RELAYING_PAYS", 0.0)
+    monkeypatch.setattr(backbone_pass, "EXPORTING_PAYS", 0.0)
     torch.manual_seed(0)
     trunk, probe = squeezenet1_1().features, torch.randn(4, 3, 96, 96)
     due = trunk.eval()(probe).detach()
@@ -234,29 +234,29 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch):
         tried.append(candidate.name)
         return candidate.run(pictures), seconds[candidate.name]
 
-    monkeypatch.setattr(frozenpass, "_timed", timed)
+    monkeypatch.setattr(backbone_pass, "_timed", timed)
     engine = Engine(torch.device("cpu"), None, torch.contiguous_format)
-    with frozenpass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, told, _):
+    with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, told, _):
         assert chosen.name == "the runtime of onnx/onnx"
         assert told.startswith("by the runtime of onnx/onnx, 3.0 times as fast as torch here and equal within ")
         torch.testing.assert_close(chosen.run(probe), due, rtol=1e-4, atol=1e-5)
     assert tried == list(seconds)
     assert next(trunk.parameters()).is_contiguous()
     seconds["torch, channels last"] = 0.5
-    with frozenpass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, _, _):
+    with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, _, _):
         assert chosen.name == "torch, channels last"
         torch.testing.assert_close(chosen.run(probe), due, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(frozenpass, "_departure", lambda _found, _due: 1.0)
-    with frozenpass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, told, _):
+    monkeypatch.setattr(backbone_pass, "_departure", lambda _found, _due: 1.0)
+    with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, told, _):
         assert (chosen.name, told) == ("torch", "by torch")
 
 
 def test_a_short_pass_tries_nothing_else(monkeypatch):
-    from zoo import frozenpass
-    from zoo.devices import Engine
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
+    from zoo.training import backbone_pass
+    from zoo.training.devices import Engine
 
-    monkeypatch.setattr(frozenpass, "_by_exporter", lambda *_: pytest.fail("it was exported"))
+    monkeypatch.setattr(backbone_pass, "_by_exporter", lambda *_: pytest.fail("it was exported"))
     trunk, engine = nn.Sequential(nn.Conv2d(3, 2, 3)), Engine(torch.device("cpu"), None, torch.contiguous_format)
-    with frozenpass.fastest_pass(trunk, torch.randn(2, 3, 8, 8), 10, engine, registry()) as chosen:
+    with backbone_pass.fastest_pass(trunk, torch.randn(2, 3, 8, 8), 10, engine, registry()) as chosen:
         assert chosen.told == "by torch" and 0 < chosen.seconds < 5

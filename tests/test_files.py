@@ -12,9 +12,19 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo import files
 from zoo.errors import StorageError, UsageError
-from zoo.files import remove_temporaries, replacement, sha256, storage_errors, write_bytes, write_csv, write_image, write_json, write_text
+from zoo.support import atomic_files
+from zoo.support.atomic_files import (
+    remove_temporaries,
+    replacement,
+    sha256,
+    storage_errors,
+    write_bytes,
+    write_csv,
+    write_image,
+    write_json,
+    write_text,
+)
 
 
 def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -38,7 +48,7 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
     def full(_descriptor: int) -> None:
         raise OSError(number, "no luck")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(atomic_files.os, "fsync", full)
     with pytest.raises(StorageError) as caught:
         write_bytes(path, b"new")
     assert "no luck" in str(caught.value)
@@ -55,7 +65,7 @@ def test_no_file_takes_the_place_of_a_device(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(StorageError, match="no file takes its place"):
         write_text(tmp_path / "out", "x")
     assert (tmp_path / "out").is_symlink()
-    monkeypatch.setattr(files, "DEVICES", tmp_path / "dev")
+    monkeypatch.setattr(atomic_files, "DEVICES", tmp_path / "dev")
     (tmp_path / "dev").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "dev")
     with pytest.raises(StorageError, match="no file takes its place"):
@@ -72,7 +82,11 @@ def test_an_image_is_written_in_the_format_of_its_suffix(tmp_path: Path) -> None
 
 
 def test_what_a_killed_process_left_of_a_file_goes_after_a_day(tmp_path: Path) -> None:
-    for name, age in ((".a.0123abcd.tmp", 2 * files.ABANDONED_SECONDS), (".a.4567cdef.tmp", 60), (".b.0123abcd.tmp", 2 * files.ABANDONED_SECONDS)):
+    for name, age in (
+        (".a.0123abcd.tmp", 2 * atomic_files.ABANDONED_SECONDS),
+        (".a.4567cdef.tmp", 60),
+        (".b.0123abcd.tmp", 2 * atomic_files.ABANDONED_SECONDS),
+    ):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time.time() - age, time.time() - age))
     write_text(tmp_path / "a", "x")
@@ -82,7 +96,7 @@ def test_what_a_killed_process_left_of_a_file_goes_after_a_day(tmp_path: Path) -
 def test_a_temporary_is_never_a_file_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine = tmp_path / "diary.txt"
     mine.write_text("dear diary", encoding="utf-8")
-    monkeypatch.setattr(files.secrets, "token_hex", lambda _count: "guessed")
+    monkeypatch.setattr(atomic_files.secrets, "token_hex", lambda _count: "guessed")
     (tmp_path / ".a.guessed.tmp").symlink_to(mine)
     with pytest.raises(StorageError):
         write_text(tmp_path / "a", "x")

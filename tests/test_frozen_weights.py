@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import checkpoints
-from zoo.config import RunConfig
+from zoo.config.run_config import RunConfig
 from zoo.errors import CheckpointError
-from zoo.rundir import RunDir, create
+from zoo.runs import checkpoints
+from zoo.runs.run_directory import RunDir, create
 
 FROZEN = ("0.weight", "0.bias")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from zoo import reporting
-from zoo.gitcommit import commit_of
-from zoo.registry import registry
+from zoo.registry.lookup import registry
+from zoo.reporting import run_results
+from zoo.support.git_commit import commit_of
 
 GIT = shutil.which("git")
 pytestmark = pytest.mark.skipif(GIT is None, reason="git is what the answers are compared with")
@@ -94,7 +94,7 @@ def test_nothing_that_a_repository_names_is_started(repository: Path, tmp_path: 
         raise AssertionError("a program was started")
 
     monkeypatch.chdir(repository)
-    assert reporting.facts(registry())["git_commit"] == due
+    assert run_results.facts(registry())["git_commit"] == due
     for name in ("Popen", "run", "check_output", "call"):
         monkeypatch.setattr(subprocess, name, refuse)
     for name in ("system", "posix_spawn", "execv", "fork"):

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 import zoo
-from zoo.augmentation import STEPS, canonical
-from zoo.augmenting import Augmenter
-from zoo.console import Console
-from zoo.data import open_data
+from zoo.config.augmentation_options import STEPS, canonical
+from zoo.data.augmentation import Augmenter
+from zoo.data.data_loader import open_data
 from zoo.errors import DivergedError, Interrupted, SetupError
-from zoo.registry import registry
-from zoo.resolve import resolve
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.resolve import resolve
 
 pytestmark = pytest.mark.gpu
 

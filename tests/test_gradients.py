@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from zoo import randomness
-from zoo.config import Section
-from zoo.data import open_data
+from zoo.analysis.gradients import gradients, summary
+from zoo.config.run_config import Section
+from zoo.data.data_loader import open_data
 from zoo.errors import UsageError
-from zoo.gradients import gradients, summary
-from zoo.models import build_model
-from zoo.registry import registry
-from zoo.resolve import dataset_section, resolve
+from zoo.models.building import build_model
+from zoo.registry.lookup import registry
+from zoo.runs.resolve import dataset_section, resolve
+from zoo.support import counter_random
 
 
 def looked(name: str, **architecture: Any) -> Any:
@@ -25,11 +25,11 @@ def looked(name: str, **architecture: Any) -> Any:
 
 def test_norms_are_those_of_autograd():
     found = looked("fnn")
-    randomness.seed_everything(0)
+    counter_random.seed_everything(0)
     model = build_model(registry(), Section(name="fnn", hidden=8), in_channels=1, num_classes=10, image_size=(8, 8))
     data = open_data(registry(), dataset_section(registry(), "digits"), torch.device("cpu"), parts=("train",))
     part = data.part("train")
-    batch = next(iter(part.batches_of(randomness.order(0, 0, len(part))[:16], 16)))
+    batch = next(iter(part.batches_of(counter_random.order(0, 0, len(part))[:16], 16)))
     weights = [model.fc1.weight, model.fc2.weight, model.fc3.weight]
     expected = torch.autograd.grad(F.cross_entropy(model(batch.inputs), batch.labels), weights)
     assert found.layers == ("fc1", "fc2", "fc3")

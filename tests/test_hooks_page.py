@@ -9,7 +9,8 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from zoo import discovery, hookspecs
+from zoo import hookspecs
+from zoo.registry import discovery
 
 PAGE = (Path(__file__).parents[1] / "docs" / "hooks.md").read_text(encoding="utf-8")
 ROWS = {row[0]: row[1] for row in re.findall(r"^\| `(zoo_\w+)` \| ([^|]*) \|", PAGE, re.M)}

@@ -20,9 +20,10 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from zoo import checkpoints, inspection
-from zoo.commands import COMMANDS
-from zoo.inspection import archives, inspect, onnxfile
+from zoo.inspection import archives, findings, onnxfile
+from zoo.inspection.inspect import inspect
+from zoo.registry.core_commands import COMMANDS
+from zoo.runs import checkpoints
 
 TOP = Path(__file__).parents[1]
 BUNDLE = TOP / "exports" / "published" / "cnn_mnist"
@@ -153,7 +154,7 @@ def test_listing_a_bomb_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_names_are_counted_beyond_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inspection, "MOST_ENTRIES", 3)
+    monkeypatch.setattr(findings, "MOST_ENTRIES", 3)
     with zipfile.ZipFile(tmp_path / "many.zip", "w") as packed:
         for index in range(10):
             packed.writestr(f"{index}.png", b"")

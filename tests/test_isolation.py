@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoo.isolation import Escaped, isolated
+from zoo.registry.plugin_isolation import Escaped, isolated
 
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "the working directory": (lambda: os.chdir("/"), os.getcwd),

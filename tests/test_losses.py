@@ -13,18 +13,18 @@ from torch.nn import functional as F
 
 import zoo
 from zoo.api import Auxiliary, Batch, Loss, Split
-from zoo.config import TrainConfig
-from zoo.console import Console
-from zoo.data import Data, LoadedPart, open_data
-from zoo.devices import Engine
+from zoo.config.run_config import TrainConfig
+from zoo.data.data_loader import Data, LoadedPart, open_data
+from zoo.data.preprocessing import Preprocessing
 from zoo.errors import PluginError, UsageError
-from zoo.loading import load
-from zoo.losses import additivity_fault, piece_loss
-from zoo.preprocessing import Preprocessing
-from zoo.registry import load_object, options_model, registry
-from zoo.rundir import RunDir
-from zoo.stepping import Stepper
-from zoo.training import take_step
+from zoo.registry.lookup import load_object, options_model, registry
+from zoo.reporting.console import Console
+from zoo.runs.load_model import load
+from zoo.runs.run_directory import RunDir
+from zoo.training.devices import Engine
+from zoo.training.losses import additivity_fault, piece_loss
+from zoo.training.optimizer_step import Stepper
+from zoo.training.trainer import take_step
 
 CPU = Engine(torch.device("cpu"), None, torch.contiguous_format)
 ALTERNATIVES: dict[str, list[Any]] = {

@@ -12,16 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.closedform import in_closed_form, judged_part
-from zoo.console import Console
 from zoo.errors import ConfigError, UsageError
-from zoo.job import Job
-from zoo.matrix import Cell, cells
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import create
-from zoo.runner import prepare
-from zoo.training import remaining_batches, take_step
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import create
+from zoo.training.closed_form import in_closed_form
+from zoo.training.preparation import prepare
+from zoo.training.train_state import Job
+from zoo.training.trainer import remaining_batches, take_step
+from zoo.workflows.matrix import Cell, cells
+from zoo.workflows.run import evaluated_part
 
 CELLS = list(cells(registry()))
 FORCED = [*cells(registry(), options={"resize": "never"}), *cells(registry(), options={"resize": 40})]
@@ -66,12 +67,12 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
     config = plan.config
     if cell.dataset == "datasets/folder" and registry().task(cell.task).spec.same_inputs:  # its classes are known once it is opened
         with pytest.raises(UsageError, match=r"needs the data that the weights were trained on: the weights \w+: .*, datasets/folder: cat, dog"):
-            prepare(plan, Console(quiet=True))
+            prepare(plan)
         return
-    ready = prepare(plan, Console(quiet=True))
+    ready = prepare(plan)
     if in_closed_form(ready.task):
         ready.task.fit(ready.model, ready.data, lambda _text: None)
-        some = islice(ready.data.part(judged_part(ready.data)).batches(4), 1)
+        some = islice(ready.data.part(evaluated_part(ready.data)).batches(4), 1)
         with torch.no_grad():
             found = ready.task.evaluate(ready.model.eval(), some, ready.data.classes)
         assert found.metrics and all(np.isfinite(value) for value in found.metrics.values())
@@ -88,7 +89,7 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=label(cell)) for cell in CELLS if cell.refusal is not None])
 def test_a_combination_that_does_not_go_is_refused_in_the_same_words(cell: Cell, pictures: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        prepare(resolve(registry(), overrides=overrides(cell, pictures)), Console(quiet=True))
+        prepare(resolve(registry(), overrides=overrides(cell, pictures)))
     assert str(caught.value) == cell.refusal
 
 
@@ -99,7 +100,7 @@ REFUSED = [(cell, resize) for resize, found in (("never", FORCED[: len(CELLS)]),
 def test_so_it_is_with_a_size_that_is_forced(cell: Cell, resize: Any, pictures: Path) -> None:
     """Nothing is opened for it: a dataset whose files are not here is refused alike."""
     with pytest.raises(UsageError) as caught:
-        prepare(resolve(registry(), overrides=overrides(cell, pictures, resize=resize)), Console(quiet=True))
+        prepare(resolve(registry(), overrides=overrides(cell, pictures, resize=resize)))
     assert str(caught.value) == cell.refusal
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from zoo.api import Batch
-from zoo.mixing import mix, split
+from zoo.data.mixup import mix, split
 
 
 @pytest.fixture

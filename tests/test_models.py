@@ -6,23 +6,23 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import models
 from zoo.api import ArchitectureSpec
-from zoo.config import Section
-from zoo.discovery import Plugin
+from zoo.config.run_config import Section
 from zoo.errors import PluginError, UsageError
-from zoo.models import build_model, count_macs
-from zoo.registry import Registry, options_model, registry
+from zoo.models import building
+from zoo.models.building import build_model, count_macs
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Registry, options_model, registry
 
 
 def catalogue_of(monkeypatch, build, head=None) -> Registry:
     spec = ArchitectureSpec(name="odd", summary="built by a test", target="stranger:build", input=(1, 8, 8), head=head)
-    monkeypatch.setattr(models, "load_object", lambda reference, item: build)
+    monkeypatch.setattr(building, "load_object", lambda reference, item: build)
     return Registry([Plugin("stranger", "zoo-stranger", "1.0", "stranger", specs={"architecture": [spec]})], events=None)
 
 
 def build_odd(monkeypatch, build):
-    return models.build_model(catalogue_of(monkeypatch, build), Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
+    return building.build_model(catalogue_of(monkeypatch, build), Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
 
 
 def raising(**_):
@@ -32,7 +32,7 @@ def raising(**_):
 def test_a_head_that_the_network_lacks_is_blamed_on_its_plugin(monkeypatch) -> None:
     def build(head: str) -> nn.Module:
         catalogue = catalogue_of(monkeypatch, lambda **_: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), head)
-        return models.build_model(catalogue, Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
+        return building.build_model(catalogue, Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
 
     with pytest.raises(PluginError, match=r"has no module 'no\.such\.layer', which its spec names as its head") as caught:
         build("no.such.layer")

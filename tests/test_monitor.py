@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from zoo.api import Monitor
-from zoo.job import Progress
-from zoo.training import remember_best
+from zoo.training.train_state import Progress
+from zoo.training.trainer import remember_best
 
 
 def best_of(mode: Literal["max", "min"], values: list[float]) -> tuple[int, float]:

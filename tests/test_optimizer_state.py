@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from zoo.errors import CheckpointError, UsageError
-from zoo.optimizer_state import optimizer_state, restore_optimizer
+from zoo.training.optimizer_state import optimizer_state, restore_optimizer
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_optimizer_state_of_other_parameters_is_refused(model: nn.Module) -> Non
 
 class Keeper(torch.optim.SGD):
     """Keeps whatever it is given: in its state, by a parameter, by a string and by None, and beside its state. (Of the first, torch's own
-    ``load_state_dict`` loses the type of strings; the probe of `zoo.exactness` refuses an optimizer that has any.)"""
+    ``load_state_dict`` loses the type of strings; the probe of `zoo.training.resume_check` refuses an optimizer that has any.)"""
 
     kept: Any = None
     beside: Any = None

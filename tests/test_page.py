@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo import page
 from zoo.api import Exhibit
 from zoo.cli.app import run_cli
 from zoo.errors import StorageError, UsageError
-from zoo.page import ROWS, commands, inside, render, report, write_page
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import all_runs, run_id
+from zoo.registry.lookup import registry
+from zoo.reporting import html_page
+from zoo.reporting.html_page import ROWS, commands, inside, render, report, write_page
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import all_runs, run_id
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\n\u202e\u05d0\u05d1 {{ 7 * 7 }}"
 EPOCHS = [
@@ -183,7 +183,7 @@ def test_report_writes_into_the_run_or_elsewhere_and_replaces_in_one_step(made_r
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.files.os.fsync", full)
+    monkeypatch.setattr("zoo.support.atomic_files.os.fsync", full)
     with pytest.raises(StorageError, match="No space left"):
         write_page(run, run.record)
     assert run.page_file.read_text(encoding="utf-8") == before and not list(run.path.glob(".*.tmp"))
@@ -234,7 +234,7 @@ def test_the_browser_would_tell_of_a_request_and_of_a_script(tmp_path):
 
 
 def test_public_names():
-    assert page.report is zoo.report
+    assert html_page.report is zoo.report
 
 
 # ------------------------------------------------------------------------------------------------------------- commands, by kind of run

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo import cache, paths
 from zoo.cli.app import run_cli
+from zoo.data import cache
 from zoo.errors import UsageError
+from zoo.support import paths
 
 
 @pytest.mark.parametrize("empty", ["", "  "])
@@ -37,7 +38,7 @@ def test_a_plot_of_no_known_format_is_refused(name: str, tmp_path: Path) -> None
 def test_every_format_that_is_offered_is_written(suffix: str, tmp_path: Path) -> None:
     from matplotlib.figure import Figure
 
-    from zoo.plots import save
+    from zoo.reporting.plots import save
 
     for name in (f"a{suffix}", f"b{suffix.upper()}"):
         save(Figure(), tmp_path / name)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from zoo.pickles import NotAPickle, foreign, imports
+from zoo.support.pickle_scan import NotAPickle, foreign, imports
 
 
 class Call:

@@ -7,7 +7,7 @@ import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from zoo import pixels
+from zoo.data import pixel_ops
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ FACTORS = [0.0, 0.3, 0.9, 1.0, 1.5, 1.99]
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (pixels.brightness, tv.adjust_brightness),
-        (pixels.contrast, tv.adjust_contrast),
-        (lambda x, f: pixels.blend(x, pixels.grey(x), f), tv.adjust_saturation),
-        (pixels.sharpness, tv.adjust_sharpness),
+        (pixel_ops.brightness, tv.adjust_brightness),
+        (pixel_ops.contrast, tv.adjust_contrast),
+        (lambda x, f: pixel_ops.blend(x, pixel_ops.grey(x), f), tv.adjust_saturation),
+        (pixel_ops.sharpness, tv.adjust_sharpness),
     ],
     ids=["brightness", "contrast", "saturation", "sharpness"],
 )
@@ -42,31 +42,31 @@ def test_factors(pictures, ours, theirs):
 
 def test_hue(pictures):
     turns = [-0.5, -0.2, 0.0, 0.1, 0.33, 0.5]
-    found = pixels.shift_hue(pictures, torch.tensor(turns).view(-1, 1, 1))
+    found = pixel_ops.shift_hue(pictures, torch.tensor(turns).view(-1, 1, 1))
     torch.testing.assert_close(found, each(pictures, tv.adjust_hue, turns), atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("bits", [1, 2, 5, 8])
 def test_posterize(pictures, bits):
-    found = pixels.posterize(pictures, torch.full((6, 1, 1, 1), float(bits)))
+    found = pixel_ops.posterize(pictures, torch.full((6, 1, 1, 1), float(bits)))
     assert torch.equal(found.to(torch.uint8), tv.posterize(pictures.to(torch.uint8), bits))
 
 
 @pytest.mark.parametrize("threshold", [0, 100, 255])
 def test_solarize(pictures, threshold):
-    found = pixels.solarize(pictures, torch.full((6, 1, 1, 1), float(threshold)))
+    found = pixel_ops.solarize(pictures, torch.full((6, 1, 1, 1), float(threshold)))
     assert torch.equal(found.to(torch.uint8), tv.solarize(pictures.to(torch.uint8), threshold))
 
 
 def test_autocontrast(pictures):
     pictures[0, 1] = 7.0  # a channel of one value
-    found = pixels.autocontrast(pictures)
+    found = pixel_ops.autocontrast(pictures)
     torch.testing.assert_close(found, tv.autocontrast(pictures / 255) * 255, atol=1e-2, rtol=0)
 
 
 def test_equalize(pictures):
     pictures[0, 1] = 7.0
-    assert torch.equal(pixels.equalize(pictures).to(torch.uint8), tv.equalize(pictures.to(torch.uint8)))
+    assert torch.equal(pixel_ops.equalize(pictures).to(torch.uint8), tv.equalize(pictures.to(torch.uint8)))
 
 
 @pytest.mark.parametrize("degrees", [-135.0, -30.0, 0.0, 45.0, 90.0])
@@ -74,9 +74,9 @@ def test_warp_turns_as_torchvision_does(pictures, degrees):
     angle = torch.tensor(degrees).deg2rad()
     turn = torch.stack([angle.cos(), -angle.sin(), torch.zeros(()), angle.sin(), angle.cos(), torch.zeros(())]).view(1, 2, 3).expand(6, 2, 3)
     expected = tv.rotate(pictures, degrees, interpolation=InterpolationMode.BILINEAR)
-    torch.testing.assert_close(pixels.warp(pictures, turn), expected, atol=0.05, rtol=0)
+    torch.testing.assert_close(pixel_ops.warp(pictures, turn), expected, atol=0.05, rtol=0)
 
 
 def test_grey_pictures_have_no_colour_to_lose():
     picture = torch.rand(2, 1, 4, 4) * 255
-    assert pixels.grey(picture) is picture
+    assert pixel_ops.grey(picture) is picture

@@ -8,14 +8,14 @@ import pytest
 
 import zoo
 from zoo.cli.description import Asked, examine
-from zoo.console import Console
-from zoo.data import open_data
-from zoo.devices import set_up
+from zoo.data.data_loader import open_data
 from zoo.errors import ConfigError
-from zoo.matrix import cells
-from zoo.registry import registry
-from zoo.resolve import parse_assignment, resolve
-from zoo.weights import NamedWeights
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.initial_weights import NamedWeights
+from zoo.runs.resolve import parse_assignment, resolve
+from zoo.training.devices import set_up
+from zoo.workflows.matrix import cells
 
 
 def test_a_plan_has_its_items_its_weights_its_classes_and_its_preprocessing() -> None:

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 import zoo
-from zoo.console import Console
 from zoo.errors import Interrupted, StorageError, ZooError
-from zoo.rundir import RunDir
+from zoo.reporting.console import Console
+from zoo.runs.run_directory import RunDir
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need a privilege, and pipes have no names, there")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import plots
+from zoo.reporting import plots
 
 NAMES = ["猫 🐶", "$x^2", "כלב\u202e", "a\nb", "=1", "<b>"]
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 import zoo
-from zoo.console import Console
 from zoo.errors import PluginError
-from zoo.loading import load
-from zoo.registry import registry
-from zoo.rundir import RunDir
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.load_model import load
+from zoo.runs.run_directory import RunDir
 
 FAST = {"train": {"epochs": 2, "batch_size": 64}, "dataset": {"resize": 16}, "device": "cpu"}
 Install = Callable[..., Path]

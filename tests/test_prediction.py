@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from zoo.errors import CheckpointError, DataError, UsageError
-from zoo.files import sha256
-from zoo.prediction import predict
+from zoo.support.atomic_files import sha256
+from zoo.workflows.predict import predict
 
 CLASSES = ["dark", "bright"]
 
@@ -40,7 +40,7 @@ def test_a_bundle_and_its_file_predict_the_same(model: Path, pictures: Path) -> 
 
 def test_an_exported_model_is_used_without_torch(model: Path, pictures: Path) -> None:
     code = (
-        "import sys\nfrom zoo.prediction import predict\n"
+        "import sys\nfrom zoo.workflows.predict import predict\n"
         f"predict({str(model)!r}, [{str(pictures)!r}])\npredict({str(model.parent)!r}, [{str(pictures)!r}])\n"
         "assert 'torch' not in sys.modules"
     )
@@ -114,8 +114,8 @@ def test_rows_are_written_as_csv(model: Path, pictures: Path, tmp_path: Path) ->
 
 
 def test_a_run_its_export_and_its_bundle_predict_the_same(tmp_path: Path, pictures: Path) -> None:
-    from zoo.exporting import export
-    from zoo.runner import run
+    from zoo.exporting.export import export
+    from zoo.workflows.run import run
 
     out = tmp_path / "runs" / "cnn_digits" / "one"
     run("cnn_digits", overrides={"train": {"epochs": 1}, "device": "cpu"}, out=out)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from zoo.api import ArchitectureSpec, WeightsSpec
-from zoo.config import DatasetSection
+from zoo.config.run_config import DatasetSection
+from zoo.data.preprocessing import Preprocessing, plan
 from zoo.errors import UsageError
-from zoo.preprocessing import Preprocessing, plan
 
 
 def architecture(**facts: Any) -> ArchitectureSpec:

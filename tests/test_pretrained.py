@@ -18,19 +18,20 @@ from PIL import Image
 from safetensors.torch import save
 from torchvision.models import get_model, get_model_weights
 
-from zoo import downloads, pretrained
 from zoo.api import ArchitectureSpec, WeightsSpec
-from zoo.discovery import Plugin
+from zoo.data import downloads
+from zoo.data.preprocessing import preprocessing_of
 from zoo.errors import CheckpointError, UsageError
-from zoo.loading import load_pretrained
-from zoo.paths import data_root
-from zoo.prediction import predict
-from zoo.preprocessing import preprocessing_of
-from zoo.pretrained import by_hand, listed, weights_file
-from zoo.registry import Item, registry
-from zoo.resolve import resolve
-from zoo.tensorfiles import read_tensors
-from zoo.weights import named
+from zoo.models import pretrained_weights
+from zoo.models.pretrained_weights import by_hand, listed, weights_file
+from zoo.models.tensor_files import read_tensors
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Item, registry
+from zoo.runs.initial_weights import named
+from zoo.runs.load_model import load_pretrained
+from zoo.runs.resolve import resolve
+from zoo.support.paths import data_root
+from zoo.workflows.predict import predict
 
 TENSORS = {"weight": torch.arange(6.0).reshape(2, 3), "bias": torch.tensor([1.0, 2.0])}
 FILES: dict[str, bytes] = {}
@@ -235,7 +236,7 @@ def test_the_real_squeezenet_names_the_photographs():
 
 
 def test_nothing_of_a_download_is_asked_where_weights_are_shipped(monkeypatch):
-    monkeypatch.setattr(pretrained, "download", lambda *_: pytest.fail("a download"))
+    monkeypatch.setattr(pretrained_weights, "download", lambda *_: pytest.fail("a download"))
     assert weights_file(registry().architecture("cnn"), "mnist").is_file()
 
 

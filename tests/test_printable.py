@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from zoo.cli.output import note, say, say_facts, say_json, say_table
-from zoo.console import Console
-from zoo.progress import announce, bar
-from zoo.wording import printable
+from zoo.reporting.console import Console
+from zoo.support.formatting import printable
+from zoo.support.progress import announce, bar
 
 TOP = Path(__file__).parent.parent
 HOSTILE = "a\x1b[31mb\x07c\rd\ne\x9bf\u202eg\ud800h\udce9[red]:smile:\x7f"
 SHOWN = r"a\x1b[31mb\x07c\rd\ne\x9bf\u202eg\ud800h\xe9[red]:smile:\x7f"
-PRINTERS = {"zoo/cli/output.py", "zoo/cli/app.py", "zoo/progress.py", "zoo/runtime.py", "zoo/testing/__init__.py"}
+PRINTERS = {"zoo/cli/output.py", "zoo/cli/app.py", "zoo/support/progress.py", "zoo/runtime.py", "zoo/testing/__init__.py"}
 """The files that may print: all others do so through them. (runtime.py stands alone; testing's is the text of another program.)"""
 
 

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from zoo.randomness import HOLDOUT, ORDER, hash64, order, seed_everything
+from zoo.support.counter_random import HOLDOUT, ORDER, hash64, order, seed_everything
 
 MASK = 2**64 - 1
 

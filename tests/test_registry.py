@@ -13,9 +13,9 @@ import pytest
 
 from zoo import hookspecs
 from zoo.api import ArchitectureSpec, DatasetSpec, FamilySpec, Options, RecipeSpec, Spec, hookimpl
-from zoo.discovery import Plugin
 from zoo.errors import PluginError, UnknownNameError, UsageError
-from zoo.registry import Item, Registry, load_object, options_model, registry
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Item, Registry, load_object, options_model, registry
 
 
 def architecture(name: str, **facts: Any) -> ArchitectureSpec:
@@ -288,7 +288,7 @@ def test_the_first_party_items_are_all_there() -> None:
 
 
 def test_every_recipe_resolves() -> None:
-    from zoo.resolve import resolve
+    from zoo.runs.resolve import resolve
 
     for item in registry().items("recipe"):
         assert resolve(registry(), item.canonical).config.recipe == item.canonical
@@ -296,7 +296,7 @@ def test_every_recipe_resolves() -> None:
 
 def test_looking_around_imports_neither_torch_nor_numpy() -> None:
     code = (
-        "import sys; from zoo.registry import registry; r = registry();"
+        "import sys; from zoo.registry.lookup import registry; r = registry();"
         "[r.items(kind) for kind in ('architecture', 'dataset', 'task', 'recipe', 'exporter')]; assert r.members() and not r.faults;"
         "print(sorted({'torch', 'numpy', 'onnx', 'sklearn', 'requests', 'pooch'} & set(sys.modules)))"
     )
@@ -304,7 +304,7 @@ def test_looking_around_imports_neither_torch_nor_numpy() -> None:
 
 
 def test_a_stranger_s_architecture_clashes_by_its_bare_name_only(install: Callable[..., Path]) -> None:
-    from zoo.discovery import discover
+    from zoo.registry.discovery import discover
 
     source = """
     from zoo.api import ArchitectureSpec, hookimpl

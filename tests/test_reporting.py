@@ -8,9 +8,9 @@ import pytest
 
 import zoo
 from zoo.api import ArchitectureSpec
-from zoo.config import DatasetSection
-from zoo.console import Console
-from zoo.preprocessing import plan
+from zoo.config.run_config import DatasetSection
+from zoo.data.preprocessing import plan
+from zoo.reporting.console import Console
 
 
 def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Path) -> None:

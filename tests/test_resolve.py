@@ -12,12 +12,12 @@ from pydantic import Field
 from safetensors.torch import save
 
 from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, TaskSpec, WeightsSpec
-from zoo.config import RunConfig
-from zoo.discovery import Plugin
+from zoo.config.run_config import RunConfig
 from zoo.errors import ConfigError, PluginError, UnknownNameError, UsageError
-from zoo.registry import Registry, registry
-from zoo.resolve import merge, parse_assignment, resolve
-from zoo.yamlfile import parse_yaml, write_yaml
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Registry, registry
+from zoo.runs.resolve import merge, parse_assignment, resolve
+from zoo.support.yaml_files import parse_yaml, write_yaml
 
 
 class NetOptions(Options):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 ROOT = Path(__file__).parents[1]
 RECORDS = sorted((ROOT / "benchmarks" / "results" / "recipes").glob("*.json"))

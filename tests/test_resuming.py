@@ -11,18 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo import checkpoints, randomness
-from zoo.console import Console
-from zoo.data import open_data
-from zoo.devices import set_up
-from zoo.job import Job
-from zoo.loading import build_for, build_task
-from zoo.plan import RunPlan
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import RunDir, create
-from zoo.snapshots import resume
-from zoo.training import fit
+from zoo.data.data_loader import open_data
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs import checkpoints
+from zoo.runs.load_model import build_for, build_task
+from zoo.runs.plan import RunPlan
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import RunDir, create
+from zoo.support import counter_random
+from zoo.training.devices import set_up
+from zoo.training.resume import resume
+from zoo.training.train_state import Job
+from zoo.training.trainer import fit
 
 ACCURACY = (0.5, 0.6, 0.7, 0.4)
 """That of the select part after each epoch: the best is the third."""
@@ -52,7 +53,7 @@ def make_job(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **tra
     settled = plan.config
     engine = set_up(settled)
     data = open_data(registry(), settled.dataset, engine.device, prepare=plan.prepare_images)
-    randomness.seed_everything(settled.seed)
+    counter_random.seed_everything(settled.seed)
     model = build_for(registry(), settled, data.preprocessing, len(data.classes))
     run = where if isinstance(where, RunDir) else create(settled, where)
     job = Job(settled, build_task(registry(), settled), model, data, engine, run, Notes(), {})

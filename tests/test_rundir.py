@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from zoo import rundir
-from zoo.config import RunConfig
+from zoo.config.run_config import RunConfig
+from zoo.data.preprocessing import Preprocessing
 from zoo.errors import CheckpointError, StorageError, UsageError
-from zoo.paths import runs_root
-from zoo.preprocessing import Preprocessing
-from zoo.rundir import Record, RunDir, all_runs, create, find, is_run, label_of, run_id, usable_runs
-from zoo.sealed import read_sealed, write_sealed
+from zoo.runs import run_directory
+from zoo.runs.run_directory import Record, RunDir, all_runs, create, find, is_run, label_of, run_id, usable_runs
+from zoo.support.checksummed_json import read_sealed, write_sealed
+from zoo.support.paths import runs_root
 
 
 def config(**values: Any) -> RunConfig:
@@ -131,7 +131,7 @@ def test_a_place_that_cannot_be_written_is_known_at_once(tmp_path: Path, monkeyp
     def refuse(self: Path, *_args: object, **_options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(rundir.Path, "mkdir", refuse)
+    monkeypatch.setattr(run_directory.Path, "mkdir", refuse)
     with pytest.raises(StorageError, match="Permission denied") as caught:
         create(config(), tmp_path / "here")
     assert caught.value.exit_code == 7
@@ -158,7 +158,7 @@ def test_there_are_no_runs_where_there_is_no_folder() -> None:
 
 def test_a_second_run_in_one_directory_is_refused_and_the_first_one_named(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from zoo.rundir import RunDir\n"
+        "import sys; from pathlib import Path; from zoo.runs.run_directory import RunDir\n"
         "with RunDir(Path(sys.argv[1])).lock():\n    print('locked', flush=True)\n    sys.stdin.read()"
     )
     run = create(config(), tmp_path / "here")

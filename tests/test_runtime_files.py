@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import config, runtime
+from zoo import runtime
+from zoo.config import run_config
 from zoo.runtime import COVER, CROP, SQUASH, OutsideLimitError, find_pictures, fit, predict, read_picture
 
 GREY = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
@@ -120,7 +121,7 @@ def test_predict_py_names_each_bad_file_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_the_limit_is_one_number_in_all_places() -> None:
-    assert runtime.MAX_PIXELS == config.MAX_PIXELS
+    assert runtime.MAX_PIXELS == run_config.MAX_PIXELS
 
 
 @pytest.mark.parametrize("size", [(60000, 1), (20000, 2), (1, 60000)])

@@ -21,9 +21,9 @@ from PIL import Image
 
 from zoo import runtime
 from zoo.errors import CheckpointError
-from zoo.files import sha256
-from zoo.prediction import predict
 from zoo.runtime import METADATA_KEY, ModelError, SetupError, open_model
+from zoo.support.atomic_files import sha256
+from zoo.workflows.predict import predict
 
 BLACK = np.full((1, 1, 4, 4), -1, np.float32)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from zoo import safe_files
 from zoo.errors import StorageError
-from zoo.files import sha256, write_text
-from zoo.safe_files import UnsuitableFileError, check_own_folders, check_regular, open_log, open_regular, read_bytes, read_text
+from zoo.support import untrusted_files
+from zoo.support.atomic_files import sha256, write_text
+from zoo.support.untrusted_files import UnsuitableFileError, check_own_folders, check_regular, open_log, open_regular, read_bytes, read_text
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and sockets have no names there")
 
@@ -91,7 +91,7 @@ def test_a_digest_of_a_file_that_grows_without_end_stops(tmp_path: Path) -> None
 
 def test_a_system_without_the_flags_refuses_all_the_same(strange: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for flag in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC"):
-        monkeypatch.delattr(safe_files.os, flag)
+        monkeypatch.delattr(untrusted_files.os, flag)
     with pytest.raises(UnsuitableFileError, match=strange[0]):
         read_bytes(strange[1])
 
@@ -102,7 +102,7 @@ def test_a_system_without_the_flags_refuses_all_the_same(strange: tuple[str, Pat
 @pytest.fixture(params=["O_NOFOLLOW", "no O_NOFOLLOW"])
 def either_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "no O_NOFOLLOW":
-        monkeypatch.delattr(safe_files.os, "O_NOFOLLOW")
+        monkeypatch.delattr(untrusted_files.os, "O_NOFOLLOW")
 
 
 @pytest.mark.usefixtures("either_system")
@@ -153,11 +153,11 @@ def test_a_log_leads_to_no_other_file(tmp_path: Path, planted: str, said: str, m
 
 def test_a_link_put_there_after_the_look_is_not_written_to_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without O_NOFOLLOW, what was opened is compared with what lies there."""
-    monkeypatch.delattr(safe_files.os, "O_NOFOLLOW")
+    monkeypatch.delattr(untrusted_files.os, "O_NOFOLLOW")
     mine, log = tmp_path / "diary.txt", tmp_path / "log.txt"
     mine.write_text("dear diary", encoding="utf-8")
     log.symlink_to(mine)
-    monkeypatch.setattr(safe_files.os.path, "lexists", lambda _path: False)
+    monkeypatch.setattr(untrusted_files.os.path, "lexists", lambda _path: False)
     with pytest.raises(StorageError, match="was replaced while it was opened"):
         open_log(log)
     assert mine.read_text(encoding="utf-8") == "dear diary"
@@ -167,7 +167,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
     def refuse(*_args: object) -> int:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(safe_files.os, "open", refuse)
+    monkeypatch.setattr(untrusted_files.os, "open", refuse)
     with pytest.raises(StorageError, match="Read-only file system"):
         open_log(tmp_path / "log.txt")
 

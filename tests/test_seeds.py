@@ -7,11 +7,11 @@ import statistics
 
 import pytest
 
-from zoo import seeds
-from zoo.console import Console
 from zoo.errors import UsageError
-from zoo.runner import RunResult
-from zoo.seeds import command, run_seeds, summarise
+from zoo.reporting.console import Console
+from zoo.workflows import seeds
+from zoo.workflows.run import RunResult
+from zoo.workflows.seeds import command, run_seeds, summarise
 
 
 @pytest.fixture

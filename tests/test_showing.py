@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo import plots, showing
-from zoo.augmentation import canonical
+from zoo.config.augmentation_options import canonical
 from zoo.errors import StorageError, UsageError
-from zoo.showing import show
+from zoo.reporting import plots
+from zoo.workflows.show import show
 
 
 @pytest.fixture
@@ -99,6 +99,6 @@ def test_a_place_that_cannot_be_written(tmp_path, monkeypatch):
     def refuse(*_arguments, **_options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(showing.plots, "samples", refuse)
+    monkeypatch.setattr("zoo.reporting.plots.samples", refuse)
     with pytest.raises(StorageError, match="Permission denied"):
         show("digits", out=tmp_path / "x.png")

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zoo.analysis.layer_math import Settings, single
 from zoo.errors import UsageError
-from zoo.single import Settings, single
 
 CHANCE = random.Random(0)
 

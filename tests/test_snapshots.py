@@ -14,13 +14,13 @@ import pytest
 import torch
 
 import zoo
-from zoo import checkpoints
-from zoo.console import Console
 from zoo.errors import CheckpointError, Interrupted, UsageError
-from zoo.files import sha256
-from zoo.loading import load
-from zoo.rundir import RunDir, find
-from zoo.yamlfile import write_yaml
+from zoo.reporting.console import Console
+from zoo.runs import checkpoints
+from zoo.runs.load_model import load
+from zoo.runs.run_directory import RunDir, find
+from zoo.support.atomic_files import sha256
+from zoo.support.yaml_files import write_yaml
 
 FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
 

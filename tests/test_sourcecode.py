@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.sourcecode import decorated_functions
+from zoo.support.source_scan import decorated_functions
 
 PLAIN = """
 from registry import register, other

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.errors import CheckpointError, UsageError
-from zoo.models import load_state
-from zoo.statedicts import fit_to, head_shape, state_of
+from zoo.models.building import load_state
+from zoo.models.state_dicts import fit_to, head_shape, state_of
 
 
 class Residual(nn.Module):

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.config import TrainConfig
-from zoo.devices import Engine
-from zoo.stepping import Stepper
+from zoo.config.run_config import TrainConfig
+from zoo.training.devices import Engine
+from zoo.training.optimizer_step import Stepper
 
 FP16 = Engine(torch.device("cpu"), torch.float16, torch.contiguous_format)
 FP32 = Engine(torch.device("cpu"), None, torch.contiguous_format)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from zoo import store as store_module
 from zoo.api import DatasetSpec, FileSpec
-from zoo.downloads import UnreachableError
+from zoo.data import data_folder as store_module
+from zoo.data.data_folder import MANIFEST, Digests, Store, megabytes
+from zoo.data.downloads import UnreachableError
 from zoo.errors import DataError
-from zoo.store import MANIFEST, Digests, Store, megabytes
 
 CONTENTS = {"Toy/raw/pictures.gz": b"some pictures", "Toy/raw/labels.gz": b"some labels, one each"}
 SPEC = DatasetSpec(

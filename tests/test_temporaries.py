@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from zoo import temporaries
-from zoo.temporaries import remove_abandoned, temporary_folder
+from zoo.support import temporary_folders
+from zoo.support.temporary_folders import remove_abandoned, temporary_folder
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from zoo.temporaries import temporary_folder
+from zoo.support.temporary_folders import temporary_folder
 with temporary_folder(Path(sys.argv[1]), "out") as folder:
     (folder / "half").touch()
     print("made", flush=True)
@@ -54,7 +54,7 @@ def test_that_of_a_living_process_stays_and_that_of_a_killed_one_goes(tmp_path: 
         try:
             remove_abandoned(tmp_path, "out")
             (left,) = tmp_path.iterdir()
-            assert (left / temporaries.CONTENT / "half").exists()
+            assert (left / temporary_folders.CONTENT / "half").exists()
         finally:
             process.kill()
     remove_abandoned(tmp_path, "another")
@@ -94,7 +94,7 @@ def test_a_file_system_without_locks_keeps_what_is_in_use(tmp_path: Path, monkey
 
 
 def test_without_a_lock_file_age_decides(tmp_path: Path) -> None:
-    for name, age in ((".out.old.tmp", 2 * temporaries.ABANDONED_SECONDS), (".out.new.tmp", 60)):
+    for name, age in ((".out.old.tmp", 2 * temporary_folders.ABANDONED_SECONDS), (".out.new.tmp", 60)):
         (tmp_path / name / "content").mkdir(parents=True)
         os.utime(tmp_path / name, (time.time() - age, time.time() - age))
     remove_abandoned(tmp_path)
@@ -111,15 +111,15 @@ def test_a_link_with_such_a_name_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_one_that_is_removed_before_it_is_locked_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    acquire, removed = temporaries.FileLock.acquire, []
+    acquire, removed = temporary_folders.FileLock.acquire, []
 
-    def slow(self: temporaries.FileLock, *args: object, **options: object) -> object:
+    def slow(self: temporary_folders.FileLock, *args: object, **options: object) -> object:
         if not removed:
             removed.append(Path(self.lock_file).parent)
             removed[0].rmdir()
         return acquire(self, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(temporaries.FileLock, "acquire", slow)
+    monkeypatch.setattr(temporary_folders.FileLock, "acquire", slow)
     with temporary_folder(tmp_path, "out") as folder:
         assert folder.is_dir()
         remove_abandoned(tmp_path)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from zoo import tensorfiles
 from zoo.errors import CheckpointError, StorageError, UsageError
-from zoo.tensorfiles import convert, read_tensors, write_tensors
+from zoo.models import tensor_files
+from zoo.models.tensor_files import convert, read_tensors, write_tensors
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "conv.bias": torch.tensor([1.5, -2.5]), "seen": torch.tensor(7)}
 
@@ -105,9 +105,9 @@ def test_a_full_disk_is_a_storage_error_and_leaves_what_was_there(tmp_path: Path
 
     def full(_tensors: object, path: Path) -> None:
         path.write_bytes(b"part")
-        raise tensorfiles.SafetensorError("No space left on device")
+        raise tensor_files.SafetensorError("No space left on device")
 
-    monkeypatch.setattr(tensorfiles, "save_file", full)
+    monkeypatch.setattr(tensor_files, "save_file", full)
     with pytest.raises(StorageError, match="No space left"):
         write_tensors(place, {"a": torch.ones(1)})
     assert torch.equal(read_tensors(place)["a"], torch.zeros(1))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from zoo.anatomy import anatomy
-from zoo.arithmetic import Axis
+from zoo.analysis.layer_table import anatomy
+from zoo.analysis.window_arithmetic import Axis
 
 SIDE = 64
 

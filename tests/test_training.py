@@ -11,20 +11,21 @@ import torch
 from torch import nn
 
 import zoo
-from zoo import checkpoints, randomness
 from zoo.api import Auxiliary
-from zoo.config import RunConfig
-from zoo.console import Console
-from zoo.data import open_data
-from zoo.devices import set_up
+from zoo.config.run_config import RunConfig
+from zoo.data.data_loader import open_data
+from zoo.data.mixup import mix
 from zoo.errors import DivergedError, SetupError, UsageError
-from zoo.job import Job
-from zoo.loading import build_for, build_task, load
-from zoo.mixing import mix
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import RunDir, create
-from zoo.training import fit, forward, remaining_batches
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs import checkpoints
+from zoo.runs.load_model import build_for, build_task, load
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import RunDir, create
+from zoo.support import counter_random
+from zoo.training.devices import set_up
+from zoo.training.train_state import Job
+from zoo.training.trainer import fit, forward, remaining_batches
 
 FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
 
@@ -34,7 +35,7 @@ def make_job(tmp_path: Path, **train) -> Job:
     config = plan.config
     engine = set_up(config)
     data = open_data(registry(), config.dataset, engine.device, prepare=plan.prepare_images)
-    randomness.seed_everything(config.seed)
+    counter_random.seed_everything(config.seed)
     model = build_for(registry(), config, data.preprocessing, 10)
     return Job(config, build_task(registry(), config), model, data, engine, create(config, tmp_path / "run"), Console(quiet=True), {})
 
@@ -46,7 +47,7 @@ def make_job(tmp_path: Path, **train) -> Job:
 def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options):
     """Independent implementation: torch.optim and cross_entropy over numpy-indexed, numpy-normalised batches."""
     job = make_job(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
-    randomness.seed_everything(0)
+    counter_random.seed_everything(0)
     plain = build_for(registry(), job.config, job.data.preprocessing, 10)
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](plain.parameters(), lr=0.01, **options)
     pictures = job.part.pictures(range(len(job.part))).astype(np.float64).transpose(0, 3, 1, 2)
@@ -54,7 +55,7 @@ def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options):
     inputs, labels = torch.from_numpy(((pictures / 255 - mean) / std).astype(np.float32)), torch.from_numpy(job.part.labels)
     plain.train()
     for epoch in range(2):
-        for rows in torch.from_numpy(randomness.order(0, epoch, len(labels))).split(100):
+        for rows in torch.from_numpy(counter_random.order(0, epoch, len(labels))).split(100):
             optimizer.zero_grad()
             nn.functional.cross_entropy(plain(inputs[rows]), labels[rows]).backward()
             optimizer.step()
@@ -79,8 +80,8 @@ def test_an_epoch_takes_every_sample_once_in_the_order_of_its_seed(tmp_path):
     lines = [json.loads(line) for line in job.run.samples_file.read_text().splitlines()]
     seen = [index for line in lines for index in line["samples"]]
     count = len(job.part)
-    assert seen[:count] == randomness.order(0, 0, count).tolist()
-    assert seen[count:] == randomness.order(0, 1, count).tolist()
+    assert seen[:count] == counter_random.order(0, 0, count).tolist()
+    assert seen[count:] == counter_random.order(0, 1, count).tolist()
     assert sorted(seen[:count]) == list(range(count))
 
 

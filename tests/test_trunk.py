@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.api import Auxiliary
-from zoo.trunk import find_cut
+from zoo.training.split_point import find_cut
 
 
 def frozen_but(model: nn.Module, *learning: str) -> nn.Module:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from zoo.cli.app import run_cli
-from zoo.models import build_model, count_parameters
-from zoo.preprocessing import Preprocessing
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import all_runs
+from zoo.data.preprocessing import Preprocessing
+from zoo.models.building import build_model, count_parameters
+from zoo.registry.lookup import registry
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import all_runs
 
 PAGE = (Path(__file__).parents[1] / "docs" / "tutorial-mnist.md").read_text(encoding="utf-8")
 COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S) for line in block.splitlines() if line.startswith("$ zoo ")]

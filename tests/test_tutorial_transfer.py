@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from zoo.cli.app import run_cli
-from zoo.rundir import all_runs
+from zoo.runs.run_directory import all_runs
 
 PAGE = (Path(__file__).parents[1] / "docs" / "tutorial-transfer.md").read_text(encoding="utf-8")
 COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S) for line in block.splitlines() if line.startswith("$ zoo ")]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zoo import randomness
 from zoo.api import Split
-from zoo.config import DatasetSection
-from zoo.registry import registry
-from zoo.splits import load_parts
+from zoo.config.run_config import DatasetSection
+from zoo.data.splits import load_parts
+from zoo.registry.lookup import registry
+from zoo.support import counter_random
 
 COUNT = 1000
 
@@ -26,11 +26,11 @@ def test_which_samples_are_set_aside_says_nothing_of_the_order_of_training(seed:
     parts = load_parts(registry().dataset("digits"), dataset, section, None, seed)
     aside = {int(name) for name in parts["select"].names or ()}
     assert len(aside) == COUNT // 2
-    first = {int(index) for index in randomness.order(seed, 0, COUNT)[: COUNT // 2]}
+    first = {int(index) for index in counter_random.order(seed, 0, COUNT)[: COUNT // 2]}
     assert 195 < len(aside & first) < 305
 
 
 def test_no_two_streams_are_one() -> None:
-    streams = [randomness.ORDER, randomness.HOLDOUT, randomness.AUGMENT]
-    drawn = {tuple(randomness.hash64(0, stream, 0, np.arange(4))) for stream in streams}
+    streams = [counter_random.ORDER, counter_random.HOLDOUT, counter_random.AUGMENT]
+    drawn = {tuple(counter_random.hash64(0, stream, 0, np.arange(4))) for stream in streams}
     assert len(drawn) == 3

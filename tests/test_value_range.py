@@ -13,12 +13,12 @@ import torch
 from PIL import Image, TiffImagePlugin
 
 import zoo
-from zoo import cache, value_range
-from zoo.config import DatasetSection
-from zoo.data import Data, open_data
+from zoo.config.run_config import DatasetSection
+from zoo.data import cache, value_range
+from zoo.data.data_loader import Data, open_data
 from zoo.errors import ConfigError, DataError
-from zoo.registry import registry
-from zoo.resolve import dataset_section
+from zoo.registry.lookup import registry
+from zoo.runs.resolve import dataset_section
 from zoo.runtime import OutsideLimitError, read_picture
 
 VALUES = np.linspace(0, 1, 16).reshape(4, 4)
@@ -185,8 +185,8 @@ def test_an_image_outside_the_range_is_named_where_it_is_evaluated_or_left_out(t
 
 
 def test_a_run_and_its_bundle_predict_with_the_range_of_the_training_images(tmp_path: Path) -> None:
-    from zoo.exporting import export
-    from zoo.runner import run
+    from zoo.exporting.export import export
+    from zoo.workflows.run import run
 
     root = lay(tmp_path / "in", 1, np.float32)
     done = run("lenet", overrides={"dataset": {"name": "folder", "path": str(root)}, "train": {"epochs": 1}, "device": "cpu"}, out=tmp_path / "run")

@@ -12,11 +12,11 @@ from safetensors.torch import save
 
 import zoo
 from zoo.api import ArchitectureSpec
-from zoo.console import Console
 from zoo.errors import UsageError
-from zoo.registry import Item, registry
-from zoo.rundir import RunDir
-from zoo.weights import FileWeights, NamedWeights, RandomWeights, RunWeights, parse_weights, run_of
+from zoo.registry.lookup import Item, registry
+from zoo.reporting.console import Console
+from zoo.runs.initial_weights import FileWeights, NamedWeights, RandomWeights, RunWeights, parse_weights, run_of
+from zoo.runs.run_directory import RunDir
 
 TOP = Path(__file__).parents[1]
 
@@ -104,7 +104,7 @@ def test_a_run_of_another_architecture_is_refused(earlier: RunDir) -> None:
 
 
 def _reads_weights(node: ast.AST) -> bool:
-    """``….config.weights`` or ``config.weights``: the text, which only `zoo.weights` may interpret."""
+    """``….config.weights`` or ``config.weights``: the text, which only `zoo.runs.initial_weights` may interpret."""
     return isinstance(node, ast.Attribute) and node.attr in ("weights", "weights_key") and ast.unparse(node.value).rpartition(".")[2] == "config"
 
 
@@ -113,4 +113,4 @@ def test_one_module_parses_weights() -> None:
     for file in [*(TOP / "zoo").rglob("*.py"), *(TOP / "plugins").rglob("*.py")]:
         reads = [ast.unparse(node) for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if _reads_weights(node)]
         found |= {file.relative_to(TOP).as_posix(): reads} if reads else {}
-    assert set(found) == {"zoo/weights.py"}
+    assert set(found) == {"zoo/runs/initial_weights.py"}

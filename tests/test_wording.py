@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.wording import duration, figure, plural, spread
+from zoo.support.formatting import duration, figure, plural, spread
 
 
 @pytest.mark.parametrize(

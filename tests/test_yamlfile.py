@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from zoo.errors import ConfigError
-from zoo.yamlfile import MAX_BYTES, parse_yaml, read_yaml, write_yaml
+from zoo.support.yaml_files import MAX_BYTES, parse_yaml, read_yaml, write_yaml
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{this}: &{this} [{', '.join([f'*{below}'] * 10)}]\n" for below, this in zip("abcdefgh", "bcdefghi", strict=True)

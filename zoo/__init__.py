@@ -9,30 +9,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.catalogue import list_architectures, list_datasets, list_exporters, list_recipes, list_tasks
-    from zoo.comparing import compare
-    from zoo.evaluation import evaluate_run as evaluate
-    from zoo.exporting import export
-    from zoo.loading import load
-    from zoo.page import report
-    from zoo.prediction import predict
-    from zoo.runner import run
-    from zoo.seeds import run_seeds
+    from zoo.exporting.export import export
+    from zoo.registry.listing import list_architectures, list_datasets, list_exporters, list_recipes, list_tasks
+    from zoo.reporting.comparison import compare
+    from zoo.reporting.html_page import report
+    from zoo.runs.load_model import load
+    from zoo.training.evaluation import evaluate_run as evaluate
+    from zoo.workflows.predict import predict
+    from zoo.workflows.run import run
+    from zoo.workflows.seeds import run_seeds
 
 _PUBLIC = {
-    "compare": "zoo.comparing:compare",
-    "evaluate": "zoo.evaluation:evaluate_run",
-    "export": "zoo.exporting:export",
-    "list_architectures": "zoo.catalogue:list_architectures",
-    "list_datasets": "zoo.catalogue:list_datasets",
-    "list_exporters": "zoo.catalogue:list_exporters",
-    "list_recipes": "zoo.catalogue:list_recipes",
-    "list_tasks": "zoo.catalogue:list_tasks",
-    "load": "zoo.loading:load",
-    "predict": "zoo.prediction:predict",
-    "report": "zoo.page:report",
-    "run": "zoo.runner:run",
-    "run_seeds": "zoo.seeds:run_seeds",
+    "compare": "zoo.reporting.comparison:compare",
+    "evaluate": "zoo.training.evaluation:evaluate_run",
+    "export": "zoo.exporting.export:export",
+    "list_architectures": "zoo.registry.listing:list_architectures",
+    "list_datasets": "zoo.registry.listing:list_datasets",
+    "list_exporters": "zoo.registry.listing:list_exporters",
+    "list_recipes": "zoo.registry.listing:list_recipes",
+    "list_tasks": "zoo.registry.listing:list_tasks",
+    "load": "zoo.runs.load_model:load",
+    "predict": "zoo.workflows.predict:predict",
+    "report": "zoo.reporting.html_page:report",
+    "run": "zoo.workflows.run:run",
+    "run_seeds": "zoo.workflows.seeds:run_seeds",
 }
 
 __all__ = [

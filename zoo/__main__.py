@@ -8,8 +8,8 @@ import sys
 
 def main() -> None:
     gc.set_threshold(20_000, 10, 10)  # importing makes many objects and no garbage: by default a quarter of `zoo list` is collecting it
-    from zoo.streams import protect
-    from zoo.surroundings import ignore_matplotlibrc
+    from zoo.support.standard_streams import protect
+    from zoo.support.untrusted_cwd import ignore_matplotlibrc
 
     ignore_matplotlibrc()
     stdout, _ = protect()
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from zoo.surroundings import import_nothing_from_here
+    from zoo.support.untrusted_cwd import import_nothing_from_here
 
     import_nothing_from_here()
     main()

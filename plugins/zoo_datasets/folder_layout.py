@@ -18,8 +18,7 @@ from typing import Literal, NamedTuple
 
 from zoo.api import DatasetStore
 from zoo.errors import DataError
-from zoo.runtime import SUFFIXES, is_image
-from zoo.wording import without_surrogates
+from zoo.plugin import IMAGE_SUFFIXES, is_image, without_surrogates
 
 SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """Names that folders of splits, and the split column of a CSV, may have."""
@@ -172,7 +171,7 @@ def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
     for name, each in _by_class(folder, inside).items():
         pictures = _pictures(each, strays)
         if not pictures:
-            raise DataError(f"the class '{name}' has no pictures", where=each, fix=f"add some ({', '.join(SUFFIXES)}), or remove the folder")
+            raise DataError(f"the class '{name}' has no pictures", where=each, fix=f"add some ({', '.join(IMAGE_SUFFIXES)}), or remove the folder")
         samples += [Sample(file, name) for file in pictures]
     if not samples:
         raise DataError("there are no class folders with pictures in it", where=folder, fix="put the pictures of each class in a folder of its name")
@@ -230,7 +229,7 @@ def _files(folder: Path, strays: list[Path] | None = None, above: tuple[str, ...
     for path in entries(folder):
         if path.name.startswith("."):
             ignored = True
-        elif _is_folder(path, may_dangle=path.suffix.lower() in SUFFIXES):
+        elif _is_folder(path, may_dangle=path.suffix.lower() in IMAGE_SUFFIXES):
             yield from _files(path, strays, (*above, here))
             continue
         else:
@@ -247,7 +246,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in entries(folder) if not path.name.startswith(".") and _is_folder(path, may_dangle=path.suffix.lower() in SUFFIXES)]
+    return [path for path in entries(folder) if not path.name.startswith(".") and _is_folder(path, may_dangle=path.suffix.lower() in IMAGE_SUFFIXES)]
 
 
 def _is_folder(path: Path, *, may_dangle: bool) -> bool:

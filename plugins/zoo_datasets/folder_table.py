@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from zoo.errors import DataError
-from zoo.safe_files import read_bytes
+from zoo.plugin import read_bytes
 from zoo_datasets.folder_layout import SPLITS, Sample, class_name, code_points, entries, nfc
 
 SEPARATORS = (",", ";", "\t")

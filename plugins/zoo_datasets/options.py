@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from zoo.api import Options
+from zoo.plugin import user_path
 
 Side = Annotated[int, Field(ge=1)]
 
@@ -31,7 +31,7 @@ class FolderOptions(Options):
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
         """A run's config.yaml must mean the same wherever it is run again."""
-        return None if value is None else str(Path(value).expanduser().absolute())
+        return None if value is None else str(user_path(value).absolute())
 
 
 class PicturesOptions(Options):
@@ -40,7 +40,7 @@ class PicturesOptions(Options):
     @field_validator("path")
     @classmethod
     def _absolute(cls, value: str) -> str:
-        return str(Path(value).expanduser().absolute())
+        return str(user_path(value).absolute())
 
 
 class PhotosOptions(Options):

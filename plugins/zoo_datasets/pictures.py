@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoo.api import DatasetStore, Part, Split
 from zoo.errors import DataError
-from zoo.runtime import find_pictures
+from zoo.plugin import find_images, user_path
 
 
 class Pictures:
@@ -34,10 +34,10 @@ class Pictures:
 
 def open_pictures(store: DatasetStore, path: str) -> Pictures:
     """Raises DataError where there is nothing at ``path``. A file whose name is a pattern's is that file."""
-    place = Path(path).expanduser()
+    place = user_path(path)
     try:
         fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
-        found = find_pictures(sorted(fitting) or [place])
+        found = find_images(sorted(fitting) or [place])
     except ValueError as error:
         raise DataError(str(error), fix="check the path behind pictures:") from error
     if found.skipped:

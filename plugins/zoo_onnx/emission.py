@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zoo.api import EmitRequest
 from zoo.errors import ExportError
-from zoo.files import storage_errors, write_bytes, write_json
+from zoo.plugin import storage_errors, write_bytes, write_json
 from zoo_onnx.blame import export_error
 from zoo_onnx.walking import graphs_of
 

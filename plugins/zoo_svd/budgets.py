@@ -10,9 +10,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 from torch import Tensor, nn
 
 from zoo.errors import UsageError
-from zoo.plots import save
-from zoo.progress import tracked
-from zoo.registry import registry
+from zoo.plugin import registry, save_figure, tracked
 from zoo_svd.allocation import Menu, spent
 from zoo_svd.compression import Compressor
 from zoo_svd.latency import deployed
@@ -71,4 +69,4 @@ def draw(found: Sequence[Point], of: str, file: Path) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    save(figure, file)
+    save_figure(figure, file)

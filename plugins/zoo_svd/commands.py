@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import say
 from zoo.errors import UsageError
+from zoo.plugin import echo
 
 app = typer.Typer(help="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does.")
 
@@ -22,7 +22,7 @@ def decode(
     """Rebuild a picture from its factors."""
     from PIL import Image
 
-    from zoo.files import write_image
+    from zoo.plugin import write_image
     from zoo_svd.compressed import read
     from zoo_svd.pictures import as_picture
 
@@ -30,7 +30,7 @@ def decode(
     chosen = _rank(rank, small.rank)
     picture, target = as_picture(small.at(chosen), small.channels), out or Path(f"{file.stem}.png")
     write_image(target, Image.fromarray(picture.squeeze(-1) if small.channels == 1 else picture))
-    say(f"{target}: {picture.shape[0]}×{picture.shape[1]}, rank {chosen} of {small.rank}")
+    echo(f"{target}: {picture.shape[0]}×{picture.shape[1]}, rank {chosen} of {small.rank}")
 
 
 @app.command()
@@ -41,7 +41,7 @@ def export(
     format: Annotated[str, typer.Option("--format", metavar="F", help="An exporter.")] = "onnx",  # noqa: A002
 ) -> None:
     """A network that rebuilds the picture from the weight of each component, proved equal to PyTorch: a picture of any rank in one file."""
-    from zoo.registry import registry
+    from zoo.plugin import registry
     from zoo_svd.compressed import read
     from zoo_svd.decoder import export as write
 
@@ -49,7 +49,7 @@ def export(
     chosen = small.first(_rank(rank, small.rank))
     target = out or Path(f"{file.stem}{suffix}")
     facts = write(chosen, target, format)
-    say(f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference {facts['max_abs_error']:.2g} of 255")
+    echo(f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference {facts['max_abs_error']:.2g} of 255")
 
 
 @app.command()
@@ -60,7 +60,7 @@ def ellipse(
     """Draw the unit circle, its image under the matrix, and its eigenvectors and singular vectors."""
     import numpy as np
 
-    from zoo.files import storage_errors
+    from zoo.plugin import storage_errors
     from zoo_svd.drawing import ellipse as draw
     from zoo_svd.linear_map import described, eigen, singular_values
 
@@ -73,7 +73,7 @@ def ellipse(
     square = values.reshape(2, 2)
     with storage_errors(out):
         draw(out, square)
-    say(f"{out}: singular values {' and '.join(f'{each:.4g}' for each in singular_values(square))}; {described(eigen(square))}")
+    echo(f"{out}: singular values {' and '.join(f'{each:.4g}' for each in singular_values(square))}; {described(eigen(square))}")
 
 
 def _rank(asked: int | None, there: int) -> int:

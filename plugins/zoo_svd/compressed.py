@@ -15,8 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from zoo.errors import DataError
-from zoo.files import write_bytes
-from zoo.safe_files import check_regular
+from zoo.plugin import check_regular, write_bytes
 from zoo_svd.factors import Factors
 
 STEPS = 127

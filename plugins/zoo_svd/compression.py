@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.errors import UsageError
-from zoo.models import count_macs
-from zoo.progress import tracked
+from zoo.plugin import count_macs, tracked
 from zoo_svd.allocation import Choices, Harm, Menu, Option, allocate, steps, uniform, worthwhile
 from zoo_svd.decompositions import Decomposition, decompose
 from zoo_svd.forms import Choice, Form, Layer, candidates, empty, filled, forms_of, macs_of, pays, places_of, replace, weights_of

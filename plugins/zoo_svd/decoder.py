@@ -10,10 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import EmitRequest
-from zoo.exporting.gate import prove
-from zoo.files import storage_errors
-from zoo.registry import load_object, registry
-from zoo.temporaries import temporary_folder
+from zoo.plugin import load_object, registry, storage_errors, temporary_folder, verify_against_pytorch
 from zoo_svd.compressed import Compressed
 
 
@@ -48,7 +45,7 @@ def export(picture: Compressed, file: Path, exporter_name: str) -> dict[str, Any
     with temporary_folder(file.parent, file.name) as folder:
         temporary = folder / f"model{item.spec.suffix}"
         exporter.emit(model, torch.rand(2, rank), temporary, request)
-        facts = prove(model, exporter, temporary, request, _batches(rank), "cpu")
+        facts = verify_against_pytorch(model, exporter, temporary, request, _batches(rank), "cpu")
         with storage_errors(file):
             temporary.replace(file)
     return facts

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from zoo.plots import save
+from zoo.plugin import save_figure
 from zoo_svd.factors import Factors
 from zoo_svd.linear_map import eigen
 
@@ -27,7 +27,7 @@ def side_by_side(file: Path, tiles: Sequence[tuple[np.ndarray, str]], heading: s
         axis.set_axis_off()
         axis.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
         axis.set_title(title, fontsize=9, parse_math=False)
-    save(figure, file)
+    save_figure(figure, file)
 
 
 def spectra(file: Path, values: Mapping[str, np.ndarray], ranks: Sequence[int]) -> None:
@@ -45,7 +45,7 @@ def spectra(file: Path, values: Mapping[str, np.ndarray], ranks: Sequence[int]) 
             axis.axvline(rank, color="0.6", linewidth=0.8, linestyle="--")
         axis.grid(alpha=0.3)
     left.legend(fontsize=8)
-    save(figure, file)
+    save_figure(figure, file)
 
 
 def rates(file: Path, curve: Sequence[Mapping[str, float]], others: Mapping[str, Sequence[tuple[int, float]]], raw: int, heading: str) -> None:
@@ -61,7 +61,7 @@ def rates(file: Path, curve: Sequence[Mapping[str, float]], others: Mapping[str,
     axis.set(xscale="log", xlabel="bytes", ylabel="PSNR in dB", title=heading)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    save(figure, file)
+    save_figure(figure, file)
 
 
 def denoising(file: Path, ranks: Sequence[int], reached: Sequence[float], noisy: float, heading: str) -> None:
@@ -75,7 +75,7 @@ def denoising(file: Path, ranks: Sequence[int], reached: Sequence[float], noisy:
     axis.set(xscale="log", xlabel="rank", ylabel="PSNR in dB to the picture without noise", title=heading)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
-    save(figure, file)
+    save_figure(figure, file)
 
 
 def heat_map(file: Path, factors: Factors, heading: str) -> None:
@@ -92,7 +92,7 @@ def heat_map(file: Path, factors: Factors, heading: str) -> None:
         axis.set_title(f"{title}  {matrix.shape[0]}×{matrix.shape[1]}")
     figure.colorbar(axes[1].imshow(values, cmap="viridis", aspect="auto", interpolation="nearest"), ax=axes[1], label="log₁₀ σ", shrink=0.8)
     axes[1].set_title(f"Σ  {factors.rank}×{factors.rank}")
-    save(figure, file)
+    save_figure(figure, file)
 
 
 def ellipse(file: Path, matrix: np.ndarray) -> None:
@@ -122,7 +122,7 @@ def ellipse(file: Path, matrix: np.ndarray) -> None:
         axis.grid(alpha=0.3)
     after.legend(fontsize=8, loc="upper left")
     before.legend(fontsize=8, loc="upper left")
-    save(figure, file)
+    save_figure(figure, file)
 
 
 def _arrow(axis: Axes, to: np.ndarray, colour: str, label: str) -> None:

@@ -12,9 +12,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.api import Exhibit
-from zoo.files import write_csv, write_image
-from zoo.progress import tracked
-from zoo.wording import plural
+from zoo.plugin import plural, tracked, write_csv, write_image
 from zoo_svd import compressed, drawing
 from zoo_svd.factors import Factors, factorise, share, spectrum
 from zoo_svd.pictures import as_picture

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
-from zoo.wording import figure, plural
+from zoo.plugin import figure, plural
 from zoo_svd.factors import Factors, factorise, share
 from zoo_svd.image_report import Work, write_report
 from zoo_svd.pictures import as_matrix, as_picture

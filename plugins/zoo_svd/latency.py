@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo.api import EmitRequest, Runner
 from zoo.errors import ZooError
-from zoo.registry import Item, load_object, registry
+from zoo.plugin import Item, load_object, registry
 from zoo_svd.eight_bits import quantise
 
 CALLS, WARMING = 15, 3

@@ -11,9 +11,7 @@ import torch
 from torch import nn
 
 from zoo.api import Evaluation, Exhibit, PartView, Task
-from zoo.files import write_csv
-from zoo.models import count_macs, count_parameters
-from zoo.registry import registry
+from zoo.plugin import count_macs, count_parameters, registry, write_csv
 from zoo_svd.allocation import Choices, Menu
 from zoo_svd.budgets import draw, points
 from zoo_svd.compression import BYTES, Compressor

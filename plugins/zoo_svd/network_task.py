@@ -15,10 +15,7 @@ from torch.nn import functional as F
 
 from zoo.api import Batch, DataView, Evaluation, Exhibit, Loss, Monitor, PartView, Task
 from zoo.errors import CheckpointError, UsageError
-from zoo.models import count_parameters
-from zoo.progress import tracked
-from zoo.registry import load_object, options_model, registry
-from zoo.wording import plural
+from zoo.plugin import count_parameters, load_object, options_model, plural, registry, tracked
 from zoo_svd.allocation import Choices, Menu
 from zoo_svd.compression import Compressor, choices_of_energy
 from zoo_svd.forms import from_json, restructured, to_json

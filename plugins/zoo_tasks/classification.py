@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from zoo.api import Batch, DataView, Evaluation, Exhibit, Loss, Monitor, PartView
 from zoo.errors import DataError, UsageError
-from zoo.evaluation import collect
+from zoo.plugin import collect
 from zoo_tasks.drawing import write_report
 from zoo_tasks.metrics import judge
 

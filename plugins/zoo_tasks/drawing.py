@@ -9,12 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from zoo import plots
 from zoo.api import Evaluation, Exhibit, PartView
-from zoo.evaluation import write_predictions
-from zoo.files import write_csv, write_image
-from zoo.runtime import softmax
-from zoo.wording import figure
+from zoo.plugin import figure, plot_confusion, plot_predictions, save_figure, softmax, write_csv, write_image, write_predictions
 
 SHOWN = 20
 """Pictures of predictions, and of mistakes."""
@@ -28,12 +24,12 @@ def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str],
         return write_predicted(directory, part, softmax(evaluation.outputs), classes)
     figures, details = directory / "plots", evaluation.details
     accuracy = figure("accuracy", evaluation.metrics["accuracy"])
-    plots.confusion(figures / "confusion.png", details["confusion"], classes, accuracy)
+    plot_confusion(figures / "confusion.png", details["confusion"], classes, accuracy)
     write_per_class(directory / "per_class.csv", details["per_class"], classes)
     error = evaluation.metrics["calibration_error"]
     calibration(figures / "calibration.png", details["reliability"], figure("calibration_error", error))
     probabilities = softmax(evaluation.outputs)
-    plots.predictions(figures / "predictions.png", part, _all_over(part), probabilities, evaluation.labels, classes, "predictions")
+    plot_predictions(figures / "predictions.png", part, _all_over(part), probabilities, evaluation.labels, classes, "predictions")
     return [
         Exhibit("Confusion", "plots/confusion.png", "Samples by true class (row) and predicted class (column), shaded by share of the row."),
         Exhibit("Classes", "per_class.csv", "Of the samples taken for a class, precision are right; of those in it, recall are found."),
@@ -48,7 +44,7 @@ def write_predicted(directory: Path, part: PartView, probabilities: np.ndarray, 
     guesses = probabilities.argmax(1)
     rows = ([name, classes[int(guess)], f"{row[guess]:.6f}"] for name, guess, row in zip(part.names, guesses, probabilities, strict=True))
     write_csv(directory / "predicted.csv", ["id", "class", "probability"], rows)
-    plots.predictions(directory / "plots" / "predicted.png", part, _all_over(part), probabilities, None, classes, "pictures without labels")
+    plot_predictions(directory / "plots" / "predicted.png", part, _all_over(part), probabilities, None, classes, "pictures without labels")
     return [Exhibit("Pictures without labels", "plots/predicted.png", "What some of them are taken for; predicted.csv has them all.")]
 
 
@@ -69,7 +65,7 @@ def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, l
     wrong = np.flatnonzero(guesses != labels)
     worst = [int(index) for index in wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:SHOWN]]
     title = f"the most confident of {len(wrong):,} mistakes in {len(part):,}"
-    plots.predictions(directory / "plots" / "mistakes.png", part, worst, probabilities, labels, classes, title)
+    plot_predictions(directory / "plots" / "mistakes.png", part, worst, probabilities, labels, classes, title)
     folder = directory / "plots" / "mistakes"
     folder.mkdir(exist_ok=True)
     rows = []
@@ -101,4 +97,4 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
     below.set(xlabel="confidence: probability of the prediction", ylabel="samples")
     for axis in (above, below):
         axis.grid(alpha=0.3)
-    plots.save(drawn, file)
+    save_figure(drawn, file)

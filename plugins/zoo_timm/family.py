@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Any
 
 from zoo.api import ArchitectureSpec
-from zoo.sourcecode import decorated_functions
+from zoo.plugin import decorated_functions
 
 SMALLEST = 32
 """Most networks halve the picture five times. timm says the smallest input of few; what is said counts, and so does `SIZES`."""

@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from zoo.api import ArchitectureSpec
-from zoo.sourcecode import decorated_functions
+from zoo.plugin import decorated_functions
 
 SMALLEST = 32
 """Most of these networks halve the picture five times: of anything smaller nothing is left. Where torchvision says a larger one, that counts."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from zoo.cli.app import run_cli
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 
 class Told(NamedTuple):

@@ -13,8 +13,8 @@ import typer
 
 from zoo.cli import app
 from zoo.cli.app import run_cli
-from zoo.commands import COMMANDS
 from zoo.errors import CheckpointError, DataError, ExportError, SetupError, StorageError
+from zoo.registry.core_commands import COMMANDS
 
 SVD = """
 from zoo.api import CommandSpec, hookimpl

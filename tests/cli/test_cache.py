@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from zoo import cache as store
+from zoo.data import cache as store
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import json
 import pytest
 from PIL import Image
 
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 
 def test_the_matrix_says_yes_or_why_not(zoo):

@@ -12,9 +12,9 @@ import pytest
 
 from zoo.cli.candidates import ARGUMENTS
 from zoo.cli.completion import SCRIPTS, candidates, split
-from zoo.commands import COMMANDS
-from zoo.config import TrainConfig
-from zoo.registry import registry
+from zoo.config.run_config import TrainConfig
+from zoo.registry.core_commands import COMMANDS
+from zoo.registry.lookup import registry
 
 
 def values(line: str) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from zoo import doctor
-from zoo.doctor import Finding
+from zoo.doctor.examine import Finding
 
 FOUND = {
     "versions": [Finding("python", "ok", "3.11", facts={"version": "3.11"})],

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 BROKEN = "raise RuntimeError('it is raining')"
 EXITING = "raise SystemExit(3)"

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zoo import runtime
 from zoo.errors import DataError
-from zoo.prediction import predict
+from zoo.workflows.predict import predict
 
 BUNDLE = str(Path(__file__).parents[2] / "exports" / "published" / "cnn_mnist")
 

@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from zoo.root_record import config_text, new_root
-from zoo.rundir import RunDir
+from zoo.runs.root_record import config_text, new_root
+from zoo.runs.run_directory import RunDir
 
 
 @pytest.fixture

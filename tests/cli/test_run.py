@@ -9,11 +9,11 @@ import pytest
 
 from zoo.cli.options import keys_of, overrides_of
 from zoo.cli.run import RunOptions
-from zoo.config import DatasetSection, RunConfig, TrainConfig
+from zoo.config.run_config import DatasetSection, RunConfig, TrainConfig
 from zoo.errors import UsageError
-from zoo.rundir import Record
-from zoo.runner import RunResult
-from zoo.seeds import SeedsResult
+from zoo.runs.run_directory import Record
+from zoo.workflows.run import RunResult
+from zoo.workflows.seeds import SeedsResult
 
 RECORD = Record(
     id="cnn_digits/x",
@@ -45,8 +45,8 @@ def started(monkeypatch):
         calls.append({"count": count, "name": name, **options})
         return SeedsResult(Path("seeds.json"), [RESULT], {"accuracy": {"mean": 0.5, "sd": 0.0}})
 
-    monkeypatch.setattr("zoo.runner.run", run)
-    monkeypatch.setattr("zoo.seeds.run_seeds", run_seeds)
+    monkeypatch.setattr("zoo.workflows.run.run", run)
+    monkeypatch.setattr("zoo.workflows.seeds.run_seeds", run_seeds)
     return calls
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from zoo.cli.export import verdict
-from zoo.rundir import RunDir
+from zoo.runs.run_directory import RunDir
 
 
 def accuracy_of(run) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.commands import COMMANDS
+from zoo.registry.core_commands import COMMANDS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -31,11 +31,11 @@ LINES = {
 }  # fmt: skip
 """A short command line of each that succeeds and prints something."""
 HEAVY = ("gradients", "show", "evaluate", "predict", "compare", "report")
-"""With one kind of stdout alone: the kinds differ in nothing above `zoo.streams`."""
+"""With one kind of stdout alone: the kinds differ in nothing above `zoo.support.standard_streams`."""
 
 FORK = """
 import json, os, sys
-import torch, zoo.runner, zoo.prediction
+import torch, zoo.workflows.run, zoo.workflows.predict
 from zoo.__main__ import main
 
 torch.set_num_threads(1)

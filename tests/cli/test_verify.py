@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from zoo import cache
-from zoo.files import sha256
-from zoo.rundir import RunDir
-from zoo.sealed import write_sealed
+from zoo.data import cache
+from zoo.runs.run_directory import RunDir
+from zoo.support.atomic_files import sha256
+from zoo.support.checksummed_json import write_sealed
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from zoo.pretrained import weights_file
-from zoo.registry import registry
+from zoo.models.pretrained_weights import weights_file
+from zoo.registry.lookup import registry
 
 
 def test_weights_are_listed_with_what_they_reach(zoo):

@@ -13,9 +13,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from zoo.doctor import CHECKS, devices, examine, packages, places, plugins, providers, worst
+from zoo.doctor import devices, packages, places, plugins, providers
+from zoo.doctor.examine import CHECKS, examine, worst
 from zoo.doctor.finding import Finding, Level
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 
 def overall(found: dict[str, list[Finding]]) -> Level:
@@ -340,7 +341,7 @@ def test_strict_plugins_do_not_stop_the_other_checks(install, fresh_registry, mo
 
 
 def test_every_variable_that_the_zoo_reads_is_known():
-    from zoo.variables import SWITCHES, VARIABLES
+    from zoo.support.environment_variables import SWITCHES, VARIABLES
 
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "zoo").rglob("*.py") if path.name != "variables.py"]
     read = {name for source in sources for name in re.findall(r'"(ZOO_[A-Z_]+)"', source)} - {places.PREFIX}

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.exporting import Bundle, export_model
-from zoo.loading import LoadedModel
-from zoo.preprocessing import Preprocessing
-from zoo.registry import registry
-from zoo.resolve import resolve
+from zoo.data.preprocessing import Preprocessing
+from zoo.exporting.export import Bundle, export_model
+from zoo.registry.lookup import registry
+from zoo.runs.load_model import LoadedModel
+from zoo.runs.resolve import resolve
 
 CLASSES = tuple("0123456789")
 

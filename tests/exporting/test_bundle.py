@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import zoo.runtime
-from zoo.exporting import Bundle
-from zoo.files import sha256
-from zoo.loading import LoadedModel
+from zoo.exporting.export import Bundle
+from zoo.runs.load_model import LoadedModel
+from zoo.support.atomic_files import sha256
 
 
 @pytest.fixture

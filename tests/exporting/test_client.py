@@ -15,13 +15,13 @@ from onnx import helper
 from torch import Tensor, nn
 from zoo_onnx.exporter import OnnxExporter, OnnxRunner
 
-import zoo.exporting
+import zoo.exporting.export
 import zoo.runtime
 from zoo.api import EmitRequest
+from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ExportError
-from zoo.exporting import Bundle
-from zoo.loading import LoadedModel
-from zoo.preprocessing import Preprocessing
+from zoo.exporting.export import Bundle
+from zoo.runs.load_model import LoadedModel
 
 CLASSES = ("cat", "dog", "owl", "yak")
 RGB = Preprocessing(channels=3, height=12, width=10, mean=(0.2, 0.5, 0.7), std=(0.3, 0.2, 0.1), scale=14)
@@ -109,7 +109,7 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
         fault(description)
         return dict(description)
 
-    monkeypatch.setattr(zoo.exporting, "describe", wrongly)
+    monkeypatch.setattr(zoo.exporting.export, "describe", wrongly)
     with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; the description is wrong: ") as caught:
         export(preprocessing)
     assert (caught.value.exit_code, "\n" in str(caught.value)) == (5, False)

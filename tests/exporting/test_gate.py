@@ -15,11 +15,11 @@ from zoo_onnx.exporter import OnnxExporter, OnnxRunner
 
 from zoo.api import EmitRequest
 from zoo.errors import CheckpointError, ExportError, SetupError, UsageError
-from zoo.exporting import Bundle
 from zoo.exporting.comparison import Comparison
-from zoo.files import sha256
-from zoo.loading import LoadedModel
-from zoo.registry import registry
+from zoo.exporting.export import Bundle
+from zoo.registry.lookup import registry
+from zoo.runs.load_model import LoadedModel
+from zoo.support.atomic_files import sha256
 
 RunExport = Callable[..., Bundle]
 MakeLoaded = Callable[..., LoadedModel]
@@ -206,9 +206,9 @@ def test_verification_tells_batches_errors_and_accuracy_by_class(run_export: Run
 def test_absent_data_is_replaced_by_the_nearest_embedded_and_never_downloaded(
     run_export: RunExport, make_loaded: MakeLoaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import zoo.store
+    import zoo.data.data_folder
 
-    monkeypatch.setattr(zoo.store, "download", lambda *_: pytest.fail("the gate downloads"))
+    monkeypatch.setattr(zoo.data.data_folder, "download", lambda *_: pytest.fail("the gate downloads"))
     real = run_export(make_loaded(recipe="cnn_mnist")).verification["real"]
     assert real["dataset"] == "datasets/digits"
     assert "datasets/mnist is not on this machine" in real["why"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import StorageError, UsageError
-from zoo.exporting import Bundle, publishing
+from zoo.exporting import publishing
+from zoo.exporting.export import Bundle
 from zoo.exporting.publishing import check_target, publish, temporary_beside
 
 

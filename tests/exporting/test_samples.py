@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.exporting import Bundle
+from zoo.data.preprocessing import Preprocessing
+from zoo.exporting.export import Bundle
 from zoo.exporting.samples import real_samples
-from zoo.loading import LoadedModel
-from zoo.preprocessing import Preprocessing
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import RunDir
+from zoo.registry.lookup import registry
+from zoo.runs.load_model import LoadedModel
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import RunDir
 
 MakeAway = Callable[..., LoadedModel]
 IMAGES = {"00-a.png": 0, "01-b.png": 128, "02-c.png": 255}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from zoo import rundir
 from zoo.errors import CheckpointError, UnknownNameError
 from zoo.exporting.source import locate
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import Record, RunDir
+from zoo.registry.lookup import registry
+from zoo.runs import run_directory
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import Record, RunDir
 
-RUN = "zoo.loading.load_run"
+RUN = "zoo.runs.load_model.load_run"
 
 
 @dataclass
@@ -29,9 +29,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RUN, lambda run: Chosen(run.path.name))
 
 
-def make_run(name: str, recipe: str = "cnn_digits", status: rundir.Status = "finished", **dataset: object) -> RunDir:
+def make_run(name: str, recipe: str = "cnn_digits", status: run_directory.Status = "finished", **dataset: object) -> RunDir:
     config = resolve(registry(), recipe, overrides={"name": name, "dataset": dataset}).config
-    run = rundir.create(config)
+    run = run_directory.create(config)
     assert config.architecture is not None
     preprocessing = {"channels": 1, "height": 28, "width": 28, "mean": (0.0,), "std": (1.0,)}
     run.bind(
@@ -40,7 +40,7 @@ def make_run(name: str, recipe: str = "cnn_digits", status: rundir.Status = "fin
                 "id": name,
                 "status": status,
                 "created": f"2026-01-0{name[-1]}",
-                "label": rundir.label_of(config),
+                "label": run_directory.label_of(config),
                 "architecture": config.architecture.name,
                 "dataset": config.dataset.name,
                 "task": config.task.name,

@@ -14,7 +14,7 @@ from zoo_onnx.exporter import OnnxExporter
 import zoo.runtime
 from zoo.api import EmitRequest
 from zoo.errors import ExportError, StorageError
-from zoo.exporting import Bundle
+from zoo.exporting.export import Bundle
 from zoo.exporting.storage import storage_errors_of_any_kind
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

@@ -60,7 +60,7 @@ def facts(request: dict[str, Any]) -> int:
     import csv
 
     import zoo
-    from zoo.rundir import RunDir
+    from zoo.runs.run_directory import RunDir
 
     path = Path(request.get("run", "runs/fnn/it"))
     record = RunDir(path).record
@@ -84,7 +84,7 @@ def facts(request: dict[str, Any]) -> int:
 
 def download(request: dict[str, Any]) -> int:
     """Download an archive of images from a server on the loopback interface, unpack it, decode it, and train on it."""
-    from zoo import downloads
+    from zoo.data import downloads
     from zoo.errors import ZooError
 
     content = Path(request["archive"]).read_bytes()

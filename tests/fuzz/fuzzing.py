@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from mutations import Mutator
 SECONDS, BYTES, BATCH = 30, 2 << 30, 25
 WRITING = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.utime"}
 STARTING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"}
+REASONS = ("error: ", "fix: ", "damaged", "problem: ", '"problems": [')
+"""One of them is in what a command prints that does not end with 0."""
 
 
 class Hung(BaseException):
@@ -66,12 +69,20 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
     return bool(set(mode or "") & set("wax+")) or bool(isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
 
+def _asked_for(arguments: list[str]) -> Iterator[str]:
+    """Where the command line itself says that something is to be written: the page of a run is in its folder, a plot is a file."""
+    for argument, before in zip(arguments, ["", *arguments[:-1]], strict=True):
+        if Path(argument).is_absolute() and before in ("report", "--out", "--plot"):
+            path = os.path.realpath(argument)
+            yield path if before == "report" else os.path.dirname(path)  # noqa: PTH120
+
+
 def violations(arguments: list[str], watch: Watch, folder: Path) -> list[str]:
     """Run one command line; what is wrong with how it ended."""
     from zoo.cli.app import run_cli
 
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True) for _ in range(2))
-    watch.allowed, watch.seen = (str(folder), "/dev"), []
+    watch.allowed, watch.seen = (str(folder), "/dev", *_asked_for(arguments)), []
     started = time.monotonic()
     signal.alarm(SECONDS)
     try:
@@ -93,7 +104,7 @@ def _judge(code: object, told: str, said: str, seen: list[str], seconds: float) 
     wrong = list(seen[:3])
     if not isinstance(code, int) or code == 1:
         wrong.append(f"exit {code}: {lines[-1][:300] if lines else ''}")
-    elif code != 0 and not any(word in line for word in ("error: ", "fix: ", "damaged", "problem: ") for line in [*lines, *told.splitlines()]):
+    elif code != 0 and not any(word in line for word in REASONS for line in [*lines, *told.splitlines()]):
         wrong.append(f"exit {code} without an error line: {(said or told)[-200:]!r}")
     if "Traceback (most recent call last)" in said + told:
         wrong.append("a traceback")

@@ -113,7 +113,7 @@ def _parameters() -> dict[str, tuple[int, list[tuple[str, bool]]]]:
 
 
 def _keys() -> list[str]:
-    from zoo.config import DatasetSection, RunConfig, TrainConfig
+    from zoo.config.run_config import DatasetSection, RunConfig, TrainConfig
 
     sections = {"": RunConfig, "train.": TrainConfig, "dataset.": DatasetSection}
     return [prefix + name for prefix, model in sections.items() for name in model.model_fields] + ["architecture.head", "task.label_smoothing"]

@@ -1,1 +1,0 @@
-"""The command line: parse, call one function of the core, print. A file a command; `app` ties them together."""

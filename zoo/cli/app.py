@@ -21,11 +21,11 @@ from typer.main import get_command, get_group
 
 from zoo.cli.names import unknown
 from zoo.cli.parameters import HELP
-from zoo.commands import COMMANDS
 from zoo.errors import PluginError, StorageError, ZooError
-from zoo.isolation import Escaped, contained
-from zoo.streams import SafeStream, lost, reader_left
-from zoo.wording import printable
+from zoo.registry.core_commands import COMMANDS
+from zoo.registry.plugin_isolation import Escaped, contained
+from zoo.support.formatting import printable
+from zoo.support.standard_streams import SafeStream, lost, reader_left
 
 BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
 DISK_ERRORS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
@@ -43,7 +43,7 @@ class LazyGroup(TyperGroup):
         groups = _plugin_groups()
         if cmd_name not in groups:
             raise unknown("command", cmd_name, self.list_commands(ctx), "see `zoo --help`")
-        from zoo.registry import load_object
+        from zoo.registry.lookup import load_object
 
         return get_group(load_object(groups[cmd_name].spec.target, groups[cmd_name]))
 
@@ -58,7 +58,7 @@ class LazyGroup(TyperGroup):
 
 def _plugin_groups() -> dict[str, Any]:
     """By namespace, which no plugin can share with another, nor with a command of the core."""
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     return {item.plugin.namespace: item for item in registry().items("command")}
 

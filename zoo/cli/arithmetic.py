@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
+from zoo.analysis.layer_math import KINDS, Settings, Single, single
 from zoo.cli.names import unknown
 from zoo.cli.options import takes
 from zoo.cli.output import say, say_facts, say_json
 from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
-from zoo.single import KINDS, Settings, Single, single
 
 DEFAULT_INPUTS = {"conv1d": "1,64", "linear": "400"}
 ORDER = {2: "channels × length", 3: "channels × height × width"}
@@ -81,8 +81,8 @@ def _say(answer: Single, plot: Path | None) -> None:
 def _plot(file: Path, answer: Single, settings: Settings) -> None:
     if answer.kind != "conv1d":
         raise UsageError(f"{answer.kind} is not drawn", where="--plot", fix="conv1d is; `zoo info NAME --plot PNG` draws a network")
-    from zoo.arithmetic import Window
-    from zoo.delays import draw
+    from zoo.analysis.conv1d_delays import draw
+    from zoo.analysis.window_arithmetic import Window
 
     kernel, stride = settings.kernel[0], (settings.stride or (1,))[0]
     draw(file, answer.input[1], Window(kernel, stride, settings.padding[0], settings.dilation[0]))

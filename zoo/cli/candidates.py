@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.registry import Item
+    from zoo.registry.lookup import Item
 
 Candidates = list[tuple[str, str]]
 
@@ -29,7 +29,7 @@ def architectures(incomplete: str = "") -> Candidates:
 
 def members(incomplete: str) -> Candidates:
     """Of the family whose name is typed; else the families, each ready for a member's name."""
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     namespace, slash, _ = incomplete.partition("/")
     if slash:
@@ -42,14 +42,14 @@ def datasets(incomplete: str = "") -> Candidates:
     name, colon, start = incomplete.partition(":")
     if colon:
         return [(f"{name}:{folder}", "folder") for folder in _folders(start)]
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     own = {item.spec.name for item in registry().items("dataset") if item.spec.argument is not None}
     return [(f"{name}:" if name in own else name, summary) for name, summary in _items("dataset")]
 
 
 def cache_keys() -> Candidates:
-    from zoo.cache import entries
+    from zoo.data.cache import entries
 
     return [(entry.key, str(entry.description.get("dataset", ""))) for entry in entries()]
 
@@ -72,7 +72,7 @@ def exportable(incomplete: str = "") -> Candidates:
 
 def predictors() -> Candidates:
     """Bundles and runs."""
-    from zoo.paths import exports_root
+    from zoo.support.paths import exports_root
 
     bundles = [(str(file.parent), "bundle") for file in sorted(exports_root().glob("*/bundle.json"))]
     return [*bundles, *runs()]
@@ -80,7 +80,7 @@ def predictors() -> Candidates:
 
 def runs() -> Candidates:
     """Newest first; the label of several stands for the newest of them."""
-    from zoo.rundir import all_runs, run_id
+    from zoo.runs.run_directory import all_runs, run_id
 
     found = [run_id(run.path) for run in all_runs()]
     labels = dict.fromkeys(name.partition("/")[0] for name in found)
@@ -88,7 +88,7 @@ def runs() -> Candidates:
 
 
 def plugins() -> Candidates:
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     return [(plugin.namespace, f"{plugin.distribution} {plugin.version}") for plugin in registry().plugins]
 
@@ -102,7 +102,7 @@ def devices() -> Candidates:
 
 def settings() -> Candidates:
     """The keys of a configuration, ready for their value."""
-    from zoo.config import DatasetSection, RunConfig, Section, TrainConfig
+    from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfig
 
     found: Candidates = []
     for prefix, model in (("", RunConfig), ("dataset.", DatasetSection), ("train.", TrainConfig)):
@@ -122,13 +122,13 @@ def parts() -> Candidates:
 
 
 def layers() -> Candidates:
-    from zoo.single import KINDS
+    from zoo.analysis.layer_math import KINDS
 
     return [(kind, "") for kind in KINDS]
 
 
 def shells() -> Candidates:
-    from zoo.cli.completion import SCRIPTS
+    from zoo.cli.completion_scripts import SCRIPTS
 
     return [(shell, "") for shell in SCRIPTS]
 
@@ -136,7 +136,7 @@ def shells() -> Candidates:
 def _items(*wanted: str) -> Candidates:
     """Bare names where one plugin alone has it, else canonical ones."""
     from zoo.cli.names import display_name
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     catalogue = registry()
     found: Iterable[Item[Any]] = (item for kind in wanted for item in catalogue.items(kind))
@@ -145,10 +145,13 @@ def _items(*wanted: str) -> Candidates:
 
 def _folders(start: str) -> Iterator[str]:
     """Folders whose path begins with what was typed, each with its slash."""
+    from zoo.errors import UsageError
+    from zoo.support.paths import user_path
+
     above, _, _ = start.rpartition("/")
     try:
-        inside = sorted(Path(f"{above}/" if start.startswith("/") or above else ".").expanduser().iterdir())
-    except OSError:
+        inside = sorted(user_path(f"{above}/" if start.startswith("/") or above else ".").iterdir())
+    except (OSError, UsageError):
         return
     for folder in inside:
         if folder.is_dir() and not folder.name.startswith("."):

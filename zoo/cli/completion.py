@@ -8,50 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.candidates import Candidates, candidates_for
+from zoo.cli.completion_scripts import SCRIPTS
 from zoo.cli.names import unknown
 from zoo.cli.output import say, say_fields
 from zoo.errors import ZooError
-
-BASH = r"""# bash completion for zoo
-_zoo_completion() {
-    local line="${COMP_LINE:0:COMP_POINT}" value breaks="${COMP_WORDBREAKS//[^:=]/}" typed before=""
-    typed="${line##*[[:space:]]}"
-    [[ -n $breaks ]] && before="${typed%"${typed##*["$breaks"]}"}"  # what bash takes for words of their own, and keeps
-    COMPREPLY=()
-    while IFS=$'\t' read -r value _; do
-        COMPREPLY+=("${value#"$before"}")
-    done < <("${COMP_WORDS[0]/#\~/$HOME}" completion bash --line "$line" 2>/dev/null)
-    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[/:=.] ]] && compopt -o nospace 2>/dev/null
-    return 0
-}
-complete -o default -F _zoo_completion zoo"""
-
-ZSH = r"""#compdef zoo
-_zoo() {
-    local value about entry
-    local -a closed unfinished
-    while IFS=$'\t' read -r value about; do
-        entry="${value//:/\\:}${about:+:$about}"
-        if [[ $value == *[/:=.] ]]; then unfinished+=("$entry"); else closed+=("$entry"); fi
-    done < <("${words[1]/#\~/$HOME}" completion zsh --line "${(j: :)words[1,CURRENT]}" 2>/dev/null)
-    (( $#closed + $#unfinished )) || { _files; return }
-    (( $#closed )) && _describe zoo closed
-    (( $#unfinished )) && _describe zoo unfinished -S ''
-}
-if [[ $funcstack[1] == _zoo ]]; then _zoo "$@"; else compdef _zoo zoo; fi  # found on fpath, or evaluated"""
-
-FISH = r"""# fish completion for zoo
-function __zoo_complete
-    set -l found (zoo completion fish --line (commandline --current-process --cut-at-cursor | string collect) 2>/dev/null)
-    if test (count $found) -gt 0
-        printf '%s\n' $found
-    else
-        __fish_complete_path (commandline --current-token --cut-at-cursor)
-    end
-end
-complete --command zoo --no-files --arguments '(__zoo_complete)'"""
-
-SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def completion(
@@ -167,7 +127,7 @@ def _values(context: Any, parameter: Any, names: list[str], typed: str) -> Candi
 
 
 def _commands(context: Any) -> Candidates:
-    from zoo.commands import COMMANDS
+    from zoo.registry.core_commands import COMMANDS
 
     names = context.command.list_commands(context)
     if context.parent is None:  # help of the core's commands is known without importing them

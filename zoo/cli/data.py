@@ -11,8 +11,8 @@ from zoo.cli.parameters import AsJson, group
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from zoo.datacheck import Report
-    from zoo.datafiles import Needs
+    from zoo.workflows.data_check import Report
+    from zoo.workflows.data_files import Needs
 
 FEW_CLASSES = 40
 """Classes up to which the table by class is shown; ``--json`` has it always."""
@@ -27,9 +27,9 @@ def download(
 ) -> None:
     """Bring what datasets need, or say that it is here."""
     with json_alone(as_json):
-        from zoo import datafiles
+        from zoo.workflows import data_files
 
-        found = datafiles.download(names)
+        found = data_files.download(names)
     if as_json:
         say_json([_as_dict(need) for need in found])
         return
@@ -43,15 +43,15 @@ def path(
     as_json: AsJson = False,
 ) -> None:
     """Where the data folder is, or a dataset's files."""
-    from zoo.paths import data_root
+    from zoo.support.paths import data_root
 
     if name is None:
         say_json({"path": str(data_root())}) if as_json else say(str(data_root()))
         return
     with json_alone(as_json):
-        from zoo import datafiles
+        from zoo.workflows import data_files
 
-        need = datafiles.look(name)
+        need = data_files.look(name)
     if as_json:
         say_json(_as_dict(need))
         return
@@ -76,7 +76,7 @@ def check(
 
     Files are compared with the official ones by their sha256; pictures that stand there twice are told.
     """
-    from zoo.datacheck import check as examine
+    from zoo.workflows.data_check import check as examine
 
     reports = []
     for need in _chosen(names, as_json):
@@ -93,14 +93,14 @@ def check(
 def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
     """The datasets that were named, all of them here; else those that are."""
     with json_alone(as_json):
-        from zoo import datafiles
-        from zoo.registry import registry
+        from zoo.registry.lookup import registry
+        from zoo.workflows import data_files
 
         own = [item.canonical for item in registry().items("dataset") if item.spec.argument is None]
         asked = list(dict.fromkeys(names or own))
-        needs = [datafiles.look(name) for name in asked]
+        needs = [data_files.look(name) for name in asked]
     if names:
-        datafiles.require_here(needs)
+        data_files.require_here(needs)
     for need in needs:
         if need.missing:
             note(f"{need.item.canonical}: not here; `zoo data download {need.item.spec.name}` brings it")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.cli.list_items import as_dict
 from zoo.errors import UsageError, ZooError
-from zoo.paths import data_root
-from zoo.registry import Item, Registry, options_model
+from zoo.registry.lookup import Item, Registry, options_model
+from zoo.support.paths import data_root
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from zoo.anatomy import Anatomy
-    from zoo.config import Section
+    from zoo.analysis.layer_table import Anatomy
+    from zoo.config.run_config import Section
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def _configuration(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
-    from zoo.resolve import resolve
+    from zoo.runs.resolve import resolve
 
     return resolve(catalogue, item.canonical).config.as_dict()
 
@@ -87,8 +87,8 @@ def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy
 
     An architecture that nothing else is asked of has its default input and the number of classes it was published with.
     """
-    from zoo.anatomy import anatomy
-    from zoo.models import build_model
+    from zoo.analysis.layer_table import anatomy
+    from zoo.models.building import build_model
 
     section, (channels, height, width), classes = _network(catalogue, item, asked)
     accepted = catalogue.architecture(section.name).spec.channels
@@ -100,7 +100,7 @@ def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy
 
 
 def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Section, tuple[int, int, int], int]:
-    from zoo.resolve import resolve
+    from zoo.runs.resolve import resolve
 
     if item.kind == "architecture":
         return _architecture_section(item, asked.options), asked.input or item.spec.input, asked.classes or item.spec.classes
@@ -114,9 +114,9 @@ def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Sectio
 def _architecture_section(item: Item[Any], options: dict[str, Any]) -> Section:
     from pydantic import ValidationError
 
-    from zoo.config import Section
+    from zoo.config.run_config import Section
+    from zoo.config.validation_errors import explain
     from zoo.errors import ConfigError
-    from zoo.validation import explain
 
     model = options_model(item)
     try:

@@ -13,11 +13,11 @@ from zoo.cli.parameters import AsJson
 from zoo.errors import SetupError
 
 if TYPE_CHECKING:
-    from zoo.doctor import Finding
+    from zoo.doctor.examine import Finding
 
 
 def doctor(as_json: AsJson = False) -> None:
-    from zoo.doctor import examine, worst
+    from zoo.doctor.examine import examine, worst
 
     found: list[tuple[str, Finding]] = []
     for topic, findings in examine():

@@ -20,7 +20,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    from zoo.evaluation import evaluate_run
+    from zoo.training.evaluation import evaluate_run
 
     with json_alone(as_json):
         judged = evaluate_run(run, split, data, device, out)

@@ -10,7 +10,7 @@ import typer
 from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 
 def export(
@@ -26,7 +26,7 @@ def export(
     opset_number, fixed = _number("--opset", opset), None if batch == "dynamic" else _number("--batch", batch)
     with json_alone(as_json):
         registry().exporter(chosen)  # a wrong name is said before torch is imported
-        from zoo.exporting import export as export_
+        from zoo.exporting.export import export as export_
 
         bundle = export_(name, format=chosen, opset=opset_number, out=out, batch=fixed)
     if as_json:

@@ -12,7 +12,7 @@ from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.errors import UsageError
-from zoo.paths import check_drawing
+from zoo.support.paths import check_drawing
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def gradients(options: GradientsOptions) -> None:
     with json_alone(options.as_json):
         found = _look(options.name, given, options.versus or [], options.plot)
     if options.as_json:
-        from zoo.gradients import summary
+        from zoo.analysis.gradients import summary
 
         say_json(summary(found))
         return
@@ -54,9 +54,9 @@ def gradients(options: GradientsOptions) -> None:
 
 
 def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None) -> list[Any]:
-    from zoo.gradients import gradients as look
-    from zoo.registry import registry
-    from zoo.resolve import merge, parse_assignment, resolve
+    from zoo.analysis.gradients import gradients as look
+    from zoo.registry.lookup import registry
+    from zoo.runs.resolve import merge, parse_assignment, resolve
 
     catalogue, found = registry(), []
     for label, change in [(name, {}), *((text.strip(), parse_assignment(text)) for text in versus)]:
@@ -69,8 +69,8 @@ def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None
         if not found[-1].norms:
             raise UsageError(f"{label} has no layer with a weight that the loss reaches", fix="choose another architecture")
     if plot is not None:
-        from zoo.files import storage_errors
-        from zoo.gradients_plot import draw
+        from zoo.analysis.gradient_plot import draw
+        from zoo.support.atomic_files import storage_errors
 
         with storage_errors(plot):
             draw(plot, found, f"{name}: gradients before training")

@@ -12,12 +12,12 @@ from zoo.cli.description import Asked, describe, examine
 from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, say_facts, say_json, say_table
 from zoo.cli.parameters import AsJson, options_of, parse_shape
 from zoo.errors import UsageError, ZooError
-from zoo.paths import check_drawing
-from zoo.registry import Item, Registry, registry
-from zoo.wording import known
+from zoo.registry.lookup import Item, Registry, registry
+from zoo.support.formatting import known
+from zoo.support.paths import check_drawing
 
 if TYPE_CHECKING:
-    from zoo.anatomy import Anatomy
+    from zoo.analysis.layer_table import Anatomy
 
 ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "version", "target", "source", "problems")
 
@@ -45,7 +45,7 @@ def info(
         raise UsageError(f"{items[0].kind} '{items[0].canonical}' is no network", fix="name an architecture or a recipe")
     drawn = next(network for network in networks if network is not None) if plot is not None else None
     if drawn is not None and plot is not None:
-        from zoo.anatomy_plot import draw
+        from zoo.analysis.layer_plot import draw
 
         draw(plot, drawn[0], f"{name}: {drawn[0].parameters:,} parameters")
     if as_json:
@@ -188,7 +188,7 @@ def _say_weights(weights: dict[str, Any]) -> None:
 
 
 def _say_configuration(configuration: dict[str, Any]) -> None:
-    from zoo.yamlfile import write_yaml
+    from zoo.support.yaml_files import write_yaml
 
     say()
     say(emphasised("configuration"))

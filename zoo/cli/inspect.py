@@ -11,10 +11,10 @@ import typer
 from zoo.cli.output import json_alone, note, say, say_facts, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.errors import DataError
-from zoo.wording import size
+from zoo.support.formatting import size
 
 if TYPE_CHECKING:
-    from zoo.inspection import Found
+    from zoo.inspection.findings import Found
 
 
 def inspect(
@@ -28,7 +28,7 @@ def inspect(
     Its kind, what it contains, whether the digests that are recorded hold, which plugins it would need, and what zoo refuses of it and why. Exits
     with 0 where it was described, with 3 where it is nothing that zoo knows.
     """
-    from zoo.inspection import inspect as look
+    from zoo.inspection.inspect import inspect as look
 
     with json_alone(as_json):
         try:

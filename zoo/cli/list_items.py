@@ -11,7 +11,7 @@ from zoo.cli.names import display_name, is_pattern, note_faulty, origin, unknown
 from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
 from zoo.errors import PluginError, UsageError
-from zoo.registry import Item, Member, Registry, registry
+from zoo.registry.lookup import Item, Member, Registry, registry
 
 KINDS = {"architectures": "architecture", "datasets": "dataset", "tasks": "task", "recipes": "recipe", "exporters": "exporter"}
 

@@ -12,7 +12,7 @@ from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_tabl
 from zoo.cli.parameters import AsJson, options_of
 
 if TYPE_CHECKING:
-    from zoo.matrix import Cell
+    from zoo.workflows.matrix import Cell
 
 
 def matrix(
@@ -24,8 +24,8 @@ def matrix(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    from zoo.matrix import cells
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
+    from zoo.workflows.matrix import cells
 
     catalogue, options = registry(), options_of(assignments, "dataset")
     with json_alone(as_json):

@@ -10,8 +10,8 @@ from zoo.cli.output import note, plural
 from zoo.errors import UnknownNameError, nearest
 
 if TYPE_CHECKING:
-    from zoo.discovery import Plugin
-    from zoo.registry import Item, Registry
+    from zoo.registry.discovery import Plugin
+    from zoo.registry.lookup import Item, Registry
 
 
 def unknown(kind: str, name: str, known: Collection[str], otherwise: str) -> UnknownNameError:

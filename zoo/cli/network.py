@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from zoo.anatomy import blocks, hints
+from zoo.analysis.layer_table import blocks, hints
 from zoo.cli.output import emphasised, say, say_table
 
 if TYPE_CHECKING:
-    from zoo.anatomy import Anatomy, Layer
-    from zoo.arithmetic import Axis
+    from zoo.analysis.layer_table import Anatomy, Layer
+    from zoo.analysis.window_arithmetic import Axis
 
 BAR = 40
 """Characters of the longest bar."""

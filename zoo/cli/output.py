@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
-from zoo.wording import duration, figure, plural, printable
+from zoo.support.formatting import duration, figure, plural, printable
 
 __all__ = [
     "duration",

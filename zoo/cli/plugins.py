@@ -6,9 +6,9 @@ from typing import Any
 
 from zoo.cli.output import json_alone, note, plural, say, say_json, say_table
 from zoo.cli.parameters import AsJson
-from zoo.discovery import Plugin
-from zoo.registry import registry
-from zoo.wording import many
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import registry
+from zoo.support.formatting import many
 
 
 def plugins(as_json: AsJson = False) -> None:

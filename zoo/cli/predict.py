@@ -13,11 +13,11 @@ from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import WEIGHTS_KEY, AsJson
 from zoo.errors import DataError, UsageError
-from zoo.paths import check_drawing
+from zoo.support.paths import check_drawing
 
 if TYPE_CHECKING:
-    from zoo.dataset_samples import Samples
-    from zoo.prediction import Predictions
+    from zoo.workflows.predict import Predictions
+    from zoo.workflows.predict_dataset import Samples
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class PredictOptions:
 @takes(PredictOptions)
 def predict(options: PredictOptions) -> None:
     _check(options)
-    from zoo.dataset_samples import Samples, samples_of
-    from zoo.prediction import predict as predicted
+    from zoo.workflows.predict import predict as predicted
+    from zoo.workflows.predict_dataset import Samples, samples_of
 
     given = Samples(options.pictures or [])
     of_dataset = nullcontext(given) if options.data is None else samples_of(options.data, options.split, int(options.count))
@@ -81,7 +81,7 @@ def _check(options: PredictOptions) -> None:
 
 def _write(found: Predictions, options: PredictOptions, samples: Samples) -> list[str]:
     """The table and the drawings that were asked for; returns the names of the drawings."""
-    from zoo.dataset_samples import write_predictions
+    from zoo.workflows.predict_dataset import write_predictions
 
     if options.csv is not None:
         found.write_csv(options.csv) if options.data is None else write_predictions(options.csv, found, samples)

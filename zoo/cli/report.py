@@ -18,7 +18,7 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    from zoo.page import report as write
+    from zoo.reporting.html_page import report as write
 
     with json_alone(as_json):
         file = write(run, out)

@@ -14,8 +14,8 @@ from zoo.cli.parameters import WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.runner import RunResult
-    from zoo.seeds import SeedsResult
+    from zoo.workflows.run import RunResult
+    from zoo.workflows.seeds import SeedsResult
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def run(options: RunOptions) -> None:
     facts: dict[str, Any]
     with json_alone(options.as_json):
         if options.seeds is not None:
-            from zoo.seeds import run_seeds
+            from zoo.workflows.seeds import run_seeds
 
             facts = seeds_facts(run_seeds(_count(options.seeds), options.name, **given))
         else:
-            from zoo.runner import run as start
+            from zoo.workflows.run import run as start
 
             facts = run_facts(start(options.name, **given, resume=options.resume, inexact=options.inexact, dry_run=options.dry_run))
     if options.as_json:

@@ -6,8 +6,8 @@ from typing import Any
 
 from zoo.cli.output import duration, figure, note, say, say_json, say_table
 from zoo.cli.parameters import AsJson
-from zoo.paths import runs_root
-from zoo.rundir import Record, RunDir, all_runs, run_id
+from zoo.runs.run_directory import Record, RunDir, all_runs, run_id
+from zoo.support.paths import runs_root
 
 
 def runs(as_json: AsJson = False) -> None:

@@ -11,7 +11,7 @@ import typer
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.parameters import AsJson, options_of
-from zoo.paths import check_drawing
+from zoo.support.paths import check_drawing
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class ShowOptions:
 
 @takes(ShowOptions)
 def show(options: ShowOptions) -> None:
-    from zoo.augmentation import parse_augment
-    from zoo.showing import show as draw
+    from zoo.config.augmentation_options import parse_augment
+    from zoo.workflows.show import show as draw
 
     out = options.out
     check_drawing(out if out is None or out.suffix else out.with_suffix(".png"))

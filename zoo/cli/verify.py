@@ -20,7 +20,7 @@ def verify(
 
     Exits 4 where something is damaged. Writes nothing.
     """
-    from zoo.verifying import verify as verify_
+    from zoo.workflows.verify import verify as verify_
 
     with json_alone(as_json):
         found = verify_(run)

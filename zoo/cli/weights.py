@@ -21,8 +21,8 @@ def list_weights(
 ) -> None:
     """The weights that an architecture names."""
     with json_alone(as_json):
-        from zoo.pretrained import listed
-        from zoo.registry import registry
+        from zoo.models.pretrained_weights import listed
+        from zoo.registry.lookup import registry
 
         item = registry().architecture(name)
         rows = listed(item)
@@ -49,8 +49,8 @@ def download(
 ) -> None:
     """Bring the weights of an architecture, before going offline, or say that they are here."""
     with json_alone(as_json):
-        from zoo.registry import registry
-        from zoo.weights import NamedWeights, named, unknown
+        from zoo.registry.lookup import registry
+        from zoo.runs.initial_weights import NamedWeights, named, unknown
 
         item = registry().architecture(name)
         if not item.spec.weights:
@@ -76,7 +76,7 @@ def convert(
 ) -> None:
     """Convert a pickled state dict to safetensors. Only tensors are read: no code in the pickle runs."""
     with json_alone(as_json):
-        from zoo.tensorfiles import convert as converted
+        from zoo.models.tensor_files import convert as converted
 
         if to.suffix != ".safetensors":
             to = to.with_name(f"{to.name}.safetensors")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.doctor.finding import Finding, Level
-from zoo.wording import size
+from zoo.support.formatting import size
 
 LITTLE_MEMORY = 2e9
 """Bytes below which importing torch and training a small network becomes tight."""

@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo import cache, paths
+from zoo.data import cache
 from zoo.doctor.finding import Finding, Level
 from zoo.errors import nearest
-from zoo.variables import SWITCHES, VARIABLES
-from zoo.wording import size
+from zoo.support import paths
+from zoo.support.environment_variables import SWITCHES, VARIABLES
+from zoo.support.formatting import size
 
 PREFIX = "ZOO_"
 LITTLE_SPACE = 1e9

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from zoo.discovery import HOOKS
 from zoo.doctor.finding import Finding
 from zoo.errors import PluginError
-from zoo.registry import load_object, options_model, registry
-from zoo.wording import many, plural
+from zoo.registry.discovery import HOOKS
+from zoo.registry.lookup import load_object, options_model, registry
+from zoo.support.formatting import many, plural
 
 
 def states() -> Iterator[Finding]:

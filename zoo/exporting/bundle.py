@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from zoo import runtime
 from zoo.exporting.card import write_card
 from zoo.exporting.publishing import INDEX
-from zoo.files import sha256, write_bytes, write_json, write_text
-from zoo.registry import Item, Registry, core_version
+from zoo.registry.lookup import Item, Registry, core_version
+from zoo.support.atomic_files import sha256, write_bytes, write_json, write_text
 
 if TYPE_CHECKING:
     from zoo.api import ExporterSpec
-    from zoo.loading import LoadedModel
+    from zoo.runs.load_model import LoadedModel
 
 FORMAT = 1
 VERIFICATION, CARD, PREDICT = "verify.json", "README.md", "predict.py"

@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from zoo.runtime import COVER, CROP, METADATA_KEY, SQUASH
-from zoo.wording import printable
+from zoo.support.formatting import printable
 
 ENTITIES = str.maketrans({char: f"&#{ord(char)};" for char in "\\|`[]*"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 """Characters that mean something in Markdown, as entities."""

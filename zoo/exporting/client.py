@@ -17,18 +17,17 @@ import torch
 from PIL import Image
 
 from zoo import runtime
-from zoo.api import Split
-from zoo.data import LoadedPart
+from zoo.data.data_loader import LoadedPart
 from zoo.errors import ExportError, StorageError
 from zoo.exporting.comparison import TOLERANCE, Comparison
-from zoo.files import storage_errors
-from zoo.reporting import to_image
+from zoo.exporting.samples import Samples, part_of_files
+from zoo.reporting.run_results import to_image
+from zoo.support.atomic_files import storage_errors
 
 if TYPE_CHECKING:
     from zoo.api import Runner
-    from zoo.exporting.samples import Samples
-    from zoo.loading import LoadedModel
-    from zoo.preprocessing import Preprocessing
+    from zoo.data.preprocessing import Preprocessing
+    from zoo.runs.load_model import LoadedModel
 
 ONNX = ".onnx"
 """The format that predict.py opens by itself."""
@@ -99,15 +98,6 @@ def _real_images(folder: Path, samples: Samples) -> list[Path]:
         files.append(folder / f"real-{index}.png")
         to_image(image).save(files[-1])
     return files
-
-
-def part_of_files(files: Sequence[Path], preprocessing: Preprocessing) -> LoadedPart:
-    """Image files without labels, read as those of a dataset. Raises ValueError where one cannot be read."""
-
-    def decode(paths: Sequence[Path], how: Preprocessing) -> np.ndarray:
-        return np.stack([how.read(path) for path in paths])
-
-    return LoadedPart(Split(files, None), preprocessing, torch.device("cpu"), decode)
 
 
 def _logits(part: LoadedPart, loaded: LoadedModel, count: int) -> np.ndarray:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from zoo.api import EmitRequest, Exporter, Runner
     from zoo.exporting.samples import Samples
-    from zoo.loading import LoadedModel
+    from zoo.runs.load_model import LoadedModel
 
 BATCHES = (1, 2, 7)
 """Batches a file of dynamic batch is tried at: the special 1, the traced 2, and an odd one that nothing was written for."""

@@ -20,9 +20,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from zoo.errors import UsageError
-from zoo.files import sha256, storage_errors, sync_file, sync_folder, write_json
-from zoo.safe_files import read_text
-from zoo.temporaries import remove_abandoned, temporary_folder
+from zoo.support.atomic_files import sha256, storage_errors, sync_file, sync_folder, write_json
+from zoo.support.temporary_folders import remove_abandoned, temporary_folder
+from zoo.support.untrusted_files import read_text
 
 INDEX = "bundle.json"
 LOCK, JOURNAL = ".publishing.lock", ".publishing.json"

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
-from zoo.data import LoadedPart, open_data
+from zoo.api import Split
+from zoo.data.data_loader import LoadedPart, open_data
+from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError, ExportError, UsageError
-from zoo.registry import Item, Registry
-from zoo.resolve import dataset_section
+from zoo.registry.lookup import Item, Registry
+from zoo.runs.resolve import dataset_section
 
 if TYPE_CHECKING:
     from zoo.api import DatasetSpec
-    from zoo.config import DatasetSection
-    from zoo.loading import LoadedModel
+    from zoo.config.run_config import DatasetSection
+    from zoo.runs.load_model import LoadedModel
 
 PARTS = ("report", "select", "train", "predict")
 """In the order of preference; every part will do to compare two engines, the report part gives the figure too."""
@@ -69,7 +74,6 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
 
 def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
     """The images that a run keeps in its folder as files, without their labels: they are too few for an accuracy."""
-    from zoo.exporting.client import part_of_files
     from zoo.runtime import find_pictures
 
     if loaded.run is None or not loaded.run.samples.is_dir():
@@ -82,6 +86,15 @@ def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
     fingerprint = str(loaded.origin.get("fingerprint", ""))
     why = f"{absent}; verified on the {len(files)} images that the run kept in samples/"
     return Samples(loaded.config.dataset.name, "samples", fingerprint, view, judged=False, why=why)
+
+
+def part_of_files(files: Sequence[Path], preprocessing: Preprocessing) -> LoadedPart:
+    """Image files without labels, read as those of a dataset. Raises ValueError where one cannot be read."""
+
+    def decode(paths: Sequence[Path], how: Preprocessing) -> np.ndarray:
+        return np.stack([how.read(path) for path in paths])
+
+    return LoadedPart(Split(files, None), preprocessing, torch.device("cpu"), decode)
 
 
 def _nearest(registry: Registry, loaded: LoadedModel) -> list[Item[DatasetSpec]]:

@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from zoo import rundir
 from zoo.errors import CheckpointError, UnknownNameError
-from zoo.paths import runs_root
-from zoo.registry import Item, Registry
-from zoo.resolve import resolve
-from zoo.rundir import RunDir
+from zoo.registry.lookup import Item, Registry
+from zoo.runs import run_directory
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import RunDir
+from zoo.support.paths import runs_root
 
 if TYPE_CHECKING:
     from zoo.api import ArchitectureSpec
-    from zoo.loading import LoadedModel
+    from zoo.runs.load_model import LoadedModel
 
 
 class Source(NamedTuple):
@@ -33,9 +33,9 @@ def locate(registry: Registry, name: str) -> Source:
     try:
         item = registry.runnable(name)
     except UnknownNameError as unknown:
-        if rundir.is_run(name):
-            return _of_run(rundir.find(name), "as asked")
-        raise UnknownNameError("recipe", name, [*_names(registry), *(run.path.name for run in rundir.all_runs())]) from unknown
+        if run_directory.is_run(name):
+            return _of_run(run_directory.find(name), "as asked")
+        raise UnknownNameError("recipe", name, [*_names(registry), *(run.path.name for run in run_directory.all_runs())]) from unknown
     run = _newest_run(registry, item)
     if run is not None:
         found = _of_run(run, f"the newest finished run of {item.spec.name}")
@@ -52,25 +52,25 @@ def _run_at(name: str) -> RunDir | None:
 
 
 def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | None:
-    from zoo.loading import newest_run
+    from zoo.runs.load_model import newest_run
 
     if item.kind == "recipe":
         return newest_run(resolve(registry, item.canonical).config)
-    finished = (run for run, record in rundir.usable_runs() if record.status == "finished" and record.architecture == item.canonical)
+    finished = (run for run, record in run_directory.usable_runs() if record.status == "finished" and record.architecture == item.canonical)
     return next(finished, None)
 
 
 def _of_run(run: RunDir, why: str) -> Source:
-    from zoo.loading import load_run, require_network
+    from zoo.runs.load_model import load_run, require_network
 
     require_network(run)
     record = run.record
     state = "" if record.status == "finished" else f", which is {record.status}"
-    return Source(load_run(run), f"exporting run {rundir.run_id(run.path)}: {why}{state}")
+    return Source(load_run(run), f"exporting run {run_directory.run_id(run.path)}: {why}{state}")
 
 
 def _shipped(registry: Registry, item: Item[ArchitectureSpec]) -> Source:
-    from zoo.loading import load_shipped
+    from zoo.runs.load_model import load_shipped
 
     name = item.spec.name
     if item.kind != "recipe" or not item.spec.weights:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo.errors import StorageError
-from zoo.files import storage_errors
+from zoo.support.atomic_files import storage_errors
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TEXTS = ("no space left on device", "os error 28", "disk quota exceeded")
@@ -17,7 +17,7 @@ TEXTS = ("no space left on device", "os error 28", "disk quota exceeded")
 
 @contextmanager
 def storage_errors_of_any_kind(where: Path) -> Iterator[None]:
-    """As `zoo.files.storage_errors`, and for an error of another kind, too, that was raised because of a full disk."""
+    """As `zoo.support.atomic_files.storage_errors`, and for an error of another kind, too, that was raised because of a full disk."""
     try:
         with storage_errors(where):
             yield

@@ -12,9 +12,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from zoo.inspection import Found, Unreadable
-from zoo.safe_files import open_regular
-from zoo.wording import size
+from zoo.inspection.findings import Found, Unreadable
+from zoo.inspection.pickles import read_pickle
+from zoo.support.formatting import size
+from zoo.support.untrusted_files import open_regular
 
 READ_LIMIT = 256 << 20
 """Bytes, after decompression, that are read to list an archive."""
@@ -47,8 +48,6 @@ def read_zip(path: Path, found: Found) -> None:
     with open_regular(path) as stream, zipfile.ZipFile(stream) as archive:
         members = archive.infolist()
     if any(info.filename.rpartition("/")[2] == "data.pkl" for info in members):
-        from zoo.inspection.files import read_pickle
-
         found.kind = "pickle in a zip (torch.save)"
         read_pickle(path, found)
         return

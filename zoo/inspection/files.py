@@ -7,11 +7,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from zoo.inspection import Found, Unreadable, guarded, load_json, mapping
 from zoo.inspection.archives import read_rar, read_tar, read_zip
+from zoo.inspection.findings import Found, Unreadable, guarded, load_json, mapping
 from zoo.inspection.onnxfile import looks_like_onnx, read_onnx
-from zoo.safe_files import open_regular
-from zoo.wording import size
+from zoo.inspection.pickles import read_pickle
+from zoo.support.formatting import size
+from zoo.support.untrusted_files import open_regular
 
 HEADER_LIMIT = 32 << 20
 """Bytes of a safetensors header that are parsed."""
@@ -98,25 +99,10 @@ def _wrong_offsets(tensors: dict[str, dict[str, Any]], total: int) -> str | None
     return None if at == total else f"its tensors end at {at:,} of {total:,} bytes: it is cut off, or something follows them"
 
 
-def read_pickle(path: Path, found: Found) -> None:
-    from zoo.pickles import NotAPickle, foreign, imports
-
-    try:
-        names = imports(path)
-    except NotAPickle as error:
-        raise Unreadable("its opcodes cannot be read: it is damaged, or no pickle") from error
-    others = foreign(names)
-    found.facts["imports"] = len(names)
-    found.list((name, "not needed for tensors" if name in others else "of tensors") for name in names)
-    if others:
-        found.refused.append(f"loading it would import {', '.join(others[:5])}" + (f" and {len(others) - 5} more" if len(others) > 5 else ""))
-    found.refused.append("a pickle can run code when it is loaded: zoo reads tensors alone from it, by `zoo weights convert`")
-
-
 def read_text_record(path: Path, found: Found) -> None:
     """YAML (a configuration) or JSON (a record of a run or bundle)."""
     from zoo.errors import ConfigError
-    from zoo.yamlfile import read_yaml
+    from zoo.support.yaml_files import read_yaml
 
     try:
         values = mapping(load_json(path)) if path.suffix == ".json" else read_yaml(path)
@@ -142,7 +128,7 @@ def describe_configuration(values: dict[str, Any], found: Found) -> None:
 
 def plugins_of(names: list[str]) -> list[str]:
     """The plugins that canonical names (``namespace/name``) come from, and whether each is installed."""
-    from zoo.registry import registry
+    from zoo.registry.lookup import registry
 
     here = {plugin.namespace: plugin.state for plugin in registry().plugins}
     wanted = dict.fromkeys(name.partition("/")[0] for name in names if "/" in name and ":" not in name.partition("/")[0])

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from zoo.frozen_weights import copies
-from zoo.inspection import DIFFERS, MISSING, Found, Unreadable, check_digests, guarded, load_json, mapping
 from zoo.inspection.files import plugins_of
-from zoo.wording import size
+from zoo.inspection.findings import DIFFERS, MISSING, Found, Unreadable, check_digests, guarded, load_json, mapping
+from zoo.runs.frozen_weights import copies
+from zoo.support.formatting import size
 
 MOST_FILES = 20_000
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jfif")

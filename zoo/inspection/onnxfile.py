@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.inspection import Found, Unreadable
-from zoo.safe_files import open_regular
+from zoo.inspection.findings import Found, Unreadable
+from zoo.support.untrusted_files import open_regular
 
 MOST_FIELDS = 2_000_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5

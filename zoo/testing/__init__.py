@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from zoo.api import FamilySpec
-from zoo.discovery import Plugin
 from zoo.errors import ZooError
-from zoo.registry import Item, Registry, load_object, options_model, registry
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Item, Registry, load_object, options_model, registry
 
 __all__ = ["check_plugin", "find_faults"]
 
@@ -115,7 +115,7 @@ def _reference_faults(item: Item[Any]) -> Iterator[str]:
 
 def _recipe_faults(catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     """It resolves to a valid configuration, and the weights it ships are named by its architecture."""
-    from zoo.resolve import resolve
+    from zoo.runs.resolve import resolve
 
     architecture = resolve(catalogue, item.canonical).architecture
     if item.spec.weights is not None:

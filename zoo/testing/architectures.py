@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from zoo.config import Section
-from zoo.models import build_model, load_state
-from zoo.pretrained import weights_file
-from zoo.registry import Item, Registry
-from zoo.tensorfiles import read_tensors
+from zoo.config.run_config import Section
+from zoo.models.building import build_model, load_state
+from zoo.models.pretrained_weights import weights_file
+from zoo.models.tensor_files import read_tensors
+from zoo.registry.lookup import Item, Registry
 from zoo.testing.options import default_options
-from zoo.training import with_heads
+from zoo.training.trainer import with_heads
 
 CLASSES, OTHER_CLASSES = 10, 3
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from zoo.api import DatasetSpec, Split
-from zoo.data import open_dataset
-from zoo.registry import Item, Registry
-from zoo.splits import classes_of
+from zoo.data.data_loader import open_dataset
+from zoo.data.splits import classes_of
+from zoo.registry.lookup import Item, Registry
 from zoo.testing.options import default_options
 
 

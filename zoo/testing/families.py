@@ -8,7 +8,7 @@ from typing import Any
 
 from zoo.api import ArchitectureSpec, Family
 from zoo.errors import ZooError
-from zoo.registry import Item, Registry, load_object
+from zoo.registry.lookup import Item, Registry, load_object
 from zoo.testing.architectures import architecture_faults
 
 DESCRIBED = 25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.registry import Item, options_model
+from zoo.registry.lookup import Item, options_model
 
 
 def default_options(item: Item[Any]) -> dict[str, Any]:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import Auxiliary, Batch, Evaluation, Exhibit, Monitor, Split, Task
-from zoo.closedform import in_closed_form
-from zoo.data import Data, LoadedPart
+from zoo.data.data_loader import Data, LoadedPart
+from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ZooError
-from zoo.losses import additivity_fault, piece_loss
-from zoo.page import inside
-from zoo.preprocessing import Preprocessing
-from zoo.registry import Item, Registry, load_object
+from zoo.registry.lookup import Item, Registry, load_object
+from zoo.reporting.html_page import inside
 from zoo.testing.options import default_options
+from zoo.training.closed_form import in_closed_form
+from zoo.training.losses import additivity_fault, piece_loss
 
 SHAPE, CLASSES, SAMPLES = (1, 8, 8), ("round", "square", "other"), 12
 METHODS = ("prepare", "restructure", "evaluate", "report")

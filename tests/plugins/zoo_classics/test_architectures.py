@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from zoo.api import Auxiliary
-from zoo.config import Section
+from zoo.config.run_config import Section
 from zoo.errors import UsageError
-from zoo.files import sha256
-from zoo.loading import load_shipped
-from zoo.models import build_model, count_macs, count_parameters
-from zoo.pretrained import weights_file
-from zoo.registry import options_model, registry
+from zoo.models.building import build_model, count_macs, count_parameters
+from zoo.models.pretrained_weights import weights_file
+from zoo.registry.lookup import options_model, registry
+from zoo.runs.load_model import load_shipped
+from zoo.support.atomic_files import sha256
 
 CLASSICS = [item.canonical for item in registry().items("architecture", namespace="classics")]
 
@@ -122,9 +122,9 @@ def test_shipped_weights_are_what_their_description_says(architecture, name):
 @pytest.mark.realdata
 @pytest.mark.parametrize("recipe", ["cnn_mnist", "fnn_mnist"])
 def test_shipped_weights_reach_the_accuracy_beside_them(recipe):
-    from zoo.data import open_data
-    from zoo.evaluation import evaluate
-    from zoo.loading import build_task
+    from zoo.data.data_loader import open_data
+    from zoo.runs.load_model import build_task
+    from zoo.training.evaluation import evaluate
 
     loaded = load_shipped(registry(), recipe)
     data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("report",))
@@ -140,7 +140,7 @@ def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recip
 
     import numpy as np
 
-    from zoo.data import open_data
+    from zoo.data.data_loader import open_data
     from zoo.runtime import open_model
 
     bundle = Path(__file__).parents[3] / "exports" / "published" / recipe

@@ -7,10 +7,10 @@ import json
 import pytest
 from zoo_classics.googlenet import STYLES, Inception, NaiveInception, Widths
 
-from zoo.anatomy import Anatomy, anatomy
+from zoo.analysis.layer_table import Anatomy, anatomy
 from zoo.cli.app import run_cli
 from zoo.cli.description import Asked, examine
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 SIZES = {
     "fnn": 6_442, "cnn": 6_422, "lenet": 62_006, "vgg_cifar": 9_231_114, "alexnet": 62_378_344, "zfnet": 62_357_608, "vgg16": 138_357_544,

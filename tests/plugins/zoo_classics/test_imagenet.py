@@ -12,10 +12,10 @@ from zoo_classics.googlenet import STYLES, Inception, NaiveInception, Widths
 
 import zoo
 from zoo.api import Auxiliary
-from zoo.config import Section
-from zoo.console import Console
-from zoo.models import build_model, count_macs, count_parameters
-from zoo.registry import options_model, registry
+from zoo.config.run_config import Section
+from zoo.models.building import build_model, count_macs, count_parameters
+from zoo.registry.lookup import options_model, registry
+from zoo.reporting.console import Console
 
 PUBLISHED = [
     ("alexnet", {}, 62_378_344),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import zoo
-from zoo.console import Console
-from zoo.registry import registry
-from zoo.resolve import resolve
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.resolve import resolve
 
 RECIPES = [item.canonical for item in registry().items("recipe", namespace="classics")]
 OFFLINE = [name for name in RECIPES if registry().dataset(registry().recipe(name).spec.dataset).spec.embedded]

@@ -13,9 +13,9 @@ from zoo_datasets import catdog
 from zoo_datasets.catdog import open_catdog
 from zoo_datasets.folder import open_folder
 
+from zoo.data.data_folder import Store
 from zoo.errors import DataError
-from zoo.paths import data_root
-from zoo.store import Store
+from zoo.support.paths import data_root
 
 
 def picture(path: Path, shade: int = 0) -> None:

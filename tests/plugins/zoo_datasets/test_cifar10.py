@@ -12,8 +12,8 @@ from zoo_datasets import CIFAR10
 from zoo_datasets import cifar10 as module
 from zoo_datasets.cifar10 import FILES, FOLDER, RECORD, open_cifar10
 
+from zoo.data.data_folder import Store
 from zoo.errors import DataError
-from zoo.store import Store
 
 NAMES = [name for names in FILES.values() for name in names]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from zoo_datasets import DIGITS, digits
 
-from zoo.store import Store
+from zoo.data.data_folder import Store
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 import zoo
-from zoo.config import DatasetSection
-from zoo.console import Console
-from zoo.data import open_data
+from zoo.config.run_config import DatasetSection
+from zoo.data.data_folder import Store
+from zoo.data.data_loader import open_data
 from zoo.errors import CheckpointError, DataError, Interrupted, UsageError, ZooError
-from zoo.registry import registry
-from zoo.resolve import dataset_section, resolve
-from zoo.store import Store
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.resolve import dataset_section, resolve
 
 CPU = torch.device("cpu")
 

@@ -16,11 +16,11 @@ from zoo_datasets.folder import open_held_out
 from zoo_datasets.folder_layout import class_name, code_points
 
 import zoo
-from zoo.console import Console
-from zoo.data import Data, open_data
+from zoo.data.data_loader import Data, open_data
 from zoo.errors import ConfigError, DataError
-from zoo.registry import registry
-from zoo.resolve import dataset_section
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.resolve import dataset_section
 
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
@@ -181,7 +181,7 @@ def test_the_name_of_a_class_is_nfc_without_undecodable_bytes() -> None:
 def test_all_that_is_held_out_is_opened_to_evaluate_on(
     tmp_path: Path, counts: Mapping[str, int], name: str, samples: int, classes: tuple[str, ...]
 ) -> None:
-    from zoo.store import Store
+    from zoo.data.data_folder import Store
 
     dataset = open_held_out(Store(), str(lay(tmp_path / "images", counts)))
     assert dataset.parts == {"report": name}
@@ -194,7 +194,7 @@ def test_all_that_is_held_out_is_opened_to_evaluate_on(
 
 
 def test_images_without_labels_are_nothing_to_evaluate_on(tmp_path: Path) -> None:
-    from zoo.store import Store
+    from zoo.data.data_folder import Store
 
     with pytest.raises(DataError, match="no labelled images to evaluate on"):
         open_held_out(Store(), str(lay(tmp_path / "images", {"test": 3})))

@@ -12,8 +12,8 @@ import pytest
 from zoo_datasets import FASHION_MNIST, MNIST
 from zoo_datasets.mnist import Mnist, open_fashion_mnist, open_mnist, read_idx
 
+from zoo.data.data_folder import Store
 from zoo.errors import DataError
-from zoo.store import Store
 
 COUNTS = {"train": 7, "t10k": 3}
 

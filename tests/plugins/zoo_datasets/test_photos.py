@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from zoo_datasets import PHOTOS, photos
 
+from zoo.data.data_folder import Store
 from zoo.errors import DataError
-from zoo.store import Store
 
 
 def test_they_are_what_scikit_learn_loads():

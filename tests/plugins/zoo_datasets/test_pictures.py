@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from zoo_datasets.pictures import open_pictures
 
+from zoo.data.data_folder import Store
 from zoo.errors import DataError
-from zoo.store import Store
 
 
 @pytest.fixture

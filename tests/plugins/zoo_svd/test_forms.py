@@ -16,7 +16,7 @@ from zoo_svd.options import CONVOLUTIONS
 from zoo_svd.places import channels_of, patches, rows_of
 from zoo_svd.seen import Moments, look
 
-from zoo.models import count_macs
+from zoo.models.building import count_macs
 
 LAYERS = [
     (nn.Linear(30, 20), (30,)),

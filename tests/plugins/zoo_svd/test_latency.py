@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from zoo_svd.latency import FEWEST, WARMING, Deployed, Stopwatch, deployed
 
-from zoo.registry import registry
+from zoo.registry.lookup import registry
 
 
 def test_eight_bits_are_those_of_the_quantizer_and_near_the_network():

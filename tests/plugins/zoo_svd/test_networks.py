@@ -14,13 +14,13 @@ from zoo_svd.forms import Choice, candidates
 from zoo_svd.network_task import calibration
 
 import zoo
-from zoo.console import Console
 from zoo.errors import CheckpointError, ConfigError, UsageError
-from zoo.loading import load_shipped
-from zoo.models import count_macs, count_parameters
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.runner import prepare
+from zoo.models.building import count_macs, count_parameters
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.load_model import load_shipped
+from zoo.runs.resolve import resolve
+from zoo.training.preparation import prepare
 
 
 def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path):
@@ -71,7 +71,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path):
     ids=str,
 )
 def test_every_way_to_say_how_small(aim):
-    ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, **aim}}), Console(quiet=True))
+    ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, **aim}}))
     layers = {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in ready.structure["layers"].items()}
     original, compressor = load_shipped(registry(), "digits_pretrain").model, ready.task._compressor
     if "energy" in aim:
@@ -91,7 +91,7 @@ def test_every_way_to_say_how_small(aim):
 
 @pytest.mark.parametrize(("curve", "measured"), [([0.5], True), ([], False)])
 def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(curve, measured):
-    ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}}), Console(quiet=True))
+    ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}}))
     known = [option for each in ready.task._menus.values() for option in each[1:]]
     assert known and any(option.harm != pytest.approx(option.lost) for option in known) == measured
 
@@ -109,7 +109,7 @@ def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(cu
 )
 def test_what_makes_no_sense_is_told(task, error, words):
     with pytest.raises(error, match=words):
-        prepare(resolve(registry(), "digits_svd", overrides={"task": task}), Console(quiet=True))
+        prepare(resolve(registry(), "digits_svd", overrides={"task": task}))
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path):
 
 
 def test_calibration_pictures_are_drawn_by_their_seed():
-    ready = prepare(resolve(registry(), "digits_svd"), Console(quiet=True))
+    ready = prepare(resolve(registry(), "digits_svd"))
     train = ready.data.part("train")
     one, labels = calibration(train, 20, 0)
     same, other = calibration(train, 20, 0)[0], calibration(train, 20, 1)[0]
@@ -161,9 +161,9 @@ DATA = "the data that the weights were trained on: the weights digits_0_to_4: "
 def test_data_that_the_weights_were_not_trained_on_is_refused_naming_both(
     dataset: dict[str, object], words: str, finetune: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.runner.open_data", lambda *_, **__: pytest.fail("data was opened"))
+    monkeypatch.setattr("zoo.training.preparation.open_data", lambda *_, **__: pytest.fail("data was opened"))
     with pytest.raises(UsageError, match=words) as caught:
-        prepare(resolve(registry(), "digits_svd", overrides={"dataset": dataset, "task": {"finetune": finetune}}), Console(quiet=True))
+        prepare(resolve(registry(), "digits_svd", overrides={"dataset": dataset, "task": {"finetune": finetune}}))
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
 
 
@@ -181,13 +181,13 @@ def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
     ):
         asked = {"weights": "permuted", "dataset": {**overrides["dataset"], **changed}, "device": "cpu"}
         with pytest.raises(UsageError, match=f"the run lenet/permuted: {words}"):
-            prepare(resolve(registry(), "svd_compress", overrides=asked), Console(quiet=True))
+            prepare(resolve(registry(), "svd_compress", overrides=asked))
 
 
 def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told():
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))
     with pytest.raises(CheckpointError, match=r"do not fit.*svd_compress of that run changed the network; start from.*digits_0_to_4"):
-        prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}), Console(quiet=True))
+        prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}))
 
 
 @pytest.mark.gpu
@@ -209,8 +209,8 @@ def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_
     from zoo_onnx.exporter import build
 
     from zoo.api import EmitRequest
-    from zoo.config import Section
-    from zoo.models import build_model
+    from zoo.config.run_config import Section
+    from zoo.models.building import build_model
 
     torch.manual_seed(0)
     model = build_model(registry(), Section(name="torchvision/vgg16"), in_channels=3, num_classes=1000, image_size=(224, 224)).eval()

@@ -18,11 +18,11 @@ from zoo_svd.quality import psnr, ssim
 
 import zoo
 from zoo.cli.app import run_cli
-from zoo.console import Console
 from zoo.errors import DataError, UsageError, ZooError
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.runner import prepare
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.resolve import resolve
+from zoo.training.preparation import prepare
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
@@ -241,7 +241,7 @@ def test_pictures_smaller_than_a_rank_are_whole(tmp_path):
 
 
 def test_on_another_device_it_says_where_pictures_are_factorised():
-    ready = prepare(resolve(registry(), "svd_image", overrides={"task": {"ranks": [2]}}), Console(quiet=True))
+    ready = prepare(resolve(registry(), "svd_image", overrides={"task": {"ranks": [2]}}))
     for device, said in (("cpu", False), ("meta", True)):
         told: list[str] = []
         ready.task.fit(ready.model.to(device), ready.data, told.append)

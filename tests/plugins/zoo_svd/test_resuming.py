@@ -12,10 +12,10 @@ import torch
 from zoo_svd import network_task
 
 import zoo
-from zoo.console import Console
 from zoo.errors import CheckpointError, ZooError
-from zoo.loading import load
-from zoo.rundir import RunDir
+from zoo.reporting.console import Console
+from zoo.runs.load_model import load
+from zoo.runs.run_directory import RunDir
 
 SETTINGS = {
     "train": {"epochs": 2, "batch_size": 100, "checkpoint_steps": 3, "lr": 0.01},

@@ -17,11 +17,11 @@ from zoo_tasks.classification import build
 from zoo_tasks.metrics import judge
 
 from zoo.api import Batch, Evaluation, Exhibit, Loss
-from zoo.config import RunConfig
+from zoo.config.run_config import RunConfig
 from zoo.errors import ConfigError, DataError, UsageError
-from zoo.page import inside
-from zoo.registry import registry
-from zoo.resolve import resolve
+from zoo.registry.lookup import registry
+from zoo.reporting.html_page import inside
+from zoo.runs.resolve import resolve
 
 
 class Fixed(nn.Module):

@@ -14,15 +14,15 @@ from torch import nn
 from zoo_tasks.transfer import build, learning_layers
 
 import zoo
-from zoo import checkpoints
-from zoo.config import TrainConfig
-from zoo.console import Console
+from zoo.config.run_config import TrainConfig
 from zoo.errors import CheckpointError, DataError, Interrupted, UsageError
-from zoo.optimizers import build_optimizer, build_schedule
-from zoo.registry import registry
-from zoo.resolve import resolve
-from zoo.rundir import RunDir
-from zoo.runner import prepare
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs import checkpoints
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import RunDir
+from zoo.training.optimizers import build_optimizer, build_schedule
+from zoo.training.preparation import prepare
 
 
 def network() -> nn.Sequential:
@@ -130,12 +130,12 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
 def test_without_weights_a_run_says_where_to_get_them(photographs, weights, error, said):
     overrides = asked(photographs, weights) if weights else {"dataset": {"name": "folder", "path": str(photographs)}}
     with pytest.raises(error) as caught:
-        prepare(resolve(registry(), "squeezenet_transfer", overrides=overrides), Console(quiet=True))
+        prepare(resolve(registry(), "squeezenet_transfer", overrides=overrides))
     assert said in str(caught.value)
 
 
 def test_none_begins_with_none_and_says_so(photographs):
-    ready = prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, "none")), Console(quiet=True))
+    ready = prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, "none")))
     assert "no pretrained weights: the whole network is initialised at random" in ready.notes
     assert ready.data.preprocessing.scale is None
 
@@ -144,7 +144,7 @@ def test_an_architecture_by_its_name_needs_weights_that_are_named(photographs):
     given = {"architecture": {"name": "torchvision/squeezenet1_1"}, "task": {"name": "transfer"}, **asked(photographs, "none")}
     del given["weights"]
     with pytest.raises(UsageError, match=r"task transfer needs pretrained weights; fix: add --weights NAME, of imagenet1k_v1, or a file"):
-        prepare(resolve(registry(), overrides=given), Console(quiet=True))
+        prepare(resolve(registry(), overrides=given))
 
 
 def test_weights_that_do_not_fit_beyond_their_head_are_refused(photographs, tmp_path, squeezenet):
@@ -152,7 +152,7 @@ def test_weights_that_do_not_fit_beyond_their_head_are_refused(photographs, tmp_
     tensors["features.0.weight"] = torch.zeros(64, 1, 3, 3)
     (tmp_path / "odd.safetensors").write_bytes(save(tensors))
     with pytest.raises(CheckpointError, match=r"features\.0\.weight is \(64, 1, 3, 3\), not \(64, 3, 3, 3\)"):
-        prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, tmp_path / "odd.safetensors")), Console(quiet=True))
+        prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, tmp_path / "odd.safetensors")))
 
 
 def test_options_of_weights_are_the_networks_unless_others_are_asked_for():
@@ -164,7 +164,7 @@ def test_options_of_weights_are_the_networks_unless_others_are_asked_for():
 
 def test_one_error_lists_all_that_is_missing_of_data_and_weights():
     with pytest.raises(DataError) as caught:
-        prepare(resolve(registry(), "vgg16_transfer"), Console(quiet=True))
+        prepare(resolve(registry(), "vgg16_transfer"))
     message = str(caught.value)
     for words in (
         "1 file of catdog cannot be downloaded: ZOO_OFFLINE forbids downloads; the weights 'imagenet1k_v1' of torchvision/vgg16 are not here either",
@@ -225,13 +225,13 @@ def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_th
     first, last = (checkpoints.weights(each) for each in sorted((whole.path / "checkpoints").glob("step-*")))
     changed = {name.partition(".")[0] for name in first if not torch.equal(first[name], last[name])}
     assert changed == {"fc3", "fc2"}  # fc1 would have joined in a third epoch
-    from zoo import training
+    from zoo.training import trainer
 
     def stopping(job, stop):
         if job.progress.epoch == 1:
             raise Interrupted("stopped", signum=2, where=job.run.path, fix="go on")
 
-    monkeypatch.setattr(training, "stop_if_asked", stopping)
+    monkeypatch.setattr(trainer, "stop_if_asked", stopping)
     with pytest.raises(Interrupted):
         zoo.run(None, overrides=overrides, out=tmp_path / "cut", console=Console(quiet=True))
     monkeypatch.undo()
@@ -260,7 +260,7 @@ def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, na
     }  # fmt: skip
     plan = resolve(registry(), overrides=asked)
     assert (plan.config.weights, plan.config.architecture.options) == ("cnn/first", {"n_features": 4})
-    ready = prepare(plan, Console(quiet=True))
+    ready = prepare(plan)
     assert ready.data.preprocessing == earlier.record.preprocessing
     own, given = ready.model.state_dict(), zoo.load(earlier.path).state_dict()
     assert [key for key in own if not torch.equal(own[key], given[key])] == ["fc2.weight", "fc2.bias"]
@@ -275,7 +275,7 @@ def test_keys_of_a_dataset_that_is_not_named_are_of_the_runs(earlier):
 
 def test_the_same_classes_keep_the_head(earlier):
     asked = {"dataset": {"name": "digits", "classes": [0, 1, 2]}, "task": {"name": "transfer"}, "weights": "first", "device": "cpu"}
-    ready = prepare(resolve(registry(), overrides=asked), Console(quiet=True))
+    ready = prepare(resolve(registry(), overrides=asked))
     assert ready.config.architecture.name == "classics/cnn"  # as the run says
     assert "starting from the weights cnn/first: 8 of 8 tensors" in ready.notes
 
@@ -298,7 +298,7 @@ def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path):
 
 
 def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download():
-    ready = prepare(resolve(registry(), "digits_transfer"), Console(quiet=True))
+    ready = prepare(resolve(registry(), "digits_transfer"))
     assert ready.data.classes == ("5", "6", "7", "8", "9")
     assert "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5" in ready.notes
 

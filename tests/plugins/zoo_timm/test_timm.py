@@ -12,10 +12,10 @@ import torch
 from zoo_timm.family import FAMILY
 
 from zoo.api import ArchitectureSpec
-from zoo.config import Section
+from zoo.config.run_config import Section
 from zoo.errors import UsageError
-from zoo.models import build_model, count_parameters
-from zoo.registry import registry
+from zoo.models.building import build_model, count_parameters
+from zoo.registry.lookup import registry
 from zoo.testing.options import default_options
 
 NAMES = timm.list_models()

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 import zoo
-from zoo.console import Console
-from zoo.loading import build_for, build_task
-from zoo.models import count_parameters
-from zoo.preprocessing import Preprocessing
-from zoo.registry import registry
-from zoo.resolve import resolve
+from zoo.data.preprocessing import Preprocessing
+from zoo.models.building import count_parameters
+from zoo.registry.lookup import registry
+from zoo.reporting.console import Console
+from zoo.runs.load_model import build_for, build_task
+from zoo.runs.resolve import resolve
 
 RECIPES = [item.canonical for item in registry().items("recipe", namespace="torchvision")]
 

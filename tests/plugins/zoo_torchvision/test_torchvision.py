@@ -13,10 +13,10 @@ from torchvision.models import get_model, get_model_builder, get_model_weights, 
 from zoo_torchvision.family import FAMILY
 
 from zoo.api import ArchitectureSpec, Auxiliary
-from zoo.config import Section
+from zoo.config.run_config import Section
 from zoo.errors import UsageError
-from zoo.models import build_model
-from zoo.registry import registry
+from zoo.models.building import build_model
+from zoo.registry.lookup import registry
 from zoo.testing.options import default_options
 
 NAMES = list_models(torchvision.models)

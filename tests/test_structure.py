@@ -1,0 +1,146 @@
+"""The shape of `zoo/`: folders in floors, imports that point down, no circles between files, and few files at the root."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parents[1]
+FLOORS = (
+    ("cli",),
+    ("testing", "doctor"),
+    ("workflows",),
+    ("exporting", "inspection", "analysis"),
+    ("reporting",),
+    ("training",),
+    ("runs",),
+    ("models",),
+    ("data",),
+    ("config",),
+    ("registry",),
+    ("support",),
+)
+"""From the top down: a folder imports those of lower floors."""
+FLOOR = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
+AT_THE_ROOT = {"__init__", "__main__", "api", "errors", "hookspecs", "plugin", "runtime"}
+PUBLIC = {"compare", "evaluate", "export", "load", "predict", "report", "run"}
+
+
+def modules(root: str = "zoo") -> dict[str, Path]:
+    files = sorted((TOP / root).rglob("*.py"))
+    return {".".join(file.relative_to(TOP).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+MODULES = modules()
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Modules of zoo that a file imports, in a function or for type checking too."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            assert node.level == 0, f"{file}: a relative import"
+            for name in node.names:
+                yield next((each for each in (f"{node.module}.{name.name}", node.module) if each in MODULES), "")
+
+
+GRAPH = {name: {each for each in imported(file) if each and each != name} for name, file in MODULES.items()}
+
+
+def folder(module: str) -> str | None:
+    """None for a file at the root."""
+    second = module.split(".")[1:2]
+    return second[0] if second and second[0] in FLOOR else None
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """One circle of a graph; empty where it has none."""
+    done: set[str] = set()
+
+    def walk(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        found = next((each for each in (walk(other, [*path, name]) for other in sorted(graph.get(name, ()))) if each), [])
+        done.add(name)
+        return found
+
+    return next((each for each in (walk(name, []) for name in graph) if each), [])
+
+
+def test_every_folder_has_a_floor() -> None:
+    folders = {each.name for each in (TOP / "zoo").iterdir() if each.is_dir() and list(each.glob("*.py"))}
+    assert folders == set(FLOOR)
+
+
+def test_folders_import_downwards_only() -> None:
+    up = [
+        f"{name} imports {other}"
+        for name, others in GRAPH.items()
+        for other in others
+        if (above := folder(name)) and (below := folder(other)) and above != below and FLOOR[above] >= FLOOR[below]
+    ]
+    assert up == []
+
+
+def test_no_circle_between_files() -> None:
+    assert circle(GRAPH) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+
+
+@pytest.mark.parametrize("plugin", sorted(each.name for each in (TOP / "plugins").iterdir() if each.is_dir()))
+def test_no_circle_between_files_of_a_plugin(plugin: str) -> None:
+    own = {f"{plugin}.{file.stem}": file for file in (TOP / "plugins" / plugin).glob("*.py")}
+    graph = {name: {each for each in _names(file) if each in own and each != name} for name, file in own.items()}
+    assert circle(graph) == []
+
+
+def _names(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def test_the_base_imports_nothing_of_the_floors_above() -> None:
+    """What plugins import stands below all folders; `zoo.plugin` and `zoo/__init__.py` load what they offer on first use."""
+    for name in ("zoo.api", "zoo.errors", "zoo.runtime", "zoo.hookspecs"):
+        assert {other for other in GRAPH[name] if folder(other)} == set(), name
+
+
+def test_few_files_at_the_root() -> None:
+    assert {file.stem for file in (TOP / "zoo").glob("*.py")} <= AT_THE_ROOT
+    assert len(AT_THE_ROOT) <= 8
+
+
+def test_no_folder_has_the_name_of_a_public_function() -> None:
+    assert PUBLIC & set(FLOOR) == set()
+
+
+def test_packages_are_empty() -> None:
+    """Whatever stands in `__init__.py` is loaded with every module of the folder. `zoo.testing` is itself what plugins import."""
+    full = [
+        name
+        for name, file in MODULES.items()
+        if file.stem == "__init__" and folder(name) not in (None, "testing") and file.read_text(encoding="utf-8")
+    ]
+    assert full == []
+
+
+FOR_PLUGINS = ("zoo.api", "zoo.errors", "zoo.plugin", "zoo.testing")
+
+
+@pytest.mark.parametrize("root", ["plugins", "examples"])
+def test_plugins_import_what_a_third_party_could(root: str) -> None:
+    inner = [
+        f"{file.relative_to(TOP)}: {name}"
+        for file in sorted((TOP / root).rglob("*.py"))
+        for name in imported(file)
+        if name and name not in FOR_PLUGINS
+    ]
+    assert inner == []

@@ -1,0 +1,78 @@
+"""The norm of the gradient at each layer of a network before its first step: whether the loss reaches the first layers at all.
+
+X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks (2010) look at networks so; shortcuts are what keeps
+the norms of a deep one together (K. He et al.: Deep residual learning for image recognition, 2015; its figure 1 is what comes of it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from zoo.api import Batch, Task
+from zoo.errors import UsageError
+from zoo.runs.plan import RunPlan
+from zoo.support import counter_random
+from zoo.training.losses import piece_loss
+from zoo.training.preparation import prepare
+from zoo.training.trainer import with_heads
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """By layer in the order of the calls: its name and the 2-norm of the gradient of the mean loss with respect to its weight."""
+
+    label: str
+    layers: tuple[str, ...]
+    norms: tuple[float, ...]
+    notes: tuple[str, ...] = ()
+    """What the run would say of its data and weights."""
+
+    @property
+    def ratio(self) -> float:
+        """The first layer's norm over the last one's: 1 where both learn alike."""
+        return self.norms[0] / self.norms[-1] if self.norms[-1] else float("nan")
+
+
+def gradients(plan: RunPlan, label: str) -> Gradients:
+    """Of the first training batch that a run of ``plan`` would see, before its first step, in fp32. Raises what the run would raise."""
+    config, ready = plan.config, prepare(plan)
+    if not hasattr(ready.task, "loss"):
+        raise UsageError(f"task {config.task.name} is solved in closed form: it has no loss, and so no gradients", fix="choose another task")
+    part = ready.data.part("train")
+    order = counter_random.order(config.seed, 0, len(part))[: config.train.batch_size]
+    batch = next(iter(part.batches_of(order, config.train.batch_size)))
+    layers, norms = _norms(ready.model.to(ready.engine.device), ready.task, batch)
+    return Gradients(label, layers, norms, tuple(ready.notes))
+
+
+def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Of the weights with two dimensions or more: of convolutions, linear layers and the like, not of norms and biases."""
+    called: dict[str, nn.Parameter] = {}
+
+    def remember(name: str) -> Any:
+        def hook(module: nn.Module, _inputs: Any) -> None:
+            called.setdefault(name, module.weight)  # type: ignore[arg-type]
+
+        return hook
+
+    hooks = [module.register_forward_pre_hook(remember(name)) for name, module in model.named_modules() if _has_matrix(module)]
+    output = with_heads(model.train()(batch.inputs))
+    for hook in hooks:
+        hook.remove()
+    piece_loss(task, output, [(1.0, batch)]).mean.backward()  # type: ignore[no-untyped-call]
+    reached = {name: weight.grad for name, weight in called.items() if weight.grad is not None}
+    return tuple(reached), tuple(float(gradient.norm()) for gradient in reached.values())
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, nn.Parameter) and weight.ndim > 1 and weight.requires_grad
+
+
+def summary(found: Sequence[Gradients]) -> list[dict[str, Any]]:
+    """A row each, as JSON."""
+    return [{"label": each.label, "ratio": each.ratio, "layers": dict(zip(each.layers, each.norms, strict=True))} for each in found]

@@ -1,0 +1,173 @@
+"""The data folder: the files a dataset needs, found there or downloaded after a line that says so.
+
+Layouts are the ones people already have, and what lies there already is used with no network: in silence where it is the official file;
+otherwise the dataset judges its form, and the run says that the content is another one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from zoo.api import DatasetSpec, FileSpec
+from zoo.data.archives import unpack
+from zoo.data.downloads import UnreachableError, download
+from zoo.errors import DataError, StorageError
+from zoo.support.atomic_files import sha256, write_json
+from zoo.support.paths import cache_root, data_root, offline
+from zoo.support.progress import announce
+from zoo.support.untrusted_files import UnsuitableFileError, read_text
+
+MANIFEST = ".zoo-manifest.json"
+
+
+class Store:
+    """The implementation of `zoo.api.DatasetStore`.
+
+    ``alternatives`` are embedded datasets to propose where files are missing. ``notes`` collects what is worth saying about the files.
+    """
+
+    def __init__(self, root: Path | None = None, download: bool = True, alternatives: Sequence[str] = ()) -> None:
+        self.root = data_root() if root is None else root
+        self.alternatives = alternatives
+        self.notes: list[str] = []
+        self._may_download = download
+        self._digests = Digests(self.root)
+
+    def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
+        """Path by `FileSpec.path`. Raises DataError naming all that is missing, each with its address and its place."""
+        self._bring(spec, [file for file in spec.files if not self._place(file).is_file()])
+        for file in spec.files:
+            if not self._official(file):
+                self.notes.append(f"{self._place(file)} is not the official file (its sha256 is another one); it is used as it is")
+        self._digests.save()
+        return {file.path: self._place(file) for file in spec.files}
+
+    def unpack(self, archive: Path) -> Path:
+        try:
+            digest = self.digest(archive)
+        except OSError as error:
+            raise DataError(f"the archive cannot be read: {error.strerror or error}", where=archive, fix="check the path and the file") from error
+        return unpack(archive, digest, self.digest)
+
+    @cached_property
+    def _elsewhere(self) -> Digests:
+        return Digests(cache_root())
+
+    def digest(self, path: Path) -> str:
+        """The sha256 of a file that the user keeps wherever he likes; what was found is kept by `save_digests`."""
+        return self._elsewhere.of(path)
+
+    def save_digests(self) -> None:
+        changed = self._elsewhere.changed
+        if changed:
+            self.notes.append(f"{_files(changed)} changed since last read, the first of them {changed[0]}")
+        self._elsewhere.save()
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def _place(self, file: FileSpec) -> Path:
+        return self.root / file.path
+
+    def _official(self, file: FileSpec) -> bool:
+        place = self._place(file)
+        return place.stat().st_size == file.size and self._digests.of(place) == file.sha256
+
+    def _bring(self, spec: DatasetSpec, missing: list[FileSpec]) -> None:
+        if not missing:
+            return
+        if not self._may_download or offline():
+            cause = "ZOO_OFFLINE forbids downloads" if offline() else "downloads are switched off"
+            raise missing_files(self.root, {spec.name: missing}, cause, self.alternatives)
+        announce(self._announcement(spec, missing))
+        for file in missing:
+            try:
+                download(file.url, self._place(file), file.sha256, file.size)
+            except UnreachableError as error:
+                left = [other for other in missing if not self._place(other).is_file()]
+                raise missing_files(self.root, {spec.name: left}, error.what, self.alternatives) from error
+
+    def _announcement(self, spec: DatasetSpec, missing: list[FileSpec]) -> str:
+        sources = ", ".join(dict.fromkeys(file.url.rpartition("/")[0] + "/" for file in missing))
+        total = megabytes(sum(file.size for file in missing))
+        return f"{spec.name}: downloading {_files(missing)}, {total}, from {sources} to {self.root}; licence: {spec.licence}"
+
+
+class MissingFilesError(DataError):
+    """Files of datasets that are not here and cannot be downloaded."""
+
+
+def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()) -> MissingFilesError:
+    """The one error for all the files that are missing, by the name of the dataset that needs them: each with its address and its place."""
+    files = [file for missing in needed.values() for file in missing]
+    meanwhile = f"; meanwhile, --data {' or --data '.join(alternatives)} needs no download" if alternatives else ""
+    return MissingFilesError(
+        f"{_files(files)} of {' and '.join(needed)} cannot be downloaded: {cause}",
+        where=root,
+        fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}",
+        details=[f"{file.url} ({megabytes(file.size)}) → {root / file.path}" for file in files],
+    )
+
+
+class Digests:
+    """sha256 of files, remembered in a folder for as long as nothing says that they changed (`_state`); those under it may move with it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._known: dict[str, Any] = self._read()
+        self._unsaved = False
+        self.changed: list[Path] = []
+        """Files that had another content when they were last asked for."""
+
+    def of(self, path: Path) -> str:
+        state = _state(path)
+        key = (path.relative_to(self.root) if path.is_relative_to(self.root) else path.absolute()).as_posix()
+        entry = self._known.get(key)
+        if not isinstance(entry, dict) or {name: entry.get(name) for name in state} != state:
+            found = sha256(path)
+            if _state(path) != state:
+                raise UnsuitableFileError("changes while it is read", path)
+            if isinstance(entry, dict) and entry.get("sha256") != found:
+                self.changed.append(path)
+            entry = {**state, "sha256": found}
+            self._known[key] = entry
+            self._unsaved = True
+        return str(entry["sha256"])
+
+    def save(self) -> None:
+        """Write what is new; a folder that cannot be written to costs only the hashing, next time."""
+        if not self._unsaved:
+            return
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_json(self.root / MANIFEST, self._known)
+        except (StorageError, OSError):
+            return
+        self._unsaved = False
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads(read_text(self.root / MANIFEST))
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+
+def _state(path: Path) -> dict[str, int]:
+    """What a changed file differs in. A program may set size and time of change back as they were, but not ctime, which the system keeps."""
+    found = path.stat()
+    return {
+        "size": found.st_size, "mtime_ns": found.st_mtime_ns, "ctime_ns": found.st_ctime_ns, "inode": found.st_ino, "device": found.st_dev
+    }  # fmt: skip
+
+
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"
+
+
+def _files(files: Sequence[object]) -> str:
+    return f"{len(files)} file" + ("s" if len(files) != 1 else "")

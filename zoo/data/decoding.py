@@ -1,0 +1,140 @@
+"""Pictures in files → one uint8 array of the network's size, decoded once by several threads and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from zoo.data import cache
+from zoo.data.preprocessing import Preprocessing
+from zoo.errors import DataError
+from zoo.runtime import PIXELS, OutsideLimitError
+from zoo.support.progress import tracked
+
+T = TypeVar("T")
+
+SAY_FROM = 500
+"""So many pictures take long enough to be told about."""
+
+
+def decoded(
+    files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str, *, all_faults: bool = False
+) -> np.memmap[Any, Any]:
+    """uint8 (N, channels, height, width), mapped copy-on-write. ``digest`` gives a file's sha256; ``name`` is for people.
+
+    Raises UnreadablePictures at the first file that is no picture, or with ``all_faults`` once all have been tried; DataError for one that is not
+    there: the pictures of a dataset are taken whole or not at all.
+    """
+    transform = {"pixels": PIXELS, **preprocessing.model_dump(mode="json", exclude={"mean", "std"})}
+    key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
+    for file in files:
+        key.update(bytes.fromhex(digest_of(file, digest)))
+    description = {"dataset": name, "pictures": len(files), **transform}
+    shape = (len(files), *preprocessing.shape)
+    return cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults))
+
+
+class UnreadablePictures(DataError):
+    """``faults`` has each file that cannot be read, and the error that says why."""
+
+    def __init__(self, faults: list[tuple[Path, ValueError]]) -> None:
+        error = _unreadable(*faults[0])
+        more = f" (and {len(faults) - 1:,} more)" if len(faults) > 1 else ""
+        super().__init__(error.what + more, where=error.where, fix=error.fix)
+        self.faults = faults
+
+
+def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str) -> dict[int, str]:
+    """Which of the files are no pictures, and why, by their places. All others are decoded into the cache on the way.
+
+    What is wrong with a file's content is remembered by that content, so that later runs need not try again.
+    """
+    known = cache.faults()
+    found = {index: _dangling(file) for index, file in enumerate(files) if is_dangling(file)}
+    digests = {index: digest_of(file, digest) for index, file in enumerate(files) if index not in found}
+    found |= {index: known[key] for index, key in digests.items() if key in known}
+    while True:
+        sound = [file for index, file in enumerate(files) if index not in found]
+        try:
+            if sound:
+                decoded(sound, preprocessing, digest, name, all_faults=True)
+            return found
+        except UnreadablePictures as error:
+            reasons = dict(error.faults)
+            found |= {index: str(reasons[file]) for index, file in enumerate(files) if file in reasons}
+            lasting = [file for file, reason in error.faults if not isinstance(reason, OutsideLimitError)]  # a limit may be another one next time
+            cache.remember_faults({digest_of(file, digest): str(reasons[file]) for file in lasting})
+
+
+def picture_of(file: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of a file. Raises DataError naming a file that is not there or is no picture."""
+    try:
+        return read(file)
+    except (ValueError, OSError) as error:
+        raise _unreadable(file, error) from error
+
+
+def digest_of(file: Path, digest: Callable[[Path], str]) -> str:
+    """The sha256 of a file. Raises DataError naming one that is not there."""
+    try:
+        return digest(file)
+    except OSError as error:
+        raise _unreadable(file, _dangling(file) if is_dangling(file) else error.strerror or str(error)) from error
+
+
+def is_dangling(file: Path) -> bool:
+    return file.is_symlink() and not file.exists()
+
+
+def _dangling(file: Path) -> str:
+    """Why a link is no image."""
+    return f"is a link that leads nowhere: {file.readlink()}"
+
+
+def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool) -> None:
+    faults: list[tuple[Path, ValueError]] = []
+
+    def one(index: int) -> None:
+        try:
+            array[index] = preprocessing.read(files[index])
+        except ValueError as error:
+            faults.append((files[index], error))
+            if not all_faults:
+                raise UnreadablePictures(faults) from error
+        except OSError as error:
+            raise _unreadable(files[index], str(error)) from error
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # pillow frees the interpreter while it decodes
+        work = [pool.submit(one, index) for index in range(len(files))]
+        try:
+            for each in work if len(work) < SAY_FROM else tracked(work, f"{name}: decoding {len(work):,} pictures, once"):
+                each.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if faults:
+        raise UnreadablePictures(sorted(faults, key=itemgetter(0)))
+
+
+def _unreadable(file: Path, reason: str | Exception) -> DataError:
+    said = str(reason) if str(reason).startswith(("is ", "has ", "cannot ")) else f"cannot be read: {reason}"
+    return DataError(f"this image {said}", where=file, fix=FIXES[reason.option] if isinstance(reason, OutsideLimitError) else REPAIR)
+
+
+REPAIR = (
+    "repair, restore or remove the file (`zoo data check` names all of them); a run that was stopped goes on once its data is as it was; "
+    "--skip-bad-images leaves such pictures out of training"
+)
+FIXES = {
+    "max_pixels": "make it smaller, or train with a larger dataset.max_pixels (each million pixels takes some 4 MB of memory)",
+    "value_range": "train with dataset.value_range=[LOW,HIGH] that includes these values, or convert the image to that range",
+}
+"""By the option that sets the limit."""

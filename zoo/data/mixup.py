@@ -1,0 +1,75 @@
+"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each picture of a batch is mixed with another one, and so is its loss.
+
+The loss of a mixed batch is λ · loss(labels) + (1 - λ) · loss(partners' labels), which for cross-entropy is the loss of the mixed labels;
+so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose state is in every checkpoint.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoo.api import Batch
+from zoo.data.batch_sampler import sizes
+
+
+class Mixture(NamedTuple):
+    """Inputs float32 (B, C, H, W), and the batches whose labels they are of, each with its share of the loss."""
+
+    inputs: Tensor
+    parts: tuple[tuple[float, Batch], ...]
+
+
+def unmixed(batch: Batch) -> Mixture:
+    return Mixture(batch.inputs, ((1.0, batch),))
+
+
+def mix(batch: Batch, mixup: float | None, cutmix: float | None) -> Mixture:
+    """Mix by the one that has an alpha, or by either as a coin falls; by none where neither has."""
+    if mixup is None and cutmix is None:
+        return unmixed(batch)
+    cut = cutmix is not None and (mixup is None or bool(torch.rand(()) < 0.5))
+    alpha = cutmix if cut else mixup
+    share = _beta(alpha or 1.0)
+    partners = torch.randperm(len(batch.inputs)).to(batch.inputs.device)
+    other = Batch(batch.inputs[partners], None if batch.labels is None else batch.labels[partners], batch.indices[partners])
+    if cut:
+        top, bottom, left, right = _box(share, batch.inputs.shape[2], batch.inputs.shape[3])
+        inputs = batch.inputs.clone()
+        inputs[:, :, top:bottom, left:right] = other.inputs[:, :, top:bottom, left:right]
+        share = 1 - (bottom - top) * (right - left) / (inputs.shape[2] * inputs.shape[3])  # what is left of it after the border cut the box
+    else:
+        inputs = torch.lerp(other.inputs, batch.inputs, share)
+    return Mixture(inputs, ((share, batch), (1 - share, other)))
+
+
+def split(mixture: Mixture, size: int) -> list[Mixture]:
+    """Micro-batches of so many samples; the last may be smaller, or larger by one (`zoo.data.batch_sampler`)."""
+    counts = sizes(len(mixture.inputs), size)
+    if len(counts) == 1:
+        return [mixture]
+    parts = [[(share, each) for each in _pieces(batch, counts)] for share, batch in mixture.parts]
+    return [Mixture(piece, tuple(column[at] for column in parts)) for at, piece in enumerate(mixture.inputs.split(counts))]  # type: ignore[no-untyped-call]
+
+
+def _pieces(batch: Batch, counts: list[int]) -> list[Batch]:
+    inputs, indices = batch.inputs.split(counts), batch.indices.split(counts)  # type: ignore[no-untyped-call]
+    labels: list[Tensor | None] = [None] * len(counts) if batch.labels is None else list(batch.labels.split(counts))  # type: ignore[no-untyped-call]
+    return [Batch(*each) for each in zip(inputs, labels, indices, strict=True)]
+
+
+def _beta(alpha: float) -> float:
+    """Beta(α, α) as a ratio of gammas, from torch's generator."""
+    one, other = torch._standard_gamma(torch.tensor([alpha, alpha], dtype=torch.float64)).tolist()
+    return float(one / (one + other)) if one + other > 0 else 0.5
+
+
+def _box(share: float, height: int, width: int) -> tuple[int, int, int, int]:
+    """A box of (1 - share) of the area about a random centre, cut off at the border."""
+    side = math.sqrt(1 - share)
+    tall, wide = round(height * side), round(width * side)
+    row, column = int(torch.randint(height, ())), int(torch.randint(width, ()))
+    return max(0, row - tall // 2), min(height, row + (tall + 1) // 2), max(0, column - wide // 2), min(width, column + (wide + 1) // 2)

@@ -1,0 +1,128 @@
+"""Which values of a dataset's grey images with more than 8 bits are black and white: decided once, from all of its training images.
+
+The rule of `dataset.value_range=auto`: floats from 0 to 1 are 0–1; else the smallest of 0–255, 0–4095 and 0–65535 that holds all values. Images of
+8 bits a channel have no part in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from zoo.api import Dataset, Part, Split
+from zoo.config.run_config import DatasetSection
+from zoo.data import cache
+from zoo.data.decoding import SAY_FROM, digest_of, is_dangling
+from zoo.errors import DataError
+from zoo.runtime import FORMATS, PIXELS, deep_kind
+from zoo.support.progress import tracked
+
+RANGES = ((0.0, 255.0), (0.0, 4095.0), (0.0, 65535.0))
+FLOATS = (0.0, 1.0)
+FIX = "set dataset.value_range=[LOW,HIGH], the values that are to be black and white"
+
+
+class Extremes(NamedTuple):
+    """The least and the greatest value in some images of one kind."""
+
+    is_float: bool
+    least: float
+    most: float
+    images: int = 1
+
+
+def choose_value_range(
+    section: DatasetSection, dataset: Dataset, splits: Mapping[Part, Split], digest: Callable[[Path], str], name: str
+) -> tuple[tuple[float, float] | None, str | None]:
+    """The range that the section asks for, or else the one for all training images, and a sentence about that one. ``splits`` are those opened."""
+    if section.value_range != "auto":
+        return section.value_range, None
+    files = _training_files(section, dataset, splits)
+    return find_value_range(files, digest, name, section.max_pixels) if files else (None, None)
+
+
+def _training_files(section: DatasetSection, dataset: Dataset, splits: Mapping[Part, Split]) -> list[Path]:
+    """Those of the train split, held out or not, also where it is not among the ``splits``; none where images are arrays."""
+    if any(isinstance(split.images, np.ndarray) for split in splits.values()) or "train" not in dataset.parts:
+        return []
+    if "train" not in splits:
+        images = dataset.load(dataset.parts["train"]).images
+        return [] if isinstance(images, np.ndarray) else list(images)
+    made_of_train: tuple[Part, ...] = ("train", "select") if section.holdout else ("train",)
+    return [file for part in made_of_train if part in splits for file in splits[part].images]
+
+
+def find_value_range(
+    files: Sequence[Path], digest: Callable[[Path], str], name: str, max_pixels: int
+) -> tuple[tuple[float, float] | None, str | None]:
+    """The range for all training ``files``, and a sentence about it; None where all have 8 bits. Files that cannot be read have no part in it.
+
+    What was found is remembered by the content of the files. Raises DataError where no range of the rule fits.
+    """
+    present = [file for file in files if not is_dangling(file)]
+    key = hashlib.sha256(f"{PIXELS} {max_pixels} {FORMATS}".encode())
+    for each in sorted(digest_of(file, digest) for file in present):
+        key.update(bytes.fromhex(each))
+    known = cache.extremes(key.hexdigest())
+    if known is None:
+        known = [list(each) for each in _measure(present, name, max_pixels)]
+        cache.remember_extremes(key.hexdigest(), known)
+    found = [Extremes(*each) for each in known]
+    if not found:
+        return None, None
+    low, high = _decide(found, name)
+    images = sum(each.images for each in found)
+    return (low, high), (
+        f"{images:,} grey image{'s have' if images > 1 else ' has'} more than 8 bits: their values from {low:g} to {high:g} become 0 to 255 "
+        "(dataset.value_range)"
+    )
+
+
+def _decide(found: Sequence[Extremes], name: str) -> tuple[float, float]:
+    ranges = {each.is_float: _range_of(each, name) for each in found}
+    if len(set(ranges.values())) > 1:
+        floats, integers = (f"{low:g} to {high:g}" for low, high in (ranges[True], ranges[False]))
+        raise DataError(f"among the training images, float values are {floats} and integer values {integers}", where=name, fix=FIX)
+    return next(iter(ranges.values()))
+
+
+def _range_of(each: Extremes, name: str) -> tuple[float, float]:
+    if each.is_float and each.least >= 0 and each.most <= FLOATS[1]:
+        return FLOATS
+    for low, high in RANGES:
+        if low <= each.least and each.most <= high:
+            return low, high
+    raise DataError(f"the values of its grey images go from {each.least:g} to {each.most:g}, which no usual range holds", where=name, fix=FIX)
+
+
+def _measure(files: Sequence[Path], name: str, max_pixels: int) -> list[Extremes]:
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        work = [pool.submit(_extremes, file, max_pixels) for file in files]
+        shown = work if len(work) < SAY_FROM else tracked(work, f"{name}: looking for images of more than 8 bits, once")
+        each = [found for one in shown if (found := one.result()) is not None]
+    return [
+        Extremes(is_float, min(one.least for one in alike), max(one.most for one in alike), len(alike))
+        for is_float in (False, True)
+        if (alike := [one for one in each if one.is_float == is_float])
+    ]
+
+
+def _extremes(file: Path, max_pixels: int) -> Extremes | None:
+    """None for an image of 8 bits, for which its header is enough, and for one that cannot be read: whoever decodes it says why."""
+    try:
+        with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+            kind = deep_kind(image)
+            if not kind or image.width * image.height > max_pixels:
+                return None
+            values = np.asarray(image)
+            least, most = float(values.min()), float(values.max())
+    except Exception:
+        return None
+    return Extremes(kind == "float", least, most) if np.isfinite([least, most]).all() else None

@@ -1,0 +1,61 @@
+"""What `zoo doctor` finds out: small independent checks, each told as ok, a warning or a problem, with what to do. None uses the network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import redirect_stdout
+from itertools import groupby
+
+from zoo.doctor import devices, packages, places, plugins, providers
+from zoo.doctor.finding import Check, Finding, Level, worst
+from zoo.errors import ZooError
+
+CHECKS: tuple[tuple[str, Check], ...] = (
+    ("versions", packages.interpreter),
+    ("versions", packages.core),
+    ("versions", packages.requirements),
+    ("versions", packages.rival_runtimes),
+    ("devices", devices.processor),
+    ("devices", devices.memory),
+    ("devices", devices.cuda),
+    ("devices", devices.mps),
+    ("devices", devices.compiler),
+    ("onnxruntime", providers.providers),
+    ("places", places.folders),
+    ("places", places.cached),
+    ("places", places.network),
+    ("places", places.environment),
+    ("plugins", plugins.states),
+    ("plugins", plugins.implementations),
+)
+"""Each with the topic it is listed under."""
+
+
+def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Iterator[tuple[str, list[Finding]]]:
+    """Each topic with its findings, as soon as they are there. A check that raises is itself a problem, and the others go on."""
+    for topic, group in groupby(checks, key=lambda pair: pair[0]):
+        yield topic, [finding for _, check in group for finding in _carry_out(check)]
+
+
+def _carry_out(check: Check) -> list[Finding]:
+    findings: list[Finding] = []
+    try:
+        with redirect_stdout(io.StringIO()):  # what is imported may print, and stdout is the report's
+            findings.extend(check())  # what it found before it failed is kept
+    except KeyboardInterrupt:
+        raise
+    except ZooError as error:
+        where = "" if error.where is None else f" ({error.where})"
+        findings.append(Finding(_name(check), "problem", f"{error.what}{where}", error.fix))
+    except BaseException as error:  # importing a damaged package may raise anything, and even exit
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        findings.append(Finding(_name(check), "problem", f"could not be examined: {said}", fix="reinstall what it names; else report it as a bug"))
+    return findings
+
+
+def _name(check: Check) -> str:
+    return check.__name__.replace("_", " ")
+
+
+__all__ = ["CHECKS", "Finding", "Level", "examine", "worst"]

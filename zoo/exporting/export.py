@@ -1,0 +1,93 @@
+"""The story of `zoo export`: requires → emit → ensures → publish. The gate is the core's; emit and the foreign runner are a plugin's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import UsageError
+from zoo.exporting.bundle import Bundle, describe, fill, metadata_of, stage
+from zoo.exporting.publishing import check_target, publish, temporary_beside
+from zoo.exporting.source import locate
+from zoo.exporting.storage import storage_errors_of_any_kind
+from zoo.support.paths import exports_root, user_path
+
+if TYPE_CHECKING:
+    from zoo.api import Exporter, ExporterSpec
+    from zoo.registry.lookup import Item, Registry
+    from zoo.runs.load_model import LoadedModel
+
+__all__ = ["Bundle", "export", "export_model"]
+
+
+def export(
+    name: str,
+    *,
+    format: str = "onnx",  # noqa: A002
+    opset: int | None = None,
+    out: Path | None = None,
+    batch: int | None = None,
+    provider: str = "cpu",
+) -> Bundle:
+    """Export a run, or what a recipe or architecture has to show, and publish it once it is proved equal to the PyTorch model.
+
+    ``batch`` None leaves the batch dynamic; ``provider`` is what proves it ("cpu", "cuda"). ``out`` is the bundle's folder, by default
+    ``<ZOO_EXPORTS>/<name>``. Raises ExportError, with nothing published, where the file cannot be made or departs from the model.
+    """
+    from zoo.registry.lookup import registry
+
+    catalogue = registry()
+    item = catalogue.exporter(format)
+    loaded, sentence = locate(catalogue, name)
+    return export_model(catalogue, loaded, sentence, item, opset=opset, out=out, batch=batch, provider=provider)
+
+
+def export_model(
+    registry: Registry,
+    loaded: LoadedModel,
+    sentence: str,
+    item: Item[ExporterSpec],
+    *,
+    exporter: Exporter | None = None,
+    opset: int | None = None,
+    out: Path | None = None,
+    batch: int | None = None,
+    provider: str = "cpu",
+) -> Bundle:
+    """`export` for a model that is loaded already. ``exporter`` stands in for the one that ``item`` names."""
+    import torch
+
+    from zoo.api import EmitRequest
+    from zoo.exporting.client import check_client
+    from zoo.exporting.gate import Proof, ensure, require
+    from zoo.exporting.samples import real_samples
+
+    if batch is not None and batch < 1:
+        raise UsageError(f"a batch of {batch} is none", fix="use --batch dynamic, or a number from 1")
+    target = (user_path(out) if out is not None else exports_root() / loaded.name).absolute()
+    check_target(target)
+    exporter = exporter or _build(item)
+
+    notes = require(loaded)
+    description = describe(registry, loaded, batch)
+    request = EmitRequest(opset, batch, metadata_of(description))
+    samples = real_samples(registry, loaded)
+    notes += [samples.why] if samples.why else []
+    with storage_errors_of_any_kind(target), temporary_beside(target) as folder:
+        model = folder / f"model{item.spec.suffix}"
+        exporter.emit(loaded.model, torch.zeros(2, *loaded.preprocessing.shape), model, request)
+        verification = ensure(Proof(loaded, exporter, model, request, samples, provider))
+        stage(folder, model, description)
+        verification["predict"] = check_client(folder, model, description, loaded, samples, exporter.runner(model, "cpu"))
+        verification = fill(folder, model, registry, loaded, item, {"description": description, "verification": verification})
+        publish(folder, target)
+    notes += registry.tell("zoo_exported", bundle=target, verification=verification)
+    return Bundle(target, sentence, verification, tuple(notes))
+
+
+def _build(item: Item[ExporterSpec]) -> Exporter:
+    from zoo.registry.lookup import load_object, options_model
+
+    defaults = options_model(item)().model_dump()
+    exporter: Exporter = load_object(item.spec.target, item)(**defaults)
+    return exporter

@@ -1,0 +1,182 @@
+"""Trained weights of architectures by name: shipped inside a plugin, found in the data folder, or downloaded once; safetensors in the end.
+
+DATA/weights/NAMESPACE/ARCHITECTURE/
+  NAME.safetensors        what is loaded
+  NAME.json               where it came from: address, sha256 of what came, its own sha256
+  resnet50-11ad3fa6.pth   the publisher's own file, where somebody put it there by hand: converted once, and left as it is
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Any
+
+from zoo.api import ArchitectureSpec, WeightsSpec
+from zoo.data.data_folder import Digests, MissingFilesError, megabytes
+from zoo.data.downloads import UnreachableError, download
+from zoo.errors import CheckpointError, DataError, ZooError
+from zoo.registry.lookup import Item, registry
+from zoo.support.atomic_files import sha256, write_json
+from zoo.support.paths import data_root, offline
+from zoo.support.progress import announce
+from zoo.support.untrusted_files import read_text
+
+Architecture = Item[ArchitectureSpec]
+
+
+def weights_file(item: Architecture, name: str, task: str | None = None) -> Path:
+    """The safetensors file of weights, checked: their own sha256, or that of the file they were made from.
+
+    What is not here is downloaded after a line that says so. Raises CheckpointError where it cannot be had or is not what it should be.
+    """
+    spec = item.spec.weights[name]
+    if spec.resource is not None:
+        return _shipped(item, name, spec)
+    place, published = _place(item, name), by_hand(item, name)
+    if place.is_file():
+        _check_here(place, spec)
+    elif published.is_file():
+        _convert(published, place, spec, _checked(published, spec))
+    else:
+        _bring(item, name, spec, place, task)
+    return place
+
+
+def _place(item: Architecture, name: str) -> Path:
+    return data_root() / "weights" / item.plugin.namespace / item.spec.name / f"{name}.safetensors"
+
+
+def by_hand(item: Architecture, name: str) -> Path:
+    """Where the publisher's file can be put by hand: under its own name where it has to be converted."""
+    spec, place = item.spec.weights[name], _place(item, name)
+    return place if spec.format == "safetensors" else place.with_name(str(spec.url).rpartition("/")[2])
+
+
+def _is_here(item: Architecture, name: str) -> bool:
+    return item.spec.weights[name].resource is not None or _place(item, name).is_file() or by_hand(item, name).is_file()
+
+
+def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
+    package, _, inside = str(spec.resource).partition(":")
+    path = Path(str(package_files(package).joinpath(inside)))
+    found = sha256(path) if path.is_file() else "no file"
+    if found != spec.sha256:
+        raise CheckpointError(
+            f"the weights '{name}' are not what {item.canonical} ships: {found} for {spec.sha256}", where=path, fix="reinstall the plugin"
+        )
+    return path
+
+
+def _check_here(place: Path, spec: WeightsSpec) -> None:
+    """A file that was brought is the same still; one that was put there by hand is what its publisher says, as far as he says."""
+    try:
+        due = json.loads(read_text(place.with_suffix(".json")))["safetensors"]
+    except (OSError, ValueError, KeyError, TypeError):
+        due = spec.sha256 if spec.format == "safetensors" else None
+    found = _digest(place)
+    if due is not None and not found.startswith(str(due)):
+        raise CheckpointError(f"these weights were changed: their sha256 is {found}, not {due}", where=place, fix="remove the file, to have it anew")
+
+
+def _checked(file: Path, spec: WeightsSpec) -> str:
+    found = _digest(file)
+    if spec.sha256 is not None and not found.startswith(spec.sha256):
+        raise CheckpointError(
+            f"this is not the file it should be: its sha256 is {found}, not {spec.sha256}…", where=file, fix=f"get it from {spec.url}"
+        )
+    return found
+
+
+def _digest(file: Path) -> str:
+    digests = Digests(data_root())
+    found = digests.of(file)
+    digests.save()
+    return found
+
+
+def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: str | None) -> None:
+    if offline():
+        raise missing_weights(item, name, "ZOO_OFFLINE forbids downloads", task)
+    size = "" if spec.size is None else f", {megabytes(spec.size)}"
+    announce(f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: {spec.licence}")
+    fetched = place if spec.format == "safetensors" else place.with_name(f".{name}.download")
+    try:
+        found = download(str(spec.url), fetched, spec.sha256, None, name=str(spec.url).rpartition("/")[2])
+        if spec.format == "torch":
+            _convert(fetched, place, spec, found)
+        else:
+            _note_origin(place, spec, found)
+    except UnreachableError as error:
+        raise missing_weights(item, name, error.what, task) from error
+    except DataError as error:
+        raise CheckpointError(error.what, where=error.where, fix=f"try again later, or put the file there by hand: {by_hand(item, name)}") from error
+    finally:
+        if fetched != place:
+            fetched.unlink(missing_ok=True)
+
+
+def missing_weights(item: Architecture, name: str, cause: str, task: str | None = None) -> CheckpointError:
+    return CheckpointError(
+        f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
+        where=_place(item, name).parent,
+        fix="try again with a network, or put by hand what is listed here to its place; meanwhile, "
+        f"--weights none begins with none{_meanwhile(task)}",
+        details=[_listing(item, name)],
+    )
+
+
+def also_missing(error: MissingFilesError, item: Architecture, name: str, task: str) -> MissingFilesError:
+    """The error for files of data that are missing, with the weights of a run added where these are missing too."""
+    if _is_here(item, name):
+        return error
+    return MissingFilesError(
+        f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
+        where=error.where,
+        fix=f"{error.fix}; --weights none begins with none{_meanwhile(task)}",
+        details=[*error.details, _listing(item, name)],
+    )
+
+
+def _meanwhile(wanted: str | None) -> str:
+    """A recipe of the task ``wanted`` (any task, where that is None) that starts from weights and needs no download, where there is one."""
+    catalogue = registry()
+    for each in catalogue.items("recipe"):
+        try:
+            task, dataset = catalogue.task(each.spec.task).spec, catalogue.dataset(each.spec.dataset).spec
+            known = catalogue.architecture(each.spec.architecture).spec.weights if each.spec.architecture else {}
+        except ZooError:
+            continue  # it names what is not installed
+        weights = known.get(str(each.spec.parameters.get("weights")))
+        if wanted in (None, each.spec.task) and task.needs_weights and dataset.embedded and weights is not None and weights.resource is not None:
+            return f", and `zoo run {each.spec.name}` needs no download"
+    return ""
+
+
+def _listing(item: Architecture, name: str) -> str:
+    """Address, size and place."""
+    spec = item.spec.weights[name]
+    size = "" if spec.size is None else f" ({megabytes(spec.size)})"
+    return f"{spec.url}{size} → {by_hand(item, name)}"
+
+
+def _convert(source: Path, place: Path, spec: WeightsSpec, digest: str) -> None:
+    from zoo.models.tensor_files import convert
+
+    convert(source, place)
+    _note_origin(place, spec, digest)
+
+
+def _note_origin(place: Path, spec: WeightsSpec, digest: str) -> None:
+    write_json(place.with_suffix(".json"), {"url": spec.url, "sha256": digest, "safetensors": _digest(place), "licence": spec.licence})
+
+
+def listed(item: Architecture) -> Sequence[dict[str, Any]]:
+    """All weights of an architecture, as JSON: name, what they are, whether they are here, and where they can be put by hand."""
+    rows = []
+    for name, spec in item.spec.weights.items():
+        place = None if spec.resource is not None else str(by_hand(item, name))
+        rows.append({"name": name, "here": _is_here(item, name), "place": place, **spec.model_dump(mode="json"), "classes": len(spec.classes)})
+    return rows

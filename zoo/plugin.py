@@ -1,0 +1,118 @@
+"""The toolkit of plugins: every helper of zoo that a plugin may use beyond `zoo.api` and `zoo.errors`. Names are stable within a major version.
+
+
+Each is loaded when it is first used, so that a plugin's package can import this module and stay light.
+
+Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates`
+Files      `write_csv`, `write_image`, `write_bytes`, `write_json`, `storage_errors`, `temporary_folder`, `user_path`
+Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
+Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`
+Networks   `count_macs`, `count_parameters`, `collect` (logits and labels of all batches), `softmax`
+Reports    `write_predictions`, `plot_confusion`, `plot_predictions`, `save_figure`
+Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines, read from its source)
+Export     `verify_against_pytorch`
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.cli.output import say as echo
+    from zoo.exporting.gate import prove as verify_against_pytorch
+    from zoo.models.building import count_macs, count_parameters
+    from zoo.registry.lookup import Item, load_object, options_model, registry
+    from zoo.reporting.plots import confusion as plot_confusion
+    from zoo.reporting.plots import predictions as plot_predictions
+    from zoo.reporting.plots import save as save_figure
+    from zoo.runtime import SUFFIXES as IMAGE_SUFFIXES
+    from zoo.runtime import find_pictures as find_images
+    from zoo.runtime import is_image, softmax
+    from zoo.support.atomic_files import storage_errors, write_bytes, write_csv, write_image, write_json
+    from zoo.support.formatting import figure, plural, without_surrogates
+    from zoo.support.paths import user_path
+    from zoo.support.progress import tracked
+    from zoo.support.source_scan import decorated_functions
+    from zoo.support.temporary_folders import temporary_folder
+    from zoo.support.untrusted_files import check_regular, read_bytes
+    from zoo.training.evaluation import collect, write_predictions
+
+_TOOLS = {
+    "IMAGE_SUFFIXES": "zoo.runtime:SUFFIXES",
+    "Item": "zoo.registry.lookup:Item",
+    "check_regular": "zoo.support.untrusted_files:check_regular",
+    "collect": "zoo.training.evaluation:collect",
+    "count_macs": "zoo.models.building:count_macs",
+    "count_parameters": "zoo.models.building:count_parameters",
+    "decorated_functions": "zoo.support.source_scan:decorated_functions",
+    "echo": "zoo.cli.output:say",
+    "figure": "zoo.support.formatting:figure",
+    "find_images": "zoo.runtime:find_pictures",
+    "is_image": "zoo.runtime:is_image",
+    "load_object": "zoo.registry.lookup:load_object",
+    "options_model": "zoo.registry.lookup:options_model",
+    "plot_confusion": "zoo.reporting.plots:confusion",
+    "plot_predictions": "zoo.reporting.plots:predictions",
+    "plural": "zoo.support.formatting:plural",
+    "read_bytes": "zoo.support.untrusted_files:read_bytes",
+    "registry": "zoo.registry.lookup:registry",
+    "save_figure": "zoo.reporting.plots:save",
+    "softmax": "zoo.runtime:softmax",
+    "storage_errors": "zoo.support.atomic_files:storage_errors",
+    "temporary_folder": "zoo.support.temporary_folders:temporary_folder",
+    "tracked": "zoo.support.progress:tracked",
+    "user_path": "zoo.support.paths:user_path",
+    "verify_against_pytorch": "zoo.exporting.gate:prove",
+    "without_surrogates": "zoo.support.formatting:without_surrogates",
+    "write_bytes": "zoo.support.atomic_files:write_bytes",
+    "write_csv": "zoo.support.atomic_files:write_csv",
+    "write_image": "zoo.support.atomic_files:write_image",
+    "write_json": "zoo.support.atomic_files:write_json",
+    "write_predictions": "zoo.training.evaluation:write_predictions",
+}
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Item",
+    "check_regular",
+    "collect",
+    "count_macs",
+    "count_parameters",
+    "decorated_functions",
+    "echo",
+    "figure",
+    "find_images",
+    "is_image",
+    "load_object",
+    "options_model",
+    "plot_confusion",
+    "plot_predictions",
+    "plural",
+    "read_bytes",
+    "registry",
+    "save_figure",
+    "softmax",
+    "storage_errors",
+    "temporary_folder",
+    "tracked",
+    "user_path",
+    "verify_against_pytorch",
+    "without_surrogates",
+    "write_bytes",
+    "write_csv",
+    "write_image",
+    "write_json",
+    "write_predictions",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _TOOLS:
+        raise AttributeError(f"module 'zoo.plugin' has no attribute '{name}'")
+    module, _, attribute = _TOOLS[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

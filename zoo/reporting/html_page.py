@@ -1,0 +1,213 @@
+"""``report.html``: all of a run on one page that needs nothing beside itself, no network and no script.
+
+What it shows of the task's work are the run's exhibits (`zoo.api.Exhibit`): pictures go in as ``data:`` addresses, tables as tables. Every
+name is escaped, and isolated where its writing runs the other way.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from zoo.api import Exhibit, Expected
+from zoo.errors import UsageError, ZooError
+from zoo.registry.lookup import registry
+from zoo.runs.resolve import SECTIONS, resolve
+from zoo.runs.run_directory import Record, RunDir, find, run_id
+from zoo.support.atomic_files import write_text
+from zoo.support.checksummed_json import reason
+from zoo.support.formatting import csv_text, duration, known, label, plural, value
+from zoo.support.untrusted_files import read_bytes, read_text
+
+ROWS = 200
+"""Rows of a table that are shown."""
+PICTURE = "picture"
+"""The column whose cells are pictures."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An exhibit, ready for the page: a picture, a table, or cards of (picture, facts); ``remark`` says what is not there."""
+
+    title: str
+    caption: str
+    picture: str | None = None
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    cards: Sequence[tuple[str | None, Sequence[tuple[str, str]]]] = ()
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values under a heading."""
+
+    title: str
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+def report(run: str | Path, out: Path | None = None) -> Path:
+    """Write the page of a run, finished or not, into its folder or to ``out``; returns where. Raises UsageError, or StorageError."""
+    where = find(run)
+    return write_page(where, where.record, out)
+
+
+def write_page(run: RunDir, record: Record, out: Path | None = None) -> Path:
+    """The page replaces an older one in one step."""
+    file = run.page_file if out is None else out
+    if file.is_dir():
+        raise UsageError("the page would be a folder", where=file, fix="name a file, for example report.html")
+    if not file.parent.is_dir():
+        raise UsageError("there is no such folder for the page", where=file.parent, fix="choose another --out")
+    write_text(file, render(run, record))
+    return file
+
+
+def render(run: RunDir, record: Record) -> str:
+    environment = Environment(
+        loader=PackageLoader("zoo.reporting", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    part, metrics = next(iter(record.results.items()), ("report", {}))
+    return environment.get_template("run.html.j2").render(
+        record=record,
+        standing=run.standing if record.status == "running" else record.status,
+        metrics=[(label(name), value(name, number)) for name, number in metrics.items()],
+        part=part,
+        expected=expected_sentence(run),
+        summary=summary(record, run),
+        notes=record.notes,
+        exhibits=[show(run.path, each) for each in record.exhibits or drawn(run)],
+        epochs=epoch_table(run),
+        configuration=read_text(run.config_file),
+        environment=environment_of(record),
+        commands=commands(run, record),
+    )
+
+
+def summary(record: Record, run: RunDir) -> Facts:
+    train = run.config.train
+    network = {
+        "Parameters": _count(record.parameters) + (f", {record.trainable:,} trained" if record.trainable not in (None, record.parameters) else ""),
+        "Multiply-accumulates": f"{_count(record.macs)} a picture",
+        "Training": f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate {train.lr:g}",
+        "Seed": str(run.config.seed),
+    }
+    if record.status == "finished" and not run.metrics_file.exists():
+        network["Training"] = "none: solved in closed form"
+    return Facts(
+        "Run",
+        {
+            **({"Architecture": record.architecture} if record.architecture else {}),
+            "Dataset": record.dataset,
+            "Task": record.task,
+            "Samples": ", ".join(f"{part} {count:,}" for part, count in record.samples.items()),
+            **(network if record.architecture else {}),
+            "Took": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}",
+            "Started": record.created.replace("T", " ")[:19] + " UTC",
+        },
+    )
+
+
+def environment_of(record: Record) -> list[Facts]:
+    source = {"commit": record.git_commit or "none", "data fingerprint": record.fingerprint, "checkpoint": record.checkpoint or "none"}
+    return [
+        Facts("Device", {name.replace("_", " "): str(fact) for name, fact in record.device.items()}),
+        Facts("Versions", record.versions),
+        Facts("Plugins", record.plugins),
+        Facts("Source", source),
+    ]
+
+
+def expected_sentence(run: RunDir) -> str | None:
+    """What the run's recipe is known to reach, where it still says so and the run is of that combination."""
+    recipe = run.config.recipe
+    if recipe is None:
+        return None
+    try:
+        expected: Expected | None = registry().recipe(recipe).spec.expected
+        theirs = resolve(registry(), recipe).config.as_dict()
+    except ZooError:  # its plugin is no longer here
+        return None
+    ours = run.config.as_dict()
+    if expected is None or any((ours[part] or {}).get("name") != (theirs[part] or {}).get("name") for part in SECTIONS):
+        return None
+    as_it_is = "" if all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train")) else " as it is registered"
+    return f"{recipe}{as_it_is} is known to reach {known(expected.metric, expected.mean, expected.sd, expected.seeds)} ({expected.device})"
+
+
+def commands(run: RunDir, record: Record) -> dict[str, str]:
+    """What can be done with a run of this kind: each of these command lines works as it stands, but for the image that it names."""
+    name, own = shlex.quote(run_id(run.path)), run.config.name
+    again = "" if own is None else f" --name {shlex.quote(f'{own}-again')}"
+    shown = {"Repeat it": f"zoo run --config {shlex.quote(str(run.config_file))}{again}"}
+    if record.status != "finished":
+        return shown | ({"Resume it": f"zoo run --resume {name}"} if any(run.checkpoints.glob("step-*")) else {})
+    if record.architecture is None:
+        return shown | {"Evaluate it again": f"zoo evaluate {name}"}
+    other = next((part for part in record.samples if part not in (*record.results, "predict")), None)
+    if other is not None:
+        shown["Evaluate it on another split"] = f"zoo evaluate {name} --split {other}"
+    formats = [item.spec.name for item in registry().items("exporter")]
+    exports = {f"Export it as {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
+    return {**shown, "Name the class of an image": f"zoo predict {name} IMAGE", **exports}
+
+
+# -------------------------------------------------------------------------------------------------------------------------- exhibits
+
+
+def drawn(run: RunDir) -> list[Exhibit]:
+    """The pictures of a run that names no exhibits: one that did not finish, or is from before there were any."""
+    return [Exhibit(file.stem.replace("_", " ").capitalize(), f"plots/{file.name}") for file in sorted(run.plots.glob("*.png"))]
+
+
+def show(folder: Path, exhibit: Exhibit) -> Shown:
+    file = inside(folder, exhibit.file)
+    if file is None:
+        return Shown(exhibit.title, exhibit.caption, remark=f"{exhibit.file} is not in the run's folder.")
+    try:
+        if file.suffix == ".png":
+            return Shown(exhibit.title, exhibit.caption, picture=address(file))
+        rows = [[csv_text(cell) for cell in row] for row in csv.reader(io.StringIO(read_text(file)))]
+    except (OSError, csv.Error) as error:
+        return Shown(exhibit.title, exhibit.caption, remark=f"{exhibit.file} cannot be read: {reason(error)}.")
+    columns, rows = (rows[0], rows[1:]) if rows else ([], [])
+    remark = f"The first {ROWS} of {len(rows):,}; {exhibit.file} has all of them." if len(rows) > ROWS else ""
+    if PICTURE in columns:
+        return Shown(exhibit.title, exhibit.caption, cards=list(_cards(folder, columns, rows[:ROWS])), remark=remark)
+    return Shown(exhibit.title, exhibit.caption, columns=columns, rows=rows[:ROWS], remark=remark)
+
+
+def _cards(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[tuple[str | None, list[tuple[str, str]]]]:
+    for row in rows:
+        cells = dict(zip(columns, row, strict=False))
+        file = inside(folder, cells.pop(PICTURE, ""))
+        yield (address(file) if file is not None and file.suffix == ".png" else None), list(cells.items())
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """A .png or .csv under ``folder``: a run may come from anybody, and its page holds nothing from elsewhere."""
+    file = Path(os.path.realpath(folder / name))  # Path.resolve raises a RuntimeError for links in a circle
+    return file if file.suffix in (".png", ".csv") and file.is_relative_to(os.path.realpath(folder)) and file.is_file() else None
+
+
+def address(picture: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(read_bytes(picture)).decode()}"
+
+
+def epoch_table(run: RunDir) -> Shown:
+    rows = run.epochs()
+    columns = list(rows[0]) if rows else []
+    cells = [[value(name, number) if name.endswith("accuracy") else f"{number:.6g}" for name, number in row.items()] for row in rows]
+    return Shown("Epochs", "", columns=[label(name) for name in columns], rows=cells)
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"

@@ -1,0 +1,176 @@
+"""The pictures of a run. Each function writes one PNG; matplotlib's figures are used directly, with no global state."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from zoo.api import PartView
+from zoo.support.atomic_files import replacement
+from zoo.support.paths import check_drawing
+
+RIGHT, WRONG = "#1a7f37", "#cf222e"
+
+
+def save(figure: Figure, file: Path) -> None:
+    """In the format of its suffix, one of `zoo.support.paths.DRAWINGS`.
+
+    A letter that the font lacks is drawn as a box; names stand in full in the tables beside the plots.
+    """
+    check_drawing(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacement(file) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(temporary, dpi=120, format=file.suffix[1:])
+
+
+def grid(file: Path, pictures: np.ndarray, titles: Sequence[str], heading: str, colours: Sequence[str] | None = None, columns: int = 5) -> None:
+    """Titled pictures, uint8 (n, H, W, C), ``columns`` to a row."""
+    rows = max(1, -(-len(pictures) // columns))
+    figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
+    figure.suptitle(textwrap.fill(heading, 17 * columns), parse_math=False)
+    axes = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for index, (axis, picture, title) in enumerate(zip(axes.flat, pictures, titles, strict=False)):
+        _show(axis, picture)
+        axis.set_title(_short(title), fontsize=9, color=colours[index] if colours else "black", parse_math=False)
+    save(figure, file)
+
+
+def heated(pictures: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Pictures, uint8 (n, H, W, 3), half covered by the colours of ``maps``, float (n, H, W), 0 to 1."""
+    colours = 255 * colormaps["turbo"](maps)[..., :3]
+    return np.asarray(np.rint(0.5 * pictures + 0.5 * colours), np.uint8)
+
+
+def samples(file: Path, part: PartView, labels: np.ndarray | None, classes: Sequence[str], heading: str, count: int = 20) -> None:
+    """The first pictures of a part, four rows of five, each under its class."""
+    indices = range(min(count, len(part)))
+    titles = [classes[int(labels[index])] if labels is not None else part.names[index] for index in indices]
+    grid(file, part.pictures(indices), titles, heading)
+
+
+def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: Sequence[str], heading: str) -> None:
+    """Pictures above their permuted selves, uint8 (n, H, W, C) both."""
+    count = len(plain)
+    figure = Figure(figsize=(1.2 * count, 3.4), layout="constrained")
+    figure.suptitle(heading)
+    axes = figure.subplots(2, count, squeeze=False)
+    for column in range(count):
+        axes[0][column].set_title(_short(titles[column]), fontsize=9, parse_math=False)
+        for row, pictures in enumerate((plain, permuted)):
+            axes[row][column].set_axis_off()
+            _show(axes[row][column], pictures[column])
+    save(figure, file)
+
+
+def predictions(
+    file: Path, part: PartView, indices: Iterable[int], probabilities: np.ndarray, labels: np.ndarray | None, classes: Sequence[str], heading: str
+) -> None:
+    """Pictures with prediction and probability: in green where right, with the truth in red where wrong, in black where it is not known."""
+    chosen = list(indices)
+    titles, colours = [], []
+    for index in chosen:
+        guess, truth = int(probabilities[index].argmax()), None if labels is None else int(labels[index])
+        told = f"{classes[guess]} {probabilities[index].max():.0%}"
+        titles.append(told if truth in (None, guess) else f"{told}, is {classes[truth or 0]}")
+        colours.append("black" if truth is None else RIGHT if guess == truth else WRONG)
+    pictures = part.pictures(chosen) if chosen else np.empty((0, 1, 1, 1), np.uint8)
+    grid(file, pictures, titles, heading, colours)
+
+
+def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str], heading: str) -> None:
+    """Counts (truth by row, prediction by column), shaded by share of the row; numbers where they can be read."""
+    counts = np.asarray(matrix)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = float(np.clip(0.42 * len(classes) + 2, 4, 16))
+    figure = Figure(figsize=(side + 0.8, side), layout="constrained")
+    axis = figure.subplots()
+    figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=1), ax=axis, label="share of the true class", shrink=0.8)
+    axis.set(xlabel="prediction", ylabel="truth", title=heading)
+    if len(classes) <= 40:
+        names = [_short(name) for name in classes]
+        axis.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) > 3 else 0, parse_math=False)
+        axis.set_yticks(range(len(classes)), names, parse_math=False)
+    if len(classes) <= 20:
+        for row, column in np.argwhere(counts > 0):
+            dark = "white" if share[row, column] > 0.5 else "black"
+            axis.text(column, row, str(counts[row, column]), ha="center", va="center", fontsize=8, color=dark)
+    save(figure, file)
+
+
+Rows = Sequence[Mapping[str, float]]
+
+
+def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
+    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a select part was judged, its metrics by epoch."""
+    selected = [name for name in (rows[0] if rows else {}) if name.startswith("select_")]
+    measured = [name for name in selected if not name.endswith("loss")]
+    figure = Figure(figsize=(9 if measured else 6, 3.8), layout="constrained")
+    figure.suptitle(heading)
+    axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
+    at = [row["step"] for row in rows]
+    axes[0].plot([line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch")
+    axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of the epoch")
+    if "select_loss" in selected:
+        axes[0].plot(at, [row["select_loss"] for row in rows], marker="o", markersize=3, label="select")
+    axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
+    for place, name in enumerate(measured):  # the first, which is the best known, on top
+        at, values = [row["epoch"] for row in rows], [row[name] for row in rows]
+        axes[1].plot(at, values, marker="o", markersize=3, zorder=3 - 0.01 * place, label=name.replace("_", " "))
+        axes[1].set(xlabel="epoch", ylabel="metric")
+        axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    for axis in axes:
+        axis.grid(alpha=0.3)
+        axis.legend()
+    save(figure, file)
+
+
+def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: str) -> None:
+    """The train loss of several runs, name → (epochs, steps), and each of their select metrics, by epoch; by step where no run has two epochs."""
+    by_epoch = any(len(rows) > 1 for rows, _ in runs.values())
+    metrics = dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("select_")) if by_epoch else {}
+    panels = ["train_loss" if by_epoch else "loss", *metrics]
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    figure = Figure(figsize=(1.5 + 4.5 * columns, 3.8 * lines + 0.25 * len(runs)), layout="constrained")
+    figure.suptitle(heading)
+    axes = figure.subplots(lines, columns, squeeze=False).flat
+    for axis, metric in zip(axes, panels, strict=False):
+        for place, (rows, steps) in enumerate(runs.values()):
+            drawn = [row for row in (rows if by_epoch else steps) if metric in row]
+            at = [row["epoch" if by_epoch else "step"] for row in drawn]
+            axis.plot(at, [row[metric] for row in drawn], color=f"C{place}", marker="o" if by_epoch else None, markersize=3)
+        axis.set(xlabel="epoch" if by_epoch else "step", ylabel=metric.replace("_", " ") if by_epoch else "loss of single batches")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.3)
+    for axis in list(axes)[len(panels) :]:
+        axis.set_axis_off()
+    keys = [Line2D([], [], color=f"C{place}") for place in range(len(runs))]
+    legend = figure.legend(keys, list(runs), loc="outside lower center", ncols=min(3, len(runs)))
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    save(figure, file)
+
+
+def _show(axis: Axes, picture: np.ndarray) -> None:
+    options: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if picture.shape[-1] == 1 else {}
+    axis.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, **options)
+
+
+def _short(text: str, length: int = 24) -> str:
+    """On one line, without characters that steer the direction of what stands beside them."""
+    text = " ".join("".join(char for char in text if unicodedata.category(char) != "Cf").split())
+    return text if len(text) <= length else text[: length - 1] + "…"

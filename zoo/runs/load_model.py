@@ -1,0 +1,167 @@
+"""Bringing a trained model back: from a run directory, or from the weights a plugin ships. Neither data nor network is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from zoo.runs import checkpoints
+from zoo.api import Task
+from zoo.config.run_config import RunConfig, Section
+from zoo.errors import CheckpointError, UsageError
+from zoo.models.building import build_model, load_state
+from zoo.data.preprocessing import Preprocessing, preprocessing_of
+from zoo.registry.lookup import Registry, calls_of, load_object, options_model, registry
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import RunDir, find, run_id, usable_runs
+from zoo.models.tensor_files import read_tensors
+from zoo.runs.initial_weights import FileWeights, NamedWeights, parse_weights, unknown
+
+
+@dataclass
+class LoadedModel:
+    """A model in eval mode, and all that is needed to use it. ``origin`` says, as JSON, where its weights come from."""
+
+    model: nn.Module
+    name: str
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    config: RunConfig
+    origin: dict[str, Any]
+    run: RunDir | None = None
+
+
+def build_task(catalogue: Registry, config: RunConfig) -> Task:
+    """A task that has a method ``introduce`` is told the architecture it will work on."""
+    item = catalogue.task(config.task.name)
+    build = load_object(item.spec.target, item)
+    architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name).spec
+    with calls_of([item], "its construction"):
+        task: Task = build(**config.task.options)
+        if architecture is not None and hasattr(task, "introduce"):
+            task.introduce(architecture)
+    return task
+
+
+def build_for(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing, num_classes: int) -> nn.Module:
+    """The network of a configuration, before the task has changed anything in it."""
+    if config.architecture is None:
+        raise UsageError("no architecture is named", fix="add --arch NAME (see `zoo list architectures`)")
+    return build_model(
+        catalogue,
+        config.architecture,
+        in_channels=preprocessing.channels,
+        num_classes=num_classes,
+        image_size=(preprocessing.height, preprocessing.width),
+    )
+
+
+def load(run: str | Path) -> nn.Module:
+    """The trained network of a run (its best checkpoint), in eval mode on the CPU; ``zoo.load`` in the Python API."""
+    return load_run(find(run)).model
+
+
+def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
+    """Raises CheckpointError where the checkpoint is damaged or does not fit."""
+    catalogue, config, record = registry(), run.config, run.record
+    checkpoint = checkpoints.chosen(run)
+    model = build_for(catalogue, config, record.preprocessing, len(record.classes)) if config.architecture else nn.Module()
+    model = build_task(catalogue, config).restructure(model, record.structure)
+    load_state(model, checkpoints.weights(checkpoint), checkpoint)
+    origin = {
+        "kind": "run",
+        "run": run_id(run.path),
+        "checkpoint": checkpoint.name,
+        "created": record.created,
+        "dataset": record.dataset,
+        "fingerprint": record.fingerprint,
+        "metrics": record.results.get("report", {}),
+    }
+    return LoadedModel(model.to(device).eval(), record.label, tuple(record.classes), record.preprocessing, config, origin, run)
+
+
+def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
+    """The model of a recipe with the weights it ships. Raises CheckpointError where it ships none."""
+    item = catalogue.runnable(name)
+    shipped = getattr(item.spec, "weights", None)
+    if item.kind != "recipe" or not isinstance(shipped, str):
+        raise CheckpointError(f"'{name}' has no finished run and ships no weights", fix=f"train it first: zoo run {name}")
+    plan = resolve(catalogue, name)
+    config, architecture = plan.config, plan.architecture
+    if architecture is None or shipped not in architecture.spec.weights:
+        raise CheckpointError(
+            f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name",
+            fix="report it to the authors of its plugin",
+        )
+    weights = architecture.spec.weights[shipped]
+    preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
+    section = Section(name=architecture.canonical, **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options})
+    channels, height, width = preprocessing.shape
+    model = build_model(catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width))
+    path = NamedWeights(architecture, shipped).file()
+    load_state(model, read_tensors(path), path.name)
+    origin = {
+        "kind": "shipped weights",
+        "weights": f"{architecture.canonical}:{shipped}",
+        "sha256": weights.sha256,
+        "licence": weights.licence,
+        "dataset": weights.dataset,
+        "metrics": weights.metrics,
+    }
+    return LoadedModel(model.eval(), item.spec.name, weights.classes, preprocessing, config, origin)
+
+
+def require_network(run: RunDir) -> None:
+    """Raises UsageError for a run whose task has no network: what it made lies in its folder."""
+    config = run.config
+    if config.architecture is None:
+        raise UsageError(f"a run of task {config.task.name} has no network", where=run.path, fix="see its report.html for what it made")
+
+
+class Pretrained(NamedTuple):
+    """A network in eval mode with trained weights, and what is known of these. ``origin`` says in words which they are."""
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    origin: str
+
+
+def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> Pretrained:
+    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of its own; ``key`` chooses among
+    several networks in that file.
+
+    Raises UsageError where nothing is known of their classes and pictures, CheckpointError where they cannot be had or do not fit.
+    """
+    item = catalogue.architecture(name)
+    chosen = parse_weights(weights, item, key)
+    if not isinstance(chosen, NamedWeights | FileWeights):
+        raise unknown(item, weights)
+    spec = chosen.spec if isinstance(chosen, NamedWeights) else chosen.known
+    if not spec.classes:
+        raise UsageError(
+            f"the weights '{weights}' of {item.canonical} have no classifier", where="weights", fix="choose others, or train one on them"
+        )
+    preprocessing = preprocessing_of(spec)
+    section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
+    channels, height, width = preprocessing.shape
+    model = build_model(catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width))
+    state = chosen.read(model.state_dict())
+    load_state(model, state.tensors, weights)
+    read = f", read {', '.join(state.notes)}" if state.notes else ""
+    label = chosen.text if isinstance(chosen, NamedWeights) else chosen.path.name
+    return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {label}{read}")
+
+
+def newest_run(config: RunConfig) -> RunDir | None:
+    """The newest finished run whose architecture, dataset and task, with their options, are those of ``config``."""
+    wanted = sections_of(config)
+    return next((run for run, record in usable_runs() if record.status == "finished" and sections_of(run.config) == wanted), None)
+
+
+def sections_of(config: RunConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", include={"architecture", "dataset", "task"})

@@ -1,0 +1,267 @@
+"""From a name, a file and overrides to the plan of a run, in whose configuration every name is canonical and every option is checked.
+
+Layers, each over the one before: defaults < recipe < file < command line. Changing the item of a section drops the options that belonged
+to the former item, since they are not the new one's; the dataset options that the core gives to every dataset stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zoo.config.run_config import TEXT_KEYS, DatasetSection, RunConfig, Section
+from zoo.errors import ConfigError, UsageError, ZooError
+from zoo.runs.plan import RunPlan, make_plan
+from zoo.registry.lookup import Item, Registry, options_model
+from zoo.config.validation_errors import explain, suggest_among
+from zoo.runs.initial_weights import RandomWeights, Weights, parse_weights, run_of
+from zoo.support.yaml_files import parse_yaml, read_yaml
+
+SECTIONS = ("architecture", "dataset", "task")
+ADD_DATASET = "add --data NAME (see `zoo list datasets`)"
+NO_DATASET = f"dataset: none is named; {ADD_DATASET}"
+Layer = Mapping[str, Any]
+
+
+class Whole(dict[str, Any]):
+    """A mapping that replaces what lower layers say, where others are merged with it key by key."""
+
+
+def resolve(registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None) -> RunPlan:
+    """The plan of a run. Raises UnknownNameError, UsageError, or ConfigError with every problem found."""
+    merged = _merge_layers(registry, name, file, overrides or {})
+    problems: list[str] = []
+    refusals: list[ZooError] = []
+    weights: Weights | None = None
+    try:
+        weights = _settle_weights(registry, merged)
+    except UsageError as refusal:
+        refusals.append(refusal)
+    config = _validated(merged, problems)
+    for section in SECTIONS:
+        try:
+            problems += _settle_section(registry, section, getattr(config, section) if config else merged.get(section))
+        except ZooError as refusal:
+            refusals.append(refusal)
+    try:
+        if config is not None:
+            config.recipe = config.recipe and registry.recipe(config.recipe).canonical
+        known = config or _sections_alone(merged)
+        if known is not None and weights is not None and not refusals:
+            plan = make_plan(registry, known, weights)
+            if not problems:
+                return plan
+    except ZooError as refusal:
+        refusals.append(refusal)
+    raise _combined(problems, refusals, file)
+
+
+def _merge_layers(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:
+    written: Layer = {} if file is None else read_yaml(file, TEXT_KEYS)
+    base = name if name is not None else written.get("recipe")  # a file that names a recipe says what differs from it
+    layers: list[Layer] = [written, overrides]
+    if isinstance(base, str):
+        layers.insert(0, _layer_of_name(registry, base))
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        _merge_layer(registry, merged, layer)
+    if _is_unnamed(merged.get("task")):
+        merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry)}
+    return merged
+
+
+def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | None:
+    """The weights of a configuration, whose text becomes canonical. None where another problem of it keeps them from being looked up.
+
+    The architecture gets the options that their network was built with, where no layer says others. Of a run, architecture and dataset are taken
+    where no layer names others.
+    """
+    text, key = merged.get("weights"), merged.get("weights_key")
+    if not isinstance(text, str | None) or not isinstance(key, str | None):
+        return None
+    if any(_is_unnamed(merged.get(section)) for section in ("architecture", "dataset")):
+        _take_from_run(merged, text)
+    section, item = merged.get("architecture"), None
+    if section is not None:
+        try:
+            item = registry.architecture(section["name"])
+        except (ZooError, TypeError, KeyError):
+            return None  # it is reported where the section is checked
+    weights = parse_weights(text, item, key)
+    merged["weights"] = weights.text
+    if isinstance(section, dict) and not isinstance(weights, RandomWeights):
+        for option, value in weights.builder_options.items():
+            section.setdefault(option, value)
+    return weights
+
+
+def _take_from_run(merged: dict[str, Any], text: str | None) -> None:
+    run = run_of(text)
+    if run is None:
+        return
+    for section in ("architecture", "dataset"):
+        theirs = getattr(run.config, section)
+        if _is_unnamed(merged.get(section)) and theirs is not None:
+            merged[section] = merge(theirs.model_dump(), merged.get(section) or {})
+
+
+def _is_unnamed(section: Any) -> bool:
+    return section is None or (isinstance(section, Mapping) and "name" not in section)
+
+
+def _validated(merged: dict[str, Any], problems: list[str]) -> RunConfig | None:
+    try:
+        return RunConfig.model_validate(merged)
+    except ValidationError as error:
+        problems += [NO_DATASET if each in ("dataset: missing", "dataset.name: missing") else each for each in explain(error, RunConfig)]
+        return None
+
+
+def _sections_alone(merged: dict[str, Any]) -> RunConfig | None:
+    """Of a configuration that has problems, so that whether its parts go together is reported with them; None where the problems are in these."""
+    try:
+        return RunConfig.model_validate({section: merged[section] for section in SECTIONS if merged.get(section) is not None})
+    except ValidationError:
+        return None
+
+
+def _combined(problems: list[str], refusals: list[ZooError], where: object) -> ZooError:
+    if len(refusals) == 1 and not problems:
+        return refusals[0]
+    if problems == [NO_DATASET] and not refusals:
+        return UsageError("no dataset is named", fix=ADD_DATASET)
+    return ConfigError(list(dict.fromkeys([*problems, *map(str, refusals)])), where=where)
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML. A mapping is `Whole`, but for that of a section."""
+    path, equals, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise UsageError(f"--set takes key.path=value, not '{text}'", fix="for example --set train.lr=0.1")
+    nested: Any = parse_yaml(value, where=f"--set {path}", text_keys=[each[len(keys) :] for each in TEXT_KEYS if each[: len(keys)] == tuple(keys)])
+    nested = Whole(nested) if isinstance(nested, dict) and len(keys) > 1 else nested
+    for key in reversed(keys):
+        nested = {key: nested}
+    return nested  # type: ignore[no-any-return]
+
+
+def merge(below: dict[str, Any], above: Layer) -> dict[str, Any]:
+    """``above`` over ``below``, mappings key by key unless they are `Whole`; changes and returns ``below``."""
+    for key, value in above.items():
+        if isinstance(value, Mapping):
+            replaced = isinstance(value, Whole) or not isinstance(below.get(key), dict)
+            below[key] = merge(type(value)() if isinstance(value, Whole) else {}, value) if replaced else merge(below[key], value)
+        else:
+            below[key] = value
+    return below
+
+
+def _layer_of_name(registry: Registry, name: str) -> Layer:
+    item = registry.runnable(name)
+    if item.kind == "architecture":
+        return {"architecture": {"name": item.canonical}}
+    if item.kind == "task":
+        return {"task": {"name": item.canonical}}
+    recipe = item.spec
+    layer: dict[str, Any] = {"recipe": item.canonical, "dataset": {"name": recipe.dataset}, "task": {"name": recipe.task}}
+    if recipe.architecture is not None:
+        layer["architecture"] = {"name": recipe.architecture}
+    return merge(layer, recipe.parameters)
+
+
+def _default_task(registry: Registry) -> str:
+    defaults = [item.canonical for item in registry.items("task") if item.spec.default]
+    if len(defaults) != 1:
+        raise UsageError("no task is named", fix="add --task NAME (see `zoo list tasks`)")
+    return defaults[0]
+
+
+def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> None:
+    for section in SECTIONS:
+        new, old = layer.get(section), merged.get(section)
+        if isinstance(new, str):  # `dataset: mnist` in a file says the same as `dataset: {name: mnist}`
+            layer = {**layer, section: {"name": new}}
+            new = layer[section]
+        if section == "dataset" and isinstance(new, Mapping) and ":" in str(new.get("name", "")):
+            new = _with_argument(registry, new)
+            layer = {**layer, section: new}
+        if isinstance(new, Mapping) and isinstance(old, dict) and "name" in new and not _same(registry, section, new["name"], old.get("name")):
+            core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
+            merged[section] = {key: value for key, value in old.items() if key in core}
+    merge(merged, layer)
+
+
+def _with_argument(registry: Registry, section: Layer) -> Layer:
+    """``folder:PATH`` is the dataset `folder` with the option that its spec calls its argument."""
+    name, _, argument = str(section["name"]).partition(":")
+    spec = registry.dataset(name).spec
+    if spec.argument is None:
+        raise UsageError(f"dataset '{name}' takes nothing behind its name, and '{argument}' stands there", fix=f"say {name}")
+    if section.get(spec.argument, argument) != argument:
+        raise UsageError(f"dataset.{spec.argument} is given twice, as '{argument}' and as '{section[spec.argument]}'", fix="keep one of them")
+    return {**section, "name": name, spec.argument: argument}
+
+
+def dataset_section(registry: Registry, name: str, **core: Any) -> DatasetSection:
+    """The section of a dataset that is named by itself, its argument and options settled. Raises UsageError."""
+    values: dict[str, Any] = {}
+    _merge_layer(registry, values, {"dataset": {"name": name, **core}})
+    try:
+        section = DatasetSection.model_validate(values["dataset"])
+    except ValidationError as error:
+        raise ConfigError(explain(error, DatasetSection, "dataset.")) from error
+    problems = _settle_section(registry, "dataset", section)
+    if problems:
+        raise ConfigError(problems)
+    return section
+
+
+def core_dataset_section(options: Layer) -> DatasetSection:
+    """The keys that every dataset has, for no dataset in particular. Raises ConfigError, for a dataset's own options too."""
+    try:
+        section = DatasetSection(name="any", **options)
+    except ValidationError as error:
+        raise ConfigError(explain(error, DatasetSection, "dataset.")) from error
+    if section.options:
+        known = [key for key in DatasetSection.model_fields if key != "name"]
+        raise ConfigError([f"dataset.{key}: not a key that every dataset has; known: {', '.join(known)}" for key in section.options])
+    return section
+
+
+def _same(registry: Registry, section: str, one: object, other: object) -> bool:
+    try:
+        return _item(registry, section, str(one)).canonical == _item(registry, section, str(other)).canonical
+    except ZooError:
+        return one == other
+
+
+def _item(registry: Registry, section: str, name: str) -> Item[Any]:
+    return getattr(registry, section)(name)  # type: ignore[no-any-return]
+
+
+def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
+    """Make the name of a section canonical and its options complete; returns the problems, or raises where a name is unknown."""
+    if not isinstance(part, Section):  # the config as a whole did not validate: still look at the options
+        if not isinstance(part, Mapping) or not isinstance(part.get("name"), str):
+            return []  # nothing, or what pydantic has complained of already
+        core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
+        options = {key: value for key, value in part.items() if isinstance(key, str) and key not in core}
+        part = Section(name=part["name"], **options)
+    item = _item(registry, section, part.name)
+    model = options_model(item)
+    argument = getattr(item.spec, "argument", None)
+    if argument is not None and not part.options.get(argument):
+        raise UsageError(f"dataset '{item.spec.name}' needs its {argument}", fix=f"say {item.spec.name}:{argument.upper()}")
+    try:
+        options = model.model_validate(part.options).model_dump(mode="json")
+    except ValidationError as error:
+        known = [*model.model_fields, *(DatasetSection.model_fields if section == "dataset" else ())]
+        return [suggest_among(line, known) for line in explain(error, model, prefix=f"{section}.")]
+    part.name = item.canonical
+    for key, value in options.items():
+        setattr(part, key, value)
+    return []

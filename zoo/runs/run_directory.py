@@ -1,0 +1,283 @@
+"""A run directory: where each thing of a run is, how it is created, locked, recorded and found again."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from zoo.config.run_config import TEXT_KEYS, RunConfig, check_run_name
+from zoo.errors import CheckpointError, ConfigError, StorageError, UsageError, ZooError, nearest
+from zoo.support.atomic_files import write_text
+from zoo.support.paths import runs_root
+from zoo.runs.root_record import Root, config_text, differences, new_root, read_root, write_root
+from zoo.runs.run_record import Record, Status, bound
+from zoo.support.untrusted_files import RECORD_LIMIT, check_own_file, read_bytes, read_text
+from zoo.support.checksummed_json import read_sealed, reason, write_sealed
+from zoo.config.validation_errors import explain
+from zoo.support.yaml_files import MAX_BYTES, parse_yaml
+
+RECORDS = ("run.json", "root.json")
+"""A folder with either is a run, though a damaged one where it lacks the other."""
+RESTORE = "restore it from a copy of the run; see `zoo verify`"
+
+
+class RunDir:
+    """The paths of one run, and its records, each checked against ``root.json``. Create with `create`, find with `find`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.root_file = path / "root.json"
+        self.config_file = path / "config.yaml"
+        self.record_file = path / "run.json"
+        self.metrics_file = path / "metrics.csv"
+        self.steps_file = path / "steps.jsonl"
+        self.samples_file = path / "samples.jsonl"
+        self.predictions_file = path / "predictions.csv"
+        self.page_file = path / "report.html"
+        self.checkpoints = path / "checkpoints"
+        self.plots = path / "plots"
+        self.samples = path / "samples"
+        self.log_file = path / "log.txt"
+        self.error_file = path / "error.log"
+
+    @property
+    def root(self) -> Root:
+        """Raises CheckpointError where the root record is missing or damaged."""
+        return read_root(self.root_file)
+
+    @property
+    def config(self) -> RunConfig:
+        """Raises CheckpointError where config.yaml holds another configuration than the run began with. (Comments may be added.)"""
+        root = self.root
+        try:
+            content = read_bytes(self.config_file, MAX_BYTES)
+            if hashlib.sha256(content).hexdigest() != root.config_sha256:
+                self._refuse_changes(root, parse_yaml(content.decode(), where=self.config_file, text_keys=TEXT_KEYS))
+            return RunConfig.model_validate(root.config)
+        except (OSError, UnicodeDecodeError, ConfigError) as error:
+            what = error.what if isinstance(error, ConfigError) else reason(error)
+            raise CheckpointError(f"config.yaml cannot be read: {what}", where=self.path, fix=RESTORE) from error
+        except ValidationError as error:
+            what = f"the configuration is of another version of zoo: {'; '.join(explain(error, RunConfig)[:3])}"
+            raise CheckpointError(what, where=self.config_file, fix="use the zoo that wrote it, or start a new run") from error
+
+    def _refuse_changes(self, root: Root, found: Any) -> None:
+        changed = [f"{key or 'all of it'} is {new!r:.60} and was {old!r:.60}" for key, old, new in differences(root.config, found)]
+        if changed:
+            more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
+            what = f"config.yaml was changed after the run began: {'; '.join(changed[:5])}{more}"
+            raise CheckpointError(what, where=self.path, fix="undo the change, or start a new run with `zoo run --config`")
+
+    @property
+    def record(self) -> Record:
+        """Raises UsageError where the folder is no run, CheckpointError where run.json is damaged, was edited, or is of another run."""
+        if not os.path.lexists(self.record_file) and not os.path.lexists(self.root_file):
+            raise UsageError("this is no run directory", where=self.path, fix="see `zoo runs`")
+        root = self.root
+        value, intact = read_sealed(self.record_file)
+        try:
+            record = Record.model_validate(value)
+        except ValidationError as error:
+            problems = "; ".join(explain(error, Record)[:3])
+            raise CheckpointError(f"run.json is damaged: {problems}", where=self.path, fix=RESTORE) from error
+        found = bound(record)
+        changed = [name for name in {**root.record, **found} if root.record and root.record.get(name) != found.get(name)]
+        if changed:
+            what = f"run.json differs from the run's root record in: {', '.join(changed)}"
+            raise CheckpointError(what, where=self.path, fix=RESTORE)
+        if record.checkpoint not in (None, root.chosen):
+            what = f"the results in run.json are of checkpoint {record.checkpoint}, and the root record's best one is {root.chosen}"
+            raise CheckpointError(what, where=self.path, fix="restore run.json and root.json from the same copy of the run")
+        if not intact:
+            what = "run.json was changed after zoo wrote it: its sha256 differs from the one in it"
+            raise CheckpointError(what, where=self.path, fix=RESTORE)
+        return record
+
+    @property
+    def fault(self) -> str | None:
+        """Why the run cannot be used, by its records alone, or None. (`zoo verify` reads its checkpoints too.)"""
+        try:
+            _ = self.record, self.config
+        except ZooError as error:
+            return error.what
+        return None
+
+    @property
+    def standing(self) -> str:
+        """The record's status; a run that says it is running, with nobody holding its lock, was killed."""
+        status = self.record.status
+        if status != "running":
+            return status
+        try:
+            with self.lock():
+                return "killed"
+        except (ZooError, OSError):
+            return "running"
+
+    def epochs(self) -> list[dict[str, float]]:
+        """The rows of metrics.csv so far, up to one that a crash cut off."""
+        lines = self._lines(self.metrics_file)
+        return _whole({name: float(cell) for name, cell in row.items()} for row in csv.DictReader(lines))
+
+    def steps(self) -> list[dict[str, float]]:
+        """The lines of steps.jsonl so far, up to one that a crash cut off."""
+        return _whole({name: float(value) for name, value in json.loads(line).items()} for line in self._lines(self.steps_file))
+
+    def _lines(self, log: Path) -> list[str]:
+        """None where there is no such file. Raises UsageError where it cannot be read."""
+        try:
+            return read_text(log).splitlines()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise CheckpointError(f"{log.name} of this run cannot be read: {reason(error)}", where=self.path, fix="restore or remove the file") from error
+
+    def write_root(self, root: Root) -> None:
+        write_root(self.root_file, root)
+
+    def write_record(self, record: Record) -> None:
+        write_sealed(self.record_file, record.model_dump(mode="json"))
+
+    def bind(self, record: Record) -> None:
+        """Write a new run's record, whose `BOUND` fields are from now on those of this run. The root record comes first: no run.json is without."""
+        self.write_root(self.root.with_changes(record=bound(record)))
+        self.write_record(record)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for this process; the operating system frees it however the process ends."""
+        from filelock import FileLock, Timeout
+
+        holder = self.path / ".lock.pid"
+        check_own_file(self.path / ".lock")
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            try:
+                pid = read_text(holder, 100).strip()
+            except OSError:
+                pid = "unknown"
+            raise StorageError(
+                f"another run is using this directory (process {pid})", where=self.path, fix="wait for it, or choose --name"
+            ) from error
+        except OSError as error:  # a link stands there, for one
+            raise StorageError(
+                f"the run cannot be locked: {error.strerror or error}", where=self.path / ".lock", fix="remove the file, or choose another folder"
+            ) from error
+        try:
+            write_text(holder, f"{os.getpid()}\n")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+
+def _whole(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = []
+    with suppress(ValueError, TypeError, AttributeError, RecursionError, csv.Error):
+        found.extend(rows)
+    return found
+
+
+def label_of(config: RunConfig) -> str:
+    """The folder that runs of this configuration share: the recipe's bare name or, without one, the architecture's or the task's."""
+    name = config.recipe or (config.architecture.name if config.architecture else config.task.name)
+    return name.rpartition("/")[2]
+
+
+def create(config: RunConfig, out: Path | None = None) -> RunDir:
+    """Make a new run directory, known to be writable, with its root record and config.yaml.
+
+    Raises StorageError, or UsageError where the place is taken.
+    """
+    name = config.name or f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{secrets.token_hex(2)}"
+    path = out if out is not None else runs_root() / label_of(config) / name
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise UsageError(
+            "the run directory would be inside a file" if existing != path else "the run directory is a file",
+            where=existing,
+            fix="choose another --out",
+        )
+    if path.exists() and any(path.iterdir()):
+        raise UsageError("the run directory exists and is not empty", where=path, fix="choose another --name or --out, or --resume it")
+    try:
+        for folder in (path, path / "checkpoints", path / "plots"):
+            folder.mkdir(parents=True, exist_ok=True)
+        write_text(path / "log.txt", "")
+    except OSError as error:
+        raise StorageError(
+            f"the run directory cannot be written: {error.strerror}", where=path, fix="choose another --out, or set ZOO_RUNS"
+        ) from error
+    run = RunDir(path)
+    run.write_root(new_root(config))
+    write_text(run.config_file, config_text(config))
+    return run
+
+
+def run_id(path: Path) -> str:
+    """``label/name`` under the runs folder, else the path itself."""
+    try:
+        return path.absolute().relative_to(runs_root().absolute()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def all_runs() -> list[RunDir]:
+    """Every run under ``ZOO_RUNS``, newest first; those whose run.json cannot be read come last."""
+    folders = sorted({file.parent for name in RECORDS for file in runs_root().glob(f"*/*/{name}")})
+    found = [(created(folder / "run.json"), RunDir(folder)) for folder in folders]
+    return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
+
+
+def usable_runs() -> Iterator[tuple[RunDir, Record]]:
+    """Those of `all_runs` whose records are as zoo wrote them, with their run.json."""
+    for run in all_runs():
+        if run.fault is None:
+            yield run, run.record
+
+
+def created(record_file: Path) -> str:
+    """When a run was created (ISO 8601, UTC), or an empty string where its record cannot be read."""
+    try:
+        value = json.loads(read_text(record_file, RECORD_LIMIT))["created"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def find(name: str | Path) -> RunDir:
+    """A run by its path, its ``label/name``, its name alone, or a label (the newest run of it)."""
+    path = Path(name)
+    for candidate in (path, runs_root() / path):
+        if any(os.path.lexists(candidate / file) for file in RECORDS):
+            return RunDir(candidate)
+    runs = all_runs()
+    for run in runs:
+        if str(name) in (run.path.name, run.path.parent.name):
+            return run
+    known = [run_id(run.path) for run in runs]
+    near = nearest(str(name), [*known, *(run.path.name for run in runs)])
+    raise UsageError(f"no run is called '{name}'", where=runs_root(), fix=f"did you mean {' or '.join(near)}?" if near else "see `zoo runs`")
+
+
+def is_run(name: str | Path) -> bool:
+    try:
+        find(name)
+    except UsageError:
+        return False
+    return True
+
+
+__all__ = ["Record", "RunDir", "Status", "all_runs", "check_run_name", "create", "find", "is_run", "label_of", "run_id", "usable_runs"]

@@ -1,0 +1,72 @@
+"""What ``run.json`` holds, and which of it never changes."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from zoo.api import Exhibit
+from zoo.data.preprocessing import Preprocessing
+from zoo.support.checksummed_json import digest_of_json
+
+Status = Literal["running", "finished", "interrupted", "failed"]
+
+
+class Record(BaseModel):
+    """``run.json``: what is needed to trust a run, and to rebuild its model with no data and no network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    status: Status
+    created: str
+    ended: str | None = None
+    seconds: float | None = None
+    label: str
+    architecture: str | None
+    dataset: str
+    task: str
+    classes: list[str]
+    preprocessing: Preprocessing
+    structure: dict[str, Any] = {}
+    parameters: int | None = None
+    trainable: int | None = None
+    macs: int | None = None
+    samples: dict[str, int] = {}
+    fingerprint: str
+    notes: list[str] = []
+    device: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    plugins: dict[str, str] = {}
+    git_commit: str | None = None
+    results: dict[str, dict[str, float]] = {}
+    """Metrics by part."""
+    checkpoint: str | None = None
+    """The checkpoint that the results are of."""
+    exhibits: list[Exhibit] = []
+    """What its page shows, in this order."""
+
+
+BOUND = (
+    "id",
+    "created",
+    "label",
+    "architecture",
+    "dataset",
+    "task",
+    "classes",
+    "preprocessing",
+    "structure",
+    "samples",
+    "fingerprint",
+)
+"""Fields of a record that never change. What rebuilds the model is among them."""
+
+
+def bound(record: Record) -> dict[str, str]:
+    """A digest of each of the `BOUND` fields that has not its default; nor do options within one count that have theirs.
+
+    So a later zoo, whose records have more fields, finds the same digests.
+    """
+    return {name: digest_of_json(value) for name, value in record.model_dump(mode="json", include=set(BOUND), exclude_defaults=True).items()}

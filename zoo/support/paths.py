@@ -1,0 +1,84 @@
+"""Where things live. Each place has one environment variable."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from zoo.errors import UsageError
+
+DRAWINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg", ".eps")
+"""Suffixes that a plot can be written with."""
+
+
+def setting(name: str) -> str:
+    """An environment variable's value; one that is empty or blank is one that is not set: ``""``."""
+    return os.environ.get(name, "").strip()
+
+
+def check_drawing(file: Path | None) -> None:
+    """Before the work that a plot shows is done. Raises UsageError where its file cannot be one."""
+    if file is None:
+        return
+    if file.suffix.lower() not in DRAWINGS:
+        raise UsageError(f"a plot cannot be written as '{file.name}'", where=file, fix=f"name a file that ends in {', '.join(DRAWINGS)}")
+    if file.is_dir():
+        raise UsageError("the plot would be a folder", where=file, fix="name a file, for example plot.png")
+
+
+def user_path(text: str | Path) -> Path:
+    """A path as the user wrote it, with a leading ~ or ~name replaced. Raises UsageError where there is no such home folder."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"'{Path(text).parts[0]}' is no home folder on this machine", where=text, fix="write the path in full") from error
+
+
+def data_root() -> Path:
+    """``ZOO_DATA``: datasets and weights, in the layouts people already have. Default: the platform's user cache."""
+    if place := setting("ZOO_DATA"):
+        return user_path(place)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("zoo") / "data"
+
+
+def cache_root() -> Path:
+    """``ZOO_CACHE``: what was decoded from a dataset's files, to be mapped into memory. Default: the platform's user cache."""
+    if place := setting("ZOO_CACHE"):
+        return user_path(place)
+    from platformdirs import user_cache_path
+
+    return user_cache_path("zoo") / "cache"
+
+
+def runs_root() -> Path:
+    """``ZOO_RUNS``: run directories. Default: ``./runs``."""
+    return user_path(setting("ZOO_RUNS") or "runs")
+
+
+def exports_root() -> Path:
+    """``ZOO_EXPORTS``: exported bundles. Default: ``./exports``."""
+    return user_path(setting("ZOO_EXPORTS") or "exports")
+
+
+def offline() -> bool:
+    """``ZOO_OFFLINE=1`` forbids every download."""
+    return setting("ZOO_OFFLINE") not in ("", "0")
+
+
+def machine() -> dict[str, str]:
+    """Facts about this machine that a figure should be read with."""
+    return {"system": platform.platform(terse=True), "python": platform.python_version(), "processor": processor(), "cpus": str(os.cpu_count())}
+
+
+def processor() -> str:
+    """Its model, where the system tells; Python itself knows only the kind on Linux."""
+    info = Path("/proc/cpuinfo")
+    names = (
+        [line.partition(":")[2].strip() for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        if info.exists()
+        else []
+    )
+    return names[0] if names else platform.processor() or platform.machine()

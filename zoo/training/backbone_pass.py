@@ -1,0 +1,134 @@
+"""Running a frozen trunk over many pictures, once, by whatever is fastest here and gives the same.
+
+Candidates are torch as the run is set up, torch with its weights laid out channels last, and, on the CPU, the runtimes of the exporters that are
+installed, which fuse more than torch does. They are tried on a first batch where the whole would take long enough to repay that. None is of lower
+precision than was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from zoo.api import EmitRequest
+from zoo.errors import ZooError
+from zoo.registry.lookup import Item, Registry, load_object
+from zoo.support.paths import cache_root
+from zoo.support.temporary_folders import remove_abandoned, temporary_folder
+from zoo.training.devices import Engine
+
+RELAYING_PAYS, EXPORTING_PAYS = 5.0, 60.0
+"""Seconds that the whole pass would take, from which on another layout, and another runtime, is tried."""
+AGREEMENT = {None: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
+"""By which features may differ from those of the run's own precision (None: fp32), of the largest."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """``run`` is pictures (B, C, H, W) → features (B, …), float32, on the pictures' device; ``name`` says by what."""
+
+    name: str
+    run: Callable[[Tensor], Tensor]
+    memory_format: torch.memory_format = torch.contiguous_format
+    """In which the trunk's weights lie for it."""
+
+
+class Chosen(NamedTuple):
+    """The way to run a trunk, a sentence about the choice, and the seconds that all samples should take."""
+
+    way: Pass
+    told: str
+    seconds: float
+
+
+@contextmanager
+def fastest_pass(trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, catalogue: Registry) -> Iterator[Chosen]:
+    """The fastest way to run ``trunk`` over so many ``samples``, for as long as the context lasts.
+
+    ``probe`` are a few pictures. The trunk is put into eval mode; its weights are left in the layout they had.
+    """
+    trunk.eval()
+    try:
+        with torch.no_grad(), _temporary() as folder:
+            chosen = _by_torch("torch", trunk, engine.autocast, engine.memory_format)
+            due, plain = _timed(chosen, probe)
+            told, seconds = "", plain
+            for pays, candidate in _others(trunk, probe, engine, catalogue, folder):
+                tried = candidate() if seconds * samples / len(probe) > pays else None
+                if tried is None:
+                    continue
+                found, taken = _timed(tried, probe)
+                if taken < seconds and _departure(found, due) <= AGREEMENT[engine.autocast]:
+                    chosen, seconds = tried, taken
+                    told = f", {plain / taken:.1f} times as fast as torch here and equal within {_departure(found, due):.0e}"
+            trunk.to(memory_format=chosen.memory_format)
+            yield Chosen(chosen, f"by {chosen.name}{told}", seconds * samples / len(probe))
+    finally:
+        trunk.to(memory_format=engine.memory_format)
+
+
+@contextmanager
+def _temporary() -> Iterator[Path]:
+    remove_abandoned(cache_root(), "trunk")
+    with temporary_folder(cache_root(), "trunk") as folder:
+        yield folder
+
+
+def _others(trunk: nn.Module, probe: Tensor, engine: Engine, catalogue: Registry, folder: Path) -> Iterator[tuple[float, Callable[[], Pass | None]]]:
+    """What else there is to try, each with the seconds of the whole from which on it pays."""
+    if engine.memory_format != torch.channels_last:
+        yield RELAYING_PAYS, partial(_by_torch, "torch, channels last", trunk, engine.autocast, torch.channels_last)
+    if engine.device.type == "cpu":
+        for item in catalogue.items("exporter"):
+            yield EXPORTING_PAYS, partial(_by_exporter, item, trunk, probe, folder / f"trunk{item.spec.suffix}")
+
+
+def _by_torch(name: str, trunk: nn.Module, autocast: torch.dtype | None, memory_format: torch.memory_format) -> Pass:
+    def run(inputs: Tensor) -> Tensor:
+        with nullcontext() if autocast is None else torch.autocast(inputs.device.type, autocast):
+            features: Tensor = trunk(inputs.contiguous(memory_format=memory_format))
+        return features.float()
+
+    trunk.to(memory_format=memory_format)
+    precision = "" if autocast is None else f" in {str(autocast).removeprefix('torch.')}"
+    return Pass(name + precision, run, memory_format)
+
+
+def _by_exporter(item: Item[Any], trunk: nn.Module, probe: Tensor, path: Path) -> Pass | None:
+    """The trunk as an exported file, in the exporter's own runtime; None where it cannot be exported or run so."""
+    try:
+        exporter = load_object(item.spec.target, item)()
+        exporter.emit(trunk, probe[:2].contiguous(), path, EmitRequest(None, None, {}))
+        runner = exporter.runner(path, "cpu")
+    except ZooError:
+        return None
+    return Pass(f"the runtime of {item.canonical}", lambda inputs: torch.from_numpy(runner(inputs.numpy())))
+
+
+def _timed(candidate: Pass, probe: Tensor) -> tuple[Tensor, float]:
+    """What it gives, and its seconds; a first call, of two pictures, prepares."""
+    candidate.run(probe[:2])
+    _finish(probe)
+    started = time.perf_counter()
+    features = candidate.run(probe)
+    _finish(probe)
+    return features, time.perf_counter() - started
+
+
+def _finish(probe: Tensor) -> None:
+    if probe.device.type == "cuda":
+        torch.cuda.synchronize(probe.device)
+
+
+def _departure(found: Tensor, due: Tensor) -> float:
+    if found.shape != due.shape:
+        return float("inf")
+    return float((found - due).abs().max() / due.abs().max().clamp_min(1e-12))

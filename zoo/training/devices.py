@@ -1,0 +1,91 @@
+"""Which device runs, at which precision, in which memory format. Nothing is changed silently: what was chosen is said and recorded."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from zoo.config.run_config import RunConfig
+from zoo.errors import SetupError, UsageError
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Device, autocast type (None: fp32) and memory format of one run."""
+
+    device: torch.device
+    autocast: torch.dtype | None
+    memory_format: torch.memory_format
+
+    @property
+    def name(self) -> str:
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type
+
+    def describe(self) -> dict[str, Any]:
+        precision = "fp32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
+        return {
+            "device": str(self.device),
+            "name": self.name,
+            "precision": precision,
+            "channels_last": self.memory_format == torch.channels_last,
+            "threads": torch.get_num_threads(),
+        }
+
+
+def choose_device(name: str) -> torch.device:
+    """auto, cpu, cuda, cuda:N or mps as a device that is really there. Raises UsageError listing the devices there are."""
+    if name == "auto":
+        best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return choose_device(best)
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"'{name}' is no device", fix=f"choose one of: auto, {', '.join(available())}") from error
+    if device.type == "cuda" and device.index is None and torch.cuda.is_available():
+        device = torch.device("cuda", torch.cuda.current_device())
+    if str(device) not in available():
+        raise UsageError(f"device '{name}' is not here", fix=f"choose one of: auto, {', '.join(available())}")
+    return device
+
+
+def available() -> list[str]:
+    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    return [*devices, "mps"] if torch.backends.mps.is_available() else devices
+
+
+def set_up(config: RunConfig) -> Engine:
+    """Choose the engine of a run and put the process in order for it (threads, determinism)."""
+    device = choose_device(config.device)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products may differ from run to run, and torch refuses
+    torch.use_deterministic_algorithms(config.deterministic)
+    on_cuda = device.type == "cuda"
+    bf16 = on_cuda and torch.cuda.is_bf16_supported()
+    wanted = config.train.precision
+    if wanted == "bf16" and on_cuda and not bf16:
+        raise SetupError(f"{torch.cuda.get_device_name(device)} has no bf16", fix="use train.precision=fp32")
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16, "auto": torch.bfloat16 if bf16 else None}
+    last = on_cuda if config.train.channels_last == "auto" else config.train.channels_last
+    return Engine(device, types.get(wanted), torch.channels_last if last else torch.contiguous_format)
+
+
+@contextmanager
+def out_of_memory(what: str) -> Iterator[None]:
+    """Turn the allocator's refusal into one line that says what was asked and what to do; nothing is made smaller silently."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in text:
+            raise
+        asked = re.search(r"[Tt]ried to allocate (\d[\d.]* ?\w+)", text)
+        size = f" ({asked[1]} at once)" if asked else ""
+        raise SetupError(f"out of memory{size} with {what}", fix="use a smaller --batch-size, or take it in pieces: train.accumulate=2") from error

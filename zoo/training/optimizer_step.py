@@ -1,0 +1,80 @@
+"""What changes a model's weights in a step, with all of its state: the optimizer, its schedule, fp16's loss scaler and the moving average."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.config.run_config import TrainConfig
+from zoo.models.building import load_state
+from zoo.training.devices import Engine
+from zoo.training.optimizer_state import optimizer_state, restore_optimizer
+from zoo.training.optimizers import build_optimizer, build_schedule
+from zoo.training.weight_averaging import MovingAverage
+
+RAW = "raw/"
+"""Before the names of the weights that are trained, where those that are kept are their moving average."""
+
+
+class Stepper:
+    """Built for a ``model`` on its device. Raises UsageError for an optimizer, a schedule or an option that is not known."""
+
+    def __init__(self, model: nn.Module, train: TrainConfig, engine: Engine, steps_per_epoch: int, rates: Mapping[str, float] | None = None) -> None:
+        self.model, self._clip_norm = model, train.clip_norm
+        self.average = None if train.ema is None else MovingAverage(model, train.ema)
+        self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.autocast == torch.float16)
+        self.optimizer = build_optimizer(model, train, rates)
+        self.schedule = build_schedule(self.optimizer, train, steps_per_epoch)
+
+    @property
+    def result(self) -> nn.Module:
+        """What is evaluated and kept: the model or, where there is one, its moving average."""
+        return self.model if self.average is None else self.average.model
+
+    @property
+    def lr(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def set_rates(self, step: int) -> None:
+        """The learning rates of a step, counted from 0."""
+        if self.schedule is not None:
+            self.schedule(step)
+
+    def backward(self, loss: Tensor) -> None:
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def multiply_gradients(self, factor: Tensor) -> None:
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        torch._foreach_mul_(gradients, factor)
+
+    def update(self) -> None:
+        """One step of the optimizer and, where it took one, of the moving average. (fp16's scaler leaves out a step whose gradients overflow.)"""
+        scale = self.scaler.get_scale()
+        if self._clip_norm is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self._clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        if self.average is not None and self.scaler.get_scale() >= scale:
+            self.average.update(self.model)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything but the weights of `result`: tensors, and JSON."""
+        tensors, optimizer = optimizer_state(self.optimizer, self.model)
+        if self.average is not None:
+            tensors |= {RAW + name: value for name, value in self.model.state_dict().items()}
+        averaged = 0 if self.average is None else self.average.updates
+        return tensors, {"optimizer": optimizer, "scaler": self.scaler.state_dict(), "averaged": averaged}
+
+    def restore(self, weights: dict[str, Tensor], tensors: dict[str, Tensor], state: Mapping[str, Any], where: object) -> None:
+        """Set all of it back to what `state` gave; ``weights`` are those of `result`. Raises CheckpointError where they do not fit."""
+        load_state(self.result, weights, where)
+        if self.average is not None:
+            load_state(self.model, {name.removeprefix(RAW): value for name, value in tensors.items() if name.startswith(RAW)}, where)
+            self.average.updates = state["averaged"]
+        self.scaler.load_state_dict(state["scaler"])
+        restore_optimizer(self.optimizer, self.model, tensors, state["optimizer"])

@@ -1,0 +1,191 @@
+"""What one training needs, put together: configuration, task, model, data, device, and all the state that training changes."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from zoo.api import Evaluation, Part, Task
+from zoo.config.run_config import RunConfig, TrainConfig
+from zoo.data.batch_sampler import one_left_over, sizes
+from zoo.data.data_loader import Data, LoadedPart
+from zoo.errors import DivergedError, UsageError
+from zoo.runs.run_directory import RunDir
+from zoo.support.stopwatch import Clock
+from zoo.training.devices import Engine
+from zoo.training.evaluation import evaluate, judge
+from zoo.training.feature_cache import FeaturePart, Features
+from zoo.training.losses import additivity_fault
+from zoo.training.optimizer_step import Stepper
+from zoo.training.optimizers import build_optimizer, build_schedule
+from zoo.training.resume_check import check_exact, same_generators
+from zoo.training.run_logs import RunLogs
+
+
+@dataclass
+class Progress:
+    """Where training stands; all of it is in every checkpoint. ``batch`` counts the batches of ``epoch`` that are done."""
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    seen: int = 0
+    best: dict[str, Any] | None = None
+
+
+class Watch(Protocol):
+    """Is told how training goes, and changes nothing."""
+
+    def begin(self, progress: Progress, steps_per_epoch: int, epochs: int) -> None: ...
+    def step(self, progress: Progress, batch_samples: int) -> None: ...
+    def loss(self, progress: Progress, loss: float, rate: float) -> None: ...
+    def epoch(self, progress: Progress, row: dict[str, float]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+@dataclass
+class Job:
+    """All that one training needs; `zoo.training.resume.resume` sets it back to a checkpoint, `zoo.training.trainer.fit` runs it."""
+
+    config: RunConfig
+    task: Task
+    model: nn.Module
+    data: Data
+    engine: Engine
+    run: RunDir
+    watch: Watch
+    structure: dict[str, Any]
+    features: Features | None = None
+    """What the frozen layers give, where that is kept: then the rest of the network is trained on it."""
+    progress: Progress = field(default_factory=Progress)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        train = self.config.train
+        pictures = self.data.part("train")
+        pictures.memory_format = self.engine.memory_format
+        self.part: LoadedPart | FeaturePart = pictures if self.features is None else self.features.parts["train"]
+        self.steps_per_epoch = steps_per_epoch(train, len(self.part))
+        self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
+        self.learning = self.model if self.features is None else self.features.rest_of(self.model)
+        self.network: Callable[[Tensor], Tensor] = torch.compile(self.learning) if train.compile else self.learning
+        self.augmenter = pictures.augmenter(train.augment, self.config.seed) if train.augment else None
+        self.stepper = Stepper(self.model, train, self.engine, self.steps_per_epoch, rates_of(self.model, self.task))
+        self.loss_sum, self.weight_sum = (torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2))
+        self.logs = RunLogs(self.run, log_samples=train.log_samples)
+        self.saved_at, self.saved_step = time.monotonic(), -1
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Training mode, but for what the task keeps out of it; and whatever else the task does before an epoch (``begin_epoch``)."""
+        if hasattr(self.task, "begin_epoch"):
+            self.task.begin_epoch(self.model, epoch)
+        set_train_mode(self.model, self.task)
+        if self.features is not None:
+            self.learning.train()
+
+    def judge(self, part: Part) -> Evaluation:
+        """The task's judgement of what has been learned so far, on a part that is not the report part."""
+        batch_size = self.config.train.eval_batch_size
+        if self.features is None:
+            return evaluate(self.result, self.task, self.data, part, batch_size)
+        self.result.eval()
+        return judge(self.features.rest_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size)
+
+    @property
+    def result(self) -> nn.Module:
+        """What is evaluated and kept: the model or, where there is one, its moving average."""
+        return self.stepper.result
+
+
+def set_train_mode(model: nn.Module, task: Task) -> None:
+    """Training mode, but for what the task keeps out of it (``set_modes``, where it has that method)."""
+    model.train()
+    if hasattr(task, "set_modes"):
+        task.set_modes(model)
+
+
+def rates_of(model: nn.Module, task: Task) -> Mapping[str, float]:
+    """The shares of the learning rate that a task gives to parameters (``rates``, where it has that method)."""
+    rates: Mapping[str, float] = task.rates(model) if hasattr(task, "rates") else {}
+    return rates
+
+
+def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+    """Raises UsageError for a training that could not begin, or not be resumed exactly; a run asks this before it writes anything."""
+    train = config.train
+    steps = steps_per_epoch(train, len(data.part("train")))
+    build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
+    check_exact(train, model, engine, steps * train.epochs)
+    if train.patience is not None and "select" not in data.parts:
+        raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
+    if train.augment and data.preprocessing.permute_pixels is not None:
+        raise UsageError("augmentation would change pictures whose pixels are permuted already", where="train.augment", fix="leave one of them out")
+
+
+def check_pieces(train: TrainConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+    """Raises UsageError where the loss of a batch is not that of its pieces, and where the network cannot be trained on the smallest of these."""
+    part = data.part("train")
+    if train.accumulate > 1 and len(part) > 1:
+        batch = next(part.batches(7))
+        logits = torch.randn(len(batch.inputs), len(data.classes), generator=torch.Generator().manual_seed(0)).to(engine.device)
+        fault = additivity_fault(task, logits, batch)
+        if fault is not None:
+            raise UsageError(f"this task's loss cannot be taken in pieces: {fault}", where="train.accumulate", fix="leave it at 1")
+    if min(smallest for batch in set(sizes(len(part), train.batch_size)) for smallest in sizes(batch, micro_batch(train))) == 1:
+        check_single(model, task, data, engine)
+
+
+def check_single(model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+    """Raises UsageError where a network cannot be trained on one sample at a time, as batch norm over single values cannot."""
+    network = copy.deepcopy(model).to(engine.device)
+    set_train_mode(network, task)
+    try:
+        with torch.no_grad(), same_generators(engine.device):
+            network(torch.zeros(1, *data.preprocessing.shape, device=engine.device))
+    except ValueError as error:
+        raise UsageError(
+            f"this network cannot be trained on one sample at a time: {error}",
+            where="train.batch_size",
+            fix="use a larger --batch-size, or fewer pieces",
+        ) from error
+
+
+def steps_per_epoch(train: TrainConfig, samples: int) -> int:
+    """Raises UsageError where there would be none."""
+    steps = samples // train.batch_size if train.drop_last else -(-samples // train.batch_size) - one_left_over(samples, train.batch_size)
+    if steps == 0:
+        raise UsageError(
+            f"a batch of {train.batch_size} is larger than the {samples} training samples, and train.drop_last leaves no step",
+            fix="use a smaller --batch-size, or train.drop_last=false",
+        )
+    return steps
+
+
+def micro_batch(train: TrainConfig) -> int:
+    """Samples that are taken at once."""
+    return -(-train.batch_size // train.accumulate)
+
+
+def batch_notes(train: TrainConfig, samples: int) -> list[str]:
+    """What is worth knowing, before training, of how so many samples are cut into batches."""
+    if train.drop_last or not one_left_over(samples, train.batch_size):
+        return []
+    return [f"the last batch of each epoch has {train.batch_size + 1} samples: the one that is left over joins it"]
+
+
+def check_finite(job: Job, loss: float) -> None:
+    if not math.isfinite(loss):
+        kept = job.run.root.last
+        raise DivergedError(
+            f"the loss is {loss} at step {job.progress.step + 1}, epoch {job.progress.epoch + 1}; "
+            + (f"the last good checkpoint is {kept.name}" if kept else "no checkpoint was written yet"),
+            where=job.run.path,
+            fix="lower --lr, or set train.clip_norm=1",
+        )

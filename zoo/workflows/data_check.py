@@ -1,0 +1,213 @@
+"""Is a dataset what it should be? Every part is opened and counted, its files are compared with the official ones (`zoo data check`)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from zoo.api import Dataset, Part, Split
+from zoo.data.data_folder import Digests, Store
+from zoo.data.decoding import SAY_FROM
+from zoo.data.value_range import choose_value_range
+from zoo.errors import ZooError
+from zoo.registry.lookup import load_object
+from zoo.runtime import read_picture
+from zoo.support.paths import data_root
+from zoo.support.progress import tracked
+from zoo.workflows.data_files import Needs
+
+Read = Callable[[Path], Image.Image]
+
+EXAMPLES = 5
+"""First pictures, pairs of equal ones, and faulty ones, that are named."""
+DIGEST = 16
+"""Bytes of a picture's digest: two of 2^32 different pictures agree by chance once in 2^64."""
+
+
+@dataclass(frozen=True)
+class PartReport:
+    """One part: its split, how many pictures it has, of which class (None: without labels) and of which C×H×W, and the names of the first."""
+
+    part: str
+    split: str
+    samples: int
+    classes: dict[str, int] | None
+    shapes: dict[str, int]
+    first: list[str]
+
+
+@dataclass
+class Duplicates:
+    """Pictures with exactly the same content: again within a part, of one part in another, and under different labels."""
+
+    within: dict[str, int] = field(default_factory=dict)
+    across: dict[str, int] = field(default_factory=dict)
+    contradicting: int = 0
+    examples: list[list[str]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What was found. ``files`` says of each whether its content is the ``official`` one; ``problems`` are what makes a dataset unusable."""
+
+    dataset: str
+    files: list[dict[str, Any]] = field(default_factory=list)
+    parts: list[PartReport] = field(default_factory=list)
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "ok": not self.problems}
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One part's pictures, by the digest of each (None: it cannot be read)."""
+
+    names: Sequence[str]
+    labels: np.ndarray | None
+    digests: Sequence[bytes | None]
+
+
+def check(need: Needs) -> Report:
+    """Open every part of a dataset whose files are here. What is wrong stands in the report; only a dataset that is not there raises."""
+    from zoo.data.splits import check_split, classes_of
+
+    item, report = need.item, Report(need.item.canonical)
+    report.files = [{**file, "official": _official(file)} for file in need.files()]
+    report.notes = [f"read from {archive}, in place of the official files" for archive in need.instead]
+    store, seen = Store(download=False), dict[str, Pictures]()
+    try:
+        dataset = load_object(item.spec.target, item)(store, **need.section.options)
+        classes, parts = classes_of(item, dataset), dict(dataset.parts)
+    except ZooError as error:
+        report.problems.append(str(error))
+        return report
+    splits: dict[Part, Split] = {}
+    for part, split in parts.items():
+        try:
+            splits[part] = check_split(item, len(classes), split, dataset.load(split))
+        except ZooError as error:
+            report.problems.append(str(error))
+    read = _reader(need, dataset, splits, store, report)
+    for part, loaded in splits.items():
+        seen[part], found = _part(part, parts[part], loaded, classes, report.problems, read)
+        report.parts.append(found)
+    report.notes = store.notes + report.notes
+    report.duplicates = _duplicates(seen)
+    return report
+
+
+def _reader(need: Needs, dataset: Dataset, splits: dict[Part, Split], store: Store, report: Report) -> Read:
+    """How image files are read where this dataset is trained on."""
+    section, value_range = need.section, None
+    try:
+        value_range, told = choose_value_range(section, dataset, splits, store.digest, need.item.spec.name)
+        report.notes += [told] if told else []
+    except ZooError as error:
+        report.problems.append(str(error))
+    return partial(read_picture, channels=3, max_pixels=section.max_pixels, value_range=value_range)
+
+
+def _official(file: dict[str, Any]) -> bool | None:
+    """Whether a file's content is the official one; None where it is not here."""
+    if not file["present"]:
+        return None
+    digests = Digests(data_root())
+    official = digests.of(Path(file["place"])) == str(file["sha256"])
+    digests.save()
+    return official
+
+
+def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems: list[str], read: Read) -> tuple[Pictures, PartReport]:
+    images = loaded.images
+    shapes: Sequence[tuple[int, ...]]
+    digests: Sequence[bytes | None]
+    if isinstance(images, np.ndarray):
+        shapes, digests = [images.shape[1:]] * len(images), [_digest(image.shape, image) for image in images]
+    else:
+        shapes, digests = _decode(part, images, problems, read)
+    names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
+    counts = None if loaded.labels is None else _count(loaded.labels, classes)
+    sizes = Counter("×".join(map(str, shape)) for shape in shapes)
+    return Pictures(names, loaded.labels, digests), PartReport(
+        part, split, len(images), counts, dict(sizes.most_common()), [str(name) for name in names[:EXAMPLES]]
+    )
+
+
+def _decode(part: str, paths: Sequence[Path], problems: list[str], read: Read) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
+    """Shapes and digests of pictures in files, each fully decoded: a header alone does not tell that the rest is there."""
+    shapes: list[tuple[int, ...]] = []
+    digests: list[bytes | None] = []
+    faulty = []
+    with ThreadPoolExecutor() as pool:
+        work = [pool.submit(_read, path, read) for path in paths]
+        for each in work if len(work) < SAY_FROM else tracked(work, f"{part}: decoding {len(work):,} pictures"):
+            found = each.result()
+            if isinstance(found, str):
+                faulty.append(found)
+                digests.append(None)
+            else:
+                shapes.append(found[0])
+                digests.append(found[1])
+    problems.extend(f"{part}: {fault}" for fault in faulty[:EXAMPLES])
+    if len(faulty) > EXAMPLES:
+        problems.append(f"{part}: and {len(faulty) - EXAMPLES:,} more pictures that cannot be read")
+    return shapes, digests
+
+
+def _read(path: Path, read: Read) -> tuple[tuple[int, ...], bytes] | str:
+    try:
+        pixels = np.asarray(read(path))
+    except ValueError as error:
+        return f"{path} {error}"
+    shape = (pixels.shape[2], *pixels.shape[:2])
+    return shape, _digest(shape, pixels)
+
+
+def _digest(shape: tuple[int, ...], pixels: np.ndarray) -> bytes:
+    """Of a picture of C×H×W; the same bytes in another shape are another picture."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=DIGEST, person="×".join(map(str, shape)).encode()[:16]).digest()
+
+
+def _count(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
+    """Pictures by class, in the dataset's order; a class without any is counted too."""
+    return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
+
+
+def _duplicates(parts: dict[str, Pictures]) -> Duplicates:
+    result = Duplicates()
+    first: dict[bytes, tuple[str, int]] = {}
+    for part, index, digest in _each(parts):
+        if digest not in first:
+            first[digest] = (part, index)
+            continue
+        before, where = first[digest]
+        if before == part:
+            result.within[part] = result.within.get(part, 0) + 1
+        else:
+            pair = f"{before}, {part}"
+            result.across[pair] = result.across.get(pair, 0) + 1
+        labels = parts[before].labels, parts[part].labels
+        if labels[0] is not None and labels[1] is not None and labels[0][where] != labels[1][index]:
+            result.contradicting += 1
+        if len(result.examples) < EXAMPLES:
+            result.examples.append([f"{before}/{parts[before].names[where]}", f"{part}/{parts[part].names[index]}"])
+    return result
+
+
+def _each(parts: dict[str, Pictures]) -> Iterator[tuple[str, int, bytes]]:
+    for part, pictures in parts.items():
+        for index, digest in enumerate(pictures.digests):
+            if digest is not None:
+                yield part, index, digest

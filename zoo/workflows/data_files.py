@@ -1,0 +1,130 @@
+"""The files that datasets need: which they are, where they lie, and bringing them (`zoo data download`, `zoo data path`)."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.api import DatasetSpec, FileSpec
+from zoo.config.run_config import DatasetSection
+from zoo.data.data_folder import Store, missing_files
+from zoo.errors import DataError
+from zoo.registry.lookup import Item, load_object, registry
+from zoo.runs.resolve import dataset_section
+from zoo.support.paths import data_root, offline
+
+
+class Absent(DataError):
+    """What a dataset asks for is not here, or not unpacked; raised while looking, never shown."""
+
+
+class Looker:
+    """A `zoo.api.DatasetStore` that brings nothing: it writes down which files a dataset asks for, and gives those that are here."""
+
+    def __init__(self) -> None:
+        self._store = Store(download=False)
+        self.root = self._store.root
+        self.asked: list[FileSpec] = []
+        self.archives: list[Path] = []
+
+    def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
+        self.asked.extend(spec.files)
+        places = {file.path: self.root / file.path for file in spec.files}
+        if not all(place.is_file() for place in places.values()):
+            raise Absent(f"files of {spec.name} are missing", where=self.root, fix=f"zoo data download {spec.name}")
+        return places
+
+    def unpack(self, archive: Path) -> Path:
+        """Which files are asked for is known by then; unpacking may take minutes."""
+        self.archives.append(archive)
+        raise Absent("not unpacked to be looked at", where=archive, fix="unpack it by a run")
+
+    def digest(self, path: Path) -> str:
+        return self._store.digest(path)
+
+    def note(self, text: str) -> None:
+        """What a dataset says while it is looked at is said again when it is used."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A dataset and the files it asks for in the state the data folder is in: content that lies there in another form is not asked for."""
+
+    item: Item[DatasetSpec]
+    section: DatasetSection
+    asked: tuple[FileSpec, ...]
+    instead: tuple[Path, ...] = ()
+    """Archives that are read in place of the official files."""
+
+    @property
+    def argument(self) -> str | None:
+        """What a dataset of the user's own was told behind its name: its folder, for one."""
+        name = self.item.spec.argument
+        return None if name is None else str(self.section.options[name])
+
+    @property
+    def missing(self) -> tuple[FileSpec, ...]:
+        return tuple(file for file in self.asked if not (data_root() / file.path).is_file())
+
+    def files(self) -> list[dict[str, Any]]:
+        """Each file of the dataset with its place; ``needed`` is false where its content lies here in another form."""
+        rows = []
+        for file in self.item.spec.files:
+            place = data_root() / file.path
+            rows.append({**file.model_dump(mode="json"), "place": str(place), "present": place.is_file(), "needed": file in self.asked})
+        return rows
+
+
+def look(name: str) -> Needs:
+    """What a dataset needs. Raises UnknownNameError, or DataError where what is here cannot be opened."""
+    catalogue = registry()
+    section = dataset_section(catalogue, name)
+    item = catalogue.dataset(section.name)
+    looker = Looker()
+    with contextlib.suppress(Absent):
+        load_object(item.spec.target, item)(looker, **section.options)
+    official = {data_root() / file.path for file in item.spec.files}
+    instead = () if item.spec.argument is not None else tuple(archive for archive in looker.archives if archive not in official)
+    return Needs(item, section, tuple(looker.asked), instead)
+
+
+def download(names: Sequence[str]) -> list[Needs]:
+    """Bring the files of datasets, after a line that says what, from where and under which licence; returns them all in place.
+
+    Raises one DataError for all that could not be had; what could be is there then.
+    """
+    wanted = list(dict.fromkeys(names))
+    needs = [look(name) for name in wanted]
+    if offline():
+        _refuse(needs, "ZOO_OFFLINE forbids downloads")
+    errors = []
+    for need in needs:
+        if not need.missing:
+            continue
+        try:
+            load_object(need.item.spec.target, need.item)(Store(), **need.section.options)
+        except DataError as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:  # each says which of its files are missing; the one for all says it for all, and why
+        causes = [error.__cause__ if isinstance(error.__cause__, DataError) else error for error in errors]
+        _refuse([look(name) for name in wanted], "; ".join(cause.what for cause in causes))
+    return [look(name) for name in wanted]
+
+
+def require_here(needs: Sequence[Needs]) -> None:
+    """Raise DataError where a dataset would have to be downloaded."""
+    absent = [need.item.spec.name for need in needs if need.missing]
+    if absent:
+        raise DataError(f"{' and '.join(absent)}: files are missing", where=data_root(), fix=f"zoo data download {' '.join(absent)}")
+
+
+def _refuse(needs: Sequence[Needs], cause: str) -> None:
+    missing = {need.item.spec.name: need.missing for need in needs if need.missing}
+    if missing:
+        embedded = [item.spec.name for item in registry().items("dataset") if item.spec.embedded and item.spec.labelled]
+        raise missing_files(data_root(), missing, cause, embedded)

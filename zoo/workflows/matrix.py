@@ -1,0 +1,66 @@
+"""The table of combinations: for each architecture, dataset and task, whether a run of them would begin, or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from zoo.api import ArchitectureSpec
+from zoo.config.run_config import DatasetSection
+from zoo.errors import PluginError, UsageError
+from zoo.registry.lookup import Item, Registry
+from zoo.runs.compatibility import combine
+from zoo.runs.initial_weights import NamedWeights, RandomWeights, Weights
+from zoo.runs.resolve import core_dataset_section
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination, by canonical names. ``refusal`` is the error that a run would end with, None where it would begin.
+
+    ``changes`` are sentences about what would be done to the pictures. ``architecture`` is None for a task that needs none.
+    """
+
+    architecture: str | None
+    dataset: str
+    task: str
+    refusal: str | None
+    changes: tuple[str, ...] = ()
+
+
+def cells(
+    catalogue: Registry, architectures: str | None = None, datasets: str = "*", tasks: str = "*", options: dict[str, Any] | None = None
+) -> Iterator[Cell]:
+    """All combinations whose names match the shell patterns, by task, architecture and dataset.
+
+    Without a pattern ``architectures`` are those that are registered; with one, also the members of families. ``options`` are the core's keys
+    of a dataset (``resize``, ``channels``). A task that needs weights is taken to start from the first that an architecture names. Raises
+    UsageError for other options.
+    """
+    section = core_dataset_section(options or {})
+    networks = _networks(catalogue, architectures)
+    for task in catalogue.items("task", tasks):
+        for network, dataset in product(networks if task.spec.needs_architecture else [None], catalogue.items("dataset", datasets)):
+            yield _cell(catalogue, network, dataset, task, section)
+
+
+def _networks(catalogue: Registry, pattern: str | None) -> list[str | None]:
+    """Canonical names; a member of a family is described only when its cells are judged."""
+    found = [item.canonical for item in catalogue.items("architecture", pattern or "*")]
+    return [*found, *((member.canonical for member in catalogue.members(pattern)) if pattern is not None else ())]
+
+
+def _cell(catalogue: Registry, name: str | None, dataset: Item[Any], task: Item[Any], section: DatasetSection) -> Cell:
+    try:
+        network = None if name is None else catalogue.architecture(name)
+        _, changes = combine(network, dataset, task, section, _first_weights(network) if task.spec.needs_weights else RandomWeights())
+    except (UsageError, PluginError) as refusal:
+        return Cell(name, dataset.canonical, task.canonical, str(refusal))
+    return Cell(name, dataset.canonical, task.canonical, None, tuple(changes))
+
+
+def _first_weights(network: Item[ArchitectureSpec] | None) -> Weights:
+    first = None if network is None else next(iter(network.spec.weights), None)
+    return RandomWeights() if network is None or first is None else NamedWeights(network, first)

@@ -1,0 +1,78 @@
+"""The first images of a dataset as files to predict, each with the name and the class that it has there (`zoo predict --data`)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from zoo import runtime
+from zoo.errors import UsageError
+from zoo.support.atomic_files import write_csv, write_image
+
+if TYPE_CHECKING:
+    from zoo.workflows.predict import Predictions
+
+
+@dataclass(frozen=True)
+class Samples:
+    """``names`` by file: of an image in an array, its dataset, part and name there, such as ``digits/report/7``; any other has the name of its file.
+    ``truths`` by file are the names of their classes, where they have labels. ``kept``: the files are the dataset's own, not copies."""
+
+    files: list[Path]
+    names: Mapping[Path, str] = field(default_factory=dict)
+    truths: Mapping[Path, str] = field(default_factory=dict)
+    kept: bool = True
+
+    def name(self, file: Path) -> str:
+        return self.names.get(file, str(file))
+
+
+@contextmanager
+def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
+    """The first images of a part of a dataset (default: report, of a dataset that has no splits all of it), for as long as the context lasts.
+
+    Raises UsageError or DataError.
+    """
+    from zoo.data.data_folder import Store
+    from zoo.data.data_loader import open_dataset
+    from zoo.data.splits import check_split, classes_of, usual_part
+    from zoo.registry.lookup import registry
+    from zoo.reporting.run_results import to_image
+    from zoo.runs.resolve import dataset_section
+
+    section = dataset_section(registry(), dataset)
+    item = registry().dataset(section.name)
+    part = part or usual_part(item.spec, "report")
+    opened = open_dataset(item, section.options, Store(), held_out=part == "report")
+    parts: dict[str, str] = {str(name): split for name, split in opened.parts.items()}
+    if part not in parts:
+        raise UsageError(f"{item.canonical} has no {part} part", where="--split", fix=f"it has: {', '.join(parts)}")
+    classes = classes_of(item, opened)
+    split = check_split(item, len(classes), parts[part], opened.load(parts[part]))
+    truths = [] if split.labels is None else [classes[int(label)] for label in split.labels[:count]]
+    if not isinstance(split.images, np.ndarray):
+        files = list(split.images[:count])
+        yield Samples(files, {}, dict(zip(files, truths, strict=False)))
+        return
+    images = split.images[:count]
+    names = [f"{item.spec.name}/{part}/{name}" for name in (split.names or [str(index) for index in range(len(images))])[: len(images)]]
+    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+        files = [Path(folder) / f"{index}.png" for index in range(len(images))]
+        for file, image in zip(files, images, strict=True):
+            write_image(file, to_image(image))
+        yield Samples(files, dict(zip(files, names, strict=True)), dict(zip(files, truths, strict=False)), kept=False)
+
+
+def write_predictions(file: Path, found: Predictions, samples: Samples) -> None:
+    """As predictions.csv of a run: sample, truth (where it is known), prediction and the probability of each class."""
+    rows = (
+        [samples.name(path), samples.truths.get(path, ""), runtime.top(row, found.classes, 1)[0][0], *(f"{probability:.6f}" for probability in row)]
+        for path, row in found.rows
+    )
+    write_csv(file, ["sample", "truth", "prediction", *(f"p({name})" for name in found.classes)], rows)

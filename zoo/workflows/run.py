@@ -1,0 +1,277 @@
+"""The story of ``zoo run``: resolve → data → model → prepare → fit → evaluate → report, in a run directory."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from zoo.api import Exhibit, Part, Task
+from zoo.data.data_loader import Data
+from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
+from zoo.models.building import count_macs, count_parameters, load_state
+from zoo.registry.lookup import calls_of, registry
+from zoo.reporting import run_results
+from zoo.reporting.console import Console
+from zoo.reporting.html_page import write_page
+from zoo.reporting.run_reporter import Telling
+from zoo.runs import checkpoints
+from zoo.runs.plan import RunPlan
+from zoo.runs.resolve import merge, resolve
+from zoo.runs.root_record import differences
+from zoo.runs.run_directory import Record, RunDir, create, find, label_of, run_id
+from zoo.support.atomic_files import remove_temporaries, write_json, write_text
+from zoo.support.formatting import duration, figure, plural
+from zoo.support.untrusted_files import check_own_folders
+from zoo.training.closed_form import in_closed_form, solve
+from zoo.training.evaluation import evaluate
+from zoo.training.feature_cache import keep_features
+from zoo.training.preparation import Prepared, prepare
+from zoo.training.resume import resume as resume_job
+from zoo.training.train_state import Job, set_train_mode, steps_per_epoch
+from zoo.training.trainer import fit
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run that ended: its folder, its record and the metrics of its report part. ``path`` is None after a dry run."""
+
+    path: Path | None
+    record: Record
+    metrics: dict[str, float]
+
+
+def run(
+    name: str | None = None,
+    *,
+    config_file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    resume: str | Path | None = None,
+    inexact: bool = False,
+    dry_run: bool = False,
+    console: Console | None = None,
+) -> RunResult:
+    """Train, evaluate and report one combination; returns where everything is.
+
+    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a run that was stopped;
+    overrides must then agree with it. Raises ZooError; the traceback is in the run's error.log.
+    """
+    console = console or Console()
+    if resume is not None:
+        return _resume(resume, name, config_file, overrides or {}, inexact, console)
+    plan = resolve(registry(), name, file=config_file, overrides=overrides)
+    if dry_run:
+        return _dry_run(plan, console)
+    prepared = prepare(plan)
+    _introduce(prepared, console)
+    return _carry_out(create(plan.config, out), prepared, console, resumed=False)
+
+
+# --------------------------------------------------------------------------------------------------------------------- the chapters
+
+
+def _introduce(prepared: Prepared, console: Console) -> None:
+    config, data, engine = prepared.config, prepared.data, prepared.engine.describe()
+    parameters, trainable = count_parameters(prepared.model)
+    counts = ", ".join(f"{part} {count:,}" for part, count in data.samples.items())
+    trained = "" if trainable == parameters else f", {trainable:,} of them trained"
+    name = f"{config.architecture.name}: {parameters:,} parameters{trained}; " if config.architecture else ""
+    console.note(f"{name}{data.name}: {counts}; task {config.task.name}")
+    form = ", channels last" if engine["channels_last"] else ""
+    console.note(f"on {engine['name']} ({engine['device']}), {engine['precision']}{form}, seed {config.seed}")
+    for note in prepared.notes:
+        console.note(f"note: {note}")
+
+
+def _dry_run(plan: RunPlan, console: Console) -> RunResult:
+    prepared = prepare(plan, compute=False)
+    _introduce(prepared, console)
+    train = plan.config.train
+    if in_closed_form(prepared.task):
+        console.note("dry run: nothing was computed or written")
+    else:
+        steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
+        console.note(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
+    return RunResult(None, _new_record(prepared, "dry-run"), {})
+
+
+def _new_record(prepared: Prepared, identity: str) -> Record:
+    config, data = prepared.config, prepared.data
+    parameters, trainable = count_parameters(prepared.model)
+    return Record(
+        id=identity,
+        status="running",
+        created=datetime.now(UTC).isoformat(timespec="microseconds"),
+        label=label_of(config),
+        architecture=config.architecture.name if config.architecture else None,
+        dataset=config.dataset.name,
+        task=config.task.name,
+        classes=list(data.classes),
+        preprocessing=data.preprocessing,
+        structure=prepared.structure,
+        parameters=parameters,
+        trainable=trainable,
+        macs=count_macs(prepared.model, data.preprocessing.shape) if config.architecture else None,
+        samples=data.samples,
+        fingerprint=data.fingerprint,
+        notes=prepared.notes,
+        device=prepared.engine.describe(),
+        **run_results.facts(registry()),
+    )
+
+
+def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False) -> RunResult:
+    """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
+    with where.lock():
+        remove_temporaries(where.path)
+        console.log = where.log_file
+        record = where.record if resumed else _new_record(prepared, run_id(where.path))
+        if not resumed:
+            where.bind(record)
+        record.status = "running"
+        if prepared.data.quarantine:
+            write_json(where.path / "quarantine.json", list(prepared.data.quarantine))
+        if prepared.start:
+            run_results.write_start(where.path / "weights.csv", prepared.start)
+        where.write_record(record)
+        telling = Telling(console, where, record)
+        telling.started(prepared.config.as_dict())
+        try:
+            with calls_of(prepared.plan.items, "the run", console.warn):
+                metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
+            record.status = "finished"
+            telling.stamp()
+            write_page(where, record)
+        except BaseException as error:
+            record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
+            with suppress(StorageError):  # a full disk, say: the fault itself is what to tell
+                write_text(where.error_file, traceback.format_exc())
+            raise
+        finally:
+            console.close()
+            telling.ended()
+    _conclude(where, record, console)
+    return RunResult(where.path, record, metrics)
+
+
+def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> dict[str, float]:
+    task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
+    if in_closed_form(task):
+        if inexact is not None:
+            _forget_results(where, record)
+        model = prepared.model.to(prepared.engine.device)
+        record.checkpoint = solve(where, task, model, data, prepared.structure, telling.note)
+        record.parameters, record.trainable = count_parameters(model)
+    else:
+        model = _train(where, record, prepared, telling, inexact)
+    part = evaluated_part(data)
+    found = evaluate(model, task, data, part, batch_size)
+    record.results[part] = dict(found.metrics)
+    where.write_record(record)
+    view = data.part(part)
+    run_results.write_samples(where.samples, view, data.classes)
+    shown = task.report(found, view, data.classes, where.path) or ()
+    drawn = [] if in_closed_form(task) else [*run_results.write_curves(where, record), *run_results.write_pictures(where, record, data)]
+    record.exhibits = [*drawn[:1], *shown, *drawn[1:], *(predict_unlabelled(where, model, task, data, batch_size) if part != "predict" else ())]
+    return dict(found.metrics)
+
+
+def evaluated_part(data: Data) -> Part:
+    """The report part; of data without one, what there is."""
+    return "report" if "report" in data.parts else next(iter(data.parts))
+
+
+def predict_unlabelled(where: RunDir, model: nn.Module, task: Task, data: Data, batch_size: int) -> list[Exhibit]:
+    """What the task makes of pictures without labels, in a folder of their own."""
+    if "predict" not in data.parts:
+        return []
+    folder = where.path / "predict"
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    found = evaluate(model, task, data, "predict", batch_size)
+    shown = task.report(found, data.part("predict"), data.classes, folder) or ()
+    return [replace(each, file=f"predict/{each.file}") for each in shown]
+
+
+def _train(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> nn.Module:
+    """The best model of a training, or else the last."""
+    plan, task, model, data, engine = prepared.plan, prepared.task, prepared.model, prepared.data, prepared.engine
+    config, head = plan.config, None if plan.architecture is None else plan.architecture.spec.head
+    features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), telling.note)
+    job = Job(config, task, model, data, engine, where, telling, prepared.structure, features, clock=telling.clock)
+    if inexact is not None:
+        resume_job(job, inexact=inexact, accepted=partial(_forget_results, where, record))
+    progress = fit(job)
+    telling.close()
+    root = where.root
+    if progress.best is not None and root.last is not None and root.chosen != root.last.name:
+        best = checkpoints.chosen(where)
+        load_state(job.result, checkpoints.weights(best), best)
+        telling.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
+    record.checkpoint = root.chosen
+    return job.result
+
+
+def _forget_results(where: RunDir, record: Record) -> None:
+    """Before the run goes back to a checkpoint that they may not be of."""
+    record.results, record.checkpoint = {}, None
+    where.write_record(record)
+
+
+def _conclude(where: RunDir, record: Record, console: Console) -> None:
+    part, metrics = next(reversed(record.results.items()))
+    console.note(f"{part} part, {plural(record.samples[part], 'sample')}: {', '.join(figure(name, value) for name, value in metrics.items())}")
+    console.note(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
+
+
+# ---------------------------------------------------------------------------------------------------------------------------- resume
+
+
+def _resume(
+    resume: str | Path, name: str | None, config_file: Path | None, overrides: Mapping[str, Any], inexact: bool, console: Console
+) -> RunResult:
+    where = find(resume)
+    check_own_folders(where.path)
+    config = where.config
+    if config_file is not None:
+        raise UsageError("--resume goes on with the run's own configuration", where="--config", fix="leave out --config")
+    plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
+    _refuse_changes(plan, name, overrides)
+    if where.record.status == "finished" and _is_whole(where):
+        raise UsageError("this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`")
+    prepared = prepare(plan, where.record.structure)
+    _introduce(prepared, console)
+    return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
+
+
+def _is_whole(where: RunDir) -> bool:
+    """Whether the checkpoint of a run's results is undamaged. Where it is not, a finished run can go back to an earlier one."""
+    try:
+        checkpoints.chosen(where)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _refuse_changes(plan: RunPlan, name: str | None, overrides: Mapping[str, Any]) -> None:
+    """A resumed run is the same run: name each thing that was asked to be different."""
+    config = plan.config
+    before, asked = config.as_dict(), config.as_dict()
+    if overrides:
+        asked = resolve(registry(), overrides=merge(config.as_dict(), overrides)).config.as_dict()
+    changed = [f"{key} is {old!r} in the run, not {new!r}" for key, old, new in differences(before, asked)]
+    if name is not None and registry().runnable(name).canonical not in (
+        config.recipe,
+        config.architecture and config.architecture.name,
+        config.task.name,
+    ):
+        changed.insert(0, f"the run is of {label_of(config)}, not {name}")
+    if changed:
+        raise UsageError(f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run")

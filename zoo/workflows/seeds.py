@@ -1,0 +1,105 @@
+"""One recipe, several seeds: what a figure is worth is its mean and its spread."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.config.run_config import RunConfig
+from zoo.errors import UsageError
+from zoo.registry.lookup import registry
+from zoo.reporting.comparison import flatten
+from zoo.reporting.console import Console
+from zoo.runs.resolve import merge, resolve
+from zoo.runs.run_directory import Record
+from zoo.support.atomic_files import write_json
+from zoo.support.formatting import label, plural, spread
+from zoo.workflows import run
+from zoo.workflows.run import RunResult
+
+
+@dataclass(frozen=True)
+class SeedsResult:
+    """The runs, and for each metric the mean and the sample standard deviation over them. ``path`` is the summary file."""
+
+    path: Path
+    runs: list[RunResult]
+    metrics: dict[str, dict[str, Any]]
+
+
+def run_seeds(
+    count: int,
+    name: str | None = None,
+    *,
+    config_file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    console: Console | None = None,
+) -> SeedsResult:
+    """Run with ``count`` seeds, from the configuration's own upwards, each in a run directory of its own. Raises ZooError at the first that fails."""
+    if count < 1:
+        raise UsageError(f"--seeds must be at least 1, not {count}", fix="for example --seeds 3")
+    console = console or Console()
+    config = resolve(registry(), name, file=config_file, overrides=overrides).config
+    runs: list[RunResult] = []
+    for seed in range(config.seed, config.seed + count):
+        own: dict[str, Any] = merge(merge({}, overrides or {}), {"seed": seed})
+        if config.name is not None:
+            own["name"] = f"{config.name}-seed{seed}"
+        console.note(f"seed {seed} ({len(runs) + 1} of {count})")
+        runs.append(run.run(name, config_file=config_file, overrides=own, out=out / f"seed{seed}" if out else None, console=console))
+    metrics = summarise([each.metrics for each in runs])
+    folders = [each.path for each in runs if each.path is not None]
+    summary = folders[0].parent / f"seeds-{folders[0].name}.json"
+    told = command(count, name, config_file, overrides or {})
+    write_json(summary, account(config, told, runs) | {"metrics": metrics, "runs": [folder.name for folder in folders]})
+    for metric, found in metrics.items():
+        console.note(f"{label(metric)}: {spread(metric, found['mean'], found['sd'])} over {plural(count, 'seed')}")
+    console.note(f"summary: {summary}")
+    return SeedsResult(summary, runs, metrics)
+
+
+def command(count: int, name: str | None, config_file: Path | None, overrides: Mapping[str, Any]) -> str:
+    """The command line that repeats these runs."""
+    settings = [f"{key}={each if isinstance(each, str) else json.dumps(each)}" for key, each in flatten(dict(overrides)).items() if key]
+    words = ["zoo", "run", *([name] if name else []), *(["--config", config_file.name] if config_file else []), "--seeds", str(count)]
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+
+
+def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, Any]:
+    """What the figures of these runs should be read with. ``seconds`` are those of whole runs: training, evaluation, pictures."""
+    record = runs[0].record
+    seconds = [each.record.seconds or 0.0 for each in runs]
+    return {
+        "recipe": config.recipe,
+        "command": told,
+        "date": record.created,
+        "commit": record.git_commit,
+        "device": device_of(record),
+        "versions": record.versions,
+        "dataset": record.dataset,
+        "fingerprint": record.fingerprint,
+        "epochs": config.train.epochs,
+        "seeds": [config.seed + index for index in range(len(runs))],
+        "seconds": {"median": statistics.median(seconds), "values": seconds},
+    }
+
+
+def device_of(record: Record) -> str:
+    """The accelerator's name or, on the CPU, the processor's and how many threads it was given."""
+    name = str(record.device["name"])
+    return name if record.device["device"] != "cpu" else f"{record.versions['processor']}, {plural(record.device['threads'], 'thread')}"
+
+
+def summarise(results: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
+    """Mean, sample standard deviation (n - 1; 0 for a single run) and the values of each metric."""
+    values = {metric: [each[metric] for each in results] for metric in results[0]}
+    return {
+        metric: {"mean": statistics.fmean(found), "sd": statistics.stdev(found) if len(found) > 1 else 0.0, "values": found}
+        for metric, found in values.items()
+    }

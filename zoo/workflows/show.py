@@ -1,0 +1,110 @@
+"""`zoo show`: pictures of a dataset as a titled grid, plain, above their permuted selves, or beside augmented versions of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from zoo.config.run_config import DatasetSection
+from zoo.data.data_loader import Data, LoadedPart, open_data
+from zoo.data.splits import usual_part
+from zoo.errors import UsageError
+from zoo.registry.lookup import registry
+from zoo.reporting import plots
+from zoo.runs.resolve import dataset_section
+from zoo.support.atomic_files import storage_errors
+
+COLUMNS = 5
+AUGMENTED = 4
+"""Images to show beside their augmented versions, where their number is not said."""
+PAIRS = 10
+"""Pictures in a row above their permuted selves."""
+
+
+class Shown(NamedTuple):
+    """The picture, the part that it is of, and what there is to say about the data."""
+
+    file: Path
+    part: str
+    notes: tuple[str, ...] = ()
+
+
+def show(
+    dataset: str,
+    *,
+    split: str | None = None,
+    count: int | None = None,
+    permute_pixels: int | None = None,
+    augment: Sequence[dict[str, dict[str, Any]]] = (),
+    options: dict[str, Any] | None = None,
+    out: Path | None = None,
+) -> Shown:
+    """Draw the first ``count`` pictures (default: 20; 4 with ``augment``, which draws a row for each) of a part (default: train), as the dataset
+    section says (``options``: its keys), into a PNG.
+
+    ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the first epochs would
+    make of them. Raises UsageError, DataError or StorageError.
+    """
+    if count is None:
+        count = AUGMENTED if augment else 20
+    if count < 1:
+        raise UsageError(f"--count must be at least 1, not {count}", fix="for example --count 20")
+    if permute_pixels is not None and augment:
+        raise UsageError("--permute-pixels and --augment do not go together", fix="leave one of them out")
+    section = dataset_section(registry(), dataset, **(options or {}))
+    split = split or usual_part(registry().dataset(section.name).spec, "train")
+    data = open_data(registry(), section, torch.device("cpu"), parts=(split,))
+    bare = section.name.rpartition("/")[2]
+    file = out or Path(f"{bare}-{split}.png")
+    if not file.suffix:
+        file = file.with_suffix(".png")
+    with storage_errors(file):
+        _draw(file, bare, data, split, count, permute_pixels, augment, section)
+    return Shown(file, split, data.notes)
+
+
+def _draw(
+    file: Path,
+    name: str,
+    data: Data,
+    split: str,
+    count: int,
+    permute_pixels: int | None,
+    augment: Sequence[dict[str, dict[str, Any]]],
+    section: DatasetSection,
+) -> None:
+    part = data.part(split)
+    size = "×".join(map(str, data.preprocessing.shape))
+    heading = f"{name}, {split} part: {min(count, len(part)):,} of {len(part):,} pictures, {size}"
+    if permute_pixels is not None:
+        other = open_data(registry(), section.model_copy(update={"permute_pixels": permute_pixels}), torch.device("cpu"), parts=(split,))
+        shown = range(min(count, PAIRS, len(part)))
+        titles = _titles(part, data, shown)
+        plots.permuted_pairs(
+            file, part.pictures(shown), other.part(split).pictures(shown), titles, f"{name}: pixels permuted by seed {permute_pixels}"
+        )
+    elif augment:
+        _draw_augmented(file, part, data, count, augment, f"{name}: {', '.join(next(iter(step)) for step in augment)}")
+    else:
+        plots.samples(file, part, part.labels, data.classes, heading, count)
+
+
+def _draw_augmented(file: Path, part: LoadedPart, data: Data, count: int, augment: Sequence[dict[str, dict[str, Any]]], heading: str) -> None:
+    rows = range(min(count, len(part)))
+    augmenter, indices = part.augmenter(augment, 0), np.array(rows)
+    plain = part.pictures(rows)
+    images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()
+    changed = [augmenter.of_epoch(epoch)(images, indices) for epoch in range(COLUMNS - 1)]
+    whole = [each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each in changed]
+    pictures = np.stack([plain, *whole], 1).reshape(-1, *plain.shape[1:])  # (rows, columns, H, W, C) → (rows · columns, H, W, C)
+    titles = [title for name in _titles(part, data, rows) for title in (name, *(f"epoch {epoch + 1}" for epoch in range(COLUMNS - 1)))]
+    plots.grid(file, pictures, titles, heading, columns=COLUMNS)
+
+
+def _titles(part: LoadedPart, data: Data, shown: Sequence[int]) -> list[str]:
+    labels = part.labels
+    return [part.names[index] if labels is None else data.classes[int(labels[index])] for index in shown]
