@@ -208,6 +208,14 @@ def test_an_altered_member_is_damaged(tmp_path: Path) -> None:
         opened(path)
 
 
+def test_a_zip_whose_names_are_no_text_is_damaged(tmp_path: Path) -> None:
+    """From fuzzing: the flag says that names are UTF-8, and a byte of one was changed."""
+    path = zipped(tmp_path / "pets.zip", {"pets/é.jpg": b"x"}, zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
+    with pytest.raises(DataError, match="damaged or was cut off"):
+        opened(path)
+
+
 @pytest.mark.parametrize(
     ("body", "said"), [(b"<!DOCTYPE html><p>log in", "a web page stands in place of the archive"), (b"text", "no archive of a form")]
 )

@@ -196,6 +196,17 @@ def test_a_damaged_table_is_no_crash(made_run):
     assert "Ragged" in shown(run).texts
 
 
+def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> None:
+    """From fuzzing: text in no known encoding, and a link that leads to itself."""
+    run = made_run("one", exhibits=[Exhibit("Bytes", "bytes.csv"), Exhibit("Circle", "circle.csv"), Exhibit("Picture", "a.png")])
+    (run.path / "bytes.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
+    (run.path / "circle.csv").symlink_to("circle.csv")
+    picture(run.path / "a.png")
+    seen = shown(run)
+    assert "bytes.csv cannot be read: it is not UTF-8 text." in seen.text
+    assert "circle.csv is not in the run's folder." in seen.text and "img" in seen.tags
+
+
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND")
 

@@ -28,6 +28,15 @@ def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest
     assert paths.data_root() == tmp_path
 
 
+@pytest.mark.parametrize(
+    "words", [("run", "fnn_mnist", "--data", "folder:{}"), ("run", "lenet", "--data", "digits", "--weights", "{}"), ("data", "check", "pictures:{}")]
+)
+def test_a_home_folder_that_does_not_exist_is_named(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """`Path.expanduser` raises a RuntimeError for it."""
+    assert run_cli([word.format("~no-such-user/images") for word in words]) == 2
+    assert "'~no-such-user' is no home folder on this machine" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["plot.xyz", "plot", "plot.gif.txt", ".png"])
 def test_a_plot_of_no_known_format_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"name a file that ends in \.png, \.jpg, .*\.eps"):

@@ -1,6 +1,5 @@
 """The toolkit of plugins: every helper of zoo that a plugin may use beyond `zoo.api` and `zoo.errors`. Names are stable within a major version.
 
-
 Each is loaded when it is first used, so that a plugin's package can import this module and stay light.
 
 Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates`

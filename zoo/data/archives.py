@@ -42,7 +42,7 @@ JUNK = "__MACOSX"
 CHUNK = 1 << 20
 SAY_FROM = 500
 """So many members take long enough to be told about."""
-DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError)
+DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
 
 
 @dataclass(frozen=True)
