@@ -22,7 +22,7 @@ pytestmark = pytest.mark.gpu
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
-def test_training_on_cuda_reaches_the_accuracy_of_the_cpu(tmp_path, precision):
+def test_training_on_cuda_reaches_the_accuracy_of_the_cpu(tmp_path, precision) -> None:
     found = {}
     for device in ("cpu", "cuda"):
         overrides = {"device": device, "train": {"precision": precision}}
@@ -32,7 +32,7 @@ def test_training_on_cuda_reaches_the_accuracy_of_the_cpu(tmp_path, precision):
     assert found["cuda"] >= max(0.95, found["cpu"] - 0.02)
 
 
-def test_pictures_labels_and_batches_are_on_the_device():
+def test_pictures_labels_and_batches_are_on_the_device() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     plan = resolve(registry(), "cnn_digits")
     data = open_data(registry(), plan.config.dataset, device, prepare=plan.prepare_images)
@@ -40,7 +40,7 @@ def test_pictures_labels_and_batches_are_on_the_device():
         assert {batch.inputs.device, batch.labels.device, batch.indices.device} == {device}
 
 
-def test_a_deterministic_run_repeats_to_the_bit(tmp_path):
+def test_a_deterministic_run_repeats_to_the_bit(tmp_path) -> None:
     states = []
     for name in ("first", "second"):
         overrides = {"device": "cuda", "deterministic": True, "train": {"epochs": 3}}
@@ -66,7 +66,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision):
+def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision) -> None:
     overrides = {"device": "cuda", "deterministic": True, "train": {**EVERYTHING, "precision": precision}}
 
     class Interrupt(Console):
@@ -83,7 +83,7 @@ def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_augmentation_on_the_device_is_the_cpus(name):
+def test_augmentation_on_the_device_is_the_cpus(name) -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 24, 24), dtype=np.uint8))
     found = []
     for device in ("cpu", "cuda"):
@@ -93,19 +93,19 @@ def test_augmentation_on_the_device_is_the_cpus(name):
     assert differing < 0.01
 
 
-def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_before_the_update(tmp_path):
+def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_before_the_update(tmp_path) -> None:
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf)"):
         zoo.run(
             "cnn_digits", overrides={"device": "cuda", "train": {"lr": 1e30, "precision": "fp32"}}, out=tmp_path / "run", console=Console(quiet=True)
         )
 
 
-def test_case_86_on_cuda_too_out_of_memory_says_what_was_asked(tmp_path):
+def test_case_86_on_cuda_too_out_of_memory_says_what_was_asked(tmp_path) -> None:
     overrides = {"device": "cuda", "dataset": {"resize": 4096}, "train": {"batch_size": 1024}}
     with pytest.raises(SetupError, match=r"out of memory.*batch of 1024"):
         zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
 
 
-def test_compiled_networks_train_on_cuda(tmp_path):
+def test_compiled_networks_train_on_cuda(tmp_path) -> None:
     overrides = {"device": "cuda", "train": {"compile": True, "epochs": 5}}
     assert zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True)).metrics["accuracy"] > 0.9

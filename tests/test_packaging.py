@@ -24,7 +24,7 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
-def test_the_top_level_names_are_zoo_and_zoo_something_only(wheel):
+def test_the_top_level_names_are_zoo_and_zoo_something_only(wheel) -> None:
     names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     packages = {name for name in names if not name.endswith(".dist-info")}
     assert "zoo" in packages
@@ -32,7 +32,7 @@ def test_the_top_level_names_are_zoo_and_zoo_something_only(wheel):
     assert packages == {"zoo", *(path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_"))}
 
 
-def test_weights_templates_and_the_licence_are_inside(wheel):
+def test_weights_templates_and_the_licence_are_inside(wheel) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {"zoo_classics/weights/cnn_mnist.safetensors", "zoo_classics/weights/cnn_mnist.json", "zoo/exporting/card.md.j2", "zoo/py.typed"} <= set(
         names
@@ -40,21 +40,21 @@ def test_weights_templates_and_the_licence_are_inside(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_every_first_party_plugin_has_an_entry_point_and_is_packaged():
+def test_every_first_party_plugin_has_an_entry_point_and_is_packaged() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     folders = {path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_")}
     assert set(project["project"]["entry-points"]["zoo"].values()) == folders
     assert {path.removeprefix("plugins/") for path in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]} == {"zoo", *folders}
 
 
-def test_the_core_names_no_plugin():
+def test_the_core_names_no_plugin() -> None:
     names = "|".join(path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_"))
     for file in (ROOT / "zoo").rglob("*.py"):
         for line in file.read_text(encoding="utf-8").splitlines():
             assert not re.search(rf"^\s*(from|import) ({names})\b", line), f"{file}: {line}"
 
 
-def test_plugins_import_only_public_modules_of_the_core():
+def test_plugins_import_only_public_modules_of_the_core() -> None:
     for file in (ROOT / "plugins").rglob("*.py"):
         for line in file.read_text(encoding="utf-8").splitlines():
             assert not re.search(r"from zoo[\w.]* import .*\b_\w+|from zoo\.[\w.]*\b_\w+ import", line), f"{file}: {line}"
@@ -73,7 +73,7 @@ IGNORED = "WARNING: Location 'file:///some/simple/networkx/' is ignored: it is n
         ("ERROR: Cannot install a==1 because these package versions have conflicting dependencies.", "error: pip failed "),
     ],
 )
-def test_a_set_up_that_fails_tells_the_cause_and_is_not_taken_for_done(tmp_path, printed, told):
+def test_a_set_up_that_fails_tells_the_cause_and_is_not_taken_for_done(tmp_path, printed, told) -> None:
     python = tmp_path / "bin" / "python"
     python.parent.mkdir()
     python.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{IGNORED}\n{printed}\nEND\nexit 1\n")

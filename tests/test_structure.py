@@ -144,3 +144,21 @@ def test_plugins_import_what_a_third_party_could(root: str) -> None:
         if name and name not in FOR_PLUGINS
     ]
     assert inner == []
+
+
+BESIDE = {"benchmarks", "docs", "examples", "faults", "fuzz", "plugins", "runtime"}
+TESTS = sorted((TOP / "tests").rglob("test_*.py"))
+
+
+def test_tests_mirror_the_tree() -> None:
+    assert {each.name for each in (TOP / "tests").iterdir() if list(each.glob("*.py"))} <= BESIDE | set(FLOOR)
+
+
+def test_every_test_says_that_it_returns_nothing() -> None:
+    silent = [
+        f"{file.relative_to(TOP)}: {node.name}"
+        for file in TESTS
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and node.returns is None
+    ]
+    assert silent == []

@@ -39,7 +39,7 @@ def run_fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["nothing", "--help", "-h"])
-def test_help_names_every_command(zoo, arguments):
+def test_help_names_every_command(zoo, arguments) -> None:
     told = zoo(*arguments)
     assert told.code == 0 and told.err == ""
     listed = told.out.partition("Commands:")[2]
@@ -47,13 +47,13 @@ def test_help_names_every_command(zoo, arguments):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_its_help(zoo, command):
+def test_every_command_has_its_help(zoo, command) -> None:
     told = zoo(command, "--help")
     assert told.code == 0
     assert COMMANDS[command][1].split()[0] in told.out and f"Usage: zoo {command}" in told.out
 
 
-def test_the_version_is_the_distribution_s(zoo):
+def test_the_version_is_the_distribution_s(zoo) -> None:
     from importlib import metadata
 
     assert zoo("--version") == (0, f"zoo {metadata.version('torch-zoo')}\n", "")
@@ -69,7 +69,7 @@ LIGHT = [
 
 
 @pytest.mark.parametrize("command", LIGHT)
-def test_light_commands_import_neither_torch_nor_numpy(command):
+def test_light_commands_import_neither_torch_nor_numpy(command) -> None:
     script = (
         "import sys; from zoo.cli.app import run_cli; code = run_cli(sys.argv[1:])\n"
         "heavy = [name for name in ('torch', 'numpy', 'timm', 'matplotlib', 'rich', 'onnxruntime', 'sklearn') if name in sys.modules]\n"
@@ -80,7 +80,7 @@ def test_light_commands_import_neither_torch_nor_numpy(command):
     assert done.stdout.splitlines()[-1] == "HEAVY []"
 
 
-def test_python_m_zoo_is_the_command():
+def test_python_m_zoo_is_the_command() -> None:
     done = run_fresh("-m", "zoo", "lst")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no command is called 'lst'; fix: did you mean list?\n")
 
@@ -97,14 +97,14 @@ def test_python_m_zoo_is_the_command():
     ],
     ids=["near", "far", "option", "missing", "no value", "too many"],
 )
-def test_a_wrong_command_line_is_one_line_and_exit_2(zoo, arguments, line):
+def test_a_wrong_command_line_is_one_line_and_exit_2(zoo, arguments, line) -> None:
     told = zoo(*arguments)
     assert (told.code, told.out) == (2, "")
     assert told.err.startswith(f"error: {line}") and told.err.count("\n") == 1 and "; fix: " in told.err
 
 
 @pytest.mark.parametrize(("error", "code"), [(DataError, 3), (CheckpointError, 4), (ExportError, 5), (SetupError, 6), (StorageError, 7)], ids=str)
-def test_each_group_of_errors_has_its_exit_code(zoo, monkeypatch, error, code):
+def test_each_group_of_errors_has_its_exit_code(zoo, monkeypatch, error, code) -> None:
     def fail() -> None:
         raise error("it went wrong", where="here", fix="do better")
 
@@ -112,7 +112,7 @@ def test_each_group_of_errors_has_its_exit_code(zoo, monkeypatch, error, code):
     assert zoo("plugins") == (code, "", "error: it went wrong (here); fix: do better\n")
 
 
-def test_an_unexpected_error_is_one_line_and_asks_for_a_report(zoo, monkeypatch):
+def test_an_unexpected_error_is_one_line_and_asks_for_a_report(zoo, monkeypatch) -> None:
     def fail() -> None:
         raise ZeroDivisionError("first\nsecond")
 
@@ -123,7 +123,7 @@ def test_an_unexpected_error_is_one_line_and_asks_for_a_report(zoo, monkeypatch)
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "plugins"], ["plugins", "--debug"]])
-def test_debug_shows_the_traceback_wherever_it_stands(zoo, monkeypatch, arguments):
+def test_debug_shows_the_traceback_wherever_it_stands(zoo, monkeypatch, arguments) -> None:
     def fail() -> None:
         raise ZeroDivisionError("oh")
 
@@ -132,7 +132,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(zoo, monkeypatch, argument
     assert told.code == 1 and "Traceback (most recent call last)" in told.err and told.err.splitlines()[-1].startswith("error: unexpected")
 
 
-def test_an_interrupt_has_its_code():
+def test_an_interrupt_has_its_code() -> None:
     script = (
         "import signal, sys, zoo.cli.plugins as command\ndef fail(): signal.raise_signal(signal.SIGINT)\n"
         "command.registry = fail\nfrom zoo.cli.app import run_cli\nsys.exit(run_cli(['plugins']))"
@@ -143,7 +143,7 @@ def test_an_interrupt_has_its_code():
 
 
 @pytest.mark.parametrize("raised", [SystemExit(0), KeyboardInterrupt()], ids=repr)
-def test_a_plugin_cannot_end_a_command_as_if_it_were_done_or_stopped(zoo, monkeypatch, raised):
+def test_a_plugin_cannot_end_a_command_as_if_it_were_done_or_stopped(zoo, monkeypatch, raised) -> None:
     def fail() -> None:
         raise raised
 
@@ -152,7 +152,7 @@ def test_a_plugin_cannot_end_a_command_as_if_it_were_done_or_stopped(zoo, monkey
     assert told.code == 6 and f"a plugin tried to end the command: {type(raised).__name__}" in told.err
 
 
-def test_a_reader_that_leaves_early_gets_no_traceback():
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
     process = subprocess.Popen([sys.executable, "-m", "zoo", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
@@ -161,7 +161,7 @@ def test_a_reader_that_leaves_early_gets_no_traceback():
     assert (process.wait(60), errors) == (141, b"")
 
 
-def test_a_plugin_s_command_group_is_listed_and_runs(zoo, install, fresh_registry):
+def test_a_plugin_s_command_group_is_listed_and_runs(zoo, install, fresh_registry) -> None:
     site = install("zoo-fourier", "fourier", SVD).parent
     (site / "zoo_fourier" / "commands.py").write_text(SVD_COMMANDS, encoding="utf-8")
     assert "zoo_fourier.commands" not in sys.modules
@@ -174,7 +174,7 @@ def test_a_plugin_s_command_group_is_listed_and_runs(zoo, install, fresh_registr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registry, command):
+def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registry, command) -> None:
     install("zoo-taker", command, SVD.replace('"fourier"', f'"{command}"').replace("zoo_fourier", "zoo_taker"))
     told = zoo(command, "--help")
     assert told.code == 0 and "Singular values of pictures" not in told.out
@@ -191,7 +191,7 @@ print("hello from an import")
 
 
 @pytest.mark.parametrize("command", ["list", "info digits", "plugins", "show digits", "data path digits", "data check digits", "doctor"])
-def test_json_is_alone_on_stdout_even_where_a_plugin_prints(zoo, install, fresh_registry, tmp_path, monkeypatch, command):
+def test_json_is_alone_on_stdout_even_where_a_plugin_prints(zoo, install, fresh_registry, tmp_path, monkeypatch, command) -> None:
     install("zoo-loud", "loud", PRINTING)
     monkeypatch.chdir(tmp_path)
     told = zoo(*command.split(), "--json")
@@ -199,7 +199,7 @@ def test_json_is_alone_on_stdout_even_where_a_plugin_prints(zoo, install, fresh_
     assert command == "doctor" or "hello from an import" in told.err
 
 
-def test_every_command_is_a_function_with_help_for_each_option():
+def test_every_command_is_a_function_with_help_for_each_option() -> None:
     for name, (reference, _) in COMMANDS.items():
         module, _, attribute = reference.partition(":")
         found = getattr(__import__(module, fromlist=[attribute]), attribute)
@@ -209,7 +209,7 @@ def test_every_command_is_a_function_with_help_for_each_option():
                 assert parameter.annotation.__metadata__[0].help, f"zoo {name}: {parameter.name} has no help"
 
 
-def test_the_parser_s_errors_are_known_from_any_copy_of_click():
+def test_the_parser_s_errors_are_known_from_any_copy_of_click() -> None:
     """typer before 0.26 raises the errors of the click distribution, which have the same form."""
     click = pytest.importorskip("click")
     assert app._usage_line(click.NoSuchOption("--epoch", possibilities=["--epochs"]), []).endswith("; fix: did you mean --epochs?")
@@ -217,7 +217,7 @@ def test_the_parser_s_errors_are_known_from_any_copy_of_click():
     assert app._usage_line(ValueError("x"), []) is None
 
 
-def test_run_cli_takes_the_process_s_arguments_by_default(monkeypatch, capsys):
+def test_run_cli_takes_the_process_s_arguments_by_default(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["zoo", "--version"])
     assert run_cli() == 0 and capsys.readouterr().out.startswith("zoo ")
 

@@ -19,7 +19,7 @@ def filled(tmp_path, monkeypatch):
     return {entry.key: entry.size for entry in store.entries()}
 
 
-def test_entries_are_listed_with_size_and_what_they_are(zoo, filled):
+def test_entries_are_listed_with_size_and_what_they_are(zoo, filled) -> None:
     told = zoo("cache")
     assert told.code == 0 and {line.split()[0] for line in told.out.splitlines()[1:]} == set(filled)
     assert "d20: pictures 20" in told.out and "permute" not in told.out
@@ -30,7 +30,7 @@ def test_entries_are_listed_with_size_and_what_they_are(zoo, filled):
     assert [entry["key"] for entry in json.loads(zoo("cache", "bb", "--json").out)["entries"]] == ["bb33"]
 
 
-def test_clear_says_what_was_freed(zoo, filled):
+def test_clear_says_what_was_freed(zoo, filled) -> None:
     assert zoo("cache", "--clear", "aa1", "bb33", "aa11") == (0, f"2 entries cleared, {filled['aa11'] + filled['bb33']} bytes freed\n", "")
     assert [entry.key for entry in store.entries()] == ["aa22"]
     assert json.loads(zoo("cache", "--clear", "--json").out) == {"path": str(store.folder()), "cleared": ["aa22"], "freed": filled["aa22"]}
@@ -38,7 +38,7 @@ def test_clear_says_what_was_freed(zoo, filled):
     assert zoo("cache") == (0, "", f"{store.folder()}: empty; at most 20.0 GB\n")
 
 
-def test_clear_leaves_everything_else_alone(zoo, filled, tmp_path, monkeypatch):
+def test_clear_leaves_everything_else_alone(zoo, filled, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "cache"))
     other = tmp_path / "cache" / "MNIST" / "raw" / "train.gz"
     other.parent.mkdir(parents=True)
@@ -56,6 +56,6 @@ def test_clear_leaves_everything_else_alone(zoo, filled, tmp_path, monkeypatch):
         (["zz", "--clear"], "no cache entry is called 'zz'; fix: see `zoo cache`"),
     ],
 )
-def test_a_key_may_be_typed_as_far_as_it_is_unique(zoo, filled, arguments, words):
+def test_a_key_may_be_typed_as_far_as_it_is_unique(zoo, filled, arguments, words) -> None:
     told = zoo("cache", *arguments)
     assert (told.code, len(store.entries())) == (2 if words else 0, 3) and (words is None or told.err.startswith(f"error: {words}"))

@@ -10,7 +10,7 @@ from PIL import Image
 from zoo.registry.lookup import registry
 
 
-def test_the_matrix_says_yes_or_why_not(zoo):
+def test_the_matrix_says_yes_or_why_not(zoo) -> None:
     told = zoo("matrix")
     rows = [line.split() for line in told.out.splitlines()]
     assert told.code == 0
@@ -25,7 +25,7 @@ def test_the_matrix_says_yes_or_why_not(zoo):
     assert "families are left out; add --arch, for example one of 'timm/*', 'torchvision/*'" in told.err
 
 
-def test_names_and_keys_of_a_dataset_narrow_it(zoo):
+def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
     told = zoo("matrix", "--arch", "torchvision/vit_b_16", "--data", "digits", "--task", "classification", "--set", "dataset.resize=never")
     assert "the pictures are 8×8 and vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
     assert told.err == ""
@@ -42,12 +42,12 @@ def test_names_and_keys_of_a_dataset_narrow_it(zoo):
         (["--set", "dataset.path=x"], 2, "dataset.path: not a key that every dataset has"),
     ],
 )
-def test_what_the_matrix_cannot_take_is_said(zoo, arguments, code, line):
+def test_what_the_matrix_cannot_take_is_said(zoo, arguments, code, line) -> None:
     told = zoo("matrix", *arguments)
     assert told.code == code and line in told.err
 
 
-def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path):
+def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path) -> None:
     file = tmp_path / "gradients.png"
     told = zoo("gradients", "resnet18", "--data", "digits", "--batch-size", "8", "--versus", "architecture.residual=false", "--plot", str(file))
     assert told.code == 0, told.err
@@ -59,7 +59,7 @@ def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path):
         assert picture.size[0] > 600
 
 
-def test_gradients_as_json(zoo):
+def test_gradients_as_json(zoo) -> None:
     (row,) = json.loads(zoo("gradients", "cnn_digits", "--json").out)
     assert list(row["layers"]) == ["conv1", "conv2", "fc1", "fc2"] and row["label"] == "cnn_digits"
 
@@ -72,6 +72,6 @@ def test_gradients_as_json(zoo):
         (["cnn_digits", "--versus", "nothing"], "--set takes key.path=value, not 'nothing'"),
     ],
 )
-def test_what_gradients_cannot_take_is_said(zoo, arguments, line):
+def test_what_gradients_cannot_take_is_said(zoo, arguments, line) -> None:
     told = zoo("gradients", *arguments)
     assert told.code == 2 and line in told.err

@@ -35,7 +35,7 @@ def datasets() -> set[str]:
     return {f"{item.spec.name}{':' if item.spec.argument else ''}" for item in registry().items("dataset")}
 
 
-def test_commands_come_first_with_their_help():
+def test_commands_come_first_with_their_help() -> None:
     assert [value for value in values("zoo ") if value in COMMANDS] == list(COMMANDS)
     assert candidates("zoo ru") == [("run", COMMANDS["run"][1]), ("runs", COMMANDS["runs"][1])]
     assert set(values("zoo data ")) == {"download", "path", "check"}
@@ -43,7 +43,7 @@ def test_commands_come_first_with_their_help():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_of_every_command_is_completed(command, zoo):
+def test_every_option_of_every_command_is_completed(command, zoo) -> None:
     found = values(f"zoo {command} --")
     assert "--help" in found
     shown = {word.strip(",") for line in zoo(command, "--help").out.splitlines() for word in line.split()[:2] if word.startswith("--")}
@@ -71,7 +71,7 @@ def test_every_option_of_every_command_is_completed(command, zoo):
         ("zoo evaluate x --split ", {"train", "select", "report", "predict"}),
     ],
 )
-def test_names_are_those_of_the_registry(line, expected):
+def test_names_are_those_of_the_registry(line, expected) -> None:
     assert set(values(line)) == expected
 
 
@@ -93,36 +93,36 @@ def test_names_are_those_of_the_registry(line, expected):
         ("", []),
     ],
 )
-def test_what_stands_before_decides(line, expected):
+def test_what_stands_before_decides(line, expected) -> None:
     assert values(line) == expected
 
 
-def test_keys_of_the_configuration_are_ready_for_their_value():
+def test_keys_of_the_configuration_are_ready_for_their_value() -> None:
     assert values("zoo run cnn_digits --set train.epo") == ["train.epochs="]
     assert {f"train.{name}=" for name in TrainConfig.model_fields} <= set(values("zoo run --set train."))
 
 
-def test_devices_are_found_without_torch():
+def test_devices_are_found_without_torch() -> None:
     found = values("zoo run --device ")
     assert found[:2] == ["auto", "cpu"]
     assert ("cuda:0" in found) == bool(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def test_runs_and_their_labels_are_completed(short):
+def test_runs_and_their_labels_are_completed(short) -> None:
     assert values("zoo evaluate ") == ["cnn_digits", "cnn_digits/short"] == values("zoo run --resume ")
     assert values("zoo compare short cnn") == ["cnn_digits", "cnn_digits/short"] == values("zoo report ")
     assert "cnn_digits/short" in values("zoo export cnn_digits/")
     assert "cnn_digits/short" in values("zoo predict ")
 
 
-def test_bundles_are_completed(tmp_path, monkeypatch):
+def test_bundles_are_completed(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ZOO_EXPORTS", str(tmp_path))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "bundle.json").write_text("{}")
     assert values("zoo predict ") == [str(tmp_path / "mine")]
 
 
-def test_folders_follow_a_dataset_that_takes_one(tmp_path, monkeypatch):
+def test_folders_follow_a_dataset_that_takes_one(tmp_path, monkeypatch) -> None:
     for name in ("pets/train", "plants", ".hidden"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "file").write_text("")
@@ -133,7 +133,7 @@ def test_folders_follow_a_dataset_that_takes_one(tmp_path, monkeypatch):
     assert values("zoo run --data folder:nothing/") == []
 
 
-def test_a_faulty_plugin_shows_no_error_in_the_middle_of_a_line(zoo, install, monkeypatch):
+def test_a_faulty_plugin_shows_no_error_in_the_middle_of_a_line(zoo, install, monkeypatch) -> None:
     install("zoo-rain", "rain", "raise RuntimeError('it is raining')")
     monkeypatch.setenv("ZOO_STRICT_PLUGINS", "1")
     registry.cache_clear()
@@ -145,17 +145,17 @@ def test_a_faulty_plugin_shows_no_error_in_the_middle_of_a_line(zoo, install, mo
     ("line", "words"),
     [("zoo run", ["zoo", "run"]), ("zoo run ", ["zoo", "run", ""]), ("zoo 'a b", ["zoo", "a b"]), ("zoo a\\ b c", ["zoo", "a b", "c"]), ("", [])],
 )
-def test_a_line_is_split_as_far_as_it_is_typed(line, words):
+def test_a_line_is_split_as_far_as_it_is_typed(line, words) -> None:
     assert split(line) == words
 
 
-def test_an_unknown_shell_is_one_line(zoo):
+def test_an_unknown_shell_is_one_line(zoo) -> None:
     told = zoo("completion", "bsh")
     assert (told.code, told.err) == (2, "error: no shell is called 'bsh'; fix: did you mean bash or zsh or fish?\n")
     assert "choose one of: bash, zsh, fish" in zoo("completion", "powershell").err
 
 
-def test_places_speak_of_commands_there_are(zoo):
+def test_places_speak_of_commands_there_are(zoo) -> None:
     for place in ARGUMENTS:
         command, _, metavar = place.rpartition(" ")
         if command:
@@ -191,7 +191,7 @@ LINES = {
 }
 
 
-def test_bash_completes_with_the_script_sourced(shell, tmp_path):
+def test_bash_completes_with_the_script_sourced(shell, tmp_path) -> None:
     (tmp_path / "pets").mkdir()
     lines = {**LINES, f"zoo run --data folder:{tmp_path}/pe": [f"{tmp_path}/pets/"]}
     script = 'eval "$(zoo completion bash)"; complete -p zoo\n' + "".join(
@@ -201,7 +201,7 @@ def test_bash_completes_with_the_script_sourced(shell, tmp_path):
     assert told == ["complete -o default -F _zoo_completion zoo", *(" ".join(expected) for expected in lines.values())]
 
 
-def test_zsh_describes_the_candidates_and_leaves_the_last_word_open(shell):
+def test_zsh_describes_the_candidates_and_leaves_the_last_word_open(shell) -> None:
     script = """
     compdef() { print "compdef $*" }
     _describe() { print -r -- "$1 ${@[3,-1]}"; print -rl -- "${(P@)2}" }
@@ -217,6 +217,6 @@ def test_zsh_describes_the_candidates_and_leaves_the_last_word_open(shell):
     assert told == ["compdef _zoo zoo", "zoo ", f"cnn_mnist_permuted:{summary}", "zoo -S ", f"train.epochs=:{epochs}", "files"]
 
 
-def test_fish_completes_with_the_script_sourced(shell):
+def test_fish_completes_with_the_script_sourced(shell) -> None:
     told = shell("fish", "--no-config", "-c", "zoo completion fish | source; complete -C 'zoo run cnn_mnist_p'; complete -C 'zoo run --data=digi'")
     assert [line.split("\t")[0] for line in told] == ["cnn_mnist_permuted", "--data=digits"]

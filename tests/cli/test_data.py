@@ -14,17 +14,17 @@ import pytest
 from PIL import Image
 
 
-def test_the_data_folder_is_told_alone_so_that_a_script_can_use_it(zoo, tmp_path):
+def test_the_data_folder_is_told_alone_so_that_a_script_can_use_it(zoo, tmp_path) -> None:
     assert zoo("data", "path") == (0, f"{tmp_path / 'data'}\n", "")
     assert json.loads(zoo("data", "path", "--json").out) == {"path": str(tmp_path / "data")}
 
 
-def test_data_by_itself_shows_its_commands(zoo):
+def test_data_by_itself_shows_its_commands(zoo) -> None:
     told = zoo("data")
     assert told.code == 0 and all(f"\n  {name} " in told.out for name in ("download", "path", "check"))
 
 
-def test_each_file_has_its_place_and_whether_it_is_there(zoo, tmp_path):
+def test_each_file_has_its_place_and_whether_it_is_there(zoo, tmp_path) -> None:
     name = "MNIST/raw/t10k-labels-idx1-ubyte.gz"
     (tmp_path / "data" / "MNIST" / "raw").mkdir(parents=True)
     (tmp_path / "data" / name).write_bytes(b"x")
@@ -37,7 +37,7 @@ def test_each_file_has_its_place_and_whether_it_is_there(zoo, tmp_path):
     assert zoo("data", "path", "digits") == (0, "", "digits: embedded, there is nothing to download\n")
 
 
-def test_download_without_a_network_is_one_error_for_all(zoo):
+def test_download_without_a_network_is_one_error_for_all(zoo) -> None:
     told = zoo("data", "download", "mnist", "digits")
     assert told.code == 3 and told.out == "" and told.err.startswith("error: 4 files of mnist cannot be downloaded: ZOO_OFFLINE forbids downloads")
     assert zoo("data", "download", "digits") == (0, "digits: embedded, there is nothing to download\n", "")
@@ -46,7 +46,7 @@ def test_download_without_a_network_is_one_error_for_all(zoo):
     ]
 
 
-def test_check_prints_a_table_and_has_the_same_as_json(zoo):
+def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     told = zoo("data", "check", "digits")
     assert told.code == 0 and "  train   train  1,437     1×8×8" in told.out.splitlines() and "no picture stands there twice" in told.out
     (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
@@ -54,13 +54,13 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo):
     assert sum(report["parts"][0]["classes"].values()) == 1437
 
 
-def test_check_without_a_name_takes_what_is_here(zoo):
+def test_check_without_a_name_takes_what_is_here(zoo) -> None:
     told = zoo("data", "check", "--json")
     assert told.code == 0 and "datasets/digits" in [report["dataset"] for report in json.loads(told.out)]
     assert "datasets/mnist: not here; `zoo data download mnist` brings it" in told.err
 
 
-def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path):
+def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:
     generator = np.random.default_rng(0)
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)
@@ -87,12 +87,12 @@ def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path):
         (["chek"], 2, "error: No such command 'chek'"),
     ],
 )
-def test_wrong_commands_are_one_line(zoo, arguments, code, words):
+def test_wrong_commands_are_one_line(zoo, arguments, code, words) -> None:
     told = zoo("data", *arguments)
     assert told.code == code and told.err.startswith(words) and told.err.count("\n") == 1 and "; fix: " in told.err
 
 
-def test_a_damaged_dataset_ends_with_the_code_for_data(zoo, tmp_path):
+def test_a_damaged_dataset_ends_with_the_code_for_data(zoo, tmp_path) -> None:
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
@@ -101,7 +101,7 @@ def test_a_damaged_dataset_ends_with_the_code_for_data(zoo, tmp_path):
     assert told.code == 3 and "problem: cannot be read" in told.out and told.out.count("other content") == 4
 
 
-def test_a_bare_path_is_told_what_to_be_written_behind(zoo, tmp_path):
+def test_a_bare_path_is_told_what_to_be_written_behind(zoo, tmp_path) -> None:
     told = zoo("data", "check", str(tmp_path))
     assert told.code == 2
     advice = f"a path goes behind the name of a dataset that takes one: folder:{tmp_path} or pictures:{tmp_path}"

@@ -16,7 +16,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize(("levels", "code", "end"), [(3, 6, "1 problem, 1 warning"), (2, 0, "1 warning"), (1, 0, "all is well")])
-def test_problems_alone_make_the_exit_code(zoo, monkeypatch, levels, code, end):
+def test_problems_alone_make_the_exit_code(zoo, monkeypatch, levels, code, end) -> None:
     flat = [(topic, finding) for topic, findings in FOUND.items() for finding in findings][:levels]
     monkeypatch.setattr(doctor, "examine", lambda: iter({topic: [f for t, f in flat if t == topic] for topic, _ in flat}.items()))
     told = zoo("doctor")
@@ -27,14 +27,14 @@ def test_problems_alone_make_the_exit_code(zoo, monkeypatch, levels, code, end):
     assert report["findings"][0] == {"topic": "versions", "name": "python", "level": "ok", "says": "3.11", "fix": None, "facts": {"version": "3.11"}}
 
 
-def test_each_finding_is_a_line_with_what_to_do(zoo, monkeypatch):
+def test_each_finding_is_a_line_with_what_to_do(zoo, monkeypatch) -> None:
     monkeypatch.setattr(doctor, "examine", lambda: iter(FOUND.items()))
     lines = zoo("doctor").out.splitlines()
     assert lines[:2] == ["versions", "  ok       python  3.11"]
     assert "  problem  runs  is a file; fix: set ZOO_RUNS" in lines
 
 
-def test_the_real_report_is_json(zoo):
+def test_the_real_report_is_json(zoo) -> None:
     told = zoo("doctor", "--json")
     report = json.loads(told.out)
     assert {row["topic"] for row in report["findings"]} == {"versions", "devices", "onnxruntime", "places", "plugins"}

@@ -47,7 +47,7 @@ def zoo_register_recipes():
 """
 
 
-def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo):
+def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo) -> None:
     told = zoo("list")
     assert told.code == 0 and told.err == ""
     titles = [line for line in told.out.splitlines() if line and not line.startswith(" ")]
@@ -58,7 +58,7 @@ def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo):
     assert "classics (torch-zoo " in told.out
 
 
-def test_a_family_is_one_line_until_it_is_asked_for(zoo, install, fresh_registry):
+def test_a_family_is_one_line_until_it_is_asked_for(zoo, install, fresh_registry) -> None:
     install("zoo-sky", "sky", FLOCK.format(names="return ['robin', 'wren']"))
     assert [line.split()[0] for line in zoo("list").out.splitlines() if "birds of a feather" in line] == ["sky/*"]
     for arguments in (["sky/*"], ["--plugin", "sky"], ["robin"], ["*/rob*"]):
@@ -72,7 +72,7 @@ def test_a_family_is_one_line_until_it_is_asked_for(zoo, install, fresh_registry
     assert next(row for row in json.loads(zoo("plugins", "--json").out) if row["namespace"] == "sky")["gives"] == {"families": ["flock"]}
 
 
-def test_a_family_that_cannot_be_listed_stops_no_command(zoo, install, fresh_registry):
+def test_a_family_that_cannot_be_listed_stops_no_command(zoo, install, fresh_registry) -> None:
     install("zoo-sky", "sky", FLOCK.format(names="raise OSError('the sources are gone')"))
     told = zoo("list", "architectures", "*robin*")
     assert told.code == 0 and "note: family 'sky/*' could not be listed: OSError: the sources are gone" in told.err
@@ -83,28 +83,28 @@ def test_a_family_that_cannot_be_listed_stops_no_command(zoo, install, fresh_reg
 
 
 @pytest.mark.parametrize("kind", ["recipes", "recipe"])
-def test_list_of_a_kind_takes_plural_and_singular(zoo, kind):
+def test_list_of_a_kind_takes_plural_and_singular(zoo, kind) -> None:
     lines = zoo("list", kind).out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [item.spec.name for item in registry().items("recipe")]
 
 
 @pytest.mark.parametrize("pattern", ["*_mnist", "classics/*_mnist"])
-def test_a_pattern_chooses_by_bare_or_canonical_name(zoo, pattern):
+def test_a_pattern_chooses_by_bare_or_canonical_name(zoo, pattern) -> None:
     lines = zoo("list", "recipes", pattern).out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["cnn_mnist", "fnn_mnist"]
 
 
-def test_a_plain_word_is_looked_for_inside_names(zoo):
+def test_a_plain_word_is_looked_for_inside_names(zoo) -> None:
     lines = zoo("list", "recipes", "permuted").out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["cnn_mnist_permuted", "fnn_mnist_permuted"]
 
 
-def test_what_matches_nothing_is_said_and_is_no_error(zoo):
+def test_what_matches_nothing_is_said_and_is_no_error(zoo) -> None:
     assert zoo("list", "recipes", "zzz") == (0, "", "nothing here has such a name\n")
     assert json.loads(zoo("list", "recipes", "zzz", "--json").out) == []
 
 
-def test_list_json_holds_the_same_items(zoo):
+def test_list_json_holds_the_same_items(zoo) -> None:
     rows = json.loads(zoo("list", "--plugin", "datasets", "--json").out)
     assert [(row["kind"], row["canonical"]) for row in rows] == [("dataset", item.canonical) for item in registry().items("dataset")]
     assert all(row["distribution"] == "torch-zoo" for row in rows)
@@ -119,13 +119,13 @@ def test_list_json_holds_the_same_items(zoo):
         (["--plugin", "clasics"], "no plugin is called 'clasics'; fix: did you mean classics"),
     ],
 )
-def test_a_wrong_kind_or_plugin_is_answered_with_the_right_ones(zoo, arguments, line):
+def test_a_wrong_kind_or_plugin_is_answered_with_the_right_ones(zoo, arguments, line) -> None:
     told = zoo("list", *arguments)
     assert told.code == 2 and told.err.startswith(f"error: {line}")
 
 
 @pytest.mark.parametrize(("source", "cause"), [(BROKEN, "RuntimeError: it is raining"), (EXITING, "SystemExit: 3")], ids=["case-19", "case-20"])
-def test_a_broken_plugin_is_named_and_stops_no_command(zoo, install, fresh_registry, source, cause):
+def test_a_broken_plugin_is_named_and_stops_no_command(zoo, install, fresh_registry, source, cause) -> None:
     install("zoo-rain", "rain", source)
     listed = zoo("list", "recipes")
     assert listed.code == 0 and "cnn_digits" in listed.out
@@ -141,13 +141,13 @@ def test_a_broken_plugin_is_named_and_stops_no_command(zoo, install, fresh_regis
     assert zoo("run", "cnn_digits", "--data", "nothing").code == 2
 
 
-def test_a_disabled_plugin_is_no_fault(zoo, monkeypatch, fresh_registry):
+def test_a_disabled_plugin_is_no_fault(zoo, monkeypatch, fresh_registry) -> None:
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "classics")
     assert zoo("list", "recipes", "cnn_*") == (0, "", "nothing here has such a name\n")
     assert "classics: disabled: named in ZOO_DISABLE_PLUGINS" in zoo("plugins").out
 
 
-def test_a_name_that_two_plugins_have_is_shown_in_full(zoo, install, fresh_registry):
+def test_a_name_that_two_plugins_have_is_shown_in_full(zoo, install, fresh_registry) -> None:
     install("zoo-twin", "twin", TWIN)
     names = [line.split()[0] for line in zoo("list", "architectures").out.splitlines()[1:]]
     assert [name for name in names if "/" in name and "*" not in name] == ["classics/cnn", "twin/cnn"]
@@ -155,19 +155,19 @@ def test_a_name_that_two_plugins_have_is_shown_in_full(zoo, install, fresh_regis
     assert [row["canonical"] for row in json.loads(told.out)] == ["classics/cnn", "twin/cnn"]
 
 
-def test_info_goes_on_where_a_part_cannot_be_told(zoo, install, fresh_registry):
+def test_info_goes_on_where_a_part_cannot_be_told(zoo, install, fresh_registry) -> None:
     install("zoo-twin", "twin", TWIN)
     told = zoo("info", "twin/cnn")
     assert told.code == 0 and "another" in told.out
     assert "note: architecture 'twin/cnn' could not be loaded" in told.err
 
 
-def test_plugins_counts_what_each_gives(zoo):
+def test_plugins_counts_what_each_gives(zoo) -> None:
     lines = {line.split()[0]: line for line in zoo("plugins").out.splitlines()}
     assert lines["datasets"].endswith(f"{len(registry().items('dataset'))} datasets") and " ok " in lines["datasets"]
 
 
-def test_info_of_an_architecture_counts_its_parameters(zoo):
+def test_info_of_an_architecture_counts_its_parameters(zoo) -> None:
     told = zoo("info", "cnn")
     assert told.code == 0
     for text in ("architecture classics/cnn", "parameters            6,422", "1×28×28", "n_features  integer ≥ 1  6"):
@@ -179,21 +179,21 @@ def test_info_of_an_architecture_counts_its_parameters(zoo):
     ]
 
 
-def test_info_of_a_recipe_shows_its_configuration(zoo):
+def test_info_of_a_recipe_shows_its_configuration(zoo) -> None:
     told = zoo("info", "cnn_mnist")
     assert "batch_size: 64" in told.out and "zoo run cnn_mnist" in told.out
     (facts,) = json.loads(zoo("info", "classics/cnn_mnist", "--json").out)
     assert facts["configuration"]["train"]["momentum"] == 0.5
 
 
-def test_info_of_a_recipe_shows_the_figure_it_is_known_to_reach(zoo, install, fresh_registry):
+def test_info_of_a_recipe_shows_the_figure_it_is_known_to_reach(zoo, install, fresh_registry) -> None:
     install("zoo-known", "known", KNOWN)
     told = zoo("info", "digits_fast").out
     assert "accuracy 97.50% ± 0.40% over 5 seeds" in told
     assert "1 min 15 s on one core" in told
 
 
-def test_info_of_a_dataset_says_which_files_are_here(zoo, tmp_path, monkeypatch):
+def test_info_of_a_dataset_says_which_files_are_here(zoo, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ZOO_DATA", str(tmp_path))
     name = "MNIST/raw/t10k-labels-idx1-ubyte.gz"
     (tmp_path / "MNIST" / "raw").mkdir(parents=True)
@@ -207,12 +207,12 @@ def test_info_of_a_dataset_says_which_files_are_here(zoo, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["classification", "onnx"])
-def test_info_knows_tasks_and_exporters(zoo, name):
+def test_info_knows_tasks_and_exporters(zoo, name) -> None:
     told = zoo("info", name)
     assert told.code == 0 and f"/{name}" in told.out.splitlines()[0]
 
 
-def test_info_of_an_unknown_name_proposes_the_nearest(zoo):
+def test_info_of_an_unknown_name_proposes_the_nearest(zoo) -> None:
     told = zoo("info", "cnn_digit")
     assert told.code == 2 and told.err.startswith("error: no item is called 'cnn_digit'; fix: did you mean cnn_digits")
     assert zoo("info", "zzzzz").err == "error: no item is called 'zzzzz'; fix: see `zoo list`\n"

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 
-def test_info_tells_where_the_parameters_are_and_what_the_network_costs(zoo):
+def test_info_tells_where_the_parameters_are_and_what_the_network_costs(zoo) -> None:
     told = zoo("info", "lenet")
     assert told.code == 0
     for text in (
@@ -23,14 +23,14 @@ def test_info_tells_where_the_parameters_are_and_what_the_network_costs(zoo):
     assert "how they come about" not in told.out
 
 
-def test_the_table_of_layers_shows_the_arithmetic_behind_it(zoo):
+def test_the_table_of_layers_shows_the_arithmetic_behind_it(zoo) -> None:
     lines = [line.split() for line in zoo("info", "lenet", "--layers").out.splitlines()]
     assert ["conv2", "Conv2d", "16×10×10", "5", "1", "0", "2,416", "240", "k", "14", "2"] in lines
     assert ["fc2", "Linear", "84", "10,164", "10.08", "k", "all"] in lines
     assert ["conv2", "14", "−", "5", "+", "1", "=", "10", "6", "+", "(5", "−", "1)·2", "=", "14"] in lines
 
 
-def test_a_network_is_examined_as_asked(zoo):
+def test_a_network_is_examined_as_asked(zoo) -> None:
     (facts,) = json.loads(zoo("info", "cnn", "--input", "3,40,28", "--classes", "7", "--set", "architecture.n_features=9", "--json").out)
     network = facts["network"]
     assert (network["input"], network["output"], network["classes"]) == ([3, 40, 28], [7], 7)
@@ -41,7 +41,7 @@ def test_a_network_is_examined_as_asked(zoo):
     assert step["formulas"]["w"]["field"] == "1 + (5 − 1) = 5"
 
 
-def test_a_recipe_is_examined_with_its_data_where_that_is_asked(zoo):
+def test_a_recipe_is_examined_with_its_data_where_that_is_asked(zoo) -> None:
     (plain,) = json.loads(zoo("info", "cnn_digits", "--json").out)
     assert "network" not in plain
     (facts,) = json.loads(zoo("info", "cnn_mnist", "--layers", "--json").out)
@@ -49,7 +49,7 @@ def test_a_recipe_is_examined_with_its_data_where_that_is_asked(zoo):
     assert facts["network"]["parameters"] == 6422
 
 
-def test_a_network_is_drawn(zoo, tmp_path):
+def test_a_network_is_drawn(zoo, tmp_path) -> None:
     file = tmp_path / "lenet.png"
     told = zoo("info", "lenet", "--plot", str(file))
     assert told.code == 0 and f"drawn: {file}" in told.out
@@ -68,14 +68,14 @@ def test_a_network_is_drawn(zoo, tmp_path):
         (["lenett", "--layers"], "did you mean lenet"),
     ],
 )
-def test_what_cannot_be_examined_is_one_line(zoo, words, message):
+def test_what_cannot_be_examined_is_one_line(zoo, words, message) -> None:
     told = zoo("info", *words)
     assert told.code != 0
     assert told.out == ""
     assert len(told.err.strip().splitlines()) == 1 and message in told.err
 
 
-def test_the_arithmetic_of_a_layer(zoo):
+def test_the_arithmetic_of_a_layer(zoo) -> None:
     told = zoo("arithmetic", "conv2d", "--out", "10", "--kernel", "5")
     assert told.code == 0
     for text in ("10×28×28", "28×28×10 with the channels last", "32 − 5 + 1 = 28", "(5·5·3 + 1)·10 = 760", "28·28·10·(5·5·3) = 588,000"):
@@ -85,7 +85,7 @@ def test_the_arithmetic_of_a_layer(zoo):
     assert "1×65 (channels × length)" in zoo("arithmetic", "conv1d", "--out", "1", "--kernel", "4", "--padding", "2").out
 
 
-def test_a_convolution_of_a_signal_is_drawn(zoo, tmp_path):
+def test_a_convolution_of_a_signal_is_drawn(zoo, tmp_path) -> None:
     file = tmp_path / "delays.png"
     answer = json.loads(zoo("arithmetic", "conv1d", "--out", "1", "--kernel", "4", "--plot", str(file), "--json").out)
     assert answer["picture"] == str(file)
@@ -103,7 +103,7 @@ def test_a_convolution_of_a_signal_is_drawn(zoo, tmp_path):
         (["maxpool2d", "--kernel", "2", "--plot", "x.png"], "maxpool2d is not drawn"),
     ],
 )
-def test_a_layer_that_cannot_be_is_one_line(zoo, words, message):
+def test_a_layer_that_cannot_be_is_one_line(zoo, words, message) -> None:
     told = zoo("arithmetic", *words)
     assert told.code == 2
     assert len(told.err.strip().splitlines()) == 1 and message in told.err

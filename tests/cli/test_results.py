@@ -28,7 +28,7 @@ def two(short, tmp_path, monkeypatch):
     return runs
 
 
-def test_compare_shows_results_differences_remarks_and_where_the_picture_is(zoo, two, tmp_path):
+def test_compare_shows_results_differences_remarks_and_where_the_picture_is(zoo, two, tmp_path) -> None:
     told = zoo("compare", "short", "other", "--out", "drawn")
     lines = [line.split() for line in told.out.splitlines()]
     accuracy = RunDir(two / "cnn_digits" / "short").record.results["report"]["accuracy"]
@@ -40,7 +40,7 @@ def test_compare_shows_results_differences_remarks_and_where_the_picture_is(zoo,
     assert told.out.endswith("curves: drawn/compare.png\n") and (tmp_path / "drawn" / "compare.png").is_file()
 
 
-def test_compare_as_json(zoo, two):
+def test_compare_as_json(zoo, two) -> None:
     told = zoo("compare", "short", "other", "--json")
     found = json.loads(told.out)
     assert found["differences"] == {"train.lr": [0.01, 0.5]} and found["names"] == ["short", "other"] and len(found["remarks"]) == 2
@@ -58,12 +58,12 @@ def test_compare_as_json(zoo, two):
         (["evaluate", "short", "--device", "cuda:99"], "device 'cuda:99' is not here; fix: choose one of: auto, cpu"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(zoo, two, arguments, words):
+def test_what_cannot_be_done_is_one_line(zoo, two, arguments, words) -> None:
     told = zoo(*arguments)
     assert told.code == 2 and words in told.err and told.err.count("\n") == 1 and told.out == ""
 
 
-def test_a_finished_run_has_its_page_and_report_rewrites_it(zoo, two, tmp_path):
+def test_a_finished_run_has_its_page_and_report_rewrites_it(zoo, two, tmp_path) -> None:
     page = two / "cnn_digits" / "short" / "report.html"
     whole = page.read_text(encoding="utf-8")
     for title in ("Training", "Confusion", "Classes", "Calibration", "Predictions", "Mistakes", "Samples"):
@@ -76,7 +76,7 @@ def test_a_finished_run_has_its_page_and_report_rewrites_it(zoo, two, tmp_path):
     assert json.loads(zoo("report", "short", "--out", str(other), "--json").out) == {"run": "short", "page": str(other)}
 
 
-def test_evaluate_writes_what_it_found_where_asked(zoo, two, tmp_path):
+def test_evaluate_writes_what_it_found_where_asked(zoo, two, tmp_path) -> None:
     told = zoo("evaluate", "short", "--split", "train", "--device", "cpu", "--out", "found")
     assert told.code == 0 and told.out.endswith("predictions, tables and pictures: found\n")
     assert "datasets/digits, train part, 1,437 samples: accuracy " in told.out
@@ -84,7 +84,7 @@ def test_evaluate_writes_what_it_found_where_asked(zoo, two, tmp_path):
     assert (tmp_path / "found" / "plots" / "mistakes.png").is_file()
 
 
-def test_evaluate_on_a_dataset_of_the_same_classes(zoo, two):
+def test_evaluate_on_a_dataset_of_the_same_classes(zoo, two) -> None:
     found = json.loads(zoo("evaluate", "short", "--data", "datasets/digits", "--json").out)
     assert found["dataset"] == "datasets/digits" and found["samples"] == 360 and found["path"] is None
     assert found["metrics"]["accuracy"] == pytest.approx(RunDir(two / "cnn_digits" / "short").record.results["report"]["accuracy"])

@@ -50,7 +50,7 @@ def started(monkeypatch):
     return calls
 
 
-def test_every_flag_reaches_its_place_in_the_configuration(zoo, started):
+def test_every_flag_reaches_its_place_in_the_configuration(zoo, started) -> None:
     flags = ["--data", "d", "--arch", "a", "--task", "t", "--epochs", "3", "--batch-size", "16", "--lr", "1e-2", "--seed", "5", "--device", "cpu"]
     told = zoo("run", "cnn_digits", *flags, "--name", "mine", "--set", "train.clip_norm=1e-1", "--set", "dataset.holdout=0.1", "--out", "here")
     assert told.code == 0
@@ -69,14 +69,14 @@ def test_every_flag_reaches_its_place_in_the_configuration(zoo, started):
     assert (config.train.epochs, config.train.batch_size, config.train.lr, config.seed) == (3, 16, 0.01, 5)
 
 
-def test_every_flag_names_a_key_that_there_is():
+def test_every_flag_names_a_key_that_there_is() -> None:
     for _, _, path in keys_of(RunOptions):
         head, _, tail = path.partition(".")
         sections = {"dataset": DatasetSection, "train": TrainConfig}
         assert head in RunConfig.model_fields and (not tail or tail == "name" or tail in sections[head].model_fields)
 
 
-def test_seeds_and_resume_and_dry_run_are_handed_on(zoo, started):
+def test_seeds_and_resume_and_dry_run_are_handed_on(zoo, started) -> None:
     assert zoo("run", "cnn_digits", "--seeds", "3").code == 0
     assert zoo("run", "--resume", "short", "--inexact").code == 0
     assert zoo("run", "--config", "my.yaml", "--dry-run").code == 0
@@ -86,7 +86,7 @@ def test_seeds_and_resume_and_dry_run_are_handed_on(zoo, started):
     assert (str(third["config_file"]), third["dry_run"]) == ("my.yaml", True)
 
 
-def test_with_json_progress_goes_to_stderr_and_the_result_alone_to_stdout(zoo, started):
+def test_with_json_progress_goes_to_stderr_and_the_result_alone_to_stdout(zoo, started) -> None:
     told = zoo("run", "cnn_digits", "--json")
     row = json.loads(told.out)
     assert told.err == "epoch 1/1\n" and (row["id"], row["status"], row["path"]) == ("cnn_digits/x", "finished", str(RESULT.path.absolute()))
@@ -96,14 +96,14 @@ def test_with_json_progress_goes_to_stderr_and_the_result_alone_to_stdout(zoo, s
     assert several["metrics"] == {"accuracy": {"mean": 0.5, "sd": 0.0}} and several["runs"] == [row]
 
 
-def test_a_dry_run_is_json_too_and_has_the_keys_of_a_run(zoo, short):
+def test_a_dry_run_is_json_too_and_has_the_keys_of_a_run(zoo, short) -> None:
     told = zoo("run", "cnn_digits", "--dry-run", "--json")
     row = json.loads(told.out)
     assert (row["status"], row["path"]) == ("dry-run", None) and "nothing was trained" in told.err
     assert list(row) == list(json.loads(zoo("runs", "--json").out)[0])
 
 
-def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path):
+def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path) -> None:
     told = zoo("predict", "short", str(short / "samples"), "--top", "2", "--json")
     facts = json.loads(told.out)
     assert told.err == "" and facts["classes"] == [str(digit) for digit in range(10)] and facts["engine"].startswith("torch ")
@@ -128,12 +128,12 @@ def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path):
         ({}, ["train.optimizer_options.nesterov=true", "train.optimizer_options={fused: true}"], "train.optimizer_options"),
     ],
 )
-def test_a_key_that_is_given_twice_is_named(flags, assignments, key):
+def test_a_key_that_is_given_twice_is_named(flags, assignments, key) -> None:
     with pytest.raises(UsageError, match=rf"both give {key}\b.*fix: keep one"):
         overrides_of(RunOptions(**flags), assignments)
 
 
-def test_keys_that_differ_do_not_conflict():
+def test_keys_that_differ_do_not_conflict() -> None:
     layer = overrides_of(
         RunOptions(data="mnist", epochs="2"), ["dataset.resize=28", "train.lr=1e-3", "architecture=cnn", "architecture.n_features=4"]
     )
@@ -153,7 +153,7 @@ def test_keys_that_differ_do_not_conflict():
         (["cnn_digits", "--set", "lr"], "--set takes key.path=value"),
     ],
 )
-def test_options_that_make_no_sense_are_one_line(zoo, started, arguments, words):
+def test_options_that_make_no_sense_are_one_line(zoo, started, arguments, words) -> None:
     told = zoo("run", *arguments)
     assert told.code == 2 and words in told.err and told.err.count("\n") == 1
     assert started == []
@@ -183,7 +183,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("arguments", "line"), FAULTS.values(), ids=FAULTS)
-def test_faults_of_the_command_line(zoo, tmp_path, arguments, line):
+def test_faults_of_the_command_line(zoo, tmp_path, arguments, line) -> None:
     told = zoo("run", *arguments)
     assert told.code == 2, told.err
     assert line in told.err and told.err.startswith("error: ") and told.err.count("\n") == 1
@@ -191,14 +191,14 @@ def test_faults_of_the_command_line(zoo, tmp_path, arguments, line):
 
 
 @pytest.mark.parametrize("case", ["case-4"])
-def test_a_batch_that_leaves_no_step_is_refused(zoo, case):
+def test_a_batch_that_leaves_no_step_is_refused(zoo, case) -> None:
     told = zoo("run", "cnn_digits", "--batch-size", "5000", "--set", "train.drop_last=true")
     assert told.code == 2 and told.err.count("\n") == 1
     assert told.err.startswith("error: a batch of 5000 is larger than the 1437 training samples") and "; fix: use a smaller --batch-size" in told.err
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["case-7-file", "case-7-inside-a-file"])
-def test_an_output_path_that_is_a_file_is_refused_and_kept(zoo, tmp_path, inside):
+def test_an_output_path_that_is_a_file_is_refused_and_kept(zoo, tmp_path, inside) -> None:
     file = tmp_path / "precious"
     file.write_text("keep me", encoding="utf-8")
     told = zoo("run", "cnn_digits", "--out", str(file / "run" if inside else file))
@@ -215,18 +215,18 @@ def test_an_output_path_that_is_a_file_is_refused_and_kept(zoo, tmp_path, inside
     ],
     ids=["case-6-lr", "case-6-two", "case-6-config"],
 )
-def test_resume_names_the_flags_that_conflict_with_the_run(zoo, short, arguments, words):
+def test_resume_names_the_flags_that_conflict_with_the_run(zoo, short, arguments, words) -> None:
     told = zoo("run", "--resume", "short", *arguments)
     assert told.code == 2 and words in told.err and "fix: leave" in told.err and told.err.count("\n") == 1
 
 
-def test_a_dry_run_leaves_nothing(zoo, tmp_path):
+def test_a_dry_run_leaves_nothing(zoo, tmp_path) -> None:
     told = zoo("run", "cnn_digits", "--dry-run", "--epochs", "2")
     assert told.code == 0 and "dry run: 2 epochs, 90 steps of 32" in told.out
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_task_goes_by_its_name_and_from_is_another_word_for_weights(zoo, started):
+def test_a_task_goes_by_its_name_and_from_is_another_word_for_weights(zoo, started) -> None:
     assert zoo("run", "svd_compress", "--from", "short", "--set", "task.budget=0.5").code == 0
     (call,) = started
     assert (call["name"], call["overrides"]) == ("svd_compress", {"weights": "short", "task": {"budget": 0.5}})

@@ -20,7 +20,7 @@ def accuracy_of(run) -> float:
     return RunDir(run).record.results["report"]["accuracy"]
 
 
-def test_runs_lists_the_run_with_its_result(zoo, short):
+def test_runs_lists_the_run_with_its_result(zoo, short) -> None:
     told = zoo("runs")
     line = next(line for line in told.out.splitlines() if line.startswith("cnn_digits/short"))
     assert "finished" in line and "datasets/digits" in line and f"accuracy {accuracy_of(short):.2%}" in line
@@ -28,7 +28,7 @@ def test_runs_lists_the_run_with_its_result(zoo, short):
     assert row["results"]["report"]["accuracy"] == accuracy_of(short) and row["seconds"] > 0
 
 
-def test_runs_are_newest_first_and_a_damaged_or_killed_one_is_listed_as_such(zoo, short, tmp_path, monkeypatch):
+def test_runs_are_newest_first_and_a_damaged_or_killed_one_is_listed_as_such(zoo, short, tmp_path, monkeypatch) -> None:
     runs = tmp_path / "several"
     monkeypatch.setenv("ZOO_RUNS", str(runs))
     states = {
@@ -52,13 +52,13 @@ def test_runs_are_newest_first_and_a_damaged_or_killed_one_is_listed_as_such(zoo
         assert json.loads(zoo("runs", "--json").out)[2]["status"] == "running"
 
 
-def test_no_runs_is_said_with_what_to_do(zoo, tmp_path):
+def test_no_runs_is_said_with_what_to_do(zoo, tmp_path) -> None:
     told = zoo("runs")
     assert told == (0, "", f"no runs under {tmp_path / 'runs'}; start one with `zoo run NAME` (see `zoo list recipes`)\n")
     assert json.loads(zoo("runs", "--json").out) == []
 
 
-def test_evaluate_repeats_the_figure_of_the_run(zoo, short):
+def test_evaluate_repeats_the_figure_of_the_run(zoo, short) -> None:
     told = zoo("evaluate", "cnn_digits/short")
     assert told.code == 0 and told.out.startswith(f"datasets/digits, report part, 360 samples: accuracy {accuracy_of(short):.2%}")
     facts = json.loads(zoo("evaluate", "short", "--json").out)
@@ -66,13 +66,13 @@ def test_evaluate_repeats_the_figure_of_the_run(zoo, short):
     assert json.loads(zoo("evaluate", "short", "--split", "train", "--json").out)["samples"] == 1437
 
 
-def test_evaluate_answers_a_wrong_part_or_run(zoo, short):
+def test_evaluate_answers_a_wrong_part_or_run(zoo, short) -> None:
     told = zoo("evaluate", "short", "--split", "select")
     assert (told.code, told.err) == (2, "error: datasets/digits has no select part; fix: it has: train, report\n")
     assert zoo("evaluate", "shrot").err.startswith("error: no run is called 'shrot'")
 
 
-def test_predict_shows_the_likeliest_classes_and_writes_all_of_them(zoo, short, tmp_path):
+def test_predict_shows_the_likeliest_classes_and_writes_all_of_them(zoo, short, tmp_path) -> None:
     table = tmp_path / "all.csv"
     told = zoo("predict", "short", str(short / "samples"), "--top", "2", "--csv", str(table))
     assert told.code == 0
@@ -88,18 +88,18 @@ def test_predict_shows_the_likeliest_classes_and_writes_all_of_them(zoo, short, 
 
 
 @pytest.mark.parametrize(("top", "code"), [("0", 2), ("x", 2), ("99", 0)])
-def test_top_is_a_whole_number(zoo, short, top, code):
+def test_top_is_a_whole_number(zoo, short, top, code) -> None:
     picture = sorted((short / "samples").iterdir())[0]
     told = zoo("predict", "short", str(picture), "--top", top)
     assert told.code == code and (code == 0 or told.err.startswith("error: --top: must be a whole number of at least 1"))
 
 
-def test_predict_answers_a_picture_that_is_not_there(zoo, short, tmp_path):
+def test_predict_answers_a_picture_that_is_not_there(zoo, short, tmp_path) -> None:
     told = zoo("predict", "short", str(tmp_path / "no.png"))
     assert told.code == 3 and "no.png" in told.err and told.err.count("\n") == 1
 
 
-def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, tmp_path):
+def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, tmp_path) -> None:
     out = tmp_path / "bundle"
     told = zoo("export", "cnn_digits/short", "--onnx", "--out", str(out))
     assert told.code == 0, told.err
@@ -122,17 +122,17 @@ def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, t
         (["--onnx", "--batch", "0"], "--batch: must be dynamic, or a whole number of at least 1, not '0'"),
     ],
 )
-def test_export_options_that_make_no_sense_are_one_line(zoo, arguments, words):
+def test_export_options_that_make_no_sense_are_one_line(zoo, arguments, words) -> None:
     told = zoo("export", "cnn_digits", *arguments)
     assert told.code == 2 and words in told.err and told.err.count("\n") == 1
 
 
-def test_export_with_nothing_to_export_names_the_command_to_run(zoo):
+def test_export_with_nothing_to_export_names_the_command_to_run(zoo) -> None:
     told = zoo("export", "cnn_digits", "--onnx")
     assert told.code == 4 and "fix: train it first: zoo run cnn_digits" in told.err
 
 
-def test_the_verdict_has_the_largest_difference_of_both_comparisons():
+def test_the_verdict_has_the_largest_difference_of_both_comparisons() -> None:
     real = {"max_abs_error": 2e-6, "top1_agree": 9, "samples": 10, "dataset": "d", "accuracy": {"pytorch": 0.9, "exported": 0.8}}
     lines = verdict({"provider": "cpu", "batches": [1, 2], "random": {"max_abs_error": 3e-5}, "real": real})
     assert lines == [
@@ -141,7 +141,7 @@ def test_the_verdict_has_the_largest_difference_of_both_comparisons():
     ]
 
 
-def test_predict_takes_the_first_pictures_of_a_dataset_in_place_of_files(zoo, short, tmp_path):
+def test_predict_takes_the_first_pictures_of_a_dataset_in_place_of_files(zoo, short, tmp_path) -> None:
     told = zoo("predict", "short", "--data", "digits", "--count", "4", "--plot", str(tmp_path / "grid.png"))
     assert told.code == 0 and len(told.out.splitlines()) == 4 and (tmp_path / "grid.png").is_file()
     names = [line.partition(": ")[0] for line in told.out.splitlines()]
@@ -182,12 +182,12 @@ def test_predictions_of_a_dataset_in_files_name_the_files(zoo: Callable[..., Any
         (["--data", "digts"], "did you mean digits?"),
     ],
 )
-def test_predict_is_told_what_to_predict(zoo, short, arguments, words):
+def test_predict_is_told_what_to_predict(zoo, short, arguments, words) -> None:
     told = zoo("predict", "short", *arguments)
     assert told.code == 2 and words in told.err and told.err.count("\n") == 1
 
 
-def test_predict_draws_what_speaks_for_each_prediction(zoo, short, tmp_path):
+def test_predict_draws_what_speaks_for_each_prediction(zoo, short, tmp_path) -> None:
     from PIL import Image
 
     told = zoo("predict", "short", "--data", "digits", "--count", "2", "--explain", str(tmp_path / "why.png"))
@@ -196,7 +196,7 @@ def test_predict_draws_what_speaks_for_each_prediction(zoo, short, tmp_path):
     assert drawn.width > drawn.height and len(drawn.getcolors(1 << 24)) > 300  # grey digits alone have no such colours
 
 
-def test_an_exported_model_cannot_explain_itself(zoo, short, tmp_path):
+def test_an_exported_model_cannot_explain_itself(zoo, short, tmp_path) -> None:
     assert zoo("export", "short", "--onnx", "--out", str(tmp_path / "bundle")).code == 0
     told = zoo("predict", str(tmp_path / "bundle"), "--data", "digits", "--explain", str(tmp_path / "why.png"))
     assert told.code == 2 and "gives no gradients" in told.err

@@ -9,14 +9,14 @@ import pytest
 from zoo.cli.app import run_cli
 
 
-def test_it_says_where_the_picture_is(tmp_path, monkeypatch, capsys):
+def test_it_says_where_the_picture_is(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_cli(["show", "digits", "--set", "dataset.resize=16", "--count", "5"]) == 0
     assert capsys.readouterr().out == "drawn: digits-train.png\n"
     assert (tmp_path / "digits-train.png").is_file()
 
 
-def test_json(tmp_path, capsys):
+def test_json(tmp_path, capsys) -> None:
     assert run_cli(["show", "digits", "--augment", "flip, crop: 1", "--out", str(tmp_path / "a.png"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"dataset": "digits", "split": "train", "picture": str(tmp_path / "a.png"), "notes": []}
 
@@ -30,6 +30,6 @@ def test_json(tmp_path, capsys):
         (["folder"], "say folder:PATH"),
     ],
 )
-def test_faults_are_one_line(words, message, capsys):
+def test_faults_are_one_line(words, message, capsys) -> None:
     assert run_cli(["show", *words]) == 2
     assert message in capsys.readouterr().err

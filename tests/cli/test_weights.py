@@ -13,7 +13,7 @@ from zoo.models.pretrained_weights import weights_file
 from zoo.registry.lookup import registry
 
 
-def test_weights_are_listed_with_what_they_reach(zoo):
+def test_weights_are_listed_with_what_they_reach(zoo) -> None:
     told = zoo("weights", "list", "squeezenet1_1")
     assert told.code == 0
     assert told.out.splitlines()[1].split()[:4] == ["imagenet1k_v1", "no", "imagenet-1k", "1,000"] and "accuracy 58.18%" in told.out
@@ -23,7 +23,7 @@ def test_weights_are_listed_with_what_they_reach(zoo):
     assert zoo("weights", "list", "lenet") == (0, "", "classics/lenet names no weights\n")
 
 
-def test_a_pickle_is_converted_once(zoo, tmp_path):
+def test_a_pickle_is_converted_once(zoo, tmp_path) -> None:
     torch.save({"weight": torch.ones(2, 3)}, tmp_path / "net.pth")
     told = zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "net.safetensors"))
     assert told.code == 0 and told.out == f"{tmp_path / 'net.safetensors'}: 1 tensors of 6 numbers\n"
@@ -33,14 +33,14 @@ def test_a_pickle_is_converted_once(zoo, tmp_path):
     assert json.loads(zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "other"), "--json").out)["tensors"] == 1
 
 
-def test_what_was_done_to_the_names_is_said(zoo, tmp_path):
+def test_what_was_done_to_the_names_is_said(zoo, tmp_path) -> None:
     torch.save({"state_dict": {"module.fc.weight": torch.ones(2, 3)}, "epoch": 1}, tmp_path / "net.pth")
     told = zoo("weights", "convert", str(tmp_path / "net.pth"), str(tmp_path / "net.safetensors"))
     assert told.out.endswith("net.safetensors: 1 tensors of 6 numbers; read under 'state_dict', without the prefix 'module.'\n")
     assert list(load_file(tmp_path / "net.safetensors")) == ["fc.weight"]
 
 
-def test_a_run_asks_which_of_two_networks_it_starts_from(zoo, tmp_path):
+def test_a_run_asks_which_of_two_networks_it_starts_from(zoo, tmp_path) -> None:
     shipped = load_file(weights_file(registry().architecture("cnn"), "mnist"))
     save_file(
         {f"{key}.{name}": value + shift for key, shift in (("model", 0), ("ema", 1)) for name, value in shipped.items()}, tmp_path / "two.safetensors"
@@ -63,13 +63,13 @@ def test_a_run_asks_which_of_two_networks_it_starts_from(zoo, tmp_path):
         (["convert", "nothing.pth", "out"], 4, "the file does not exist"),
     ],
 )
-def test_what_cannot_be_had_is_said(zoo, arguments, code, line, tmp_path, monkeypatch):
+def test_what_cannot_be_had_is_said(zoo, arguments, code, line, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     told = zoo("weights", *arguments)
     assert told.code == code and line in told.err and told.out == ""
 
 
-def test_pictures_are_predicted_by_an_architecture_with_weights_and_drawn(zoo, tmp_path):
+def test_pictures_are_predicted_by_an_architecture_with_weights_and_drawn(zoo, tmp_path) -> None:
     Image.new("L", (40, 40), 120).save(tmp_path / "grey.png")
     told = zoo("predict", "cnn", str(tmp_path), "--weights", "mnist", "--plot", str(tmp_path / "drawn.png"), "--top", "1")
     assert told.code == 0, told.err

@@ -30,7 +30,7 @@ def by_name(findings) -> dict[str, Finding]:
     return {finding.name: finding for finding in findings}
 
 
-def test_every_check_of_a_sound_installation_is_carried_out(monkeypatch, tmp_path):
+def test_every_check_of_a_sound_installation_is_carried_out(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     found = dict(examine())
     assert list(found) == ["versions", "devices", "onnxruntime", "places", "plugins"]
@@ -39,7 +39,7 @@ def test_every_check_of_a_sound_installation_is_carried_out(monkeypatch, tmp_pat
     assert json.loads(json.dumps([dict(finding.facts) for findings in found.values() for finding in findings]))
 
 
-def test_a_check_that_raises_or_exits_is_a_problem_and_keeps_what_it_found():
+def test_a_check_that_raises_or_exits_is_a_problem_and_keeps_what_it_found() -> None:
     def half_way():
         print("stdout is the report's")
         yield Finding("first", "ok", "fine")
@@ -59,7 +59,7 @@ def test_a_check_that_raises_or_exits_is_a_problem_and_keeps_what_it_found():
     assert (overall(found), overall({"a": found["a"][2:]}), overall({})) == ("problem", "warning", "ok")
 
 
-def test_ctrl_c_stops_the_examination():
+def test_ctrl_c_stops_the_examination() -> None:
     def interrupted():
         raise KeyboardInterrupt
         yield
@@ -71,7 +71,7 @@ def test_ctrl_c_stops_the_examination():
 # ------------------------------------------------------------------------------------------------------------------------------ versions
 
 
-def test_versions_are_those_of_the_metadata():
+def test_versions_are_those_of_the_metadata() -> None:
     facts = by_name(packages.requirements())["packages"].facts
     assert {name: metadata.version(name) for name in ("torch", "torchvision", "timm", "onnx")}.items() <= facts.items()
     core = by_name(packages.core())["torch-zoo"]
@@ -79,7 +79,7 @@ def test_versions_are_those_of_the_metadata():
     assert by_name(packages.interpreter())["python"].facts["path"] == sys.executable
 
 
-def test_missing_and_wrong_versions_are_problems_with_the_command_that_repairs_them(monkeypatch):
+def test_missing_and_wrong_versions_are_problems_with_the_command_that_repairs_them(monkeypatch) -> None:
     lines = ["no-such-package>=2", "numpy>=99", "torch", "absent; extra == 'dev'", "elsewhere>=1; sys_platform == 'nowhere'"]
     monkeypatch.setattr(metadata, "requires", lambda _name: lines)
     found = by_name(packages.requirements())
@@ -97,7 +97,7 @@ def put_distribution(site: Path, name: str, direct_url: dict | None = None) -> N
         (info / "direct_url.json").write_text(json.dumps(direct_url), encoding="utf-8")
 
 
-def test_an_editable_install_is_told_with_its_folder(tmp_path):
+def test_an_editable_install_is_told_with_its_folder(tmp_path) -> None:
     put_distribution(tmp_path / "a", "zoo-a", {"url": "file:///home/me/my%20zoo", "dir_info": {"editable": True}})
     put_distribution(tmp_path / "b", "zoo-b", {"url": "file:///home/me/zoo", "dir_info": {}})
     put_distribution(tmp_path / "c", "zoo-c")
@@ -105,7 +105,7 @@ def test_an_editable_install_is_told_with_its_folder(tmp_path):
     assert found == [Path("/home/me/my zoo"), None, None]
 
 
-def test_two_onnxruntimes_are_a_warning(tmp_path, monkeypatch):
+def test_two_onnxruntimes_are_a_warning(tmp_path, monkeypatch) -> None:
     assert list(packages.rival_runtimes()) == []
     for name in packages.RIVALS:
         put_distribution(tmp_path / "site", name)
@@ -117,7 +117,7 @@ def test_two_onnxruntimes_are_a_warning(tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------------------------------------------------------- devices
 
 
-def test_the_processor_and_its_memory_are_those_of_the_system():
+def test_the_processor_and_its_memory_are_those_of_the_system() -> None:
     cpu = by_name(devices.processor())["cpu"].facts
     assert (cpu["cores"], cpu["threads"]) == (os.cpu_count(), torch.get_num_threads())
     facts = by_name(devices.memory())["memory"].facts
@@ -125,7 +125,7 @@ def test_the_processor_and_its_memory_are_those_of_the_system():
     assert facts["total"] <= total * 1024 * 1.01 and 0 < facts["available"] <= facts["total"]
 
 
-def test_the_limits_of_a_container_are_told(tmp_path, monkeypatch):
+def test_the_limits_of_a_container_are_told(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(devices, "CGROUP", tmp_path)
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text("1000000000\n")
@@ -151,7 +151,7 @@ DRIVER = "Found no NVIDIA driver on your system. Please check that you have an N
         (None, ["H100 (driver 570.1)"], "warning", "is built without CUDA, and there is H100 (driver 570.1)"),
     ],
 )
-def test_where_there_is_no_cuda_the_report_says_whether_there_should_be(monkeypatch, built, seen, level, words):
+def test_where_there_is_no_cuda_the_report_says_whether_there_should_be(monkeypatch, built, seen, level, words) -> None:
     def init() -> None:
         raise RuntimeError(DRIVER)
 
@@ -163,7 +163,7 @@ def test_where_there_is_no_cuda_the_report_says_whether_there_should_be(monkeypa
     assert (finding.fix is None) == (level == "ok")
 
 
-def test_the_driver_s_devices_come_from_its_own_program(tmp_path, monkeypatch):
+def test_the_driver_s_devices_come_from_its_own_program(tmp_path, monkeypatch) -> None:
     program = tmp_path / "nvidia-smi"
     program.write_text('#!/bin/sh\n[ "$1" = "--query-gpu=name,driver_version" ] && echo "NVIDIA H100, 570.86" && echo "NVIDIA A2, 570.86"\n')
     program.chmod(0o755)
@@ -173,7 +173,7 @@ def test_the_driver_s_devices_come_from_its_own_program(tmp_path, monkeypatch):
     assert devices._driver_s_devices() == []
 
 
-def test_a_missing_compiler_is_a_warning(tmp_path, monkeypatch):
+def test_a_missing_compiler_is_a_warning(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     finding = by_name(devices.compiler())["compiler"]
     assert (finding.level, finding.facts["compiler"]) == ("warning", None) and "no-such-compiler" in finding.says and finding.fix
@@ -189,7 +189,7 @@ def test_a_missing_compiler_is_a_warning(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("product", "level"), [(8, "ok"), (7, "problem"), (RuntimeError("no kernel image is available. And more"), "problem")], ids=str
 )
-def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level):
+def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level) -> None:
     """Without one: its facts are made up, and what it computes."""
 
     def ones(*shape, device):
@@ -212,7 +212,7 @@ def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level
 
 
 @pytest.mark.gpu
-def test_a_cuda_device_is_told_after_it_computed():
+def test_a_cuda_device_is_told_after_it_computed() -> None:
     finding = by_name(devices.cuda())["cuda:0"]
     assert finding.level == "ok" and finding.facts["correct"] and finding.facts["name"] == torch.cuda.get_device_name(0)
     assert finding.facts["memory"] == torch.cuda.get_device_properties(0).total_memory
@@ -222,7 +222,7 @@ def test_a_cuda_device_is_told_after_it_computed():
 # --------------------------------------------------------------------------------------------------------------------------- onnxruntime
 
 
-def test_a_provider_is_usable_when_it_ran_the_tiny_model():
+def test_a_provider_is_usable_when_it_ran_the_tiny_model() -> None:
     import onnx
 
     model = onnx.load_from_string(providers.tiny_model())
@@ -231,7 +231,7 @@ def test_a_provider_is_usable_when_it_ran_the_tiny_model():
     assert by_name(providers.providers())[providers.CPU].level == "ok"
 
 
-def test_a_provider_that_falls_back_is_not_usable(monkeypatch):
+def test_a_provider_that_falls_back_is_not_usable(monkeypatch) -> None:
     if not torch.cuda.is_available():
         assert providers.attempt(providers.tiny_model(), providers.CUDA)
     assert providers.attempt(b"no model", providers.CPU)
@@ -243,7 +243,7 @@ def test_a_provider_that_falls_back_is_not_usable(monkeypatch):
 # -------------------------------------------------------------------------------------------------------------------------------- places
 
 
-def test_folders_are_judged_by_writing_into_them(tmp_path, monkeypatch):
+def test_folders_are_judged_by_writing_into_them(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "there").mkdir()
     monkeypatch.setenv("ZOO_DATA", str(tmp_path / "there"))
@@ -257,7 +257,7 @@ def test_folders_are_judged_by_writing_into_them(tmp_path, monkeypatch):
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_to_is_a_problem_and_readable_data_a_warning(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_to_is_a_problem_and_readable_data_a_warning(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(places, "_is_writable", lambda folder: False)
     (tmp_path / "data").mkdir()
     found = by_name(places.folders())
@@ -266,19 +266,19 @@ def test_a_folder_that_cannot_be_written_to_is_a_problem_and_readable_data_a_war
     assert not places._is_writable(Path("/proc"))
 
 
-def test_little_space_is_a_warning(monkeypatch):
+def test_little_space_is_a_warning(monkeypatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _path: type("Usage", (), {"free": 5e8})())
     assert {finding.level for finding in places.folders()} == {"warning"}
 
 
 @pytest.mark.parametrize(("value", "offline"), [("1", True), ("0", False), ("", False)])
-def test_the_policy_about_downloads_is_told(monkeypatch, value, offline):
+def test_the_policy_about_downloads_is_told(monkeypatch, value, offline) -> None:
     monkeypatch.setenv("ZOO_OFFLINE", value)
     (finding,) = places.network()
     assert (finding.level, finding.facts) == ("ok", {"offline": offline})
 
 
-def test_a_limit_of_the_cache_that_is_no_number_is_a_problem(monkeypatch):
+def test_a_limit_of_the_cache_that_is_no_number_is_a_problem(monkeypatch) -> None:
     ((_, (finding,)),) = examine([("places", places.cached)])
     assert (finding.level, finding.facts) == ("ok", {"size": 0, "limit": 20_000_000_000})
     monkeypatch.setenv("ZOO_CACHE_LIMIT", "much")
@@ -286,7 +286,7 @@ def test_a_limit_of_the_cache_that_is_no_number_is_a_problem(monkeypatch):
     assert (finding.level, finding.fix) == ("problem", "for example ZOO_CACHE_LIMIT=20") and "not 'much'" in finding.says
 
 
-def test_variables_in_force_are_told_and_unknown_ones_have_the_nearest_known(monkeypatch):
+def test_variables_in_force_are_told_and_unknown_ones_have_the_nearest_known(monkeypatch) -> None:
     for name, value in {"ZOO_OFLINE": "1", "ZOO_XYZZY": "2", "ZOO_OFFLINE": "yes", "ZOO_STRICT_PLUGINS": "1"}.items():
         monkeypatch.setenv(name, value)
     found = by_name(places.environment())
@@ -314,7 +314,7 @@ def fresh_registry():
     registry.cache_clear()
 
 
-def test_a_broken_plugin_and_an_item_that_cannot_be_imported_are_problems(install, fresh_registry, monkeypatch):
+def test_a_broken_plugin_and_an_item_that_cannot_be_imported_are_problems(install, fresh_registry, monkeypatch) -> None:
     install("zoo-rain", "rain", "raise RuntimeError('it is raining')")
     install("zoo-hollow", "hollow", HOLLOW)
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "onnx")
@@ -329,7 +329,7 @@ def test_a_broken_plugin_and_an_item_that_cannot_be_imported_are_problems(instal
     assert (hollow.name, hollow.level) == ("hollow/hollow", "problem") and "zoo_hollow.nothing" in hollow.says
 
 
-def test_strict_plugins_do_not_stop_the_other_checks(install, fresh_registry, monkeypatch):
+def test_strict_plugins_do_not_stop_the_other_checks(install, fresh_registry, monkeypatch) -> None:
     install("zoo-rain", "rain", "raise RuntimeError('it is raining')")
     monkeypatch.setenv("ZOO_STRICT_PLUGINS", "1")
     found = dict(examine([check for check in CHECKS if check[0] in ("places", "plugins")]))
@@ -340,7 +340,7 @@ def test_strict_plugins_do_not_stop_the_other_checks(install, fresh_registry, mo
 # ------------------------------------------------------------------------------------------------------------------------------- command
 
 
-def test_every_variable_that_the_zoo_reads_is_known():
+def test_every_variable_that_the_zoo_reads_is_known() -> None:
     from zoo.support.environment_variables import SWITCHES, VARIABLES
 
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "zoo").rglob("*.py") if path.name != "variables.py"]

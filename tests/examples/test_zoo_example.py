@@ -37,14 +37,14 @@ def zoo(installed, *words):
     return _run([sys.executable, "-P", "-m", "zoo", *words], environment, cwd=folder)
 
 
-def test_it_is_listed_with_all_it_gives(installed):
+def test_it_is_listed_with_all_it_gives(installed) -> None:
     plugins = {each["namespace"]: each for each in json.loads(zoo(installed, "plugins", "--json"))}
     assert plugins["example"]["state"] == "ok"
     listed = zoo(installed, "list", "--plugin", "example")
     assert all(name in listed for name in ("sepnet", "shapes", "focal", "shapes_sepnet"))
 
 
-def test_it_trains_and_exports_like_any_other(installed):
+def test_it_trains_and_exports_like_any_other(installed) -> None:
     folder, _ = installed
     told = zoo(installed, "run", "shapes_sepnet", "--device", "cpu", "--name", "first")
     assert "accuracy" in told
@@ -59,7 +59,7 @@ def test_it_trains_and_exports_like_any_other(installed):
     assert verified["real"]["top1_agree"] == verified["real"]["samples"]
 
 
-def test_its_own_tests_pass(installed):
+def test_its_own_tests_pass(installed) -> None:
     folder, environment = installed
     told = _run([sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")], environment, cwd=folder)
     assert " passed" in told

@@ -33,7 +33,7 @@ def default(name: str) -> Section:
         ("classics/fnn", {"hidden": 32}, 785 * 32 + 33 * 32 + 33 * 10, None),
     ],
 )
-def test_parameters_and_macs_are_the_references(name, options, parameters, macs):
+def test_parameters_and_macs_are_the_references(name, options, parameters, macs) -> None:
     model = build_model(registry(), Section(name=name, **options), in_channels=1, num_classes=10, image_size=(28, 28))
     assert count_parameters(model) == (parameters, parameters)
     assert macs is None or count_macs(model, (1, 28, 28)) == macs
@@ -48,7 +48,7 @@ def test_parameters_and_macs_are_the_references(name, options, parameters, macs)
         ("classics/vgg_cifar", 9_231_114, 9 * (196_608 + 2_097_152 + 6_291_456 + 6_291_456 + 2_097_152) + 5_120),
     ],
 )
-def test_the_networks_for_cifar_are_the_references(name, parameters, macs):
+def test_the_networks_for_cifar_are_the_references(name, parameters, macs) -> None:
     model = build_model(registry(), Section(name=name), in_channels=3, num_classes=10, image_size=(32, 32))
     assert count_parameters(model) == (parameters, parameters)
     assert count_macs(model, (3, 32, 32)) == macs
@@ -56,7 +56,7 @@ def test_the_networks_for_cifar_are_the_references(name, parameters, macs):
 
 @pytest.mark.parametrize("name", CLASSICS)
 @pytest.mark.parametrize(("channels", "more"), [(1, (0, 0)), (3, (4, 4)), (3, (0, 12))])
-def test_any_input_it_says_it_takes(name, channels, more):
+def test_any_input_it_says_it_takes(name, channels, more) -> None:
     """On the meta device: shapes alone are asked for, and the largest of these networks has 140 million parameters."""
     item = registry().architecture(name)
     size = (item.spec.smallest + more[0], item.spec.smallest + more[1])
@@ -70,13 +70,13 @@ def test_any_input_it_says_it_takes(name, channels, more):
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSICS if registry().architecture(name).spec.smallest > 1])
-def test_nothing_smaller_than_the_smallest_is_taken(name):
+def test_nothing_smaller_than_the_smallest_is_taken(name) -> None:
     side = registry().architecture(name).spec.smallest - 1
     with pytest.raises(UsageError, match=f"cannot take {side}×{side} pictures: it needs at least {side + 1}×{side + 1}"), torch.device("meta"):
         build_model(registry(), default(name), in_channels=1, num_classes=2, image_size=(side, side))
 
 
-def test_the_cnn_is_the_plain_sequential_network():
+def test_the_cnn_is_the_plain_sequential_network() -> None:
     """Independent implementation: nn.Sequential with the same weights."""
     model = build_model(registry(), Section(name="cnn", n_features=6), in_channels=1, num_classes=10, image_size=(28, 28))
     layers = [nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 6, 5), nn.ReLU(), nn.MaxPool2d(2)]
@@ -86,7 +86,7 @@ def test_the_cnn_is_the_plain_sequential_network():
     torch.testing.assert_close(model(inputs), plain(inputs))
 
 
-def test_lenet_is_the_plain_sequential_network():
+def test_lenet_is_the_plain_sequential_network() -> None:
     """Independent implementation: nn.Sequential with the same weights."""
     model = build_model(registry(), Section(name="lenet"), in_channels=3, num_classes=10, image_size=(32, 32))
     layers = [nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
@@ -96,7 +96,7 @@ def test_lenet_is_the_plain_sequential_network():
     torch.testing.assert_close(model(inputs), plain(inputs))
 
 
-def test_vgg_cifar_has_torchvisions_vgg11_bn_convolutions():
+def test_vgg_cifar_has_torchvisions_vgg11_bn_convolutions() -> None:
     """Independent implementation: torchvision's features with our weights; the classifiers differ."""
     from torchvision.models import vgg11_bn
 
@@ -112,7 +112,7 @@ WEIGHTS = [(item.canonical, name) for item in registry().items("architecture") f
 
 
 @pytest.mark.parametrize(("architecture", "name"), WEIGHTS)
-def test_shipped_weights_are_what_their_description_says(architecture, name):
+def test_shipped_weights_are_what_their_description_says(architecture, name) -> None:
     item = registry().architecture(architecture)
     path = weights_file(item, name)
     assert sha256(path) == item.spec.weights[name].sha256
@@ -121,7 +121,7 @@ def test_shipped_weights_are_what_their_description_says(architecture, name):
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("recipe", ["cnn_mnist", "fnn_mnist"])
-def test_shipped_weights_reach_the_accuracy_beside_them(recipe):
+def test_shipped_weights_reach_the_accuracy_beside_them(recipe) -> None:
     from zoo.data.data_loader import open_data
     from zoo.runs.load_model import build_task
     from zoo.training.evaluation import evaluate
@@ -134,7 +134,7 @@ def test_shipped_weights_reach_the_accuracy_beside_them(recipe):
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("recipe", ["cnn_mnist", "fnn_mnist"])
-def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recipe):
+def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recipe) -> None:
     import json
     from pathlib import Path
 

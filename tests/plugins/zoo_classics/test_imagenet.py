@@ -52,7 +52,7 @@ def network(name: str, *, side: int = 224, classes: int = 1000, channels: int = 
 
 
 @pytest.mark.parametrize(("name", "options", "parameters"), PUBLISHED)
-def test_parameters_are_the_published(name, options, parameters):
+def test_parameters_are_the_published(name, options, parameters) -> None:
     model = network(name, side=299 if name == "inception_v3" else 224, **options)
     assert count_parameters(model) == (parameters, parameters)
 
@@ -67,7 +67,7 @@ def sides(model: nn.Module, features: nn.Module, side: int = 224) -> list[tuple[
     return found
 
 
-def test_alexnet_has_the_papers_layers():
+def test_alexnet_has_the_papers_layers() -> None:
     model = network("alexnet")
     expected = [(96, 55), (96, 27), (256, 27), (256, 13), (384, 13), (384, 13), (256, 13), (256, 6)]
     assert sides(model, model.features) == expected
@@ -76,13 +76,13 @@ def test_alexnet_has_the_papers_layers():
 
 
 @pytest.mark.parametrize(("wide", "third", "fourth", "fifth"), [(False, 384, 384, 256), (True, 512, 1024, 512)])
-def test_zfnet_has_the_papers_layers(wide, third, fourth, fifth):
+def test_zfnet_has_the_papers_layers(wide, third, fourth, fifth) -> None:
     model = network("zfnet", wide=wide)
     expected = [(96, 110), (96, 55), (256, 26), (256, 13), (third, 13), (fourth, 13), (fifth, 13), (fifth, 6)]
     assert sides(model, model.features) == expected
 
 
-def test_response_norm_is_the_papers():
+def test_response_norm_is_the_papers() -> None:
     """b = a / (k + α Σ a²)^β over five neighbours, with k = 2, α = 1e-4, β = 0.75; torch would divide α by five."""
     from zoo_classics.alexnet import response_norm
 
@@ -91,7 +91,7 @@ def test_response_norm_is_the_papers():
     torch.testing.assert_close(response_norm()(a), a / (2 + 1e-4 * summed) ** 0.75)
 
 
-def test_inception_v2_has_the_papers_table():
+def test_inception_v2_has_the_papers_table() -> None:
     model = network("inception_v2")
     widths = {name: module.out_width for name, module in model.inceptions.items()}
     # Figure 5 says 576 after 4c and 4d, where its branches sum to 608: the branches are followed
@@ -103,12 +103,12 @@ def test_inception_v2_has_the_papers_table():
     assert [found[name] for name in widths] == [[28], [28], [14], [14], [14], [14], [14], [7], [7], [7]]
 
 
-def test_two_3x3_for_a_5x5_are_18_weights_for_25():
+def test_two_3x3_for_a_5x5_are_18_weights_for_25() -> None:
     assert 2 * nn.Conv2d(1, 1, 3).weight.numel() == 18
     assert nn.Conv2d(1, 1, 5).weight.numel() == 25
 
 
-def test_the_naive_module_costs_what_the_reference_counts():
+def test_the_naive_module_costs_what_the_reference_counts() -> None:
     """On 28×28×256: 128 + 192 + 96 + 256 = 672 channels and 854 M multiply-accumulates, beside the one with reductions."""
     widths = Widths(one=128, reduce3=64, three=192, reduce5=64, five=96, pool=64)
     with torch.device("meta"):
@@ -119,7 +119,7 @@ def test_the_naive_module_costs_what_the_reference_counts():
     assert count_macs(reduced, (256, 28, 28)) < count_macs(naive, (256, 28, 28)) / 2
 
 
-def test_googlenet_has_22_layers_and_one_linear_layer():
+def test_googlenet_has_22_layers_and_one_linear_layer() -> None:
     model = network("googlenet", auxiliary=False)
     branches = [module for module in model.modules() if isinstance(module, Inception)]
     plain = [model.conv1, model.conv2, model.conv3, model.fc]
@@ -130,7 +130,7 @@ def test_googlenet_has_22_layers_and_one_linear_layer():
 
 
 @pytest.mark.parametrize(("name", "heads"), [("googlenet", [0.3, 0.3]), ("inception_v3", [0.3])])
-def test_auxiliary_classifiers_are_there_in_training_alone(name, heads):
+def test_auxiliary_classifiers_are_there_in_training_alone(name, heads) -> None:
     model = network(name, side=96, classes=5)
     inputs = torch.zeros(2, 3, 96, 96, device="meta")
     output = model.train()(inputs)
@@ -154,7 +154,7 @@ THEIRS = [
 
 
 @pytest.mark.parametrize(("name", "options", "theirs", "arguments", "side"), THEIRS)
-def test_torchvisions_weights_give_torchvisions_logits(name, options, theirs, arguments, side):
+def test_torchvisions_weights_give_torchvisions_logits(name, options, theirs, arguments, side) -> None:
     torch.manual_seed(0)
     other = getattr(torchvision.models, theirs)(**arguments).eval()
     ours = network(name, side=side, **options).eval()
@@ -165,7 +165,7 @@ def test_torchvisions_weights_give_torchvisions_logits(name, options, theirs, ar
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
-def test_inception_v3s_head_is_torchvisions():
+def test_inception_v3s_head_is_torchvisions() -> None:
     torch.manual_seed(0)
     other = torchvision.models.inception_v3(init_weights=False).train()
     ours = network("inception_v3", side=299, dropout=0.0)
@@ -179,7 +179,7 @@ def test_inception_v3s_head_is_torchvisions():
 
 
 @pytest.mark.parametrize("depth", [18, 50])
-def test_the_plain_network_is_the_residual_one_without_shortcuts(depth):
+def test_the_plain_network_is_the_residual_one_without_shortcuts(depth) -> None:
     """With its branches set to nothing a residual network passes its input on, where the plain one has nothing left."""
     for residual in (True, False):
         torch.manual_seed(0)
@@ -193,7 +193,7 @@ def test_the_plain_network_is_the_residual_one_without_shortcuts(depth):
             torch.testing.assert_close(last(inputs), inputs if residual else torch.zeros_like(inputs))
 
 
-def test_the_papers_bottleneck_strides_in_its_first_convolution():
+def test_the_papers_bottleneck_strides_in_its_first_convolution() -> None:
     model = network("resnet50", variant="paper")
     assert [(block.conv1.stride[0], block.conv2.stride[0]) for block in (model.layer1[0], model.layer2[0])] == [(1, 1), (2, 1)]
     assert count_macs(model, (3, 224, 224)) == pytest.approx(3.8e9, rel=0.02)  # table 1 of the paper
@@ -205,7 +205,7 @@ NAMES = sorted({name for name, _, _ in PUBLISHED})
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NAMES])
-def test_it_learns_from_digits_and_its_export_is_proved(name, tmp_path):
+def test_it_learns_from_digits_and_its_export_is_proved(name, tmp_path) -> None:
     """One step of training on a batch of the embedded digits, and the export through the gate."""
     train = {"epochs": 1, "batch_size": 32, "lr": 1e-4}
     result = zoo.run(

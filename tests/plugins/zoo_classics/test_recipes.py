@@ -29,13 +29,13 @@ def on_real_data() -> list[object]:
 
 
 @pytest.mark.parametrize("name", MNIST)
-def test_the_mnist_recipes_are_the_references(name):
+def test_the_mnist_recipes_are_the_references(name) -> None:
     train = resolve(registry(), name).config.train
     assert (train.optimizer, train.lr, train.momentum, train.batch_size, train.epochs, train.eval_batch_size) == ("sgd", 0.01, 0.5, 64, 1, 1000)
 
 
 @pytest.mark.parametrize("name", ["lenet_cifar10", "vgg_cifar10"])
-def test_the_cifar_recipes_are_the_references(name):
+def test_the_cifar_recipes_are_the_references(name) -> None:
     config = resolve(registry(), name).config
     assert (config.train.optimizer, config.train.lr, config.train.epochs) == ("adam", 1e-3, 10)
     if name == "lenet_cifar10":
@@ -45,7 +45,7 @@ def test_the_cifar_recipes_are_the_references(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_states_what_to_expect(name):
+def test_every_recipe_states_what_to_expect(name) -> None:
     expected = registry().recipe(name).spec.expected
     assert expected is not None
     assert expected.seeds >= (1 if name in ONCE else 3 if name in CIFAR else 10)
@@ -53,7 +53,7 @@ def test_every_recipe_states_what_to_expect(name):
 
 
 @pytest.mark.parametrize("name", OFFLINE)
-def test_an_embedded_recipe_reaches_its_figure(name, tmp_path):
+def test_an_embedded_recipe_reaches_its_figure(name, tmp_path) -> None:
     expected = registry().recipe(name).spec.expected
     result = zoo.run(name, overrides={"device": "cpu"}, out=tmp_path / "run", console=Console(quiet=True))
     assert abs(result.metrics[expected.metric] - expected.mean) < 4 * expected.sd
@@ -61,14 +61,14 @@ def test_an_embedded_recipe_reaches_its_figure(name, tmp_path):
 
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", on_real_data())
-def test_a_recipe_on_real_data_reaches_its_figure(name, tmp_path):
+def test_a_recipe_on_real_data_reaches_its_figure(name, tmp_path) -> None:
     """One seed, within four standard deviations of the mean its spec states."""
     expected = registry().recipe(name).spec.expected
     result = zoo.run(name, overrides={"device": "cpu", "seed": 100}, out=tmp_path / "run", console=Console(quiet=True))
     assert abs(result.metrics[expected.metric] - expected.mean) < 4 * expected.sd
 
 
-def test_permuting_costs_the_convolutional_network_more(tmp_path):
+def test_permuting_costs_the_convolutional_network_more(tmp_path) -> None:
     plain, permuted = (registry().recipe(name).spec.expected.mean for name in ("cnn_mnist", "cnn_mnist_permuted"))
     assert plain - permuted > 0.09
     plain, permuted = (registry().recipe(name).spec.expected.mean for name in ("fnn_mnist", "fnn_mnist_permuted"))

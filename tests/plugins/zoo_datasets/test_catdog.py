@@ -47,7 +47,7 @@ def sizes(dataset) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("form", ["folder", "archive", "archive of a folder", "test in a subfolder"])
-def test_the_references_layout(form, tmp_path):
+def test_the_references_layout(form, tmp_path) -> None:
     counts = {("test/all/#.jpg" if name == "test/#.jpg" and form == "test in a subfolder" else name): count for name, count in REFERENCE.items()}
     folder = lay(data_root() / "cat_dog", counts)
     if form.startswith("archive"):
@@ -59,7 +59,7 @@ def test_the_references_layout(form, tmp_path):
     assert opened.load("test").labels is None
 
 
-def test_a_folder_goes_before_an_archive_and_both_mean_the_same():
+def test_a_folder_goes_before_an_archive_and_both_mean_the_same() -> None:
     lay(data_root() / "cat_dog", REFERENCE)
     fingerprint = open_catdog(Store(), 0).fingerprint
     packed(data_root() / "cat_dog", data_root() / "cat_dog.zip", "cat_dog/")
@@ -68,7 +68,7 @@ def test_a_folder_goes_before_an_archive_and_both_mean_the_same():
     assert sizes(open_catdog(Store(), 0))["train"] == 13
 
 
-def test_petimages_is_divided_by_a_seed_for_good():
+def test_petimages_is_divided_by_a_seed_for_good() -> None:
     lay(data_root() / "PetImages", {"Cat/#.jpg": 50, "Dog/#.jpg": 50})
     opened = open_catdog(Store(), 0)
     assert sizes(opened) == {"train": 80, "report": 8, "predict": 12}
@@ -81,12 +81,12 @@ def test_petimages_is_divided_by_a_seed_for_good():
     assert opened.load("test").labels is None
 
 
-def test_the_numbers_of_the_whole_are_the_references():
+def test_the_numbers_of_the_whole_are_the_references() -> None:
     cuts = [catdog._cuts(mine, 24_998) for mine in (12_499, 12_499)]
     assert [sum(first for first, _ in cuts), sum(second for _, second in cuts)] == [20_000, 22_000]
 
 
-def test_kaggles_archive_is_unpacked_where_it_lies():
+def test_kaggles_archive_is_unpacked_where_it_lies() -> None:
     folder = lay(data_root() / "pets", {"Cat/#.jpg": 10, "Dog/#.jpg": 10})
     packed(folder, data_root() / "kagglecatsanddogs_5340.zip", "PetImages/")
     store = Store()
@@ -94,7 +94,7 @@ def test_kaggles_archive_is_unpacked_where_it_lies():
     assert any("is not the official file" in note for note in store.notes)
 
 
-def test_kaggles_competition_names_its_pictures_by_class(tmp_path):
+def test_kaggles_competition_names_its_pictures_by_class(tmp_path) -> None:
     lay(tmp_path / "kaggle", {"train/cat.#.jpg": 5, "train/dog.#.jpg": 5, "test/#.jpg": 3})
     opened = open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
     assert opened.classes == ("cat", "dog") and sizes(opened) == {"train": 8, "report": 2, "predict": 3}
@@ -110,7 +110,7 @@ def test_other_classes_are_not_called_cat_and_dog(layout: str) -> None:
         open_catdog(Store(), 0)
 
 
-def test_a_folder_may_be_given_as_an_archive(tmp_path):
+def test_a_folder_may_be_given_as_an_archive(tmp_path) -> None:
     packed(lay(tmp_path / "pets", {"Cat/#.jpg": 5, "Dog/#.jpg": 5}), tmp_path / "pets.zip", "pets/")
     opened = open_folder(Store(), str(tmp_path / "pets.zip"), None, 0.2, 0)
     assert sizes(opened) == {"train": 8, "report": 2} and opened.load("train").names[0].startswith("Cat/")
@@ -119,13 +119,13 @@ def test_a_folder_may_be_given_as_an_archive(tmp_path):
         open_folder(Store(), str(tmp_path / "note.txt"), None, 0.2, 0)
 
 
-def test_nothing_here_asks_for_kaggles_archive():
+def test_nothing_here_asks_for_kaggles_archive() -> None:
     with pytest.raises(DataError, match=r"(?s)1 file of catdog .*kagglecatsanddogs_5340\.zip"):
         open_catdog(Store(), 0)
 
 
 @pytest.mark.realdata
-def test_the_real_photographs_are_all_there(tmp_path, monkeypatch):
+def test_the_real_photographs_are_all_there(tmp_path, monkeypatch) -> None:
     if not (data_root() / "cat_dog.zip").is_file():
         pytest.skip("needs cat_dog.zip under ZOO_DATA")
     opened = open_catdog(Store(), 0)

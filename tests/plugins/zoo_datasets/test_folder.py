@@ -62,7 +62,7 @@ SPLIT = {"train/cat": 6, "train/dog": 5, "val/cat": 2, "val/dog": 3}
     ],
     ids=" ".join,
 )
-def test_layouts_and_what_each_part_is_for(tmp_path, counts, samples):
+def test_layouts_and_what_each_part_is_for(tmp_path, counts, samples) -> None:
     data = opened(lay(tmp_path / "pictures", counts))
     assert data.samples == samples
     assert data.classes == ("cat", "dog", "hen")[: len(data.classes)]
@@ -70,7 +70,7 @@ def test_layouts_and_what_each_part_is_for(tmp_path, counts, samples):
     assert data.preprocessing.shape == (3, 224, 224)
 
 
-def test_a_division_is_the_same_each_time_and_takes_a_share_of_every_class(tmp_path):
+def test_a_division_is_the_same_each_time_and_takes_a_share_of_every_class(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {"cat": 20, "dog": 10})
     first, again = opened(root), opened(root)
     assert list(first.parts["report"].names) == list(again.parts["report"].names)
@@ -80,7 +80,7 @@ def test_a_division_is_the_same_each_time_and_takes_a_share_of_every_class(tmp_p
     assert np.bincount(opened(root, report=0.5).parts["report"].labels).tolist() == [10, 5]
 
 
-def test_pictures_are_what_pillow_makes_of_the_files(tmp_path):
+def test_pictures_are_what_pillow_makes_of_the_files(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     view = opened(root, resize=24).parts["train"]
     for index, name in enumerate(view.names):
@@ -93,7 +93,7 @@ def test_pictures_are_what_pillow_makes_of_the_files(tmp_path):
     assert [picture.shape for picture in view.originals[:4]] == [(3, 18, 20), (3, 18, 20), (3, 19, 20), (3, 19, 20)]
 
 
-def test_classes_take_turns_so_that_the_first_pictures_show_them_all(tmp_path):
+def test_classes_take_turns_so_that_the_first_pictures_show_them_all(tmp_path) -> None:
     view = opened(lay(tmp_path / "pictures", {**SPLIT, "train/hen": 2, "val/hen": 1})).parts["train"]
     assert view.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 0, 1, 0]
     assert view.names[:4] == ["train/cat/0.png", "train/dog/0.png", "train/hen/0.png", "train/cat/1.png"]
@@ -105,7 +105,7 @@ def write_table(file: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...
     return file
 
 
-def test_labels_come_from_a_csv(tmp_path):
+def test_labels_come_from_a_csv(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {"all": 8})
     rows = [(f"all/{index}.png", "odd" if index % 2 else "even", "train" if index < 4 else "val") for index in range(6)]
     rows += [("all/6.png", "", "test"), ("all/7.png", "", "test")]
@@ -115,7 +115,7 @@ def test_labels_come_from_a_csv(tmp_path):
     assert data.parts["train"].labels.tolist() == [0, 1, 0, 1]
 
 
-def test_a_csv_without_splits_is_divided(tmp_path):
+def test_a_csv_without_splits_is_divided(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {"all": 8})
     rows = [(f"all/{index}.png", "odd" if index % 2 else "even") for index in range(8)]
     data = opened(root, labels=str(write_table(tmp_path / "labels.csv", rows, ("file", "label"))), report=0.25)
@@ -133,7 +133,7 @@ def test_a_csv_without_splits_is_divided(tmp_path):
         ([("all/0.png", "a", "test")], ("file", "label", "split"), "no rows to train on"),
     ],
 )
-def test_faults_of_a_table_name_the_line(tmp_path, rows, columns, words):
+def test_faults_of_a_table_name_the_line(tmp_path, rows, columns, words) -> None:
     root = lay(tmp_path / "pictures", {"all": 2})
     with pytest.raises(DataError, match=words):
         opened(root, labels=str(write_table(tmp_path / "labels.csv", rows, columns)))
@@ -142,7 +142,7 @@ def test_faults_of_a_table_name_the_line(tmp_path, rows, columns, words):
 # ------------------------------------------------------------------------------------------------------------------ names and resolving
 
 
-def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_again(tmp_path, monkeypatch):
+def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_again(tmp_path, monkeypatch) -> None:
     lay(tmp_path / "pictures", SPLIT)
     monkeypatch.chdir(tmp_path)
     config = resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": "folder:pictures"}}).config
@@ -154,12 +154,12 @@ def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_ag
     ("name", "words"),
     [("folder", "needs its path; fix: say folder:PATH"), ("digits:x", "takes nothing behind its name"), ("foldr:x", "did you mean folder")],
 )
-def test_names_with_and_without_an_argument(name, words):
+def test_names_with_and_without_an_argument(name, words) -> None:
     with pytest.raises(UsageError, match=words):
         resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": name}})
 
 
-def test_a_path_given_twice_is_refused():
+def test_a_path_given_twice_is_refused() -> None:
     with pytest.raises(UsageError, match=r"dataset\.path is given twice"):
         resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": "folder:a", "path": "b"}})
 
@@ -200,7 +200,7 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faulty_folders_are_one_line_of_exit_code_3(tmp_path, fault):
+def test_faulty_folders_are_one_line_of_exit_code_3(tmp_path, fault) -> None:
     counts, change, words = FAULTS[fault]
     root = tmp_path / "pictures"
     lay(root, counts)
@@ -214,7 +214,7 @@ def test_faulty_folders_are_one_line_of_exit_code_3(tmp_path, fault):
     assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
-def test_case_33_stray_files_are_ignored_and_counted(tmp_path):
+def test_case_33_stray_files_are_ignored_and_counted(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     for name in (".DS_Store", "train/notes.txt", "train/cat/scene.xml", "val/dog/.hidden"):
         (root / name).write_text("x")
@@ -223,7 +223,7 @@ def test_case_33_stray_files_are_ignored_and_counted(tmp_path):
     assert any("3 files or folders that are no pictures of a class are ignored" in note for note in data.notes)
 
 
-def test_case_35_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+def test_case_35_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     digest = Store.digest
 
@@ -237,7 +237,7 @@ def test_case_35_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         opened(root)
 
 
-def test_case_35_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+def test_case_35_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     listed = Path.iterdir
 
@@ -251,7 +251,7 @@ def test_case_35_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
         opened(root)
 
 
-def test_case_36_a_label_out_of_range(tmp_path, monkeypatch):
+def test_case_36_a_label_out_of_range(tmp_path, monkeypatch) -> None:
     from zoo_datasets.folder import Folder
 
     root = lay(tmp_path / "pictures", SPLIT)
@@ -281,7 +281,7 @@ def stopped_run(root: Path, where: Path, **options) -> Path:
     return where
 
 
-def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_path):
+def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     where = stopped_run(root, tmp_path / "run")
     paint(root / "train/cat/0.png", seed=99)
@@ -295,7 +295,7 @@ def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_pa
         zoo.run(resume=where, console=Console(quiet=True))
 
 
-def test_case_38_a_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_back(tmp_path):
+def test_case_38_a_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_back(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     rows = [(file.relative_to(root).as_posix(), file.parent.name, file.parent.parent.name) for file in sorted(root.rglob("*.png"))]
     table = write_table(tmp_path / "labels.csv", rows)
@@ -309,7 +309,7 @@ def test_case_38_a_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_ba
     assert zoo.run(resume=where, console=Console(quiet=True)).record.status == "finished"
 
 
-def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on_once_it_is_back(tmp_path):
+def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on_once_it_is_back(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     kept = (root / "val/cat/1.png").read_bytes()
 
@@ -326,7 +326,7 @@ def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on
     assert (tmp_path / "run" / "report.html").is_file()
 
 
-def test_case_9_resize_never_with_pictures_of_different_sizes(tmp_path):
+def test_case_9_resize_never_with_pictures_of_different_sizes(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
     with pytest.raises(UsageError, match=r"the pictures may differ in size and cnn needs 28×28 .*dataset\.resize=never"):
         zoo.run("cnn", overrides={"dataset": {"name": f"folder:{root}", "resize": "never"}}, console=Console(quiet=True))
@@ -335,7 +335,7 @@ def test_case_9_resize_never_with_pictures_of_different_sizes(tmp_path):
 # ------------------------------------------------------------------------------------------------------------------------ a whole run
 
 
-def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path):
+def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {**SPLIT, "test": 3})
     result = zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}"}}, out=tmp_path / "run", console=Console(quiet=True))
     assert result.record.classes == ["cat", "dog"]
@@ -350,13 +350,13 @@ def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["<b>x", 'say "hi"', "a b", "naïve ☃", "line\nbreak"])
-def test_class_names_may_be_anything_a_folder_may_be_called(tmp_path, name):
+def test_class_names_may_be_anything_a_folder_may_be_called(tmp_path, name) -> None:
     root = lay(tmp_path / "pictures", {f"train/{name}": 3, "train/other": 3, f"val/{name}": 1, "val/other": 1})
     result = zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}"}}, out=tmp_path / "run", console=Console(quiet=True))
     assert name in result.record.classes
 
 
-def test_errors_are_of_the_tree():
+def test_errors_are_of_the_tree() -> None:
     assert issubclass(DataError, ZooError)
     with pytest.raises(UsageError):
         dataset_section(registry(), "folder")

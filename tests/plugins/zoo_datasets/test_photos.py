@@ -14,7 +14,7 @@ from zoo.data.data_folder import Store
 from zoo.errors import DataError
 
 
-def test_they_are_what_scikit_learn_loads():
+def test_they_are_what_scikit_learn_loads() -> None:
     from sklearn.datasets import load_sample_images
 
     split = photos.open_photos(Store(Path("unused")), size=None).load("photos")
@@ -24,21 +24,21 @@ def test_they_are_what_scikit_learn_loads():
     assert (split.images.shape[1:], split.labels) == (PHOTOS.shape, None)
 
 
-def test_the_fingerprint_stays():
+def test_the_fingerprint_stays() -> None:
     assert photos.Photos().fingerprint == photos.Photos().fingerprint
 
 
 @pytest.mark.parametrize(
     ("shape", "size"), [((20, 30), (24, 16)), ((30, 20), (24, 16)), ((9, 9), (5, 7)), ((20, 30), (16, 16)), ((20, 30), (20, 30))]
 )
-def test_they_are_turned_and_cropped_at_the_centre(shape, size):
+def test_they_are_turned_and_cropped_at_the_centre(shape, size) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
     turned = np.rot90(picture, axes=(1, 2)) if (shape, size) == ((20, 30), (24, 16)) else picture
     top, left = (turned.shape[1] - size[0]) // 2, (turned.shape[2] - size[1]) // 2
     assert np.array_equal(photos.cut_out(picture, size), turned[:, top : top + size[0], left : left + size[1]])
 
 
-def test_a_size_is_cut_out_of_them_and_of_the_fingerprint():
+def test_a_size_is_cut_out_of_them_and_of_the_fingerprint() -> None:
     cut = photos.open_photos(Store(Path("unused")), size=(600, 400))
     assert cut.load("photos").images.shape == (2, 3, 600, 400)
     assert cut.fingerprint != photos.Photos().fingerprint
@@ -46,13 +46,13 @@ def test_a_size_is_cut_out_of_them_and_of_the_fingerprint():
         photos.Photos((700, 400)).load("photos")
 
 
-def test_opening_them_does_not_import_scikit_learn():
+def test_opening_them_does_not_import_scikit_learn() -> None:
     code = "import sys; from zoo_datasets.photos import Photos; Photos().load('photos'); print('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("there", [[], ["china.jpg"]])
-def test_a_photograph_that_is_missing_is_named(monkeypatch, tmp_path, there):
+def test_a_photograph_that_is_missing_is_named(monkeypatch, tmp_path, there) -> None:
     folder = tmp_path / "sklearn" / "datasets" / "images"
     folder.mkdir(parents=True)
     for name in there:

@@ -40,13 +40,13 @@ def opened(path: Path):
         ("more/[1].png", ["[1].png"]),
     ],
 )
-def test_what_a_path_means(album, path, names):
+def test_what_a_path_means(album, path, names) -> None:
     split = opened(album / path).load("pictures")
     assert (split.names, split.labels) == (names, None)
     assert [Path(file).name for file in split.images] == names and all(Path(file).is_file() for file in split.images)
 
 
-def test_the_fingerprint_is_of_names_and_contents(album):
+def test_the_fingerprint_is_of_names_and_contents(album) -> None:
     before = opened(album).fingerprint
     assert opened(album / "**" / "*.??g").fingerprint == before  # the same files in the same order
     (album / "b.png").rename(album / "d.png")
@@ -58,7 +58,7 @@ def test_the_fingerprint_is_of_names_and_contents(album):
 @pytest.mark.parametrize(
     ("path", "words"), [("nothing", "no such file or folder"), ("*.gif", "no such file or folder"), ("**x", ""), ("empty", "no pictures")]
 )
-def test_where_there_are_none_it_is_told(album, path, words):
+def test_where_there_are_none_it_is_told(album, path, words) -> None:
     (album / "empty").mkdir()
     with pytest.raises(DataError, match=f"{words}.*fix: check the path behind pictures:"):
         opened(album / path)

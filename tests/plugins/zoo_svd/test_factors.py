@@ -20,7 +20,7 @@ def falling(rows: int, columns: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(40, 120), (120, 40), (50, 50), (1, 9), (9, 1)])
 @pytest.mark.parametrize("rank", [1, 3, 20, 1000])
-def test_matrices_of_every_rank_are_the_nearest_ones(shape, rank):
+def test_matrices_of_every_rank_are_the_nearest_ones(shape, rank) -> None:
     matrix = np.random.default_rng(0).normal(0, 50, shape) @ np.diag(0.9 ** np.arange(shape[1]))
     u, s, vt = np.linalg.svd(matrix)
     found = factorise(matrix, rank)
@@ -34,7 +34,7 @@ def test_matrices_of_every_rank_are_the_nearest_ones(shape, rank):
     np.testing.assert_allclose(left.T @ left, np.eye(kept), atol=1e-3)
 
 
-def test_each_rank_comes_from_the_one_before():
+def test_each_rank_comes_from_the_one_before() -> None:
     found, ranks = factorise(falling(60, 120), 30), (1, 7, 30)
     for rank, matrix in zip(ranks, found.each(ranks), strict=True):
         np.testing.assert_allclose(matrix, found.at(rank), atol=1e-2)
@@ -42,7 +42,7 @@ def test_each_rank_comes_from_the_one_before():
 
 @pytest.mark.parametrize("photograph", PHOTOGRAPHS)
 @pytest.mark.parametrize("upright", [True, False])
-def test_a_photograph_is_within_a_hundredth_of_a_decibel_of_numpys(photograph, upright):
+def test_a_photograph_is_within_a_hundredth_of_a_decibel_of_numpys(photograph, upright) -> None:
     pixels = load_sample_image(photograph)[:400, :600]
     original = np.rot90(pixels) if upright else pixels
     matrix = original.reshape(len(original), -1).astype(np.float32)
@@ -59,19 +59,19 @@ def gradient() -> np.ndarray:
 
 
 @pytest.mark.parametrize("rank", [1, 5, 20, 60, 150, 300])
-def test_faint_singular_values_are_found_in_double_precision(rank):
+def test_faint_singular_values_are_found_in_double_precision(rank) -> None:
     matrix = gradient()
     s = np.linalg.svd(matrix, compute_uv=False)
     lost = np.square(matrix - factorise(matrix, rank).at(rank)).sum()
     assert 10 * np.log10((lost + 1) / (np.square(s[rank:]).sum() + 1)) < 0.01
 
 
-def test_a_matrix_of_nothing_stays_one():
+def test_a_matrix_of_nothing_stays_one() -> None:
     found = factorise(np.zeros((200, 300)), 20)
     assert not found.at(20).any() and found.kept(20) == 1
 
 
-def test_huge_matrices_go_through_random_projections(monkeypatch):
+def test_huge_matrices_go_through_random_projections(monkeypatch) -> None:
     matrix = falling(90, 180)
     due = factorise(matrix, 12)
     monkeypatch.setattr(factors, "HUGE", 10)
@@ -81,6 +81,6 @@ def test_huge_matrices_go_through_random_projections(monkeypatch):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_spectrum_is_numpys():
+def test_the_spectrum_is_numpys() -> None:
     matrix = falling(30, 60)
     np.testing.assert_allclose(spectrum(matrix), np.linalg.svd(matrix)[1])

@@ -11,7 +11,7 @@ from zoo_svd.latency import FEWEST, WARMING, Deployed, Stopwatch, deployed
 from zoo.registry.lookup import registry
 
 
-def test_eight_bits_are_those_of_the_quantizer_and_near_the_network():
+def test_eight_bits_are_those_of_the_quantizer_and_near_the_network() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 50)).eval()
     pictures = torch.randn(40, 3, 8, 8)
@@ -24,14 +24,14 @@ def test_eight_bits_are_those_of_the_quantizer_and_near_the_network():
     assert 1e-4 < error < 0.1 and small.size < 0.4 * whole.size  # 0.05 where the processor has VNNI; without, sums of 16 bits saturate
 
 
-def test_a_layer_that_is_like_another_is_timed_once():
+def test_a_layer_that_is_like_another_is_timed_once() -> None:
     watch = Stopwatch()
     first = watch(nn.Linear(8, 4), (8,), [1, 2])
     assert min(first) > 0 and watch(nn.Linear(8, 4), (8,), [2, 1]) == first[::-1] and len(watch._known) == 2
     assert watch(nn.Conv2d(3, 4, 3), (3, 9, 9), [1])[0] > 0 and len(watch._known) == 3
 
 
-def test_what_cannot_be_exported_has_no_time():
+def test_what_cannot_be_exported_has_no_time() -> None:
     class Branching(nn.Module):
         def forward(self, inputs):
             return inputs if inputs.sum() > 0 else -inputs
@@ -39,7 +39,7 @@ def test_what_cannot_be_exported_has_no_time():
     assert Stopwatch()(Branching(), (3, 4, 4), [1, 32]) == [None, None]
 
 
-def test_calls_that_take_long_are_fewer():
+def test_calls_that_take_long_are_fewer() -> None:
     calls = []
 
     def slow(inputs):

@@ -41,7 +41,7 @@ class Sides:
 @pytest.mark.parametrize("kind", SPECTRA)
 @pytest.mark.parametrize("count", [1, 10, 24, 40])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_what_they_miss_is_within_a_hundredth_of_a_decibel_of_the_least(kind, count, dtype, monkeypatch):
+def test_what_they_miss_is_within_a_hundredth_of_a_decibel_of_the_least(kind, count, dtype, monkeypatch) -> None:
     monkeypatch.setattr(torch.linalg, "eigh", eigh := Sides(torch.linalg.eigh))
     matrix, eigenvalues = symmetric(SPECTRA[kind]), SPECTRA[kind]
     values, vectors = leading_eigenvectors(torch.from_numpy(matrix).to(dtype), count)
@@ -56,20 +56,20 @@ def test_what_they_miss_is_within_a_hundredth_of_a_decibel_of_the_least(kind, co
 
 
 @pytest.mark.parametrize("count", [60, 100, SIDE])
-def test_where_many_are_wanted_all_are_found(count):
+def test_where_many_are_wanted_all_are_found(count) -> None:
     matrix = symmetric(SPECTRA["falling slowly"])
     values, vectors = leading_eigenvectors(torch.from_numpy(matrix), count)
     np.testing.assert_allclose(values, SPECTRA["falling slowly"][:count])
     np.testing.assert_allclose(vectors.numpy() @ matrix, values[:, None].numpy() * vectors.numpy(), atol=1e-10)
 
 
-def test_the_random_state_is_left_alone_and_the_answer_is_the_same_each_time():
+def test_the_random_state_is_left_alone_and_the_answer_is_the_same_each_time() -> None:
     matrix, before = torch.from_numpy(symmetric(SPECTRA["falling slowly"])), torch.get_rng_state()
     first, second = (leading_eigenvectors(matrix, 20)[1] for _ in range(2))
     assert torch.equal(first, second) and torch.equal(torch.get_rng_state(), before)
 
 
-def test_rounds_end_where_the_last_wanted_one_has_grown_enough(monkeypatch):
+def test_rounds_end_where_the_last_wanted_one_has_grown_enough(monkeypatch) -> None:
     rounds = []
     monkeypatch.setattr(leading, "product", lambda left, right: rounds.append(1) or left @ right)
     for kind in ("falling fast", "falling slowly", "all but flat"):

@@ -23,7 +23,7 @@ from zoo.runs.resolve import resolve
 from zoo.training.preparation import prepare
 
 
-def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path):
+def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> None:
     result = zoo.run("digits_svd", out=tmp_path / "run", console=Console(quiet=True))
     record = result.record
     layers = record.structure["layers"]
@@ -70,7 +70,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path):
     ],
     ids=str,
 )
-def test_every_way_to_say_how_small(aim):
+def test_every_way_to_say_how_small(aim) -> None:
     ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, **aim}}))
     layers = {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in ready.structure["layers"].items()}
     original, compressor = load_shipped(registry(), "digits_pretrain").model, ready.task._compressor
@@ -90,7 +90,7 @@ def test_every_way_to_say_how_small(aim):
 
 
 @pytest.mark.parametrize(("curve", "measured"), [([0.5], True), ([], False)])
-def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(curve, measured):
+def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(curve, measured) -> None:
     ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}}))
     known = [option for each in ready.task._menus.values() for option in each[1:]]
     assert known and any(option.harm != pytest.approx(option.lost) for option in known) == measured
@@ -107,13 +107,13 @@ def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(cu
         ({"budget": None, "ranks": {"conv2": [9, 2]}}, UsageError, "'conv2' has no ranks above 6, 6"),
     ],
 )
-def test_what_makes_no_sense_is_told(task, error, words):
+def test_what_makes_no_sense_is_told(task, error, words) -> None:
     with pytest.raises(error, match=words):
         prepare(resolve(registry(), "digits_svd", overrides={"task": task}))
 
 
 @pytest.mark.slow
-def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path):
+def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path) -> None:
     tight = {"task": {"budget": 0.15, "curve": []}}
     bare = zoo.run("digits_svd", overrides=tight, out=tmp_path / "bare", console=Console(quiet=True))
     tuned = zoo.run(
@@ -125,7 +125,7 @@ def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path):
     assert tuned.record.structure["layers"] == bare.record.structure["layers"] and tuned.metrics["accuracy"] > bare.metrics["accuracy"] + 0.02
 
 
-def test_calibration_pictures_are_drawn_by_their_seed():
+def test_calibration_pictures_are_drawn_by_their_seed() -> None:
     ready = prepare(resolve(registry(), "digits_svd"))
     train = ready.data.part("train")
     one, labels = calibration(train, 20, 0)
@@ -135,7 +135,7 @@ def test_calibration_pictures_are_drawn_by_their_seed():
     assert torch.equal(calibration(train, 10_000, 0)[0], everything)
 
 
-def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path):
+def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path) -> None:
     settings = {"dataset": {"name": "digits", "holdout": 0.5}, "device": "cpu", "train": {"epochs": 1}, "name": "trained"}
     zoo.run("lenet", overrides=settings, console=Console(quiet=True))
     config = resolve(registry(), "svd_compress", overrides={"weights": "trained"}).config
@@ -184,7 +184,7 @@ def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
             prepare(resolve(registry(), "svd_compress", overrides=asked))
 
 
-def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told():
+def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told() -> None:
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))
     with pytest.raises(CheckpointError, match=r"do not fit.*svd_compress of that run changed the network; start from.*digits_0_to_4"):
         prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}))
@@ -192,7 +192,7 @@ def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("finetune", [False, True])
-def test_on_cuda_a_network_is_compressed_and_trained_on_as_on_the_cpu(tmp_path, finetune):
+def test_on_cuda_a_network_is_compressed_and_trained_on_as_on_the_cpu(tmp_path, finetune) -> None:
     found = {}
     for device in ("cpu", "cuda"):
         overrides = {"device": device, "task": {"finetune": finetune}, "train": {"epochs": 2}}
@@ -204,7 +204,7 @@ def test_on_cuda_a_network_is_compressed_and_trained_on_as_on_the_cpu(tmp_path, 
 
 
 @pytest.mark.slow
-def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_so_is_its_file(tmp_path):
+def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_so_is_its_file(tmp_path) -> None:
     """R. Girshick's Fast R-CNN (2015), section 4.4, truncates fc6 and fc7 so."""
     from zoo_onnx.exporter import build
 

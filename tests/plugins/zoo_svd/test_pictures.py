@@ -37,18 +37,18 @@ def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_goes_to_a_matrix_and_back(channels):
+def test_a_picture_goes_to_a_matrix_and_back(channels) -> None:
     picture = smooth(6, 5, channels)
     matrix = as_matrix(picture)
     assert matrix.shape == (6, 5 * channels) and matrix[2, 3 * channels + channels - 1] == picture[-1, 2, 3]
     assert np.array_equal(as_picture(matrix, channels), picture.transpose(1, 2, 0))
 
 
-def test_values_are_clipped_before_they_are_cast():
+def test_values_are_clipped_before_they_are_cast() -> None:
     assert as_picture(np.array([[-3.0, 255.4, 260.0, 0.6]]), 1).ravel().tolist() == [0, 255, 255, 1]
 
 
-def test_psnr_and_ssim_are_what_they_are_defined_as():
+def test_psnr_and_ssim_are_what_they_are_defined_as() -> None:
     one = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     other = np.clip(one.astype(int) + 5, 0, 255).astype(np.uint8)
     error = np.square(one.astype(float) - other).mean()
@@ -57,7 +57,7 @@ def test_psnr_and_ssim_are_what_they_are_defined_as():
     assert ssim(255 - one, one) < 0.2
 
 
-def test_ssim_is_the_mean_over_gaussian_windows():
+def test_ssim_is_the_mean_over_gaussian_windows() -> None:
     """Against the formula itself (Wang et al. 2004, equation 13), window by window."""
     numbers = np.random.default_rng(1)
     one = numbers.integers(0, 256, (24, 24, 1), dtype=np.uint8)
@@ -83,7 +83,7 @@ def small():
     return compressed.compress(factorise(as_matrix(smooth(60, 40)), 20), 20, 3)
 
 
-def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path):
+def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path) -> None:
     picture = smooth(60, 40)
     exact = factorise(as_matrix(picture), 20).at(20)
     original = picture.transpose(1, 2, 0)
@@ -118,14 +118,14 @@ def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path):
         ),
     ],
 )
-def test_what_is_no_compressed_picture_is_told(tmp_path, content, words):
+def test_what_is_no_compressed_picture_is_told(tmp_path, content, words) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(content)
     with pytest.raises(DataError, match=words):
         compressed.read(file)
 
 
-def test_the_decoder_gives_the_picture_of_any_rank_and_its_file_does(small, tmp_path):
+def test_the_decoder_gives_the_picture_of_any_rank_and_its_file_does(small, tmp_path) -> None:
     model = Decoder(small).eval()
     weights = torch.zeros(2, 20)
     weights[0, :20], weights[1, :7] = 1, 1
@@ -140,7 +140,7 @@ def test_the_decoder_gives_the_picture_of_any_rank_and_its_file_does(small, tmp_
     np.testing.assert_allclose(again, found.numpy(), atol=0.01)
 
 
-def test_a_decoder_that_departs_is_not_left_behind(small, tmp_path, monkeypatch):
+def test_a_decoder_that_departs_is_not_left_behind(small, tmp_path, monkeypatch) -> None:
     from zoo_onnx.exporter import OnnxExporter
 
     from zoo.errors import ExportError
@@ -154,7 +154,7 @@ def test_a_decoder_that_departs_is_not_left_behind(small, tmp_path, monkeypatch)
 # -------------------------------------------------------------------------------------------------------------------------------- runs
 
 
-def test_the_recipe_rebuilds_two_photographs(tmp_path):
+def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
     result = zoo.run("svd_image", out=tmp_path / "run", console=Console(quiet=True))
     record = result.record
     assert (record.architecture, record.samples, record.macs) == (None, {"predict": 2}, None)
@@ -181,7 +181,7 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path):
     assert np.abs(as_picture((left @ right).numpy(), 3) - written).max() <= 1  # rounded from sums in another order
 
 
-def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, capsys, monkeypatch):
+def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, capsys, monkeypatch) -> None:
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
     overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3]}, "name": "tiny"}
     zoo.run("svd_image", overrides=overrides, console=Console(quiet=True))
@@ -197,7 +197,7 @@ def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, c
     assert run_cli(["evaluate", "tiny"]) == 2  # another picture of the same name
 
 
-def test_noise_is_removed_best_at_some_rank_between(tmp_path):
+def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     Image.fromarray(smooth(80, 60).transpose(1, 2, 0)).save(pictures / "a b.png")
@@ -215,7 +215,7 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path):
     assert again.metrics == result.metrics
 
 
-def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_one_name_have_files_of_their_own(tmp_path):
+def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_one_name_have_files_of_their_own(tmp_path) -> None:
     for part, label, index in [(part, label, index) for part in ("train", "val", "test") for label in ("a", "b") for index in range(12)]:
         file = tmp_path / "photos" / part / (label if part != "test" else "") / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -233,14 +233,14 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_o
     assert not (result.path / "predict" / "svd.csv").exists()
 
 
-def test_pictures_smaller_than_a_rank_are_whole(tmp_path):
+def test_pictures_smaller_than_a_rank_are_whole(tmp_path) -> None:
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
     overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [60]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     assert result.metrics["energy"] == pytest.approx(1, abs=1e-6)
 
 
-def test_on_another_device_it_says_where_pictures_are_factorised():
+def test_on_another_device_it_says_where_pictures_are_factorised() -> None:
     ready = prepare(resolve(registry(), "svd_image", overrides={"task": {"ranks": [2]}}))
     for device, said in (("cpu", False), ("meta", True)):
         told: list[str] = []
@@ -249,18 +249,18 @@ def test_on_another_device_it_says_where_pictures_are_factorised():
 
 
 @pytest.mark.gpu
-def test_a_run_on_cuda_finds_what_one_on_the_cpu_does(tmp_path):
+def test_a_run_on_cuda_finds_what_one_on_the_cpu_does(tmp_path) -> None:
     found = [zoo.run("svd_image", overrides={"device": device}, out=tmp_path / device, console=Console(quiet=True)) for device in ("cpu", "cuda")]
     assert found[1].metrics == pytest.approx(found[0].metrics, rel=1e-6)
 
 
-def test_an_architecture_has_no_place_there(tmp_path):
+def test_an_architecture_has_no_place_there(tmp_path) -> None:
     with pytest.raises(UsageError, match="task svd_image is of data alone, and takes no architecture"):
         zoo.run("svd_image", overrides={"architecture": {"name": "cnn"}}, out=tmp_path / "run", console=Console(quiet=True))
 
 
 @pytest.mark.parametrize(("path", "words"), [("nothing", "no such file or folder"), ("", "needs its path; fix: say pictures:PATH")])
-def test_pictures_that_are_not_there_are_told(tmp_path, path, words):
+def test_pictures_that_are_not_there_are_told(tmp_path, path, words) -> None:
     target = str(tmp_path / path) if path else ""
     with pytest.raises(ZooError, match=words):
         zoo.run("svd_image", overrides={"dataset": {"name": "pictures", "path": target}}, out=tmp_path / "run", console=Console(quiet=True))
@@ -269,7 +269,7 @@ def test_pictures_that_are_not_there_are_told(tmp_path, path, words):
 # ---------------------------------------------------------------------------------------------------------------------------- commands
 
 
-def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, capsys):
+def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     compressed.write(tmp_path / "a.safetensors", small)
     assert run_cli(["svd", "decode", "a.safetensors", "--rank", "7"]) == 0
@@ -293,7 +293,7 @@ def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, c
         (["svd", "export", "a.safetensors", "--format", "onxx"], 2, "did you mean onnx?"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(small, tmp_path, monkeypatch, capsys, words, code, said):
+def test_what_cannot_be_done_is_one_line(small, tmp_path, monkeypatch, capsys, words, code, said) -> None:
     monkeypatch.chdir(tmp_path)
     compressed.write(tmp_path / "a.safetensors", small)
     assert run_cli(words) == code
@@ -301,7 +301,7 @@ def test_what_cannot_be_done_is_one_line(small, tmp_path, monkeypatch, capsys, w
     assert said in told and told.count("\n") == 1
 
 
-def test_a_rotation_has_no_real_eigenvectors_and_is_drawn_all_the_same(tmp_path, monkeypatch, capsys):
+def test_a_rotation_has_no_real_eigenvectors_and_is_drawn_all_the_same(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_cli(["svd", "ellipse", "0,-1,1,0"]) == 0
     assert "singular values 1 and 1; eigenvalues 0 ± 1i, no real eigenvectors" in capsys.readouterr().out

@@ -15,7 +15,7 @@ from zoo_svd.compression import Compressor
 from zoo_svd.forms import Choice, restructured, to_json
 
 
-def test_a_fit_is_the_least_squares_of_scipy_and_lessens_what_was_lacking():
+def test_a_fit_is_the_least_squares_of_scipy_and_lessens_what_was_lacking() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 1)).eval()
     pictures = torch.randn(400, 6)
@@ -33,7 +33,7 @@ def test_a_fit_is_the_least_squares_of_scipy_and_lessens_what_was_lacking():
         assert float(fitted["bias"][output]) == pytest.approx(line.intercept, abs=5e-3)
 
 
-def test_layers_behind_smaller_ones_are_fitted_to_what_arrives_there(trained_digits):
+def test_layers_behind_smaller_ones_are_fitted_to_what_arrives_there(trained_digits) -> None:
     model, pictures = trained_digits
     compressor = Compressor(model, pictures)
     choices = {**dict.fromkeys(compressor.layers), "conv1": Choice("spatial", (2,)), "conv2": Choice("channels", (2,)), "fc1": Choice("linear", (4,))}
@@ -50,7 +50,7 @@ def test_layers_behind_smaller_ones_are_fitted_to_what_arrives_there(trained_dig
         lambda: SwinTransformer([4, 4], 16, depths=[1, 1], num_heads=[2, 2], window_size=[2, 2], num_classes=5),
     ],
 )
-def test_transformers_too_are_made_smaller(network):
+def test_transformers_too_are_made_smaller(network) -> None:
     """Linear layers over tokens, of three and four dimensions; torch's attention uses the weights of a layer that it does not call."""
     torch.manual_seed(0)
     model, pictures = network().eval(), torch.randn(24, 3, 32, 32)
@@ -66,7 +66,7 @@ def test_transformers_too_are_made_smaller(network):
         torch.testing.assert_close(rebuilt.eval()(pictures), smaller(pictures))
 
 
-def test_what_is_due_takes_no_more_memory_than_it_may(monkeypatch):
+def test_what_is_due_takes_no_more_memory_than_it_may(monkeypatch) -> None:
     model, pictures = nn.Sequential(nn.Conv2d(3, 10, 3, padding=1)).eval(), torch.randn(20, 3, 30, 30)
     assert len(refitting.answers(model, {"0": model[0]}, pictures.split(10)).answers["0"][0]) == 10 * 64
     monkeypatch.setattr(refitting, "KEPT_BYTES", 4 * 20 * 10 * 11)
@@ -74,7 +74,7 @@ def test_what_is_due_takes_no_more_memory_than_it_may(monkeypatch):
     assert due.grid == 3 and len(due.answers["0"][0]) == 10 * 9
 
 
-def test_a_layer_of_too_few_answers_and_one_that_is_used_twice_stay_as_they_were():
+def test_a_layer_of_too_few_answers_and_one_that_is_used_twice_stay_as_they_were() -> None:
     class Twice(nn.Module):
         def __init__(self):
             super().__init__()
@@ -93,7 +93,7 @@ def test_a_layer_of_too_few_answers_and_one_that_is_used_twice_stay_as_they_were
     assert all(torch.equal(before[name], value) for name, value in smaller.state_dict().items())
 
 
-def test_batch_norms_see_the_calibration_pictures_again_only_where_that_helps():
+def test_batch_norms_see_the_calibration_pictures_again_only_where_that_helps() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4))
     pictures = torch.randn(64, 3, 9, 9) * 3 + 1
@@ -109,7 +109,7 @@ def test_batch_norms_see_the_calibration_pictures_again_only_where_that_helps():
     assert found[1].momentum == 0.1 and not found.training
 
 
-def test_of_milliseconds_the_form_that_is_faster_on_this_machine_is_taken(trained_digits):
+def test_of_milliseconds_the_form_that_is_faster_on_this_machine_is_taken(trained_digits) -> None:
     """Where k×1 and 1×k take a tenth of what the other forms do, though they are as large."""
     model, pictures = trained_digits
     seen = []

@@ -49,7 +49,7 @@ def judged(request):
     return logits, labels, build().evaluate(Fixed(), batches(logits, labels), [str(index) for index in range(request.param[1])])
 
 
-def test_metrics_agree_with_scikit_learn(judged):
+def test_metrics_agree_with_scikit_learn(judged) -> None:
     logits, labels, found = judged
     classes = range(logits.shape[1])
     probabilities = logits.double().softmax(1).numpy()
@@ -62,14 +62,14 @@ def test_metrics_agree_with_scikit_learn(judged):
     assert list(found.metrics) == ["accuracy", *(["top5_accuracy"] if logits.shape[1] > 5 else []), "macro_f1", "calibration_error", "loss"]
 
 
-def test_figures_by_class_agree_with_scikit_learn(judged):
+def test_figures_by_class_agree_with_scikit_learn(judged) -> None:
     logits, labels, found = judged
     expected = precision_recall_fscore_support(labels, logits.argmax(1), labels=range(logits.shape[1]), zero_division=0)
     for name, values in zip(("precision", "recall", "f1", "count"), expected, strict=True):
         np.testing.assert_allclose(found.details["per_class"][name], values, rtol=1e-5)
 
 
-def test_the_calibration_error_is_torchmetrics_and_numpys(judged):
+def test_the_calibration_error_is_torchmetrics_and_numpys(judged) -> None:
     logits, labels, found = judged
     assert found.metrics["calibration_error"] == pytest.approx(
         multiclass_calibration_error(logits.softmax(1), labels, num_classes=logits.shape[1], n_bins=15).item(), abs=1e-6
@@ -88,14 +88,14 @@ def test_the_calibration_error_is_torchmetrics_and_numpys(judged):
     assert found.metrics["calibration_error"] == pytest.approx(error)
 
 
-def test_a_network_that_is_wholly_sure_is_calibrated_by_its_accuracy():
+def test_a_network_that_is_wholly_sure_is_calibrated_by_its_accuracy() -> None:
     logits = torch.eye(3)[[0, 1, 2, 0]] * 1e4
     metrics, details = judge(logits, torch.tensor([0, 1, 2, 2]))
     assert metrics["calibration_error"] == pytest.approx(0.25) and details["reliability"]["count"] == [*[0] * 14, 4]
 
 
 @pytest.mark.gpu
-def test_judging_on_cuda_is_the_same_and_deterministic_algorithms_allow_it():
+def test_judging_on_cuda_is_the_same_and_deterministic_algorithms_allow_it() -> None:
     logits, labels = made(400, 12)
     torch.use_deterministic_algorithms(True)
     try:
@@ -105,7 +105,7 @@ def test_judging_on_cuda_is_the_same_and_deterministic_algorithms_allow_it():
     assert found == pytest.approx(judge(logits, labels)[0], rel=1e-5)
 
 
-def test_a_class_that_is_absent_from_labels_and_predictions_does_not_lower_macro_f1():
+def test_a_class_that_is_absent_from_labels_and_predictions_does_not_lower_macro_f1() -> None:
     logits = torch.eye(4)[[0, 1, 1]]
     metrics, details = judge(logits, torch.tensor([0, 1, 1]))
     assert metrics["macro_f1"] == 1.0 and details["per_class"]["count"] == [1, 2, 0, 0]
@@ -116,13 +116,13 @@ def mean(loss: Loss) -> torch.Tensor:
     return loss.values.mean() if loss.weights is None else (loss.values * loss.weights).sum() / loss.weights.sum()
 
 
-def test_the_loss_is_the_references_nll_of_a_log_softmax():
+def test_the_loss_is_the_references_nll_of_a_log_softmax() -> None:
     logits, labels = made(57, 4)
     reference = nn.NLLLoss()(nn.LogSoftmax(1)(logits), labels)
     torch.testing.assert_close(mean(build().loss(logits, Batch(logits, labels, labels))), reference)
 
 
-def test_without_labels_there_are_outputs_and_no_metrics():
+def test_without_labels_there_are_outputs_and_no_metrics() -> None:
     found = build().evaluate(Fixed(), [Batch(torch.ones(3, 2), None, torch.arange(3))], "ab")
     assert found.metrics == {}
     assert found.labels is None
@@ -149,7 +149,7 @@ def weighted(weights, classes=("a", "b", "c"), smoothing=0.0):
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, [0.5, 1.0, 3.0], "balanced"])
-def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing):
+def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing) -> None:
     logits, labels = made(30, 3)
     w = np.array({"None": [1.0, 1.0, 1.0], "balanced": [6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1)]}.get(str(weights), weights))
     surprise = -logits.double().log_softmax(1).numpy()
@@ -160,18 +160,18 @@ def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing)
     torch.testing.assert_close(found, F.cross_entropy(logits, labels, torch.tensor(w).float(), label_smoothing=smoothing))
 
 
-def test_balanced_weights_are_scikit_learns():
+def test_balanced_weights_are_scikit_learns() -> None:
     task = weighted("balanced")
     np.testing.assert_allclose(task._weights, compute_class_weight("balanced", classes=np.arange(3), y=View.labels), rtol=1e-6)
 
 
-def test_weights_and_smoothing_do_not_change_what_is_reported():
+def test_weights_and_smoothing_do_not_change_what_is_reported() -> None:
     logits, labels = made(57, 4)
     plain, other = (task.evaluate(Fixed(), batches(logits, labels), "abcd") for task in (build(), weighted([1, 2, 3, 9], "abcd", 0.2)))
     assert plain.metrics == other.metrics
 
 
-def test_the_loss_of_low_precision_logits_is_computed_in_float32():
+def test_the_loss_of_low_precision_logits_is_computed_in_float32() -> None:
     logits, labels = made(30, 3)
     low = logits.bfloat16()
     loss = weighted([1.0, 2.0, 3.0]).loss(low, Batch(low, labels, labels))
@@ -179,14 +179,14 @@ def test_the_loss_of_low_precision_logits_is_computed_in_float32():
     torch.testing.assert_close(mean(loss), mean(weighted([1.0, 2.0, 3.0]).loss(low.float(), Batch(low, labels, labels))))
 
 
-def test_a_class_without_samples_cannot_be_balanced_and_is_named():
+def test_a_class_without_samples_cannot_be_balanced_and_is_named() -> None:
     with pytest.raises(
         DataError, match=r"no training sample has the class 'd', 'e', which cannot be balanced \(task.class_weights\); fix: add pictures"
     ):
         weighted("balanced", "abcde")
 
 
-def test_a_wrong_number_of_weights_is_refused():
+def test_a_wrong_number_of_weights_is_refused() -> None:
     with pytest.raises(UsageError, match="2 weights are given for 3 classes"):
         weighted([1.0, 2.0])
 
@@ -201,13 +201,13 @@ def test_a_wrong_number_of_weights_is_refused():
         ({"smoothing": 0.1}, "task.smoothing: unknown key; did you mean label_smoothing?"),
     ],
 )
-def test_options_are_checked(options, problem):
+def test_options_are_checked(options, problem) -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(registry(), "cnn_digits", overrides={"task": options})
     assert problem in str(caught.value)
 
 
-def test_options_reach_the_configuration():
+def test_options_reach_the_configuration() -> None:
     config: RunConfig = resolve(registry(), "cnn_digits", overrides={"task": {"label_smoothing": 0.1, "class_weights": [1, 2, 3]}}).config
     assert config.task.options == {"label_smoothing": 0.1, "class_weights": [1.0, 2.0, 3.0]}
 
@@ -241,7 +241,7 @@ def table(file):
 
 
 @pytest.mark.parametrize("labels", [None, [0, 1, 1]])
-def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_truths(tmp_path, labels):
+def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_truths(tmp_path, labels) -> None:
     shown = reported(labels, tmp_path)
     rows = table(tmp_path / "predictions.csv")
     assert [row["sample"] for row in rows] == list(Part.names)
@@ -259,7 +259,7 @@ def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_tru
     )
 
 
-def test_the_table_of_classes_and_of_mistakes(tmp_path):
+def test_the_table_of_classes_and_of_mistakes(tmp_path) -> None:
     reported([0, 1, 1], tmp_path)
     assert table(tmp_path / "per_class.csv") == [
         {"class": "$x$ cat", "count": "1", "precision": "0.5000", "recall": "1.0000", "f1": "0.6667"},
@@ -275,12 +275,12 @@ def test_the_table_of_classes_and_of_mistakes(tmp_path):
     assert shown.tolist() == [[102] * 4] * 4
 
 
-def test_a_network_without_mistakes_says_so(tmp_path):
+def test_a_network_without_mistakes_says_so(tmp_path) -> None:
     *_, mistakes = reported([0, 1, 0], tmp_path)
     assert mistakes.caption == "The most confident of 0 mistakes in 3." and table(tmp_path / "mistakes.csv") == []
 
 
-def test_evaluation_stays_what_the_protocol_says():
+def test_evaluation_stays_what_the_protocol_says() -> None:
     logits, labels = made(20, 3)
     found = build().evaluate(Fixed(), batches(logits, labels), "abc")
     assert isinstance(found, Evaluation) and found.outputs.dtype == np.float32 and found.labels.dtype == np.int64

@@ -35,18 +35,18 @@ def network() -> nn.Sequential:
     ("train", "expected"),
     [("head", ["2"]), ("last:1", ["2"]), ("last:2", ["1", "2"]), ("last:4", ["0.0", "0.1", "1", "2"]), ("all", ["0.0", "0.1", "1", "2"])],
 )
-def test_what_learns_is_what_is_asked_for(train, expected):
+def test_what_learns_is_what_is_asked_for(train, expected) -> None:
     assert list(learning_layers(network(), train, None)) == expected
 
 
-def test_a_head_that_is_not_listed_last_is_the_last_layer_all_the_same():
+def test_a_head_that_is_not_listed_last_is_the_last_layer_all_the_same() -> None:
     assert list(learning_layers(network(), "head", "1")) == ["1"]
     assert list(learning_layers(network(), "last:2", "1")) == ["2", "1"]
     with pytest.raises(UsageError, match="the network has 4 layers with parameters, not 5"):
         learning_layers(network(), "last:5", None)
 
 
-def test_frozen_parameters_stay_to_the_bit_and_so_do_the_statistics_of_a_frozen_norm():
+def test_frozen_parameters_stay_to_the_bit_and_so_do_the_statistics_of_a_frozen_norm() -> None:
     task, plain = build(), network()
     model, structure = task.prepare(copy.deepcopy(plain), None)
     assert structure == {"trained": ["2"]}
@@ -61,7 +61,7 @@ def test_frozen_parameters_stay_to_the_bit_and_so_do_the_statistics_of_a_frozen_
     assert model[0][4].training and not model[0][1].training
 
 
-def test_a_norm_that_learns_keeps_learning_its_statistics():
+def test_a_norm_that_learns_keeps_learning_its_statistics() -> None:
     task = build(train="all")
     model, _ = task.prepare(network(), None)
     model.train()
@@ -69,7 +69,7 @@ def test_a_norm_that_learns_keeps_learning_its_statistics():
     assert all(module.training for module in model.modules())
 
 
-def test_the_structure_alone_freezes_the_same():
+def test_the_structure_alone_freezes_the_same() -> None:
     _, structure = build(train="last:2").prepare(network(), None)
     rebuilt = build().restructure(network(), structure)
     assert [name for name, each in rebuilt.named_parameters() if each.requires_grad] == ["1.weight", "1.bias", "2.weight", "2.bias"]
@@ -105,7 +105,7 @@ def asked(photographs, weights, **more):
     return {"dataset": {"name": "folder", "path": str(photographs)}, "weights": str(weights), "device": "cpu", **more}
 
 
-def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezenet, tmp_path):
+def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezenet, tmp_path) -> None:
     overrides = asked(photographs, squeezenet, train={"epochs": 2, "batch_size": 6})
     result = zoo.run("squeezenet_transfer", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     record = result.record
@@ -127,27 +127,27 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
         ("imagenat", UsageError, "did you mean imagenet1k_v1"),
     ],
 )
-def test_without_weights_a_run_says_where_to_get_them(photographs, weights, error, said):
+def test_without_weights_a_run_says_where_to_get_them(photographs, weights, error, said) -> None:
     overrides = asked(photographs, weights) if weights else {"dataset": {"name": "folder", "path": str(photographs)}}
     with pytest.raises(error) as caught:
         prepare(resolve(registry(), "squeezenet_transfer", overrides=overrides))
     assert said in str(caught.value)
 
 
-def test_none_begins_with_none_and_says_so(photographs):
+def test_none_begins_with_none_and_says_so(photographs) -> None:
     ready = prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, "none")))
     assert "no pretrained weights: the whole network is initialised at random" in ready.notes
     assert ready.data.preprocessing.scale is None
 
 
-def test_an_architecture_by_its_name_needs_weights_that_are_named(photographs):
+def test_an_architecture_by_its_name_needs_weights_that_are_named(photographs) -> None:
     given = {"architecture": {"name": "torchvision/squeezenet1_1"}, "task": {"name": "transfer"}, **asked(photographs, "none")}
     del given["weights"]
     with pytest.raises(UsageError, match=r"task transfer needs pretrained weights; fix: add --weights NAME, of imagenet1k_v1, or a file"):
         prepare(resolve(registry(), overrides=given))
 
 
-def test_weights_that_do_not_fit_beyond_their_head_are_refused(photographs, tmp_path, squeezenet):
+def test_weights_that_do_not_fit_beyond_their_head_are_refused(photographs, tmp_path, squeezenet) -> None:
     tensors = load_file(squeezenet)
     tensors["features.0.weight"] = torch.zeros(64, 1, 3, 3)
     (tmp_path / "odd.safetensors").write_bytes(save(tensors))
@@ -155,14 +155,14 @@ def test_weights_that_do_not_fit_beyond_their_head_are_refused(photographs, tmp_
         prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, tmp_path / "odd.safetensors")))
 
 
-def test_options_of_weights_are_the_networks_unless_others_are_asked_for():
+def test_options_of_weights_are_the_networks_unless_others_are_asked_for() -> None:
     given = {"architecture": {"name": "torchvision/googlenet"}, "dataset": {"name": "digits"}, "weights": "imagenet"}
     assert resolve(registry(), overrides=given).config.architecture.options == {"transform_input": True}
     given["architecture"]["transform_input"] = False
     assert resolve(registry(), overrides=given).config.architecture.options == {"transform_input": False}
 
 
-def test_one_error_lists_all_that_is_missing_of_data_and_weights():
+def test_one_error_lists_all_that_is_missing_of_data_and_weights() -> None:
     with pytest.raises(DataError) as caught:
         prepare(resolve(registry(), "vgg16_transfer"))
     message = str(caught.value)
@@ -180,7 +180,7 @@ def test_one_error_lists_all_that_is_missing_of_data_and_weights():
 # ------------------------------------------------------------------------------------------------------------- rates, and one by one
 
 
-def test_rates_fall_towards_the_input_and_the_head_has_all_of_it():
+def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:
     task = build(train="all", rate_decay=0.5)
     model, _ = task.prepare(network(), None)
     rates = task.rates(model)
@@ -193,7 +193,7 @@ def test_rates_fall_towards_the_input_and_the_head_has_all_of_it():
     assert by_shape[(8,)] == (0.05, 0.0)
 
 
-def test_a_schedule_keeps_the_shares():
+def test_a_schedule_keeps_the_shares() -> None:
     task = build(train="last:2", rate_decay=0.1)
     model, _ = task.prepare(network(), None)
     config = TrainConfig(lr=1.0, epochs=4, schedule="cosine", warmup_epochs=1, optimizer="sgd")
@@ -206,7 +206,7 @@ def test_a_schedule_keeps_the_shares():
 
 
 @pytest.mark.parametrize(("epoch", "learning"), [(0, ["2"]), (1, ["2"]), (2, ["1", "2"]), (4, ["0.1", "1", "2"]), (20, ["0.0", "0.1", "1", "2"])])
-def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning):
+def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning) -> None:
     task = build(train="all", unfreeze_every=2)
     model, _ = task.prepare(network(), None)
     assert all(parameter.requires_grad for parameter in model.parameters())
@@ -216,7 +216,7 @@ def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning):
     ]
 
 
-def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_the_same(tmp_path, monkeypatch):
+def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_the_same(tmp_path, monkeypatch) -> None:
     overrides = {
         "architecture": {"name": "lenet"}, "dataset": {"name": "digits", "holdout": 0.8}, "weights": "none", "device": "cpu", "threads": 1,
         "task": {"name": "transfer", "train": "last:3", "unfreeze_every": 1, "rate_decay": 0.5}, "train": {"epochs": 2, "keep_checkpoints": 5},
@@ -253,7 +253,7 @@ def earlier():
 
 
 @pytest.mark.parametrize("name", ["first", "cnn", "cnn/first", "path"])
-def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, name):
+def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, name) -> None:
     asked = {
         "architecture": {"name": "cnn"}, "dataset": {"name": "digits", "classes": [7, 8, 9]}, "task": {"name": "transfer"},
         "weights": str(earlier.path) if name == "path" else name, "device": "cpu",
@@ -267,25 +267,25 @@ def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, na
     assert "starting from the weights cnn/first: 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3" in ready.notes
 
 
-def test_keys_of_a_dataset_that_is_not_named_are_of_the_runs(earlier):
+def test_keys_of_a_dataset_that_is_not_named_are_of_the_runs(earlier) -> None:
     plan = resolve(registry(), overrides={"dataset": {"classes": ["3", "4"]}, "task": {"name": "transfer"}, "weights": "first"})
     theirs = RunDir(earlier.path).config.dataset
     assert plan.config.dataset == theirs.model_copy(update={"classes": ["3", "4"]}) and plan.config.architecture.name == "classics/cnn"
 
 
-def test_the_same_classes_keep_the_head(earlier):
+def test_the_same_classes_keep_the_head(earlier) -> None:
     asked = {"dataset": {"name": "digits", "classes": [0, 1, 2]}, "task": {"name": "transfer"}, "weights": "first", "device": "cpu"}
     ready = prepare(resolve(registry(), overrides=asked))
     assert ready.config.architecture.name == "classics/cnn"  # as the run says
     assert "starting from the weights cnn/first: 8 of 8 tensors" in ready.notes
 
 
-def test_a_run_of_another_architecture_is_refused(earlier):
+def test_a_run_of_another_architecture_is_refused(earlier) -> None:
     with pytest.raises(UsageError, match=r"weights: the run cnn/first is of classics/cnn, not of classics/lenet; fix: leave --arch out"):
         resolve(registry(), overrides={"architecture": {"name": "lenet"}, "dataset": {"name": "digits"}, "weights": "first"})
 
 
-def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path):
+def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path) -> None:
     asked = {"dataset": {"name": "digits", "classes": [8, 9], "holdout": 0.9}, "task": {"name": "transfer"}, "weights": "first", "device": "cpu"}
     result = zoo.run(None, overrides=asked, out=tmp_path / "second", console=Console(quiet=True))
     with (result.path / "weights.csv").open(newline="") as stream:
@@ -297,7 +297,7 @@ def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path):
     assert (last["shape"], last["shape in the weights"]) == ("2×50", "3×50")
 
 
-def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download():
+def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download() -> None:
     ready = prepare(resolve(registry(), "digits_transfer"))
     assert ready.data.classes == ("5", "6", "7", "8", "9")
     assert "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5" in ready.notes
@@ -305,7 +305,7 @@ def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download():
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("cached", [False, True])
-def test_on_cuda_transfer_reaches_the_accuracy_of_the_cpu(tmp_path, cached):
+def test_on_cuda_transfer_reaches_the_accuracy_of_the_cpu(tmp_path, cached) -> None:
     found = {}
     for device in ("cpu", "cuda"):
         overrides = {"device": device, "train": {"cache_features": cached}}
@@ -314,7 +314,7 @@ def test_on_cuda_transfer_reaches_the_accuracy_of_the_cpu(tmp_path, cached):
     assert found["cuda"] >= found["cpu"] - 0.03
 
 
-def test_pictures_without_labels_are_foretold_in_a_table(photographs, squeezenet, tmp_path):
+def test_pictures_without_labels_are_foretold_in_a_table(photographs, squeezenet, tmp_path) -> None:
     for index in range(3):
         file = photographs / "test" / f"{index}.png"
         file.parent.mkdir(exist_ok=True)

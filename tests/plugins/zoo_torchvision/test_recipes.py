@@ -19,7 +19,7 @@ from zoo.runs.resolve import resolve
 RECIPES = [item.canonical for item in registry().items("recipe", namespace="torchvision")]
 
 
-def test_vgg16_has_the_settings_of_the_reference():
+def test_vgg16_has_the_settings_of_the_reference() -> None:
     config = resolve(registry(), "vgg16_transfer").config
     train = config.train
     assert (train.optimizer, train.lr, train.batch_size, train.epochs, train.augment) == ("adam", 1e-3, 64, 1, [])
@@ -34,7 +34,7 @@ def test_vgg16_has_the_settings_of_the_reference():
         ("resnet18_transfer", 2 * 512 + 2, 11_177_538),
     ],
 )
-def test_the_last_layer_alone_learns(name, trained, parameters):
+def test_the_last_layer_alone_learns(name, trained, parameters) -> None:
     plan = resolve(registry(), name)
     config, learned = plan.config, plan.weights.learned
     _, height, width = learned.input
@@ -45,13 +45,13 @@ def test_the_last_layer_alone_learns(name, trained, parameters):
     assert count_parameters(model) == (parameters, trained)
 
 
-def test_every_recipe_of_transfer_is_looked_at():
+def test_every_recipe_of_transfer_is_looked_at() -> None:
     assert RECIPES == ["torchvision/resnet18_transfer", "torchvision/squeezenet_transfer", "torchvision/vgg16_transfer"]
 
 
 @pytest.mark.realdata
 @pytest.mark.slow
-def test_squeezenet_tells_the_real_cats_from_the_dogs(tmp_path):
+def test_squeezenet_tells_the_real_cats_from_the_dogs(tmp_path) -> None:
     root = Path(os.environ["ZOO_DATA"])
     weights = root / "weights" / "squeezenet1_1-imagenet.safetensors"
     if not weights.is_file() or not (root / "cat_dog.zip").is_file():

@@ -29,18 +29,18 @@ def build(name, side, classes=1000, **options):
     return build_model(registry(), section, in_channels=3, num_classes=classes, image_size=(side, side))
 
 
-def test_the_names_are_exactly_torchvisions():
+def test_the_names_are_exactly_torchvisions() -> None:
     assert sorted(FAMILY.names()) == sorted(NAMES)
     assert FAMILY.version == torchvision.__version__.partition("+")[0]
 
 
-def test_names_are_read_without_torch():
+def test_names_are_read_without_torch() -> None:
     code = "import sys; from zoo_torchvision.family import FAMILY; print(len(FAMILY.names()), {'torch', 'numpy'} & set(sys.modules) or 'light')"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [str(len(NAMES)), "light"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_weights_are_as_torchvision_describes_them(name):
+def test_weights_are_as_torchvision_describes_them(name) -> None:
     spec, known = FAMILY.spec(name), list(get_model_weights(name))
     assert isinstance(spec, ArchitectureSpec) and (spec.name, spec.channels) == (name, (3,))
     assert list(spec.weights) == [weights.name.lower() for weights in known]
@@ -58,7 +58,7 @@ def test_weights_are_as_torchvision_describes_them(name):
     assert spec.summary and "`" not in spec.summary
 
 
-def test_a_network_is_cited_as_its_builder_does():
+def test_a_network_is_cited_as_its_builder_does() -> None:
     spec = FAMILY.spec("shufflenet_v2_x1_0")
     assert (spec.summary, spec.paper) == ("ShuffleNetV2 architecture with 1.0x output channels", "https://arxiv.org/abs/1807.11164")
     assert spec.source.startswith("ShuffleNet V2: Practical Guidelines")
@@ -66,7 +66,7 @@ def test_a_network_is_cited_as_its_builder_does():
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_torchvisions_weights_give_torchvisions_logits(name):
+def test_torchvisions_weights_give_torchvisions_logits(name) -> None:
     torch.manual_seed(0)
     theirs, ours = get_model(name).eval(), build(name, 64).eval()
     ours.load_state_dict(theirs.state_dict())
@@ -80,7 +80,7 @@ ONE_OF_EACH = {FAMILY.spec(name).head + str(get_model_builder(name).__module__):
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ONE_OF_EACH else [pytest.mark.slow]) for name in NAMES])
-def test_the_head_is_the_module_that_gives_the_logits(name):
+def test_the_head_is_the_module_that_gives_the_logits(name) -> None:
     spec = FAMILY.spec(name)
     model = get_model(name, num_classes=7, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))
     head = dict(model.named_modules())[spec.head]
@@ -89,7 +89,7 @@ def test_the_head_is_the_module_that_gives_the_logits(name):
 
 
 @pytest.mark.parametrize(("name", "share", "heads", "side"), [("googlenet", 0.3, 2, 64), ("inception_v3", 0.4, 1, 299)])
-def test_auxiliary_classifiers_are_heard_in_training_alone(name, share, heads, side):
+def test_auxiliary_classifiers_are_heard_in_training_alone(name, share, heads, side) -> None:
     model = build(name, side, classes=7)
     inputs = torch.zeros(2, 3, side, side)
     output = model.train()(inputs)
@@ -100,7 +100,7 @@ def test_auxiliary_classifiers_are_heard_in_training_alone(name, share, heads, s
     assert weights.architecture_options == {"transform_input": True} and build(name, side, **weights.architecture_options).transform_input
 
 
-def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for():
+def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for() -> None:
     spec = FAMILY.spec("vit_b_32")
     assert (spec.sizing, spec.smallest, spec.multiple, spec.input) == ("chosen", 32, 32, (3, 224, 224))
     assert FAMILY.spec("vit_h_14").multiple == 14
@@ -113,6 +113,6 @@ def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for(
 
 
 @pytest.mark.parametrize("name", ["resnet50_quantized", "no_such_net", "fasterrcnn_resnet50_fpn", ""])
-def test_what_is_no_classifier_of_torchvision_is_a_key_error(name):
+def test_what_is_no_classifier_of_torchvision_is_a_key_error(name) -> None:
     with pytest.raises(KeyError):
         FAMILY.spec(name)

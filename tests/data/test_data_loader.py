@@ -1,0 +1,373 @@
+"""From a dataset to batches: every sample once, equal to a plain computation, with no Python call a sample."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pluggy
+import pytest
+import torch
+from PIL import Image
+
+from zoo.api import DatasetSpec, Split
+from zoo.config.run_config import DatasetSection
+from zoo.data import data_loader as data_module
+from zoo.data.data_loader import Data, LoadedPart, open_data
+from zoo.data.preprocessing import Preprocessing
+from zoo.errors import DataError, PluginError, UsageError
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Registry
+from zoo.support.counter_random import order
+
+CPU = torch.device("cpu")
+COLOUR = Preprocessing(channels=3, height=5, width=4, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
+
+
+class Toy:
+    """A dataset whose parts and splits the test sets."""
+
+    fingerprint = "toy"
+
+    def __init__(self, splits: Mapping[str, Any], parts: Mapping[Any, str] | None = None) -> None:
+        self.splits = splits
+        self.parts = parts or {"train": "train", "report": "test"}
+
+    def load(self, split: str) -> Any:
+        return self.splits[split]
+
+
+def pictures(count: int, shape: tuple[int, int, int] = (3, 5, 4), classes: int = 3) -> Split:
+    generator = np.random.default_rng(count)
+    return Split(generator.integers(0, 256, (count, *shape), dtype=np.uint8), generator.integers(0, classes, count))
+
+
+def open_toy(monkeypatch: pytest.MonkeyPatch, toy: Any, *, section: dict[str, Any] | None = None, **options: Any) -> Data:
+    monkeypatch.setattr(sys.modules[__name__], "opened", lambda _store: toy, raising=False)
+    spec = DatasetSpec(
+        name="toy",
+        summary="a toy",
+        target=f"{__name__}:opened",
+        classes=("a", "b", "c"),
+        shape=(3, 5, 4),
+        mean=COLOUR.mean,
+        std=COLOUR.std,
+        licence="CC0",
+    )
+    registry = Registry([Plugin("toys", "zoo-toys", "1", "zoo_toys", specs={"dataset": [spec]})], pluggy.PluginManager("zoo"))
+    return open_data(registry, DatasetSection(name="toy", **(section or {})), CPU, **options)
+
+
+def plain(split: Split, preprocessing: Preprocessing = COLOUR) -> np.ndarray:
+    mean, std = (np.array(values, np.float64)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
+    return (split.images / 255.0 - mean) / std
+
+
+@pytest.mark.parametrize("block", [1, 500, 4 << 20])
+@pytest.mark.parametrize(("count", "batch_size"), [(1, 1), (1, 7), (7, 3), (9, 3), (10, 64), (64, 64), (65, 64), (101, 10)])
+def test_batches_hold_every_sample_once_and_equal_a_plain_computation(
+    monkeypatch: pytest.MonkeyPatch, count: int, batch_size: int, block: int
+) -> None:
+    monkeypatch.setattr(data_module, "BLOCK_BYTES", block)
+    split = pictures(count)
+    batches = list(LoadedPart(split, COLOUR, CPU).batches(batch_size))
+    sizes = [len(batch.inputs) for batch in batches]
+    assert sizes == [min(batch_size, count - start) for start in range(0, count, batch_size)]
+    assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(count))
+    assert torch.cat([batch.labels for batch in batches]).tolist() == split.labels.tolist()
+    inputs = torch.cat([batch.inputs for batch in batches])
+    assert inputs.dtype == torch.float32
+    np.testing.assert_allclose(inputs.numpy(), plain(split), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("block", [1, 700, 4 << 20])
+def test_batches_follow_the_order_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(data_module, "BLOCK_BYTES", block)
+    split, wanted = pictures(50), order(3, 1, 50)[:33]
+    batches = list(LoadedPart(split, COLOUR, CPU).batches_of(wanted, 8))
+    assert [len(batch.inputs) for batch in batches] == [8, 8, 8, 8, 1]
+    assert torch.cat([batch.indices for batch in batches]).tolist() == wanted.tolist()
+    np.testing.assert_allclose(torch.cat([batch.inputs for batch in batches]).numpy(), plain(split)[wanted], rtol=0, atol=2e-6)
+    assert torch.cat([batch.labels for batch in batches]).tolist() == split.labels[wanted].tolist()
+
+
+@pytest.mark.parametrize("block", [300, 4 << 20])
+def test_a_batch_is_the_same_whatever_the_batch_size(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """To the bit: what a resumed run or another batch size reads is what was read before."""
+    monkeypatch.setattr(data_module, "BLOCK_BYTES", block)
+    part, wanted = LoadedPart(pictures(40), COLOUR, CPU), order(0, 0, 40)
+    whole = torch.cat([batch.inputs for batch in part.batches_of(wanted, 40)])
+    for size in (1, 3, 16):
+        assert torch.equal(torch.cat([batch.inputs for batch in part.batches_of(wanted, size)]), whole)
+
+
+def test_the_data_itself_is_never_changed_by_a_batch() -> None:
+    split = pictures(20)
+    before = split.images.copy()
+    part = LoadedPart(split, COLOUR, CPU)
+    first = [batch.inputs.clone() for batch in part.batches(6)]
+    for batch in part.batches(6):
+        batch.inputs.zero_()
+    assert np.array_equal(split.images, before)
+    assert all(torch.equal(one, batch.inputs) for one, batch in zip(first, part.batches(6), strict=True))
+
+
+def test_there_is_no_python_call_a_sample() -> None:
+    def calls(count: int) -> int:
+        part, seen = LoadedPart(pictures(count), COLOUR, CPU), 0
+
+        def count_calls(_frame: object, event: str, _argument: object) -> None:
+            nonlocal seen
+            seen += event in ("call", "c_call")
+
+        sys.setprofile(count_calls)
+        try:
+            batches = sum(1 for _ in part.batches(count // 4))
+        finally:
+            sys.setprofile(None)
+        assert batches == 4
+        return seen
+
+    assert calls(4000) == calls(40) < 100
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_read_only_array_is_taken_and_another_is_not_copied(read_only: bool) -> None:
+    split = pictures(4)
+    split.images.flags.writeable = not read_only
+    part = LoadedPart(split, COLOUR, CPU)
+    assert np.shares_memory(part._images.numpy(), split.images) == (not read_only)
+    np.testing.assert_allclose(next(part.batches(4)).inputs.numpy(), plain(split), rtol=0, atol=2e-6)
+
+
+def test_unlabelled_pictures_have_batches_without_labels() -> None:
+    part = LoadedPart(Split(pictures(5).images, None, list("vwxyz")), COLOUR, CPU)
+    assert [(batch.labels, len(batch.inputs)) for batch in part.batches(2)] == [(None, 2), (None, 2), (None, 1)]
+    assert part.labels is None
+    assert list(part.names) == list("vwxyz")
+
+
+def test_pictures_to_look_at_are_as_they_were() -> None:
+    split = pictures(6)
+    assert np.array_equal(LoadedPart(split, COLOUR, CPU).pictures([4, 1]), split.images[[4, 1]].transpose(0, 2, 3, 1))
+
+
+def test_the_permutation_reaches_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = pictures(6)
+    opened = open_toy(monkeypatch, Toy({"train": split, "test": split}), section={"permute_pixels": 5})
+    expected = plain(split).reshape(6, 3, 20)[:, :, np.random.RandomState(5).permutation(20)].reshape(6, 3, 5, 4)
+    np.testing.assert_allclose(next(opened.part("report").batches(6)).inputs.numpy(), expected, rtol=0, atol=2e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------------- parts and holdout
+
+
+def test_parts_can_be_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Toy({"train": pictures(6), "test": pictures(4)})
+    opened = open_toy(monkeypatch, toy, parts=["report"])
+    assert opened.samples == {"report": 4}
+    assert (opened.name, opened.classes, opened.fingerprint) == ("toys/toy", ("a", "b", "c"), "toy")
+    with pytest.raises(UsageError, match="choose one of: report"):
+        opened.part("train")
+    with pytest.raises(UsageError, match="has no predict part"):
+        open_toy(monkeypatch, toy, parts=["predict"])
+
+
+def test_holdout_takes_the_same_share_of_every_class_and_no_sample_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.repeat([0, 1, 2], [100, 50, 10])
+    images = np.arange(160, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 5, 4), np.uint8)
+    toy = Toy({"train": Split(images, labels), "test": pictures(4)})
+    opened = open_toy(monkeypatch, toy, section={"holdout": 0.1}, seed=7)
+    train, select = opened.part("train"), opened.part("select")
+    assert np.bincount(select.labels).tolist() == [10, 5, 1]
+    assert np.bincount(train.labels).tolist() == [90, 45, 9]
+    assert sorted([*map(int, train.names), *map(int, select.names)]) == list(range(160))
+    for part in (train, select):  # a picture's value is its index
+        rows = [int(name) for name in part.names]
+        assert part.pictures(range(len(part)))[:, 0, 0, 0].tolist() == rows
+        assert part.labels.tolist() == labels[rows].tolist()
+    again = open_toy(monkeypatch, toy, section={"holdout": 0.1}, seed=7, parts=["select"])
+    assert list(again.part("select").names) == list(select.names)
+    other = open_toy(monkeypatch, toy, section={"holdout": 0.1}, seed=8, parts=["select"])
+    assert list(other.part("select").names) != list(select.names)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.999])
+def test_a_holdout_that_leaves_a_part_empty_is_refused(monkeypatch: pytest.MonkeyPatch, fraction: float) -> None:
+    with pytest.raises(UsageError, match="leaves a part empty"):
+        open_toy(monkeypatch, Toy({"train": pictures(6), "test": pictures(4)}), section={"holdout": fraction})
+
+
+def test_a_holdout_beside_a_select_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = Toy({"train": pictures(6), "val": pictures(4)}, {"train": "train", "select": "val"})
+    with pytest.raises(UsageError, match="select part of its own"):
+        open_toy(monkeypatch, toy, section={"holdout": 0.2})
+
+
+GOOD = pictures(4)
+BAD = {
+    "no Split": ((GOOD.images, GOOD.labels), "must be a zoo.api.Split"),
+    "floats": (Split(GOOD.images / 255, GOOD.labels), "uint8"),
+    "no channels": (Split(GOOD.images[:, 0], GOOD.labels), "uint8"),
+    "no pictures": (Split(GOOD.images[:0], GOOD.labels[:0]), "is empty"),
+    "too few labels": (Split(GOOD.images, GOOD.labels[:3]), "4 pictures and 3 labels"),
+    "too few names": (Split(GOOD.images, GOOD.labels, ["one"]), "4 pictures and 1 names"),
+    "label too large": (Split(GOOD.images, np.array([0, 1, 2, 3])), "label 3, outside 0…2"),
+    "negative label": (Split(GOOD.images, np.array([0, 1, -1, 2])), "label -1, outside 0…2"),
+    "fractional labels": (Split(GOOD.images, np.array([0.0, 1.0, 0.5, 2.0])), "must be integers"),
+    "rows of different lengths": (Split([[1, 2], [3]], GOOD.labels), "are no array"),
+    "labels of different lengths": (Split(GOOD.images, [[1], [1, 2]]), "are no array"),
+    "no images": (Split(None, None), "must be uint8"),
+    "objects": (Split(np.array([{}, {}], dtype=object), None), "must be uint8"),
+    "one-hot labels": (Split(GOOD.images, np.eye(4, 3, dtype=np.int64)), "must be integers"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_what_a_dataset_gives_is_checked(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    split, words = BAD[fault]
+    of_the_data = words.startswith(("is empty", "label "))
+    with pytest.raises(DataError if of_the_data else PluginError) as caught:
+        open_toy(monkeypatch, Toy({"train": GOOD, "test": split}))
+    assert words in str(caught.value)
+    assert "'test'" in str(caught.value)
+    assert "toys/toy" in str(caught.value)
+
+
+def test_missing_files_name_the_embedded_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo.registry.lookup import registry
+
+    with pytest.raises(DataError, match="--data digits"):
+        open_data(registry(), DatasetSection(name="mnist"), CPU)
+
+
+@pytest.mark.realdata
+def test_mnist_reaches_the_device_normalised() -> None:
+    from zoo.registry.lookup import registry
+
+    opened = open_data(registry(), DatasetSection(name="mnist"), CPU)
+    assert opened.samples == {"train": 60_000, "report": 10_000}
+    total = torch.cat([batch.inputs for batch in opened.part("train").batches(1000)]).double()
+    assert abs(total.mean().item()) < 1e-3
+    assert abs(total.std().item() - 1) < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("resident", [0, 4 << 30])
+def test_a_gpu_gets_the_same_batches(monkeypatch: pytest.MonkeyPatch, resident: int) -> None:
+    monkeypatch.setattr(data_module, "RESIDENT_BYTES", resident)
+    split = pictures(50)
+    on_gpu = LoadedPart(split, COLOUR, torch.device("cuda"))
+    for one, other in zip(on_gpu.batches(7), LoadedPart(split, COLOUR, CPU).batches(7), strict=True):
+        assert all(tensor.is_cuda for tensor in one)
+        torch.testing.assert_close(one.inputs.cpu(), other.inputs, rtol=0, atol=2e-6)
+        assert torch.equal(one.labels.cpu(), other.labels)
+        assert torch.equal(one.indices.cpu(), other.indices)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_batches_come_in_the_memory_format_that_is_asked_for(channels) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (10, channels, 6, 5), dtype=np.uint8)
+    how = Preprocessing(channels=channels, height=6, width=5, mean=(0.5,) * channels, std=(0.25,) * channels)
+    part = LoadedPart(Split(pictures, np.zeros(10, np.int64)), how, torch.device("cpu"))
+    plain = [batch.inputs for batch in part.batches(4)]
+    part.memory_format = torch.channels_last
+    laid = [batch.inputs for batch in part.batches(4)]
+    assert all(torch.equal(one, other) for one, other in zip(plain, laid, strict=True))
+    assert all(each.is_contiguous(memory_format=torch.channels_last) for each in laid)
+
+
+# ---------------------------------------------------------------------------------------------------------------- classes, and bad files
+
+
+def test_the_pictures_of_some_classes_are_kept_in_their_order(monkeypatch) -> None:
+    toy = Toy({"train": pictures(40), "test": pictures(30)})
+    data = open_toy(monkeypatch, toy, section={"classes": ["c", "a"]})
+    assert data.classes == ("c", "a")
+    for part, split in (("train", "train"), ("report", "test")):
+        whole, kept = toy.splits[split], data.part(part)
+        rows = np.flatnonzero(whole.labels != 1)
+        assert np.array_equal(kept.labels, np.where(whole.labels[rows] == 2, 0, 1))
+        assert np.array_equal(kept.pictures(range(len(kept))), whole.images[rows].transpose(0, 2, 3, 1))
+        assert list(kept.names) == [str(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [(["a", "d"], "has no class 'd'"), (["a", "a"], "named twice"), (["Aa", "b"], "did you mean a")],
+)
+def test_classes_that_make_no_sense_are_told(monkeypatch, classes, words) -> None:
+    with pytest.raises(UsageError, match=words):
+        open_toy(monkeypatch, Toy({"train": pictures(9), "test": pictures(9)}), section={"classes": classes})
+
+
+def test_a_split_without_any_of_the_classes_is_told(monkeypatch) -> None:
+    few = Split(pictures(4).images, np.zeros(4, np.int64))
+    with pytest.raises(DataError, match="split 'test' has no picture of the classes b, c"):
+        open_toy(monkeypatch, Toy({"train": pictures(30), "test": few}), section={"classes": ["b", "c"]})
+
+
+def test_numbers_will_do_for_the_names_of_digits() -> None:
+    assert DatasetSection(name="digits", classes=[5, 6]).classes == ["5", "6"]
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Twelve pictures in files, of which 3 is cut off and 7 is text."""
+    made = []
+    for index in range(12):
+        made.append(tmp_path / f"{index:02d}.png")
+        Image.fromarray(np.random.default_rng(index).integers(0, 256, (5, 4, 3), dtype=np.uint8)).save(made[-1])
+    made[3].write_bytes(made[3].read_bytes()[:60])
+    made[7].write_text("not a picture")
+    return made
+
+
+def in_files(files, rows):
+    return Split([files[row] for row in rows], np.arange(len(rows)) % 3, [files[row].name for row in rows])
+
+
+def test_bad_training_pictures_are_left_out_where_asked_and_named(monkeypatch, files) -> None:
+    toy = Toy({"train": in_files(files, range(9)), "test": in_files(files, [9, 10, 11])})
+    with pytest.raises(DataError, match=r"03\.png.*--skip-bad-images"):
+        open_toy(monkeypatch, toy)
+    data = open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+    train = data.part("train")
+    assert list(train.names) == [f"{row:02d}.png" for row in range(9) if row not in (3, 7)]
+    assert train.labels.tolist() == [row % 3 for row in range(9) if row not in (3, 7)]
+    assert np.array_equal(train.pictures([3])[0], np.asarray(Image.open(files[4])))
+    assert [(each["part"], each["sample"]) for each in data.quarantine] == [("train", "03.png"), ("train", "07.png")]
+    assert "is no picture" in data.quarantine[1]["reason"] and data.quarantine[1]["file"] == str(files[7])
+    assert "2 training pictures that cannot be read are left out; quarantine.json names them" in data.notes
+
+
+def test_what_is_bad_is_remembered_by_content(monkeypatch, files) -> None:
+    toy = Toy({"train": in_files(files, range(9)), "test": in_files(files, [9, 10, 11])})
+    open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+    from zoo.data import decoding
+
+    monkeypatch.setattr(decoding, "_fill", None)  # nothing is decoded again
+    assert len(open_toy(monkeypatch, toy, section={"skip_bad_images": True}).quarantine) == 2
+
+
+@pytest.mark.parametrize("part", ["report", "select"])
+def test_what_is_judged_by_is_never_left_out(monkeypatch, files, part) -> None:
+    parts = {"train": "train", "report": "test", "select": "val"}
+    good, bad = in_files(files, [9, 10, 11]), in_files(files, [6, 7, 8])
+    toy = Toy({"train": in_files(files, range(3)), "test": bad if part == "report" else good, "val": bad if part == "select" else good}, parts)
+    with pytest.raises(DataError, match=r"07\.png"):
+        open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+
+
+def test_a_class_of_which_nothing_can_be_read_is_told(monkeypatch, files) -> None:
+    toy = Toy({"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])})
+    with pytest.raises(DataError, match="of a class of the train part, no picture can be read"):
+        open_toy(monkeypatch, toy, section={"skip_bad_images": True})
+
+
+def test_pictures_that_are_held_out_are_the_train_splits(monkeypatch, files) -> None:
+    two = Split(in_files(files, range(10)).images, np.arange(10) % 2)
+    data = open_toy(monkeypatch, Toy({"train": two, "test": in_files(files, [9, 10, 11])}), section={"skip_bad_images": True, "holdout": 0.4})
+    assert len(data.quarantine) == 2 and len(data.part("train")) + len(data.part("select")) == 8

@@ -1,0 +1,191 @@
+"""README and docs agree with the code; what they show is run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import textwrap
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from zoo.cli.app import run_cli
+from zoo.config.augmentation_options import STEPS
+from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfig
+from zoo.models.building import build_model, count_parameters
+from zoo.registry.lookup import registry
+from zoo.runs.resolve import resolve
+from zoo.support.formatting import plural
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def key_table() -> str:
+    lines = ["| key | default | what |", "| --- | --- | --- |"]
+    for prefix, model in (("", RunConfig), ("dataset.", DatasetSection), ("train.", TrainConfig)):
+        for name, field in model.model_fields.items():
+            if name in ("architecture", "dataset", "task", "train") or (prefix == "dataset." and name in Section.model_fields):
+                continue
+            default = "" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`".replace("`None`", "none")
+            lines.append(f"| `{prefix}{field.alias or name}` | {default} | {field.description or ''} |")
+    return "\n".join(lines)
+
+
+def test_the_configuration_page_lists_every_key_with_its_default() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert key_table() in page, f"docs/configuration.md must hold:\n{key_table()}"
+
+
+def step_table() -> str:
+    lines = ["| step | what | options |", "| --- | --- | --- |"]
+    for name, step in STEPS.items():
+        options = ", ".join(f"`{key}` {field.default}" for key, field in step.model_fields.items())
+        lines.append(f"| `{name}` | {' '.join((step.__doc__ or '').split())} | {options} |")
+    return "\n".join(lines)
+
+
+def test_the_training_page_lists_every_step_of_augmentation() -> None:
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert step_table() in page, f"docs/training.md must hold:\n{step_table()}"
+
+
+def test_the_training_page_names_keys_that_exist() -> None:
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").partition("## Augmentation")[0]
+    keys = [key for row in re.findall(r"^\| (`.*?`) \|", page, re.M) for key in re.findall(r"`(\w+)`", row)]
+    assert len(keys) > 12
+    assert set(keys) <= set(TrainConfig.model_fields)
+
+
+def recipe_table() -> str:
+    rows = []
+    for item in registry().items("recipe", namespace="classics"):
+        config, expected = resolve(registry(), item.canonical).config, item.spec.expected
+        channels, *shape = {"datasets/digits": (1, 28, 28), "datasets/mnist": (1, 28, 28), "datasets/cifar10": (3, 32, 32)}[config.dataset.name]
+        classes = len(config.dataset.classes or range(10))
+        model = build_model(registry(), config.architecture, in_channels=channels, num_classes=classes, image_size=tuple(shape))
+        epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
+        if expected is None:
+            rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | not yet recorded |")
+            continue
+        several = f" ± {expected.sd:.2%}" if expected.seeds > 1 else ""
+        measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
+        rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%}{several} ({measured}) |")
+    return "\n".join(rows)
+
+
+def test_the_recipe_table_is_what_the_specs_say() -> None:
+    assert recipe_table() in README, f"README.md must hold:\n{recipe_table()}"
+
+
+def commands(text: str) -> list[str]:
+    """The lines of console blocks that call the zoo, without their comments."""
+    blocks = re.findall(r"```console\n(.*?)```", text, re.S)
+    return [line[2:].partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.startswith("$ zoo ")]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder where the README's runs have been made, quickly: MNIST stands for itself only where its data is."""
+    return tmp_path_factory.mktemp("readme")
+
+
+SUBSTITUTES = {"cnn_mnist": "cnn_digits", "--seeds 3": "--seeds 2", "exports/cnn_mnist": "exports/cnn_digits"}
+
+
+@pytest.mark.parametrize("command", commands(README))
+def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, capsys) -> None:
+    """Each is run, in order, in one folder; on embedded data, one epoch, and on a picture of the run where a picture is named."""
+    monkeypatch.chdir(trained)
+    monkeypatch.setenv("ZOO_RUNS", str(trained / "runs"))
+    monkeypatch.setenv("ZOO_EXPORTS", str(trained / "exports"))
+    if command.startswith("zoo run --resume"):
+        pytest.skip("needs a run that was stopped: tests/training/test_resume.py has it")
+    for old, new in SUBSTITUTES.items():
+        command = command.replace(old, new)
+    pictures = sorted(trained.glob("runs/cnn_digits/*/samples/*.png"))
+    words = shlex.split(command)[1:]
+    if words[0] == "run":
+        words += ["--set", "train.epochs=1"] if "--epochs" not in words else []
+    words = [str(pictures[0]) if word == "picture.png" else word for word in words]
+    code = run_cli(words)
+    told = capsys.readouterr()
+    assert code == 0, f"{command}\n{told.out}\n{told.err}"
+
+
+@pytest.mark.parametrize("command", commands((ROOT / "docs" / "weights.md").read_text(encoding="utf-8")))
+def test_the_commands_of_the_page_of_weights_are_right(command, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.new("L", (28, 28), 100).save("digit.png")
+    assert run_cli(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+
+
+NETWORKS = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", commands(NETWORKS))
+def test_the_commands_of_the_page_of_networks_are_right(command, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_cli(shlex.split(command)[1:]) == 0, capsys.readouterr().err
+    assert command != "zoo arithmetic conv2d --input 3,32,32 --out 10 --kernel 5" or textwrap.indent(capsys.readouterr().out, "    ") in NETWORKS
+
+
+SVD = (ROOT / "docs" / "svd.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def factorised(tmp_path_factory):
+    """A folder where the runs of the page on singular values have been made."""
+    return tmp_path_factory.mktemp("svd")
+
+
+@pytest.mark.parametrize("command", commands(SVD))
+def test_the_commands_of_the_page_of_singular_values_are_right(command, factorised, monkeypatch, capsys) -> None:
+    """Each is run, in order, in one folder."""
+    monkeypatch.chdir(factorised)
+    monkeypatch.setenv("ZOO_RUNS", str(factorised / "runs"))
+    if "RUN" in command:
+        (run,) = (factorised / "runs" / "svd_image").iterdir()
+        command = command.replace("RUN", run.name)
+    code = run_cli(shlex.split(command)[1:])
+    assert code == 0, f"{command}\n{capsys.readouterr().err}"
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"```python\n(.*?)```", README, re.S)
+    exec(compile(block.group(1), "README.md", "exec"), {})  # noqa: S102
+    assert (tmp_path / "exports" / "cnn_digits" / "model.onnx").exists()
+
+
+def test_every_yaml_of_the_configuration_page_is_valid(tmp_path) -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.S):
+        file = tmp_path / "my.yaml"
+        file.write_text(block)
+        config = resolve(registry(), file=file).config
+        assert config.train.epochs == 30
+        assert config.train.optimizer == resolve(registry(), "cnn_digits").config.train.optimizer
+
+
+def test_the_tree_of_the_readme_is_there() -> None:
+    tree = README.partition("## The tree")[2].partition("## ")[0]
+    folders = re.findall(r"^    (\w+)/ ", tree, re.M)
+    assert {"zoo", "plugins", "exports", "tests", "docs", "examples", "benchmarks"} == set(folders)
+    assert all((ROOT / folder).is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("exports/*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_public_names_are_there() -> None:
+    import zoo
+
+    assert all(callable(getattr(zoo, name)) for name in zoo.__all__)
+    assert set(zoo.__all__) <= set(dir(zoo))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = zoo.nothing

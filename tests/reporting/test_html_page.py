@@ -1,0 +1,283 @@
+"""The page of a run: all of it on one page that loads nothing from elsewhere, with every name escaped."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import zoo
+from zoo.api import Exhibit
+from zoo.cli.app import run_cli
+from zoo.errors import StorageError, UsageError
+from zoo.registry.lookup import registry
+from zoo.reporting import html_page
+from zoo.reporting.html_page import ROWS, commands, inside, render, report, write_page
+from zoo.runs.resolve import resolve
+from zoo.runs.run_directory import all_runs, run_id
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\n\u202e\u05d0\u05d1 {{ 7 * 7 }}"
+EPOCHS = [
+    {"epoch": 1, "step": 5, "lr": 1e-5, "train_loss": 0.5, "select_accuracy": 0.75},
+    {"epoch": 2, "step": 10, "lr": 1e-6, "train_loss": 0.25, "select_accuracy": 0.5},
+]
+
+
+class Seen(HTMLParser):
+    """Tags, attributes and text of a page, read by Python's own parser."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+
+def picture(file: Path, shade: int = 0) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((6, 6), shade, np.uint8)).save(file)
+    return file
+
+
+def shown(run, record=None) -> Seen:
+    return Seen(render(run, record or run.record))
+
+
+@pytest.fixture
+def rich(made_run):
+    """A run with hostile names everywhere, a picture, a table and cards."""
+    run = made_run(
+        "one",
+        epochs=EPOCHS,
+        notes=[HOSTILE],
+        label=HOSTILE,
+        id=HOSTILE,
+        device={"name": HOSTILE},
+        plugins={HOSTILE: HOSTILE},
+        exhibits=[
+            Exhibit(HOSTILE, "plots/a.png", HOSTILE),
+            Exhibit("A table", "table.csv"),
+            Exhibit("Mistakes", "cards.csv"),
+            Exhibit("Lost", "plots/lost.png"),
+        ],
+    )
+    picture(run.plots / "a.png")
+    picture(run.path / "one.png", 200)
+    quoted = HOSTILE.replace('"', '""')
+    (run.path / "table.csv").write_text(f'class,f1\n"{quoted}",0.5\n', encoding="utf-8")
+    (run.path / "cards.csv").write_text(f'picture,truth\none.png,"{quoted}"\nnone.png,b\n', encoding="utf-8")
+    return run
+
+
+def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(made_run) -> None:
+    exhibits = [Exhibit("Confusion", "plots/a.png", "By class."), Exhibit("Classes", "per_class.csv"), Exhibit("Mistakes", "mistakes.csv")]
+    run = made_run("one", epochs=EPOCHS, exhibits=exhibits, notes=["pictures are resized"], git_commit="abc123")
+    picture(run.plots / "a.png")
+    picture(run.plots / "m.png")
+    (run.path / "per_class.csv").write_text("class,f1\na,0.5000\n", encoding="utf-8")
+    (run.path / "mistakes.csv").write_text("picture,truth,prediction,probability\nplots/m.png,cat,dog,0.9990\n", encoding="utf-8")
+    seen = shown(run)
+    for words in ("90.00%", "0.2500", "Judged once, on the report part (10 samples)", "1,234", "5,678 a picture", "1 min 01 s on cpu", "resized"):
+        assert words in seen.text
+    for words in ("Confusion", "By class.", "0.5000", "cat", "dog", "0.9990", "1e-05", "75.00%", "abc123", "Test 9000", "name: lab/sort"):
+        assert words in seen.text
+    repeat = f"zoo run --config {run.config_file} --name one-again"
+    for command in (repeat, "zoo export toy/one --format onnx", "zoo predict toy/one IMAGE"):
+        assert command in seen.text
+    assert "zoo evaluate toy/one --split" not in seen.text, "it has no other split"
+    assert seen.tags.count("img") == 2 and seen.tags.count("h1") == 1
+
+
+def test_nothing_is_loaded_and_nothing_is_a_script(rich) -> None:
+    seen = shown(rich)
+    addresses = [value for tag, name, value in seen.attributes if name in ("src", "href", "srcset", "action", "data")]
+    assert len(addresses) == 3 and all(value.startswith("data:") for value in addresses)
+    assert not {"script", "iframe", "object", "embed", "form", "base"} & set(seen.tags)
+    assert not [name for _, name, _ in seen.attributes if name.startswith("on")]
+    assert "@import" not in seen.text and "url(" not in seen.text
+    policy = next(value for _, name, value in seen.attributes if name == "content" and "default-src" in value)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_hostile_names_are_text_and_isolated(rich) -> None:
+    html = render(rich, rich.record)
+    seen = Seen(html)
+    assert "script" not in seen.tags and "{{ 7 * 7 }}" in seen.text
+    places, isolated = html.count("&lt;script&gt;alert(1)&lt;/script&gt;"), html.count("<bdi>&lt;script&gt;")
+    assert isolated >= 9
+    assert places - isolated == 2 + 3 + 1, "the page's title (twice), what pictures are called (thrice), and 'on …' within a bdi of its own"
+
+
+def test_what_is_missing_or_lies_outside_is_said_and_not_shown(rich, tmp_path) -> None:
+    assert "plots/lost.png is not in the run's folder." in shown(rich).text
+    secret = picture(tmp_path / "secret.png")
+    (rich.path / "link.png").symlink_to(secret)
+    (rich.path / "note.txt").write_text("x", encoding="utf-8")
+    for name in ("../../../secret.png", str(secret), "link.png", "note.txt", "run.json", "", "."):
+        assert inside(rich.path, name) is None, name
+    assert inside(rich.path, "one.png") == (rich.path / "one.png").resolve()
+
+
+def test_a_long_table_is_cut_and_says_so(made_run) -> None:
+    run = made_run("one", exhibits=[Exhibit("Classes", "long.csv")])
+    (run.path / "long.csv").write_text("class\n" + "".join(f"c{index}\n" for index in range(ROWS + 1)), encoding="utf-8")
+    seen = shown(run)
+    assert f"The first {ROWS} of {ROWS + 1}; long.csv has all of them." in seen.text
+    assert f"c{ROWS - 1}" in seen.texts and f"c{ROWS}" not in seen.texts
+
+
+def test_an_unfinished_run_has_a_page_with_the_pictures_there_are(made_run) -> None:
+    run = made_run("one", status="interrupted", results={})
+    picture(run.plots / "first_pictures.png")
+    seen = shown(run)
+    assert "interrupted" in seen.texts and "This run has no result: it ended before its model was judged." in " ".join(seen.text.split())
+    assert "First pictures" in seen.texts
+    killed = made_run("two", status="running", results={})
+    assert "killed" in shown(killed).texts
+
+
+def test_the_recipes_figure_stands_beside_the_result(made_run) -> None:
+    recipe = resolve(registry(), "cnn_digits").config.as_dict()
+    told = "is known to reach accuracy 97.53% ± 0.38% over 10 seeds (two CPU cores)."
+    assert f"classics/cnn_digits {told}" in shown(made_run("one", config=recipe)).text
+    changed = made_run("changed", config={**recipe, "train": {**recipe["train"], "epochs": 1}})
+    assert f"classics/cnn_digits as it is registered {told}" in shown(changed).text
+    assert "known to reach" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
+    once = made_run("once", config=resolve(registry(), "svd_image").config.as_dict())
+    assert "svd/svd_image is known to reach psnr 32.85 dB, one run (one CPU core)." in shown(once).text
+    gone = made_run("two", config={"recipe": "lab/gone"})
+    assert "known to reach" not in shown(gone).text
+
+
+def test_report_writes_into_the_run_or_elsewhere_and_replaces_in_one_step(made_run, tmp_path, monkeypatch) -> None:
+    run = made_run("one")
+    assert zoo.report(run.path) == run.page_file
+    before = run.page_file.read_text(encoding="utf-8")
+    assert before == render(run, run.record)
+    assert report(run.path, tmp_path / "mine.html").read_text(encoding="utf-8") == before
+    with pytest.raises(UsageError, match="would be a folder"):
+        report(run.path, tmp_path)
+    with pytest.raises(UsageError, match="no such folder"):
+        report(run.path, tmp_path / "no" / "mine.html")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("zoo.support.atomic_files.os.fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_page(run, run.record)
+    assert run.page_file.read_text(encoding="utf-8") == before and not list(run.path.glob(".*.tmp"))
+
+
+def test_a_damaged_table_is_no_crash(made_run) -> None:
+    run = made_run("one", exhibits=[Exhibit("Empty", "empty.csv"), Exhibit("Ragged", "ragged.csv")])
+    (run.path / "empty.csv").write_text("", encoding="utf-8")
+    (run.path / "ragged.csv").write_text("picture,b\nx.png\ny.png,1,2\n", encoding="utf-8")
+    assert "Ragged" in shown(run).texts
+
+
+def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> None:
+    """From fuzzing: text in no known encoding, and a link that leads to itself."""
+    run = made_run("one", exhibits=[Exhibit("Bytes", "bytes.csv"), Exhibit("Circle", "circle.csv"), Exhibit("Picture", "a.png")])
+    (run.path / "bytes.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
+    (run.path / "circle.csv").symlink_to("circle.csv")
+    picture(run.path / "a.png")
+    seen = shown(run)
+    assert "bytes.csv cannot be read: it is not UTF-8 text." in seen.text
+    assert "circle.csv is not in the run's folder." in seen.text and "img" in seen.tags
+
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND")
+
+
+def browse(file: Path, folder: Path, width: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Open a file in headless Chromium: what its console says, the addresses that the page (not the browser) asks for, and the screen."""
+    asked, drawn = folder / "net.json", folder / "page.png"
+    places = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={asked}", f"--screenshot={drawn}", f"--window-size={width},2000"]
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", *QUIET, *places, "--enable-logging=stderr", "--v=0"]
+    told = subprocess.run([BROWSER, *flags, file.absolute().as_uri()], capture_output=True, text=True, timeout=120, check=False)
+    assert told.returncode == 0, told.stderr
+    parameters = [event.get("params") for event in json.loads(asked.read_text(encoding="utf-8"))["events"]]
+    requests = [each for each in parameters if isinstance(each, dict) and "url" in each and each.get("initiator", "not an origin") != "not an origin"]
+    with Image.open(drawn) as screen:
+        seen = np.asarray(screen.convert("L"))
+    remote = [each["url"] for each in requests if not each["url"].startswith(("data:", "file:"))]
+    return [line for line in told.stderr.splitlines() if "CONSOLE" in line], remote, seen
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: none is installed")
+@pytest.mark.parametrize("width", [1200, 500])
+def test_a_browser_shows_it_without_complaint_or_request(rich, tmp_path, width) -> None:
+    write_page(rich, rich.record)
+    console, remote, seen = browse(rich.page_file, tmp_path, width)
+    assert (console, remote) == ([], [])
+    assert seen.shape == (2000, width) and seen.std() > 5
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium: none is installed")
+def test_the_browser_would_tell_of_a_request_and_of_a_script(tmp_path) -> None:
+    """So that the silence above means something."""
+    offending = tmp_path / "offending.html"
+    offending.write_text("<!doctype html><img src='http://127.0.0.1:9/x.png'><script>console.log('hello')</script>", encoding="utf-8")
+    console, remote, _ = browse(offending, tmp_path, 500)
+    assert len(console) == 1 and "http://127.0.0.1:9/x.png" in remote
+
+
+def test_public_names() -> None:
+    assert html_page.report is zoo.report
+
+
+# ------------------------------------------------------------------------------------------------------------- commands, by kind of run
+
+
+def test_a_run_that_did_not_finish_is_resumed_and_not_used(made_run) -> None:
+    run = made_run("one", status="interrupted", results={})
+    assert list(commands(run, run.record)) == ["Repeat it"]
+    (run.checkpoints / "step-000003").mkdir(parents=True)
+    assert commands(run, run.record)["Resume it"] == f"zoo run --resume {run_id(run.path)}"
+    assert not any("predict" in line or "export" in line for line in commands(run, run.record).values())
+
+
+def test_every_command_of_a_page_works_for_its_kind_of_run(tmp_path, monkeypatch, capsys) -> None:
+    """A classifier, a run without a network, and one that was stopped; the lines are run as they stand."""
+    monkeypatch.setenv("ZOO_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("ZOO_EXPORTS", str(tmp_path / "exports"))
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "image.png")
+    picture(tmp_path / "pictures" / "a.png", 90)
+    kinds = {
+        "classifier": ["run", "cnn_digits", "--set", "train.epochs=1", "--device", "cpu", "--name", "short"],
+        "no network": ["run", "svd_image", "--data", f"pictures:{tmp_path / 'pictures'}", "--set", "task.ranks=[1]"],
+    }
+    seen = set()
+    for kind, words in kinds.items():
+        assert run_cli(words) == 0, kind
+        run = all_runs()[0]
+        for line in commands(run, run.record).values():
+            told = shlex.split(line.replace("IMAGE", "image.png"))
+            seen.add((kind, told[1]))
+            assert run_cli(told[1:]) == 0, (line, capsys.readouterr().err)
+    assert seen == {("classifier", each) for each in ("run", "evaluate", "predict", "export")} | {
+        ("no network", each) for each in ("run", "evaluate")
+    }

@@ -1,0 +1,63 @@
+"""Pictures of a run: what they hold, and names that no font or markup expects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo.reporting import plots
+
+NAMES = ["猫 🐶", "$x^2", "כלב\u202e", "a\nb", "=1", "<b>"]
+
+
+class Part:
+    names = NAMES
+
+    def __len__(self):
+        return len(NAMES)
+
+    def pictures(self, indices):
+        return np.zeros((len(list(indices)), 8, 8, 3), np.uint8)
+
+
+def size(file):
+    with Image.open(file) as picture:
+        return picture.size
+
+
+def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
+    labels = np.arange(6)
+    plots.samples(tmp_path / "samples.png", Part(), labels, NAMES, "$heading_")
+    plots.predictions(tmp_path / "predictions.png", Part(), range(6), np.eye(6), labels[::-1], NAMES, "predictions")
+    plots.confusion(tmp_path / "confusion.png", np.eye(6, dtype=int).tolist(), NAMES, "accuracy")
+    plots.compared_curves(tmp_path / "compare.png", {name: ([], [{"step": 1, "loss": 2.0}]) for name in NAMES}, "compared")
+    assert all(size(tmp_path / f"{name}.png")[0] > 300 for name in ("samples", "predictions", "confusion", "compare"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7])
+def test_a_grid_holds_any_number_of_pictures(tmp_path, count) -> None:
+    plots.grid(tmp_path / "grid.png", np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading")
+    assert size(tmp_path / "grid.png")[1] > 100
+
+
+def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, file: drawn.append(figure.axes))
+    rows = [
+        {"epoch": 1, "step": 5, "train_loss": 2.0, "select_accuracy": 0.5, "select_loss": 1.5},
+        {"epoch": 2, "step": 10, "train_loss": 1.0, "select_accuracy": 0.75, "select_loss": 1.25},
+    ]
+    plots.curves(tmp_path / "x.png", rows, [{"step": 1, "loss": 3.0}, {"step": 8, "loss": 1.0}], "run")
+    plots.curves(tmp_path / "x.png", [], [], "nothing yet")
+    loss, metric = drawn[0]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in loss.lines] == [([1, 8], [3, 1]), ([5, 10], [2, 1]), ([5, 10], [1.5, 1.25])]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in metric.lines] == [([1, 2], [0.5, 0.75])]
+    assert len(drawn[1]) == 1
+
+
+def test_a_name_cannot_turn_round_what_stands_beside_it(tmp_path, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, file: drawn.extend(axis.get_title() for axis in figure.axes))
+    plots.grid(tmp_path / "x.png", np.zeros((2, 4, 4, 1), np.uint8), ["a\u202eb\n c", "x" * 30], "heading", columns=2)
+    assert drawn == ["ab c", "x" * 23 + "…"]

@@ -1,0 +1,112 @@
+"""The judge of combinations: what it refuses and with which sentence, and that a run is refused with the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec, WeightsSpec
+from zoo.config.run_config import DatasetSection
+from zoo.errors import UsageError
+from zoo.registry.discovery import Plugin
+from zoo.registry.lookup import Item
+from zoo.runs.compatibility import check_classes, combine
+from zoo.runs.initial_weights import FileWeights, RandomWeights
+
+WEIGHTS = WeightsSpec(
+    summary="x",
+    url="https://example.org/a-0123456789.pth",
+    licence="MIT",
+    dataset="d",
+    classes=("a", "b"),
+    input=(3, 8, 8),
+    mean=(0,) * 3,
+    std=(1,) * 3,
+)
+LAB = Plugin("lab", "zoo-lab", "1.0", "zoo_lab")
+
+
+def network(**facts: Any) -> Item[ArchitectureSpec]:
+    return Item("architecture", ArchitectureSpec(**{"name": "net", "summary": "x", "target": "n:b", "input": (3, 32, 32), **facts}), LAB)
+
+
+def data(**facts: Any) -> Item[DatasetSpec]:
+    base = {
+        "name": "toy",
+        "summary": "x",
+        "target": "n:o",
+        "classes": ("a", "b"),
+        "shape": (3, 8, 8),
+        "mean": (0,) * 3,
+        "std": (1,) * 3,
+        "licence": "MIT",
+    }
+    return Item("dataset", DatasetSpec(**{**base, **facts}), LAB)
+
+
+def task(**facts: Any) -> Item[TaskSpec]:
+    return Item("task", TaskSpec(**{"name": "sort", "summary": "x", "target": "n:t", **facts}), LAB)
+
+
+def judged(architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], file: Path | None = None, **section: Any) -> list[str]:
+    weights = RandomWeights() if architecture is None or file is None else FileWeights(architecture, str(file))
+    return combine(architecture, dataset, job, DatasetSection(name="toy", **section), weights)[1]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dataset", "job", "section", "sentence"),
+    [
+        (None, data(), task(), {}, "task sort needs an architecture"),
+        (network(), data(classes=(), labelled=False), task(), {}, "task sort needs labels, and toy has none"),
+        (network(), data(classes=("cat",)), task(), {}, "task sort needs two classes or more to tell apart, and toy has one: cat"),
+        (network(), data(), task(needs_weights=True), {}, "task sort needs pretrained weights, and net names none"),
+        (
+            network(weights={"first": WEIGHTS}),
+            data(),
+            task(needs_weights=True),
+            {},
+            "fix: add --weights NAME, of first, or a file; --weights none begins with none",
+        ),
+        (network(sizing="fixed"), data(), task(), {"resize": "never"}, "the pictures are 8×8 and net needs 32×32 (dataset.resize=never)"),
+        (network(sizing="fixed"), data(), task(), {"resize": 16}, "net cannot take 16×16 pictures: it needs exactly 32×32"),
+        (network(channels=(1,)), data(), task(), {"channels": 3}, "net takes pictures of 1 channels, not 3"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, dataset, job, section, sentence) -> None:
+    with pytest.raises(UsageError) as caught:
+        judged(architecture, dataset, job, **section)
+    assert sentence in str(caught.value)
+    assert caught.value.fix and caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dataset", "job", "weights", "changes"),
+    [
+        (network(), data(), task(), None, []),
+        (None, data(), task(needs_architecture=False), None, []),
+        (None, data(classes=(), labelled=False), task(needs_architecture=False, needs_labels=False), None, []),
+        (network(), data(classes=("cat",)), task(needs_labels=False), None, []),
+        (
+            network(),
+            data(classes=(), shape=(3, None, None)),
+            task(),
+            None,
+            ["pictures of any size are resized to cover 32×32 and cropped at the centre"],
+        ),
+        (network(), data(), task(needs_weights=True), Path("some.safetensors"), []),
+        (network(smallest=16), data(), task(), None, ["pictures 8×8 are resized to 16×16"]),
+        (network(channels=(1,)), data(), task(), None, ["RGB pictures become grey"]),
+    ],
+)
+def test_what_goes_together_says_what_it_does_to_the_pictures(architecture, dataset, job, weights, changes) -> None:
+    assert judged(architecture, dataset, job, weights) == changes
+
+
+def test_a_dataset_that_finds_its_classes_is_asked_again_once_it_is_open() -> None:
+    folder = data(classes=(), argument="path")
+    judged(network(), folder, task())
+    with pytest.raises(UsageError, match="toy has one: cat"):
+        check_classes(folder, task(), ["cat"])
+    check_classes(folder, task(), ["cat", "dog"])
