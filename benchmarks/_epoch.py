@@ -31,7 +31,7 @@ from zoo.runs.run_directory import create
 from zoo.support.counter_random import seed_everything
 from zoo.training.devices import set_up
 from zoo.training.optimizers import build_optimizer
-from zoo.training.train_state import Job
+from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit
 
 Pictures = Callable[[Any], torch.utils.data.Dataset[Any]]
@@ -74,7 +74,7 @@ def bare_loop(config: RunConfig, model: nn.Module, data: Data) -> float:
 
 def zoo_fit(config: RunConfig, data: Data, folder: Path) -> float:
     engine = set_up(config)
-    job = Job(config, build_task(registry(), config), network(config, data), data, engine, create(config, folder), Console(quiet=True), {})
+    job = TrainState(config, build_task(registry(), config), network(config, data), data, engine, create(config, folder), Console(quiet=True), {})
     started = time.perf_counter()
     fit(job)
     return time.perf_counter() - started

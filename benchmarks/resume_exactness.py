@@ -31,9 +31,9 @@ PAGE = Path(__file__).parents[1] / "docs" / "exact-resume.md"
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 EVERY_SCHEDULE = ("constant", *SCHEDULES)
 OPTIONS: tuple[dict[str, object], ...] = (
-    {"ema": 0.9},
+    {"ema_decay": 0.9},
     {"clip_norm": 1.0},
-    {"decay": "weights", "weight_decay": 0.01},
+    {"weight_decay_scope": "weights", "weight_decay": 0.01},
     {"warmup_epochs": 0.5},
 )
 MARK = "<!-- benchmarks/resume_exactness.py -->"

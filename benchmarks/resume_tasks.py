@@ -38,7 +38,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"class_weights": "balanced"},
         {"train": "last:2"},
         {"train": "all"},
-        {"train": "all", "rate_decay": 0.5},
+        {"train": "all", "layer_decay": 0.5},
         {"unfreeze_every": 1},
     ],
     "svd_compress": [
@@ -67,7 +67,7 @@ def difference(task: str, options: dict[str, Any], train: dict[str, Any], start:
     """What a run that was killed and resumed has otherwise than one that was not, or why it is refused; None where nothing. ``start`` is a run."""
     overrides = {
         "task": {"name": task, **options},
-        "dataset": {"name": "digits", "resize": 16, "holdout": 0.2},
+        "dataset": {"name": "digits", "resize": 16, "val_fraction": 0.2},
         "train": {"epochs": 3, "batch_size": 256, "checkpoint_steps": 2, **train},
         "device": "cpu", "threads": 1, "seed": 5,
         **({} if task == "classification" else {"weights": str(start)}),

@@ -2,7 +2,7 @@
 
     ZOO_DATA=… python benchmarks/svd_finetune.py RUN [--budget 0.25] [--epochs 2] [--lr 0.01] [--seeds 0] [--out benchmarks/results/svd_finetune.json]
 
-RUN is a finished run, whose other settings of training hold again. Both come from `zoo run svd_compress`; accuracies are of the report part, in
+RUN is a finished run, whose other settings of training hold again. Both come from `zoo run svd_compress`; accuracies are of the test split, in
 points, bytes of the exported files.
 """
 
@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         bare = compressed(asked.run, Path(folder) / "bare", asked.budget, asked.seeds[0], {})
         tuned = [compressed(asked.run, Path(folder) / f"tuned-{seed}", asked.budget, seed, train) for seed in asked.seeds]
-    accuracy = 100 * original.results["report"]["accuracy"]
+    accuracy = 100 * original.results["test"]["accuracy"]
     print(f"{original.label}: {accuracy:.2f} %; at {asked.budget:.0%} {bare['accuracy']:.2f} %, after {asked.epochs} epochs", end=" ")
     print(", ".join(f"{each['accuracy']:.2f} %" for each in tuned))
     write_result(

@@ -3,8 +3,8 @@
     ZOO_DATA=… python benchmarks/svd_networks.py RUN [RUN …] [--draws 5] [--calibration 256] [--out benchmarks/results/svd_networks.json]
 
 RUN is a finished run. Plain SVD takes the same share of every layer and truncates its weights (a convolution as k×k and 1×1). Ours, `draws` times
-with other calibration pictures of the train part: by responses, every form of a convolution, forms and ranks shared out by the harm that is
-measured, smaller layers fitted to those before them. Both are judged on the report part.
+with other calibration pictures of the train split: by responses, every form of a convolution, forms and ranks shared out by the harm that is
+measured, smaller layers fitted to those before them. Both are judged on the test split.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def measured(compressor: Compressor, part: LoadedPart, *, even: bool) -> dict[st
 def of_run(name: str, draws: int, count: int) -> dict[str, Any]:
     loaded = load_run(find(name))
     data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, seed=loaded.config.seed)
-    train, report = data.part("train"), data.part("report")
+    train, report = data.part("train"), data.part("test")
     base = accuracy(loaded.model, report)
     plain = measured(Compressor(copy.deepcopy(loaded.model), calibration(train, 2, 0)[0], "plain", forms=["channels"]), report, even=True)
     ours = []

@@ -35,7 +35,7 @@ from zoo.runs.resolve import resolve
 from zoo.runs.run_directory import create
 from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
-from zoo.training.train_state import Job, set_train_mode
+from zoo.training.train_state import TrainState, set_train_mode
 from zoo.training.trainer import fit
 
 EPOCHS, BATCH = 5, 64
@@ -75,7 +75,7 @@ def ours(prepared: Prepared, folder: Path) -> tuple[float, float, str]:
     started = time.perf_counter()
     features = _pass(prepared, quiet)
     passed = time.perf_counter() - started
-    job = Job(prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine, run, quiet, prepared.structure, features)
+    job = TrainState(prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine, run, quiet, prepared.structure, features)
     fit(job)
     return time.perf_counter() - started, passed, features.engine
 
@@ -84,7 +84,7 @@ def _pass(prepared: Prepared, console: Console) -> Any:
     head = registry().architecture("torchvision/vgg16").spec.head
     found = keep_features(
         prepared.config.train, prepared.model, prepared.data, prepared.engine, registry(), head,
-        lambda network: set_train_mode(network, prepared.task), console.note,
+        lambda network: set_train_mode(network, prepared.task), console.print,
     )  # fmt: skip
     if found is None:
         raise RuntimeError("no features were kept")
@@ -100,7 +100,7 @@ def plain_loop(prepared: Prepared) -> float:
         parameter.requires_grad_(False)
     model.classifier[6] = nn.Linear(4096, 2)
     optimizer = torch.optim.Adam(model.classifier[6].parameters(), lr=1e-3)
-    train, val = prepared.data.part("train"), prepared.data.part("select")
+    train, val = prepared.data.part("train"), prepared.data.part("val")
     train.memory_format = val.memory_format = torch.contiguous_format
     started = time.perf_counter()
     for _ in range(EPOCHS):
@@ -122,7 +122,7 @@ def plain_pass(prepared: Prepared) -> float:
 
     model = vgg16().eval()
     trunk = nn.Sequential(model.features, model.avgpool, nn.Flatten(), *model.classifier[:2])
-    parts = [prepared.data.part("train"), prepared.data.part("select")]
+    parts = [prepared.data.part("train"), prepared.data.part("val")]
     started = time.perf_counter()
     with torch.no_grad():
         for part in parts:
@@ -159,7 +159,7 @@ def main() -> None:
     result = {
         "runs": asked.runs,
         "epochs": EPOCHS,
-        "samples": {"train": 200, "select": 50},
+        "samples": {"train": 200, "val": 50},
         "seconds": seconds,
         "medians": medians,
         "engines": engines,

@@ -23,7 +23,7 @@ from zoo.reporting.console import Console
 from zoo.runs.resolve import resolve
 from zoo.runs.run_directory import create
 from zoo.training.preparation import prepare
-from zoo.training.train_state import Job
+from zoo.training.train_state import TrainState
 from zoo.training.trainer import account, remaining_batches, take_step
 
 RECIPES = ("vgg_cifar10", "vgg_cifar10_fast")
@@ -37,7 +37,7 @@ class Training:
         ready = prepare(resolve(registry(), recipe))
         config = ready.config
         run = create(config, folder / recipe)
-        self.job = Job(config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure)
+        self.job = TrainState(config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure)
         self.steps = self.job.steps_per_epoch * config.train.epochs
         self.job.model.train()
         self._pace = self._take()

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from zoo.reporting.comparison import compare
     from zoo.reporting.html_page import report
     from zoo.runs.load_model import load
-    from zoo.training.evaluation import evaluate_run as evaluate
+    from zoo.workflows.evaluate import evaluate_run as evaluate
     from zoo.workflows.predict import predict
     from zoo.workflows.run import run
     from zoo.workflows.seeds import run_seeds
 
 _PUBLIC = {
     "compare": "zoo.reporting.comparison:compare",
-    "evaluate": "zoo.training.evaluation:evaluate_run",
+    "evaluate": "zoo.workflows.evaluate:evaluate_run",
     "export": "zoo.exporting.export:export",
     "list_architectures": "zoo.registry.listing:list_architectures",
     "list_datasets": "zoo.registry.listing:list_datasets",

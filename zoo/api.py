@@ -33,7 +33,6 @@ __all__ = [
     "DatasetStore",
     "EmitRequest",
     "Evaluation",
-    "Exhibit",
     "Expected",
     "Exporter",
     "ExporterSpec",
@@ -46,6 +45,7 @@ __all__ = [
     "Part",
     "PartView",
     "RecipeSpec",
+    "ReportItem",
     "Runner",
     "Spec",
     "Split",
@@ -64,8 +64,8 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.\-]*$", max_
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 """``"module:attribute"``, imported when it is first used."""
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Part = Literal["train", "select", "report", "predict"]
-"""What a split is for. ``train`` is learned from; ``select`` picks the best checkpoint; ``report`` gives the figure and chooses nothing, ever;
+Part = Literal["train", "val", "test", "predict"]
+"""What a split is for. ``train`` is learned from; ``val`` picks the best checkpoint; ``test`` gives the figure and chooses nothing, ever;
 ``predict`` has no labels."""
 
 
@@ -193,7 +193,7 @@ class DatasetSpec(Buildable):
     what a download brings, together. ``argument`` names the option that is written behind the name, as in ``folder:PATH``; such a dataset is the
     user's own. One that has neither is ``embedded``: it comes with a package and needs no network.
 
-    ``held_out`` opens the same data to evaluate a trained model on, and is called as ``target`` is: its report part has every image that the data
+    ``held_out`` opens the same data to evaluate a trained model on, and is called as ``target`` is: its test split has every image that the data
     holds out, and all images (a split called ``all``) where it holds out none. Nothing need be there to train on. Without it, ``target`` serves.
     """
 
@@ -308,7 +308,7 @@ class Split:
 
 
 class Dataset(Protocol):
-    """An opened dataset. ``parts`` says which of its splits serves which purpose, e.g. ``{"train": "train", "report": "test"}``.
+    """An opened dataset. ``parts`` says which of its splits serves which purpose, e.g. ``{"train": "train", "test": "test"}``.
 
     One whose spec has no ``classes`` has them as an attribute of that name, in the order of their labels.
     """
@@ -418,7 +418,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class ReportItem:
     """Something of a run to look at: ``file``, a .png or .csv under the run's folder, shown on its page under ``title``, with a sentence.
 
     A table that has a column ``picture``, whose cells name .png files under that folder, is shown as pictures with their facts.
@@ -432,7 +432,7 @@ class Exhibit:
 class Loss(NamedTuple):
     """The loss of each sample of a batch, float32 (B,), and its weight (B,); None: each counts one.
 
-    The trainer takes Σ values·weights / Σ weights over the whole batch, also where that is computed in pieces (``train.accumulate``). No gradient
+    The trainer takes Σ values·weights / Σ weights over the whole batch, also where that is computed in pieces (``train.micro_batches``). No gradient
     flows through weights.
     """
 
@@ -483,7 +483,7 @@ class Task(Protocol):
         """Judge a model that is in eval mode, under no_grad."""
         ...
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> Sequence[Exhibit] | None:
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> Sequence[ReportItem] | None:
         """Write what people would rather look at (pictures, tables) into ``directory``, and name what the run's page is to show of it."""
         ...
 
@@ -521,6 +521,6 @@ class Exporter(Protocol):
         """Raises SetupError where ``provider`` (``"cpu"``, ``"cuda"``) is not the one that runs."""
         ...
 
-    def first_departure(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
+    def first_mismatch(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
         """The first layer whose output is not the module's, or None where no layer by itself departs."""
         ...

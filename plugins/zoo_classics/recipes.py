@@ -155,7 +155,7 @@ RECIPES = [
                 "momentum": 0.9,
                 "optimizer_options": {"nesterov": True},
                 "weight_decay": 5e-4,
-                "decay": "weights",
+                "weight_decay_scope": "weights",
                 "schedule": "poly",
                 "schedule_options": {"decay_rate": 1.0},
                 "warmup_epochs": 0.6,

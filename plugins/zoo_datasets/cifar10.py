@@ -30,7 +30,7 @@ REPAIR = "remove it to have the archive downloaded anew"
 class Cifar10:
     """The implementation of `zoo.api.Dataset`, over the folder or the archive."""
 
-    parts: Mapping[Part, str] = {"train": "train", "report": "test"}
+    parts: Mapping[Part, str] = {"train": "train", "test": "test"}
 
     def __init__(self, place: Path) -> None:
         self._place = place

@@ -1,7 +1,7 @@
 """scikit-learn's digits: 1,797 pictures of 8×8 pixels with values 0–16, brought to 0–255 as round(value · 255 / 16).
 
 They come without a division, so one is fixed here for good: shuffled by ``RandomState(0)`` (a stream that numpy never changes), sorted by
-class, and every fifth goes to the report part. That is 1,437 to train on and 360 to report, each class divided alike to within one. The
+class, and every fifth goes to the test split. That is 1,437 to train on and 360 to report, each class divided alike to within one. The
 data does not say who wrote which digit, so the same hands are in both parts.
 """
 
@@ -28,7 +28,7 @@ REPORT_EVERY = 5
 class Digits:
     """The implementation of `zoo.api.Dataset`."""
 
-    parts: Mapping[Part, str] = {"train": "train", "report": "test"}
+    parts: Mapping[Part, str] = {"train": "train", "test": "test"}
 
     def load(self, split: str) -> Split:
         images, labels = self._arrays

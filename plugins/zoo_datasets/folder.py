@@ -41,15 +41,15 @@ class Folder:
     @property
     def parts(self) -> Mapping[Part, str]:
         if self._held_out is not None:
-            return {"report": self._held_out}
+            return {"test": self._held_out}
         labelled = [name for name, samples in self._splits.items() if samples[0].label is not None]
         parts: dict[Part, str] = {"train": "train"}
         if "test" in labelled:
-            parts["report"] = "test"
+            parts["test"] = "test"
             if "val" in labelled:
-                parts["select"] = "val"
+                parts["val"] = "val"
         elif "val" in labelled:
-            parts["report"] = "val"
+            parts["test"] = "val"
         if "test" in self._splits and "test" not in labelled:
             parts["predict"] = "test"
         return parts
@@ -85,10 +85,10 @@ class Folder:
         return nfc(file.relative_to(self._root).as_posix() if file.is_relative_to(self._root) else file.as_posix())
 
 
-def open_folder(store: DatasetStore, path: str, labels: str | None, report: float, split_seed: int, layout: Layout = "auto") -> Folder:
+def open_folder(store: DatasetStore, path: str, labels: str | None, test_fraction: float, split_seed: int, layout: Layout = "auto") -> Folder:
     """Raises DataError saying what is wrong with the folder."""
     root, splits = _splits(store, path, labels, layout, training=True)
-    return _arranged(store, root, splits, report, split_seed)
+    return _arranged(store, root, splits, test_fraction, split_seed)
 
 
 def open_held_out(store: DatasetStore, path: str, labels: str | None = None, layout: Layout = "auto", **_division: object) -> Folder:
@@ -126,15 +126,17 @@ def top_folder(unpacked: Path) -> Path:
     return unpacked
 
 
-def read_folder(store: DatasetStore, root: Path, report: float = 0.2, split_seed: int = 0, *, divide: bool = True) -> Folder:
+def read_folder(store: DatasetStore, root: Path, test_fraction: float = 0.2, split_seed: int = 0, *, divide: bool = True) -> Folder:
     """Without ``divide``, pictures without a split of their own all stay in train."""
-    return _arranged(store, root, scan(root, store), report, split_seed, divide=divide)
+    return _arranged(store, root, scan(root, store), test_fraction, split_seed, divide=divide)
 
 
-def _arranged(store: DatasetStore, root: Path, splits: dict[str, list[Sample]], report: float, split_seed: int, *, divide: bool = True) -> Folder:
+def _arranged(
+    store: DatasetStore, root: Path, splits: dict[str, list[Sample]], test_fraction: float, split_seed: int, *, divide: bool = True
+) -> Folder:
     classes = _classes(root, splits)
     if divide and not any(name in splits and splits[name][0].label is not None for name in ("val", "test")):
-        splits = _divide(root, splits, report, split_seed)
+        splits = _divide(root, splits, test_fraction, split_seed)
     return Folder(root, {name: in_turn(samples) for name, samples in splits.items()}, classes, store)
 
 
@@ -176,7 +178,7 @@ def _class_names(root: Path, samples: Sequence[Sample]) -> list[str]:
 
 
 def _divide(root: Path, splits: Mapping[str, Sequence[Sample]], share: float, seed: int) -> dict[str, list[Sample]]:
-    """Put the same share of every class of train aside as the labelled val part. (RandomState's stream is frozen by numpy's policy.)"""
+    """Put the same share of every class of train aside as the labelled val split. (RandomState's stream is frozen by numpy's policy.)"""
     train = list(splits["train"])
     shuffled = [train[row] for row in np.random.RandomState(seed % 2**32).permutation(len(train))]
     aside: set[Path] = set()

@@ -32,7 +32,7 @@ REPAIR = "remove the file to have it downloaded anew"
 class Mnist:
     """The implementation of `zoo.api.Dataset`, over the path of each file by its name without ``.gz``."""
 
-    parts: Mapping[Part, str] = {"train": "train", "report": "test"}
+    parts: Mapping[Part, str] = {"train": "train", "test": "test"}
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = files

@@ -19,7 +19,9 @@ class CatdogOptions(Options):
 class FolderOptions(Options):
     path: str = Field(min_length=1, description="the folder, or an archive of one; written behind the name, as in folder:PATH")
     labels: str | None = Field(None, description="a CSV file with the columns file, label and, if you like, split, in place of class folders")
-    report: float = Field(0.2, gt=0, lt=1, description="share of each class put aside to report on, where the folder has no test and no val")
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="fraction of each class put aside as the test split, where the folder has no test and no val"
+    )
     split_seed: int = Field(0, ge=0, description="which ones these are")
     layout: Literal["auto", "classes", "splits"] = Field(
         "auto",

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from zoo.api import EmitRequest
 from zoo.errors import ExportError, SetupError, UsageError
-from zoo_onnx.departure import find_first_departure
-from zoo_onnx.emission import HIGHEST_OPSET, INPUT, LOWEST_OPSET, OUTPUT, asked_opset, layers_file, lowest_ir, translate, write
+from zoo_onnx.first_mismatch import find_first_mismatch
+from zoo_onnx.onnx_file import HIGHEST_OPSET, INPUT, LOWEST_OPSET, OUTPUT, asked_opset, layers_file, lowest_ir, translate, write
 from zoo_onnx.walking import tensors_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -75,8 +75,8 @@ class OnnxExporter:
     def runner(self, path: Path, provider: str) -> OnnxRunner:
         return OnnxRunner(path, provider)
 
-    def first_departure(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
-        return find_first_departure(path, model, inputs, tolerance)
+    def first_mismatch(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
+        return find_first_mismatch(path, model, inputs, tolerance)
 
 
 class OnnxRunner:

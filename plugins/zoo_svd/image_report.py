@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.api import Exhibit
+from zoo.api import ReportItem
 from zoo.plugin import plural, tracked, write_csv, write_image
 from zoo_svd import compressed, drawing
 from zoo_svd.factors import Factors, factorise, share, spectrum
@@ -67,12 +67,12 @@ class Work:
         return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in Path(self.name).stem)
 
 
-def write_report(works: Sequence[Work], directory: Path) -> list[Exhibit]:
+def write_report(works: Sequence[Work], directory: Path) -> list[ReportItem]:
     """Pictures under ``directory``/plots and rebuilt/, files of factors under compressed/, and svd.csv."""
     plots = directory / "plots"
     for folder in (plots, directory / "rebuilt", directory / "compressed"):
         folder.mkdir(exist_ok=True)
-    shown: list[Exhibit] = []
+    shown: list[ReportItem] = []
     rows = []
     for index, work in enumerate(tracked(works, f"drawing {plural(len(works), 'picture')}, and what other formats make of them")):
         while work.stem in {other.stem for other in works[:index]}:
@@ -89,8 +89,8 @@ def write_report(works: Sequence[Work], directory: Path) -> list[Exhibit]:
         told = f"Compressed is the noisy image, compared is the one without noise; the best rank of each image is marked. {told}"
     return [
         *shown,
-        Exhibit("Singular values", "plots/spectrum.png", "Each singular value, and the share of the energy that a rank leaves out."),
-        Exhibit("Ranks", "svd.csv", told),
+        ReportItem("Singular values", "plots/spectrum.png", "Each singular value, and the share of the energy that a rank leaves out."),
+        ReportItem("Ranks", "svd.csv", told),
     ]
 
 
@@ -101,26 +101,26 @@ def _denoise(work: Work) -> Denoised:
     return Denoised(ranks, [psnr(as_picture(matrix, work.channels), work.original) for matrix in found.each(ranks)], found)
 
 
-def _shown(work: Work, denoised: Denoised | None, plots: Path) -> list[Exhibit]:
+def _shown(work: Work, denoised: Denoised | None, plots: Path) -> list[ReportItem]:
     shown = _shown_bytes(work, plots) if denoised is None else _shown_noise(work, denoised, plots)
     drawing.heat_map(plots / f"factors-{work.stem}.png", work.found, work.name)
     told = "The left singular vectors, the singular values (logarithmic) and the right singular vectors: the first ones are coarse, later ones finer."
-    return [*shown, Exhibit(f"{work.name}, factors", f"plots/factors-{work.stem}.png", told)]
+    return [*shown, ReportItem(f"{work.name}, factors", f"plots/factors-{work.stem}.png", told)]
 
 
-def _shown_bytes(work: Work, plots: Path) -> list[Exhibit]:
+def _shown_bytes(work: Work, plots: Path) -> list[ReportItem]:
     tiles = [(work.original, f"original\n{work.original.nbytes:,} bytes"), *(_tile(work, rank) for rank in work.ranks)]
     drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
     others = {name: [_coded(work, name, quality) for quality in QUALITIES] for name in LONGEST if _fits(work, name)}
     drawing.rates(plots / f"rate-{work.stem}.png", _curve(work), others, work.original.nbytes, work.name)
     told = "Size against quality. A photograph's blocks (JPEG, WebP) take far fewer bytes than its singular vectors at the same quality."
     return [
-        Exhibit(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "Rank, energy kept, PSNR, SSIM and bytes of the factors in 8 bits."),
-        Exhibit(f"{work.name}, bytes", f"plots/rate-{work.stem}.png", told),
+        ReportItem(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "Rank, energy kept, PSNR, SSIM and bytes of the factors in 8 bits."),
+        ReportItem(f"{work.name}, bytes", f"plots/rate-{work.stem}.png", told),
     ]
 
 
-def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[Exhibit]:
+def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[ReportItem]:
     """The best of all ranks, beside those asked for."""
     best, reached, noisy = denoised.best, denoised.reached, work.seen
     tiles = [(work.original, "original"), (noisy, f"noise of {work.noise:g}\n{psnr(noisy, work.original):.2f} dB")]
@@ -129,8 +129,8 @@ def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[Exhibit]:
     drawing.denoising(plots / f"denoised-{work.stem}.png", denoised.ranks, reached, psnr(noisy, work.original), work.name)
     told = f"Nearest to the picture without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, noise is kept."
     return [
-        Exhibit(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "The picture without noise, with it, and rebuilt from the noisy one."),
-        Exhibit(f"{work.name}, denoised", f"plots/denoised-{work.stem}.png", told),
+        ReportItem(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "The picture without noise, with it, and rebuilt from the noisy one."),
+        ReportItem(f"{work.name}, denoised", f"plots/denoised-{work.stem}.png", told),
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.api import Batch, DataView, Evaluation, Exhibit, Monitor, PartView
+from zoo.api import Batch, DataView, Evaluation, Monitor, PartView, ReportItem
 from zoo.plugin import figure, plural
 from zoo_svd.factors import Factors, factorise, share
 from zoo_svd.image_report import Work, write_report
@@ -86,7 +86,7 @@ class SvdImage:
         outputs = torch.stack([reached[metric] for metric in METRICS], 1).cpu().numpy()  # (pictures, metrics)
         return Evaluation({metric: float(values.mean()) for metric, values in reached.items()}, outputs, None)
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
         """Of the part that was factorised in this process; of any other, nothing: what a run found stands in its folder."""
         return write_report(self._works, directory) if part is self._part else []
 
@@ -104,7 +104,7 @@ class SvdImage:
 
 def _part_of(data: DataView) -> PartView:
     """The part to look at: the one that a run judges."""
-    return data.parts["report"] if "report" in data.parts else next(iter(data.parts.values()))
+    return data.parts["test"] if "test" in data.parts else next(iter(data.parts.values()))
 
 
 def _reached(work: Work, rebuilt: Sequence[np.ndarray]) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.api import Evaluation, Exhibit, PartView, Task
+from zoo.api import Evaluation, PartView, ReportItem, Task
 from zoo.plugin import count_macs, count_parameters, registry, write_csv
 from zoo_svd.allocation import Choices, Menu
 from zoo_svd.budgets import draw, points
@@ -52,7 +52,7 @@ class Outcome:
         return pictures[torch.linspace(0, len(pictures) - 1, min(CALIBRATING, len(pictures))).long()]
 
 
-def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, classes: Sequence[str], judge: Task, directory: Path) -> list[Exhibit]:
+def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, classes: Sequence[str], judge: Task, directory: Path) -> list[ReportItem]:
     """compression.csv, layers.csv, budgets.csv and plots/budgets.png."""
 
     def judged(model: nn.Module) -> dict[str, float]:
@@ -69,12 +69,12 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1]
     told = (f" No gain: {', '.join(worse)}." if worse else "") + ("" if any(row[4] for row in rows) else " The quantizer does not take this network.")
     shown = [
-        Exhibit(
+        ReportItem(
             "Before and after",
             "compression.csv",
             f"The network, its exported file, and the time there, median of {CALLS} calls; in 8 bits by onnxruntime's quantizer.{told}",
         ),
-        Exhibit(
+        ReportItem(
             "Layers",
             "layers.csv",
             "Those beside a dash stay as they were. Milliseconds are of each layer alone, as an exported file, for 1 and for 32 pictures at a time.",
@@ -88,7 +88,7 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
         )
         draw(found, outcome.options.of, directory / "plots" / "budgets.png")
         write_csv(directory / "budgets.csv", ("method", "share", "accuracy in %"), [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in found])
-        shown.append(Exhibit("Budgets", "plots/budgets.png", "Accuracy over the share of the layers' cost, without any training after it."))
+        shown.append(ReportItem("Budgets", "plots/budgets.png", "Accuracy over the share of the layers' cost, without any training after it."))
     return shown
 
 

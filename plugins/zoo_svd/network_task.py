@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Batch, DataView, Evaluation, Exhibit, Loss, Monitor, PartView, Task
+from zoo.api import Batch, DataView, Evaluation, Loss, Monitor, PartView, ReportItem, Task
 from zoo.errors import CheckpointError, UsageError
 from zoo.plugin import count_parameters, load_object, options_model, plural, registry, tracked
 from zoo_svd.allocation import Choices, Menu
@@ -111,7 +111,7 @@ class SvdCompress:
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         return self._judge.evaluate(model, batches, classes)
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
         """The default task's, and before it, where the network was compressed in this process, what became smaller and what it cost."""
         shown = list(self._judge.report(evaluation, part, classes, directory) or ())
         if evaluation.labels is None or self._compressor is None or self._original is None or self._result is None:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Batch, DataView, Evaluation, Exhibit, Loss, Monitor, PartView
+from zoo.api import Batch, DataView, Evaluation, Loss, Monitor, PartView, ReportItem
 from zoo.errors import DataError, UsageError
 from zoo.plugin import collect
 from zoo_tasks.drawing import write_report
-from zoo_tasks.metrics import judge
+from zoo_tasks.metrics import classification_metrics
 
 ClassWeights = Literal["balanced"] | Sequence[float] | None
 
@@ -33,7 +33,7 @@ class Classification:
         self._weights: Tensor | None = None
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
-        """The model stays as it is; the weights of the classes are settled by the train part."""
+        """The model stays as it is; the weights of the classes are settled by the train split."""
         self._weights = settle_weights(self._asked, data)
         return model, {}
 
@@ -57,10 +57,10 @@ class Classification:
         logits, labels = collect(model, batches)
         if labels is None:
             return Evaluation({}, logits.cpu().numpy(), None)
-        metrics, details = judge(logits, labels)
+        metrics, details = classification_metrics(logits, labels)
         return Evaluation(metrics, logits.cpu().numpy(), labels.cpu().numpy(), details)
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
         return write_report(evaluation, part, classes, directory)
 
 
@@ -77,7 +77,7 @@ def settle_weights(asked: ClassWeights, data: DataView) -> Tensor | None:
         return torch.tensor(asked, dtype=torch.float32)
     labels = data.parts["train"].labels
     if labels is None:
-        raise DataError("classes are balanced by labels, and the train part has none", where="task.class_weights", fix="leave it out")
+        raise DataError("classes are balanced by labels, and the train split has none", where="task.class_weights", fix="leave it out")
     counts = np.bincount(labels, minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:

@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from zoo.api import Evaluation, Exhibit, PartView
+from zoo.api import Evaluation, PartView, ReportItem
 from zoo.plugin import figure, plot_confusion, plot_predictions, save_figure, softmax, write_csv, write_image, write_predictions
 
 SHOWN = 20
 """Pictures of predictions, and of mistakes."""
 
 
-def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[Exhibit]:
+def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
     """predictions.csv; where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png, calibration.png,
     predictions.png, mistakes.png and a picture of each mistake. Of pictures without labels also predicted.csv and predicted.png."""
     write_predictions(directory / "predictions.csv", evaluation, part, classes)
@@ -31,21 +31,23 @@ def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str],
     probabilities = softmax(evaluation.outputs)
     plot_predictions(figures / "predictions.png", part, _all_over(part), probabilities, evaluation.labels, classes, "predictions")
     return [
-        Exhibit("Confusion", "plots/confusion.png", "Samples by true class (row) and predicted class (column), shaded by share of the row."),
-        Exhibit("Classes", "per_class.csv", "Of the samples taken for a class, precision are right; of those in it, recall are found."),
-        Exhibit("Calibration", "plots/calibration.png", "Where bars reach the diagonal, the network is right as often as its confidence says."),
-        Exhibit("Predictions", "plots/predictions.png", "Samples from all over the part, with the prediction's probability; red where it is wrong."),
+        ReportItem("Confusion", "plots/confusion.png", "Samples by true class (row) and predicted class (column), shaded by share of the row."),
+        ReportItem("Classes", "per_class.csv", "Of the samples taken for a class, precision are right; of those in it, recall are found."),
+        ReportItem("Calibration", "plots/calibration.png", "Where bars reach the diagonal, the network is right as often as its confidence says."),
+        ReportItem(
+            "Predictions", "plots/predictions.png", "Samples from all over the part, with the prediction's probability; red where it is wrong."
+        ),
         write_mistakes(directory, part, probabilities, evaluation.labels, classes),
     ]
 
 
-def write_predicted(directory: Path, part: PartView, probabilities: np.ndarray, classes: Sequence[str]) -> list[Exhibit]:
+def write_predicted(directory: Path, part: PartView, probabilities: np.ndarray, classes: Sequence[str]) -> list[ReportItem]:
     """predicted.csv: id, class and probability of each picture; predicted.png shows some."""
     guesses = probabilities.argmax(1)
     rows = ([name, classes[int(guess)], f"{row[guess]:.6f}"] for name, guess, row in zip(part.names, guesses, probabilities, strict=True))
     write_csv(directory / "predicted.csv", ["id", "class", "probability"], rows)
     plot_predictions(directory / "plots" / "predicted.png", part, _all_over(part), probabilities, None, classes, "pictures without labels")
-    return [Exhibit("Pictures without labels", "plots/predicted.png", "What some of them are taken for; predicted.csv has them all.")]
+    return [ReportItem("Pictures without labels", "plots/predicted.png", "What some of them are taken for; predicted.csv has them all.")]
 
 
 def _all_over(part: PartView) -> list[int]:
@@ -59,7 +61,7 @@ def write_per_class(file: Path, per_class: dict[str, list[float]], classes: Sequ
     write_csv(file, ["class", "count", *scores], ([name, count, *(f"{score:.4f}" for score in values)] for name, count, *values in rows))
 
 
-def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Exhibit:
+def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> ReportItem:
     """The most confident mistakes: a grid, and a table with a picture of each."""
     guesses = probabilities.argmax(1)
     wrong = np.flatnonzero(guesses != labels)
@@ -75,7 +77,7 @@ def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, l
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
     write_csv(directory / "mistakes.csv", ["picture", "sample", "truth", "prediction", "probability"], rows)
-    return Exhibit("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.")
+    return ReportItem("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.")
 
 
 def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:

@@ -18,7 +18,7 @@ BINS = 15
 """Bins of the confidence, as Guo et al. 2017 (On Calibration of Modern Neural Networks) take them."""
 
 
-def judge(logits: Tensor, labels: Tensor) -> tuple[dict[str, float], dict[str, Any]]:
+def classification_metrics(logits: Tensor, labels: Tensor) -> tuple[dict[str, float], dict[str, Any]]:
     """Metrics, best known first, and details as JSON, of logits float32 (N, K) and labels int64 (N,), both on one device.
 
     ``details`` are ``confusion`` (K, K; truth by row), ``per_class`` (a list of K each for count, precision, recall and f1) and ``reliability``

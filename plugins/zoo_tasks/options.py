@@ -22,7 +22,7 @@ class TransferOptions(ClassificationOptions):
     train: str = Field(
         "head", pattern=r"^(head|all|last:[1-9][0-9]*)$", description="what learns: head, last:N (the last N layers with parameters), or all"
     )
-    rate_decay: float = Field(
+    layer_decay: float = Field(
         1.0,
         gt=0,
         le=1,

@@ -23,9 +23,9 @@ from zoo_tasks.classification import Classification, ClassWeights
 class Transfer:
     """The implementation of `zoo.api.Task`: judged, shown and, where it learns, taught as ``classification`` is."""
 
-    def __init__(self, train: str, classification: Classification, rate_decay: float = 1.0, unfreeze_every: int | None = None) -> None:
+    def __init__(self, train: str, classification: Classification, layer_decay: float = 1.0, unfreeze_every: int | None = None) -> None:
         self._train, self._classification = train, classification
-        self._rate_decay, self._unfreeze_every = rate_decay, unfreeze_every
+        self._layer_decay, self._unfreeze_every = layer_decay, unfreeze_every
         self._learning: Sequence[str] = ()
         self.monitor = classification.monitor
         self.loss, self.evaluate, self.report = classification.loss, classification.evaluate, classification.report
@@ -50,7 +50,7 @@ class Transfer:
 
     def rates(self, model: nn.Module) -> Mapping[str, float]:
         """The head's is whole; that of each layer before is so many times the next one's."""
-        return {parameter: self._rate_decay**back for back, name in enumerate(reversed(self._learning)) for parameter in _parameters(model, [name])}
+        return {parameter: self._layer_decay**back for back, name in enumerate(reversed(self._learning)) for parameter in _parameters(model, [name])}
 
     def begin_epoch(self, model: nn.Module, epoch: int) -> None:
         """One layer more learns every so many epochs, where that was asked for."""
@@ -91,7 +91,7 @@ def build(
     train: str = "head",
     label_smoothing: float = 0.0,
     class_weights: ClassWeights = None,
-    rate_decay: float = 1.0,
+    layer_decay: float = 1.0,
     unfreeze_every: int | None = None,
 ) -> Transfer:
-    return Transfer(train, Classification(label_smoothing, class_weights), rate_decay, unfreeze_every)
+    return Transfer(train, Classification(label_smoothing, class_weights), layer_decay, unfreeze_every)

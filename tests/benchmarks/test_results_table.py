@@ -60,8 +60,8 @@ def test_no_figure_is_stated_that_was_not_recorded(item) -> None:
 def test_the_page_on_judging_explains_every_figure_and_file() -> None:
     """Against a task's own answer, for more than five classes."""
     import torch
-    from zoo_tasks.metrics import judge
+    from zoo_tasks.metrics import classification_metrics
 
     page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
-    metrics, _ = judge(torch.eye(6), torch.arange(6))
+    metrics, _ = classification_metrics(torch.eye(6), torch.arange(6))
     assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == list(metrics)

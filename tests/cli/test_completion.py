@@ -68,7 +68,7 @@ def test_every_option_of_every_command_is_completed(command, zoo) -> None:
         ("zoo list ", {"architectures", "datasets", "tasks", "recipes", "exporters"}),
         ("zoo list recipes --plugin ", {plugin.namespace for plugin in registry().plugins}),
         ("zoo completion ", set(SCRIPTS)),
-        ("zoo evaluate x --split ", {"train", "select", "report", "predict"}),
+        ("zoo evaluate x --split ", {"train", "val", "test", "predict"}),
     ],
 )
 def test_names_are_those_of_the_registry(line, expected) -> None:

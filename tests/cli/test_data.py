@@ -73,7 +73,7 @@ def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:
     told = zoo("data", "check", dataset)
     assert told.code == 0 and "note: 1 " in told.out and "no picture stands there twice" in told.out
     (report,) = json.loads(zoo("data", "check", dataset, "--json").out)
-    assert {part["part"]: part["classes"] for part in report["parts"]} == {"train": {"cat": 8, "dog": 8}, "report": {"cat": 2, "dog": 2}}
+    assert {part["part"]: part["classes"] for part in report["parts"]} == {"train": {"cat": 8, "dog": 8}, "test": {"cat": 2, "dog": 2}}
     assert report["parts"][0]["shapes"] == {"3×6×5": 16}
     assert zoo("data", "check", "folder:/no/such/place").code == 3
 

@@ -31,7 +31,7 @@ def two(short, tmp_path, monkeypatch):
 def test_compare_shows_results_differences_remarks_and_where_the_picture_is(zoo, two, tmp_path) -> None:
     told = zoo("compare", "short", "other", "--out", "drawn")
     lines = [line.split() for line in told.out.splitlines()]
-    accuracy = RunDir(two / "cnn_digits" / "short").record.results["report"]["accuracy"]
+    accuracy = RunDir(two / "cnn_digits" / "short").record.results["test"]["accuracy"]
     assert told.code == 0 and lines[0] == ["short", "other"]
     assert ["accuracy", f"{accuracy:.2%}", "–"] in lines and ["parameters", "1,922", "1,922"] in lines
     assert ["train.lr", "0.01", "0.5"] in lines and ["status", "finished", "interrupted"] in lines
@@ -79,7 +79,7 @@ def test_a_finished_run_has_its_page_and_report_rewrites_it(zoo, two, tmp_path) 
 def test_evaluate_writes_what_it_found_where_asked(zoo, two, tmp_path) -> None:
     told = zoo("evaluate", "short", "--split", "train", "--device", "cpu", "--out", "found")
     assert told.code == 0 and told.out.endswith("predictions, tables and pictures: found\n")
-    assert "datasets/digits, train part, 1,437 samples: accuracy " in told.out
+    assert "datasets/digits, train split, 1,437 samples: accuracy " in told.out
     assert len((tmp_path / "found" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 1438
     assert (tmp_path / "found" / "plots" / "mistakes.png").is_file()
 
@@ -87,4 +87,4 @@ def test_evaluate_writes_what_it_found_where_asked(zoo, two, tmp_path) -> None:
 def test_evaluate_on_a_dataset_of_the_same_classes(zoo, two) -> None:
     found = json.loads(zoo("evaluate", "short", "--data", "datasets/digits", "--json").out)
     assert found["dataset"] == "datasets/digits" and found["samples"] == 360 and found["path"] is None
-    assert found["metrics"]["accuracy"] == pytest.approx(RunDir(two / "cnn_digits" / "short").record.results["report"]["accuracy"])
+    assert found["metrics"]["accuracy"] == pytest.approx(RunDir(two / "cnn_digits" / "short").record.results["test"]["accuracy"])

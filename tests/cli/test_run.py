@@ -26,7 +26,7 @@ RECORD = Record(
     classes=["0", "1"],
     preprocessing={"channels": 1, "height": 8, "width": 8, "mean": (0.5,), "std": (0.5,)},
     fingerprint="f",
-    results={"report": {"accuracy": 0.5}},
+    results={"test": {"accuracy": 0.5}},
 )
 RESULT = RunResult(Path("runs/cnn_digits/x"), RECORD, {"accuracy": 0.5})
 
@@ -52,12 +52,12 @@ def started(monkeypatch):
 
 def test_every_flag_reaches_its_place_in_the_configuration(zoo, started) -> None:
     flags = ["--data", "d", "--arch", "a", "--task", "t", "--epochs", "3", "--batch-size", "16", "--lr", "1e-2", "--seed", "5", "--device", "cpu"]
-    told = zoo("run", "cnn_digits", *flags, "--name", "mine", "--set", "train.clip_norm=1e-1", "--set", "dataset.holdout=0.1", "--out", "here")
+    told = zoo("run", "cnn_digits", *flags, "--name", "mine", "--set", "train.clip_norm=1e-1", "--set", "dataset.val_fraction=0.1", "--out", "here")
     assert told.code == 0
     (call,) = started
     assert call["name"] == "cnn_digits" and str(call["out"]) == "here" and (call["resume"], call["inexact"], call["dry_run"]) == (None, False, False)
     assert call["overrides"] == {
-        "dataset": {"name": "d", "holdout": 0.1},
+        "dataset": {"name": "d", "val_fraction": 0.1},
         "architecture": {"name": "a"},
         "task": {"name": "t"},
         "train": {"epochs": "3", "batch_size": "16", "lr": "1e-2", "clip_norm": 0.1},
@@ -90,7 +90,7 @@ def test_with_json_progress_goes_to_stderr_and_the_result_alone_to_stdout(zoo, s
     told = zoo("run", "cnn_digits", "--json")
     row = json.loads(told.out)
     assert told.err == "epoch 1/1\n" and (row["id"], row["status"], row["path"]) == ("cnn_digits/x", "finished", str(RESULT.path.absolute()))
-    assert row["results"] == {"report": {"accuracy": 0.5}}
+    assert row["results"] == {"test": {"accuracy": 0.5}}
     assert zoo("run", "cnn_digits").out == "epoch 1/1\n"
     several = json.loads(zoo("run", "cnn_digits", "--seeds", "1", "--json").out)
     assert several["metrics"] == {"accuracy": {"mean": 0.5, "sd": 0.0}} and several["runs"] == [row]

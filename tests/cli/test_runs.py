@@ -17,7 +17,7 @@ from zoo.runs.run_directory import RunDir
 
 
 def accuracy_of(run) -> float:
-    return RunDir(run).record.results["report"]["accuracy"]
+    return RunDir(run).record.results["test"]["accuracy"]
 
 
 def test_runs_lists_the_run_with_its_result(zoo, short) -> None:
@@ -25,7 +25,7 @@ def test_runs_lists_the_run_with_its_result(zoo, short) -> None:
     line = next(line for line in told.out.splitlines() if line.startswith("cnn_digits/short"))
     assert "finished" in line and "datasets/digits" in line and f"accuracy {accuracy_of(short):.2%}" in line
     (row,) = json.loads(zoo("runs", "--json").out)
-    assert row["results"]["report"]["accuracy"] == accuracy_of(short) and row["seconds"] > 0
+    assert row["results"]["test"]["accuracy"] == accuracy_of(short) and row["seconds"] > 0
 
 
 def test_runs_are_newest_first_and_a_damaged_or_killed_one_is_listed_as_such(zoo, short, tmp_path, monkeypatch) -> None:
@@ -60,15 +60,15 @@ def test_no_runs_is_said_with_what_to_do(zoo, tmp_path) -> None:
 
 def test_evaluate_repeats_the_figure_of_the_run(zoo, short) -> None:
     told = zoo("evaluate", "cnn_digits/short")
-    assert told.code == 0 and told.out.startswith(f"datasets/digits, report part, 360 samples: accuracy {accuracy_of(short):.2%}")
+    assert told.code == 0 and told.out.startswith(f"datasets/digits, test split, 360 samples: accuracy {accuracy_of(short):.2%}")
     facts = json.loads(zoo("evaluate", "short", "--json").out)
     assert facts["metrics"]["accuracy"] == pytest.approx(accuracy_of(short)) and facts["samples"] == 360
     assert json.loads(zoo("evaluate", "short", "--split", "train", "--json").out)["samples"] == 1437
 
 
 def test_evaluate_answers_a_wrong_part_or_run(zoo, short) -> None:
-    told = zoo("evaluate", "short", "--split", "select")
-    assert (told.code, told.err) == (2, "error: datasets/digits has no select part; fix: it has: train, report\n")
+    told = zoo("evaluate", "short", "--split", "val")
+    assert (told.code, told.err) == (2, "error: datasets/digits has no validation split; fix: it has: train, report\n")
     assert zoo("evaluate", "shrot").err.startswith("error: no run is called 'shrot'")
 
 
@@ -177,7 +177,7 @@ def test_predictions_of_a_dataset_in_files_name_the_files(zoo: Callable[..., Any
     [
         ([], "give either pictures or --data D"),
         (["x.png", "--data", "digits"], "give either pictures or --data D"),
-        (["--data", "digits", "--split", "select"], "datasets/digits has no select part"),
+        (["--data", "digits", "--split", "val"], "datasets/digits has no validation split"),
         (["--data", "digits", "--count", "0"], "--count: must be a whole number of at least 1"),
         (["--data", "digts"], "did you mean digits?"),
     ],

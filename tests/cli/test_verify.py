@@ -92,7 +92,7 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     "record, mean": (edit("run.json", lambda record: record["preprocessing"].update(mean=[0.25]), seal=True), "root record in: preprocessing"),
     "record, structure": (edit("run.json", lambda record: record.update(structure={"rank": 3}), seal=True), "root record in: structure"),
     "record, data": (edit("run.json", lambda record: record.update(fingerprint="f00d"), seal=True), "root record in: fingerprint"),
-    "record, results": (edit("run.json", lambda record: record["results"]["report"].update(accuracy=1.0)), "run.json was changed after zoo wrote it"),
+    "record, results": (edit("run.json", lambda record: record["results"]["test"].update(accuracy=1.0)), "run.json was changed after zoo wrote it"),
     "record, checkpoint": (edit("run.json", lambda record: record.update(checkpoint="step-000015"), seal=True), "are of checkpoint step-000015"),
     "record, a type": (edit("run.json", lambda record: record.update(results=3)), "run.json is damaged: results: must be a valid dictionary, not 3"),
     "record, deep": (lambda run: run.record_file.write_text("[" * 100_000, encoding="utf-8"), "run.json cannot be read: it is nested too deeply"),

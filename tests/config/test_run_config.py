@@ -18,7 +18,7 @@ def test_the_least_is_a_dataset_and_a_task() -> None:
 
 
 def test_a_config_survives_a_round_trip_through_plain_data() -> None:
-    sections = {"dataset": {"name": "toy", "holdout": 0.1, "own": [1, 2]}, "architecture": {"name": "net", "depth": 3, "shape": {"a": [1]}}}
+    sections = {"dataset": {"name": "toy", "val_fraction": 0.1, "own": [1, 2]}, "architecture": {"name": "net", "depth": 3, "shape": {"a": [1]}}}
     config = RunConfig.model_validate({**LEAST, **sections, "train": {"lr": 0.1, "optimizer_options": {"betas": [0.9, 0.99], "fused": True}}})
     plain = config.as_dict()
     assert next(iter(plain)) == "schema"
@@ -37,7 +37,7 @@ def test_a_config_survives_a_round_trip_through_plain_data() -> None:
         *[(("train", "weight_decay"), value) for value in (-1, float("nan"))],
         *[(("train", "momentum"), value) for value in (1.0, -0.1)],
         *[(("train", "clip_norm"), value) for value in (0, float("inf"))],
-        *[(("dataset", "holdout"), value) for value in (1.0, -0.1, "half")],
+        *[(("dataset", "val_fraction"), value) for value in (1.0, -0.1, "half")],
         *[(("dataset", "resize"), value) for value in (0, "sometimes")],
         *[(("dataset", "permute_pixels"), value) for value in (-1, "yes")],
         (("train", "precision"), "fp8"),

@@ -106,7 +106,7 @@ def test_the_plan_says_it_before_training(folder: str, capsys: pytest.CaptureFix
 
 
 def test_a_network_that_cannot_be_trained_on_one_sample_is_refused_before_anything_is_written(folder: str, tmp_path: Path) -> None:
-    for train in ({"batch_size": 1}, {"accumulate": 4}):
+    for train in ({"batch_size": 1}, {"micro_batches": 4}):
         with pytest.raises(UsageError, match=r"cannot be trained on one sample at a time.*train\.batch_size.*fix: use a larger --batch-size"):
             zoo.run(NETWORK, overrides=overrides(folder, **train), out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()

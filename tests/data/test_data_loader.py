@@ -33,7 +33,7 @@ class Toy:
 
     def __init__(self, splits: Mapping[str, Any], parts: Mapping[Any, str] | None = None) -> None:
         self.splits = splits
-        self.parts = parts or {"train": "train", "report": "test"}
+        self.parts = parts or {"train": "train", "test": "test"}
 
     def load(self, split: str) -> Any:
         return self.splits[split]
@@ -158,20 +158,20 @@ def test_the_permutation_reaches_the_batches(monkeypatch: pytest.MonkeyPatch) ->
     split = pictures(6)
     opened = open_toy(monkeypatch, Toy({"train": split, "test": split}), section={"permute_pixels": 5})
     expected = plain(split).reshape(6, 3, 20)[:, :, np.random.RandomState(5).permutation(20)].reshape(6, 3, 5, 4)
-    np.testing.assert_allclose(next(opened.part("report").batches(6)).inputs.numpy(), expected, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(next(opened.part("test").batches(6)).inputs.numpy(), expected, rtol=0, atol=2e-6)
 
 
-# ------------------------------------------------------------------------------------------------------------------- parts and holdout
+# ------------------------------------------------------------------------------------------------------------------- parts and val_fraction
 
 
 def test_parts_can_be_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     toy = Toy({"train": pictures(6), "test": pictures(4)})
-    opened = open_toy(monkeypatch, toy, parts=["report"])
-    assert opened.samples == {"report": 4}
+    opened = open_toy(monkeypatch, toy, parts=["test"])
+    assert opened.samples == {"test": 4}
     assert (opened.name, opened.classes, opened.fingerprint) == ("toys/toy", ("a", "b", "c"), "toy")
-    with pytest.raises(UsageError, match="choose one of: report"):
+    with pytest.raises(UsageError, match="choose one of: test"):
         opened.part("train")
-    with pytest.raises(UsageError, match="has no predict part"):
+    with pytest.raises(UsageError, match="has no predict split"):
         open_toy(monkeypatch, toy, parts=["predict"])
 
 
@@ -179,8 +179,8 @@ def test_holdout_takes_the_same_share_of_every_class_and_no_sample_twice(monkeyp
     labels = np.repeat([0, 1, 2], [100, 50, 10])
     images = np.arange(160, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 5, 4), np.uint8)
     toy = Toy({"train": Split(images, labels), "test": pictures(4)})
-    opened = open_toy(monkeypatch, toy, section={"holdout": 0.1}, seed=7)
-    train, select = opened.part("train"), opened.part("select")
+    opened = open_toy(monkeypatch, toy, section={"val_fraction": 0.1}, seed=7)
+    train, select = opened.part("train"), opened.part("val")
     assert np.bincount(select.labels).tolist() == [10, 5, 1]
     assert np.bincount(train.labels).tolist() == [90, 45, 9]
     assert sorted([*map(int, train.names), *map(int, select.names)]) == list(range(160))
@@ -188,22 +188,22 @@ def test_holdout_takes_the_same_share_of_every_class_and_no_sample_twice(monkeyp
         rows = [int(name) for name in part.names]
         assert part.pictures(range(len(part)))[:, 0, 0, 0].tolist() == rows
         assert part.labels.tolist() == labels[rows].tolist()
-    again = open_toy(monkeypatch, toy, section={"holdout": 0.1}, seed=7, parts=["select"])
-    assert list(again.part("select").names) == list(select.names)
-    other = open_toy(monkeypatch, toy, section={"holdout": 0.1}, seed=8, parts=["select"])
-    assert list(other.part("select").names) != list(select.names)
+    again = open_toy(monkeypatch, toy, section={"val_fraction": 0.1}, seed=7, parts=["val"])
+    assert list(again.part("val").names) == list(select.names)
+    other = open_toy(monkeypatch, toy, section={"val_fraction": 0.1}, seed=8, parts=["val"])
+    assert list(other.part("val").names) != list(select.names)
 
 
 @pytest.mark.parametrize("fraction", [0.01, 0.999])
 def test_a_holdout_that_leaves_a_part_empty_is_refused(monkeypatch: pytest.MonkeyPatch, fraction: float) -> None:
     with pytest.raises(UsageError, match="leaves a part empty"):
-        open_toy(monkeypatch, Toy({"train": pictures(6), "test": pictures(4)}), section={"holdout": fraction})
+        open_toy(monkeypatch, Toy({"train": pictures(6), "test": pictures(4)}), section={"val_fraction": fraction})
 
 
 def test_a_holdout_beside_a_select_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    toy = Toy({"train": pictures(6), "val": pictures(4)}, {"train": "train", "select": "val"})
-    with pytest.raises(UsageError, match="select part of its own"):
-        open_toy(monkeypatch, toy, section={"holdout": 0.2})
+    toy = Toy({"train": pictures(6), "val": pictures(4)}, {"train": "train", "val": "val"})
+    with pytest.raises(UsageError, match="validation split of its own"):
+        open_toy(monkeypatch, toy, section={"val_fraction": 0.2})
 
 
 GOOD = pictures(4)
@@ -248,7 +248,7 @@ def test_mnist_reaches_the_device_normalised() -> None:
     from zoo.registry.lookup import registry
 
     opened = open_data(registry(), DatasetSection(name="mnist"), CPU)
-    assert opened.samples == {"train": 60_000, "report": 10_000}
+    assert opened.samples == {"train": 60_000, "test": 10_000}
     total = torch.cat([batch.inputs for batch in opened.part("train").batches(1000)]).double()
     assert abs(total.mean().item()) < 1e-3
     assert abs(total.std().item() - 1) < 1e-3
@@ -286,7 +286,7 @@ def test_the_pictures_of_some_classes_are_kept_in_their_order(monkeypatch) -> No
     toy = Toy({"train": pictures(40), "test": pictures(30)})
     data = open_toy(monkeypatch, toy, section={"classes": ["c", "a"]})
     assert data.classes == ("c", "a")
-    for part, split in (("train", "train"), ("report", "test")):
+    for part, split in (("train", "train"), ("test", "test")):
         whole, kept = toy.splits[split], data.part(part)
         rows = np.flatnonzero(whole.labels != 1)
         assert np.array_equal(kept.labels, np.where(whole.labels[rows] == 2, 0, 1))
@@ -352,22 +352,22 @@ def test_what_is_bad_is_remembered_by_content(monkeypatch, files) -> None:
     assert len(open_toy(monkeypatch, toy, section={"skip_bad_images": True}).quarantine) == 2
 
 
-@pytest.mark.parametrize("part", ["report", "select"])
+@pytest.mark.parametrize("part", ["test", "val"])
 def test_what_is_judged_by_is_never_left_out(monkeypatch, files, part) -> None:
-    parts = {"train": "train", "report": "test", "select": "val"}
+    parts = {"train": "train", "test": "test", "val": "val"}
     good, bad = in_files(files, [9, 10, 11]), in_files(files, [6, 7, 8])
-    toy = Toy({"train": in_files(files, range(3)), "test": bad if part == "report" else good, "val": bad if part == "select" else good}, parts)
+    toy = Toy({"train": in_files(files, range(3)), "test": bad if part == "test" else good, "val": bad if part == "val" else good}, parts)
     with pytest.raises(DataError, match=r"07\.png"):
         open_toy(monkeypatch, toy, section={"skip_bad_images": True})
 
 
 def test_a_class_of_which_nothing_can_be_read_is_told(monkeypatch, files) -> None:
     toy = Toy({"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])})
-    with pytest.raises(DataError, match="of a class of the train part, no picture can be read"):
+    with pytest.raises(DataError, match="of a class of the train split, no picture can be read"):
         open_toy(monkeypatch, toy, section={"skip_bad_images": True})
 
 
 def test_pictures_that_are_held_out_are_the_train_splits(monkeypatch, files) -> None:
     two = Split(in_files(files, range(10)).images, np.arange(10) % 2)
-    data = open_toy(monkeypatch, Toy({"train": two, "test": in_files(files, [9, 10, 11])}), section={"skip_bad_images": True, "holdout": 0.4})
-    assert len(data.quarantine) == 2 and len(data.part("train")) + len(data.part("select")) == 8
+    data = open_toy(monkeypatch, Toy({"train": two, "test": in_files(files, [9, 10, 11])}), section={"skip_bad_images": True, "val_fraction": 0.4})
+    assert len(data.quarantine) == 2 and len(data.part("train")) + len(data.part("val")) == 8

@@ -22,9 +22,9 @@ def test_which_samples_are_set_aside_says_nothing_of_the_order_of_training(seed:
     """All of one class, half set aside: independent draws share half of 500 with the first 500 of an order, 250 ± 5 · 11."""
     split = Split(np.zeros((COUNT, 1, 8, 8), np.uint8), np.zeros(COUNT, np.int64))
     dataset: Any = SimpleNamespace(parts={"train": "train"}, load=lambda _name: split)
-    section = DatasetSection.model_validate({"name": "datasets/digits", "holdout": 0.5})
+    section = DatasetSection.model_validate({"name": "datasets/digits", "val_fraction": 0.5})
     parts = load_parts(registry().dataset("digits"), dataset, section, None, seed)
-    aside = {int(name) for name in parts["select"].names or ()}
+    aside = {int(name) for name in parts["val"].names or ()}
     assert len(aside) == COUNT // 2
     first = {int(index) for index in counter_random.order(seed, 0, COUNT)[: COUNT // 2]}
     assert 195 < len(aside & first) < 305

@@ -126,13 +126,13 @@ def test_the_range_is_decided_once_from_all_training_images_and_told(tmp_path: P
     assert data.preprocessing.value_range == due
     (told,) = (note for note in data.notes if "value_range" in note)
     assert told == f"10 grey images have more than 8 bits: their values from 0 to {due[1]:g} become 0 to 255 (dataset.value_range)"
-    dark, light = (data.parts["report"].pictures([row]).mean() for row in range(2))
+    dark, light = (data.parts["test"].pictures([row]).mean() for row in range(2))
     assert dark < 80 < 150 < light
 
 
 def test_the_same_is_decided_where_only_another_part_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = lay(tmp_path / "in", 4095, np.uint16)
-    assert opened(root, ("report",)).preprocessing.value_range == (0, 4095)
+    assert opened(root, ("test",)).preprocessing.value_range == (0, 4095)
     monkeypatch.setattr(value_range, "_measure", lambda *_: pytest.fail("it was measured again"))
     data = opened(root)
     assert data.preprocessing.value_range == (0, 4095)
@@ -165,7 +165,7 @@ def test_what_no_rule_fits_is_refused_with_the_option_to_set(tmp_path: Path) -> 
     save(mixed / "dark" / "9.tif", (VALUES * 4000).astype(np.uint16))
     save(mixed / "light" / "9.tif", (VALUES * 4000).astype(np.uint16))
     with pytest.raises(DataError, match=r"float values are 0 to 1 and integer values 0 to 4095"):
-        opened(mixed, report=0.1, split_seed=3)
+        opened(mixed, test_fraction=0.1, split_seed=3)
 
 
 def test_an_image_outside_the_range_is_named_where_it_is_evaluated_or_left_out(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_the_commands_are_right(tmp_path, monkeypatch, capsys) -> None:
 def test_the_commands_come_out_as_the_page_says(tmp_path, monkeypatch, capsys) -> None:
     """On MNIST itself, a seed each: within four standard deviations of what the recipes state, and in the order of the story."""
     go_through(tmp_path, monkeypatch, capsys)
-    reached = {run.record.label: run.record.results["report"]["accuracy"] for run in all_runs() if run.path.name != "another"}
+    reached = {run.record.label: run.record.results["test"]["accuracy"] for run in all_runs() if run.path.name != "another"}
     for name in RECIPES:
         expected = registry().recipe(name).spec.expected
         assert abs(reached[name] - expected.mean) < 4 * expected.sd

@@ -26,8 +26,8 @@ def test_the_commands_come_out_as_the_page_says(tmp_path, monkeypatch, capsys) -
     records = {run.path.name: run.record for run in all_runs()}
     pretrained = next(record for record in records.values() if record.label == "digits_pretrain")
     transferred = next(record for name, record in records.items() if record.label == "digits_transfer" and name.startswith("20"))
-    assert (pretrained.parameters, transferred.trainable, pretrained.samples["report"], transferred.samples["report"]) == (6167, 255, 181, 179)
-    reached = {name: record.results["report"]["accuracy"] for name, record in records.items()}
-    last_layer = transferred.results["report"]["accuracy"]
-    assert reached["frozen-chance"] < last_layer < reached["fine-tuned"] and pretrained.results["report"]["accuracy"] > 0.98
+    assert (pretrained.parameters, transferred.trainable, pretrained.samples["test"], transferred.samples["test"]) == (6167, 255, 181, 179)
+    reached = {name: record.results["test"]["accuracy"] for name, record in records.items()}
+    last_layer = transferred.results["test"]["accuracy"]
+    assert reached["frozen-chance"] < last_layer < reached["fine-tuned"] and pretrained.results["test"]["accuracy"] > 0.98
     assert abs(last_layer - 0.933) < 4 * 0.008 and abs(reached["fine-tuned"] - 0.986) < 4 * 0.008

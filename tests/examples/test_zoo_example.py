@@ -50,7 +50,7 @@ def test_it_trains_and_exports_like_any_other(installed) -> None:
     assert "accuracy" in told
     record = json.loads((folder / "runs" / "shapes_sepnet" / "first" / "run.json").read_text())
     assert record["task"] == "example/focal"
-    assert record["results"]["report"]["accuracy"] > 0.9
+    assert record["results"]["test"]["accuracy"] > 0.9
     assert record["plugins"]["example"] == "zoo-example 0.1.0"
     told = zoo(installed, "export", "shapes_sepnet", "--onnx")
     assert "first" in told

@@ -20,7 +20,7 @@ from typing import Any
 QUIET = ("--set", "threads=1", "--set", "train.log_samples=true")
 RUN = (
     "run", "fnn", "--data", "digits", "--device", "cpu", "--epochs", "3", "--batch-size", "256", "--lr", "0.5", "--seed", "3",
-    "--set", "dataset.holdout=0.2", "--set", "train.keep_checkpoints=2", "--set", "train.checkpoint_steps=4", *QUIET,
+    "--set", "dataset.val_fraction=0.2", "--set", "train.keep_checkpoints=2", "--set", "train.checkpoint_steps=4", *QUIET,
 )  # fmt: skip
 SGD = ("--set", "train.optimizer=sgd", "--set", "train.momentum=0.1", "--set", "train.schedule=constant")
 

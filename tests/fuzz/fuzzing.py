@@ -172,6 +172,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="this input alone")
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
+    out = None if asked.out is None else asked.out.absolute()  # inputs are run in folders of their own
     summary: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="zoo-fuzz-") as name:
         base = inputs.make_base(Path(name) / "base")
@@ -183,9 +184,9 @@ def main() -> int:
                 print(f"{kind} {row['ended']}: {'; '.join(row['wrong'])}  {row['arguments']}", flush=True)
             summary[kind] = {"inputs": len(numbers), "wrong": len(found), "seconds": round(time.monotonic() - started)}
             print(f"{kind}: {summary[kind]}", flush=True)
-    if asked.out:
-        asked.out.parent.mkdir(parents=True, exist_ok=True)
-        asked.out.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+            if out is not None:  # after every kind: the whole takes an hour
+                out.parent.mkdir(parents=True, exist_ok=True)
+                out.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return 1 if any(each["wrong"] for each in summary.values()) else 0
 
 

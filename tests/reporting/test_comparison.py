@@ -22,12 +22,12 @@ def rows(*losses: float, **metrics: list[float]) -> list[dict[str, float]]:
 
 @pytest.fixture
 def pair(made_run):
-    one = made_run("one", epochs=rows(0.5, 0.3, select_accuracy=[0.7, 0.8], select_loss=[0.6, 0.5]))
+    one = made_run("one", epochs=rows(0.5, 0.3, val_accuracy=[0.7, 0.8], val_loss=[0.6, 0.5]))
     other = made_run(
         "other",
         config={"train": {"lr": 0.01, "epochs": 3}, "architecture": {"name": "lab/net", "width": 8}, "seed": 7},
         epochs=rows(0.6, 0.4, 0.2),
-        results={"report": {"accuracy": 0.8, "macro_f1": 0.75}},
+        results={"test": {"accuracy": 0.8, "macro_f1": 0.75}},
         seconds=None,
     )
     return one, other
@@ -61,7 +61,7 @@ def test_the_picture_has_a_panel_for_each_curve(pair, made_run, tmp_path, monkey
     compare(paths(pair), tmp_path)
     compare(paths([made_run("three", steps=4, epochs=rows(0.5)), made_run("four", steps=5)]), tmp_path)
     by_epoch, by_step = drawn
-    assert [axis.get_ylabel() for axis in by_epoch] == ["train loss", "select accuracy", "select loss"]
+    assert [axis.get_ylabel() for axis in by_epoch] == ["train loss", "val accuracy", "val loss"]
     assert [line.get_ydata().tolist() for line in by_epoch[0].lines] == [[0.5, 0.3], [0.6, 0.4, 0.2]]
     assert [list(line.get_ydata()) for line in by_epoch[1].lines] == [[0.7, 0.8], []]
     assert [axis.get_xlabel() for axis in by_step] == ["step"]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo.api import Exhibit
+from zoo.api import ReportItem
 from zoo.cli.app import run_cli
 from zoo.errors import StorageError, UsageError
 from zoo.registry.lookup import registry
@@ -25,8 +25,8 @@ from zoo.runs.run_directory import all_runs, run_id
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\n\u202e\u05d0\u05d1 {{ 7 * 7 }}"
 EPOCHS = [
-    {"epoch": 1, "step": 5, "lr": 1e-5, "train_loss": 0.5, "select_accuracy": 0.75},
-    {"epoch": 2, "step": 10, "lr": 1e-6, "train_loss": 0.25, "select_accuracy": 0.5},
+    {"epoch": 1, "step": 5, "lr": 1e-5, "train_loss": 0.5, "val_accuracy": 0.75},
+    {"epoch": 2, "step": 10, "lr": 1e-6, "train_loss": 0.25, "val_accuracy": 0.5},
 ]
 
 
@@ -74,11 +74,11 @@ def rich(made_run):
         id=HOSTILE,
         device={"name": HOSTILE},
         plugins={HOSTILE: HOSTILE},
-        exhibits=[
-            Exhibit(HOSTILE, "plots/a.png", HOSTILE),
-            Exhibit("A table", "table.csv"),
-            Exhibit("Mistakes", "cards.csv"),
-            Exhibit("Lost", "plots/lost.png"),
+        report_items=[
+            ReportItem(HOSTILE, "plots/a.png", HOSTILE),
+            ReportItem("A table", "table.csv"),
+            ReportItem("Mistakes", "cards.csv"),
+            ReportItem("Lost", "plots/lost.png"),
         ],
     )
     picture(run.plots / "a.png")
@@ -90,14 +90,26 @@ def rich(made_run):
 
 
 def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(made_run) -> None:
-    exhibits = [Exhibit("Confusion", "plots/a.png", "By class."), Exhibit("Classes", "per_class.csv"), Exhibit("Mistakes", "mistakes.csv")]
-    run = made_run("one", epochs=EPOCHS, exhibits=exhibits, notes=["pictures are resized"], git_commit="abc123")
+    report_items = [
+        ReportItem("Confusion", "plots/a.png", "By class."),
+        ReportItem("Classes", "per_class.csv"),
+        ReportItem("Mistakes", "mistakes.csv"),
+    ]
+    run = made_run("one", epochs=EPOCHS, report_items=report_items, notes=["pictures are resized"], git_commit="abc123")
     picture(run.plots / "a.png")
     picture(run.plots / "m.png")
     (run.path / "per_class.csv").write_text("class,f1\na,0.5000\n", encoding="utf-8")
     (run.path / "mistakes.csv").write_text("picture,truth,prediction,probability\nplots/m.png,cat,dog,0.9990\n", encoding="utf-8")
     seen = shown(run)
-    for words in ("90.00%", "0.2500", "Judged once, on the report part (10 samples)", "1,234", "5,678 a picture", "1 min 01 s on cpu", "resized"):
+    for words in (
+        "90.00%",
+        "0.2500",
+        "Evaluated once, on the test split (10 samples)",
+        "1,234",
+        "5,678 a picture",
+        "1 min 01 s on cpu",
+        "resized",
+    ):
         assert words in seen.text
     for words in ("Confusion", "By class.", "0.5000", "cat", "dog", "0.9990", "1e-05", "75.00%", "abc123", "Test 9000", "name: lab/sort"):
         assert words in seen.text
@@ -139,7 +151,7 @@ def test_what_is_missing_or_lies_outside_is_said_and_not_shown(rich, tmp_path) -
 
 
 def test_a_long_table_is_cut_and_says_so(made_run) -> None:
-    run = made_run("one", exhibits=[Exhibit("Classes", "long.csv")])
+    run = made_run("one", report_items=[ReportItem("Classes", "long.csv")])
     (run.path / "long.csv").write_text("class\n" + "".join(f"c{index}\n" for index in range(ROWS + 1)), encoding="utf-8")
     seen = shown(run)
     assert f"The first {ROWS} of {ROWS + 1}; long.csv has all of them." in seen.text
@@ -190,7 +202,7 @@ def test_report_writes_into_the_run_or_elsewhere_and_replaces_in_one_step(made_r
 
 
 def test_a_damaged_table_is_no_crash(made_run) -> None:
-    run = made_run("one", exhibits=[Exhibit("Empty", "empty.csv"), Exhibit("Ragged", "ragged.csv")])
+    run = made_run("one", report_items=[ReportItem("Empty", "empty.csv"), ReportItem("Ragged", "ragged.csv")])
     (run.path / "empty.csv").write_text("", encoding="utf-8")
     (run.path / "ragged.csv").write_text("picture,b\nx.png\ny.png,1,2\n", encoding="utf-8")
     assert "Ragged" in shown(run).texts
@@ -198,7 +210,7 @@ def test_a_damaged_table_is_no_crash(made_run) -> None:
 
 def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> None:
     """From fuzzing: text in no known encoding, and a link that leads to itself."""
-    run = made_run("one", exhibits=[Exhibit("Bytes", "bytes.csv"), Exhibit("Circle", "circle.csv"), Exhibit("Picture", "a.png")])
+    run = made_run("one", report_items=[ReportItem("Bytes", "bytes.csv"), ReportItem("Circle", "circle.csv"), ReportItem("Picture", "a.png")])
     (run.path / "bytes.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
     (run.path / "circle.csv").symlink_to("circle.csv")
     picture(run.path / "a.png")

@@ -45,8 +45,8 @@ def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) 
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, file: drawn.append(figure.axes))
     rows = [
-        {"epoch": 1, "step": 5, "train_loss": 2.0, "select_accuracy": 0.5, "select_loss": 1.5},
-        {"epoch": 2, "step": 10, "train_loss": 1.0, "select_accuracy": 0.75, "select_loss": 1.25},
+        {"epoch": 1, "step": 5, "train_loss": 2.0, "val_accuracy": 0.5, "val_loss": 1.5},
+        {"epoch": 2, "step": 10, "train_loss": 1.0, "val_accuracy": 0.75, "val_loss": 1.25},
     ]
     plots.curves(tmp_path / "x.png", rows, [{"step": 1, "loss": 3.0}, {"step": 8, "loss": 1.0}], "run")
     plots.curves(tmp_path / "x.png", [], [], "nothing yet")

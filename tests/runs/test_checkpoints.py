@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> RunDir:
 
 
 def best_of(step: int, value: float = 0.5) -> dict[str, Any]:
-    return {"metric": "select_accuracy", "value": value, "epoch": step, "step": step}
+    return {"metric": "val_accuracy", "value": value, "epoch": step, "step": step}
 
 
 def flip_a_bit(file: Path) -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need a privilege,
 
 FAST = {
     "train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant", "log_samples": True, "patience": 5},
-    "dataset": {"resize": 16, "holdout": 0.1},
+    "dataset": {"resize": 16, "val_fraction": 0.1},
     "device": "cpu",
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC

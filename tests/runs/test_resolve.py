@@ -216,7 +216,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
     "case 12: architecture": ("dataset: toy\narchitecture: {name: net, widht: 1}\n", ["architecture.widht: unknown key; did you mean width?"]),
     "case 12: no options": ("dataset: toy\narchitecture: {name: plain, width: 1}\n", ["architecture.width: unknown key; known: none"]),
     "case 12: dataset": ("dataset: {name: shapes, side: 1}\n", ["dataset.side: unknown key; did you mean sides?"]),
-    "case 12: the core's": ("dataset: {name: shapes, holdoud: 1}\n", ["dataset.holdoud: unknown key; did you mean holdout?"]),
+    "case 12: the core's": ("dataset: {name: shapes, val_fractoin: 1}\n", ["dataset.val_fractoin: unknown key; did you mean val_fraction?"]),
     "case 12: like nothing": ("dataset: {name: shapes, xyzzy: 1}\n", ["dataset.xyzzy: unknown key; known: sides, resize, fit, scale, channels"]),
     "case 13: text": ("dataset: toy\ntrain: {lr: abc}\n", ["train.lr: must be a valid number, not 'abc'"]),
     "case 13: a list": ("dataset: toy\nseed: [1]\n", ["seed: must be a valid integer, not [1]"]),

@@ -69,9 +69,9 @@ def test_runs_without_a_name_never_share_a_folder() -> None:
 def test_config_and_record_are_read_as_they_were_written(tmp_path: Path) -> None:
     whole = config(train={"lr": 1e-5}, architecture={"name": "lab/net", "width": 3})
     run = create(whole, tmp_path / "here")
-    run.write_record(record(results={"report": {"accuracy": 0.1 + 0.2}}))
+    run.write_record(record(results={"test": {"accuracy": 0.1 + 0.2}}))
     assert RunDir(tmp_path / "here").config == whole
-    assert RunDir(tmp_path / "here").record == record(results={"report": {"accuracy": 0.1 + 0.2}})
+    assert RunDir(tmp_path / "here").record == record(results={"test": {"accuracy": 0.1 + 0.2}})
     assert run_id(run.path) == str(run.path)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from zoo import runtime
-from zoo.api import Exhibit
+from zoo.api import ReportItem
 from zoo.reporting.html_page import show
 from zoo.support.atomic_files import write_csv
 from zoo.support.formatting import csv_cell, csv_text, printable
@@ -39,7 +39,7 @@ def test_numbers_stay_numbers_and_names_come_back_on_the_page(tmp_path: Path) ->
     write_csv(tmp_path / "a.csv", ["=name", "value"], [["=evil", -1.5], ["-1", "-0.25"]])
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as stream:
         assert list(csv.reader(stream)) == [["'=name", "value"], ["'=evil", "-1.5"], ["-1", "-0.25"]]
-    shown = show(tmp_path, Exhibit("Table", "a.csv", ""))
+    shown = show(tmp_path, ReportItem("Table", "a.csv", ""))
     assert (list(shown.columns), [list(row) for row in shown.rows]) == (["=name", "value"], [["=evil", "-1.5"], ["-1", "-0.25"]])
 
 

@@ -66,7 +66,7 @@ def test_a_runs_console_and_its_log_escape(tmp_path) -> None:
     stream = io.StringIO()
     console = Console(stream=stream)
     console.log = tmp_path / "log.txt"
-    console.note(HOSTILE)
+    console.print(HOSTILE)
     console.warn(HOSTILE)
     assert stream.getvalue() == f"{SHOWN}\nwarning: {SHOWN}\n"
     first, second = console.log.read_text(encoding="utf-8").splitlines()

@@ -104,7 +104,7 @@ def open_it(store):
 """
 LABELS = "[0, 1, 0, 1, 0, 1]"
 JOB = """
-from zoo.api import Evaluation, Exhibit, Loss, Monitor
+from zoo.api import Evaluation, ReportItem, Loss, Monitor
 from zoo_tasks.classification import Classification
 
 class Odd(Classification):
@@ -194,7 +194,7 @@ def test_sound_parts_have_no_faults(odd) -> None:
         (TASK, job("def loss(self, logits, batch): return logits.detach().mean().requires_grad_()"), "no gradient of the loss reaches the model"),
         (TASK, job("def evaluate(self, *_): return {}"), "evaluate gives dict, where zoo.api.Evaluation is due"),
         (TASK, job("def report(self, *_): return ['plots/a.png']"), "report gives something else than zoo.api.Exhibits"),
-        (TASK, job("def report(self, *_): return [Exhibit('A', '../a.png')]"), "report shows '../a.png', which is no .png or .csv that it wrote"),
+        (TASK, job("def report(self, *_): return [ReportItem('A', '../a.png')]"), "report shows '../a.png', which is no .png or .csv that it wrote"),
         (TASK, job("def prepare(self, model, data): return model, {1, 2}"), "raised TypeError"),
         (TASK, job("def restructure(self, model, structure): return model[1]"), "restructure(structure) gives other parameters"),
         (TASK, job("def fit(self, model, data, note): model.append(model[1])"), "fit gives the model other parameters than prepare did"),

@@ -21,7 +21,7 @@ from zoo.workflows.run import run
 
 LENET = {
     "architecture": {"name": "lenet"},
-    "dataset": {"name": "digits", "holdout": 0.2},
+    "dataset": {"name": "digits", "val_fraction": 0.2},
     "task": {"name": "transfer"},
     "weights": "none",
     "device": "cpu",
@@ -38,9 +38,9 @@ def said():
 @pytest.fixture
 def go(tmp_path, said):
     class Listening(Console):
-        def note(self, text: str) -> None:
+        def print(self, text: str) -> None:
             said.append(text)
-            super().note(text)
+            super().print(text)
 
     def start(name: str, **changes):
         settings = {
@@ -66,15 +66,15 @@ def weights(result) -> dict[str, torch.Tensor]:
     ("architecture", "task", "extra"),
     [
         ("lenet", {}, {}),
-        ("lenet", {"train": "last:2"}, {"ema": 0.9}),
+        ("lenet", {"train": "last:2"}, {"ema_decay": 0.9}),
         pytest.param("torchvision/squeezenet1_1", {}, {}, marks=pytest.mark.slow),  # dropout after the cut
-        ("torchvision/shufflenet_v2_x0_5", {}, {"ema": 0.9}),  # batch norms before it
+        ("torchvision/shufflenet_v2_x0_5", {}, {"ema_decay": 0.9}),  # batch norms before it
     ],
 )
 def test_learning_from_kept_features_is_learning(go, said, architecture, task, extra) -> None:
-    asked = {"architecture": {"name": architecture}, "task": {"name": "transfer", **task}, "dataset": {"name": "digits", "holdout": 0.9}}
+    asked = {"architecture": {"name": architecture}, "task": {"name": "transfer", **task}, "dataset": {"name": "digits", "val_fraction": 0.9}}
     kept = go("kept", **asked, train=extra)
-    assert any("is kept for train and select, computed by torch" in text for text in said)
+    assert any("is kept for train and val, computed by torch" in text for text in said)
     plain = go("plain", **asked, train={**extra, "cache_features": False})
     for mine, theirs in zip(rows(kept), rows(plain), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-4)
@@ -92,7 +92,7 @@ def test_a_second_run_finds_the_features_of_the_first(go, said) -> None:
     )
     said.clear()
     again = go("again", train={"lr": 0.02})
-    assert any("is kept for train and select, found in the cache" in text for text in said)
+    assert any("is kept for train and val, found in the cache" in text for text in said)
     assert len(cache.entries()) == 2
     assert again.record.status == "finished"
 
@@ -153,7 +153,11 @@ def test_a_run_that_trains_everything_says_nothing_of_it(go, said) -> None:
 
 
 def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch) -> None:
-    small = {"architecture": {"name": "torchvision/squeezenet1_1"}, "dataset": {"name": "digits", "holdout": 0.9}, "train": {"checkpoint_steps": 1}}
+    small = {
+        "architecture": {"name": "torchvision/squeezenet1_1"},
+        "dataset": {"name": "digits", "val_fraction": 0.9},
+        "train": {"checkpoint_steps": 1},
+    }
     whole = go("whole", **small)
     cache.clear()  # they are computed again, by the same
     from zoo.training import trainer
@@ -176,7 +180,7 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch) -> No
 
 
 def test_frozen_weights_are_written_twice_for_all_checkpoints(go) -> None:
-    path = go("run", architecture={"name": "torchvision/shufflenet_v2_x0_5"}, dataset={"name": "digits", "holdout": 0.9}).path / "checkpoints"
+    path = go("run", architecture={"name": "torchvision/shufflenet_v2_x0_5"}, dataset={"name": "digits", "val_fraction": 0.9}).path / "checkpoints"
     assert len(list(path.glob("step-*"))) == len(list(path.glob("frozen-*.safetensors"))) == 2
     checkpoint = next(path.glob("step-*"))
     learning = read_tensors(checkpoint / "model.safetensors")
@@ -246,7 +250,7 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
     with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, _, _):
         assert chosen.name == "torch, channels last"
         torch.testing.assert_close(chosen.run(probe), due, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(backbone_pass, "_departure", lambda _found, _due: 1.0)
+    monkeypatch.setattr(backbone_pass, "_mismatch", lambda _found, _due: 1.0)
     with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, told, _):
         assert (chosen.name, told) == ("torch", "by torch")
 

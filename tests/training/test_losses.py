@@ -70,7 +70,7 @@ def data(samples: int = 23) -> Data:
     split = Split(random.randint(0, 256, (samples, 1, 8, 8)).astype(np.uint8), np.array([0, 1, 0, 1, 0, 2, 1] * samples)[:samples])
     preprocessing = Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.25,))
     part = LoadedPart(split, preprocessing, torch.device("cpu"))
-    return Data("testing/noise", ("a", "b", "c"), {"train": part, "report": part}, preprocessing, "testing", ())
+    return Data("testing/noise", ("a", "b", "c"), {"train": part, "test": part}, preprocessing, "testing", ())
 
 
 def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Tensor]:
@@ -95,7 +95,7 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
 def test_pieces_give_the_loss_and_the_gradient_of_the_whole(item: Any, options: dict[str, Any], mixing: dict[str, float]) -> None:
     loss, gradient = stepped(item, options, **mixing)
     for pieces in (2, 5):
-        found = stepped(item, options, accumulate=pieces, **mixing)
+        found = stepped(item, options, micro_batches=pieces, **mixing)
         assert found[0] == pytest.approx(loss, rel=1e-5)
         torch.testing.assert_close(found[1], gradient, rtol=1e-4, atol=1e-6)
 
@@ -165,7 +165,7 @@ def test_a_run_whose_loss_cannot_be_taken_in_pieces_is_refused(monkeypatch: pyte
     from zoo_tasks.classification import Classification
 
     monkeypatch.setattr(Classification, "loss", lambda _self, logits, batch: Plain(torch.arange(1.0, 11.0)).loss(logits, batch))
-    overrides = {"train": {"accumulate": 2}, "dataset": {"resize": 16}, "device": "cpu"}
+    overrides = {"train": {"micro_batches": 2}, "dataset": {"resize": 16}, "device": "cpu"}
     with pytest.raises(UsageError, match=r"this task's loss cannot be taken in pieces: the loss of 7 samples is .*train\.accumulate"):
         zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()
@@ -176,7 +176,7 @@ def test_the_mean_loss_of_an_epoch_is_weighted_over_all_its_samples(tmp_path: An
     """Independent: F.cross_entropy of all samples at once, by a network that does not move; the last batch is smaller."""
     weights = [0.1, 9.0, *[1.0] * 8]
     overrides = {
-        "train": {"epochs": 1, "batch_size": 100, "lr": 1e-12, "optimizer": "sgd", "accumulate": 3},
+        "train": {"epochs": 1, "batch_size": 100, "lr": 1e-12, "optimizer": "sgd", "micro_batches": 3},
         "dataset": {"resize": 16}, "task": {"class_weights": weights}, "device": "cpu",
     }  # fmt: skip
     result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
@@ -191,7 +191,7 @@ def test_the_mean_loss_of_an_epoch_is_weighted_over_all_its_samples(tmp_path: An
 @pytest.mark.parametrize("size", [7, 100, 1000])
 def test_the_loss_of_an_evaluation_does_not_depend_on_its_batches(size: int) -> None:
     item = registry().task("classification")
-    task, part = load_object(item.spec.target, item)(), data().part("report")
+    task, part = load_object(item.spec.target, item)(), data().part("test")
     torch.manual_seed(0)
     model = Net().eval()
     with torch.no_grad():

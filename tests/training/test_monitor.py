@@ -17,7 +17,7 @@ def best_of(mode: Literal["max", "min"], values: list[float]) -> tuple[int, floa
     job: Any = SimpleNamespace(task=SimpleNamespace(monitor=Monitor("loss", mode)), progress=Progress())
     for epoch, value in enumerate(values, start=1):
         job.progress.epoch = job.progress.step = epoch
-        remember_best(job, {"epoch": epoch, "train_loss": -value, "select_loss": value})
+        remember_best(job, {"epoch": epoch, "train_loss": -value, "val_loss": value})
     return job.progress.best["epoch"], job.progress.best["value"]
 
 

@@ -42,7 +42,7 @@ def test_gradients_are_clipped_as_they_are_and_not_as_they_are_scaled(engine: En
 
 
 def test_a_step_whose_gradients_overflow_moves_neither_weights_nor_average_and_halves_the_scale() -> None:
-    stepper = made(FP16, ema=0.9)
+    stepper = made(FP16, ema_decay=0.9)
     scale, before = stepper.scaler.get_scale(), stepper.model.weight.detach().clone()
     stepper.backward(loss_of(stepper, float("inf")))
     stepper.update()
@@ -53,14 +53,14 @@ def test_a_step_whose_gradients_overflow_moves_neither_weights_nor_average_and_h
 
 def test_everything_that_steps_change_is_restored() -> None:
     """The scale after an overflow, the steps since then, the count of the average, momentum, rates."""
-    stepper = made(FP16, ema=0.9, momentum=0.9, schedule="cosine", clip_norm=1.0)
+    stepper = made(FP16, ema_decay=0.9, momentum=0.9, schedule="cosine", clip_norm=1.0)
     for step, factor in enumerate((1.0, float("inf"), 1.0, 1.0)):
         stepper.set_rates(step)
         stepper.backward(loss_of(stepper, factor))
         stepper.update()
     tensors, state = stepper.state()
     weights = {name: value.clone() for name, value in stepper.result.state_dict().items()}
-    other = made(FP16, seed=1, ema=0.9, momentum=0.9, schedule="cosine", clip_norm=1.0)
+    other = made(FP16, seed=1, ema_decay=0.9, momentum=0.9, schedule="cosine", clip_norm=1.0)
     other.restore(weights, {name: value.clone() for name, value in tensors.items()}, json.loads(json.dumps(state)), "memory")
     assert other.scaler.state_dict() == stepper.scaler.state_dict()
     assert other.scaler.state_dict()["scale"] == 2.0**15

@@ -27,14 +27,14 @@ FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "c
 COMMAND = [
     sys.executable, "-m", "zoo", "run", "cnn_digits", "--device", "cpu", "--epochs", "3", "--batch-size", "16",
     "--set", "train.checkpoint_steps=20", "--set", "train.log_samples=true", "--set", "train.log_steps=10", "--set", "dataset.resize=16",
-    "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set", "dataset.holdout=0.1",
+    "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set", "dataset.val_fraction=0.1",
     "--set", "threads=2",
 ]  # fmt: skip
 EVERYTHING = [
     "--augment", "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
     *(word for key in (
-        "warmup_epochs=0.5", "weight_decay=0.01", "decay=weights", "accumulate=2", "ema=0.99", "mixup=0.4", "cutmix=1.0", "patience=2",
-        "clip_norm=1.0", "precision=fp16", "channels_last=true",
+        "warmup_epochs=0.5", "weight_decay=0.01", "weight_decay_scope=weights", "micro_batches=2", "ema_decay=0.99", "mixup=0.4", "cutmix=1.0",
+        "patience=2", "clip_norm=1.0", "precision=fp16", "channels_last=true",
     ) for word in ("--set", f"train.{key}")),
 ]  # fmt: skip
 """With every feature of the trainer at once (but --compile, which a slow test has)."""
@@ -135,10 +135,10 @@ def test_a_best_checkpoint_that_is_damaged_while_training_goes_on_is_reported_as
         def note(self, text):
             lines.append(text)
 
-    overrides = {**FAST, "dataset": {"resize": 16, "holdout": 0.2}, "train": {**FAST["train"], "checkpoint_steps": 14}}
+    overrides = {**FAST, "dataset": {"resize": 16, "val_fraction": 0.2}, "train": {**FAST["train"], "checkpoint_steps": 14}}
     zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Damage(quiet=True))
     (lost,) = (line for line in lines if "the best epoch so far" in line)
-    assert lost.startswith("the best epoch so far (epoch 1, select_accuracy 0.") and "is lost with its checkpoint" in lost
+    assert lost.startswith("the best epoch so far (epoch 1, val_accuracy 0.") and "is lost with its checkpoint" in lost
     assert RunDir(tmp_path / "run").root.last.best.epoch == 2
 
 

@@ -36,7 +36,12 @@ SAMPLE = ["adam", "sgd", "radam", "adamp", "mars", "nadamlegacy", "laprop", "ada
 @pytest.mark.parametrize("precision", ENGINES)
 @pytest.mark.parametrize("name", SAMPLE)
 def test_an_optimizer_whose_state_is_all_kept_is_let_through(model: nn.Module, name: str, precision: str) -> None:
-    check_exact(TrainConfig(optimizer=name, schedule="cosine", epochs=2, ema=0.9, clip_norm=1.0, decay="weights"), model, ENGINES[precision], 20)
+    check_exact(
+        TrainConfig(optimizer=name, schedule="cosine", epochs=2, ema_decay=0.9, clip_norm=1.0, weight_decay_scope="weights"),
+        model,
+        ENGINES[precision],
+        20,
+    )
 
 
 @pytest.mark.parametrize(

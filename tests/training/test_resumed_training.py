@@ -22,11 +22,11 @@ from zoo.runs.run_directory import RunDir, create
 from zoo.support import counter_random
 from zoo.training.devices import set_up
 from zoo.training.resume import resume
-from zoo.training.train_state import Job
+from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit
 
 ACCURACY = (0.5, 0.6, 0.7, 0.4)
-"""That of the select part after each epoch: the best is the third."""
+"""That of the validation split after each epoch: the best is the third."""
 
 
 class Killed(BaseException):
@@ -43,12 +43,12 @@ class Notes(Console):
 
 
 def planned(**train: object) -> RunPlan:
-    dataset = {"resize": 16, "holdout": 0.2, "classes": ["0", "1"]}
+    dataset = {"resize": 16, "val_fraction": 0.2, "classes": ["0", "1"]}
     whole = {"epochs": len(ACCURACY), "batch_size": 100, "optimizer": "adam", "schedule": "cosine", **train}
     return resolve(registry(), "cnn_digits", overrides={"train": whole, "dataset": dataset, "device": "cpu", "threads": 1})
 
 
-def make_job(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **train: object) -> Job:
+def make_state(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **train: object) -> TrainState:
     plan = planned(**train)
     settled = plan.config
     engine = set_up(settled)
@@ -56,22 +56,22 @@ def make_job(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **tra
     counter_random.seed_everything(settled.seed)
     model = build_for(registry(), settled, data.preprocessing, len(data.classes))
     run = where if isinstance(where, RunDir) else create(settled, where)
-    job = Job(settled, build_task(registry(), settled), model, data, engine, run, Notes(), {})
-    job.judge = lambda _part: SimpleNamespace(metrics={"accuracy": accuracy[job.progress.epoch]})  # type: ignore[method-assign,assignment,return-value]
+    job = TrainState(settled, build_task(registry(), settled), model, data, engine, run, Notes(), {})
+    job.evaluate = lambda _part: SimpleNamespace(metrics={"accuracy": accuracy[job.progress.epoch]})  # type: ignore[method-assign,assignment,return-value]
     return job
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, dict[str, Tensor]]:
     """A training that nothing happened to, and its last weights."""
-    job = make_job(tmp_path_factory.mktemp("whole") / "run")
+    job = make_state(tmp_path_factory.mktemp("whole") / "run")
     fit(job)
     return job.run, job.model.state_dict()
 
 
 def ends_as(whole: tuple[RunDir, dict[str, Tensor]], run: RunDir) -> list[str]:
     """Resumes, and compares the end with that of an undisturbed training; returns what was noted."""
-    job = make_job(run)
+    job = make_state(run)
     resume(job)
     fit(job)
     assert all(torch.equal(value, whole[1][name]) for name, value in job.model.state_dict().items())
@@ -85,7 +85,7 @@ def agrees(run: RunDir) -> tuple[int, float]:
     root = run.root
     state = json.loads((checkpoints.chosen(run) / "state.json").read_text())
     row = run.epochs()[state["progress"]["epoch"] - 1]
-    facts = {"metric": "select_accuracy", "value": row["select_accuracy"], "epoch": int(row["epoch"]), "step": int(row["step"])}
+    facts = {"metric": "val_accuracy", "value": row["val_accuracy"], "epoch": int(row["epoch"]), "step": int(row["step"])}
     assert state["progress"]["best"] == root.last.best.facts == facts
     return facts["epoch"], facts["value"]
 
@@ -117,7 +117,7 @@ def kill_in_save(monkeypatch: pytest.MonkeyPatch, run: RunDir, epoch: int, point
 @pytest.mark.parametrize("epoch", [2, 4])
 @pytest.mark.parametrize("point", ["before the folder", "before the root record", "after the root record"])
 def test_a_death_between_checkpoint_last_and_best_leaves_them_in_agreement(tmp_path, whole, monkeypatch, epoch, point) -> None:
-    job = make_job(tmp_path / "run")
+    job = make_state(tmp_path / "run")
     with monkeypatch.context() as patch:
         kill_in_save(patch, job.run, epoch, point)
         with pytest.raises(Killed):
@@ -128,7 +128,7 @@ def test_a_death_between_checkpoint_last_and_best_leaves_them_in_agreement(tmp_p
 
 
 def stopped_after(folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, accuracy: tuple[float, ...] = ACCURACY) -> RunDir:
-    job = make_job(folder, accuracy)
+    job = make_state(folder, accuracy)
     with monkeypatch.context() as patch:
         kill_in_save(patch, job.run, epochs, "after the root record")
         with pytest.raises(Killed):
@@ -148,7 +148,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_training_goes_on_from_the_
     newest = run.root.last.name
     assert run.root.chosen == newest
     flip_a_bit(run.checkpoints / newest / file)
-    job = make_job(run)
+    job = make_state(run)
     resume(job)
     assert job.progress.best == run.root.last.best.facts and job.progress.best["epoch"] == 2
     assert any(line.startswith(f"checkpoint {newest} is damaged") for line in job.watch.lines)
@@ -159,16 +159,16 @@ def test_a_lost_best_checkpoint_is_named_and_the_later_epochs_are_compared(tmp_p
     accuracy = (0.9, 0.1, 0.2, 0.3)
     run = stopped_after(tmp_path / "run", monkeypatch, 3, accuracy)
     flip_a_bit(checkpoints.chosen(run) / "model.safetensors")
-    job = make_job(run, accuracy)
+    job = make_state(run, accuracy)
     resume(job)
     assert job.progress.best is None
-    assert any("the best epoch so far (epoch 1, select_accuracy 0.9) is lost" in line for line in job.watch.lines)
+    assert any("the best epoch so far (epoch 1, val_accuracy 0.9) is lost" in line for line in job.watch.lines)
     fit(job)
     assert agrees(run) == (4, 0.3)
 
 
 def test_a_checkpoint_damaged_while_training_goes_on_is_not_counted_by_pruning(tmp_path) -> None:
-    job = make_job(tmp_path / "run", (0.1, 0.2, 0.3, 0.4), keep_checkpoints=2)
+    job = make_state(tmp_path / "run", (0.1, 0.2, 0.3, 0.4), keep_checkpoints=2)
     original = job.watch.epoch
 
     def damage_the_second(progress, row) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from zoo.api import Auxiliary
-from zoo.training.split_point import find_cut
+from zoo.training.split_point import find_split_point
 
 
 def frozen_but(model: nn.Module, *learning: str) -> nn.Module:
@@ -31,7 +31,7 @@ def with_frozen_norms(model: nn.Module) -> None:
 
 def cut_of(model: nn.Module, *, head: str | None = None, mode=with_frozen_norms):
     torch.manual_seed(3)
-    return find_cut(model, torch.randn(3, 3, 8, 8), head, mode)
+    return find_split_point(model, torch.randn(3, 3, 8, 8), head, mode)
 
 
 def sequence(*, dropout_first: bool = False) -> nn.Sequential:
@@ -176,7 +176,7 @@ def test_looking_for_a_cut_leaves_modes_buffers_and_chance_as_they_were() -> Non
     pictures = torch.randn(3, 3, 8, 8)
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    find_cut(model, pictures, None, nn.Module.train)
+    find_split_point(model, pictures, None, nn.Module.train)
     assert torch.equal(torch.get_rng_state(), before)
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(each, buffers[name]) for name, each in model.named_buffers())

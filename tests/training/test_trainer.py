@@ -24,20 +24,20 @@ from zoo.runs.resolve import resolve
 from zoo.runs.run_directory import RunDir, create
 from zoo.support import counter_random
 from zoo.training.devices import set_up
-from zoo.training.train_state import Job
+from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit, forward, remaining_batches
 
 FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
 
 
-def make_job(tmp_path: Path, **train) -> Job:
+def make_state(tmp_path: Path, **train) -> TrainState:
     plan = resolve(registry(), "cnn_digits", overrides={**FAST, "train": {**FAST["train"], **train}})
     config = plan.config
     engine = set_up(config)
     data = open_data(registry(), config.dataset, engine.device, prepare=plan.prepare_images)
     counter_random.seed_everything(config.seed)
     model = build_for(registry(), config, data.preprocessing, 10)
-    return Job(config, build_task(registry(), config), model, data, engine, create(config, tmp_path / "run"), Console(quiet=True), {})
+    return TrainState(config, build_task(registry(), config), model, data, engine, create(config, tmp_path / "run"), Console(quiet=True), {})
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def make_job(tmp_path: Path, **train) -> Job:
 )
 def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -> None:
     """Independent implementation: torch.optim and cross_entropy over numpy-indexed, numpy-normalised batches."""
-    job = make_job(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
+    job = make_state(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
     counter_random.seed_everything(0)
     plain = build_for(registry(), job.config, job.data.preprocessing, 10)
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](plain.parameters(), lr=0.01, **options)
@@ -65,7 +65,7 @@ def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -
 
 
 def test_the_epoch_row_is_the_mean_loss_per_sample(tmp_path) -> None:
-    job = make_job(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")  # the network does not move, so that one forward tells the mean
+    job = make_state(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")  # the network does not move, so that one forward tells the mean
     with torch.no_grad():
         batches = list(job.part.batches(len(job.part)))
         expected = nn.functional.cross_entropy(job.model(batches[0].inputs), batches[0].labels).item()
@@ -75,7 +75,7 @@ def test_the_epoch_row_is_the_mean_loss_per_sample(tmp_path) -> None:
 
 
 def test_an_epoch_takes_every_sample_once_in_the_order_of_its_seed(tmp_path) -> None:
-    job = make_job(tmp_path, log_samples=True)
+    job = make_state(tmp_path, log_samples=True)
     fit(job)
     lines = [json.loads(line) for line in job.run.samples_file.read_text().splitlines()]
     seen = [index for line in lines for index in line["samples"]]
@@ -86,7 +86,7 @@ def test_an_epoch_takes_every_sample_once_in_the_order_of_its_seed(tmp_path) -> 
 
 
 def test_drop_last_leaves_out_the_smaller_batch(tmp_path) -> None:
-    job = make_job(tmp_path, drop_last=True, epochs=1, log_samples=True)
+    job = make_state(tmp_path, drop_last=True, epochs=1, log_samples=True)
     fit(job)
     sizes = {len(json.loads(line)["samples"]) for line in job.run.samples_file.read_text().splitlines()}
     assert sizes == {100}
@@ -95,11 +95,11 @@ def test_drop_last_leaves_out_the_smaller_batch(tmp_path) -> None:
 
 def test_case_4_a_batch_larger_than_the_data_with_drop_last_is_refused(tmp_path) -> None:
     with pytest.raises(UsageError, match=r"5000 is larger than the 1437 training samples"):
-        make_job(tmp_path, batch_size=5000, drop_last=True)
+        make_state(tmp_path, batch_size=5000, drop_last=True)
 
 
 def test_gradients_are_clipped_to_the_norm(tmp_path) -> None:
-    job = make_job(tmp_path, clip_norm=1e-9, lr=1.0, optimizer="sgd", epochs=1)
+    job = make_state(tmp_path, clip_norm=1e-9, lr=1.0, optimizer="sgd", epochs=1)
     before = [parameter.clone() for parameter in job.model.parameters()]
     fit(job)
     moved = sum((now - then).norm().item() for now, then in zip(job.model.parameters(), before, strict=True))
@@ -109,7 +109,7 @@ def test_gradients_are_clipped_to_the_norm(tmp_path) -> None:
 @pytest.mark.parametrize("schedule", ["cosine", "step", "poly"])
 def test_schedules_change_the_learning_rate(tmp_path, schedule) -> None:
     options = {"decay_epochs": 1} if schedule == "step" else {}
-    job = make_job(tmp_path, schedule=schedule, schedule_options=options, epochs=3)
+    job = make_state(tmp_path, schedule=schedule, schedule_options=options, epochs=3)
     fit(job)
     rates = [float(line.split(",")[2]) for line in job.run.metrics_file.read_text().splitlines()[1:]]
     assert rates[-1] < rates[0]
@@ -126,18 +126,18 @@ def test_schedules_change_the_learning_rate(tmp_path, schedule) -> None:
 )
 def test_unknown_optimizers_schedules_and_options_are_named(tmp_path, train, words) -> None:
     with pytest.raises(UsageError, match=words):
-        make_job(tmp_path, **train)
+        make_state(tmp_path, **train)
 
 
 def test_an_optimizer_of_timm_can_be_named(tmp_path) -> None:
-    job = make_job(tmp_path, optimizer="lamb", epochs=1)
+    job = make_state(tmp_path, optimizer="lamb", epochs=1)
     assert type(job.stepper.optimizer).__name__ == "Lamb"
     fit(job)
     assert job.progress.step == 15
 
 
 def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkpoint(tmp_path) -> None:
-    job = make_job(tmp_path, epochs=3)
+    job = make_state(tmp_path, epochs=3)
     job.config.train.epochs = 1
     fit(job)
     good = job.run.root.last.name
@@ -151,21 +151,23 @@ def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkp
 
 
 def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(tmp_path, monkeypatch) -> None:
-    result = zoo.run("cnn_digits", overrides={**FAST, "dataset": {"resize": 16, "holdout": 0.2}}, out=tmp_path / "run", console=Console(quiet=True))
+    result = zoo.run(
+        "cnn_digits", overrides={**FAST, "dataset": {"resize": 16, "val_fraction": 0.2}}, out=tmp_path / "run", console=Console(quiet=True)
+    )
     run = RunDir(result.path)
     rows = run.metrics_file.read_text().splitlines()
     header = rows[0].split(",")
-    values = [float(row.split(",")[header.index("select_accuracy")]) for row in rows[1:]]
+    values = [float(row.split(",")[header.index("val_accuracy")]) for row in rows[1:]]
     state = json.loads((run.checkpoints / result.record.checkpoint / "state.json").read_text())
     assert state["progress"]["epoch"] == 1 + int(np.argmax(values))
-    assert result.record.samples == {"train": 1150, "select": 287, "report": 360}
+    assert result.record.samples == {"train": 1150, "val": 287, "test": 360}
 
 
 # ------------------------------------------------------------------------------------------------------------------------- features
 
 
 def weights_after(tmp_path, name, **train):
-    job = make_job(tmp_path / name, epochs=1, **train)
+    job = make_state(tmp_path / name, epochs=1, **train)
     fit(job)
     return [parameter.detach().clone() for parameter in job.model.parameters()]
 
@@ -173,7 +175,7 @@ def weights_after(tmp_path, name, **train):
 @pytest.mark.parametrize("pieces", [3, 7])
 def test_a_batch_in_pieces_is_the_same_step(tmp_path, pieces) -> None:
     whole = weights_after(tmp_path, "whole", optimizer="sgd", lr=0.1, momentum=0.9)
-    pieced = weights_after(tmp_path, "pieces", optimizer="sgd", lr=0.1, momentum=0.9, accumulate=pieces)
+    pieced = weights_after(tmp_path, "pieces", optimizer="sgd", lr=0.1, momentum=0.9, micro_batches=pieces)
     for one, other in zip(whole, pieced, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
@@ -190,7 +192,7 @@ def test_auxiliary_classifiers_add_their_weighted_losses(tmp_path) -> None:
             logits = self.trunk(x)
             return Auxiliary(logits, ((0.3, 2 * logits), (0.1, -logits)))
 
-    job = make_job(tmp_path)
+    job = make_state(tmp_path)
     job.network = WithHeads(job.model)
     batch = next(iter(remaining_batches(job, 0)))
     piece = mix(batch, None, None)
@@ -200,15 +202,15 @@ def test_auxiliary_classifiers_add_their_weighted_losses(tmp_path) -> None:
 
 
 def test_warm_up_rises_to_what_the_schedule_says(tmp_path) -> None:
-    warm = make_job(tmp_path / "warm", lr=0.1, warmup_epochs=0.4, schedule="cosine")
-    plain = make_job(tmp_path / "plain", lr=0.1, schedule="cosine")
+    warm = make_state(tmp_path / "warm", lr=0.1, warmup_epochs=0.4, schedule="cosine")
+    plain = make_state(tmp_path / "plain", lr=0.1, schedule="cosine")
     rates = []
     for step in range(30):
         warm.stepper.set_rates(step)
         plain.stepper.set_rates(step)
         rates.append((warm.stepper.lr, plain.stepper.lr))
     assert [one / other for one, other in rates[:8]] == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1, 1, 1])
-    constant = make_job(tmp_path / "constant", lr=0.1, warmup_epochs=0.2)
+    constant = make_state(tmp_path / "constant", lr=0.1, warmup_epochs=0.2)
     found = []
     for step in range(5):
         constant.stepper.set_rates(step)
@@ -218,7 +220,7 @@ def test_warm_up_rises_to_what_the_schedule_says(tmp_path) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
 def test_biases_and_norms_are_left_out_of_weight_decay_where_asked(tmp_path, optimizer) -> None:
-    job = make_job(tmp_path, optimizer=optimizer, weight_decay=0.1, decay="weights")
+    job = make_state(tmp_path, optimizer=optimizer, weight_decay=0.1, weight_decay_scope="weights")
     decays = {id(parameter): group["weight_decay"] for group in job.stepper.optimizer.param_groups for parameter in group["params"]}
     assert {name: decays[id(parameter)] for name, parameter in job.model.named_parameters()} == {
         name: 0.1 if name.endswith("weight") else 0.0 for name, _ in job.model.named_parameters()
@@ -226,7 +228,7 @@ def test_biases_and_norms_are_left_out_of_weight_decay_where_asked(tmp_path, opt
 
 
 def test_the_moving_average_is_what_is_judged_and_kept(tmp_path) -> None:
-    job = make_job(tmp_path, epochs=1, ema=0.9, lr=0.05)
+    job = make_state(tmp_path, epochs=1, ema_decay=0.9, lr=0.05)
     weights = []
     job.watch.step = lambda progress, count: weights.append(job.model.fc2.bias.detach().clone())
     expected = job.model.fc2.bias.detach().clone()
@@ -241,20 +243,20 @@ def test_the_moving_average_is_what_is_judged_and_kept(tmp_path) -> None:
 
 
 def test_augmented_pictures_reach_the_network_and_the_report_part_stays_as_it_is(tmp_path) -> None:
-    job = make_job(tmp_path, augment=["flip"])
-    plain = make_job(tmp_path / "plain")
+    job = make_state(tmp_path, augment=["flip"])
+    plain = make_state(tmp_path / "plain")
     ours, theirs = next(iter(remaining_batches(job, 0))), next(iter(remaining_batches(plain, 0)))
     assert torch.equal(ours.indices, theirs.indices)
     flipped = [torch.equal(one, other.flip(2)) and not torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
     same = [torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
     assert all(one or other for one, other in zip(flipped, same, strict=True))
     assert 20 < sum(flipped) < 80
-    judged = [next(iter(each.data.part("report").batches(50))).inputs for each in (job, plain)]
+    judged = [next(iter(each.data.part("test").batches(50))).inputs for each in (job, plain)]
     assert torch.equal(*judged)
 
 
 def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path) -> None:
-    with pytest.raises(UsageError, match=r"dataset\.holdout"):
+    with pytest.raises(UsageError, match=r"dataset\.val_fraction"):
         zoo.run("cnn_digits", overrides={"train": {"patience": 2}}, out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()
     notes = []
@@ -265,7 +267,7 @@ def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path)
 
     overrides = {
         **FAST,
-        "dataset": {"resize": 16, "holdout": 0.2},
+        "dataset": {"resize": 16, "val_fraction": 0.2},
         "train": {**FAST["train"], "epochs": 50, "patience": 2, "lr": 1e-12, "optimizer": "sgd"},
     }
     result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Notes(quiet=True))
@@ -280,7 +282,7 @@ def test_pictures_are_not_augmented_after_their_pixels_were_permuted(tmp_path) -
 
 
 def test_fp16_scales_the_loss_and_trains(tmp_path) -> None:
-    job = make_job(tmp_path, precision="fp16", epochs=1)
+    job = make_state(tmp_path, precision="fp16", epochs=1)
     assert job.stepper.scaler.is_enabled()
     fit(job)
     kept = checkpoints.load(checkpoints.newest_good(job.run)[0])[2]
@@ -291,7 +293,7 @@ def test_fp16_scales_the_loss_and_trains(tmp_path) -> None:
 def test_bf16_and_fp32_end_near_each_other(tmp_path) -> None:
     losses = []
     for precision in ("fp32", "bf16"):
-        job = make_job(tmp_path / precision, precision=precision, epochs=1)
+        job = make_state(tmp_path / precision, precision=precision, epochs=1)
         fit(job)
         losses.append(float(job.run.metrics_file.read_text().splitlines()[1].split(",")[3]))
     assert losses[0] != losses[1]
@@ -299,15 +301,15 @@ def test_bf16_and_fp32_end_near_each_other(tmp_path) -> None:
 
 
 def test_case_86_out_of_memory_says_what_was_asked_and_what_to_do(tmp_path) -> None:
-    job = make_job(tmp_path)
+    job = make_state(tmp_path)
     job.network = lambda inputs: torch.empty(2**60)
-    with pytest.raises(SetupError, match=r"out of memory.*batch of 100, pictures of 1×16×16, on cpu.*train\.accumulate=2") as caught:
+    with pytest.raises(SetupError, match=r"out of memory.*batch of 100, pictures of 1×16×16, on cpu.*train\.micro_batches=2") as caught:
         fit(job)
     assert caught.value.exit_code == 6
 
 
 def test_another_fault_of_the_network_is_not_called_out_of_memory(tmp_path) -> None:
-    job = make_job(tmp_path)
+    job = make_state(tmp_path)
     job.network = lambda inputs: inputs @ torch.zeros(3, 3)
     with pytest.raises(RuntimeError, match="shapes"):
         fit(job)
@@ -324,7 +326,7 @@ def test_a_compiled_network_trains_as_the_plain_one(tmp_path) -> None:
 def test_a_compiler_that_fails_is_one_line(tmp_path) -> None:
     from torch._dynamo.exc import BackendCompilerFailed
 
-    job = make_job(tmp_path)
+    job = make_state(tmp_path)
     job.config.train.compile = True
 
     def fail(inputs):

@@ -42,7 +42,7 @@ SPECS = {spec.name: spec for spec in zoo_made.zoo_register_datasets()}
 SPLITS = {}
 
 class Made:
-    parts = {"train": "train", "report": "test"}
+    parts = {"train": "train", "test": "test"}
     fingerprint = "0"
     def load(self, split):
         found = SPLITS[split]
@@ -185,7 +185,7 @@ def test_a_check_counts_by_part_and_class(root, splits) -> None:
     assert report.problems == [] and report.as_dict()["ok"]
     train, test = report.parts
     assert (train.part, train.split, train.samples, train.classes, train.shapes) == ("train", "train", 3, {"cat": 2, "dog": 1}, {"1×2×2": 3})
-    assert (test.part, test.split, test.classes) == ("report", "test", {"cat": 2, "dog": 0})
+    assert (test.part, test.split, test.classes) == ("test", "test", {"cat": 2, "dog": 0})
     assert json.loads(json.dumps(report.as_dict()))["parts"][0]["samples"] == 3
 
 
@@ -211,7 +211,7 @@ def test_a_part_that_cannot_be_opened_is_a_problem_and_the_others_are_counted(ro
     splits |= {"train": DataError("it is damaged", where="here"), "test": arrays(0, 1)}
     report = check(look("album"))
     assert report.problems == ["it is damaged (here)"] and not report.as_dict()["ok"]
-    assert [part.part for part in report.parts] == ["report"]
+    assert [part.part for part in report.parts] == ["test"]
     splits["test"] = arrays(0, 5)
     assert check(look("album")).problems[1].startswith("split 'test' has the label 5, outside 0…1")
 

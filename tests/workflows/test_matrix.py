@@ -19,7 +19,7 @@ from zoo.runs.resolve import resolve
 from zoo.runs.run_directory import create
 from zoo.training.closed_form import in_closed_form
 from zoo.training.preparation import prepare
-from zoo.training.train_state import Job
+from zoo.training.train_state import TrainState
 from zoo.training.trainer import remaining_batches, take_step
 from zoo.workflows.matrix import Cell, cells
 from zoo.workflows.run import evaluated_part
@@ -79,7 +79,7 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
         return
     assert set(cell.changes) <= set(ready.data.notes)
     where = create(config, tmp_path / "run")
-    job = Job(config, ready.task, ready.model, ready.data, ready.engine, where, Console(quiet=True), ready.structure)
+    job = TrainState(config, ready.task, ready.model, ready.data, ready.engine, where, Console(quiet=True), ready.structure)
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
     loss = take_step(job, next(iter(remaining_batches(job, 0))))
     assert loss.mean.isfinite()

@@ -23,7 +23,7 @@ def pretended(made_run, monkeypatch):
         asked.append({"name": name, "overrides": overrides, "out": out})
         seed = overrides["seed"]
         metrics = {"accuracy": 0.9 + seed / 100, "loss": 1.0 - seed / 10}
-        made = made_run(f"seed{seed}", results={"report": metrics}, seconds=10.0 + seed**2, git_commit="c0ffee")
+        made = made_run(f"seed{seed}", results={"test": metrics}, seconds=10.0 + seed**2, git_commit="c0ffee")
         return RunResult(made.path, made.record, metrics)
 
     monkeypatch.setattr(seeds.runner, "run", run)

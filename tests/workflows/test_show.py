@@ -41,11 +41,11 @@ def test_twenty_pictures_under_their_classes(tmp_path, monkeypatch, drawn) -> No
     assert pictures.shape == (20, 8, 8, 1)
     assert len(titles) == 20
     assert set(titles) <= set("0123456789")
-    assert heading == "digits, train part: 20 of 1,437 pictures, 1×8×8"
+    assert heading == "digits, train split: 20 of 1,437 pictures, 1×8×8"
 
 
 def test_options_of_the_dataset_part_and_count(tmp_path, drawn) -> None:
-    show("digits", split="report", count=7, options={"resize": 16}, out=tmp_path / "x.png")
+    show("digits", split="test", count=7, options={"resize": 16}, out=tmp_path / "x.png")
     assert drawn[1][1][1].shape == (7, 16, 16, 1)
 
 

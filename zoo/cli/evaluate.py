@@ -14,22 +14,22 @@ from zoo.cli.parameters import AsJson
 
 def evaluate(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train, select, report (the default) or predict.")] = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train, val, test (the default) or predict.")] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Another dataset, of the run's classes or some of them.")] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    from zoo.training.evaluation import evaluate_run
+    from zoo.workflows.evaluate import evaluate_run
 
     with json_alone(as_json):
-        judged = evaluate_run(run, split, data, device, out)
+        result = evaluate_run(run, split, data, device, out)
     if as_json:
-        say_json(dataclasses.asdict(judged))
+        say_json(dataclasses.asdict(result))
         return
-    for line in judged.notes:
+    for line in result.notes:
         note(f"note: {line}")
-    figures = ", ".join(figure(name, value) for name, value in judged.metrics.items()) or "no labels to judge by"
-    say(f"{judged.dataset}, {judged.evaluated_on}, {plural(judged.samples, 'sample')}: {figures}")
-    if judged.path is not None:
-        say(f"predictions, tables and pictures: {judged.path}")
+    figures = ", ".join(figure(name, value) for name, value in result.metrics.items()) or "no labels to evaluate by"
+    say(f"{result.dataset}, {result.evaluated_on}, {plural(result.samples, 'sample')}: {figures}")
+    if result.path is not None:
+        say(f"predictions, tables and pictures: {result.path}")

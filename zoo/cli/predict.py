@@ -27,7 +27,7 @@ class PredictOptions:
     ]
     pictures: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")] = None
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, select, report (default) or predict.")] = None
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, val, test (default) or predict.")] = None
     count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10"
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None
     key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema.")] = (

@@ -34,7 +34,7 @@ class RunOptions:
         typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where the weights file holds several, such as ema."),
         ConfigKey("weights_key"),
     ] = None
-    epochs: Annotated[str | None, typer.Option("--epochs", metavar="N", help="Times the training part is seen."), ConfigKey("train.epochs")] = None
+    epochs: Annotated[str | None, typer.Option("--epochs", metavar="N", help="Times the training split is seen."), ConfigKey("train.epochs")] = None
     batch_size: Annotated[str | None, typer.Option("--batch-size", metavar="N", help="Samples a step."), ConfigKey("train.batch_size")] = None
     lr: Annotated[str | None, typer.Option("--lr", metavar="X", help="Learning rate."), ConfigKey("train.lr")] = None
     seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of everything random."), ConfigKey("seed")] = None

@@ -45,7 +45,7 @@ def facts_of(record: Record) -> dict[str, Any]:
 
 
 def _main_result(results: dict[str, dict[str, float]]) -> str:
-    """The first metric of the report part or, without one, of the first part there is."""
-    part = "report" if "report" in results else next(iter(results), None)
+    """The first metric of the test split or, without one, of the first part there is."""
+    part = "test" if "test" in results else next(iter(results), None)
     metrics = results.get(part, {}) if part else {}
     return next((figure(name, value) for name, value in metrics.items()), "–")

@@ -17,7 +17,7 @@ from zoo.support.paths import check_drawing
 @dataclass(frozen=True)
 class ShowOptions:
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")]
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train (the default), select, report or predict.")] = None
+    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train (the default), val, test or predict.")] = None
     count: Annotated[int | None, typer.Option("--count", metavar="N", help="Images to show: 20, with --augment 4 by default.")] = None
     permute: Annotated[int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")] = None
     augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')] = None

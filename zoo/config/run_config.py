@@ -59,7 +59,7 @@ class DatasetSection(Section):
     )
     max_pixels: int = Field(MAX_PIXELS, ge=1, lt=2**31, description="the most pixels an image may have, as it is and scaled; more is an error")
     skip_bad_images: bool = Field(False, description="leave out training pictures that cannot be read; what is judged by never is")
-    holdout: float = Field(0.0, ge=0, lt=1, description="fraction of train put aside as the select part, where there is none")
+    val_fraction: float = Field(0.0, ge=0, lt=1, description="fraction of train put aside as the validation split, where there is none")
     permute_pixels: int | None = Field(None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed")
 
     @field_validator("value_range")
@@ -77,10 +77,10 @@ class DatasetSection(Section):
 
 
 class TrainConfig(Strict):
-    epochs: PositiveInt = Field(1, description="times the training part is seen")
+    epochs: PositiveInt = Field(1, description="times the training split is seen")
     batch_size: PositiveInt = Field(64, description="samples a step")
     eval_batch_size: PositiveInt = Field(1000, description="samples a step in evaluation")
-    accumulate: PositiveInt = Field(1, description="pieces a batch is taken in: the same step in less memory (batch norm sees a piece)")
+    micro_batches: PositiveInt = Field(1, description="pieces a batch is taken in: the same step in less memory (batch norm sees a piece)")
     drop_last: bool = Field(False, description="leave out an epoch's last, smaller batch")
     augment: list[dict[str, dict[str, Any]]] = Field([], description="random changes of the training pictures, such as [flip, crop: 4]")
     mixup: PositiveFloat | None = Field(None, description="alpha of mixup; with cutmix as well, a coin chooses for each batch")
@@ -89,14 +89,16 @@ class TrainConfig(Strict):
     lr: PositiveFloat = Field(1e-3, description="learning rate")
     momentum: float | None = Field(None, ge=0, lt=1, description="for optimizers that have one")
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="as the optimizer understands it")
-    decay: Literal["all", "weights"] = Field("all", description="what weight_decay is of; weights: not biases and norms (1-D parameters)")
+    weight_decay_scope: Literal["all", "weights"] = Field(
+        "all", description="what weight_decay is of; weights: not biases and norms (1-D parameters)"
+    )
     optimizer_options: dict[str, Scalar | list[float]] = Field({}, description="anything else the optimizer takes")
     schedule: str = Field("constant", description="constant, or a schedule of timm.scheduler: cosine, step, poly, …")
     schedule_options: dict[str, Scalar | list[int]] = Field({}, description="anything else the schedule takes")
     warmup_epochs: float = Field(0.0, ge=0, allow_inf_nan=False, description="epochs over which the learning rate rises to what the schedule says")
     clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients together")
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of a moving average of the weights, which is then judged and kept")
-    patience: PositiveInt | None = Field(None, description="stop after so many epochs in which the select part found none better")
+    ema_decay: float | None = Field(None, gt=0, lt=1, description="decay of a moving average of the weights, which is then judged and kept")
+    patience: PositiveInt | None = Field(None, description="stop after so many epochs in which the validation split found none better")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32")
     compile: bool = Field(False, description="compile the network (torch.compile): slow to start, often faster to train")
     channels_last: Literal["auto"] | bool = Field("auto", description="memory format of 4-D tensors; auto: on CUDA")
@@ -125,7 +127,7 @@ class RunConfig(Strict):
     )
     weights_key: str | None = Field(None, description="the network to take where that file holds several, such as ema")
     train: TrainConfig = TrainConfig()
-    seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and holdout")
+    seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and val_fraction")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     deterministic: bool = Field(False, description="refuse operations that differ from run to run (slower on CUDA)")
     threads: PositiveInt | None = Field(None, description="CPU threads; by default all cores")

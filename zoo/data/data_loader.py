@@ -48,7 +48,7 @@ RESIDENT_BYTES = 4 << 30
 """A part no larger than this is kept on the device as a whole."""
 
 
-LEARNED_FROM: tuple[Part, ...] = ("train", "select")
+LEARNED_FROM: tuple[Part, ...] = ("train", "val")
 """Parts made of the train split: the second only where it is held out of it."""
 ORIGINALS = 20
 """Pictures a part keeps as the dataset gave them, to show and to try predictions on."""
@@ -161,7 +161,7 @@ class Data:
     def part(self, name: str) -> LoadedPart:
         """Raises UsageError where this data has no such part."""
         if name not in self.parts:
-            raise UsageError(f"{self.name} has no {name} part", fix=f"choose one of: {', '.join(self.parts)}")
+            raise UsageError(f"{self.name} has no {name} split", fix=f"choose one of: {', '.join(self.parts)}")
         return self.parts[name]
 
 
@@ -202,12 +202,12 @@ def open_data(
         value_range, told_values = choose_value_range(section, dataset, splits, digest, item.spec.name)
         preprocessing = preprocessing.model_copy(update={"value_range": value_range})
         changes += [told_values] if told_values else []
-    if section.holdout and "select" in splits and (parts is None or "train" in parts):
-        changes.append(f"{section.holdout:.0%} of train is held out as the select part")
+    if section.val_fraction and "val" in splits and (parts is None or "train" in parts):
+        changes.append(f"{section.val_fraction:.0%} of train is held out as the validation split")
     decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
     quarantine: list[dict[str, str]] = []
     if section.skip_bad_images:
-        for part in LEARNED_FROM if section.holdout else LEARNED_FROM[:1]:
+        for part in LEARNED_FROM if section.val_fraction else LEARNED_FROM[:1]:
             if part in splits:
                 splits[part], left_out = _without_faulty(splits[part], part, preprocessing, digest, item.spec.name)
                 quarantine += left_out
@@ -235,7 +235,7 @@ def _without_faulty(split: Split, part: Part, preprocessing: Preprocessing, dige
     names = split.names if split.names is not None else [str(file) for file in split.images]
     kept = subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
     if split.labels is not None and set(split.labels) != set(kept.labels if kept.labels is not None else ()):
-        raise DataError(f"of a class of the {part} part, no picture can be read", where=name, fix="see `zoo data check`")
+        raise DataError(f"of a class of the {part} split, no picture can be read", where=name, fix="see `zoo data check`")
     return kept, [{"part": part, "sample": names[row], "file": str(split.images[row]), "reason": reason} for row, reason in found.items()]
 
 

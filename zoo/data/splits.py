@@ -69,19 +69,19 @@ def _of_classes(split: Split, known: Sequence[str], kept: Sequence[str], name: s
 def load_parts(item: Item[DatasetSpec], dataset: Dataset, section: DatasetSection, wanted: Sequence[str] | None, seed: int) -> dict[Part, Split]:
     available: dict[Part, str] = dict(dataset.parts)
     known = classes_of(item, dataset)
-    if section.holdout and "select" in available:
-        raise UsageError(f"{item.canonical} has a select part of its own", where="dataset.holdout", fix="leave holdout at 0")
+    if section.val_fraction and "val" in available:
+        raise UsageError(f"{item.canonical} has a validation split of its own", where="dataset.val_fraction", fix="leave val_fraction at 0")
     splits = {
         part: check_split(item, len(known), split, dataset.load(split))
         for part, split in available.items()
-        if wanted is None or part in wanted or (part == "train" and section.holdout and "select" in wanted)
+        if wanted is None or part in wanted or (part == "train" and section.val_fraction and "val" in wanted)
     }
     if section.classes is not None:
         splits = {part: _of_classes(split, known, section.classes, available[part]) for part, split in splits.items()}
-    if section.holdout and "train" in splits:
-        splits["train"], splits["select"] = _hold_out(splits["train"], section.holdout, seed)
+    if section.val_fraction and "train" in splits:
+        splits["train"], splits["val"] = _hold_out(splits["train"], section.val_fraction, seed)
     if not splits:
-        raise UsageError(f"{item.canonical} has no {' or '.join(wanted or ())} part", fix=f"it has: {', '.join(available)}")
+        raise UsageError(f"{item.canonical} has no {' or '.join(wanted or ())} split", fix=f"it has: {', '.join(available)}")
     return splits
 
 
@@ -134,7 +134,7 @@ def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     groups = [shuffled] if train.labels is None else [shuffled[train.labels[shuffled] == label] for label in np.unique(train.labels)]
     aside = np.sort(np.concatenate([group[: round(len(group) * fraction)] for group in groups]))
     if len(aside) in (0, count):
-        raise UsageError(f"dataset.holdout={fraction} of {count} samples leaves a part empty", fix="choose another fraction")
+        raise UsageError(f"dataset.val_fraction={fraction} of {count} samples leaves a part empty", fix="choose another fraction")
     kept = np.setdiff1d(np.arange(count), aside)
     return subset(train, kept), subset(train, aside)
 

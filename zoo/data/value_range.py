@@ -55,7 +55,7 @@ def _training_files(section: DatasetSection, dataset: Dataset, splits: Mapping[P
     if "train" not in splits:
         images = dataset.load(dataset.parts["train"]).images
         return [] if isinstance(images, np.ndarray) else list(images)
-    made_of_train: tuple[Part, ...] = ("train", "select") if section.holdout else ("train",)
+    made_of_train: tuple[Part, ...] = ("train", "val") if section.val_fraction else ("train",)
     return [file for part in made_of_train if part in splits for file in splits[part].images]
 
 

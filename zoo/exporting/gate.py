@@ -110,7 +110,7 @@ def prove(
             expected = model(inputs.clone()).numpy()
         fault = comparison.add(expected.reshape(len(inputs), -1), runner(inputs.numpy()).reshape(len(inputs), -1))
         if fault is not None:
-            layer = exporter.first_departure(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
+            layer = exporter.first_mismatch(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
             raise ExportError(f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}", where=path.name, fix=NOTHING)
     facts = {name: value for name, value in comparison.facts().items() if not name.startswith("top1")}
     return {"provider": runner.provider, "precision": "fp32", "tolerance": {"relative": TOLERANCE}, "form": form, **facts}
@@ -146,7 +146,7 @@ def _compare(proof: Proof, runner: Runner, inputs: torch.Tensor, comparison: Com
         raise ExportError(f"the exported model fails at batch {len(inputs)}: {reason}", where=where, fix=NOTHING) from error
     fault = comparison.add(expected[:count], found[:count])
     if fault is not None:
-        layer = _first_departure(proof, inputs, expected)
+        layer = _first_mismatch(proof, inputs, expected)
         said = f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}"
         own = _own_uncertainty(proof.loaded.model, inputs)
         if own > TOLERANCE:
@@ -169,10 +169,10 @@ def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor) -> float:
         return 0.0
 
 
-def _first_departure(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) -> str:
+def _first_mismatch(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) -> str:
     """Layers are compared as they are, logits centred: where no layer differs, they are compared again by what is allowed of the logits."""
     allowed = TOLERANCE * float(np.abs(centred(expected)).max() / max(float(np.abs(expected).max()), 1e-30))
-    found = (proof.exporter.first_departure(proof.path, proof.loaded.model, inputs.clone(), each) for each in (TOLERANCE, allowed))
+    found = (proof.exporter.first_mismatch(proof.path, proof.loaded.model, inputs.clone(), each) for each in (TOLERANCE, allowed))
     return next((layer for layer in found if layer), "no layer by itself")
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from zoo.config.run_config import DatasetSection
     from zoo.runs.load_model import LoadedModel
 
-PARTS = ("report", "select", "train", "predict")
-"""In the order of preference; every part will do to compare two engines, the report part gives the figure too."""
+PARTS = ("test", "val", "train", "predict")
+"""In the order of preference; every part will do to compare two engines, the test split gives the figure too."""
 
 
 class Samples(NamedTuple):

@@ -18,7 +18,7 @@ PICTURE = "compare.png"
 class Comparison:
     """``names`` tell the runs apart; everything else is in their order. ``differences`` has, by key, each run's value of it.
 
-    ``metrics`` has the report part's figures, None where a run has none. ``picture`` is None where no run has a curve.
+    ``metrics`` has the test split's figures, None where a run has none. ``picture`` is None where no run has a curve.
     """
 
     names: list[str]
@@ -80,7 +80,7 @@ def facts_of(runs: Sequence[RunDir]) -> dict[str, list[Any]]:
 
 
 def metrics_of(runs: Sequence[RunDir]) -> dict[str, list[float | None]]:
-    results = [run.record.results.get("report", {}) for run in runs]
+    results = [run.record.results.get("test", {}) for run in runs]
     return {name: [each.get(name) for each in results] for name in dict.fromkeys(name for each in results for name in each)}
 
 

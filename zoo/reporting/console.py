@@ -19,7 +19,7 @@ REFRESH_SECONDS = 0.1
 
 
 class Console:
-    """The implementation of `zoo.training.train_state.Watch`. ``log`` is set once there is a run directory; ``quiet`` writes only there."""
+    """The implementation of `zoo.training.train_state.Callback`. ``log`` is set once there is a run directory; ``quiet`` writes only there."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.log: Path | None = None
@@ -30,14 +30,14 @@ class Console:
         self._epochs = self._steps = 0
         self._drawn = self._rate = self._loss = 0.0
 
-    def note(self, text: str) -> None:
+    def print(self, text: str) -> None:
         """One line, to people and to the log."""
         if not self._quiet:
             self._out.print(printable(text), markup=False, emoji=False)
         self._write(text)
 
     def warn(self, text: str) -> None:
-        self.note(f"warning: {text}")
+        self.print(f"warning: {text}")
 
     def begin(self, progress: TrainingProgress, steps_per_epoch: int, epochs: int) -> None:
         self._epochs, self._steps = epochs, steps_per_epoch
@@ -61,14 +61,14 @@ class Console:
         self._loss, self._rate = loss, rate
         text = f"epoch {progress.epoch + 1}/{self._epochs}  step {progress.batch}/{self._steps}  loss {loss:.4f}  {rate:,.0f} samples/s"
         if self._bar is None:
-            self.note(text)
+            self.print(text)
         else:  # people see it in the bar
             self._write(text)
 
     def epoch(self, progress: TrainingProgress, row: dict[str, float]) -> None:
-        selected = [figure(name.removeprefix("select_"), value) for name, value in row.items() if name.startswith("select_")]
-        judged = f"  select part: {', '.join(selected)}" if selected else ""
-        self.note(f"epoch {progress.epoch}/{self._epochs}  train loss {row['train_loss']:.4f}{judged}  {row['samples_per_second']:,.0f} samples/s")
+        selected = [figure(name.removeprefix("val_"), value) for name, value in row.items() if name.startswith("val_")]
+        judged = f"  validation split: {', '.join(selected)}" if selected else ""
+        self.print(f"epoch {progress.epoch}/{self._epochs}  train loss {row['train_loss']:.4f}{judged}  {row['samples_per_second']:,.0f} samples/s")
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.step)
 

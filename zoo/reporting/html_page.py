@@ -1,6 +1,6 @@
 """``report.html``: all of a run on one page that needs nothing beside itself, no network and no script.
 
-What it shows of the task's work are the run's exhibits (`zoo.api.Exhibit`): pictures go in as ``data:`` addresses, tables as tables. Every
+What it shows of the task's work are the run's report_items (`zoo.api.ReportItem`): pictures go in as ``data:`` addresses, tables as tables. Every
 name is escaped, and isolated where its writing runs the other way.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zoo.api import Exhibit, Expected
+from zoo.api import Expected, ReportItem
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import registry
 from zoo.runs.resolve import SECTIONS, resolve
@@ -35,7 +35,7 @@ PICTURE = "picture"
 
 @dataclass(frozen=True)
 class Shown:
-    """An exhibit, ready for the page: a picture, a table, or cards of (picture, facts); ``remark`` says what is not there."""
+    """An item, ready for the page: a picture, a table, or cards of (picture, facts); ``remark`` says what is not there."""
 
     title: str
     caption: str
@@ -75,7 +75,7 @@ def render(run: RunDir, record: Record) -> str:
     environment = Environment(
         loader=PackageLoader("zoo.reporting", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    part, metrics = next(iter(record.results.items()), ("report", {}))
+    part, metrics = next(iter(record.results.items()), ("test", {}))
     return environment.get_template("run.html.j2").render(
         record=record,
         standing=run.standing if record.status == "running" else record.status,
@@ -84,7 +84,7 @@ def render(run: RunDir, record: Record) -> str:
         expected=expected_sentence(run),
         summary=summary(record, run),
         notes=record.notes,
-        exhibits=[show(run.path, each) for each in record.exhibits or drawn(run)],
+        report_items=[show(run.path, each) for each in record.report_items or drawn(run)],
         epochs=epoch_table(run),
         configuration=read_text(run.config_file),
         environment=environment_of(record),
@@ -160,29 +160,29 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
     return {**shown, "Name the class of an image": f"zoo predict {name} IMAGE", **exports}
 
 
-# -------------------------------------------------------------------------------------------------------------------------- exhibits
+# -------------------------------------------------------------------------------------------------------------------------- report_items
 
 
-def drawn(run: RunDir) -> list[Exhibit]:
-    """The pictures of a run that names no exhibits: one that did not finish, or is from before there were any."""
-    return [Exhibit(file.stem.replace("_", " ").capitalize(), f"plots/{file.name}") for file in sorted(run.plots.glob("*.png"))]
+def drawn(run: RunDir) -> list[ReportItem]:
+    """The pictures of a run that names no report_items: one that did not finish, or is from before there were any."""
+    return [ReportItem(file.stem.replace("_", " ").capitalize(), f"plots/{file.name}") for file in sorted(run.plots.glob("*.png"))]
 
 
-def show(folder: Path, exhibit: Exhibit) -> Shown:
-    file = inside(folder, exhibit.file)
+def show(folder: Path, item: ReportItem) -> Shown:
+    file = inside(folder, item.file)
     if file is None:
-        return Shown(exhibit.title, exhibit.caption, remark=f"{exhibit.file} is not in the run's folder.")
+        return Shown(item.title, item.caption, remark=f"{item.file} is not in the run's folder.")
     try:
         if file.suffix == ".png":
-            return Shown(exhibit.title, exhibit.caption, picture=address(file))
+            return Shown(item.title, item.caption, picture=address(file))
         rows = [[csv_text(cell) for cell in row] for row in csv.reader(io.StringIO(read_text(file)))]
     except (OSError, csv.Error) as error:
-        return Shown(exhibit.title, exhibit.caption, remark=f"{exhibit.file} cannot be read: {reason(error)}.")
+        return Shown(item.title, item.caption, remark=f"{item.file} cannot be read: {reason(error)}.")
     columns, rows = (rows[0], rows[1:]) if rows else ([], [])
-    remark = f"The first {ROWS} of {len(rows):,}; {exhibit.file} has all of them." if len(rows) > ROWS else ""
+    remark = f"The first {ROWS} of {len(rows):,}; {item.file} has all of them." if len(rows) > ROWS else ""
     if PICTURE in columns:
-        return Shown(exhibit.title, exhibit.caption, cards=list(_cards(folder, columns, rows[:ROWS])), remark=remark)
-    return Shown(exhibit.title, exhibit.caption, columns=columns, rows=rows[:ROWS], remark=remark)
+        return Shown(item.title, item.caption, cards=list(_cards(folder, columns, rows[:ROWS])), remark=remark)
+    return Shown(item.title, item.caption, columns=columns, rows=rows[:ROWS], remark=remark)
 
 
 def _cards(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[tuple[str | None, list[tuple[str, str]]]]:

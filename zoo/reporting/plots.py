@@ -115,8 +115,8 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
-    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a select part was judged, its metrics by epoch."""
-    selected = [name for name in (rows[0] if rows else {}) if name.startswith("select_")]
+    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a validation split was judged, its metrics by epoch."""
+    selected = [name for name in (rows[0] if rows else {}) if name.startswith("val_")]
     measured = [name for name in selected if not name.endswith("loss")]
     figure = Figure(figsize=(9 if measured else 6, 3.8), layout="constrained")
     figure.suptitle(heading)
@@ -124,8 +124,8 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     at = [row["step"] for row in rows]
     axes[0].plot([line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch")
     axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of the epoch")
-    if "select_loss" in selected:
-        axes[0].plot(at, [row["select_loss"] for row in rows], marker="o", markersize=3, label="select")
+    if "val_loss" in selected:
+        axes[0].plot(at, [row["val_loss"] for row in rows], marker="o", markersize=3, label="val")
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
     for place, name in enumerate(measured):  # the first, which is the best known, on top
         at, values = [row["epoch"] for row in rows], [row[name] for row in rows]
@@ -141,7 +141,7 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
 def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: str) -> None:
     """The train loss of several runs, name → (epochs, steps), and each of their select metrics, by epoch; by step where no run has two epochs."""
     by_epoch = any(len(rows) > 1 for rows, _ in runs.values())
-    metrics = dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("select_")) if by_epoch else {}
+    metrics = dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("val_")) if by_epoch else {}
     panels = ["train_loss" if by_epoch else "loss", *metrics]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)

@@ -12,8 +12,8 @@ from zoo.support.stopwatch import Clock
 from zoo.training.train_state import Progress
 
 
-class Telling:
-    """The implementation of `zoo.training.train_state.Watch` for a run in a folder.
+class RunReporter:
+    """The implementation of `zoo.training.train_state.Callback` for a run in a folder.
 
     The record's ``seconds`` go on from what they were. They are written after every epoch too, and into every checkpoint: of a run that is killed,
     those of all the work that it kept are counted.
@@ -22,7 +22,7 @@ class Telling:
     def __init__(self, console: Console, where: RunDir, record: Record) -> None:
         self._console, self._where, self._record = console, where, record
         self.clock = Clock(record.seconds or 0.0)
-        self.begin, self.step, self.loss, self.note, self.close = console.begin, console.step, console.loss, console.note, console.close
+        self.begin, self.step, self.loss, self.print, self.close = console.begin, console.step, console.loss, console.print, console.close
 
     def started(self, config: dict[str, Any]) -> None:
         self._event("zoo_run_started", config=config)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.api import Exhibit
+from zoo.api import ReportItem
 from zoo.data.data_loader import Data, LoadedPart
 from zoo.registry.lookup import Registry
 from zoo.reporting import plots
@@ -28,13 +28,13 @@ def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> Non
     write_csv(file, ["tensor", "shape", "shape in the weights", "what became of it"], tensors)
 
 
-def write_curves(run: RunDir, record: Record) -> list[Exhibit]:
+def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
     """curves.png"""
     plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), record.id)
-    return [Exhibit("Training", "plots/curves.png", "The loss of single batches, and its mean over each epoch.")]
+    return [ReportItem("Training", "plots/curves.png", "The loss of single batches, and its mean over each epoch.")]
 
 
-def write_pictures(run: RunDir, record: Record, data: Data) -> list[Exhibit]:
+def write_pictures(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
     """samples.png and, where pixels are permuted, permuted.png. The task writes its own beside them."""
     train = data.part("train")
     labels = train.labels
@@ -42,10 +42,10 @@ def write_pictures(run: RunDir, record: Record, data: Data) -> list[Exhibit]:
     seen = "as the network sees them"
     if run.config.train.augment:
         seen = f"before the random changes of each epoch ({', '.join(next(iter(step)) for step in run.config.train.augment)})"
-    shown = [Exhibit("Samples", "plots/samples.png", f"The first training pictures, {seen}.")]
+    shown = [ReportItem("Samples", "plots/samples.png", f"The first training pictures, {seen}.")]
     if data.preprocessing.permute_pixels is not None:
         _write_permuted(run.plots / "permuted.png", train, labels, data)
-        shown.append(Exhibit("Permuted pixels", "plots/permuted.png", "Training pictures above their permuted selves."))
+        shown.append(ReportItem("Permuted pixels", "plots/permuted.png", "Training pictures above their permuted selves."))
     return shown
 
 

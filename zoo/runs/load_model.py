@@ -79,7 +79,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         "created": record.created,
         "dataset": record.dataset,
         "fingerprint": record.fingerprint,
-        "metrics": record.results.get("report", {}),
+        "metrics": record.results.get("test", {}),
     }
     return LoadedModel(model.to(device).eval(), record.label, tuple(record.classes), record.preprocessing, config, origin, run)
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from zoo.api import Exhibit
+from zoo.api import ReportItem
 from zoo.data.preprocessing import Preprocessing
 from zoo.support.checksummed_json import digest_of_json
 
@@ -44,7 +44,7 @@ class Record(BaseModel):
     """Metrics by part."""
     checkpoint: str | None = None
     """The checkpoint that the results are of."""
-    exhibits: list[Exhibit] = []
+    report_items: list[ReportItem] = []
     """What its page shows, in this order."""
 
 

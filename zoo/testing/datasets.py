@@ -24,7 +24,7 @@ def dataset_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     if not spec.embedded:
         return
     dataset = open_dataset(item, default_options(item))
-    due = ("train", "report") if spec.labelled else ("predict",)
+    due = ("train", "test") if spec.labelled else ("predict",)
     missing = [part for part in due if part not in dataset.parts]
     if missing:
         yield f"no split serves as {' and '.join(missing)}; parts gives {dict(dataset.parts)}"
@@ -48,7 +48,7 @@ def _split_faults(spec: DatasetSpec, classes: int, label: str, split: Split, *, 
         yield f"{label}: {len(images)} pictures and {len(split.names)} names"
     if split.labels is None:
         if labelled:
-            yield f"{label}: it has no labels, and is not the predict part"
+            yield f"{label}: it has no labels, and is not the predict split"
         return
     if split.labels.shape != (len(images),) or split.labels.dtype.kind not in "iu":
         yield f"{label}: labels are {split.labels.dtype} {split.labels.shape}, where integers ({len(images)},) are due"

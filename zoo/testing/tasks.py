@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.api import Auxiliary, Batch, Evaluation, Exhibit, Monitor, Split, Task
+from zoo.api import Auxiliary, Batch, Evaluation, Monitor, ReportItem, Split, Task
 from zoo.data.data_loader import Data, LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ZooError
@@ -86,7 +86,7 @@ def _solving_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
 
 
 def _evaluation_faults(task: Task, model: nn.Module, data: Data, *, on_network: bool) -> Iterator[str]:
-    part = data.part("report")
+    part = data.part("test")
     with torch.no_grad():
         batches: list[Batch] = list(part.batches(5))
         found = task.evaluate(model, batches, data.classes)
@@ -107,7 +107,7 @@ def _evaluation_faults(task: Task, model: nn.Module, data: Data, *, on_network: 
 
 
 def _exhibit_faults(shown: object, folder: Path) -> Iterator[str]:
-    if shown is not None and not (isinstance(shown, Sequence) and all(isinstance(each, Exhibit) for each in shown)):
+    if shown is not None and not (isinstance(shown, Sequence) and all(isinstance(each, ReportItem) for each in shown)):
         yield "report gives something else than zoo.api.Exhibits, or nothing"
         return
     for each in shown or ():
@@ -124,7 +124,7 @@ def _data() -> Data:
     split = Split(random.randint(0, 256, (SAMPLES, *SHAPE)).astype(np.uint8), np.arange(SAMPLES) % len(CLASSES))
     preprocessing = Preprocessing(channels=1, height=SHAPE[1], width=SHAPE[2], mean=(0.5,), std=(0.25,))
     part = LoadedPart(split, preprocessing, torch.device("cpu"))
-    return Data("testing/noise", CLASSES, {"train": part, "report": part}, preprocessing, "testing", ())
+    return Data("testing/noise", CLASSES, {"train": part, "test": part}, preprocessing, "testing", ())
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:
@@ -133,6 +133,6 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 def exporter_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     exporter = load_object(item.spec.target, item)(**default_options(item))
-    missing = [name for name in ("emit", "check", "runner", "first_departure") if not callable(getattr(exporter, name, None))]
+    missing = [name for name in ("emit", "check", "runner", "first_mismatch") if not callable(getattr(exporter, name, None))]
     if missing:
         yield f"lacks {', '.join(missing)} (see zoo.api.Exporter)"

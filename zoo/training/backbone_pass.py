@@ -66,9 +66,9 @@ def fastest_pass(trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, 
                 if tried is None:
                     continue
                 found, taken = _timed(tried, probe)
-                if taken < seconds and _departure(found, due) <= AGREEMENT[engine.autocast]:
+                if taken < seconds and _mismatch(found, due) <= AGREEMENT[engine.autocast]:
                     chosen, seconds = tried, taken
-                    told = f", {plain / taken:.1f} times as fast as torch here and equal within {_departure(found, due):.0e}"
+                    told = f", {plain / taken:.1f} times as fast as torch here and equal within {_mismatch(found, due):.0e}"
             trunk.to(memory_format=chosen.memory_format)
             yield Chosen(chosen, f"by {chosen.name}{told}", seconds * samples / len(probe))
     finally:
@@ -128,7 +128,7 @@ def _finish(probe: Tensor) -> None:
         torch.cuda.synchronize(probe.device)
 
 
-def _departure(found: Tensor, due: Tensor) -> float:
+def _mismatch(found: Tensor, due: Tensor) -> float:
     if found.shape != due.shape:
         return float("inf")
     return float((found - due).abs().max() / due.abs().max().clamp_min(1e-12))

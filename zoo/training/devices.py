@@ -88,4 +88,4 @@ def out_of_memory(what: str) -> Iterator[None]:
             raise
         asked = re.search(r"[Tt]ried to allocate (\d[\d.]* ?\w+)", text)
         size = f" ({asked[1]} at once)" if asked else ""
-        raise SetupError(f"out of memory{size} with {what}", fix="use a smaller --batch-size, or take it in pieces: train.accumulate=2") from error
+        raise SetupError(f"out of memory{size} with {what}", fix="use a smaller --batch-size, or take it in pieces: train.micro_batches=2") from error

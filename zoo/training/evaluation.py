@@ -1,9 +1,8 @@
-"""Judging a model: on the report part after a run, and later on any part of any dataset (`zoo evaluate`)."""
+"""Evaluating a model on a split, and what its task makes a table of: outputs, labels, predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,39 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import Batch, Evaluation, PartView, Task
-from zoo.data.data_loader import Data, open_data
-from zoo.data.splits import nfc, usual_part
-from zoo.errors import UsageError
-from zoo.registry.lookup import registry
-from zoo.support.atomic_files import storage_errors, write_csv, write_json
+from zoo.data.data_loader import Data
+from zoo.support.atomic_files import write_csv
 
 if TYPE_CHECKING:
-    from zoo.runs.run_directory import RunDir
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What `evaluate_run` found, and on what; ``metrics`` is empty where nothing is labelled, ``path`` is where its report was written."""
-
-    run: str
-    dataset: str
-    fingerprint: str
-    split: str
-    samples: int
-    metrics: dict[str, float]
-    notes: tuple[str, ...] = ()
-    path: Path | None = None
-    evaluated_on: str = ""
-    """What ``samples`` are, in words: a part, a split of the dataset's own, or all its images."""
+    pass
 
 
 def evaluate(model: nn.Module, task: Task, data: Data, part: str, batch_size: int) -> Evaluation:
-    """Judge a model on a part, in eval mode and without gradients; its mode and the random generators are left as they were."""
-    return judge(model, task, data.part(part), data.classes, batch_size)
+    """Evaluate a model on a split, in eval mode and without gradients; its mode and the random generators are left as they were."""
+    return evaluate_split(model, task, data.part(part), data.classes, batch_size)
 
 
-def judge(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], batch_size: int) -> Evaluation:
-    """As `evaluate`, on a part of any making."""
+def evaluate_split(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], batch_size: int) -> Evaluation:
+    """As `evaluate`, on a split that need not be one of `Data`."""
     training = model.training
     model.eval()
     try:
@@ -52,116 +32,6 @@ def judge(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], 
             return task.evaluate(model, view.batches(batch_size), classes)
     finally:
         model.train(training)
-
-
-def evaluate_run(
-    run: str | Path | RunDir, split: str | None = None, dataset: str | None = None, device: str = "auto", out: str | Path | None = None
-) -> Judged:
-    """Judge a run's best checkpoint on a part of its own dataset, or of another one whose classes are some of the run's, in any order: on the report
-    part, where no other is named. Of another dataset that is all that it holds out (its test split, else val), and all of it where it holds out none.
-
-    ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as it is. Raises UsageError
-    where the dataset has no such part, no labels (unless predictions are written to ``out``), or classes that the run has not, and where a run
-    without a network is asked about other data than its own.
-    """
-    from zoo.runs.load_model import build_task, load_run
-    from zoo.runs.resolve import dataset_section
-    from zoo.runs.run_directory import RunDir, find, run_id
-    from zoo.training.devices import choose_device
-
-    where, folder = run if isinstance(run, RunDir) else find(run), None if out is None else _free(Path(out))
-    target = choose_device(device)
-    loaded = load_run(where, target)
-    section = loaded.config.dataset
-    if dataset is not None:
-        section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
-    own = where.record.results if loaded.config.architecture is None else {}
-    split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "report"))
-    held_out = dataset is not None and split == "report"
-    data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed, held_out=held_out)
-    if loaded.config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
-        task_name = loaded.config.task.name
-        raise UsageError(f"a run of task {task_name} knows the data that it saw, and judges no other", fix=f"zoo run {task_name} --data D")
-    view, task = in_order(data.part(split), data.name, data.classes, loaded.classes), build_task(registry(), loaded.config)
-    found = judge(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
-    if not found.metrics and folder is None:
-        raise UsageError(
-            f"the {split} part of {data.name} has no labels to judge by", fix="add --out DIR for its predictions, or choose another part"
-        )
-    evaluated_on = _named_split(data.split_names[split]) if held_out else f"{split} part"
-    notes = (*data.notes, *_notes_on_classes(data.classes, loaded.classes))
-    if held_out and data.split_names[split] in ("all", "train") and section.options == loaded.config.dataset.options:
-        notes = (*notes, "the run was trained on some of these images; without --data only those that it held out are evaluated")
-    judged = Judged(run_id(where.path), data.name, data.fingerprint, split, len(view), dict(found.metrics), notes, folder, evaluated_on)
-    if folder is not None:
-        _write(judged, folder, lambda: task.report(found, view, loaded.classes, folder))
-    return judged
-
-
-class Reordered:
-    """A part whose labels are told in another order of the classes: ``table`` has the new label at the place of the old one, int64 (K,)."""
-
-    def __init__(self, part: PartView, table: np.ndarray) -> None:
-        self._part, self._table = part, table
-        self.names, self.pictures = part.names, part.pictures
-        self.labels = None if part.labels is None else table[part.labels]
-
-    @property
-    def originals(self) -> Sequence[np.ndarray]:
-        return self._part.originals
-
-    def __len__(self) -> int:
-        return len(self._part)
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        table = torch.from_numpy(self._table)
-        for batch in self._part.batches(batch_size):
-            yield batch if batch.labels is None else batch._replace(labels=table.to(batch.labels.device)[batch.labels])
-
-
-def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence[str]) -> PartView:
-    """A dataset's part with the labels of a model's classes, which may be more. Raises UsageError naming the classes that the model has not."""
-    if tuple(theirs) == tuple(ours):
-        return part
-    places = {nfc(name): index for index, name in enumerate(ours)}
-    extra = {name for name in theirs if nfc(name) not in places}
-    if extra:
-        missing = {name for name in ours if nfc(name) not in set(map(nfc, theirs))}
-        more = f"; only the model has {_few(missing)}" if missing else ""
-        raise UsageError(
-            f"the classes of {dataset} are not the model's: only the dataset has {_few(extra)}{more}",
-            fix="choose a dataset whose classes are some of the model's",
-        )
-    return Reordered(part, np.array([places[nfc(name)] for name in theirs]))
-
-
-def _named_split(name: str) -> str:
-    return "all images" if name == "all" else f"{name} split"
-
-
-def _notes_on_classes(theirs: Sequence[str], ours: Sequence[str]) -> tuple[str, ...]:
-    if len(theirs) == len(ours):
-        return ()
-    return (f"the images are of {len(theirs)} of the model's {len(ours)} classes: {_few(theirs)}",)
-
-
-def _few(names: Collection[str], count: int = 5) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(map(repr, sorted(names)[:count])) + more
-
-
-def _free(folder: Path) -> Path:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("what is found is written to a new folder, or an empty one", where=folder, fix="choose another --out")
-    return folder
-
-
-def _write(judged: Judged, folder: Path, report: Callable[[], object]) -> None:
-    with storage_errors(folder):
-        (folder / "plots").mkdir(parents=True, exist_ok=True)
-        report()
-    facts = {name: value for name, value in asdict(judged).items() if name != "path"}
-    write_json(folder / "evaluation.json", facts)
 
 
 def collect(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor | None]:

@@ -27,10 +27,10 @@ from zoo.support.formatting import size
 from zoo.support.progress import tracked
 from zoo.training.backbone_pass import Chosen, fastest_pass
 from zoo.training.devices import Engine
-from zoo.training.split_point import Cut, find_cut
+from zoo.training.split_point import SplitPoint, find_split_point
 
-KEPT: tuple[Part, ...] = ("train", "select")
-"""The parts that every epoch looks at. The report part is judged once, by the network itself."""
+KEPT: tuple[Part, ...] = ("train", "val")
+"""The parts that every epoch looks at. The test split is judged once, by the network itself."""
 LARGEST = 4
 """Features of a picture may be so many times its own floats: beyond, to read them costs as much as to compute them."""
 PROBE = 8
@@ -101,7 +101,7 @@ def keep_features(
         note(f"note: the frozen layers are run in every epoch, since train.{changing[0]} changes the pictures")
         return None
     model.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
-    cut = find_cut(model, _example(data), head, train_mode)
+    cut = find_split_point(model, _example(data), head, train_mode)
     if cut is None:
         note("note: the frozen layers are run in every epoch: nothing before what learns is the same each time")
         return None
@@ -118,7 +118,13 @@ def keep_features(
 
 
 def _computed(
-    cut: Cut, shape: tuple[int, ...], wanted: Mapping[Part, LoadedPart], name: str, engine: Engine, catalogue: Registry, note: Callable[[str], None]
+    cut: SplitPoint,
+    shape: tuple[int, ...],
+    wanted: Mapping[Part, LoadedPart],
+    name: str,
+    engine: Engine,
+    catalogue: Registry,
+    note: Callable[[str], None],
 ) -> Features:
     """The features of each part from the cache; what is not there is computed, by one pass for all of it."""
     trunk_digest = _digest_of(cut, engine)
@@ -166,7 +172,7 @@ def _example(data: Data) -> Tensor:
     return first
 
 
-def _digest_of(cut: Cut, engine: Engine) -> str:
+def _digest_of(cut: SplitPoint, engine: Engine) -> str:
     """Of a trunk's operations and weights, and the precision it is run in."""
     digest = hashlib.blake2b(f"{getattr(cut.trunk, 'code', cut.trunk)} {cut.layer} {engine.autocast} {engine.device.type}".encode(), digest_size=32)
     for name, tensor in cut.trunk.state_dict().items():

@@ -24,7 +24,7 @@ class Stepper:
 
     def __init__(self, model: nn.Module, train: TrainConfig, engine: Engine, steps_per_epoch: int, rates: Mapping[str, float] | None = None) -> None:
         self.model, self._clip_norm = model, train.clip_norm
-        self.average = None if train.ema is None else MovingAverage(model, train.ema)
+        self.average = None if train.ema_decay is None else MovingAverage(model, train.ema_decay)
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.autocast == torch.float16)
         self.optimizer = build_optimizer(model, train, rates)
         self.schedule = build_schedule(self.optimizer, train, steps_per_epoch)

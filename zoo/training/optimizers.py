@@ -60,7 +60,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, f
 
 def _groups(parameters: list[nn.Parameter], config: TrainConfig) -> list[dict[str, Any]]:
     """One group, or two where biases and the parameters of norms, all of one dimension, are not decayed."""
-    if config.decay == "all":
+    if config.weight_decay_scope == "all":
         return [{"params": parameters}]
     groups = [
         {"params": [each for each in parameters if each.ndim > 1], "weight_decay": config.weight_decay},

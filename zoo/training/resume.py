@@ -11,10 +11,10 @@ from zoo.errors import CheckpointError
 from zoo.runs import checkpoints
 from zoo.runs.root_record import Root
 from zoo.training.resume_check import generators, set_generators
-from zoo.training.train_state import Job, Progress, check_finite
+from zoo.training.train_state import Progress, TrainState, check_finite
 
 
-def save(job: Job) -> str:
+def save(job: TrainState) -> str:
     """Write a checkpoint of everything, and remove those beyond the number to keep. An older one that was damaged is named and not counted."""
     check_finite(job, job.loss_sum.item())
     _leave_out_damaged(job)
@@ -45,7 +45,7 @@ def save(job: Job) -> str:
     return name
 
 
-def _leave_out_damaged(job: Job) -> None:
+def _leave_out_damaged(job: TrainState) -> None:
     before = job.run.root
     root, lines = checkpoints.survey(job.run, checkpoints.remembered)
     if root != before:
@@ -55,16 +55,16 @@ def _leave_out_damaged(job: Job) -> None:
             lost = checkpoints.lost_best(best)
             lines += [] if lost in lines else [lost]
     for line in lines:
-        job.watch.note(line)
+        job.watch.print(line)
 
 
-def _settle(job: Job, root: Root) -> None:
+def _settle(job: TrainState, root: Root) -> None:
     """The root record has what is left of the run, and the training the best epoch that is left."""
     job.run.write_root(root)
     job.progress.best = None if root.last is None or root.last.best is None else root.last.best.facts
 
 
-def resume(job: Job, *, inexact: bool = False, accepted: Callable[[], None] = lambda: None) -> None:
+def resume(job: TrainState, *, inexact: bool = False, accepted: Callable[[], None] = lambda: None) -> None:
     """Set a fresh job back to its newest good checkpoint, and its run to what was known then.
 
     ``accepted`` is called once nothing is refused any more, before anything changes. Raises CheckpointError where the result could not be the same to
@@ -93,11 +93,11 @@ def resume(job: Job, *, inexact: bool = False, accepted: Callable[[], None] = la
     job.logs.rewind(state["logs"], job.progress.step)
     set_generators(tensors, job.engine.device)
     for text in [*lines, *(f"not exact: {each}" for each in changed)]:
-        job.watch.note(text)
-    job.watch.note(f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of {job.steps_per_epoch} steps done")
+        job.watch.print(text)
+    job.watch.print(f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of {job.steps_per_epoch} steps done")
 
 
-def environment(job: Job) -> dict[str, str]:
+def environment(job: TrainState) -> dict[str, str]:
     """What must be equal for a resumed run to end with the same bits."""
     facts = job.engine.describe()
     kept = {} if job.features is None else {"features": job.features.engine}

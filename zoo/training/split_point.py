@@ -26,7 +26,7 @@ choose their algorithms by the batch, and round products to fewer bits."""
 
 
 @dataclass
-class Cut:
+class SplitPoint:
     """``trunk`` is pictures (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``rest_of`` makes, of this network or of one with
     other weights, the module from there on, which shares its parameters and follows its mode."""
 
@@ -40,7 +40,7 @@ class Cut:
     """Whether the rest leaves out auxiliary classifiers, which learn nothing."""
 
 
-def find_cut(model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]) -> Cut | None:
+def find_split_point(model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]) -> SplitPoint | None:
     """The cut of ``model``, or None where it has no frozen beginning. ``train_mode`` puts it into the mode it is trained in.
 
     ``example`` is three different pictures (3, C, H, W) on the model's device; ``head`` the name of the module that gives the logits. The model's
@@ -74,7 +74,7 @@ def _left_as_it_was(model: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def _agrees(model: nn.Module, cut: Cut, example: Tensor, train_mode: Callable[[nn.Module], None]) -> bool:
+def _agrees(model: nn.Module, cut: SplitPoint, example: Tensor, train_mode: Callable[[nn.Module], None]) -> bool:
     """Whether trunk and rest together are the network, in evaluation and, for equal chances, in training."""
     rest = cut.rest_of(model)
     cut.trunk.eval()
@@ -104,7 +104,7 @@ def _close(one: Any, other: Any) -> bool:
 # ------------------------------------------------------------------------------------------------------------------------- by the graph
 
 
-def _by_graph(model: nn.Module, example: Tensor, _head: str | None, train_mode: Callable[[nn.Module], None]) -> Cut | None:
+def _by_graph(model: nn.Module, example: Tensor, _head: str | None, train_mode: Callable[[nn.Module], None]) -> SplitPoint | None:
     training, silent_heads = _training_graph(model, train_mode, example)
     model.eval()
     judging = fx.Tracer().trace(model)
@@ -117,7 +117,7 @@ def _by_graph(model: nn.Module, example: Tensor, _head: str | None, train_mode: 
     def rest_of(network: nn.Module) -> nn.Module:
         return _Rest(network, _second_part(training, place.name), _second_part(judging, place.name))
 
-    return Cut(trunk, _name_of(place), rest_of, silent_heads=silent_heads)
+    return SplitPoint(trunk, _name_of(place), rest_of, silent_heads=silent_heads)
 
 
 def _training_graph(model: nn.Module, train_mode: Callable[[nn.Module], None], example: Tensor) -> tuple[fx.Graph, bool]:
@@ -263,7 +263,7 @@ def _second_part(graph: fx.Graph, name: str) -> fx.Graph:
 # ---------------------------------------------------------------------------------------------------------------------- before the head
 
 
-def _before_head(model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]) -> Cut | None:
+def _before_head(model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]) -> SplitPoint | None:
     """All but the head, where only that learns and its output is the network's."""
     if head is None or head not in dict(model.named_modules()):
         return None
@@ -281,7 +281,7 @@ def _before_head(model: nn.Module, example: Tensor, head: str | None, train_mode
             return None
         seen.append(value[0].clone())
     pure = all(_close(seen[0], other) for other in seen[1:])
-    return Cut(trunk, f"the input of {head}", lambda network: network.get_submodule(head)) if pure else None
+    return SplitPoint(trunk, f"the input of {head}", lambda network: network.get_submodule(head)) if pure else None
 
 
 def _without(model: nn.Module, name: str) -> nn.Module:

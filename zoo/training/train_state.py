@@ -20,7 +20,7 @@ from zoo.errors import DivergedError, UsageError
 from zoo.runs.run_directory import RunDir
 from zoo.support.stopwatch import Clock
 from zoo.training.devices import Engine
-from zoo.training.evaluation import evaluate, judge
+from zoo.training.evaluation import evaluate, evaluate_split
 from zoo.training.feature_cache import FeaturePart, Features
 from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
@@ -40,18 +40,18 @@ class Progress:
     best: dict[str, Any] | None = None
 
 
-class Watch(Protocol):
+class Callback(Protocol):
     """Is told how training goes, and changes nothing."""
 
     def begin(self, progress: Progress, steps_per_epoch: int, epochs: int) -> None: ...
     def step(self, progress: Progress, batch_samples: int) -> None: ...
     def loss(self, progress: Progress, loss: float, rate: float) -> None: ...
     def epoch(self, progress: Progress, row: dict[str, float]) -> None: ...
-    def note(self, text: str) -> None: ...
+    def print(self, text: str) -> None: ...
 
 
 @dataclass
-class Job:
+class TrainState:
     """All that one training needs; `zoo.training.resume.resume` sets it back to a checkpoint, `zoo.training.trainer.fit` runs it."""
 
     config: RunConfig
@@ -60,7 +60,7 @@ class Job:
     data: Data
     engine: Engine
     run: RunDir
-    watch: Watch
+    watch: Callback
     structure: dict[str, Any]
     features: Features | None = None
     """What the frozen layers give, where that is kept: then the rest of the network is trained on it."""
@@ -90,13 +90,13 @@ class Job:
         if self.features is not None:
             self.learning.train()
 
-    def judge(self, part: Part) -> Evaluation:
-        """The task's judgement of what has been learned so far, on a part that is not the report part."""
+    def evaluate(self, part: Part) -> Evaluation:
+        """The task's evaluation of what has been learned so far, on a part that is not the test split."""
         batch_size = self.config.train.eval_batch_size
         if self.features is None:
             return evaluate(self.result, self.task, self.data, part, batch_size)
         self.result.eval()
-        return judge(self.features.rest_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size)
+        return evaluate_split(self.features.rest_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size)
 
     @property
     def result(self) -> nn.Module:
@@ -123,8 +123,8 @@ def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data,
     steps = steps_per_epoch(train, len(data.part("train")))
     build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
     check_exact(train, model, engine, steps * train.epochs)
-    if train.patience is not None and "select" not in data.parts:
-        raise UsageError("early stopping needs a select part", where="train.patience", fix="set some of train aside: dataset.holdout=0.1")
+    if train.patience is not None and "val" not in data.parts:
+        raise UsageError("early stopping needs a validation split", where="train.patience", fix="set some of train aside: dataset.val_fraction=0.1")
     if train.augment and data.preprocessing.permute_pixels is not None:
         raise UsageError("augmentation would change pictures whose pixels are permuted already", where="train.augment", fix="leave one of them out")
 
@@ -132,12 +132,12 @@ def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data,
 def check_pieces(train: TrainConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
     """Raises UsageError where the loss of a batch is not that of its pieces, and where the network cannot be trained on the smallest of these."""
     part = data.part("train")
-    if train.accumulate > 1 and len(part) > 1:
+    if train.micro_batches > 1 and len(part) > 1:
         batch = next(part.batches(7))
         logits = torch.randn(len(batch.inputs), len(data.classes), generator=torch.Generator().manual_seed(0)).to(engine.device)
         fault = additivity_fault(task, logits, batch)
         if fault is not None:
-            raise UsageError(f"this task's loss cannot be taken in pieces: {fault}", where="train.accumulate", fix="leave it at 1")
+            raise UsageError(f"this task's loss cannot be taken in pieces: {fault}", where="train.micro_batches", fix="leave it at 1")
     if min(smallest for batch in set(sizes(len(part), train.batch_size)) for smallest in sizes(batch, micro_batch(train))) == 1:
         check_single(model, task, data, engine)
 
@@ -170,7 +170,7 @@ def steps_per_epoch(train: TrainConfig, samples: int) -> int:
 
 def micro_batch(train: TrainConfig) -> int:
     """Samples that are taken at once."""
-    return -(-train.batch_size // train.accumulate)
+    return -(-train.batch_size // train.micro_batches)
 
 
 def batch_notes(train: TrainConfig, samples: int) -> list[str]:
@@ -180,7 +180,7 @@ def batch_notes(train: TrainConfig, samples: int) -> list[str]:
     return [f"the last batch of each epoch has {train.batch_size + 1} samples: the one that is left over joins it"]
 
 
-def check_finite(job: Job, loss: float) -> None:
+def check_finite(job: TrainState, loss: float) -> None:
     if not math.isfinite(loss):
         kept = job.run.root.last
         raise DivergedError(

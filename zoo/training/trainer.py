@@ -18,10 +18,10 @@ from zoo.support.stop_signals import StopRequest, stop_on_signals
 from zoo.training.devices import out_of_memory
 from zoo.training.losses import PieceLoss, piece_loss
 from zoo.training.resume import save
-from zoo.training.train_state import Job, Progress, check_finite, micro_batch
+from zoo.training.train_state import Progress, TrainState, check_finite, micro_batch
 
 
-def fit(job: Job) -> Progress:
+def fit(job: TrainState) -> Progress:
     """Train from where the job stands to its last epoch. Raises DivergedError, or Interrupted with a checkpoint left behind."""
     job.watch.begin(job.progress, job.steps_per_epoch, job.config.train.epochs)
     with stop_on_signals() as stop, job.logs, out_of_memory(asked_memory(job)):
@@ -40,18 +40,18 @@ def fit(job: Job) -> Progress:
     return job.progress
 
 
-def remaining_epochs(job: Job) -> Iterator[int]:
+def remaining_epochs(job: TrainState) -> Iterator[int]:
     """The epochs still to do, until the last or until there has been no better one for as long as was asked."""
     train = job.config.train
     while job.progress.epoch < train.epochs:
         best = job.progress.best
         if train.patience is not None and best is not None and job.progress.epoch - best["epoch"] >= train.patience:
-            job.watch.note(f"stopping early: none of the last {train.patience} epochs was better than epoch {best['epoch']}")
+            job.watch.print(f"stopping early: none of the last {train.patience} epochs was better than epoch {best['epoch']}")
             return
         yield job.progress.epoch
 
 
-def remaining_batches(job: Job, epoch: int) -> Iterator[Batch]:
+def remaining_batches(job: TrainState, epoch: int) -> Iterator[Batch]:
     """The rest of an epoch, in the order that (seed, epoch) gives."""
     train = job.config.train
     order = counter_random.order(job.config.seed, epoch, len(job.part))
@@ -62,14 +62,14 @@ def remaining_batches(job: Job, epoch: int) -> Iterator[Batch]:
     return last_joined(batches, job.steps_per_epoch - job.progress.batch) if one_left_over(len(order), train.batch_size) else batches
 
 
-def take_step(job: Job, batch: Batch) -> PieceLoss:
+def take_step(job: TrainState, batch: Batch) -> PieceLoss:
     """Forward and backward, piece by piece, then one update; returns the loss of the batch, still on the device.
 
     The sum of the weights is known after the last piece alone: until then gradients are sums over the number of samples.
     """
     train, samples = job.config.train, len(batch.inputs)
     job.stepper.set_rates(job.progress.step)
-    pieces = split(mix(batch, train.mixup, train.cutmix), max(samples, 1) if train.accumulate == 1 else micro_batch(train))
+    pieces = split(mix(batch, train.mixup, train.cutmix), max(samples, 1) if train.micro_batches == 1 else micro_batch(train))
     loss = torch.zeros((), device=job.engine.device)
     weight: Tensor | float = 0.0
     for piece in pieces:
@@ -86,7 +86,7 @@ def take_step(job: Job, batch: Batch) -> PieceLoss:
     return PieceLoss(loss, weight)
 
 
-def forward(job: Job, mixture: Mixture) -> PieceLoss:
+def forward(job: TrainState, mixture: Mixture) -> PieceLoss:
     """The loss of one piece, in the precision and memory format of the run."""
     engine = job.engine
     inputs = mixture.inputs
@@ -102,7 +102,7 @@ def with_heads(output: Tensor | Auxiliary) -> Auxiliary:
     return output if isinstance(output, Auxiliary) else Auxiliary(output, ())
 
 
-def account(job: Job, batch: Batch, loss: PieceLoss) -> None:
+def account(job: TrainState, batch: Batch, loss: PieceLoss) -> None:
     """Count the step, sum the loss and its weight on the device, and every few steps read and log it."""
     progress, every = job.progress, job.config.train.log_steps
     samples = len(batch.inputs)
@@ -119,9 +119,9 @@ def account(job: Job, batch: Batch, loss: PieceLoss) -> None:
     job.watch.step(progress, samples)
 
 
-def asked_memory(job: Job) -> str:
+def asked_memory(job: TrainState) -> str:
     train = job.config.train
-    pieces = f" in {train.accumulate} pieces" if train.accumulate > 1 else ""
+    pieces = f" in {train.micro_batches} pieces" if train.micro_batches > 1 else ""
     return f"a batch of {train.batch_size}{pieces}, pictures of {'×'.join(map(str, job.data.preprocessing.shape))}, on {job.engine.name}"
 
 
@@ -139,8 +139,8 @@ def compiler_errors() -> Iterator[None]:
         ) from error
 
 
-def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[str, float]:
-    """Judge the select part where there is one, and write the epoch's row."""
+def close_epoch(job: TrainState, epoch: int, started: float, first_batch: int) -> dict[str, float]:
+    """Judge the validation split where there is one, and write the epoch's row."""
     if job.engine.device.type == "cuda":
         torch.cuda.synchronize(job.engine.device)
     seconds = time.perf_counter() - started
@@ -149,9 +149,9 @@ def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[
     mean = job.loss_sum.item() / job.weight_sum.item()
     check_finite(job, mean)
     row = {"epoch": epoch + 1, "step": progress.step, "lr": job.stepper.lr, "train_loss": mean}
-    if "select" in job.data.parts:
-        found = job.judge("select")
-        row |= {f"select_{name}": value for name, value in found.metrics.items()}
+    if "val" in job.data.parts:
+        found = job.evaluate("val")
+        row |= {f"val_{name}": value for name, value in found.metrics.items()}
     row |= {"train_seconds": round(seconds, 4), "samples_per_second": round(trained / max(seconds, 1e-9), 1)}
     progress.epoch, progress.batch, progress.seen = epoch + 1, 0, 0
     job.loss_sum.zero_()
@@ -161,18 +161,18 @@ def close_epoch(job: Job, epoch: int, started: float, first_batch: int) -> dict[
     return row
 
 
-def remember_best(job: Job, row: dict[str, float]) -> None:
-    """Keep in mind the best epoch by the select part; the report part is never asked."""
+def remember_best(job: TrainState, row: dict[str, float]) -> None:
+    """Keep in mind the best epoch by the validation split; the test split is never asked."""
     metric, mode = job.task.monitor
-    value = row.get(f"select_{metric}")
+    value = row.get(f"val_{metric}")
     if value is None:
         return
     best = job.progress.best
     if best is None or (value > best["value"] if mode == "max" else value < best["value"]):
-        job.progress.best = {"metric": f"select_{metric}", "value": value, "epoch": job.progress.epoch, "step": job.progress.step}
+        job.progress.best = {"metric": f"val_{metric}", "value": value, "epoch": job.progress.epoch, "step": job.progress.step}
 
 
-def save_if_due(job: Job) -> None:
+def save_if_due(job: TrainState) -> None:
     train, progress = job.config.train, job.progress
     if progress.batch == job.steps_per_epoch:
         return  # the epoch is about to be closed, and saved with its row
@@ -180,7 +180,7 @@ def save_if_due(job: Job) -> None:
         save(job)
 
 
-def stop_if_asked(job: Job, stop: StopRequest) -> None:
+def stop_if_asked(job: TrainState, stop: StopRequest) -> None:
     if stop.signum is None:
         return
     if job.saved_step != job.progress.step:

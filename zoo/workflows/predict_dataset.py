@@ -48,11 +48,11 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
 
     section = dataset_section(registry(), dataset)
     item = registry().dataset(section.name)
-    part = part or usual_part(item.spec, "report")
-    opened = open_dataset(item, section.options, Store(), held_out=part == "report")
+    part = part or usual_part(item.spec, "test")
+    opened = open_dataset(item, section.options, Store(), held_out=part == "test")
     parts: dict[str, str] = {str(name): split for name, split in opened.parts.items()}
     if part not in parts:
-        raise UsageError(f"{item.canonical} has no {part} part", where="--split", fix=f"it has: {', '.join(parts)}")
+        raise UsageError(f"{item.canonical} has no {part} split", where="--split", fix=f"it has: {', '.join(parts)}")
     classes = classes_of(item, opened)
     split = check_split(item, len(classes), parts[part], opened.load(parts[part]))
     truths = [] if split.labels is None else [classes[int(label)] for label in split.labels[:count]]

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.api import Exhibit, Part, Task
+from zoo.api import Part, ReportItem, Task
 from zoo.data.data_loader import Data
 from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
 from zoo.models.building import count_macs, count_parameters, load_state
@@ -21,7 +21,7 @@ from zoo.registry.lookup import calls_of, registry
 from zoo.reporting import run_results
 from zoo.reporting.console import Console
 from zoo.reporting.html_page import write_page
-from zoo.reporting.run_reporter import Telling
+from zoo.reporting.run_reporter import RunReporter
 from zoo.runs import checkpoints
 from zoo.runs.plan import RunPlan
 from zoo.runs.resolve import merge, resolve
@@ -35,13 +35,13 @@ from zoo.training.evaluation import evaluate
 from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
 from zoo.training.resume import resume as resume_job
-from zoo.training.train_state import Job, set_train_mode, steps_per_epoch
+from zoo.training.train_state import TrainState, set_train_mode, steps_per_epoch
 from zoo.training.trainer import fit
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run that ended: its folder, its record and the metrics of its report part. ``path`` is None after a dry run."""
+    """A run that ended: its folder, its record and the metrics of its test split. ``path`` is None after a dry run."""
 
     path: Path | None
     record: Record
@@ -84,11 +84,11 @@ def _introduce(prepared: Prepared, console: Console) -> None:
     counts = ", ".join(f"{part} {count:,}" for part, count in data.samples.items())
     trained = "" if trainable == parameters else f", {trainable:,} of them trained"
     name = f"{config.architecture.name}: {parameters:,} parameters{trained}; " if config.architecture else ""
-    console.note(f"{name}{data.name}: {counts}; task {config.task.name}")
+    console.print(f"{name}{data.name}: {counts}; task {config.task.name}")
     form = ", channels last" if engine["channels_last"] else ""
-    console.note(f"on {engine['name']} ({engine['device']}), {engine['precision']}{form}, seed {config.seed}")
+    console.print(f"on {engine['name']} ({engine['device']}), {engine['precision']}{form}, seed {config.seed}")
     for note in prepared.notes:
-        console.note(f"note: {note}")
+        console.print(f"note: {note}")
 
 
 def _dry_run(plan: RunPlan, console: Console) -> RunResult:
@@ -96,10 +96,10 @@ def _dry_run(plan: RunPlan, console: Console) -> RunResult:
     _introduce(prepared, console)
     train = plan.config.train
     if in_closed_form(prepared.task):
-        console.note("dry run: nothing was computed or written")
+        console.print("dry run: nothing was computed or written")
     else:
         steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
-        console.note(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
+        console.print(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
     return RunResult(None, _new_record(prepared, "dry-run"), {})
 
 
@@ -142,13 +142,13 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         if prepared.start:
             run_results.write_start(where.path / "weights.csv", prepared.start)
         where.write_record(record)
-        telling = Telling(console, where, record)
-        telling.started(prepared.config.as_dict())
+        reporter = RunReporter(console, where, record)
+        reporter.started(prepared.config.as_dict())
         try:
             with calls_of(prepared.plan.items, "the run", console.warn):
-                metrics = _train_and_judge(where, record, prepared, telling, inexact if resumed else None)
+                metrics = _train_and_judge(where, record, prepared, reporter, inexact if resumed else None)
             record.status = "finished"
-            telling.stamp()
+            reporter.stamp()
             write_page(where, record)
         except BaseException as error:
             record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
@@ -157,21 +157,21 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
             raise
         finally:
             console.close()
-            telling.ended()
+            reporter.ended()
     _conclude(where, record, console)
     return RunResult(where.path, record, metrics)
 
 
-def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> dict[str, float]:
+def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> dict[str, float]:
     task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
     if in_closed_form(task):
         if inexact is not None:
             _forget_results(where, record)
         model = prepared.model.to(prepared.engine.device)
-        record.checkpoint = solve(where, task, model, data, prepared.structure, telling.note)
+        record.checkpoint = solve(where, task, model, data, prepared.structure, reporter.print)
         record.parameters, record.trainable = count_parameters(model)
     else:
-        model = _train(where, record, prepared, telling, inexact)
+        model = _train(where, record, prepared, reporter, inexact)
     part = evaluated_part(data)
     found = evaluate(model, task, data, part, batch_size)
     record.results[part] = dict(found.metrics)
@@ -180,16 +180,16 @@ def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, telling:
     run_results.write_samples(where.samples, view, data.classes)
     shown = task.report(found, view, data.classes, where.path) or ()
     drawn = [] if in_closed_form(task) else [*run_results.write_curves(where, record), *run_results.write_pictures(where, record, data)]
-    record.exhibits = [*drawn[:1], *shown, *drawn[1:], *(predict_unlabelled(where, model, task, data, batch_size) if part != "predict" else ())]
+    record.report_items = [*drawn[:1], *shown, *drawn[1:], *(predict_unlabelled(where, model, task, data, batch_size) if part != "predict" else ())]
     return dict(found.metrics)
 
 
 def evaluated_part(data: Data) -> Part:
-    """The report part; of data without one, what there is."""
-    return "report" if "report" in data.parts else next(iter(data.parts))
+    """The test split; of data without one, what there is."""
+    return "test" if "test" in data.parts else next(iter(data.parts))
 
 
-def predict_unlabelled(where: RunDir, model: nn.Module, task: Task, data: Data, batch_size: int) -> list[Exhibit]:
+def predict_unlabelled(where: RunDir, model: nn.Module, task: Task, data: Data, batch_size: int) -> list[ReportItem]:
     """What the task makes of pictures without labels, in a folder of their own."""
     if "predict" not in data.parts:
         return []
@@ -200,21 +200,21 @@ def predict_unlabelled(where: RunDir, model: nn.Module, task: Task, data: Data, 
     return [replace(each, file=f"predict/{each.file}") for each in shown]
 
 
-def _train(where: RunDir, record: Record, prepared: Prepared, telling: Telling, inexact: bool | None) -> nn.Module:
+def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> nn.Module:
     """The best model of a training, or else the last."""
     plan, task, model, data, engine = prepared.plan, prepared.task, prepared.model, prepared.data, prepared.engine
     config, head = plan.config, None if plan.architecture is None else plan.architecture.spec.head
-    features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), telling.note)
-    job = Job(config, task, model, data, engine, where, telling, prepared.structure, features, clock=telling.clock)
+    features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), reporter.print)
+    job = TrainState(config, task, model, data, engine, where, reporter, prepared.structure, features, clock=reporter.clock)
     if inexact is not None:
         resume_job(job, inexact=inexact, accepted=partial(_forget_results, where, record))
     progress = fit(job)
-    telling.close()
+    reporter.close()
     root = where.root
     if progress.best is not None and root.last is not None and root.chosen != root.last.name:
         best = checkpoints.chosen(where)
         load_state(job.result, checkpoints.weights(best), best)
-        telling.note(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
+        reporter.print(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
     record.checkpoint = root.chosen
     return job.result
 
@@ -227,8 +227,8 @@ def _forget_results(where: RunDir, record: Record) -> None:
 
 def _conclude(where: RunDir, record: Record, console: Console) -> None:
     part, metrics = next(reversed(record.results.items()))
-    console.note(f"{part} part, {plural(record.samples[part], 'sample')}: {', '.join(figure(name, value) for name, value in metrics.items())}")
-    console.note(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
+    console.print(f"{part} split, {plural(record.samples[part], 'sample')}: {', '.join(figure(name, value) for name, value in metrics.items())}")
+    console.print(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
 
 
 # ---------------------------------------------------------------------------------------------------------------------------- resume

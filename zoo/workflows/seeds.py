@@ -51,7 +51,7 @@ def run_seeds(
         own: dict[str, Any] = merge(merge({}, overrides or {}), {"seed": seed})
         if config.name is not None:
             own["name"] = f"{config.name}-seed{seed}"
-        console.note(f"seed {seed} ({len(runs) + 1} of {count})")
+        console.print(f"seed {seed} ({len(runs) + 1} of {count})")
         runs.append(run.run(name, config_file=config_file, overrides=own, out=out / f"seed{seed}" if out else None, console=console))
     metrics = summarise([each.metrics for each in runs])
     folders = [each.path for each in runs if each.path is not None]
@@ -59,8 +59,8 @@ def run_seeds(
     told = command(count, name, config_file, overrides or {})
     write_json(summary, account(config, told, runs) | {"metrics": metrics, "runs": [folder.name for folder in folders]})
     for metric, found in metrics.items():
-        console.note(f"{label(metric)}: {spread(metric, found['mean'], found['sd'])} over {plural(count, 'seed')}")
-    console.note(f"summary: {summary}")
+        console.print(f"{label(metric)}: {spread(metric, found['mean'], found['sd'])} over {plural(count, 'seed')}")
+    console.print(f"summary: {summary}")
     return SeedsResult(summary, runs, metrics)
 
 

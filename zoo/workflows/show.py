@@ -79,7 +79,7 @@ def _draw(
 ) -> None:
     part = data.part(split)
     size = "×".join(map(str, data.preprocessing.shape))
-    heading = f"{name}, {split} part: {min(count, len(part)):,} of {len(part):,} pictures, {size}"
+    heading = f"{name}, {split} split: {min(count, len(part)):,} of {len(part):,} pictures, {size}"
     if permute_pixels is not None:
         other = open_data(registry(), section.model_copy(update={"permute_pixels": permute_pixels}), torch.device("cpu"), parts=(split,))
         shown = range(min(count, PAIRS, len(part)))

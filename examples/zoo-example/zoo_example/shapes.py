@@ -17,7 +17,7 @@ SPLITS = {"train": (1500, 1), "validation": (300, 2), "test": (600, 3)}
 class Shapes:
     """The implementation of `zoo.api.Dataset`."""
 
-    parts: Mapping[Part, str] = {"train": "train", "select": "validation", "report": "test"}
+    parts: Mapping[Part, str] = {"train": "train", "val": "validation", "test": "test"}
 
     def __init__(self, noise: float) -> None:
         self._noise = noise

@@ -127,8 +127,8 @@ def test_shipped_weights_reach_the_accuracy_beside_them(recipe) -> None:
     from zoo.training.evaluation import evaluate
 
     loaded = load_shipped(registry(), recipe)
-    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("report",))
-    found = evaluate(loaded.model, build_task(registry(), loaded.config), data, "report", 1000)
+    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",))
+    found = evaluate(loaded.model, build_task(registry(), loaded.config), data, "test", 1000)
     assert found.metrics["accuracy"] == pytest.approx(loaded.origin["metrics"]["accuracy"], abs=1e-4)
 
 
@@ -145,10 +145,10 @@ def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recip
 
     bundle = Path(__file__).parents[3] / "exports" / "published" / recipe
     loaded = load_shipped(registry(), recipe)
-    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("report",))
+    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",))
     run, _ = open_model(bundle / "model.onnx")
     agree = right = 0
-    for batch in data.part("report").batches(1000):
+    for batch in data.part("test").batches(1000):
         with torch.inference_mode():
             expected = loaded.model(batch.inputs).argmax(1).numpy()
         found = run(batch.inputs.numpy()).argmax(1)

@@ -210,7 +210,7 @@ def test_it_learns_from_digits_and_its_export_is_proved(name, tmp_path) -> None:
     train = {"epochs": 1, "batch_size": 32, "lr": 1e-4}
     result = zoo.run(
         name,
-        overrides={"device": "cpu", "dataset": {"name": "digits", "holdout": 0.977}, "train": train},
+        overrides={"device": "cpu", "dataset": {"name": "digits", "val_fraction": 0.977}, "train": train},
         out=tmp_path / "run",
         console=Console(quiet=True),
     )

@@ -54,7 +54,7 @@ def test_the_references_layout(form, tmp_path) -> None:
         packed(folder, data_root() / "cat_dog.zip", "cat_dog/" if form == "archive of a folder" else "")
     opened = open_catdog(Store(), 0)
     assert opened.classes == ("Cat", "Dog")
-    assert sizes(opened) == {"train": 7, "report": 4, "predict": 5}
+    assert sizes(opened) == {"train": 7, "test": 4, "predict": 5}
     assert opened.load("train").labels.tolist() == [0, 1, 0, 1, 0, 1, 1]
     assert opened.load("test").labels is None
 
@@ -71,7 +71,7 @@ def test_a_folder_goes_before_an_archive_and_both_mean_the_same() -> None:
 def test_petimages_is_divided_by_a_seed_for_good() -> None:
     lay(data_root() / "PetImages", {"Cat/#.jpg": 50, "Dog/#.jpg": 50})
     opened = open_catdog(Store(), 0)
-    assert sizes(opened) == {"train": 80, "report": 8, "predict": 12}
+    assert sizes(opened) == {"train": 80, "test": 8, "predict": 12}
     assert np.bincount(opened.load("val").labels).tolist() == [4, 4]
     names = {split: set(opened.load(split).names) for split in ("train", "val", "test")}
     assert len(set.union(*names.values())) == 100
@@ -90,14 +90,14 @@ def test_kaggles_archive_is_unpacked_where_it_lies() -> None:
     folder = lay(data_root() / "pets", {"Cat/#.jpg": 10, "Dog/#.jpg": 10})
     packed(folder, data_root() / "kagglecatsanddogs_5340.zip", "PetImages/")
     store = Store()
-    assert sizes(open_catdog(store, 0)) == {"train": 16, "report": 2, "predict": 2}
+    assert sizes(open_catdog(store, 0)) == {"train": 16, "test": 2, "predict": 2}
     assert any("is not the official file" in note for note in store.notes)
 
 
 def test_kaggles_competition_names_its_pictures_by_class(tmp_path) -> None:
     lay(tmp_path / "kaggle", {"train/cat.#.jpg": 5, "train/dog.#.jpg": 5, "test/#.jpg": 3})
     opened = open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
-    assert opened.classes == ("cat", "dog") and sizes(opened) == {"train": 8, "report": 2, "predict": 3}
+    assert opened.classes == ("cat", "dog") and sizes(opened) == {"train": 8, "test": 2, "predict": 3}
     picture(tmp_path / "kaggle" / "train" / "holiday.jpg")
     with pytest.raises(DataError, match="have no class folders in them"):
         open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
@@ -113,7 +113,7 @@ def test_other_classes_are_not_called_cat_and_dog(layout: str) -> None:
 def test_a_folder_may_be_given_as_an_archive(tmp_path) -> None:
     packed(lay(tmp_path / "pets", {"Cat/#.jpg": 5, "Dog/#.jpg": 5}), tmp_path / "pets.zip", "pets/")
     opened = open_folder(Store(), str(tmp_path / "pets.zip"), None, 0.2, 0)
-    assert sizes(opened) == {"train": 8, "report": 2} and opened.load("train").names[0].startswith("Cat/")
+    assert sizes(opened) == {"train": 8, "test": 2} and opened.load("train").names[0].startswith("Cat/")
     (tmp_path / "note.txt").write_text("hello")
     with pytest.raises(DataError, match="no archive of a form that is unpacked here"):
         open_folder(Store(), str(tmp_path / "note.txt"), None, 0.2, 0)
@@ -129,5 +129,5 @@ def test_the_real_photographs_are_all_there(tmp_path, monkeypatch) -> None:
     if not (data_root() / "cat_dog.zip").is_file():
         pytest.skip("needs cat_dog.zip under ZOO_DATA")
     opened = open_catdog(Store(), 0)
-    assert sizes(opened) == {"train": 1600, "report": 400, "predict": 200}
+    assert sizes(opened) == {"train": 1600, "test": 400, "predict": 200}
     assert np.bincount(opened.load("train").labels).tolist() == [800, 800]

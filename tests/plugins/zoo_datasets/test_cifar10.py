@@ -55,7 +55,7 @@ def test_records_are_a_label_and_three_planes(tmp_path: Path, lay) -> None:
     files = contents()
     lay(tmp_path, files)
     opened = open_cifar10(Store(tmp_path))
-    for part, split in (("train", "train"), ("report", "test")):
+    for part, split in (("train", "train"), ("test", "test")):
         loaded = opened.load(opened.parts[part])
         raw = b"".join(files[name] for name in FILES[split])
         assert loaded.images.shape == (20 * len(FILES[split]), 3, 32, 32)

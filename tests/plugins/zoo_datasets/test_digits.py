@@ -47,7 +47,7 @@ def test_another_layout_of_scikit_learn_falls_back_on_its_function(
 
 
 def test_the_two_parts_are_all_of_it_once(opened: digits.Digits, reference: tuple[np.ndarray, np.ndarray]) -> None:
-    train, report = opened.load(opened.parts["train"]), opened.load(opened.parts["report"])
+    train, report = opened.load(opened.parts["train"]), opened.load(opened.parts["test"])
     assert (len(train.images), len(report.images)) == (1437, 360)
     rows = [int(name) for split in (train, report) for name in split.names or ()]
     assert sorted(rows) == list(range(1797))

@@ -51,14 +51,14 @@ SPLIT = {"train/cat": 6, "train/dog": 5, "val/cat": 2, "val/dog": 3}
 @pytest.mark.parametrize(
     ("counts", "samples"),
     [
-        (SPLIT, {"train": 11, "report": 5}),
-        ({**SPLIT, "test/cat": 2, "test/dog": 2}, {"train": 11, "select": 5, "report": 4}),
-        ({**SPLIT, "test": 4}, {"train": 11, "report": 5, "predict": 4}),
-        ({**SPLIT, "test/unknown": 4}, {"train": 11, "report": 5, "predict": 4}),
-        ({"train/cat": 6, "train/dog": 5, "test/cat": 2, "test/dog": 2}, {"train": 11, "report": 4}),
-        ({"train/cat": 10, "train/dog": 5, "test": 3}, {"train": 12, "report": 3, "predict": 3}),
-        ({"cat": 10, "dog": 20, "hen": 2}, {"train": 25, "report": 7}),
-        ({"training/cat": 3, "training/dog": 3, "Validation/cat": 2, "Validation/dog": 2}, {"train": 6, "report": 4}),
+        (SPLIT, {"train": 11, "test": 5}),
+        ({**SPLIT, "test/cat": 2, "test/dog": 2}, {"train": 11, "val": 5, "test": 4}),
+        ({**SPLIT, "test": 4}, {"train": 11, "test": 5, "predict": 4}),
+        ({**SPLIT, "test/unknown": 4}, {"train": 11, "test": 5, "predict": 4}),
+        ({"train/cat": 6, "train/dog": 5, "test/cat": 2, "test/dog": 2}, {"train": 11, "test": 4}),
+        ({"train/cat": 10, "train/dog": 5, "test": 3}, {"train": 12, "test": 3, "predict": 3}),
+        ({"cat": 10, "dog": 20, "hen": 2}, {"train": 25, "test": 7}),
+        ({"training/cat": 3, "training/dog": 3, "Validation/cat": 2, "Validation/dog": 2}, {"train": 6, "test": 4}),
     ],
     ids=" ".join,
 )
@@ -66,18 +66,18 @@ def test_layouts_and_what_each_part_is_for(tmp_path, counts, samples) -> None:
     data = opened(lay(tmp_path / "pictures", counts))
     assert data.samples == samples
     assert data.classes == ("cat", "dog", "hen")[: len(data.classes)]
-    assert data.parts["report"].labels is not None
+    assert data.parts["test"].labels is not None
     assert data.preprocessing.shape == (3, 224, 224)
 
 
 def test_a_division_is_the_same_each_time_and_takes_a_share_of_every_class(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {"cat": 20, "dog": 10})
     first, again = opened(root), opened(root)
-    assert list(first.parts["report"].names) == list(again.parts["report"].names)
-    assert np.bincount(first.parts["report"].labels).tolist() == [4, 2]
-    assert not set(first.parts["report"].names) & set(first.parts["train"].names)
-    assert list(opened(root, split_seed=1).parts["report"].names) != list(first.parts["report"].names)
-    assert np.bincount(opened(root, report=0.5).parts["report"].labels).tolist() == [10, 5]
+    assert list(first.parts["test"].names) == list(again.parts["test"].names)
+    assert np.bincount(first.parts["test"].labels).tolist() == [4, 2]
+    assert not set(first.parts["test"].names) & set(first.parts["train"].names)
+    assert list(opened(root, split_seed=1).parts["test"].names) != list(first.parts["test"].names)
+    assert np.bincount(opened(root, test_fraction=0.5).parts["test"].labels).tolist() == [10, 5]
 
 
 def test_pictures_are_what_pillow_makes_of_the_files(tmp_path) -> None:
@@ -111,15 +111,15 @@ def test_labels_come_from_a_csv(tmp_path) -> None:
     rows += [("all/6.png", "", "test"), ("all/7.png", "", "test")]
     data = opened(root, labels=str(write_table(tmp_path / "labels.csv", rows)))
     assert data.classes == ("even", "odd")
-    assert data.samples == {"train": 4, "report": 2, "predict": 2}
+    assert data.samples == {"train": 4, "test": 2, "predict": 2}
     assert data.parts["train"].labels.tolist() == [0, 1, 0, 1]
 
 
 def test_a_csv_without_splits_is_divided(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {"all": 8})
     rows = [(f"all/{index}.png", "odd" if index % 2 else "even") for index in range(8)]
-    data = opened(root, labels=str(write_table(tmp_path / "labels.csv", rows, ("file", "label"))), report=0.25)
-    assert data.samples == {"train": 6, "report": 2}
+    data = opened(root, labels=str(write_table(tmp_path / "labels.csv", rows, ("file", "label"))), test_fraction=0.25)
+    assert data.samples == {"train": 6, "test": 2}
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_case_33_stray_files_are_ignored_and_counted(tmp_path) -> None:
     for name in (".DS_Store", "train/notes.txt", "train/cat/scene.xml", "val/dog/.hidden"):
         (root / name).write_text("x")
     data = opened(root)
-    assert data.samples == {"train": 11, "report": 5}
+    assert data.samples == {"train": 11, "test": 5}
     assert any("3 files or folders that are no pictures of a class are ignored" in note for note in data.notes)
 
 
@@ -339,7 +339,7 @@ def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {**SPLIT, "test": 3})
     result = zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}"}}, out=tmp_path / "run", console=Console(quiet=True))
     assert result.record.classes == ["cat", "dog"]
-    assert result.record.samples == {"train": 11, "report": 5, "predict": 3}
+    assert result.record.samples == {"train": 11, "test": 5, "predict": 3}
     assert (result.path / "predictions.csv").read_text().splitlines()[1].startswith("val/cat/0.png,cat,")
     assert len(list((result.path / "samples").glob("*.png"))) == 5
     assert zoo.evaluate(result.path).metrics["accuracy"] == result.metrics["accuracy"]

@@ -130,7 +130,7 @@ def test_one_class_name_in_two_unicode_forms_is_one_class(tmp_path: Path) -> Non
     root = lay(tmp_path / "images", {f"train/{NFD}": 3, "train/tea": 3, f"val/{NFC}": 2, "val/tea": 2})
     data = opened(root)
     assert data.classes == (NFC, "tea")
-    assert data.samples == {"train": 6, "report": 4}
+    assert data.samples == {"train": 6, "test": 4}
     assert all(unicodedata.is_normalized("NFC", name) for part in data.parts.values() for name in part.names)
 
 
@@ -184,7 +184,7 @@ def test_all_that_is_held_out_is_opened_to_evaluate_on(
     from zoo.data.data_folder import Store
 
     dataset = open_held_out(Store(), str(lay(tmp_path / "images", counts)))
-    assert dataset.parts == {"report": name}
+    assert dataset.parts == {"test": name}
     assert dataset.classes == classes
     split = dataset.load(name)
     assert len(split.images) == samples
@@ -212,7 +212,7 @@ def test_a_dangling_link_is_an_image_that_cannot_be_read(tmp_path: Path) -> None
     with pytest.raises(DataError, match=r"is a link that leads nowhere: .*unmounted/7\.png.*train/cat/gone\.png.*--skip-bad-images"):
         opened(root)
     data = opened(root, skip_bad_images=True)
-    assert data.samples == {"train": 8, "report": 4}
+    assert data.samples == {"train": 8, "test": 4}
     (left_out,) = data.quarantine
     assert left_out["sample"] == "train/cat/gone.png" and "leads nowhere" in left_out["reason"]
 
@@ -242,5 +242,5 @@ def test_a_file_name_that_is_not_utf_8_trains_and_is_shown_escaped(tmp_path: Pat
         assert (result.path / name).read_bytes().decode("utf-8")
     assert r"val/cat/caf\xe9.png" in (result.path / "predictions.csv").read_text(encoding="utf-8")
     again = opened(root)
-    assert r"val/cat/caf\xe9.png" in again.parts["report"].names
+    assert r"val/cat/caf\xe9.png" in again.parts["test"].names
     assert not [note for note in opened(root).notes if "changed since" in note]

@@ -46,7 +46,7 @@ def test_files_are_read_compressed_or_not(tmp_path: Path, plain: tuple[str, ...]
     lay(tmp_path, arrays, plain=plain)
     store = Store(tmp_path)
     opened = open_mnist(store)
-    for part, prefix in (("train", "train"), ("report", "t10k")):
+    for part, prefix in (("train", "train"), ("test", "t10k")):
         split = opened.load(opened.parts[part])
         assert np.array_equal(split.images[:, 0], arrays[f"{prefix}-images-idx3-ubyte"])
         assert np.array_equal(split.labels, arrays[f"{prefix}-labels-idx1-ubyte"])

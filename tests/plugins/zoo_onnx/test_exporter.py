@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from onnx import numpy_helper
 from onnx.external_data_helper import set_external_data
 from torch import Tensor, nn
-from zoo_onnx.departure import FUSION
-from zoo_onnx.emission import DEFAULT_OPSET
 from zoo_onnx.exporter import build
+from zoo_onnx.first_mismatch import FUSION
+from zoo_onnx.onnx_file import DEFAULT_OPSET
 
 from zoo.api import EmitRequest
 from zoo.errors import ExportError, SetupError, UsageError
@@ -137,7 +137,7 @@ def test_the_batch_is_dynamic_by_its_name_or_fixed_as_asked(tmp_path: Path) -> N
 
 
 def test_weights_over_the_limit_lie_in_a_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoo_onnx.emission.IN_FILE_BYTES", 1000)
+    monkeypatch.setattr("zoo_onnx.onnx_file.IN_FILE_BYTES", 1000)
     model = Net().eval()
     path = emit(tmp_path / "model.onnx", model)
     facts = EXPORTER.check(path, PLAIN)
@@ -280,11 +280,11 @@ def test_on_cuda_the_file_computes_the_same(tmp_path: Path) -> None:
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-# --------------------------------------------------------------------------------------------------------------------- first departure
+# --------------------------------------------------------------------------------------------------------------------- first mismatch
 
 
-def departure(path: Path) -> str | None:
-    return EXPORTER.first_departure(path, Net().eval(), torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)), 1e-4)
+def mismatch(path: Path) -> str | None:
+    return EXPORTER.first_mismatch(path, Net().eval(), torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)), 1e-4)
 
 
 @pytest.mark.parametrize(
@@ -302,14 +302,14 @@ def test_the_first_layer_that_departs_is_named(
     tmp_path: Path, opset: int, name: str | None, change: Callable[[np.ndarray], np.ndarray], layer: str
 ) -> None:
     path = emit(tmp_path / "model.onnx", request=EmitRequest(opset, None, {}))
-    assert departure(path) is None
+    assert mismatch(path) is None
     edit(path, name, change)
-    assert re.fullmatch(layer, str(departure(path)))
+    assert re.fullmatch(layer, str(mismatch(path)))
 
 
 def test_a_fault_of_the_optimiser_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stood in for by an optimised session that gives wrong logits: a real one has no such fault at hand."""
-    import zoo_onnx.departure as module
+    import zoo_onnx.first_mismatch as module
 
     path = emit(tmp_path / "model.onnx")
     real = module._session
@@ -319,4 +319,4 @@ def test_a_fault_of_the_optimiser_is_told_apart(tmp_path: Path, monkeypatch: pyt
             return [np.ones((2, 10), np.float32)]
 
     monkeypatch.setattr(module, "_session", lambda path, *, optimised: Wrong() if optimised else real(path, optimised=False))
-    assert departure(path) == FUSION
+    assert mismatch(path) == FUSION

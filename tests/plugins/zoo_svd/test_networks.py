@@ -53,7 +53,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
     assert all(share <= budget + 1e-4 for share, budget in zip(shares["by responses"], (0.0625, 0.125, 0.25, 0.5), strict=True))
     bundle = zoo.export(str(result.path), out=tmp_path / "bundle")
     assert bundle.verification["real"]["top1_agree"] == 181
-    assert [each.title for each in record.exhibits][:3] == ["Before and after", "Layers", "Budgets"]
+    assert [each.title for each in record.report_items][:3] == ["Before and after", "Layers", "Budgets"]
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,11 @@ def test_calibration_pictures_are_drawn_by_their_seed() -> None:
 
 
 def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path) -> None:
-    settings = {"dataset": {"name": "digits", "holdout": 0.5}, "device": "cpu", "train": {"epochs": 1}, "name": "trained"}
+    settings = {"dataset": {"name": "digits", "val_fraction": 0.5}, "device": "cpu", "train": {"epochs": 1}, "name": "trained"}
     zoo.run("lenet", overrides=settings, console=Console(quiet=True))
     config = resolve(registry(), "svd_compress", overrides={"weights": "trained"}).config
     assert config.task.name == "svd/svd_compress"
-    assert (config.architecture.name, config.dataset.name, config.dataset.holdout) == ("classics/lenet", "datasets/digits", 0.5)
+    assert (config.architecture.name, config.dataset.name, config.dataset.val_fraction) == ("classics/lenet", "datasets/digits", 0.5)
 
 
 DATA = "the data that the weights were trained on: the weights digits_0_to_4: "

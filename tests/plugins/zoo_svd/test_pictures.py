@@ -170,10 +170,12 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
         assert picture.shape == (600, 400, 3)
         assert 0 <= float(row["psnr (dB)"]) - float(row["psnr in 8 bits (dB)"]) < 0.2
         assert float(row["JPEG of no more bytes, psnr (dB)"]) > float(row["psnr in 8 bits (dB)"])
-    assert all((result.path / each.file).is_file() for each in record.exhibits)
-    assert {"china.jpg, rebuilt", "china.jpg, bytes", "china.jpg, factors", "Singular values", "Ranks"} <= {each.title for each in record.exhibits}
+    assert all((result.path / each.file).is_file() for each in record.report_items)
+    assert {"china.jpg, rebuilt", "china.jpg, bytes", "china.jpg, factors", "Singular values", "Ranks"} <= {
+        each.title for each in record.report_items
+    }
     page = (result.path / "report.html").read_text()
-    assert "Judged once, on the predict part (2 samples)" in page and "psnr" in page and "Learning rate" not in page
+    assert "Evaluated once, on the predict split (2 samples)" in page and "psnr" in page and "Learning rate" not in page
     model = zoo.load(result.path)
     held = next(model.children())
     left, right = held.left, held.right
@@ -190,7 +192,7 @@ def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, c
         assert "a run of task svd/svd_image has no network" in capsys.readouterr().err
     for words in ([], ["--out", str(tmp_path / "found")]):
         assert run_cli(["evaluate", "tiny", *words]) == 0
-        assert capsys.readouterr().out.startswith("datasets/pictures, predict part, 1 sample: psnr ")
+        assert capsys.readouterr().out.startswith("datasets/pictures, predict split, 1 sample: psnr ")
     assert run_cli(["evaluate", "tiny", "--data", "photos"]) == 2
     assert "knows the data that it saw, and judges no other" in capsys.readouterr().err
     Image.fromarray(smooth(9, 8).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
@@ -203,7 +205,7 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
     Image.fromarray(smooth(80, 60).transpose(1, 2, 0)).save(pictures / "a b.png")
     overrides = {"dataset": {"name": "pictures", "path": str(pictures)}, "task": {"noise": 30.0, "ranks": [2, 40]}}
     result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
-    (told,) = (each.caption for each in result.record.exhibits if each.title == "a b.png, denoised")
+    (told,) = (each.caption for each in result.record.report_items if each.title == "a b.png, denoised")
     best = float(told.partition(", ")[2].partition(" dB")[0])
     with (result.path / "svd.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -229,7 +231,7 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_o
     overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"ranks": [2]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Listening(quiet=True))
     assert "the first 20 of 24 pictures are looked at" in told
-    assert list(result.record.results) == ["report"] and len(list((result.path / "compressed").iterdir())) == 20
+    assert list(result.record.results) == ["test"] and len(list((result.path / "compressed").iterdir())) == 20
     assert not (result.path / "predict" / "svd.csv").exists()
 
 
@@ -320,7 +322,7 @@ def test_a_few_pixels_are_solved_and_drawn(tmp_path, height, width) -> None:
     rebuilt = np.clip(np.rint(nearest[0][:, :1] * nearest[1][:1] @ nearest[2][:1]), 0, 255).reshape(picture.shape)
     written = np.asarray(Image.open(tmp_path / "run" / "rebuilt" / "tiny-1.png")).astype(int)
     assert np.abs(written - rebuilt).max() <= 1
-    assert 0 <= result.metrics["ssim"] <= 1 and all((result.path / each.file).is_file() for each in result.record.exhibits)
+    assert 0 <= result.metrics["ssim"] <= 1 and all((result.path / each.file).is_file() for each in result.record.report_items)
 
 
 def test_ssim_takes_the_largest_window_that_fits() -> None:

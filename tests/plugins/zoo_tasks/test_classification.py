@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_calibration_error
 from zoo_tasks.classification import build
-from zoo_tasks.metrics import judge
+from zoo_tasks.metrics import classification_metrics
 
-from zoo.api import Batch, Evaluation, Exhibit, Loss
+from zoo.api import Batch, Evaluation, Loss, ReportItem
 from zoo.config.run_config import RunConfig
 from zoo.errors import ConfigError, DataError, UsageError
 from zoo.registry.lookup import registry
@@ -90,7 +90,7 @@ def test_the_calibration_error_is_torchmetrics_and_numpys(judged) -> None:
 
 def test_a_network_that_is_wholly_sure_is_calibrated_by_its_accuracy() -> None:
     logits = torch.eye(3)[[0, 1, 2, 0]] * 1e4
-    metrics, details = judge(logits, torch.tensor([0, 1, 2, 2]))
+    metrics, details = classification_metrics(logits, torch.tensor([0, 1, 2, 2]))
     assert metrics["calibration_error"] == pytest.approx(0.25) and details["reliability"]["count"] == [*[0] * 14, 4]
 
 
@@ -99,15 +99,15 @@ def test_judging_on_cuda_is_the_same_and_deterministic_algorithms_allow_it() -> 
     logits, labels = made(400, 12)
     torch.use_deterministic_algorithms(True)
     try:
-        found, _ = judge(logits.cuda(), labels.cuda())
+        found, _ = classification_metrics(logits.cuda(), labels.cuda())
     finally:
         torch.use_deterministic_algorithms(False)
-    assert found == pytest.approx(judge(logits, labels)[0], rel=1e-5)
+    assert found == pytest.approx(classification_metrics(logits, labels)[0], rel=1e-5)
 
 
 def test_a_class_that_is_absent_from_labels_and_predictions_does_not_lower_macro_f1() -> None:
     logits = torch.eye(4)[[0, 1, 1]]
-    metrics, details = judge(logits, torch.tensor([0, 1, 1]))
+    metrics, details = classification_metrics(logits, torch.tensor([0, 1, 1]))
     assert metrics["macro_f1"] == 1.0 and details["per_class"]["count"] == [1, 2, 0, 0]
 
 
@@ -253,7 +253,7 @@ def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_tru
         assert float(rows[1]["probability"]) > 0.5
     drawn = {path.name for path in tmp_path.glob("plots/*.png")}
     assert drawn == ({"predicted.png"} if labels is None else {"confusion.png", "calibration.png", "predictions.png", "mistakes.png"})
-    assert all(isinstance(each, Exhibit) and inside(tmp_path, each.file) for each in shown)
+    assert all(isinstance(each, ReportItem) and inside(tmp_path, each.file) for each in shown)
     assert [each.title for each in shown] == (
         ["Pictures without labels"] if labels is None else ["Confusion", "Classes", "Calibration", "Predictions", "Mistakes"]
     )

@@ -181,20 +181,20 @@ def test_one_error_lists_all_that_is_missing_of_data_and_weights() -> None:
 
 
 def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:
-    task = build(train="all", rate_decay=0.5)
+    task = build(train="all", layer_decay=0.5)
     model, _ = task.prepare(network(), None)
     rates = task.rates(model)
     assert rates == {
         f"{layer}.{kind}": rate for layer, rate in (("2", 1.0), ("1", 0.5), ("0.1", 0.25), ("0.0", 0.125)) for kind in ("weight", "bias")
     }
-    optimizer = build_optimizer(model, TrainConfig(lr=0.1, weight_decay=0.01, decay="weights"), rates)
+    optimizer = build_optimizer(model, TrainConfig(lr=0.1, weight_decay=0.01, weight_decay_scope="weights"), rates)
     by_shape = {tuple(each.shape): (group["lr"], group["weight_decay"]) for group in optimizer.param_groups for each in group["params"]}
     assert by_shape[(2, 8)] == (0.1, 0.01) and by_shape[(8, 144)] == (0.05, 0.01) and by_shape[(4, 3, 3, 3)] == (0.0125, 0.01)
     assert by_shape[(8,)] == (0.05, 0.0)
 
 
 def test_a_schedule_keeps_the_shares() -> None:
-    task = build(train="last:2", rate_decay=0.1)
+    task = build(train="last:2", layer_decay=0.1)
     model, _ = task.prepare(network(), None)
     config = TrainConfig(lr=1.0, epochs=4, schedule="cosine", warmup_epochs=1, optimizer="sgd")
     optimizer = build_optimizer(model, config, task.rates(model))
@@ -218,8 +218,8 @@ def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning) -> None
 
 def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_the_same(tmp_path, monkeypatch) -> None:
     overrides = {
-        "architecture": {"name": "lenet"}, "dataset": {"name": "digits", "holdout": 0.8}, "weights": "none", "device": "cpu", "threads": 1,
-        "task": {"name": "transfer", "train": "last:3", "unfreeze_every": 1, "rate_decay": 0.5}, "train": {"epochs": 2, "keep_checkpoints": 5},
+        "architecture": {"name": "lenet"}, "dataset": {"name": "digits", "val_fraction": 0.8}, "weights": "none", "device": "cpu", "threads": 1,
+        "task": {"name": "transfer", "train": "last:3", "unfreeze_every": 1, "layer_decay": 0.5}, "train": {"epochs": 2, "keep_checkpoints": 5},
     }  # fmt: skip
     whole = zoo.run(None, overrides=overrides, out=tmp_path / "whole", console=Console(quiet=True))
     first, last = (checkpoints.weights(each) for each in sorted((whole.path / "checkpoints").glob("step-*")))
@@ -286,7 +286,7 @@ def test_a_run_of_another_architecture_is_refused(earlier) -> None:
 
 
 def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path) -> None:
-    asked = {"dataset": {"name": "digits", "classes": [8, 9], "holdout": 0.9}, "task": {"name": "transfer"}, "weights": "first", "device": "cpu"}
+    asked = {"dataset": {"name": "digits", "classes": [8, 9], "val_fraction": 0.9}, "task": {"name": "transfer"}, "weights": "first", "device": "cpu"}
     result = zoo.run(None, overrides=asked, out=tmp_path / "second", console=Console(quiet=True))
     with (result.path / "weights.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -325,6 +325,6 @@ def test_pictures_without_labels_are_foretold_in_a_table(photographs, squeezenet
         rows = list(csv.DictReader(stream))
     assert [row["id"] for row in rows] == [f"test/{index}.png" for index in range(3)]
     assert all(row["class"] in ("bright", "dark") and 0.5 <= float(row["probability"]) <= 1 for row in rows)
-    exhibit = result.record.exhibits[-1]
+    exhibit = result.record.report_items[-1]
     assert (exhibit.title, exhibit.file) == ("Pictures without labels", "predict/plots/predicted.png")
     assert (result.path / exhibit.file).is_file()

@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import ExportError
 from zoo_onnx.blame import describe
-from zoo_onnx.emission import layers_file
+from zoo_onnx.onnx_file import layers_file
 
 FUSION = "no layer by itself: unoptimised, the graph is right, so the likely cause is a fusion by onnxruntime's optimiser"
 
@@ -45,7 +45,7 @@ class Group(NamedTuple):
     between: list[Step]
 
 
-def find_first_departure(path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
+def find_first_mismatch(path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
     """E.g. ``"conv2 (Conv2d)"``; a sentence where only the optimised graph departs; None where nothing does."""
     record = Record.of(model, inputs)
     proto = onnx.load(path)

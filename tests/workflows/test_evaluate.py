@@ -20,7 +20,8 @@ from zoo.api import Batch
 from zoo.errors import UsageError
 from zoo.reporting.console import Console
 from zoo.runs.run_directory import RunDir
-from zoo.training.evaluation import Reordered, evaluate_run, in_order
+from zoo.training.evaluation import evaluate_split
+from zoo.workflows.evaluate import Reordered, evaluate_run, in_order
 from zoo.workflows.run import run
 
 NAMES = ["zero", "one", "two"]
@@ -64,38 +65,38 @@ def test_the_runs_figure_is_found_again_and_nothing_of_the_run_changes(trained, 
     _, done = trained
     before = {file: file.stat().st_mtime_ns for file in done.path.rglob("*")}
     found = evaluate_run(done, out=tmp_path / "again")
-    assert found.metrics == pytest.approx(done.record.results["report"], rel=1e-5)
-    assert (found.fingerprint, found.samples, found.path) == (done.record.fingerprint, done.record.samples["report"], tmp_path / "again")
+    assert found.metrics == pytest.approx(done.record.results["test"], rel=1e-5)
+    assert (found.fingerprint, found.samples, found.path) == (done.record.fingerprint, done.record.samples["test"], tmp_path / "again")
     assert {file: file.stat().st_mtime_ns for file in done.path.rglob("*")} == before
     assert read(tmp_path / "again" / "predictions.csv") == read(done.predictions_file)
     told = json.loads((tmp_path / "again" / "evaluation.json").read_text(encoding="utf-8"))
-    assert told["metrics"] == found.metrics and told["split"] == "report" and "path" not in told
+    assert told["metrics"] == found.metrics and told["split"] == "test" and "path" not in told
     assert (tmp_path / "again" / "plots" / "confusion.png").is_file() and (tmp_path / "again" / "per_class.csv").is_file()
 
 
 def test_another_dataset_of_the_same_classes_is_judged(trained, tmp_path) -> None:
     base, done = trained
     found = evaluate_run(done, dataset=renamed(base, tmp_path / "same", NAMES))
-    assert found.metrics["accuracy"] == pytest.approx(done.record.results["report"]["accuracy"])
+    assert found.metrics["accuracy"] == pytest.approx(done.record.results["test"]["accuracy"])
 
 
 def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, monkeypatch) -> None:
     """A dataset that tells its classes in reverse is judged as if it did not."""
-    from zoo.training import evaluation
+    from zoo.workflows import evaluate
 
     _, done = trained
-    genuine = evaluation.open_data
+    genuine = evaluate.open_data
 
     def reversed_data(*arguments, **options):
         data = genuine(*arguments, **options)
-        part = data.part("report")
+        part = data.part("test")
         part._labels = len(data.classes) - 1 - part._labels
         object.__setattr__(data, "classes", tuple(reversed(data.classes)))
         return data
 
-    monkeypatch.setattr(evaluation, "open_data", reversed_data)
+    monkeypatch.setattr(evaluate, "open_data", reversed_data)
     found = evaluate_run(done, out=tmp_path / "out")
-    assert found.metrics == pytest.approx(done.record.results["report"], rel=1e-5)
+    assert found.metrics == pytest.approx(done.record.results["test"], rel=1e-5)
     rows = read(tmp_path / "out" / "predictions.csv")
     assert rows == read(done.predictions_file)
     accuracy = accuracy_score([row["truth"] for row in rows], [row["prediction"] for row in rows])
@@ -122,8 +123,8 @@ def held_out(base: Path, target: Path, places: dict[str, str]) -> str:
 def test_all_of_what_is_held_out_is_evaluated(trained: tuple[Path, RunDir], tmp_path: Path, prefix: str, evaluated_on: str) -> None:
     base, done = trained
     found = evaluate_run(done, dataset=held_out(base, tmp_path / "set", {f"{prefix}{name}": name for name in NAMES}))
-    assert (found.evaluated_on, found.samples, found.notes) == (evaluated_on, done.record.samples["report"], ())
-    assert found.metrics == pytest.approx(done.record.results["report"], rel=1e-5)
+    assert (found.evaluated_on, found.samples, found.notes) == (evaluated_on, done.record.samples["test"], ())
+    assert found.metrics == pytest.approx(done.record.results["test"], rel=1e-5)
 
 
 @pytest.mark.parametrize("names", [["two", "zero"], ["one"]], ids=str)
@@ -155,7 +156,7 @@ def test_images_that_were_trained_on_are_said_to_be(trained: tuple[Path, RunDir]
     overrides = {**done.config.as_dict(), "dataset": {"name": f"folder:{tmp_path / 'plain'}", "channels": 1, "resize": 16}}
     plain = run(overrides=overrides, out=tmp_path / "run", console=Console(quiet=True)).path
     own, whole = evaluate_run(plain), evaluate_run(plain, dataset=f"folder:{tmp_path / 'plain'}")
-    assert (own.evaluated_on, own.notes) == ("report part", ())
+    assert (own.evaluated_on, own.notes) == ("test split", ())
     assert whole.samples > own.samples and whole.evaluated_on == "all images"
     assert any("was trained on some of these images" in note for note in whole.notes)
 
@@ -177,7 +178,7 @@ def test_a_part_without_labels_gets_predictions_where_a_folder_is_named(trained,
             file = next(iter((base / "test" / name).iterdir()))
             (tmp_path / "set" / part / name / file.name).write_bytes(file.read_bytes())
     dataset = f"folder:{tmp_path / 'set'}"
-    with pytest.raises(UsageError, match="has no labels to judge by; fix: add --out DIR for its predictions"):
+    with pytest.raises(UsageError, match="has no labels to evaluate by; fix: add --out DIR for its predictions"):
         evaluate_run(done, "predict", dataset)
     found = evaluate_run(done, "predict", dataset, out=tmp_path / "out")
     assert (found.metrics, found.samples) == ({}, 4) and len(read(tmp_path / "out" / "predictions.csv")) == 4
@@ -221,12 +222,10 @@ def test_a_reordered_part_tells_labels_in_the_new_order() -> None:
 
 
 def test_the_mode_of_a_model_is_left_as_it_was(trained) -> None:
-    from zoo.training.evaluation import judge
-
     class Noting:
         def evaluate(self, model, batches, classes):
             return model.training, torch.is_grad_enabled()
 
     model = nn.Linear(1, 1).train()
-    assert judge(model, Noting(), Part(), "abc", 2) == (False, False)
+    assert evaluate_split(model, Noting(), Part(), "abc", 2) == (False, False)
     assert model.training and torch.is_grad_enabled()
