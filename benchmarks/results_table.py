@@ -11,9 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from zoo.wording import duration, label, spread, value
-
-from zoo.registry import registry
+from zoo.registry.lookup import registry
+from zoo.support.formatting import duration, label, spread, value
 
 RECORDS = Path(__file__).parent / "results" / "recipes"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"

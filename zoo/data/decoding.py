@@ -106,9 +106,9 @@ def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Prep
         try:
             array[index] = preprocessing.read(files[index])
         except ValueError as error:
+            if not all_faults:  # results are taken in order, so that the first faulty file is named whichever thread is faster
+                raise UnreadablePictures([(files[index], error)]) from error
             faults.append((files[index], error))
-            if not all_faults:
-                raise UnreadablePictures(faults) from error
         except OSError as error:
             raise _unreadable(files[index], str(error)) from error
 

@@ -46,7 +46,7 @@ def evaluate_run(
     out none.
 
     ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as it is. Raises UsageError
-    where the dataset has no such part, no labels (unless predictions are written to ``out``), or classes that the run has not, and where a run
+    where the dataset has no such split, no labels (unless predictions are written to ``out``), or classes that the run has not, and where a run
     without a network is asked about other data than its own.
     """
     where, folder = run if isinstance(run, RunDir) else find(run), None if out is None else _free(Path(out))
@@ -66,9 +66,9 @@ def evaluate_run(
     found = evaluate_split(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
     if not found.metrics and folder is None:
         raise UsageError(
-            f"the {split} part of {data.name} has no labels to evaluate by", fix="add --out DIR for its predictions, or choose another part"
+            f"the {split} split of {data.name} has no labels to evaluate by", fix="add --out DIR for its predictions, or choose another part"
         )
-    evaluated_on = _named_split(data.split_names[split]) if held_out else f"{split} part"
+    evaluated_on = _named_split(data.split_names[split]) if held_out else f"{split} split"
     notes = (*data.notes, *_notes_on_classes(data.classes, loaded.classes))
     if held_out and data.split_names[split] in ("all", "train") and section.options == loaded.config.dataset.options:
         notes = (*notes, "the run was trained on some of these images; without --data only those that it held out are evaluated")
