@@ -19,10 +19,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from zoo.errors import UsageError
+from zoo.errors import StorageError, UsageError
 from zoo.support.atomic_files import sha256, storage_errors, sync_file, sync_folder, write_json
 from zoo.support.temporary_folders import remove_abandoned, temporary_folder
-from zoo.support.untrusted_files import read_text
+from zoo.support.untrusted_files import UnsuitableFileError, read_text
 
 INDEX = "bundle.json"
 LOCK, JOURNAL = ".publishing.lock", ".publishing.json"
@@ -126,12 +126,18 @@ def hidden_name(name: str, digest: str) -> str:
 
 
 def _listed(bundle: Path) -> set[str] | None:
-    """The files that are a bundle's own, or were those of the one whose replacing was cut off; None where the folder is no bundle."""
+    """The files that are a bundle's own, or were those of the one whose replacing was cut off; None where the folder is no bundle.
+
+    Raises StorageError where that cannot be found out.
+    """
     try:
         before = json.loads(read_text(bundle / JOURNAL))["files"] if (bundle / JOURNAL).exists() else ()
         return {INDEX, *json.loads(read_text(bundle / INDEX))["files"], *before}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, UnsuitableFileError, ValueError, KeyError, TypeError):
         return None
+    except OSError as error:
+        what = f"the bundle to be replaced cannot be read: {error.strerror or error}"
+        raise StorageError(what, where=bundle, fix="repair the folder, or choose another --out") from error
 
 
 def _is_own(path: Path, listed: set[str]) -> bool:
