@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from zoo import doctor
 from zoo.doctor.examine import Finding
 
 FOUND = {
@@ -18,7 +17,7 @@ FOUND = {
 @pytest.mark.parametrize(("levels", "code", "end"), [(3, 6, "1 problem, 1 warning"), (2, 0, "1 warning"), (1, 0, "all is well")])
 def test_problems_alone_make_the_exit_code(zoo, monkeypatch, levels, code, end) -> None:
     flat = [(topic, finding) for topic, findings in FOUND.items() for finding in findings][:levels]
-    monkeypatch.setattr(doctor, "examine", lambda: iter({topic: [f for t, f in flat if t == topic] for topic, _ in flat}.items()))
+    monkeypatch.setattr("zoo.doctor.examine.examine", lambda: iter({topic: [f for t, f in flat if t == topic] for topic, _ in flat}.items()))
     told = zoo("doctor")
     assert (told.code, told.err) == (code, "") and told.out.splitlines()[-1] == end
     told = zoo("doctor", "--json")
@@ -28,7 +27,7 @@ def test_problems_alone_make_the_exit_code(zoo, monkeypatch, levels, code, end) 
 
 
 def test_each_finding_is_a_line_with_what_to_do(zoo, monkeypatch) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda: iter(FOUND.items()))
+    monkeypatch.setattr("zoo.doctor.examine.examine", lambda: iter(FOUND.items()))
     lines = zoo("doctor").out.splitlines()
     assert lines[:2] == ["versions", "  ok       python  3.11"]
     assert "  problem  runs  is a file; fix: set ZOO_RUNS" in lines

@@ -178,7 +178,7 @@ def test_sound_parts_have_no_faults(odd) -> None:
         (NET.format(more=""), layers(twist="logits = logits[:2]"), "logits for a batch of 3 are (2, 10), not (3, 10)"),
         (NET.format(more=""), layers(classes=" + 1"), "gives (2, 11) for two pictures"),
         (NET.format(more="").replace("smallest=8", "smallest=4"), layers(), "fails on pictures of 1×4×4"),
-        (DATA, pictures("{'train': 't'}"), "no split serves as report"),
+        (DATA, pictures("{'train': 't'}"), "no split serves as test"),
         (DATA, pictures(width=5), "pictures are (1, 4, 5), and the spec says (1, 4, 4)"),
         (DATA, pictures(dtype="float32"), "images are float32 (6, 1, 4, 4), where uint8 (N, C, H, W) is due"),
         (DATA, pictures(labels="[0, 1, 2, 0, 1, 2]"), "it is empty, or has labels outside 0…1"),

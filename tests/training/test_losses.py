@@ -166,7 +166,7 @@ def test_a_run_whose_loss_cannot_be_taken_in_pieces_is_refused(monkeypatch: pyte
 
     monkeypatch.setattr(Classification, "loss", lambda _self, logits, batch: Plain(torch.arange(1.0, 11.0)).loss(logits, batch))
     overrides = {"train": {"micro_batches": 2}, "dataset": {"resize": 16}, "device": "cpu"}
-    with pytest.raises(UsageError, match=r"this task's loss cannot be taken in pieces: the loss of 7 samples is .*train\.accumulate"):
+    with pytest.raises(UsageError, match=r"this task's loss cannot be taken in pieces: the loss of 7 samples is .*train\.micro_batches"):
         zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()
     assert zoo.run("cnn_digits", overrides={**overrides, "train": {}}, dry_run=True, console=Console(quiet=True)).path is None
