@@ -68,7 +68,7 @@ def test_evaluate_repeats_the_figure_of_the_run(zoo, short) -> None:
 
 def test_evaluate_answers_a_wrong_part_or_run(zoo, short) -> None:
     told = zoo("evaluate", "short", "--split", "val")
-    assert (told.code, told.err) == (2, "error: datasets/digits has no validation split; fix: it has: train, report\n")
+    assert (told.code, told.err) == (2, "error: datasets/digits has no val split; fix: it has: train, test\n")
     assert zoo("evaluate", "shrot").err.startswith("error: no run is called 'shrot'")
 
 
@@ -146,7 +146,7 @@ def test_predict_takes_the_first_pictures_of_a_dataset_in_place_of_files(zoo, sh
     assert told.code == 0 and len(told.out.splitlines()) == 4 and (tmp_path / "grid.png").is_file()
     names = [line.partition(": ")[0] for line in told.out.splitlines()]
     with (short / "predictions.csv").open(newline="") as stream:
-        assert names == [f"digits/report/{row['sample']}" for row, _ in zip(csv.DictReader(stream), range(4), strict=False)]
+        assert names == [f"digits/test/{row['sample']}" for row, _ in zip(csv.DictReader(stream), range(4), strict=False)]
 
 
 def test_predictions_of_a_dataset_name_its_samples_and_have_their_truths(zoo: Callable[..., Any], short: Path, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_predictions_of_a_dataset_name_its_samples_and_have_their_truths(zoo: Ca
         due = [row for row, _ in zip(csv.DictReader(stream), range(5), strict=False)]
     with table.open(newline="") as stream:
         found = list(csv.DictReader(stream))
-    assert [row["sample"].removeprefix("digits/report/") for row in found] == [row["sample"] for row in due]
+    assert [row["sample"].removeprefix("digits/test/") for row in found] == [row["sample"] for row in due]
     assert [(row["truth"], row["prediction"]) for row in found] == [(row["truth"], row["prediction"]) for row in due]
     rows = json.loads(told.out)["predictions"]
     assert [(row["sample"], row["truth"], row["file"]) for row in rows] == [(row["sample"], row["truth"], None) for row in found]
@@ -177,7 +177,7 @@ def test_predictions_of_a_dataset_in_files_name_the_files(zoo: Callable[..., Any
     [
         ([], "give either pictures or --data D"),
         (["x.png", "--data", "digits"], "give either pictures or --data D"),
-        (["--data", "digits", "--split", "val"], "datasets/digits has no validation split"),
+        (["--data", "digits", "--split", "val"], "datasets/digits has no val split"),
         (["--data", "digits", "--count", "0"], "--count: must be a whole number of at least 1"),
         (["--data", "digts"], "did you mean digits?"),
     ],

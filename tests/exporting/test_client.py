@@ -102,7 +102,7 @@ def wider(description: dict[str, Any]) -> None:
 def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
     export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preprocessing: Preprocessing, fault: Fault
 ) -> None:
-    describe = zoo.exporting.describe
+    describe = zoo.exporting.export.describe
 
     def wrongly(*given: Any) -> dict[str, Any]:
         description = json.loads(json.dumps(describe(*given)))

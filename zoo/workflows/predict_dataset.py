@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """``names`` by file: of an image in an array, its dataset, part and name there, such as ``digits/report/7``; any other has the name of its file.
+    """``names`` by file: of an image in an array, its dataset, part and name there, such as ``digits/test/7``; any other has the name of its file.
     ``truths`` by file are the names of their classes, where they have labels. ``kept``: the files are the dataset's own, not copies."""
 
     files: list[Path]
