@@ -1,0 +1,57 @@
+"""The vocabulary: names that users and plugins type are the field's."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+import pytest
+
+import zoo.api
+import zoo.plugin
+from zoo.api import Part
+from zoo.config.run_config import RunConfig, TrainConfig
+from zoo.registry.core_commands import COMMANDS
+from zoo.registry.lookup import options_model, registry
+
+NOT = {
+    "accumulate", "bring", "cut", "decay", "departure", "ema", "exhibit", "exhibits", "foretell", "holdout", "job", "judge", "judged", "originals",
+    "picture", "pictures", "rate", "rates", "report_part", "select", "structure", "telling", "trail", "trunk", "watch",
+}  # fmt: skip
+"""Words that the glossary replaces."""
+ALLOWED = {
+    "weight_decay": "torch's own name",
+    "weight_decay_scope": "of weight_decay",
+    "ema_decay": "timm's name",
+    "layer_decay": "timm's name",
+}
+
+
+def words(name: str) -> set[str]:
+    return set(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().split("_"))
+
+
+def public() -> dict[str, list[str]]:
+    keys = [*RunConfig.model_fields, *TrainConfig.model_fields, *RunConfig.model_fields["dataset"].annotation.model_fields]  # type: ignore[union-attr]
+    options = [name for kind in ("architecture", "dataset", "task") for item in registry().items(kind) for name in options_model(item).model_fields]
+    return {
+        "zoo.api": list(zoo.api.__all__),
+        "zoo.plugin": list(zoo.plugin.__all__),
+        "the configuration": keys,
+        "options of first-party components": options,
+        "commands": list(COMMANDS),
+    }
+
+
+@pytest.mark.parametrize("where", list(public()))
+def test_public_names_are_of_the_vocabulary(where: str) -> None:
+    found = {name for name in public()[where] if words(name) & NOT and name not in ALLOWED}
+    assert found == set()
+
+
+def test_splits_have_their_usual_names() -> None:
+    assert get_args(Part) == ("train", "val", "test", "predict")
+
+
+def test_the_test_finds_a_word() -> None:
+    assert words("DatasetHoldout") & NOT == {"holdout"} and words("weight_decay") & NOT == {"decay"}
