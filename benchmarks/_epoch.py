@@ -26,7 +26,7 @@ from zoo.data.data_loader import Data, open_data
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.load_model import build_for, build_task
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
 from zoo.support.counter_random import seed_everything
 from zoo.training.devices import set_up

@@ -25,13 +25,13 @@ from _record import write_result
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.data.data_folder import Store
 from zoo.data.data_loader import open_dataset
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.plan import RunPlan
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
 from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
@@ -69,7 +69,7 @@ def planned(photos: Path, precision: str) -> RunPlan:
 
 def ours(prepared: Prepared, folder: Path) -> tuple[float, float, str]:
     """Seconds of all five epochs with the pass before them, of the pass alone, and by what it ran."""
-    cache.clear()
+    dataset_cache.clear()
     run = create(prepared.config, folder)
     quiet = Console(quiet=True)
     started = time.perf_counter()

@@ -20,7 +20,7 @@ from _record import write_result
 
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
 from zoo.training.preparation import prepare
 from zoo.training.train_state import TrainState

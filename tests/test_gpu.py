@@ -16,7 +16,7 @@ from zoo.data.data_loader import open_data
 from zoo.errors import DivergedError, Interrupted, SetupError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 
 pytestmark = pytest.mark.gpu
 

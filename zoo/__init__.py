@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.exporting.export import export
     from zoo.registry.listing import list_architectures, list_datasets, list_exporters, list_recipes, list_tasks
-    from zoo.reporting.comparison import compare
     from zoo.reporting.html_page import report
+    from zoo.reporting.run_comparison import compare
     from zoo.runs.load_model import load
     from zoo.workflows.evaluate import evaluate_run as evaluate
     from zoo.workflows.predict import predict
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zoo.workflows.seeds import run_seeds
 
 _PUBLIC = {
-    "compare": "zoo.reporting.comparison:compare",
+    "compare": "zoo.reporting.run_comparison:compare",
     "evaluate": "zoo.workflows.evaluate:evaluate_run",
     "export": "zoo.exporting.export:export",
     "list_architectures": "zoo.registry.listing:list_architectures",

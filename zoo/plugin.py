@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from zoo.runtime import find_pictures as find_images
     from zoo.runtime import is_image, softmax
     from zoo.support.atomic_files import storage_errors, write_bytes, write_csv, write_image, write_json
+    from zoo.support.decorated_functions import decorated_functions
     from zoo.support.formatting import figure, plural, without_surrogates
     from zoo.support.paths import user_path
     from zoo.support.progress import tracked
-    from zoo.support.source_scan import decorated_functions
     from zoo.support.temporary_folders import temporary_folder
     from zoo.support.untrusted_files import check_regular, read_bytes
     from zoo.training.evaluation import collect, write_predictions
@@ -44,7 +44,7 @@ _TOOLS = {
     "collect": "zoo.training.evaluation:collect",
     "count_macs": "zoo.models.building:count_macs",
     "count_parameters": "zoo.models.building:count_parameters",
-    "decorated_functions": "zoo.support.source_scan:decorated_functions",
+    "decorated_functions": "zoo.support.decorated_functions:decorated_functions",
     "echo": "zoo.cli.output:say",
     "figure": "zoo.support.formatting:figure",
     "find_images": "zoo.runtime:find_pictures",

@@ -1,8 +1,8 @@
 """Transfer learning: a network that has been trained on something else keeps what it knows, and learns new classes.
 
-The core builds the network for the new classes and loads trained weights into all but its head (`zoo.runs.initialisation`). This task says which
-parameters learn (``train``) and how the others behave meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics and
-normalises by them, and dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
+The core builds the network for the new classes and loads trained weights into all but its head (`zoo.runs.load_initial_weights`). This task says
+which parameters learn (``train``) and how the others behave meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics
+and normalises by them, and dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
 features in deep neural networks?, 2014, has the measurements behind freezing). Layers may learn at rates that fall towards the input, and one after
 the other (J. Howard, S. Ruder: Universal language model fine-tuning for text classification, 2018, sections 3.2 and 3.3).
 """

@@ -14,7 +14,7 @@ from zoo.data.data_loader import open_data
 from zoo.errors import UsageError
 from zoo.models.building import build_model
 from zoo.registry.lookup import registry
-from zoo.runs.resolve import dataset_section, resolve
+from zoo.runs.resolve_config import dataset_section, resolve
 from zoo.support import counter_random
 
 

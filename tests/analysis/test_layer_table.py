@@ -8,7 +8,7 @@ import torchvision
 from torch import Tensor, nn
 
 from zoo.analysis.layer_table import anatomy, blocks, hints
-from zoo.cli.network import facts
+from zoo.cli.info_network import facts
 from zoo.config.run_config import Section
 from zoo.models.building import build_model, count_parameters
 from zoo.registry.lookup import options_model, registry

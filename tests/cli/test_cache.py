@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from zoo.data import cache as store
+from zoo.data import dataset_cache as store
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.candidates import ARGUMENTS
 from zoo.cli.completion import SCRIPTS, candidates, split
+from zoo.cli.completion_candidates import ARGUMENTS
 from zoo.config.run_config import TrainConfig
 from zoo.registry.core_commands import COMMANDS
 from zoo.registry.lookup import registry

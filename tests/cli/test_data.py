@@ -48,7 +48,7 @@ def test_download_without_a_network_is_one_error_for_all(zoo) -> None:
 
 def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     told = zoo("data", "check", "digits")
-    assert told.code == 0 and "  train   train  1,437     1×8×8" in told.out.splitlines() and "no picture stands there twice" in told.out
+    assert told.code == 0 and "  train  train  1,437     1×8×8" in told.out.splitlines() and "no picture stands there twice" in told.out
     (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
     assert [part["samples"] for part in report["parts"]] == [1437, 360] and report["ok"]
     assert sum(report["parts"][0]["classes"].values()) == 1437

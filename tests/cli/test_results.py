@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from zoo.runs.root_record import config_text, new_root
+from zoo.runs.root_json import config_text, new_root
 from zoo.runs.run_directory import RunDir
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.runs.run_directory import RunDir
 from zoo.support.atomic_files import sha256
 from zoo.support.checksummed_json import write_sealed
@@ -175,9 +175,9 @@ def test_verify_writes_nothing_and_names_a_run_that_is_not_there(zoo, run) -> No
 
 def test_verify_reads_the_cached_arrays_of_the_run_s_dataset(zoo, run) -> None:
     for key, dataset in (("mine", "datasets/digits"), ("other", "lab/toy")):
-        array = cache.open_or_build(key, (2, 1, 4, 4), {"dataset": dataset}, lambda array: array.fill(7))
+        array = dataset_cache.open_or_build(key, (2, 1, 4, 4), {"dataset": dataset}, lambda array: array.fill(7))
         del array
-        file = cache.folder() / key / cache.IMAGES
+        file = dataset_cache.folder() / key / dataset_cache.IMAGES
         content = file.read_bytes()
         file.write_bytes(content[:-1] + b"\0")
     told = zoo("verify", "hurt")

@@ -11,7 +11,7 @@ import pytest
 from zoo.config.augmentation_options import STEPS, build_steps, canonical, parse_augment
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.data import archives, cache
+from zoo.data import archives, dataset_cache
 from zoo.data.archives import unpack
 from zoo.errors import DataError, SetupError
 from zoo.support.atomic_files import sha256
@@ -130,9 +130,9 @@ def test_an_archive_is_unpacked_once(kind: str, tmp_path: Path, monkeypatch: pyt
     assert content(folder) == FILES
     monkeypatch.setattr(archives, "_extract", lambda *_: pytest.fail("unpacked again"))
     assert opened(path) == folder
-    (entry,) = cache.entries()
+    (entry,) = dataset_cache.entries()
     assert (entry.size, entry.description["files"]) == (sum(map(len, FILES.values())), 3)
-    assert cache.clear([entry.key]) == entry.size and not folder.exists()
+    assert dataset_cache.clear([entry.key]) == entry.size and not folder.exists()
 
 
 def test_a_name_says_nothing_of_the_form(tmp_path: Path) -> None:

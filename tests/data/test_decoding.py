@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.data import cache, decoding
+from zoo.data import dataset_cache, decoding
 from zoo.data.decoding import decoded
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError
@@ -34,13 +34,13 @@ def test_every_picture_is_where_its_file_was(files) -> None:
     array = decoded(files, PLAIN, sha256, "toy")
     for index, file in enumerate(files):
         assert np.array_equal(array[index], PLAIN.read(file))
-    assert cache.entries()[0].description["dataset"] == "toy"
+    assert dataset_cache.entries()[0].description["dataset"] == "toy"
 
 
 def test_the_deterministic_transform_and_the_content_make_an_entry_and_nothing_else_does(files, tmp_path) -> None:
     def entries_after(*arguments):
         decoded(*arguments)
-        return len(cache.entries())
+        return len(dataset_cache.entries())
 
     assert entries_after(files, PLAIN, sha256, "toy") == 1
     assert entries_after(files, PLAIN.model_copy(update={"mean": (0.1,) * 3, "std": (2.0,) * 3}), sha256, "other") == 1
@@ -60,7 +60,7 @@ def test_pixels_made_in_an_older_way_are_not_used_again(files, monkeypatch) -> N
     decoded(files, PLAIN, sha256, "toy")
     monkeypatch.setattr(decoding, "PIXELS", decoding.PIXELS + 1)
     decoded(files, PLAIN, sha256, "toy")
-    assert len({entry.key for entry in cache.entries()}) == 2
+    assert len({entry.key for entry in dataset_cache.entries()}) == 2
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_file_that_is_no_picture_is_named_and_nothing_is_kept(files, content, 
     with pytest.raises(DataError, match=rf"{words}.*3\.png") as caught:
         decoded(files, PLAIN, sha256, "toy")
     assert caught.value.exit_code == 3
-    assert cache.entries() == []
+    assert dataset_cache.entries() == []
 
 
 def test_long_work_is_said(files, monkeypatch, capsys) -> None:

@@ -14,11 +14,11 @@ from PIL import Image, TiffImagePlugin
 
 import zoo
 from zoo.config.run_config import DatasetSection
-from zoo.data import cache, value_range
+from zoo.data import dataset_cache, value_range
 from zoo.data.data_loader import Data, open_data
 from zoo.errors import ConfigError, DataError
 from zoo.registry.lookup import registry
-from zoo.runs.resolve import dataset_section
+from zoo.runs.resolve_config import dataset_section
 from zoo.runtime import OutsideLimitError, read_picture
 
 VALUES = np.linspace(0, 1, 16).reshape(4, 4)
@@ -146,7 +146,7 @@ def test_images_of_8_bits_have_no_range_and_are_not_decoded_for_it(tmp_path: Pat
     digest = {file: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("it was decoded"))
     assert value_range.find_value_range(files, digest.__getitem__, "toy", section.max_pixels) == (None, None)
-    assert json.loads((cache.cache_root() / cache.EXTREMES).read_text())["extremes"]
+    assert json.loads((dataset_cache.cache_root() / dataset_cache.EXTREMES).read_text())["extremes"]
     monkeypatch.undo()
 
 
@@ -180,7 +180,7 @@ def test_an_image_outside_the_range_is_named_where_it_is_evaluated_or_left_out(t
     save(root / "train" / "dark" / "9.tif", np.float32([[0, 2]]))
     left_out = opened(root, value_range=[0, 1], skip_bad_images=True)
     assert [Path(entry["file"]).name for entry in left_out.quarantine] == ["9.tif"]
-    assert cache.faults() == {}  # another range would take it
+    assert dataset_cache.faults() == {}  # another range would take it
     assert opened(root, value_range=[0, 2], skip_bad_images=True).quarantine == ()
 
 

@@ -15,7 +15,7 @@ import pytest
 from typer.main import get_command
 
 from zoo.cli.app import app, run_cli
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import ZooError
 from zoo.registry.core_commands import COMMANDS
 from zoo.support.environment_variables import VARIABLES
@@ -79,7 +79,7 @@ def test_every_command_has_json_and_says_so_alike() -> None:
     for context in every():
         flags = {name: parameter for parameter in context.command.params for name in parameter.opts}
         if context.command_path not in WITHOUT_JSON:
-            assert "--json" in flags and flags["--json"].help == help_text, f"{context.command_path}: use zoo.cli.parameters.AsJson"
+            assert "--json" in flags and flags["--json"].help == help_text, f"{context.command_path}: use zoo.cli.shared_options.AsJson"
 
 
 def test_the_page_lists_every_variable() -> None:

@@ -15,7 +15,7 @@ from zoo.config.augmentation_options import STEPS
 from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfig
 from zoo.models.building import build_model, count_parameters
 from zoo.registry.lookup import registry
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.support.formatting import plural
 
 ROOT = Path(__file__).parents[2]

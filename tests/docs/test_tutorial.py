@@ -14,7 +14,7 @@ from zoo.cli.app import run_cli
 from zoo.data.preprocessing import Preprocessing
 from zoo.models.building import build_model, count_parameters
 from zoo.registry.lookup import registry
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import all_runs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial-mnist.md").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from zoo.doctor import devices, packages, places, plugins, providers
+from zoo.doctor import devices, onnxruntime_providers, packages, places, plugins
 from zoo.doctor.examine import CHECKS, examine, worst
 from zoo.doctor.finding import Finding, Level
 from zoo.registry.lookup import registry
@@ -216,7 +216,7 @@ def test_a_cuda_device_is_told_after_it_computed() -> None:
     finding = by_name(devices.cuda())["cuda:0"]
     assert finding.level == "ok" and finding.facts["correct"] and finding.facts["name"] == torch.cuda.get_device_name(0)
     assert finding.facts["memory"] == torch.cuda.get_device_properties(0).total_memory
-    assert by_name(providers.providers())[providers.CUDA].facts["usable"]
+    assert by_name(onnxruntime_providers.providers())[onnxruntime_providers.CUDA].facts["usable"]
 
 
 # --------------------------------------------------------------------------------------------------------------------------- onnxruntime
@@ -225,19 +225,22 @@ def test_a_cuda_device_is_told_after_it_computed() -> None:
 def test_a_provider_is_usable_when_it_ran_the_tiny_model() -> None:
     import onnx
 
-    model = onnx.load_from_string(providers.tiny_model())
+    model = onnx.load_from_string(onnxruntime_providers.tiny_model())
     onnx.checker.check_model(model, full_check=True)
-    assert providers.attempt(providers.tiny_model(), providers.CPU) is None
-    assert by_name(providers.providers())[providers.CPU].level == "ok"
+    assert onnxruntime_providers.attempt(onnxruntime_providers.tiny_model(), onnxruntime_providers.CPU) is None
+    assert by_name(onnxruntime_providers.providers())[onnxruntime_providers.CPU].level == "ok"
 
 
 def test_a_provider_that_falls_back_is_not_usable(monkeypatch) -> None:
     if not torch.cuda.is_available():
-        assert providers.attempt(providers.tiny_model(), providers.CUDA)
-    assert providers.attempt(b"no model", providers.CPU)
-    needed, other = providers._finding(providers.CUDA, "carries on", needed=True), providers._finding(providers.CUDA, "carries on", needed=False)
+        assert onnxruntime_providers.attempt(onnxruntime_providers.tiny_model(), onnxruntime_providers.CUDA)
+    assert onnxruntime_providers.attempt(b"no model", onnxruntime_providers.CPU)
+    needed, other = (
+        onnxruntime_providers._finding(onnxruntime_providers.CUDA, "carries on", needed=True),
+        onnxruntime_providers._finding(onnxruntime_providers.CUDA, "carries on", needed=False),
+    )
     assert (needed.level, other.level, other.facts) == ("warning", "ok", {"usable": False, "fault": "carries on"}) and needed.fix
-    assert providers._finding(providers.CPU, "carries on", needed=True).level == "problem"
+    assert onnxruntime_providers._finding(onnxruntime_providers.CPU, "carries on", needed=True).level == "problem"
 
 
 # -------------------------------------------------------------------------------------------------------------------------------- places

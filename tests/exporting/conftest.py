@@ -13,7 +13,7 @@ from zoo.data.preprocessing import Preprocessing
 from zoo.exporting.export import Bundle, export_model
 from zoo.registry.lookup import registry
 from zoo.runs.load_model import LoadedModel
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 
 CLASSES = tuple("0123456789")
 

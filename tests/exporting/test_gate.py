@@ -15,8 +15,8 @@ from zoo_onnx.exporter import OnnxExporter, OnnxRunner
 
 from zoo.api import EmitRequest
 from zoo.errors import CheckpointError, ExportError, SetupError, UsageError
-from zoo.exporting.comparison import Comparison
 from zoo.exporting.export import Bundle
+from zoo.exporting.output_comparison import Comparison
 from zoo.registry.lookup import registry
 from zoo.runs.load_model import LoadedModel
 from zoo.support.atomic_files import sha256

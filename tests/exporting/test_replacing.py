@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from zoo.exporting import publishing
-from zoo.exporting.publishing import INDEX, publish, temporary_beside
+from zoo.exporting import atomic_publish
+from zoo.exporting.atomic_publish import INDEX, publish, temporary_beside
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the publisher is killed as a forked process")
 FILES = ("model.onnx", "predict.py", "README.md")
@@ -24,7 +24,7 @@ def no_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_args: object, **_options: object) -> None:
         raise OSError
 
-    monkeypatch.setattr(publishing.ctypes, "CDLL", missing)
+    monkeypatch.setattr(atomic_publish.ctypes, "CDLL", missing)
 
 
 def make(folder: Path, version: str, files: tuple[str, ...] = FILES) -> Path:

@@ -16,7 +16,7 @@ from zoo.exporting.export import Bundle
 from zoo.exporting.samples import real_samples
 from zoo.registry.lookup import registry
 from zoo.runs.load_model import LoadedModel
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir
 
 MakeAway = Callable[..., LoadedModel]

@@ -29,7 +29,7 @@ from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import Item, registry
 from zoo.runs.initial_weights import named
 from zoo.runs.load_model import load_pretrained
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.support.paths import data_root
 from zoo.workflows.predict import predict
 

@@ -288,7 +288,7 @@ def test_the_first_party_items_are_all_there() -> None:
 
 
 def test_every_recipe_resolves() -> None:
-    from zoo.runs.resolve import resolve
+    from zoo.runs.resolve_config import resolve
 
     for item in registry().items("recipe"):
         assert resolve(registry(), item.canonical).config.recipe == item.canonical

@@ -20,7 +20,7 @@ from zoo.errors import StorageError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting import html_page
 from zoo.reporting.html_page import ROWS, commands, inside, render, report, write_page
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import all_runs, run_id
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\n\u202e\u05d0\u05d1 {{ 7 * 7 }}"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo.cli.description import Asked, examine
+from zoo.cli.info_component import Asked, examine
 from zoo.data.data_loader import open_data
 from zoo.errors import ConfigError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.initial_weights import NamedWeights
-from zoo.runs.resolve import parse_assignment, resolve
+from zoo.runs.resolve_config import parse_assignment, resolve
 from zoo.training.devices import set_up
 from zoo.workflows.matrix import cells
 

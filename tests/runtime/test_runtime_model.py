@@ -171,7 +171,7 @@ def test_reading_while_bundles_are_published_never_says_that_one_was_altered(bun
     change_model(versions[1] / "model.onnx", scale_weight)
     index(versions[1])
     code = (
-        "import sys, time, shutil\nfrom pathlib import Path\nfrom zoo.exporting.publishing import publish, temporary_beside\n"
+        "import sys, time, shutil\nfrom pathlib import Path\nfrom zoo.exporting.atomic_publish import publish, temporary_beside\n"
         "target, *versions = map(Path, sys.argv[1:])\nend = time.monotonic() + 4\n"
         "while time.monotonic() < end:\n"
         "    for version in versions:\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cli.app import run_cli
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.errors import UsageError
 from zoo.support import paths
 
@@ -16,11 +16,11 @@ from zoo.support import paths
 def test_an_empty_variable_is_one_that_is_not_set(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ZOO_DATA", "ZOO_CACHE", "ZOO_RUNS", "ZOO_EXPORTS", "ZOO_OFFLINE", "ZOO_CACHE_LIMIT"):
         monkeypatch.delenv(name, raising=False)
-    unset = (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), cache.limit())
+    unset = (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), dataset_cache.limit())
     assert Path() not in unset
     for name in ("ZOO_DATA", "ZOO_CACHE", "ZOO_RUNS", "ZOO_EXPORTS", "ZOO_OFFLINE", "ZOO_CACHE_LIMIT"):
         monkeypatch.setenv(name, empty)
-    assert (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), cache.limit()) == unset
+    assert (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), dataset_cache.limit()) == unset
 
 
 def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.support.source_scan import decorated_functions
+from zoo.support.decorated_functions import decorated_functions
 
 PLAIN = """
 from registry import register, other

@@ -12,7 +12,7 @@ from torch import nn
 from torchvision.models import squeezenet1_1
 
 import zoo
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.errors import Interrupted
 from zoo.models.tensor_files import read_tensors
 from zoo.reporting.console import Console
@@ -85,7 +85,7 @@ def test_learning_from_kept_features_is_learning(go, said, architecture, task, e
 
 def test_a_second_run_finds_the_features_of_the_first(go, said) -> None:
     go("first")
-    entry = next(each for each in cache.entries() if each.description["part"] == "train")
+    entry = next(each for each in dataset_cache.entries() if each.description["part"] == "train")
     assert (
         entry.description == {"dataset": "datasets/digits", "part": "train", "features": "84", "of": "relu_3", "by": "torch"}
         or entry.description["by"]
@@ -93,13 +93,13 @@ def test_a_second_run_finds_the_features_of_the_first(go, said) -> None:
     said.clear()
     again = go("again", train={"lr": 0.02})
     assert any("is kept for train and val, found in the cache" in text for text in said)
-    assert len(cache.entries()) == 2
+    assert len(dataset_cache.entries()) == 2
     assert again.record.status == "finished"
 
 
 def test_features_that_were_zeroed_on_the_disk_are_computed_again_after_a_word(go, capsys) -> None:
     first = go("first")
-    array = next(each for each in cache.entries() if each.description["part"] == "train").path / cache.IMAGES
+    array = next(each for each in dataset_cache.entries() if each.description["part"] == "train").path / dataset_cache.IMAGES
     with array.open("r+b") as stream:
         stream.seek(128)
         stream.write(bytes(array.stat().st_size - 128))
@@ -130,7 +130,7 @@ def test_features_of_other_weights_or_precision_are_others(go, said, name, chang
 def test_what_changes_the_pictures_runs_the_frozen_layers_each_time_and_says_so(go, said, train, reason) -> None:
     go("run", train=train)
     assert any(f"the frozen layers are run in every epoch, since {reason}" in text for text in said)
-    assert not cache.entries()
+    assert not dataset_cache.entries()
 
 
 def test_what_would_not_fit_the_cache_is_not_kept(go, said, monkeypatch) -> None:
@@ -159,7 +159,7 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch) -> No
         "train": {"checkpoint_steps": 1},
     }
     whole = go("whole", **small)
-    cache.clear()  # they are computed again, by the same
+    dataset_cache.clear()  # they are computed again, by the same
     from zoo.training import trainer
 
     steps = iter(range(100))

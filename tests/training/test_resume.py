@@ -132,7 +132,7 @@ def test_a_best_checkpoint_that_is_damaged_while_training_goes_on_is_reported_as
                 (file,) = (tmp_path / "run").glob("checkpoints/*/model.safetensors")
                 file.write_bytes(file.read_bytes()[:-1] + b"?")
 
-        def note(self, text):
+        def print(self, text):
             lines.append(text)
 
     overrides = {**FAST, "dataset": {"resize": 16, "val_fraction": 0.2}, "train": {**FAST["train"], "checkpoint_steps": 14}}

@@ -17,7 +17,7 @@ from zoo.reporting.console import Console
 from zoo.runs import checkpoints
 from zoo.runs.load_model import build_for, build_task
 from zoo.runs.plan import RunPlan
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, create
 from zoo.support import counter_random
 from zoo.training.devices import set_up
@@ -38,7 +38,7 @@ class Notes(Console):
         super().__init__(quiet=True)
         self.lines: list[str] = []
 
-    def note(self, text: str) -> None:
+    def print(self, text: str) -> None:
         self.lines.append(text)
 
 

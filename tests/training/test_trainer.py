@@ -20,7 +20,7 @@ from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs import checkpoints
 from zoo.runs.load_model import build_for, build_task, load
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, create
 from zoo.support import counter_random
 from zoo.training.devices import set_up
@@ -262,7 +262,7 @@ def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path)
     notes = []
 
     class Notes(Console):
-        def note(self, text):
+        def print(self, text):
             notes.append(text)
 
     overrides = {

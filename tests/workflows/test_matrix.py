@@ -15,7 +15,7 @@ from PIL import Image
 from zoo.errors import ConfigError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
 from zoo.training.closed_form import in_closed_form
 from zoo.training.preparation import prepare

@@ -19,8 +19,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
-from zoo.cli.names import unknown
-from zoo.cli.parameters import HELP
+from zoo.cli.item_names import unknown
+from zoo.cli.shared_options import HELP
 from zoo.errors import PluginError, StorageError, ZooError
 from zoo.registry.core_commands import COMMANDS
 from zoo.registry.plugin_isolation import Escaped, contained

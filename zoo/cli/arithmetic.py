@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from zoo.analysis.layer_math import KINDS, Settings, Single, single
-from zoo.cli.names import unknown
+from zoo.cli.item_names import unknown
 from zoo.cli.options import takes
 from zoo.cli.output import say, say_facts, say_json
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import UsageError
 
 DEFAULT_INPUTS = {"conv1d": "1,64", "linear": "400"}

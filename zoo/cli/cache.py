@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.names import unknown
+from zoo.cli.item_names import unknown
 from zoo.cli.output import note, say, say_json, say_table
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import UsageError
 from zoo.support.formatting import plural, size
 
 if TYPE_CHECKING:
-    from zoo.data.cache import Entry
+    from zoo.data.dataset_cache import Entry
 
 SHORT = 12
 """Characters of a key that are shown; as many as tell it from others may be typed."""
@@ -29,7 +29,7 @@ def cache(
     Beyond the limit (ZOO_CACHE_LIMIT, in GB) decoded entries go that were used longest ago; unpacked archives stay until they are cleared. The
     archives and pictures themselves, and everything else in the data folder, are never touched.
     """
-    from zoo.data import cache as store
+    from zoo.data import dataset_cache as store
 
     entries = store.entries()
     chosen = list({entry.key: entry for entry in (entries if not keys else [_find(entries, key) for key in keys])}.values())

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.output import duration, emphasised, json_alone, note, say, say_json, say_table
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.support.formatting import label, value
 
 if TYPE_CHECKING:
-    from zoo.reporting.comparison import Comparison
+    from zoo.reporting.run_comparison import Comparison
 
 NONE = "–"
 
@@ -23,7 +23,7 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the picture, compare.png; by default this one.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    from zoo.reporting.comparison import compare as compare_
+    from zoo.reporting.run_comparison import compare as compare_
 
     with json_alone(as_json):
         found = compare_(runs, out)

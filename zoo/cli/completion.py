@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.candidates import Candidates, candidates_for
+from zoo.cli.completion_candidates import Candidates, candidates_for
 from zoo.cli.completion_scripts import SCRIPTS
-from zoo.cli.names import unknown
+from zoo.cli.item_names import unknown
 from zoo.cli.output import say, say_fields
 from zoo.errors import ZooError
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.output import emphasised, json_alone, note, plural, say, say_json, say_table
-from zoo.cli.parameters import AsJson, group
+from zoo.cli.shared_options import AsJson, group
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
     from zoo.workflows.data_check import Report
-    from zoo.workflows.data_files import Needs
+    from zoo.workflows.data_download import Needs
 
 FEW_CLASSES = 40
 """Classes up to which the table by class is shown; ``--json`` has it always."""
@@ -27,9 +27,9 @@ def download(
 ) -> None:
     """Bring what datasets need, or say that it is here."""
     with json_alone(as_json):
-        from zoo.workflows import data_files
+        from zoo.workflows import data_download
 
-        found = data_files.download(names)
+        found = data_download.download(names)
     if as_json:
         say_json([_as_dict(need) for need in found])
         return
@@ -49,9 +49,9 @@ def path(
         say_json({"path": str(data_root())}) if as_json else say(str(data_root()))
         return
     with json_alone(as_json):
-        from zoo.workflows import data_files
+        from zoo.workflows import data_download
 
-        need = data_files.look(name)
+        need = data_download.look(name)
     if as_json:
         say_json(_as_dict(need))
         return
@@ -94,13 +94,13 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
     """The datasets that were named, all of them here; else those that are."""
     with json_alone(as_json):
         from zoo.registry.lookup import registry
-        from zoo.workflows import data_files
+        from zoo.workflows import data_download
 
         own = [item.canonical for item in registry().items("dataset") if item.spec.argument is None]
         asked = list(dict.fromkeys(names or own))
-        needs = [data_files.look(name) for name in asked]
+        needs = [data_download.look(name) for name in asked]
     if names:
-        data_files.require_here(needs)
+        data_download.require_here(needs)
     for need in needs:
         if need.missing:
             note(f"{need.item.canonical}: not here; `zoo data download {need.item.spec.name}` brings it")

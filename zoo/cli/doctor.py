@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from zoo.cli.output import emphasised, plural, say, say_json, say_wrapped
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import SetupError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.output import figure, json_alone, note, plural, say, say_json
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 
 
 def evaluate(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 

@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, note, say, say_json, say_table
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import UsageError
 from zoo.support.paths import check_drawing
 
@@ -56,7 +56,7 @@ def gradients(options: GradientsOptions) -> None:
 def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None) -> list[Any]:
     from zoo.analysis.gradients import gradients as look
     from zoo.registry.lookup import registry
-    from zoo.runs.resolve import merge, parse_assignment, resolve
+    from zoo.runs.resolve_config import merge, parse_assignment, resolve
 
     catalogue, found = registry(), []
     for label, change in [(name, {}), *((text.strip(), parse_assignment(text)) for text in versus)]:

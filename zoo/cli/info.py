@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.description import Asked, describe, examine
+from zoo.cli.info_component import Asked, describe, examine
 from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, say_facts, say_json, say_table
-from zoo.cli.parameters import AsJson, options_of, parse_shape
+from zoo.cli.shared_options import AsJson, options_of, parse_shape
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, registry
 from zoo.support.formatting import known
@@ -70,7 +70,7 @@ def _network(catalogue: Registry, item: Item[Any], facts: dict[str, Any], asked:
             raise
         facts.setdefault("problems", []).append(str(error))
         return None
-    from zoo.cli.network import as_json
+    from zoo.cli.info_network import as_json
 
     facts["network"] = as_json(found, classes)
     return found, classes
@@ -83,7 +83,7 @@ def _say(facts: dict[str, Any], network: tuple[Anatomy, int] | None, *, layers: 
     common = {"from": f"{facts['plugin']} ({facts['distribution']} {facts['version']})", "source": facts.get("source"), "target": facts.get("target")}
     size: dict[str, object] = {}
     if network is not None:
-        from zoo.cli.network import facts as size_of
+        from zoo.cli.info_network import facts as size_of
 
         size = dict(size_of(*network))
     say_facts({**common, **dict(PARTS[facts["kind"]](facts) if facts["kind"] in PARTS else ()), **size})
@@ -102,7 +102,7 @@ def _say(facts: dict[str, Any], network: tuple[Anatomy, int] | None, *, layers: 
 
 
 def _say_network(network: Anatomy, *, layers: bool) -> None:
-    from zoo.cli.network import say_bars, say_layers
+    from zoo.cli.info_network import say_bars, say_layers
 
     if layers:
         say_layers(network)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.names import display_name, is_pattern, note_faulty, origin, unknown, wildcard
+from zoo.cli.item_names import display_name, is_pattern, note_faulty, origin, unknown, wildcard
 from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import PluginError, UsageError
 from zoo.registry.lookup import Item, Member, Registry, registry
 

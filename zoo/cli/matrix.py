@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.names import wildcard
+from zoo.cli.item_names import wildcard
 from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table, say_wrapped
-from zoo.cli.parameters import AsJson, options_of
+from zoo.cli.shared_options import AsJson, options_of
 
 if TYPE_CHECKING:
     from zoo.workflows.matrix import Cell

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 from typer.models import OptionInfo
 
 from zoo.errors import UsageError
-from zoo.runs.resolve import SECTIONS, Whole, merge, parse_assignment
+from zoo.runs.resolve_config import SECTIONS, Whole, merge, parse_assignment
 
 T = TypeVar("T")
 

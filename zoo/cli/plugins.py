@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.cli.output import json_alone, note, plural, say, say_json, say_table
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import registry
 from zoo.support.formatting import many

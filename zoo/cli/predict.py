@@ -11,7 +11,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.parameters import WEIGHTS_KEY, AsJson
+from zoo.cli.shared_options import WEIGHTS_KEY, AsJson
 from zoo.errors import DataError, UsageError
 from zoo.support.paths import check_drawing
 

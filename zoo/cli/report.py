@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.output import json_alone, say, say_json
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 
 
 def report(

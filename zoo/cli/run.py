@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, say_json
-from zoo.cli.parameters import WEIGHTS_KEY, AsJson
+from zoo.cli.shared_options import WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:

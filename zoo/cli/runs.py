@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from zoo.cli.output import duration, figure, note, say, say_json, say_table
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.runs.run_directory import Record, RunDir, all_runs, run_id
 from zoo.support.paths import runs_root
 

@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.parameters import AsJson, options_of
+from zoo.cli.shared_options import AsJson, options_of
 from zoo.support.paths import check_drawing
 
 

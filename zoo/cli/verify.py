@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from zoo.cli.output import json_alone, say, say_json, say_table
-from zoo.cli.parameters import AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import CheckpointError
 
 

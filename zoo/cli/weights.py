@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.output import figure, json_alone, note, say, say_json, say_table
-from zoo.cli.parameters import WEIGHTS_KEY, AsJson, group
+from zoo.cli.shared_options import WEIGHTS_KEY, AsJson, group
 from zoo.errors import UsageError
 
 weights = group("Trained weights of architectures: which there are, bring them, convert a file of them.")

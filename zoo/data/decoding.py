@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError
 from zoo.runtime import PIXELS, OutsideLimitError
@@ -39,7 +39,7 @@ def decoded(
         key.update(bytes.fromhex(digest_of(file, digest)))
     description = {"dataset": name, "pictures": len(files), **transform}
     shape = (len(files), *preprocessing.shape)
-    return cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults))
+    return dataset_cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults))
 
 
 class UnreadablePictures(DataError):
@@ -57,7 +57,7 @@ def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable
 
     What is wrong with a file's content is remembered by that content, so that later runs need not try again.
     """
-    known = cache.faults()
+    known = dataset_cache.faults()
     found = {index: _dangling(file) for index, file in enumerate(files) if is_dangling(file)}
     digests = {index: digest_of(file, digest) for index, file in enumerate(files) if index not in found}
     found |= {index: known[key] for index, key in digests.items() if key in known}
@@ -71,7 +71,7 @@ def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable
             reasons = dict(error.faults)
             found |= {index: str(reasons[file]) for index, file in enumerate(files) if file in reasons}
             lasting = [file for file, reason in error.faults if not isinstance(reason, OutsideLimitError)]  # a limit may be another one next time
-            cache.remember_faults({digest_of(file, digest): str(reasons[file]) for file in lasting})
+            dataset_cache.remember_faults({digest_of(file, digest): str(reasons[file]) for file in lasting})
 
 
 def picture_of(file: Path, read: Callable[[Path], T]) -> T:

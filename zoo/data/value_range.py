@@ -18,7 +18,7 @@ from PIL import Image
 
 from zoo.api import Dataset, Part, Split
 from zoo.config.run_config import DatasetSection
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.data.decoding import SAY_FROM, digest_of, is_dangling
 from zoo.errors import DataError
 from zoo.runtime import FORMATS, PIXELS, deep_kind
@@ -70,10 +70,10 @@ def find_value_range(
     key = hashlib.sha256(f"{PIXELS} {max_pixels} {FORMATS}".encode())
     for each in sorted(digest_of(file, digest) for file in present):
         key.update(bytes.fromhex(each))
-    known = cache.extremes(key.hexdigest())
+    known = dataset_cache.extremes(key.hexdigest())
     if known is None:
         known = [list(each) for each in _measure(present, name, max_pixels)]
-        cache.remember_extremes(key.hexdigest(), known)
+        dataset_cache.remember_extremes(key.hexdigest(), known)
     found = [Extremes(*each) for each in known]
     if not found:
         return None, None

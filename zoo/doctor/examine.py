@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from itertools import groupby
 
-from zoo.doctor import devices, packages, places, plugins, providers
+from zoo.doctor import devices, onnxruntime_providers, packages, places, plugins
 from zoo.doctor.finding import Check, Finding, Level, worst
 from zoo.errors import ZooError
 
@@ -21,7 +21,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("devices", devices.cuda),
     ("devices", devices.mps),
     ("devices", devices.compiler),
-    ("onnxruntime", providers.providers),
+    ("onnxruntime", onnxruntime_providers.providers),
     ("places", places.folders),
     ("places", places.cached),
     ("places", places.network),

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.doctor.finding import Finding, Level
 from zoo.errors import nearest
 from zoo.support import paths
@@ -60,7 +60,7 @@ def _is_writable(folder: Path) -> bool:
 
 
 def cached() -> Iterator[Finding]:
-    total, limit = sum(entry.size for entry in cache.entries()), cache.limit()
+    total, limit = sum(entry.size for entry in dataset_cache.entries()), dataset_cache.limit()
     yield Finding("cached", "ok", f"{size(total)} of decoded pictures, of at most {size(limit)}", facts={"size": total, "limit": limit})
 
 

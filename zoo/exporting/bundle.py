@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import runtime
+from zoo.exporting.atomic_publish import INDEX
 from zoo.exporting.card import write_card
-from zoo.exporting.publishing import INDEX
 from zoo.registry.lookup import Item, Registry, core_version
 from zoo.support.atomic_files import sha256, write_bytes, write_json, write_text
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.errors import UsageError
+from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
 from zoo.exporting.bundle import Bundle, describe, fill, metadata_of, stage
-from zoo.exporting.publishing import check_target, publish, temporary_beside
-from zoo.exporting.source import locate
-from zoo.exporting.storage import storage_errors_of_any_kind
+from zoo.exporting.model_source import locate
+from zoo.exporting.storage_errors import storage_errors_of_any_kind
 from zoo.support.paths import exports_root, user_path
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def export_model(
     import torch
 
     from zoo.api import EmitRequest
-    from zoo.exporting.client import check_client
+    from zoo.exporting.client_check import check_client
     from zoo.exporting.gate import Proof, ensure, require
     from zoo.exporting.samples import real_samples
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from zoo.errors import CheckpointError, ExportError
-from zoo.exporting.comparison import TOLERANCE, Comparison, centred
+from zoo.exporting.output_comparison import TOLERANCE, Comparison, centred
 
 if TYPE_CHECKING:
     from pathlib import Path

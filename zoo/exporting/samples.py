@@ -14,7 +14,7 @@ from zoo.data.data_loader import LoadedPart, open_data
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError, ExportError, UsageError
 from zoo.registry.lookup import Item, Registry
-from zoo.runs.resolve import dataset_section
+from zoo.runs.resolve_config import dataset_section
 
 if TYPE_CHECKING:
     from zoo.api import DatasetSpec

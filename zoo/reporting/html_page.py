@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from zoo.api import Expected, ReportItem
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import registry
-from zoo.runs.resolve import SECTIONS, resolve
+from zoo.runs.resolve_config import SECTIONS, resolve
 from zoo.runs.run_directory import Record, RunDir, find, run_id
 from zoo.support.atomic_files import write_text
 from zoo.support.checksummed_json import reason

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from zoo.support import atomic_files
 from zoo.errors import CheckpointError, StorageError
 from zoo.support.atomic_files import write_bytes
-from zoo.runs.root_record import Digest, Fixed
+from zoo.runs.root_json import Digest, Fixed
 
 if TYPE_CHECKING:
     from torch import Tensor

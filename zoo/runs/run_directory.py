@@ -19,8 +19,8 @@ from zoo.config.run_config import TEXT_KEYS, RunConfig, check_run_name
 from zoo.errors import CheckpointError, ConfigError, StorageError, UsageError, ZooError, nearest
 from zoo.support.atomic_files import write_text
 from zoo.support.paths import runs_root
-from zoo.runs.root_record import Root, config_text, differences, new_root, read_root, write_root
-from zoo.runs.run_record import Record, Status, bound
+from zoo.runs.root_json import Root, config_text, differences, new_root, read_root, write_root
+from zoo.runs.run_json import Record, Status, bound
 from zoo.support.untrusted_files import RECORD_LIMIT, check_own_file, read_bytes, read_text
 from zoo.support.checksummed_json import read_sealed, reason, write_sealed
 from zoo.config.validation_errors import explain

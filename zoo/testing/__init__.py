@@ -115,7 +115,7 @@ def _reference_faults(item: Item[Any]) -> Iterator[str]:
 
 def _recipe_faults(catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     """It resolves to a valid configuration, and the weights it ships are named by its architecture."""
-    from zoo.runs.resolve import resolve
+    from zoo.runs.resolve_config import resolve
 
     architecture = resolve(catalogue, item.canonical).architecture
     if item.spec.weights is not None:

@@ -1,7 +1,7 @@
 """What a frozen trunk makes of each picture, computed once and kept: later epochs, and later runs, pay for the rest of the network alone.
 
-Kept in the cache (`zoo.data.cache`) under a digest of all it depends on: the trunk's operations and weights, the inputs as the network gets them, and
-the precision. So a run that changes the learning rate, the seed or the head finds its features there already.
+Kept in the cache (`zoo.data.dataset_cache`) under a digest of all it depends on: the trunk's operations and weights, the inputs as the network gets
+them, and the precision. So a run that changes the learning rate, the seed or the head finds its features there already.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from zoo.api import Batch, Part
 from zoo.config.run_config import TrainConfig
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.data.data_loader import RESIDENT_BYTES, Augment, Data, LoadedPart
 from zoo.registry.lookup import Registry
 from zoo.support.formatting import size
@@ -111,7 +111,7 @@ def keep_features(
         return None
     wanted = {name: data.parts[name] for name in KEPT if name in data.parts}
     needed = 4 * int(np.prod(shape)) * sum(map(len, wanted.values()))
-    if needed > cache.limit():
+    if needed > dataset_cache.limit():
         note(f"note: the frozen layers are run in every epoch: what {cut.layer} gives would take {size(needed)} (see ZOO_CACHE_LIMIT)")
         return None
     return _computed(cut, shape, wanted, data.name, engine, catalogue, note)
@@ -129,7 +129,7 @@ def _computed(
     """The features of each part from the cache; what is not there is computed, by one pass for all of it."""
     trunk_digest = _digest_of(cut, engine)
     keys = {part: hashlib.blake2b(f"{trunk_digest} {view.content}".encode(), digest_size=16).hexdigest() for part, view in wanted.items()}
-    missing = sum(len(view) for part, view in wanted.items() if not cache.described(keys[part]))
+    missing = sum(len(view) for part, view in wanted.items() if not dataset_cache.described(keys[part]))
     batch = PASS_BATCH if engine.device.type == "cpu" else 4 * PASS_BATCH
     parts, engines, how = {}, [], "found in the cache"
     with ExitStack() as opened:
@@ -142,8 +142,8 @@ def _computed(
         for part, view in wanted.items():
             facts: dict[str, Any] = {"dataset": name, "part": part, "features": "×".join(map(str, shape)), "of": cut.layer}
             fill = partial(_fill, chosen, view, batch, facts)
-            parts[part] = FeaturePart(view, cache.open_or_build(keys[part], (len(view), *shape), facts, fill, np.float32))
-            engines.append(str(cache.described(keys[part]).get("by")))
+            parts[part] = FeaturePart(view, dataset_cache.open_or_build(keys[part], (len(view), *shape), facts, fill, np.float32))
+            engines.append(str(dataset_cache.described(keys[part]).get("by")))
             if "by" in facts:
                 how = f"computed {chosen().told}"
     values = f"{int(np.prod(shape)):,} values a picture"

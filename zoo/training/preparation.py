@@ -18,9 +18,9 @@ from zoo.data.data_loader import Data, open_data
 from zoo.errors import CheckpointError
 from zoo.models.pretrained_weights import also_missing
 from zoo.registry.lookup import calls_of, registry
-from zoo.runs.compatibility import check_classes, check_same_inputs
+from zoo.runs.component_compatibility import check_classes, check_same_inputs
 from zoo.runs.initial_weights import Inputs, NamedWeights
-from zoo.runs.initialisation import initialise
+from zoo.runs.load_initial_weights import initialise
 from zoo.runs.load_model import build_for, build_task
 from zoo.runs.plan import RunPlan
 from zoo.support import counter_random

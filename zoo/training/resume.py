@@ -9,7 +9,7 @@ import torch
 
 from zoo.errors import CheckpointError
 from zoo.runs import checkpoints
-from zoo.runs.root_record import Root
+from zoo.runs.root_json import Root
 from zoo.training.resume_check import generators, set_generators
 from zoo.training.train_state import Progress, TrainState, check_finite
 

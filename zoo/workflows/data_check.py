@@ -23,7 +23,7 @@ from zoo.registry.lookup import load_object
 from zoo.runtime import read_picture
 from zoo.support.paths import data_root
 from zoo.support.progress import tracked
-from zoo.workflows.data_files import Needs
+from zoo.workflows.data_download import Needs
 
 Read = Callable[[Path], Image.Image]
 

@@ -15,7 +15,7 @@ from zoo.data.splits import nfc, usual_part
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.runs.load_model import build_task, load_run
-from zoo.runs.resolve import dataset_section
+from zoo.runs.resolve_config import dataset_section
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors, write_json
 from zoo.training.devices import choose_device

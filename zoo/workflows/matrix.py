@@ -11,9 +11,9 @@ from zoo.api import ArchitectureSpec
 from zoo.config.run_config import DatasetSection
 from zoo.errors import PluginError, UsageError
 from zoo.registry.lookup import Item, Registry
-from zoo.runs.compatibility import combine
+from zoo.runs.component_compatibility import combine
 from zoo.runs.initial_weights import NamedWeights, RandomWeights, Weights
-from zoo.runs.resolve import core_dataset_section
+from zoo.runs.resolve_config import core_dataset_section
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
     from zoo.data.splits import check_split, classes_of, usual_part
     from zoo.registry.lookup import registry
     from zoo.reporting.run_results import to_image
-    from zoo.runs.resolve import dataset_section
+    from zoo.runs.resolve_config import dataset_section
 
     section = dataset_section(registry(), dataset)
     item = registry().dataset(section.name)

@@ -24,8 +24,8 @@ from zoo.reporting.html_page import write_page
 from zoo.reporting.run_reporter import RunReporter
 from zoo.runs import checkpoints
 from zoo.runs.plan import RunPlan
-from zoo.runs.resolve import merge, resolve
-from zoo.runs.root_record import differences
+from zoo.runs.resolve_config import merge, resolve
+from zoo.runs.root_json import differences
 from zoo.runs.run_directory import Record, RunDir, create, find, label_of, run_id
 from zoo.support.atomic_files import remove_temporaries, write_json, write_text
 from zoo.support.formatting import duration, figure, plural

@@ -13,9 +13,9 @@ from typing import Any
 from zoo.config.run_config import RunConfig
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
-from zoo.reporting.comparison import flatten
 from zoo.reporting.console import Console
-from zoo.runs.resolve import merge, resolve
+from zoo.reporting.run_comparison import flatten
+from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.run_directory import Record
 from zoo.support.atomic_files import write_json
 from zoo.support.formatting import label, plural, spread

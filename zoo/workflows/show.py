@@ -15,7 +15,7 @@ from zoo.data.splits import usual_part
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting import plots
-from zoo.runs.resolve import dataset_section
+from zoo.runs.resolve_config import dataset_section
 from zoo.support.atomic_files import storage_errors
 
 COLUMNS = 5

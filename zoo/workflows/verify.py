@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.errors import ZooError
 from zoo.runs import checkpoints, frozen_weights
-from zoo.runs.root_record import Published, Root
+from zoo.runs.root_json import Published, Root
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import sha256
 
@@ -87,8 +87,8 @@ def _roles(entry: Published, root: Root) -> str:
 def _cached(dataset: str) -> list[Finding]:
     """The arrays in the cache that were decoded or computed from the run's dataset."""
     names = (dataset, dataset.rpartition("/")[2])
-    mine = [entry for entry in cache.entries() if entry.digests and entry.description.get("dataset") in names]
-    faults = {f"cache {entry.key}": cache.damage(entry) for entry in mine}
+    mine = [entry for entry in dataset_cache.entries() if entry.digests and entry.description.get("dataset") in names]
+    faults = {f"cache {entry.key}": dataset_cache.damage(entry) for entry in mine}
     again = "it is made again at its next use"
     return [Finding(part) if fault is None else Finding(part, "damaged", f"{fault}; {again}") for part, fault in faults.items()]
 

@@ -9,7 +9,7 @@ from zoo_classics.googlenet import STYLES, Inception, NaiveInception, Widths
 
 from zoo.analysis.layer_table import Anatomy, anatomy
 from zoo.cli.app import run_cli
-from zoo.cli.description import Asked, examine
+from zoo.cli.info_component import Asked, examine
 from zoo.registry.lookup import registry
 
 SIZES = {

@@ -7,7 +7,7 @@ import pytest
 import zoo
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 
 RECIPES = [item.canonical for item in registry().items("recipe", namespace="classics")]
 OFFLINE = [name for name in RECIPES if registry().dataset(registry().recipe(name).spec.dataset).spec.embedded]

@@ -21,7 +21,7 @@ from zoo.data.data_loader import open_data
 from zoo.errors import CheckpointError, DataError, Interrupted, UsageError, ZooError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.resolve import dataset_section, resolve
+from zoo.runs.resolve_config import dataset_section, resolve
 
 CPU = torch.device("cpu")
 

@@ -20,7 +20,7 @@ from zoo.data.data_loader import Data, open_data
 from zoo.errors import ConfigError, DataError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.resolve import dataset_section
+from zoo.runs.resolve_config import dataset_section
 
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 

@@ -6,7 +6,7 @@ import pytest
 from zoo_svd.network_task import calibration
 
 from zoo.registry.lookup import registry
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.training.preparation import prepare
 
 

@@ -19,7 +19,7 @@ from zoo.models.building import count_macs, count_parameters
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.load_model import load_shipped
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.training.preparation import prepare
 
 

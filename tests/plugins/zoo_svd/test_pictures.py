@@ -21,7 +21,7 @@ from zoo.cli.app import run_cli
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.training.preparation import prepare
 
 
@@ -225,7 +225,7 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_o
     told = []
 
     class Listening(Console):
-        def note(self, text):
+        def print(self, text):
             told.append(text)
 
     overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"ranks": [2]}}

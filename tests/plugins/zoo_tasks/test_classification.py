@@ -21,7 +21,7 @@ from zoo.config.run_config import RunConfig
 from zoo.errors import ConfigError, DataError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.html_page import inside
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 
 
 class Fixed(nn.Module):

@@ -19,7 +19,7 @@ from zoo.errors import CheckpointError, DataError, Interrupted, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs import checkpoints
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir
 from zoo.training.optimizers import build_optimizer, build_schedule
 from zoo.training.preparation import prepare

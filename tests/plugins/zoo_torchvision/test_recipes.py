@@ -14,7 +14,7 @@ from zoo.models.building import count_parameters
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.load_model import build_for, build_task
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 
 RECIPES = [item.canonical for item in registry().items("recipe", namespace="torchvision")]
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from zoo.data import cache
+from zoo.data import dataset_cache
 from zoo.errors import StorageError, UsageError
 from zoo.support.temporary_folders import ABANDONED_SECONDS
 
@@ -23,7 +23,7 @@ def build(key="a", value=1, shape=(4, 1, 2, 2), calls=None):
             calls.append(key)
         array[:] = value
 
-    return cache.open_or_build(key, shape, {"dataset": "toy"}, fill)
+    return dataset_cache.open_or_build(key, shape, {"dataset": "toy"}, fill)
 
 
 def test_an_entry_is_built_once_and_mapped_copy_on_write() -> None:
@@ -40,24 +40,24 @@ def test_an_entry_is_built_once_and_mapped_copy_on_write() -> None:
 def test_entries_say_what_they_are_and_when_they_were_used() -> None:
     build("a")
     build("b")
-    os.utime(cache.folder() / "a" / cache.FACTS, (time.time() + 10, time.time() + 10))
-    first, second = cache.entries()
+    os.utime(dataset_cache.folder() / "a" / dataset_cache.FACTS, (time.time() + 10, time.time() + 10))
+    first, second = dataset_cache.entries()
     assert (first.key, second.key) == ("a", "b")
     assert first.description == {"dataset": "toy"}
-    assert first.size == (first.path / cache.IMAGES).stat().st_size > 16
+    assert first.size == (first.path / dataset_cache.IMAGES).stat().st_size > 16
     assert abs(second.created - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_clearing_frees_what_it_says() -> None:
     build("a")
     build("b")
-    sizes = {entry.key: entry.size for entry in cache.entries()}
-    assert cache.clear(["a", "unknown"]) == sizes["a"]
-    assert [entry.key for entry in cache.entries()] == ["b"]
-    (cache.folder() / ".left.1.tmp").mkdir()
-    os.utime(cache.folder() / ".left.1.tmp", (0, 0))
-    assert cache.clear() == sizes["b"]
-    assert list(cache.folder().iterdir()) == []
+    sizes = {entry.key: entry.size for entry in dataset_cache.entries()}
+    assert dataset_cache.clear(["a", "unknown"]) == sizes["a"]
+    assert [entry.key for entry in dataset_cache.entries()] == ["b"]
+    (dataset_cache.folder() / ".left.1.tmp").mkdir()
+    os.utime(dataset_cache.folder() / ".left.1.tmp", (0, 0))
+    assert dataset_cache.clear() == sizes["b"]
+    assert list(dataset_cache.folder().iterdir()) == []
 
 
 def test_what_fails_while_it_is_built_leaves_nothing() -> None:
@@ -66,19 +66,19 @@ def test_what_fails_while_it_is_built_leaves_nothing() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        cache.open_or_build("a", (2, 1, 1, 1), {}, fail)
-    assert list(cache.folder().iterdir()) == []
+        dataset_cache.open_or_build("a", (2, 1, 1, 1), {}, fail)
+    assert list(dataset_cache.folder().iterdir()) == []
 
 
 @pytest.mark.parametrize("damage", ["facts", "images", "empty facts", "cut images"])
 def test_a_damaged_entry_is_built_again(damage) -> None:
     build()
     if damage == "empty facts":
-        (cache.folder() / "a" / cache.FACTS).write_text("")
+        (dataset_cache.folder() / "a" / dataset_cache.FACTS).write_text("")
     elif damage == "cut images":
-        os.truncate(cache.folder() / "a" / cache.IMAGES, 130)
+        os.truncate(dataset_cache.folder() / "a" / dataset_cache.IMAGES, 130)
     else:
-        (cache.folder() / "a" / {"facts": cache.FACTS, "images": cache.IMAGES}[damage]).unlink()
+        (dataset_cache.folder() / "a" / {"facts": dataset_cache.FACTS, "images": dataset_cache.IMAGES}[damage]).unlink()
     calls = []
     assert np.array_equal(build(calls=calls), np.ones((4, 1, 2, 2), np.uint8))
     assert calls == ["a"]
@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_built_again(damage) -> None:
 
 def change(kind: str) -> None:
     """What a bad disk, a full one, or a copy that was cut off makes of the array of 4 MB."""
-    path = cache.folder() / "a" / cache.IMAGES
+    path = dataset_cache.folder() / "a" / dataset_cache.IMAGES
     size = path.stat().st_size
     with path.open("r+b") as stream:
         stream.seek(size // 2)
@@ -129,7 +129,7 @@ def test_an_array_that_was_changed_is_made_again_after_a_word(kind: str, capsys:
 
 def test_an_entry_without_digests_is_made_again(capsys: pytest.CaptureFixture[str]) -> None:
     build()
-    facts = cache.folder() / "a" / cache.FACTS
+    facts = dataset_cache.folder() / "a" / dataset_cache.FACTS
     facts.write_text(json.dumps({key: value for key, value in json.loads(facts.read_text()).items() if key != "sha256"}))
     calls: list[str] = []
     build(calls=calls)
@@ -142,19 +142,19 @@ def test_another_process_that_was_faster_wins() -> None:
         array[:] = 1
         build("a", value=1)  # in between, the same content from elsewhere
 
-    found = cache.open_or_build("a", (4, 1, 2, 2), {}, slow)
+    found = dataset_cache.open_or_build("a", (4, 1, 2, 2), {}, slow)
     assert np.array_equal(found, np.ones((4, 1, 2, 2), np.uint8))
-    assert len(list(cache.folder().iterdir())) == 1
+    assert len(list(dataset_cache.folder().iterdir())) == 1
 
 
 def test_beyond_the_limit_those_go_that_were_used_longest_ago(monkeypatch) -> None:
     monkeypatch.setenv("ZOO_CACHE_LIMIT", "0.000025")  # 25 kB
     for number, key in enumerate("abc"):
         build(key, shape=(10_000, 1, 1, 1))
-        os.utime(cache.folder() / key / cache.FACTS, (1000 + number, 1000 + number))
-    assert {entry.key for entry in cache.entries()} == {"b", "c"}
+        os.utime(dataset_cache.folder() / key / dataset_cache.FACTS, (1000 + number, 1000 + number))
+    assert {entry.key for entry in dataset_cache.entries()} == {"b", "c"}
     build("d", shape=(90_000, 1, 1, 1))
-    assert {entry.key for entry in cache.entries()} == {"d"}  # alone too large, but in use
+    assert {entry.key for entry in dataset_cache.entries()} == {"d"}  # alone too large, but in use
 
 
 @pytest.mark.parametrize("limit", ["lots", "-1", "nan", "inf"])
@@ -165,18 +165,18 @@ def test_a_limit_that_is_no_number_is_refused(monkeypatch, limit) -> None:
 
 
 def test_a_disk_without_room_is_known_before_it_is_written_to(monkeypatch) -> None:
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _path: namedtuple("usage", "total used free")(100, 95, 5))
+    monkeypatch.setattr(dataset_cache.shutil, "disk_usage", lambda _path: namedtuple("usage", "total used free")(100, 95, 5))
     with pytest.raises(StorageError, match="ZOO_CACHE") as caught:
         build()
     assert caught.value.exit_code == 7
-    assert list(cache.folder().iterdir()) == []
+    assert list(dataset_cache.folder().iterdir()) == []
 
 
 def test_a_place_that_cannot_be_written_is_one_line(monkeypatch) -> None:
     def refuse(*_args, **_options):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(cache.np.lib.format, "open_memmap", refuse)
+    monkeypatch.setattr(dataset_cache.np.lib.format, "open_memmap", refuse)
     with pytest.raises(StorageError, match="Read-only"):
         build()
 
@@ -187,24 +187,24 @@ def test_a_cache_that_may_only_be_read_serves(monkeypatch) -> None:
     def refuse(*_args, **_options):
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
-    monkeypatch.setattr(cache.os, "utime", refuse)
+    monkeypatch.setattr(dataset_cache.os, "utime", refuse)
     assert np.array_equal(build(value=7), np.ones((4, 1, 2, 2), np.uint8))
 
 
 def test_what_a_killed_process_left_goes_after_a_day() -> None:
     for name, age in ((".old.1", 2 * ABANDONED_SECONDS), (".new.1", 60)):
-        left = cache.folder() / name
+        left = dataset_cache.folder() / name
         (left / "content").mkdir(parents=True)
         os.utime(left, (time.time() - age, time.time() - age))
     build()
-    assert sorted(path.name for path in cache.folder().iterdir()) == [".new.1", "a"]
+    assert sorted(path.name for path in dataset_cache.folder().iterdir()) == [".new.1", "a"]
 
 
 def test_a_disk_that_fills_up_is_told_before_it_is_mapped(monkeypatch) -> None:
     def refuse(*_args):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
-    monkeypatch.setattr(cache.os, "posix_fallocate", refuse, raising=False)
+    monkeypatch.setattr(dataset_cache.os, "posix_fallocate", refuse, raising=False)
     with pytest.raises(StorageError, match="Disk quota exceeded"):
         build()
-    assert list(cache.folder().iterdir()) == []
+    assert list(dataset_cache.folder().iterdir()) == []

@@ -77,7 +77,7 @@ LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiv
 
 
 def _configuration(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
-    from zoo.runs.resolve import resolve
+    from zoo.runs.resolve_config import resolve
 
     return resolve(catalogue, item.canonical).config.as_dict()
 
@@ -100,7 +100,7 @@ def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy
 
 
 def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Section, tuple[int, int, int], int]:
-    from zoo.runs.resolve import resolve
+    from zoo.runs.resolve_config import resolve
 
     if item.kind == "architecture":
         return _architecture_section(item, asked.options), asked.input or item.spec.input, asked.classes or item.spec.classes

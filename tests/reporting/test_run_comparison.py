@@ -9,7 +9,7 @@ from PIL import Image
 
 import zoo
 from zoo.errors import UsageError
-from zoo.reporting.comparison import compare, flatten
+from zoo.reporting.run_comparison import compare, flatten
 from zoo.runs.run_directory import RunDir
 
 

@@ -12,7 +12,7 @@ from zoo.config.run_config import DatasetSection
 from zoo.errors import UsageError
 from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import Item
-from zoo.runs.compatibility import check_classes, combine
+from zoo.runs.component_compatibility import check_classes, combine
 from zoo.runs.initial_weights import FileWeights, RandomWeights
 
 WEIGHTS = WeightsSpec(

@@ -133,7 +133,7 @@ def test_a_fault_of_predict_py_itself_is_refused(
     assert right in source
     (tmp_path / "faulty.py").write_text(source.replace(right, wrong), encoding="utf-8")
     monkeypatch.setattr(zoo.runtime, "__file__", str(tmp_path / "faulty.py"))
-    monkeypatch.setattr("zoo.exporting.client.ONNX", ".onnx" if exporter == "onnx" else ".other")
+    monkeypatch.setattr("zoo.exporting.client_check.ONNX", ".onnx" if exporter == "onnx" else ".other")
     with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; report this"):
         export()
 
@@ -145,6 +145,6 @@ def test_another_format_is_run_by_its_exporter_on_what_predict_py_makes_of_files
     batches: list[int] = []
     call = OnnxRunner.__call__
     monkeypatch.setattr(OnnxRunner, "__call__", lambda self, inputs: batches.append(len(inputs)) or call(self, inputs))
-    monkeypatch.setattr("zoo.exporting.client.ONNX", ".other")
+    monkeypatch.setattr("zoo.exporting.client_check.ONNX", ".other")
     assert export().verification["predict"]["top1_agree"] == 27
     assert batches[-1] == 27

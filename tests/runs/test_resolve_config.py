@@ -16,7 +16,7 @@ from zoo.config.run_config import RunConfig
 from zoo.errors import ConfigError, PluginError, UnknownNameError, UsageError
 from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import Registry, registry
-from zoo.runs.resolve import merge, parse_assignment, resolve
+from zoo.runs.resolve_config import merge, parse_assignment, resolve
 from zoo.support.yaml_files import parse_yaml, write_yaml
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from zoo import runtime
 from zoo.data.data_loader import LoadedPart
 from zoo.errors import ExportError, StorageError
-from zoo.exporting.comparison import TOLERANCE, Comparison
+from zoo.exporting.output_comparison import TOLERANCE, Comparison
 from zoo.exporting.samples import Samples, part_of_files
 from zoo.reporting.run_results import to_image
 from zoo.support.atomic_files import storage_errors

@@ -13,9 +13,9 @@ from zoo.data import data_folder as store_module
 from zoo.data.downloads import UnreachableError
 from zoo.errors import DataError, UnknownNameError
 from zoo.registry.lookup import registry
-from zoo.workflows import data_files
+from zoo.workflows import data_download
 from zoo.workflows.data_check import check
-from zoo.workflows.data_files import download, look
+from zoo.workflows.data_download import download, look
 
 CONTENTS = {"toy/a.bin": b"a" * 40, "toy/b.bin": b"b" * 50, "other/c.bin": b"c" * 60}
 PLUGIN = """
@@ -163,7 +163,7 @@ def test_what_can_be_had_is_brought_before_the_error(root, server) -> None:
 
 def test_require_here_names_the_command(root) -> None:
     with pytest.raises(DataError, match=r"toy and other: files are missing .*; fix: zoo data download toy other"):
-        data_files.require_here([look("toy"), look("other"), look("album")])
+        data_download.require_here([look("toy"), look("other"), look("album")])
 
 
 # -------------------------------------------------------------------------------------------------------------------------------- check

@@ -25,7 +25,7 @@ def parse_shape(text: str) -> tuple[int, int, int]:
 
 def options_of(assignments: list[str] | None, section: str) -> dict[str, Any]:
     """What ``--set SECTION.key=value`` said, for a command that takes those of one section. Raises UsageError for others."""
-    from zoo.runs.resolve import merge, parse_assignment
+    from zoo.runs.resolve_config import merge, parse_assignment
 
     values: dict[str, Any] = {}
     for text in assignments or []:

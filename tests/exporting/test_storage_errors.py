@@ -15,7 +15,7 @@ import zoo.runtime
 from zoo.api import EmitRequest
 from zoo.errors import ExportError, StorageError
 from zoo.exporting.export import Bundle
-from zoo.exporting.storage import storage_errors_of_any_kind
+from zoo.exporting.storage_errors import storage_errors_of_any_kind
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 

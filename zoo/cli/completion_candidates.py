@@ -49,7 +49,7 @@ def datasets(incomplete: str = "") -> Candidates:
 
 
 def cache_keys() -> Candidates:
-    from zoo.data.cache import entries
+    from zoo.data.dataset_cache import entries
 
     return [(entry.key, str(entry.description.get("dataset", ""))) for entry in entries()]
 
@@ -135,7 +135,7 @@ def shells() -> Candidates:
 
 def _items(*wanted: str) -> Candidates:
     """Bare names where one plugin alone has it, else canonical ones."""
-    from zoo.cli.names import display_name
+    from zoo.cli.item_names import display_name
     from zoo.registry.lookup import registry
 
     catalogue = registry()

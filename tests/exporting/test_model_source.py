@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import CheckpointError, UnknownNameError
-from zoo.exporting.source import locate
+from zoo.exporting.model_source import locate
 from zoo.registry.lookup import registry
 from zoo.runs import run_directory
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import Record, RunDir
 
 RUN = "zoo.runs.load_model.load_run"

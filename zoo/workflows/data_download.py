@@ -13,7 +13,7 @@ from zoo.config.run_config import DatasetSection
 from zoo.data.data_folder import Store, missing_files
 from zoo.errors import DataError
 from zoo.registry.lookup import Item, load_object, registry
-from zoo.runs.resolve import dataset_section
+from zoo.runs.resolve_config import dataset_section
 from zoo.support.paths import data_root, offline
 
 

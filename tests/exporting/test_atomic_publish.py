@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from zoo.errors import StorageError, UsageError
-from zoo.exporting import publishing
+from zoo.exporting import atomic_publish
+from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
 from zoo.exporting.export import Bundle
-from zoo.exporting.publishing import check_target, publish, temporary_beside
 
 
 def make_bundle(folder: Path, content: str) -> Path:
@@ -24,7 +24,7 @@ def make_bundle(folder: Path, content: str) -> Path:
 @pytest.fixture(params=["exchanged in one step", "file by file"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "file by file":
-        monkeypatch.setattr(publishing, "_exchange", lambda *_: False)
+        monkeypatch.setattr(atomic_publish, "_exchange", lambda *_: False)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -48,7 +48,7 @@ def test_an_export_that_fails_leaves_the_old_bundle_and_no_temporary(tmp_path: P
 
 @pytest.mark.parametrize("refused", ["bundle.json", ".model.onnx."])
 def test_a_disk_that_refuses_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
-    monkeypatch.setattr(publishing, "_exchange", lambda *_: False)
+    monkeypatch.setattr(atomic_publish, "_exchange", lambda *_: False)
     target = make_bundle(tmp_path / "out", "old")
     replace = Path.replace
 
@@ -85,9 +85,9 @@ def test_a_bundle_that_cannot_be_read_is_not_taken_for_something_else(tmp_path: 
     def refuse(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(publishing, "read_text", refuse)
+    monkeypatch.setattr(atomic_publish, "read_text", refuse)
     with pytest.raises(StorageError, match="the bundle to be replaced cannot be read: Permission denied"):
-        publishing.check_target(tmp_path / "net")
+        atomic_publish.check_target(tmp_path / "net")
 
 
 def test_what_is_no_bundle_is_never_deleted(tmp_path: Path, run_export: Callable[..., Bundle]) -> None:

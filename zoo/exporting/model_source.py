@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zoo.errors import CheckpointError, UnknownNameError
 from zoo.registry.lookup import Item, Registry
 from zoo.runs import run_directory
-from zoo.runs.resolve import resolve
+from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir
 from zoo.support.paths import runs_root
 
