@@ -26,7 +26,7 @@ def pretended(made_run, monkeypatch):
         made = made_run(f"seed{seed}", results={"test": metrics}, seconds=10.0 + seed**2, git_commit="c0ffee")
         return RunResult(made.path, made.record, metrics)
 
-    monkeypatch.setattr(seeds.runner, "run", run)
+    monkeypatch.setattr(seeds.run, "run", run)
     return asked
 
 

@@ -84,7 +84,7 @@ def test_as_many_augmented_pictures_are_drawn_as_were_asked_for(tmp_path: Path, 
     ("options", "words"),
     [
         ({"count": 0}, "--count must be at least 1"),
-        ({"split": "nope"}, "has no nope part"),
+        ({"split": "nope"}, "has no nope split"),
         ({"permute_pixels": 1, "augment": canonical("flip")}, "do not go together"),
         ({"options": {"resise": 3}}, "resise"),
     ],
