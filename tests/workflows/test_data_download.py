@@ -204,7 +204,7 @@ def test_equal_pictures_are_found_within_and_across_parts(root, splits) -> None:
     splits |= {"train": train, "test": test}
     found = check(look("album")).duplicates
     assert (found.within, found.across, found.contradicting) == ({"train": 1}, {"train, test": 1}, 2)
-    assert found.examples == [["train/0", "train/3"], ["train/2", "report/0"]]
+    assert found.examples == [["train/0", "train/3"], ["train/2", "test/0"]]
 
 
 def test_a_part_that_cannot_be_opened_is_a_problem_and_the_others_are_counted(root, splits) -> None:
