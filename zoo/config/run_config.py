@@ -127,7 +127,7 @@ class RunConfig(Strict):
     )
     weights_key: str | None = Field(None, description="the network to take where that file holds several, such as ema")
     train: TrainConfig = TrainConfig()
-    seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and val_fraction")
+    seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and the validation split")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     deterministic: bool = Field(False, description="refuse operations that differ from run to run (slower on CUDA)")
     threads: PositiveInt | None = Field(None, description="CPU threads; by default all cores")

@@ -139,7 +139,7 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
 
 
 def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: str) -> None:
-    """The train loss of several runs, name → (epochs, steps), and each of their select metrics, by epoch; by step where no run has two epochs."""
+    """The train loss of several runs, name → (epochs, steps), and each of their validation metrics, by epoch; by step where no run has two epochs."""
     by_epoch = any(len(rows) > 1 for rows, _ in runs.values())
     metrics = dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("val_")) if by_epoch else {}
     panels = ["train_loss" if by_epoch else "loss", *metrics]

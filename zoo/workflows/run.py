@@ -146,7 +146,7 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
         reporter.started(prepared.config.as_dict())
         try:
             with calls_of(prepared.plan.items, "the run", console.warn):
-                metrics = _train_and_judge(where, record, prepared, reporter, inexact if resumed else None)
+                metrics = _train_and_evaluate(where, record, prepared, reporter, inexact if resumed else None)
             record.status = "finished"
             reporter.stamp()
             write_page(where, record)
@@ -162,7 +162,7 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
     return RunResult(where.path, record, metrics)
 
 
-def _train_and_judge(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> dict[str, float]:
+def _train_and_evaluate(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> dict[str, float]:
     task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
     if in_closed_form(task):
         if inexact is not None:
