@@ -11,7 +11,7 @@ INPUTS ?= 10000
 PYTEST = $(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup run test test-slow test-wheel reliability gpu lint check wheel bench clean
+.PHONY: help setup run test test-slow test-wheel reliability gpu lint wheel bench bench-gpu clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ wheel: $(STAMP)  ## build the wheel into dist/
 
 bench: $(STAMP)  ## the benchmarks that need no GPU (MNIST and CIFAR-10 under ZOO_DATA)
 	@for script in list_speed mnist_accuracy mnist_epoch cifar10_epoch; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+bench-gpu: gpu  ## the tests that need a CUDA device, then an epoch on it against other loops, where steps wait, and a profile
+	@$(BIN)/python benchmarks/gpu_epochs.py
 
 clean:  ## remove the environment and what building left
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

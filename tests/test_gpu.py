@@ -101,9 +101,14 @@ def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_before_the_update(t
 
 
 def test_case_86_on_cuda_too_out_of_memory_says_what_was_asked(tmp_path) -> None:
-    overrides = {"device": "cuda", "dataset": {"resize": 4096}, "train": {"batch_size": 1024}}
-    with pytest.raises(SetupError, match=r"out of memory.*batch of 1024"):
-        zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    overrides = {"device": "cuda", "dataset": {"resize": 256}, "train": {"batch_size": 1024}}
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e9 / torch.cuda.get_device_properties(0).total_memory)  # as a small card has it
+    try:
+        with pytest.raises(SetupError, match=r"out of memory.*batch of 1024"):
+            zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_compiled_networks_train_on_cuda(tmp_path) -> None:

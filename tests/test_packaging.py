@@ -32,11 +32,17 @@ def test_the_top_level_names_are_zoo_and_zoo_something_only(wheel) -> None:
     assert packages == {"zoo", *(path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_"))}
 
 
-def test_weights_templates_and_the_licence_are_inside(wheel) -> None:
+def test_every_source_is_inside_and_so_is_the_licence(wheel) -> None:
+    """An ignored folder of the name of a package is one that the build leaves out."""
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"zoo_classics/weights/cnn_mnist.safetensors", "zoo_classics/weights/cnn_mnist.json", "zoo/exporting/card.md.j2", "zoo/py.typed"} <= set(
-        names
-    )
+    sources = {
+        str(file.relative_to(root))
+        for root, folder in ((ROOT, "zoo"), (ROOT / "plugins", "."))
+        for file in (root / folder).rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert {"zoo/runs/plan.py", "zoo/exporting/card.md.j2", "zoo/py.typed", "zoo_classics/weights/cnn_mnist.safetensors"} <= sources
+    assert sources == {name for name in names if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

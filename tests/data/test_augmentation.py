@@ -165,6 +165,13 @@ def test_principal_components_are_those_of_the_covariance() -> None:
     assert abs(largest @ u[:, 0]) == pytest.approx(1, abs=1e-4)
 
 
+def test_principal_components_have_one_sign_whatever_the_library_s_vectors_have(monkeypatch) -> None:
+    images, eigh = pictures(count=30), torch.linalg.eigh
+    found = augmentation.principal_components(images)
+    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: (eigh(matrix)[0], eigh(matrix)[1] * torch.tensor([-1.0, 1.0, -1.0])))
+    assert torch.equal(augmentation.principal_components(images), found)
+
+
 def test_pca_noise_shifts_all_pixels_of_a_picture_alike_with_the_paper_s_spread() -> None:
     images = torch.full((4000, 3, 2, 2), 128, dtype=torch.uint8)
     components = torch.diag(torch.tensor([0.3, 0.2, 0.1]))

@@ -216,6 +216,11 @@ def test_a_cuda_device_is_told_after_it_computed() -> None:
     finding = by_name(devices.cuda())["cuda:0"]
     assert finding.level == "ok" and finding.facts["correct"] and finding.facts["name"] == torch.cuda.get_device_name(0)
     assert finding.facts["memory"] == torch.cuda.get_device_properties(0).total_memory
+
+
+@pytest.mark.gpu
+@pytest.mark.onnxruntime_cuda
+def test_onnxruntime_s_cuda_provider_is_told_after_it_computed() -> None:
     assert by_name(onnxruntime_providers.providers())[onnxruntime_providers.CUDA].facts["usable"]
 
 

@@ -169,11 +169,15 @@ def color_jitter(images: Tensor, draws: Tensor, *, step: ColorJitter) -> Tensor:
 
 
 def principal_components(images: Tensor) -> Tensor:
-    """Eigenvalue times eigenvector of the covariance of the pixels' colours (0–1), a component a column, float32 (C, C)."""
+    """Eigenvalue times eigenvector of the covariance of the pixels' colours (0–1), a component a column, float32 (C, C), on the images' device.
+
+    An eigenvector's sign is free, and libraries choose it differently: here its largest entry is positive, so that a seed means the same everywhere.
+    """
     every = max(1, len(images) // PCA_PICTURES)
     values = images[::every].permute(1, 0, 2, 3).flatten(1).double().div_(255)
-    eigenvalues, vectors = torch.linalg.eigh(torch.cov(values).view(len(values), len(values)))
-    components: Tensor = (vectors * eigenvalues.clamp_min(0)).float()
+    eigenvalues, vectors = torch.linalg.eigh(torch.cov(values).view(len(values), len(values)).cpu())
+    signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()
+    components: Tensor = (vectors * signs * eigenvalues.clamp_min(0)).float().to(images.device)
     return components
 
 

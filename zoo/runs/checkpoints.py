@@ -20,15 +20,15 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.support import atomic_files
-from zoo.runs import frozen_weights
 from zoo.errors import CheckpointError, StorageError
-from zoo.support.atomic_files import storage_errors, sync_folder
+from zoo.runs import frozen_weights
 from zoo.runs.frozen_weights import WORTH_A_FILE, Frozen
 from zoo.runs.root_json import NAME, Best, Digest, Fixed, Published, Root
 from zoo.runs.run_directory import RunDir
-from zoo.support.untrusted_files import RECORD_LIMIT, read_text
+from zoo.support import atomic_files
+from zoo.support.atomic_files import storage_errors, sync_folder
 from zoo.support.checksummed_json import reason
+from zoo.support.untrusted_files import RECORD_LIMIT, read_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec
 from zoo.config.run_config import DatasetSection
-from zoo.errors import UsageError
 from zoo.data.preprocessing import Preprocessing, plan
+from zoo.errors import UsageError
 from zoo.registry.lookup import Item
 from zoo.runs.initial_weights import Inputs, RandomWeights, Weights
 

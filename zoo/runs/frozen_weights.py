@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.support import atomic_files
 from zoo.errors import CheckpointError, StorageError
-from zoo.support.atomic_files import write_bytes
 from zoo.runs.root_json import Digest, Fixed
+from zoo.support import atomic_files
+from zoo.support.atomic_files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoo.api import ArchitectureSpec, WeightsSpec
-from zoo.errors import CheckpointError, UsageError, nearest
-from zoo.support.paths import runs_root, user_path
 from zoo.data.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessing_of
+from zoo.errors import CheckpointError, UsageError, nearest
 from zoo.registry.lookup import Item
 from zoo.runs.run_directory import RunDir, find, is_run, run_id
+from zoo.support.paths import runs_root, user_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -171,8 +171,8 @@ class RunWeights:
         return Inputs(f"the run {run_id(self.run.path)}", self.classes, self.run.record.preprocessing)
 
     def read(self, own: Mapping[str, Tensor], task: str | None = None) -> StateDict:
-        from zoo.runs import checkpoints
         from zoo.models.state_dicts import StateDict
+        from zoo.runs import checkpoints
 
         return StateDict(checkpoints.weights(checkpoints.chosen(self.run)))
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from zoo.errors import CheckpointError
 from zoo.models.building import load_state
-from zoo.runs.plan import RunPlan
 from zoo.runs.initial_weights import RandomWeights, RunWeights
+from zoo.runs.plan import RunPlan
 
 
 class Start(NamedTuple):

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from zoo.runs import checkpoints
 from zoo.api import Task
 from zoo.config.run_config import RunConfig, Section
+from zoo.data.preprocessing import Preprocessing, preprocessing_of
 from zoo.errors import CheckpointError, UsageError
 from zoo.models.building import build_model, load_state
-from zoo.data.preprocessing import Preprocessing, preprocessing_of
+from zoo.models.tensor_files import read_tensors
 from zoo.registry.lookup import Registry, calls_of, load_object, options_model, registry
+from zoo.runs import checkpoints
+from zoo.runs.initial_weights import FileWeights, NamedWeights, parse_weights, unknown
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, find, run_id, usable_runs
-from zoo.models.tensor_files import read_tensors
-from zoo.runs.initial_weights import FileWeights, NamedWeights, parse_weights, unknown
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """A run's plan: everything about it that is decided before a file of data is opened, decided once.
 
-`zoo.runs.resolve_config.resolve` makes it. The runner, ``--dry-run``, ``--resume``, `zoo info` and `zoo export` use it, and decide nothing of it again.
+`zoo.runs.resolve_config.resolve` makes it. The runner, ``--dry-run``, ``--resume``, `zoo info` and `zoo export` use it, and decide nothing of
+it again.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec
-from zoo.runs.component_compatibility import combine, plan_images
 from zoo.config.run_config import RunConfig
 from zoo.data.preprocessing import Preprocessing
 from zoo.registry.lookup import Item, Registry
+from zoo.runs.component_compatibility import combine, plan_images
 from zoo.runs.initial_weights import Weights
 
 

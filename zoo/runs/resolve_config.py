@@ -13,11 +13,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from zoo.config.run_config import TEXT_KEYS, DatasetSection, RunConfig, Section
-from zoo.errors import ConfigError, UsageError, ZooError
-from zoo.runs.plan import RunPlan, make_plan
-from zoo.registry.lookup import Item, Registry, options_model
 from zoo.config.validation_errors import explain, suggest_among
+from zoo.errors import ConfigError, UsageError, ZooError
+from zoo.registry.lookup import Item, Registry, options_model
 from zoo.runs.initial_weights import RandomWeights, Weights, parse_weights, run_of
+from zoo.runs.plan import RunPlan, make_plan
 from zoo.support.yaml_files import parse_yaml, read_yaml
 
 SECTIONS = ("architecture", "dataset", "task")

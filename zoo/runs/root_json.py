@@ -19,9 +19,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.config.run_config import RunConfig
+from zoo.config.validation_errors import explain
 from zoo.errors import CheckpointError
 from zoo.support.checksummed_json import read_sealed, write_sealed
-from zoo.config.validation_errors import explain
 from zoo.support.yaml_files import write_yaml
 
 NAME = r"^step-\d{6,}(\.\d+)?$"

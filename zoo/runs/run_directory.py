@@ -16,14 +16,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from zoo.config.run_config import TEXT_KEYS, RunConfig, check_run_name
+from zoo.config.validation_errors import explain
 from zoo.errors import CheckpointError, ConfigError, StorageError, UsageError, ZooError, nearest
-from zoo.support.atomic_files import write_text
-from zoo.support.paths import runs_root
 from zoo.runs.root_json import Root, config_text, differences, new_root, read_root, write_root
 from zoo.runs.run_json import Record, Status, bound
-from zoo.support.untrusted_files import RECORD_LIMIT, check_own_file, read_bytes, read_text
+from zoo.support.atomic_files import write_text
 from zoo.support.checksummed_json import read_sealed, reason, write_sealed
-from zoo.config.validation_errors import explain
+from zoo.support.paths import runs_root
+from zoo.support.untrusted_files import RECORD_LIMIT, check_own_file, read_bytes, read_text
 from zoo.support.yaml_files import MAX_BYTES, parse_yaml
 
 RECORDS = ("run.json", "root.json")
@@ -140,7 +140,9 @@ class RunDir:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise CheckpointError(f"{log.name} of this run cannot be read: {reason(error)}", where=self.path, fix="restore or remove the file") from error
+            raise CheckpointError(
+                f"{log.name} of this run cannot be read: {reason(error)}", where=self.path, fix="restore or remove the file"
+            ) from error
 
     def write_root(self, root: Root) -> None:
         write_root(self.root_file, root)

@@ -270,6 +270,7 @@ def test_the_provider_asked_for_is_the_one_that_runs_or_an_error(tmp_path: Path)
 
 
 @pytest.mark.gpu
+@pytest.mark.onnxruntime_cuda
 def test_on_cuda_the_file_computes_the_same(tmp_path: Path) -> None:
     model = Net().eval()
     path = emit(tmp_path / "model.onnx", model)
