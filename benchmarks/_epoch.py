@@ -1,8 +1,9 @@
-"""One epoch of the zoo's trainer beside a plain DataLoader loop and a bare loop over tensors, of the same network: what the epoch benchmarks share.
+"""One epoch of the zoo's trainer beside a plain DataLoader loop and a bare loop over tensors, of the same network: what
+the epoch benchmarks share.
 
-The plain loop is the one of every tutorial (a dataset of pictures, ToTensor, Normalize, DataLoader), at its fastest number of workers and
-threads, found first. The zoo's time is `fit` with everything a run does in an epoch: steps, logs, finite checks, the checkpoint. Reading
-the files is in nobody's time. Runs are interleaved; the ratio is of medians.
+The plain loop is the one of every tutorial (a dataset of pictures, ToTensor, Normalize, DataLoader), at its fastest
+number of workers and threads, found first. The zoo's time is `fit` with everything a run does in an epoch: steps, logs,
+finite checks, the checkpoint. Reading the files is in nobody's time. Runs are interleaved; the ratio is of medians.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ Pictures = Callable[[Any], torch.utils.data.Dataset[Any]]
 """A transform → the dataset that a tutorial would use."""
 
 
-def plain_loop(config: RunConfig, model: nn.Module, dataset: torch.utils.data.Dataset[Any], workers: int, threads: int) -> float:
+def plain_loop(
+    config: RunConfig, model: nn.Module, dataset: torch.utils.data.Dataset[Any], workers: int, threads: int
+) -> float:
     torch.set_num_threads(threads)
     loader = torch.utils.data.DataLoader(dataset, batch_size=config.train.batch_size, shuffle=True, num_workers=workers)
     optimizer = plain_optimizer(config, model)
@@ -60,7 +63,10 @@ def plain_optimizer(config: RunConfig, model: nn.Module) -> torch.optim.Optimize
 def bare_loop(config: RunConfig, model: nn.Module, data: Data) -> float:
     """The least that an epoch can be written as: no logs, no checks, nothing kept."""
     part = data.part("train")
-    images, labels = torch.from_numpy(part.pictures(range(len(part)))).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(part.labels)
+    images, labels = (
+        torch.from_numpy(part.pictures(range(len(part)))).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(part.labels),
+    )
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (data.preprocessing.mean, data.preprocessing.std))
     optimizer = build_optimizer(model, config.train)
     started = time.perf_counter()
@@ -74,7 +80,16 @@ def bare_loop(config: RunConfig, model: nn.Module, data: Data) -> float:
 
 def zoo_fit(config: RunConfig, data: Data, folder: Path) -> float:
     engine = set_up(config)
-    job = TrainState(config, build_task(registry(), config), network(config, data), data, engine, create(config, folder), Console(quiet=True), {})
+    job = TrainState(
+        config,
+        build_task(registry(), config),
+        network(config, data),
+        data,
+        engine,
+        create(config, folder),
+        Console(quiet=True),
+        {},
+    )
     started = time.perf_counter()
     fit(job)
     return time.perf_counter() - started
@@ -88,17 +103,28 @@ def network(config: RunConfig, data: Data) -> nn.Module:
 def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:
     """Seconds of an epoch of a recipe, each way."""
     plan = resolve(registry(), recipe, overrides={"device": "cpu", "train": {"epochs": 1}})
-    config, data = plan.config, open_data(registry(), plan.config.dataset, torch.device("cpu"), prepare=plan.prepare_images)
+    config, data = (
+        plan.config,
+        open_data(registry(), plan.config.dataset, torch.device("cpu"), prepare=plan.prepare_images),
+    )
     mean, std = list(data.preprocessing.mean), list(data.preprocessing.std)
     transforms = {
-        "v1": torchvision.transforms.Compose([torchvision.transforms.ToTensor(), torchvision.transforms.Normalize(mean, std)]),
+        "v1": torchvision.transforms.Compose(
+            [torchvision.transforms.ToTensor(), torchvision.transforms.Normalize(mean, std)]
+        ),
         "v2": v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, std)]),
     }
     all_threads = torch.get_num_threads()
     plain = {}
     for workers, threads, kind in itertools.product((0, 1, 2), sorted({1, all_threads}), transforms):
-        plain[workers, threads, kind] = plain_loop(config, network(config, data), pictures(transforms[kind]), workers, threads)
-        print(f"{recipe}: plain loop, transforms {kind}, {workers} workers, {threads} threads: {plain[workers, threads, kind]:.2f} s", flush=True)
+        plain[workers, threads, kind] = plain_loop(
+            config, network(config, data), pictures(transforms[kind]), workers, threads
+        )
+        print(
+            f"{recipe}: plain loop, transforms {kind}, {workers} workers, {threads} threads: "
+            f"{plain[workers, threads, kind]:.2f} s",
+            flush=True,
+        )
     workers, threads, kind = min(plain, key=lambda key: plain[key])
     times: dict[str, list[float]] = {"plain": [], "bare": [], "zoo": []}
     for _ in range(runs):
@@ -109,7 +135,10 @@ def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:
             times["zoo"].append(zoo_fit(config, data, Path(folder) / "run"))
     medians = {key: statistics.median(values) for key, values in times.items()}
     ratios = {"zoo": medians["plain"] / medians["zoo"], "bare": medians["plain"] / medians["bare"]}
-    print(f"{recipe}: {', '.join(f'{key} {value:.2f} s' for key, value in medians.items())}; zoo {ratios['zoo']:.1f}×, bare {ratios['bare']:.1f}×")
+    print(
+        f"{recipe}: {', '.join(f'{key} {value:.2f} s' for key, value in medians.items())}; zoo {ratios['zoo']:.1f}×, "
+        f"bare {ratios['bare']:.1f}×"
+    )
     return {
         "plain": {"workers": workers, "threads": threads, "transforms": kind},
         "seconds": times,

@@ -27,7 +27,8 @@ def gpu() -> str | None:
 
 @functools.cache
 def mnist_root() -> Path:
-    """A folder where torchvision finds MNIST: it wants the files unpacked, which is done in a temporary copy of ZOO_DATA's archives."""
+    """A folder where torchvision finds MNIST: it wants the files unpacked, which is done in a temporary copy of
+    ZOO_DATA's archives."""
     import torchvision
 
     from zoo.support.paths import data_root
@@ -49,7 +50,12 @@ def write_result(file: Path, figures: dict[str, Any]) -> None:
             continue
     facts = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hardware": {"processor": processor(), "cores": os.cpu_count(), "gpu": gpu(), "system": platform.platform(terse=True)},
+        "hardware": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "gpu": gpu(),
+            "system": platform.platform(terse=True),
+        },
         "versions": {"python": platform.python_version(), **versions},
     }
     file.parent.mkdir(parents=True, exist_ok=True)

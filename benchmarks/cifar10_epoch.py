@@ -1,9 +1,10 @@
-"""One CIFAR-10 epoch of LeNet at batch 64: the zoo's trainer against a plain DataLoader loop, and against a bare loop over tensors.
+"""One CIFAR-10 epoch of LeNet at batch 64: the zoo's trainer against a plain DataLoader loop, and against a bare loop
+over tensors.
 
     ZOO_DATA=… python benchmarks/cifar10_epoch.py [--runs 5] [--out benchmarks/results/cifar10_epoch.json]
 
-What is measured, and how, stands in `_epoch.py`. The plain loop's pictures do what torchvision's CIFAR10 does for each sample (an array
-becomes a PIL picture, then a tensor); the class itself reads only the pickled form of the data.
+What is measured, and how, stands in `_epoch.py`. The plain loop's pictures do what torchvision's CIFAR10 does for each
+sample (an array becomes a PIL picture, then a tensor); the class itself reads only the pickled form of the data.
 """
 
 from __future__ import annotations

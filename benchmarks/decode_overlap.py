@@ -1,9 +1,11 @@
-"""Whether decoding photographs while frozen layers already run over the first of them is faster than one after the other, on this machine's CPU.
+"""Whether decoding photographs while frozen layers already run over the first of them is faster than one after the
+other, on this machine's CPU.
 
     python benchmarks/decode_overlap.py FOLDER [--rounds 5] [--out benchmarks/results/decode_overlap.json]
 
-FOLDER holds .jpg files. The layers are those of torchvision's squeezenet1_1 and vgg16 before their heads, with random weights, channels last, 16
-pictures at a time; decoding is the zoo's own, to 224×224, by a thread a core. Both ways alternate.
+FOLDER holds .jpg files. The layers are those of torchvision's squeezenet1_1 and vgg16 before their heads, with random
+weights, channels last, 16 pictures at a time; decoding is the zoo's own, to 224×224, by a thread a core. Both ways
+alternate.
 """
 
 from __future__ import annotations
@@ -79,9 +81,14 @@ def compared(name: str, files: list[Path], rounds: int) -> dict[str, Any]:
     files = files[: PICTURES[name]]
     pictures = np.zeros((len(files), 3, 224, 224), np.uint8)
     in_turn(trunk, files, pictures)
-    turns, overlaps = zip(*((in_turn(trunk, files, pictures), overlapped(trunk, files, pictures)) for _ in range(rounds)), strict=True)
+    turns, overlaps = zip(
+        *((in_turn(trunk, files, pictures), overlapped(trunk, files, pictures)) for _ in range(rounds)), strict=True
+    )
     ratio = statistics.median(turns) / statistics.median(overlaps)
-    print(f"{name}, {len(files)} pictures: in turn {statistics.median(turns):.2f} s, overlapped {statistics.median(overlaps):.2f} s: {ratio:.2f}×")
+    print(
+        f"{name}, {len(files)} pictures: in turn {statistics.median(turns):.2f} s, overlapped "
+        f"{statistics.median(overlaps):.2f} s: {ratio:.2f}×"
+    )
     return {"pictures": len(files), "in_turn": turns, "overlapped": overlaps, "ratio": ratio}
 
 

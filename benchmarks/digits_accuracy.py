@@ -29,7 +29,12 @@ def main() -> None:
             result = zoo.run("cnn_digits", overrides=overrides, out=Path(folder) / "run", console=Console(quiet=True))
         found.append(result.metrics["accuracy"])
         seconds.append(result.record.seconds or 0.0)
-    figures = {"mean": statistics.fmean(found), "sd": statistics.stdev(found), "lowest": min(found), "median_seconds": statistics.median(seconds)}
+    figures = {
+        "mean": statistics.fmean(found),
+        "sd": statistics.stdev(found),
+        "lowest": min(found),
+        "median_seconds": statistics.median(seconds),
+    }
     write_result(asked.out, {"seeds": asked.seeds, "cnn_digits": figures, "accuracies": found})
     print(figures)
 

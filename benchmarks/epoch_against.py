@@ -2,8 +2,8 @@
 
     ZOO_DATA=… python benchmarks/epoch_against.py OTHER_CHECKOUT [--recipe cnn_mnist] [--pairs 9] [--out FILE]
 
-Each time is of a process of its own: one epoch that is not counted, then one that is, by `zoo_fit` of that checkout's `benchmarks/_epoch.py`. The
-ratio is the median of the pairs' ratios; below 1 this checkout is faster.
+Each time is of a process of its own: one epoch that is not counted, then one that is, by `zoo_fit` of that checkout's
+`benchmarks/_epoch.py`. The ratio is the median of the pairs' ratios; below 1 this checkout is faster.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ print(seconds)
 
 
 def metadata_of(checkout: Path, folder: Path) -> Path:
-    """The metadata that an installer would leave of a checkout, so that zoo finds this one's plugins and not those that are installed."""
+    """The metadata that an installer would leave of a checkout, so that zoo finds this one's plugins and not those that
+    are installed."""
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8"
+    )
     points = "".join(f"{name} = {module}\n" for name, module in project["entry-points"]["zoo"].items())
     (info / "entry_points.txt").write_text(f"[zoo]\n{points}", encoding="utf-8")
     return folder
@@ -51,7 +54,9 @@ def metadata_of(checkout: Path, folder: Path) -> Path:
 def seconds_of(checkout: Path, metadata: Path, recipe: str) -> float:
     path = os.pathsep.join(map(str, (metadata, checkout, checkout / "plugins", checkout / "benchmarks")))
     command = [sys.executable, "-c", EPOCH, recipe]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}, cwd=checkout)
+    told = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}, cwd=checkout
+    )
     return float(told.stdout.split()[-1])
 
 
@@ -64,7 +69,10 @@ def main() -> None:
     asked = parser.parse_args()
     pairs = []
     with tempfile.TemporaryDirectory() as folder:
-        sides = [(checkout, metadata_of(checkout, Path(folder) / name)) for name, checkout in (("this", HERE), ("other", asked.other.resolve()))]
+        sides = [
+            (checkout, metadata_of(checkout, Path(folder) / name))
+            for name, checkout in (("this", HERE), ("other", asked.other.resolve()))
+        ]
         for _ in range(asked.pairs):
             pairs.append(tuple(seconds_of(*side, asked.recipe) for side in sides))
             print(f"this {pairs[-1][0]:.3f} s, other {pairs[-1][1]:.3f} s", flush=True)

@@ -1,12 +1,15 @@
-"""On a GPU: an epoch of the zoo's trainer beside a DataLoader loop, a bare loop and a captured one; ResNet-50's images a second; where a step waits.
+"""On a GPU: an epoch of the zoo's trainer beside a DataLoader loop, a bare loop and a captured one; ResNet-50's images
+a second; where a step waits.
 
 Four ways to train the same network on the same images, interleaved, medians of several runs after one that warms up:
 
-- ``plain``: a tutorial's loop, uint8 samples through a DataLoader at its fastest number of workers, copied from pinned memory;
+- ``plain``: a tutorial's loop, uint8 samples through a DataLoader at its fastest number of workers, copied from pinned
+  memory;
 - ``bare``: images on the device, indexed, normalised, a step; no logs, no checks, nothing kept;
 - ``graph``: the bare step captured as a CUDA graph and replayed: what is left when no time goes to launching kernels;
 - ``compiled``: the same with the network compiled first: what is left when small operations are joined too;
-- ``zoo``: `fit` with everything that a run does in an epoch, its checkpoint included; ``zoo_steps`` is that before evaluation and checkpoint.
+- ``zoo``: `fit` with everything that a run does in an epoch, its checkpoint included; ``zoo_steps`` is that before
+  evaluation and checkpoint.
 
 ``--device cpu --tiny`` runs every line of it in seconds, and says nothing about speed.
 """
@@ -65,7 +68,11 @@ class Case:
         return model.to(self.engine.device, memory_format=self.engine.memory_format).train()  # type: ignore[call-overload]
 
     def autocast(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self.engine.autocast is None else torch.autocast(self.engine.device.type, self.engine.autocast)
+        return (
+            nullcontext()
+            if self.engine.autocast is None
+            else torch.autocast(self.engine.device.type, self.engine.autocast)
+        )
 
     def loss(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         with self.autocast():
@@ -100,7 +107,11 @@ def plain(case: Case, workers: int) -> float:
     images, labels = (each.cpu() for each in case.resident())
     cuda = case.engine.device.type == "cuda"
     loader: Any = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(images, labels), case.config.train.batch_size, shuffle=True, num_workers=workers, pin_memory=cuda
+        torch.utils.data.TensorDataset(images, labels),
+        case.config.train.batch_size,
+        shuffle=True,
+        num_workers=workers,
+        pin_memory=cuda,
     )
     model, (mean, std) = case.network(), case.constants
     optimizer = build_optimizer(model, case.config.train)
@@ -122,7 +133,9 @@ def bare(case: Case, images: Tensor, labels: Tensor) -> float:
 
     def epoch() -> None:
         for rows in torch.randperm(len(images), device=images.device).split(case.config.train.batch_size):
-            inputs = images[rows].float().div_(255).sub_(mean).div_(std).contiguous(memory_format=case.engine.memory_format)
+            inputs = (
+                images[rows].float().div_(255).sub_(mean).div_(std).contiguous(memory_format=case.engine.memory_format)
+            )
             optimizer.zero_grad()
             case.loss(model, inputs, labels[rows]).backward()
             optimizer.step()
@@ -136,7 +149,9 @@ def graph(case: Case, images: Tensor, labels: Tensor, *, compiled: bool = False)
     network: Any = torch.compile(model) if compiled else model
     train = case.config.train
     capturable = {"capturable": True} if train.optimizer.lower().startswith("adam") else {}
-    optimizer = build_optimizer(model, train.model_copy(update={"optimizer_options": {**train.optimizer_options, **capturable}}))
+    optimizer = build_optimizer(
+        model, train.model_copy(update={"optimizer_options": {**train.optimizer_options, **capturable}})
+    )
     rows = torch.arange(size, device=images.device)
 
     def step() -> None:
@@ -166,7 +181,16 @@ def graph(case: Case, images: Tensor, labels: Tensor, *, compiled: bool = False)
 
 def zoo_state(case: Case, folder: Path) -> TrainState:
     run = create(case.config, folder)
-    return TrainState(case.config, build_task(registry(), case.config), case.network(), case.data, case.engine, run, Console(quiet=True), {})
+    return TrainState(
+        case.config,
+        build_task(registry(), case.config),
+        case.network(),
+        case.data,
+        case.engine,
+        run,
+        Console(quiet=True),
+        {},
+    )
 
 
 def zoo_fit(case: Case) -> tuple[float, float]:
@@ -184,9 +208,15 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
     images, labels = case.resident()
     searched = {workers: plain(case, workers) for workers in (WORKERS if on_cuda else WORKERS[:1])}
     workers = min(searched, key=lambda each: searched[each])
-    ways: dict[str, Callable[[], float]] = {"plain": lambda: plain(case, workers), "bare": lambda: bare(case, images, labels)}
+    ways: dict[str, Callable[[], float]] = {
+        "plain": lambda: plain(case, workers),
+        "bare": lambda: bare(case, images, labels),
+    }
     if on_cuda:
-        ways |= {"graph": lambda: graph(case, images, labels), "compiled": lambda: graph(case, images, labels, compiled=True)}
+        ways |= {
+            "graph": lambda: graph(case, images, labels),
+            "compiled": lambda: graph(case, images, labels, compiled=True),
+        }
     for run in (*ways.values(), lambda: zoo_fit(case)):
         run()
     times: dict[str, list[float]] = collections.defaultdict(list)
@@ -202,7 +232,11 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
         + ", ".join(f"{name} {1000 * value:.0f} ms ({samples / value:,.0f}/s)" for name, value in medians.items()),
         flush=True,
     )
-    facts = {"precision": case.engine.describe()["precision"], "batch_size": case.config.train.batch_size, "samples": samples}
+    facts = {
+        "precision": case.engine.describe()["precision"],
+        "batch_size": case.config.train.batch_size,
+        "samples": samples,
+    }
     return {**facts, "workers": workers, "seconds": times, "median_seconds": medians}
 
 
@@ -218,24 +252,33 @@ def waits(case: Case) -> dict[str, int]:
             fit(state)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    lines = collections.Counter(f"{Path(each.filename).name}:{each.lineno}" for each in caught if "synchroniz" in str(each.message))
+    lines = collections.Counter(
+        f"{Path(each.filename).name}:{each.lineno}" for each in caught if "synchroniz" in str(each.message)
+    )
     return dict(lines.most_common())
 
 
 def profile(case: Case) -> str:
     """The operations of an epoch that cost most, as torch's profiler has them."""
-    kinds = [torch.profiler.ProfilerActivity.CPU, *([torch.profiler.ProfilerActivity.CUDA] if case.engine.device.type == "cuda" else [])]
+    kinds = [
+        torch.profiler.ProfilerActivity.CPU,
+        *([torch.profiler.ProfilerActivity.CUDA] if case.engine.device.type == "cuda" else []),
+    ]
     with tempfile.TemporaryDirectory() as folder:
         state = zoo_state(case, Path(folder) / "run")
         with torch.profiler.profile(activities=kinds) as found:
             fit(state)
     sort = "self_device_time_total" if len(kinds) == 2 else "self_cpu_time_total"
     averages = found.key_averages()
-    return "\n".join(averages.table(sort_by=order, row_limit=14, max_name_column_width=60) for order in (sort, "self_cpu_time_total"))
+    return "\n".join(
+        averages.table(sort_by=order, row_limit=14, max_name_column_width=60) for order in (sort, "self_cpu_time_total")
+    )
 
 
 def recipe_case(name: str, device: str, precision: str, samples: int | None = None, **train: Any) -> Case:
-    plan = resolve(registry(), name, overrides={"device": device, "train": {"epochs": 1, "precision": precision, **train}})
+    plan = resolve(
+        registry(), name, overrides={"device": device, "train": {"epochs": 1, "precision": precision, **train}}
+    )
     engine = set_up(plan.config)
     data = open_data(registry(), plan.config.dataset, engine.device, prepare=plan.prepare_images)
     return Case(plan.config, data if samples is None else first(data, samples, engine.device), engine)
@@ -246,12 +289,16 @@ def first(data: Data, samples: int, device: torch.device) -> Data:
 
     def cut(part: LoadedPart) -> LoadedPart:
         images = np.ascontiguousarray(part.pictures(range(samples)).transpose(0, 3, 1, 2))
-        return LoadedPart(Split(images, None if part.labels is None else part.labels[:samples]), data.preprocessing, device)
+        return LoadedPart(
+            Split(images, None if part.labels is None else part.labels[:samples]), data.preprocessing, device
+        )
 
     return replace(data, parts={name: cut(part) for name, part in data.parts.items()})
 
 
-def random_case(overrides: dict[str, Any], shape: tuple[int, int, int], classes: int, samples: int, recipe: str = "cnn_mnist") -> Case:
+def random_case(
+    overrides: dict[str, Any], shape: tuple[int, int, int], classes: int, samples: int, recipe: str = "cnn_mnist"
+) -> Case:
     """Random images of ``shape`` (C, H, W): the speed of steps does not depend on what is seen."""
     config = resolve(registry(), recipe, overrides=overrides).config
     engine = set_up(config)
@@ -266,13 +313,24 @@ def cases(device: str, *, tiny: bool) -> dict[str, Callable[[], Case]]:
     """cnn_mnist on MNIST; VGG and ResNet-50 on random images of CIFAR-10's shape and of ImageNet's."""
     found: dict[str, Callable[[], Case]] = {}
     for precision, size in (("bf16", 64), ("bf16", 1024), ("fp32", 64), ("fp32", 1024)):
-        found[f"cnn_mnist {precision} {size}"] = partial(recipe_case, "cnn_mnist", device, precision, 256 if tiny else None, batch_size=size)
+        found[f"cnn_mnist {precision} {size}"] = partial(
+            recipe_case, "cnn_mnist", device, precision, 256 if tiny else None, batch_size=size
+        )
     for precision, size in (("bf16", 128), ("bf16", 1024), ("fp32", 128)):
         train = {"epochs": 1, "precision": precision, "batch_size": size}
         images = (3, 32, 32), 10, 256 if tiny else 50_000
-        found[f"vgg_cifar10 {precision} {size}"] = partial(random_case, {"device": device, "train": train}, *images, recipe="vgg_cifar10")
+        found[f"vgg_cifar10 {precision} {size}"] = partial(
+            random_case, {"device": device, "train": train}, *images, recipe="vgg_cifar10"
+        )
     half = "fp32" if tiny else "bf16"  # a CPU may only imitate bf16
-    train = {"epochs": 1, "precision": half, "batch_size": 8 if tiny else 256, "optimizer": "sgd", "momentum": 0.9, "lr": 0.01}
+    train = {
+        "epochs": 1,
+        "precision": half,
+        "batch_size": 8 if tiny else 256,
+        "optimizer": "sgd",
+        "momentum": 0.9,
+        "lr": 0.01,
+    }
     photographs = ((3, 64, 64), 1000, 16) if tiny else ((3, 224, 224), 1000, 4096)
     overrides = {"device": device, "architecture": {"name": "timm/resnet50"}, "train": train}
     return {**found, "resnet50 bf16 256": partial(random_case, overrides, *photographs)}

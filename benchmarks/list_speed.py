@@ -1,4 +1,5 @@
-"""How long `zoo list`, `zoo plugins` and `zoo --help` take, as a user waits for them: whole processes, median of interleaved runs.
+"""How long `zoo list`, `zoo plugins` and `zoo --help` take, as a user waits for them: whole processes, median of
+interleaved runs.
 
 python benchmarks/list_speed.py [--runs 15] [--out benchmarks/results/list_speed.json]
 """
@@ -14,7 +15,12 @@ from pathlib import Path
 
 from _record import write_result
 
-COMMANDS = {"python": ["-c", "pass"], "list": ["-m", "zoo", "list"], "plugins": ["-m", "zoo", "plugins"], "help": ["-m", "zoo", "--help"]}
+COMMANDS = {
+    "python": ["-c", "pass"],
+    "list": ["-m", "zoo", "list"],
+    "plugins": ["-m", "zoo", "plugins"],
+    "help": ["-m", "zoo", "--help"],
+}
 
 
 def once(arguments: list[str]) -> float:

@@ -2,9 +2,9 @@
 
     ZOO_DATA=… python benchmarks/mnist_accuracy.py [--seeds 10] [--out benchmarks/results/mnist_accuracy.json]
 
-The plain loop is written independently of the zoo: torchvision's dataset, nn.Sequential, NLL of a log-softmax, SGD 0.01 with momentum 0.5,
-batch 64, one epoch, tested in batches of 1000. A recipe holds where its mean is no more than two standard errors (of the difference of
-the two means) below the loop's.
+The plain loop is written independently of the zoo: torchvision's dataset, nn.Sequential, NLL of a log-softmax, SGD 0.01
+with momentum 0.5, batch 64, one epoch, tested in batches of 1000. A recipe holds where its mean is no more than two
+standard errors (of the difference of the two means) below the loop's.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def plain_run(recipe: str, seed: int, root: Path) -> tuple[float, float]:
     if recipe.endswith("permuted"):
         steps.append(lambda picture: picture.view(784)[PERMUTATION].view(1, 28, 28))
     transform = torchvision.transforms.Compose(steps)
-    train = DataLoader(torchvision.datasets.MNIST(root, train=True, transform=transform), 64, shuffle=True, num_workers=2)
+    train = DataLoader(
+        torchvision.datasets.MNIST(root, train=True, transform=transform), 64, shuffle=True, num_workers=2
+    )
     test = DataLoader(torchvision.datasets.MNIST(root, train=False, transform=transform), 1000)
     model = plain_network(recipe)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.5)
@@ -69,7 +71,9 @@ def plain_run(recipe: str, seed: int, root: Path) -> tuple[float, float]:
 def zoo_run(recipe: str, seed: int) -> tuple[float, float]:
     """Test accuracy, and the seconds of the whole run: training, evaluation, pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        result = zoo.run(recipe, overrides={"seed": seed, "device": "cpu"}, out=Path(folder) / "run", console=Console(quiet=True))
+        result = zoo.run(
+            recipe, overrides={"seed": seed, "device": "cpu"}, out=Path(folder) / "run", console=Console(quiet=True)
+        )
         return result.metrics["accuracy"], result.record.seconds or 0.0
 
 
@@ -89,7 +93,10 @@ def measure(recipe: str, seeds: int, root: Path) -> dict[str, Any]:
         **figures,
         "standard_error_of_difference": error,
         "holds": figures["zoo"]["mean"] >= figures["plain"]["mean"] - 2 * error,
-        "median_seconds": {"zoo": statistics.median(each[1] for each in ours), "plain": statistics.median(each[1] for each in plain)},
+        "median_seconds": {
+            "zoo": statistics.median(each[1] for each in ours),
+            "plain": statistics.median(each[1] for each in plain),
+        },
         "accuracies": {"zoo": [each[0] for each in ours], "plain": [each[0] for each in plain]},
     }
 
@@ -106,7 +113,10 @@ def main() -> None:
     for recipe, each in found.items():
         zoo_, plain = each["zoo"], each["plain"]
         verdict = "holds" if each["holds"] else "FALLS SHORT"
-        print(f"{recipe:20} zoo {zoo_['mean']:.2%} ± {zoo_['sd']:.2%}   plain {plain['mean']:.2%} ± {plain['sd']:.2%}   {verdict}")
+        print(
+            f"{recipe:20} zoo {zoo_['mean']:.2%} ± {zoo_['sd']:.2%}   plain {plain['mean']:.2%} ± {plain['sd']:.2%}   "
+            f"{verdict}"
+        )
 
 
 if __name__ == "__main__":

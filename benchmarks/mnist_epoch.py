@@ -1,4 +1,5 @@
-"""One MNIST epoch: the zoo's trainer against a plain DataLoader loop, and against a bare loop over tensors, of the same network.
+"""One MNIST epoch: the zoo's trainer against a plain DataLoader loop, and against a bare loop over tensors, of the same
+network.
 
     ZOO_DATA=… python benchmarks/mnist_epoch.py [--runs 5] [--out benchmarks/results/mnist_epoch.json]
 
@@ -25,7 +26,11 @@ def main() -> None:
     asked = parser.parse_args()
     root = mnist_root()
     results = {
-        name: measure(NETWORKS[name], lambda transform: torchvision.datasets.MNIST(root, train=True, transform=transform), asked.runs)
+        name: measure(
+            NETWORKS[name],
+            lambda transform: torchvision.datasets.MNIST(root, train=True, transform=transform),
+            asked.runs,
+        )
         for name in asked.networks
     }
     write_result(asked.out, {"runs": asked.runs, **results})

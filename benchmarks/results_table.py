@@ -2,7 +2,8 @@
 
     python benchmarks/results_table.py
 
-A record is the summary that `zoo run RECIPE --seeds N` writes (`seeds-….json`), copied to `results/recipes/RECIPE.json` as it is.
+A record is the summary that `zoo run RECIPE --seeds N` writes (`seeds-….json`), copied to `results/recipes/RECIPE.json`
+as it is.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ RECORDS = Path(__file__).parent / "results" / "recipes"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 TEXT = """# Results
 
-What every recipe reaches on the test split of its data, which chooses nothing. `benchmarks/results_table.py` writes this page from the recorded
-runs in [benchmarks/results/recipes](../benchmarks/results/recipes), each the summary that the command left; the same figures stand in the recipes
-(`zoo info RECIPE`), and a test compares the three. To add or renew a row: run the command, copy the `seeds-….json` it leaves there as
-`RECIPE.json`, and run the script.
+What every recipe reaches on the test split of its data, which chooses nothing. `benchmarks/results_table.py` writes
+this page from the recorded runs in [benchmarks/results/recipes](../benchmarks/results/recipes), each the summary that
+the command left; the same figures stand in the recipes (`zoo info RECIPE`), and a test compares the three. To add or
+renew a row: run the command, copy the `seeds-….json` it leaves there as `RECIPE.json`, and run the script.
 
 {table}
 
-The spread is the sample standard deviation over seeds. The time is the median of whole runs: training, evaluation, pictures. A commit that is not
-given was not recorded; `+` marks one with changes.
+The spread is the sample standard deviation over seeds. The time is the median of whole runs: training, evaluation,
+pictures. A commit that is not given was not recorded; `+` marks one with changes.
 """
 NONE = "–"
 
@@ -44,7 +45,11 @@ def table() -> str:
     for item in sorted(recipes, key=lambda item: str(item.spec.name)):
         file = RECORDS / f"{item.spec.name}.json"
         metric = item.spec.expected.metric if item.spec.expected else "accuracy"
-        cells = row(json.loads(file.read_text(encoding="utf-8")), metric) if file.exists() else [*[NONE] * 8, f"`zoo run {item.spec.name} --seeds 3`"]
+        cells = (
+            row(json.loads(file.read_text(encoding="utf-8")), metric)
+            if file.exists()
+            else [*[NONE] * 8, f"`zoo run {item.spec.name} --seeds 3`"]
+        )
         lines.append(f"| {' | '.join([f'`{item.spec.name}`', *cells])} |")
     return "\n".join(lines)
 

@@ -3,10 +3,10 @@
     python benchmarks/resume_exactness.py           write them
     python benchmarks/resume_exactness.py --check   compare with the page, write nothing
 
-The first has every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision. Each cell is what a run does
-before its first step (`zoo.training.resume_check`): four steps, a checkpoint in memory, and nine more steps twice. Optimizers that need another
-library (apex, bitsandbytes) are tried as well, and their refusal names it. The second table is of whole runs (`resume_tasks.py`). On two CPU cores
-both take some twenty minutes.
+The first has every optimizer that torch and timm list, alone and under lookahead, by every schedule and precision. Each
+cell is what a run does before its first step (`zoo.training.resume_check`): four steps, a checkpoint in memory, and
+nine more steps twice. Optimizers that need another library (apex, bitsandbytes) are tried as well, and their refusal
+names it. The second table is of whole runs (`resume_tasks.py`). On two CPU cores both take some twenty minutes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def refusal(optimizer: str, schedule: str, precision: str, options: dict[str, ob
     """Why a run with these settings is refused, or None where it resumes to the bit."""
     engine = Engine(torch.device("cpu"), PRECISIONS[precision], torch.contiguous_format)
     needed = {"stable_timescale": 2.0} if schedule == "rsqrt" else {}
-    train = TrainConfig.model_validate({"optimizer": optimizer, "schedule": schedule, "schedule_options": needed, "epochs": 4, **options})
+    train = TrainConfig.model_validate(
+        {"optimizer": optimizer, "schedule": schedule, "schedule_options": needed, "epochs": 4, **options}
+    )
     try:
         with warnings.catch_warnings(action="ignore"):
             check_exact(train, model(), engine, 40)
@@ -70,14 +72,16 @@ def refusal(optimizer: str, schedule: str, precision: str, options: dict[str, ob
 
 
 def cases(precision: str) -> list[tuple[str, dict[str, object]]]:
-    """Schedules and options to try: all of them in fp32; by one schedule where only the precision differs, which the schedule knows nothing of."""
+    """Schedules and options to try: all of them in fp32; by one schedule where only the precision differs, which the
+    schedule knows nothing of."""
     if precision != "fp32":
         return [("cosine", {})]
     return [*((schedule, {}) for schedule in EVERY_SCHEDULE), *(("cosine", options) for options in OPTIONS)]
 
 
 def row(name: str) -> str:
-    """A line of the table: by precision, in how many of the cases the bits are the same, and the first reason where they are not."""
+    """A line of the table: by precision, in how many of the cases the bits are the same, and the first reason where
+    they are not."""
     cells, reasons = [], []
     for precision in PRECISIONS:
         found = [refusal(name, schedule, precision, options) for schedule, options in cases(precision)]
@@ -96,7 +100,12 @@ def lines(names: Sequence[str]) -> Iterator[str]:
 def main() -> None:
     header = ["| optimizer | fp32 | bf16 | fp16 | refused because |", "| --- | --- | --- | --- | --- |"]
     text = PAGE.read_text(encoding="utf-8")
-    new = "\n".join([text.partition(MARK)[0] + MARK, "", *header, *lines(optimizers()), "", TASKS, "", *resume_tasks.lines()]) + "\n"
+    new = (
+        "\n".join(
+            [text.partition(MARK)[0] + MARK, "", *header, *lines(optimizers()), "", TASKS, "", *resume_tasks.lines()]
+        )
+        + "\n"
+    )
     if "--check" in sys.argv:
         sys.exit(0 if new == text else f"{PAGE} is not what was found")
     PAGE.write_text(new, encoding="utf-8")

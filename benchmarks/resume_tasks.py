@@ -1,8 +1,8 @@
 """Whole runs by each task and each of its options, killed and resumed: the second table of docs/exact-resume.md.
 
-`resume_exactness.py` writes it. The folder of a run of three epochs is copied right after its second checkpoint, within its first epoch; the copy is
-what a kill at that moment leaves. It is resumed, and must end with the weights and metrics of the run itself. The network is a small one, on the
-embedded digits.
+`resume_exactness.py` writes it. The folder of a run of three epochs is copied right after its second checkpoint, within
+its first epoch; the copy is what a kill at that moment leaves. It is resumed, and must end with the weights and metrics
+of the run itself. The network is a small one, on the embedded digits.
 """
 
 from __future__ import annotations
@@ -43,8 +43,14 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "svd_compress": [
         COMPRESSED,
-        *({**COMPRESSED, **more} for more in ({"of": "macs"}, {"method": "plain"}, {"even": True}, {"forms": ["spatial"]})),
-        *({**COMPRESSED, **more} for more in ({"distillation": 0.0}, {"distillation": 1.0}, {"temperature": 4.0}, {"calibration_seed": 1})),
+        *(
+            {**COMPRESSED, **more}
+            for more in ({"of": "macs"}, {"method": "plain"}, {"even": True}, {"forms": ["spatial"]})
+        ),
+        *(
+            {**COMPRESSED, **more}
+            for more in ({"distillation": 0.0}, {"distillation": 1.0}, {"temperature": 4.0}, {"calibration_seed": 1})
+        ),
         *({"finetune": True, "curve": [], **more} for more in ({"energy": 0.9}, {"max_drop": 5.0})),
     ],
 }
@@ -59,12 +65,17 @@ def cases() -> list[tuple[str, dict[str, Any]]]:
 
 
 def label(task: str, options: dict[str, Any]) -> str:
-    shown = [f"{name}={value}" for name, value in options.items() if (name, value) not in (("finetune", True), ("budget", 0.5), ("curve", []))]
+    shown = [
+        f"{name}={value}"
+        for name, value in options.items()
+        if (name, value) not in (("finetune", True), ("budget", 0.5), ("curve", []))
+    ]
     return f"`{task}`" + (f" {', '.join(shown)}" if shown else "")
 
 
 def difference(task: str, options: dict[str, Any], train: dict[str, Any], start: Path, folder: Path) -> str | None:
-    """What a run that was killed and resumed has otherwise than one that was not, or why it is refused; None where nothing. ``start`` is a run."""
+    """What a run that was killed and resumed has otherwise than one that was not, or why it is refused; None where
+    nothing. ``start`` is a run."""
     overrides = {
         "task": {"name": task, **options},
         "dataset": {"name": "digits", "resize": 16, "val_fraction": 0.2},
@@ -92,7 +103,8 @@ def _metrics(run: Path) -> list[dict[str, float]]:
 
 @contextmanager
 def _copied_at(checkpoint: int, to: Path) -> Iterator[None]:
-    """The run's folder is copied as it is right after so many checkpoints were published: what a kill at that moment leaves."""
+    """The run's folder is copied as it is right after so many checkpoints were published: what a kill at that moment
+    leaves."""
     original, count = RunDir.write_root, 0
 
     def write_root(self: RunDir, root: Any) -> None:
@@ -127,7 +139,10 @@ def lines() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name:
         start = trained(Path(name))
         for number, (task, options) in enumerate(cases()):
-            found = [difference(task, options, train, start, Path(name) / f"{number}-{column}") for column, train in enumerate(HOW.values())]
+            found = [
+                difference(task, options, train, start, Path(name) / f"{number}-{column}")
+                for column, train in enumerate(HOW.values())
+            ]
             yield f"| {label(task, options)} | {' | '.join(each or 'exact' for each in found)} |"
             print(f"{task} {json.dumps(options)} done", file=sys.stderr)
 

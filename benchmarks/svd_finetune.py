@@ -1,9 +1,11 @@
-"""Training a compressed network on: a run at a share of its layers' bytes, as it comes out, and after some epochs, taught by the original.
+"""Training a compressed network on: a run at a share of its layers' bytes, as it comes out, and after some epochs,
+taught by the original.
 
-    ZOO_DATA=… python benchmarks/svd_finetune.py RUN [--budget 0.25] [--epochs 2] [--lr 0.01] [--seeds 0] [--out benchmarks/results/svd_finetune.json]
+    ZOO_DATA=… python benchmarks/svd_finetune.py RUN [--budget 0.25] [--epochs 2] [--lr 0.01] [--seeds 0]
+        [--out benchmarks/results/svd_finetune.json]
 
-RUN is a finished run, whose other settings of training hold again. Both come from `zoo run svd_compress`; accuracies are of the test split, in
-points, bytes of the exported files.
+RUN is a finished run, whose other settings of training hold again. Both come from `zoo run svd_compress`; accuracies
+are of the test split, in points, bytes of the exported files.
 """
 
 from __future__ import annotations
@@ -28,7 +30,11 @@ def compressed(run: str, out: Path, budget: float, seed: int, train: dict[str, A
     with (out / "compression.csv").open(newline="") as stream:
         table = {row[""]: row for row in csv.DictReader(stream)}
     size = next(row for name, row in table.items() if name.endswith("bytes of the file"))
-    return {"accuracy": 100 * result.metrics["accuracy"], "share_of_the_file": float(size["share"]), "seconds": result.record.seconds}
+    return {
+        "accuracy": 100 * result.metrics["accuracy"],
+        "share_of_the_file": float(size["share"]),
+        "seconds": result.record.seconds,
+    }
 
 
 def main() -> None:
@@ -45,13 +51,27 @@ def main() -> None:
     train = {**before, "epochs": asked.epochs, "lr": asked.lr, "batch_size": asked.batch_size, "warmup_epochs": 0.0}
     with tempfile.TemporaryDirectory() as folder:
         bare = compressed(asked.run, Path(folder) / "bare", asked.budget, asked.seeds[0], {})
-        tuned = [compressed(asked.run, Path(folder) / f"tuned-{seed}", asked.budget, seed, train) for seed in asked.seeds]
+        tuned = [
+            compressed(asked.run, Path(folder) / f"tuned-{seed}", asked.budget, seed, train) for seed in asked.seeds
+        ]
     accuracy = 100 * original.results["test"]["accuracy"]
-    print(f"{original.label}: {accuracy:.2f} %; at {asked.budget:.0%} {bare['accuracy']:.2f} %, after {asked.epochs} epochs", end=" ")
+    print(
+        f"{original.label}: {accuracy:.2f} %; at {asked.budget:.0%} {bare['accuracy']:.2f} %, after {asked.epochs} "
+        "epochs",
+        end=" ",
+    )
     print(", ".join(f"{each['accuracy']:.2f} %" for each in tuned))
     write_result(
         asked.out,
-        {"recipe": original.label, "original": accuracy, "budget": asked.budget, "train": train, "seeds": asked.seeds, "bare": bare, "tuned": tuned},
+        {
+            "recipe": original.label,
+            "original": accuracy,
+            "budget": asked.budget,
+            "train": train,
+            "seeds": asked.seeds,
+            "bare": bare,
+            "tuned": tuned,
+        },
     )
 
 

@@ -1,10 +1,12 @@
 """Networks at 50, 25, 12.5 and 6.25 % of their layers' bytes: ours against plain SVD, without any training after it.
 
-    ZOO_DATA=… python benchmarks/svd_networks.py RUN [RUN …] [--draws 5] [--calibration 256] [--out benchmarks/results/svd_networks.json]
+    ZOO_DATA=… python benchmarks/svd_networks.py RUN [RUN …] [--draws 5] [--calibration 256]
+        [--out benchmarks/results/svd_networks.json]
 
-RUN is a finished run. Plain SVD takes the same share of every layer and truncates its weights (a convolution as k×k and 1×1). Ours, `draws` times
-with other calibration pictures of the train split: by responses, every form of a convolution, forms and ranks shared out by the harm that is
-measured, smaller layers fitted to those before them. Both are judged on the test split.
+RUN is a finished run. Plain SVD takes the same share of every layer and truncates its weights (a convolution as k×k and
+1×1). Ours, `draws` times with other calibration pictures of the train split: by responses, every form of a convolution,
+forms and ranks shared out by the harm that is measured, smaller layers fitted to those before them. Both are judged on
+the test split.
 """
 
 from __future__ import annotations
@@ -48,21 +50,36 @@ def measured(compressor: Compressor, part: LoadedPart, *, even: bool) -> dict[st
             choices = compressor.choices(budget, menus, even=even)
         except UsageError:
             continue  # not even by rank 1
-        found[str(budget)] = {"accuracy": accuracy(compressor.compressed(choices), part), "share": spent(menus, choices)}
+        found[str(budget)] = {
+            "accuracy": accuracy(compressor.compressed(choices), part),
+            "share": spent(menus, choices),
+        }
     return found
 
 
 def of_run(name: str, draws: int, count: int) -> dict[str, Any]:
     loaded = load_run(find(name))
-    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, seed=loaded.config.seed)
+    data = open_data(
+        registry(),
+        loaded.config.dataset,
+        torch.device("cpu"),
+        preprocessing=loaded.preprocessing,
+        seed=loaded.config.seed,
+    )
     train, report = data.part("train"), data.part("test")
     base = accuracy(loaded.model, report)
-    plain = measured(Compressor(copy.deepcopy(loaded.model), calibration(train, 2, 0)[0], "plain", forms=["channels"]), report, even=True)
+    plain = measured(
+        Compressor(copy.deepcopy(loaded.model), calibration(train, 2, 0)[0], "plain", forms=["channels"]),
+        report,
+        even=True,
+    )
     ours = []
     for draw in range(draws):
         compressor = Compressor(copy.deepcopy(loaded.model), calibration(train, count, draw)[0])
         ours.append(measured(compressor, report, even=False))
-        print(name, f"draw {draw}", {budget: round(each["accuracy"], 2) for budget, each in ours[-1].items()}, flush=True)
+        print(
+            name, f"draw {draw}", {budget: round(each["accuracy"], 2) for budget, each in ours[-1].items()}, flush=True
+        )
     rows = {}
     for budget in map(str, BUDGETS):
         values = [each[budget]["accuracy"] for each in ours if budget in each]
@@ -71,9 +88,17 @@ def of_run(name: str, draws: int, count: int) -> dict[str, Any]:
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
         rows[budget] = {
             "plain": plain[budget],
-            "ours": {"mean": statistics.mean(values), "sd": spread, "share": ours[0][budget]["share"], "values": values},
+            "ours": {
+                "mean": statistics.mean(values),
+                "sd": spread,
+                "share": ours[0][budget]["share"],
+                "values": values,
+            },
         }
-        told = f"plain {plain[budget]['accuracy']:.2f} ({plain[budget]['share']:.3f}), ours {statistics.mean(values):.2f} ± {spread:.2f}"
+        told = (
+            f"plain {plain[budget]['accuracy']:.2f} ({plain[budget]['share']:.3f}), ours {statistics.mean(values):.2f} "
+            f"± {spread:.2f}"
+        )
         print(f"{name} at {budget}: {told}; the original {base:.2f}")
     return {"recipe": loaded.config.recipe, "original": base, "calibration": count, "draws": draws, "budgets": rows}
 

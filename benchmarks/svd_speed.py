@@ -2,11 +2,12 @@
 
     python benchmarks/svd_speed.py [--turns 15] [--runs 5] [--out benchmarks/results/svd_speed.json]
 
-The report's lines: `numpy.linalg.svd` of the 600×1200 matrix with full matrices, then U·diag(S)·Vᵀ for each rank (60 and 120). Ours: `factorise`
-once, then both ranks. Both start from the same uint8 matrix. Each lives in a process of its own, since the threads of numpy's library and of
-torch's would get into each other's way, and waits while the other has its turn: WARM_UP seconds untimed (the other's threads still spin at first),
-then so many runs timed. The speed-up is the median over the turns of the ratio within a turn. The quality of each is compared with the other's,
-after clipping, in dB.
+The report's lines: `numpy.linalg.svd` of the 600×1200 matrix with full matrices, then U·diag(S)·Vᵀ for each rank (60
+and 120). Ours: `factorise` once, then both ranks. Both start from the same uint8 matrix. Each lives in a process of its
+own, since the threads of numpy's library and of torch's would get into each other's way, and waits while the other has
+its turn: WARM_UP seconds untimed (the other's threads still spin at first), then so many runs timed. The speed-up is
+the median over the turns of the ratio within a turn. The quality of each is compared with the other's, after clipping,
+in dB.
 """
 
 from __future__ import annotations
@@ -74,9 +75,13 @@ def started(work: Callable[[np.ndarray], list[np.ndarray]]) -> Connection:
 
 
 def figures(turns: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
-    ratios = [statistics.median(turn["report"]["seconds"]) / statistics.median(turn["ours"]["seconds"]) for turn in turns]
+    ratios = [
+        statistics.median(turn["report"]["seconds"]) / statistics.median(turn["ours"]["seconds"]) for turn in turns
+    ]
     return {
-        "medians": {name: statistics.median(each for turn in turns for each in turn[name]["seconds"]) for name in turns[0]},
+        "medians": {
+            name: statistics.median(each for turn in turns for each in turn[name]["seconds"]) for name in turns[0]
+        },
         "psnr_db": {name: told["psnr_db"] for name, told in turns[0].items()},
         "speedup": statistics.median(ratios),
         "speedup_quartiles": statistics.quantiles(ratios, n=4)[::2],

@@ -1,9 +1,10 @@
-"""A seeded sample of timm's networks of under 30 M parameters: each is built, trained one step on digits, exported and proved by onnxruntime.
+"""A seeded sample of timm's networks of under 30 M parameters: each is built, trained one step on digits, exported and
+proved by onnxruntime.
 
     python benchmarks/timm_sample.py [--count 100] [--seed 0] [--out benchmarks/results/timm_sample.json]
 
-Each network takes the user's way, `zoo.run` and `zoo.export`, on twenty of scikit-learn's digits, at the smallest size that it takes. What fails
-is written down with its reason. Beside the JSON a table is written, .md.
+Each network takes the user's way, `zoo.run` and `zoo.export`, on twenty of scikit-learn's digits, at the smallest size
+that it takes. What fails is written down with its reason. Beside the JSON a table is written, .md.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def digits_folder(root: Path) -> Path:
 
 
 def sample(count: int, seed: int) -> Iterator[tuple[str, int]]:
-    """Names of timm in a seeded order, with their parameters, those that are too large left out. Built on the meta device: nothing is computed."""
+    """Names of timm in a seeded order, with their parameters, those that are too large left out.
+
+    Built on the meta device: nothing is computed.
+    """
     names = [member.canonical for member in registry().members(namespace="timm")]
     random.Random(seed).shuffle(names)  # noqa: S311
     found = 0
@@ -68,7 +72,9 @@ def parameters_of(name: str) -> int | None:
     section = Section(name=item.canonical, **options_model(item)().model_dump())
     try:
         with torch.device("meta"):
-            return count_parameters(build_model(registry(), section, in_channels=channels, num_classes=10, image_size=(height, width)))[0]
+            return count_parameters(
+                build_model(registry(), section, in_channels=channels, num_classes=10, image_size=(height, width))
+            )[0]
     except ZooError:
         return None
 
@@ -76,7 +82,11 @@ def parameters_of(name: str) -> int | None:
 def step_and_export(name: str, data: Path, folder: Path) -> dict[str, Any]:
     """Raises what goes wrong; else what was found."""
     spec = registry().architecture(name).spec
-    dataset = {"name": "folder", "path": str(data), "resize": spec.input[1] if spec.sizing == "fixed" else spec.smallest}
+    dataset = {
+        "name": "folder",
+        "path": str(data),
+        "resize": spec.input[1] if spec.sizing == "fixed" else spec.smallest,
+    }
     overrides = {"device": "cpu", "dataset": dataset, "train": {"epochs": 1, "batch_size": 10 * PER_CLASS, "lr": 1e-4}}
     result = zoo.run(name, overrides=overrides, out=folder / "run", console=Console(quiet=True))
     zoo.export(str(result.path), out=folder / "bundle")
@@ -101,7 +111,10 @@ def attempt(name: str, data: Path) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = ["| name | parameters | input | largest difference | seconds | what failed |", "| --- | ---: | --- | ---: | ---: | --- |"]
+    lines = [
+        "| name | parameters | input | largest difference | seconds | what failed |",
+        "| --- | ---: | --- | ---: | ---: | --- |",
+    ]
     for row in sorted(rows, key=lambda row: (row["ok"], row["name"])):
         shape = "×".join(map(str, row["input"])) if row["ok"] else ""
         error = f"{row['max_abs_error']:.1e}" if row["ok"] else ""
@@ -121,11 +134,15 @@ def main() -> None:
         data = digits_folder(Path(folder) / "digits")
         for number, (name, parameters) in enumerate(sample(asked.count, asked.seed), 1):
             rows.append({"parameters": parameters, **attempt(name, data)})
-            print(f"{number}/{asked.count} {name}: {rows[-1].get('reason', 'proved')} ({rows[-1]['seconds']} s)", flush=True)
+            print(
+                f"{number}/{asked.count} {name}: {rows[-1].get('reason', 'proved')} ({rows[-1]['seconds']} s)",
+                flush=True,
+            )
     passed = sum(row["ok"] for row in rows)
     write_result(asked.out, {"seed": asked.seed, "count": len(rows), "passed": passed, "networks": rows})
     title = (
-        f"# {passed} of {len(rows)} of timm's networks\n\nWritten by `benchmarks/timm_sample.py`, seed {asked.seed}; its JSON lies beside this.\n\n"
+        f"# {passed} of {len(rows)} of timm's networks\n\nWritten by `benchmarks/timm_sample.py`, seed {asked.seed}; "
+        "its JSON lies beside this.\n\n"
     )
     asked.out.with_suffix(".md").write_text(f"{title}{table(rows)}\n", encoding="utf-8")
     print(f"{passed} of {len(rows)} built, trained a step, were exported and proved")

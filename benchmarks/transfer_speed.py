@@ -1,13 +1,16 @@
-"""Five epochs of a new last layer on VGG-16: features of the frozen layers kept, against a plain loop that runs the whole network each time.
+"""Five epochs of a new last layer on VGG-16: features of the frozen layers kept, against a plain loop that runs the
+whole network each time.
 
     ZOO_DATA=… python benchmarks/transfer_speed.py [--runs 3] [--out benchmarks/results/transfer_speed.json]
 
-200 photographs to learn from and 50 to judge by after each epoch, of cats and dogs. The weights are drawn at random: it is time that is
-measured. Both sides begin with the same decoded pictures in memory. The plain loop is what people write: NCHW, fp32, frozen parameters without
-gradients, the new layer by Adam, batches of 64. Ours begins each time with an empty cache, at the same precision, and writes its checkpoints.
+200 photographs to learn from and 50 to judge by after each epoch, of cats and dogs. The weights are drawn at random: it
+is time that is measured. Both sides begin with the same decoded pictures in memory. The plain loop is what people
+write: NCHW, fp32, frozen parameters without gradients, the new layer by Adam, batches of 64. Ours begins each time with
+an empty cache, at the same precision, and writes its checkpoints.
 
-`first_pass` compares the pass that computes the features, with its trials of other layouts and runtimes, with a plain loop over the same pictures
-up to the same layer, NCHW, fp32, without gradients. `bf16` is our five epochs with train.precision=bf16.
+`first_pass` compares the pass that computes the features, with its trials of other layouts and runtimes, with a plain
+loop over the same pictures up to the same layer, NCHW, fp32, without gradients. `bf16` is our five epochs with
+train.precision=bf16.
 """
 
 from __future__ import annotations
@@ -75,7 +78,17 @@ def ours(prepared: Prepared, folder: Path) -> tuple[float, float, str]:
     started = time.perf_counter()
     features = _pass(prepared, quiet)
     passed = time.perf_counter() - started
-    job = TrainState(prepared.config, prepared.task, prepared.model, prepared.data, prepared.engine, run, quiet, prepared.structure, features)
+    job = TrainState(
+        prepared.config,
+        prepared.task,
+        prepared.model,
+        prepared.data,
+        prepared.engine,
+        run,
+        quiet,
+        prepared.structure,
+        features,
+    )
     fit(job)
     return time.perf_counter() - started, passed, features.engine
 

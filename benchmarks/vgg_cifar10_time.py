@@ -1,9 +1,11 @@
-"""What training `vgg_cifar10_fast` takes of the time of `vgg_cifar10`: steps of both, interleaved, times the steps that each recipe has.
+"""What training `vgg_cifar10_fast` takes of the time of `vgg_cifar10`: steps of both, interleaved, times the steps that
+each recipe has.
 
-    ZOO_DATA=… python benchmarks/vgg_cifar10_time.py [--rounds 7] [--steps 12] [--out benchmarks/results/vgg_cifar10_time.json]
+    ZOO_DATA=… python benchmarks/vgg_cifar10_time.py [--rounds 7] [--steps 12]
+        [--out benchmarks/results/vgg_cifar10_time.json]
 
-A step is the trainer's own, with its data, augmentation, schedule and accounts; the first steps of each recipe are not counted. Whole runs would
-take an hour and measure the neighbours on the machine.
+A step is the trainer's own, with its data, augmentation, schedule and accounts; the first steps of each recipe are not
+counted. Whole runs would take an hour and measure the neighbours on the machine.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class Training:
         ready = prepare(resolve(registry(), recipe))
         config = ready.config
         run = create(config, folder / recipe)
-        self.job = TrainState(config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure)
+        self.job = TrainState(
+            config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure
+        )
         self.steps = self.job.steps_per_epoch * config.train.epochs
         self.job.model.train()
         self._pace = self._take()
@@ -77,7 +81,13 @@ def main() -> None:
     share = whole["vgg_cifar10_fast"] / whole["vgg_cifar10"]
     steps = {recipe: training.steps for recipe, training in trainings.items()}
     threads = trainings["vgg_cifar10"].job.engine.describe()
-    figures = {"device": threads, "steps": steps, "median_step_seconds": medians, "training_seconds": whole, "share_of_the_time": share}
+    figures = {
+        "device": threads,
+        "steps": steps,
+        "median_step_seconds": medians,
+        "training_seconds": whole,
+        "share_of_the_time": share,
+    }
     write_result(asked.out, {**figures, "step_seconds": seconds})
     for recipe in RECIPES:
         print(f"{recipe}: {steps[recipe]:,} steps of {medians[recipe]:.3f} s, {whole[recipe]:.0f} s of training")

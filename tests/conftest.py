@@ -19,13 +19,15 @@ import pytest
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it for what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):  # they share the cores; before torch is imported, and for processes that tests start
+# they share the cores; before torch is imported, and for processes that tests start
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 
 @pytest.fixture(autouse=True)
 def own_places(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test has its own runs, exports and data folder, and none of the caller's ZOO_* settings; `realdata` keeps ZOO_DATA."""
+    """Each test has its own runs, exports and data folder, and none of the caller's ZOO_* settings; `realdata` keeps
+    ZOO_DATA."""
     keep = {"ZOO_DATA"} if request.node.get_closest_marker("realdata") else set()
     for name in [name for name in os.environ if name.startswith("ZOO_") and name not in keep]:
         monkeypatch.delenv(name)
@@ -60,12 +62,15 @@ def no_longer_than() -> Callable[[int], AbstractContextManager[None]]:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Puts a distribution with one plugin on the path, as an installer would have left it; returns the folder of its metadata."""
+    """Puts a distribution with one plugin on the path, as an installer would have left it; returns the folder of its
+    metadata."""
     site = tmp_path / "site-packages"
     site.mkdir()
     monkeypatch.syspath_prepend(site)
 
-    def put(distribution: str, namespace: str, source: str, *, module: str | None = None, requires: Sequence[str] = ()) -> Path:
+    def put(
+        distribution: str, namespace: str, source: str, *, module: str | None = None, requires: Sequence[str] = ()
+    ) -> Path:
         module = module or distribution.replace("-", "_")
         monkeypatch.setitem(sys.modules, module, sys)  # so that what the test imports is forgotten after it
         del sys.modules[module]
@@ -74,9 +79,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         info.mkdir()
         (site / module / "__init__.py").write_text(textwrap.dedent(source), encoding="utf-8")
         needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{needs}", encoding="utf-8")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n{needs}", encoding="utf-8"
+        )
         (info / "entry_points.txt").write_text(f"[zoo]\n{namespace} = {module}\n", encoding="utf-8")
-        (info / "RECORD").write_text(f"{module}/__init__.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n", encoding="utf-8")
+        (info / "RECORD").write_text(
+            f"{module}/__init__.py,,\n{info.name}/METADATA,,\n{info.name}/RECORD,,\n", encoding="utf-8"
+        )
         return info
 
     return put
@@ -84,27 +93,47 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 @pytest.fixture
 def made_run(tmp_path: Path) -> Callable[..., Any]:
-    """Makes the directory of a run that never was: its record (changed by keywords), configuration, metrics.csv and steps.jsonl."""
+    """Makes the directory of a run that never was: its record (changed by keywords), configuration, metrics.csv and
+    steps.jsonl."""
     from zoo.config.run_config import RunConfig
     from zoo.data.preprocessing import Preprocessing
     from zoo.runs.run_directory import Record, create
 
-    def make(name: str, *, config: dict[str, Any] | None = None, epochs: Sequence[dict[str, float]] = (), steps: int = 0, **facts: Any) -> Any:
-        base = {"dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}, "architecture": {"name": "lab/net"}, "name": name}
+    def make(
+        name: str,
+        *,
+        config: dict[str, Any] | None = None,
+        epochs: Sequence[dict[str, float]] = (),
+        steps: int = 0,
+        **facts: Any,
+    ) -> Any:
+        base = {
+            "dataset": {"name": "lab/toy"},
+            "task": {"name": "lab/sort"},
+            "architecture": {"name": "lab/net"},
+            "name": name,
+        }
         settled = RunConfig.model_validate({**base, **(config or {})})
         run = create(settled, tmp_path / "runs" / "toy" / name)
         values = {
-            "id": f"toy/{name}", "status": "finished", "created": "2026-01-01T00:00:00+00:00", "label": "toy", "architecture": "lab/net",
-            "dataset": "lab/toy", "task": "lab/sort", "classes": ["a", "b"], "fingerprint": "abcdef0123456789", "parameters": 1234, "macs": 5678,
-            "preprocessing": Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)), "seconds": 61.0, "samples": {"test": 10},
-            "device": {"device": "cpu", "name": "cpu", "threads": 2}, "versions": {"torch": "2.15.0", "processor": "Test 9000"},
+            "id": f"toy/{name}", "status": "finished", "created": "2026-01-01T00:00:00+00:00", "label": "toy",
+            "architecture": "lab/net",
+            "dataset": "lab/toy", "task": "lab/sort", "classes": ["a", "b"], "fingerprint": "abcdef0123456789",
+            "parameters": 1234, "macs": 5678,
+            "preprocessing": Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)), "seconds": 61.0,
+            "samples": {"test": 10},
+            "device": {"device": "cpu", "name": "cpu", "threads": 2},
+            "versions": {"torch": "2.15.0", "processor": "Test 9000"},
             "results": {"test": {"accuracy": 0.9, "loss": 0.25}},
         }  # fmt: skip
         run.bind(Record.model_validate({**values, **facts}))
         if epochs:
             lines = [",".join(epochs[0]), *(",".join(map(str, row.values())) for row in epochs)]
             run.metrics_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        run.steps_file.write_text("".join(f'{{"step": {step}, "epoch": 1, "loss": {1 / step}}}\n' for step in range(1, steps + 1)), encoding="utf-8")
+        run.steps_file.write_text(
+            "".join(f'{{"step": {step}, "epoch": 1, "loss": {1 / step}}}\n' for step in range(1, steps + 1)),
+            encoding="utf-8",
+        )
         return run
 
     return make
@@ -112,7 +141,8 @@ def made_run(tmp_path: Path) -> Callable[..., Any]:
 
 @pytest.fixture
 def bundle_model(tmp_path: Path) -> Path:
-    """The model.onnx of a bundle with the classes dark and bright, written with onnx alone: logits (-8 m, 8 m) of a normalised image's mean m."""
+    """The model.onnx of a bundle with the classes dark and bright, written with onnx alone: logits (-8 m, 8 m) of a
+    normalised image's mean m."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -132,18 +162,23 @@ def bundle_model(tmp_path: Path) -> Path:
     graph = helper.make_graph(nodes, "brightness", values[:1], values[1:], [weight])
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     spec = Preprocessing(channels=1, height=4, width=4, mean=(0.5,), std=(0.5,)).describe()
-    helper.set_model_props(proto, {METADATA_KEY: json.dumps({"input": spec, "output": {"classes": ["dark", "bright"]}})})
+    helper.set_model_props(
+        proto, {METADATA_KEY: json.dumps({"input": spec, "output": {"classes": ["dark", "bright"]}})}
+    )
     folder = tmp_path / "bundle"
     folder.mkdir()
     onnx.save(proto, folder / "model.onnx")
     digest = {"sha256": sha256(folder / "model.onnx"), "size": (folder / "model.onnx").stat().st_size}
-    (folder / "bundle.json").write_text(json.dumps({"model": "model.onnx", "files": {"model.onnx": digest}}), encoding="utf-8")
+    (folder / "bundle.json").write_text(
+        json.dumps({"model": "model.onnx", "files": {"model.onnx": digest}}), encoding="utf-8"
+    )
     return folder / "model.onnx"
 
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer]]:
-    """Starts a server on the loopback interface that downloads are allowed from; its ``address`` ends without a slash."""
+    """Starts a server on the loopback interface that downloads are allowed from; its ``address`` ends without a
+    slash."""
     from zoo.data import downloads
 
     started: list[tuple[ThreadingHTTPServer, threading.Thread]] = []

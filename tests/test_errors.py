@@ -20,14 +20,27 @@ def _without_fix(file: Path) -> list[str]:
     """Calls of an error's class that name no fix, where the class has no usual one."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     classes = {name for name, kind in TREE.items() if name not in OWN and kind.usual_fix is None}
-    local = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and any(ast.unparse(base) in TREE for base in node.bases)]
-    classes |= {kind.name for kind in local if not any(isinstance(each, ast.FunctionDef) and each.name == "__init__" for each in kind.body)}
+    local = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) in TREE for base in node.bases)
+    ]
+    classes |= {
+        kind.name
+        for kind in local
+        if not any(isinstance(each, ast.FunctionDef) and each.name == "__init__" for each in kind.body)
+    }
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in classes)
     return [ast.unparse(node) for node in calls if not any(keyword.arg in ("fix", None) for keyword in node.keywords)]
 
 
 def test_every_error_names_its_fix() -> None:
-    files = [file for folder in ("zoo", "plugins") for file in (TOP / folder).rglob("*.py") if file.relative_to(TOP).as_posix() != ALONE]
+    files = [
+        file
+        for folder in ("zoo", "plugins")
+        for file in (TOP / folder).rglob("*.py")
+        if file.relative_to(TOP).as_posix() != ALONE
+    ]
     assert {str(file.relative_to(TOP)): found for file in files if (found := _without_fix(file))} == {}
 
 

@@ -1,4 +1,5 @@
-"""On CUDA: training reaches what it reaches on the CPU, everything is on the device, and a deterministic run resumes exactly."""
+"""On CUDA: training reaches what it reaches on the CPU, everything is on the device, and a deterministic run resumes
+exactly."""
 
 from __future__ import annotations
 
@@ -79,7 +80,10 @@ def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision
         zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "stopped", console=Interrupt(quiet=True))
     resumed = zoo.run(resume=tmp_path / "stopped", console=Console(quiet=True))
     assert resumed.metrics == whole.metrics
-    assert all(torch.equal(value, zoo.load(resumed.path).state_dict()[key]) for key, value in zoo.load(whole.path).state_dict().items())
+    assert all(
+        torch.equal(value, zoo.load(resumed.path).state_dict()[key])
+        for key, value in zoo.load(whole.path).state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -88,7 +92,9 @@ def test_augmentation_on_the_device_is_the_cpus(name) -> None:
     found = []
     for device in ("cpu", "cuda"):
         here = images.to(device)
-        found.append(Augmenter(canonical([name]), 0, here, (0.5, 0.5, 0.5)).of_epoch(1)(here, np.arange(64)).float().cpu())
+        found.append(
+            Augmenter(canonical([name]), 0, here, (0.5, 0.5, 0.5)).of_epoch(1)(here, np.arange(64)).float().cpu()
+        )
     differing = ((found[0] - found[1]).abs() > 0.5).float().mean()  # a floor may fall on either side of a whole number
     assert differing < 0.01
 
@@ -96,14 +102,18 @@ def test_augmentation_on_the_device_is_the_cpus(name) -> None:
 def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_before_the_update(tmp_path) -> None:
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf)"):
         zoo.run(
-            "cnn_digits", overrides={"device": "cuda", "train": {"lr": 1e30, "precision": "fp32"}}, out=tmp_path / "run", console=Console(quiet=True)
+            "cnn_digits",
+            overrides={"device": "cuda", "train": {"lr": 1e30, "precision": "fp32"}},
+            out=tmp_path / "run",
+            console=Console(quiet=True),
         )
 
 
 def test_case_86_on_cuda_too_out_of_memory_says_what_was_asked(tmp_path) -> None:
     overrides = {"device": "cuda", "dataset": {"resize": 256}, "train": {"batch_size": 1024}}
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(1e9 / torch.cuda.get_device_properties(0).total_memory)  # as a small card has it
+    # as a small card has it
+    torch.cuda.set_per_process_memory_fraction(1e9 / torch.cuda.get_device_properties(0).total_memory)
     try:
         with pytest.raises(SetupError, match=r"out of memory.*batch of 1024"):
             zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
@@ -113,4 +123,9 @@ def test_case_86_on_cuda_too_out_of_memory_says_what_was_asked(tmp_path) -> None
 
 def test_compiled_networks_train_on_cuda(tmp_path) -> None:
     overrides = {"device": "cuda", "train": {"compile": True, "epochs": 5}}
-    assert zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True)).metrics["accuracy"] > 0.9
+    assert (
+        zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True)).metrics[
+            "accuracy"
+        ]
+        > 0.9
+    )

@@ -1,4 +1,5 @@
-"""The wheel: its top-level names and what is inside; the set-up where it fails; that nothing of this project names a place on a machine."""
+"""The wheel: its top-level names and what is inside; the set-up where it fails; that nothing of this project names a
+place on a machine."""
 
 from __future__ import annotations
 
@@ -41,7 +42,12 @@ def test_every_source_is_inside_and_so_is_the_licence(wheel) -> None:
         for file in (root / folder).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    assert {"zoo/runs/plan.py", "zoo/exporting/card.md.j2", "zoo/py.typed", "zoo_classics/weights/cnn_mnist.safetensors"} <= sources
+    assert {
+        "zoo/runs/plan.py",
+        "zoo/exporting/card.md.j2",
+        "zoo/py.typed",
+        "zoo_classics/weights/cnn_mnist.safetensors",
+    } <= sources
     assert sources == {name for name in names if ".dist-info/" not in name}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -50,7 +56,9 @@ def test_every_first_party_plugin_has_an_entry_point_and_is_packaged() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     folders = {path.name for path in (ROOT / "plugins").iterdir() if path.name.startswith("zoo_")}
     assert set(project["project"]["entry-points"]["zoo"].values()) == folders
-    assert {path.removeprefix("plugins/") for path in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]} == {"zoo", *folders}
+    assert {
+        path.removeprefix("plugins/") for path in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    } == {"zoo", *folders}
 
 
 def test_the_core_names_no_plugin() -> None:
@@ -63,7 +71,9 @@ def test_the_core_names_no_plugin() -> None:
 def test_plugins_import_only_public_modules_of_the_core() -> None:
     for file in (ROOT / "plugins").rglob("*.py"):
         for line in file.read_text(encoding="utf-8").splitlines():
-            assert not re.search(r"from zoo[\w.]* import .*\b_\w+|from zoo\.[\w.]*\b_\w+ import", line), f"{file}: {line}"
+            assert not re.search(r"from zoo[\w.]* import .*\b_\w+|from zoo\.[\w.]*\b_\w+ import", line), (
+                f"{file}: {line}"
+            )
 
 
 IGNORED = "WARNING: Location 'file:///some/simple/networkx/' is ignored: it is neither a file nor a directory."
@@ -73,10 +83,22 @@ IGNORED = "WARNING: Location 'file:///some/simple/networkx/' is ignored: it is n
 @pytest.mark.parametrize(
     ("printed", "told"),
     [
-        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "error: the disk is full: "),
-        ("WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'", "error: the packages could not be fetched "),
-        ("ERROR: Could not find a version that satisfies the requirement torch (from versions: none)", "error: the packages could not be fetched "),
-        ("ERROR: Cannot install a==1 because these package versions have conflicting dependencies.", "error: pip failed "),
+        (
+            "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+            "error: the disk is full: ",
+        ),
+        (
+            "WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError'",
+            "error: the packages could not be fetched ",
+        ),
+        (
+            "ERROR: Could not find a version that satisfies the requirement torch (from versions: none)",
+            "error: the packages could not be fetched ",
+        ),
+        (
+            "ERROR: Cannot install a==1 because these package versions have conflicting dependencies.",
+            "error: pip failed ",
+        ),
     ],
 )
 def test_a_set_up_that_fails_tells_the_cause_and_is_not_taken_for_done(tmp_path, printed, told) -> None:

@@ -1,4 +1,5 @@
-"""The shape of `zoo/`: folders in floors, imports that point down, no circles between files, and few files at the root."""
+"""The shape of `zoo/`: folders in floors, imports that point down, no circles between files, and few files at the
+root."""
 
 from __future__ import annotations
 
@@ -66,7 +67,9 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
             return path[path.index(name) :]
         if name in done:
             return []
-        found = next((each for each in (walk(other, [*path, name]) for other in sorted(graph.get(name, ()))) if each), [])
+        found = next(
+            (each for each in (walk(other, [*path, name]) for other in sorted(graph.get(name, ()))) if each), []
+        )
         done.add(name)
         return found
 
@@ -108,7 +111,8 @@ def _names(file: Path) -> Iterator[str]:
 
 
 def test_the_base_imports_nothing_of_the_floors_above() -> None:
-    """What plugins import stands below all folders; `zoo.plugin` and `zoo/__init__.py` load what they offer on first use."""
+    """What plugins import stands below all folders; `zoo.plugin` and `zoo/__init__.py` load what they offer on first
+    use."""
     for name in ("zoo.api", "zoo.errors", "zoo.runtime", "zoo.hookspecs"):
         assert {other for other in GRAPH[name] if folder(other)} == set(), name
 
@@ -123,7 +127,10 @@ def test_no_folder_has_the_name_of_a_public_function() -> None:
 
 
 def test_packages_are_empty() -> None:
-    """Whatever stands in `__init__.py` is loaded with every module of the folder. `zoo.testing` is itself what plugins import."""
+    """Whatever stands in `__init__.py` is loaded with every module of the folder.
+
+    `zoo.testing` is itself what plugins import.
+    """
     full = [
         name
         for name, file in MODULES.items()

@@ -15,7 +15,8 @@ from zoo.registry.core_commands import COMMANDS
 from zoo.registry.lookup import options_model, registry
 
 NOT = {
-    "accumulate", "bring", "cut", "decay", "departure", "ema", "exhibit", "exhibits", "foretell", "holdout", "job", "judge", "judged", "originals",
+    "accumulate", "bring", "cut", "decay", "departure", "ema", "exhibit", "exhibits", "foretell", "holdout", "job",
+    "judge", "judged", "originals",
     "picture", "pictures", "rate", "rates", "report_part", "select", "structure", "telling", "trail", "trunk", "watch",
 }  # fmt: skip
 """Words that the glossary replaces."""
@@ -32,8 +33,17 @@ def words(name: str) -> set[str]:
 
 
 def public() -> dict[str, list[str]]:
-    keys = [*RunConfig.model_fields, *TrainConfig.model_fields, *RunConfig.model_fields["dataset"].annotation.model_fields]  # type: ignore[union-attr]
-    options = [name for kind in ("architecture", "dataset", "task") for item in registry().items(kind) for name in options_model(item).model_fields]
+    keys = [
+        *RunConfig.model_fields,
+        *TrainConfig.model_fields,
+        *RunConfig.model_fields["dataset"].annotation.model_fields,
+    ]  # type: ignore[union-attr]
+    options = [
+        name
+        for kind in ("architecture", "dataset", "task")
+        for item in registry().items(kind)
+        for name in options_model(item).model_fields
+    ]
     return {
         "zoo.api": list(zoo.api.__all__),
         "zoo.plugin": list(zoo.plugin.__all__),

@@ -7,7 +7,8 @@ import sys
 
 
 def main() -> None:
-    gc.set_threshold(20_000, 10, 10)  # importing makes many objects and no garbage: by default a quarter of `zoo list` is collecting it
+    # importing makes many objects and no garbage: by default a quarter of `zoo list` is collecting it
+    gc.set_threshold(20_000, 10, 10)
     from zoo.support.standard_streams import protect
     from zoo.support.untrusted_cwd import ignore_matplotlibrc
 

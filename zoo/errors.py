@@ -23,9 +23,12 @@ from collections.abc import Iterable, Sequence
 
 
 class ZooError(Exception):
-    """Base of the tree; ``what`` happened, ``where``, and the ``fix`` to try next. ``details`` are listed below that line, one a line.
+    """Base of the tree; ``what`` happened, ``where``, and the ``fix`` to try next.
 
-    ``lines`` has the text as it is shown: none of them holds a line break of ours, so that one in a name can be escaped.
+    ``details`` are listed below that line, one a line.
+
+    ``lines`` has the text as it is shown: none of them holds a line break of ours, so that one in a name can be
+    escaped.
     """
 
     exit_code = 1
@@ -37,7 +40,10 @@ class ZooError(Exception):
         self.what, self.where, self.fix, self.details = what, where, fix, tuple(details)
         line = what if where is None else f"{what} ({where})"
         end = ":" if details else ""
-        self.lines = (f"{line}{end}" if fix is None else f"{line}; fix: {fix}{end}", *(f"  - {each}" for each in details))
+        self.lines = (
+            f"{line}{end}" if fix is None else f"{line}; fix: {fix}{end}",
+            *(f"  - {each}" for each in details),
+        )
         super().__init__("\n".join(self.lines))
 
 

@@ -61,7 +61,8 @@ def zoo_run_started(run: Path, config: Mapping[str, Any]) -> None:
 
 @hookspec
 def zoo_epoch_ended(run: Path, epoch: int, row: Mapping[str, float]) -> None:
-    """An epoch (counted from 1) has been trained and, where there is a validation split, judged: a row of metrics.csv."""
+    """An epoch (counted from 1) has been trained and, where there is a validation split, judged: a row of
+    metrics.csv."""
 
 
 @hookspec

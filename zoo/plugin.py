@@ -1,15 +1,16 @@
-"""The toolkit of plugins: every helper of zoo that a plugin may use beyond `zoo.api` and `zoo.errors`. Names are stable within a major version.
+"""The toolkit of plugins: every helper of zoo that a plugin may use beyond `zoo.api` and `zoo.errors`.
+
+Names are stable within a major version.
 
 Each is loaded when it is first used, so that a plugin's package can import this module and stay light.
 
-Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates`
-Files      `write_csv`, `write_image`, `write_bytes`, `write_json`, `storage_errors`, `temporary_folder`, `user_path`
-Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
-Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`
-Networks   `count_macs`, `count_parameters`, `collect` (logits and labels of all batches), `softmax`
-Reports    `write_predictions`, `plot_confusion`, `plot_predictions`, `save_figure`
-Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines, read from its source)
-Export     `verify_against_pytorch`
+Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates` Files      `write_csv`,
+`write_image`, `write_bytes`, `write_json`, `storage_errors`, `temporary_folder`, `user_path` Untrusted  `read_bytes`,
+`check_regular` (for libraries that open a path themselves) Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`
+Networks   `count_macs`, `count_parameters`, `collect` (logits and labels of all batches), `softmax` Reports
+`write_predictions`, `plot_confusion`, `plot_predictions`, `save_figure` Registry   `registry`, `Item`, `load_object`,
+`options_model`, `decorated_functions` (names that a library defines, read from its source) Export
+`verify_against_pytorch`
 """
 
 from __future__ import annotations

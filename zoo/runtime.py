@@ -2,17 +2,19 @@
 
     python predict.py photo.jpg folder/ … [--top 3] [--csv FILE]
 
-It needs Python 3.8, numpy 1.21, Pillow 9.1 and onnxruntime 1.15, or newer ones. Every file that it loads must have the sha256 that the bundle.json
-beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6 for what is installed, 7 for the disk.
+It needs Python 3.8, numpy 1.21, Pillow 9.1 and onnxruntime 1.15, or newer ones. Every file that it loads must have the
+sha256 that the bundle.json beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6
+for what is installed, 7 for the disk.
 
-This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself prepares its pictures
-by these same functions, so what was trained on and what is predicted on cannot differ.
+This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself
+prepares its pictures by these same functions, so what was trained on and what is predicted on cannot differ.
 
-An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more than 8 bits brought to 8;
-transparency laid over white; converted to grey or RGB (CMYK and palettes too); scaled with antialiased interpolation, first along its width,
-then along its height, its aspect kept, until it covers height × width, or its shorter side is ``scale``, and cropped at the centre (or squashed
-to that size, whatever its aspect, or cropped unscaled, with black where it is too small: as the model was trained); its pixels permuted where
-the model was trained so; divided by 255, minus mean, over std.
+An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more
+than 8 bits brought to 8; transparency laid over white; converted to grey or RGB (CMYK and palettes too); scaled with
+antialiased interpolation, first along its width, then along its height, its aspect kept, until it covers height ×
+width, or its shorter side is ``scale``, and cropped at the centre (or squashed to that size, whatever its aspect, or
+cropped unscaled, with black where it is too small: as the model was trained); its pixels permuted where the model was
+trained so; divided by 255, minus mean, over std.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ ATTEMPTS = 10
 COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 PIXELS = 2
-"""Version of the way from a file to its pixels: raised when the same file gives other ones, so that none are reused that were decoded before."""
+"""Version of the way from a file to its pixels: raised when the same file gives other ones, so that none are reused
+that were decoded before."""
 ORIENTATION = 0x0112
 INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
 """Whole numbers in EXIF: its numbers for their types, and those of struct."""
@@ -108,23 +111,29 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of m
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is in the error
 
 
-# ----------------------------------------------------------------------------------------------------------------------------- from a file to 8 bits
+# ------------------------------------------------------------------------------------------------ from a file to 8 bits
 
 
 class OutsideLimitError(ValueError):
-    """An image that can be read, and is not taken: it has too many pixels or values outside the range. ``option`` is what sets the limit."""
+    """An image that can be read, and is not taken: it has too many pixels or values outside the range.
+
+    ``option`` is what sets the limit.
+    """
 
     def __init__(self, reason: str, option: str) -> None:
         super().__init__(reason)
         self.option = option
 
 
-def read_picture(path: Path, channels: int, max_pixels: int = MAX_PIXELS, value_range: Sequence[float] | None = None) -> Image.Image:
+def read_picture(
+    path: Path, channels: int, max_pixels: int = MAX_PIXELS, value_range: Sequence[float] | None = None
+) -> Image.Image:
     """Decode one image file to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
     if path.exists() and not path.is_file():
         raise ValueError("is no regular file")  # a pipe may never end
     try:
-        # from a stream: given a name, Pillow maps an uncompressed TIFF into memory, and garbles one whose orientation swaps its sides
+        # from a stream: given a name, Pillow maps an uncompressed TIFF into memory, and garbles one whose orientation
+        # swaps its sides
         with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
             check_pixels(image.size, max_pixels)
             image.load()
@@ -135,7 +144,9 @@ def read_picture(path: Path, channels: int, max_pixels: int = MAX_PIXELS, value_
     except UnidentifiedImageError as error:
         raise ValueError("is no picture in a format read here: " + ", ".join(FORMATS)) from error
     except Exception as error:  # a damaged file can make Pillow's readers raise anything
-        raise ValueError(f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}") from error
+        raise ValueError(
+            f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+        ) from error
     return convert(to_8_bits(turned, kind, value_range, inverted) if kind else turned, channels)
 
 
@@ -179,7 +190,8 @@ def orientation(exif: bytes) -> int:
 
 
 def deep_kind(image: Image.Image) -> str:
-    """What the values of an opened image in grey of more than 8 bits are: "16-bit", "32-bit" or "float"; empty for others."""
+    """What the values of an opened image in grey of more than 8 bits are: "16-bit", "32-bit" or "float"; empty for
+    others."""
     if image.mode.startswith("I"):  # I;16, I;16B …; before Pillow 10.3, a PNG of 16 bits was I
         return "16-bit" if image.mode != "I" or image.format == "PNG" else "32-bit"
     return "float" if image.mode == "F" else ""
@@ -201,10 +213,12 @@ def has_transparency(image: Image.Image) -> bool:
 
 
 def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None, inverted: bool) -> Image.Image:
-    """Grey of more than 8 bits, its values from low to high as 0 to 255: floats to the nearest (0.5 of 0–1 is 128), integers rounded down.
+    """Grey of more than 8 bits, its values from low to high as 0 to 255: floats to the nearest (0.5 of 0–1 is 128),
+    integers rounded down.
 
-    Without a ``value_range``, 16 bits are 0–65535 (divided by 257, then), others 0–255. Raises ValueError for values that are not finite, and
-    OutsideLimitError for those outside the range, or for floats from 0 to 1 without one. ``inverted``: the least value is white.
+    Without a ``value_range``, 16 bits are 0–65535 (divided by 257, then), others 0–255. Raises ValueError for values
+    that are not finite, and OutsideLimitError for those outside the range, or for floats from 0 to 1 without one.
+    ``inverted``: the least value is white.
     """
     low, high = value_range or ((0, 65535) if kind == "16-bit" else (0, 255))
     values = np.asarray(image).astype(np.float64)
@@ -212,9 +226,13 @@ def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None
     if not (math.isfinite(least) and math.isfinite(most)):
         raise ValueError("has values that are infinite or no numbers (NaN)")
     if least < low or most > high:
-        raise OutsideLimitError(f"has {kind} values from {least:g} to {most:g}, outside the range {low:g} to {high:g}", "value_range")
+        raise OutsideLimitError(
+            f"has {kind} values from {least:g} to {most:g}, outside the range {low:g} to {high:g}", "value_range"
+        )
     if value_range is None and kind == "float" and 0 < most <= 1:
-        raise OutsideLimitError(f"has float values from {least:g} to {most:g}, and no value_range says whether 1 is white", "value_range")
+        raise OutsideLimitError(
+            f"has float values from {least:g} to {most:g}, and no value_range says whether 1 is white", "value_range"
+        )
     values -= low  # in place: an image of a hundred million values takes enough memory once
     values *= 255
     values /= high - low
@@ -222,11 +240,12 @@ def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None
     return Image.fromarray(255 - scaled if inverted else scaled)
 
 
-# ---------------------------------------------------------------------------------------------------------------------------- to the network's input
+# ----------------------------------------------------------------------------------------------- to the network's input
 
 
 def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
-    """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale``, ``interpolation`` and ``max_pixels``."""
+    """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale``, ``interpolation`` and
+    ``max_pixels``."""
     height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
     max_pixels = spec.get("max_pixels", MAX_PIXELS)
     if spec["resize"] == SQUASH:
@@ -238,11 +257,13 @@ def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
     return scale_and_crop(image, height, width, scale, resample, max_pixels)
 
 
-def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def resize(
+    image: Image.Image, size: tuple[int, int], resample: Image.Resampling, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """The one way to scale an image: along its width, then along its height, rounded to whole values in between.
 
-    Pillow 11 and 12 do so of themselves; 13 may begin with the height, which gives other pixels. Raises OutsideLimitError before a step would
-    make more than ``max_pixels``.
+    Pillow 11 and 12 do so of themselves; 13 may begin with the height, which gives other pixels. Raises
+    OutsideLimitError before a step would make more than ``max_pixels``.
     """
     steps = ((size[0], image.height), size)
     for step in steps:
@@ -253,30 +274,45 @@ def resize(image: Image.Image, size: tuple[int, int], resample: Image.Resampling
 
 
 def cover(
-    image: Image.Image, height: int, width: int, resample: Image.Resampling = Image.Resampling.BILINEAR, max_pixels: int = MAX_PIXELS
+    image: Image.Image,
+    height: int,
+    width: int,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Scale until ``height`` × ``width`` is covered, aspect kept, and crop at the centre."""
     if image.size == (width, height):
         return image
     scale = max(width / image.width, height / image.height)
-    image = resize(image, (max(width, round(image.width * scale)), max(height, round(image.height * scale))), resample, max_pixels)
+    image = resize(
+        image, (max(width, round(image.width * scale)), max(height, round(image.height * scale))), resample, max_pixels
+    )
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
 
 
 def crop(image: Image.Image, height: int, width: int) -> Image.Image:
-    """``height`` × ``width`` at the centre, with black where the picture ends before; rounded as torchvision's CenterCrop rounds."""
+    """``height`` × ``width`` at the centre, with black where the picture ends before; rounded as torchvision's
+    CenterCrop rounds."""
     left, top = (
-        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2) for side, wanted in ((image.width, width), (image.height, height))
+        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
+        for side, wanted in ((image.width, width), (image.height, height))
     )
     return image.crop((left, top, left + width, top + height))
 
 
-def scale_and_crop(image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and CenterCrop round."""
+def scale_and_crop(
+    image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and
+    CenterCrop round."""
     short, long = min(image.size), max(image.size)
     other = int(scale * long / short)
-    return crop(resize(image, (scale, other) if image.width <= image.height else (other, scale), resample, max_pixels), height, width)
+    return crop(
+        resize(image, (scale, other) if image.width <= image.height else (other, scale), resample, max_pixels),
+        height,
+        width,
+    )
 
 
 def to_chw(image: Image.Image) -> np.ndarray:
@@ -322,7 +358,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- finding image files
+# -------------------------------------------------------------------------------------------------- finding image files
 
 
 class Found(NamedTuple):
@@ -335,12 +371,17 @@ class Found(NamedTuple):
     @property
     def skipped(self) -> str:
         """What was passed over, in words; empty where nothing was."""
-        counts = ", ".join(f"{count} {what}" for count, what in ((self.hidden, "hidden"), (self.others, "non-image")) if count)
+        counts = ", ".join(
+            f"{count} {what}" for count, what in ((self.hidden, "hidden"), (self.others, "non-image")) if count
+        )
         return counts and f"skipped files: {counts}"
 
 
 def find_pictures(paths: Iterable[Path]) -> Found:
-    """Files as they are, folders by their images (sorted, with subfolders). Raises ValueError where nothing is there."""
+    """Files as they are, folders by their images (sorted, with subfolders).
+
+    Raises ValueError where nothing is there.
+    """
     files: list[Path] = []
     hidden = others = 0
     for path in paths:
@@ -381,7 +422,8 @@ def _in_folder(folder: Path, above: tuple[str, ...] = ()) -> Found:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file in a folder is taken for an image: by its suffix, damaged ones too; one whose name has no suffix by its content.
+    """Whether a file in a folder is taken for an image: by its suffix, damaged ones too; one whose name has no suffix
+    by its content.
 
     (By content alone, raw files of cameras would be: they are TIFF files with a preview in them.)
     """
@@ -394,23 +436,28 @@ def is_image(path: Path) -> bool:
         return False
 
 
-# ----------------------------------------------------------------------------------------------------------------------------------------- the model
+# ------------------------------------------------------------------------------------------------------------ the model
 
 
 class ModelError(ValueError):
     """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
 
 
-def open_model(model: Path, note: Callable[[str], None] | None = None) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
+def open_model(
+    model: Path, note: Callable[[str], None] | None = None
+) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
     """An ONNX file as a function float32 (N, C, H, W) → logits (N, K), on the CPU, and the description it carries.
 
-    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model that stands alone is loaded unchecked, and ``note`` is
-    given a sentence that says so (default: printed to stderr). Raises ModelError, or SetupError.
+    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model that stands alone is loaded
+    unchecked, and ``note`` is given a sentence that says so (default: printed to stderr). Raises ModelError, or
+    SetupError.
     """
     session = _open_session(Path(model), note or _to_stderr)
     try:
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except UnicodeDecodeError as error:  # onnxruntime takes any bytes, and decodes all of the metadata when it is asked for
+    except (
+        UnicodeDecodeError
+    ) as error:  # onnxruntime takes any bytes, and decodes all of the metadata when it is asked for
         raise ModelError(f"{model}: its metadata is not UTF-8 text: {error}") from error
     if text is None:
         raise ModelError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare images for it is unknown")
@@ -425,18 +472,29 @@ def open_model(model: Path, note: Callable[[str], None] | None = None) -> tuple[
         try:
             logits = np.asarray(session.run(None, {name: inputs})[0])
         except Exception as error:
-            raise ModelError(f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}") from error
+            raise ModelError(
+                f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}"
+            ) from error
         if logits.shape != (len(inputs), count):
-            raise ModelError(f"{model}: it gives {logits.shape} where logits for {count} classes, {(len(inputs), count)}, are due")
+            raise ModelError(
+                f"{model}: it gives {logits.shape} where logits for {count} classes, {(len(inputs), count)}, are due"
+            )
         return logits
 
     return run, description
 
 
 def check_description(description: dict[str, Any]) -> None:
-    """Raises ValueError, LookupError or TypeError unless all of it can be followed: a field that says what is not done here is refused."""
+    """Raises ValueError, LookupError or TypeError unless all of it can be followed: a field that says what is not done
+    here is refused."""
     spec, classes = description["input"], description["output"]["classes"]
-    due = {"layout": ("NCHW",), "dtype": ("float32",), "range": ([0, 1],), "channels": (1, 3), "resize": (COVER, SQUASH, CROP)}
+    due = {
+        "layout": ("NCHW",),
+        "dtype": ("float32",),
+        "range": ([0, 1],),
+        "channels": (1, 3),
+        "resize": (COVER, SQUASH, CROP),
+    }
     due.update({"channel_order": ("grey",) if spec["channels"] == 1 else ("RGB",), "interpolation": tuple(RESAMPLING)})
     for field, known in due.items():
         if (field in spec or field in ("channels", "resize", "interpolation")) and spec[field] not in known:
@@ -449,18 +507,25 @@ def check_description(description: dict[str, Any]) -> None:
     limit, span = spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")
     if not isinstance(limit, int) or limit < 1:
         raise ValueError(f"max_pixels {limit!r} is no whole number of at least 1")
-    if span is not None and not (len(span) == 2 and np.isfinite(np.asarray(span, np.float64)).all() and span[0] < span[1]):
+    if span is not None and not (
+        len(span) == 2 and np.isfinite(np.asarray(span, np.float64)).all() and span[0] < span[1]
+    ):
         raise ValueError(f"value_range {span!r} is not two rising numbers")
     for field in ("mean", "std"):
         values = np.asarray(spec[field], np.float64)
-        if values.shape != (spec["channels"],) or not np.isfinite(values).all() or (field == "std" and not (values > 0).all()):
+        if (
+            values.shape != (spec["channels"],)
+            or not np.isfinite(values).all()
+            or (field == "std" and not (values > 0).all())
+        ):
             raise ValueError(f"{field} {spec[field]!r} is not a number for each of {spec['channels']} channels")
     if not classes or not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
         raise ValueError("it names no classes")
 
 
 def _open_session(model: Path, note: Callable[[str], None]) -> Any:
-    """Where the bundle is replaced while it is read, it is read again: what is loaded is the old one or the new one, whole."""
+    """Where the bundle is replaced while it is read, it is read again: what is loaded is the old one or the new one,
+    whole."""
     for attempt in range(ATTEMPTS):
         state = _index_state(model.parent)
         index = _read_index(model.parent)
@@ -510,7 +575,8 @@ def _refuse_special(file: Path) -> None:
 
 
 def _digests(index: bytes, model: Path) -> dict[str, str]:
-    """The sha256 of each file that a session of ``model`` loads: its own, first, and that of weights in a second file."""
+    """The sha256 of each file that a session of ``model`` loads: its own, first, and that of weights in a second
+    file."""
     try:
         files = json.loads(index.decode("utf-8"))["files"]
         found = {name: str(files[name]["sha256"]) for name in (model.name, model.name + ".data") if name in files}
@@ -522,7 +588,10 @@ def _digests(index: bytes, model: Path) -> dict[str, str]:
 
 
 def _load_checked(model: Path, digests: dict[str, str]) -> Any:
-    """A session of bytes whose digests are right. Large models are hashed as files, and must be the same files after they were loaded."""
+    """A session of bytes whose digests are right.
+
+    Large models are hashed as files, and must be the same files after they were loaded.
+    """
     for name in digests:
         _refuse_special(model.with_name(name))
     try:
@@ -534,14 +603,20 @@ def _load_checked(model: Path, digests: dict[str, str]) -> Any:
         changed = [file for file, state in before.items() if _state(file.stat()) != state]
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
-        raise ModelError(f"{error.filename or model}: {'is missing' if missing else 'cannot be read: ' + str(error.strerror or error)}") from error
+        raise ModelError(
+            f"{error.filename or model}: "
+            f"{'is missing' if missing else 'cannot be read: ' + str(error.strerror or error)}"
+        ) from error
     if changed:
         raise ModelError(f"{changed[0]}: was altered while it was loaded")
     return session
 
 
 def _read_checked(model: Path, due: str) -> bytes:
-    """The bytes with this sha256. Where a bundle is being replaced, they may lie beside their place for a moment, under a name with the digest."""
+    """The bytes with this sha256.
+
+    Where a bundle is being replaced, they may lie beside their place for a moment, under a name with the digest.
+    """
     beside = model.with_name(f".{model.name}.{due[:16]}")
     for file in (beside, model):  # in this order, since the first takes the name of the second
         try:
@@ -585,11 +660,15 @@ def _load(model: Path, content: bytes | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(model) if content is None else content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            str(model) if content is None else content, options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:
         if "pthread" in str(error):
             raise SetupError(f"onnxruntime cannot start its threads here: {_one_line(error)}") from error
-        raise ModelError(f"{model}: onnxruntime {onnxruntime.__version__} cannot load it: {_one_line(error)}") from error
+        raise ModelError(
+            f"{model}: onnxruntime {onnxruntime.__version__} cannot load it: {_one_line(error)}"
+        ) from error
 
 
 def _one_line(error: BaseException) -> str:
@@ -600,7 +679,7 @@ def _to_stderr(text: str) -> None:
     print(f"note: {printable(text)}", file=sys.stderr)
 
 
-# ---------------------------------------------------------------------------------------------------------------------------------------- predicting
+# ----------------------------------------------------------------------------------------------------------- predicting
 
 
 def predict(
@@ -612,7 +691,8 @@ def predict(
 ) -> Iterator[tuple[Path, np.ndarray]]:
     """Each file with its probabilities, float64 (K,), in order.
 
-    One that cannot be read is added to ``failures`` with the reason, and left out; without ``failures``, raises ValueError naming it.
+    One that cannot be read is added to ``failures`` with the reason, and left out; without ``failures``, raises
+    ValueError naming it.
     """
     size = fixed_batch or BATCH
     for start in range(0, len(files), size):
@@ -649,7 +729,9 @@ def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], classes: Sequ
         names = [csv_cell(name) for name in classes]
         writer.writerow(["file", "prediction", *(csv_cell(f"p({name})") for name in classes)])
         for path, probabilities in rows:
-            writer.writerow([csv_cell(str(path)), names[int(probabilities.argmax())], *(f"{p:.9g}" for p in probabilities)])
+            writer.writerow(
+                [csv_cell(str(path)), names[int(probabilities.argmax())], *(f"{p:.9g}" for p in probabilities)]
+            )
 
 
 def csv_cell(text: str) -> str:
@@ -663,8 +745,11 @@ def csv_cell(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    r"""One line that is safe on a terminal: characters that steer it or show nothing become escapes, such as ``\x1b``."""
-    return "".join(_escape(char) if unicodedata.category(char) in UNSEEN and char not in JOINERS else char for char in text)
+    r"""One line that is safe on a terminal: characters that steer it or show nothing become escapes, such as
+    ``\x1b``."""
+    return "".join(
+        _escape(char) if unicodedata.category(char) in UNSEEN and char not in JOINERS else char for char in text
+    )
 
 
 def _escape(char: str) -> str:
@@ -675,10 +760,19 @@ def _escape(char: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
     parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
-    parser.add_argument("--model", type=Path, default=Path(__file__).with_name("model.onnx"), help="default: the model.onnx beside this file")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path(__file__).with_name("model.onnx"),
+        help="default: the model.onnx beside this file",
+    )
     parser.add_argument("--top", type=int, default=3, help="classes to print for each image (default 3)")
     parser.add_argument("--csv", type=Path, help="also write every probability to this file")
-    parser.add_argument("--max-pixels", type=int, help="the most pixels that an image may have, as it is and scaled (default: the model's)")
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        help="the most pixels that an image may have, as it is and scaled (default: the model's)",
+    )
     asked = parser.parse_args()
     failures: list[tuple[Path, str]] = []
     try:
@@ -698,7 +792,9 @@ def main() -> int:
         print(f"error: {printable(str(error))}{fix}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     for path, probabilities in rows:
-        print(printable(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top))))
+        print(
+            printable(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top)))
+        )
     if found.skipped:
         print(printable(found.skipped), file=sys.stderr)
     for path, reason in failures:

@@ -2,12 +2,12 @@
 
 224×224×3 → 55×55×96 → pool 27 → 27×27×256 → pool 13 → 13×13×384 → 13×13×384 → 13×13×256 → pool 6 → 4096 → 4096 → 1000.
 
-The paper's widths, in one tower: 62,378,344 parameters. The paper ran two towers on two GPUs, which saw each other only in the third
-convolution and the linear layers; ``groups=2`` has its connections, and 60,965,224 parameters. 94 % of the parameters are in the linear
-layers. A padding of 2 makes 224 fit: without it, the paper's own 55 would need 227. Pools overlap (3×3, stride 2), and local response
-normalisation follows the first two convolutions. ``variant="torchvision"`` is another, narrower network
-without that norm (Krizhevsky: One weird trick, 2014): 61,100,840 parameters; torchvision's weights load. Pictures of other sizes are averaged to
-6×6 before the linear layers, which changes nothing at 224.
+The paper's widths, in one tower: 62,378,344 parameters. The paper ran two towers on two GPUs, which saw each other only
+in the third convolution and the linear layers; ``groups=2`` has its connections, and 60,965,224 parameters. 94 % of the
+parameters are in the linear layers. A padding of 2 makes 224 fit: without it, the paper's own 55 would need 227. Pools
+overlap (3×3, stride 2), and local response normalisation follows the first two convolutions. ``variant="torchvision"``
+is another, narrower network without that norm (Krizhevsky: One weird trick, 2014): 61,100,840 parameters; torchvision's
+weights load. Pictures of other sizes are averaged to 6×6 before the linear layers, which changes nothing at 224.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ STYLES = {"paper": Style((96, 256, 384, 384, 256), True), "torchvision": Style((
 class AlexNet(nn.Module):
     """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 63."""
 
-    def __init__(self, in_channels: int, num_classes: int, variant: str = "paper", groups: int = 1, dropout: float = 0.5) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, variant: str = "paper", groups: int = 1, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         style = STYLES[variant]
         first, second, third, fourth, fifth = style.widths
@@ -74,5 +76,7 @@ def response_norm() -> nn.LocalResponseNorm:
     return nn.LocalResponseNorm(size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], variant: str, groups: int, dropout: float) -> AlexNet:  # noqa: ARG001
+def build(
+    *, in_channels: int, num_classes: int, image_size: tuple[int, int], variant: str, groups: int, dropout: float
+) -> AlexNet:
     return AlexNet(in_channels, num_classes, variant, groups, dropout)

@@ -24,7 +24,10 @@ def vgg(depth: int, convolutions: int) -> ArchitectureSpec:
         source=VGG,
         paper="https://arxiv.org/abs/1409.1556",
         year=2014,
-        deviations="batch_norm=true adds batch norm after every convolution; inputs of other sizes are averaged to 7×7 before the linear layers",
+        deviations=(
+            "batch_norm=true adds batch norm after every convolution; inputs of other sizes are averaged to 7×7 before "
+            "the linear layers"
+        ),
         target="zoo_classics.vgg:build",
         arguments={"depth": depth},
         options="zoo_classics.options:VGGOptions",
@@ -36,11 +39,16 @@ def vgg(depth: int, convolutions: int) -> ArchitectureSpec:
 def resnet(depth: int) -> ArchitectureSpec:
     return ArchitectureSpec(
         name=f"resnet{depth}",
-        summary=f"ResNet-{depth}: residual {'blocks of two 3×3 convolutions' if depth < 50 else 'bottlenecks'}, or the plain network",
+        summary=(
+            f"ResNet-{depth}: residual {'blocks of two 3×3 convolutions' if depth < 50 else 'bottlenecks'}, or the "
+            "plain network"
+        ),
         source="K. He, X. Zhang, S. Ren, J. Sun: Deep residual learning for image recognition",
         paper="https://arxiv.org/abs/1512.03385",
         year=2015,
-        deviations="the stride of a bottleneck is in its 3×3 convolution (variant=paper: in the 1×1 before it)" if depth >= 50 else None,
+        deviations="the stride of a bottleneck is in its 3×3 convolution (variant=paper: in the 1×1 before it)"
+        if depth >= 50
+        else None,
         target="zoo_classics.resnet:build",
         arguments={"depth": depth},
         options="zoo_classics.options:ResNetOptions",
@@ -75,7 +83,10 @@ ARCHITECTURES = [
         source="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition",
         paper="https://doi.org/10.1109/5.726791",
         year=1998,
-        deviations="ReLU in place of the scaled tanh, max-pooling in place of trained subsampling, a full second convolution, a linear output layer",
+        deviations=(
+            "ReLU in place of the scaled tanh, max-pooling in place of trained subsampling, a full second convolution, "
+            "a linear output layer"
+        ),
         target="zoo_classics.lenet:build",
         input=(3, 32, 32),
         smallest=16,
@@ -96,10 +107,15 @@ ARCHITECTURES = [
     ArchitectureSpec(
         name="alexnet",
         summary="AlexNet: five convolutions with response normalisation, three linear layers; in one tower",
-        source="A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet classification with deep convolutional neural networks",
+        source=(
+            "A. Krizhevsky, I. Sutskever, G. Hinton: ImageNet classification with deep convolutional neural networks"
+        ),
         paper="https://doi.org/10.1145/3065386",
         year=2012,
-        deviations="one tower in place of two (groups=2 has the paper's connections); a padding of 2 in the first convolution makes 224 pixels fit",
+        deviations=(
+            "one tower in place of two (groups=2 has the paper's connections); a padding of 2 in the first convolution "
+            "makes 224 pixels fit"
+        ),
         target="zoo_classics.alexnet:build",
         options="zoo_classics.options:AlexNetOptions",
         head="classifier.6",
@@ -111,7 +127,10 @@ ARCHITECTURES = [
         source="M. Zeiler, R. Fergus: Visualizing and understanding convolutional networks",
         paper="https://arxiv.org/abs/1311.2901",
         year=2013,
-        deviations="AlexNet's local response normalisation in place of contrast normalisation; pools round up, which gives the sides of figure 3",
+        deviations=(
+            "AlexNet's local response normalisation in place of contrast normalisation; pools round up, which gives "
+            "the sides of figure 3"
+        ),
         target="zoo_classics.zfnet:build",
         options="zoo_classics.options:ZFNetOptions",
         head="classifier.6",
@@ -136,10 +155,16 @@ ARCHITECTURES = [
     ArchitectureSpec(
         name="inception_v2",
         summary="Inception v2, BN-Inception: GoogLeNet with batch norm, and two 3×3 convolutions for each 5×5",
-        source="S. Ioffe, C. Szegedy: Batch normalization: accelerating deep network training by reducing internal covariate shift",
+        source=(
+            "S. Ioffe, C. Szegedy: Batch normalization: accelerating deep network training by reducing internal "
+            "covariate shift"
+        ),
         paper="https://arxiv.org/abs/1502.03167",
         year=2015,
-        deviations="no auxiliary classifiers; 608 channels after 4c and 4d, the sum of the table's branches, where its column of sizes says 576",
+        deviations=(
+            "no auxiliary classifiers; 608 channels after 4c and 4d, the sum of the table's branches, where its column "
+            "of sizes says 576"
+        ),
         target="zoo_classics.inception_v2:build",
         head="fc",
         **IMAGENET,

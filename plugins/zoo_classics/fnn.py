@@ -1,8 +1,8 @@
 """A small fully-connected network: C·H·W → hidden → ReLU → hidden → ReLU → classes.
 
-The one the project's reference experiments put beside the convolutional network: it takes a picture as a bag of pixels, so it does not
-mind when they are permuted. With 28×28 grey pictures, 8 hidden units and 10 classes it has 6,442 parameters. The reference ends in a
-log-softmax, which here is the loss's: the same function.
+The one the project's reference experiments put beside the convolutional network: it takes a picture as a bag of pixels,
+so it does not mind when they are permuted. With 28×28 grey pictures, 8 hidden units and 10 classes it has 6,442
+parameters. The reference ends in a log-softmax, which here is the loss's: the same function.
 """
 
 from __future__ import annotations

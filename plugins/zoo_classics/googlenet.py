@@ -1,12 +1,14 @@
 """GoogLeNet (Szegedy et al.: Going deeper with convolutions, 2014; Inception v1).
 
-Nine inception modules: 1×1, 3×3 and 5×5 convolutions and a pool side by side, the larger ones behind 1×1 reductions. 22 layers with
-parameters; the last is the only linear one, but for those of two auxiliary classifiers, which exist in training alone: in eval mode, and so
-in every export, there are none. The paper's network has 6,998,552 parameters, 13,378,280 with the heads.
+Nine inception modules: 1×1, 3×3 and 5×5 convolutions and a pool side by side, the larger ones behind 1×1 reductions. 22
+layers with parameters; the last is the only linear one, but for those of two auxiliary classifiers, which exist in
+training alone: in eval mode, and so in every export, there are none. The paper's network has 6,998,552 parameters,
+13,378,280 with the heads.
 
-``variant="torchvision"`` is torchvision's network: batch norm in place of response normalisation, 3×3 where the paper has 5×5 (a known
-slip of the port it descends from), 6,624,904 parameters (13,004,888 with the heads); its weights load, since the names are the same.
-``module="naive"`` is figure 2(a) of the paper, without reductions: what the 1×1 convolutions save can be measured.
+``variant="torchvision"`` is torchvision's network: batch norm in place of response normalisation, 3×3 where the paper
+has 5×5 (a known slip of the port it descends from), 6,624,904 parameters (13,004,888 with the heads); its weights load,
+since the names are the same. ``module="naive"`` is figure 2(a) of the paper, without reductions: what the 1×1
+convolutions save can be measured.
 """
 
 from __future__ import annotations
@@ -80,10 +82,16 @@ class Inception(nn.Module):
         large = {"kernel_size": style.large, "padding": style.large // 2}
         self.branch1 = ConvUnit(style, in_width, widths.one, kernel_size=1)
         self.branch2 = nn.Sequential(
-            ConvUnit(style, in_width, widths.reduce3, kernel_size=1), ConvUnit(style, widths.reduce3, widths.three, kernel_size=3, padding=1)
+            ConvUnit(style, in_width, widths.reduce3, kernel_size=1),
+            ConvUnit(style, widths.reduce3, widths.three, kernel_size=3, padding=1),
         )
-        self.branch3 = nn.Sequential(ConvUnit(style, in_width, widths.reduce5, kernel_size=1), ConvUnit(style, widths.reduce5, widths.five, **large))
-        self.branch4 = nn.Sequential(nn.MaxPool2d(kernel_size=3, stride=1, padding=1), ConvUnit(style, in_width, widths.pool, kernel_size=1))
+        self.branch3 = nn.Sequential(
+            ConvUnit(style, in_width, widths.reduce5, kernel_size=1),
+            ConvUnit(style, widths.reduce5, widths.five, **large),
+        )
+        self.branch4 = nn.Sequential(
+            nn.MaxPool2d(kernel_size=3, stride=1, padding=1), ConvUnit(style, in_width, widths.pool, kernel_size=1)
+        )
         self.out_width = widths.one + widths.three + widths.five + widths.pool
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +99,8 @@ class Inception(nn.Module):
 
 
 class NaiveInception(nn.Module):
-    """Figure 2(a): no reductions, and the pool passes every channel on: (N, in_width, H, W) → (N, one + three + five + in_width, H, W)."""
+    """Figure 2(a): no reductions, and the pool passes every channel on: (N, in_width, H, W) → (N, one + three + five +
+    in_width, H, W)."""
 
     def __init__(self, style: Style, in_width: int, widths: Widths) -> None:
         super().__init__()
@@ -122,9 +131,17 @@ class Head(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32; in training mode an `Auxiliary` with both heads' beside."""
+    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32; in training mode an
+    `Auxiliary` with both heads' beside."""
 
-    def __init__(self, in_channels: int, num_classes: int, variant: str = "paper", module: str = "reduced", auxiliary: bool = True) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        variant: str = "paper",
+        module: str = "reduced",
+        auxiliary: bool = True,
+    ) -> None:
         super().__init__()
         style, kind = STYLES[variant], Inception if module == "reduced" else NaiveInception
         self.conv1 = ConvUnit(style, in_channels, 64, kernel_size=7, stride=2, padding=3)
@@ -169,7 +186,7 @@ def build(
     *,
     in_channels: int,
     num_classes: int,
-    image_size: tuple[int, int],  # noqa: ARG001  (any size is averaged)
+    image_size: tuple[int, int],
     variant: str,
     module: str,
     auxiliary: bool,

@@ -1,10 +1,11 @@
 """Inception v2, or BN-Inception (Ioffe and Szegedy: Batch normalization, 2015, the appendix's figure 5).
 
-GoogLeNet's plan with batch norm after every convolution, each 5×5 as two 3×3 (25 weights a channel pair become 18), average pools in most
-modules, and modules 3c and 4e that halve the size themselves. No response normalisation, no dropout, no auxiliary heads here: batch norm
-takes their place. The rows are the paper's table; its column of output sizes says 576 channels after 4c and 4d, where the branches it lists sum to
-608, and the branches are followed here: 11.3 million parameters with 1000 classes. (The name "v2" is also used for networks between this
-one and v3; this is the batch-norm paper's.)
+GoogLeNet's plan with batch norm after every convolution, each 5×5 as two 3×3 (25 weights a channel pair become 18),
+average pools in most modules, and modules 3c and 4e that halve the size themselves. No response normalisation, no
+dropout, no auxiliary heads here: batch norm takes their place. The rows are the paper's table; its column of output
+sizes says 576 channels after 4c and 4d, where the branches it lists sum to 608, and the branches are followed here:
+11.3 million parameters with 1000 classes. (The name "v2" is also used for networks between this one and v3; this is the
+batch-norm paper's.)
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ TABLE = {
 
 def unit(in_width: int, width: int, **options: Any) -> nn.Sequential:
     """Convolution, batch norm, ReLU."""
-    return nn.Sequential(nn.Conv2d(in_width, width, bias=False, **options), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+    return nn.Sequential(
+        nn.Conv2d(in_width, width, bias=False, **options), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+    )
 
 
 class Inception(nn.Module):
@@ -57,7 +60,10 @@ class Inception(nn.Module):
         if row.one:
             self.branches.append(unit(in_width, row.one, kernel_size=1))
         self.branches.append(
-            nn.Sequential(unit(in_width, row.reduce3, kernel_size=1), unit(row.reduce3, row.three, kernel_size=3, stride=stride, padding=1))
+            nn.Sequential(
+                unit(in_width, row.reduce3, kernel_size=1),
+                unit(row.reduce3, row.three, kernel_size=3, stride=stride, padding=1),
+            )
         )
         self.branches.append(
             nn.Sequential(
@@ -66,7 +72,9 @@ class Inception(nn.Module):
                 unit(row.double, row.double, kernel_size=3, stride=stride, padding=1),
             )
         )
-        pool: nn.Module = nn.MaxPool2d(3, stride, padding=1) if row.pooling == "max" else nn.AvgPool2d(3, stride, padding=1)
+        pool: nn.Module = (
+            nn.MaxPool2d(3, stride, padding=1) if row.pooling == "max" else nn.AvgPool2d(3, stride, padding=1)
+        )
         self.branches.append(nn.Sequential(pool, unit(in_width, row.pool, kernel_size=1)) if row.pool else pool)
         self.out_width = row.one + row.three + row.double + (row.pool or in_width)
 
@@ -101,5 +109,5 @@ class InceptionV2(nn.Module):
         return self.fc(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> InceptionV2:  # noqa: ARG001  (any size is averaged)
+def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> InceptionV2:
     return InceptionV2(in_channels, num_classes)

@@ -1,9 +1,9 @@
 """Inception v3 (Szegedy et al.: Rethinking the Inception architecture for computer vision, 2015).
 
-Factorised further: 7×7 as 1×7 and 7×1, grids halved by convolution and pool side by side; 299×299 pictures; one auxiliary classifier, with
-batch norm, which exists in training alone. 27,161,264 parameters with it. (The course report that this project reproduces says it has
-none; the paper's section 4 and figure 8 have one.) Names, and the places where the paper leaves a choice, are torchvision's, so that its
-weights load.
+Factorised further: 7×7 as 1×7 and 7×1, grids halved by convolution and pool side by side; 299×299 pictures; one
+auxiliary classifier, with batch norm, which exists in training alone. 27,161,264 parameters with it. (The course report
+that this project reproduces says it has none; the paper's section 4 and figure 8 have one.) Names, and the places where
+the paper leaves a choice, are torchvision's, so that its weights load.
 """
 
 from __future__ import annotations
@@ -51,11 +51,16 @@ class InceptionA(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch1x1(x), self.branch5x5_2(self.branch5x5_1(x)), double, self.branch_pool(average3(x))], 1)
+        return torch.cat(
+            [self.branch1x1(x), self.branch5x5_2(self.branch5x5_1(x)), double, self.branch_pool(average3(x))], 1
+        )
 
 
 class InceptionB(nn.Module):
-    """Figure 10: halves the grid, convolutions and pool side by side. (N, in_width, H, W) → (N, 480 + in_width, H/2, W/2)."""
+    """Figure 10: halves the grid, convolutions and pool side by side.
+
+    (N, in_width, H, W) → (N, 480 + in_width, H/2, W/2).
+    """
 
     def __init__(self, in_width: int) -> None:
         super().__init__()
@@ -108,7 +113,9 @@ class InceptionD(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         factorised = self.branch7x7x3_4(self.branch7x7x3_3(self.branch7x7x3_2(self.branch7x7x3_1(x))))
-        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), factorised, F.max_pool2d(x, kernel_size=3, stride=2)], 1)
+        return torch.cat(
+            [self.branch3x3_2(self.branch3x3_1(x)), factorised, F.max_pool2d(x, kernel_size=3, stride=2)], 1
+        )
 
 
 class InceptionE(nn.Module):
@@ -131,7 +138,12 @@ class InceptionE(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         single = self.branch3x3_1(x)
         double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        wide = [self.branch3x3_2a(single), self.branch3x3_2b(single), self.branch3x3dbl_3a(double), self.branch3x3dbl_3b(double)]
+        wide = [
+            self.branch3x3_2a(single),
+            self.branch3x3_2b(single),
+            self.branch3x3dbl_3a(double),
+            self.branch3x3dbl_3b(double),
+        ]
         return torch.cat([self.branch1x1(x), *wide, self.branch_pool(average3(x))], 1)
 
 
@@ -145,14 +157,16 @@ class Head(nn.Module):
         self.fc = nn.Linear(768, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.avg_pool2d(x, kernel_size=5, stride=3) if min(x.shape[2:]) >= 17 else F.adaptive_avg_pool2d(x, 5)  # 17 → 5, which conv1 needs
+        # 17 → 5, which conv1 needs
+        x = F.avg_pool2d(x, kernel_size=5, stride=3) if min(x.shape[2:]) >= 17 else F.adaptive_avg_pool2d(x, 5)
         x = self.conv0(x)
         x = F.adaptive_avg_pool2d(self.conv1(x), 1).flatten(1)  # (N, 768, h, w) → (N, 768)
         return self.fc(x)  # type: ignore[no-any-return]
 
 
 class InceptionV3(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 75; in training mode an `Auxiliary` with the head's beside."""
+    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 75; in training mode an
+    `Auxiliary` with the head's beside."""
 
     def __init__(self, in_channels: int, num_classes: int, auxiliary: bool = True, dropout: float = 0.5) -> None:
         super().__init__()
@@ -199,7 +213,7 @@ def build(
     *,
     in_channels: int,
     num_classes: int,
-    image_size: tuple[int, int],  # noqa: ARG001  (any size from the smallest on is averaged)
+    image_size: tuple[int, int],
     auxiliary: bool,
     dropout: float,
 ) -> InceptionV3:

@@ -1,9 +1,9 @@
 """LeNet for colour pictures: two times (5×5 convolution, ReLU, 2×2 max-pool), then 120 → ReLU → 84 → ReLU → classes.
 
-After LeNet-5 (LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, 1998), in the form that tutorials
-teach: ReLU in place of the scaled tanh, max-pooling in place of trained subsampling, a full second convolution, and a linear output in
-place of the radial basis functions. With 32×32 colour pictures: 32 → 28 → 14 → 10 → 5, so 400 = 16·5·5 features reach the first linear
-layer, and with 10 classes there are 62,006 parameters.
+After LeNet-5 (LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, 1998), in the
+form that tutorials teach: ReLU in place of the scaled tanh, max-pooling in place of trained subsampling, a full second
+convolution, and a linear output in place of the radial basis functions. With 32×32 colour pictures: 32 → 28 → 14 → 10 →
+5, so 400 = 16·5·5 features reach the first linear layer, and with 10 classes there are 62,006 parameters.
 """
 
 from __future__ import annotations

@@ -22,7 +22,9 @@ AUXILIARY = Field(True, description="auxiliary classifiers in training; none in 
 
 
 class AlexNetOptions(Options):
-    variant: Literal["paper", "torchvision"] = Field("paper", description="the paper's widths, or torchvision's narrower network and its weights")
+    variant: Literal["paper", "torchvision"] = Field(
+        "paper", description="the paper's widths, or torchvision's narrower network and its weights"
+    )
     groups: Literal[1, 2] = Field(1, description="2 for the connections of the paper's two towers")
     dropout: float = DROPOUT
 
@@ -38,8 +40,12 @@ class VGGOptions(Options):
 
 
 class GoogLeNetOptions(Options):
-    variant: Literal["paper", "torchvision"] = Field("paper", description="the paper's network, or torchvision's and its weights")
-    module: Literal["reduced", "naive"] = Field("reduced", description="inception modules with 1×1 reductions, or without")
+    variant: Literal["paper", "torchvision"] = Field(
+        "paper", description="the paper's network, or torchvision's and its weights"
+    )
+    module: Literal["reduced", "naive"] = Field(
+        "reduced", description="inception modules with 1×1 reductions, or without"
+    )
     auxiliary: bool = AUXILIARY
 
 
@@ -50,4 +56,6 @@ class InceptionV3Options(Options):
 
 class ResNetOptions(Options):
     residual: bool = Field(True, description="false for the plain network, without the shortcuts")
-    variant: Literal["paper", "torchvision"] = Field("torchvision", description="which convolution of a bottleneck has the stride: 1×1, or 3×3")
+    variant: Literal["paper", "torchvision"] = Field(
+        "torchvision", description="which convolution of a bottleneck has the stride: 1×1, or 3×3"
+    )

@@ -1,7 +1,8 @@
 """Combinations of these networks that are known to work, with the figure each one reaches.
 
-The figures are those of `benchmarks/results`: ten seeds each on digits and MNIST, three on CIFAR-10, but one of vgg_cifar10.
-The MNIST four are the reference's: SGD with learning rate 0.01 and momentum 0.5, batch 64, one epoch, tested in batches of 1000.
+The figures are those of `benchmarks/results`: ten seeds each on digits and MNIST, three on CIFAR-10, but one of
+vgg_cifar10. The MNIST four are the reference's: SGD with learning rate 0.01 and momentum 0.5, batch 64, one epoch,
+tested in batches of 1000.
 """
 
 from __future__ import annotations
@@ -10,16 +11,28 @@ from typing import Any
 
 from zoo.api import Expected, RecipeSpec
 
-REFERENCE: dict[str, Any] = {"epochs": 1, "batch_size": 64, "eval_batch_size": 1000, "optimizer": "sgd", "lr": 0.01, "momentum": 0.5}
+REFERENCE: dict[str, Any] = {
+    "epochs": 1,
+    "batch_size": 64,
+    "eval_batch_size": 1000,
+    "optimizer": "sgd",
+    "lr": 0.01,
+    "momentum": 0.5,
+}
 CPU = "two CPU cores"
 PERMUTED = {"permute_pixels": 0}
 
 
-def _mnist(name: str, summary: str, architecture: str, dataset: dict[str, Any], expected: Expected, weights: str | None = None) -> RecipeSpec:
+def _mnist(
+    name: str, summary: str, architecture: str, dataset: dict[str, Any], expected: Expected, weights: str | None = None
+) -> RecipeSpec:
     return RecipeSpec(
         name=name,
         summary=summary,
-        source="the course report this project began from: fully-connected and convolutional networks on MNIST, plain and permuted",
+        source=(
+            "the course report this project began from: fully-connected and convolutional networks on MNIST, plain and "
+            "permuted"
+        ),
         architecture=architecture,
         dataset="datasets/mnist",
         task="tasks/classification",
@@ -34,7 +47,9 @@ HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
 """The reference brings pixels to -1 … 1, in place of CIFAR-10's own mean and std."""
 
 
-def _cifar(name: str, summary: str, architecture: str, parameters: dict[str, Any], expected: Expected | None = None) -> RecipeSpec:
+def _cifar(
+    name: str, summary: str, architecture: str, parameters: dict[str, Any], expected: Expected | None = None
+) -> RecipeSpec:
     return RecipeSpec(
         name=name,
         summary=summary,
@@ -144,7 +159,8 @@ RECIPES = [
     ),
     _cifar(
         "vgg_cifar10_fast",
-        "VGG-11's layers with batch norm on CIFAR-10 in four epochs: bf16, Nesterov momentum, warm-up, a linear fall, label smoothing",
+        "VGG-11's layers with batch norm on CIFAR-10 in four epochs: bf16, Nesterov momentum, warm-up, a linear fall, "
+        "label smoothing",
         "classics/vgg_cifar",
         {
             "train": {

@@ -1,17 +1,24 @@
 """ResNet (He, Zhang, Ren, Sun: Deep residual learning for image recognition, 2015), 18 to 152 layers.
 
-A block computes relu(x + f(x)); f is two 3×3 convolutions (18, 34) or a bottleneck of 1×1, 3×3, 1×1 (50 and more). Where the size or the
-width changes, x goes through a 1×1 convolution (the paper's option B). ``residual=False`` leaves x out: the plain network the paper
-compares with, which gets worse with depth where this one gets better (figure 1). Parameter names are torchvision's, so that its weights load.
-The 3×3 convolution of a bottleneck has the stride, as in torchvision and nearly everywhere today (Goyal et al. 2017; half a point better at 50
-layers); ``variant="paper"`` gives it to the 1×1 before it.
+A block computes relu(x + f(x)); f is two 3×3 convolutions (18, 34) or a bottleneck of 1×1, 3×3, 1×1 (50 and more).
+Where the size or the width changes, x goes through a 1×1 convolution (the paper's option B). ``residual=False`` leaves
+x out: the plain network the paper compares with, which gets worse with depth where this one gets better (figure 1).
+Parameter names are torchvision's, so that its weights load. The 3×3 convolution of a bottleneck has the stride, as in
+torchvision and nearly everywhere today (Goyal et al. 2017; half a point better at 50 layers); ``variant="paper"`` gives
+it to the 1×1 before it.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-LAYERS: dict[int, tuple[int, int, int, int]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+LAYERS: dict[int, tuple[int, int, int, int]] = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
 """Blocks of each stage, by depth."""
 
 
@@ -64,7 +71,9 @@ class Bottleneck(nn.Module):
 class ResNet(nn.Module):
     """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32."""
 
-    def __init__(self, in_channels: int, num_classes: int, depth: int, residual: bool = True, variant: str = "torchvision") -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, depth: int, residual: bool = True, variant: str = "torchvision"
+    ) -> None:
         super().__init__()
         kind: type[Block | Bottleneck] = Block if depth < 50 else Bottleneck
         self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -89,7 +98,9 @@ class ResNet(nn.Module):
         return self.fc(x)  # type: ignore[no-any-return]
 
 
-def stage(kind: type[Block | Bottleneck], in_width: int, width: int, count: int, stride: int, residual: bool, variant: str) -> nn.Sequential:
+def stage(
+    kind: type[Block | Bottleneck], in_width: int, width: int, count: int, stride: int, residual: bool, variant: str
+) -> nn.Sequential:
     """The blocks of one width; the first of them changes size and width."""
     first = kind(in_width, width, stride, residual, variant)
     return nn.Sequential(first, *(kind(width * kind.expansion, width, 1, residual, variant) for _ in range(count - 1)))
@@ -108,5 +119,7 @@ def join(block: Block | Bottleneck, x: Tensor, y: Tensor) -> Tensor:
     return y + (x if block.downsample is None else block.downsample(x))
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], depth: int, residual: bool, variant: str) -> ResNet:  # noqa: ARG001
+def build(
+    *, in_channels: int, num_classes: int, image_size: tuple[int, int], depth: int, residual: bool, variant: str
+) -> ResNet:
     return ResNet(in_channels, num_classes, depth, residual, variant)

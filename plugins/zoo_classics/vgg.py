@@ -1,16 +1,22 @@
-"""VGG (Simonyan and Zisserman: Very deep convolutional networks for large-scale image recognition, 2014), configurations A, B, D and E.
+"""VGG (Simonyan and Zisserman: Very deep convolutional networks for large-scale image recognition, 2014),
+configurations A, B, D and E.
 
-Convolutions of 3×3 with padding 1 alone, five 2×2 max-pools, then 4096 → 4096 → classes with dropout. VGG-16 is configuration D: 13
-convolutions and three linear layers, 138,357,544 parameters. ``batch_norm`` puts batch norm after every convolution (Ioffe and Szegedy
-2015), which the paper did not have. Parameter names are torchvision's, so that its weights load; its 7×7 average pool before the linear
-layers changes nothing at 224 and lets pictures of other sizes in.
+Convolutions of 3×3 with padding 1 alone, five 2×2 max-pools, then 4096 → 4096 → classes with dropout. VGG-16 is
+configuration D: 13 convolutions and three linear layers, 138,357,544 parameters. ``batch_norm`` puts batch norm after
+every convolution (Ioffe and Szegedy 2015), which the paper did not have. Parameter names are torchvision's, so that its
+weights load; its 7×7 average pool before the linear layers changes nothing at 224 and lets pictures of other sizes in.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-LAYERS: dict[int, tuple[int, ...]] = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+LAYERS: dict[int, tuple[int, ...]] = {
+    11: (1, 1, 2, 2, 2),
+    13: (2, 2, 2, 2, 2),
+    16: (2, 2, 3, 3, 3),
+    19: (2, 2, 4, 4, 4),
+}
 """Convolutions before each of the five pools, by depth."""
 WIDTHS = (64, 128, 256, 512, 512)
 
@@ -18,7 +24,9 @@ WIDTHS = (64, 128, 256, 512, 512)
 class VGG(nn.Module):
     """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32."""
 
-    def __init__(self, in_channels: int, num_classes: int, depth: int, batch_norm: bool = False, dropout: float = 0.5) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, depth: int, batch_norm: bool = False, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
@@ -49,7 +57,8 @@ class VGG(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """He et al. 2015 for the convolutions: from the paper's N(0, 0.01) the deeper networks do not start to learn, which is why it grew them."""
+    """He et al. 2015 for the convolutions: from the paper's N(0, 0.01) the deeper networks do not start to learn, which
+    is why it grew them."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         if module.bias is not None:
@@ -59,5 +68,7 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], depth: int, batch_norm: bool, dropout: float) -> VGG:  # noqa: ARG001
+def build(
+    *, in_channels: int, num_classes: int, image_size: tuple[int, int], depth: int, batch_norm: bool, dropout: float
+) -> VGG:
     return VGG(in_channels, num_classes, depth, batch_norm, dropout)

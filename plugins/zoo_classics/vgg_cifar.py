@@ -1,9 +1,11 @@
-"""VGG-11's convolutions with batch norm, for 32×32 pictures: 64 M 128 M 256 256 M 512 512 M 512 512 M, then one linear layer.
+"""VGG-11's convolutions with batch norm, for 32×32 pictures: 64 M 128 M 256 256 M 512 512 M 512 512 M, then one linear
+layer.
 
-After Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition" (2014), configuration A; batch norm
-after Ioffe and Szegedy (2015). Every convolution is 3×3 with padding 1, M is a 2×2 max-pool. Five pools leave 512×1×1 of a 32×32 picture,
-so the classifier is 512 → classes (larger pictures are averaged to that): 9,231,114 parameters with 10 classes. The course report that
-this project reproduces calls it VGG16 and gives its classifier 2048 inputs; its layers are these, and 512 is what they leave.
+After Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition" (2014), configuration
+A; batch norm after Ioffe and Szegedy (2015). Every convolution is 3×3 with padding 1, M is a 2×2 max-pool. Five pools
+leave 512×1×1 of a 32×32 picture, so the classifier is 512 → classes (larger pictures are averaged to that): 9,231,114
+parameters with 10 classes. The course report that this project reproduces calls it VGG16 and gives its classifier 2048
+inputs; its layers are these, and 512 is what they leave.
 """
 
 from __future__ import annotations
@@ -22,7 +24,11 @@ class VGGCifar(nn.Module):
         channels = in_channels
         for layer in LAYERS:
             if isinstance(layer, int):
-                layers += [nn.Conv2d(channels, layer, kernel_size=3, padding=1), nn.BatchNorm2d(layer), nn.ReLU(inplace=True)]
+                layers += [
+                    nn.Conv2d(channels, layer, kernel_size=3, padding=1),
+                    nn.BatchNorm2d(layer),
+                    nn.ReLU(inplace=True),
+                ]
                 channels = layer
             else:
                 layers.append(nn.MaxPool2d(2))
@@ -36,5 +42,5 @@ class VGGCifar(nn.Module):
         return self.classifier(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> VGGCifar:  # noqa: ARG001  (any size is averaged)
+def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> VGGCifar:
     return VGGCifar(in_channels, num_classes)

@@ -1,10 +1,11 @@
 """ZFNet (Zeiler and Fergus: Visualizing and understanding convolutional networks, ECCV 2014; the winner of 2013).
 
-AlexNet with a first convolution of 7×7 and stride 2 in place of 11×11 and 4, and a stride of 2 in the second: 224 → 110 → pool 55 → 26 →
-pool 13 → 13 → 13 → 13 → pool 6 → 4096 → 4096 → 1000; 62,357,608 parameters. ``wide=True`` is the paper's last variant, with 512, 1024 and
-512 filters in layers 3 to 5: 107,627,624 parameters. (The course report that this project reproduces gives 512, 512, 1024; the paper's
-table 3 has it as here.) The sides are the paper's figure 3's, which pools that round up give; the contrast normalisation is AlexNet's.
-Pictures of other sizes are averaged to 6×6 before the linear layers, which changes nothing at 224.
+AlexNet with a first convolution of 7×7 and stride 2 in place of 11×11 and 4, and a stride of 2 in the second: 224 → 110
+→ pool 55 → 26 → pool 13 → 13 → 13 → 13 → pool 6 → 4096 → 4096 → 1000; 62,357,608 parameters. ``wide=True`` is the
+paper's last variant, with 512, 1024 and 512 filters in layers 3 to 5: 107,627,624 parameters. (The course report that
+this project reproduces gives 512, 512, 1024; the paper's table 3 has it as here.) The sides are the paper's figure 3's,
+which pools that round up give; the contrast normalisation is AlexNet's. Pictures of other sizes are averaged to 6×6
+before the linear layers, which changes nothing at 224.
 """
 
 from __future__ import annotations
@@ -54,5 +55,5 @@ class ZFNet(nn.Module):
         return self.classifier(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], wide: bool, dropout: float) -> ZFNet:  # noqa: ARG001
+def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], wide: bool, dropout: float) -> ZFNet:
     return ZFNet(in_channels, num_classes, wide, dropout)

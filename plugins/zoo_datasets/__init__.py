@@ -1,4 +1,5 @@
-"""The first-party datasets: ``digits`` comes with scikit-learn, ``folder`` is the user's own, the others are downloaded once."""
+"""The first-party datasets: ``digits`` comes with scikit-learn, ``folder`` is the user's own, the others are downloaded
+once."""
 
 from __future__ import annotations
 
@@ -9,7 +10,10 @@ TEN_DIGITS = tuple("0123456789")
 DIGITS = DatasetSpec(
     name="digits",
     summary="1,797 handwritten digits of 8×8 grey pixels, embedded: no download",
-    source="E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits (1998), the test split, as scikit-learn ships it",
+    source=(
+        "E. Alpaydin, C. Kaynak: Optical Recognition of Handwritten Digits (1998), the test split, as scikit-learn "
+        "ships it"
+    ),
     target="zoo_datasets.digits:open_digits",
     classes=TEN_DIGITS,
     shape=(1, 8, 8),
@@ -21,7 +25,9 @@ DIGITS = DatasetSpec(
 
 
 def _mnist_file(name: str, size: int, sha256: str) -> FileSpec:
-    return FileSpec(path=f"MNIST/raw/{name}", url=f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", size=size, sha256=sha256)
+    return FileSpec(
+        path=f"MNIST/raw/{name}", url=f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}", size=size, sha256=sha256
+    )
 
 
 def _fashion_file(name: str, size: int, sha256: str) -> FileSpec:
@@ -41,17 +47,28 @@ MNIST = DatasetSpec(
     licence="CC BY-SA 3.0",
     homepage="http://yann.lecun.com/exdb/mnist/",
     files=(
-        _mnist_file("train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-        _mnist_file("train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-        _mnist_file("t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-        _mnist_file("t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        _mnist_file(
+            "train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+        ),
+        _mnist_file(
+            "train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+        ),
+        _mnist_file(
+            "t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+        ),
+        _mnist_file(
+            "t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+        ),
     ),
 )
 
 FASHION_MNIST = DatasetSpec(
     name="fashion_mnist",
     summary="70,000 articles of clothing, 28×28 grey pixels, in MNIST's form",
-    source="H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking machine learning algorithms (2017)",
+    source=(
+        "H. Xiao, K. Rasul, R. Vollgraf: Fashion-MNIST: a novel image dataset for benchmarking machine learning "
+        "algorithms (2017)"
+    ),
     target="zoo_datasets.mnist:open_fashion_mnist",
     classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
     shape=(1, 28, 28),
@@ -60,10 +77,18 @@ FASHION_MNIST = DatasetSpec(
     licence="MIT",
     homepage="https://github.com/zalandoresearch/fashion-mnist",
     files=(
-        _fashion_file("train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-        _fashion_file("train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-        _fashion_file("t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-        _fashion_file("t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        _fashion_file(
+            "train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+        ),
+        _fashion_file(
+            "train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+        ),
+        _fashion_file(
+            "t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+        ),
+        _fashion_file(
+            "t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+        ),
     ),
 )
 
@@ -83,7 +108,10 @@ PHOTOS = DatasetSpec(
 
 FOLDER = DatasetSpec(
     name="folder",
-    summary="Your own pictures: a folder of classes, or an archive of one, with or without train, val and test (folder:PATH)",
+    summary=(
+        "Your own pictures: a folder of classes, or an archive of one, with or without train, val and test "
+        "(folder:PATH)"
+    ),
     target="zoo_datasets.folder:open_folder",
     held_out="zoo_datasets.folder:open_held_out",
     options="zoo_datasets.options:FolderOptions",
@@ -144,7 +172,9 @@ CATDOG = DatasetSpec(
     files=(
         FileSpec(
             path="kagglecatsanddogs_5340.zip",
-            url="https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip",
+            url=(
+                "https://download.microsoft.com/download/3/E/1/3E1C3F21-ECDB-4869-8368-6DEBA77B919F/kagglecatsanddogs_5340.zip"
+            ),
             size=824887076,
             sha256="b7974bd00a84a99921f36ee4403f089853777b5ae8d151c76a86e64900334af9",
         ),

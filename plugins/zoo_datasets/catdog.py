@@ -1,11 +1,13 @@
 """Cats and dogs: photographs in any of the layouts that people have them in.
 
-    cat_dog/{train,val}/{Cat,Dog}/…, cat_dog/test/…    the reference's own; test has no labels; as a folder, or an archive cat_dog.zip, .tar.gz, .rar
-    PetImages/{Cat,Dog}/N.jpg                          Kaggle's, as Microsoft gives it (kagglecatsanddogs_5340.zip); divided here, once and for all
+    cat_dog/{train,val}/{Cat,Dog}/…, cat_dog/test/…    the reference's own; test has no labels;
+                                                       as a folder, or an archive cat_dog.zip, .tar.gz, .rar
+    PetImages/{Cat,Dog}/N.jpg                          Kaggle's, as Microsoft gives it (kagglecatsanddogs_5340.zip);
+                                                       divided here, once and for all
     train/cat.0.jpg, train/dog.0.jpg, test/1.jpg       Kaggle's competition, as folder:PATH takes it
 
-PetImages is divided by a seed, the same number of each class in each split: 20,000 pictures to train on, 2,000 to report on, the rest to predict;
-of fewer pictures, as many in proportion.
+PetImages is divided by a seed, the same number of each class in each split: 20,000 pictures to train on, 2,000 to
+report on, the rest to predict; of fewer pictures, as many in proportion.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ def _checked(opened: Folder, root: Path) -> Folder:
     """Raises DataError where the folder has other classes than the spec, whose names a run shows."""
     if [name.casefold() for name in opened.classes] != [name.casefold() for name in CATDOG.classes]:
         raise DataError(
-            f"the classes are {', '.join(opened.classes)}, not {' and '.join(CATDOG.classes)}", where=root, fix=f"use --data folder:{root}"
+            f"the classes are {', '.join(opened.classes)}, not {' and '.join(CATDOG.classes)}",
+            where=root,
+            fix=f"use --data folder:{root}",
         )
     return opened
 
@@ -49,7 +53,9 @@ def _checked(opened: Folder, root: Path) -> Folder:
 def _reference(store: DatasetStore) -> Path | None:
     if (store.root / "cat_dog").is_dir():
         return store.root / "cat_dog"
-    archive = next((store.root / f"cat_dog{suffix}" for suffix in ARCHIVES if (store.root / f"cat_dog{suffix}").is_file()), None)
+    archive = next(
+        (store.root / f"cat_dog{suffix}" for suffix in ARCHIVES if (store.root / f"cat_dog{suffix}").is_file()), None
+    )
     return None if archive is None else top_folder(store.unpack(archive))
 
 
@@ -60,7 +66,8 @@ def _kaggle(store: DatasetStore, spec: DatasetSpec) -> Path:
 
 
 def _divided(store: DatasetStore, root: Path, seed: int) -> Folder:
-    """One folder of classes into train, val and what is left (without its labels), by ``RandomState``, whose stream numpy never changes."""
+    """One folder of classes into train, val and what is left (without its labels), by ``RandomState``, whose stream
+    numpy never changes."""
     whole = read_folder(store, root, divide=False)
     numbers = np.random.RandomState(seed % 2**32)
     splits: dict[str, list[Sample]] = {"train": [], "val": [], "test": []}

@@ -1,7 +1,8 @@
 """CIFAR-10, from its binary form: the official archive, or the folder ``cifar-10-batches-bin`` that it unpacks to.
 
-Six files of 10,000 records; a record is a label byte, then 3,072 bytes of red, green and blue planes of 32×32. (The other official form
-is a pickle, which is never read here.) The archive is read where it lies: a member is taken by its exact name and size, nothing is unpacked.
+Six files of 10,000 records; a record is a label byte, then 3,072 bytes of red, green and blue planes of 32×32. (The
+other official form is a pickle, which is never read here.) The archive is read where it lies: a member is taken by its
+exact name and size, nothing is unpacked.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ class Cifar10:
     def _records(self) -> dict[str, np.ndarray]:
         """uint8 (N, 3073) of each split."""
         contents = _from_folder(self._place) if self._place.is_dir() else _from_archive(self._place)
-        return {split: np.concatenate([_parse(self._place, name, contents[name]) for name in names]) for split, names in FILES.items()}
+        return {
+            split: np.concatenate([_parse(self._place, name, contents[name]) for name in names])
+            for split, names in FILES.items()
+        }
 
 
 def open_cifar10(store: DatasetStore) -> Cifar10:
@@ -69,7 +73,9 @@ def _from_folder(folder: Path) -> dict[str, bytes]:
             with (folder / name).open("rb") as stream:
                 contents[name] = stream.read(RECORDS * RECORD + 1)
         except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", where=folder / name, fix="complete the folder, or " + REPAIR) from error
+            raise DataError(
+                f"cannot be read: {error.strerror}", where=folder / name, fix="complete the folder, or " + REPAIR
+            ) from error
     return contents
 
 
@@ -102,5 +108,7 @@ def _parse(place: Path, name: str, content: bytes) -> np.ndarray:
     records = np.frombuffer(bytearray(content), np.uint8).reshape(RECORDS, RECORD)
     highest = int(records[:, 0].max())
     if highest >= len(CIFAR10.classes):
-        raise DataError(f"{name} has the label {highest}, outside 0…{len(CIFAR10.classes) - 1}", where=place, fix=REPAIR)
+        raise DataError(
+            f"{name} has the label {highest}, outside 0…{len(CIFAR10.classes) - 1}", where=place, fix=REPAIR
+        )
     return records

@@ -1,8 +1,8 @@
 """scikit-learn's digits: 1,797 pictures of 8×8 pixels with values 0–16, brought to 0–255 as round(value · 255 / 16).
 
-They come without a division, so one is fixed here for good: shuffled by ``RandomState(0)`` (a stream that numpy never changes), sorted by
-class, and every fifth goes to the test split. That is 1,437 to train on and 360 to report, each class divided alike to within one. The
-data does not say who wrote which digit, so the same hands are in both parts.
+They come without a division, so one is fixed here for good: shuffled by ``RandomState(0)`` (a stream that numpy never
+changes), sorted by class, and every fifth goes to the test split. That is 1,437 to train on and 360 to report, each
+class divided alike to within one. The data does not say who wrote which digit, so the same hands are in both parts.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ def open_digits(_store: DatasetStore) -> Digits:
 
 
 def read_table() -> tuple[np.ndarray, np.ndarray]:
-    """Values 0–16 (1797, 64) and labels (1797,). Read from scikit-learn's own table, since importing scikit-learn takes a second or more."""
+    """Values 0–16 (1797, 64) and labels (1797,).
+
+    Read from scikit-learn's own table, since importing scikit-learn takes a second or more.
+    """
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
         raise DataError("the digits come with scikit-learn, which is not installed", fix="pip install scikit-learn")
@@ -78,5 +81,9 @@ def read_table() -> tuple[np.ndarray, np.ndarray]:
     with gzip.open(table, "rt", encoding="ascii") as stream:
         numbers = np.loadtxt(stream, delimiter=",", dtype=np.float64)
     if numbers.shape != (SAMPLES, SIDE * SIDE + 1):
-        raise DataError(f"a table of {SAMPLES} × {SIDE * SIDE + 1} numbers is due, not {numbers.shape}", where=table, fix="reinstall scikit-learn")
+        raise DataError(
+            f"a table of {SAMPLES} × {SIDE * SIDE + 1} numbers is due, not {numbers.shape}",
+            where=table,
+            fix="reinstall scikit-learn",
+        )
     return numbers[:, :-1], numbers[:, -1]

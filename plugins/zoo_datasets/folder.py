@@ -1,14 +1,16 @@
 """A user's own images, in a folder or in an archive of one.
 
-    PATH/train/CLASS/…  PATH/val/CLASS/…  PATH/test/CLASS/…    val is optional; test may have no classes: then it is to be predicted
-    PATH/train/CLASS.NUMBER.jpg                                in place of folders, each image may have its class in its name (cat.0.jpg)
+    PATH/train/CLASS/…  PATH/val/CLASS/…  PATH/test/CLASS/…    val is optional; test may have no classes: then it is
+                                                               to be predicted
+    PATH/train/CLASS.NUMBER.jpg                                in place of folders, each image may have its class in
+                                                               its name (cat.0.jpg)
     PATH/CLASS/…                                               divided once, the same fraction of every class, by a seed
     PATH and a CSV file with the columns file, label[, split]
 
-What each split is for: train is learned from; test, where it has labels, is reported on, and then val selects; without such a test, val is
-reported on; without either, a fraction of train is put aside. To evaluate a trained model nothing is put aside (`open_held_out`). Classes are in
-the order of their names, and their images in turn. Files that are no images are ignored and counted. `folder_layout` finds the files;
-`folder_table` reads the CSV form.
+What each split is for: train is learned from; test, where it has labels, is reported on, and then val selects; without
+such a test, val is reported on; without either, a fraction of train is put aside. To evaluate a trained model nothing
+is put aside (`open_held_out`). Classes are in the order of their names, and their images in turn. Files that are no
+images are ignored and counted. `folder_layout` finds the files; `folder_table` reads the CSV form.
 """
 
 from __future__ import annotations
@@ -30,10 +32,18 @@ __all__ = ["Folder", "in_turn", "open_folder", "open_held_out", "read_folder", "
 
 
 class Folder:
-    """The implementation of `zoo.api.Dataset`. ``held_out`` names the split to evaluate on, where there is nothing to train on."""
+    """The implementation of `zoo.api.Dataset`.
+
+    ``held_out`` names the split to evaluate on, where there is nothing to train on.
+    """
 
     def __init__(
-        self, root: Path, splits: Mapping[str, Sequence[Sample]], classes: Sequence[str], store: DatasetStore, held_out: str | None = None
+        self,
+        root: Path,
+        splits: Mapping[str, Sequence[Sample]],
+        classes: Sequence[str],
+        store: DatasetStore,
+        held_out: str | None = None,
     ) -> None:
         self.classes = tuple(classes)
         self._root, self._splits, self._store, self._held_out = root, splits, store, held_out
@@ -60,7 +70,9 @@ class Folder:
     def load(self, split: str) -> Split:
         samples = self._splits[split]
         place = {name: index for index, name in enumerate(self.classes)}
-        labels = None if samples[0].label is None else np.array([place[sample.label or ""] for sample in samples], np.int64)
+        labels = (
+            None if samples[0].label is None else np.array([place[sample.label or ""] for sample in samples], np.int64)
+        )
         return Split([sample.file for sample in samples], labels, [self._name(sample.file) for sample in samples])
 
     @cached_property
@@ -70,7 +82,9 @@ class Folder:
         for split, samples in sorted(self._splits.items()):
             for file, label in samples:
                 content = self._content(file)
-                digest.update("\0".join((split, self._name(file), label or "", content, "")).encode(errors="surrogateescape"))
+                digest.update(
+                    "\0".join((split, self._name(file), label or "", content, "")).encode(errors="surrogateescape")
+                )
         return digest.hexdigest()
 
     def _content(self, file: Path) -> str:
@@ -79,33 +93,47 @@ class Folder:
         except OSError as error:
             if file.is_symlink() and not file.exists():
                 return "a link that leads nowhere"  # it may be left out of training, and is refused elsewhere
-            raise DataError(f"cannot be read: {error.strerror}", where=file, fix="restore it, or give us the right to read it") from error
+            raise DataError(
+                f"cannot be read: {error.strerror}", where=file, fix="restore it, or give us the right to read it"
+            ) from error
 
     def _name(self, file: Path) -> str:
         return nfc(file.relative_to(self._root).as_posix() if file.is_relative_to(self._root) else file.as_posix())
 
 
-def open_folder(store: DatasetStore, path: str, labels: str | None, test_fraction: float, split_seed: int, layout: Layout = "auto") -> Folder:
+def open_folder(
+    store: DatasetStore, path: str, labels: str | None, test_fraction: float, split_seed: int, layout: Layout = "auto"
+) -> Folder:
     """Raises DataError saying what is wrong with the folder."""
     root, splits = _splits(store, path, labels, layout, training=True)
     return _arranged(store, root, splits, test_fraction, split_seed)
 
 
-def open_held_out(store: DatasetStore, path: str, labels: str | None = None, layout: Layout = "auto", **_division: object) -> Folder:
-    """To evaluate a trained model: the labelled test split, else val, else all images; nothing is put aside. The classes may be few.
+def open_held_out(
+    store: DatasetStore, path: str, labels: str | None = None, layout: Layout = "auto", **_division: object
+) -> Folder:
+    """To evaluate a trained model: the labelled test split, else val, else all images; nothing is put aside.
+
+    The classes may be few.
 
     Raises DataError saying what is wrong with the folder.
     """
     root, splits = _splits(store, path, labels, layout, training=False)
     labelled = [name for name in ("test", "val", "train") if name in splits and splits[name][0].label is not None]
     if not labelled:
-        raise DataError("there are no labelled images to evaluate on", where=root, fix="put the images of each class in a folder of its name")
+        raise DataError(
+            "there are no labelled images to evaluate on",
+            where=root,
+            fix="put the images of each class in a folder of its name",
+        )
     held_out = "all" if list(splits) == ["train"] else labelled[0]
     samples = in_turn(splits[labelled[0]])
     return Folder(root, {held_out: samples}, _class_names(root, samples), store, held_out)
 
 
-def _splits(store: DatasetStore, path: str, labels: str | None, layout: Layout, *, training: bool) -> tuple[Path, dict[str, list[Sample]]]:
+def _splits(
+    store: DatasetStore, path: str, labels: str | None, layout: Layout, *, training: bool
+) -> tuple[Path, dict[str, list[Sample]]]:
     root = Path(path)
     if not root.exists():
         raise DataError("the folder of pictures does not exist", where=root, fix="check the path behind folder:")
@@ -126,13 +154,21 @@ def top_folder(unpacked: Path) -> Path:
     return unpacked
 
 
-def read_folder(store: DatasetStore, root: Path, test_fraction: float = 0.2, split_seed: int = 0, *, divide: bool = True) -> Folder:
+def read_folder(
+    store: DatasetStore, root: Path, test_fraction: float = 0.2, split_seed: int = 0, *, divide: bool = True
+) -> Folder:
     """Without ``divide``, pictures without a split of their own all stay in train."""
     return _arranged(store, root, scan(root, store), test_fraction, split_seed, divide=divide)
 
 
 def _arranged(
-    store: DatasetStore, root: Path, splits: dict[str, list[Sample]], test_fraction: float, split_seed: int, *, divide: bool = True
+    store: DatasetStore,
+    root: Path,
+    splits: dict[str, list[Sample]],
+    test_fraction: float,
+    split_seed: int,
+    *,
+    divide: bool = True,
 ) -> Folder:
     classes = _classes(root, splits)
     if divide and not any(name in splits and splits[name][0].label is not None for name in ("val", "test")):
@@ -141,7 +177,8 @@ def _arranged(
 
 
 def in_turn(samples: Sequence[Sample]) -> list[Sample]:
-    """The first of every class, then the second of every class, and so on: the first pictures, which people are shown, are of all classes."""
+    """The first of every class, then the second of every class, and so on: the first pictures, which people are shown,
+    are of all classes."""
     seen: Counter[str | None] = Counter()
     ranks = []
     for sample in samples:
@@ -151,16 +188,27 @@ def in_turn(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def _classes(root: Path, splits: Mapping[str, Sequence[Sample]]) -> list[str]:
-    """The classes of train, by name. Raises DataError where they are too few, differ between splits, or differ in case alone."""
+    """The classes of train, by name.
+
+    Raises DataError where they are too few, differ between splits, or differ in case alone.
+    """
     classes = _class_names(root, splits["train"])
     for name, samples in splits.items():
         found = {sample.label for sample in samples if sample.label is not None}
         if found and found != set(classes):
             more, fewer = ", ".join(sorted(found - set(classes))), ", ".join(sorted(set(classes) - found))
-            told = "; ".join(text for text, names in ((f"only in {name}: {more}", more), (f"only in train: {fewer}", fewer)) if names)
-            raise DataError(f"train and {name} have different classes: {told}", where=root, fix="give both the same class folders")
+            told = "; ".join(
+                text for text, names in ((f"only in {name}: {more}", more), (f"only in train: {fewer}", fewer)) if names
+            )
+            raise DataError(
+                f"train and {name} have different classes: {told}", where=root, fix="give both the same class folders"
+            )
     if len(classes) < 2:
-        raise DataError(f"there is one class, '{classes[0]}', and nothing to tell it from", where=root, fix="add a folder for another class")
+        raise DataError(
+            f"there is one class, '{classes[0]}', and nothing to tell it from",
+            where=root,
+            fix="add a folder for another class",
+        )
     return classes
 
 
@@ -172,20 +220,27 @@ def _class_names(root: Path, samples: Sequence[Sample]) -> list[str]:
         other = folded.setdefault(name.casefold(), name)
         if other != name:
             raise DataError(
-                f"the classes '{other}' and '{name}' differ in case alone", where=root, fix="give one of them another name, or merge them"
+                f"the classes '{other}' and '{name}' differ in case alone",
+                where=root,
+                fix="give one of them another name, or merge them",
             )
     return classes
 
 
 def _divide(root: Path, splits: Mapping[str, Sequence[Sample]], share: float, seed: int) -> dict[str, list[Sample]]:
-    """Put the same share of every class of train aside as the labelled val split. (RandomState's stream is frozen by numpy's policy.)"""
+    """Put the same share of every class of train aside as the labelled val split.
+
+    (RandomState's stream is frozen by numpy's policy.)
+    """
     train = list(splits["train"])
     shuffled = [train[row] for row in np.random.RandomState(seed % 2**32).permutation(len(train))]
     aside: set[Path] = set()
     for name in sorted({sample.label or "" for sample in train}):
         files = [sample.file for sample in shuffled if sample.label == name]
         if len(files) < 2:
-            raise DataError(f"the class '{name}' has one picture: too few to train and to report on", where=root, fix="add some")
+            raise DataError(
+                f"the class '{name}' has one picture: too few to train and to report on", where=root, fix="add some"
+            )
         aside.update(files[: min(len(files) - 1, max(1, round(share * len(files))))])
     kept, reported = ([sample for sample in train if (sample.file in aside) == chosen] for chosen in (False, True))
     return {**{name: list(samples) for name, samples in splits.items()}, "train": kept, "val": reported}

@@ -1,10 +1,12 @@
 """The files of a folder of images by split and class. Two layouts are read:
 
-    ROOT/train/CLASS/…  ROOT/val/CLASS/…  ROOT/test/CLASS/…    "splits": train, with val or test beside it (see `SPLITS` for their names)
-    ROOT/CLASS/…                                               "classes": one class for each folder directly under the root
+    ROOT/train/CLASS/…  ROOT/val/CLASS/…  ROOT/test/CLASS/…    "splits": train, with val or test beside it (see
+                                                               `SPLITS` for their names)
+    ROOT/CLASS/…                                               "classes": one class for each folder directly under ROOT
 
-A class may be called train or test. So folders with the names of splits that stand beside other folders of images are classes, unless they form
-a whole split layout of their own: then either reading is possible, and the user chooses. Class names are compared in Unicode's form NFC.
+A class may be called train or test. So folders with the names of splits that stand beside other folders of images are
+classes, unless they form a whole split layout of their own: then either reading is possible, and the user chooses.
+Class names are compared in Unicode's form NFC.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ class Sample(NamedTuple):
 
 
 def scan(root: Path, store: DatasetStore, layout: Layout = "auto", *, training: bool = True) -> dict[str, list[Sample]]:
-    """Samples by split; all of them in train where there are no splits. Raises DataError where a layout is ambiguous or faulty.
+    """Samples by split; all of them in train where there are no splits.
+
+    Raises DataError where a layout is ambiguous or faulty.
 
     ``training``: there must be a train split.
     """
@@ -65,7 +69,8 @@ def nfc(name: str) -> str:
 
 
 def class_name(name: str) -> str:
-    """The class that a folder or a label of this name stands for: in form NFC, bytes that are not UTF-8 (lone surrogates) as escapes."""
+    """The class that a folder or a label of this name stands for: in form NFC, bytes that are not UTF-8 (lone
+    surrogates) as escapes."""
     return without_surrogates(nfc(name))
 
 
@@ -79,10 +84,12 @@ def entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir(), key=lambda path: (nfc(path.name), path.name))
     except OSError as error:
-        raise DataError(f"the folder cannot be read: {error.strerror}", where=folder, fix="give yourself the right to read it") from error
+        raise DataError(
+            f"the folder cannot be read: {error.strerror}", where=folder, fix="give yourself the right to read it"
+        ) from error
 
 
-# --------------------------------------------------------------------------------------------------------------------- which layout it is
+# --------------------------------------------------------------------------------------------------- which layout it is
 
 
 def _split_folders(root: Path, folders: Sequence[Path], layout: Layout, store: DatasetStore) -> dict[str, Path]:
@@ -90,12 +97,22 @@ def _split_folders(root: Path, folders: Sequence[Path], layout: Layout, store: D
     candidates = [folder for folder in folders if folder.name.lower() in SPLITS]
     if layout == "classes" or not candidates:
         if layout == "splits":
-            raise DataError("no folder has the name of a split", where=root, fix="add train/CLASS/…, or leave out dataset.layout=splits")
+            raise DataError(
+                "no folder has the name of a split",
+                where=root,
+                fix="add train/CLASS/…, or leave out dataset.layout=splits",
+            )
         return {}
     others = [folder for folder in folders if folder not in candidates and _has_images(folder)]
     if layout == "splits" or not others:
         named = _one_folder_each(root, candidates)
-        if layout == "auto" and len(named) > 1 and "train" in named and _has_images(named["train"]) and not _classes_inside(named["train"]):
+        if (
+            layout == "auto"
+            and len(named) > 1
+            and "train" in named
+            and _has_images(named["train"])
+            and not _classes_inside(named["train"])
+        ):
             raise _without_classes(root, candidates)
         return named
     if _is_split_layout(candidates):
@@ -104,7 +121,10 @@ def _split_folders(root: Path, folders: Sequence[Path], layout: Layout, store: D
             raise _ambiguous(root, candidates, classes)
         return _one_folder_each(root, candidates)  # images deeper down alone, as of a run or a report, are no class
     read = "is read as a class" if len(candidates) == 1 else "are read as classes"
-    store.note(f"{_listed(candidates)} {read}, like {_listed(others)}; dataset.layout=splits reads only folders with the names of splits")
+    store.note(
+        f"{_listed(candidates)} {read}, like {_listed(others)}; dataset.layout=splits reads only folders with the "
+        "names of splits"
+    )
     return {}
 
 
@@ -113,18 +133,25 @@ def _one_folder_each(root: Path, candidates: Sequence[Path]) -> dict[str, Path]:
     for folder in candidates:
         split = SPLITS[folder.name.lower()]
         if split in named:
-            raise DataError(f"'{named[split].name}' and '{folder.name}' are both the {split} split", where=root, fix="keep one of them")
+            raise DataError(
+                f"'{named[split].name}' and '{folder.name}' are both the {split} split",
+                where=root,
+                fix="keep one of them",
+            )
         named[split] = folder
     return named
 
 
 def _is_split_layout(candidates: Sequence[Path]) -> bool:
-    """Whether these are a train split and, beside it, a val or test split of the same classes (a test split may have none)."""
+    """Whether these are a train split and, beside it, a val or test split of the same classes (a test split may have
+    none)."""
     named = {SPLITS[folder.name.lower()]: folder for folder in candidates}
     if len(named) < len(candidates) or len(named) < 2 or "train" not in named:
         return False
     classes = {split: _classes_inside(folder) for split, folder in named.items()}
-    return len(classes["train"]) > 1 and all(found == classes["train"] or (split == "test" and not found) for split, found in classes.items())
+    return len(classes["train"]) > 1 and all(
+        found == classes["train"] or (split == "test" and not found) for split, found in classes.items()
+    )
 
 
 def _classes_inside(folder: Path) -> set[str]:
@@ -147,7 +174,8 @@ def _ambiguous(root: Path, candidates: Sequence[Path], others: Sequence[Path]) -
 
 def _without_classes(root: Path, candidates: Sequence[Path]) -> DataError:
     return DataError(
-        f"{_listed(candidates)} have no class folders in them: they can be splits whose images have no labels, or classes",
+        f"{_listed(candidates)} have no class folders in them: they can be splits whose images have no labels, or "
+        "classes",
         where=root,
         fix="put the images of each class in a folder of its name (train/CLASS/…), or set dataset.layout=classes",
     )
@@ -158,11 +186,14 @@ def _listed(folders: Sequence[Path], most: int = 5) -> str:
     return ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
-# ------------------------------------------------------------------------------------------------------------------- samples of one split
+# ------------------------------------------------------------------------------------------------- samples of one split
 
 
 def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
-    """Every image under a class folder, or with its class in its name. Raises DataError for an empty class, and for a folder that has none."""
+    """Every image under a class folder, or with its class in its name.
+
+    Raises DataError for an empty class, and for a folder that has none.
+    """
     samples: list[Sample] = []
     inside = _folders(folder)
     if not inside:
@@ -171,10 +202,18 @@ def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
     for name, each in _by_class(folder, inside).items():
         pictures = _pictures(each, strays)
         if not pictures:
-            raise DataError(f"the class '{name}' has no pictures", where=each, fix=f"add some ({', '.join(IMAGE_SUFFIXES)}), or remove the folder")
+            raise DataError(
+                f"the class '{name}' has no pictures",
+                where=each,
+                fix=f"add some ({', '.join(IMAGE_SUFFIXES)}), or remove the folder",
+            )
         samples += [Sample(file, name) for file in pictures]
     if not samples:
-        raise DataError("there are no class folders with pictures in it", where=folder, fix="put the pictures of each class in a folder of its name")
+        raise DataError(
+            "there are no class folders with pictures in it",
+            where=folder,
+            fix="put the pictures of each class in a folder of its name",
+        )
     return samples
 
 
@@ -185,7 +224,8 @@ def _by_class(folder: Path, inside: Sequence[Path]) -> Mapping[str, Path]:
         other = named.setdefault(class_name(each.name), each)
         if other is not each:
             raise DataError(
-                f"two folders have one class name in different Unicode forms: {code_points(other.name)} and {code_points(each.name)}",
+                f"two folders have one class name in different Unicode forms: {code_points(other.name)} and "
+                f"{code_points(each.name)}",
                 where=folder,
                 fix="merge them, or rename one",
             )
@@ -201,9 +241,14 @@ def _named_by_class(folder: Path) -> list[Sample]:
 
 
 def _test(folder: Path, train: Sequence[Sample] | None, strays: list[Path]) -> list[Sample]:
-    """Labelled where its folders are classes of train, where there is one; else images to predict, here or in one subfolder."""
+    """Labelled where its folders are classes of train, where there is one; else images to predict, here or in one
+    subfolder."""
     inside = _folders(folder)
-    if len(inside) > 1 or (train is None and inside) or {class_name(each.name) for each in inside} & {sample.label for sample in train or ()}:
+    if (
+        len(inside) > 1
+        or (train is None and inside)
+        or {class_name(each.name) for each in inside} & {sample.label for sample in train or ()}
+    ):
         return _labelled(folder, strays)
     if train is None and (samples := _named_by_class(folder)):
         return samples
@@ -213,11 +258,12 @@ def _test(folder: Path, train: Sequence[Sample] | None, strays: list[Path]) -> l
     return [Sample(file, None) for file in pictures]
 
 
-# ---------------------------------------------------------------------------------------------------------------------------- files
+# ---------------------------------------------------------------------------------------------------------------- files
 
 
 def _pictures(folder: Path, strays: list[Path]) -> list[Path]:
-    """Images under a folder and its subfolders, in the order of their names; what else is there is added to ``strays``."""
+    """Images under a folder and its subfolders, in the order of their names; what else is there is added to
+    ``strays``."""
     return list(_files(folder, strays))
 
 
@@ -246,16 +292,23 @@ def _is_image(path: Path) -> bool:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [path for path in entries(folder) if not path.name.startswith(".") and _is_folder(path, may_dangle=path.suffix.lower() in IMAGE_SUFFIXES)]
+    return [
+        path
+        for path in entries(folder)
+        if not path.name.startswith(".") and _is_folder(path, may_dangle=path.suffix.lower() in IMAGE_SUFFIXES)
+    ]
 
 
 def _is_folder(path: Path, *, may_dangle: bool) -> bool:
-    """Raises DataError for a link that leads nowhere; one with the name of an image ``may_dangle``: it is an image that cannot be read."""
+    """Raises DataError for a link that leads nowhere; one with the name of an image ``may_dangle``: it is an image that
+    cannot be read."""
     try:
         path.stat()
     except OSError as error:
         if path.is_symlink() and not may_dangle:
             raise DataError(f"this link leads nowhere: {error.strerror}", where=path, fix="remove the link") from error
         if not path.is_symlink():
-            raise DataError(f"cannot be read: {error.strerror}", where=path, fix="give yourself the right to read it") from error
+            raise DataError(
+                f"cannot be read: {error.strerror}", where=path, fix="give yourself the right to read it"
+            ) from error
     return path.is_dir()

@@ -1,7 +1,9 @@
-"""Labels from a CSV file: a row an image, with its file (from the folder on), its label and, if there is such a column, its split.
+"""Labels from a CSV file: a row an image, with its file (from the folder on), its label and, if there is such a column,
+its split.
 
-Tables are read as spreadsheets write them: separated by commas, semicolons or tabs, with a first line ``sep=;`` if there is one, column names in
-any case, cells left empty at the end of a row, and rows left empty. The encoding is UTF-8, or UTF-16 with its byte order mark.
+Tables are read as spreadsheets write them: separated by commas, semicolons or tabs, with a first line ``sep=;`` if
+there is one, column names in any case, cells left empty at the end of a row, and rows left empty. The encoding is
+UTF-8, or UTF-16 with its byte order mark.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ Cells = dict[str, str]
 
 
 def read_table(table: Path, root: Path, *, training: bool = True) -> dict[str, list[Sample]]:
-    """Samples by split. A row without a label may only be in the test split, with no other. ``training``: there must be rows of train.
+    """Samples by split. A row without a label may only be in the test split, with no other.
+
+    ``training``: there must be rows of train.
 
     Raises DataError naming the line that is wrong.
     """
@@ -40,13 +44,23 @@ def read_table(table: Path, root: Path, *, training: bool = True) -> dict[str, l
             seen[sample.file] = line
             splits.setdefault(split, []).append(sample)
     except OSError as error:
-        raise DataError(f"the table of labels cannot be read: {error.strerror}", where=table, fix="give a CSV file in UTF-8") from error
+        raise DataError(
+            f"the table of labels cannot be read: {error.strerror}", where=table, fix="give a CSV file in UTF-8"
+        ) from error
     for name, samples in splits.items():
         unlabelled = [sample for sample in samples if sample.label is None]
         if unlabelled and (name != "test" or len(unlabelled) < len(samples)):
-            raise DataError(f"'{unlabelled[0].file.name}' of split '{name}' has no label", where=table, fix="label it, or remove its row")
+            raise DataError(
+                f"'{unlabelled[0].file.name}' of split '{name}' has no label",
+                where=table,
+                fix="label it, or remove its row",
+            )
     if not splits or (training and "train" not in splits):
-        raise DataError("the table has no rows to train on", where=table, fix="add rows, with split train where there is such a column")
+        raise DataError(
+            "the table has no rows to train on",
+            where=table,
+            fix="add rows, with split train where there is such a column",
+        )
     return splits
 
 
@@ -64,7 +78,11 @@ def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
         places = _places(header, table)
         for cells in reader:
             if any(cell.strip() for cell in cells[len(header) :]):
-                raise _fault(f"{len(cells)} cells in a table of {len(header)} columns (is a comma not in quotes?)", table, reader.line_num + skipped)
+                raise _fault(
+                    f"{len(cells)} cells in a table of {len(header)} columns (is a comma not in quotes?)",
+                    table,
+                    reader.line_num + skipped,
+                )
             if any(cell.strip() for cell in cells):
                 row = {name: cells[place].strip() if place < len(cells) else "" for name, place in places.items()}
                 yield reader.line_num + skipped, row
@@ -80,7 +98,9 @@ def _text(table: Path) -> str:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise DataError(f"line {line}: the table of labels is not in UTF-8", where=table, fix="save it as “CSV UTF-8”") from error
+        raise DataError(
+            f"line {line}: the table of labels is not in UTF-8", where=table, fix="save it as “CSV UTF-8”"
+        ) from error
     if "\0" in text:
         raise DataError("the table of labels is no text in UTF-8", where=table, fix="save it as “CSV UTF-8”")
     return text
@@ -112,7 +132,11 @@ def _places(header: Sequence[str], table: Path) -> dict[str, int]:
         places[name] = place
     missing = [name for name in ("file", "label") if name not in places]
     if missing:
-        raise DataError(f"the table has no column '{missing[0]}'", where=table, fix="name the columns file, label and, if you like, split")
+        raise DataError(
+            f"the table has no column '{missing[0]}'",
+            where=table,
+            fix="name the columns file, label and, if you like, split",
+        )
     return places
 
 
@@ -136,7 +160,11 @@ def _find(root: Path, name: str, table: Path, line: int) -> Path | None:
         if (found / part).exists():
             found /= part
             continue
-        alike = [path for path in entries(found) if nfc(path.name) == nfc(part)] if found.is_dir() and not part.isascii() else []
+        alike = (
+            [path for path in entries(found) if nfc(path.name) == nfc(part)]
+            if found.is_dir() and not part.isascii()
+            else []
+        )
         if len(alike) > 1:
             forms = " and ".join(code_points(path.name) for path in alike)
             raise _fault(f"'{part}' is the name of several files in different Unicode forms: {forms}", table, line)

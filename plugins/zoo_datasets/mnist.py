@@ -1,8 +1,8 @@
-"""MNIST and Fashion-MNIST, each from its four official files under ``NAME/raw`` (compressed or not), as torchvision lays them. Some unpackers
-write a dot into their names, ``train-images.idx3-ubyte``: such files are read, too.
+"""MNIST and Fashion-MNIST, each from its four official files under ``NAME/raw`` (compressed or not), as torchvision
+lays them. Some unpackers write a dot into their names, ``train-images.idx3-ubyte``: such files are read, too.
 
-The format is IDX: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian 32-bit number,
-then the values.
+The format is IDX: two zero bytes, the type (8: unsigned byte), the number of dimensions, each dimension as a big-endian
+32-bit number, then the values.
 """
 
 from __future__ import annotations
@@ -92,7 +92,10 @@ def _forms(path: str) -> list[str]:
 
 
 def read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:
-    """uint8 (N, *item_shape), writable. Raises DataError where magic number, dimensions or length are not those of such a file."""
+    """uint8 (N, *item_shape), writable.
+
+    Raises DataError where magic number, dimensions or length are not those of such a file.
+    """
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
             return _parse(path, cast(BinaryIO, stream), item_shape)
@@ -105,10 +108,18 @@ def _parse(path: Path, stream: BinaryIO, item_shape: tuple[int, ...]) -> np.ndar
     header = stream.read(4 + 4 * dimensions)
     magic = bytes([0, 0, 8, dimensions])
     if header[:4] != magic or len(header) != 4 + 4 * dimensions:
-        raise DataError(f"no IDX file of {dimensions} dimension(s): it starts with {header[:4].hex()}, not {magic.hex()}", where=path, fix=REPAIR)
+        raise DataError(
+            f"no IDX file of {dimensions} dimension(s): it starts with {header[:4].hex()}, not {magic.hex()}",
+            where=path,
+            fix=REPAIR,
+        )
     count, *shape = struct.unpack(f">{dimensions}I", header[4:])
     if tuple(shape) != item_shape:
-        raise DataError(f"its pictures are {'×'.join(map(str, shape))}, not {'×'.join(map(str, item_shape))}", where=path, fix=REPAIR)
+        raise DataError(
+            f"its pictures are {'×'.join(map(str, shape))}, not {'×'.join(map(str, item_shape))}",
+            where=path,
+            fix=REPAIR,
+        )
     if not 1 <= count <= MOST:
         raise DataError(f"it announces {count:,} samples, not 1 to {MOST:,}", where=path, fix=REPAIR)
     due = count * int(np.prod(item_shape, dtype=np.int64))

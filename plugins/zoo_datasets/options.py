@@ -17,16 +17,23 @@ class CatdogOptions(Options):
 
 
 class FolderOptions(Options):
-    path: str = Field(min_length=1, description="the folder, or an archive of one; written behind the name, as in folder:PATH")
-    labels: str | None = Field(None, description="a CSV file with the columns file, label and, if you like, split, in place of class folders")
+    path: str = Field(
+        min_length=1, description="the folder, or an archive of one; written behind the name, as in folder:PATH"
+    )
+    labels: str | None = Field(
+        None, description="a CSV file with the columns file, label and, if you like, split, in place of class folders"
+    )
     test_fraction: float = Field(
-        0.2, gt=0, lt=1, description="fraction of each class put aside as the test split, where the folder has no test and no val"
+        0.2,
+        gt=0,
+        lt=1,
+        description="fraction of each class put aside as the test split, where the folder has no test and no val",
     )
     split_seed: int = Field(0, ge=0, description="which ones these are")
     layout: Literal["auto", "classes", "splits"] = Field(
         "auto",
-        description="classes: one class for each folder directly under the root; splits: train, val and test with classes in them; "
-        "auto: splits where train stands beside val or test, else classes",
+        description="classes: one class for each folder directly under the root; splits: train, val and test with "
+        "classes in them; auto: splits where train stands beside val or test, else classes",
     )
 
     @field_validator("path", "labels")
@@ -37,7 +44,10 @@ class FolderOptions(Options):
 
 
 class PicturesOptions(Options):
-    path: str = Field(min_length=1, description="a picture, a folder of them, or a pattern (*.jpg); written behind the name, as in pictures:PATH")
+    path: str = Field(
+        min_length=1,
+        description="a picture, a folder of them, or a pattern (*.jpg); written behind the name, as in pictures:PATH",
+    )
 
     @field_validator("path")
     @classmethod
@@ -47,5 +57,7 @@ class PicturesOptions(Options):
 
 class PhotosOptions(Options):
     size: tuple[Side, Side] | None = Field(
-        None, description="rows and columns: they are turned to that orientation and cropped at the centre; by default they stay as they are"
+        None,
+        description="rows and columns: they are turned to that orientation and cropped at the centre; by default they "
+        "stay as they are",
     )

@@ -1,4 +1,7 @@
-"""scikit-learn's two sample photographs, as they lie in its package. They have no labels: there is nothing to learn from, and much to look at."""
+"""scikit-learn's two sample photographs, as they lie in its package.
+
+They have no labels: there is nothing to learn from, and much to look at.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ class Photos:
         self._size = size
 
     def load(self, split: str) -> Split:
-        """uint8 (2, 3, 427, 640), or of the ``size`` (H, W) that was asked for. Raises DataError where they are smaller."""
+        """uint8 (2, 3, 427, 640), or of the ``size`` (H, W) that was asked for.
+
+        Raises DataError where they are smaller.
+        """
         return Split(self._pictures, None, list(NAMES))
 
     @cached_property
@@ -45,13 +51,19 @@ def open_photos(_store: DatasetStore, size: tuple[int, int] | None) -> Photos:
 
 
 def cut_out(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(C, h, w) turned to the orientation of ``size`` (H, W) and cropped to it at the centre. Raises DataError where it is smaller."""
+    """(C, h, w) turned to the orientation of ``size`` (H, W) and cropped to it at the centre.
+
+    Raises DataError where it is smaller.
+    """
     height, width = size
     lies_across = (picture.shape[1] - picture.shape[2]) * (height - width) < 0
     turned = np.rot90(picture, axes=(1, 2)) if lies_across else picture
     _, own_height, own_width = turned.shape
     if own_height < height or own_width < width:
-        raise DataError(f"photos are {own_height}×{own_width}, and {height}×{width} cannot be cut out of them", fix="choose a smaller dataset.size")
+        raise DataError(
+            f"photos are {own_height}×{own_width}, and {height}×{width} cannot be cut out of them",
+            fix="choose a smaller dataset.size",
+        )
     top, left = (own_height - height) // 2, (own_width - width) // 2
     return turned[:, top : top + height, left : left + width]
 
@@ -60,9 +72,13 @@ def _folder() -> Path:
     """Where they lie; importing scikit-learn to ask it would take a second or more. Raises DataError."""
     package = importlib.util.find_spec("sklearn")
     if package is None or not package.submodule_search_locations:
-        raise DataError("the photographs come with scikit-learn, which is not installed", fix="pip install scikit-learn")
+        raise DataError(
+            "the photographs come with scikit-learn, which is not installed", fix="pip install scikit-learn"
+        )
     folder = Path(package.submodule_search_locations[0]) / "datasets" / "images"
     missing = [name for name in NAMES if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"scikit-learn's {missing[0]} is not where it is expected", where=folder, fix="reinstall scikit-learn")
+        raise DataError(
+            f"scikit-learn's {missing[0]} is not where it is expected", where=folder, fix="reinstall scikit-learn"
+        )
     return folder

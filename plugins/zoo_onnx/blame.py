@@ -17,16 +17,25 @@ NODE = re.compile(r"Error when translating node %(\w+) .*?target=torch\.ops\.([\
 SPECIALISED = re.compile(r"specialized it to be a constant \((\d+)\)")
 
 
-def export_error(error: Exception, model: nn.Module, inputs: Tensor, shapes: Any, program: torch.export.ExportedProgram | None) -> ExportError:
+def export_error(
+    error: Exception, model: nn.Module, inputs: Tensor, shapes: Any, program: torch.export.ExportedProgram | None
+) -> ExportError:
     """``program`` is the traced network where tracing was not what failed."""
     if program is None:
         return _tracing_error(error, model, inputs, shapes)
     texts = [str(link) for link in _chain(error)]
     node = next((found for text in texts if (found := NODE.search(text))), None)
-    operator = next((found[1] for text in texts if (found := OPERATOR.search(text))), node[2].removesuffix(".default") if node else None)
+    operator = next(
+        (found[1] for text in texts if (found := OPERATOR.search(text))),
+        node[2].removesuffix(".default") if node else None,
+    )
     if operator is None:
-        return ExportError(f"torch's exporter failed: {_one_line(error)}", fix="try another --opset, or change the network")
-    reason = "" if any("No ONNX function found" in text for text in texts) else f": {_one_line(list(_chain(error))[-1])}"
+        return ExportError(
+            f"torch's exporter failed: {_one_line(error)}", fix="try another --opset, or change the network"
+        )
+    reason = (
+        "" if any("No ONNX function found" in text for text in texts) else f": {_one_line(list(_chain(error))[-1])}"
+    )
     return ExportError(
         f"the operator {operator} cannot be written as ONNX{reason}",
         where=_module_of(program, node[1] if node else "", operator, model),
@@ -37,7 +46,10 @@ def export_error(error: Exception, model: nn.Module, inputs: Tensor, shapes: Any
 def _tracing_error(error: Exception, model: nn.Module, inputs: Tensor, shapes: Any) -> ExportError:
     fixed = SPECIALISED.search(str(error))
     if fixed:
-        return ExportError(f"the network works only for a batch of {fixed[1]}", fix=f"export with --batch {fixed[1]}, or change the network")
+        return ExportError(
+            f"the network works only for a batch of {fixed[1]}",
+            fix=f"export with --batch {fixed[1]}, or change the network",
+        )
     where = _failing_module(model, inputs, shapes)
     if any(isinstance(link, GuardOnDataDependentSymNode) for link in _chain(error)):
         return ExportError(
@@ -45,11 +57,16 @@ def _tracing_error(error: Exception, model: nn.Module, inputs: Tensor, shapes: A
             where=where,
             fix="use torch.where or torch.cond in place of `if` or `while` on a tensor",
         )
-    return ExportError(f"the network cannot be traced: {_one_line(error)}", where=where, fix="change the network so that torch.export takes it")
+    return ExportError(
+        f"the network cannot be traced: {_one_line(error)}",
+        where=where,
+        fix="change the network so that torch.export takes it",
+    )
 
 
 def _failing_module(model: nn.Module, inputs: Tensor, shapes: Any) -> str:
-    """Trace again while noting which modules are entered and left: the innermost that was not left is where it fails."""
+    """Trace again while noting which modules are entered and left: the innermost that was not left is where it
+    fails."""
     entered: list[str] = []
     hooks = []
     for path, module in model.named_modules():
@@ -70,7 +87,9 @@ def _module_of(program: torch.export.ExportedProgram, node: str, operator: str, 
     """The module in which a node of the traced network (or of its decomposition) was called."""
     for traced in (program, program.run_decompositions()):
         nodes = list(traced.graph.nodes)
-        found = [each for each in nodes if each.name == node] or [each for each in nodes if str(each.target).startswith(operator)]
+        found = [each for each in nodes if each.name == node] or [
+            each for each in nodes if str(each.target).startswith(operator)
+        ]
         for each in found:
             stack = list((each.meta.get("nn_module_stack") or {}).values())
             if stack:

@@ -15,12 +15,23 @@ from torch import Tensor, nn
 from zoo.api import EmitRequest
 from zoo.errors import ExportError, SetupError, UsageError
 from zoo_onnx.first_mismatch import find_first_mismatch
-from zoo_onnx.onnx_file import HIGHEST_OPSET, INPUT, LOWEST_OPSET, OUTPUT, asked_opset, layers_file, lowest_ir, translate, write
+from zoo_onnx.onnx_file import (
+    HIGHEST_OPSET,
+    INPUT,
+    LOWEST_OPSET,
+    OUTPUT,
+    asked_opset,
+    layers_file,
+    lowest_ir,
+    translate,
+    write,
+)
 from zoo_onnx.walking import tensors_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 STRICT_FP32: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
-"""On CUDA onnxruntime rounds fp32 products to TF32 (10 bits) unless told not to; equality at fp32 could not be proved so."""
+"""On CUDA onnxruntime rounds fp32 products to TF32 (10 bits) unless told not to; equality at fp32 could not be proved
+so."""
 
 
 def build() -> OnnxExporter:
@@ -31,9 +42,10 @@ class OnnxExporter:
     """The implementation of `zoo.api.Exporter` for ONNX."""
 
     def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
-        """Write ``model`` with input "input" (N, C, H, W) and output "logits" (N, K); only N is dynamic, and that unless ``request.batch`` is
-        a number. Weights lie in the file itself below 2 GB, else in ``<name>.data`` beside it; which module each node stands for, in
-        ``<stem>.layers.json``. Leaves nothing where it raises: ExportError, or StorageError.
+        """Write ``model`` with input "input" (N, C, H, W) and output "logits" (N, K); only N is dynamic, and that
+        unless ``request.batch`` is a number. Weights lie in the file itself below 2 GB, else in ``<name>.data`` beside
+        it; which module each node stands for, in ``<stem>.layers.json``. Leaves nothing where it raises: ExportError,
+        or StorageError.
         """
         opset = asked_opset(request)
         try:
@@ -44,7 +56,8 @@ class OnnxExporter:
             raise
 
     def check(self, path: Path, request: EmitRequest) -> dict[str, Any]:
-        """Raises ExportError unless the file passes onnx's full check and is what was asked for: opset, metadata, batch, no data outside it."""
+        """Raises ExportError unless the file passes onnx's full check and is what was asked for: opset, metadata,
+        batch, no data outside it."""
         try:
             model = onnx.load(path, load_external_data=False)
         except Exception as error:
@@ -57,7 +70,8 @@ class OnnxExporter:
         opset = _check_opset(model, asked_opset(request))
         if model.ir_version != lowest_ir(opset):
             raise ExportError(
-                f"the file has IR version {model.ir_version} where opset {opset} needs no more than {lowest_ir(opset)}", where=path.name
+                f"the file has IR version {model.ir_version} where opset {opset} needs no more than {lowest_ir(opset)}",
+                where=path.name,
             )
         _check_metadata(model, request)
         _check_batch(model, request.batch)
@@ -69,7 +83,11 @@ class OnnxExporter:
             "input": INPUT,
             "output": OUTPUT,
             "producer": f"{model.producer_name} {model.producer_version}".strip(),
-            "versions": {"onnx": onnx.__version__, "onnxscript": onnxscript.__version__, "onnxruntime": onnxruntime.__version__},
+            "versions": {
+                "onnx": onnx.__version__,
+                "onnxscript": onnxscript.__version__,
+                "onnxruntime": onnxruntime.__version__,
+            },
         }
 
     def runner(self, path: Path, provider: str) -> OnnxRunner:
@@ -83,7 +101,8 @@ class OnnxRunner:
     """A file in onnxruntime, at its default optimisation level: as those who use it will run it."""
 
     def __init__(self, path: Path, provider: str) -> None:
-        """Raises UsageError for a provider unknown here, SetupError where it is not the one that runs, ExportError where the file does not load."""
+        """Raises UsageError for a provider unknown here, SetupError where it is not the one that runs, ExportError
+        where the file does not load."""
         if provider not in PROVIDERS:
             raise UsageError(f"no provider is called '{provider}'", fix=f"choose one of: {', '.join(PROVIDERS)}")
         self.provider = provider
@@ -94,13 +113,18 @@ class OnnxRunner:
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=[(asked, STRICT_FP32.get(asked, {}))])
         except Exception as error:
-            raise ExportError(f"onnxruntime {onnxruntime.__version__} cannot load the file: {_one_line(error)}", where=path.name) from error
+            raise ExportError(
+                f"onnxruntime {onnxruntime.__version__} cannot load the file: {_one_line(error)}", where=path.name
+            ) from error
         running = self._session.get_providers()[0]
         if running != asked:
             raise SetupError(
                 f"onnxruntime cannot use {asked} here and would carry on with {running}",
                 where=f"provider {provider}",
-                fix="install the driver and the libraries it needs (onnxruntime-gpu[cuda,cudnn]), or use the provider cpu",
+                fix=(
+                    "install the driver and the libraries it needs (onnxruntime-gpu[cuda,cudnn]), or use the provider "
+                    "cpu"
+                ),
             )
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
@@ -135,18 +159,31 @@ def _refuse_escaping_data(model: onnx.ModelProto, path: Path) -> None:
         if not uses_external_data(tensor):
             continue
         location = ExternalDataInfo(tensor).location
-        outside = not location or Path(location).is_absolute() or not (folder / location).resolve().is_relative_to(folder)
+        outside = (
+            not location or Path(location).is_absolute() or not (folder / location).resolve().is_relative_to(folder)
+        )
         if outside:
-            raise ExportError(f"the weights '{tensor.name}' lie outside the bundle, in '{location}'", where=path.name, fix="export again")
+            raise ExportError(
+                f"the weights '{tensor.name}' lie outside the bundle, in '{location}'",
+                where=path.name,
+                fix="export again",
+            )
         if location != data_file(path).name:
-            raise ExportError(f"the weights '{tensor.name}' lie in '{location}', which is no file of the bundle", where=path.name, fix="export again")
+            raise ExportError(
+                f"the weights '{tensor.name}' lie in '{location}', which is no file of the bundle",
+                where=path.name,
+                fix="export again",
+            )
 
 
 def _check_opset(model: onnx.ModelProto, asked: int) -> int:
     found = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if found != [asked]:
         got = ", ".join(map(str, found)) or "none"
-        raise ExportError(f"opset {asked} was asked for and the file has {got}", fix=f"choose another, from {LOWEST_OPSET} to {HIGHEST_OPSET}")
+        raise ExportError(
+            f"opset {asked} was asked for and the file has {got}",
+            fix=f"choose another, from {LOWEST_OPSET} to {HIGHEST_OPSET}",
+        )
     return asked
 
 
@@ -160,13 +197,20 @@ def _check_metadata(model: onnx.ModelProto, request: EmitRequest) -> None:
 def _check_batch(model: onnx.ModelProto, batch: int | None) -> None:
     names = ([value.name for value in model.graph.input], [value.name for value in model.graph.output])
     if names != ([INPUT], [OUTPUT]):
-        raise ExportError(f"the file's inputs and outputs are {names[0]} and {names[1]}, not ['{INPUT}'] and ['{OUTPUT}']")
+        raise ExportError(
+            f"the file's inputs and outputs are {names[0]} and {names[1]}, not ['{INPUT}'] and ['{OUTPUT}']"
+        )
     for value in (model.graph.input[0], model.graph.output[0]):
         first = value.type.tensor_type.shape.dim[0]
         if batch is None and not first.dim_param:
-            raise ExportError(f"the batch of '{value.name}' is fixed at {first.dim_value} in the file", fix=f"export with --batch {first.dim_value}")
+            raise ExportError(
+                f"the batch of '{value.name}' is fixed at {first.dim_value} in the file",
+                fix=f"export with --batch {first.dim_value}",
+            )
         if batch is not None and first.dim_value != batch:
-            raise ExportError(f"the batch of '{value.name}' is {first.dim_param or first.dim_value} in the file, not {batch}")
+            raise ExportError(
+                f"the batch of '{value.name}' is {first.dim_param or first.dim_value} in the file, not {batch}"
+            )
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,8 +1,9 @@
 """Which layer of an exported network is the first to compute something else than the PyTorch module it came from.
 
-The exporter writes beside the file which module each node stands for. So the network is run in PyTorch with a hook on every module and a record of
-every operator, and in onnxruntime with every value as an output and no optimisation; then both are compared in the order of execution: a
-leaf module by the last of its nodes, what is called outside of leaf modules (``F.relu``, ``flatten``) by its operator's values.
+The exporter writes beside the file which module each node stands for. So the network is run in PyTorch with a hook on
+every module and a record of every operator, and in onnxruntime with every value as an output and no optimisation; then
+both are compared in the order of execution: a leaf module by the last of its nodes, what is called outside of leaf
+modules (``F.relu``, ``flatten``) by its operator's values.
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from zoo.errors import ExportError
 from zoo_onnx.blame import describe
 from zoo_onnx.onnx_file import layers_file
 
-FUSION = "no layer by itself: unoptimised, the graph is right, so the likely cause is a fusion by onnxruntime's optimiser"
+FUSION = (
+    "no layer by itself: unoptimised, the graph is right, so the likely cause is a fusion by onnxruntime's optimiser"
+)
 
 
 class Step(NamedTuple):
-    """One node of the graph: its operator, its first output, and the module it stands for (a leaf, or one that calls operators itself)."""
+    """One node of the graph: its operator, its first output, and the module it stands for (a leaf, or one that calls
+    operators itself)."""
 
     operator: str
     output: str
@@ -38,7 +42,8 @@ class Step(NamedTuple):
 
 
 class Group(NamedTuple):
-    """One call of a leaf module, or the end of the network: its last value, and the steps between the former group and it."""
+    """One call of a leaf module, or the end of the network: its last value, and the steps between the former group and
+    it."""
 
     path: str | None
     value: str
@@ -65,13 +70,20 @@ def find_first_mismatch(path: Path, model: nn.Module, inputs: Tensor, tolerance:
         guilty = _first_wrong_step(group.between, record, values, tolerance)
         if guilty is not None:
             return f"{guilty.operator} '{guilty.output}', called by {describe(model, guilty.path)}"
-        return describe(model, group.path) if group.path is not None else f"the output '{graph_output}' of {describe(model, '')}"
+        return (
+            describe(model, group.path)
+            if group.path is not None
+            else f"the output '{graph_output}' of {describe(model, '')}"
+        )
     plain = _session(path, optimised=True).run(None, {proto.graph.input[0].name: inputs.numpy()})[0]
     return None if _agree(record.logits, plain, tolerance) else FUSION
 
 
-def _first_wrong_step(between: list[Step], record: Record, values: dict[str, np.ndarray], tolerance: float) -> Step | None:
-    """The step after the last one whose value PyTorch saw too; an operator may be written as several steps, so earlier ones tell nothing."""
+def _first_wrong_step(
+    between: list[Step], record: Record, values: dict[str, np.ndarray], tolerance: float
+) -> Step | None:
+    """The step after the last one whose value PyTorch saw too; an operator may be written as several steps, so earlier
+    ones tell nothing."""
     wrong: Step | None = None
     for step in between:
         found = values.get(step.output)
@@ -92,11 +104,12 @@ def _agree(expected: np.ndarray, found: np.ndarray, tolerance: float) -> bool:
     return bool(difference <= tolerance * np.abs(expected).max())  # False for NaN, on one side or both
 
 
-# ------------------------------------------------------------------------------------------------------------------------- in PyTorch
+# ----------------------------------------------------------------------------------------------------------- in PyTorch
 
 
 class Record(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """What a network computed: the outputs of each leaf module, call by call, and of each operator by the module that called it."""
+    """What a network computed: the outputs of each leaf module, call by call, and of each operator by the module that
+    called it."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -113,7 +126,9 @@ class Record(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if not path:
                 continue
             hooks.append(module.register_forward_pre_hook(lambda *_, path=path: record._inside.append(path)))
-            hooks.append(module.register_forward_hook(lambda _module, _inputs, output, path=path: record._leave(path, output)))
+            hooks.append(
+                module.register_forward_hook(lambda _module, _inputs, output, path=path: record._leave(path, output))
+            )
         try:
             with torch.no_grad(), record:
                 logits = model(inputs)
@@ -142,11 +157,12 @@ def _array(tensor: Tensor) -> np.ndarray:
         return tensor.detach().to("cpu", torch.float32).numpy().copy()
 
 
-# ---------------------------------------------------------------------------------------------------------------------- in onnxruntime
+# ------------------------------------------------------------------------------------------------------- in onnxruntime
 
 
 def _layers(path: Path) -> dict[str, str]:
-    """Module path by a node's first output; empty where nothing stands beside the file: then operators alone are compared."""
+    """Module path by a node's first output; empty where nothing stands beside the file: then operators alone are
+    compared."""
     beside = layers_file(path)
     return dict(json.loads(beside.read_text(encoding="utf-8"))) if beside.is_file() else {}
 
@@ -179,7 +195,9 @@ def _run_unoptimised(proto: onnx.ModelProto, path: Path, inputs: Tensor) -> dict
     produced = {name for node in proto.graph.node for name in node.output}
     present = {value.name for value in proto.graph.output}
     exposed.graph.output.extend(
-        value for name, value in typed.items() if name in produced - present and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        value
+        for name, value in typed.items()
+        if name in produced - present and value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     )
     with TemporaryDirectory(prefix="zoo-export-") as folder:
         copy = Path(folder, path.name)
@@ -198,4 +216,6 @@ def _session(path: Path, *, optimised: bool) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ExportError(f"onnxruntime cannot load the file: {' '.join(str(error).split())[:200]}", where=path.name) from error
+        raise ExportError(
+            f"onnxruntime cannot load the file: {' '.join(str(error).split())[:200]}", where=path.name
+        ) from error

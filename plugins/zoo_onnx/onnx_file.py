@@ -32,11 +32,13 @@ LOWEST_OPSET, HIGHEST_OPSET = 15, 25
 IN_FILE_BYTES = 2_000_000_000
 """A protobuf file ends at 2 GiB: more weights than this go into a second file."""
 SCOPES = "pkg.torch.onnx.name_scopes"
-"""Under which torch's exporter notes on a node the modules that it was called in, the outermost first and the operator last."""
+"""Under which torch's exporter notes on a node the modules that it was called in, the outermost first and the operator
+last."""
 
 
 def layers_file(path: Path) -> Path:
-    """Beside an exported file: the dotted path of the module that each node stands for, by the node's first output, as JSON."""
+    """Beside an exported file: the dotted path of the module that each node stands for, by the node's first output, as
+    JSON."""
     return path.with_suffix(".layers.json")
 
 
@@ -44,7 +46,10 @@ def asked_opset(request: EmitRequest) -> int:
     """Raises ExportError where it is out of range."""
     opset = DEFAULT_OPSET if request.opset is None else request.opset
     if not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
-        raise ExportError(f"opset {opset} is not available", fix=f"choose one from {LOWEST_OPSET} to {HIGHEST_OPSET} (default {DEFAULT_OPSET})")
+        raise ExportError(
+            f"opset {opset} is not available",
+            fix=f"choose one from {LOWEST_OPSET} to {HIGHEST_OPSET} (default {DEFAULT_OPSET})",
+        )
     return opset
 
 
@@ -75,11 +80,16 @@ def translate(model: nn.Module, example: Tensor, opset: int, batch: int | None) 
 
 
 def write(program: torch.onnx.ONNXProgram, path: Path, opset: int, metadata: Mapping[str, str]) -> None:
-    """Save a translated network under ``opset``, in the lowest IR version that has it, with ``metadata`` in it; and its layers beside it.
+    """Save a translated network under ``opset``, in the lowest IR version that has it, with ``metadata`` in it; and its
+    layers beside it.
 
     Raises StorageError where the disk refuses, whatever the library makes of that.
     """
-    weights = sum(tensor.nbytes for value in program.model.graph.initializers.values() if (tensor := value.const_value) is not None)
+    weights = sum(
+        tensor.nbytes
+        for value in program.model.graph.initializers.values()
+        if (tensor := value.const_value) is not None
+    )
     with quiet():
         with storage_errors(path):
             program.save(path, external_data=weights > IN_FILE_BYTES)
@@ -139,7 +149,8 @@ def _name_batch(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Torch's exporter writes to stderr, logs and warns; what matters of it is told by the errors raised here and by the checks."""
+    """Torch's exporter writes to stderr, logs and warns; what matters of it is told by the errors raised here and by
+    the checks."""
     before: Any = logging.root.manager.disable
     sink = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):

@@ -8,7 +8,8 @@ import onnx
 
 
 def tensors_of(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor a model holds: initializers and attributes, in its graph, in graphs within that, and in functions."""
+    """Every tensor a model holds: initializers and attributes, in its graph, in graphs within that, and in
+    functions."""
     for graph in graphs_of(model):
         yield from graph.initializer
         for sparse in graph.sparse_initializer:

@@ -1,10 +1,14 @@
-"""Singular value decomposition: of pictures, which it compresses and denoises, and of networks, whose layers it makes smaller."""
+"""Singular value decomposition: of pictures, which it compresses and denoises, and of networks, whose layers it makes
+smaller."""
 
 from __future__ import annotations
 
 from zoo.api import CommandSpec, Expected, RecipeSpec, TaskSpec, hookimpl
 
-COURSE = "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and from 120 singular values"
+COURSE = (
+    "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and "
+    "from 120 singular values"
+)
 
 CORE = "one CPU core"
 
@@ -14,7 +18,10 @@ def zoo_register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="svd_image",
-            summary="Rebuild pictures from their largest singular values: quality, bytes, the spectrum, against JPEG and WebP",
+            summary=(
+                "Rebuild pictures from their largest singular values: quality, bytes, the spectrum, against JPEG and "
+                "WebP"
+            ),
             source="C. Eckart, G. Young: The approximation of one matrix by another of lower rank (1936)",
             target="zoo_svd.image_task:build",
             options="zoo_svd.options:ImageOptions",
@@ -23,13 +30,20 @@ def zoo_register_tasks() -> list[TaskSpec]:
         ),
         TaskSpec(
             name="svd_compress",
-            summary="Make a trained network smaller: its layers as several of lower rank, chosen by what they answer to pictures",
-            source="X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)",
+            summary=(
+                "Make a trained network smaller: its layers as several of lower rank, chosen by what they answer to "
+                "pictures"
+            ),
+            source=(
+                "X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)"
+            ),
             target="zoo_svd.network_task:build",
             options="zoo_svd.options:NetworkOptions",
             needs_weights=True,
             same_inputs=True,
-            computes="the form and the rank of each layer, from what it answers to calibration images (task.calibration)",
+            computes=(
+                "the form and the rank of each layer, from what it answers to calibration images (task.calibration)"
+            ),
         ),
     ]
 
@@ -61,7 +75,11 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             architecture="classics/cnn",
             dataset="datasets/digits",
             task="svd/svd_compress",
-            parameters={"weights": "digits_0_to_4", "dataset": {"resize": 28, "classes": ["0", "1", "2", "3", "4"]}, "task": {"budget": 0.5}},
+            parameters={
+                "weights": "digits_0_to_4",
+                "dataset": {"resize": 28, "classes": ["0", "1", "2", "3", "4"]},
+                "task": {"budget": 0.5},
+            },
             expected=Expected(mean=1.0, sd=0, seeds=1, seconds=11, device=CORE),
         ),
     ]
@@ -70,5 +88,9 @@ def zoo_register_recipes() -> list[RecipeSpec]:
 @hookimpl
 def zoo_register_commands() -> list[CommandSpec]:
     return [
-        CommandSpec(name="svd", summary="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does", target="zoo_svd.commands:app")
+        CommandSpec(
+            name="svd",
+            summary="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does",
+            target="zoo_svd.commands:app",
+        )
     ]

@@ -1,8 +1,9 @@
 """How a budget is shared among layers: where a unit saved costs least.
 
-Every layer has a menu: it may stay as it is, or take one of its forms at one of its ranks, each at a cost (bytes, multiply-accumulates or
-milliseconds) and with a harm to the network. From whole layers on, the step that does least harm a unit saved is taken until the budget is met (a
-greedy walk down the lower convex hulls), and what is left over is given back where it helps most.
+Every layer has a menu: it may stay as it is, or take one of its forms at one of its ranks, each at a cost (bytes,
+multiply-accumulates or milliseconds) and with a harm to the network. From whole layers on, the step that does least
+harm a unit saved is taken until the budget is met (a greedy walk down the lower convex hulls), and what is left over is
+given back where it helps most.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ FLATTEST, STEEPEST = 0.1, 4.0
 
 
 class Option(NamedTuple):
-    """A choice (None: the layer as it is), its cost, its harm, and the share of the layer's energy that it leaves out."""
+    """A choice (None: the layer as it is), its cost, its harm, and the share of the layer's energy that it leaves
+    out."""
 
     choice: Choice | None
     cost: float
@@ -39,8 +41,9 @@ Choices = dict[str, Choice | None]
 
 @dataclass(frozen=True)
 class Harm:
-    """What leaving out a share of the energy does to the network, read between points that were measured, (share, harm), along it on logarithmic
-    scales: harms grow by powers of it."""
+    """What leaving out a share of the energy does to the network, read between points that were measured, (share,
+    harm), along it on logarithmic scales: harms grow by powers of it.
+    """
 
     points: Sequence[tuple[float, float]] = ((1.0, 1.0),)
 
@@ -90,11 +93,18 @@ def whole(menus: Mapping[str, Menu]) -> float:
 
 
 def allocate(menus: Mapping[str, Menu], budget: float) -> Choices:
-    """A choice for each layer, of which all together cost no more than ``budget`` times the whole. Raises UsageError where that cannot be."""
+    """A choice for each layer, of which all together cost no more than ``budget`` times the whole.
+
+    Raises UsageError where that cannot be.
+    """
     allowed, offers = budget * whole(menus), {name: [menu[0], *worthwhile(menu[1:])] for name, menu in menus.items()}
     chosen, left = {name: menu[0] for name, menu in menus.items()}, allowed - whole(menus)
     if budget < 1 and all(len(menu) == 1 for menu in menus.values()):
-        raise UsageError("no layer of this network becomes cheaper in any form", where="task.of", fix="leave it as it is, or count other costs")
+        raise UsageError(
+            "no layer of this network becomes cheaper in any form",
+            where="task.of",
+            fix="leave it as it is, or count other costs",
+        )
     while left < 0:
         step = _cheapest_step(offers, chosen)
         if step is None:
@@ -112,11 +122,17 @@ def allocate(menus: Mapping[str, Menu], budget: float) -> Choices:
 
 
 def uniform(menus: Mapping[str, Menu], budget: float) -> Choices:
-    """The same share of each layer: what is done without looking at the network. Of its first form the most that costs no more, else the least."""
+    """The same share of each layer: what is done without looking at the network.
+
+    Of its first form the most that costs no more, else the least.
+    """
     found: Choices = {}
     for name, (unchanged, *options) in menus.items():
         form = next((option.choice.form for option in options if option.choice), None)
-        offers = sorted((option for option in options if option.choice and option.choice.form == form), key=lambda option: option.cost)
+        offers = sorted(
+            (option for option in options if option.choice and option.choice.form == form),
+            key=lambda option: option.cost,
+        )
         within = [option for option in offers if option.cost <= budget * unchanged.cost] or offers[:1]
         found[name] = within[-1].choice if within else None
     return found

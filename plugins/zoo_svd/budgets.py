@@ -29,21 +29,35 @@ def points(
     accuracy: Callable[[nn.Module], float],
     original: tuple[float, float | None],
 ) -> list[Point]:
-    """At every budget of the curve, and of the ``original``: its accuracy, and that in 8 bits, which are a quarter of the bytes."""
+    """At every budget of the curve, and of the ``original``: its accuracy, and that in 8 bits, which are a quarter of
+    the bytes."""
     found: list[Point] = [("the original", 1.0, original[0])]
 
     def in_eight_bits(name: str, share: float, model: nn.Module) -> list[Point]:
         if options.of != "bytes":
             return []
         shape = tuple(calibrating.shape[1:])
-        network = next((each for item in registry().items("exporter") if (each := deployed(item, model, shape, calibrating))), None)
+        network = next(
+            (each for item in registry().items("exporter") if (each := deployed(item, model, shape, calibrating))), None
+        )
         return [] if network is None else [(name, share / 4, accuracy(network))]
 
     if options.of == "bytes" and original[1] is not None:
         found.append(("8 bits alone", 0.25, original[1]))
-    bare = Compressor(compressor.model, compressor.pictures[:2], "plain", options.of, ("channels",), compressor.stopwatch, compressor.batch)
+    bare = Compressor(
+        compressor.model,
+        compressor.pictures[:2],
+        "plain",
+        options.of,
+        ("channels",),
+        compressor.stopwatch,
+        compressor.batch,
+    )
     ours = "by responses" if options.method == "responses" and not options.even else "as asked"
-    methods = ((ours, compressor, menus, options.even), ("plain SVD", bare, bare.menus(measured=False, even=True), True))
+    methods = (
+        (ours, compressor, menus, options.even),
+        ("plain SVD", bare, bare.menus(measured=False, even=True), True),
+    )
     work = [(*method, budget) for method in methods for budget in sorted(options.curve)]
     for method, each, menu, even, budget in tracked(work, f"judging the network at {len(options.curve)} budgets"):
         try:
@@ -61,7 +75,9 @@ def draw(found: Sequence[Point], of: str, file: Path) -> None:
     axis = figure.subplots()
     axis.axhline(found[0][2], color="0.5", linestyle="--", linewidth=1, label=found[0][0])
     for method in dict.fromkeys(name for name, *_ in found[1:]):
-        shares, reached = zip(*sorted((share, accuracy) for name, share, accuracy in found if name == method), strict=True)
+        shares, reached = zip(
+            *sorted((share, accuracy) for name, share, accuracy in found if name == method), strict=True
+        )
         axis.plot(shares, reached, marker="o", label=method)
     axis.set(xscale="log", xlabel=f"share of the layers' {OF[of]}", ylabel="accuracy in %")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -15,9 +15,15 @@ app = typer.Typer(help="Compressed pictures: decode, export a decoder; draw what
 
 @app.command()
 def decode(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")],
-    rank: Annotated[int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="PNG", help="The picture; by default FILE's name with .png, here.")] = None,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")
+    ],
+    rank: Annotated[
+        int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PNG", help="The picture; by default FILE's name with .png, here.")
+    ] = None,
 ) -> None:
     """Rebuild a picture from its factors."""
     from PIL import Image
@@ -35,12 +41,20 @@ def decode(
 
 @app.command()
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")],
-    rank: Annotated[int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="By default FILE's name with the format's suffix, here.")] = None,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")
+    ],
+    rank: Annotated[
+        int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="By default FILE's name with the format's suffix, here."),
+    ] = None,
     format: Annotated[str, typer.Option("--format", metavar="F", help="An exporter.")] = "onnx",  # noqa: A002
 ) -> None:
-    """A network that rebuilds the picture from the weight of each component, proved equal to PyTorch: a picture of any rank in one file."""
+    """A network that rebuilds the picture from the weight of each component, proved equal to PyTorch: a picture of any
+    rank in one file."""
     from zoo.plugin import registry
     from zoo_svd.compressed import read
     from zoo_svd.decoder import export as write
@@ -49,7 +63,10 @@ def export(
     chosen = small.first(_rank(rank, small.rank))
     target = out or Path(f"{file.stem}{suffix}")
     facts = write(chosen, target, format)
-    echo(f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference {facts['max_abs_error']:.2g} of 255")
+    echo(
+        f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference "
+        f"{facts['max_abs_error']:.2g} of 255"
+    )
 
 
 @app.command()
@@ -69,11 +86,16 @@ def ellipse(
     except ValueError:
         values = np.array([])
     if len(values) != 4 or not np.isfinite(values).all():
-        raise UsageError(f"a 2×2 matrix has four numbers, and '{matrix}' is not that", fix="for example: zoo svd ellipse 5,3,3,5")
+        raise UsageError(
+            f"a 2×2 matrix has four numbers, and '{matrix}' is not that", fix="for example: zoo svd ellipse 5,3,3,5"
+        )
     square = values.reshape(2, 2)
     with storage_errors(out):
         draw(out, square)
-    echo(f"{out}: singular values {' and '.join(f'{each:.4g}' for each in singular_values(square))}; {described(eigen(square))}")
+    echo(
+        f"{out}: singular values {' and '.join(f'{each:.4g}' for each in singular_values(square))}; "
+        f"{described(eigen(square))}"
+    )
 
 
 def _rank(asked: int | None, there: int) -> int:

@@ -1,8 +1,8 @@
 """A picture as a file of its factors: 8-bit integers with a scale a component, as safetensors.
 
-√σ is split between the sides: L = U·√Σ (m×k) and R = √Σ·Vᵀ (k×n), so that both sides of a component span the same range. Each component of each side
-is rounded to -127 … 127 steps of its own scale, a float32. 600×1200 at rank 120 are 217,440 bytes, where float32 factors are 864,000 and the
-picture itself is 720,000.
+√σ is split between the sides: L = U·√Σ (m×k) and R = √Σ·Vᵀ (k×n), so that both sides of a component span the same
+range. Each component of each side is rounded to -127 … 127 steps of its own scale, a float32. 600×1200 at rank 120 are
+217,440 bytes, where float32 factors are 864,000 and the picture itself is 720,000.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class Compressed:
 
     def first(self, rank: int) -> Compressed:
         """The largest ``rank`` components of these."""
-        return Compressed(self.left[:, :rank], self.right[:rank], self.left_step[:rank], self.right_step[:rank], self.channels)
+        return Compressed(
+            self.left[:, :rank], self.right[:rank], self.left_step[:rank], self.right_step[:rank], self.channels
+        )
 
 
 def compress(factors: Factors, rank: int, channels: int) -> Compressed:
@@ -80,18 +82,36 @@ def read(file: Path) -> Compressed:
         with safe_open(file, framework="numpy") as opened:
             facts = opened.metadata() or {}
             if facts.get("format") != FORMAT:
-                raise DataError("this file holds no compressed picture", where=file, fix="give one that `zoo run svd_image` wrote (compressed/…)")
+                raise DataError(
+                    "this file holds no compressed picture",
+                    where=file,
+                    fix="give one that `zoo run svd_image` wrote (compressed/…)",
+                )
             found = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
-            picture = Compressed(found["left"], found["right"], found["left_step"], found["right_step"], int(facts["channels"]))
+            picture = Compressed(
+                found["left"], found["right"], found["left_step"], found["right_step"], int(facts["channels"])
+            )
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise DataError(f"the compressed picture cannot be read: {error}", where=file, fix="check the path, or restore the file") from error
+        raise DataError(
+            f"the compressed picture cannot be read: {error}", where=file, fix="check the path, or restore the file"
+        ) from error
     _check(picture, file)
     return picture
 
 
 def _check(picture: Compressed, file: Path) -> None:
     rank, sides = picture.rank, (picture.left, picture.right)
-    fits = all(side.dtype == np.int8 and side.ndim == 2 for side in sides) and picture.left.shape[1] == len(picture.right) == rank
+    fits = (
+        all(side.dtype == np.int8 and side.ndim == 2 for side in sides)
+        and picture.left.shape[1] == len(picture.right) == rank
+    )
     steps = np.concatenate([picture.left_step, picture.right_step])
-    if not fits or picture.right.shape[1] % picture.channels or picture.right_step.shape != (rank,) or not np.isfinite(steps).all():
-        raise DataError("the compressed picture is damaged: its parts do not fit together", where=file, fix="restore the file")
+    if (
+        not fits
+        or picture.right.shape[1] % picture.channels
+        or picture.right_step.shape != (rank,)
+        or not np.isfinite(steps).all()
+    ):
+        raise DataError(
+            "the compressed picture is damaged: its parts do not fit together", where=file, fix="restore the file"
+        )

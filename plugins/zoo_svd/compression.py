@@ -1,4 +1,5 @@
-"""Compressing a trained network: what each layer may become and what that costs, the choices of a budget, and the network of these choices."""
+"""Compressing a trained network: what each layer may become and what that costs, the choices of a budget, and the
+network of these choices."""
 
 from __future__ import annotations
 
@@ -17,7 +18,20 @@ from zoo.errors import UsageError
 from zoo.plugin import count_macs, tracked
 from zoo_svd.allocation import Choices, Harm, Menu, Option, allocate, steps, uniform, worthwhile
 from zoo_svd.decompositions import Decomposition, decompose
-from zoo_svd.forms import Choice, Form, Layer, candidates, empty, filled, forms_of, macs_of, pays, places_of, replace, weights_of
+from zoo_svd.forms import (
+    Choice,
+    Form,
+    Layer,
+    candidates,
+    empty,
+    filled,
+    forms_of,
+    macs_of,
+    pays,
+    places_of,
+    replace,
+    weights_of,
+)
 from zoo_svd.latency import Stopwatch
 from zoo_svd.options import CONVOLUTIONS
 from zoo_svd.refitting import Due, answers, refit, renew_norms
@@ -30,7 +44,8 @@ PROBES = (0.5, 0.2, 0.06)
 TIMED = (0.5, 0.15)
 """Shares at which milliseconds are; between, they grow as multiply-accumulates do."""
 WATCHED = 2e10
-"""Multiply-accumulates that one look at the network's answers may take: of large networks, some of the pictures are looked at."""
+"""Multiply-accumulates that one look at the network's answers may take: of large networks, some of the pictures are
+looked at."""
 FEWEST = 16
 BATCH = 16
 BYTES = 4
@@ -39,8 +54,11 @@ BYTES = 4
 
 @dataclass
 class Compressor:
-    """A trained ``model`` in eval mode, and ``pictures`` (N, C, H, W) to calibrate by, normalised, on its device. ``forms``: what a convolution may
-    take. Where costs are of milliseconds, ``stopwatch`` tells them, of ``batch`` pictures at a time."""
+    """A trained ``model`` in eval mode, and ``pictures`` (N, C, H, W) to calibrate by, normalised, on its device.
+
+    ``forms``: what a convolution may take. Where costs are of milliseconds, ``stopwatch`` tells them, of ``batch``
+    pictures at a time.
+    """
 
     model: nn.Module
     pictures: Tensor
@@ -59,7 +77,11 @@ class Compressor:
         """Not those whose weights are used without calling them, as torch's own attention does."""
         self.logits = self.answers(self.model)
         inputs = set(self.forms) != {"channels"}
-        self._seen = look(self.model, self.layers, self._batches(self.pictures), inputs=inputs) if self.method == "responses" else {}
+        self._seen = (
+            look(self.model, self.layers, self._batches(self.pictures), inputs=inputs)
+            if self.method == "responses"
+            else {}
+        )
         self._decompositions: dict[tuple[str, Form], Decomposition] = {}
         self._due: Due | None = None
         _, channels, height, width = self.pictures.shape
@@ -67,13 +89,18 @@ class Compressor:
         count = min(len(self.pictures), max(FEWEST, int(WATCHED / max(macs, 1))))
         self._watched = torch.linspace(0, len(self.pictures) - 1, count).round().long()
 
-    # ------------------------------------------------------------------------------------------------------------------------- menus
+    # ------------------------------------------------------------------------------------------------------------ menus
 
     def menus(self, *, measured: bool, even: bool = False) -> dict[str, Menu]:
-        """What every layer may become. Only where ``measured`` is the harm known: each layer is compressed alone, and the network's answers are
-        compared. For ``even`` shares, of its first form alone, but of every rank."""
+        """What every layer may become.
+
+        Only where ``measured`` is the harm known: each layer is compressed alone, and the network's answers are
+        compared. For ``even`` shares, of its first form alone, but of every rank.
+        """
         work = [(name, layer) for name, layer in self.layers.items()]
-        names = tracked(work, f"measuring what smaller layers do to the network, {len(work)} of them") if measured else work
+        names = (
+            tracked(work, f"measuring what smaller layers do to the network, {len(work)} of them") if measured else work
+        )
         return {name: self._menu(name, layer, measured, even) for name, layer in names}
 
     def _menu(self, name: str, layer: Layer, measured: bool, even: bool) -> Menu:
@@ -87,23 +114,38 @@ class Compressor:
         every = even and len(decomposition.spectra) == 1
         counts = [range(1, len(spectrum) + 1) if every else steps(len(spectrum)) for spectrum in decomposition.spectra]
         choices = [choice for ranks in itertools.product(*counts) if pays(layer, choice := Choice(form, ranks))]
-        sizes = [Option(choice, float(weights_of(layer, choice)), lost, lost) for choice in choices if (lost := decomposition.lost(choice.ranks)) < 1]
+        sizes = [
+            Option(choice, float(weights_of(layer, choice)), lost, lost)
+            for choice in choices
+            if (lost := decomposition.lost(choice.ranks)) < 1
+        ]
         front = worthwhile(sizes)  # of pairs of ranks, those that leave out least at their size
         if not front:
             return []
-        harm = Harm.of([(option.lost, self._harm(name, option)) for option in _at(front, PROBES, layer)]) if measured else Harm()
+        harm = (
+            Harm.of([(option.lost, self._harm(name, option)) for option in _at(front, PROBES, layer)])
+            if measured
+            else Harm()
+        )
         cost = self._costs(name, front)
-        return [Option(option.choice, cost(option.choice), harm(option.lost), option.lost) for option in front if option.choice]
+        return [
+            Option(option.choice, cost(option.choice), harm(option.lost), option.lost)
+            for option in front
+            if option.choice
+        ]
 
     def _costs(self, name: str, front: Sequence[Option]) -> Callable[[Choice], float]:
         if self.of != "ms":
             return partial(self.cost, name)
         layer, shape = self.layers[name], self.shapes[name]
         chosen = {option.choice for option in _at(front, TIMED, layer) if option.choice}
-        points = sorted((macs_of(layer, choice, shape), self._milliseconds(name, empty(layer, choice))) for choice in chosen)
+        points = sorted(
+            (macs_of(layer, choice, shape), self._milliseconds(name, empty(layer, choice))) for choice in chosen
+        )
         (first, least), (last, most) = points[0], points[-1]
         slope = max(0.0, (most - least) / (last - first)) if last > first else 0.0
-        # a straight line; below what was measured never less than a quarter of it, since a call costs something however little it computes
+        # a straight line; below what was measured never less than a quarter of it, since a call costs something however
+        # little it computes
         return lambda choice: max(least / 4, least + slope * (macs_of(layer, choice, shape) - first))
 
     def cost(self, name: str, choice: Choice | None) -> float:
@@ -112,14 +154,18 @@ class Compressor:
         if self.of == "ms":
             return self._milliseconds(name, layer if choice is None else empty(layer, choice))
         if self.of == "macs":
-            return float(layer.weight.numel() * places_of(layer, shape) if choice is None else macs_of(layer, choice, shape))
+            return float(
+                layer.weight.numel() * places_of(layer, shape) if choice is None else macs_of(layer, choice, shape)
+            )
         return float(BYTES * (layer.weight.numel() if choice is None else weights_of(layer, choice)))
 
     def _milliseconds(self, name: str, module: nn.Module) -> float:
         (found,) = self.stopwatch(module, self.shapes[name], [self.batch])
         if found is None:
             raise UsageError(
-                f"no exporter here can run the layer '{name}' alone, so its time is not known", where="task.of", fix="give bytes or macs"
+                f"no exporter here can run the layer '{name}' alone, so its time is not known",
+                where="task.of",
+                fix="give bytes or macs",
             )
         return found
 
@@ -134,7 +180,7 @@ class Compressor:
         finally:
             replace(self.model, name, layer)
 
-    # ----------------------------------------------------------------------------------------------------------------------- networks
+    # --------------------------------------------------------------------------------------------------------- networks
 
     def decomposition(self, name: str, form: Form) -> Decomposition:
         """Of a layer, made when it is first asked for."""
@@ -146,8 +192,11 @@ class Compressor:
         return uniform(menus, budget) if even else allocate(menus, budget)
 
     def compressed(self, choices: Choices) -> nn.Module:
-        """A copy of the network with these choices. By responses, its smaller layers are fitted to those before them, and its batch norms see the
-        calibration pictures once more; each where that brings the network's answers nearer."""
+        """A copy of the network with these choices.
+
+        By responses, its smaller layers are fitted to those before them, and its batch norms see the calibration
+        pictures once more; each where that brings the network's answers nearer.
+        """
         model = copy.deepcopy(self.model)
         smaller = [name for name in self.shapes if choices[name] is not None]
         for name in smaller:
@@ -170,7 +219,8 @@ class Compressor:
         return filled(self.layers[name], choice, *self.decomposition(name, choice.form).weights(choice.ranks))
 
     def divergence(self, model: nn.Module, rows: Tensor | None = None) -> float:
-        """The mean Kullback-Leibler divergence of a network's answers to the calibration pictures, or some of them, from the original's, in nats."""
+        """The mean Kullback-Leibler divergence of a network's answers to the calibration pictures, or some of them,
+        from the original's, in nats."""
         logits = self.logits if rows is None else self.logits[rows]
         found, due = F.log_softmax(self.answers(model, rows), 1), F.log_softmax(logits, 1)
         return float(F.kl_div(found, due, reduction="batchmean", log_target=True))
@@ -178,7 +228,9 @@ class Compressor:
     def answers(self, model: nn.Module, rows: Tensor | None = None) -> Tensor:
         """The logits of the calibration pictures, or some of them, a few at a time."""
         with torch.no_grad():
-            return torch.cat([model(batch) for batch in self._batches(self.pictures if rows is None else self.pictures[rows])])
+            return torch.cat(
+                [model(batch) for batch in self._batches(self.pictures if rows is None else self.pictures[rows])]
+            )
 
     def _batches(self, pictures: Tensor) -> Sequence[Tensor]:
         return pictures.split(BATCH)  # type: ignore[no-any-return,no-untyped-call]
@@ -189,7 +241,9 @@ def choices_of_energy(menus: Mapping[str, Menu], energy: float) -> Choices:
     found: Choices = {}
     for name, (_, *options) in menus.items():
         form = next((option.choice.form for option in options if option.choice), None)
-        enough = [option for option in options if option.choice and option.choice.form == form and 1 - option.lost >= energy]
+        enough = [
+            option for option in options if option.choice and option.choice.form == form and 1 - option.lost >= energy
+        ]
         found[name] = min(enough, key=lambda option: option.cost).choice if enough else None
     return found
 

@@ -15,8 +15,10 @@ from zoo_svd.compressed import Compressed
 
 
 class Decoder(nn.Module):
-    """Pictures (N, C, H, W), float32, 0 to 255, from weights (N, k): Σ_i w_i · left_i · right_i, clipped. The first r weights 1 and the others 0 give
-    the picture of rank r."""
+    """Pictures (N, C, H, W), float32, 0 to 255, from weights (N, k): Σ_i w_i · left_i · right_i, clipped.
+
+    The first r weights 1 and the others 0 give the picture of rank r.
+    """
 
     def __init__(self, picture: Compressed) -> None:
         super().__init__()
@@ -29,19 +31,25 @@ class Decoder(nn.Module):
     def forward(self, weights: Tensor) -> Tensor:
         matrix = (self.left * weights[:, None, :]) @ self.right  # (N, H, k) · (k, W·C) → (N, H, W·C)
         count, height, width = matrix.shape
-        pictures = matrix.reshape(count, height, width // self.channels, self.channels).permute(0, 3, 1, 2)  # → (N, C, H, W)
+        # → (N, C, H, W)
+        pictures = matrix.reshape(count, height, width // self.channels, self.channels).permute(0, 3, 1, 2)
         return pictures.clamp(0, 255)
 
 
 def export(picture: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
-    """Write the decoder by an exporter and prove it equal, at batches of 1, 2 and 7, to the module; returns what was found.
+    """Write the decoder by an exporter and prove it equal, at batches of 1, 2 and 7, to the module; returns what was
+    found.
 
     Raises ExportError, with nothing left behind, where it departs.
     """
     item = registry().exporter(exporter_name)
     exporter = load_object(item.spec.target, item)()
     model, rank = Decoder(picture).eval(), picture.rank
-    request = EmitRequest(None, None, {"zoo-svd": f"weights (N, {rank}) of the components → pictures (N, {picture.channels}, H, W), 0 to 255"})
+    request = EmitRequest(
+        None,
+        None,
+        {"zoo-svd": f"weights (N, {rank}) of the components → pictures (N, {picture.channels}, H, W), 0 to 255"},
+    )
     with temporary_folder(file.parent, file.name) as folder:
         temporary = folder / f"model{item.spec.suffix}"
         exporter.emit(model, torch.rand(2, rank), temporary, request)

@@ -1,13 +1,13 @@
 """The weights of a layer's smaller ones, of any rank, from one decomposition.
 
-Of weights alone: the truncated SVD of the layer's matrix, the nearest matrix of a rank, whatever the layer sees. By responses: with C the covariance
-and μ the mean of what a matrix M is applied to, its responses have the covariance M·C·Mᵀ; with U its top eigenvectors, U·Uᵀ·M is the matrix of that
-rank whose responses are nearest, and (I - U·Uᵀ)·M·μ, added to the bias, keeps their mean (X. Zhang et al. 2015, section 3.1). No covariance is
-inverted.
+Of weights alone: the truncated SVD of the layer's matrix, the nearest matrix of a rank, whatever the layer sees. By
+responses: with C the covariance and μ the mean of what a matrix M is applied to, its responses have the covariance
+M·C·Mᵀ; with U its top eigenvectors, U·Uᵀ·M is the matrix of that rank whose responses are nearest, and (I - U·Uᵀ)·M·μ,
+added to the bias, keeps their mean (X. Zhang et al. 2015, section 3.1). No covariance is inverted.
 
-The forms differ in what M is. For ``channels`` its rows are the filters (m × c·k·k), and the responses are the layer's answers; for ``spatial`` its
-rows are the columns of filters (m·k × c·k), of which the layer adds k. For ``tucker`` the answers are treated so on the way out, and on the way in
-the c channels, which are weighted by their covariance.
+The forms differ in what M is. For ``channels`` its rows are the filters (m × c·k·k), and the responses are the layer's
+answers; for ``spatial`` its rows are the columns of filters (m·k × c·k), of which the layer adds k. For ``tucker`` the
+answers are treated so on the way out, and on the way in the c channels, which are weighted by their covariance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Parts = Callable[[int], tuple[Tensor, Tensor, Tensor]]
 
 @dataclass(frozen=True)
 class Decomposition:
-    """``spectra``: for each rank of the form, what every component holds of the energy, float64, falling; ``weights`` of these ranks."""
+    """``spectra``: for each rank of the form, what every component holds of the energy, float64, falling; ``weights``
+    of these ranks."""
 
     spectra: tuple[Tensor, ...]
     weights: Callable[[tuple[int, ...]], Weights]
@@ -53,7 +54,9 @@ def decompose(layer: Layer, form: Form, seen: Seen | None) -> Decomposition:
     kernel = layer.weight.detach().double()
     if form == "spatial":
         return _spatial(kernel, None if seen is None else seen.columns)
-    spectrum, parts = of_weights(kernel.flatten(1)) if seen is None else of_responses(kernel.flatten(1), *_answers(layer, seen))
+    spectrum, parts = (
+        of_weights(kernel.flatten(1)) if seen is None else of_responses(kernel.flatten(1), *_answers(layer, seen))
+    )
 
     def weights(ranks: tuple[int, ...]) -> Weights:
         first, second, offset = parts(ranks[0])
@@ -72,7 +75,9 @@ def of_weights(matrix: Tensor) -> tuple[Tensor, Parts]:
     def parts(rank: int) -> tuple[Tensor, Tensor, Tensor]:
         one = vectors[:, :rank] * root[:rank]
         other = (vectors[:, :rank].T @ flat) / root[:rank, None]
-        return *((other, one) if wide else (one.T, other.T)), torch.zeros(len(matrix), dtype=matrix.dtype, device=matrix.device)
+        return *((other, one) if wide else (one.T, other.T)), torch.zeros(
+            len(matrix), dtype=matrix.dtype, device=matrix.device
+        )
 
     return squares, parts
 
@@ -109,8 +114,9 @@ def _spatial(kernel: Tensor, columns: Moments | None) -> Decomposition:
 
 
 def _tucker(layer: Layer, seen: Seen | None) -> Decomposition:
-    """With M (m·k·k × c) the kernel, its channels last, and R = √C of the channels: the top left singular vectors of M·R are the way in, its filters
-    k×k; the way out is that of ``channels``."""
+    """With M (m·k·k × c) the kernel, its channels last, and R = √C of the channels: the top left singular vectors of
+    M·R are the way in, its filters k×k; the way out is that of ``channels``.
+    """
     kernel = layer.weight.detach().double()
     outputs, by_channel = len(kernel), kernel.transpose(0, 1).flatten(1)  # Mᵀ
     if seen is None:

@@ -48,16 +48,36 @@ def spectra(file: Path, values: Mapping[str, np.ndarray], ranks: Sequence[int]) 
     save_figure(figure, file)
 
 
-def rates(file: Path, curve: Sequence[Mapping[str, float]], others: Mapping[str, Sequence[tuple[int, float]]], raw: int, heading: str) -> None:
+def rates(
+    file: Path,
+    curve: Sequence[Mapping[str, float]],
+    others: Mapping[str, Sequence[tuple[int, float]]],
+    raw: int,
+    heading: str,
+) -> None:
     """PSNR against bytes: factors in float32 and in 8 bits, and other formats as (bytes, PSNR)."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
-    axis.plot([point["float_bytes"] for point in curve], [point["psnr"] for point in curve], marker="o", markersize=3, label="SVD, float32")
-    axis.plot([point["bytes"] for point in curve], [point["rounded_psnr"] for point in curve], marker="o", markersize=3, label="SVD, 8 bits")
+    axis.plot(
+        [point["float_bytes"] for point in curve],
+        [point["psnr"] for point in curve],
+        marker="o",
+        markersize=3,
+        label="SVD, float32",
+    )
+    axis.plot(
+        [point["bytes"] for point in curve],
+        [point["rounded_psnr"] for point in curve],
+        marker="o",
+        markersize=3,
+        label="SVD, 8 bits",
+    )
     for name, points in others.items():
         axis.plot(*zip(*points, strict=True), marker="s", markersize=3, label={"WEBP": "WebP"}.get(name, name))
     axis.axvline(raw, color="0.5", linewidth=0.8, linestyle="--")
-    axis.annotate("the picture itself", (raw, axis.get_ylim()[0]), rotation=90, va="bottom", ha="right", fontsize=8, color="0.4")
+    axis.annotate(
+        "the picture itself", (raw, axis.get_ylim()[0]), rotation=90, va="bottom", ha="right", fontsize=8, color="0.4"
+    )
     axis.set(xscale="log", xlabel="bytes", ylabel="PSNR in dB", title=heading)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
@@ -70,7 +90,9 @@ def denoising(file: Path, ranks: Sequence[int], reached: Sequence[float], noisy:
     axis = figure.subplots()
     best = int(np.argmax(reached))
     axis.plot(ranks, reached, label="rebuilt from the noisy one")
-    axis.plot(ranks[best], reached[best], "o", color="#1a7f37", label=f"best: rank {ranks[best]}, {reached[best]:.2f} dB")
+    axis.plot(
+        ranks[best], reached[best], "o", color="#1a7f37", label=f"best: rank {ranks[best]}, {reached[best]:.2f} dB"
+    )
     axis.axhline(noisy, color="0.5", linestyle="--", linewidth=1, label=f"the noisy picture, {noisy:.2f} dB")
     axis.set(xscale="log", xlabel="rank", ylabel="PSNR in dB to the picture without noise", title=heading)
     axis.grid(alpha=0.3)
@@ -90,13 +112,19 @@ def heat_map(file: Path, factors: Factors, heading: str) -> None:
         limit = float(np.quantile(np.abs(matrix), 0.99)) or 1.0
         axis.imshow(matrix, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
         axis.set_title(f"{title}  {matrix.shape[0]}×{matrix.shape[1]}")
-    figure.colorbar(axes[1].imshow(values, cmap="viridis", aspect="auto", interpolation="nearest"), ax=axes[1], label="log₁₀ σ", shrink=0.8)
+    figure.colorbar(
+        axes[1].imshow(values, cmap="viridis", aspect="auto", interpolation="nearest"),
+        ax=axes[1],
+        label="log₁₀ σ",
+        shrink=0.8,
+    )
     axes[1].set_title(f"Σ  {factors.rank}×{factors.rank}")
     save_figure(figure, file)
 
 
 def ellipse(file: Path, matrix: np.ndarray) -> None:
-    """The unit circle and what a 2×2 matrix makes of it, with the eigenvectors (where they are real) and the singular vectors."""
+    """The unit circle and what a 2×2 matrix makes of it, with the eigenvectors (where they are real) and the singular
+    vectors."""
     left, values, right = np.linalg.svd(matrix)
     found = eigen(matrix)
     angle = np.linspace(0, 2 * np.pi, 361)
@@ -108,7 +136,12 @@ def ellipse(file: Path, matrix: np.ndarray) -> None:
     after.plot(*(matrix @ circle), color="0.3")
     for index, colour in enumerate(("#0969da", "#bc4c00")):
         _arrow(before, right[index], colour, f"v{index + 1}")
-        _arrow(after, values[index] * left[:, index], colour, f"σ{index + 1}·u{index + 1}, σ{index + 1} = {values[index]:.3g}")
+        _arrow(
+            after,
+            values[index] * left[:, index],
+            colour,
+            f"σ{index + 1}·u{index + 1}, σ{index + 1} = {values[index]:.3g}",
+        )
     for index, vector in enumerate(found.vectors):
         root = found.values[min(index, len(found.values) - 1)].real
         line = np.stack([np.negative(vector), vector]) / np.hypot(*vector)
@@ -126,5 +159,7 @@ def ellipse(file: Path, matrix: np.ndarray) -> None:
 
 
 def _arrow(axis: Axes, to: np.ndarray, colour: str, label: str) -> None:
-    axis.annotate("", (float(to[0]), float(to[1])), (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 2})
+    axis.annotate(
+        "", (float(to[0]), float(to[1])), (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 2}
+    )
     axis.plot([], [], color=colour, linewidth=2, label=label)

@@ -1,4 +1,5 @@
-"""An ONNX file in 8 bits, weights and activations, by onnxruntime's own quantizer: what a network's smaller layers are compared with, and go with."""
+"""An ONNX file in 8 bits, weights and activations, by onnxruntime's own quantizer: what a network's smaller layers are
+compared with, and go with."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has
 
 
 def quantise(path: Path, pictures: np.ndarray) -> bool:
-    """Rewrite the file: weights as int8 with a scale for each output, activations as uint8 of the range that normalised ``pictures`` (N, C, H, W)
-    show. False, and the file as it was, where it is not ONNX or the quantizer does not take it.
+    """Rewrite the file: weights as int8 with a scale for each output, activations as uint8 of the range that normalised
+    ``pictures`` (N, C, H, W) show. False, and the file as it was, where it is not ONNX or the quantizer does not take
+    it.
 
     Unsigned activations are what the dot products of x86 and Arm processors multiply by signed weights.
     """

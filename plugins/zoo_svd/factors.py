@@ -1,9 +1,10 @@
 """The largest singular values of a matrix, and the matrix of any lower rank, from one factorisation.
 
-Thin, by the eigenvectors of the Gram matrix: of A (m×n, m ≤ n) those of A·Aᵀ are the left singular vectors U, and Uᵀ·A = Σ·Vᵀ. The matrix of
-rank k is then U_k·U_kᵀ·A, a projection of A itself, so that what is lost in squaring touches the smallest singular values alone: where a wanted
-one is among these, the Gram matrix is made once more in double precision. A matrix too large for that is looked at through random projections
-(N. Halko, P. Martinsson, J. Tropp: Finding structure with randomness, 2011; torch.svd_lowrank).
+Thin, by the eigenvectors of the Gram matrix: of A (m×n, m ≤ n) those of A·Aᵀ are the left singular vectors U, and Uᵀ·A
+= Σ·Vᵀ. The matrix of rank k is then U_k·U_kᵀ·A, a projection of A itself, so that what is lost in squaring touches the
+smallest singular values alone: where a wanted one is among these, the Gram matrix is made once more in double
+precision. A matrix too large for that is looked at through random projections (N. Halko, P. Martinsson, J. Tropp:
+Finding structure with randomness, 2011; torch.svd_lowrank).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ FAINT = 1e-5
 
 @dataclass(frozen=True)
 class Factors:
-    """``left`` (m, k) and ``right`` (k, n), float32, of A ≈ left·right: U and Σ·Vᵀ where m ≤ n (``wide``), else U·Σ and Vᵀ.
+    """``left`` (m, k) and ``right`` (k, n), float32, of A ≈ left·right: U and Σ·Vᵀ where m ≤ n (``wide``), else U·Σ and
+    Vᵀ.
 
     ``values`` are the k largest singular values, float64, falling; ``energy`` is the sum of the squares of all of them.
     """
@@ -72,7 +74,10 @@ def factorise(matrix: np.ndarray, rank: int) -> Factors:
     rank = min(rank, len(flat))
     basis = _projected(flat, rank) if len(flat) > HUGE else _eigenvectors(flat, rank)
     other = product(basis, flat)
-    values, energy = torch.linalg.vector_norm(other, dim=1, dtype=torch.float64), torch.linalg.vector_norm(flat, dim=1).double().square().sum()
+    values, energy = (
+        torch.linalg.vector_norm(other, dim=1, dtype=torch.float64),
+        torch.linalg.vector_norm(flat, dim=1).double().square().sum(),
+    )
     left, right = (basis.T.contiguous(), other) if wide else (other.T.contiguous(), basis)
     return Factors(left, right, values.numpy(), float(energy), wide)
 

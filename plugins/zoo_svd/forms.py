@@ -1,14 +1,15 @@
 """The forms that a layer may take as several smaller ones, and what each costs.
 
-A linear layer y = W·x + b, W (m×n), becomes a linear layer n → r and one r → m (R. Girshick: Fast R-CNN, 2015). A convolution of m filters k×k over
-c channels becomes
+A linear layer y = W·x + b, W (m×n), becomes a linear layer n → r and one r → m (R. Girshick: Fast R-CNN, 2015). A
+convolution of m filters k×k over c channels becomes
 
-- ``channels``: r filters k×k, then m filters 1×1 (E. Denton et al.: Exploiting linear structure within convolutional networks, 2014; X. Zhang et al.:
-  Accelerating very deep convolutional networks for classification and detection, 2015): r·(c·k² + m) weights in place of m·c·k²;
-- ``spatial``: r filters k×1, then m filters 1×k (M. Jaderberg et al.: Speeding up convolutional neural networks with low rank expansions, 2014):
-  r·k·(c + m) weights;
-- ``tucker``: s filters 1×1, r filters k×k, m filters 1×1 (Y. Kim et al.: Compression of deep convolutional neural networks for fast and low power
-  mobile applications, 2016): c·s + s·r·k² + r·m weights.
+- ``channels``: r filters k×k, then m filters 1×1 (E. Denton et al.: Exploiting linear structure within convolutional
+  networks, 2014; X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection,
+  2015): r·(c·k² + m) weights in place of m·c·k²;
+- ``spatial``: r filters k×1, then m filters 1×k (M. Jaderberg et al.: Speeding up convolutional neural networks with
+  low rank expansions, 2014): r·k·(c + m) weights;
+- ``tucker``: s filters 1×1, r filters k×k, m filters 1×1 (Y. Kim et al.: Compression of deep convolutional neural
+  networks for fast and low power mobile applications, 2016): c·s + s·r·k² + r·m weights.
 """
 
 from __future__ import annotations
@@ -57,13 +58,18 @@ class Stage(NamedTuple):
             return size
         padding = (0, 0) if isinstance(self.padding, str) else self.padding
         sides = zip(size, self.kernel, self.stride, padding, self.dilation, strict=True)
-        height, width = ((side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1 for side, kernel, stride, pad, dilation in sides)
+        height, width = (
+            (side + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+            for side, kernel, stride, pad, dilation in sides
+        )
         return height, width
 
     def module(self, *, bias: bool) -> Layer:
         if self.kernel is None:
             return nn.Linear(self.inputs, self.outputs, bias=bias)
-        shape: dict[str, Any] = {name: getattr(self, name) for name in ("stride", "padding", "dilation", "padding_mode")}
+        shape: dict[str, Any] = {
+            name: getattr(self, name) for name in ("stride", "padding", "dilation", "padding_mode")
+        }
         return nn.Conv2d(self.inputs, self.outputs, self.kernel, bias=bias, **shape)
 
 
@@ -73,7 +79,8 @@ def forms_of(layer: Layer, allowed: Sequence[Form] = CONVOLUTIONS) -> tuple[Form
         return ("linear",)
     if min(layer.kernel_size) == 1:
         return ("channels",)
-    separable = isinstance(layer.padding, tuple) and layer.padding_mode == "zeros"  # else what a column sees beyond the edge is not known here
+    # else what a column sees beyond the edge is not known here
+    separable = isinstance(layer.padding, tuple) and layer.padding_mode == "zeros"
     return tuple(form for form in allowed if form != "spatial" or separable) or ("channels",)
 
 
@@ -84,7 +91,9 @@ def stages(layer: Layer, choice: Choice) -> list[Stage]:
     if isinstance(layer, nn.Linear):
         return [Stage(layer.in_features, rank), Stage(rank, layer.out_features)]
     inputs, outputs = layer.in_channels, layer.out_channels
-    kernel, stride, padding, dilation = (_two(getattr(layer, name)) for name in ("kernel_size", "stride", "padding", "dilation"))
+    kernel, stride, padding, dilation = (
+        _two(getattr(layer, name)) for name in ("kernel_size", "stride", "padding", "dilation")
+    )
     if form == "spatial":
         along = [
             ((kernel[0], 1), (stride[0], 1), (padding[0], 0), (dilation[0], 1)),
@@ -106,7 +115,8 @@ def weights_of(layer: Layer, choice: Choice) -> int:
 
 
 def macs_of(layer: Layer, choice: Choice, shape: tuple[int, ...]) -> int:
-    """Multiply-accumulates for one picture, ``shape`` being what the layer takes of it: (C, H, W), or (…, n) of a linear layer."""
+    """Multiply-accumulates for one picture, ``shape`` being what the layer takes of it: (C, H, W), or (…, n) of a
+    linear layer."""
     if isinstance(layer, nn.Linear):
         return weights_of(layer, choice) * places_of(layer, shape)
     total, size = 0, (shape[-2], shape[-1])
@@ -171,13 +181,19 @@ def replace(model: nn.Module, name: str, new: nn.Module) -> None:
 
 def to_json(choices: Mapping[str, Choice | None]) -> dict[str, Any]:
     """The structure of a compressed network: what became of its layers."""
-    return {"layers": {name: {"form": each.form, "ranks": list(each.ranks)} for name, each in choices.items() if each is not None}}
+    return {
+        "layers": {
+            name: {"form": each.form, "ranks": list(each.ranks)} for name, each in choices.items() if each is not None
+        }
+    }
 
 
 def from_json(structure: Mapping[str, Any]) -> dict[str, Choice]:
     """The layers that `to_json` names. Runs from before there were forms have ``ranks`` alone."""
     older = {name: {"form": "channels", "ranks": [rank]} for name, rank in structure.get("ranks", {}).items()}
-    return {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in structure.get("layers", older).items()}
+    return {
+        name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in structure.get("layers", older).items()
+    }
 
 
 def restructured(model: nn.Module, structure: Mapping[str, Any]) -> nn.Module:

@@ -1,4 +1,5 @@
-"""What ``svd_image`` shows of each picture: rebuilt at every rank, the spectrum, its bytes beside JPEG and WebP, the factors, the noise."""
+"""What ``svd_image`` shows of each picture: rebuilt at every rank, the spectrum, its bytes beside JPEG and WebP, the
+factors, the noise."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Denoised:
 
 @dataclass
 class Work:
-    """One picture: ``original`` uint8 (H, W, C), and the ``matrix`` that is factorised, float32 (H, W·C), with ``noise`` in it where asked for."""
+    """One picture: ``original`` uint8 (H, W, C), and the ``matrix`` that is factorised, float32 (H, W·C), with
+    ``noise`` in it where asked for."""
 
     name: str
     original: np.ndarray
@@ -74,9 +76,11 @@ def write_report(works: Sequence[Work], directory: Path) -> list[ReportItem]:
         folder.mkdir(exist_ok=True)
     shown: list[ReportItem] = []
     rows = []
-    for index, work in enumerate(tracked(works, f"drawing {plural(len(works), 'picture')}, and what other formats make of them")):
-        while work.stem in {other.stem for other in works[:index]}:
-            work.name = f"{Path(work.name).stem}-{index}{Path(work.name).suffix}"  # pictures of one name, from other folders or of another format
+    for index, work in enumerate(
+        tracked(works, f"drawing {plural(len(works), 'picture')}, and what other formats make of them")
+    ):
+        while work.stem in {other.stem for other in works[:index]}:  # of one name, from other folders or formats
+            work.name = f"{Path(work.name).stem}-{index}{Path(work.name).suffix}"
         denoised = None if work.noise is None else _denoise(work)
         rows += _rows(work, denoised)
         _write_files(work, directory)
@@ -84,12 +88,22 @@ def write_report(works: Sequence[Work], directory: Path) -> list[ReportItem]:
     drawing.spectra(plots / "spectrum.png", {work.name: spectrum(work.matrix) for work in works}, works[0].ranks)
     noisy = works[0].noise is not None
     write_csv(directory / "svd.csv", (*COLUMNS, *(("best rank",) if noisy else ())), rows)
-    told = "What JPEG and WebP reach with no more bytes than the 8-bit factors. Factors in float32 take four times as many."
+    told = (
+        "What JPEG and WebP reach with no more bytes than the 8-bit factors. Factors in float32 take four times as "
+        "many."
+    )
     if noisy:
-        told = f"Compressed is the noisy image, compared is the one without noise; the best rank of each image is marked. {told}"
+        told = (
+            "Compressed is the noisy image, compared is the one without noise; the best rank of each image is marked. "
+            f"{told}"
+        )
     return [
         *shown,
-        ReportItem("Singular values", "plots/spectrum.png", "Each singular value, and the share of the energy that a rank leaves out."),
+        ReportItem(
+            "Singular values",
+            "plots/spectrum.png",
+            "Each singular value, and the share of the energy that a rank leaves out.",
+        ),
         ReportItem("Ranks", "svd.csv", told),
     ]
 
@@ -98,13 +112,18 @@ def _denoise(work: Work) -> Denoised:
     """The image without noise is known here, so that every rank can be compared with it."""
     largest = max(min(work.matrix.shape) // 2, work.ranks[-1])
     found, ranks = factorise(work.matrix, largest), range(1, largest + 1)
-    return Denoised(ranks, [psnr(as_picture(matrix, work.channels), work.original) for matrix in found.each(ranks)], found)
+    return Denoised(
+        ranks, [psnr(as_picture(matrix, work.channels), work.original) for matrix in found.each(ranks)], found
+    )
 
 
 def _shown(work: Work, denoised: Denoised | None, plots: Path) -> list[ReportItem]:
     shown = _shown_bytes(work, plots) if denoised is None else _shown_noise(work, denoised, plots)
     drawing.heat_map(plots / f"factors-{work.stem}.png", work.found, work.name)
-    told = "The left singular vectors, the singular values (logarithmic) and the right singular vectors: the first ones are coarse, later ones finer."
+    told = (
+        "The left singular vectors, the singular values (logarithmic) and the right singular vectors: the first ones "
+        "are coarse, later ones finer."
+    )
     return [*shown, ReportItem(f"{work.name}, factors", f"plots/factors-{work.stem}.png", told)]
 
 
@@ -113,9 +132,16 @@ def _shown_bytes(work: Work, plots: Path) -> list[ReportItem]:
     drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
     others = {name: [_coded(work, name, quality) for quality in QUALITIES] for name in LONGEST if _fits(work, name)}
     drawing.rates(plots / f"rate-{work.stem}.png", _curve(work), others, work.original.nbytes, work.name)
-    told = "Size against quality. A photograph's blocks (JPEG, WebP) take far fewer bytes than its singular vectors at the same quality."
+    told = (
+        "Size against quality. A photograph's blocks (JPEG, WebP) take far fewer bytes than its singular vectors at "
+        "the same quality."
+    )
     return [
-        ReportItem(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "Rank, energy kept, PSNR, SSIM and bytes of the factors in 8 bits."),
+        ReportItem(
+            f"{work.name}, rebuilt",
+            f"plots/rebuilt-{work.stem}.png",
+            "Rank, energy kept, PSNR, SSIM and bytes of the factors in 8 bits.",
+        ),
         ReportItem(f"{work.name}, bytes", f"plots/rate-{work.stem}.png", told),
     ]
 
@@ -126,10 +152,19 @@ def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[ReportItem
     tiles = [(work.original, "original"), (noisy, f"noise of {work.noise:g}\n{psnr(noisy, work.original):.2f} dB")]
     tiles += [_tile(work, rank, denoised.factors) for rank in sorted({*work.ranks, best})]
     drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
-    drawing.denoising(plots / f"denoised-{work.stem}.png", denoised.ranks, reached, psnr(noisy, work.original), work.name)
-    told = f"Nearest to the picture without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, noise is kept."
+    drawing.denoising(
+        plots / f"denoised-{work.stem}.png", denoised.ranks, reached, psnr(noisy, work.original), work.name
+    )
+    told = (
+        f"Nearest to the picture without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, "
+        "noise is kept."
+    )
     return [
-        ReportItem(f"{work.name}, rebuilt", f"plots/rebuilt-{work.stem}.png", "The picture without noise, with it, and rebuilt from the noisy one."),
+        ReportItem(
+            f"{work.name}, rebuilt",
+            f"plots/rebuilt-{work.stem}.png",
+            "The picture without noise, with it, and rebuilt from the noisy one.",
+        ),
         ReportItem(f"{work.name}, denoised", f"plots/denoised-{work.stem}.png", told),
     ]
 
@@ -137,7 +172,10 @@ def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[ReportItem
 def _tile(work: Work, rank: int, found: Factors | None = None) -> tuple[np.ndarray, str]:
     """The picture of a rank, and its title."""
     factors = found or work.found
-    picture, count = as_picture(factors.at(rank), work.channels), compressed.compress(factors, rank, work.channels).bytes
+    picture, count = (
+        as_picture(factors.at(rank), work.channels),
+        compressed.compress(factors, rank, work.channels).bytes,
+    )
     quality = f"{psnr(picture, work.original):.2f} dB, SSIM {ssim(picture, work.original):.3f}"
     return picture, f"rank {rank}, {share(factors.kept(rank))} of the energy\n{quality}\n{count:,} bytes in 8 bits"
 
@@ -146,7 +184,10 @@ def _rows(work: Work, denoised: Denoised | None) -> list[list[Any]]:
     """The image's lines of svd.csv: a rank each, the best one of a noisy image too."""
     if denoised is None:
         return [_row(work, work.found, rank) for rank in work.ranks]
-    return [[*_row(work, denoised.factors, rank), "yes" if rank == denoised.best else ""] for rank in sorted({*work.ranks, denoised.best})]
+    return [
+        [*_row(work, denoised.factors, rank), "yes" if rank == denoised.best else ""]
+        for rank in sorted({*work.ranks, denoised.best})
+    ]
 
 
 def _row(work: Work, factors: Factors, rank: int) -> list[Any]:
@@ -155,14 +196,16 @@ def _row(work: Work, factors: Factors, rank: int) -> list[Any]:
     rounded = as_picture(small.at(), work.channels)
     beside = [_best_within(work, name, small.bytes) for name in LONGEST]
     return [
-        work.name, rank, f"{factors.kept(rank):.6f}", f"{psnr(exact, work.original):.4f}", f"{ssim(exact, work.original):.4f}",
+        work.name, rank, f"{factors.kept(rank):.6f}", f"{psnr(exact, work.original):.4f}",
+        f"{ssim(exact, work.original):.4f}",
         4 * rank * sum(work.matrix.shape), small.bytes, f"{psnr(rounded, work.original):.4f}", work.original.nbytes,
         *beside,
     ]  # fmt: skip
 
 
 COLUMNS = (
-    "name", "rank", "energy", "psnr (dB)", "ssim", "bytes in float32", "bytes in 8 bits", "psnr in 8 bits (dB)", "bytes of the picture",
+    "name", "rank", "energy", "psnr (dB)", "ssim", "bytes in float32", "bytes in 8 bits", "psnr in 8 bits (dB)",
+    "bytes of the picture",
     "JPEG of no more bytes, psnr (dB)", "WebP of no more bytes, psnr (dB)",
 )  # fmt: skip
 
@@ -172,7 +215,10 @@ def _write_files(work: Work, directory: Path) -> None:
         picture = as_picture(matrix, work.channels)
         image = Image.fromarray(picture.squeeze(-1) if work.channels == 1 else picture)
         write_image(directory / "rebuilt" / f"{work.stem}-{rank}.png", image)
-    compressed.write(directory / "compressed" / f"{work.stem}.safetensors", compressed.compress(work.found, work.ranks[-1], work.channels))
+    compressed.write(
+        directory / "compressed" / f"{work.stem}.safetensors",
+        compressed.compress(work.found, work.ranks[-1], work.channels),
+    )
 
 
 def _curve(work: Work) -> list[dict[str, float]]:

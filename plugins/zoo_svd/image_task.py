@@ -29,7 +29,10 @@ class Settings:
 
 
 class SvdImage:
-    """The implementation of `zoo.api.Task`. The model holds the factors of every picture, and what each rank reaches."""
+    """The implementation of `zoo.api.Task`.
+
+    The model holds the factors of every picture, and what each rank reaches.
+    """
 
     monitor = Monitor("psnr_db", "max")
 
@@ -40,16 +43,25 @@ class SvdImage:
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
         self._part = _part_of(data)
-        self._works = [self._begun(name, picture) for name, picture in zip(self._part.names, self._part.originals, strict=False)]
+        self._works = [
+            self._begun(name, picture) for name, picture in zip(self._part.names, self._part.originals, strict=False)
+        ]
         pictures = [
-            {"name": work.name, "rows": len(work.matrix), "columns": work.matrix.shape[1], "channels": work.channels, "ranks": list(work.ranks)}
+            {
+                "name": work.name,
+                "rows": len(work.matrix),
+                "columns": work.matrix.shape[1],
+                "channels": work.channels,
+                "ranks": list(work.ranks),
+            }
             for work in self._works
         ]
         structure = {"pictures": pictures}
         return self.restructure(model, structure), structure
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
-        """A module with a place for the factors of each picture: left (rows, k), right (k, columns), and the metrics of every rank."""
+        """A module with a place for the factors of each picture: left (rows, k), right (k, columns), and the metrics of
+        every rank."""
         for index, facts in enumerate(structure["pictures"]):
             held, rank = nn.Module(), max(facts["ranks"])
             held.register_buffer("left", torch.zeros(facts["rows"], rank))
@@ -78,7 +90,10 @@ class SvdImage:
             for place, rank in enumerate(work.ranks):
                 told = ", ".join(figure(metric, float(reached[metric][place])) for metric in ("psnr_db", "ssim"))
                 kept = share(float(reached["energy"][place]))
-                note(f"{work.name}, {work.matrix.shape[0]}×{work.matrix.shape[1]}, rank {rank}: {told}, {kept} of the energy")
+                note(
+                    f"{work.name}, {work.matrix.shape[0]}×{work.matrix.shape[1]}, rank {rank}: {told}, {kept} of the "
+                    "energy"
+                )
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         """What was found when the pictures were factorised, at the largest rank: the mean over them."""
@@ -86,8 +101,11 @@ class SvdImage:
         outputs = torch.stack([reached[metric] for metric in METRICS], 1).cpu().numpy()  # (pictures, metrics)
         return Evaluation({metric: float(values.mean()) for metric, values in reached.items()}, outputs, None)
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
-        """Of the part that was factorised in this process; of any other, nothing: what a run found stands in its folder."""
+    def report(
+        self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path
+    ) -> list[ReportItem]:
+        """Of the part that was factorised in this process; of any other, nothing: what a run found stands in its
+        folder."""
         return write_report(self._works, directory) if part is self._part else []
 
     def _begun(self, name: str, picture: np.ndarray) -> Work:

@@ -1,4 +1,5 @@
-"""How a network, or one layer of it, fares where it will be deployed: as an exported file, in its exporter's runtime, on the CPU."""
+"""How a network, or one layer of it, fares where it will be deployed: as an exported file, in its exporter's runtime,
+on the CPU."""
 
 from __future__ import annotations
 
@@ -47,7 +48,9 @@ class Deployed(nn.Module):
         return 1000 * statistics.median(seconds[WARMING:])
 
 
-def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], pictures: Tensor | None = None) -> Deployed | None:
+def deployed(
+    item: Item[Any], model: nn.Module, shape: Sequence[int], pictures: Tensor | None = None
+) -> Deployed | None:
     """``model`` by the exporter ``item``; with ``pictures`` to calibrate by, in 8 bits. None where that cannot be."""
     exporter, model = load_object(item.spec.target, item)(), copy.deepcopy(model).cpu().eval()
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
@@ -56,7 +59,8 @@ def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], pictures: 
             exporter.emit(model, torch.zeros(2, *shape), path, EmitRequest(None, None, {}))
             if pictures is not None and not quantise(path, pictures.cpu().numpy()):
                 return None
-            size = sum(file.stat().st_size for file in Path(folder).glob(f"{path.name}*"))  # and its weights, where they lie in a second file
+            # and its weights, where they lie in a second file
+            size = sum(file.stat().st_size for file in Path(folder).glob(f"{path.name}*"))
             return Deployed(exporter.runner(path, "cpu"), size)
         except ZooError:
             return None
@@ -74,5 +78,7 @@ class Stopwatch:
         if missing := [batch for batch in batches if (alike, batch) not in self._known]:
             found = (deployed(item, module, shape) for item in registry().items("exporter"))
             network = next((each for each in found if each is not None), None)
-            self._known.update({(alike, batch): network.milliseconds(shape, batch) if network else None for batch in missing})
+            self._known.update(
+                {(alike, batch): network.milliseconds(shape, batch) if network else None for batch in missing}
+            )
         return [self._known[alike, batch] for batch in batches]

@@ -1,6 +1,7 @@
 """A 2×2 matrix as a map of the plane: its singular values, eigenvalues and eigenvectors in closed form.
 
-By the characteristic polynomial, so that what is 0 is 0 (a general solver gives 1.986e-16), and the numbers of small integers are exact.
+By the characteristic polynomial, so that what is 0 is 0 (a general solver gives 1.986e-16), and the numbers of small
+integers are exact.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ Vector = tuple[float, float]
 
 @dataclass(frozen=True)
 class Eigen:
-    """``values`` rise (two, or one that counts twice); ``vectors`` has one for each, both axes where every vector is one, or none that is real."""
+    """``values`` rise (two, or one that counts twice); ``vectors`` has one for each, both axes where every vector is
+    one, or none that is real."""
 
     values: tuple[complex, ...]
     vectors: tuple[Vector, ...]
@@ -84,9 +86,16 @@ def described(found: Eigen) -> str:
         return f"eigenvalues {_number(value.real)} ± {_number(value.imag)}i, no real eigenvectors"
     vectors = " and ".join(f"({_number(x)}, {_number(y)})" for x, y in found.vectors)
     if len(found.values) == 2:
-        return f"eigenvalues {_number(found.values[0].real)} and {_number(found.values[1].real)} with eigenvectors {vectors}"
+        return (
+            f"eigenvalues {_number(found.values[0].real)} and {_number(found.values[1].real)} with eigenvectors "
+            f"{vectors}"
+        )
     single = f"eigenvalue {_number(found.values[0].real)}, twice"
-    return f"{single}, with every vector an eigenvector" if len(found.vectors) == 2 else f"{single}, with one eigenvector {vectors}"
+    return (
+        f"{single}, with every vector an eigenvector"
+        if len(found.vectors) == 2
+        else f"{single}, with one eigenvector {vectors}"
+    )
 
 
 def _number(value: float) -> str:

@@ -52,7 +52,9 @@ class Outcome:
         return pictures[torch.linspace(0, len(pictures) - 1, min(CALIBRATING, len(pictures))).long()]
 
 
-def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, classes: Sequence[str], judge: Task, directory: Path) -> list[ReportItem]:
+def write_report(
+    outcome: Outcome, evaluation: Evaluation, part: PartView, classes: Sequence[str], judge: Task, directory: Path
+) -> list[ReportItem]:
     """compression.csv, layers.csv, budgets.csv and plots/budgets.png."""
 
     def judged(model: nn.Module) -> dict[str, float]:
@@ -62,43 +64,73 @@ def write_report(outcome: Outcome, evaluation: Evaluation, part: PartView, class
 
     networks = _deployed(outcome)
     in_eight_bits = next((each[2:] for each in networks.values() if any(each[2:])), [None, None])
-    judgements = [judged(outcome.original), evaluation.metrics, *(judged(each) if each else {} for each in in_eight_bits)]
+    judgements = [
+        judged(outcome.original),
+        evaluation.metrics,
+        *(judged(each) if each else {} for each in in_eight_bits),
+    ]
     rows = _compared(outcome, networks, [each.get("accuracy") for each in judgements])
     write_csv(directory / "compression.csv", COMPARED, rows)
     write_csv(directory / "layers.csv", LAYERS, _layers(outcome))
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1]
-    told = (f" No gain: {', '.join(worse)}." if worse else "") + ("" if any(row[4] for row in rows) else " The quantizer does not take this network.")
+    told = (f" No gain: {', '.join(worse)}." if worse else "") + (
+        "" if any(row[4] for row in rows) else " The quantizer does not take this network."
+    )
     shown = [
         ReportItem(
             "Before and after",
             "compression.csv",
-            f"The network, its exported file, and the time there, median of {CALLS} calls; in 8 bits by onnxruntime's quantizer.{told}",
+            f"The network, its exported file, and the time there, median of {CALLS} calls; in 8 bits by onnxruntime's "
+            f"quantizer.{told}",
         ),
         ReportItem(
             "Layers",
             "layers.csv",
-            "Those beside a dash stay as they were. Milliseconds are of each layer alone, as an exported file, for 1 and for 32 pictures at a time.",
+            "Those beside a dash stay as they were. Milliseconds are of each layer alone, as an exported file, for 1 "
+            "and for 32 pictures at a time.",
         ),
     ]
     if outcome.options.curve and evaluation.labels is not None:
         before, small = judgements[0]["accuracy"], judgements[2].get("accuracy")
         original = 100 * before, None if small is None else 100 * small
         found = points(
-            outcome.compressor, outcome.menus, outcome.options, outcome.calibrating, lambda model: 100 * judged(model)["accuracy"], original
+            outcome.compressor,
+            outcome.menus,
+            outcome.options,
+            outcome.calibrating,
+            lambda model: 100 * judged(model)["accuracy"],
+            original,
         )
         draw(found, outcome.options.of, directory / "plots" / "budgets.png")
-        write_csv(directory / "budgets.csv", ("method", "share", "accuracy in %"), [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in found])
-        shown.append(ReportItem("Budgets", "plots/budgets.png", "Accuracy over the share of the layers' cost, without any training after it."))
+        write_csv(
+            directory / "budgets.csv",
+            ("method", "share", "accuracy in %"),
+            [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in found],
+        )
+        shown.append(
+            ReportItem(
+                "Budgets",
+                "plots/budgets.png",
+                "Accuracy over the share of the layers' cost, without any training after it.",
+            )
+        )
     return shown
 
 
 def _deployed(outcome: Outcome) -> dict[str, list[Deployed | None]]:
     """By exporter: the original and the result, and both in 8 bits."""
-    kinds = [(model, pictures) for pictures in (None, outcome.calibrating) for model in (outcome.original, outcome.result)]
-    return {item.spec.name: [deployed(item, model, outcome.shape, pictures) for model, pictures in kinds] for item in registry().items("exporter")}
+    kinds = [
+        (model, pictures) for pictures in (None, outcome.calibrating) for model in (outcome.original, outcome.result)
+    ]
+    return {
+        item.spec.name: [deployed(item, model, outcome.shape, pictures) for model, pictures in kinds]
+        for item in registry().items("exporter")
+    }
 
 
-def _compared(outcome: Outcome, tables: dict[str, list[Deployed | None]], accuracies: Sequence[float | None]) -> list[list[Any]]:
+def _compared(
+    outcome: Outcome, tables: dict[str, list[Deployed | None]], accuracies: Sequence[float | None]
+) -> list[list[Any]]:
     pair = (outcome.original, outcome.result)
     rows: list[list[Any]] = []
     if accuracies[0] is not None:
@@ -109,7 +141,9 @@ def _compared(outcome: Outcome, tables: dict[str, list[Deployed | None]], accura
     for name, networks in tables.items():
         if all(networks[:2]):
             rows.append(_row(f"{name}: bytes of the file", [each.size if each else None for each in networks]))
-            rows.extend(_row(f"{name}: ms for {_pictures(batch)}", _times(networks, outcome.shape, batch)) for batch in BATCHES)
+            rows.extend(
+                _row(f"{name}: ms for {_pictures(batch)}", _times(networks, outcome.shape, batch)) for batch in BATCHES
+            )
     return rows
 
 
@@ -132,11 +166,18 @@ def _layers(outcome: Outcome) -> list[list[Any]]:
     compressor, rows = outcome.compressor, []
     for name, layer in compressor.layers.items():
         choice, shape, (height, width) = outcome.choices[name], compressor.shapes[name], sides(layer)
-        weights, macs, before = layer.weight.numel(), layer.weight.numel() * places_of(layer, shape), compressor.stopwatch(layer, shape, BATCHES)
+        weights, macs, before = (
+            layer.weight.numel(),
+            layer.weight.numel() * places_of(layer, shape),
+            compressor.stopwatch(layer, shape, BATCHES),
+        )
         if choice is None:
             becomes, after, lost = (weights, macs), before, 0.0
         else:
-            becomes, after = (weights_of(layer, choice), macs_of(layer, choice, shape)), compressor.stopwatch(empty(layer, choice), shape, BATCHES)
+            becomes, after = (
+                (weights_of(layer, choice), macs_of(layer, choice, shape)),
+                compressor.stopwatch(empty(layer, choice), shape, BATCHES),
+            )
             lost = compressor.decomposition(name, choice.form).lost(choice.ranks)
         sizes = [BYTES * weights, BYTES * becomes[0], macs, becomes[1]]
         times = ["" if value is None else f"{value:.4f}" for pair in zip(before, after, strict=True) for value in pair]

@@ -1,4 +1,5 @@
-"""A trained network made smaller: its layers become several of lower rank, in closed form; it may then be trained on, taught by the original."""
+"""A trained network made smaller: its layers become several of lower rank, in closed form; it may then be trained on,
+taught by the original."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ HALVINGS = 7
 
 
 class SvdCompress:
-    """The implementation of `zoo.api.Task`: judged and shown as the default task does it, with what was made smaller beside."""
+    """The implementation of `zoo.api.Task`: judged and shown as the default task does it, with what was made smaller
+    beside."""
 
     monitor = Monitor("accuracy", "max")
 
@@ -46,13 +48,17 @@ class SvdCompress:
             self.fit = self._tell
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
-        """Compress; the structure names forms and ranks. Raises UsageError where no layer of the network can be made smaller."""
+        """Compress; the structure names forms and ranks.
+
+        Raises UsageError where no layer of the network can be made smaller.
+        """
         compressor, labels = self._begin(model, data)
         self._menus = compressor.menus(measured=self._measured, even=self._options.even)
         return self._compress(compressor, self._chosen(compressor, labels))
 
     def resume(self, model: nn.Module, data: DataView, structure: dict[str, Any]) -> nn.Module:
-        """As `prepare`, by the choices of the run: milliseconds are another number each time, and might choose otherwise.
+        """As `prepare`, by the choices of the run: milliseconds are another number each time, and might choose
+        otherwise.
 
         Raises CheckpointError where the network that was compressed is another one now.
         """
@@ -60,7 +66,9 @@ class SvdCompress:
         again, made = self._compress(compressor, {**dict.fromkeys(compressor.layers), **from_json(structure)})
         if made != structure:
             raise CheckpointError(
-                "the network that this run compressed has changed since it began", where="weights", fix="bring its weights back, or start a new run"
+                "the network that this run compressed has changed since it began",
+                where="weights",
+                fix="bring its weights back, or start a new run",
             )
         return again
 
@@ -77,25 +85,36 @@ class SvdCompress:
         pictures, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
         self._original = copy.deepcopy(model).eval().to(pictures.device)
         if pictures.device.type == "mps":
-            raise UsageError("this task computes in double precision, which mps has not", where="task.svd_compress", fix="add --device cpu")
+            raise UsageError(
+                "this task computes in double precision, which mps has not",
+                where="task.svd_compress",
+                fix="add --device cpu",
+            )
         compressor = self._compressor = Compressor(
             self._original, pictures, options.method, options.of, options.forms, Stopwatch(), options.latency_batch
         )
         if not compressor.layers:
-            raise UsageError("no layer of this network can be made smaller by a lower rank", where="task.svd_compress", fix="choose another network")
+            raise UsageError(
+                "no layer of this network can be made smaller by a lower rank",
+                where="task.svd_compress",
+                fix="choose another network",
+            )
         return compressor, labels
 
     def _compress(self, compressor: Compressor, choices: Choices) -> tuple[nn.Module, dict[str, Any]]:
         """The compressed network and its structure, with a digest of the original's weights where it will teach."""
         self._choices = choices
         self._result = compressor.compressed(choices).cpu()
-        return self._result, to_json(choices) | ({"original": digest(compressor.model)} if self._options.finetune else {})
+        return self._result, to_json(choices) | (
+            {"original": digest(compressor.model)} if self._options.finetune else {}
+        )
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
         return restructured(model, structure)
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss | Tensor:
-        """Of the labels, and of the original's answers at a temperature (G. Hinton et al.: Distilling the knowledge in a neural network, 2015)."""
+        """Of the labels, and of the original's answers at a temperature (G. Hinton et al.: Distilling the knowledge in
+        a neural network, 2015)."""
         share, temperature = self._options.distillation, self._options.temperature
         labelled = self._judge.loss(logits, batch)
         if share == 0 or self._original is None:
@@ -103,7 +122,9 @@ class SvdCompress:
         self._original.to(batch.inputs.device)
         with torch.no_grad():
             taught = F.log_softmax(self._original(batch.inputs).float() / temperature, 1)
-        distance = F.kl_div(F.log_softmax(logits.float() / temperature, 1), taught, reduction="none", log_target=True).sum(1)  # (B,)
+        distance = F.kl_div(
+            F.log_softmax(logits.float() / temperature, 1), taught, reduction="none", log_target=True
+        ).sum(1)  # (B,)
         if not isinstance(labelled, Loss):  # of another default task: its mean
             return (1 - share) * labelled + share * temperature**2 * distance.mean()
         return Loss((1 - share) * labelled.values + share * temperature**2 * distance, labelled.weights)
@@ -111,8 +132,11 @@ class SvdCompress:
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
         return self._judge.evaluate(model, batches, classes)
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
-        """The default task's, and before it, where the network was compressed in this process, what became smaller and what it cost."""
+    def report(
+        self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path
+    ) -> list[ReportItem]:
+        """The default task's, and before it, where the network was compressed in this process, what became smaller and
+        what it cost."""
         shown = list(self._judge.report(evaluation, part, classes, directory) or ())
         if evaluation.labels is None or self._compressor is None or self._original is None or self._result is None:
             return shown
@@ -127,7 +151,9 @@ class SvdCompress:
         before, after = count_parameters(self._original)[0], count_parameters(model)[0]
         changed = sum(choice is not None for choice in self._choices.values())
         smaller = "" if after < before else ": it is not smaller than the original"
-        note(f"{plural(changed, 'layer')} of {len(self._choices)} factorised: {before:,} → {after:,} parameters{smaller}")
+        note(
+            f"{plural(changed, 'layer')} of {len(self._choices)} factorised: {before:,} → {after:,} parameters{smaller}"
+        )
 
     def _chosen(self, compressor: Compressor, labels: Tensor | None) -> Choices:
         options = self._options
@@ -140,9 +166,14 @@ class SvdCompress:
         return compressor.choices(options.budget or DEFAULT_BUDGET, self._menus, even=options.even)
 
     def _least(self, compressor: Compressor, labels: Tensor | None, drop: float) -> Choices:
-        """Of the smallest budget, by halving, at which the calibration pictures lose no more than ``drop`` points of accuracy."""
+        """Of the smallest budget, by halving, at which the calibration pictures lose no more than ``drop`` points of
+        accuracy."""
         if labels is None:
-            raise UsageError("accuracy is lost where there are labels, and this data has none", where="task.max_drop", fix="give task.budget")
+            raise UsageError(
+                "accuracy is lost where there are labels, and this data has none",
+                where="task.max_drop",
+                fix="give task.budget",
+            )
         allowed = _accuracy(compressor.logits, labels) - drop
         low, high = 0.0, 1.0
         kept: Choices = dict.fromkeys(self._menus)
@@ -166,7 +197,9 @@ def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor |
     chosen = np.sort(np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False))
     pictures, labels, start = [], [], 0
     for batch in part.batches(256):
-        rows = torch.from_numpy(chosen[(chosen >= start) & (chosen < start + len(batch.inputs))] - start).to(batch.inputs.device)
+        rows = torch.from_numpy(chosen[(chosen >= start) & (chosen < start + len(batch.inputs))] - start).to(
+            batch.inputs.device
+        )
         pictures.append(batch.inputs[rows])
         if batch.labels is not None:
             labels.append(batch.labels[rows])

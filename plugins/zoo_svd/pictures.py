@@ -12,6 +12,7 @@ def as_matrix(picture: np.ndarray) -> np.ndarray:
 
 
 def as_picture(matrix: np.ndarray, channels: int) -> np.ndarray:
-    """(H, W·C) → uint8 (H, W, C): rounded, and clipped before the cast (3 to 6 % of a photograph's values would else wrap around)."""
+    """(H, W·C) → uint8 (H, W, C): rounded, and clipped before the cast (3 to 6 % of a photograph's values would else
+    wrap around)."""
     pixels: np.ndarray = np.clip(np.rint(matrix), 0, 255).astype(np.uint8)
     return pixels.reshape(len(matrix), -1, channels)

@@ -1,4 +1,5 @@
-"""Some places of feature maps, the same for what a layer takes and what it answers: enough to know it by, in a small share of the time."""
+"""Some places of feature maps, the same for what a layer takes and what it answers: enough to know it by, in a small
+share of the time."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from zoo_svd.forms import Layer
 
 
 def rows_of(layer: Layer, outputs: Tensor, grid: int | None = None) -> Tensor:
-    """What ``layer`` answers, (N·places, m), at all places or some: of a convolution's maps (N, m, H, W) a ``grid`` of so many rows and columns, of a
-    linear layer's (N, …, m) as many places."""
+    """What ``layer`` answers, (N·places, m), at all places or some: of a convolution's maps (N, m, H, W) a ``grid`` of
+    so many rows and columns, of a linear layer's (N, …, m) as many places.
+    """
     return _at_some(outputs, grid) if isinstance(layer, nn.Linear) else channels_of(outputs, grid)
 
 
@@ -31,9 +33,11 @@ def _at_some(values: Tensor, grid: int | None) -> Tensor:
 
 
 def patches(layer: Layer, inputs: Tensor, grid: int) -> Tensor:
-    """What ``layer`` multiplies by its weights at these places of its output: (N·places, n), in the order of its weights.
+    """What ``layer`` multiplies by its weights at these places of its output: (N·places, n), in the order of its
+    weights.
 
-    A convolution pads with zeros, by numbers."""
+    A convolution pads with zeros, by numbers.
+    """
     if isinstance(layer, nn.Linear):
         return _at_some(inputs, grid)
     padding = layer.padding
@@ -41,10 +45,13 @@ def patches(layer: Layer, inputs: Tensor, grid: int) -> Tensor:
         raise ValueError(f"what {layer} sees beyond the edge is not zeros of a known number")
     down, across = (
         _taken(side + 2 * pad, kernel, stride, dilation, grid)
-        for side, pad, kernel, stride, dilation in zip(inputs.shape[2:], padding, layer.kernel_size, layer.stride, layer.dilation, strict=True)
+        for side, pad, kernel, stride, dilation in zip(
+            inputs.shape[2:], padding, layer.kernel_size, layer.stride, layer.dilation, strict=True
+        )
     )
     padded = F.pad(inputs, (padding[1], padding[1], padding[0], padding[0]))
-    seen = padded[:, :, down.flatten()][..., across.flatten()].reshape(*inputs.shape[:2], *down.shape, *across.shape)  # N, C, rows, k, columns, k
+    # N, C, rows, k, columns, k
+    seen = padded[:, :, down.flatten()][..., across.flatten()].reshape(*inputs.shape[:2], *down.shape, *across.shape)
     return seen.permute(0, 2, 4, 1, 3, 5).reshape(-1, layer.weight[0].numel())
 
 

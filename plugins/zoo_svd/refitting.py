@@ -1,9 +1,9 @@
 """What a network of smaller layers learns from calibration pictures without any training.
 
-A component analysis of each layer alone lets errors add up from layer to layer. So, from the first to the last, the last of a layer's smaller ones is
-fitted by least squares to what the original layer answers to the same pictures, given what now arrives there (the asymmetric reconstruction of X.
-Zhang et al. 2015, section 3.3). A ridge keeps it near what it was where the pictures say little. Then batch norms take the statistics of what now
-arrives.
+A component analysis of each layer alone lets errors add up from layer to layer. So, from the first to the last, the
+last of a layer's smaller ones is fitted by least squares to what the original layer answers to the same pictures, given
+what now arrives there (the asymmetric reconstruction of X. Zhang et al. 2015, section 3.3). A ridge keeps it near what
+it was where the pictures say little. Then batch norms take the statistics of what now arrives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from zoo_svd.places import patches, rows_of
 from zoo_svd.seen import Hook, watch
 
 GRID, KEPT_BYTES = 8, 1e9
-"""Rows and columns of places that a fit looks at in a picture, or fewer, so that what is due at them takes no more bytes."""
+"""Rows and columns of places that a fit looks at in a picture, or fewer, so that what is due at them takes no more
+bytes."""
 PASSES = 8
 """Times that a network looks at the pictures at most: of deeper ones, neighbouring layers are fitted together."""
 ROWS_A_WEIGHT = 10
@@ -39,7 +40,8 @@ class _Enough(Exception):
 
 @dataclass(frozen=True)
 class Due:
-    """What each layer of the original answers at a ``grid`` of places, (rows, m) a batch; of a layer that is used more than once, nothing."""
+    """What each layer of the original answers at a ``grid`` of places, (rows, m) a batch; of a layer that is used more
+    than once, nothing."""
 
     grid: int
     answers: dict[str, list[Tensor]]
@@ -84,7 +86,9 @@ class _Fit:
         if self.layer.bias is not None:
             squares, products = squares - torch.outer(given, given), products - torch.outer(lacking, given)
         ridge = RIDGE * squares.diagonal().mean().clamp_min(1e-30)
-        added = torch.linalg.solve(squares + ridge * torch.eye(size, dtype=squares.dtype, device=squares.device), products.T).T
+        added = torch.linalg.solve(
+            squares + ridge * torch.eye(size, dtype=squares.dtype, device=squares.device), products.T
+        ).T
         with torch.no_grad():
             self.layer.weight.add_(added.reshape(self.layer.weight.shape))
             if self.layer.bias is not None:
@@ -92,8 +96,9 @@ class _Fit:
 
 
 def refit(model: nn.Module, names: Sequence[str], due: Due, batches: Sequence[Tensor]) -> bool:
-    """Fit, in place, the last of the smaller layers that stand for each of ``names``, in the order in which they are run, to what is ``due``. False
-    where there was nothing to fit."""
+    """Fit, in place, the last of the smaller layers that stand for each of ``names``, in the order in which they are
+    run, to what is ``due``. False where there was nothing to fit.
+    """
     known = [name for name in names if name in due.answers]
     together = -(-len(known) // PASSES) or 1
     for start in range(0, len(known), together):

@@ -1,4 +1,5 @@
-"""What layers take and answer while a network looks at calibration pictures: means and covariances, over pictures and places."""
+"""What layers take and answer while a network looks at calibration pictures: means and covariances, over pictures and
+places."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from zoo_svd.forms import Choice, Layer, forms_of, stages
 from zoo_svd.places import channels_of, patches, rows_of
 
 GRID = 16
-"""Inputs are looked at in so many rows and columns of a picture (Zhang et al. take ten places at random); answers everywhere."""
+"""Inputs are looked at in so many rows and columns of a picture (Zhang et al. take ten places at random); answers
+everywhere."""
 
 
 Hook = Callable[[Any, Any, Tensor], None]
@@ -43,17 +45,25 @@ class Moments:
 
 @dataclass
 class Seen:
-    """Of one layer: its answers W·x + b (m), and of a convolution its inputs, by channel (c) and by the column that a filter k×1 covers (c·k)."""
+    """Of one layer: its answers W·x + b (m), and of a convolution its inputs, by channel (c) and by the column that a
+    filter k×1 covers (c·k)."""
 
     answers: Moments = field(default_factory=Moments)
     channels: Moments = field(default_factory=Moments)
     columns: Moments = field(default_factory=Moments)
 
 
-def look(model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Tensor], *, inputs: bool = True) -> dict[str, Seen]:
-    """What each layer sees while ``model``, in eval mode, looks at pictures; without ``inputs`` of the answers alone."""
+def look(
+    model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Tensor], *, inputs: bool = True
+) -> dict[str, Seen]:
+    """What each layer sees while ``model``, in eval mode, looks at pictures; without ``inputs`` of the answers
+    alone."""
     found = {name: Seen() for name in layers}
-    watch(model, {layer: _adding(found[name], forms_of(layer) if inputs else ()) for name, layer in layers.items()}, batches)
+    watch(
+        model,
+        {layer: _adding(found[name], forms_of(layer) if inputs else ()) for name, layer in layers.items()},
+        batches,
+    )
     return found
 
 

@@ -1,6 +1,8 @@
-"""Classification: every parameter is trained by cross-entropy; judged by accuracy and what else `zoo_tasks.metrics` has.
+"""Classification: every parameter is trained by cross-entropy; judged by accuracy and what else `zoo_tasks.metrics`
+has.
 
-Networks return logits; the log-softmax is the loss's, so that ``cross_entropy(logits)`` is the reference's NLL of a log-softmax.
+Networks return logits; the log-softmax is the loss's, so that ``cross_entropy(logits)`` is the reference's NLL of a
+log-softmax.
 """
 
 from __future__ import annotations
@@ -41,12 +43,16 @@ class Classification:
         return model
 
     def loss(self, logits: Tensor, batch: Batch) -> Loss:
-        """Cross-entropy of each sample in float32; where classes are weighted, that of its label is the sample's weight."""
+        """Cross-entropy of each sample in float32; where classes are weighted, that of its label is the sample's
+        weight."""
         if batch.labels is None:
             raise ValueError("classification is trained on labelled pictures")
         if self._weights is not None and self._weights.device != logits.device:
             self._weights = self._weights.to(logits.device)
-        values = F.cross_entropy(logits.float(), batch.labels, self._weights, reduction="none", label_smoothing=self._smoothing)  # (B,)
+        # (B,)
+        values = F.cross_entropy(
+            logits.float(), batch.labels, self._weights, reduction="none", label_smoothing=self._smoothing
+        )
         if self._weights is None:
             return Loss(values)
         weights = self._weights[batch.labels]
@@ -60,24 +66,35 @@ class Classification:
         metrics, details = classification_metrics(logits, labels)
         return Evaluation(metrics, logits.cpu().numpy(), labels.cpu().numpy(), details)
 
-    def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
+    def report(
+        self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path
+    ) -> list[ReportItem]:
         return write_report(evaluation, part, classes, directory)
 
 
 def settle_weights(asked: ClassWeights, data: DataView) -> Tensor | None:
-    """A weight for each class, float32 (K,). Raises UsageError for a wrong number of them, DataError where a class to balance has no sample."""
+    """A weight for each class, float32 (K,).
+
+    Raises UsageError for a wrong number of them, DataError where a class to balance has no sample.
+    """
     if asked is None:
         return None
     classes = data.classes
     if asked != "balanced":
         if len(asked) != len(classes):
             raise UsageError(
-                f"{len(asked)} weights are given for {len(classes)} classes", where="task.class_weights", fix="give one for each, in their order"
+                f"{len(asked)} weights are given for {len(classes)} classes",
+                where="task.class_weights",
+                fix="give one for each, in their order",
             )
         return torch.tensor(asked, dtype=torch.float32)
     labels = data.parts["train"].labels
     if labels is None:
-        raise DataError("classes are balanced by labels, and the train split has none", where="task.class_weights", fix="leave it out")
+        raise DataError(
+            "classes are balanced by labels, and the train split has none",
+            where="task.class_weights",
+            fix="leave it out",
+        )
     counts = np.bincount(labels, minlength=len(classes))
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:

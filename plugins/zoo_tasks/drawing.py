@@ -10,15 +10,26 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from zoo.api import Evaluation, PartView, ReportItem
-from zoo.plugin import figure, plot_confusion, plot_predictions, save_figure, softmax, write_csv, write_image, write_predictions
+from zoo.plugin import (
+    figure,
+    plot_confusion,
+    plot_predictions,
+    save_figure,
+    softmax,
+    write_csv,
+    write_image,
+    write_predictions,
+)
 
 SHOWN = 20
 """Pictures of predictions, and of mistakes."""
 
 
 def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
-    """predictions.csv; where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png, calibration.png,
-    predictions.png, mistakes.png and a picture of each mistake. Of pictures without labels also predicted.csv and predicted.png."""
+    """predictions.csv; where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png,
+    calibration.png, predictions.png, mistakes.png and a picture of each mistake. Of pictures without labels also
+    predicted.csv and predicted.png.
+    """
     write_predictions(directory / "predictions.csv", evaluation, part, classes)
     if evaluation.labels is None:
         return write_predicted(directory, part, softmax(evaluation.outputs), classes)
@@ -29,25 +40,60 @@ def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str],
     error = evaluation.metrics["calibration_error"]
     calibration(figures / "calibration.png", details["reliability"], figure("calibration_error", error))
     probabilities = softmax(evaluation.outputs)
-    plot_predictions(figures / "predictions.png", part, _all_over(part), probabilities, evaluation.labels, classes, "predictions")
+    plot_predictions(
+        figures / "predictions.png", part, _all_over(part), probabilities, evaluation.labels, classes, "predictions"
+    )
     return [
-        ReportItem("Confusion", "plots/confusion.png", "Samples by true class (row) and predicted class (column), shaded by share of the row."),
-        ReportItem("Classes", "per_class.csv", "Of the samples taken for a class, precision are right; of those in it, recall are found."),
-        ReportItem("Calibration", "plots/calibration.png", "Where bars reach the diagonal, the network is right as often as its confidence says."),
         ReportItem(
-            "Predictions", "plots/predictions.png", "Samples from all over the part, with the prediction's probability; red where it is wrong."
+            "Confusion",
+            "plots/confusion.png",
+            "Samples by true class (row) and predicted class (column), shaded by share of the row.",
+        ),
+        ReportItem(
+            "Classes",
+            "per_class.csv",
+            "Of the samples taken for a class, precision are right; of those in it, recall are found.",
+        ),
+        ReportItem(
+            "Calibration",
+            "plots/calibration.png",
+            "Where bars reach the diagonal, the network is right as often as its confidence says.",
+        ),
+        ReportItem(
+            "Predictions",
+            "plots/predictions.png",
+            "Samples from all over the part, with the prediction's probability; red where it is wrong.",
         ),
         write_mistakes(directory, part, probabilities, evaluation.labels, classes),
     ]
 
 
-def write_predicted(directory: Path, part: PartView, probabilities: np.ndarray, classes: Sequence[str]) -> list[ReportItem]:
+def write_predicted(
+    directory: Path, part: PartView, probabilities: np.ndarray, classes: Sequence[str]
+) -> list[ReportItem]:
     """predicted.csv: id, class and probability of each picture; predicted.png shows some."""
     guesses = probabilities.argmax(1)
-    rows = ([name, classes[int(guess)], f"{row[guess]:.6f}"] for name, guess, row in zip(part.names, guesses, probabilities, strict=True))
+    rows = (
+        [name, classes[int(guess)], f"{row[guess]:.6f}"]
+        for name, guess, row in zip(part.names, guesses, probabilities, strict=True)
+    )
     write_csv(directory / "predicted.csv", ["id", "class", "probability"], rows)
-    plot_predictions(directory / "plots" / "predicted.png", part, _all_over(part), probabilities, None, classes, "pictures without labels")
-    return [ReportItem("Pictures without labels", "plots/predicted.png", "What some of them are taken for; predicted.csv has them all.")]
+    plot_predictions(
+        directory / "plots" / "predicted.png",
+        part,
+        _all_over(part),
+        probabilities,
+        None,
+        classes,
+        "pictures without labels",
+    )
+    return [
+        ReportItem(
+            "Pictures without labels",
+            "plots/predicted.png",
+            "What some of them are taken for; predicted.csv has them all.",
+        )
+    ]
 
 
 def _all_over(part: PartView) -> list[int]:
@@ -58,10 +104,16 @@ def _all_over(part: PartView) -> list[int]:
 def write_per_class(file: Path, per_class: dict[str, list[float]], classes: Sequence[str]) -> None:
     scores = ("precision", "recall", "f1")
     rows = zip(classes, per_class["count"], *(per_class[name] for name in scores), strict=True)
-    write_csv(file, ["class", "count", *scores], ([name, count, *(f"{score:.4f}" for score in values)] for name, count, *values in rows))
+    write_csv(
+        file,
+        ["class", "count", *scores],
+        ([name, count, *(f"{score:.4f}" for score in values)] for name, count, *values in rows),
+    )
 
 
-def write_mistakes(directory: Path, part: PartView, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> ReportItem:
+def write_mistakes(
+    directory: Path, part: PartView, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> ReportItem:
     """The most confident mistakes: a grid, and a table with a picture of each."""
     guesses = probabilities.argmax(1)
     wrong = np.flatnonzero(guesses != labels)
@@ -91,7 +143,12 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
     above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="accuracy of the bin")
     above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="as sure as right")
     above.plot(
-        np.asarray(bins["confidence"])[held], np.asarray(bins["accuracy"])[held], "o", color="black", markersize=3, label="at its mean confidence"
+        np.asarray(bins["confidence"])[held],
+        np.asarray(bins["accuracy"])[held],
+        "o",
+        color="black",
+        markersize=3,
+        label="at its mean confidence",
     )
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     above.legend(loc="best", fontsize=8)

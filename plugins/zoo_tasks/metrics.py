@@ -19,30 +19,39 @@ BINS = 15
 
 
 def classification_metrics(logits: Tensor, labels: Tensor) -> tuple[dict[str, float], dict[str, Any]]:
-    """Metrics, best known first, and details as JSON, of logits float32 (N, K) and labels int64 (N,), both on one device.
+    """Metrics, best known first, and details as JSON, of logits float32 (N, K) and labels int64 (N,), both on one
+    device.
 
-    ``details`` are ``confusion`` (K, K; truth by row), ``per_class`` (a list of K each for count, precision, recall and f1) and ``reliability``
-    (a list of 15 each for count, confidence and accuracy; the bins divide 0…1 evenly). The loss is plain cross-entropy, however it was trained.
+    ``details`` are ``confusion`` (K, K; truth by row), ``per_class`` (a list of K each for count, precision, recall and
+    f1) and ``reliability`` (a list of 15 each for count, confidence and accuracy; the bins divide 0…1 evenly). The loss
+    is plain cross-entropy, however it was trained.
     """
     classes = logits.shape[1]
     confusion = multiclass_confusion_matrix(logits, labels, num_classes=classes, validate_args=False).cpu()
     metrics = {"accuracy": confusion.trace().item() / len(labels)}
     if classes > 5:
-        metrics["top5_accuracy"] = (logits.topk(5).indices == labels[:, None]).any(1).sum().item() / len(labels)  # (N, 5) → (N,)
+        # (N, 5) → (N,)
+        metrics["top5_accuracy"] = (logits.topk(5).indices == labels[:, None]).any(1).sum().item() / len(labels)
     bins = reliability(logits.cpu(), labels.cpu())
-    metrics["macro_f1"] = multiclass_f1_score(logits, labels, num_classes=classes, average="macro", validate_args=False).item()
+    metrics["macro_f1"] = multiclass_f1_score(
+        logits, labels, num_classes=classes, average="macro", validate_args=False
+    ).item()
     metrics["calibration_error"] = calibration_error(bins)
     metrics["loss"] = F.cross_entropy(logits, labels).item()
     scores = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
     per_class = {
         "count": confusion.sum(1).tolist(),
-        **{name: score(logits, labels, num_classes=classes, average="none", validate_args=False).tolist() for name, score in scores.items()},
+        **{
+            name: score(logits, labels, num_classes=classes, average="none", validate_args=False).tolist()
+            for name, score in scores.items()
+        },
     }
     return metrics, {"confusion": confusion.tolist(), "per_class": per_class, "reliability": bins}
 
 
 def reliability(logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
-    """Samples, mean confidence and accuracy by bin of the confidence (the largest probability), in float64; 0 where a bin is empty."""
+    """Samples, mean confidence and accuracy by bin of the confidence (the largest probability), in float64; 0 where a
+    bin is empty."""
     confidence, guess = logits.double().softmax(1).max(1)
     bins = (confidence * BINS).long().clamp(max=BINS - 1)
     count = torch.bincount(bins, minlength=BINS)
@@ -53,5 +62,8 @@ def reliability(logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
 
 def calibration_error(bins: dict[str, list[float]]) -> float:
     """The expected calibration error: how far confidence and accuracy of a bin lie apart, on average over samples."""
-    gaps = [count * abs(sure - right) for count, sure, right in zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)]
+    gaps = [
+        count * abs(sure - right)
+        for count, sure, right in zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)
+    ]
     return sum(gaps) / sum(bins["count"])

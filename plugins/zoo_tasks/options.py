@@ -12,22 +12,38 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ClassificationOptions(Options):
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of every label that is spread over all classes, in training alone")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of every label that is spread over all classes, in training alone"
+    )
     class_weights: Literal["balanced"] | list[Weight] | None = Field(
-        None, description="weight of each class in the training loss: a number each, or balanced: N / (classes · samples of the class) in train"
+        None,
+        description=(
+            "weight of each class in the training loss: a number each, or balanced: N / (classes · samples of the "
+            "class) in train"
+        ),
     )
 
 
 class TransferOptions(ClassificationOptions):
     train: str = Field(
-        "head", pattern=r"^(head|all|last:[1-9][0-9]*)$", description="what learns: head, last:N (the last N layers with parameters), or all"
+        "head",
+        pattern=r"^(head|all|last:[1-9][0-9]*)$",
+        description="what learns: head, last:N (the last N layers with parameters), or all",
     )
     layer_decay: float = Field(
         1.0,
         gt=0,
         le=1,
-        description="learning rate of each layer, as a share of that of the layer after it: the head has train.lr (discriminative rates)",
+        description=(
+            "learning rate of each layer, as a share of that of the layer after it: the head has train.lr "
+            "(discriminative rates)"
+        ),
     )
     unfreeze_every: int | None = Field(
-        None, ge=1, description="epochs after which one layer more learns, from the head backwards (gradual unfreezing); by default all at once"
+        None,
+        ge=1,
+        description=(
+            "epochs after which one layer more learns, from the head backwards (gradual unfreezing); by default all at "
+            "once"
+        ),
     )

@@ -1,10 +1,12 @@
 """Transfer learning: a network that has been trained on something else keeps what it knows, and learns new classes.
 
-The core builds the network for the new classes and loads trained weights into all but its head (`zoo.runs.load_initial_weights`). This task says
-which parameters learn (``train``) and how the others behave meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics
-and normalises by them, and dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
-features in deep neural networks?, 2014, has the measurements behind freezing). Layers may learn at rates that fall towards the input, and one after
-the other (J. Howard, S. Ruder: Universal language model fine-tuning for text classification, 2018, sections 3.2 and 3.3).
+The core builds the network for the new classes and loads trained weights into all but its head
+(`zoo.runs.load_initial_weights`). This task says which parameters learn (``train``) and how the others behave
+meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics and normalises by them, and
+dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
+features in deep neural networks?, 2014, has the measurements behind freezing). Layers may learn at rates that fall
+towards the input, and one after the other (J. Howard, S. Ruder: Universal language model fine-tuning for text
+classification, 2018, sections 3.2 and 3.3).
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from zoo_tasks.classification import Classification, ClassWeights
 class Transfer:
     """The implementation of `zoo.api.Task`: judged, shown and, where it learns, taught as ``classification`` is."""
 
-    def __init__(self, train: str, classification: Classification, layer_decay: float = 1.0, unfreeze_every: int | None = None) -> None:
+    def __init__(
+        self, train: str, classification: Classification, layer_decay: float = 1.0, unfreeze_every: int | None = None
+    ) -> None:
         self._train, self._classification = train, classification
         self._layer_decay, self._unfreeze_every = layer_decay, unfreeze_every
         self._learning: Sequence[str] = ()
@@ -50,7 +54,11 @@ class Transfer:
 
     def rates(self, model: nn.Module) -> Mapping[str, float]:
         """The head's is whole; that of each layer before is so many times the next one's."""
-        return {parameter: self._layer_decay**back for back, name in enumerate(reversed(self._learning)) for parameter in _parameters(model, [name])}
+        return {
+            parameter: self._layer_decay**back
+            for back, name in enumerate(reversed(self._learning))
+            for parameter in _parameters(model, [name])
+        }
 
     def begin_epoch(self, model: nn.Module, epoch: int) -> None:
         """One layer more learns every so many epochs, where that was asked for."""
@@ -68,7 +76,11 @@ class Transfer:
 
 
 def _parameters(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Parameter]:
-    return {f"{layer}.{name}" if layer else name: each for layer in layers for name, each in model.get_submodule(layer).named_parameters()}
+    return {
+        f"{layer}.{name}" if layer else name: each
+        for layer in layers
+        for name, each in model.get_submodule(layer).named_parameters()
+    }
 
 
 def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[str]:
@@ -83,7 +95,11 @@ def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[
     if last in layers:  # a head is the last layer, wherever the module stands in the network's listing
         layers = [*(name for name in layers if name != last), last]
     if count > len(layers):
-        raise UsageError(f"the network has {len(layers)} layers with parameters, not {count}", where="task.train", fix="use all, or a smaller number")
+        raise UsageError(
+            f"the network has {len(layers)} layers with parameters, not {count}",
+            where="task.train",
+            fix="use all, or a smaller number",
+        )
     return layers[-count:]
 
 

@@ -12,22 +12,31 @@ from zoo.errors import UsageError
 
 class TimmOptions(Options):
     drop_rate: float | None = Field(None, ge=0, lt=1, description="dropout before the classifier; none: as timm has it")
-    drop_path_rate: float | None = Field(None, ge=0, lt=1, description="stochastic depth, where the network has it; none: as timm has it")
+    drop_path_rate: float | None = Field(
+        None, ge=0, lt=1, description="stochastic depth, where the network has it; none: as timm has it"
+    )
 
 
 def build(
     *,
     in_channels: int,
     num_classes: int,
-    image_size: tuple[int, int],  # noqa: ARG001
+    image_size: tuple[int, int],
     name: str,
     drop_rate: float | None,
     drop_path_rate: float | None,
 ) -> nn.Module:
     """Raises UsageError for the few of timm's names that are encoders, whose output is features."""
     model: nn.Module = timm.create_model(
-        name, pretrained=False, in_chans=in_channels, num_classes=num_classes, drop_rate=drop_rate, drop_path_rate=drop_path_rate
+        name,
+        pretrained=False,
+        in_chans=in_channels,
+        num_classes=num_classes,
+        drop_rate=drop_rate,
+        drop_path_rate=drop_path_rate,
     )
     if model.num_classes != num_classes:
-        raise UsageError(f"timm's {name} is an encoder: it gives features, and has no classifier", fix="choose another network")
+        raise UsageError(
+            f"timm's {name} is an encoder: it gives features, and has no classifier", fix="choose another network"
+        )
     return model

@@ -1,6 +1,8 @@
-"""timm's names, and what timm knows of each: its pretrained configurations (timm.models.PretrainedCfg), read as they are.
+"""timm's names, and what timm knows of each: its pretrained configurations (timm.models.PretrainedCfg), read as they
+are.
 
-Names are read from timm's sources, where functions bear ``@register_model``; timm itself, and torch with it, is imported when one is asked for.
+Names are read from timm's sources, where functions bear ``@register_model``; timm itself, and torch with it, is
+imported when one is asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from zoo.api import ArchitectureSpec
 from zoo.plugin import decorated_functions
 
 SMALLEST = 32
-"""Most networks halve the picture five times. timm says the smallest input of few; what is said counts, and so does `SIZES`."""
+"""Most networks halve the picture five times. timm says the smallest input of few; what is said counts, and so does
+`SIZES`."""
 SIZES: dict[str, dict[str, Any]] = {
     "*halo*": {"sizing": "fixed"},
     "*resnetaa*": {"multiple": 32},
@@ -87,7 +90,11 @@ def _first_sentence(builder: Any) -> str:
 
 def _paper(identifiers: Any) -> str | None:
     first = identifiers[0] if isinstance(identifiers, (tuple, list)) and identifiers else identifiers
-    return f"https://arxiv.org/abs/{first.removeprefix('arXiv:')}" if isinstance(first, str) and first.startswith("arXiv:") else None
+    return (
+        f"https://arxiv.org/abs/{first.removeprefix('arXiv:')}"
+        if isinstance(first, str) and first.startswith("arXiv:")
+        else None
+    )
 
 
 FAMILY = Timm()

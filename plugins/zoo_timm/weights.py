@@ -1,4 +1,5 @@
-"""timm's pretrained configurations as the zoo's weights: where a file lies, its licence, its classes, how its pictures were made."""
+"""timm's pretrained configurations as the zoo's weights: where a file lies, its licence, its classes, how its pictures
+were made."""
 
 from __future__ import annotations
 
@@ -13,16 +14,24 @@ from timm.data import ImageNetInfo, infer_imagenet_subset
 from zoo.api import WeightsSpec
 
 FIT = {"center": "cover", "squash": "squash"}
-"""timm's crop modes. A third, ``border``, pads pictures, which no runtime here does: its weights (six, of one model) are left out."""
+"""timm's crop modes.
+
+A third, ``border``, pads pictures, which no runtime here does: its weights (six, of one model) are left out.
+"""
 HUB = "https://huggingface.co"
 
 
 def weights_of(configurations: Mapping[str, Any]) -> dict[str, WeightsSpec]:
-    """By tag, those that have a file which can be read without running code (.npz files of other frameworks are left out).
+    """By tag, those that have a file which can be read without running code (.npz files of other frameworks are left
+    out).
 
     ``configurations`` are by timm's full names, ``architecture.tag``.
     """
-    found = {full_name.partition(".")[2]: _weights(full_name, known) for full_name, known in configurations.items() if known.has_weights}
+    found = {
+        full_name.partition(".")[2]: _weights(full_name, known)
+        for full_name, known in configurations.items()
+        if known.has_weights
+    }
     return {tag: weights for tag, weights in found.items() if weights is not None}
 
 
@@ -49,7 +58,8 @@ def _weights(full_name: str, known: Any) -> WeightsSpec | None:
 
 
 def _origin(full_name: str, known: Any) -> dict[str, Any] | None:
-    """The hub's safetensors, whose sha256 its server tells; else a file of a release, whose name may end in the first digits of its sha256."""
+    """The hub's safetensors, whose sha256 its server tells; else a file of a release, whose name may end in the first
+    digits of its sha256."""
     if known.hf_hub_id:
         repository = f"{known.hf_hub_id}{full_name}" if known.hf_hub_id.endswith("/") else known.hf_hub_id
         return {"url": f"{HUB}/{repository}/resolve/main/model.safetensors", "format": "safetensors"}

@@ -1,4 +1,5 @@
-"""torchvision: every classification network of torchvision, under its name there, and recipes that start from its weights."""
+"""torchvision: every classification network of torchvision, under its name there, and recipes that start from its
+weights."""
 
 from __future__ import annotations
 

@@ -12,25 +12,37 @@ from zoo.api import Auxiliary, Options
 from zoo.errors import UsageError
 
 SHARES = {"googlenet": 0.3, "inception_v3": 0.4}
-"""The weight of an auxiliary classifier's loss: GoogLeNet's paper (section 5), and torchvision's own training of Inception v3."""
+"""The weight of an auxiliary classifier's loss: GoogLeNet's paper (section 5), and torchvision's own training of
+Inception v3."""
 
 
 class AuxiliaryOptions(Options):
-    transform_input: bool = Field(False, description="bring pictures from ImageNet's mean and std to -1 … 1 first, as torchvision's weights want it")
+    transform_input: bool = Field(
+        False,
+        description="bring pictures from ImageNet's mean and std to -1 … 1 first, as torchvision's weights want it",
+    )
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], name: str) -> nn.Module:  # noqa: ARG001
-    """Those of one size (vision transformers) are built for the one that is asked for. Raises UsageError where that is not square."""
+def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], name: str) -> nn.Module:
+    """Those of one size (vision transformers) are built for the one that is asked for.
+
+    Raises UsageError where that is not square.
+    """
     builder, sized = get_model_builder(name), {}
     if "vision_transformer" in builder.__module__:
         if image_size[0] != image_size[1]:
-            raise UsageError("torchvision's vision transformers take square pictures", fix="choose one side for both, as dataset.resize=224")
+            raise UsageError(
+                "torchvision's vision transformers take square pictures",
+                fix="choose one side for both, as dataset.resize=224",
+            )
         sized = {"image_size": image_size[0]}
     model: nn.Module = builder(weights=None, num_classes=num_classes, **sized)
     return model
 
 
-def build_with_auxiliary(*, in_channels: int, num_classes: int, image_size: tuple[int, int], name: str, transform_input: bool) -> nn.Module:  # noqa: ARG001
+def build_with_auxiliary(
+    *, in_channels: int, num_classes: int, image_size: tuple[int, int], name: str, transform_input: bool
+) -> nn.Module:
     """GoogLeNet and Inception v3, whose auxiliary classifiers are heard in training."""
     model: nn.Module = get_model_builder(name)(
         weights=None, num_classes=num_classes, aux_logits=True, transform_input=transform_input, init_weights=True

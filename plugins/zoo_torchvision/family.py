@@ -1,7 +1,7 @@
 """torchvision's names, and what torchvision knows of each: its builders' descriptions and the metadata of its weights.
 
-Names are read from torchvision's sources, where functions bear ``@register_model()``; torchvision itself, and torch with it, is imported when
-one is asked for.
+Names are read from torchvision's sources, where functions bear ``@register_model()``; torchvision itself, and torch
+with it, is imported when one is asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from zoo.api import ArchitectureSpec
 from zoo.plugin import decorated_functions
 
 SMALLEST = 32
-"""Most of these networks halve the picture five times: of anything smaller nothing is left. Where torchvision says a larger one, that counts."""
+"""Most of these networks halve the picture five times: of anything smaller nothing is left.
+
+Where torchvision says a larger one, that counts.
+"""
 HEADS = {
     "alexnet": "classifier.6",
     "convnext": "classifier.2",
@@ -38,7 +41,9 @@ HEADS = {
 """The layer that gives the logits, by the module of torchvision that defines a network."""
 AUXILIARY = ("googlenet", "inception")
 """Modules whose networks have auxiliary classifiers in training."""
-CITATION = re.compile(r"(?:Constructs an? )?(?P<what>.+?),? (?:as described in|from)(?: the)? `(?P<title>.+?) <(?P<url>\S+?)>`")
+CITATION = re.compile(
+    r"(?:Constructs an? )?(?P<what>.+?),? (?:as described in|from)(?: the)? `(?P<title>.+?) <(?P<url>\S+?)>`"
+)
 
 
 class Torchvision:
@@ -78,7 +83,8 @@ class Torchvision:
 
 
 def _sizes(module: str, name: str, smallest: int) -> dict[str, Any]:
-    """The positions of a vision transformer are parameters, for one size; MaxViT's windows and grids divide its one size."""
+    """The positions of a vision transformer are parameters, for one size; MaxViT's windows and grids divide its one
+    size."""
     match module:
         case "vision_transformer":
             patch = int(name.rpartition("_")[2])  # vit_b_16
@@ -92,7 +98,8 @@ def _sizes(module: str, name: str, smallest: int) -> dict[str, Any]:
 
 
 def _citation(name: str, builder: Any) -> dict[str, Any]:
-    """What a network is and the paper it is from, as its builder's docstring says; only a name where that says neither."""
+    """What a network is and the paper it is from, as its builder's docstring says; only a name where that says
+    neither."""
     said = CITATION.match(" ".join((builder.__doc__ or "").split()))
     if said is None:
         return {"summary": f"{name}, as torchvision builds it"}

@@ -1,7 +1,7 @@
 """Transfer learning on photographs, from torchvision's weights for ImageNet.
 
-`vgg16_transfer` has the settings of the course report this project began from: everything frozen, the last layer anew, Adam with 1e-3 on it alone,
-batches of 64, one epoch.
+`vgg16_transfer` has the settings of the course report this project began from: everything frozen, the last layer anew,
+Adam with 1e-3 on it alone, batches of 64, one epoch.
 """
 
 from __future__ import annotations
@@ -10,13 +10,24 @@ from typing import Any
 
 from zoo.api import Expected, RecipeSpec
 
-ADAM: dict[str, Any] = {"optimizer": "adam", "lr": 1e-3, "batch_size": 64, "eval_batch_size": 100, "channels_last": True}
+ADAM: dict[str, Any] = {
+    "optimizer": "adam",
+    "lr": 1e-3,
+    "batch_size": 64,
+    "eval_batch_size": 100,
+    "channels_last": True,
+}
 
 
-def _transfer(name: str, network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None) -> RecipeSpec:
+def _transfer(
+    name: str, network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None
+) -> RecipeSpec:
     return RecipeSpec(
         name=name,
-        summary=f"{title}, trained on ImageNet, learns cats and dogs: the last layer alone, {epochs} epoch{'s' if epochs > 1 else ''}",
+        summary=(
+            f"{title}, trained on ImageNet, learns cats and dogs: the last layer alone, {epochs} "
+            f"epoch{'s' if epochs > 1 else ''}"
+        ),
         source=source,
         architecture=f"torchvision/{network}",
         dataset="datasets/catdog",
@@ -27,13 +38,22 @@ def _transfer(name: str, network: str, title: str, epochs: int, source: str | No
 
 
 RECIPES = [
-    _transfer("vgg16_transfer", "vgg16", "VGG-16", 1, source="the course report this project began from: VGG-16 on cats and dogs"),
+    _transfer(
+        "vgg16_transfer",
+        "vgg16",
+        "VGG-16",
+        1,
+        source="the course report this project began from: VGG-16 on cats and dogs",
+    ),
     _transfer(
         "squeezenet_transfer",
         "squeezenet1_1",
         "SqueezeNet 1.1",
         5,
-        source="its figure is of 2,000 of Kaggle's photographs, 1,600 to train on; a first run, which runs the frozen layers, takes 26 s",
+        source=(
+            "its figure is of 2,000 of Kaggle's photographs, 1,600 to train on; a first run, which runs the frozen "
+            "layers, takes 26 s"
+        ),
         expected=Expected(mean=0.9625, sd=0.0075, seeds=3, seconds=19, device="two CPU cores"),
     ),
     _transfer("resnet18_transfer", "resnet18", "ResNet-18", 5),

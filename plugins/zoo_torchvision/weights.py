@@ -1,4 +1,5 @@
-"""torchvision's weights as the zoo's: where a file lies, its classes, how its pictures were made, what it reaches; from its own metadata."""
+"""torchvision's weights as the zoo's: where a file lies, its classes, how its pictures were made, what it reaches; from
+its own metadata."""
 
 from __future__ import annotations
 
@@ -41,7 +42,11 @@ def _weights(weights: WeightsEnum, architecture_options: Mapping[str, Any]) -> W
             "resize": transform.resize_size[0],
             "interpolation": transform.interpolation.value,
             "architecture_options": dict(architecture_options),
-            "metrics": {METRICS[name]: round(value / 100, 6) for name, value in reached.items() if name in METRICS and math.isfinite(value)},
+            "metrics": {
+                METRICS[name]: round(value / 100, 6)
+                for name, value in reached.items()
+                if name in METRICS and math.isfinite(value)
+            },
         }
     )
 

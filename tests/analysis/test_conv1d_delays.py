@@ -12,11 +12,18 @@ from zoo.analysis.conv1d_delays import delayed, draw, signal, taps
 from zoo.analysis.window_arithmetic import Window
 
 
-@pytest.mark.parametrize("window", [Window(1), Window(4), Window(5, 2), Window(3, 1, 2), Window(3, 2, 1, 3), Window(7, 3, 3, 2)])
+@pytest.mark.parametrize(
+    "window", [Window(1), Window(4), Window(5, 2), Window(3, 1, 2), Window(3, 2, 1, 3), Window(7, 3, 3, 2)]
+)
 def test_the_sum_of_the_copies_is_what_torch_computes(window) -> None:
     values, weights = np.random.default_rng(0).normal(size=50), np.random.default_rng(1).normal(size=window.kernel)
     expected = functional.conv1d(
-        torch.from_numpy(values)[None, None], torch.from_numpy(weights)[None, None], None, window.stride, window.padding, window.dilation
+        torch.from_numpy(values)[None, None],
+        torch.from_numpy(weights)[None, None],
+        None,
+        window.stride,
+        window.padding,
+        window.dilation,
     )
     np.testing.assert_allclose(delayed(values, weights, window).sum(0), expected[0, 0].numpy(), rtol=0, atol=1e-12)
 

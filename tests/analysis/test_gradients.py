@@ -35,7 +35,9 @@ def test_norms_are_those_of_autograd() -> None:
     assert found.layers == ("fc1", "fc2", "fc3")
     assert found.norms == pytest.approx([float(gradient.norm()) for gradient in expected], rel=1e-5)
     assert found.ratio == found.norms[0] / found.norms[-1]
-    assert summary([found]) == [{"label": "fnn", "ratio": found.ratio, "layers": dict(zip(found.layers, found.norms, strict=True))}]
+    assert summary([found]) == [
+        {"label": "fnn", "ratio": found.ratio, "layers": dict(zip(found.layers, found.norms, strict=True))}
+    ]
 
 
 def test_without_shortcuts_the_gradient_of_a_deep_network_grows_towards_its_first_layer() -> None:
@@ -54,5 +56,7 @@ def test_what_a_run_would_refuse_is_refused() -> None:
 
 
 def test_of_a_task_in_closed_form_there_are_none() -> None:
-    with pytest.raises(UsageError, match="task svd/svd_image is solved in closed form: it has no loss, and so no gradients"):
+    with pytest.raises(
+        UsageError, match="task svd/svd_image is solved in closed form: it has no loss, and so no gradients"
+    ):
         gradients(resolve(registry(), "svd_image"), "x")

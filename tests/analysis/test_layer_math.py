@@ -19,14 +19,28 @@ def settings_of(count: int, groups: int) -> Settings:
     def numbers(low: int, high: int) -> tuple[int, ...]:
         return tuple(CHANCE.randint(low, high) for _ in range(CHANCE.choice([1, count])))
 
-    return Settings(CHANCE.randint(1, 4) * groups, numbers(1, 5), numbers(1, 3), numbers(0, 3), numbers(1, 2), groups, bias=CHANCE.random() < 0.5)
+    return Settings(
+        CHANCE.randint(1, 4) * groups,
+        numbers(1, 5),
+        numbers(1, 3),
+        numbers(0, 3),
+        numbers(1, 2),
+        groups,
+        bias=CHANCE.random() < 0.5,
+    )
 
 
 def convolutions() -> list[tuple[str, tuple[int, ...], Settings]]:
     made = []
     for kind, count in [("conv1d", 1), ("conv2d", 2)] * 20:
         groups = CHANCE.choice([1, 1, 2, 3])
-        made.append((kind, (groups * CHANCE.randint(1, 3), *(CHANCE.randint(9, 24) for _ in range(count))), settings_of(count, groups)))
+        made.append(
+            (
+                kind,
+                (groups * CHANCE.randint(1, 3), *(CHANCE.randint(9, 24) for _ in range(count))),
+                settings_of(count, groups),
+            )
+        )
     return made
 
 
@@ -49,7 +63,8 @@ def test_a_convolution_is_what_torch_builds(kind, shape, settings) -> None:
 
 @pytest.mark.parametrize("kind", ["maxpool2d", "avgpool2d"])
 @pytest.mark.parametrize(
-    "settings", [Settings(kernel=(2,)), Settings(kernel=(3,), stride=(2,), padding=(1,)), Settings(kernel=(2, 3), stride=(1, 2))]
+    "settings",
+    [Settings(kernel=(2,)), Settings(kernel=(3,), stride=(2,), padding=(1,)), Settings(kernel=(2, 3), stride=(1, 2))],
 )
 def test_a_pool_is_what_torch_builds(kind, settings) -> None:
     def plain(values: tuple[int, ...]) -> int | tuple[int, ...]:
@@ -88,7 +103,12 @@ def test_the_example_of_the_course() -> None:
         ("conv2d", (3, 8, 8), Settings(kernel=(3,)), "needs the number of its output channels"),
         ("conv2d", (3, 8, 8), Settings(out=4, kernel=(3,), groups=2), "2 groups do not divide 3 and 4 channels"),
         ("conv2d", (3, 4, 4), Settings(out=4, kernel=(7,)), "spans 7 does not fit into 4"),
-        ("conv2d", (3, 8, 8), Settings(out=4, kernel=(3,), stride=(0,)), "stride takes one number, or 2, of at least 1"),
+        (
+            "conv2d",
+            (3, 8, 8),
+            Settings(out=4, kernel=(3,), stride=(0,)),
+            "stride takes one number, or 2, of at least 1",
+        ),
         ("conv2d", (3, 8, 8), Settings(out=4, kernel=(3, 3, 3)), "kernel takes one number, or 2"),
         ("maxpool2d", (3, 8, 8), Settings(out=4, kernel=(2,)), "keeps the number of channels"),
         ("maxpool2d", (3, 8, 8), Settings(kernel=(2,), padding=(2,)), "at most half its kernel"),

@@ -15,7 +15,8 @@ from zoo.registry.lookup import options_model, registry
 
 LIGHT = ("alexnet", "squeezenet1_1", "mobilenet_v2", "resnet18", "shufflenet_v2_x1_0", "mnasnet1_0")
 HEAVY = (
-    "vgg11_bn", "vgg16", "googlenet", "inception_v3", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "mobilenet_v3_large",
+    "vgg11_bn", "vgg16", "googlenet", "inception_v3", "resnet50", "resnext50_32x4d", "wide_resnet50_2", "densenet121",
+    "mobilenet_v3_large",
     "efficientnet_b0", "regnet_y_400mf", "convnext_tiny", "vit_b_16", "swin_t", "maxvit_t",
 )  # fmt: skip
 PUBLISHED = [*LIGHT, *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY)]
@@ -44,7 +45,8 @@ SMALL = ("fnn", "cnn", "lenet", "vgg_cifar")
 
 
 EVERY = [
-    pytest.param(item, marks=() if item.spec.name in SMALL else pytest.mark.slow, id=item.canonical) for item in registry().items("architecture")
+    pytest.param(item, marks=() if item.spec.name in SMALL else pytest.mark.slow, id=item.canonical)
+    for item in registry().items("architecture")
 ]
 
 
@@ -52,7 +54,9 @@ EVERY = [
 def test_every_architecture_can_be_examined(item) -> None:
     channels, *size = item.spec.input
     section = Section(name=item.canonical, **options_model(item)().model_dump())
-    model = build_model(registry(), section, in_channels=channels, num_classes=item.spec.classes, image_size=tuple(size))
+    model = build_model(
+        registry(), section, in_channels=channels, num_classes=item.spec.classes, image_size=tuple(size)
+    )
     found = anatomy(model, item.spec.input)
     assert (found.parameters, found.trainable) == count_parameters(model)
     assert sum(layer.parameters for layer in found.layers) == found.parameters
@@ -122,7 +126,10 @@ def test_attention_is_counted_by_whichever_way_torch_computes_it() -> None:
 def test_hints_tell_what_is_worth_a_thought() -> None:
     found = anatomy(nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 36, 10)), (1, 8, 8))
     assert "97% of the parameters are in one Linear, 2" in hints(found)
-    deep = nn.Sequential(*[nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(2)) for _ in range(3)], nn.Conv2d(1, 1, 3, padding=1))
+    deep = nn.Sequential(
+        *[nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.MaxPool2d(2)) for _ in range(3)],
+        nn.Conv2d(1, 1, 3, padding=1),
+    )
     said = "\n".join(hints(anatomy(deep, (1, 8, 8))))
     assert "from 1.1 on, a position sees 10 pixels: more than the picture's 8" in said
     assert "at 3 the picture is down to 1×1 already" in said
@@ -171,10 +178,15 @@ def test_a_concatenation_is_a_row_and_its_memory_counts() -> None:
 
 def test_the_receptive_field_is_told_of_the_layer_that_has_it() -> None:
     """The last layer that looks at several positions is the narrow branch's; the widest view is the other's."""
-    assert dict(facts(anatomy(Branches(), (3, 12, 12)), 11))["receptive field"] == "9 pixels after wide, one every 1 pixels"
+    assert (
+        dict(facts(anatomy(Branches(), (3, 12, 12)), 11))["receptive field"]
+        == "9 pixels after wide, one every 1 pixels"
+    )
 
 
-@pytest.mark.parametrize("activation", ["Hardswish", "Mish", "PReLU", "LogSigmoid", "GELU", "SELU", "Softsign", "Hardsigmoid", "GLU"])
+@pytest.mark.parametrize(
+    "activation", ["Hardswish", "Mish", "PReLU", "LogSigmoid", "GELU", "SELU", "Softsign", "Hardsigmoid", "GLU"]
+)
 @pytest.mark.parametrize("in_place", [False, True])
 def test_activations_are_followed(activation: str, in_place: bool) -> None:
     module = nn.GLU(1) if activation == "GLU" else getattr(nn, activation)()
@@ -189,7 +201,11 @@ def test_what_is_stacked_is_followed() -> None:
     class Stacked(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first, self.second, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(3, 4, 5, padding=2), nn.Conv2d(4, 2, 3)
+            self.first, self.second, self.last = (
+                nn.Conv2d(3, 4, 3, padding=1),
+                nn.Conv2d(3, 4, 5, padding=2),
+                nn.Conv2d(4, 2, 3),
+            )
 
         def forward(self, x: Tensor) -> Tensor:
             return self.last(torch.stack([self.first(x), self.second(x)], dim=1).sum(1)).mean((2, 3))  # type: ignore[no-any-return]

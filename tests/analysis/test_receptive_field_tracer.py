@@ -1,4 +1,5 @@
-"""What each position sees, against the gradient: pixels that an output depends on have one, where every weight is positive."""
+"""What each position sees, against the gradient: pixels that an output depends on have one, where every weight is
+positive."""
 
 from __future__ import annotations
 
@@ -31,13 +32,15 @@ def positive(model: nn.Module) -> nn.Module:
     for name, module in list(model.named_modules()):
         if isinstance(module, nn.MaxPool2d):
             model.get_submodule(name.rpartition(".")[0]).register_module(
-                name.rpartition(".")[2], nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode)
+                name.rpartition(".")[2],
+                nn.AvgPool2d(module.kernel_size, module.stride, module.padding, module.ceil_mode),
             )
     return model.double().eval()
 
 
 def check(axis: Axis, place: int, found: range) -> bool:
-    """Compare with what the axis tells of a position; whether all it tells of lies in the picture, where both must agree to the pixel.
+    """Compare with what the axis tells of a position; whether all it tells of lies in the picture, where both must
+    agree to the pixel.
 
     At an edge, what a window would see through an inner layer's padding is not there.
     """
@@ -100,7 +103,8 @@ class Branches(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """ConvNeXt's form: a linear layer over the channels of a permuted picture; one window that moves by unequal padding."""
+    """ConvNeXt's form: a linear layer over the channels of a permuted picture; one window that moves by unequal
+    padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +148,11 @@ class Attending(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.patches, self.token = nn.Conv2d(1, 8, 8, stride=8), nn.Parameter(torch.zeros(1, 1, 8))
-        self.norm, self.attention, self.mlp = nn.LayerNorm(8), nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 8)
+        self.norm, self.attention, self.mlp = (
+            nn.LayerNorm(8),
+            nn.MultiheadAttention(8, 2, batch_first=True),
+            nn.Linear(8, 8),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patches(x).flatten(2).transpose(1, 2)

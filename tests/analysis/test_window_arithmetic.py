@@ -55,9 +55,19 @@ def test_what_does_not_fit_has_no_positions() -> None:
 
 
 def test_an_axis_goes_through_windows() -> None:
-    """The example of Araujo, Norris and Sim: AlexNet's features see 195 pixels, one every 32 (here with its three pools)."""
+    """The example of Araujo, Norris and Sim: AlexNet's features see 195 pixels, one every 32 (here with its three
+    pools)."""
     axis = Axis(224)
-    for window in [Window(11, 4, 2), Window(3, 2), Window(5, 1, 2), Window(3, 2), Window(3, 1, 1), Window(3, 1, 1), Window(3, 1, 1), Window(3, 2)]:
+    for window in [
+        Window(11, 4, 2),
+        Window(3, 2),
+        Window(5, 1, 2),
+        Window(3, 2),
+        Window(3, 1, 1),
+        Window(3, 1, 1),
+        Window(3, 1, 1),
+        Window(3, 2),
+    ]:
         axis = axis.through(window)
     assert (axis.side, axis.field, axis.stride) == (6, 195, 32)
     assert not axis.whole

@@ -38,7 +38,10 @@ def test_a_recipe_states_what_was_recorded(file) -> None:
     spec = registry().recipe(record["recipe"]).spec
     found, expected = record["metrics"][spec.expected.metric], spec.expected
     assert spec.name == file.stem
-    assert (expected.mean, expected.sd) == (pytest.approx(found["mean"], abs=5.1e-5), pytest.approx(found["sd"], abs=5.1e-5))
+    assert (expected.mean, expected.sd) == (
+        pytest.approx(found["mean"], abs=5.1e-5),
+        pytest.approx(found["sd"], abs=5.1e-5),
+    )
     assert expected.seeds == len(record["seeds"])
     assert expected.seconds == pytest.approx(record["seconds"]["median"], abs=0.51)
 
@@ -47,7 +50,9 @@ def test_a_recipe_states_what_was_recorded(file) -> None:
 def test_a_record_adds_up_and_names_no_place(file) -> None:
     record = json.loads(file.read_text(encoding="utf-8"))
     for found in record["metrics"].values():
-        assert found["mean"] == pytest.approx(statistics.fmean(found["values"])) and len(found["values"]) == len(record["seeds"])
+        assert found["mean"] == pytest.approx(statistics.fmean(found["values"])) and len(found["values"]) == len(
+            record["seeds"]
+        )
         assert found["sd"] == pytest.approx(statistics.stdev(found["values"]) if len(found["values"]) > 1 else 0.0)
     assert not any(str(each).startswith("/") for each in record.get("runs", []))
 

@@ -1,4 +1,5 @@
-"""The script that tries every optimizer: by all schedules, precisions and options an optimizer is exact, or refused with one reason."""
+"""The script that tries every optimizer: by all schedules, precisions and options an optimizer is exact, or refused
+with one reason."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def test_optimizers_that_once_resumed_inexactly_are_exact_by_every_schedule(scri
 
 
 def test_a_refusal_has_its_reason(script: ModuleType) -> None:
-    reason = "the optimizer cannot take a step: SparseAdam does not support dense gradients, please consider Adam instead"
+    reason = (
+        "the optimizer cannot take a step: SparseAdam does not support dense gradients, please consider Adam instead"
+    )
     assert script.row("sparseadam") == f"| `sparseadam` | refused | refused | refused | {reason} |"
 
 
@@ -39,15 +42,20 @@ def test_a_refusal_has_its_reason(script: ModuleType) -> None:
 def test_no_optimizer_is_exact_by_one_schedule_and_refused_by_another(script: ModuleType) -> None:
     for name in script.optimizers():
         row = script.row(name)
-        assert EXACT in row or "refused | refused | refused" in row or name == "rprop", row  # which takes no weight decay
+        # which takes no weight decay
+        assert EXACT in row or "refused | refused | refused" in row or name == "rprop", row
 
 
-@pytest.mark.parametrize(("task", "options"), [("classification", {"class_weights": "balanced"}), ("transfer", {"unfreeze_every": 1})])
+@pytest.mark.parametrize(
+    ("task", "options"), [("classification", {"class_weights": "balanced"}), ("transfer", {"unfreeze_every": 1})]
+)
 def test_a_stopped_run_of_a_task_ends_as_one_that_nothing_stopped(tasks, tmp_path, task, options) -> None:
     assert tasks.difference(task, options, tasks.HOW["adamw, cosine, fp16"], tasks.trained(tmp_path), tmp_path) is None
 
 
-def test_the_page_has_the_figures_of_every_optimizer_and_every_option_of_a_task(script: ModuleType, tasks: ModuleType) -> None:
+def test_the_page_has_the_figures_of_every_optimizer_and_every_option_of_a_task(
+    script: ModuleType, tasks: ModuleType
+) -> None:
     page = script.PAGE.read_text(encoding="utf-8")
     rows = dict(line.split(" | ", 1) for line in page.splitlines() if line.startswith("| `"))
     for task, options in tasks.cases():

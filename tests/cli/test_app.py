@@ -35,7 +35,9 @@ def compress(rank: int):
 
 
 def run_fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ))
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False, env=dict(os.environ)
+    )
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]], ids=["nothing", "--help", "-h"])
@@ -72,7 +74,8 @@ LIGHT = [
 def test_light_commands_import_neither_torch_nor_numpy(command) -> None:
     script = (
         "import sys; from zoo.cli.app import run_cli; code = run_cli(sys.argv[1:])\n"
-        "heavy = [name for name in ('torch', 'numpy', 'timm', 'matplotlib', 'rich', 'onnxruntime', 'sklearn') if name in sys.modules]\n"
+        "heavy = [name for name in ('torch', 'numpy', 'timm', 'matplotlib', 'rich', 'onnxruntime', 'sklearn') if name "
+        "in sys.modules]\n"
         "print('\\nHEAVY', heavy); sys.exit(code)"
     )
     done = run_fresh("-c", script, *(word.replace("$", " ") for word in command.split()))
@@ -82,7 +85,11 @@ def test_light_commands_import_neither_torch_nor_numpy(command) -> None:
 
 def test_python_m_zoo_is_the_command() -> None:
     done = run_fresh("-m", "zoo", "lst")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", "error: no command is called 'lst'; fix: did you mean list?\n")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        2,
+        "",
+        "error: no command is called 'lst'; fix: did you mean list?\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +110,11 @@ def test_a_wrong_command_line_is_one_line_and_exit_2(zoo, arguments, line) -> No
     assert told.err.startswith(f"error: {line}") and told.err.count("\n") == 1 and "; fix: " in told.err
 
 
-@pytest.mark.parametrize(("error", "code"), [(DataError, 3), (CheckpointError, 4), (ExportError, 5), (SetupError, 6), (StorageError, 7)], ids=str)
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(DataError, 3), (CheckpointError, 4), (ExportError, 5), (SetupError, 6), (StorageError, 7)],
+    ids=str,
+)
 def test_each_group_of_errors_has_its_exit_code(zoo, monkeypatch, error, code) -> None:
     def fail() -> None:
         raise error("it went wrong", where="here", fix="do better")
@@ -119,7 +130,10 @@ def test_an_unexpected_error_is_one_line_and_asks_for_a_report(zoo, monkeypatch)
     monkeypatch.setattr("zoo.cli.plugins.registry", fail)
     told = zoo("plugins")
     assert told.code == 1 and told.err.count("\n") == 1
-    assert told.err.startswith("error: unexpected ZeroDivisionError: first second; a bug: please report it") and "--debug" in told.err
+    assert (
+        told.err.startswith("error: unexpected ZeroDivisionError: first second; a bug: please report it")
+        and "--debug" in told.err
+    )
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "plugins"], ["plugins", "--debug"]])
@@ -129,7 +143,11 @@ def test_debug_shows_the_traceback_wherever_it_stands(zoo, monkeypatch, argument
 
     monkeypatch.setattr("zoo.cli.plugins.registry", fail)
     told = zoo(*arguments)
-    assert told.code == 1 and "Traceback (most recent call last)" in told.err and told.err.splitlines()[-1].startswith("error: unexpected")
+    assert (
+        told.code == 1
+        and "Traceback (most recent call last)" in told.err
+        and told.err.splitlines()[-1].startswith("error: unexpected")
+    )
 
 
 def test_an_interrupt_has_its_code() -> None:
@@ -153,7 +171,9 @@ def test_a_plugin_cannot_end_a_command_as_if_it_were_done_or_stopped(zoo, monkey
 
 
 def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
-    process = subprocess.Popen([sys.executable, "-m", "zoo", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo", "list", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
     errors = process.stderr.read()
@@ -180,7 +200,9 @@ def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registr
     assert told.code == 0 and "Singular values of pictures" not in told.out
     row = next(row for row in json.loads(zoo("plugins", "--json").out) if row["distribution"] == "zoo-taker")
     assert (row["namespace"], row["state"], row["gives"]) == (command, "conflict", {})
-    assert row["cause"] == f"`zoo {command}` is a command of the core; fix: zoo-taker must name its entry point otherwise"
+    assert (
+        row["cause"] == f"`zoo {command}` is a command of the core; fix: zoo-taker must name its entry point otherwise"
+    )
     assert f"{command}: conflict: {row['cause']}" in zoo("plugins").out
 
 
@@ -190,8 +212,12 @@ print("hello from an import")
 """
 
 
-@pytest.mark.parametrize("command", ["list", "info digits", "plugins", "show digits", "data path digits", "data check digits", "doctor"])
-def test_json_is_alone_on_stdout_even_where_a_plugin_prints(zoo, install, fresh_registry, tmp_path, monkeypatch, command) -> None:
+@pytest.mark.parametrize(
+    "command", ["list", "info digits", "plugins", "show digits", "data path digits", "data check digits", "doctor"]
+)
+def test_json_is_alone_on_stdout_even_where_a_plugin_prints(
+    zoo, install, fresh_registry, tmp_path, monkeypatch, command
+) -> None:
     install("zoo-loud", "loud", PRINTING)
     monkeypatch.chdir(tmp_path)
     told = zoo(*command.split(), "--json")
@@ -203,7 +229,9 @@ def test_every_command_is_a_function_with_help_for_each_option() -> None:
     for name, (reference, _) in COMMANDS.items():
         module, _, attribute = reference.partition(":")
         found = getattr(__import__(module, fromlist=[attribute]), attribute)
-        for function in [command.callback for command in found.registered_commands] if isinstance(found, typer.Typer) else [found]:
+        for function in (
+            [command.callback for command in found.registered_commands] if isinstance(found, typer.Typer) else [found]
+        ):
             assert inspect.getdoc(function) or function is found, f"zoo {name} {function.__name__} has no help"
             for parameter in inspect.signature(function, eval_str=True).parameters.values():
                 assert parameter.annotation.__metadata__[0].help, f"zoo {name}: {parameter.name} has no help"
@@ -212,8 +240,13 @@ def test_every_command_is_a_function_with_help_for_each_option() -> None:
 def test_the_parser_s_errors_are_known_from_any_copy_of_click() -> None:
     """typer before 0.26 raises the errors of the click distribution, which have the same form."""
     click = pytest.importorskip("click")
-    assert app._usage_line(click.NoSuchOption("--epoch", possibilities=["--epochs"]), []).endswith("; fix: did you mean --epochs?")
-    assert app._usage_line(click.UsageError("Missing argument."), ["info"]) == "Missing argument; fix: see `zoo info --help`"
+    assert app._usage_line(click.NoSuchOption("--epoch", possibilities=["--epochs"]), []).endswith(
+        "; fix: did you mean --epochs?"
+    )
+    assert (
+        app._usage_line(click.UsageError("Missing argument."), ["info"])
+        == "Missing argument; fix: see `zoo info --help`"
+    )
     assert app._usage_line(ValueError("x"), []) is None
 
 

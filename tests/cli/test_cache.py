@@ -31,9 +31,17 @@ def test_entries_are_listed_with_size_and_what_they_are(zoo, filled) -> None:
 
 
 def test_clear_says_what_was_freed(zoo, filled) -> None:
-    assert zoo("cache", "--clear", "aa1", "bb33", "aa11") == (0, f"2 entries cleared, {filled['aa11'] + filled['bb33']} bytes freed\n", "")
+    assert zoo("cache", "--clear", "aa1", "bb33", "aa11") == (
+        0,
+        f"2 entries cleared, {filled['aa11'] + filled['bb33']} bytes freed\n",
+        "",
+    )
     assert [entry.key for entry in store.entries()] == ["aa22"]
-    assert json.loads(zoo("cache", "--clear", "--json").out) == {"path": str(store.folder()), "cleared": ["aa22"], "freed": filled["aa22"]}
+    assert json.loads(zoo("cache", "--clear", "--json").out) == {
+        "path": str(store.folder()),
+        "cleared": ["aa22"],
+        "freed": filled["aa22"],
+    }
     assert store.entries() == []
     assert zoo("cache") == (0, "", f"{store.folder()}: empty; at most 20.0 GB\n")
 
@@ -58,4 +66,6 @@ def test_clear_leaves_everything_else_alone(zoo, filled, tmp_path, monkeypatch) 
 )
 def test_a_key_may_be_typed_as_far_as_it_is_unique(zoo, filled, arguments, words) -> None:
     told = zoo("cache", *arguments)
-    assert (told.code, len(store.entries())) == (2 if words else 0, 3) and (words is None or told.err.startswith(f"error: {words}"))
+    assert (told.code, len(store.entries())) == (2 if words else 0, 3) and (
+        words is None or told.err.startswith(f"error: {words}")
+    )

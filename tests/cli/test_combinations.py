@@ -15,7 +15,17 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
     rows = [line.split() for line in told.out.splitlines()]
     assert told.code == 0
     assert rows[0] == ["tasks/classification"]
-    assert rows[1] == ["architecture", "catdog", "cifar10", "digits", "fashion_mnist", "folder", "mnist", "photos", "pictures"]
+    assert rows[1] == [
+        "architecture",
+        "catdog",
+        "cifar10",
+        "digits",
+        "fashion_mnist",
+        "folder",
+        "mnist",
+        "photos",
+        "pictures",
+    ]
     assert ["classics/cnn", "yes*", "yes", "yes*", "yes", "yes*", "yes", "no,", "1", "no,", "2"] in rows
     tasks, networks = registry().items("task"), registry().items("architecture")
     judged = [task for task in tasks if task.spec.needs_architecture]
@@ -26,11 +36,28 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
 
 
 def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
-    told = zoo("matrix", "--arch", "torchvision/vit_b_16", "--data", "digits", "--task", "classification", "--set", "dataset.resize=never")
+    told = zoo(
+        "matrix",
+        "--arch",
+        "torchvision/vit_b_16",
+        "--data",
+        "digits",
+        "--task",
+        "classification",
+        "--set",
+        "dataset.resize=never",
+    )
     assert "the pictures are 8×8 and vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
     assert told.err == ""
-    (cell,) = json.loads(zoo("matrix", "--arch", "classics/lenet*", "--data", "digits", "--task", "classification", "--json").out)
-    assert (cell["architecture"], cell["dataset"], cell["goes"], cell["refusal"]) == ("classics/lenet", "datasets/digits", True, None)
+    (cell,) = json.loads(
+        zoo("matrix", "--arch", "classics/lenet*", "--data", "digits", "--task", "classification", "--json").out
+    )
+    assert (cell["architecture"], cell["dataset"], cell["goes"], cell["refusal"]) == (
+        "classics/lenet",
+        "datasets/digits",
+        True,
+        None,
+    )
     assert cell["changes"] == ["pictures 8×8 are resized to 16×16"]
 
 
@@ -49,7 +76,18 @@ def test_what_the_matrix_cannot_take_is_said(zoo, arguments, code, line) -> None
 
 def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path) -> None:
     file = tmp_path / "gradients.png"
-    told = zoo("gradients", "resnet18", "--data", "digits", "--batch-size", "8", "--versus", "architecture.residual=false", "--plot", str(file))
+    told = zoo(
+        "gradients",
+        "resnet18",
+        "--data",
+        "digits",
+        "--batch-size",
+        "8",
+        "--versus",
+        "architecture.residual=false",
+        "--plot",
+        str(file),
+    )
     assert told.code == 0, told.err
     lines = [line.split() for line in told.out.splitlines()]
     assert [line[0] for line in lines] == ["network", "resnet18", "architecture.residual=false", "drawn:"]

@@ -1,4 +1,5 @@
-"""Completion: the candidates for a command line, and the scripts in the shells themselves, where these are installed."""
+"""Completion: the candidates for a command line, and the scripts in the shells themselves, where these are
+installed."""
 
 from __future__ import annotations
 
@@ -46,7 +47,12 @@ def test_commands_come_first_with_their_help() -> None:
 def test_every_option_of_every_command_is_completed(command, zoo) -> None:
     found = values(f"zoo {command} --")
     assert "--help" in found
-    shown = {word.strip(",") for line in zoo(command, "--help").out.splitlines() for word in line.split()[:2] if word.startswith("--")}
+    shown = {
+        word.strip(",")
+        for line in zoo(command, "--help").out.splitlines()
+        for word in line.split()[:2]
+        if word.startswith("--")
+    }
     assert shown <= set(found)
 
 
@@ -143,7 +149,13 @@ def test_a_faulty_plugin_shows_no_error_in_the_middle_of_a_line(zoo, install, mo
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("zoo run", ["zoo", "run"]), ("zoo run ", ["zoo", "run", ""]), ("zoo 'a b", ["zoo", "a b"]), ("zoo a\\ b c", ["zoo", "a b", "c"]), ("", [])],
+    [
+        ("zoo run", ["zoo", "run"]),
+        ("zoo run ", ["zoo", "run", ""]),
+        ("zoo 'a b", ["zoo", "a b"]),
+        ("zoo a\\ b c", ["zoo", "a b", "c"]),
+        ("", []),
+    ],
 )
 def test_a_line_is_split_as_far_as_it_is_typed(line, words) -> None:
     assert split(line) == words
@@ -162,7 +174,7 @@ def test_places_speak_of_commands_there_are(zoo) -> None:
             assert command in COMMANDS and metavar in zoo(command, "--help").out
 
 
-# ------------------------------------------------------------------------------------------------------------------- in the shells
+# -------------------------------------------------------------------------------------------------------- in the shells
 
 
 @pytest.fixture
@@ -195,7 +207,8 @@ def test_bash_completes_with_the_script_sourced(shell, tmp_path) -> None:
     (tmp_path / "pets").mkdir()
     lines = {**LINES, f"zoo run --data folder:{tmp_path}/pe": [f"{tmp_path}/pets/"]}
     script = 'eval "$(zoo completion bash)"; complete -p zoo\n' + "".join(
-        f'COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=(zoo); _zoo_completion; echo "${{COMPREPLY[@]}}"\n' for line in lines
+        f'COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=(zoo); _zoo_completion; echo "${{COMPREPLY[@]}}"\n'
+        for line in lines
     )
     told = shell("bash", "--norc", "-c", script)
     assert told == ["complete -o default -F _zoo_completion zoo", *(" ".join(expected) for expected in lines.values())]
@@ -214,9 +227,21 @@ def test_zsh_describes_the_candidates_and_leaves_the_last_word_open(shell) -> No
     told = shell("zsh", "-f", "-c", script)
     summary = registry().recipe("cnn_mnist_permuted").spec.summary
     epochs = TrainConfig.model_fields["epochs"].description
-    assert told == ["compdef _zoo zoo", "zoo ", f"cnn_mnist_permuted:{summary}", "zoo -S ", f"train.epochs=:{epochs}", "files"]
+    assert told == [
+        "compdef _zoo zoo",
+        "zoo ",
+        f"cnn_mnist_permuted:{summary}",
+        "zoo -S ",
+        f"train.epochs=:{epochs}",
+        "files",
+    ]
 
 
 def test_fish_completes_with_the_script_sourced(shell) -> None:
-    told = shell("fish", "--no-config", "-c", "zoo completion fish | source; complete -C 'zoo run cnn_mnist_p'; complete -C 'zoo run --data=digi'")
+    told = shell(
+        "fish",
+        "--no-config",
+        "-c",
+        "zoo completion fish | source; complete -C 'zoo run cnn_mnist_p'; complete -C 'zoo run --data=digi'",
+    )
     assert [line.split("\t")[0] for line in told] == ["cnn_mnist_permuted", "--data=digits"]

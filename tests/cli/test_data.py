@@ -39,7 +39,11 @@ def test_each_file_has_its_place_and_whether_it_is_there(zoo, tmp_path) -> None:
 
 def test_download_without_a_network_is_one_error_for_all(zoo) -> None:
     told = zoo("data", "download", "mnist", "digits")
-    assert told.code == 3 and told.out == "" and told.err.startswith("error: 4 files of mnist cannot be downloaded: ZOO_OFFLINE forbids downloads")
+    assert (
+        told.code == 3
+        and told.out == ""
+        and told.err.startswith("error: 4 files of mnist cannot be downloaded: ZOO_OFFLINE forbids downloads")
+    )
     assert zoo("data", "download", "digits") == (0, "digits: embedded, there is nothing to download\n", "")
     assert json.loads(zoo("data", "download", "digits", "--json").out) == [
         {"dataset": "datasets/digits", "argument": None, "here": True, "files": []}
@@ -48,7 +52,11 @@ def test_download_without_a_network_is_one_error_for_all(zoo) -> None:
 
 def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     told = zoo("data", "check", "digits")
-    assert told.code == 0 and "  train  train  1,437     1×8×8" in told.out.splitlines() and "no picture stands there twice" in told.out
+    assert (
+        told.code == 0
+        and "  train  train  1,437     1×8×8" in told.out.splitlines()
+        and "no picture stands there twice" in told.out
+    )
     (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
     assert [part["samples"] for part in report["parts"]] == [1437, 360] and report["ok"]
     assert sum(report["parts"][0]["classes"].values()) == 1437
@@ -65,7 +73,9 @@ def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:
     for name in ("cat", "dog"):
         (tmp_path / "pets" / name).mkdir(parents=True)
         for index in range(10):
-            Image.fromarray(generator.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(tmp_path / "pets" / name / f"{index}.png")
+            Image.fromarray(generator.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(
+                tmp_path / "pets" / name / f"{index}.png"
+            )
     (tmp_path / "pets" / "cat" / "notes.txt").write_text("x")
     dataset = f"folder:{tmp_path / 'pets'}"
     assert zoo("data", "path", dataset) == (0, f"{tmp_path / 'pets'}\n", "")
@@ -73,7 +83,10 @@ def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:
     told = zoo("data", "check", dataset)
     assert told.code == 0 and "note: 1 " in told.out and "no picture stands there twice" in told.out
     (report,) = json.loads(zoo("data", "check", dataset, "--json").out)
-    assert {part["part"]: part["classes"] for part in report["parts"]} == {"train": {"cat": 8, "dog": 8}, "test": {"cat": 2, "dog": 2}}
+    assert {part["part"]: part["classes"] for part in report["parts"]} == {
+        "train": {"cat": 8, "dog": 8},
+        "test": {"cat": 2, "dog": 2},
+    }
     assert report["parts"][0]["shapes"] == {"3×6×5": 16}
     assert zoo("data", "check", "folder:/no/such/place").code == 3
 
@@ -95,7 +108,12 @@ def test_wrong_commands_are_one_line(zoo, arguments, code, words) -> None:
 def test_a_damaged_dataset_ends_with_the_code_for_data(zoo, tmp_path) -> None:
     raw = tmp_path / "data" / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+    for name in (
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ):
         (raw / f"{name}.gz").write_bytes(b"nothing of the kind")
     told = zoo("data", "check", "mnist")
     assert told.code == 3 and "problem: cannot be read" in told.out and told.out.count("other content") == 4
@@ -108,7 +126,9 @@ def test_a_bare_path_is_told_what_to_be_written_behind(zoo, tmp_path) -> None:
     assert told.err == f"error: no dataset is called '{tmp_path}'; fix: {advice}\n"
 
 
-def test_an_archive_in_place_of_the_official_files_is_named_by_path_and_check(zoo: Callable[..., Any], tmp_path: Path) -> None:
+def test_an_archive_in_place_of_the_official_files_is_named_by_path_and_check(
+    zoo: Callable[..., Any], tmp_path: Path
+) -> None:
     (tmp_path / "data").mkdir()
     with zipfile.ZipFile(tmp_path / "data" / "cat_dog.zip", "w") as archive:
         for place in ("train/Cat/1.png", "train/Dog/2.png", "val/Cat/3.png", "val/Dog/4.png"):
@@ -119,4 +139,7 @@ def test_an_archive_in_place_of_the_official_files_is_named_by_path_and_check(zo
     assert any(line.startswith("yes") and line.endswith("cat_dog.zip") for line in told.out.splitlines())
     assert "here, in another form than the official files: cat_dog.zip" in told.err
     checked = zoo("data", "check", "catdog")
-    assert checked.code == 0 and f"read from {tmp_path / 'data' / 'cat_dog.zip'}, in place of the official files" in checked.out
+    assert (
+        checked.code == 0
+        and f"read from {tmp_path / 'data' / 'cat_dog.zip'}, in place of the official files" in checked.out
+    )

@@ -1,4 +1,5 @@
-"""A named pipe, a socket, a device without end or a folder, in any role of a file: refused by its kind and at once, in one line."""
+"""A named pipe, a socket, a device without end or a folder, in any role of a file: refused by its kind and at once, in
+one line."""
 
 from __future__ import annotations
 
@@ -64,7 +65,11 @@ ROLES = {
     "a configuration": (["run", "--config", "X"], "X", {2}),
     "weights": (["run", "cnn_digits", "--weights", "X.safetensors"], "X.safetensors", {2, 4}),
     "a pickle of weights": (["weights", "convert", "X.pt", "out.safetensors"], "X.pt", {4}),
-    "a table of labels": (["run", "cnn", "--data", "folder:data", "--set", "dataset.labels=X.csv", "--dry-run"], "X.csv", {3}),
+    "a table of labels": (
+        ["run", "cnn", "--data", "folder:data", "--set", "dataset.labels=X.csv", "--dry-run"],
+        "X.csv",
+        {3},
+    ),
     "an archive": (["run", "cnn", "--data", "folder:X.zip", "--dry-run"], "X.zip", {3}),
     "an image to predict": (["predict", "short", "X.png"], "X.png", {3}),
     "a model": (["predict", "X.onnx", "data/cat/0.png"], "X.onnx", {2, 4}),
@@ -77,7 +82,9 @@ ROLES = {
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_is_no_regular_file_is_refused_in_any_role(zoo, short, tmp_path, monkeypatch, no_longer_than, plant: Plant, role: str) -> None:
+def test_what_is_no_regular_file_is_refused_in_any_role(
+    zoo, short, tmp_path, monkeypatch, no_longer_than, plant: Plant, role: str
+) -> None:
     arguments, place, codes = ROLES[role]
     monkeypatch.chdir(tmp_path)
     for name in ("cat", "dog"):
@@ -95,7 +102,13 @@ def test_what_is_no_regular_file_is_refused_in_any_role(zoo, short, tmp_path, mo
         assert Path(place).name in told.err or "bundle" in told.err
 
 
-COMMANDS = (["report", "RUN"], ["compare", "RUN", "short"], ["runs"], ["evaluate", "RUN", "--device", "cpu"], ["predict", "RUN", "image.png"])
+COMMANDS = (
+    ["report", "RUN"],
+    ["compare", "RUN", "short"],
+    ["runs"],
+    ["evaluate", "RUN", "--device", "cpu"],
+    ["predict", "RUN", "image.png"],
+)
 
 
 @pytest.mark.parametrize("plant", [pipe, endless])

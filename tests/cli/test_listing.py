@@ -15,7 +15,8 @@ from zoo.api import ArchitectureSpec, hookimpl
 
 @hookimpl
 def zoo_register_architectures():
-    return [ArchitectureSpec(name="cnn", summary="another", target="zoo_twin.net:build", options="zoo_twin.missing:Options", input=(1, 8, 8))]
+    parts = dict(target="zoo_twin.net:build", options="zoo_twin.missing:Options", input=(1, 8, 8))
+    return [ArchitectureSpec(name="cnn", summary="another", **parts)]
 """
 FLOCK = """
 from zoo.api import ArchitectureSpec, FamilySpec, hookimpl
@@ -31,7 +32,7 @@ class Flock:
         {names}
 
     def spec(self, name):
-        parts = {{"target": "zoo_classics.cnn:build", "options": "zoo_classics.options:CNNOptions", "input": (1, 28, 28)}}
+        parts = dict(target="zoo_classics.cnn:build", options="zoo_classics.options:CNNOptions", input=(1, 28, 28))
         return ArchitectureSpec(name=name, summary="a robin", **parts)
 
 FAMILY = Flock()
@@ -54,7 +55,11 @@ def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo) -> None:
     assert titles == ["architectures", "datasets", "tasks", "recipes", "exporters"]
     for kind in ("architecture", "dataset", "task", "recipe", "exporter"):
         for item in registry().items(kind):
-            assert any(line.split()[0] == item.spec.name and item.spec.summary in line for line in told.out.splitlines() if line.strip())
+            assert any(
+                line.split()[0] == item.spec.name and item.spec.summary in line
+                for line in told.out.splitlines()
+                if line.strip()
+            )
     assert "classics (torch-zoo " in told.out
 
 
@@ -65,11 +70,15 @@ def test_a_family_is_one_line_until_it_is_asked_for(zoo, install, fresh_registry
         lines = zoo("list", "architectures", *arguments).out.splitlines()[1:]
         assert [line.split()[0] for line in lines][:1] == ["sky/robin"], arguments
     rows = json.loads(zoo("list", "architectures", "wren", "--json").out)
-    assert [(row["kind"], row["name"], row["canonical"], row["plugin"]) for row in rows] == [("architecture", "wren", "sky/wren", "sky")]
+    assert [(row["kind"], row["name"], row["canonical"], row["plugin"]) for row in rows] == [
+        ("architecture", "wren", "sky/wren", "sky")
+    ]
     told = zoo("info", "sky/*")
     assert told.code == 0 and "2; zoo list architectures 'sky/*' lists them" in told.out
     assert "a robin" in zoo("info", "robin").out
-    assert next(row for row in json.loads(zoo("plugins", "--json").out) if row["namespace"] == "sky")["gives"] == {"families": ["flock"]}
+    assert next(row for row in json.loads(zoo("plugins", "--json").out) if row["namespace"] == "sky")["gives"] == {
+        "families": ["flock"]
+    }
 
 
 def test_a_family_that_cannot_be_listed_stops_no_command(zoo, install, fresh_registry) -> None:
@@ -106,7 +115,9 @@ def test_what_matches_nothing_is_said_and_is_no_error(zoo) -> None:
 
 def test_list_json_holds_the_same_items(zoo) -> None:
     rows = json.loads(zoo("list", "--plugin", "datasets", "--json").out)
-    assert [(row["kind"], row["canonical"]) for row in rows] == [("dataset", item.canonical) for item in registry().items("dataset")]
+    assert [(row["kind"], row["canonical"]) for row in rows] == [
+        ("dataset", item.canonical) for item in registry().items("dataset")
+    ]
     assert all(row["distribution"] == "torch-zoo" for row in rows)
 
 
@@ -124,7 +135,11 @@ def test_a_wrong_kind_or_plugin_is_answered_with_the_right_ones(zoo, arguments, 
     assert told.code == 2 and told.err.startswith(f"error: {line}")
 
 
-@pytest.mark.parametrize(("source", "cause"), [(BROKEN, "RuntimeError: it is raining"), (EXITING, "SystemExit: 3")], ids=["case-19", "case-20"])
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [(BROKEN, "RuntimeError: it is raining"), (EXITING, "SystemExit: 3")],
+    ids=["case-19", "case-20"],
+)
 def test_a_broken_plugin_is_named_and_stops_no_command(zoo, install, fresh_registry, source, cause) -> None:
     install("zoo-rain", "rain", source)
     listed = zoo("list", "recipes")
@@ -175,7 +190,13 @@ def test_info_of_an_architecture_counts_its_parameters(zoo) -> None:
     (facts,) = json.loads(zoo("info", "fnn", "--json").out)
     assert facts["network"]["parameters"] == 6442
     assert facts["options"] == [
-        {"name": "hidden", "type": "integer ≥ 1", "required": False, "default": 8, "description": "units in each of the two hidden layers"}
+        {
+            "name": "hidden",
+            "type": "integer ≥ 1",
+            "required": False,
+            "default": 8,
+            "description": "units in each of the two hidden layers",
+        }
     ]
 
 

@@ -31,11 +31,17 @@ def test_the_table_of_layers_shows_the_arithmetic_behind_it(zoo) -> None:
 
 
 def test_a_network_is_examined_as_asked(zoo) -> None:
-    (facts,) = json.loads(zoo("info", "cnn", "--input", "3,40,28", "--classes", "7", "--set", "architecture.n_features=9", "--json").out)
+    (facts,) = json.loads(
+        zoo("info", "cnn", "--input", "3,40,28", "--classes", "7", "--set", "architecture.n_features=9", "--json").out
+    )
     network = facts["network"]
     assert (network["input"], network["output"], network["classes"]) == ([3, 40, 28], [7], 7)
     assert network["layers"][0]["output"][0] == 9
-    assert network["parameters"] == sum(layer["parameters"] for layer in network["layers"]) == sum(network["blocks"].values())
+    assert (
+        network["parameters"]
+        == sum(layer["parameters"] for layer in network["layers"])
+        == sum(network["blocks"].values())
+    )
     (step,) = network["layers"][0]["steps"]
     assert step["formulas"]["h"]["positions"] == "40 − 5 + 1 = 36"
     assert step["formulas"]["w"]["field"] == "1 + (5 − 1) = 5"
@@ -78,11 +84,19 @@ def test_what_cannot_be_examined_is_one_line(zoo, words, message) -> None:
 def test_the_arithmetic_of_a_layer(zoo) -> None:
     told = zoo("arithmetic", "conv2d", "--out", "10", "--kernel", "5")
     assert told.code == 0
-    for text in ("10×28×28", "28×28×10 with the channels last", "32 − 5 + 1 = 28", "(5·5·3 + 1)·10 = 760", "28·28·10·(5·5·3) = 588,000"):
+    for text in (
+        "10×28×28",
+        "28×28×10 with the channels last",
+        "32 − 5 + 1 = 28",
+        "(5·5·3 + 1)·10 = 760",
+        "28·28·10·(5·5·3) = 588,000",
+    ):
         assert text in told.out
     answer = json.loads(zoo("arithmetic", "linear", "--input", "16,5,5", "--out", "120", "--no-bias", "--json").out)
     assert (answer["output"], answer["parameters"], answer["formulas"]["inputs"]) == ([120], 48000, "16·5·5 = 400")
-    assert "1×65 (channels × length)" in zoo("arithmetic", "conv1d", "--out", "1", "--kernel", "4", "--padding", "2").out
+    assert (
+        "1×65 (channels × length)" in zoo("arithmetic", "conv1d", "--out", "1", "--kernel", "4", "--padding", "2").out
+    )
 
 
 def test_a_convolution_of_a_signal_is_drawn(zoo, tmp_path) -> None:

@@ -43,7 +43,10 @@ def test_a_command_gets_its_options_as_one_object() -> None:
 def test_only_what_was_given_is_a_layer_of_the_configuration() -> None:
     assert list(keys_of(LabOptions)) == [("rate", "--rate", "train.lr"), ("plain", "--plain", "train.compile")]
     assert overrides_of(LabOptions("net"), None) == {}
-    assert overrides_of(LabOptions("net", rate="1e-3", plain=True), ["seed=4"]) == {"train": {"lr": "1e-3", "compile": "true"}, "seed": 4}
+    assert overrides_of(LabOptions("net", rate="1e-3", plain=True), ["seed=4"]) == {
+        "train": {"lr": "1e-3", "compile": "true"},
+        "seed": 4,
+    }
 
 
 @pytest.mark.parametrize("options", [RunOptions, GradientsOptions])

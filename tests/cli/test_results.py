@@ -43,7 +43,11 @@ def test_compare_shows_results_differences_remarks_and_where_the_picture_is(zoo,
 def test_compare_as_json(zoo, two) -> None:
     told = zoo("compare", "short", "other", "--json")
     found = json.loads(told.out)
-    assert found["differences"] == {"train.lr": [0.01, 0.5]} and found["names"] == ["short", "other"] and len(found["remarks"]) == 2
+    assert (
+        found["differences"] == {"train.lr": [0.01, 0.5]}
+        and found["names"] == ["short", "other"]
+        and len(found["remarks"]) == 2
+    )
     assert found["facts"]["status"] == ["finished", "interrupted"] and told.err == ""
 
 
@@ -87,4 +91,6 @@ def test_evaluate_writes_what_it_found_where_asked(zoo, two, tmp_path) -> None:
 def test_evaluate_on_a_dataset_of_the_same_classes(zoo, two) -> None:
     found = json.loads(zoo("evaluate", "short", "--data", "datasets/digits", "--json").out)
     assert found["dataset"] == "datasets/digits" and found["samples"] == 360 and found["path"] is None
-    assert found["metrics"]["accuracy"] == pytest.approx(RunDir(two / "cnn_digits" / "short").record.results["test"]["accuracy"])
+    assert found["metrics"]["accuracy"] == pytest.approx(
+        RunDir(two / "cnn_digits" / "short").record.results["test"]["accuracy"]
+    )

@@ -51,11 +51,44 @@ def started(monkeypatch):
 
 
 def test_every_flag_reaches_its_place_in_the_configuration(zoo, started) -> None:
-    flags = ["--data", "d", "--arch", "a", "--task", "t", "--epochs", "3", "--batch-size", "16", "--lr", "1e-2", "--seed", "5", "--device", "cpu"]
-    told = zoo("run", "cnn_digits", *flags, "--name", "mine", "--set", "train.clip_norm=1e-1", "--set", "dataset.val_fraction=0.1", "--out", "here")
+    flags = [
+        "--data",
+        "d",
+        "--arch",
+        "a",
+        "--task",
+        "t",
+        "--epochs",
+        "3",
+        "--batch-size",
+        "16",
+        "--lr",
+        "1e-2",
+        "--seed",
+        "5",
+        "--device",
+        "cpu",
+    ]
+    told = zoo(
+        "run",
+        "cnn_digits",
+        *flags,
+        "--name",
+        "mine",
+        "--set",
+        "train.clip_norm=1e-1",
+        "--set",
+        "dataset.val_fraction=0.1",
+        "--out",
+        "here",
+    )
     assert told.code == 0
     (call,) = started
-    assert call["name"] == "cnn_digits" and str(call["out"]) == "here" and (call["resume"], call["inexact"], call["dry_run"]) == (None, False, False)
+    assert (
+        call["name"] == "cnn_digits"
+        and str(call["out"]) == "here"
+        and (call["resume"], call["inexact"], call["dry_run"]) == (None, False, False)
+    )
     assert call["overrides"] == {
         "dataset": {"name": "d", "val_fraction": 0.1},
         "architecture": {"name": "a"},
@@ -89,7 +122,11 @@ def test_seeds_and_resume_and_dry_run_are_handed_on(zoo, started) -> None:
 def test_with_json_progress_goes_to_stderr_and_the_result_alone_to_stdout(zoo, started) -> None:
     told = zoo("run", "cnn_digits", "--json")
     row = json.loads(told.out)
-    assert told.err == "epoch 1/1\n" and (row["id"], row["status"], row["path"]) == ("cnn_digits/x", "finished", str(RESULT.path.absolute()))
+    assert told.err == "epoch 1/1\n" and (row["id"], row["status"], row["path"]) == (
+        "cnn_digits/x",
+        "finished",
+        str(RESULT.path.absolute()),
+    )
     assert row["results"] == {"test": {"accuracy": 0.5}}
     assert zoo("run", "cnn_digits").out == "epoch 1/1\n"
     several = json.loads(zoo("run", "cnn_digits", "--seeds", "1", "--json").out)
@@ -106,10 +143,18 @@ def test_a_dry_run_is_json_too_and_has_the_keys_of_a_run(zoo, short) -> None:
 def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path) -> None:
     told = zoo("predict", "short", str(short / "samples"), "--top", "2", "--json")
     facts = json.loads(told.out)
-    assert told.err == "" and facts["classes"] == [str(digit) for digit in range(10)] and facts["engine"].startswith("torch ")
+    assert (
+        told.err == ""
+        and facts["classes"] == [str(digit) for digit in range(10)]
+        and facts["engine"].startswith("torch ")
+    )
     first = facts["predictions"][0]["top"]
     assert len(first) == 2 and first[0]["probability"] >= first[1]["probability"] > 0
-    assert zoo("predict", "short", facts["predictions"][0]["file"], "--top", "1").out.split(": ")[1].startswith(first[0]["class"])
+    assert (
+        zoo("predict", "short", facts["predictions"][0]["file"], "--top", "1")
+        .out.split(": ")[1]
+        .startswith(first[0]["class"])
+    )
     out = tmp_path / "bundle"
     facts = json.loads(zoo("export", "short", "--onnx", "--out", str(out), "--json").out)
     assert facts["path"] == str(out) and facts["source"].startswith("exporting run cnn_digits/short")
@@ -124,8 +169,16 @@ def test_predict_and_export_have_their_results_as_json(zoo, short, tmp_path) -> 
         ({"data": "mnist"}, ["dataset.name=digits"], "dataset.name"),
         ({"epochs": "1"}, ["train=5"], "train"),
         ({}, ["seed=1", "seed=2"], "seed"),
-        ({}, ["train.optimizer_options={fused: true}", "train.optimizer_options.fused=false"], "train.optimizer_options"),
-        ({}, ["train.optimizer_options.nesterov=true", "train.optimizer_options={fused: true}"], "train.optimizer_options"),
+        (
+            {},
+            ["train.optimizer_options={fused: true}", "train.optimizer_options.fused=false"],
+            "train.optimizer_options",
+        ),
+        (
+            {},
+            ["train.optimizer_options.nesterov=true", "train.optimizer_options={fused: true}"],
+            "train.optimizer_options",
+        ),
     ],
 )
 def test_a_key_that_is_given_twice_is_named(flags, assignments, key) -> None:
@@ -135,7 +188,8 @@ def test_a_key_that_is_given_twice_is_named(flags, assignments, key) -> None:
 
 def test_keys_that_differ_do_not_conflict() -> None:
     layer = overrides_of(
-        RunOptions(data="mnist", epochs="2"), ["dataset.resize=28", "train.lr=1e-3", "architecture=cnn", "architecture.n_features=4"]
+        RunOptions(data="mnist", epochs="2"),
+        ["dataset.resize=28", "train.lr=1e-3", "architecture=cnn", "architecture.n_features=4"],
     )
     assert layer["architecture"] == {"name": "cnn", "n_features": 4} and layer["train"] == {"epochs": "2", "lr": 0.001}
 
@@ -163,7 +217,10 @@ FAULTS = {
     "case-1-recipe": (["cnn_digit"], "no recipe is called 'cnn_digit'; fix: did you mean cnn_digits"),
     "case-1-architecture": (["cnn_digits", "--arch", "cnm"], "no architecture is called 'cnm'; fix: did you mean cnn"),
     "case-1-dataset": (["cnn_digits", "--data", "digit"], "no dataset is called 'digit'; fix: did you mean digits"),
-    "case-1-task": (["cnn_digits", "--task", "classify"], "no task is called 'classify'; fix: did you mean classification"),
+    "case-1-task": (
+        ["cnn_digits", "--task", "classify"],
+        "no task is called 'classify'; fix: did you mean classification",
+    ),
     "case-2-zero": (["cnn_digits", "--epochs", "0"], "train.epochs: must be greater than or equal to 1, not '0'"),
     "case-2-negative": (["cnn_digits", "--epochs", "-1"], "train.epochs: must be greater than or equal to 1, not '-1'"),
     "case-2-text": (["cnn_digits", "--epochs", "many"], "train.epochs: must be a valid integer"),
@@ -194,7 +251,10 @@ def test_faults_of_the_command_line(zoo, tmp_path, arguments, line) -> None:
 def test_a_batch_that_leaves_no_step_is_refused(zoo, case) -> None:
     told = zoo("run", "cnn_digits", "--batch-size", "5000", "--set", "train.drop_last=true")
     assert told.code == 2 and told.err.count("\n") == 1
-    assert told.err.startswith("error: a batch of 5000 is larger than the 1437 training samples") and "; fix: use a smaller --batch-size" in told.err
+    assert (
+        told.err.startswith("error: a batch of 5000 is larger than the 1437 training samples")
+        and "; fix: use a smaller --batch-size" in told.err
+    )
 
 
 @pytest.mark.parametrize("inside", [False, True], ids=["case-7-file", "case-7-inside-a-file"])

@@ -54,13 +54,19 @@ def test_runs_are_newest_first_and_a_damaged_or_killed_one_is_listed_as_such(zoo
 
 def test_no_runs_is_said_with_what_to_do(zoo, tmp_path) -> None:
     told = zoo("runs")
-    assert told == (0, "", f"no runs under {tmp_path / 'runs'}; start one with `zoo run NAME` (see `zoo list recipes`)\n")
+    assert told == (
+        0,
+        "",
+        f"no runs under {tmp_path / 'runs'}; start one with `zoo run NAME` (see `zoo list recipes`)\n",
+    )
     assert json.loads(zoo("runs", "--json").out) == []
 
 
 def test_evaluate_repeats_the_figure_of_the_run(zoo, short) -> None:
     told = zoo("evaluate", "cnn_digits/short")
-    assert told.code == 0 and told.out.startswith(f"datasets/digits, test split, 360 samples: accuracy {accuracy_of(short):.2%}")
+    assert told.code == 0 and told.out.startswith(
+        f"datasets/digits, test split, 360 samples: accuracy {accuracy_of(short):.2%}"
+    )
     facts = json.loads(zoo("evaluate", "short", "--json").out)
     assert facts["metrics"]["accuracy"] == pytest.approx(accuracy_of(short)) and facts["samples"] == 360
     assert json.loads(zoo("evaluate", "short", "--split", "train", "--json").out)["samples"] == 1437
@@ -91,7 +97,9 @@ def test_predict_shows_the_likeliest_classes_and_writes_all_of_them(zoo, short, 
 def test_top_is_a_whole_number(zoo, short, top, code) -> None:
     picture = sorted((short / "samples").iterdir())[0]
     told = zoo("predict", "short", str(picture), "--top", top)
-    assert told.code == code and (code == 0 or told.err.startswith("error: --top: must be a whole number of at least 1"))
+    assert told.code == code and (
+        code == 0 or told.err.startswith("error: --top: must be a whole number of at least 1")
+    )
 
 
 def test_predict_answers_a_picture_that_is_not_there(zoo, short, tmp_path) -> None:
@@ -104,8 +112,13 @@ def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, t
     told = zoo("export", "cnn_digits/short", "--onnx", "--out", str(out))
     assert told.code == 0, told.err
     assert told.out.startswith("exporting run cnn_digits/short") and told.out.endswith(f"bundle: {out}\n")
-    assert "proved equal to PyTorch on cpu, batches 1, 2, 7" in told.out and "top-1 equal on 360 of 360 samples of datasets/digits" in told.out
-    shutil.copy(short / "samples" / sorted(path.name for path in (short / "samples").iterdir())[0], tmp_path / "digit.png")
+    assert (
+        "proved equal to PyTorch on cpu, batches 1, 2, 7" in told.out
+        and "top-1 equal on 360 of 360 samples of datasets/digits" in told.out
+    )
+    shutil.copy(
+        short / "samples" / sorted(path.name for path in (short / "samples").iterdir())[0], tmp_path / "digit.png"
+    )
     by_run = zoo("predict", "short", str(tmp_path / "digit.png"))
     by_file = zoo("predict", str(out / "model.onnx"), str(tmp_path / "digit.png"))
     by_bundle = zoo("predict", str(out), str(tmp_path / "digit.png"))
@@ -133,7 +146,13 @@ def test_export_with_nothing_to_export_names_the_command_to_run(zoo) -> None:
 
 
 def test_the_verdict_has_the_largest_difference_of_both_comparisons() -> None:
-    real = {"max_abs_error": 2e-6, "top1_agree": 9, "samples": 10, "dataset": "d", "accuracy": {"pytorch": 0.9, "exported": 0.8}}
+    real = {
+        "max_abs_error": 2e-6,
+        "top1_agree": 9,
+        "samples": 10,
+        "dataset": "d",
+        "accuracy": {"pytorch": 0.9, "exported": 0.8},
+    }
     lines = verdict({"provider": "cpu", "batches": [1, 2], "random": {"max_abs_error": 3e-5}, "real": real})
     assert lines == [
         "proved equal to PyTorch on cpu, batches 1, 2: largest difference 3.0e-05, top-1 equal on 9 of 10 samples of d",
@@ -146,10 +165,14 @@ def test_predict_takes_the_first_pictures_of_a_dataset_in_place_of_files(zoo, sh
     assert told.code == 0 and len(told.out.splitlines()) == 4 and (tmp_path / "grid.png").is_file()
     names = [line.partition(": ")[0] for line in told.out.splitlines()]
     with (short / "predictions.csv").open(newline="") as stream:
-        assert names == [f"digits/test/{row['sample']}" for row, _ in zip(csv.DictReader(stream), range(4), strict=False)]
+        assert names == [
+            f"digits/test/{row['sample']}" for row, _ in zip(csv.DictReader(stream), range(4), strict=False)
+        ]
 
 
-def test_predictions_of_a_dataset_name_its_samples_and_have_their_truths(zoo: Callable[..., Any], short: Path, tmp_path: Path) -> None:
+def test_predictions_of_a_dataset_name_its_samples_and_have_their_truths(
+    zoo: Callable[..., Any], short: Path, tmp_path: Path
+) -> None:
     table = tmp_path / "p.csv"
     told = zoo("predict", "short", "--data", "digits", "--count", "5", "--csv", str(table), "--json")
     with (short / "predictions.csv").open(newline="") as stream:
@@ -159,7 +182,9 @@ def test_predictions_of_a_dataset_name_its_samples_and_have_their_truths(zoo: Ca
     assert [row["sample"].removeprefix("digits/test/") for row in found] == [row["sample"] for row in due]
     assert [(row["truth"], row["prediction"]) for row in found] == [(row["truth"], row["prediction"]) for row in due]
     rows = json.loads(told.out)["predictions"]
-    assert [(row["sample"], row["truth"], row["file"]) for row in rows] == [(row["sample"], row["truth"], None) for row in found]
+    assert [(row["sample"], row["truth"], row["file"]) for row in rows] == [
+        (row["sample"], row["truth"], None) for row in found
+    ]
 
 
 def test_predictions_of_a_dataset_in_files_name_the_files(zoo: Callable[..., Any], short: Path, tmp_path: Path) -> None:

@@ -18,7 +18,12 @@ def test_it_says_where_the_picture_is(tmp_path, monkeypatch, capsys) -> None:
 
 def test_json(tmp_path, capsys) -> None:
     assert run_cli(["show", "digits", "--augment", "flip, crop: 1", "--out", str(tmp_path / "a.png"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"dataset": "digits", "split": "train", "picture": str(tmp_path / "a.png"), "notes": []}
+    assert json.loads(capsys.readouterr().out) == {
+        "dataset": "digits",
+        "split": "train",
+        "picture": str(tmp_path / "a.png"),
+        "notes": [],
+    }
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,16 @@ from zoo.registry.core_commands import COMMANDS
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 LINES = {
-    "list": "list", "info": "info cnn", "matrix": "matrix --arch lenet --data digits", "arithmetic": "arithmetic linear --input 8 --out 4",
-    "gradients": "gradients cnn_digits --set dataset.resize=16 --device cpu", "show": "show digits --count 2 --out shown.png",
+    "list": "list", "info": "info cnn", "matrix": "matrix --arch lenet --data digits",
+    "arithmetic": "arithmetic linear --input 8 --out 4",
+    "gradients": "gradients cnn_digits --set dataset.resize=16 --device cpu",
+    "show": "show digits --count 2 --out shown.png",
     "run": "run cnn_digits --name again --device cpu --set dataset.resize=16 --set train.epochs=1",
     "evaluate": "evaluate cnn_digits/short --device cpu", "predict": "predict cnn_digits/short --data digits --count 2",
-    "export": "export cnn --help", "runs": "runs", "compare": "compare cnn_digits/short cnn_digits/again --out compared",
-    "report": "report cnn_digits/short", "plugins": "plugins", "weights": "weights list cnn", "data": "data path", "cache": "cache --json",
+    "export": "export cnn --help", "runs": "runs",
+    "compare": "compare cnn_digits/short cnn_digits/again --out compared",
+    "report": "report cnn_digits/short", "plugins": "plugins", "weights": "weights list cnn", "data": "data path",
+    "cache": "cache --json",
     "doctor": "doctor --help", "verify": "verify cnn_digits/short",
     "completion": "completion bash", "inspect": "inspect out.json",
 }  # fmt: skip
@@ -73,17 +77,31 @@ def called(folder: Path, sink: str, lines: dict[str, str], **environment: str) -
     """The exit code of each command line and what it wrote to stderr."""
     (folder / "out.json").write_text('{"a": 1}', encoding="utf-8")
     arguments = [sys.executable, "-P", "-W", "ignore::DeprecationWarning", "-c", FORK, sink, json.dumps(lines)]
-    done = subprocess.run(arguments, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(
+        arguments,
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     codes = json.loads((folder / "codes.json").read_text(encoding="utf-8"))
-    return {name: (code, (folder / f"errors-{name}").read_text(encoding="utf-8", errors="replace")) for name, code in codes.items()}
+    return {
+        name: (code, (folder / f"errors-{name}").read_text(encoding="utf-8", errors="replace"))
+        for name, code in codes.items()
+    }
 
 
 def test_every_command_is_tried() -> None:
     assert [name for name in COMMANDS if name not in LINES] == []
 
 
-@pytest.mark.parametrize(("sink", "code"), [("left", 141), *(pytest.param(sink, 7, marks=pytest.mark.slow) for sink in ("/dev/full", "closed"))])
+@pytest.mark.parametrize(
+    ("sink", "code"),
+    [("left", 141), *(pytest.param(sink, 7, marks=pytest.mark.slow) for sink in ("/dev/full", "closed"))],
+)
 @pytest.mark.usefixtures("short")
 def test_output_that_cannot_be_written_is_an_exit_code(tmp_path: Path, sink: str, code: int) -> None:
     if sink == "/dev/full" and not Path(sink).exists():
@@ -93,7 +111,9 @@ def test_output_that_cannot_be_written_is_an_exit_code(tmp_path: Path, sink: str
     assert {name: text for name, (_, text) in found.items() if "Traceback" in text or "bug" in text} == {}
     if code == 7:
         assert {name for name, (_, text) in found.items() if "error: cannot write (stdout)" not in text} == set()
-    record = json.loads((Path(os.environ["ZOO_RUNS"]) / "cnn_digits" / "again" / "run.json").read_text(encoding="utf-8"))
+    record = json.loads(
+        (Path(os.environ["ZOO_RUNS"]) / "cnn_digits" / "again" / "run.json").read_text(encoding="utf-8")
+    )
     assert record["status"] == "finished"
     log = (Path(os.environ["ZOO_RUNS"]) / "cnn_digits" / "again" / "log.txt").read_text(encoding="utf-8")
     assert re.search(r"run cnn_digits/again finished in", log)
@@ -121,7 +141,12 @@ def short(short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(("redirect", "code"), [(">&-", 7), (">&- 2>&-", 7), ("2>&-", 0), ("2>/dev/full", 0)])
 def test_closed_descriptors_of_a_fresh_process(tmp_path: Path, redirect: str, code: int) -> None:
     done = subprocess.run(
-        ["/bin/sh", "-c", f'"{sys.executable}" -P -m zoo --version {redirect}'], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        ["/bin/sh", "-c", f'"{sys.executable}" -P -m zoo --version {redirect}'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == code and "Traceback" not in done.stderr
     assert done.stdout.startswith("zoo ") == (code == 0)

@@ -61,7 +61,9 @@ def replace_in_config(run: RunDir) -> None:
 
 def edited_state_with_a_manifest_to_fit(run: RunDir) -> None:
     edit("state.json", lambda state: state["progress"].update(step=1))(run)
-    edit("MANIFEST.json", lambda manifest: manifest["files"].update({"state.json": sha256(chosen(run) / "state.json")}))(run)
+    edit(
+        "MANIFEST.json", lambda manifest: manifest["files"].update({"state.json": sha256(chosen(run) / "state.json")})
+    )(run)
 
 
 def fifo(name: str) -> Callable[[RunDir], None]:
@@ -84,27 +86,69 @@ def renamed(run: RunDir) -> None:
 
 TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     "config, a value": (replace_in_config, "train.lr is 0.5 and was 0.01"),
-    "config, no YAML": (lambda run: run.config_file.write_text("a: [", encoding="utf-8"), "config.yaml cannot be read: "),
+    "config, no YAML": (
+        lambda run: run.config_file.write_text("a: [", encoding="utf-8"),
+        "config.yaml cannot be read: ",
+    ),
     "config, bytes": (lambda run: run.config_file.write_bytes(b"\xff\xfe\x00"), "config.yaml cannot be read: "),
     "config, gone": (lambda run: run.config_file.unlink(), "config.yaml cannot be read: it is missing"),
     "config, a FIFO": (fifo("config.yaml"), "config.yaml cannot be read: it is a named pipe, not a regular file"),
-    "record, classes": (edit("run.json", lambda record: record["classes"].reverse(), seal=True), "differs from the run's root record in: classes"),
-    "record, mean": (edit("run.json", lambda record: record["preprocessing"].update(mean=[0.25]), seal=True), "root record in: preprocessing"),
-    "record, structure": (edit("run.json", lambda record: record.update(structure={"rank": 3}), seal=True), "root record in: structure"),
-    "record, data": (edit("run.json", lambda record: record.update(fingerprint="f00d"), seal=True), "root record in: fingerprint"),
-    "record, results": (edit("run.json", lambda record: record["results"]["test"].update(accuracy=1.0)), "run.json was changed after zoo wrote it"),
-    "record, checkpoint": (edit("run.json", lambda record: record.update(checkpoint="step-000015"), seal=True), "are of checkpoint step-000015"),
-    "record, a type": (edit("run.json", lambda record: record.update(results=3)), "run.json is damaged: results: must be a valid dictionary, not 3"),
-    "record, deep": (lambda run: run.record_file.write_text("[" * 100_000, encoding="utf-8"), "run.json cannot be read: it is nested too deeply"),
+    "record, classes": (
+        edit("run.json", lambda record: record["classes"].reverse(), seal=True),
+        "differs from the run's root record in: classes",
+    ),
+    "record, mean": (
+        edit("run.json", lambda record: record["preprocessing"].update(mean=[0.25]), seal=True),
+        "root record in: preprocessing",
+    ),
+    "record, structure": (
+        edit("run.json", lambda record: record.update(structure={"rank": 3}), seal=True),
+        "root record in: structure",
+    ),
+    "record, data": (
+        edit("run.json", lambda record: record.update(fingerprint="f00d"), seal=True),
+        "root record in: fingerprint",
+    ),
+    "record, results": (
+        edit("run.json", lambda record: record["results"]["test"].update(accuracy=1.0)),
+        "run.json was changed after zoo wrote it",
+    ),
+    "record, checkpoint": (
+        edit("run.json", lambda record: record.update(checkpoint="step-000015"), seal=True),
+        "are of checkpoint step-000015",
+    ),
+    "record, a type": (
+        edit("run.json", lambda record: record.update(results=3)),
+        "run.json is damaged: results: must be a valid dictionary, not 3",
+    ),
+    "record, deep": (
+        lambda run: run.record_file.write_text("[" * 100_000, encoding="utf-8"),
+        "run.json cannot be read: it is nested too deeply",
+    ),
     "record, a FIFO": (fifo("run.json"), "run.json cannot be read: it is a named pipe, not a regular file"),
-    "root, best": (edit("root.json", lambda root: root["checkpoints"].pop()), "root.json was changed after zoo wrote it"),
-    "root, a path": (edit("root.json", lambda root: root["checkpoints"][-1].update(name="../../x"), seal=True), "root.json is of another version"),
-    "root, newer": (edit("root.json", lambda root: root.update(format=2), seal=True), "root.json is of another version of zoo: format"),
-    "root, gone": (lambda run: run.root_file.unlink(), "no root record (root.json): an older zoo wrote the run, or the file was removed"),
+    "root, best": (
+        edit("root.json", lambda root: root["checkpoints"].pop()),
+        "root.json was changed after zoo wrote it",
+    ),
+    "root, a path": (
+        edit("root.json", lambda root: root["checkpoints"][-1].update(name="../../x"), seal=True),
+        "root.json is of another version",
+    ),
+    "root, newer": (
+        edit("root.json", lambda root: root.update(format=2), seal=True),
+        "root.json is of another version of zoo: format",
+    ),
+    "root, gone": (
+        lambda run: run.root_file.unlink(),
+        "no root record (root.json): an older zoo wrote the run, or the file was removed",
+    ),
     "root, a FIFO": (fifo("root.json"), "root.json cannot be read: it is a named pipe, not a regular file"),
     "state": (edit("state.json", lambda state: state["progress"].update(step=1)), "state.json changed since written"),
     "state, manifest": (edited_state_with_a_manifest_to_fit, "its MANIFEST.json is not the one in the root record"),
-    "manifest, bytes": (lambda run: (chosen(run) / "MANIFEST.json").write_bytes(b"\xff"), "its MANIFEST.json is not the one in the root record"),
+    "manifest, bytes": (
+        lambda run: (chosen(run) / "MANIFEST.json").write_bytes(b"\xff"),
+        "its MANIFEST.json is not the one in the root record",
+    ),
     "checkpoint, foreign": (from_another_run, "it comes from another run"),
     "checkpoint, renamed": (renamed, "it is missing"),
     "checkpoint, a FIFO": (fifo("model.safetensors"), "model.safetensors: it is a named pipe, not a regular file"),
@@ -116,7 +160,9 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
 def test_what_differs_is_named_and_refused_with_exit_4(zoo, run, tamper, words) -> None:
     tamper(run)
     told = zoo("evaluate", "cnn_digits/hurt")
-    assert (told.code, told.out) == (4, "") and words in told.err and "; fix: " in told.err and told.err.count("\n") == 1
+    assert (
+        (told.code, told.out) == (4, "") and words in told.err and "; fix: " in told.err and told.err.count("\n") == 1
+    )
     told = zoo("verify", "cnn_digits/hurt")
     assert told.code == 4 and told.err == "" and words in told.out
     assert zoo("verify", "cnn_digits/whole").code == 0
@@ -130,7 +176,11 @@ def test_one_damaged_run_spoils_neither_the_list_nor_compare_nor_look_up(zoo, ru
     monkeypatch.chdir(tmp_path)
     told = zoo("runs")
     rows = {line.split()[0]: line for line in told.out.splitlines()}
-    assert told.code == 0 and "finished" in rows["cnn_digits/whole"] and rows["cnn_digits/hurt"].startswith("cnn_digits/hurt  damaged: ")
+    assert (
+        told.code == 0
+        and "finished" in rows["cnn_digits/whole"]
+        and rows["cnn_digits/hurt"].startswith("cnn_digits/hurt  damaged: ")
+    )
     assert words in rows["cnn_digits/hurt"]
     listed = {row["id"]: row for row in json.loads(zoo("runs", "--json").out)}
     assert listed["cnn_digits/hurt"]["status"] == "damaged" and words in listed["cnn_digits/hurt"]["fault"]
@@ -158,7 +208,11 @@ def test_verify_says_which_checkpoint_is_left(zoo, run) -> None:
     found = json.loads(zoo("verify", "hurt", "--json").out)
     (damaged,) = (each for each in found["findings"] if each["state"] == "damaged")
     first = run.root.checkpoints[0].name
-    assert best != first and damaged["part"].startswith(best) and (found["damaged"], found["use"], found["resume"]) == (True, None, first)
+    assert (
+        best != first
+        and damaged["part"].startswith(best)
+        and (found["damaged"], found["use"], found["resume"]) == (True, None, first)
+    )
     assert f"`zoo run --resume cnn_digits/hurt` has gone back to {first}" in found["advice"]
     assert zoo("run", "--resume", "cnn_digits/hurt").code == 0
     found = json.loads(zoo("verify", "hurt", "--json").out)

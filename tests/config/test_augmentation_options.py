@@ -16,7 +16,13 @@ from zoo.runs.resolve_config import resolve
 
 @pytest.mark.parametrize(
     "value",
-    ["flip, crop: 4", "[flip, crop: 4]", ["flip", {"crop": 4}], [{"flip": {}}, {"crop": {"padding": 4}}], ["flip", {"crop": {"fill": "black"}}]],
+    [
+        "flip, crop: 4",
+        "[flip, crop: 4]",
+        ["flip", {"crop": 4}],
+        [{"flip": {}}, {"crop": {"padding": 4}}],
+        ["flip", {"crop": {"fill": "black"}}],
+    ],
     ids=str,
 )
 def test_forms_that_mean_the_same(value) -> None:

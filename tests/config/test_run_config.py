@@ -18,8 +18,13 @@ def test_the_least_is_a_dataset_and_a_task() -> None:
 
 
 def test_a_config_survives_a_round_trip_through_plain_data() -> None:
-    sections = {"dataset": {"name": "toy", "val_fraction": 0.1, "own": [1, 2]}, "architecture": {"name": "net", "depth": 3, "shape": {"a": [1]}}}
-    config = RunConfig.model_validate({**LEAST, **sections, "train": {"lr": 0.1, "optimizer_options": {"betas": [0.9, 0.99], "fused": True}}})
+    sections = {
+        "dataset": {"name": "toy", "val_fraction": 0.1, "own": [1, 2]},
+        "architecture": {"name": "net", "depth": 3, "shape": {"a": [1]}},
+    }
+    config = RunConfig.model_validate(
+        {**LEAST, **sections, "train": {"lr": 0.1, "optimizer_options": {"betas": [0.9, 0.99], "fused": True}}}
+    )
     plain = config.as_dict()
     assert next(iter(plain)) == "schema"
     assert RunConfig.model_validate(plain) == config
@@ -68,7 +73,23 @@ def test_a_plain_name_can_name_a_run(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", "../up", "a/b", "a\\b", "/etc", "line\nbreak", "tab\t", "nul\0", ".hidden", "-flag", "a b", "C:", "x" * 101]
+    "name",
+    [
+        "",
+        "..",
+        "../up",
+        "a/b",
+        "a\\b",
+        "/etc",
+        "line\nbreak",
+        "tab\t",
+        "nul\0",
+        ".hidden",
+        "-flag",
+        "a b",
+        "C:",
+        "x" * 101,
+    ],
 )
 def test_case_8_a_name_that_is_no_folder_s_is_refused(name: str) -> None:
     with pytest.raises(ValidationError, match="cannot name a run"):

@@ -100,7 +100,9 @@ def test_what_was_changed_since_it_was_unpacked_is_unpacked_again_after_a_word(
     change(content)
     capsys.readouterr()
     assert opened(archive) == content
-    assert {path.relative_to(content).as_posix(): path.read_bytes() for path in content.rglob("*") if path.is_file()} == FILES
+    assert {
+        path.relative_to(content).as_posix(): path.read_bytes() for path in content.rglob("*") if path.is_file()
+    } == FILES
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert line.endswith("it is unpacked again")
@@ -156,8 +158,14 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "case 41: a symbolic link in a zip": (linked_zip, "is a symbolic link"),
     "case 42: a device": (lambda path: special(path, tarfile.CHRTYPE), "is a device"),
     "case 42: a pipe": (lambda path: special(path, tarfile.FIFOTYPE), "is a pipe"),
-    "case 49: the same name": (lambda path: tarred(path, {"a/1.jpg": b"x", "a/./1.jpg": b"y"}), "collides with another"),
-    "case 49: in case alone": (lambda path: zipped(path, {"a/Cat.jpg": b"x", "a/cat.JPG": b"y"}), "collides with another"),
+    "case 49: the same name": (
+        lambda path: tarred(path, {"a/1.jpg": b"x", "a/./1.jpg": b"y"}),
+        "collides with another",
+    ),
+    "case 49: in case alone": (
+        lambda path: zipped(path, {"a/Cat.jpg": b"x", "a/cat.JPG": b"y"}),
+        "collides with another",
+    ),
     "case 49: a file and a folder": (lambda path: zipped(path, {"a": b"x", "a/1.jpg": b"y"}), "collides with another"),
     "case 49: a folder and a file": (lambda path: zipped(path, {"a/1.jpg": b"y", "A": b"x"}), "collides with another"),
     "nothing in it": (lambda path: zipped(path, {"a/": b""}), "there are no files in this archive"),
@@ -194,7 +202,9 @@ def test_case_43_a_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_case_44_an_archive_that_was_cut_off_is_damaged(kind: str, share: float, tmp_path: Path) -> None:
     noise = {f"pets/Cat/{index}.jpg": os.urandom(40_000) for index in range(3)}
     mode = {"tar": "w", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
-    path = zipped(tmp_path / "pets.zip", noise) if kind == "zip" else tarred(tmp_path / f"pets.{kind}", noise, mode[kind])
+    path = (
+        zipped(tmp_path / "pets.zip", noise) if kind == "zip" else tarred(tmp_path / f"pets.{kind}", noise, mode[kind])
+    )
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(DataError, match="is damaged or was cut off"):
         opened(path)
@@ -217,7 +227,8 @@ def test_a_zip_whose_names_are_no_text_is_damaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"), [(b"<!DOCTYPE html><p>log in", "a web page stands in place of the archive"), (b"text", "no archive of a form")]
+    ("body", "said"),
+    [(b"<!DOCTYPE html><p>log in", "a web page stands in place of the archive"), (b"text", "no archive of a form")],
 )
 def test_case_45_a_web_page_in_place_of_an_archive_is_told(tmp_path: Path, body: bytes, said: str) -> None:
     (tmp_path / "pets.zip").write_bytes(body)
@@ -269,5 +280,9 @@ def test_a_rar_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
 def test_the_tool_bsdtar_reads_the_same_rar(tmp_path: Path) -> None:
     """The archive of these tests is one, by a reader that is not ours."""
     (tmp_path / "out").mkdir()
-    subprocess.run(["bsdtar", "-xf", str(rarred(tmp_path / "pets.rar", FILES)), "-C", str(tmp_path / "out")], check=True, timeout=60)
+    subprocess.run(
+        ["bsdtar", "-xf", str(rarred(tmp_path / "pets.rar", FILES)), "-C", str(tmp_path / "out")],
+        check=True,
+        timeout=60,
+    )
     assert content(tmp_path / "out") == FILES

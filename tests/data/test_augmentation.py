@@ -1,4 +1,5 @@
-"""Random augmentation: each kernel against a plain computation, and the rule that (seed, epoch, index) decides alone."""
+"""Random augmentation: each kernel against a plain computation, and the rule that (seed, epoch, index) decides
+alone."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def pictures(count=40, channels=3, side=12):
 
 def augmented(images, specification, *, seed=0, epoch=0, indices=None):
     rows = np.arange(len(images)) if indices is None else indices
-    return Augmenter(canonical(specification), seed, images, MEAN[: images.shape[1]]).of_epoch(epoch)(images[torch.from_numpy(rows)], rows)
+    return Augmenter(canonical(specification), seed, images, MEAN[: images.shape[1]]).of_epoch(epoch)(
+        images[torch.from_numpy(rows)], rows
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -84,7 +87,12 @@ def test_crop_cuts_every_window_of_the_padded_picture_equally_often(fill) -> Non
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="constant" if fill == "black" else "reflect")
     counts = np.zeros((5, 5))
     for picture, result in zip(padded, found.numpy(), strict=True):
-        places = [(row, column) for row in range(5) for column in range(5) if np.array_equal(picture[:, row : row + 6, column : column + 6], result)]
+        places = [
+            (row, column)
+            for row in range(5)
+            for column in range(5)
+            if np.array_equal(picture[:, row : row + 6, column : column + 6], result)
+        ]
         assert len(places) == 1
         counts[places[0]] += 1
     assert counts.min() > 2000 / 25 * 0.6
@@ -102,7 +110,9 @@ def test_rotate_turns_as_torchvision_does(draw) -> None:
     images = pictures(count=1, side=16).float()
     degrees = (2 * draw - 1) * 30
     found = augmentation.rotate(images, torch.tensor([[draw]]), degrees=30.0)
-    torch.testing.assert_close(found, tv.rotate(images, -degrees, interpolation=InterpolationMode.BILINEAR), atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        found, tv.rotate(images, -degrees, interpolation=InterpolationMode.BILINEAR), atol=0.05, rtol=0
+    )
 
 
 @pytest.mark.parametrize("draws", [(0.0, 0.5, 0.5, 0.5), (0.5, 0.2, 0.0, 1.0), (0.9, 0.9, 0.3, 0.6)])
@@ -110,7 +120,9 @@ def test_resized_crop_is_bilinear_sampling_of_its_box(draws) -> None:
     """Independent implementation: the box by the paper's formula, then each output pixel's bilinear value in numpy."""
     side, (low, high), (narrow, broad) = 16, (0.25, 0.8), (0.8, 1.25)
     image = pictures(count=1, channels=1, side=side).float()
-    found = augmentation.resized_crop(image, torch.tensor([draws]), scale=(low, high), ratio=(narrow, broad))[0, 0].numpy()
+    found = augmentation.resized_crop(image, torch.tensor([draws]), scale=(low, high), ratio=(narrow, broad))[
+        0, 0
+    ].numpy()
     area = (low + draws[0] * (high - low)) * side * side
     ratio = math.exp(math.log(narrow) + draws[1] * (math.log(broad) - math.log(narrow)))
     wide, tall = min(side, math.sqrt(area * ratio)), min(side, math.sqrt(area / ratio))
@@ -145,7 +157,9 @@ def test_color_jitter_is_brightness_contrast_saturation_hue_in_this_order() -> N
     draws = torch.tensor([[0.1, 0.8, 0.7, 0.9]])
     from zoo.config.augmentation_options import ColorJitter
 
-    found = augmentation.color_jitter(images, draws, step=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1))
+    found = augmentation.color_jitter(
+        images, draws, step=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+    )
     expected = tv.adjust_brightness(images[0] / 255, 1 + (2 * 0.1 - 1) * 0.4)
     expected = tv.adjust_contrast(expected, 1 + (2 * 0.8 - 1) * 0.4)
     expected = tv.adjust_saturation(expected, 1 + (2 * 0.7 - 1) * 0.4)
@@ -168,7 +182,9 @@ def test_principal_components_are_those_of_the_covariance() -> None:
 def test_principal_components_have_one_sign_whatever_the_library_s_vectors_have(monkeypatch) -> None:
     images, eigh = pictures(count=30), torch.linalg.eigh
     found = augmentation.principal_components(images)
-    monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: (eigh(matrix)[0], eigh(matrix)[1] * torch.tensor([-1.0, 1.0, -1.0])))
+    monkeypatch.setattr(
+        torch.linalg, "eigh", lambda matrix: (eigh(matrix)[0], eigh(matrix)[1] * torch.tensor([-1.0, 1.0, -1.0]))
+    )
     assert torch.equal(augmentation.principal_components(images), found)
 
 

@@ -1,4 +1,5 @@
-"""No batch and no micro-batch of a single sample is left over; a run says so before it trains, sees every sample, and resumes in the last batch."""
+"""No batch and no micro-batch of a single sample is left over; a run says so before it trains, sees every sample, and
+resumes in the last batch."""
 
 from __future__ import annotations
 
@@ -77,7 +78,9 @@ def samples_by_step(run: RunDir) -> list[list[int]]:
     return [json.loads(line)["samples"] for line in run.samples_file.read_text().splitlines()]
 
 
-def test_a_batch_norm_network_trains_on_every_sample_and_resumes_before_the_joined_batch(folder: str, tmp_path: Path) -> None:
+def test_a_batch_norm_network_trains_on_every_sample_and_resumes_before_the_joined_batch(
+    folder: str, tmp_path: Path
+) -> None:
     class Stop(Console):
         def step(self, progress: Any, batch_samples: int) -> None:
             if progress.step == 4:
@@ -91,22 +94,44 @@ def test_a_batch_norm_network_trains_on_every_sample_and_resumes_before_the_join
     for epoch in (steps[:4], steps[4:]):
         assert Counter(index for step in epoch for index in step) == Counter(range(17))
     with pytest.raises(ZooError, match="stopped"):
-        zoo.run(NETWORK, overrides=overrides(folder, checkpoint_steps=3), out=tmp_path / "parts", console=Stop(quiet=True))
+        zoo.run(
+            NETWORK, overrides=overrides(folder, checkpoint_steps=3), out=tmp_path / "parts", console=Stop(quiet=True)
+        )
     zoo.run(resume=tmp_path / "parts", console=Console(quiet=True))
     assert samples_by_step(RunDir(tmp_path / "parts")) == steps
-    assert all(torch.equal(value, load(tmp_path / "parts").state_dict()[name]) for name, value in load(tmp_path / "whole").state_dict().items())
+    assert all(
+        torch.equal(value, load(tmp_path / "parts").state_dict()[name])
+        for name, value in load(tmp_path / "whole").state_dict().items()
+    )
 
 
 def test_the_plan_says_it_before_training(folder: str, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["run", NETWORK, "--data", folder, "--batch-size", "4", "--set", "dataset.resize=32", "--epochs", "2", "--dry-run"]
+    words = [
+        "run",
+        NETWORK,
+        "--data",
+        folder,
+        "--batch-size",
+        "4",
+        "--set",
+        "dataset.resize=32",
+        "--epochs",
+        "2",
+        "--dry-run",
+    ]
     assert run_cli(words) == 0
     told = capsys.readouterr().out
     assert "the last batch of each epoch has 5 samples: the one that is left over joins it" in told
     assert "2 epochs, 8 steps of 4" in told
 
 
-def test_a_network_that_cannot_be_trained_on_one_sample_is_refused_before_anything_is_written(folder: str, tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_trained_on_one_sample_is_refused_before_anything_is_written(
+    folder: str, tmp_path: Path
+) -> None:
     for train in ({"batch_size": 1}, {"micro_batches": 4}):
-        with pytest.raises(UsageError, match=r"cannot be trained on one sample at a time.*train\.batch_size.*fix: use a larger --batch-size"):
+        with pytest.raises(
+            UsageError,
+            match=r"cannot be trained on one sample at a time.*train\.batch_size.*fix: use a larger --batch-size",
+        ):
             zoo.run(NETWORK, overrides=overrides(folder, **train), out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()

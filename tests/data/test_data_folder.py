@@ -27,7 +27,12 @@ SPEC = DatasetSpec(
     std=(0.5,),
     licence="CC0",
     files=tuple(
-        FileSpec(path=path, url=f"https://data.example/toy/{Path(path).name}", sha256=hashlib.sha256(content).hexdigest(), size=len(content))
+        FileSpec(
+            path=path,
+            url=f"https://data.example/toy/{Path(path).name}",
+            sha256=hashlib.sha256(content).hexdigest(),
+            size=len(content),
+        )
         for path, content in CONTENTS.items()
     ),
 )
@@ -59,7 +64,9 @@ def test_the_folder_is_zoo_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert Store().root == tmp_path / "mine"
 
 
-def test_official_files_are_used_in_silence(tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_official_files_are_used_in_silence(
+    tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     lay(tmp_path, CONTENTS)
     store = Store(tmp_path)
     assert store.files(SPEC) == {path: tmp_path / path for path in CONTENTS}
@@ -76,7 +83,9 @@ def test_another_content_is_used_and_said(tmp_path: Path, content: bytes) -> Non
     assert "not the official file" in note
 
 
-def test_missing_files_are_brought_after_one_line_that_says_what(tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_files_are_brought_after_one_line_that_says_what(
+    tmp_path: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     store = Store(tmp_path)
     assert {path: file.read_bytes() for path, file in store.files(SPEC).items()} == CONTENTS
     assert asked == [file.url for file in SPEC.files]
@@ -191,7 +200,9 @@ def test_a_damaged_manifest_is_made_anew(tmp_path: Path, damage: bytes) -> None:
     assert (tmp_path / MANIFEST).read_bytes() != damage
 
 
-def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lay(tmp_path, CONTENTS)
     (tmp_path / MANIFEST).mkdir()  # nothing can be renamed over it
     store = Store(tmp_path)

@@ -44,7 +44,9 @@ def pictures(count: int, shape: tuple[int, int, int] = (3, 5, 4), classes: int =
     return Split(generator.integers(0, 256, (count, *shape), dtype=np.uint8), generator.integers(0, classes, count))
 
 
-def open_toy(monkeypatch: pytest.MonkeyPatch, toy: Any, *, section: dict[str, Any] | None = None, **options: Any) -> Data:
+def open_toy(
+    monkeypatch: pytest.MonkeyPatch, toy: Any, *, section: dict[str, Any] | None = None, **options: Any
+) -> Data:
     monkeypatch.setattr(sys.modules[__name__], "opened", lambda _store: toy, raising=False)
     spec = DatasetSpec(
         name="toy",
@@ -56,7 +58,9 @@ def open_toy(monkeypatch: pytest.MonkeyPatch, toy: Any, *, section: dict[str, An
         std=COLOUR.std,
         licence="CC0",
     )
-    registry = Registry([Plugin("toys", "zoo-toys", "1", "zoo_toys", specs={"dataset": [spec]})], pluggy.PluginManager("zoo"))
+    registry = Registry(
+        [Plugin("toys", "zoo-toys", "1", "zoo_toys", specs={"dataset": [spec]})], pluggy.PluginManager("zoo")
+    )
     return open_data(registry, DatasetSection(name="toy", **(section or {})), CPU, **options)
 
 
@@ -66,7 +70,9 @@ def plain(split: Split, preprocessing: Preprocessing = COLOUR) -> np.ndarray:
 
 
 @pytest.mark.parametrize("block", [1, 500, 4 << 20])
-@pytest.mark.parametrize(("count", "batch_size"), [(1, 1), (1, 7), (7, 3), (9, 3), (10, 64), (64, 64), (65, 64), (101, 10)])
+@pytest.mark.parametrize(
+    ("count", "batch_size"), [(1, 1), (1, 7), (7, 3), (9, 3), (10, 64), (64, 64), (65, 64), (101, 10)]
+)
 def test_batches_hold_every_sample_once_and_equal_a_plain_computation(
     monkeypatch: pytest.MonkeyPatch, count: int, batch_size: int, block: int
 ) -> None:
@@ -89,7 +95,9 @@ def test_batches_follow_the_order_that_is_asked_for(monkeypatch: pytest.MonkeyPa
     batches = list(LoadedPart(split, COLOUR, CPU).batches_of(wanted, 8))
     assert [len(batch.inputs) for batch in batches] == [8, 8, 8, 8, 1]
     assert torch.cat([batch.indices for batch in batches]).tolist() == wanted.tolist()
-    np.testing.assert_allclose(torch.cat([batch.inputs for batch in batches]).numpy(), plain(split)[wanted], rtol=0, atol=2e-6)
+    np.testing.assert_allclose(
+        torch.cat([batch.inputs for batch in batches]).numpy(), plain(split)[wanted], rtol=0, atol=2e-6
+    )
     assert torch.cat([batch.labels for batch in batches]).tolist() == split.labels[wanted].tolist()
 
 
@@ -161,7 +169,7 @@ def test_the_permutation_reaches_the_batches(monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(next(opened.part("test").batches(6)).inputs.numpy(), expected, rtol=0, atol=2e-6)
 
 
-# ------------------------------------------------------------------------------------------------------------------- parts and val_fraction
+# ----------------------------------------------------------------------------------------------- parts and val_fraction
 
 
 def test_parts_can_be_limited(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +287,7 @@ def test_batches_come_in_the_memory_format_that_is_asked_for(channels) -> None:
     assert all(each.is_contiguous(memory_format=torch.channels_last) for each in laid)
 
 
-# ---------------------------------------------------------------------------------------------------------------- classes, and bad files
+# ----------------------------------------------------------------------------------------------- classes, and bad files
 
 
 def test_the_pictures_of_some_classes_are_kept_in_their_order(monkeypatch) -> None:
@@ -356,18 +364,31 @@ def test_what_is_bad_is_remembered_by_content(monkeypatch, files) -> None:
 def test_what_is_judged_by_is_never_left_out(monkeypatch, files, part) -> None:
     parts = {"train": "train", "test": "test", "val": "val"}
     good, bad = in_files(files, [9, 10, 11]), in_files(files, [6, 7, 8])
-    toy = Toy({"train": in_files(files, range(3)), "test": bad if part == "test" else good, "val": bad if part == "val" else good}, parts)
+    toy = Toy(
+        {
+            "train": in_files(files, range(3)),
+            "test": bad if part == "test" else good,
+            "val": bad if part == "val" else good,
+        },
+        parts,
+    )
     with pytest.raises(DataError, match=r"07\.png"):
         open_toy(monkeypatch, toy, section={"skip_bad_images": True})
 
 
 def test_a_class_of_which_nothing_can_be_read_is_told(monkeypatch, files) -> None:
-    toy = Toy({"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])})
+    toy = Toy(
+        {"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])}
+    )
     with pytest.raises(DataError, match="of a class of the train split, no picture can be read"):
         open_toy(monkeypatch, toy, section={"skip_bad_images": True})
 
 
 def test_pictures_that_are_held_out_are_the_train_splits(monkeypatch, files) -> None:
     two = Split(in_files(files, range(10)).images, np.arange(10) % 2)
-    data = open_toy(monkeypatch, Toy({"train": two, "test": in_files(files, [9, 10, 11])}), section={"skip_bad_images": True, "val_fraction": 0.4})
+    data = open_toy(
+        monkeypatch,
+        Toy({"train": two, "test": in_files(files, [9, 10, 11])}),
+        section={"skip_bad_images": True, "val_fraction": 0.4},
+    )
     assert len(data.quarantine) == 2 and len(data.part("train")) + len(data.part("val")) == 8

@@ -112,7 +112,9 @@ def change(kind: str) -> None:
                 stream.write(b"?")
 
 
-@pytest.mark.parametrize("kind", ["zeros", "all zeros after the header", "one bit", "last byte", "cut off and filled up", "longer", "header"])
+@pytest.mark.parametrize(
+    "kind", ["zeros", "all zeros after the header", "one bit", "last byte", "cut off and filled up", "longer", "header"]
+)
 def test_an_array_that_was_changed_is_made_again_after_a_word(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     shape, calls = (1000, 1, 64, 64), []
     build(value=2, shape=shape)
@@ -130,7 +132,9 @@ def test_an_array_that_was_changed_is_made_again_after_a_word(kind: str, capsys:
 def test_an_entry_without_digests_is_made_again(capsys: pytest.CaptureFixture[str]) -> None:
     build()
     facts = dataset_cache.folder() / "a" / dataset_cache.FACTS
-    facts.write_text(json.dumps({key: value for key, value in json.loads(facts.read_text()).items() if key != "sha256"}))
+    facts.write_text(
+        json.dumps({key: value for key, value in json.loads(facts.read_text()).items() if key != "sha256"})
+    )
     calls: list[str] = []
     build(calls=calls)
     assert calls == ["a"]
@@ -165,7 +169,9 @@ def test_a_limit_that_is_no_number_is_refused(monkeypatch, limit) -> None:
 
 
 def test_a_disk_without_room_is_known_before_it_is_written_to(monkeypatch) -> None:
-    monkeypatch.setattr(dataset_cache.shutil, "disk_usage", lambda _path: namedtuple("usage", "total used free")(100, 95, 5))
+    monkeypatch.setattr(
+        dataset_cache.shutil, "disk_usage", lambda _path: namedtuple("usage", "total used free")(100, 95, 5)
+    )
     with pytest.raises(StorageError, match="ZOO_CACHE") as caught:
         build()
     assert caught.value.exit_code == 7

@@ -49,7 +49,9 @@ def test_the_deterministic_transform_and_the_content_make_an_entry_and_nothing_e
         copy.write_bytes(file.read_bytes())
     assert entries_after(copies, PLAIN, sha256, "toy") == 1
     assert entries_after(files, PLAIN.model_copy(update={"height": 9}), sha256, "toy") == 2
-    assert entries_after(files, Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)), sha256, "toy") == 3
+    assert (
+        entries_after(files, Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)), sha256, "toy") == 3
+    )
     assert entries_after(files, PLAIN.model_copy(update={"permute_pixels": 1}), sha256, "toy") == 4
     assert entries_after(files[::-1], PLAIN, sha256, "toy") == 5
     files[0].write_bytes(files[1].read_bytes())
@@ -64,7 +66,9 @@ def test_pixels_made_in_an_older_way_are_not_used_again(files, monkeypatch) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(b"", "is no picture"), (b"hello", "is no picture"), (None, "No such file"), ("cut", "cannot be read")], ids=str
+    ("content", "words"),
+    [(b"", "is no picture"), (b"hello", "is no picture"), (None, "No such file"), ("cut", "cannot be read")],
+    ids=str,
 )
 def test_a_file_that_is_no_picture_is_named_and_nothing_is_kept(files, content, words) -> None:
     if content is None:

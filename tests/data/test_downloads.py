@@ -86,7 +86,9 @@ def bring(server: ThreadingHTTPServer, path: str, to: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/good", "/to-good", "/gzipped"])
-def test_a_file_arrives_under_its_name_alone(server: ThreadingHTTPServer, tmp_path: Path, path: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_arrives_under_its_name_alone(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     to = tmp_path / "new" / "folder" / "file.bin"
     bring(server, path, to)
     assert to.read_bytes() == CONTENT
@@ -97,7 +99,13 @@ def test_a_file_arrives_under_its_name_alone(server: ThreadingHTTPServer, tmp_pa
 
 @pytest.mark.parametrize(
     ("path", "sha256", "size"),
-    [("/good", SHA256, None), ("/good", SHA256[:8], None), ("/good", SHA256[:10], len(CONTENT)), ("/hub", None, None), ("/hub", SHA256, None)],
+    [
+        ("/good", SHA256, None),
+        ("/good", SHA256[:8], None),
+        ("/good", SHA256[:10], len(CONTENT)),
+        ("/hub", None, None),
+        ("/hub", SHA256, None),
+    ],
 )
 def test_what_is_known_of_a_file_in_part_is_checked(
     server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None, size: int | None
@@ -118,7 +126,9 @@ def test_what_is_known_of_a_file_in_part_is_checked(
         ("/page", None, "a web page came in place of file.bin"),
     ],
 )
-def test_what_cannot_be_trusted_is_not_kept(server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None, said: str) -> None:
+def test_what_cannot_be_trusted_is_not_kept(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str, sha256: str | None, said: str
+) -> None:
     with pytest.raises(DataError) as caught:
         download(server.address + path, tmp_path / "data" / "file.bin", sha256, None)  # type: ignore[attr-defined]
     assert said in str(caught.value)
@@ -150,8 +160,13 @@ def test_what_fails_says_why_and_leaves_nothing(server: ThreadingHTTPServer, tmp
     assert list(to.parent.iterdir()) == []
 
 
-@pytest.mark.parametrize(("path", "attempts"), [("/short", 3), ("/busy", 3), ("/second-time", 2), ("/wrong", 1), ("/page", 1), ("/nothing", 1)])
-def test_only_what_may_pass_is_tried_again(server: ThreadingHTTPServer, tmp_path: Path, path: str, attempts: int) -> None:
+@pytest.mark.parametrize(
+    ("path", "attempts"),
+    [("/short", 3), ("/busy", 3), ("/second-time", 2), ("/wrong", 1), ("/page", 1), ("/nothing", 1)],
+)
+def test_only_what_may_pass_is_tried_again(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str, attempts: int
+) -> None:
     to = tmp_path / "file.bin"
     if path == "/second-time":
         bring(server, path, to)
@@ -176,7 +191,9 @@ def test_no_address_but_https_is_asked(tmp_path: Path, url: str) -> None:
         download(url, tmp_path / "file.bin", SHA256, 1)
 
 
-def test_no_network_is_one_line_with_address_and_place(server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_one_line_with_address_and_place(
+    server: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     closed = "http://127.0.0.1:9/"  # discard: nobody listens
     monkeypatch.setattr(downloads, "ALLOWED", (closed,))
     to = tmp_path / "file.bin"

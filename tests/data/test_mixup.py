@@ -72,10 +72,15 @@ def test_the_mixed_loss_is_the_cross_entropy_of_mixed_labels(batch) -> None:
     torch.testing.assert_close(found, F.cross_entropy(logits, soft))
 
 
-@pytest.mark.parametrize(("size", "counts"), [(10, [10]), (50, [10]), (5, [5, 5]), (4, [4, 4, 2]), (3, [3, 3, 4]), (9, [10]), (1, [1] * 10)])
+@pytest.mark.parametrize(
+    ("size", "counts"), [(10, [10]), (50, [10]), (5, [5, 5]), (4, [4, 4, 2]), (3, [3, 3, 4]), (9, [10]), (1, [1] * 10)]
+)
 def test_micro_batches_hold_every_sample_once_and_none_of_one_is_left_over(batch, size, counts) -> None:
     found = split(mix(batch, 1.0, None), size)
     assert [len(piece.inputs) for piece in found] == counts
     for part in (0, 1):
-        assert torch.equal(torch.cat([piece.parts[part][1].labels for piece in found]), mix_again(batch, 1.0, None).parts[part][1].labels)
+        assert torch.equal(
+            torch.cat([piece.parts[part][1].labels for piece in found]),
+            mix_again(batch, 1.0, None).parts[part][1].labels,
+        )
     assert torch.equal(torch.cat([piece.inputs for piece in found]), mix_again(batch, 1.0, None).inputs)

@@ -13,13 +13,17 @@ from zoo.data import pixel_ops
 @pytest.fixture
 def pictures():
     generator = torch.Generator().manual_seed(0)
-    smooth = torch.nn.functional.interpolate(torch.rand(6, 3, 5, 5, generator=generator), (12, 16), mode="bilinear", align_corners=False)
+    smooth = torch.nn.functional.interpolate(
+        torch.rand(6, 3, 5, 5, generator=generator), (12, 16), mode="bilinear", align_corners=False
+    )
     return (smooth * 255).round()
 
 
 def each(pictures, function, strengths):
     """torchvision's result for floats 0–1, a picture and a strength at a time."""
-    return torch.stack([function(picture / 255, strength) * 255 for picture, strength in zip(pictures, strengths, strict=True)])
+    return torch.stack(
+        [function(picture / 255, strength) * 255 for picture, strength in zip(pictures, strengths, strict=True)]
+    )
 
 
 FACTORS = [0.0, 0.3, 0.9, 1.0, 1.5, 1.99]
@@ -37,7 +41,8 @@ FACTORS = [0.0, 0.3, 0.9, 1.0, 1.5, 1.99]
 )
 def test_factors(pictures, ours, theirs) -> None:
     found = ours(pictures, torch.tensor(FACTORS).view(-1, 1, 1, 1))
-    torch.testing.assert_close(found, each(pictures, theirs, FACTORS), atol=0.15, rtol=0)  # its grey weights have four digits
+    # its grey weights have four digits
+    torch.testing.assert_close(found, each(pictures, theirs, FACTORS), atol=0.15, rtol=0)
 
 
 def test_hue(pictures) -> None:
@@ -72,7 +77,11 @@ def test_equalize(pictures) -> None:
 @pytest.mark.parametrize("degrees", [-135.0, -30.0, 0.0, 45.0, 90.0])
 def test_warp_turns_as_torchvision_does(pictures, degrees) -> None:
     angle = torch.tensor(degrees).deg2rad()
-    turn = torch.stack([angle.cos(), -angle.sin(), torch.zeros(()), angle.sin(), angle.cos(), torch.zeros(())]).view(1, 2, 3).expand(6, 2, 3)
+    turn = (
+        torch.stack([angle.cos(), -angle.sin(), torch.zeros(()), angle.sin(), angle.cos(), torch.zeros(())])
+        .view(1, 2, 3)
+        .expand(6, 2, 3)
+    )
     expected = tv.rotate(pictures, degrees, interpolation=InterpolationMode.BILINEAR)
     torch.testing.assert_close(pixel_ops.warp(pictures, turn), expected, atol=0.05, rtol=0)
 

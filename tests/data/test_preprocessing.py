@@ -15,7 +15,9 @@ from zoo.errors import UsageError
 
 
 def architecture(**facts: Any) -> ArchitectureSpec:
-    return ArchitectureSpec(**{"name": "net", "summary": "a net", "target": "nowhere:build", "input": (1, 28, 28), **facts})
+    return ArchitectureSpec(
+        **{"name": "net", "summary": "a net", "target": "nowhere:build", "input": (1, 28, 28), **facts}
+    )
 
 
 FIXED = architecture(sizing="fixed")
@@ -25,7 +27,9 @@ IN_EIGHTS = architecture(sizing="min", smallest=16, multiple=8)
 CHOSEN = architecture(sizing="chosen", smallest=16, multiple=8, input=(1, 32, 32))
 
 
-def planned(net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8), **section: Any) -> tuple[Preprocessing, list[str]]:
+def planned(
+    net: ArchitectureSpec | None, shape: tuple[int, int, int] = (1, 8, 8), **section: Any
+) -> tuple[Preprocessing, list[str]]:
     return plan(DatasetSection(name="toy", **section), shape, (0.5,) * shape[0], (0.25,) * shape[0], net)
 
 
@@ -64,9 +68,17 @@ def test_pictures_get_the_size_the_network_needs(
 
 @pytest.mark.parametrize(
     ("net", "section", "expected"),
-    [(None, {}, 224), (architecture(input=(3, 299, 299)), {}, 299), (AT_LEAST_16, {}, 28), (FIXED, {}, 28), (AT_LEAST_16, {"resize": 64}, 64)],
+    [
+        (None, {}, 224),
+        (architecture(input=(3, 299, 299)), {}, 299),
+        (AT_LEAST_16, {}, 28),
+        (FIXED, {}, 28),
+        (AT_LEAST_16, {"resize": 64}, 64),
+    ],
 )
-def test_pictures_of_different_sizes_get_the_networks_default(net: ArchitectureSpec | None, section: dict[str, Any], expected: int) -> None:
+def test_pictures_of_different_sizes_get_the_networks_default(
+    net: ArchitectureSpec | None, section: dict[str, Any], expected: int
+) -> None:
     preprocessing, notes = plan(DatasetSection(name="toy", **section), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
     assert preprocessing.shape == (3, expected, expected)
     assert notes == [f"pictures of any size are resized to cover {expected}×{expected} and cropped at the centre"]
@@ -89,7 +101,9 @@ RGB_ONLY = architecture(channels=(3,), input=(3, 8, 8))
         (architecture(channels=(1, 3)), 3, {}, 3, None),
     ],
 )
-def test_channels_are_adapted_and_said(net: ArchitectureSpec | None, own: int, section: dict[str, Any], expected: int, note: str | None) -> None:
+def test_channels_are_adapted_and_said(
+    net: ArchitectureSpec | None, own: int, section: dict[str, Any], expected: int, note: str | None
+) -> None:
     preprocessing, notes = planned(net, (own, 8, 8), **section)
     assert preprocessing.channels == expected == len(preprocessing.mean) == len(preprocessing.std)
     assert notes == ([note] if note else [])
@@ -148,7 +162,9 @@ def test_pixels_are_permuted_by_the_permutation_that_the_seed_names(channels: in
     pictures = np.random.default_rng(0).integers(0, 256, (5, channels, 6, 7), dtype=np.uint8)
     preprocessing, _ = planned(ANY, (channels, 6, 7), permute_pixels=11)
     permuted = preprocessing.apply(pictures)
-    expected = pictures.reshape(5, channels, 42)[:, :, np.random.RandomState(11).permutation(42)].reshape(pictures.shape)
+    expected = pictures.reshape(5, channels, 42)[:, :, np.random.RandomState(11).permutation(42)].reshape(
+        pictures.shape
+    )
     assert np.array_equal(permuted, expected)
     assert not np.array_equal(permuted, pictures)
     assert not np.array_equal(planned(ANY, (channels, 6, 7), permute_pixels=12)[0].apply(pictures), permuted)
@@ -168,7 +184,9 @@ def test_resizing_equals_pillow_s_bilinear(channels: int) -> None:
     assert (resized.shape, resized.dtype) == ((4, channels, 28, 28), np.uint8)
     for picture, result in zip(pictures, resized, strict=True):
         for plane, expected in zip(picture, result, strict=True):
-            assert np.array_equal(np.asarray(Image.fromarray(plane).resize((28, 28), Image.Resampling.BILINEAR)), expected)
+            assert np.array_equal(
+                np.asarray(Image.fromarray(plane).resize((28, 28), Image.Resampling.BILINEAR)), expected
+            )
 
 
 def test_oblong_pictures_keep_their_aspect_and_lose_their_margins() -> None:
@@ -192,13 +210,25 @@ def test_colour_becomes_grey_and_grey_colour_where_a_run_says_so() -> None:
 
 def test_the_description_is_json_and_complete() -> None:
     description = planned(FIXED, permute_pixels=3)[0].describe()
-    assert Preprocessing.model_validate({key: description[key] for key in Preprocessing.model_fields}) == planned(FIXED, permute_pixels=3)[0]
+    assert (
+        Preprocessing.model_validate({key: description[key] for key in Preprocessing.model_fields})
+        == planned(FIXED, permute_pixels=3)[0]
+    )
     assert (description["channel_order"], description["layout"], description["dtype"]) == ("grey", "NCHW", "float32")
 
 
 def weights(**facts: Any) -> WeightsSpec:
-    values = {"summary": "x", "url": "https://example.org/x", "licence": "MIT", "dataset": "d", "classes": ("a", "b"), "input": (3, 24, 24)}
-    return WeightsSpec(**{**values, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "resize": 28, "interpolation": "bicubic", **facts})
+    values = {
+        "summary": "x",
+        "url": "https://example.org/x",
+        "licence": "MIT",
+        "dataset": "d",
+        "classes": ("a", "b"),
+        "input": (3, 24, 24),
+    }
+    return WeightsSpec(
+        **{**values, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6), "resize": 28, "interpolation": "bicubic", **facts}
+    )
 
 
 @pytest.mark.parametrize(
@@ -215,7 +245,10 @@ def weights(**facts: Any) -> WeightsSpec:
     ],
 )
 def test_pictures_are_prepared_as_the_weights_learned_them(
-    shape: tuple[int, int | None, int | None], section: dict[str, Any], learned: dict[str, Any], expected: tuple[Any, ...]
+    shape: tuple[int, int | None, int | None],
+    section: dict[str, Any],
+    learned: dict[str, Any],
+    expected: tuple[Any, ...],
 ) -> None:
     own = (0.5,) * shape[0]
     made, _ = plan(DatasetSection(name="toy", **section), shape, own, own, ANY, weights(**learned))

@@ -10,8 +10,10 @@ from torchvision.transforms.v2 import TrivialAugmentWide
 from zoo.data import trivial_augment
 
 NAMES = {
-    "identity": "Identity", "shear_x": "ShearX", "shear_y": "ShearY", "translate_x": "TranslateX", "translate_y": "TranslateY", "rotate": "Rotate",
-    "brightness": "Brightness", "color": "Color", "contrast": "Contrast", "sharpness": "Sharpness", "posterize": "Posterize",
+    "identity": "Identity", "shear_x": "ShearX", "shear_y": "ShearY", "translate_x": "TranslateX",
+    "translate_y": "TranslateY", "rotate": "Rotate",
+    "brightness": "Brightness", "color": "Color", "contrast": "Contrast", "sharpness": "Sharpness",
+    "posterize": "Posterize",
     "solarize": "Solarize", "autocontrast": "AutoContrast", "equalize": "Equalize",
 }  # fmt: skip
 
@@ -21,14 +23,22 @@ NAMES = {
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_operations_equal_torchvisions(name, bin_, sign) -> None:
     generator = torch.Generator().manual_seed(1)
-    picture = (torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6, generator=generator), (40, 48), mode="bilinear") * 255).round().clamp(0, 255)
+    picture = (
+        (torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6, generator=generator), (40, 48), mode="bilinear") * 255)
+        .round()
+        .clamp(0, 255)
+    )
     theirs = TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
     magnitudes, signed = theirs._AUGMENTATION_SPACE[NAMES[name]]
     values = magnitudes(theirs.num_magnitude_bins, 40, 48)
     magnitude = 0.0 if values is None else float(values[bin_]) * (sign if signed else 1.0)
-    expected = theirs._apply_image_or_video_transform(picture.to(torch.uint8), NAMES[name], magnitude, theirs.interpolation, theirs._fill).float()
+    expected = theirs._apply_image_or_video_transform(
+        picture.to(torch.uint8), NAMES[name], magnitude, theirs.interpolation, theirs._fill
+    ).float()
     found = trivial_augment.OPERATIONS[name](picture, torch.tensor([bin_ / 30]), torch.tensor([sign]))
-    assert (found - expected).abs().max() <= 2.01  # it works on uint8 here, and rounds or cuts grey or blurred pictures where we do not
+    assert (
+        found - expected
+    ).abs().max() <= 2.01  # it works on uint8 here, and rounds or cuts grey or blurred pictures where we do not
 
 
 def test_every_operation_and_strength_is_drawn_alike() -> None:
@@ -40,6 +50,8 @@ def test_every_operation_and_strength_is_drawn_alike() -> None:
 def test_a_picture_gets_the_same_in_any_company() -> None:
     pictures, draws = torch.rand(50, 3, 16, 16) * 255, torch.rand(50, 3)
     together = trivial_augment.apply(pictures, draws)
-    alone = torch.cat([trivial_augment.apply(pictures[index : index + 1], draws[index : index + 1]) for index in range(50)])
+    alone = torch.cat(
+        [trivial_augment.apply(pictures[index : index + 1], draws[index : index + 1]) for index in range(50)]
+    )
     torch.testing.assert_close(together, alone, atol=1e-3, rtol=0)
     assert not torch.equal(together, pictures)

@@ -19,7 +19,8 @@ COUNT = 1000
 
 @pytest.mark.parametrize("seed", [0, 1, 7])
 def test_which_samples_are_set_aside_says_nothing_of_the_order_of_training(seed: int) -> None:
-    """All of one class, half set aside: independent draws share half of 500 with the first 500 of an order, 250 ± 5 · 11."""
+    """All of one class, half set aside: independent draws share half of 500 with the first 500 of an order, 250 ± 5 ·
+    11."""
     split = Split(np.zeros((COUNT, 1, 8, 8), np.uint8), np.zeros(COUNT, np.int64))
     dataset: Any = SimpleNamespace(parts={"train": "train"}, load=lambda _name: split)
     section = DatasetSection.model_validate({"name": "datasets/digits", "val_fraction": 0.5})

@@ -1,4 +1,5 @@
-"""Grey images with more than 8 bits: one range of values for a dataset, decided from its training images, kept with the run."""
+"""Grey images with more than 8 bits: one range of values for a dataset, decided from its training images, kept with the
+run."""
 
 from __future__ import annotations
 
@@ -29,7 +30,9 @@ def save(path: Path, values: np.ndarray, *, white_is_zero: bool = False) -> Path
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     if white_is_zero:
         tags[262] = 0
-    Image.fromarray(values).save(path, "TIFF" if path.suffix == ".tif" else "PNG", **({"tiffinfo": tags} if white_is_zero else {}))
+    Image.fromarray(values).save(
+        path, "TIFF" if path.suffix == ".tif" else "PNG", **({"tiffinfo": tags} if white_is_zero else {})
+    )
     return path
 
 
@@ -41,7 +44,11 @@ KINDS: dict[str, tuple[np.ndarray, tuple[float, float] | None, np.ndarray]] = {
     "floats from 0 to 1, to the nearest": (np.float32([[0, 0.5, 1, 0.25]]), (0, 1), np.array([[0, 128, 255, 64]])),
     "floats from 0 to 255": (np.float32([[0, 127.4, 127.5, 255]]), None, np.array([[0, 127, 128, 255]])),
     "floats from 0 to 65535": (np.float32([[0, 32768, 65535, 257]]), (0, 65535), np.array([[0, 128, 255, 1]])),
-    "floats of a range of one's own": (np.float32([[-1000, 0, 1000, 3000]]), (-1000, 3000), np.array([[0, 64, 128, 255]])),
+    "floats of a range of one's own": (
+        np.float32([[-1000, 0, 1000, 3000]]),
+        (-1000, 3000),
+        np.array([[0, 64, 128, 255]]),
+    ),
     "32 bits with 0 to 255": (np.int32([[0, 1, 254, 255]]), None, np.array([[0, 1, 254, 255]])),
     "12 of 16 bits, rounded down": (np.uint16([[0, 2047, 4095, 16]]), (0, 4095), np.array([[0, 127, 255, 0]])),
     "16 bits": (np.uint16([[0, 256, 257, 65535]]), None, np.array([[0, 0, 1, 255]])),
@@ -70,7 +77,11 @@ def test_an_image_whose_least_value_is_white_is_inverted_back(tmp_path: Path) ->
 
 OUTSIDE = {
     "float": (np.float32([[0, 1.5]]), (0, 1), "has float values from 0 to 1.5, outside the range 0 to 1"),
-    "float, negative": (np.float32([[-0.1, 0.5]]), (0, 1), "has float values from -0.1 to 0.5, outside the range 0 to 1"),
+    "float, negative": (
+        np.float32([[-0.1, 0.5]]),
+        (0, 1),
+        "has float values from -0.1 to 0.5, outside the range 0 to 1",
+    ),
     "float, never told": (np.float32([[0, 300]]), None, "has float values from 0 to 300, outside the range 0 to 255"),
     "float from 0 to 1, never told": (np.float32([[0, 1]]), None, "no value_range says whether 1 is white"),
     "32 bits": (np.int32([[0, 256]]), None, "has 32-bit values from 0 to 256, outside the range 0 to 255"),
@@ -79,7 +90,9 @@ OUTSIDE = {
 
 
 @pytest.mark.parametrize("outside", OUTSIDE.values(), ids=OUTSIDE)
-def test_values_outside_the_range_are_refused(tmp_path: Path, outside: tuple[np.ndarray, tuple[float, float] | None, str]) -> None:
+def test_values_outside_the_range_are_refused(
+    tmp_path: Path, outside: tuple[np.ndarray, tuple[float, float] | None, str]
+) -> None:
     values, given, words = outside
     with pytest.raises(OutsideLimitError, match=words) as caught:
         pixels(save(tmp_path / "a.tif", values), given)
@@ -93,7 +106,7 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path, value: float) ->
             pixels(save(tmp_path / "a.tif", np.float32([[0, value]])), given)
 
 
-# --------------------------------------------------------------------------------------------------------------------- a whole dataset
+# ------------------------------------------------------------------------------------------------------ a whole dataset
 
 
 def lay(root: Path, scale: float, dtype: type, suffix: str = ".tif", **options: Any) -> Path:
@@ -120,12 +133,15 @@ DATASETS: dict[str, tuple[float, type, tuple[float, float]]] = {
 
 
 @pytest.mark.parametrize("dataset", DATASETS.values(), ids=DATASETS)
-def test_the_range_is_decided_once_from_all_training_images_and_told(tmp_path: Path, dataset: tuple[float, type, tuple[float, float]]) -> None:
+def test_the_range_is_decided_once_from_all_training_images_and_told(
+    tmp_path: Path, dataset: tuple[float, type, tuple[float, float]]
+) -> None:
     scale, dtype, due = dataset
     data = opened(lay(tmp_path / "in", scale, dtype))
     assert data.preprocessing.value_range == due
     (told,) = (note for note in data.notes if "value_range" in note)
-    assert told == f"10 grey images have more than 8 bits: their values from 0 to {due[1]:g} become 0 to 255 (dataset.value_range)"
+    values = f"their values from 0 to {due[1]:g} become 0 to 255"
+    assert told == f"10 grey images have more than 8 bits: {values} (dataset.value_range)"
     dark, light = (data.parts["test"].pictures([row]).mean() for row in range(2))
     assert dark < 80 < 150 < light
 
@@ -139,7 +155,9 @@ def test_the_same_is_decided_where_only_another_part_is_opened(tmp_path: Path, m
     assert any("value_range" in note for note in data.notes)
 
 
-def test_images_of_8_bits_have_no_range_and_are_not_decoded_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_8_bits_have_no_range_and_are_not_decoded_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = lay(tmp_path / "in", 255, np.uint8, ".png")
     section = DatasetSection(name="folder")
     files = sorted(root.rglob("*.png"))
@@ -159,7 +177,9 @@ def test_a_range_of_one_s_own_is_taken(tmp_path: Path) -> None:
 
 
 def test_what_no_rule_fits_is_refused_with_the_option_to_set(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"from 0 to 99\d+, which no usual range holds .*dataset\.value_range=\[LOW,HIGH\]"):
+    with pytest.raises(
+        DataError, match=r"from 0 to 99\d+, which no usual range holds .*dataset\.value_range=\[LOW,HIGH\]"
+    ):
         opened(lay(tmp_path / "large", 100_000, np.int32))
     mixed = lay(tmp_path / "mixed", 1, np.float32)
     save(mixed / "dark" / "9.tif", (VALUES * 4000).astype(np.uint16))
@@ -189,13 +209,19 @@ def test_a_run_and_its_bundle_predict_with_the_range_of_the_training_images(tmp_
     from zoo.workflows.run import run
 
     root = lay(tmp_path / "in", 1, np.float32)
-    done = run("lenet", overrides={"dataset": {"name": "folder", "path": str(root)}, "train": {"epochs": 1}, "device": "cpu"}, out=tmp_path / "run")
+    done = run(
+        "lenet",
+        overrides={"dataset": {"name": "folder", "path": str(root)}, "train": {"epochs": 1}, "device": "cpu"},
+        out=tmp_path / "run",
+    )
     assert done.record.preprocessing.value_range == (0, 1)
     bundle = export(str(tmp_path / "run"), out=tmp_path / "bundle")
     described = json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))["description"]["input"]
     assert described["value_range"] == [0, 1] and described["max_pixels"] == 100_000_000
     image, beyond = root / "light" / "0.tif", save(tmp_path / "beyond.tif", np.float32([[0, 1.5]]))
     for target in (tmp_path / "run", bundle.path):
-        assert zoo.predict(target, [image]).rows[0][1] == pytest.approx(zoo.predict(tmp_path / "run", [image]).rows[0][1], abs=1e-5)
+        assert zoo.predict(target, [image]).rows[0][1] == pytest.approx(
+            zoo.predict(tmp_path / "run", [image]).rows[0][1], abs=1e-5
+        )
         with pytest.raises(DataError, match=r"beyond\.tif: has float values from 0 to 1\.5, outside the range 0 to 1"):
             zoo.predict(target, [beyond])

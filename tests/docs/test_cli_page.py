@@ -79,7 +79,9 @@ def test_every_command_has_json_and_says_so_alike() -> None:
     for context in every():
         flags = {name: parameter for parameter in context.command.params for name in parameter.opts}
         if context.command_path not in WITHOUT_JSON:
-            assert "--json" in flags and flags["--json"].help == help_text, f"{context.command_path}: use zoo.cli.shared_options.AsJson"
+            assert "--json" in flags and flags["--json"].help == help_text, (
+                f"{context.command_path}: use zoo.cli.shared_options.AsJson"
+            )
 
 
 def test_the_page_lists_every_variable() -> None:
@@ -95,9 +97,13 @@ def test_the_page_lists_every_exit_code() -> None:
     assert codes(ZooError) <= {int(code) for cell in listed for code in cell.split(",")}
 
 
-# --------------------------------------------------------------------------------------------------------------------------- JSON shapes
+# ---------------------------------------------------------------------------------------------------------- JSON shapes
 
-SHOWN = re.findall(r"\$ (zoo [^\n]*--json[^\n]*)\n```\n+```json\n(.*?)```", PAGE.read_text(encoding="utf-8") if PAGE.exists() else "", re.S)
+SHOWN = re.findall(
+    r"\$ (zoo [^\n]*--json[^\n]*)\n```\n+```json\n(.*?)```",
+    PAGE.read_text(encoding="utf-8") if PAGE.exists() else "",
+    re.S,
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,8 @@ def trained(tmp_path_factory):
 
 
 def shape(value: Any) -> Any:
-    """What must agree: keys of a mapping, of the first entry of a list; not what is in places that are free (metrics, facts, …)."""
+    """What must agree: keys of a mapping, of the first entry of a list; not what is in places that are free (metrics,
+    facts, …)."""
     if isinstance(value, list):
         return [shape(value[0])] if value else []
     return list(value) if isinstance(value, dict) else None
@@ -139,7 +146,11 @@ def test_the_json_of_the_page_has_the_keys_that_are_printed(command, shown, trai
 
 
 def test_json_of_every_kind_of_command_is_shown() -> None:
-    assert {words.split()[1] for words, _ in SHOWN} == set(COMMANDS) - {"info", "completion"}  # info has what its item has
+    # info has what its item has
+    assert {words.split()[1] for words, _ in SHOWN} == set(COMMANDS) - {
+        "info",
+        "completion",
+    }
 
 
 if __name__ == "__main__":

@@ -26,9 +26,15 @@ def key_table() -> str:
     lines = ["| key | default | what |", "| --- | --- | --- |"]
     for prefix, model in (("", RunConfig), ("dataset.", DatasetSection), ("train.", TrainConfig)):
         for name, field in model.model_fields.items():
-            if name in ("architecture", "dataset", "task", "train") or (prefix == "dataset." and name in Section.model_fields):
+            if name in ("architecture", "dataset", "task", "train") or (
+                prefix == "dataset." and name in Section.model_fields
+            ):
                 continue
-            default = "" if field.is_required() else f"`{field.get_default(call_default_factory=True)}`".replace("`None`", "none")
+            default = (
+                ""
+                if field.is_required()
+                else f"`{field.get_default(call_default_factory=True)}`".replace("`None`", "none")
+            )
             lines.append(f"| `{prefix}{field.alias or name}` | {default} | {field.description or ''} |")
     return "\n".join(lines)
 
@@ -62,16 +68,24 @@ def recipe_table() -> str:
     rows = []
     for item in registry().items("recipe", namespace="classics"):
         config, expected = resolve(registry(), item.canonical).config, item.spec.expected
-        channels, *shape = {"datasets/digits": (1, 28, 28), "datasets/mnist": (1, 28, 28), "datasets/cifar10": (3, 32, 32)}[config.dataset.name]
+        channels, *shape = {
+            "datasets/digits": (1, 28, 28),
+            "datasets/mnist": (1, 28, 28),
+            "datasets/cifar10": (3, 32, 32),
+        }[config.dataset.name]
         classes = len(config.dataset.classes or range(10))
-        model = build_model(registry(), config.architecture, in_channels=channels, num_classes=classes, image_size=tuple(shape))
+        model = build_model(
+            registry(), config.architecture, in_channels=channels, num_classes=classes, image_size=tuple(shape)
+        )
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
         if expected is None:
             rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | not yet recorded |")
             continue
         several = f" ± {expected.sd:.2%}" if expected.seeds > 1 else ""
         measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
-        rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%}{several} ({measured}) |")
+        rows.append(
+            f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%}{several} ({measured}) |"
+        )
     return "\n".join(rows)
 
 
@@ -82,7 +96,12 @@ def test_the_recipe_table_is_what_the_specs_say() -> None:
 def commands(text: str) -> list[str]:
     """The lines of console blocks that call the zoo, without their comments."""
     blocks = re.findall(r"```console\n(.*?)```", text, re.S)
-    return [line[2:].partition(" #")[0].strip() for block in blocks for line in block.splitlines() if line.startswith("$ zoo ")]
+    return [
+        line[2:].partition(" #")[0].strip()
+        for block in blocks
+        for line in block.splitlines()
+        if line.startswith("$ zoo ")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +115,8 @@ SUBSTITUTES = {"cnn_mnist": "cnn_digits", "--seeds 3": "--seeds 2", "exports/cnn
 
 @pytest.mark.parametrize("command", commands(README))
 def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, capsys) -> None:
-    """Each is run, in order, in one folder; on embedded data, one epoch, and on a picture of the run where a picture is named."""
+    """Each is run, in order, in one folder; on embedded data, one epoch, and on a picture of the run where a picture is
+    named."""
     monkeypatch.chdir(trained)
     monkeypatch.setenv("ZOO_RUNS", str(trained / "runs"))
     monkeypatch.setenv("ZOO_EXPORTS", str(trained / "exports"))
@@ -128,7 +148,10 @@ NETWORKS = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
 def test_the_commands_of_the_page_of_networks_are_right(command, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_cli(shlex.split(command)[1:]) == 0, capsys.readouterr().err
-    assert command != "zoo arithmetic conv2d --input 3,32,32 --out 10 --kernel 5" or textwrap.indent(capsys.readouterr().out, "    ") in NETWORKS
+    assert (
+        command != "zoo arithmetic conv2d --input 3,32,32 --out 10 --kernel 5"
+        or textwrap.indent(capsys.readouterr().out, "    ") in NETWORKS
+    )
 
 
 SVD = (ROOT / "docs" / "svd.md").read_text(encoding="utf-8")
@@ -176,7 +199,9 @@ def test_the_tree_of_the_readme_is_there() -> None:
     assert all((ROOT / folder).is_dir() for folder in folders)
 
 
-@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("exports/*.md")], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("exports/*.md")], ids=lambda page: page.name
+)
 def test_links_lead_somewhere(page) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -18,7 +18,12 @@ from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import all_runs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial-mnist.md").read_text(encoding="utf-8")
-COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S) for line in block.splitlines() if line.startswith("$ zoo ")]
+COMMANDS = [
+    line[2:]
+    for block in re.findall(r"```console\n(.*?)```", PAGE, re.S)
+    for line in block.splitlines()
+    if line.startswith("$ zoo ")
+]
 RECIPES = ("fnn_mnist", "fnn_mnist_permuted", "cnn_mnist", "cnn_mnist_permuted")
 
 
@@ -46,20 +51,29 @@ def on_digits(words: list[str]) -> list[str]:
 def test_the_commands_are_right(tmp_path, monkeypatch, capsys) -> None:
     told = go_through(tmp_path, monkeypatch, capsys, on_digits)
     assert {run.record.label for run in all_runs()} == set(RECIPES) and len(all_runs()) == 5
-    assert (tmp_path / "digits.png").is_file() and (tmp_path / "permuted.png").is_file() and (tmp_path / "compare.png").is_file()
+    assert (
+        (tmp_path / "digits.png").is_file()
+        and (tmp_path / "permuted.png").is_file()
+        and (tmp_path / "compare.png").is_file()
+    )
     assert "dataset.permute_pixels   –" in told and "6,442 parameters" in told
 
 
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_the_commands_come_out_as_the_page_says(tmp_path, monkeypatch, capsys) -> None:
-    """On MNIST itself, a seed each: within four standard deviations of what the recipes state, and in the order of the story."""
+    """On MNIST itself, a seed each: within four standard deviations of what the recipes state, and in the order of the
+    story."""
     go_through(tmp_path, monkeypatch, capsys)
-    reached = {run.record.label: run.record.results["test"]["accuracy"] for run in all_runs() if run.path.name != "another"}
+    reached = {
+        run.record.label: run.record.results["test"]["accuracy"] for run in all_runs() if run.path.name != "another"
+    }
     for name in RECIPES:
         expected = registry().recipe(name).spec.expected
         assert abs(reached[name] - expected.mean) < 4 * expected.sd
-    assert reached["cnn_mnist"] > max(reached["fnn_mnist"], reached["fnn_mnist_permuted"]) > reached["cnn_mnist_permuted"]
+    assert (
+        reached["cnn_mnist"] > max(reached["fnn_mnist"], reached["fnn_mnist_permuted"]) > reached["cnn_mnist_permuted"]
+    )
 
 
 def test_the_figures_are_the_recipes() -> None:
@@ -71,12 +85,16 @@ def test_the_figures_are_the_recipes() -> None:
 
 def network(recipe: str) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(registry(), resolve(registry(), recipe).config.architecture, in_channels=1, num_classes=10, image_size=(28, 28)).eval()
+    return build_model(
+        registry(), resolve(registry(), recipe).config.architecture, in_channels=1, num_classes=10, image_size=(28, 28)
+    ).eval()
 
 
 def test_parameters_and_settings_are_as_the_page_says() -> None:
     table = PAGE.partition("| parameters |")[2].splitlines()[0]
-    assert re.findall(r"[\d,]+", table) == [f"{count_parameters(network(name))[0]:,}" for name in ("fnn_mnist", "cnn_mnist")]
+    assert re.findall(r"[\d,]+", table) == [
+        f"{count_parameters(network(name))[0]:,}" for name in ("fnn_mnist", "cnn_mnist")
+    ]
     train = resolve(registry(), "cnn_mnist").config.train
     assert (train.epochs, train.optimizer, train.lr, train.momentum, train.batch_size) == (1, "sgd", 0.01, 0.5, 64)
 

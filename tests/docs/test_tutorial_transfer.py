@@ -10,7 +10,12 @@ from zoo.cli.app import run_cli
 from zoo.runs.run_directory import all_runs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorial-transfer.md").read_text(encoding="utf-8")
-COMMANDS = [line[2:] for block in re.findall(r"```console\n(.*?)```", PAGE, re.S) for line in block.splitlines() if line.startswith("$ zoo ")]
+COMMANDS = [
+    line[2:]
+    for block in re.findall(r"```console\n(.*?)```", PAGE, re.S)
+    for line in block.splitlines()
+    if line.startswith("$ zoo ")
+]
 
 
 def test_the_commands_come_out_as_the_page_says(tmp_path, monkeypatch, capsys) -> None:
@@ -25,9 +30,18 @@ def test_the_commands_come_out_as_the_page_says(tmp_path, monkeypatch, capsys) -
     assert "what relu_2 gives (50 values a picture) is kept for train" in told
     records = {run.path.name: run.record for run in all_runs()}
     pretrained = next(record for record in records.values() if record.label == "digits_pretrain")
-    transferred = next(record for name, record in records.items() if record.label == "digits_transfer" and name.startswith("20"))
-    assert (pretrained.parameters, transferred.trainable, pretrained.samples["test"], transferred.samples["test"]) == (6167, 255, 181, 179)
+    transferred = next(
+        record for name, record in records.items() if record.label == "digits_transfer" and name.startswith("20")
+    )
+    assert (pretrained.parameters, transferred.trainable, pretrained.samples["test"], transferred.samples["test"]) == (
+        6167,
+        255,
+        181,
+        179,
+    )
     reached = {name: record.results["test"]["accuracy"] for name, record in records.items()}
     last_layer = transferred.results["test"]["accuracy"]
-    assert reached["frozen-chance"] < last_layer < reached["fine-tuned"] and pretrained.results["test"]["accuracy"] > 0.98
+    assert (
+        reached["frozen-chance"] < last_layer < reached["fine-tuned"] and pretrained.results["test"]["accuracy"] > 0.98
+    )
     assert abs(last_layer - 0.933) < 4 * 0.008 and abs(reached["fine-tuned"] - 0.986) < 4 * 0.008

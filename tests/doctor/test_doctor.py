@@ -34,7 +34,9 @@ def test_every_check_of_a_sound_installation_is_carried_out(monkeypatch, tmp_pat
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     found = dict(examine())
     assert list(found) == ["versions", "devices", "onnxruntime", "places", "plugins"]
-    assert [finding for findings in found.values() for finding in findings if "could not be examined" in finding.says] == []
+    assert [
+        finding for findings in found.values() for finding in findings if "could not be examined" in finding.says
+    ] == []
     assert overall(found) != "problem"
     assert json.loads(json.dumps([dict(finding.facts) for findings in found.values() for finding in findings]))
 
@@ -53,7 +55,11 @@ def test_a_check_that_raises_or_exits_is_a_problem_and_keeps_what_it_found() -> 
         yield Finding("last", "warning", "so so", "do better")
 
     found = dict(examine([("a", half_way), ("a", sound), ("b", exits)]))
-    assert [(finding.name, finding.level) for finding in found["a"]] == [("first", "ok"), ("half way", "problem"), ("last", "warning")]
+    assert [(finding.name, finding.level) for finding in found["a"]] == [
+        ("first", "ok"),
+        ("half way", "problem"),
+        ("last", "warning"),
+    ]
     assert found["a"][1].says == "could not be examined: ZeroDivisionError: oh no" and found["a"][1].fix
     assert found["b"][0].says == "could not be examined: SystemExit: 3"
     assert (overall(found), overall({"a": found["a"][2:]}), overall({})) == ("problem", "warning", "ok")
@@ -68,7 +74,7 @@ def test_ctrl_c_stops_the_examination() -> None:
         list(examine([("a", interrupted)]))
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ versions
+# ------------------------------------------------------------------------------------------------------------- versions
 
 
 def test_versions_are_those_of_the_metadata() -> None:
@@ -80,11 +86,20 @@ def test_versions_are_those_of_the_metadata() -> None:
 
 
 def test_missing_and_wrong_versions_are_problems_with_the_command_that_repairs_them(monkeypatch) -> None:
-    lines = ["no-such-package>=2", "numpy>=99", "torch", "absent; extra == 'dev'", "elsewhere>=1; sys_platform == 'nowhere'"]
+    lines = [
+        "no-such-package>=2",
+        "numpy>=99",
+        "torch",
+        "absent; extra == 'dev'",
+        "elsewhere>=1; sys_platform == 'nowhere'",
+    ]
     monkeypatch.setattr(metadata, "requires", lambda _name: lines)
     found = by_name(packages.requirements())
     assert set(found) == {"no-such-package", "numpy", "packages"}
-    assert (found["no-such-package"].level, found["no-such-package"].fix) == ("problem", "pip install 'no-such-package>=2'")
+    assert (found["no-such-package"].level, found["no-such-package"].fix) == (
+        "problem",
+        "pip install 'no-such-package>=2'",
+    )
     assert (found["numpy"].level, found["numpy"].fix) == ("problem", "pip install 'numpy>=99'")
     assert "torch" in found["packages"].facts
 
@@ -101,7 +116,9 @@ def test_an_editable_install_is_told_with_its_folder(tmp_path) -> None:
     put_distribution(tmp_path / "a", "zoo-a", {"url": "file:///home/me/my%20zoo", "dir_info": {"editable": True}})
     put_distribution(tmp_path / "b", "zoo-b", {"url": "file:///home/me/zoo", "dir_info": {}})
     put_distribution(tmp_path / "c", "zoo-c")
-    found = [packages.editable_folder(next(iter(metadata.distributions(path=[str(tmp_path / name)])))) for name in "abc"]
+    found = [
+        packages.editable_folder(next(iter(metadata.distributions(path=[str(tmp_path / name)])))) for name in "abc"
+    ]
     assert found == [Path("/home/me/my zoo"), None, None]
 
 
@@ -114,14 +131,16 @@ def test_two_onnxruntimes_are_a_warning(tmp_path, monkeypatch) -> None:
     assert finding.level == "warning" and "overwrite each other" in finding.says and "uninstall both" in finding.fix
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- devices
+# -------------------------------------------------------------------------------------------------------------- devices
 
 
 def test_the_processor_and_its_memory_are_those_of_the_system() -> None:
     cpu = by_name(devices.processor())["cpu"].facts
     assert (cpu["cores"], cpu["threads"]) == (os.cpu_count(), torch.get_num_threads())
     facts = by_name(devices.memory())["memory"].facts
-    total = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal"))
+    total = next(
+        int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
+    )
     assert facts["total"] <= total * 1024 * 1.01 and 0 < facts["available"] <= facts["total"]
 
 
@@ -132,7 +151,10 @@ def test_the_limits_of_a_container_are_told(tmp_path, monkeypatch) -> None:
     (cpu,) = devices.processor()
     assert (cpu.level, cpu.facts["quota"], cpu.fix) == ("warning", 0.5, "run with --set threads=1")
     (memory,) = devices.memory()
-    assert (memory.level, memory.facts["total"]) == ("warning", 1_000_000_000) and "1.0 GB allowed to this container" in memory.says
+    assert (memory.level, memory.facts["total"]) == (
+        "warning",
+        1_000_000_000,
+    ) and "1.0 GB allowed to this container" in memory.says
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert [finding.facts.get("quota") for finding in devices.processor()] == [None]
@@ -146,7 +168,12 @@ DRIVER = "Found no NVIDIA driver on your system. Please check that you have an N
     ("built", "seen", "level", "words"),
     [
         ("13.2", [], "ok", "no CUDA device: runs use the CPU (torch is built for CUDA 13.2)"),
-        ("13.2", ["H100 (driver 470.1)"], "problem", "torch, built for CUDA 13.2, cannot use H100 (driver 470.1): RuntimeError"),
+        (
+            "13.2",
+            ["H100 (driver 470.1)"],
+            "problem",
+            "torch, built for CUDA 13.2, cannot use H100 (driver 470.1): RuntimeError",
+        ),
         (None, [], "ok", "is built without CUDA"),
         (None, ["H100 (driver 570.1)"], "warning", "is built without CUDA, and there is H100 (driver 570.1)"),
     ],
@@ -159,13 +186,19 @@ def test_where_there_is_no_cuda_the_report_says_whether_there_should_be(monkeypa
     monkeypatch.setattr(torch.cuda, "init", init)
     monkeypatch.setattr(devices, "_driver_s_devices", lambda: seen)
     (finding,) = devices.cuda()
-    assert finding.level == level and words.replace("RuntimeError", "Found no NVIDIA driver on your system") in finding.says
+    assert (
+        finding.level == level
+        and words.replace("RuntimeError", "Found no NVIDIA driver on your system") in finding.says
+    )
     assert (finding.fix is None) == (level == "ok")
 
 
 def test_the_driver_s_devices_come_from_its_own_program(tmp_path, monkeypatch) -> None:
     program = tmp_path / "nvidia-smi"
-    program.write_text('#!/bin/sh\n[ "$1" = "--query-gpu=name,driver_version" ] && echo "NVIDIA H100, 570.86" && echo "NVIDIA A2, 570.86"\n')
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = "--query-gpu=name,driver_version" ] && echo "NVIDIA H100, 570.86" && echo "NVIDIA A2, '
+        '570.86"\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     assert devices._driver_s_devices() == ["NVIDIA H100 (driver 570.86)", "NVIDIA A2 (driver 570.86)"]
@@ -176,7 +209,11 @@ def test_the_driver_s_devices_come_from_its_own_program(tmp_path, monkeypatch) -
 def test_a_missing_compiler_is_a_warning(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     finding = by_name(devices.compiler())["compiler"]
-    assert (finding.level, finding.facts["compiler"]) == ("warning", None) and "no-such-compiler" in finding.says and finding.fix
+    assert (
+        (finding.level, finding.facts["compiler"]) == ("warning", None)
+        and "no-such-compiler" in finding.says
+        and finding.fix
+    )
     compiler = tmp_path / "c++"
     compiler.write_text("")
     compiler.chmod(0o755)
@@ -187,7 +224,9 @@ def test_a_missing_compiler_is_a_warning(tmp_path, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "level"), [(8, "ok"), (7, "problem"), (RuntimeError("no kernel image is available. And more"), "problem")], ids=str
+    ("product", "level"),
+    [(8, "ok"), (7, "problem"), (RuntimeError("no kernel image is available. And more"), "problem")],
+    ids=str,
 )
 def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level) -> None:
     """Without one: its facts are made up, and what it computes."""
@@ -206,7 +245,10 @@ def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level
     finding = devices._cuda_device(0, "13.2", ["Made Up (driver 570)"])
     assert (finding.name, finding.level) == ("cuda:0", level)
     if level == "ok":
-        assert finding.says == "Made Up, 80.0 GB, 60.0 GB of it free, compute 9.0, bf16; torch for CUDA 13.2" and finding.facts["bf16"]
+        assert (
+            finding.says == "Made Up, 80.0 GB, 60.0 GB of it free, compute 9.0, bf16; torch for CUDA 13.2"
+            and finding.facts["bf16"]
+        )
     else:
         assert finding.fix and ("sm_75, sm_80" in finding.fix) == isinstance(product, Exception)
 
@@ -224,7 +266,7 @@ def test_onnxruntime_s_cuda_provider_is_told_after_it_computed() -> None:
     assert by_name(onnxruntime_providers.providers())[onnxruntime_providers.CUDA].facts["usable"]
 
 
-# --------------------------------------------------------------------------------------------------------------------------- onnxruntime
+# ---------------------------------------------------------------------------------------------------------- onnxruntime
 
 
 def test_a_provider_is_usable_when_it_ran_the_tiny_model() -> None:
@@ -244,11 +286,15 @@ def test_a_provider_that_falls_back_is_not_usable(monkeypatch) -> None:
         onnxruntime_providers._finding(onnxruntime_providers.CUDA, "carries on", needed=True),
         onnxruntime_providers._finding(onnxruntime_providers.CUDA, "carries on", needed=False),
     )
-    assert (needed.level, other.level, other.facts) == ("warning", "ok", {"usable": False, "fault": "carries on"}) and needed.fix
+    assert (needed.level, other.level, other.facts) == (
+        "warning",
+        "ok",
+        {"usable": False, "fault": "carries on"},
+    ) and needed.fix
     assert onnxruntime_providers._finding(onnxruntime_providers.CPU, "carries on", needed=True).level == "problem"
 
 
-# -------------------------------------------------------------------------------------------------------------------------------- places
+# --------------------------------------------------------------------------------------------------------------- places
 
 
 def test_folders_are_judged_by_writing_into_them(tmp_path, monkeypatch) -> None:
@@ -259,9 +305,17 @@ def test_folders_are_judged_by_writing_into_them(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("ZOO_EXPORTS", str(tmp_path / "file" / "in"))
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "there"))
     found = by_name(places.folders())
-    assert {name: finding.level for name, finding in found.items()} == {"data": "ok", "runs": "ok", "exports": "problem", "cache": "ok"}
+    assert {name: finding.level for name, finding in found.items()} == {
+        "data": "ok",
+        "runs": "ok",
+        "exports": "problem",
+        "cache": "ok",
+    }
     assert "made when it is needed" in found["runs"].says and not (tmp_path / "not").exists()
-    assert f"{tmp_path / 'file'} is a file" in found["exports"].says and found["exports"].fix == "set ZOO_EXPORTS to another folder"
+    assert (
+        f"{tmp_path / 'file'} is a file" in found["exports"].says
+        and found["exports"].fix == "set ZOO_EXPORTS to another folder"
+    )
     assert list((tmp_path / "there").iterdir()) == []
 
 
@@ -291,7 +345,10 @@ def test_a_limit_of_the_cache_that_is_no_number_is_a_problem(monkeypatch) -> Non
     assert (finding.level, finding.facts) == ("ok", {"size": 0, "limit": 20_000_000_000})
     monkeypatch.setenv("ZOO_CACHE_LIMIT", "much")
     ((_, (finding,)),) = examine([("places", places.cached)])
-    assert (finding.level, finding.fix) == ("problem", "for example ZOO_CACHE_LIMIT=20") and "not 'much'" in finding.says
+    assert (finding.level, finding.fix) == (
+        "problem",
+        "for example ZOO_CACHE_LIMIT=20",
+    ) and "not 'much'" in finding.says
 
 
 def test_variables_in_force_are_told_and_unknown_ones_have_the_nearest_known(monkeypatch) -> None:
@@ -304,7 +361,7 @@ def test_variables_in_force_are_told_and_unknown_ones_have_the_nearest_known(mon
     assert found["ZOO_STRICT_PLUGINS"].level == "ok"
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- plugins
+# -------------------------------------------------------------------------------------------------------------- plugins
 
 HOLLOW = """
 from zoo.api import ArchitectureSpec, hookimpl
@@ -341,11 +398,13 @@ def test_strict_plugins_do_not_stop_the_other_checks(install, fresh_registry, mo
     install("zoo-rain", "rain", "raise RuntimeError('it is raining')")
     monkeypatch.setenv("ZOO_STRICT_PLUGINS", "1")
     found = dict(examine([check for check in CHECKS if check[0] in ("places", "plugins")]))
-    assert {finding.level for finding in found["plugins"]} == {"problem"} and "it is raining" in found["plugins"][0].says
+    assert {finding.level for finding in found["plugins"]} == {"problem"} and "it is raining" in found["plugins"][
+        0
+    ].says
     assert len(found["places"]) >= 5
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- command
+# -------------------------------------------------------------------------------------------------------------- command
 
 
 def test_every_variable_that_the_zoo_reads_is_known() -> None:

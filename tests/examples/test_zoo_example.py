@@ -1,4 +1,5 @@
-"""A stranger's plugin: built as a wheel, installed beside the core, listed, held to the contract, trained and exported."""
+"""A stranger's plugin: built as a wheel, installed beside the core, listed, held to the contract, trained and
+exported."""
 
 from __future__ import annotations
 
@@ -20,9 +21,15 @@ def installed(tmp_path_factory):
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder / "dist"), str(EXAMPLE)]
     _run(build, os.environ)
     wheel = next((folder / "dist").glob("*.whl"))
-    _run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / "site"), str(wheel)], os.environ)
+    _run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder / "site"), str(wheel)],
+        os.environ,
+    )
     path = os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH")]))
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("ZOO_")} | {"PYTHONPATH": path, "ZOO_OFFLINE": "1"}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("ZOO_")} | {
+        "PYTHONPATH": path,
+        "ZOO_OFFLINE": "1",
+    }
     return folder, environment
 
 
@@ -61,5 +68,9 @@ def test_it_trains_and_exports_like_any_other(installed) -> None:
 
 def test_its_own_tests_pass(installed) -> None:
     folder, environment = installed
-    told = _run([sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")], environment, cwd=folder)
+    told = _run(
+        [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLE / "tests")],
+        environment,
+        cwd=folder,
+    )
     assert " passed" in told

@@ -37,7 +37,9 @@ class Small(nn.Module):
 
 @pytest.fixture
 def make_loaded() -> Callable[..., LoadedModel]:
-    def make(model: nn.Module | None = None, recipe: str = "cnn_digits", classes: tuple[str, ...] = CLASSES) -> LoadedModel:
+    def make(
+        model: nn.Module | None = None, recipe: str = "cnn_digits", classes: tuple[str, ...] = CLASSES
+    ) -> LoadedModel:
         torch.manual_seed(0)
         shape = Preprocessing(channels=1, height=8, width=8, mean=(0.3,), std=(0.4,))
         network = (model or Small()).eval()
@@ -50,6 +52,12 @@ def make_loaded() -> Callable[..., LoadedModel]:
 @pytest.fixture
 def run_export(make_loaded: Callable[..., LoadedModel], tmp_path: Path) -> Callable[..., Bundle]:
     def run(loaded: LoadedModel | None = None, **options: Any) -> Bundle:
-        return export_model(registry(), loaded or make_loaded(), "as asked", registry().exporter("onnx"), **{"out": tmp_path / "out", **options})
+        return export_model(
+            registry(),
+            loaded or make_loaded(),
+            "as asked",
+            registry().exporter("onnx"),
+            **{"out": tmp_path / "out", **options},
+        )
 
     return run

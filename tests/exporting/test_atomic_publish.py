@@ -47,7 +47,9 @@ def test_an_export_that_fails_leaves_the_old_bundle_and_no_temporary(tmp_path: P
 
 
 @pytest.mark.parametrize("refused", ["bundle.json", ".model.onnx."])
-def test_a_disk_that_refuses_leaves_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str) -> None:
+def test_a_disk_that_refuses_leaves_the_old_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
     monkeypatch.setattr(atomic_publish, "_exchange", lambda *_: False)
     target = make_bundle(tmp_path / "out", "old")
     replace = Path.replace
@@ -70,14 +72,18 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(tmp_path: Pa
     script = "import os, sys; from pathlib import Path; from zoo.support import temporary_folders; "
     script += "held = temporary_folders.temporary_folder(Path(sys.argv[1]), 'out'); held.__enter__(); "
     for end, left in (("os._exit(9)", 0), ("print('made', flush=True); sys.stdin.read()", 1)):
-        with subprocess.Popen([sys.executable, "-c", script + end, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            [sys.executable, "-c", script + end, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
             assert process.stdout is not None
             process.stdout.readline()
             with temporary_beside(tmp_path / "out"):
                 assert len(list(tmp_path.iterdir())) == 1 + left
 
 
-def test_a_bundle_that_cannot_be_read_is_not_taken_for_something_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_cannot_be_read_is_not_taken_for_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From fault injection: EIO and EACCES at the bundle that is to be replaced."""
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "bundle.json").write_text('{"files": {}}', encoding="utf-8")

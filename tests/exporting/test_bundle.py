@@ -76,8 +76,18 @@ def test_the_model_card_says_what_was_measured(bundle: Bundle) -> None:
     ("preparation", "said"),
     [
         ({}, "converted to grey and scaled until it covers 8×8 (bilinear, antialiased) and cropped at the centre."),
-        ({"scale": 9}, "converted to grey and scaled until its shorter side is 9 (bilinear, antialiased) and cropped to 8×8 at the centre."),
-        ({"resize": zoo.runtime.SQUASH, "interpolation": "bicubic"}, "and scaled to 8×8, whatever its aspect (bicubic, antialiased)."),
+        (
+            {"scale": 9},
+            (
+                "converted to grey and scaled until its shorter side is 9 (bilinear, antialiased) and cropped to 8×8 "
+                "at "
+                "the centre."
+            ),
+        ),
+        (
+            {"resize": zoo.runtime.SQUASH, "interpolation": "bicubic"},
+            "and scaled to 8×8, whatever its aspect (bicubic, antialiased).",
+        ),
         ({"resize": zoo.runtime.CROP}, "and cropped to 8×8 at the centre, unscaled, with black where it is smaller."),
         ({"permute_pixels": 7}, "permuted by `numpy.random.RandomState(7)`"),
     ],
@@ -94,7 +104,9 @@ def test_the_model_card_says_how_images_are_prepared(
     assert "needs Python 3.8, numpy 1.21, pillow 9.1, onnxruntime 1.15, or newer ones" in card
 
 
-def test_names_cannot_break_the_model_card(run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedModel]) -> None:
+def test_names_cannot_break_the_model_card(
+    run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedModel]
+) -> None:
     classes = ("<script>", "a|b", "new\nline", "[x](http://y)", "\x1b[31m", *"56789")
     card = (run_export(make_loaded(classes=classes)).path / "README.md").read_text(encoding="utf-8")
     assert "<script>" not in card
@@ -102,7 +114,9 @@ def test_names_cannot_break_the_model_card(run_export: Callable[..., Bundle], ma
 
 
 @pytest.mark.parametrize("batch", [None, 3])
-def test_predict_py_runs_with_neither_zoo_nor_torch(run_export: Callable[..., Bundle], tmp_path: Path, batch: int | None) -> None:
+def test_predict_py_runs_with_neither_zoo_nor_torch(
+    run_export: Callable[..., Bundle], tmp_path: Path, batch: int | None
+) -> None:
     bundle = run_export(batch=batch)
     pictures = [tmp_path / f"{index}.png" for index in range(4)]
     for index, path in enumerate(pictures):

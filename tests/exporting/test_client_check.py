@@ -1,4 +1,5 @@
-"""The gate runs the bundle's predict.py on image files: a description that says another preparation than the model was trained with is refused."""
+"""The gate runs the bundle's predict.py on image files: a description that says another preparation than the model was
+trained with is refused."""
 
 from __future__ import annotations
 
@@ -26,7 +27,14 @@ from zoo.runs.load_model import LoadedModel
 CLASSES = ("cat", "dog", "owl", "yak")
 RGB = Preprocessing(channels=3, height=12, width=10, mean=(0.2, 0.5, 0.7), std=(0.3, 0.2, 0.1), scale=14)
 GREY = Preprocessing(
-    channels=1, height=12, width=10, mean=(0.4,), std=(0.2,), resize="squash to the size", interpolation="bicubic", value_range=(-3, 4095)
+    channels=1,
+    height=12,
+    width=10,
+    mean=(0.4,),
+    std=(0.2,),
+    resize="squash to the size",
+    interpolation="bicubic",
+    value_range=(-3, 4095),
 )
 Fault = Callable[[dict[str, Any]], object]
 
@@ -61,9 +69,12 @@ def export(run_export: Callable[..., Bundle], make_loaded: Callable[..., LoadedM
 
 
 @pytest.mark.parametrize(
-    "preprocessing", [RGB, GREY, RGB.model_copy(update={"permute_pixels": 5}), GREY.model_copy(update={"resize": zoo.runtime.CROP})]
+    "preprocessing",
+    [RGB, GREY, RGB.model_copy(update={"permute_pixels": 5}), GREY.model_copy(update={"resize": zoo.runtime.CROP})],
 )
-def test_what_predict_py_gave_stands_in_the_verification(export: Callable[..., Bundle], preprocessing: Preprocessing) -> None:
+def test_what_predict_py_gave_stands_in_the_verification(
+    export: Callable[..., Bundle], preprocessing: Preprocessing
+) -> None:
     bundle = export(preprocessing)
     found = json.loads((bundle.path / "verify.json").read_text(encoding="utf-8"))["predict"]
     assert found["images"] == found["top1_agree"] == found["real"] + 7
@@ -97,10 +108,16 @@ def wider(description: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("preprocessing", "fault"), [*((RGB, fault) for fault in FAULTS.values()), (GREY, wider)], ids=[*FAULTS, "a range of values"]
+    ("preprocessing", "fault"),
+    [*((RGB, fault) for fault in FAULTS.values()), (GREY, wider)],
+    ids=[*FAULTS, "a range of values"],
 )
 def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
-    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preprocessing: Preprocessing, fault: Fault
+    export: Callable[..., Bundle],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    preprocessing: Preprocessing,
+    fault: Fault,
 ) -> None:
     describe = zoo.exporting.export.describe
 
@@ -110,7 +127,9 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
         return dict(description)
 
     monkeypatch.setattr(zoo.exporting.export, "describe", wrongly)
-    with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; the description is wrong: ") as caught:
+    with pytest.raises(
+        ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; the description is wrong: "
+    ) as caught:
         export(preprocessing)
     assert (caught.value.exit_code, "\n" in str(caught.value)) == (5, False)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
@@ -127,7 +146,12 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
 )
 @pytest.mark.parametrize("exporter", ["onnx", "another format"])
 def test_a_fault_of_predict_py_itself_is_refused(
-    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str, exporter: str
+    export: Callable[..., Bundle],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    right: str,
+    wrong: str,
+    exporter: str,
 ) -> None:
     source = Path(zoo.runtime.__file__).read_text(encoding="utf-8")
     assert right in source

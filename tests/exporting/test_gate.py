@@ -58,7 +58,11 @@ def change(name: str | None, edit: Callable[[np.ndarray], np.ndarray]) -> Callab
         (change("square.weight", lambda w: w.T), r"square \(Linear\)"),
         (change("head.bias", lambda b: b + np.float32(0.001) * np.arange(10, dtype=np.float32)), r"head \(Linear\)"),
         (change(None, lambda c: c * np.float32(1.01)), r"Mul '\w+', called by Small"),
-        (change("conv.weight", lambda w: w * np.float32(np.nan)), r"norm \(BatchNorm2d\)"),  # the convolution is folded into it
+        # the convolution is folded into it
+        (
+            change("conv.weight", lambda w: w * np.float32(np.nan)),
+            r"norm \(BatchNorm2d\)",
+        ),
     ],
     ids=["a transposed weight", "a wrong bias", "a wrong constant", "NaN in the file"],
 )
@@ -83,9 +87,14 @@ class Rounding(nn.Module):
         return logits - 1e7
 
 
-def test_a_network_that_multiplies_rounding_is_told_from_a_wrong_file(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+def test_a_network_that_multiplies_rounding_is_told_from_a_wrong_file(
+    run_export: RunExport, make_loaded: MakeLoaded
+) -> None:
     wrong = Faulty(change("head.bias", lambda b: b + 5 * np.arange(10, dtype=np.float32)))
-    with pytest.raises(ExportError, match=r"own float32 departs from its float64 by .* the network itself is that uncertain .*train it longer"):
+    with pytest.raises(
+        ExportError,
+        match=r"own float32 departs from its float64 by .* the network itself is that uncertain .*train it longer",
+    ):
         run_export(make_loaded(Rounding()), exporter=wrong)
     with pytest.raises(ExportError) as caught:
         run_export(exporter=wrong)
@@ -112,11 +121,17 @@ def test_an_offset_that_all_logits_share_hides_no_error(run_export: RunExport, m
 
 def test_an_offset_that_all_logits_share_is_no_error(run_export: RunExport) -> None:
     """Softmax ignores it: predictions are the same."""
-    assert run_export(exporter=Faulty(change("head.bias", lambda b: b + np.float32(0.5)))).verification["real"]["max_abs_error"] < 1e-4
+    assert (
+        run_export(exporter=Faulty(change("head.bias", lambda b: b + np.float32(0.5)))).verification["real"][
+            "max_abs_error"
+        ]
+        < 1e-4
+    )
 
 
 class WrongAtBatch(OnnxExporter):
-    """The real exporter, whose runner is wrong at one batch size, on normalised images alone: no pixel of these is below (0 - 0.3) / 0.4."""
+    """The real exporter, whose runner is wrong at one batch size, on normalised images alone: no pixel of these is
+    below (0 - 0.3) / 0.4."""
 
     def __init__(self, batch: int) -> None:
         self.batch = batch
@@ -143,7 +158,9 @@ def test_an_accuracy_that_drops_by_more_than_the_tolerance_explains_is_refused(
     run_export: RunExport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Comparison, "drop", lambda _, labels: f"of {len(labels)} samples, some are lost")
-    with pytest.raises(ExportError, match=r"worse than the PyTorch model: of 360 samples, some are lost \(datasets/digits\)") as caught:
+    with pytest.raises(
+        ExportError, match=r"worse than the PyTorch model: of 360 samples, some are lost \(datasets/digits\)"
+    ) as caught:
         run_export()
     assert caught.value.exit_code == 5
     assert not (tmp_path / "out").exists()
@@ -162,14 +179,20 @@ class Logarithm(nn.Module):
         return torch.log(inputs)
 
 
-def test_nan_on_both_sides_is_a_fault_and_names_where_it_arises(run_export: RunExport, make_loaded: MakeLoaded, tmp_path: Path) -> None:
+def test_nan_on_both_sides_is_a_fault_and_names_where_it_arises(
+    run_export: RunExport, make_loaded: MakeLoaded, tmp_path: Path
+) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Logarithm(), nn.Linear(10, 10))
-    with pytest.raises(ExportError, match=r"PyTorch and of the exported model are not finite; first to depart: 2 \(Logarithm\)"):
+    with pytest.raises(
+        ExportError, match=r"PyTorch and of the exported model are not finite; first to depart: 2 \(Logarithm\)"
+    ):
         run_export(make_loaded(network))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_weight_that_is_not_finite_is_refused_before_anything_is_written(run_export: RunExport, make_loaded: MakeLoaded, tmp_path: Path) -> None:
+def test_a_weight_that_is_not_finite_is_refused_before_anything_is_written(
+    run_export: RunExport, make_loaded: MakeLoaded, tmp_path: Path
+) -> None:
     loaded = make_loaded()
     with torch.no_grad():
         loaded.model.get_parameter("head.bias")[3] = float("nan")
@@ -178,7 +201,9 @@ def test_a_weight_that_is_not_finite_is_refused_before_anything_is_written(run_e
     assert caught.value.exit_code == 4
 
 
-def test_a_model_in_training_mode_is_set_to_evaluation_and_it_is_said(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+def test_a_model_in_training_mode_is_set_to_evaluation_and_it_is_said(
+    run_export: RunExport, make_loaded: MakeLoaded
+) -> None:
     loaded = make_loaded()
     mean = loaded.model.get_buffer("norm.running_mean").clone()
     loaded.model.train()
@@ -189,11 +214,18 @@ def test_a_model_in_training_mode_is_set_to_evaluation_and_it_is_said(run_export
     assert not operators & {"Dropout", "BatchNormalization"}
 
 
-def test_verification_tells_batches_errors_and_accuracy_by_class(run_export: RunExport, make_loaded: MakeLoaded) -> None:
+def test_verification_tells_batches_errors_and_accuracy_by_class(
+    run_export: RunExport, make_loaded: MakeLoaded
+) -> None:
     bundle = run_export()
     found = json.loads((bundle.path / "verify.json").read_text(encoding="utf-8"))
     assert found == bundle.verification
-    assert (found["batches"], found["provider"], found["real"]["dataset"], found["real"]["why"]) == ([1, 2, 7], "cpu", "datasets/digits", None)
+    assert (found["batches"], found["provider"], found["real"]["dataset"], found["real"]["why"]) == (
+        [1, 2, 7],
+        "cpu",
+        "datasets/digits",
+        None,
+    )
     assert found["random"]["samples"] == 10
     assert 0 <= found["real"]["max_rel_error"] <= found["tolerance"]["relative"] == 1e-4
     assert found["model"]["sha256"] == sha256(bundle.path / "model.onnx")
@@ -238,8 +270,12 @@ def test_a_provider_that_does_not_run_is_an_error(run_export: RunExport, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("options", "error"), [({"batch": 0}, UsageError), ({"provider": "tpu"}, UsageError), ({"opset": 99}, ExportError)])
-def test_what_cannot_be_done_is_refused(run_export: RunExport, tmp_path: Path, options: dict[str, Any], error: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("options", "error"), [({"batch": 0}, UsageError), ({"provider": "tpu"}, UsageError), ({"opset": 99}, ExportError)]
+)
+def test_what_cannot_be_done_is_refused(
+    run_export: RunExport, tmp_path: Path, options: dict[str, Any], error: type[Exception]
+) -> None:
     with pytest.raises(error):
         run_export(**options)
     assert not (tmp_path / "out").exists()
@@ -275,7 +311,9 @@ def test_an_outlier_of_a_batch_does_not_explain_that_its_other_samples_change_th
     expected = np.float32([[1e6, 0, 0], [0, 5, 0], [0, 5, 0], [0, 5, 4.9999]])
     found = np.float32([[1e6, 0, 0], [5, 0, 0], [0, 5, 0], [0, 4.9999, 5]])
     assert comparison.add(expected, found) is None
-    assert comparison.drop(labels) == ("its accuracy is 50.00% where PyTorch has 100.00%: 2 of 4 samples are lost, of which the tolerance explains 1")
+    assert comparison.drop(labels) == (
+        "its accuracy is 50.00% where PyTorch has 100.00%: 2 of 4 samples are lost, of which the tolerance explains 1"
+    )
     only_explained = Comparison()
     assert only_explained.add(expected[2:], found[2:]) is None
     assert only_explained.drop(labels[2:]) is None

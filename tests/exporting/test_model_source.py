@@ -29,7 +29,9 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RUN, lambda run: Chosen(run.path.name))
 
 
-def make_run(name: str, recipe: str = "cnn_digits", status: run_directory.Status = "finished", **dataset: object) -> RunDir:
+def make_run(
+    name: str, recipe: str = "cnn_digits", status: run_directory.Status = "finished", **dataset: object
+) -> RunDir:
     config = resolve(registry(), recipe, overrides={"name": name, "dataset": dataset}).config
     run = run_directory.create(config)
     assert config.architecture is not None

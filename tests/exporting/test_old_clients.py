@@ -1,4 +1,5 @@
-"""The published bundles run on the oldest Python, numpy, Pillow and onnxruntime that predict.py declares, and give the same."""
+"""The published bundles run on the oldest Python, numpy, Pillow and onnxruntime that predict.py declares, and give the
+same."""
 
 from __future__ import annotations
 
@@ -30,9 +31,11 @@ found.loader.exec_module(predict)
 digests = {}
 ways = (predict.COVER, predict.SQUASH, predict.CROP)
 for file, channels, resize, interpolation in itertools.product(sys.argv[2:], (1, 3), ways, predict.RESAMPLING):
-    spec = {"channels": channels, "height": 20, "width": 24, "mean": [0] * channels, "std": [1] * channels, "resize": resize}
+    values = {"mean": [0] * channels, "std": [1] * channels}
+    spec = {"channels": channels, "height": 20, "width": 24, "resize": resize, **values}
     inputs = predict.prepare(Path(file), dict(spec, interpolation=interpolation))
-    digests[" ".join([Path(file).name, str(channels), resize, interpolation])] = hashlib.sha256(inputs.tobytes()).hexdigest()
+    name = " ".join([Path(file).name, str(channels), resize, interpolation])
+    digests[name] = hashlib.sha256(inputs.tobytes()).hexdigest()
 print(json.dumps(digests))
 """
 
@@ -54,7 +57,9 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> str:
     subprocess.run([interpreter, "-m", "venv", folder], check=True)
     python = str(folder / "bin" / "python")
     wanted = [f"{name}=={version}.*" for name, version in OLDEST.items() if name != "python"]
-    done = subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", *wanted], capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         pytest.skip(f"pip cannot get {', '.join(wanted)}: {done.stderr.strip()[-200:]}")
     return python
@@ -69,10 +74,16 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     photos = [Image.fromarray(photo) for photo in load_sample_images().images]
     digits = [Image.fromarray((255 - digit / 16 * 255).astype(np.uint8)) for digit in load_digits().images[:10]]
     made = {f"photo{index}.png": photo.resize((200, 133)) for index, photo in enumerate(photos)}
-    made |= {f"digit{index}.png": digit.resize((61, 75), Image.Resampling.BICUBIC) for index, digit in enumerate(digits)}
+    made |= {
+        f"digit{index}.png": digit.resize((61, 75), Image.Resampling.BICUBIC) for index, digit in enumerate(digits)
+    }
     clear = photos[0].resize((30, 90)).convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
-    made |= {"clear.png": clear, "palette.gif": photos[1].resize((50, 40)).quantize(16), "small.bmp": photos[1].resize((9, 13))}
+    made |= {
+        "clear.png": clear,
+        "palette.gif": photos[1].resize((50, 40)).quantize(16),
+        "small.bmp": photos[1].resize((9, 13)),
+    }
     made["sixteen.png"] = Image.fromarray(np.asarray(digits[0].resize((40, 20)), np.uint16) * 257)
     for name, image in made.items():
         image.save(folder / name)
@@ -89,7 +100,9 @@ def told_by(python: str, arguments: Sequence[str | Path]) -> str:
 
 
 @pytest.mark.parametrize("index", PUBLISHED, ids=[file.parent.name for file in PUBLISHED])
-def test_a_published_bundle_predicts_the_same_on_the_oldest_versions(old: str, images: list[Path], tmp_path: Path, index: Path) -> None:
+def test_a_published_bundle_predicts_the_same_on_the_oldest_versions(
+    old: str, images: list[Path], tmp_path: Path, index: Path
+) -> None:
     tables = []
     for python in (old, sys.executable):
         told_by(python, [index.with_name("predict.py"), *images, "--csv", tmp_path / "table.csv"])
@@ -111,9 +124,14 @@ def test_files_become_the_same_inputs_on_the_oldest_versions(old: str, images: l
 
 def test_the_bundle_declares_the_versions_that_it_is_tested_with() -> None:
     for index in PUBLISHED:
-        assert json.loads(index.read_text(encoding="utf-8"))["requires"] == {name: f">={version}" for name, version in OLDEST.items()}
+        assert json.loads(index.read_text(encoding="utf-8"))["requires"] == {
+            name: f">={version}" for name, version in OLDEST.items()
+        }
         source = index.with_name("predict.py").read_bytes()
-        assert json.loads(index.read_text(encoding="utf-8"))["files"]["predict.py"]["sha256"] == hashlib.sha256(source).hexdigest()
+        assert (
+            json.loads(index.read_text(encoding="utf-8"))["files"]["predict.py"]["sha256"]
+            == hashlib.sha256(source).hexdigest()
+        )
 
 
 def test_older_packages_are_refused_in_one_line(old: str, tmp_path: Path) -> None:
@@ -123,4 +141,7 @@ def test_older_packages_are_refused_in_one_line(old: str, tmp_path: Path) -> Non
     shutil.copyfile(zoo.runtime.__file__, tmp_path / "predict.py")
     done = subprocess.run([old, tmp_path / "predict.py", "a.png"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (6, "")
-    assert done.stderr == "error: numpy 1.20.0 is too old for predict.py, which needs 1.21; fix: pip install 'numpy>=1.21'\n"
+    assert (
+        done.stderr
+        == "error: numpy 1.20.0 is too old for predict.py, which needs 1.21; fix: pip install 'numpy>=1.21'\n"
+    )

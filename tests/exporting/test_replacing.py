@@ -1,4 +1,5 @@
-"""Replacing a bundle where two folders cannot be exchanged in one step: readers and crashes see the old bundle or the new one, whole."""
+"""Replacing a bundle where two folders cannot be exchanged in one step: readers and crashes see the old bundle or the
+new one, whole."""
 
 from __future__ import annotations
 
@@ -32,7 +33,10 @@ def make(folder: Path, version: str, files: tuple[str, ...] = FILES) -> Path:
     contents = {name: f"{name} of {version}".encode() for name in files}
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    index = {"version": version, "files": {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in contents.items()}}
+    index = {
+        "version": version,
+        "files": {name: {"sha256": hashlib.sha256(content).hexdigest()} for name, content in contents.items()},
+    }
     (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
     return folder
 
@@ -43,13 +47,16 @@ def put(target: Path, version: str, files: tuple[str, ...] = FILES) -> None:
 
 
 def read(target: Path) -> str:
-    """The version of a bundle, all its files being of that version: a file has its name or, for a moment, the hidden one with its digest.
+    """The version of a bundle, all its files being of that version: a file has its name or, for a moment, the hidden
+    one with its digest.
 
     A reader that was overtaken, which sees another bundle.json now, begins again.
     """
     while True:
         index = (target / INDEX).read_bytes()
-        wrong = [name for name, facts in json.loads(index)["files"].items() if not any(found(target, name, facts["sha256"]))]
+        wrong = [
+            name for name, facts in json.loads(index)["files"].items() if not any(found(target, name, facts["sha256"]))
+        ]
         if not wrong:
             return str(json.loads(index)["version"])
         assert (target / INDEX).read_bytes() != index, wrong
@@ -73,7 +80,9 @@ def test_readers_at_any_moment_read_a_whole_bundle(tmp_path: Path) -> None:
         try:
             while not stop.is_set():
                 seen.add(read(target))
-                (target / "model.onnx").read_bytes()  # a client that knows nothing of bundle.json finds a model at any time
+                (
+                    target / "model.onnx"
+                ).read_bytes()  # a client that knows nothing of bundle.json finds a model at any time
         except BaseException as error:
             faults.append(error)
 
@@ -130,7 +139,9 @@ def killed_at(call: int, target: Path) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
 
 
-def test_killed_at_any_step_the_bundle_is_the_old_one_or_the_new_one_and_the_next_publishing_succeeds(tmp_path: Path) -> None:
+def test_killed_at_any_step_the_bundle_is_the_old_one_or_the_new_one_and_the_next_publishing_succeeds(
+    tmp_path: Path,
+) -> None:
     seen, call = [], 0
     died = True
     while died:

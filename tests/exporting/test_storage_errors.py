@@ -45,13 +45,22 @@ def assert_refused(run_export: Callable[..., Bundle], tmp_path: Path, **options:
 
 
 @pytest.mark.parametrize(
-    "error", [FULL, LibraryError("Error while serializing: I/O error: No space left on device (os error 28)"), RuntimeError("Disk quota exceeded")]
+    "error",
+    [
+        FULL,
+        LibraryError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("Disk quota exceeded"),
+    ],
 )
-def test_an_exporter_that_meets_a_full_disk(run_export: Callable[..., Bundle], tmp_path: Path, error: Exception) -> None:
+def test_an_exporter_that_meets_a_full_disk(
+    run_export: Callable[..., Bundle], tmp_path: Path, error: Exception
+) -> None:
     assert_refused(run_export, tmp_path, exporter=Failing(error))
 
 
-def test_a_full_disk_while_the_onnx_file_is_saved(run_export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_the_onnx_file_is_saved(
+    run_export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.onnx.ONNXProgram, "save", refuse)
     assert_refused(run_export, tmp_path)
 
@@ -61,13 +70,19 @@ def test_a_full_disk_while_a_file_of_the_bundle_is_written(
     run_export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     write = Path.write_bytes
-    monkeypatch.setattr(Path, "write_bytes", lambda path, content: refuse() if f".{name}." in path.name else write(path, content))
+    monkeypatch.setattr(
+        Path, "write_bytes", lambda path, content: refuse() if f".{name}." in path.name else write(path, content)
+    )
     assert_refused(run_export, tmp_path)
 
 
-def test_a_full_disk_while_predict_py_writes_its_table(run_export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_while_predict_py_writes_its_table(
+    run_export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = Path(zoo.runtime.__file__).read_text(encoding="utf-8")
-    (tmp_path / "full.py").write_text(source.replace("        if asked.csv:\n", "        if asked.csv:\n            raise OSError(28, 'full')\n"))
+    (tmp_path / "full.py").write_text(
+        source.replace("        if asked.csv:\n", "        if asked.csv:\n            raise OSError(28, 'full')\n")
+    )
     monkeypatch.setattr(zoo.runtime, "__file__", str(tmp_path / "full.py"))
     assert_refused(run_export, tmp_path)
 

@@ -1,4 +1,5 @@
-"""Every file call of every story under every fault of its kind: `python tests/faults/campaign.py` (`make reliability` runs it, in hours).
+"""Every file call of every story under every fault of its kind: `python tests/faults/campaign.py` (`make reliability`
+runs it, in hours).
 
 --every N     only each N-th case;  --workers N   servers at a time;  --out FILE   the results, as JSON
 """
@@ -39,7 +40,11 @@ def prepare(server: Server, folder: Path) -> dict[str, tuple[Checks, list[Case]]
     shutil.copytree(whole / "root", folder / "exported")
     _expect(server.call("export", whole).exit == 0, whole)
     calls["export"] = trace(whole)
-    half = next(call for call, operation, path in calls["run"] if operation == "rename" and "step-000010" in path and "checkpoints/step" in path)
+    half = next(
+        call
+        for call, operation, path in calls["run"]
+        if operation == "rename" and "step-000010" in path and "checkpoints/step" in path
+    )
     shutil.copytree(_killed(server, folder / "half", half) / "root", stopped)
     resumed = folder / "resumed"
     shutil.copytree(stopped, resumed / "root")
@@ -130,7 +135,11 @@ def summarise(rows: list[Row], every: int, seconds: float) -> dict[str, Any]:
     for story in dict.fromkeys(case.story for case, _ in rows):
         mine = [(case, wrong) for case, wrong in rows if case.story == story]
         kinds = Counter("died" if case.kind in ("die before", "die after", "torn") else "failed" for case, _ in mine)
-        stories[story] = {**kinds, "calls": len({case.call for case, _ in mine}), "wrong": sum(bool(wrong) for _, wrong in mine)}
+        stories[story] = {
+            **kinds,
+            "calls": len({case.call for case, _ in mine}),
+            "wrong": sum(bool(wrong) for _, wrong in mine),
+        }
     failures = [{"case": str(case), "wrong": wrong} for case, wrong in rows if wrong]
     return {"every": every, "seconds": round(seconds), "stories": stories, "failures": failures}
 

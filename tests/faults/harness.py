@@ -1,9 +1,11 @@
 """Fault injection at file calls: how a case is prepared, run, recovered from and checked.
 
-A story of `stories.py` is first traced: every call beneath its folder that opens, reads, writes, syncs, renames, links, makes or removes something.
-Each call then gets each fault of its kind, in a case of its own that starts from the same state:
+A story of `stories.py` is first traced: every call beneath its folder that opens, reads, writes, syncs, renames, links,
+makes or removes something. Each call then gets each fault of its kind, in a case of its own that starts from the same
+state:
 
-    die before, die after    the process is killed at the call;  torn    half of what is written arrives, and the process is killed
+    die before, die after    the process is killed at the call
+    torn                     half of what is written arrives, and the process is killed
     ENOSPC, EIO, EACCES      the call fails (ENOSPC: and so does all that needs room afterwards)
 
 What must hold afterwards stands in `Checks`.
@@ -66,7 +68,11 @@ class Case:
     path: str = ""
 
     def fault(self) -> dict[str, Any]:
-        return {"call": self.call, "kind": "error" if self.kind in ERRORS else self.kind, "errno": ERRORS.get(self.kind, 0)}
+        return {
+            "call": self.call,
+            "kind": "error" if self.kind in ERRORS else self.kind,
+            "errno": ERRORS.get(self.kind, 0),
+        }
 
     def __str__(self) -> str:
         return f"{self.story}: {self.kind} at call {self.call}, {self.operation} {self.path}"
@@ -77,7 +83,12 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("ZOO_")}
-        environment |= {"LD_PRELOAD": str(build_shim(folder)), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1"}
+        environment |= {
+            "LD_PRELOAD": str(build_shim(folder)),
+            "OMP_NUM_THREADS": "1",
+            "MKL_NUM_THREADS": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
         self._errors = (folder / "server.log").open("w", encoding="utf-8")
         self._process = subprocess.Popen(
             [sys.executable, str(HERE / "server.py")],
@@ -86,7 +97,9 @@ class Server:
         assert self._process.stdin and self._process.stdout
         self._requests, self._answers = self._process.stdin, self._process.stdout
         if self._answers.readline().strip() != "ready":
-            raise RuntimeError(f"the server did not start: {(folder / 'server.log').read_text(encoding='utf-8')[-2000:]}")
+            raise RuntimeError(
+                f"the server did not start: {(folder / 'server.log').read_text(encoding='utf-8')[-2000:]}"
+            )
 
     def __enter__(self) -> Server:
         return self
@@ -118,7 +131,9 @@ class Answer:
 
 def trace(folder: Path) -> list[tuple[int, str, str]]:
     """The calls of the story that ran last in a folder: number, operation and path."""
-    rows = [line.split("\t", 2) for line in (folder / "calls").read_text(encoding="utf-8", errors="replace").splitlines()]
+    rows = [
+        line.split("\t", 2) for line in (folder / "calls").read_text(encoding="utf-8", errors="replace").splitlines()
+    ]
     return [(int(number), operation, path) for number, operation, path in rows]
 
 
@@ -130,7 +145,10 @@ def cases(story: str, calls: list[tuple[int, str, str]]) -> Iterator[Case]:
 
 @dataclass
 class Checks:
-    """One story from one starting state: how a case of it is run, and what must hold afterwards. `failures` is empty where all does."""
+    """One story from one starting state: how a case of it is run, and what must hold afterwards.
+
+    `failures` is empty where all does.
+    """
 
     server: Server
     story: str
@@ -145,7 +163,7 @@ class Checks:
             shutil.copytree(self.start, folder / "root", symlinks=True)
         answer = self.server.call(case.story, folder, case.fault(), **self.request)
         wrong = self._told(case, answer)
-        if LOST in answer.out:  # a checkpoint could not be read, and the run went on from an earlier one: another result, of which it was said why
+        if LOST in answer.out:  # the run went on from an earlier checkpoint: another result, and it said why
             return wrong
         recover = {"export": self._export_again, "download": self._download_again}.get(case.story, self._resume)
         return wrong + recover(folder)
@@ -179,14 +197,19 @@ class Checks:
         return wrong + ([f"a new run ended with {again.exit}"] if again.exit else self._equal(folder, "runs/fnn/again"))
 
     def _same_model(self, folder: Path) -> list[str]:
-        """Evaluated on the validation split, a run that was cut off has the value of its best epoch so far, never that of a later one."""
+        """Evaluated on the validation split, a run that was cut off has the value of its best epoch so far, never that
+        of a later one."""
         best, bests = -1.0, set()
         for row in self.reference["metrics"]:
             best = max(best, float(row[self._metric(row)]))
             bests.add(best)
-        answer = self.server.call("evaluate", folder, split=self._metric(self.reference["metrics"][0]).partition("_")[0])
+        answer = self.server.call(
+            "evaluate", folder, split=self._metric(self.reference["metrics"][0]).partition("_")[0]
+        )
         if answer.exit != 0 or not (folder / "root/runs/fnn/it/metrics.csv").exists():
-            return [] if answer.exit in (0, 2, 4) else [f"evaluate ended with {answer.exit}: {answer.err.strip()[-300:]}"]
+            return (
+                [] if answer.exit in (0, 2, 4) else [f"evaluate ended with {answer.exit}: {answer.err.strip()[-300:]}"]
+            )
         told = json.loads(answer.out)["metrics"]["accuracy"]
         epochs = len((folder / "root/runs/fnn/it/metrics.csv").read_text(encoding="utf-8").splitlines()) - 1
         if epochs >= 2 and not any(abs(told - each) < 1e-9 for each in bests):
@@ -199,7 +222,10 @@ class Checks:
 
     @staticmethod
     def _had_checkpoint(folder: Path) -> bool:
-        """Whether the root record lists one. A folder that it does not list yet was cut off before it counted, and resuming says so."""
+        """Whether the root record lists one.
+
+        A folder that it does not list yet was cut off before it counted, and resuming says so.
+        """
         record = folder / "root/runs/fnn/it/root.json"
         return record.exists() and bool(json.loads(record.read_bytes()).get("checkpoints"))
 
@@ -208,9 +234,11 @@ class Checks:
         if answer.exit != 0:
             return [f"the finished run cannot be read: {answer.err.strip()[-300:]}"]
         found = json.loads(answer.out)
-        return [f"{key} differs: {_brief(found[key], value)}" for key, value in self.reference.items() if key != "files" and found[key] != value] + [
-            f"left behind: {name}" for name in found["files"] if name.endswith(".tmp") or ".tmp/" in name
-        ]
+        return [
+            f"{key} differs: {_brief(found[key], value)}"
+            for key, value in self.reference.items()
+            if key != "files" and found[key] != value
+        ] + [f"left behind: {name}" for name in found["files"] if name.endswith(".tmp") or ".tmp/" in name]
 
     def _export_again(self, folder: Path) -> list[str]:
         """The bundle is the old one or the new one, whole; exporting again works and leaves nothing beside it."""
@@ -223,7 +251,9 @@ class Checks:
             wrong.append("the old bundle is gone")
         again = self.server.call("export", folder)
         wrong += [] if again.exit == 0 else [f"exporting again ended with {again.exit}: {again.err.strip()[-300:]}"]
-        return wrong + [f"left behind: {path.name}" for path in bundle.parent.iterdir() if path.name.endswith((".tmp", ".old"))]
+        return wrong + [
+            f"left behind: {path.name}" for path in bundle.parent.iterdir() if path.name.endswith((".tmp", ".old"))
+        ]
 
     def _download_again(self, folder: Path) -> list[str]:
         """The second time it all works, from what is there: nothing half-written is taken for whole."""

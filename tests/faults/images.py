@@ -18,4 +18,6 @@ def write_archive(path: Path) -> None:
             for index in range(12):
                 content = BytesIO()
                 Image.fromarray(random.randint(0, 256, (40, 40, 3), np.uint8)).save(content, "PNG")
-                archive.writestr(zipfile.ZipInfo(f"images/{label}/{index:02}.png", (2026, 1, 1, 0, 0, 0)), content.getvalue())
+                archive.writestr(
+                    zipfile.ZipInfo(f"images/{label}/{index:02}.png", (2026, 1, 1, 0, 0, 0)), content.getvalue()
+                )

@@ -1,7 +1,9 @@
-"""Runs killed by SIGKILL at a random moment, and resumed: `python tests/faults/kills.py --count 1000` (`make reliability` runs it).
+"""Runs killed by SIGKILL at a random moment, and resumed: `python tests/faults/kills.py --count 1000`
+(`make reliability` runs it).
 
-The twelve configurations use between them every feature of the trainer that keeps state. A kill comes at any time between the start of the command
-and a little after its end; where no checkpoint was written yet, the run begins anew, and must end the same.
+The twelve configurations use between them every feature of the trainer that keeps state. A kill comes at any time
+between the start of the command and a little after its end; where no checkpoint was written yet, the run begins anew,
+and must end the same.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ CONFIGURATIONS = {
     "moving average": options("train.ema_decay=0.9"),
     "early stopping": options("train.patience=1"),
     "pieces": options("train.micro_batches=3"),
-    "clipping, weight decay": options("train.clip_norm=0.5", "train.weight_decay=0.01", "train.weight_decay_scope=weights"),
+    "clipping, weight decay": options(
+        "train.clip_norm=0.5", "train.weight_decay=0.01", "train.weight_decay_scope=weights"
+    ),
     "mixup": options("train.mixup=0.4", "train.cutmix=1.0"),
     "fp16": options("train.precision=fp16"),
     "bf16": options("train.precision=bf16"),

@@ -1,6 +1,8 @@
-"""A fork server: everything is imported once, then every request runs one story of `stories.py` in a child, under one fault.
+"""A fork server: everything is imported once, then every request runs one story of `stories.py` in a child, under one
+fault.
 
-Started by `harness.py` with the shim loaded. A request is a line of JSON on standard input, an answer a line on standard output.
+Started by `harness.py` with the shim loaded. A request is a line of JSON on standard input, an answer a line on
+standard output.
 """
 
 from __future__ import annotations

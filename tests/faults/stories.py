@@ -1,7 +1,8 @@
-"""What is run under faults: each story is one command of zoo (or a few), in a folder of its own, and returns the exit code.
+"""What is run under faults: each story is one command of zoo (or a few), in a folder of its own, and returns the exit
+code.
 
-The network is small and its second epoch of three is the best, so that the best checkpoint is not the last, checkpoints are written within epochs,
-and old ones are removed.
+The network is small and its second epoch of three is the best, so that the best checkpoint is not the last, checkpoints
+are written within epochs, and old ones are removed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from typing import Any
 
 QUIET = ("--set", "threads=1", "--set", "train.log_samples=true")
 RUN = (
-    "run", "fnn", "--data", "digits", "--device", "cpu", "--epochs", "3", "--batch-size", "256", "--lr", "0.5", "--seed", "3",
-    "--set", "dataset.val_fraction=0.2", "--set", "train.keep_checkpoints=2", "--set", "train.checkpoint_steps=4", *QUIET,
+    "run", "fnn", "--data", "digits", "--device", "cpu", "--epochs", "3", "--batch-size", "256", "--lr", "0.5",
+    "--seed", "3",
+    "--set", "dataset.val_fraction=0.2", "--set", "train.keep_checkpoints=2", "--set", "train.checkpoint_steps=4",
+    *QUIET,
 )  # fmt: skip
 SGD = ("--set", "train.optimizer=sgd", "--set", "train.momentum=0.1", "--set", "train.schedule=constant")
 
@@ -99,7 +102,19 @@ def download(request: dict[str, Any]) -> int:
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    return command("run", "lenet", "--data", "folder:data/images.zip", "--epochs", "1", "--device", "cpu", *QUIET, "--name", request["name"])
+    return command(
+        "run",
+        "lenet",
+        "--data",
+        "folder:data/images.zip",
+        "--epochs",
+        "1",
+        "--device",
+        "cpu",
+        *QUIET,
+        "--name",
+        request["name"],
+    )
 
 
 def _handler(content: bytes) -> type[http.server.BaseHTTPRequestHandler]:
@@ -117,7 +132,8 @@ def _handler(content: bytes) -> type[http.server.BaseHTTPRequestHandler]:
 
 
 def _draw_nothing() -> None:
-    """Figures are saved as an empty image, by the same calls: drawing them is most of a run's time, and none of its file calls."""
+    """Figures are saved as an empty image, by the same calls: drawing them is most of a run's time, and none of its
+    file calls."""
     from io import BytesIO
 
     from matplotlib.figure import Figure
@@ -142,7 +158,9 @@ def warm_up() -> None:
     torch.set_num_threads(1)
     _draw_nothing()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {f"ZOO_{name}": f"{folder}/{name.lower()}" for name in ("RUNS", "EXPORTS", "DATA", "CACHE")} | {"ZOO_OFFLINE": "1"}
+        os.environ |= {f"ZOO_{name}": f"{folder}/{name.lower()}" for name in ("RUNS", "EXPORTS", "DATA", "CACHE")} | {
+            "ZOO_OFFLINE": "1"
+        }
         here = Path.cwd()
         os.chdir(folder)
         if command(*RUN, *SGD, "--name", "it") or command("export", "fnn/it", "--onnx", "--out", "exports/it"):

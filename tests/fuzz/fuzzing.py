@@ -1,8 +1,10 @@
-"""Random and damaged inputs for commands of zoo: `python tests/fuzz/fuzzing.py KIND … --count 10000` (`make reliability` runs all of them).
+"""Random and damaged inputs for commands of zoo: `python tests/fuzz/fuzzing.py KIND … --count 10000`
+(`make reliability` runs all of them).
 
-Inputs are functions of (kind, number), so that a failure can be repeated: `--only NUMBER`. Every batch of inputs runs in a child of one process that
-has everything imported. What must hold of each is in `violations`: it ends by itself within 30 seconds, with an exit code other than 1, an error is
-one line, nothing raw reaches the terminal, nothing is written outside of its folder, no program is started, and memory stays under 2 GB.
+Inputs are functions of (kind, number), so that a failure can be repeated: `--only NUMBER`. Every batch of inputs runs
+in a child of one process that has everything imported. What must hold of each is in `violations`: it ends by itself
+within 30 seconds, with an exit code other than 1, an error is one line, nothing raw reaches the terminal, nothing is
+written outside of its folder, no program is started, and memory stays under 2 GB.
 """
 
 from __future__ import annotations
@@ -28,7 +30,18 @@ import inputs
 from mutations import Mutator
 
 SECONDS, BYTES, BATCH = 30, 2 << 30, 25
-WRITING = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.utime"}
+WRITING = {
+    "open",
+    "os.mkdir",
+    "os.rename",
+    "os.remove",
+    "os.rmdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+    "os.utime",
+}
 STARTING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"}
 REASONS = ("error: ", "fix: ", "damaged", "problem: ", '"problems": [')
 """One of them is in what a command prints that does not end with 0."""
@@ -66,11 +79,14 @@ class Watch:
 
 def _writes(arguments: tuple[Any, ...]) -> bool:
     _, mode, flags = arguments
-    return bool(set(mode or "") & set("wax+")) or bool(isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return bool(set(mode or "") & set("wax+")) or bool(
+        isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+    )
 
 
 def _asked_for(arguments: list[str]) -> Iterator[str]:
-    """Where the command line itself says that something is to be written: the page of a run is in its folder, a plot is a file."""
+    """Where the command line itself says that something is to be written: the page of a run is in its folder, a plot is
+    a file."""
     for argument, before in zip(arguments, ["", *arguments[:-1]], strict=True):
         if Path(argument).is_absolute() and before in ("report", "--out", "--plot"):
             path = os.path.realpath(argument)
@@ -81,7 +97,10 @@ def violations(arguments: list[str], watch: Watch, folder: Path) -> list[str]:
     """Run one command line; what is wrong with how it ended."""
     from zoo.cli.app import run_cli
 
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True) for _ in range(2))
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace", write_through=True)
+        for _ in range(2)
+    )
     watch.allowed, watch.seen = (str(folder), "/dev", *_asked_for(arguments)), []
     started = time.monotonic()
     signal.alarm(SECONDS)
@@ -128,7 +147,9 @@ def child(kind: str, numbers: list[int], base: Path, report: Path) -> None:
                 folder = Path(name)
                 os.chdir(folder)
                 tempfile.tempdir = str(folder)
-                os.environ |= {f"ZOO_{each}": str(folder / each.lower()) for each in ("RUNS", "EXPORTS", "DATA", "CACHE")}
+                os.environ |= {
+                    f"ZOO_{each}": str(folder / each.lower()) for each in ("RUNS", "EXPORTS", "DATA", "CACHE")
+                }
                 arguments = inputs.KINDS[kind](Mutator(random.Random(f"{kind} {number}")), base, folder)
                 wrong = violations(arguments, watch, folder)
                 os.chdir(base)

@@ -23,11 +23,14 @@ LABELS = ("file", "label", "split")
 
 
 def make_base(base: Path) -> Path:
-    """A finished run, its bundle, images of all formats, archives and a table of labels, made by zoo itself; all modules are imported on the way."""
+    """A finished run, its bundle, images of all formats, archives and a table of labels, made by zoo itself; all
+    modules are imported on the way."""
     from zoo.cli.app import run_cli
 
     base.mkdir(parents=True)
-    os.environ |= {f"ZOO_{each}": str(base / each.lower()) for each in ("RUNS", "EXPORTS", "DATA", "CACHE")} | {"ZOO_OFFLINE": "1"}
+    os.environ |= {f"ZOO_{each}": str(base / each.lower()) for each in ("RUNS", "EXPORTS", "DATA", "CACHE")} | {
+        "ZOO_OFFLINE": "1"
+    }
     os.chdir(base)
     pictures = base / "images"
     generator = np.random.RandomState(0)
@@ -35,7 +38,11 @@ def make_base(base: Path) -> Path:
         (pictures / label).mkdir(parents=True)
         for index, (suffix, form) in enumerate(FORMATS.items()):
             image = Image.fromarray(generator.randint(0, 256, (12, 16, 3), np.uint8))
-            image.save(pictures / label / f"{index}.{suffix}", form, **({"exif": _exif()} if suffix in ("jpg", "png", "webp") else {}))
+            image.save(
+                pictures / label / f"{index}.{suffix}",
+                form,
+                **({"exif": _exif()} if suffix in ("jpg", "png", "webp") else {}),
+            )
     rows = [
         f"{path.relative_to(pictures).as_posix()},{path.parent.name},{'val' if path.stem == '5' else 'train'}"
         for path in sorted(pictures.rglob("*.*"))
@@ -69,7 +76,7 @@ def _exif() -> Image.Exif:
     return exif
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ kinds
+# ---------------------------------------------------------------------------------------------------------------- kinds
 
 
 def command_lines(draw: Mutator, base: Path, folder: Path) -> list[str]:
@@ -77,7 +84,10 @@ def command_lines(draw: Mutator, base: Path, folder: Path) -> list[str]:
     name = draw.random.choice(sorted(_parameters()))
     positional, options = _parameters()[name]
     values = _values(draw, base)
-    words = [draw.random.choice(values) for _ in range(draw.random.choice((positional, positional, draw.random.randint(0, 3))))]
+    words = [
+        draw.random.choice(values)
+        for _ in range(draw.random.choice((positional, positional, draw.random.randint(0, 3))))
+    ]
     for option, flag in draw.some(options, 4):
         words += [option] if flag and draw.random.random() < 0.9 else [option, draw.random.choice(values)]
     if draw.random.random() < 0.5:
@@ -87,15 +97,34 @@ def command_lines(draw: Mutator, base: Path, folder: Path) -> list[str]:
 
 
 def _values(draw: Mutator, base: Path) -> list[str]:
-    known = ["fnn", "lenet", "digits", "classification", "transfer", "cnn_digits", "resnet18", f"folder:{base}/images", f"{base}/runs/fnn/it"]
-    return [*known, f"{base}/exports/it", f"{base}/images/bus/0.png", f"{base}/labels.csv", "3", "1", *[draw.word() for _ in range(6)]]
+    known = [
+        "fnn",
+        "lenet",
+        "digits",
+        "classification",
+        "transfer",
+        "cnn_digits",
+        "resnet18",
+        f"folder:{base}/images",
+        f"{base}/runs/fnn/it",
+    ]
+    return [
+        *known,
+        f"{base}/exports/it",
+        f"{base}/images/bus/0.png",
+        f"{base}/labels.csv",
+        "3",
+        "1",
+        *[draw.word() for _ in range(6)],
+    ]
 
 
 _cache: dict[str, tuple[int, list[tuple[str, bool]]]] = {}
 
 
 def _parameters() -> dict[str, tuple[int, list[tuple[str, bool]]]]:
-    """Every command, with the number of its arguments and its options (and whether each is a flag), as the command line itself has them."""
+    """Every command, with the number of its arguments and its options (and whether each is a flag), as the command line
+    itself has them."""
     if not _cache:
         from typer.main import get_command
 
@@ -105,9 +134,16 @@ def _parameters() -> dict[str, tuple[int, list[tuple[str, bool]]]]:
         with group.make_context("zoo", ["--version"], resilient_parsing=True) as context:
             for name in group.list_commands(context):
                 found = group.get_command(context, name)
-                inner = {f"{name} {key}": value for key, value in getattr(found, "commands", {}).items()} or {name: found}
+                inner = {f"{name} {key}": value for key, value in getattr(found, "commands", {}).items()} or {
+                    name: found
+                }
                 for path, each in inner.items():
-                    options = [(option, bool(p.is_flag)) for p in each.params if p.param_type_name == "option" for option in p.opts]
+                    options = [
+                        (option, bool(p.is_flag))
+                        for p in each.params
+                        if p.param_type_name == "option"
+                        for option in p.opts
+                    ]
                     _cache[path] = sum(p.param_type_name == "argument" for p in each.params), options
     return _cache
 
@@ -116,7 +152,10 @@ def _keys() -> list[str]:
     from zoo.config.run_config import DatasetSection, RunConfig, TrainConfig
 
     sections = {"": RunConfig, "train.": TrainConfig, "dataset.": DatasetSection}
-    return [prefix + name for prefix, model in sections.items() for name in model.model_fields] + ["architecture.head", "task.label_smoothing"]
+    return [prefix + name for prefix, model in sections.items() for name in model.model_fields] + [
+        "architecture.head",
+        "task.label_smoothing",
+    ]
 
 
 def configurations(draw: Mutator, base: Path, folder: Path) -> list[str]:
@@ -130,8 +169,10 @@ def configurations(draw: Mutator, base: Path, folder: Path) -> list[str]:
 
 
 READERS = (
-    ["runs"], ["report", "IT"], ["evaluate", "IT"], ["compare", "IT", "OTHER"], ["run", "--resume", "IT"], ["predict", "IT", "IMAGE"],
-    ["verify", "IT"], ["inspect", "IT"], ["export", "IT", "--onnx", "--out", "out"], ["show", "digits", "--count", "1", "--out", "x.png"],
+    ["runs"], ["report", "IT"], ["evaluate", "IT"], ["compare", "IT", "OTHER"], ["run", "--resume", "IT"],
+    ["predict", "IT", "IMAGE"],
+    ["verify", "IT"], ["inspect", "IT"], ["export", "IT", "--onnx", "--out", "out"],
+    ["show", "digits", "--count", "1", "--out", "x.png"],
 )  # fmt: skip
 
 
@@ -139,7 +180,11 @@ def run_folders(draw: Mutator, base: Path, folder: Path) -> list[str]:
     """A run with one or two files changed, removed, swapped or made something else, and a command that reads it."""
     run = folder / "runs/fnn/it"
     shutil.copytree(base / "runs/fnn/it", run)
-    files = sorted(path for path in run.rglob("*") if path.is_file() and path.suffix in (".json", ".yaml", ".csv", ".jsonl", ".safetensors"))
+    files = sorted(
+        path
+        for path in run.rglob("*")
+        if path.is_file() and path.suffix in (".json", ".yaml", ".csv", ".jsonl", ".safetensors")
+    )
     for file in draw.some(files, 2) or [run / "run.json"]:
         if file.is_file():
             _damage(draw, file, files)
@@ -223,7 +268,9 @@ def _hostile(draw: Mutator, file: Path) -> None:
     with tarfile.open(file, "w:gz") as tar:
         for name in draw.some(names, 6):
             member = tarfile.TarInfo(name)
-            member.type = draw.random.choice((tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE))
+            member.type = draw.random.choice(
+                (tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE)
+            )
             member.linkname, member.mode = draw.random.choice(("/etc/passwd", "../..", "a", name)), 0o644
             content = pixels.getvalue() if member.isreg() else b""
             member.size = len(content)
@@ -263,7 +310,11 @@ def models(draw: Mutator, base: Path, folder: Path) -> list[str]:
     target.write_bytes(content)
     if draw.random.random() < 0.2:
         return ["inspect", str(target)]
-    return ["predict", str(draw.random.choice((target, target.parent)) if target.parent.name == "bundle" else target), str(base / "images/bus/0.png")]
+    return [
+        "predict",
+        str(draw.random.choice((target, target.parent)) if target.parent.name == "bundle" else target),
+        str(base / "images/bus/0.png"),
+    ]
 
 
 KINDS: dict[str, Callable[[Mutator, Path, Path], list[str]]] = {

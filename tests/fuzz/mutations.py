@@ -7,11 +7,16 @@ import random
 from typing import Any
 
 NASTY = (
-    "", " ", "-", "--", "0", "-1", "1e999", "nan", "inf", "true", "null", "none", "auto", "~", "1.5", "99999999999999999999", "0x10", "1_000", "٣",
-    "a=b", "=", ".", "..", "../..", "/", "/dev/null", "/dev/zero", "/proc/self/mem", "folder:", "folder:.", "folder:/dev/null", "pictures:*",
-    "pictures:/dev/zero", "[1", "{a: 1", "[]", "{}", "[[[[]]]]", "!!python/object:os.system", "*a", "&a [*a]", "x" * 5000, "é", "e\u0301", "日本",
-    "\u202eabc", "\x1b[31mred\x1b[0m", "\x07", "\udce9", "a\nb", "a\tb", "%s%n", "${HOME}", "$(touch it)", "`touch it`", "'; touch it", "<script>",
-    "=1+1", "@x", "lookahead_adam", "timm/*", "timm/", "torchvision/resnet18", "cuda:99", "meta", "12:34", "2026-01-01", "NaN", "\ufeff", "a/b/c",
+    "", " ", "-", "--", "0", "-1", "1e999", "nan", "inf", "true", "null", "none", "auto", "~", "1.5",
+    "99999999999999999999", "0x10", "1_000", "٣",
+    "a=b", "=", ".", "..", "../..", "/", "/dev/null", "/dev/zero", "/proc/self/mem", "folder:", "folder:.",
+    "folder:/dev/null", "pictures:*",
+    "pictures:/dev/zero", "[1", "{a: 1", "[]", "{}", "[[[[]]]]", "!!python/object:os.system", "*a", "&a [*a]",
+    "x" * 5000, "é", "e\u0301", "日本",
+    "\u202eabc", "\x1b[31mred\x1b[0m", "\x07", "\udce9", "a\nb", "a\tb", "%s%n", "${HOME}", "$(touch it)", "`touch it`",
+    "'; touch it", "<script>",
+    "=1+1", "@x", "lookahead_adam", "timm/*", "timm/", "torchvision/resnet18", "cuda:99", "meta", "12:34", "2026-01-01",
+    "NaN", "\ufeff", "a/b/c",
 )  # fmt: skip
 NUMBERS = (0, -1, 1, 2**31, 2**63, 2**64, -(2**63), 1e308, 0.5, float("inf"), float("nan"))
 
@@ -49,7 +54,9 @@ class Mutator:
                 case 5:
                     data[at:at] = data[at : at + length] * self.random.randint(1, 4)
                 case 6:
-                    data[at : at + 4] = self.random.choice((b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00"))
+                    data[at : at + 4] = self.random.choice(
+                        (b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00")
+                    )
                 case _:
                     data[at : at + length] = self.random.randbytes(min(length, len(data) - at) or 1)
         return (
@@ -82,7 +89,8 @@ class Mutator:
         return "".join(lines)
 
     def json(self, content: str) -> str:
-        """Change one value of a JSON document: another type, a number out of range, a key removed or added, a deep nest; or its text."""
+        """Change one value of a JSON document: another type, a number out of range, a key removed or added, a deep
+        nest; or its text."""
         if self.random.random() < 0.2:
             return self.text(content)
         try:

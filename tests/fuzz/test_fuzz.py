@@ -25,7 +25,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[st
     script = Path(fuzzing.__file__)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, str(script), "--count", str(COUNT), "--out", str(out)], capture_output=True, text=True, check=False, env=environment
+        [sys.executable, str(script), "--count", str(COUNT), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
     )
     return (json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}), done.stdout + done.stderr
 

@@ -78,11 +78,17 @@ def test_the_checkpoints_of_a_run_hold_and_a_damaged_one_is_named(
     damaged = next(run.checkpoints.glob("frozen-*.copy.safetensors"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
     found = inspect(run.path)
-    assert found is not None and found.refused == [f"checkpoints/{name}: {damaged.name}: its sha256 is not the one recorded"]
+    assert found is not None and found.refused == [
+        f"checkpoints/{name}: {damaged.name}: its sha256 is not the one recorded"
+    ]
 
 
 def test_weights_are_named_with_their_shapes_and_damage_is_said(tmp_path: Path) -> None:
-    save_file({"fc.weight": np.zeros((2, 3), np.float32), "fc.bias": np.zeros(2, np.float32)}, tmp_path / "net.safetensors", {"source": "lab"})
+    save_file(
+        {"fc.weight": np.zeros((2, 3), np.float32), "fc.bias": np.zeros(2, np.float32)},
+        tmp_path / "net.safetensors",
+        {"source": "lab"},
+    )
     found = inspect(tmp_path / "net.safetensors")
     assert found is not None and found.facts["numbers"] == 8 and found.facts["metadata"] == {"source": "lab"}
     assert ("fc.weight", "F32 2×3") in found.contains and found.refused == []
@@ -96,9 +102,16 @@ def test_an_onnx_file_is_read_without_onnx_as_onnx_reads_it() -> None:
 
     found, model = inspect(BUNDLE / "model.onnx"), onnx.load(BUNDLE / "model.onnx")
     assert found is not None and found.kind == "ONNX model"
-    assert found.facts["IR version"] == model.ir_version and found.facts["opsets"] == {"ai.onnx": model.opset_import[0].version}
-    assert sum(found.facts["operators"].values()) == len(model.graph.node) and found.facts["weights"] == len(model.graph.initializer)
-    assert found.contains == [*((each.name, "input") for each in model.graph.input), *((each.name, "output") for each in model.graph.output)]
+    assert found.facts["IR version"] == model.ir_version and found.facts["opsets"] == {
+        "ai.onnx": model.opset_import[0].version
+    }
+    assert sum(found.facts["operators"].values()) == len(model.graph.node) and found.facts["weights"] == len(
+        model.graph.initializer
+    )
+    assert found.contains == [
+        *((each.name, "input") for each in model.graph.input),
+        *((each.name, "output") for each in model.graph.output),
+    ]
 
 
 def test_external_data_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -117,7 +130,9 @@ def test_external_data_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["pickle", "torch"])
 def test_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.chdir(tmp_path)
-    torch.save({"w": Call()}, tmp_path / "net.pth") if how == "torch" else (tmp_path / "net.pth").write_bytes(pickle.dumps(Call()))
+    torch.save({"w": Call()}, tmp_path / "net.pth") if how == "torch" else (tmp_path / "net.pth").write_bytes(
+        pickle.dumps(Call())
+    )
     found = inspect(tmp_path / "net.pth")
     assert found is not None and found.kind.startswith("pickle")
     assert any(".system" in line for line in found.refused) and not (tmp_path / "owned").exists()
@@ -190,7 +205,8 @@ def test_hostile_content_is_described_or_not_known_and_raises_nothing(tmp_path: 
     found = inspect(file if "/" not in name else file.parent)
     assert found is not None and everything(tmp_path) == before
     if not name.startswith(("run/", "bundle/")):
-        assert found.refused or found.facts.get("members") == 0  # rarfile, where it is installed, lists nothing of an archive that is cut off
+        # rarfile, where it is installed, lists nothing of an archive that is cut off
+        assert found.refused or found.facts.get("members") == 0
 
 
 def test_fields_of_an_endless_message_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,9 +219,16 @@ def test_fields_of_an_endless_message_are_counted(tmp_path: Path, monkeypatch: p
 def test_the_command_is_light_and_says_what_it_found(tmp_path: Path) -> None:
     script = (
         "import sys; from zoo.cli.app import run_cli; code = run_cli(sys.argv[1:])\n"
-        "print('HEAVY', [name for name in ('torch', 'numpy', 'onnx', 'onnxruntime') if name in sys.modules]); sys.exit(code)"
+        "print('HEAVY', [name for name in ('torch', 'numpy', 'onnx', 'onnxruntime') if name in sys.modules]); "
+        "sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", script, "inspect", str(BUNDLE)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, "inspect", str(BUNDLE)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0 and "model.onnx: holds" in done.stdout and done.stdout.splitlines()[-1] == "HEAVY []"
     assert "inspect" in COMMANDS
 

@@ -18,11 +18,15 @@ from zoo.registry.lookup import Registry, options_model, registry
 def catalogue_of(monkeypatch, build, head=None) -> Registry:
     spec = ArchitectureSpec(name="odd", summary="built by a test", target="stranger:build", input=(1, 8, 8), head=head)
     monkeypatch.setattr(building, "load_object", lambda reference, item: build)
-    return Registry([Plugin("stranger", "zoo-stranger", "1.0", "stranger", specs={"architecture": [spec]})], events=None)
+    return Registry(
+        [Plugin("stranger", "zoo-stranger", "1.0", "stranger", specs={"architecture": [spec]})], events=None
+    )
 
 
 def build_odd(monkeypatch, build):
-    return building.build_model(catalogue_of(monkeypatch, build), Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
+    return building.build_model(
+        catalogue_of(monkeypatch, build), Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8)
+    )
 
 
 def raising(**_):
@@ -34,7 +38,9 @@ def test_a_head_that_the_network_lacks_is_blamed_on_its_plugin(monkeypatch) -> N
         catalogue = catalogue_of(monkeypatch, lambda **_: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), head)
         return building.build_model(catalogue, Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
 
-    with pytest.raises(PluginError, match=r"has no module 'no\.such\.layer', which its spec names as its head") as caught:
+    with pytest.raises(
+        PluginError, match=r"has no module 'no\.such\.layer', which its spec names as its head"
+    ) as caught:
         build("no.such.layer")
     assert "zoo-stranger" in str(caught.value)
     assert isinstance(build("1"), nn.Sequential)
@@ -53,13 +59,23 @@ class Wrong(nn.Module):
     ("build", "words"),
     [
         (lambda **_: "a network", "built a str, which is no torch.nn.Module"),
-        (lambda **_: Wrong(lambda x: x.flatten(1)), r"gives \(2, 64\) for two pictures, where logits \(2, 10\) are due"),
+        (
+            lambda **_: Wrong(lambda x: x.flatten(1)),
+            r"gives \(2, 64\) for two pictures, where logits \(2, 10\) are due",
+        ),
         (lambda **_: Wrong(lambda x: [x]), "gives list"),
         (lambda **_: nn.Sequential(nn.Flatten(), nn.Linear(3, 10)), "fails on pictures of 1×8×8"),
         (raising, "could not be built for 1×8×8: RuntimeError: no such layer"),
         (lambda in_channels: None, "could not be built"),
     ],
-    ids=["23-no-module", "24-wrong-shape", "24-no-tensor", "24-forward-raises", "build-raises", "build-refuses-arguments"],
+    ids=[
+        "23-no-module",
+        "24-wrong-shape",
+        "24-no-tensor",
+        "24-forward-raises",
+        "build-raises",
+        "build-refuses-arguments",
+    ],
 )
 def test_what_is_no_network_is_blamed_on_its_plugin(monkeypatch, build, words) -> None:
     with pytest.raises(PluginError, match=words) as caught:
@@ -81,7 +97,8 @@ def test_the_dry_forward_leaves_batch_norm_and_the_generator_alone(monkeypatch) 
 
 @pytest.mark.parametrize(("name", "published"), [("timm/cait_xxs24_224", 2.5e9), ("torchvision/vit_b_32", 4.41e9)])
 def test_networks_whose_tokens_are_parameters_are_counted_whole(name, published) -> None:
-    """A parameter that is a module's input, and attention that torch would fuse; the figures are the papers' and torchvision's, GMACs."""
+    """A parameter that is a module's input, and attention that torch would fuse; the figures are the papers' and
+    torchvision's, GMACs."""
     item = registry().architecture(name)
     section = Section(name=item.canonical, **options_model(item)().model_dump())
     with torch.device("meta"):

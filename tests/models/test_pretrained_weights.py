@@ -62,7 +62,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(serve: Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer], monkeypatch: pytest.MonkeyPatch) -> ThreadingHTTPServer:
+def server(
+    serve: Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer], monkeypatch: pytest.MonkeyPatch
+) -> ThreadingHTTPServer:
     monkeypatch.delenv("ZOO_OFFLINE")
     running = serve(Handler)
     running.asked = []  # type: ignore[attr-defined]
@@ -71,17 +73,37 @@ def server(serve: Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer],
 
 def item(address: str, path: str = "/net.pth", **facts: Any) -> Item[ArchitectureSpec]:
     kind = "torch" if path.endswith(".pth") else "safetensors"
-    values = {"summary": "x", "licence": "MIT", "dataset": "toys", "classes": ("a", "b"), "input": (3, 8, 8), "mean": (0,) * 3, "std": (1,) * 3}
+    values = {
+        "summary": "x",
+        "licence": "MIT",
+        "dataset": "toys",
+        "classes": ("a", "b"),
+        "input": (3, 8, 8),
+        "mean": (0,) * 3,
+        "std": (1,) * 3,
+    }
     # an address of the loopback server is no https, which a spec insists on: it is put in past the check
     spec = WeightsSpec.model_construct(
-        **{**WeightsSpec(url="https://example.org/x", **values).__dict__, "url": address + path, "format": kind, **facts}
+        **{
+            **WeightsSpec(url="https://example.org/x", **values).__dict__,
+            "url": address + path,
+            "format": kind,
+            **facts,
+        }
     )
-    net = ArchitectureSpec(name="net", summary="x", target="n:b", input=(3, 8, 8)).model_copy(update={"weights": {"first": spec}})
+    net = ArchitectureSpec(name="net", summary="x", target="n:b", input=(3, 8, 8)).model_copy(
+        update={"weights": {"first": spec}}
+    )
     return Item("architecture", net, Plugin("lab", "zoo-lab", "1.0", "zoo_lab"))
 
 
 @pytest.mark.parametrize(
-    ("path", "sha256"), [("/net.pth", DIGESTS["/net.pth"][:8]), ("/model.safetensors", None), ("/model.safetensors", DIGESTS["/model.safetensors"])]
+    ("path", "sha256"),
+    [
+        ("/net.pth", DIGESTS["/net.pth"][:8]),
+        ("/model.safetensors", None),
+        ("/model.safetensors", DIGESTS["/model.safetensors"]),
+    ],
 )
 def test_weights_are_downloaded_once_checked_and_kept_as_safetensors(server, path, sha256, capsys) -> None:
     architecture = item(server.address, path, sha256=sha256, size=1234)
@@ -93,7 +115,12 @@ def test_weights_are_downloaded_once_checked_and_kept_as_safetensors(server, pat
     assert sorted(file.name for file in folder.iterdir()) == ["first.json", "first.safetensors"]
     assert json.loads((folder / "first.json").read_text())["sha256"] == DIGESTS[path]
     told = capsys.readouterr()
-    assert told.out == "" and "net: downloading the weights first" in told.err and "licence: MIT" in told.err and server.address in told.err
+    assert (
+        told.out == ""
+        and "net: downloading the weights first" in told.err
+        and "licence: MIT" in told.err
+        and server.address in told.err
+    )
 
 
 def test_what_is_not_the_file_it_should_be_is_not_kept(server) -> None:
@@ -137,7 +164,9 @@ def test_weights_that_were_changed_are_refused(server) -> None:
 
 
 @pytest.mark.parametrize("offline", [True, False])
-def test_with_no_network_one_error_says_what_is_missing_from_where_and_where_to_put_it(server, monkeypatch, offline) -> None:
+def test_with_no_network_one_error_says_what_is_missing_from_where_and_where_to_put_it(
+    server, monkeypatch, offline
+) -> None:
     if offline:
         monkeypatch.setenv("ZOO_OFFLINE", "1")
     closed = "http://127.0.0.1:9"
@@ -146,7 +175,10 @@ def test_with_no_network_one_error_says_what_is_missing_from_where_and_where_to_
     with pytest.raises(CheckpointError) as caught:
         weights_file(architecture, "first")
     message = str(caught.value)
-    for words in ("the weights 'first' of lab/net are not here", f"{closed}/net.pth (5.0 MB) → {by_hand(architecture, 'first')}"):
+    for words in (
+        "the weights 'first' of lab/net are not here",
+        f"{closed}/net.pth (5.0 MB) → {by_hand(architecture, 'first')}",
+    ):
         assert words in message
     assert ("ZOO_OFFLINE forbids downloads" in message) == offline
     assert caught.value.exit_code == 4
@@ -154,7 +186,13 @@ def test_with_no_network_one_error_says_what_is_missing_from_where_and_where_to_
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("imagenet1k_v2", "imagenet1k_v2"), ("imagenet", "imagenet1k_v1"), ("imagenet-1k", "imagenet1k_v1"), ("", None), ("coco", None)],
+    [
+        ("imagenet1k_v2", "imagenet1k_v2"),
+        ("imagenet", "imagenet1k_v1"),
+        ("imagenet-1k", "imagenet1k_v1"),
+        ("", None),
+        ("coco", None),
+    ],
 )
 def test_weights_go_by_the_beginning_of_their_name_or_dataset(text, name) -> None:
     assert named(registry().architecture("torchvision/resnet50"), text) == name
@@ -172,12 +210,14 @@ def test_listed_says_what_is_here() -> None:
     assert [row["here"] for row in listed(registry().architecture("fnn"))] == [True]
 
 
-# ------------------------------------------------------------------------------------------------------------------- what they are used for
+# ----------------------------------------------------------------------------------------------- what they are used for
 
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)).save(
+        tmp_path / "photo.png"
+    )
     return tmp_path / "photo.png"
 
 
@@ -194,7 +234,9 @@ def test_a_file_of_torchvisions_weights_predicts_what_torchvision_does(name, tmp
         expected = theirs(transform(picture.convert("RGB"))[None]).softmax(1)[0].numpy()
     found = predict(f"torchvision/{name}", [photo], weights=str(file))
     np.testing.assert_allclose(found.rows[0][1], expected, atol=2e-6)
-    assert found.classes[258] == "Samoyed" and found.engine.startswith(f"torchvision/{name} with mine.safetensors, torch")
+    assert found.classes[258] == "Samoyed" and found.engine.startswith(
+        f"torchvision/{name} with mine.safetensors, torch"
+    )
     found.draw(tmp_path / "grid.png")
     assert (tmp_path / "grid.png").stat().st_size > 5_000
 
@@ -210,7 +252,11 @@ def test_weights_of_which_nothing_is_known_are_refused(tmp_path) -> None:
     with pytest.raises(UsageError, match="none of the architecture's own weights has its 7 classes"):
         load_pretrained(registry(), "squeezenet1_1", str(file))
     with pytest.raises(
-        UsageError, match=r"'imagenat' is no file, no run, nor weights that torchvision/squeezenet1_1 names .*did you mean imagenet1k_v1"
+        UsageError,
+        match=(
+            r"'imagenat' is no file, no run, nor weights that torchvision/squeezenet1_1 names .*did you mean "
+            r"imagenet1k_v1"
+        ),
     ):
         load_pretrained(registry(), "squeezenet1_1", "imagenat")
 
@@ -218,8 +264,17 @@ def test_weights_of_which_nothing_is_known_are_refused(tmp_path) -> None:
 def test_the_preparation_is_that_of_the_weights() -> None:
     spec = registry().architecture("torchvision/swin_t").spec.weights["imagenet1k_v1"]
     made = preprocessing_of(spec)
-    assert (made.shape, made.scale, made.interpolation, made.resize) == ((3, 224, 224), 232, "bicubic", "cover, crop the centre")
-    squashed = next(weights for weights in registry().architecture("timm/convnext_base").spec.weights.values() if weights.fit == "squash")
+    assert (made.shape, made.scale, made.interpolation, made.resize) == (
+        (3, 224, 224),
+        232,
+        "bicubic",
+        "cover, crop the centre",
+    )
+    squashed = next(
+        weights
+        for weights in registry().architecture("timm/convnext_base").spec.weights.values()
+        if weights.fit == "squash"
+    )
     assert preprocessing_of(squashed).resize == "squash to the size" and preprocessing_of(squashed).scale is None
 
 
@@ -230,7 +285,10 @@ def test_the_real_squeezenet_names_the_photographs() -> None:
     if not file.is_file():
         pytest.skip("needs SqueezeNet's ImageNet weights under ZOO_DATA/weights")
     found = predict("squeezenet1_1", [root / "photos"], weights=str(file))
-    best = {path.stem: [found.classes[index] for index in np.argsort(-probabilities)[:3]] for path, probabilities in found.rows}
+    best = {
+        path.stem: [found.classes[index] for index in np.argsort(-probabilities)[:3]]
+        for path, probabilities in found.rows
+    }
     assert (best["samoyed"][0], best["hot_dog"][0], best["parrot"][0]) == ("Samoyed", "hotdog", "macaw")
     assert any("cat" in name or name == "tabby" for name in best["cat"])
 
@@ -243,7 +301,9 @@ def test_nothing_of_a_download_is_asked_where_weights_are_shipped(monkeypatch) -
 def test_a_file_counts_as_built_like_all_of_the_architecture_s_own(tmp_path: Path) -> None:
     (tmp_path / "net.safetensors").write_bytes(save({"fc.weight": torch.zeros(1000, 4)}))
     given: dict[str, Any] = {"architecture": {"name": "torchvision/googlenet"}, "dataset": {"name": "digits"}}
-    assert resolve(registry(), overrides={**given, "weights": str(tmp_path / "net.safetensors")}).config.architecture.options == {
-        "transform_input": True
+    assert resolve(
+        registry(), overrides={**given, "weights": str(tmp_path / "net.safetensors")}
+    ).config.architecture.options == {"transform_input": True}
+    assert resolve(registry(), overrides={**given, "weights": "none"}).config.architecture.options == {
+        "transform_input": False
     }
-    assert resolve(registry(), overrides={**given, "weights": "none"}).config.architecture.options == {"transform_input": False}

@@ -1,4 +1,5 @@
-"""State dicts under the prefixes and keys that trainers leave: brought to the network's names, and nothing is guessed."""
+"""State dicts under the prefixes and keys that trainers leave: brought to the network's names, and nothing is
+guessed."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def published(prefix: str = "") -> dict[str, Tensor]:
     return {f"{prefix}{name}": value for name, value in network.state_dict().items()}
 
 
-@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "backbone.", "_orig_mod.module.", "learner.student."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "_orig_mod.", "backbone.", "_orig_mod.module.", "learner.student."]
+)
 def test_a_prefix_that_every_name_has_is_removed_and_said(prefix: str) -> None:
     network = Residual()
     found = fit_to(network.state_dict(), published(prefix))
@@ -54,7 +57,10 @@ def test_counters_that_older_files_lack_start_at_0() -> None:
     del older["norm.num_batches_tracked"]
     network.norm.num_batches_tracked.fill_(9)
     found = fit_to(network.state_dict(), older)
-    assert found.tensors["norm.num_batches_tracked"].item() == 0 and found.tensors["norm.num_batches_tracked"].dtype == torch.int64
+    assert (
+        found.tensors["norm.num_batches_tracked"].item() == 0
+        and found.tensors["norm.num_batches_tracked"].dtype == torch.int64
+    )
     assert "1 missing counter (num_batches_tracked) starting at 0" in found.notes[0]
 
 
@@ -66,7 +72,9 @@ def test_a_norm_that_is_missing_as_a_whole_is_not_made_up() -> None:
 
 def test_two_networks_under_two_prefixes_are_a_choice() -> None:
     both = {**published("model."), **{name: value * 2 for name, value in published("ema.").items()}}
-    with pytest.raises(UsageError, match=r"several networks in these weights: '(model|ema)', '(model|ema)'.*--weights-key"):
+    with pytest.raises(
+        UsageError, match=r"several networks in these weights: '(model|ema)', '(model|ema)'.*--weights-key"
+    ):
         fit_to(Residual().state_dict(), both)
     found = fit_to(Residual().state_dict(), both, "ema")
     assert torch.equal(found.tensors["fc.bias"], published()["fc.bias"] * 2)
@@ -82,7 +90,11 @@ def test_weights_of_another_network_are_reported_under_their_own_names() -> None
 
 def test_a_head_of_another_size_is_found_under_a_prefix() -> None:
     shapes = {f"module.{name}": tuple(value.shape) for name, value in published().items()}
-    assert head_shape(shapes, "fc") == (2, 4) and head_shape(shapes, "head") is None and head_shape({"fc.weight": (7, 4), **shapes}, "fc") == (7, 4)
+    assert (
+        head_shape(shapes, "fc") == (2, 4)
+        and head_shape(shapes, "head") is None
+        and head_shape({"fc.weight": (7, 4), **shapes}, "fc") == (7, 4)
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +107,10 @@ def test_a_head_of_another_size_is_found_under_a_prefix() -> None:
 )
 def test_the_only_network_that_a_trainer_saved_is_found(content: dict[str, object], place: str) -> None:
     found = state_of(content, None, "file")
-    assert found.tensors.keys() == published().keys() and found.notes == (f"under '{place}'", "without the prefix 'module.'")
+    assert found.tensors.keys() == published().keys() and found.notes == (
+        f"under '{place}'",
+        "without the prefix 'module.'",
+    )
 
 
 def test_a_container_that_holds_itself_ends() -> None:

@@ -14,7 +14,11 @@ from zoo.errors import CheckpointError, StorageError, UsageError
 from zoo.models import tensor_files
 from zoo.models.tensor_files import convert, read_tensors, write_tensors
 
-STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2), "conv.bias": torch.tensor([1.5, -2.5]), "seen": torch.tensor(7)}
+STATE = {
+    "conv.weight": torch.arange(24.0).reshape(2, 3, 2, 2),
+    "conv.bias": torch.tensor([1.5, -2.5]),
+    "seen": torch.tensor(7),
+}
 
 
 def saved(path: Path, content: Any) -> Path:
@@ -52,7 +56,9 @@ def test_case_62_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "evil.pth"
     torch.save({"weight": Shell()}, file) if how == "torch" else file.write_bytes(pickle.dumps({"weight": Shell()}))
-    with pytest.raises(CheckpointError, match=r"needs more than tensors, and is not loaded: it asks for .*\bpathlib\.") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"needs more than tensors, and is not loaded: it asks for .*\bpathlib\."
+    ) as caught:
         convert(file, tmp_path / "out.safetensors")
     assert "orch" not in str(caught.value) and "eights_only" not in str(caught.value)
     assert not (tmp_path / "owned").exists()
@@ -61,7 +67,12 @@ def test_case_62_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [([torch.zeros(1)], "this holds a list"), ({"lr": 0.1}, "this holds a dict"), ({}, "this holds a dict"), ({1: torch.zeros(1)}, "holds a dict")],
+    [
+        ([torch.zeros(1)], "this holds a list"),
+        ({"lr": 0.1}, "this holds a dict"),
+        ({}, "this holds a dict"),
+        ({1: torch.zeros(1)}, "holds a dict"),
+    ],
 )
 def test_what_is_no_state_dict_is_said(tmp_path: Path, content: Any, said: str) -> None:
     with pytest.raises(CheckpointError, match=said):
@@ -78,7 +89,9 @@ def test_values_that_are_not_finite_name_their_tensor_and_nothing_is_written(tmp
 def test_one_of_several_networks_is_chosen_by_its_key(tmp_path: Path) -> None:
     other = {name: value + 1 for name, value in STATE.items()}
     file = saved(tmp_path / "net.pth", {"model": STATE, "ema": other, "scaler": {"scale": torch.tensor(2.0)}})
-    with pytest.raises(UsageError, match=r"several networks in these weights: 'model', 'ema'.*fix: choose one: --weights-key ema"):
+    with pytest.raises(
+        UsageError, match=r"several networks in these weights: 'model', 'ema'.*fix: choose one: --weights-key ema"
+    ):
         convert(file, tmp_path / "net.safetensors")
     convert(file, tmp_path / "net.safetensors", "ema")
     assert torch.equal(read_tensors(tmp_path / "net.safetensors")["seen"], torch.tensor(8))
@@ -99,7 +112,9 @@ def test_a_pickle_is_refused_and_its_converter_named(tmp_path: Path) -> None:
         read_tensors(saved(tmp_path / "net.pth", STATE))
 
 
-def test_a_full_disk_is_a_storage_error_and_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_storage_error_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / "net.safetensors"
     write_tensors(place, {"a": torch.zeros(1)})
 

@@ -1,4 +1,5 @@
-"""Members of families, of thirty kinds of network, go the user's way: a step of training on digits, and an export that onnxruntime proves."""
+"""Members of families, of thirty kinds of network, go the user's way: a step of training on digits, and an export that
+onnxruntime proves."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def sampled() -> ModuleType:
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in NAMES)])
 def test_a_step_and_a_proved_export(name: str, sampled: ModuleType, tmp_path: Path) -> None:
     found = sampled.step_and_export(name, sampled.digits_folder(tmp_path / "digits"), tmp_path)
-    assert (tmp_path / "bundle" / "model.onnx").stat().st_size > 2 * found["parameters"]  # auxiliary classifiers are not in it
+    # auxiliary classifiers are not in it
+    assert (tmp_path / "bundle" / "model.onnx").stat().st_size > 2 * found["parameters"]
     assert found["opset"] >= 18
 
 

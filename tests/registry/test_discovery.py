@@ -1,4 +1,5 @@
-"""Finding plugins: small distributions are installed beside the real ones, and the faulty ones must not stop anything."""
+"""Finding plugins: small distributions are installed beside the real ones, and the faulty ones must not stop
+anything."""
 
 from __future__ import annotations
 
@@ -48,7 +49,13 @@ def first_party() -> dict[str, str]:
 def test_a_stranger_s_plugin_is_found_beside_the_first_party_ones(install: Install) -> None:
     install("zoo-good", "good", GOOD, requires=[f"{CORE}>=0.1", "numpy"])
     plugin = found("good")
-    assert (plugin.distribution, plugin.version, plugin.module, plugin.state, plugin.cause) == ("zoo-good", "1.0", "zoo_good", "ok", None)
+    assert (plugin.distribution, plugin.version, plugin.module, plugin.state, plugin.cause) == (
+        "zoo-good",
+        "1.0",
+        "zoo_good",
+        "ok",
+        None,
+    )
     assert [spec.name for spec in plugin.specs["architecture"]] == ["zebra"]
     assert first_party() == dict.fromkeys(FIRST_PARTY, "ok")
 
@@ -62,29 +69,74 @@ def test_plugins_are_sorted_whatever_order_they_are_found_in(install: Install) -
 
 
 FAULTS = {
-    "case 19: import raises": ("import no_such_module_anywhere", [], "broken", ["ModuleNotFoundError", "no_such_module_anywhere"]),
+    "case 19: import raises": (
+        "import no_such_module_anywhere",
+        [],
+        "broken",
+        ["ModuleNotFoundError", "no_such_module_anywhere"],
+    ),
     "case 19: a syntax error": ("def", [], "broken", ["SyntaxError"]),
     "case 20: SystemExit at import": ("import sys; sys.exit(3)", [], "broken", ["SystemExit: 3"]),
     "case 22: another core version": (GOOD, [f"{CORE}>=99,<100"], "incompatible", [f"{CORE}<100,>=99", core_version()]),
-    "case 25: unmarked": ("def zoo_register_tasks(): return []", [], "broken", ["zoo_register_tasks is not marked", "@zoo.api.hookimpl"]),
-    "case 25: misspelt": ("def zoo_register_archtectures(): return []", [], "broken", ["did you mean zoo_register_architectures?"]),
-    "case 25: misspelt and marked": (GOOD.replace("zoo_register_architectures", "zoo_registr_architectures"), [], "broken", ["did you mean"]),
+    "case 25: unmarked": (
+        "def zoo_register_tasks(): return []",
+        [],
+        "broken",
+        ["zoo_register_tasks is not marked", "@zoo.api.hookimpl"],
+    ),
+    "case 25: misspelt": (
+        "def zoo_register_archtectures(): return []",
+        [],
+        "broken",
+        ["did you mean zoo_register_architectures?"],
+    ),
+    "case 25: misspelt and marked": (
+        GOOD.replace("zoo_register_architectures", "zoo_registr_architectures"),
+        [],
+        "broken",
+        ["did you mean"],
+    ),
     "case 26: returns nothing": (NONE_GIVEN.format("pass"), [], "broken", ["zoo_register_architectures", "NoneType"]),
     "case 26: returns a number": (NONE_GIVEN.format("return 3"), [], "broken", ["zoo_register_architectures", "int"]),
-    "case 26: returns text": (NONE_GIVEN.format("return 'net'"), [], "broken", ["str 'n' where ArchitectureSpec is due"]),
-    "case 26: returns dicts": (NONE_GIVEN.format("return [{'name': 'net'}]"), [], "broken", ["dict", "ArchitectureSpec is due"]),
+    "case 26: returns text": (
+        NONE_GIVEN.format("return 'net'"),
+        [],
+        "broken",
+        ["str 'n' where ArchitectureSpec is due"],
+    ),
+    "case 26: returns dicts": (
+        NONE_GIVEN.format("return [{'name': 'net'}]"),
+        [],
+        "broken",
+        ["dict", "ArchitectureSpec is due"],
+    ),
     "case 26: another kind's spec": (
         GOOD.replace("zoo_register_architectures", "zoo_register_tasks"),
         [],
         "broken",
         ["ArchitectureSpec", "where TaskSpec is due"],
     ),
-    "case 26: one name twice": (GOOD.replace("input=(1, 8, 8))]", "input=(1, 8, 8))] * 2"), [], "broken", ["returned 'zebra' twice"]),
-    "case 26: raises": (NONE_GIVEN.format("return 1 / 0"), [], "broken", ["zoo_register_architectures raised ZeroDivisionError"]),
+    "case 26: one name twice": (
+        GOOD.replace("input=(1, 8, 8))]", "input=(1, 8, 8))] * 2"),
+        [],
+        "broken",
+        ["returned 'zebra' twice"],
+    ),
+    "case 26: raises": (
+        NONE_GIVEN.format("return 1 / 0"),
+        [],
+        "broken",
+        ["zoo_register_architectures raised ZeroDivisionError"],
+    ),
     "case 26: exits": (NONE_GIVEN.format("raise SystemExit('bye')"), [], "broken", ["SystemExit: bye"]),
     "case 26: raises midway": (NONE_GIVEN.format("yield 1 / 0"), [], "broken", ["ZeroDivisionError"]),
     "case 26: an invalid spec": (GOOD.replace('"zebra"', '"Big Zebra"'), [], "broken", ["ValidationError"]),
-    "a wrapper": (GOOD.replace("@hookimpl", "@hookimpl(wrapper=True)"), [], "broken", ["hook wrapper", "drop wrapper=True"]),
+    "a wrapper": (
+        GOOD.replace("@hookimpl", "@hookimpl(wrapper=True)"),
+        [],
+        "broken",
+        ["hook wrapper", "drop wrapper=True"],
+    ),
     "an old wrapper": (GOOD.replace("@hookimpl", "@hookimpl(hookwrapper=True)"), [], "broken", ["hook wrapper"]),
     "an argument that is not given": (GOOD.replace("architectures()", "architectures(names)"), [], "broken", ["names"]),
     "unreadable requirements": (GOOD, [f"{CORE} is nice"], "broken", ["metadata cannot be read"]),
@@ -92,7 +144,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_plugin_is_reported_and_does_not_stop_the_others(install: Install, fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_faulty_plugin_is_reported_and_does_not_stop_the_others(
+    install: Install, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, requires, state, words = FAULTS[fault]
     install("zoo-faulty", "faulty", source, requires=requires)
     install("zoo-good", "good", GOOD)
@@ -119,7 +173,10 @@ def test_a_faulty_plugin_is_reported_and_does_not_stop_the_others(install: Insta
 
 
 def test_a_broken_plugin_gets_no_events(install: Install) -> None:
-    source = "from zoo.api import hookimpl\n@hookimpl\ndef zoo_exported(bundle): raise AssertionError\n" + NONE_GIVEN.format("return 3")
+    source = (
+        "from zoo.api import hookimpl\n@hookimpl\ndef zoo_exported(bundle): raise AssertionError\n"
+        + NONE_GIVEN.format("return 3")
+    )
     install("zoo-faulty", "faulty", source)
     assert Registry(*discover()).tell("zoo_exported", bundle=Path(), verification={}) == []
 
@@ -162,7 +219,7 @@ def test_a_disabled_plugin_is_not_imported_and_no_fault(install: Install, monkey
         Registry(*discover()).dataset("datasets/digits")
 
 
-# ------------------------------------------------------------------------------------------------------------------------- conflicts
+# ------------------------------------------------------------------------------------------------------------ conflicts
 
 
 def test_case_21_two_distributions_of_one_name_are_a_conflict_for_both(install: Install) -> None:
@@ -170,7 +227,10 @@ def test_case_21_two_distributions_of_one_name_are_a_conflict_for_both(install: 
     install("zoo-two", "twin", GOOD)
     install("zoo-good", "good", GOOD)
     twins = [plugin for plugin in discover()[0] if plugin.namespace == "twin"]
-    assert [(plugin.distribution, plugin.state) for plugin in twins] == [("zoo-one", "conflict"), ("zoo-two", "conflict")]
+    assert [(plugin.distribution, plugin.state) for plugin in twins] == [
+        ("zoo-one", "conflict"),
+        ("zoo-two", "conflict"),
+    ]
     for plugin in twins:
         assert "zoo-one" in (plugin.cause or "")
         assert "zoo-two" in (plugin.cause or "")
@@ -198,7 +258,9 @@ def test_a_stranger_s_module_in_the_place_of_a_first_party_one_is_a_conflict(ins
     assert first_party() == {**dict.fromkeys(FIRST_PARTY, "ok"), "datasets": "conflict"}
 
 
-def test_an_editable_plugin_owns_its_project_s_folder_but_not_the_environment_inside_it(install: Install, tmp_path: Path) -> None:
+def test_an_editable_plugin_owns_its_project_s_folder_but_not_the_environment_inside_it(
+    install: Install, tmp_path: Path
+) -> None:
     info = install("zoo-good", "good", GOOD)
     (info / "RECORD").write_text(f"{info.name}/RECORD,,\n")
     (info / "direct_url.json").write_text(json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}}))
@@ -208,7 +270,9 @@ def test_an_editable_plugin_owns_its_project_s_folder_but_not_the_environment_in
     assert found("good").state == "conflict"
 
 
-def test_an_editable_plugin_in_its_own_folder_is_fine(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_editable_plugin_in_its_own_folder_is_fine(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     info = install("zoo-good", "good", GOOD)
     project = tmp_path / "a project"
     project.mkdir()
@@ -228,19 +292,33 @@ def test_damaged_metadata_is_the_plugin_s_fault_alone(install: Install, text: st
     assert set(first_party().values()) == {"ok"}
 
 
-@pytest.mark.parametrize(("written", "advice"), [("dataset", "did you mean datasets?"), ("nonsense!", "the plugins are classics, datasets, ")])
-def test_a_name_that_disables_nothing_is_told(written: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [("dataset", "did you mean datasets?"), ("nonsense!", "the plugins are classics, datasets, ")],
+)
+def test_a_name_that_disables_nothing_is_told(
+    written: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", f"onnx,{written}")
     discover()
     told = capsys.readouterr().err
-    assert told.startswith(f"warning: ZOO_DISABLE_PLUGINS names '{written}', and no plugin is called that; {advice}") and told.count("\n") == 1
+    assert (
+        told.startswith(f"warning: ZOO_DISABLE_PLUGINS names '{written}', and no plugin is called that; {advice}")
+        and told.count("\n") == 1
+    )
 
 
 def test_an_item_of_a_disabled_plugin_is_an_error_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "svd,tasks")
     catalogue = Registry(*discover())
-    for look in (lambda: catalogue.task("svd_image"), lambda: catalogue.runnable("svd_image"), lambda: catalogue.task("svd/svd_image")):
-        with pytest.raises(PluginError, match=r"ZOO_DISABLE_PLUGINS.*; fix: take svd.* out of ZOO_DISABLE_PLUGINS") as caught:
+    for look in (
+        lambda: catalogue.task("svd_image"),
+        lambda: catalogue.runnable("svd_image"),
+        lambda: catalogue.task("svd/svd_image"),
+    ):
+        with pytest.raises(
+            PluginError, match=r"ZOO_DISABLE_PLUGINS.*; fix: take svd.* out of ZOO_DISABLE_PLUGINS"
+        ) as caught:
             look()
         assert caught.value.exit_code == 6
     with pytest.raises(UnknownNameError, match="did you mean alexnet"):

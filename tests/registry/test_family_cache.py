@@ -1,4 +1,5 @@
-"""The names of a family: asked for once, remembered for as long as plugin and library stay, and never trusted where they are damaged."""
+"""The names of a family: asked for once, remembered for as long as plugin and library stay, and never trusted where
+they are damaged."""
 
 from __future__ import annotations
 
@@ -39,7 +40,11 @@ def test_names_are_asked_for_once(file: Path) -> None:
     assert json.loads(file.read_text()) == {"of": ["zoo-birds 1.0", "1.0"], "names": ["robin", "wren"]}
 
 
-@pytest.mark.parametrize(("distribution", "version"), [("zoo-birds 1.1", "1.0"), ("zoo-birds 1.0", "2.0")], ids=["another plugin", "another library"])
+@pytest.mark.parametrize(
+    ("distribution", "version"),
+    [("zoo-birds 1.1", "1.0"), ("zoo-birds 1.0", "2.0")],
+    ids=["another plugin", "another library"],
+)
 def test_another_version_is_asked_again(distribution: str, version: str) -> None:
     listed("birds/flock", "zoo-birds 1.0", Flock("robin"))
     assert listed("birds/flock", distribution, Flock("wren", version=version)) == ["wren"]
@@ -52,7 +57,9 @@ def test_families_do_not_share_what_is_remembered() -> None:
     assert listed("geese/flock", "zoo-birds 1.0", Flock("gander")) == ["gander"]
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"of": 3}', '{"of": ["zoo-birds 1.0", "1.0"], "names": [3]}', "\xff"])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "null", '{"of": 3}', '{"of": ["zoo-birds 1.0", "1.0"], "names": [3]}', "\xff"]
+)
 def test_a_damaged_file_is_written_anew(file: Path, damage: str) -> None:
     listed("birds/flock", "zoo-birds 1.0", Flock("robin"))
     file.write_bytes(damage.encode("latin-1"))

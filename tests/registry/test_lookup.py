@@ -19,11 +19,22 @@ from zoo.registry.lookup import Item, Registry, load_object, options_model, regi
 
 
 def architecture(name: str, **facts: Any) -> ArchitectureSpec:
-    return ArchitectureSpec(**{"name": name, "summary": "a net", "target": "nowhere:build", "input": (1, 8, 8), **facts})
+    return ArchitectureSpec(
+        **{"name": name, "summary": "a net", "target": "nowhere:build", "input": (1, 8, 8), **facts}
+    )
 
 
 def dataset(name: str) -> DatasetSpec:
-    return DatasetSpec(name=name, summary="data", target="nowhere:open", classes=("a",), shape=(1, 8, 8), mean=(0,), std=(1,), licence="CC0")
+    return DatasetSpec(
+        name=name,
+        summary="data",
+        target="nowhere:open",
+        classes=("a",),
+        shape=(1, 8, 8),
+        mean=(0,),
+        std=(1,),
+        licence="CC0",
+    )
 
 
 def plugin(namespace: str, **specs: list[Spec]) -> Plugin:
@@ -50,7 +61,12 @@ def animals() -> Registry:
 @pytest.mark.parametrize("name", ["zebra", "savanna/zebra"])
 def test_an_item_answers_to_its_bare_and_its_canonical_name(animals: Registry, name: str) -> None:
     item = animals.architecture(name)
-    assert (item.canonical, item.kind, item.spec.name, item.plugin.distribution) == ("savanna/zebra", "architecture", "zebra", "zoo-savanna")
+    assert (item.canonical, item.kind, item.spec.name, item.plugin.distribution) == (
+        "savanna/zebra",
+        "architecture",
+        "zebra",
+        "zoo-savanna",
+    )
 
 
 def test_a_name_that_two_plugins_have_is_an_error_for_that_name_alone(animals: Registry) -> None:
@@ -66,7 +82,13 @@ def test_a_name_that_two_plugins_have_is_an_error_for_that_name_alone(animals: R
 
 @pytest.mark.parametrize("kind", ["architecture", "dataset", "task", "recipe", "exporter"])
 def test_case_1_an_unknown_name_gets_the_nearest_ones(kind: str) -> None:
-    first = {"architecture": "cnn", "dataset": "digits", "task": "classification", "recipe": "cnn_digits", "exporter": "onnx"}[kind]
+    first = {
+        "architecture": "cnn",
+        "dataset": "digits",
+        "task": "classification",
+        "recipe": "cnn_digits",
+        "exporter": "onnx",
+    }[kind]
     with pytest.raises(UnknownNameError) as caught:
         getattr(registry(), kind)(first + "z")
     assert f"no {kind} is called '{first}z'" in str(caught.value)
@@ -109,11 +131,13 @@ def test_what_can_be_run_is_a_recipe_or_an_architecture(animals: Registry) -> No
         ("*", "nobody", []),
     ],
 )
-def test_items_are_listed_by_pattern_and_namespace(animals: Registry, pattern: str, namespace: str | None, names: list[str]) -> None:
+def test_items_are_listed_by_pattern_and_namespace(
+    animals: Registry, pattern: str, namespace: str | None, names: list[str]
+) -> None:
     assert [item.canonical for item in animals.items("architecture", pattern, namespace)] == names
 
 
-# ------------------------------------------------------------------------------------------------------------------------ families
+# ------------------------------------------------------------------------------------------------------------- families
 
 
 class Flock:
@@ -148,7 +172,11 @@ def family(target: str) -> FamilySpec:
 def birds() -> Registry:
     """A zebra of the savanna, a family that has a zebra too, and one more that shares only its wren."""
     more = plugin("wood", family=[family("FLOCK")])
-    return catalogue(plugin("savanna", architecture=[architecture("zebra"), architecture("lion")]), plugin("sky", family=[family("FLOCK")]), more)
+    return catalogue(
+        plugin("savanna", architecture=[architecture("zebra"), architecture("lion")]),
+        plugin("sky", family=[family("FLOCK")]),
+        more,
+    )
 
 
 def test_a_member_has_its_bare_name_where_nobody_else_has() -> None:
@@ -168,7 +196,13 @@ def test_a_name_of_two_families_is_ambiguous(birds: Registry) -> None:
 def test_members_are_listed_by_pattern_and_namespace(birds: Registry) -> None:
     assert [member.canonical for member in birds.members("r*")] == ["sky/robin", "wood/robin"]
     assert [member.canonical for member in birds.members("sky/*n")] == ["sky/robin", "sky/wren"]
-    assert [member.canonical for member in birds.members(namespace="wood")] == ["wood/odd", "wood/robin", "wood/shy", "wood/wren", "wood/zebra"]
+    assert [member.canonical for member in birds.members(namespace="wood")] == [
+        "wood/odd",
+        "wood/robin",
+        "wood/shy",
+        "wood/wren",
+        "wood/zebra",
+    ]
     assert birds.items("architecture", "robin") == []
     assert [item.canonical for item in birds.items("family")] == ["sky/*", "wood/*"]
 
@@ -180,7 +214,10 @@ def test_an_unknown_member_gets_the_nearest_ones(birds: Registry, name: str, nea
     assert near in str(caught.value).partition("did you mean")[2]
 
 
-@pytest.mark.parametrize(("name", "cause"), [("shy", "RuntimeError: it flew away"), ("odd", "TypeError: an ArchitectureSpec of that name is due")])
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [("shy", "RuntimeError: it flew away"), ("odd", "TypeError: an ArchitectureSpec of that name is due")],
+)
 def test_a_member_that_is_described_wrongly_is_the_plugin_s_fault(birds: Registry, name: str, cause: str) -> None:
     with pytest.raises(PluginError) as caught:
         birds.architecture(f"sky/{name}")
@@ -200,12 +237,14 @@ def test_a_family_that_cannot_be_listed_is_as_if_it_had_no_members_and_is_blamed
 
 
 def test_a_family_whose_library_is_missing_is_blamed_alike() -> None:
-    broken = catalogue(plugin("sky", family=[FamilySpec(name="birds", summary="x", target="zoo_no_such:FAMILY", examples=("a",))]))
+    broken = catalogue(
+        plugin("sky", family=[FamilySpec(name="birds", summary="x", target="zoo_no_such:FAMILY", examples=("a",))])
+    )
     with pytest.raises(PluginError, match="No module named 'zoo_no_such'"):
         broken.architecture("sky/robin")
 
 
-# ---------------------------------------------------------------------------------------------------------------- what a spec names
+# ---------------------------------------------------------------------------------------------------- what a spec names
 
 
 def item_of(reference: str, options: str | None = None) -> Item[Any]:
@@ -252,7 +291,7 @@ def test_options_are_the_model_that_the_spec_names() -> None:
         options_model(item_of("a:b", "pathlib:Path"))
 
 
-# --------------------------------------------------------------------------------------------------------------------------- events
+# --------------------------------------------------------------------------------------------------------------- events
 
 
 def test_events_reach_every_plugin_and_one_that_raises_is_reported() -> None:
@@ -272,19 +311,25 @@ def test_events_reach_every_plugin_and_one_that_raises_is_reported() -> None:
     manager.add_hookspecs(hookspecs)
     manager.register(Good(), "good")
     manager.register(Bad(), "bad")
-    complaints = Registry([], manager).tell("zoo_run_ended", run=Path("runs/one"), status="finished", metrics={"accuracy": 1.0})
+    complaints = Registry([], manager).tell(
+        "zoo_run_ended", run=Path("runs/one"), status="finished", metrics={"accuracy": 1.0}
+    )
     assert heard == [("one", {"accuracy": 1.0})]
     assert complaints == ["plugin 'bad' failed at zoo_run_ended: RuntimeError: tracker is down"]
 
 
-# ----------------------------------------------------------------------------------------------------------------- the real registry
+# ---------------------------------------------------------------------------------------------------- the real registry
 
 
 def test_the_first_party_items_are_all_there() -> None:
     real = registry()
     assert real is registry()
     assert {item.canonical for item in real.items("dataset")} >= {"datasets/digits", "datasets/mnist"}
-    assert all(item.plugin.state == "ok" for kind in ("architecture", "task", "recipe", "exporter") for item in real.items(kind))
+    assert all(
+        item.plugin.state == "ok"
+        for kind in ("architecture", "task", "recipe", "exporter")
+        for item in real.items(kind)
+    )
 
 
 def test_every_recipe_resolves() -> None:
@@ -297,10 +342,13 @@ def test_every_recipe_resolves() -> None:
 def test_looking_around_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys; from zoo.registry.lookup import registry; r = registry();"
-        "[r.items(kind) for kind in ('architecture', 'dataset', 'task', 'recipe', 'exporter')]; assert r.members() and not r.faults;"
+        "[r.items(kind) for kind in ('architecture', 'dataset', 'task', 'recipe', 'exporter')]; assert r.members() and "
+        "not r.faults;"
         "print(sorted({'torch', 'numpy', 'onnx', 'sklearn', 'requests', 'pooch'} & set(sys.modules)))"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    )
 
 
 def test_a_stranger_s_architecture_clashes_by_its_bare_name_only(install: Callable[..., Path]) -> None:

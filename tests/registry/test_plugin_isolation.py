@@ -1,4 +1,5 @@
-"""Calls into plugins: what they change in the process is restored and named, and only the user's Ctrl-C ends a command."""
+"""Calls into plugins: what they change in the process is restored and named, and only the user's Ctrl-C ends a
+command."""
 
 from __future__ import annotations
 
@@ -21,16 +22,28 @@ from zoo.registry.plugin_isolation import Escaped, isolated
 CHANGES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "the working directory": (lambda: os.chdir("/"), os.getcwd),
     "the recursion limit": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
-    "signal handlers": (lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN), lambda: signal.getsignal(signal.SIGTERM)),
+    "signal handlers": (
+        lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+        lambda: signal.getsignal(signal.SIGTERM),
+    ),
     "environment variables": (lambda: os.environ.update(ZOO_RUNS="/elsewhere"), lambda: os.environ.get("ZOO_RUNS")),
     "torch's default dtype": (lambda: torch.set_default_dtype(torch.float64), torch.get_default_dtype),
     "torch's default device": (lambda: torch.set_default_device("meta"), torch.get_default_device),
     "torch's gradient mode": (lambda: torch.set_grad_enabled(False), torch.is_grad_enabled),
-    "torch's deterministic mode": (lambda: torch.use_deterministic_algorithms(True), torch.are_deterministic_algorithms_enabled),
+    "torch's deterministic mode": (
+        lambda: torch.use_deterministic_algorithms(True),
+        torch.are_deterministic_algorithms_enabled,
+    ),
     "torch's number of threads": (lambda: torch.set_num_threads(torch.get_num_threads() + 1), torch.get_num_threads),
-    "torch's precision of matrix products": (lambda: torch.set_float32_matmul_precision("medium"), torch.get_float32_matmul_precision),
+    "torch's precision of matrix products": (
+        lambda: torch.set_float32_matmul_precision("medium"),
+        torch.get_float32_matmul_precision,
+    ),
     "torch's anomaly detection": (lambda: torch.autograd.set_detect_anomaly(True), torch.is_anomaly_enabled),
-    "cuDNN's setting 'benchmark'": (lambda: setattr(torch.backends.cudnn, "benchmark", True), lambda: torch.backends.cudnn.benchmark),
+    "cuDNN's setting 'benchmark'": (
+        lambda: setattr(torch.backends.cudnn, "benchmark", True),
+        lambda: torch.backends.cudnn.benchmark,
+    ),
     "autocast on cpu": (lambda: torch.set_autocast_enabled("cpu", True), lambda: torch.is_autocast_enabled("cpu")),
 }
 AROUND_EVENTS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
@@ -43,7 +56,9 @@ AROUND_EVENTS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 
 @pytest.mark.filterwarnings("ignore:.*anomaly.*", "ignore:Anomaly Detection")
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_a_plugin_changes_is_restored_and_named(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_plugin_changes_is_restored_and_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     change, read = CHANGES[name]
     before, told = read(), []

@@ -50,7 +50,8 @@ from zoo.api import ArchitectureSpec, hookimpl
 
 @hookimpl
 def zoo_register_architectures():
-    return [ArchitectureSpec(name="rude", summary="Ends the process", target="zoo_rude.net:build", sizing="min", smallest=8, input=(1, 8, 8))]
+    parts = dict(target="zoo_rude.net:build", sizing="min", smallest=8, input=(1, 8, 8))
+    return [ArchitectureSpec(name="rude", summary="Ends the process", **parts)]
 """
 BUILDERS = {
     "built": "import sys\ndef build(**_): sys.exit(0)\n",
@@ -92,28 +93,59 @@ def test_a_tracker_changes_nothing_of_a_run_and_is_named(tmp_path: Path, install
     assert all(torch.equal(found[name], value) for name, value in expected.items())
     figures = [{name: row[name] for name in ("epoch", "lr", "train_loss")} for row in watched.epochs()]
     assert figures == [{name: row[name] for name in ("epoch", "lr", "train_loss")} for row in run.epochs()]
-    assert (sys.getrecursionlimit(), Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled()) == (limit, folder, torch.float32, True)
+    assert (sys.getrecursionlimit(), Path.cwd(), torch.get_default_dtype(), torch.is_grad_enabled()) == (
+        limit,
+        folder,
+        torch.float32,
+        True,
+    )
     assert watched.record.status == "finished" and watched.record.results == run.record.results
     log = watched.log_file.read_text(encoding="utf-8")
     assert "warning: plugin 'rude' changed config at zoo_run_started; the run keeps its own" in log
     assert "plugin 'rude' changed the working directory, the recursion limit in zoo_run_started; restored" in log
-    assert "plugin 'rude' failed at zoo_epoch_ended: KeyboardInterrupt" in log and "failed at zoo_epoch_ended: SystemExit: 0" in log
-    for name in ("torch's default dtype", "torch's gradient mode", "the random state of Python", "the random state of numpy"):
+    assert (
+        "plugin 'rude' failed at zoo_epoch_ended: KeyboardInterrupt" in log
+        and "failed at zoo_epoch_ended: SystemExit: 0" in log
+    )
+    for name in (
+        "torch's default dtype",
+        "torch's gradient mode",
+        "the random state of Python",
+        "the random state of numpy",
+    ):
         assert name in log
     assert "plugin 'rude' changed row at zoo_epoch_ended" in log
 
 
 @pytest.mark.parametrize("where", BUILDERS)
-def test_a_network_that_ends_the_process_is_an_error_of_its_plugin(tmp_path: Path, install: Install, where: str) -> None:
+def test_a_network_that_ends_the_process_is_an_error_of_its_plugin(
+    tmp_path: Path, install: Install, where: str
+) -> None:
     site = install("zoo-rude", "rude", NETWORK).parent
     (site / "zoo_rude" / "net.py").write_text(textwrap.dedent(BUILDERS[where]), encoding="utf-8")
     registry.cache_clear()
     with pytest.raises(PluginError, match=r"rude/rude'.*(SystemExit: 0|KeyboardInterrupt).*zoo-rude") as caught:
-        zoo.run("rude/rude", overrides={**FAST, "dataset": {"name": "digits"}}, out=tmp_path / "run", console=Console(quiet=True))
+        zoo.run(
+            "rude/rude",
+            overrides={**FAST, "dataset": {"name": "digits"}},
+            out=tmp_path / "run",
+            console=Console(quiet=True),
+        )
     assert caught.value.exit_code == 6
     if where == "a forward":
         assert RunDir(tmp_path / "run").record.status == "failed"
     sys.modules.pop("zoo_rude.net", None)
+
+
+RECURSION = """
+import sys
+from zoo.api import hookimpl
+
+@hookimpl
+def zoo_register_tasks():
+    sys.setrecursionlimit(999)
+    return []
+"""
 
 
 @pytest.mark.parametrize(
@@ -121,14 +153,21 @@ def test_a_network_that_ends_the_process_is_an_error_of_its_plugin(tmp_path: Pat
     [
         ("import os\nos.chdir('/')\n", "changed the working directory in its registration"),
         ("import random\nrandom.seed(1)\n", "changed the random state of Python in its registration"),
-        ("import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n", "changed signal handlers in its registration"),
-        ("from zoo.api import hookimpl\n@hookimpl\ndef zoo_register_tasks():\n    import sys; sys.setrecursionlimit(999); return []\n",
-         "changed the recursion limit in its registration"),
+        (
+            "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n",
+            "changed signal handlers in its registration",
+        ),
+        (RECURSION, "changed the recursion limit in its registration"),
     ],
     ids=["cwd", "random", "signals", "hook"],
-)  # fmt: skip
+)
 def test_a_plugin_that_changes_the_process_while_it_registers_is_named(
-    tmp_path: Path, install: Install, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], source: str, told: str
+    tmp_path: Path,
+    install: Install,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     install("zoo-rude", "rude", source)

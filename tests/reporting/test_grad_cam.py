@@ -13,7 +13,9 @@ from zoo.reporting.grad_cam import grad_cam
 
 def network(*, inplace: bool = False) -> nn.Sequential:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(inplace=inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)).eval()
+    return nn.Sequential(
+        nn.Conv2d(3, 5, 3, padding=1), nn.ReLU(inplace=inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 4)
+    ).eval()
 
 
 @pytest.mark.parametrize("inplace", [False, True])
@@ -23,20 +25,26 @@ def test_with_a_mean_and_a_linear_layer_it_is_cam(inplace) -> None:
     torch.testing.assert_close(logits, model(pictures))
     chosen = logits.argmax(1)
     features = model[:2](pictures).detach()
-    due = torch.einsum("nk,nkhw->nhw", model[4].weight[chosen].detach(), features).relu()  # B. Zhou et al. 2016, equation 2, and the ReLU
+    due = torch.einsum(
+        "nk,nkhw->nhw", model[4].weight[chosen].detach(), features
+    ).relu()  # B. Zhou et al. 2016, equation 2, and the ReLU
     torch.testing.assert_close(maps, due / due.amax((1, 2), keepdim=True))
     assert maps.shape == (3, 10, 12) and maps.min() >= 0 and maps.max() == 1
 
 
 def test_maps_are_taken_before_the_head_where_it_is_known() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    model = nn.Sequential(
+        nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    ).eval()
     pictures = torch.rand(1, 3, 15, 15)
     _, before = grad_cam(model, pictures, head="2")
     features = model[:2](pictures).detach().requires_grad_(True)
     logits = model[2:](features)
     (gradient,) = torch.autograd.grad(logits[0, logits.argmax()], features)
-    due = F.interpolate((gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1, keepdim=True).relu(), (15, 15), mode="bilinear")[:, 0]
+    due = F.interpolate(
+        (gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1, keepdim=True).relu(), (15, 15), mode="bilinear"
+    )[:, 0]
     torch.testing.assert_close(before, due / due.max().clamp_min(1e-12))
     _, after = grad_cam(model, pictures)
     assert not torch.equal(before, after)

@@ -99,7 +99,9 @@ def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(
     picture(run.plots / "a.png")
     picture(run.plots / "m.png")
     (run.path / "per_class.csv").write_text("class,f1\na,0.5000\n", encoding="utf-8")
-    (run.path / "mistakes.csv").write_text("picture,truth,prediction,probability\nplots/m.png,cat,dog,0.9990\n", encoding="utf-8")
+    (run.path / "mistakes.csv").write_text(
+        "picture,truth,prediction,probability\nplots/m.png,cat,dog,0.9990\n", encoding="utf-8"
+    )
     seen = shown(run)
     for words in (
         "90.00%",
@@ -111,7 +113,19 @@ def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(
         "resized",
     ):
         assert words in seen.text
-    for words in ("Confusion", "By class.", "0.5000", "cat", "dog", "0.9990", "1e-05", "75.00%", "abc123", "Test 9000", "name: lab/sort"):
+    for words in (
+        "Confusion",
+        "By class.",
+        "0.5000",
+        "cat",
+        "dog",
+        "0.9990",
+        "1e-05",
+        "75.00%",
+        "abc123",
+        "Test 9000",
+        "name: lab/sort",
+    ):
         assert words in seen.text
     repeat = f"zoo run --config {run.config_file} --name one-again"
     for command in (repeat, "zoo export toy/one --format onnx", "zoo predict toy/one IMAGE"):
@@ -137,7 +151,9 @@ def test_hostile_names_are_text_and_isolated(rich) -> None:
     assert "script" not in seen.tags and "{{ 7 * 7 }}" in seen.text
     places, isolated = html.count("&lt;script&gt;alert(1)&lt;/script&gt;"), html.count("<bdi>&lt;script&gt;")
     assert isolated >= 9
-    assert places - isolated == 2 + 3 + 1, "the page's title (twice), what pictures are called (thrice), and 'on …' within a bdi of its own"
+    assert places - isolated == 2 + 3 + 1, (
+        "the page's title (twice), what pictures are called (thrice), and 'on …' within a bdi of its own"
+    )
 
 
 def test_what_is_missing_or_lies_outside_is_said_and_not_shown(rich, tmp_path) -> None:
@@ -152,7 +168,9 @@ def test_what_is_missing_or_lies_outside_is_said_and_not_shown(rich, tmp_path) -
 
 def test_a_long_table_is_cut_and_says_so(made_run) -> None:
     run = made_run("one", report_items=[ReportItem("Classes", "long.csv")])
-    (run.path / "long.csv").write_text("class\n" + "".join(f"c{index}\n" for index in range(ROWS + 1)), encoding="utf-8")
+    (run.path / "long.csv").write_text(
+        "class\n" + "".join(f"c{index}\n" for index in range(ROWS + 1)), encoding="utf-8"
+    )
     seen = shown(run)
     assert f"The first {ROWS} of {ROWS + 1}; long.csv has all of them." in seen.text
     assert f"c{ROWS - 1}" in seen.texts and f"c{ROWS}" not in seen.texts
@@ -162,7 +180,9 @@ def test_an_unfinished_run_has_a_page_with_the_pictures_there_are(made_run) -> N
     run = made_run("one", status="interrupted", results={})
     picture(run.plots / "first_pictures.png")
     seen = shown(run)
-    assert "interrupted" in seen.texts and "This run has no result: it ended before its model was judged." in " ".join(seen.text.split())
+    assert "interrupted" in seen.texts and "This run has no result: it ended before its model was judged." in " ".join(
+        seen.text.split()
+    )
     assert "First pictures" in seen.texts
     killed = made_run("two", status="running", results={})
     assert "killed" in shown(killed).texts
@@ -174,7 +194,9 @@ def test_the_recipes_figure_stands_beside_the_result(made_run) -> None:
     assert f"classics/cnn_digits {told}" in shown(made_run("one", config=recipe)).text
     changed = made_run("changed", config={**recipe, "train": {**recipe["train"], "epochs": 1}})
     assert f"classics/cnn_digits as it is registered {told}" in shown(changed).text
-    assert "known to reach" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
+    assert (
+        "known to reach" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
+    )
     once = made_run("once", config=resolve(registry(), "svd_image").config.as_dict())
     assert "svd/svd_image is known to reach psnr 32.85 dB, one run (one CPU core)." in shown(once).text
     gone = made_run("two", config={"recipe": "lab/gone"})
@@ -210,7 +232,14 @@ def test_a_damaged_table_is_no_crash(made_run) -> None:
 
 def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> None:
     """From fuzzing: text in no known encoding, and a link that leads to itself."""
-    run = made_run("one", report_items=[ReportItem("Bytes", "bytes.csv"), ReportItem("Circle", "circle.csv"), ReportItem("Picture", "a.png")])
+    run = made_run(
+        "one",
+        report_items=[
+            ReportItem("Bytes", "bytes.csv"),
+            ReportItem("Circle", "circle.csv"),
+            ReportItem("Picture", "a.png"),
+        ],
+    )
     (run.path / "bytes.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
     (run.path / "circle.csv").symlink_to("circle.csv")
     picture(run.path / "a.png")
@@ -220,18 +249,35 @@ def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> N
 
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--host-resolver-rules=MAP * ~NOTFOUND")
+QUIET = (
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--host-resolver-rules=MAP * ~NOTFOUND",
+)
 
 
 def browse(file: Path, folder: Path, width: int) -> tuple[list[str], list[str], np.ndarray]:
-    """Open a file in headless Chromium: what its console says, the addresses that the page (not the browser) asks for, and the screen."""
+    """Open a file in headless Chromium: what its console says, the addresses that the page (not the browser) asks for,
+    and the screen."""
     asked, drawn = folder / "net.json", folder / "page.png"
-    places = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={asked}", f"--screenshot={drawn}", f"--window-size={width},2000"]
+    places = [
+        f"--user-data-dir={folder / 'profile'}",
+        f"--log-net-log={asked}",
+        f"--screenshot={drawn}",
+        f"--window-size={width},2000",
+    ]
     flags = ["--headless", "--no-sandbox", "--disable-gpu", *QUIET, *places, "--enable-logging=stderr", "--v=0"]
-    told = subprocess.run([BROWSER, *flags, file.absolute().as_uri()], capture_output=True, text=True, timeout=120, check=False)
+    told = subprocess.run(
+        [BROWSER, *flags, file.absolute().as_uri()], capture_output=True, text=True, timeout=120, check=False
+    )
     assert told.returncode == 0, told.stderr
     parameters = [event.get("params") for event in json.loads(asked.read_text(encoding="utf-8"))["events"]]
-    requests = [each for each in parameters if isinstance(each, dict) and "url" in each and each.get("initiator", "not an origin") != "not an origin"]
+    requests = [
+        each
+        for each in parameters
+        if isinstance(each, dict) and "url" in each and each.get("initiator", "not an origin") != "not an origin"
+    ]
     with Image.open(drawn) as screen:
         seen = np.asarray(screen.convert("L"))
     remote = [each["url"] for each in requests if not each["url"].startswith(("data:", "file:"))]
@@ -251,7 +297,9 @@ def test_a_browser_shows_it_without_complaint_or_request(rich, tmp_path, width) 
 def test_the_browser_would_tell_of_a_request_and_of_a_script(tmp_path) -> None:
     """So that the silence above means something."""
     offending = tmp_path / "offending.html"
-    offending.write_text("<!doctype html><img src='http://127.0.0.1:9/x.png'><script>console.log('hello')</script>", encoding="utf-8")
+    offending.write_text(
+        "<!doctype html><img src='http://127.0.0.1:9/x.png'><script>console.log('hello')</script>", encoding="utf-8"
+    )
     console, remote, _ = browse(offending, tmp_path, 500)
     assert len(console) == 1 and "http://127.0.0.1:9/x.png" in remote
 
@@ -260,7 +308,7 @@ def test_public_names() -> None:
     assert html_page.report is zoo.report
 
 
-# ------------------------------------------------------------------------------------------------------------- commands, by kind of run
+# --------------------------------------------------------------------------------------------- commands, by kind of run
 
 
 def test_a_run_that_did_not_finish_is_resumed_and_not_used(made_run) -> None:

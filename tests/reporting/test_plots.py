@@ -31,13 +31,17 @@ def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
     plots.samples(tmp_path / "samples.png", Part(), labels, NAMES, "$heading_")
     plots.predictions(tmp_path / "predictions.png", Part(), range(6), np.eye(6), labels[::-1], NAMES, "predictions")
     plots.confusion(tmp_path / "confusion.png", np.eye(6, dtype=int).tolist(), NAMES, "accuracy")
-    plots.compared_curves(tmp_path / "compare.png", {name: ([], [{"step": 1, "loss": 2.0}]) for name in NAMES}, "compared")
+    plots.compared_curves(
+        tmp_path / "compare.png", {name: ([], [{"step": 1, "loss": 2.0}]) for name in NAMES}, "compared"
+    )
     assert all(size(tmp_path / f"{name}.png")[0] > 300 for name in ("samples", "predictions", "confusion", "compare"))
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_a_grid_holds_any_number_of_pictures(tmp_path, count) -> None:
-    plots.grid(tmp_path / "grid.png", np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading")
+    plots.grid(
+        tmp_path / "grid.png", np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading"
+    )
     assert size(tmp_path / "grid.png")[1] > 100
 
 
@@ -51,7 +55,11 @@ def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) 
     plots.curves(tmp_path / "x.png", rows, [{"step": 1, "loss": 3.0}, {"step": 8, "loss": 1.0}], "run")
     plots.curves(tmp_path / "x.png", [], [], "nothing yet")
     loss, metric = drawn[0]
-    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in loss.lines] == [([1, 8], [3, 1]), ([5, 10], [2, 1]), ([5, 10], [1.5, 1.25])]
+    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in loss.lines] == [
+        ([1, 8], [3, 1]),
+        ([5, 10], [2, 1]),
+        ([5, 10], [1.5, 1.25]),
+    ]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in metric.lines] == [([1, 2], [0.5, 0.75])]
     assert len(drawn[1]) == 1
 

@@ -15,7 +15,12 @@ from zoo.runs.run_directory import RunDir
 
 def rows(*losses: float, **metrics: list[float]) -> list[dict[str, float]]:
     return [
-        {"epoch": index + 1, "step": 10 * (index + 1), "train_loss": loss, **{name: values[index] for name, values in metrics.items()}}
+        {
+            "epoch": index + 1,
+            "step": 10 * (index + 1),
+            "train_loss": loss,
+            **{name: values[index] for name, values in metrics.items()},
+        }
         for index, loss in enumerate(losses)
     ]
 
@@ -41,7 +46,11 @@ def test_results_facts_and_differences_stand_side_by_side(pair, tmp_path) -> Non
     found = zoo.compare(paths(pair), tmp_path)
     assert found.names == ["one", "other"]
     assert found.metrics == {"accuracy": [0.9, 0.8], "loss": [0.25, None], "macro_f1": [None, 0.75]}
-    assert found.facts["parameters"] == [1234, 1234] and found.facts["seconds"] == [61.0, None] and found.facts["run"] == ["toy/one", "toy/other"]
+    assert (
+        found.facts["parameters"] == [1234, 1234]
+        and found.facts["seconds"] == [61.0, None]
+        and found.facts["run"] == ["toy/one", "toy/other"]
+    )
     assert found.differences == {
         "architecture.width": [None, 8],
         "train.epochs": [1, 3],
@@ -57,7 +66,9 @@ def test_runs_that_differ_in_nothing_have_no_differences(made_run, tmp_path) -> 
 
 def test_the_picture_has_a_panel_for_each_curve(pair, made_run, tmp_path, monkeypatch) -> None:
     drawn = []
-    monkeypatch.setattr("zoo.reporting.plots.save", lambda figure, file: drawn.append([axis for axis in figure.axes if axis.axison]))
+    monkeypatch.setattr(
+        "zoo.reporting.plots.save", lambda figure, file: drawn.append([axis for axis in figure.axes if axis.axison])
+    )
     compare(paths(pair), tmp_path)
     compare(paths([made_run("three", steps=4, epochs=rows(0.5)), made_run("four", steps=5)]), tmp_path)
     by_epoch, by_step = drawn
@@ -65,7 +76,10 @@ def test_the_picture_has_a_panel_for_each_curve(pair, made_run, tmp_path, monkey
     assert [line.get_ydata().tolist() for line in by_epoch[0].lines] == [[0.5, 0.3], [0.6, 0.4, 0.2]]
     assert [list(line.get_ydata()) for line in by_epoch[1].lines] == [[0.7, 0.8], []]
     assert [axis.get_xlabel() for axis in by_step] == ["step"]
-    assert [list(line.get_ydata()) for line in by_step[0].lines] == [[1, 1 / 2, 1 / 3, 1 / 4], [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]]
+    assert [list(line.get_ydata()) for line in by_step[0].lines] == [
+        [1, 1 / 2, 1 / 3, 1 / 4],
+        [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5],
+    ]
 
 
 def test_the_picture_is_written_where_asked(pair, tmp_path) -> None:
@@ -76,7 +90,10 @@ def test_the_picture_is_written_where_asked(pair, tmp_path) -> None:
 
 
 def test_runs_without_curves_have_no_picture(made_run, tmp_path) -> None:
-    assert compare(paths([made_run("one"), made_run("other")]), tmp_path).picture is None and not (tmp_path / "compare.png").exists()
+    assert (
+        compare(paths([made_run("one"), made_run("other")]), tmp_path).picture is None
+        and not (tmp_path / "compare.png").exists()
+    )
 
 
 def test_different_data_and_unfinished_runs_are_said(made_run, tmp_path) -> None:
@@ -84,7 +101,11 @@ def test_different_data_and_unfinished_runs_are_said(made_run, tmp_path) -> None
     remarks = compare(paths(runs), tmp_path).remarks
     assert remarks == [
         "third is interrupted: what it has is not its result",
-        "these runs saw different data, so their figures do not compare: one, third on lab/toy (abcdef012345); other on lab/toy (9999)",
+        (
+            "these runs saw different data, so their figures do not compare: one, third on lab/toy (abcdef012345); "
+            "other "
+            "on lab/toy (9999)"
+        ),
     ]
 
 
@@ -122,6 +143,11 @@ def test_flatten_keeps_lists_and_empty_mappings_as_values() -> None:
 
 
 def test_nothing_of_a_run_is_changed(pair, tmp_path) -> None:
-    before = {file: file.read_bytes() for run in pair for file in sorted(run.path.rglob("*")) if file.is_file() and not file.name.startswith(".lock")}
+    before = {
+        file: file.read_bytes()
+        for run in pair
+        for file in sorted(run.path.rglob("*"))
+        if file.is_file() and not file.name.startswith(".lock")
+    }
     compare(paths(pair), tmp_path)
     assert all(file.read_bytes() == content for file, content in before.items()) and isinstance(pair[0], RunDir)

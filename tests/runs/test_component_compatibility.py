@@ -29,7 +29,11 @@ LAB = Plugin("lab", "zoo-lab", "1.0", "zoo_lab")
 
 
 def network(**facts: Any) -> Item[ArchitectureSpec]:
-    return Item("architecture", ArchitectureSpec(**{"name": "net", "summary": "x", "target": "n:b", "input": (3, 32, 32), **facts}), LAB)
+    return Item(
+        "architecture",
+        ArchitectureSpec(**{"name": "net", "summary": "x", "target": "n:b", "input": (3, 32, 32), **facts}),
+        LAB,
+    )
 
 
 def data(**facts: Any) -> Item[DatasetSpec]:
@@ -50,7 +54,9 @@ def task(**facts: Any) -> Item[TaskSpec]:
     return Item("task", TaskSpec(**{"name": "sort", "summary": "x", "target": "n:t", **facts}), LAB)
 
 
-def judged(architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], file: Path | None = None, **section: Any) -> list[str]:
+def judged(
+    architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], file: Path | None = None, **section: Any
+) -> list[str]:
     weights = RandomWeights() if architecture is None or file is None else FileWeights(architecture, str(file))
     return combine(architecture, dataset, job, DatasetSection(name="toy", **section), weights)[1]
 
@@ -60,7 +66,13 @@ def judged(architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], f
     [
         (None, data(), task(), {}, "task sort needs an architecture"),
         (network(), data(classes=(), labelled=False), task(), {}, "task sort needs labels, and toy has none"),
-        (network(), data(classes=("cat",)), task(), {}, "task sort needs two classes or more to tell apart, and toy has one: cat"),
+        (
+            network(),
+            data(classes=("cat",)),
+            task(),
+            {},
+            "task sort needs two classes or more to tell apart, and toy has one: cat",
+        ),
         (network(), data(), task(needs_weights=True), {}, "task sort needs pretrained weights, and net names none"),
         (
             network(weights={"first": WEIGHTS}),
@@ -69,8 +81,20 @@ def judged(architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], f
             {},
             "fix: add --weights NAME, of first, or a file; --weights none begins with none",
         ),
-        (network(sizing="fixed"), data(), task(), {"resize": "never"}, "the pictures are 8×8 and net needs 32×32 (dataset.resize=never)"),
-        (network(sizing="fixed"), data(), task(), {"resize": 16}, "net cannot take 16×16 pictures: it needs exactly 32×32"),
+        (
+            network(sizing="fixed"),
+            data(),
+            task(),
+            {"resize": "never"},
+            "the pictures are 8×8 and net needs 32×32 (dataset.resize=never)",
+        ),
+        (
+            network(sizing="fixed"),
+            data(),
+            task(),
+            {"resize": 16},
+            "net cannot take 16×16 pictures: it needs exactly 32×32",
+        ),
         (network(channels=(1,)), data(), task(), {"channels": 3}, "net takes pictures of 1 channels, not 3"),
     ],
 )

@@ -25,7 +25,9 @@ def model() -> nn.Module:
 @pytest.fixture
 def run(tmp_path: Path, model: nn.Module) -> RunDir:
     """With three checkpoints, between which the head has changed."""
-    run = create(RunConfig.model_validate({"dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}}), tmp_path / "run")
+    run = create(
+        RunConfig.model_validate({"dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}}), tmp_path / "run"
+    )
     for step in range(3):
         nn.init.constant_(model[1].weight, step)
         checkpoints.save(run, step, model, {}, {}, frozen=FROZEN)
@@ -54,11 +56,15 @@ def test_they_take_two_files_whatever_the_number_of_checkpoints(run: RunDir, mod
 
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize("how", [flip_a_bit, Path.unlink])
-def test_one_lost_copy_costs_nothing_is_named_and_is_written_again(run: RunDir, model: nn.Module, lost: int, how: object) -> None:
+def test_one_lost_copy_costs_nothing_is_named_and_is_written_again(
+    run: RunDir, model: nn.Module, lost: int, how: object
+) -> None:
     file = copies(run)[lost]
     how(file)  # type: ignore[operator]
     newest, _, lines = checkpoints.newest_good(run)
-    assert newest.name == "step-000002" and lines == [f"{file.name} is damaged: the other copy of the frozen weights is used"]
+    assert newest.name == "step-000002" and lines == [
+        f"{file.name} is damaged: the other copy of the frozen weights is used"
+    ]
     assert torch.equal(checkpoints.weights(newest)["0.weight"], model[0].weight)
     checkpoints.save(run, 3, model, {}, {}, frozen=FROZEN)
     assert checkpoints.newest_good(run)[2] == [] and len(copies(run)) == 2
@@ -73,7 +79,9 @@ def test_without_either_copy_no_checkpoint_counts_as_good(run: RunDir) -> None:
         checkpoints.weights(run.checkpoints / "step-000002")
 
 
-def test_other_frozen_weights_have_a_file_of_their_own_until_no_checkpoint_needs_the_old(run: RunDir, model: nn.Module) -> None:
+def test_other_frozen_weights_have_a_file_of_their_own_until_no_checkpoint_needs_the_old(
+    run: RunDir, model: nn.Module
+) -> None:
     old = copies(run)
     model.append(nn.Linear(2, 2))
     checkpoints.save(run, 3, model, {}, {}, frozen=(*FROZEN, "2.bias"), keep=2)
@@ -84,6 +92,8 @@ def test_other_frozen_weights_have_a_file_of_their_own_until_no_checkpoint_needs
 
 
 def test_a_few_frozen_bytes_stay_in_the_checkpoint(tmp_path: Path, model: nn.Module) -> None:
-    run = create(RunConfig.model_validate({"dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}}), tmp_path / "run")
+    run = create(
+        RunConfig.model_validate({"dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}}), tmp_path / "run"
+    )
     checkpoints.save(run, 1, model, {}, {}, frozen=["0.bias"])
     assert copies(run) == []

@@ -28,7 +28,11 @@ def test_a_plan_has_its_items_its_weights_its_classes_and_its_preprocessing() ->
 
 @pytest.mark.parametrize(
     "recipe",
-    [item.canonical for item in registry().items("recipe") if item.spec.architecture and registry().dataset(item.spec.dataset).spec.embedded],
+    [
+        item.canonical
+        for item in registry().items("recipe")
+        if item.spec.architecture and registry().dataset(item.spec.dataset).spec.embedded
+    ],
 )
 def test_the_preprocessing_of_a_plan_is_that_of_the_opened_data(recipe: str) -> None:
     plan = resolve(registry(), recipe, overrides={"device": "cpu"})
@@ -40,17 +44,29 @@ def test_the_preprocessing_of_a_plan_is_that_of_the_opened_data(recipe: str) -> 
 def test_the_table_of_combinations_and_info_decide_the_same() -> None:
     plan = resolve(registry(), "digits_transfer")
     cell = next(cells(registry(), "classics/cnn", "datasets/digits", "tasks/transfer"))
-    whole = resolve(registry(), overrides={"architecture": "cnn", "dataset": "digits", "task": "transfer", "weights": "mnist"})
+    whole = resolve(
+        registry(), overrides={"architecture": "cnn", "dataset": "digits", "task": "transfer", "weights": "mnist"}
+    )
     assert cell.refusal is None and cell.changes == whole.changes
     found, classes = examine(registry(), registry().recipe("digits_transfer"), Asked())
     assert found.input == plan.preprocessing.shape and classes == len(plan.classes)
 
 
 def test_all_problems_are_reported_at_once_whatever_finds_them() -> None:
-    overrides = {"architecture": {"name": "cnn", "n_featurs": 3}, "train": {"epochs": 0}, "weights": "mnits", "task": {"name": "transfer"}}
+    overrides = {
+        "architecture": {"name": "cnn", "n_featurs": 3},
+        "train": {"epochs": 0},
+        "weights": "mnits",
+        "task": {"name": "transfer"},
+    }
     with pytest.raises(ConfigError) as caught:
         resolve(registry(), overrides=overrides)
-    starts = ("dataset: none is named; add --data NAME", "train.epochs: must be", "architecture.n_featurs: unknown key", "'mnits' is no file, no run")
+    starts = (
+        "dataset: none is named; add --data NAME",
+        "train.epochs: must be",
+        "architecture.n_featurs: unknown key",
+        "'mnits' is no file, no run",
+    )
     assert [any(problem.startswith(start) for problem in caught.value.problems) for start in starts] == [True] * 4
     with pytest.raises(ConfigError) as caught:
         resolve(registry(), "vgg16", overrides={"dataset": "photos", "train": {"epochs": 0}})
@@ -65,7 +81,10 @@ def test_a_dry_run_computes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
     monkeypatch.setattr(network_task, "Compressor", lambda *_, **__: pytest.fail("the network is compressed"))
     found = zoo.run("digits_svd", dry_run=True, out=tmp_path / "run", console=Console(quiet=True))
-    assert any(note.startswith("computed when the run starts: the form and the rank of each layer") for note in found.record.notes)
+    assert any(
+        note.startswith("computed when the run starts: the form and the rank of each layer")
+        for note in found.record.notes
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -77,8 +96,18 @@ def test_a_dry_run_computes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         ("train.optimizer_options.nesterov=true", {"dampening": 0.0, "nesterov": True}),
     ],
 )
-def test_an_assigned_mapping_replaces_and_an_assigned_key_is_merged(tmp_path: Path, text: str, options: dict[str, object]) -> None:
+def test_an_assigned_mapping_replaces_and_an_assigned_key_is_merged(
+    tmp_path: Path, text: str, options: dict[str, object]
+) -> None:
     file = tmp_path / "run.yaml"
-    file.write_text("recipe: cnn_digits\ntrain: {optimizer: sgd, momentum: 0.9, optimizer_options: {dampening: 0.0}}\n", encoding="utf-8")
+    file.write_text(
+        "recipe: cnn_digits\ntrain: {optimizer: sgd, momentum: 0.9, optimizer_options: {dampening: 0.0}}\n",
+        encoding="utf-8",
+    )
     assert resolve(registry(), file=file, overrides=parse_assignment(text)).config.train.optimizer_options == options
-    assert resolve(registry(), "cnn_digits", overrides=parse_assignment("architecture={n_features: 4}")).config.architecture.name == "classics/cnn"
+    assert (
+        resolve(
+            registry(), "cnn_digits", overrides=parse_assignment("architecture={n_features: 4}")
+        ).config.architecture.name
+        == "classics/cnn"
+    )

@@ -1,6 +1,8 @@
-"""A run from somebody else, with links and pipes planted in it: going on with it changes nothing outside of it, and never hangs.
+"""A run from somebody else, with links and pipes planted in it: going on with it changes nothing outside of it, and
+never hangs.
 
-Which files are written is found by watching a run (Python's audit events, and what lies there afterwards), so that a new one is covered unnamed.
+Which files are written is found by watching a run (Python's audit events, and what lies there afterwards), so that a
+new one is covered unnamed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,14 @@ from zoo.runs.run_directory import RunDir
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need a privilege, and pipes have no names, there")
 
 FAST = {
-    "train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant", "log_samples": True, "patience": 5},
+    "train": {
+        "epochs": 2,
+        "batch_size": 100,
+        "log_steps": 5,
+        "schedule": "constant",
+        "log_samples": True,
+        "patience": 5,
+    },
     "dataset": {"resize": 16, "val_fraction": 0.1},
     "device": "cpu",
 }
@@ -39,7 +48,9 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.link", "os.symlink", "os.tr
 def note(event: str, arguments: tuple[Any, ...]) -> None:
     """Audit hooks cannot be taken off again: this one only looks while somebody watches."""
     if watched and (event in CHANGES or (event == "open" and arguments[2] & WRITING)):
-        watched[-1].update(Path(os.fsdecode(each)) for each in arguments[:2] if isinstance(each, (str, bytes, os.PathLike)))
+        watched[-1].update(
+            Path(os.fsdecode(each)) for each in arguments[:2] if isinstance(each, (str, bytes, os.PathLike))
+        )
 
 
 sys.addaudithook(note)
@@ -102,18 +113,33 @@ def pipe(place: Path, _victim: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
 
 
 def test_what_is_watched_is_what_a_run_writes(stopped: Stopped) -> None:
     names = {path.as_posix() for path in stopped.files}
-    assert {"run.json", "config.yaml", "metrics.csv", "steps.jsonl", "samples.jsonl", "log.txt", "report.html", "plots/curves.png", ".lock"} <= names
+    assert {
+        "run.json",
+        "config.yaml",
+        "metrics.csv",
+        "steps.jsonl",
+        "samples.jsonl",
+        "log.txt",
+        "report.html",
+        "plots/curves.png",
+        ".lock",
+    } <= names
     assert {"plots", "samples", "checkpoints"} <= {path.as_posix() for path in stopped.folders}
 
 
 @pytest.mark.parametrize("plant", [symbolic_link, hard_link, pipe])
 def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alone(
-    stopped: Stopped, tmp_path: Path, no_longer_than: Callable[[int], AbstractContextManager[None]], plant: Callable[[Path, Path], None]
+    stopped: Stopped,
+    tmp_path: Path,
+    no_longer_than: Callable[[int], AbstractContextManager[None]],
+    plant: Callable[[Path, Path], None],
 ) -> None:
     run, home = stopped.copy(tmp_path / "run"), tmp_path / "home"
     planted = {}
@@ -134,7 +160,9 @@ def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alon
         except ZooError as error:
             assert error.exit_code in (2, 4, 7), error
             assert error.fix, error
-            mended = [path for path in planted if path == Path(str(error.where))] or [path for path in planted if path.name in str(error)]
+            mended = [path for path in planted if path == Path(str(error.where))] or [
+                path for path in planted if path.name in str(error)
+            ]
             assert mended, error
             for path in mended:
                 refused.append(planted.pop(path).as_posix())
@@ -146,7 +174,9 @@ def test_a_planted_file_is_replaced_or_refused_and_what_it_leads_to_is_left_alon
     assert {"metrics.csv", "steps.jsonl", "samples.jsonl", "log.txt"} <= set(refused)
 
 
-def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(stopped: Stopped, tmp_path: Path, no_longer_than) -> None:
+def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(
+    stopped: Stopped, tmp_path: Path, no_longer_than
+) -> None:
     for number, place in enumerate(stopped.folders):
         run, home = stopped.copy(tmp_path / f"run{number}"), tmp_path / f"home{number}"
         shutil.copytree(run / place, home) if (run / place).exists() else home.mkdir()
@@ -154,7 +184,10 @@ def test_a_folder_that_is_a_link_is_refused_before_anything_is_written(stopped: 
         (run / place).parent.mkdir(parents=True, exist_ok=True)
         (run / place).symlink_to(home)
         before = contents(home)
-        with pytest.raises(StorageError, match="a link stands where a folder of this run belongs") as caught, no_longer_than(240):
+        with (
+            pytest.raises(StorageError, match="a link stands where a folder of this run belongs") as caught,
+            no_longer_than(240),
+        ):
             zoo.run(resume=run, console=Console(quiet=True))
         assert Path(str(caught.value.where)) == run / place
         assert contents(home) == before

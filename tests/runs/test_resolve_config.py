@@ -41,7 +41,15 @@ class DataOptions(Options):
 
 
 WEIGHTS = WeightsSpec(
-    summary="w", resource="a:b", sha256="0" * 64, licence="CC0", dataset="toy", classes=("a", "b"), input=(1, 8, 8), mean=(0,), std=(1,)
+    summary="w",
+    resource="a:b",
+    sha256="0" * 64,
+    licence="CC0",
+    dataset="toy",
+    classes=("a", "b"),
+    input=(1, 8, 8),
+    mean=(0,),
+    std=(1,),
 )
 
 
@@ -51,7 +59,15 @@ def net(name: str, **facts: Any) -> ArchitectureSpec:
 
 def dataset(name: str, **facts: Any) -> DatasetSpec:
     return DatasetSpec(
-        name=name, summary="data", target="nowhere:open", classes=("a", "b"), shape=(1, 8, 8), mean=(0,), std=(1,), licence="CC0", **facts
+        name=name,
+        summary="data",
+        target="nowhere:open",
+        classes=("a", "b"),
+        shape=(1, 8, 8),
+        mean=(0,),
+        std=(1,),
+        licence="CC0",
+        **facts,
     )
 
 
@@ -62,7 +78,9 @@ def lab() -> Registry:
         "architecture": [net("net", options=f"{__name__}:NetOptions", weights={"tuned": WEIGHTS}), net("plain")],
         "dataset": [dataset("toy"), dataset("shapes", options=f"{__name__}:DataOptions")],
         "task": [
-            TaskSpec(name="sort", summary="sorts", target="nowhere:build", options=f"{__name__}:TaskOptions", default=True),
+            TaskSpec(
+                name="sort", summary="sorts", target="nowhere:build", options=f"{__name__}:TaskOptions", default=True
+            ),
             TaskSpec(name="count", summary="counts", target="nowhere:build"),
         ],
         "recipe": [
@@ -81,7 +99,10 @@ def lab() -> Registry:
             )
         ],
     }
-    return Registry([here, Plugin("sick", "zoo-sick", "1.0", "zoo_sick", "broken", "ImportError: no luck")], pluggy.PluginManager("zoo"))
+    return Registry(
+        [here, Plugin("sick", "zoo-sick", "1.0", "zoo_sick", "broken", "ImportError: no luck")],
+        pluggy.PluginManager("zoo"),
+    )
 
 
 @pytest.fixture
@@ -94,7 +115,7 @@ def write(tmp_path: Path) -> Any:
     return written
 
 
-# -------------------------------------------------------------------------------------------------------------------------- layers
+# --------------------------------------------------------------------------------------------------------------- layers
 
 
 def test_a_recipe_fills_in_its_parameters_under_canonical_names(lab: Registry) -> None:
@@ -102,11 +123,19 @@ def test_a_recipe_fills_in_its_parameters_under_canonical_names(lab: Registry) -
     assert config.recipe == "lab/net_shapes"
     assert config.architecture is not None
     assert (config.architecture.name, config.dataset.name, config.task.name) == ("lab/net", "lab/shapes", "lab/sort")
-    assert config.architecture.options == {"width": 16, "kernels": [3, 3]}  # what it does not say is filled in, to be read in config.yaml
+    # what it does not say is filled in, to be read in config.yaml
+    assert config.architecture.options == {
+        "width": 16,
+        "kernels": [3, 3],
+    }
     assert config.dataset.options == {"sides": 6}
     assert config.dataset.resize == 20
     assert config.task.options == {"smoothing": 0.1, "ranks": []}
-    assert (config.train.epochs, config.train.lr, config.train.batch_size) == (5, 0.01, RunConfig.model_fields["train"].default.batch_size)
+    assert (config.train.epochs, config.train.lr, config.train.batch_size) == (
+        5,
+        0.01,
+        RunConfig.model_fields["train"].default.batch_size,
+    )
 
 
 def test_each_layer_goes_over_the_one_before(lab: Registry, write: Any) -> None:
@@ -128,7 +157,9 @@ def test_options_of_the_default_task_need_no_name(lab: Registry) -> None:
 
 
 def test_another_item_drops_the_options_of_the_one_before(lab: Registry) -> None:
-    config = resolve(lab, "net_shapes", overrides={"architecture": {"name": "plain"}, "dataset": {"name": "toy"}, "task": "count"}).config
+    config = resolve(
+        lab, "net_shapes", overrides={"architecture": {"name": "plain"}, "dataset": {"name": "toy"}, "task": "count"}
+    ).config
     assert config.architecture is not None
     assert (config.architecture.options, config.dataset.options, config.task.options) == ({}, {}, {})
     assert config.dataset.resize == 20  # the core's, which every dataset has
@@ -150,7 +181,11 @@ def test_resolving_changes_nothing_it_was_given(lab: Registry) -> None:
 
 
 def test_the_resolved_config_can_be_run_again(lab: Registry, write: Any) -> None:
-    config = resolve(lab, "net_shapes", overrides={"train": {"lr": 1e-5, "optimizer_options": {"nesterov": True}}, "seed": 3, "name": "no"}).config
+    config = resolve(
+        lab,
+        "net_shapes",
+        overrides={"train": {"lr": 1e-5, "optimizer_options": {"nesterov": True}}, "seed": 3, "name": "no"},
+    ).config
     text = write_yaml(config.as_dict())
     assert RunConfig.model_validate(parse_yaml(text, where="here")) == config
     again = resolve(lab, file=write(text)).config
@@ -187,20 +222,33 @@ def test_an_assignment_that_is_no_yaml_is_refused() -> None:
 
 def test_mappings_are_merged_by_key_and_all_else_is_replaced() -> None:
     above = {"a": {"y": 2}, "b": [3], "c": {"z": 1}}
-    assert merge({"a": {"x": 1, "y": 1}, "b": [1, 2], "c": 5}, above) == {"a": {"x": 1, "y": 2}, "b": [3], "c": {"z": 1}}
+    assert merge({"a": {"x": 1, "y": 1}, "b": [1, 2], "c": 5}, above) == {
+        "a": {"x": 1, "y": 2},
+        "b": [3],
+        "c": {"z": 1},
+    }
     assert merge({}, above)["a"] is not above["a"]
 
 
-# -------------------------------------------------------------------------------------------------------------------------- faults
+# --------------------------------------------------------------------------------------------------------------- faults
 
 
 FAULTS: dict[str, tuple[str, list[str]]] = {
-    "case 1: architecture": ("dataset: toy\narchitecture: nett\n", ["no architecture is called 'nett'", "did you mean net"]),
+    "case 1: architecture": (
+        "dataset: toy\narchitecture: nett\n",
+        ["no architecture is called 'nett'", "did you mean net"],
+    ),
     "case 1: dataset": ("dataset: toyy\n", ["no dataset is called 'toyy'", "did you mean toy"]),
     "case 1: task": ("dataset: toy\ntask: sorts\n", ["no task is called 'sorts'", "did you mean sort"]),
-    "case 1: recipe": ("dataset: toy\nrecipe: net_shape\n", ["no recipe is called 'net_shape'", "did you mean net_shapes"]),
+    "case 1: recipe": (
+        "dataset: toy\nrecipe: net_shape\n",
+        ["no recipe is called 'net_shape'", "did you mean net_shapes"],
+    ),
     "case 2: zero": ("dataset: toy\ntrain: {epochs: 0}\n", ["train.epochs: must be greater than or equal to 1, not 0"]),
-    "case 2: negative": ("dataset: toy\ntrain: {epochs: -1}\n", ["train.epochs: must be greater than or equal to 1, not -1"]),
+    "case 2: negative": (
+        "dataset: toy\ntrain: {epochs: -1}\n",
+        ["train.epochs: must be greater than or equal to 1, not -1"],
+    ),
     "case 2: text": ("dataset: toy\ntrain: {epochs: many}\n", ["train.epochs: must be a valid integer, not 'many'"]),
     "case 3: nan": ("dataset: toy\ntrain: {lr: .nan}\n", ["train.lr: must be a finite number, not nan"]),
     "case 3: inf": ("dataset: toy\ntrain: {lr: .inf}\n", ["train.lr: must be a finite number, not inf"]),
@@ -212,20 +260,44 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
     "case 10: no dataset": ("seed: 1\n", ["no dataset is named", "--data"]),
     "case 11": ("dataset: [toy\n", [":2:1"]),
     "case 12: top": ("dataset: toy\nsede: 1\n", ["sede: unknown key; did you mean seed?"]),
-    "case 12: train": ("dataset: toy\ntrain: {batchsize: 1}\n", ["train.batchsize: unknown key; did you mean batch_size?"]),
-    "case 12: architecture": ("dataset: toy\narchitecture: {name: net, widht: 1}\n", ["architecture.widht: unknown key; did you mean width?"]),
-    "case 12: no options": ("dataset: toy\narchitecture: {name: plain, width: 1}\n", ["architecture.width: unknown key; known: none"]),
+    "case 12: train": (
+        "dataset: toy\ntrain: {batchsize: 1}\n",
+        ["train.batchsize: unknown key; did you mean batch_size?"],
+    ),
+    "case 12: architecture": (
+        "dataset: toy\narchitecture: {name: net, widht: 1}\n",
+        ["architecture.widht: unknown key; did you mean width?"],
+    ),
+    "case 12: no options": (
+        "dataset: toy\narchitecture: {name: plain, width: 1}\n",
+        ["architecture.width: unknown key; known: none"],
+    ),
     "case 12: dataset": ("dataset: {name: shapes, side: 1}\n", ["dataset.side: unknown key; did you mean sides?"]),
-    "case 12: the core's": ("dataset: {name: shapes, val_fractoin: 1}\n", ["dataset.val_fractoin: unknown key; did you mean val_fraction?"]),
-    "case 12: like nothing": ("dataset: {name: shapes, xyzzy: 1}\n", ["dataset.xyzzy: unknown key; known: sides, resize, fit, scale, channels"]),
+    "case 12: the core's": (
+        "dataset: {name: shapes, val_fractoin: 1}\n",
+        ["dataset.val_fractoin: unknown key; did you mean val_fraction?"],
+    ),
+    "case 12: like nothing": (
+        "dataset: {name: shapes, xyzzy: 1}\n",
+        ["dataset.xyzzy: unknown key; known: sides, resize, fit, scale, channels"],
+    ),
     "case 13: text": ("dataset: toy\ntrain: {lr: abc}\n", ["train.lr: must be a valid number, not 'abc'"]),
     "case 13: a list": ("dataset: toy\nseed: [1]\n", ["seed: must be a valid integer, not [1]"]),
     "case 13: no section": ("dataset: toy\ntrain: 3\n", ["train: must be a valid dictionary"]),
     "case 13: dataset": ("dataset: 3\n", ["dataset: must be a valid dictionary"]),
     "case 13: name": ("dataset: {name: [toy]}\n", ["dataset.name: must be a valid string, not ['toy']"]),
-    "case 13: option": ("dataset: toy\narchitecture: {name: net, width: wide}\n", ["architecture.width: must be a valid integer, not 'wide'"]),
-    "case 13: option out of range": ("dataset: toy\narchitecture: {name: net, width: 0}\n", ["architecture.width: must be greater than or equal"]),
-    "case 13: union": ("dataset: {name: toy, resize: big}\n", ["dataset.resize: must be 'auto' or 'never' or a valid integer, not 'big'"]),
+    "case 13: option": (
+        "dataset: toy\narchitecture: {name: net, width: wide}\n",
+        ["architecture.width: must be a valid integer, not 'wide'"],
+    ),
+    "case 13: option out of range": (
+        "dataset: toy\narchitecture: {name: net, width: 0}\n",
+        ["architecture.width: must be greater than or equal"],
+    ),
+    "case 13: union": (
+        "dataset: {name: toy, resize: big}\n",
+        ["dataset.resize: must be 'auto' or 'never' or a valid integer, not 'big'"],
+    ),
     "case 13: a key that is no word": ("dataset: {name: toy, 1: 2}\n", ["dataset.1: Keys should be strings"]),
     "case 14": ("dataset: toy\ndataset: toy\n", [":2:1", "stands twice"]),
     "case 15": ("dataset: !!python/object:os.system {}\n", [":1:10"]),
@@ -236,7 +308,10 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         "dataset: toy\narchitecture: net\nweights: nowhere.safetensors\n",
         ["'nowhere.safetensors' is no file", "check the path, or name one of: tuned"],
     ),
-    "case 18: weights, nearly": ("dataset: toy\narchitecture: net\nweights: tunde\n", ["'tunde' is no file", "did you mean tuned?"]),
+    "case 18: weights, nearly": (
+        "dataset: toy\narchitecture: net\nweights: tunde\n",
+        ["'tunde' is no file", "did you mean tuned?"],
+    ),
 }
 
 
@@ -319,7 +394,9 @@ ODD_NAMES = ["001", "1e3", "true", "null", "0x1", "2020-01-01", "1_000", "no"]
 
 
 @pytest.mark.parametrize(
-    "text", ["dataset.classes=[{}]", "dataset={{name: digits, classes: [{}]}}", "dataset.classes=['{}']"], ids=["list", "section", "quoted"]
+    "text",
+    ["dataset.classes=[{}]", "dataset={{name: digits, classes: [{}]}}", "dataset.classes=['{}']"],
+    ids=["list", "section", "quoted"],
 )
 def test_the_names_of_classes_are_the_text_that_is_written(text: str) -> None:
     separator = "', '" if "'" in text else ", "
@@ -328,7 +405,10 @@ def test_the_names_of_classes_are_the_text_that_is_written(text: str) -> None:
 
 def test_a_file_s_names_of_classes_are_the_text_that_is_written_and_numbers_stay_numbers(tmp_path: Path) -> None:
     file = tmp_path / "my.yaml"
-    file.write_text(f"dataset: {{name: digits, classes: [{', '.join(ODD_NAMES)}]}}\nname: 001\nseed: 0x10\ntrain: {{lr: 1e-3}}\n", encoding="utf-8")
+    file.write_text(
+        f"dataset: {{name: digits, classes: [{', '.join(ODD_NAMES)}]}}\nname: 001\nseed: 0x10\ntrain: {{lr: 1e-3}}\n",
+        encoding="utf-8",
+    )
     config = resolve(registry(), "cnn_digits", file=file).config
     assert (config.dataset.classes, config.name, config.seed, config.train.lr) == (ODD_NAMES, "001", 16, 0.001)
     again = tmp_path / "config.yaml"

@@ -21,7 +21,9 @@ from zoo.support.paths import runs_root
 
 
 def config(**values: Any) -> RunConfig:
-    return RunConfig.model_validate({"recipe": "lab/net_toy", "dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}, **values})
+    return RunConfig.model_validate(
+        {"recipe": "lab/net_toy", "dataset": {"name": "lab/toy"}, "task": {"name": "lab/sort"}, **values}
+    )
 
 
 def record(**values: Any) -> Record:
@@ -75,7 +77,9 @@ def test_config_and_record_are_read_as_they_were_written(tmp_path: Path) -> None
     assert run_id(run.path) == str(run.path)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "not json", '{"id": 3}', "[" * 100_000, "[1]", '{"created": {}}', '{"created": "2027', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "not json", '{"id": 3}', "[" * 100_000, "[1]", '{"created": {}}', '{"created": "2027', "\xff"]
+)
 def test_a_damaged_record_is_named_and_hides_no_other_run(text: str) -> None:
     good, bad = made("good", "2026-01-01"), made("bad", "2026-01-02")
     bad.record_file.write_text(text, encoding="latin-1")
@@ -94,7 +98,9 @@ def swap_in_a_fifo(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["run.json", "config.yaml", "root.json"])
-@pytest.mark.parametrize("how", [swap_in_a_fifo, Path.unlink, lambda file: (file.unlink(), file.mkdir())], ids=["fifo", "gone", "folder"])
+@pytest.mark.parametrize(
+    "how", [swap_in_a_fifo, Path.unlink, lambda file: (file.unlink(), file.mkdir())], ids=["fifo", "gone", "folder"]
+)
 def test_a_record_that_is_no_file_is_refused_and_never_waited_for(file: str, how: Callable[[Path], object]) -> None:
     good, bad = made("good", "2026-01-01"), made("bad", "2026-01-02")
     how(bad.path / file)
@@ -162,7 +168,9 @@ def test_a_second_run_in_one_directory_is_refused_and_the_first_one_named(tmp_pa
         "with RunDir(Path(sys.argv[1])).lock():\n    print('locked', flush=True)\n    sys.stdin.read()"
     )
     run = create(config(), tmp_path / "here")
-    holder = subprocess.Popen([sys.executable, "-c", code, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, run.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"

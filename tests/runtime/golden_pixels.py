@@ -1,4 +1,5 @@
-"""Digests of the pixels that `zoo/runtime.py` makes of images, where numpy and pillow alone are installed: `python tests/runtime/golden_pixels.py`.
+"""Digests of the pixels that `zoo/runtime.py` makes of images, where numpy and pillow alone are installed:
+`python tests/runtime/golden_pixels.py`.
 
 `tests/runtime/test_runtime_pixels.py` holds the values; they were the same with pillow 9.1.1 to 13.0.0.
 """
@@ -32,9 +33,15 @@ def load_runtime() -> ModuleType:
 
 def digests() -> dict[str, str]:
     runtime = load_runtime()
-    found = {f"{way} {filter_} {mode}": _scaled(runtime, options, filter_, mode) for way, options, filter_, mode in _ways(runtime)}
+    found = {
+        f"{way} {filter_} {mode}": _scaled(runtime, options, filter_, mode)
+        for way, options, filter_, mode in _ways(runtime)
+    }
     with tempfile.TemporaryDirectory() as folder:
-        return {**found, **{name: _digest([np.asarray(runtime.read_picture(file, 1))]) for name, file in _files(Path(folder))}}
+        return {
+            **found,
+            **{name: _digest([np.asarray(runtime.read_picture(file, 1))]) for name, file in _files(Path(folder))},
+        }
 
 
 def _ways(runtime: ModuleType) -> list[tuple[str, dict[str, Any], str, str]]:
@@ -43,13 +50,22 @@ def _ways(runtime: ModuleType) -> list[tuple[str, dict[str, Any], str, str]]:
         "scale": {"resize": runtime.COVER, "height": 28, "width": 28, "scale": 36},
         "squash": {"resize": runtime.SQUASH, "height": 60, "width": 33},
     }
-    return [(way, ways[way], filter_, mode) for way in ways for filter_ in ("bilinear", "bicubic") for mode in ("L", "RGB")]
+    return [
+        (way, ways[way], filter_, mode) for way in ways for filter_ in ("bilinear", "bicubic") for mode in ("L", "RGB")
+    ]
 
 
 def _scaled(runtime: ModuleType, options: dict[str, Any], filter_: str, mode: str) -> str:
     noise = np.random.RandomState(0)
     return _digest(
-        np.asarray(runtime.fit(Image.fromarray(noise.randint(0, 256, (height, width) if mode == "L" else (height, width, 3)).astype(np.uint8)), spec))
+        np.asarray(
+            runtime.fit(
+                Image.fromarray(
+                    noise.randint(0, 256, (height, width) if mode == "L" else (height, width, 3)).astype(np.uint8)
+                ),
+                spec,
+            )
+        )
         for spec in ({**options, "interpolation": filter_},)
         for width, height in SIZES
     )
@@ -58,7 +74,10 @@ def _scaled(runtime: ModuleType, options: dict[str, Any], filter_: str, mode: st
 def _files(folder: Path) -> list[tuple[str, Path]]:
     """Lossless files, so that the pixels are those that were written."""
     grey = np.random.RandomState(1).randint(0, 256, (40, 50))
-    values: dict[str, np.ndarray] = {"sixteen.png": (grey * 257 + 11).clip(0, 65535).astype(np.uint16), "turned.png": grey.astype(np.uint8)}
+    values: dict[str, np.ndarray] = {
+        "sixteen.png": (grey * 257 + 11).clip(0, 65535).astype(np.uint16),
+        "turned.png": grey.astype(np.uint8),
+    }
     values = {
         **values,
         "whole.tif": grey.astype(np.int32),

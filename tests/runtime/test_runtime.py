@@ -35,7 +35,11 @@ def test_it_imports_the_standard_library_numpy_and_pillow_alone() -> None:
     tree = ast.parse(Path(runtime.__file__).read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy", "PIL", "onnxruntime"}
+    assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {
+        "numpy",
+        "PIL",
+        "onnxruntime",
+    }
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -54,7 +58,9 @@ def test_it_imports_the_standard_library_numpy_and_pillow_alone() -> None:
         ("picture.gif", Image.new("L", (5, 4), 200)),
     ],
 )
-def test_every_kind_of_picture_becomes_grey_or_rgb_of_the_same_brightness(tmp_path: Path, name: str, image: Image.Image, channels: int) -> None:
+def test_every_kind_of_picture_becomes_grey_or_rgb_of_the_same_brightness(
+    tmp_path: Path, name: str, image: Image.Image, channels: int
+) -> None:
     path = tmp_path / name
     image.save(path)
     picture = read_picture(path, channels)
@@ -99,7 +105,9 @@ def test_a_truncated_picture_is_told(tmp_path: Path, suffix: str) -> None:
         read_picture(path, 1)
 
 
-def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = save(tmp_path / "bomb.png", np.zeros((20, 10), np.uint8))
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("it was decoded"))
     with pytest.raises(runtime.OutsideLimitError, match="is 10×20, more than max_pixels=199"):
@@ -107,7 +115,8 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("size", "crop"), [((8, 8), "none"), ((16, 8), "sides"), ((8, 16), "top and bottom"), ((1, 1), "none"), ((1, 300), "height")]
+    ("size", "crop"),
+    [((8, 8), "none"), ((16, 8), "sides"), ((8, 16), "top and bottom"), ((1, 1), "none"), ((1, 300), "height")],
 )
 def test_a_picture_is_scaled_until_it_covers_and_cropped_at_the_centre(size: tuple[int, int], crop: str) -> None:
     image = Image.new("L", size, 77)
@@ -128,7 +137,9 @@ SIZES = [(300, 200), (200, 300), (257, 256), (640, 427), (224, 224), (90, 1000),
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("scale", "side"), [(256, 224), (232, 224), (224, 224), (342, 299)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_a_picture_is_scaled_and_cut_as_by_torchvision(size: tuple[int, int], scale: int, side: int, interpolation: str) -> None:
+def test_a_picture_is_scaled_and_cut_as_by_torchvision(
+    size: tuple[int, int], scale: int, side: int, interpolation: str
+) -> None:
     """The other implementation: torchvision's transforms on the same picture, to the bit."""
     from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 

@@ -25,8 +25,9 @@ UPRIGHT = {
     7: GREY[::-1, ::-1].T,
     8: GREY.T[::-1],
 }
-"""By the standard's words: row 0 and column 0 of the stored image are 1 top left, 2 top right, 3 bottom right, 4 bottom left, 5 left top, 6 right
-top, 7 right bottom, 8 left bottom."""
+"""By the standard's words: row 0 and column 0 of the stored image are 1 top left, 2 top right, 3 bottom right, 4 bottom
+left, 5 left top, 6 right top, 7 right bottom, 8 left bottom.
+"""
 
 SHORT, LONG, RATIONAL, SIGNED_RATIONAL, FLOAT = 3, 4, 5, 10, 11
 
@@ -34,7 +35,9 @@ SHORT, LONG, RATIONAL, SIGNED_RATIONAL, FLOAT = 3, 4, 5, 10, 11
 def exif(*entries: tuple[int, int, bytes], order: str = "<", rest: bytes = b"") -> bytes:
     """One directory: tag, type, and four bytes that are the value or lead to it."""
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", 8)
-    body = struct.pack(f"{order}H", len(entries)) + b"".join(struct.pack(f"{order}HHI", tag, kind, 1) + value for tag, kind, value in entries)
+    body = struct.pack(f"{order}H", len(entries)) + b"".join(
+        struct.pack(f"{order}HHI", tag, kind, 1) + value for tag, kind, value in entries
+    )
     return b"Exif\0\0" + head + body + bytes(4) + rest
 
 
@@ -78,7 +81,8 @@ def test_an_image_is_turned_upright(tmp_path: Path, write: Callable[[Path, bytes
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
 @pytest.mark.parametrize("value", UPRIGHT)
 def test_a_tiff_is_turned_once_by_its_own_tag(tmp_path: Path, value: int, compression: str | None) -> None:
-    """Uncompressed ones as well, which Pillow garbles where it maps them from a file's name and the sides are swapped."""
+    """Uncompressed ones as well, which Pillow garbles where it maps them from a file's name and the sides are
+    swapped."""
     tags = Image.Exif()
     tags[0x0112] = value
     Image.fromarray(GREY).save(tmp_path / "image.tif", exif=tags, compression=compression)
@@ -86,8 +90,12 @@ def test_a_tiff_is_turned_once_by_its_own_tag(tmp_path: Path, value: int, compre
 
 
 BROKEN = {
-    "a signed fraction": exif((0x011A, SIGNED_RATIONAL, struct.pack("<I", 38)), turned(6), rest=struct.pack("<ii", -1, 0)),
-    "a fraction for the width": exif(turned(6), (0x0100, RATIONAL, struct.pack("<I", 38)), rest=struct.pack("<II", 0, 1)),
+    "a signed fraction": exif(
+        (0x011A, SIGNED_RATIONAL, struct.pack("<I", 38)), turned(6), rest=struct.pack("<ii", -1, 0)
+    ),
+    "a fraction for the width": exif(
+        turned(6), (0x0100, RATIONAL, struct.pack("<I", 38)), rest=struct.pack("<II", 0, 1)
+    ),
     "a negative width": exif(turned(6), (0x0100, 8, struct.pack("<hh", -5, 0))),
     "no number": exif(turned(6), (0x011A, FLOAT, struct.pack("<f", float("nan")))),
     "an unknown type": exif((0x010E, 99, b"abcd"), turned(6)),
@@ -98,10 +106,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's own, which `zoo.runtime` silences where no test makes them errors again
+# Pillow's own, which `zoo.runtime` silences where no test makes them errors again
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("block", BROKEN.values(), ids=BROKEN)
-def test_a_broken_tag_beside_it_changes_nothing(tmp_path: Path, write: Callable[[Path, bytes], None], block: bytes) -> None:
+def test_a_broken_tag_beside_it_changes_nothing(
+    tmp_path: Path, write: Callable[[Path, bytes], None], block: bytes
+) -> None:
     write(tmp_path / "image", block)
     assert read_picture(tmp_path / "image", 3).size == ((40, 64) if write is as_jpeg else (5, 8))
 
@@ -144,7 +155,10 @@ def test_nothing_is_logged_about_a_broken_file(tmp_path: Path) -> None:
     tag = struct.pack("<HHI", 277, SHORT, 1)
     content = (tmp_path / "image.tif").read_bytes()
     (tmp_path / "image.tif").write_bytes(content.replace(tag + struct.pack("<I", 3), tag + struct.pack("<I", 2048)))
-    code = f"from pathlib import Path\nfrom zoo.runtime import read_picture\nread_picture(Path({str(tmp_path / 'image.tif')!r}), 1)"
+    code = (
+        "from pathlib import Path\nfrom zoo.runtime import "
+        f"read_picture\nread_picture(Path({str(tmp_path / 'image.tif')!r}), 1)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "ValueError: is no picture" in done.stderr.splitlines()[-1]
     assert "More samples per pixel" not in done.stderr
@@ -152,6 +166,9 @@ def test_nothing_is_logged_about_a_broken_file(tmp_path: Path) -> None:
 
 def test_nothing_is_printed_about_a_broken_block(tmp_path: Path) -> None:
     as_jpeg(tmp_path / "image.jpg", BROKEN["cut after its orientation"])
-    code = f"from pathlib import Path\nfrom zoo.runtime import read_picture\nprint(read_picture(Path({str(tmp_path / 'image.jpg')!r}), 1).size)"
+    code = (
+        "from pathlib import Path\nfrom zoo.runtime import "
+        f"read_picture\nprint(read_picture(Path({str(tmp_path / 'image.jpg')!r}), 1).size)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(40, 64)\n", "")

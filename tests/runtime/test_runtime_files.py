@@ -19,7 +19,15 @@ from zoo.config import run_config
 from zoo.runtime import COVER, CROP, SQUASH, OutsideLimitError, find_pictures, fit, predict, read_picture
 
 GREY = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
-SPEC: dict[str, Any] = {"channels": 1, "height": 8, "width": 8, "mean": [0.5], "std": [0.25], "resize": COVER, "interpolation": "bilinear"}
+SPEC: dict[str, Any] = {
+    "channels": 1,
+    "height": 8,
+    "width": 8,
+    "mean": [0.5],
+    "std": [0.25],
+    "resize": COVER,
+    "interpolation": "bilinear",
+}
 
 
 def put(path: Path, format_: str = "PNG") -> Path:
@@ -36,7 +44,13 @@ def test_a_folder_gives_its_images_sorted_and_counts_the_rest(tmp_path: Path) ->
     for name in ("._b.png", ".hidden/d.png"):
         put(tmp_path / name)
     found = find_pictures([tmp_path])
-    assert [path.relative_to(tmp_path).as_posix() for path in found.files] == ["a.JPG", "b.png", "noext", "photo.jfif", "sub/c.gif"]
+    assert [path.relative_to(tmp_path).as_posix() for path in found.files] == [
+        "a.JPG",
+        "b.png",
+        "noext",
+        "photo.jfif",
+        "sub/c.gif",
+    ]
     assert (found.hidden, found.others) == (2, 4)
     assert found.skipped == "skipped files: 2 hidden, 4 non-image"
     assert find_pictures([tmp_path / "b.png"]).skipped == ""
@@ -111,11 +125,21 @@ def test_predict_py_names_each_bad_file_and_goes_on(tmp_path: Path) -> None:
         put(tmp_path / "in" / name)
     (tmp_path / "in" / "zero.jpg").write_bytes(b"")
     (tmp_path / "in" / "notes.txt").write_bytes(b"")
-    command = [sys.executable, str(bundle / "predict.py"), str(tmp_path / "in"), "--csv", str(tmp_path / "rows.csv"), "--max-pixels", "1000"]
+    command = [
+        sys.executable,
+        str(bundle / "predict.py"),
+        str(tmp_path / "in"),
+        "--csv",
+        str(tmp_path / "rows.csv"),
+        "--max-pixels",
+        "1000",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 3, done.stderr
     assert [Path(line.partition(": ")[0]).name for line in done.stdout.splitlines()] == ["good.png", "noext"]
-    assert [line for line in done.stderr.splitlines() if "zero.jpg: is no picture" in line and line.startswith("error: ")]
+    assert [
+        line for line in done.stderr.splitlines() if "zero.jpg: is no picture" in line and line.startswith("error: ")
+    ]
     assert "skipped files: 1 hidden, 1 non-image" in done.stderr.splitlines()
     assert len((tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()) == 3
 
@@ -126,10 +150,14 @@ def test_the_limit_is_one_number_in_all_places() -> None:
 
 @pytest.mark.parametrize("size", [(60000, 1), (20000, 2), (1, 60000)])
 @pytest.mark.parametrize("scale", [None, 256])
-def test_a_strip_is_refused_by_its_scaled_size(size: tuple[int, int], scale: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_strip_is_refused_by_its_scaled_size(
+    size: tuple[int, int], scale: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = {"height": 224, "width": 224, "resize": COVER, "scale": scale, "interpolation": "bilinear"}
     monkeypatch.setattr(Image.Image, "resize", lambda *_: pytest.fail("it was scaled"))
-    with pytest.raises(OutsideLimitError, match=r"is \d+×\d+, which would be scaled to \d+×\d+, more than max_pixels=100,000,000"):
+    with pytest.raises(
+        OutsideLimitError, match=r"is \d+×\d+, which would be scaled to \d+×\d+, more than max_pixels=100,000,000"
+    ):
         fit(Image.new("L", size), spec)
 
 
@@ -142,7 +170,9 @@ LIMITED: dict[str, tuple[dict[str, Any], tuple[int, int], int]] = {
 
 
 @pytest.mark.parametrize("limited", LIMITED.values(), ids=LIMITED)
-def test_the_limit_is_on_every_step_and_can_be_set(tmp_path: Path, limited: tuple[dict[str, Any], tuple[int, int], int]) -> None:
+def test_the_limit_is_on_every_step_and_can_be_set(
+    tmp_path: Path, limited: tuple[dict[str, Any], tuple[int, int], int]
+) -> None:
     options, size, most = limited
     Image.new("L", size).save(tmp_path / "a.png")
     spec = {"channels": 1, "height": 10, "width": 10, "interpolation": "bilinear", **options}
@@ -161,7 +191,9 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("format_", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"])
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path: Path, format_: str, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(
+    tmp_path: Path, format_: str, damage: Callable[[bytes], bytes]
+) -> None:
     if format_ not in runtime.FORMATS:
         pytest.skip(f"this pillow does not read {format_}")
     path = put(tmp_path / "a", format_)

@@ -1,4 +1,5 @@
-"""How `zoo.runtime`, which is every bundle's predict.py, opens a model: digests, replacement while it is read, its description, old versions."""
+"""How `zoo.runtime`, which is every bundle's predict.py, opens a model: digests, replacement while it is read, its
+description, old versions."""
 
 from __future__ import annotations
 
@@ -79,7 +80,11 @@ def test_whatever_opens_a_bundle_refuses_an_altered_model(bundle_model: Path, im
     if way == "predict.py":
         shutil.copyfile(runtime.__file__, bundle_model.with_name("predict.py"))
         done = subprocess.run(
-            [sys.executable, bundle_model.with_name("predict.py"), image], capture_output=True, text=True, encoding="utf-8", check=False
+            [sys.executable, bundle_model.with_name("predict.py"), image],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
         )
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (4, "", 1)
         assert "model.onnx: was altered" in done.stderr
@@ -89,7 +94,9 @@ def test_whatever_opens_a_bundle_refuses_an_altered_model(bundle_model: Path, im
     assert caught.value.exit_code == 4
 
 
-def test_a_model_that_stands_alone_is_used_and_it_is_said_that_nothing_was_checked(bundle_model: Path, image: Path, tmp_path: Path) -> None:
+def test_a_model_that_stands_alone_is_used_and_it_is_said_that_nothing_was_checked(
+    bundle_model: Path, image: Path, tmp_path: Path
+) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copyfile(bundle_model, alone / "model.onnx")
@@ -98,7 +105,9 @@ def test_a_model_that_stands_alone_is_used_and_it_is_said_that_nothing_was_check
     assert len(said) == 1 and "no bundle.json lies beside" in said[0]
     assert predict(alone / "model.onnx", [image]).notes == tuple(said)
     shutil.copyfile(runtime.__file__, alone / "predict.py")
-    done = subprocess.run([sys.executable, alone / "predict.py", image], capture_output=True, text=True, encoding="utf-8", check=False)
+    done = subprocess.run(
+        [sys.executable, alone / "predict.py", image], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert (done.returncode, len(done.stdout.splitlines()), len(done.stderr.splitlines())) == (0, 1, 1)
     assert done.stderr.startswith("note: no bundle.json lies beside")
 
@@ -163,7 +172,9 @@ def test_a_bundle_that_is_replaced_between_its_index_and_its_model_is_read_again
     assert replaced
 
 
-def test_reading_while_bundles_are_published_never_says_that_one_was_altered(bundle_model: Path, tmp_path: Path) -> None:
+def test_reading_while_bundles_are_published_never_says_that_one_was_altered(
+    bundle_model: Path, tmp_path: Path
+) -> None:
     """In another process, as zoo does it; this one reads all the while."""
     versions = [tmp_path / "eight", tmp_path / "four"]
     for version in versions:
@@ -171,7 +182,8 @@ def test_reading_while_bundles_are_published_never_says_that_one_was_altered(bun
     change_model(versions[1] / "model.onnx", scale_weight)
     index(versions[1])
     code = (
-        "import sys, time, shutil\nfrom pathlib import Path\nfrom zoo.exporting.atomic_publish import publish, temporary_beside\n"
+        "import sys, time, shutil\nfrom pathlib import Path\nfrom zoo.exporting.atomic_publish import publish, "
+        "temporary_beside\n"
         "target, *versions = map(Path, sys.argv[1:])\nend = time.monotonic() + 4\n"
         "while time.monotonic() < end:\n"
         "    for version in versions:\n"
@@ -231,7 +243,16 @@ def test_a_description_that_cannot_be_followed_is_refused(bundle_model: Path, ch
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "null", '{"input": [], "output": {}}', '{"input": {"channels": 1}, "output": {"classes": 2}}', "[" * 9999]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"input": [], "output": {}}',
+        '{"input": {"channels": 1}, "output": {"classes": 2}}',
+        "[" * 9999,
+    ],
 )
 def test_metadata_that_is_no_description_is_refused(bundle_model: Path, text: str) -> None:
     change_model(bundle_model, lambda proto: helper.set_model_props(proto, {METADATA_KEY: text}))
@@ -258,7 +279,9 @@ def test_a_model_whose_outputs_are_not_its_classes_is_refused_when_it_is_run(bun
         predict(bundle_model, [image])
 
 
-def test_threads_that_cannot_be_started_are_not_told_as_a_bad_model(bundle_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_cannot_be_started_are_not_told_as_a_bad_model(
+    bundle_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("pthread_create failed, error code: 11 error msg: Resource temporarily unavailable")
 
@@ -268,7 +291,8 @@ def test_threads_that_cannot_be_started_are_not_told_as_a_bad_model(bundle_model
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new"), [("python", "3.7.16", "3.14.0rc1 (main)"), ("numpy", "1.20.3", "2.4.6"), ("pillow", "9.0.1", "13.0.0")]
+    ("name", "old", "new"),
+    [("python", "3.7.16", "3.14.0rc1 (main)"), ("numpy", "1.20.3", "2.4.6"), ("pillow", "9.0.1", "13.0.0")],
 )
 def test_a_version_that_is_too_old_is_told_with_the_oldest_that_will_do(name: str, old: str, new: str) -> None:
     runtime.refuse_older({name: new})

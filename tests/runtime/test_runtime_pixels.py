@@ -1,4 +1,5 @@
-"""The pixels of an image are the same whatever Pillow is installed: `zoo.runtime` scales along the width first, then along the height."""
+"""The pixels of an image are the same whatever Pillow is installed: `zoo.runtime` scales along the width first, then
+along the height."""
 
 from __future__ import annotations
 
@@ -48,7 +49,17 @@ def test_the_pixels_are_those_of_every_supported_pillow() -> None:
 @pytest.mark.slow
 def test_the_oldest_supported_pillow_gives_the_same_pixels(tmp_path: Path) -> None:
     oldest = oldest_supported("pillow")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "site"), f"pillow=={oldest}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "site"),
+        f"pillow=={oldest}",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         pytest.skip(f"pillow {oldest} cannot be installed here: {done.stderr.strip().splitlines()[-1:]}")
@@ -57,7 +68,9 @@ def test_the_oldest_supported_pillow_gives_the_same_pixels(tmp_path: Path) -> No
 
 def pixels_of(environment: dict[str, str]) -> dict[str, Any]:
     command = [sys.executable, str(SCRIPT)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={**os.environ, **environment})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, check=True, env={**os.environ, **environment}
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -94,7 +107,9 @@ def interpolated(pixels: np.ndarray, count: int, interpolation: str) -> np.ndarr
     for place in range(count):
         centre = (place + 0.5) * step
         first, last = max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), len(pixels))
-        weights = np.array([kernel((position - centre + 0.5) / stretch, interpolation) for position in range(first, last)])
+        weights = np.array(
+            [kernel((position - centre + 0.5) / stretch, interpolation) for position in range(first, last)]
+        )
         whole = np.trunc(weights / sum(weights) * 2**22 + np.copysign(0.5, weights)).astype(np.int64)
         total = np.tensordot(whole, pixels[first:last].astype(np.int64), 1) + 2**21
         out[place] = np.clip(total >> 22, 0, 255)

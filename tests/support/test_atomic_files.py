@@ -39,9 +39,16 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_else(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("number", "fix"),
-    [(errno.ENOSPC, "free some space"), (errno.EROFS, "choose a writable place"), (errno.EDQUOT, "quota"), (errno.EIO, "check the disk")],
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EROFS, "choose a writable place"),
+        (errno.EDQUOT, "quota"),
+        (errno.EIO, "check the disk"),
+    ],
 )
-def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fix: str) -> None:
+def test_a_write_that_fails_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, fix: str
+) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
 

@@ -41,7 +41,10 @@ def test_one_bit_is_found(tmp_path: Path, content: bytes, place: int, block: int
     assert first_change(file, digests) == block * BLOCK_BYTES
 
 
-@pytest.mark.parametrize(("size", "block"), [(0, 0), (BLOCK_BYTES, 1), (2 * BLOCK_BYTES + 4, 2), (2 * BLOCK_BYTES + 6, 2), (3 * BLOCK_BYTES + 1, 2)])
+@pytest.mark.parametrize(
+    ("size", "block"),
+    [(0, 0), (BLOCK_BYTES, 1), (2 * BLOCK_BYTES + 4, 2), (2 * BLOCK_BYTES + 6, 2), (3 * BLOCK_BYTES + 1, 2)],
+)
 def test_a_file_cut_off_or_longer_is_found(tmp_path: Path, content: bytes, size: int, block: int) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)

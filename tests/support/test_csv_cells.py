@@ -40,7 +40,10 @@ def test_numbers_stay_numbers_and_names_come_back_on_the_page(tmp_path: Path) ->
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as stream:
         assert list(csv.reader(stream)) == [["'=name", "value"], ["'=evil", "-1.5"], ["-1", "-0.25"]]
     shown = show(tmp_path, ReportItem("Table", "a.csv", ""))
-    assert (list(shown.columns), [list(row) for row in shown.rows]) == (["=name", "value"], [["=evil", "-1.5"], ["-1", "-0.25"]])
+    assert (list(shown.columns), [list(row) for row in shown.rows]) == (
+        ["=name", "value"],
+        [["=evil", "-1.5"], ["-1", "-0.25"]],
+    )
 
 
 def test_predict_py_escapes_as_the_zoo_does(tmp_path: Path) -> None:

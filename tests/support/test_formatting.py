@@ -24,10 +24,17 @@ def test_a_spread_is_told_like_its_mean() -> None:
     assert spread("accuracy", 0.9, 0.012) == "90.00% ± 1.20%" and spread("loss", 0.9, 0.012) == "0.9000 ± 0.0120"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(None, "–"), (0.04, "0.0 s"), (59.94, "59.9 s"), (60.0, "1 min 00 s"), (7260.0, "2 h 01 min")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "–"), (0.04, "0.0 s"), (59.94, "59.9 s"), (60.0, "1 min 00 s"), (7260.0, "2 h 01 min")]
+)
 def test_durations(seconds, text) -> None:
     assert duration(seconds) == text
 
 
 def test_plurals() -> None:
-    assert [plural(1, "seed"), plural(2, "seed"), plural(0, "entry"), plural(1234, "picture")] == ["1 seed", "2 seeds", "0 entries", "1,234 pictures"]
+    assert [plural(1, "seed"), plural(2, "seed"), plural(0, "entry"), plural(1234, "picture")] == [
+        "1 seed",
+        "2 seeds",
+        "0 entries",
+        "1,234 pictures",
+    ]

@@ -15,13 +15,28 @@ from zoo.support.git_commit import commit_of
 
 GIT = shutil.which("git")
 pytestmark = pytest.mark.skipif(GIT is None, reason="git is what the answers are compared with")
-SETTINGS = ["-c", "user.name=a", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false", "-c", "init.defaultBranch=main"]
+SETTINGS = [
+    "-c",
+    "user.name=a",
+    "-c",
+    "user.email=a@b.c",
+    "-c",
+    "commit.gpgsign=false",
+    "-c",
+    "init.defaultBranch=main",
+]
 ENVIRONMENT = {"PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 
 
 def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(
-        [str(GIT), *SETTINGS, *arguments], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=True
+        [str(GIT), *SETTINGS, *arguments],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     ).stdout.strip()
 
 
@@ -59,7 +74,9 @@ def test_a_folder_without_a_commit_has_none(tmp_path: Path) -> None:
     assert commit_of(tmp_path) is None
 
 
-@pytest.mark.parametrize("head", ["", "ref: refs/heads/../../../secret", "ref: /etc/passwd", "not a commit", "\xff\xfe"])
+@pytest.mark.parametrize(
+    "head", ["", "ref: refs/heads/../../../secret", "ref: /etc/passwd", "not a commit", "\xff\xfe"]
+)
 def test_a_head_that_is_none_is_no_error(repository: Path, head: str) -> None:
     (repository / ".git" / "HEAD").write_bytes(head.encode("latin-1"))
     assert commit_of(repository) is None
@@ -73,14 +90,18 @@ def test_a_pipe_in_its_place_does_not_hang(repository: Path, place: str) -> None
     assert commit_of(repository) is None
 
 
-def test_nothing_that_a_repository_names_is_started(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_that_a_repository_names_is_started(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     due, ran = git(repository, "rev-parse", "HEAD"), tmp_path / "ran"
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\necho $0 $* >> {ran}\ncat\n", encoding="utf-8")
     program.chmod(0o755)
     keys = (
-        "core.fsmonitor", "core.pager", "core.sshCommand", "core.editor", "core.askPass", "core.gitProxy", "filter.any.clean", "filter.any.smudge",
-        "filter.any.process", "diff.external", "diff.any.textconv", "diff.any.command", "alias.describe", "alias.rev-parse", "credential.helper",
+        "core.fsmonitor", "core.pager", "core.sshCommand", "core.editor", "core.askPass", "core.gitProxy",
+        "filter.any.clean", "filter.any.smudge",
+        "filter.any.process", "diff.external", "diff.any.textconv", "diff.any.command", "alias.describe",
+        "alias.rev-parse", "credential.helper",
         "gpg.program", "uploadpack.packObjectsHook", "trace2.eventTarget",
     )  # fmt: skip
     for key in keys:

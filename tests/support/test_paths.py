@@ -16,11 +16,25 @@ from zoo.support import paths
 def test_an_empty_variable_is_one_that_is_not_set(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ZOO_DATA", "ZOO_CACHE", "ZOO_RUNS", "ZOO_EXPORTS", "ZOO_OFFLINE", "ZOO_CACHE_LIMIT"):
         monkeypatch.delenv(name, raising=False)
-    unset = (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), dataset_cache.limit())
+    unset = (
+        paths.data_root(),
+        paths.cache_root(),
+        paths.runs_root(),
+        paths.exports_root(),
+        paths.offline(),
+        dataset_cache.limit(),
+    )
     assert Path() not in unset
     for name in ("ZOO_DATA", "ZOO_CACHE", "ZOO_RUNS", "ZOO_EXPORTS", "ZOO_OFFLINE", "ZOO_CACHE_LIMIT"):
         monkeypatch.setenv(name, empty)
-    assert (paths.data_root(), paths.cache_root(), paths.runs_root(), paths.exports_root(), paths.offline(), dataset_cache.limit()) == unset
+    assert (
+        paths.data_root(),
+        paths.cache_root(),
+        paths.runs_root(),
+        paths.exports_root(),
+        paths.offline(),
+        dataset_cache.limit(),
+    ) == unset
 
 
 def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +43,12 @@ def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "words", [("run", "fnn_mnist", "--data", "folder:{}"), ("run", "lenet", "--data", "digits", "--weights", "{}"), ("data", "check", "pictures:{}")]
+    "words",
+    [
+        ("run", "fnn_mnist", "--data", "folder:{}"),
+        ("run", "lenet", "--data", "digits", "--weights", "{}"),
+        ("data", "check", "pictures:{}"),
+    ],
 )
 def test_a_home_folder_that_does_not_exist_is_named(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """`Path.expanduser` raises a RuntimeError for it."""
@@ -72,8 +91,14 @@ def test_a_folder_is_no_plot(tmp_path: Path) -> None:
         ("arithmetic", "conv1d", "--input", "1,9", "--out", "1", "--kernel", "3", "--plot"),
     ],
 )
-def test_commands_refuse_a_plot_before_their_work(words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_refuse_a_plot_before_their_work(
+    words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_cli([*words, str(tmp_path / "plot.xyz")]) == 2
     told = capsys.readouterr()
-    assert told.out == "" and told.err.startswith("error: a plot cannot be written as 'plot.xyz'") and told.err.count("\n") == 1
+    assert (
+        told.out == ""
+        and told.err.startswith("error: a plot cannot be written as 'plot.xyz'")
+        and told.err.count("\n") == 1
+    )
     assert not list(tmp_path.iterdir())

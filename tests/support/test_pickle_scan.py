@@ -1,4 +1,5 @@
-"""What a pickle would import is read from its opcodes, in every form that torch and pickle write, and nothing of it runs."""
+"""What a pickle would import is read from its opcodes, in every form that torch and pickle write, and nothing of it
+runs."""
 
 from __future__ import annotations
 
@@ -33,7 +34,11 @@ def test_tensors_alone_are_told_from_the_rest(tmp_path: Path, as_archive: bool) 
     state = OrderedDict(weight=torch.ones(2, 3, dtype=torch.float16), wrapped=torch.nn.Parameter(torch.ones(1)))
     torch.save(state, tmp_path / "net.pth", _use_new_zipfile_serialization=as_archive)
     assert imports(tmp_path / "net.pth") and foreign(imports(tmp_path / "net.pth")) == []
-    torch.save({"state": state, "args": argparse.Namespace(lr=1)}, tmp_path / "more.pth", _use_new_zipfile_serialization=as_archive)
+    torch.save(
+        {"state": state, "args": argparse.Namespace(lr=1)},
+        tmp_path / "more.pth",
+        _use_new_zipfile_serialization=as_archive,
+    )
     assert foreign(imports(tmp_path / "more.pth")) == ["argparse.Namespace"]
 
 

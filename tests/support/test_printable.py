@@ -17,8 +17,17 @@ from zoo.support.progress import announce, bar
 TOP = Path(__file__).parents[2]
 HOSTILE = "a\x1b[31mb\x07c\rd\ne\x9bf\u202eg\ud800h\udce9[red]:smile:\x7f"
 SHOWN = r"a\x1b[31mb\x07c\rd\ne\x9bf\u202eg\ud800h\xe9[red]:smile:\x7f"
-PRINTERS = {"zoo/cli/output.py", "zoo/cli/app.py", "zoo/support/progress.py", "zoo/runtime.py", "zoo/testing/__init__.py"}
-"""The files that may print: all others do so through them. (runtime.py stands alone; testing's is the text of another program.)"""
+PRINTERS = {
+    "zoo/cli/output.py",
+    "zoo/cli/app.py",
+    "zoo/support/progress.py",
+    "zoo/runtime.py",
+    "zoo/testing/__init__.py",
+}
+"""The files that may print: all others do so through them.
+
+(runtime.py stands alone; testing's is the text of another program.)
+"""
 
 
 @pytest.mark.parametrize(
@@ -85,9 +94,20 @@ def _prints(file: Path) -> list[int]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            if called in ("print", "typer.secho", "sys.stdout.write", "sys.stderr.write", "traceback.print_exc", "traceback.print_exception"):
+            if called in (
+                "print",
+                "typer.secho",
+                "sys.stdout.write",
+                "sys.stderr.write",
+                "traceback.print_exc",
+                "traceback.print_exception",
+            ):
                 found.append(node.lineno)
-            if called == "typer.echo" and "get_help" not in ast.unparse(node) and "metadata.version" not in ast.unparse(node):
+            if (
+                called == "typer.echo"
+                and "get_help" not in ast.unparse(node)
+                and "metadata.version" not in ast.unparse(node)
+            ):
                 found.append(node.lineno)
     return found
 

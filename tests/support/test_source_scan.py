@@ -38,7 +38,11 @@ raise RuntimeError("never imported")
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     root = tmp_path / "zoo_test_package"
-    for file, source in {"nets/first.py": PLAIN, "nets/second.py": "@register\ndef second(): ...\n", "nets/deep/third.py": PLAIN}.items():
+    for file, source in {
+        "nets/first.py": PLAIN,
+        "nets/second.py": "@register\ndef second(): ...\n",
+        "nets/deep/third.py": PLAIN,
+    }.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_text(source, encoding="utf-8")
     (root / "__init__.py").write_text("raise RuntimeError('never imported')")

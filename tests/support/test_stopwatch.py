@@ -40,7 +40,8 @@ def test_a_clock_goes_on_from_the_later_of_record_and_checkpoint(now: list[float
 
 
 def test_a_run_killed_in_an_epoch_counts_the_seconds_up_to_its_checkpoint(tmp_path: Any, now: list[float]) -> None:
-    """The time before the checkpoint is kept though no epoch ended and the record was never written again, as after kill -9."""
+    """The time before the checkpoint is kept though no epoch ended and the record was never written again, as after
+    kill -9."""
 
     class Stop(Console):
         def step(self, progress: Any, batch_samples: int) -> None:
@@ -54,4 +55,5 @@ def test_a_run_killed_in_an_epoch_counts_the_seconds_up_to_its_checkpoint(tmp_pa
     record = run.record
     record.status, record.seconds = "running", None
     run.write_record(record)
-    assert zoo.run(resume=run.path, console=Console(quiet=True)).record.seconds == pytest.approx(50.0)  # five steps were kept
+    # five steps were kept
+    assert zoo.run(resume=run.path, console=Console(quiet=True)).record.seconds == pytest.approx(50.0)

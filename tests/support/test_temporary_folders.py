@@ -1,4 +1,5 @@
-"""A temporary folder is its owner's for as long as the owner lives, whatever process ids say; then anyone may remove it."""
+"""A temporary folder is its owner's for as long as the owner lives, whatever process ids say; then anyone may remove
+it."""
 
 from __future__ import annotations
 

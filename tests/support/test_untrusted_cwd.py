@@ -11,7 +11,8 @@ import pytest
 
 MARK = "import pathlib; pathlib.Path(__file__).with_name('ran').touch()\n"
 MODULES = (
-    "torch.py", "numpy.py", "PIL.py", "matplotlib.py", "pydantic.py", "typer.py", "rich.py", "onnx.py", "timm.py", "zoo_classics.py", "evil.py",
+    "torch.py", "numpy.py", "PIL.py", "matplotlib.py", "pydantic.py", "typer.py", "rich.py", "onnx.py", "timm.py",
+    "zoo_classics.py", "evil.py",
     "sitecustomize.py", "usercustomize.py", "conftest.py", "setup.py", "mplbackend.py",
 )  # fmt: skip
 PROGRAMS = ("git", "latex", "dvipng", "nvidia-smi", "unrar", "unar", "7z", "bsdtar", "cc", "gcc", "uname")
@@ -33,13 +34,21 @@ def folder(tmp_path: Path) -> Path:
         (place / name).chmod(0o755)
     (place / "pyproject.toml").write_text("[project.entry-points.zoo]\nevil = 'evil'\n", encoding="utf-8")
     (place / ".netrc").write_text("machine example.com login me password secret\n", encoding="utf-8")
-    (place / "matplotlibrc").write_text("text.usetex: True\nbackend: module://mplbackend\nfigure.figsize: 1, 1\n", encoding="utf-8")
+    (place / "matplotlibrc").write_text(
+        "text.usetex: True\nbackend: module://mplbackend\nfigure.figsize: 1, 1\n", encoding="utf-8"
+    )
     return place
 
 
 def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "zoo", *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False, env=dict(os.environ)
+        [sys.executable, "-m", "zoo", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=dict(os.environ),
     )
 
 

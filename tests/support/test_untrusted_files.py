@@ -1,4 +1,5 @@
-"""Reading takes regular files of a bounded size alone; appending follows no link; a folder that is a link is not written into."""
+"""Reading takes regular files of a bounded size alone; appending follows no link; a folder that is a link is not
+written into."""
 
 from __future__ import annotations
 
@@ -15,13 +16,23 @@ import pytest
 from zoo.errors import StorageError
 from zoo.support import untrusted_files
 from zoo.support.atomic_files import sha256, write_text
-from zoo.support.untrusted_files import UnsuitableFileError, check_own_folders, check_regular, open_log, open_regular, read_bytes, read_text
+from zoo.support.untrusted_files import (
+    UnsuitableFileError,
+    check_own_folders,
+    check_regular,
+    open_log,
+    open_regular,
+    read_bytes,
+    read_text,
+)
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="pipes, devices and sockets have no names there")
 
 
 @pytest.fixture(params=["a folder", "a named pipe", "a socket", "a device"])
-def strange(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+def strange(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[str, Path]]:
     """What it is, and a link that leads to it."""
     monkeypatch.chdir(tmp_path)  # the name of a socket may have some hundred characters
     place = tmp_path / "strange"
@@ -89,14 +100,16 @@ def test_a_digest_of_a_file_that_grows_without_end_stops(tmp_path: Path) -> None
         writer.join()
 
 
-def test_a_system_without_the_flags_refuses_all_the_same(strange: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_the_flags_refuses_all_the_same(
+    strange: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for flag in ("O_NONBLOCK", "O_NOFOLLOW", "O_CLOEXEC"):
         monkeypatch.delattr(untrusted_files.os, flag)
     with pytest.raises(UnsuitableFileError, match=strange[0]):
         read_bytes(strange[1])
 
 
-# ------------------------------------------------------------------------------------------------------------------------- appending
+# ------------------------------------------------------------------------------------------------------------ appending
 
 
 @pytest.fixture(params=["O_NOFOLLOW", "no O_NOFOLLOW"])
@@ -151,7 +164,9 @@ def test_a_log_leads_to_no_other_file(tmp_path: Path, planted: str, said: str, m
     assert not (tmp_path / "not yet there").exists()
 
 
-def test_a_link_put_there_after_the_look_is_not_written_to_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_put_there_after_the_look_is_not_written_to_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without O_NOFOLLOW, what was opened is compared with what lies there."""
     monkeypatch.delattr(untrusted_files.os, "O_NOFOLLOW")
     mine, log = tmp_path / "diary.txt", tmp_path / "log.txt"
@@ -172,7 +187,7 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch:
         open_log(tmp_path / "log.txt")
 
 
-# --------------------------------------------------------------------------------------------------------------- folders, whole files
+# ------------------------------------------------------------------------------------------------- folders, whole files
 
 
 def test_a_folder_that_is_a_link_is_refused_and_files_that_are_links_are_not(tmp_path: Path) -> None:
@@ -197,4 +212,8 @@ def test_a_whole_file_replaces_a_link_and_leaves_alone_where_it_leads(tmp_path: 
     mine.write_text("dear diary", encoding="utf-8")
     path.symlink_to(mine)
     write_text(path, "new")
-    assert (path.is_symlink(), path.read_text(encoding="utf-8"), mine.read_text(encoding="utf-8")) == (False, "new", "dear diary")
+    assert (path.is_symlink(), path.read_text(encoding="utf-8"), mine.read_text(encoding="utf-8")) == (
+        False,
+        "new",
+        "dear diary",
+    )

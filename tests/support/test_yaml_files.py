@@ -88,7 +88,24 @@ def test_values_are_those_of_yaml_1_2(text: str, value: Any) -> None:
     [
         {"a": 1, "b": [1, 2.5, None, True], "c": {"d": "text", "e": []}},
         {"numbers": [1e-3, 1e-10, 1e20, 0.1 + 0.2, 2**62, -0.0]},
-        {"words": ["yes", "no", "1e-3", "0x1f", "null", "", " padded ", "a: b", "#", "new\nline", "Ünï ✓", "12:30", "*a", "!x"]},
+        {
+            "words": [
+                "yes",
+                "no",
+                "1e-3",
+                "0x1f",
+                "null",
+                "",
+                " padded ",
+                "a: b",
+                "#",
+                "new\nline",
+                "Ünï ✓",
+                "12:30",
+                "*a",
+                "!x",
+            ]
+        },
         {"z": 1, "a": 2},
     ],
 )
@@ -99,18 +116,38 @@ def test_what_is_written_is_read_again_the_same(value: dict[str, Any]) -> None:
     assert repr(again) == repr(value)
 
 
-ODD = ["001", "1e3", "true", "True", "null", "~", "0x1", "0o7", "1_000", "+1", ".inf", "1.", "2020-01-01", "2020-01-01 10:00:00", "no"]
+ODD = [
+    "001",
+    "1e3",
+    "true",
+    "True",
+    "null",
+    "~",
+    "0x1",
+    "0o7",
+    "1_000",
+    "+1",
+    ".inf",
+    "1.",
+    "2020-01-01",
+    "2020-01-01 10:00:00",
+    "no",
+]
 """Names that YAML would take for numbers, dates and the like, as they stand there."""
 
 
 def test_under_text_keys_a_value_is_the_text_that_is_written() -> None:
     listed = ", ".join(ODD)
     assert parse_yaml(f"[{listed}]", where="here", text_keys=[()]) == ODD
-    assert parse_yaml(f"{{a: {{names: [{listed}], sizes: [001]}}}}", where="here", text_keys=[("a", "names"), ("b",)]) == {
-        "a": {"names": ODD, "sizes": [1]}
-    }
+    assert parse_yaml(
+        f"{{a: {{names: [{listed}], sizes: [001]}}}}", where="here", text_keys=[("a", "names"), ("b",)]
+    ) == {"a": {"names": ODD, "sizes": [1]}}
     assert parse_yaml(write_yaml({"names": ODD}), where="here") == {"names": ODD}
-    assert parse_yaml("{a: 001, b: null, c: ~}", where="here", text_keys=[("a",), ("b",), ("c",)]) == {"a": "001", "b": None, "c": None}
+    assert parse_yaml("{a: 001, b: null, c: ~}", where="here", text_keys=[("a",), ("b",), ("c",)]) == {
+        "a": "001",
+        "b": None,
+        "c": None,
+    }
     assert parse_yaml("", where="here", text_keys=[()]) is None
 
 

@@ -21,8 +21,8 @@ from zoo.api import DatasetSpec, hookimpl
 
 @hookimpl
 def zoo_register_datasets():
-    return [DatasetSpec(name="data", summary="x", target="zoo_odd_parts:open_it", classes=("a", "b"), shape=(1, 4, 4), mean=(0.5,), std=(0.5,),
-                        licence="CC0-1.0")]
+    facts = dict(classes=("a", "b"), shape=(1, 4, 4), mean=(0.5,), std=(0.5,), licence="CC0-1.0")
+    return [DatasetSpec(name="data", summary="x", target="zoo_odd_parts:open_it", **facts)]
 """
 TASK = """
 from zoo.api import TaskSpec, hookimpl
@@ -36,7 +36,8 @@ from zoo.api import RecipeSpec, hookimpl
 
 @hookimpl
 def zoo_register_recipes():
-    return [RecipeSpec(name="odd", summary="x", architecture="classics/cnn", dataset="datasets/digits", task="tasks/classification", {more})]
+    parts = dict(architecture="classics/cnn", dataset="datasets/digits", task="tasks/classification")
+    return [RecipeSpec(name="odd", summary="x", **parts, {more})]
 """
 COMMAND = """
 from zoo.api import CommandSpec, hookimpl
@@ -119,21 +120,31 @@ def layers(idle: bool = False, twist: str = "", classes: str = "") -> str:
     return LAYERS.format(idle=idle, twist=twist, classes=classes)
 
 
-def pictures(parts: str = "{'train': 't', 'report': 'r'}", width: int = 4, dtype: str = "uint8", labels: str = LABELS) -> str:
-    return PICTURES.replace("{parts}", parts).replace("{width}", str(width)).replace("{dtype}", dtype).replace("{labels}", labels)
+def pictures(
+    parts: str = "{'train': 't', 'report': 'r'}", width: int = 4, dtype: str = "uint8", labels: str = LABELS
+) -> str:
+    return (
+        PICTURES.replace("{parts}", parts)
+        .replace("{width}", str(width))
+        .replace("{dtype}", dtype)
+        .replace("{labels}", labels)
+    )
 
 
 def job(twist: str) -> str:
     return JOB.replace("{twist}", twist)
 
 
-def flock(names: str = '["net"]', known: str = "name == 'net'", name: str = "name", made: str = "Flock()", twist: str = "") -> str:
+def flock(
+    names: str = '["net"]', known: str = "name == 'net'", name: str = "name", made: str = "Flock()", twist: str = ""
+) -> str:
     return FLOCK.format(names=names, known=known, name=name, made=made, twist=twist)
 
 
 @pytest.fixture
 def odd(install, monkeypatch):
-    """Faults of a plugin made of this source, with the implementation in a second module, and a family in a third, which imports no torch."""
+    """Faults of a plugin made of this source, with the implementation in a second module, and a family in a third,
+    which imports no torch."""
 
     def faults(source: str, parts: str = "", build: bool = True, family: str = "") -> list[str]:
         site = install("zoo-odd", "odd", source).parent
@@ -174,7 +185,11 @@ def test_sound_parts_have_no_faults(odd) -> None:
         (NET.format(more=""), layers(idle=True), "no gradient reaches idle.weight, idle.bias"),
         (NET.format(more=""), layers(twist="logits = logits + torch.rand(1)"), "two passes in eval mode differ"),
         (NET.format(more=""), layers(twist="logits = logits - logits.mean(0)"), "logits depend on the batch it is in"),
-        (NET.format(more=""), layers(twist="logits = logits + id(self) % 97"), "the outputs change when the weights are saved and loaded"),
+        (
+            NET.format(more=""),
+            layers(twist="logits = logits + id(self) % 97"),
+            "the outputs change when the weights are saved and loaded",
+        ),
         (NET.format(more=""), layers(twist="logits = logits[:2]"), "logits for a batch of 3 are (2, 10), not (3, 10)"),
         (NET.format(more=""), layers(classes=" + 1"), "gives (2, 11) for two pictures"),
         (NET.format(more="").replace("smallest=8", "smallest=4"), layers(), "fails on pictures of 1×4×4"),
@@ -183,22 +198,70 @@ def test_sound_parts_have_no_faults(odd) -> None:
         (DATA, pictures(dtype="float32"), "images are float32 (6, 1, 4, 4), where uint8 (N, C, H, W) is due"),
         (DATA, pictures(labels="[0, 1, 2, 0, 1, 2]"), "it is empty, or has labels outside 0…1"),
         (DATA, pictures(labels="[0.0] * 6"), "labels are float64 (6,), where integers (6,) are due"),
-        (DATA.replace("mean=(0.5,)", "mean=(0.5, 0.5)"), pictures(), "mean and std need a number for each of 1 channels"),
-        (TASK, "def build(): return object()", "lacks prepare, restructure, evaluate, report, loss, or fit where there is nothing to train"),
+        (
+            DATA.replace("mean=(0.5,)", "mean=(0.5, 0.5)"),
+            pictures(),
+            "mean and std need a number for each of 1 channels",
+        ),
+        (
+            TASK,
+            "def build(): return object()",
+            "lacks prepare, restructure, evaluate, report, loss, or fit where there is nothing to train",
+        ),
         (TASK, job("monitor = None"), "monitor is no zoo.api.Monitor"),
-        (TASK, job("monitor = Monitor('f1', 'max')"), "monitor names 'f1', and the metrics are accuracy, macro_f1, calibration_error, loss"),
-        (TASK, job("def loss(self, logits, batch): return logits"), "the loss is (12, 3), where a zoo.api.Loss, or one finite number, is due"),
-        (TASK, job("def loss(self, logits, batch): return logits.sum() * float('nan')"), "the loss is nan, where a finite number is due"),
-        (TASK, job("def loss(self, logits, batch): return logits.sum()"), "give the values and weights of the samples (zoo.api.Loss)"),
+        (
+            TASK,
+            job("monitor = Monitor('f1', 'max')"),
+            "monitor names 'f1', and the metrics are accuracy, macro_f1, calibration_error, loss",
+        ),
+        (
+            TASK,
+            job("def loss(self, logits, batch): return logits"),
+            "the loss is (12, 3), where a zoo.api.Loss, or one finite number, is due",
+        ),
+        (
+            TASK,
+            job("def loss(self, logits, batch): return logits.sum() * float('nan')"),
+            "the loss is nan, where a finite number is due",
+        ),
+        (
+            TASK,
+            job("def loss(self, logits, batch): return logits.sum()"),
+            "give the values and weights of the samples (zoo.api.Loss)",
+        ),
         (TASK, job("def loss(self, logits, batch): return Loss(logits)"), "where one value a sample is due: (12,)"),
-        (TASK, job("def loss(self, logits, batch): return logits.detach().mean().requires_grad_()"), "no gradient of the loss reaches the model"),
+        (
+            TASK,
+            job("def loss(self, logits, batch): return logits.detach().mean().requires_grad_()"),
+            "no gradient of the loss reaches the model",
+        ),
         (TASK, job("def evaluate(self, *_): return {}"), "evaluate gives dict, where zoo.api.Evaluation is due"),
-        (TASK, job("def report(self, *_): return ['plots/a.png']"), "report gives something else than zoo.api.Exhibits"),
-        (TASK, job("def report(self, *_): return [ReportItem('A', '../a.png')]"), "report shows '../a.png', which is no .png or .csv that it wrote"),
+        (
+            TASK,
+            job("def report(self, *_): return ['plots/a.png']"),
+            "report gives something else than zoo.api.Exhibits",
+        ),
+        (
+            TASK,
+            job("def report(self, *_): return [ReportItem('A', '../a.png')]"),
+            "report shows '../a.png', which is no .png or .csv that it wrote",
+        ),
         (TASK, job("def prepare(self, model, data): return model, {1, 2}"), "raised TypeError"),
-        (TASK, job("def restructure(self, model, structure): return model[1]"), "restructure(structure) gives other parameters"),
-        (TASK, job("def fit(self, model, data, note): model.append(model[1])"), "fit gives the model other parameters than prepare did"),
-        (RECIPE.format(more="parameters={'train': {'epoch': 3}}"), "", "train.epoch: unknown key; did you mean epochs?"),
+        (
+            TASK,
+            job("def restructure(self, model, structure): return model[1]"),
+            "restructure(structure) gives other parameters",
+        ),
+        (
+            TASK,
+            job("def fit(self, model, data, note): model.append(model[1])"),
+            "fit gives the model other parameters than prepare did",
+        ),
+        (
+            RECIPE.format(more="parameters={'train': {'epoch': 3}}"),
+            "",
+            "train.epoch: unknown key; did you mean epochs?",
+        ),
         (RECIPE.format(more="weights='best'"), "", "its architecture names no weights 'best'"),
         (COMMAND, "def app(): ...", "call it 'odd'"),
     ],

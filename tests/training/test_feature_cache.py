@@ -55,7 +55,9 @@ def go(tmp_path, said):
 
 def rows(result) -> list[dict[str, float]]:
     with (result.path / "metrics.csv").open(newline="") as stream:
-        return [{key: float(cell) for key, cell in row.items() if "second" not in key} for row in csv.DictReader(stream)]
+        return [
+            {key: float(cell) for key, cell in row.items() if "second" not in key} for row in csv.DictReader(stream)
+        ]
 
 
 def weights(result) -> dict[str, torch.Tensor]:
@@ -72,7 +74,11 @@ def weights(result) -> dict[str, torch.Tensor]:
     ],
 )
 def test_learning_from_kept_features_is_learning(go, said, architecture, task, extra) -> None:
-    asked = {"architecture": {"name": architecture}, "task": {"name": "transfer", **task}, "dataset": {"name": "digits", "val_fraction": 0.9}}
+    asked = {
+        "architecture": {"name": architecture},
+        "task": {"name": "transfer", **task},
+        "dataset": {"name": "digits", "val_fraction": 0.9},
+    }
     kept = go("kept", **asked, train=extra)
     assert any("is kept for train and val, computed by torch" in text for text in said)
     plain = go("plain", **asked, train={**extra, "cache_features": False})
@@ -87,7 +93,8 @@ def test_a_second_run_finds_the_features_of_the_first(go, said) -> None:
     go("first")
     entry = next(each for each in dataset_cache.entries() if each.description["part"] == "train")
     assert (
-        entry.description == {"dataset": "datasets/digits", "part": "train", "features": "84", "of": "relu_3", "by": "torch"}
+        entry.description
+        == {"dataset": "datasets/digits", "part": "train", "features": "84", "of": "relu_3", "by": "torch"}
         or entry.description["by"]
     )
     said.clear()
@@ -99,7 +106,10 @@ def test_a_second_run_finds_the_features_of_the_first(go, said) -> None:
 
 def test_features_that_were_zeroed_on_the_disk_are_computed_again_after_a_word(go, capsys) -> None:
     first = go("first")
-    array = next(each for each in dataset_cache.entries() if each.description["part"] == "train").path / dataset_cache.IMAGES
+    array = (
+        next(each for each in dataset_cache.entries() if each.description["part"] == "train").path
+        / dataset_cache.IMAGES
+    )
     with array.open("r+b") as stream:
         stream.seek(128)
         stream.write(bytes(array.stat().st_size - 128))
@@ -110,7 +120,8 @@ def test_features_that_were_zeroed_on_the_disk_are_computed_again_after_a_word(g
 
 
 @pytest.mark.parametrize(
-    ("name", "changes"), [("seed", {"seed": 1}), pytest.param("precision", {"train": {"precision": "bf16"}}, marks=pytest.mark.slow)]
+    ("name", "changes"),
+    [("seed", {"seed": 1}), pytest.param("precision", {"train": {"precision": "bf16"}}, marks=pytest.mark.slow)],
 )
 def test_features_of_other_weights_or_precision_are_others(go, said, name, changes) -> None:
     go("first")
@@ -180,7 +191,14 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch) -> No
 
 
 def test_frozen_weights_are_written_twice_for_all_checkpoints(go) -> None:
-    path = go("run", architecture={"name": "torchvision/shufflenet_v2_x0_5"}, dataset={"name": "digits", "val_fraction": 0.9}).path / "checkpoints"
+    path = (
+        go(
+            "run",
+            architecture={"name": "torchvision/shufflenet_v2_x0_5"},
+            dataset={"name": "digits", "val_fraction": 0.9},
+        ).path
+        / "checkpoints"
+    )
     assert len(list(path.glob("step-*"))) == len(list(path.glob("frozen-*.safetensors"))) == 2
     checkpoint = next(path.glob("step-*"))
     learning = read_tensors(checkpoint / "model.safetensors")
@@ -192,7 +210,7 @@ def test_frozen_weights_are_written_twice_for_all_checkpoints(go) -> None:
     assert not set(learning) & set(json.loads((checkpoint / "MANIFEST.json").read_text())["frozen"]["tensors"])
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ a part
+# --------------------------------------------------------------------------------------------------------------- a part
 
 
 class Pictures:
@@ -218,7 +236,7 @@ def test_a_part_of_features_gives_batches_in_any_order_and_copies() -> None:
         part.batches_of(np.arange(5), 2, augment=lambda images, _: images).__next__()
 
 
-# ------------------------------------------------------------------------------------------------------------------- ways to run a trunk
+# -------------------------------------------------------------------------------------------------- ways to run a trunk
 
 
 def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:

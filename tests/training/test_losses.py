@@ -1,4 +1,5 @@
-"""The loss and the gradient of a batch that is taken in pieces are those of the whole, for every task that is registered and each of its options."""
+"""The loss and the gradient of a batch that is taken in pieces are those of the whole, for every task that is
+registered and each of its options."""
 
 from __future__ import annotations
 
@@ -35,7 +36,10 @@ ALTERNATIVES: dict[str, list[Any]] = {
     "temperature": [4.0],
     "train": ["all"],
 }
-"""Values that make another loss, of an option of any task. Tasks that are trained only where they are asked to (``finetune``) are asked."""
+"""Values that make another loss, of an option of any task.
+
+Tasks that are trained only where they are asked to (``finetune``) are asked.
+"""
 
 
 def variants() -> list[Any]:
@@ -47,7 +51,9 @@ def variants() -> list[Any]:
             continue
         always = {"finetune": True, "budget": 0.5} if "finetune" in fields else {}
         changes = [{}, *({name: value} for name, values in ALTERNATIVES.items() if name in fields for value in values)]
-        found += [pytest.param(item, always | change, id=f"{item.spec.name} {change or 'defaults'}") for change in changes]
+        found += [
+            pytest.param(item, always | change, id=f"{item.spec.name} {change or 'defaults'}") for change in changes
+        ]
     return found
 
 
@@ -67,7 +73,9 @@ class Net(nn.Module):
 def data(samples: int = 23) -> Data:
     """Three classes, of which the last is rare."""
     random = np.random.RandomState(0)
-    split = Split(random.randint(0, 256, (samples, 1, 8, 8)).astype(np.uint8), np.array([0, 1, 0, 1, 0, 2, 1] * samples)[:samples])
+    split = Split(
+        random.randint(0, 256, (samples, 1, 8, 8)).astype(np.uint8), np.array([0, 1, 0, 1, 0, 2, 1] * samples)[:samples]
+    )
     preprocessing = Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.25,))
     part = LoadedPart(split, preprocessing, torch.device("cpu"))
     return Data("testing/noise", ("a", "b", "c"), {"train": part, "test": part}, preprocessing, "testing", ())
@@ -82,7 +90,8 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
     settled = TrainConfig(optimizer="sgd", lr=1.0, batch_size=23, **train)
     before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
     job: Any = SimpleNamespace(
-        config=SimpleNamespace(train=settled), engine=CPU, task=task, network=model.train(), stepper=Stepper(model, settled, CPU, 1),
+        config=SimpleNamespace(train=settled), engine=CPU, task=task, network=model.train(),
+        stepper=Stepper(model, settled, CPU, 1),
         progress=SimpleNamespace(step=0),
     )  # fmt: skip
     torch.manual_seed(1)
@@ -92,7 +101,9 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
 
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4}, {"cutmix": 1.0}], ids=["plain", "mixup", "cutmix"])
 @pytest.mark.parametrize(("item", "options"), variants())
-def test_pieces_give_the_loss_and_the_gradient_of_the_whole(item: Any, options: dict[str, Any], mixing: dict[str, float]) -> None:
+def test_pieces_give_the_loss_and_the_gradient_of_the_whole(
+    item: Any, options: dict[str, Any], mixing: dict[str, float]
+) -> None:
     loss, gradient = stepped(item, options, **mixing)
     for pieces in (2, 5):
         found = stepped(item, options, micro_batches=pieces, **mixing)
@@ -134,7 +145,10 @@ def test_a_mean_that_is_weighted_in_each_piece_is_not_additive_and_both_figures_
     logits, batch = eight()
     weights = torch.tensor([0.1, 1.0, 9.0])
     whole = F.cross_entropy(logits, batch.labels, weights).item()  # type: ignore[arg-type]
-    pieces = sum(len(rows) / 8 * F.cross_entropy(logits[rows], batch.labels[rows], weights).item() for rows in torch.arange(8).split([5, 3]))  # type: ignore[index,no-untyped-call]
+    pieces = sum(
+        len(rows) / 8 * F.cross_entropy(logits[rows], batch.labels[rows], weights).item()
+        for rows in torch.arange(8).split([5, 3])
+    )  # type: ignore[index,no-untyped-call]
     fault = additivity_fault(Plain(weights), logits, batch)  # type: ignore[arg-type]
     assert fault == f"the loss of 8 samples is {whole:.6g}, and that of two pieces of them {pieces:.6g}"
 
@@ -164,16 +178,24 @@ def test_no_gradient_flows_through_weights() -> None:
 def test_a_run_whose_loss_cannot_be_taken_in_pieces_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     from zoo_tasks.classification import Classification
 
-    monkeypatch.setattr(Classification, "loss", lambda _self, logits, batch: Plain(torch.arange(1.0, 11.0)).loss(logits, batch))
+    monkeypatch.setattr(
+        Classification, "loss", lambda _self, logits, batch: Plain(torch.arange(1.0, 11.0)).loss(logits, batch)
+    )
     overrides = {"train": {"micro_batches": 2}, "dataset": {"resize": 16}, "device": "cpu"}
-    with pytest.raises(UsageError, match=r"this task's loss cannot be taken in pieces: the loss of 7 samples is .*train\.micro_batches"):
+    with pytest.raises(
+        UsageError, match=r"this task's loss cannot be taken in pieces: the loss of 7 samples is .*train\.micro_batches"
+    ):
         zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()
-    assert zoo.run("cnn_digits", overrides={**overrides, "train": {}}, dry_run=True, console=Console(quiet=True)).path is None
+    assert (
+        zoo.run("cnn_digits", overrides={**overrides, "train": {}}, dry_run=True, console=Console(quiet=True)).path
+        is None
+    )
 
 
 def test_the_mean_loss_of_an_epoch_is_weighted_over_all_its_samples(tmp_path: Any) -> None:
-    """Independent: F.cross_entropy of all samples at once, by a network that does not move; the last batch is smaller."""
+    """Independent: F.cross_entropy of all samples at once, by a network that does not move; the last batch is
+    smaller."""
     weights = [0.1, 9.0, *[1.0] * 8]
     overrides = {
         "train": {"epochs": 1, "batch_size": 100, "lr": 1e-12, "optimizer": "sgd", "micro_batches": 3},
@@ -181,7 +203,9 @@ def test_the_mean_loss_of_an_epoch_is_weighted_over_all_its_samples(tmp_path: An
     }  # fmt: skip
     result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     run = RunDir(tmp_path / "run")
-    part = open_data(registry(), run.config.dataset, CPU.device, preprocessing=result.record.preprocessing).part("train")
+    part = open_data(registry(), run.config.dataset, CPU.device, preprocessing=result.record.preprocessing).part(
+        "train"
+    )
     batch = next(part.batches(len(part)))
     with torch.no_grad():
         expected = F.cross_entropy(load(run.path)(batch.inputs), batch.labels, torch.tensor(weights)).item()  # type: ignore[arg-type]

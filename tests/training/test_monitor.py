@@ -32,5 +32,7 @@ def best_of(mode: Literal["max", "min"], values: list[float]) -> tuple[int, floa
         ("max", [0.3, 0.3], (1, 0.3)),
     ],
 )
-def test_the_best_epoch_is_that_of_the_mode(mode: Literal["max", "min"], values: list[float], expected: tuple[int, float]) -> None:
+def test_the_best_epoch_is_that_of_the_mode(
+    mode: Literal["max", "min"], values: list[float], expected: tuple[int, float]
+) -> None:
     assert best_of(mode, values) == expected

@@ -30,7 +30,9 @@ def trained(model: nn.Module, **options: Any) -> torch.optim.Optimizer:
 
 
 @pytest.mark.parametrize("options", [{}, {"fused": True}, {"amsgrad": True}])
-def test_optimizer_state_is_restored_by_parameter_name_whatever_their_order(model: nn.Module, options: dict[str, bool]) -> None:
+def test_optimizer_state_is_restored_by_parameter_name_whatever_their_order(
+    model: nn.Module, options: dict[str, bool]
+) -> None:
     optimizer = trained(model, **options)
     tensors, groups = optimizer_state(optimizer, model)
     json.dumps(groups)
@@ -51,8 +53,11 @@ def test_optimizer_state_of_other_parameters_is_refused(model: nn.Module) -> Non
 
 
 class Keeper(torch.optim.SGD):
-    """Keeps whatever it is given: in its state, by a parameter, by a string and by None, and beside its state. (Of the first, torch's own
-    ``load_state_dict`` loses the type of strings; the probe of `zoo.training.resume_check` refuses an optimizer that has any.)"""
+    """Keeps whatever it is given: in its state, by a parameter, by a string and by None, and beside its state.
+
+    (Of the first, torch's own ``load_state_dict`` loses the type of strings; the probe of `zoo.training.resume_check`
+    refuses an optimizer that has any.)
+    """
 
     kept: Any = None
     beside: Any = None
@@ -81,7 +86,18 @@ def came_back(model: nn.Module, value: Any) -> Keeper:
 
 @pytest.mark.parametrize(
     "value",
-    [3, True, None, 0.1, float("inf"), (1, 2.5), [1, [2, (True, None)]], {"a": {2: (3,)}, None: []}, torch.float16, np.float32(0.1)],
+    [
+        3,
+        True,
+        None,
+        0.1,
+        float("inf"),
+        (1, 2.5),
+        [1, [2, (True, None)]],
+        {"a": {2: (3,)}, None: []},
+        torch.float16,
+        np.float32(0.1),
+    ],
     ids=repr,
 )
 def test_types_and_nesting_stay(model: nn.Module, value: Any) -> None:

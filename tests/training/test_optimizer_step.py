@@ -1,4 +1,5 @@
-"""A step of training: clipping under fp16's scaled loss, the average that follows the optimizer, and all of its state."""
+"""A step of training: clipping under fp16's scaled loss, the average that follows the optimizer, and all of its
+state."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ def test_everything_that_steps_change_is_restored() -> None:
     tensors, state = stepper.state()
     weights = {name: value.clone() for name, value in stepper.result.state_dict().items()}
     other = made(FP16, seed=1, ema_decay=0.9, momentum=0.9, schedule="cosine", clip_norm=1.0)
-    other.restore(weights, {name: value.clone() for name, value in tensors.items()}, json.loads(json.dumps(state)), "memory")
+    other.restore(
+        weights, {name: value.clone() for name, value in tensors.items()}, json.loads(json.dumps(state)), "memory"
+    )
     assert other.scaler.state_dict() == stepper.scaler.state_dict()
     assert other.scaler.state_dict()["scale"] == 2.0**15
     assert other.scaler.state_dict()["_growth_tracker"] == 2

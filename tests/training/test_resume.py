@@ -22,18 +22,25 @@ from zoo.runs.run_directory import RunDir, find
 from zoo.support.atomic_files import sha256
 from zoo.support.yaml_files import write_yaml
 
-FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
+FAST = {
+    "train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"},
+    "dataset": {"resize": 16},
+    "device": "cpu",
+}
 
 COMMAND = [
     sys.executable, "-m", "zoo", "run", "cnn_digits", "--device", "cpu", "--epochs", "3", "--batch-size", "16",
-    "--set", "train.checkpoint_steps=20", "--set", "train.log_samples=true", "--set", "train.log_steps=10", "--set", "dataset.resize=16",
-    "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set", "dataset.val_fraction=0.1",
+    "--set", "train.checkpoint_steps=20", "--set", "train.log_samples=true", "--set", "train.log_steps=10", "--set",
+    "dataset.resize=16",
+    "--set", "train.schedule=cosine", "--set", "train.momentum=0.9", "--set", "train.optimizer=sgd", "--set",
+    "dataset.val_fraction=0.1",
     "--set", "threads=2",
 ]  # fmt: skip
 EVERYTHING = [
     "--augment", "flip, crop: 2, rotate: 10, color_jitter, pca_noise, erase, trivial_augment",
     *(word for key in (
-        "warmup_epochs=0.5", "weight_decay=0.01", "weight_decay_scope=weights", "micro_batches=2", "ema_decay=0.99", "mixup=0.4", "cutmix=1.0",
+        "warmup_epochs=0.5", "weight_decay=0.01", "weight_decay_scope=weights", "micro_batches=2", "ema_decay=0.99",
+        "mixup=0.4", "cutmix=1.0",
         "patience=2", "clip_norm=1.0", "precision=fp16", "channels_last=true",
     ) for word in ("--set", f"train.{key}")),
 ]  # fmt: skip
@@ -46,18 +53,33 @@ def final_state(run: RunDir):
     timed = {index for index, name in enumerate(rows[0]) if "seconds" in name or "per_second" in name}
     metrics = [[value for index, value in enumerate(row) if index not in timed] for row in rows]
     steps = [
-        {key: value for key, value in json.loads(line).items() if key != "samples_per_second"} for line in run.steps_file.read_text().splitlines()
+        {key: value for key, value in json.loads(line).items() if key != "samples_per_second"}
+        for line in run.steps_file.read_text().splitlines()
     ]
-    return load(run.path).state_dict(), metrics, steps, run.samples_file.read_text(), run.record.results, run.predictions_file.read_text()
+    return (
+        load(run.path).state_dict(),
+        metrics,
+        steps,
+        run.samples_file.read_text(),
+        run.record.results,
+        run.predictions_file.read_text(),
+    )
 
 
-@pytest.mark.parametrize("more", [pytest.param([], id="plain", marks=pytest.mark.slow), pytest.param(EVERYTHING, id="everything")])
+@pytest.mark.parametrize(
+    "more", [pytest.param([], id="plain", marks=pytest.mark.slow), pytest.param(EVERYTHING, id="everything")]
+)
 def test_a_killed_run_resumes_to_the_bit(tmp_path, more) -> None:
-    """SIGKILL in the middle of an epoch; the samples that were logged say what was lost and that nothing was missed or repeated."""
-    whole = subprocess.run([*COMMAND, *more, "--out", str(tmp_path / "whole")], capture_output=True, text=True, check=False)
+    """SIGKILL in the middle of an epoch; the samples that were logged say what was lost and that nothing was missed or
+    repeated."""
+    whole = subprocess.run(
+        [*COMMAND, *more, "--out", str(tmp_path / "whole")], capture_output=True, text=True, check=False
+    )
     assert whole.returncode == 0, whole.stderr
     samples = tmp_path / "killed" / "samples.jsonl"
-    process = subprocess.Popen([*COMMAND, *more, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*COMMAND, *more, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and not (samples.exists() and samples.read_bytes().count(b"\n") >= 110):
         time.sleep(0.002)
@@ -74,7 +96,9 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, more) -> None:
     assert state["seconds"] > spent  # the checkpoint was written in the second epoch
     assert 0 <= before[-1] - step <= 20
     assert step % 81, "killed at the end of an epoch: nothing is proved"
-    resumed = subprocess.run([sys.executable, "-m", "zoo", "run", "--resume", str(killed.path)], capture_output=True, text=True, check=False)
+    resumed = subprocess.run(
+        [sys.executable, "-m", "zoo", "run", "--resume", str(killed.path)], capture_output=True, text=True, check=False
+    )
     assert resumed.returncode == 0, resumed.stderr
     assert f"resuming from {checkpoint.name}" in resumed.stdout
     expected, found = final_state(RunDir(tmp_path / "whole")), final_state(killed)
@@ -99,7 +123,9 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_resumes_in_process(tmp_path)
     zoo.run(resume=stopped.path, console=Console(quiet=True))
     whole = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "whole", console=Console(quiet=True))
     assert find(stopped.path).record.status == "finished"
-    assert all(torch.equal(value, load(whole.path).state_dict()[key]) for key, value in load(stopped.path).state_dict().items())
+    assert all(
+        torch.equal(value, load(whole.path).state_dict()[key]) for key, value in load(stopped.path).state_dict().items()
+    )
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
@@ -113,11 +139,17 @@ def test_a_closed_terminal_stops_a_run_with_a_checkpoint_but_not_under_nohup(tmp
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     try:
         if ignored:
-            assert zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Hangup(quiet=True)).record.status == "finished"
+            assert (
+                zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Hangup(quiet=True)).record.status
+                == "finished"
+            )
         else:
             with pytest.raises(Interrupted) as caught:
                 zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Hangup(quiet=True))
-            assert caught.value.exit_code == 129 and checkpoints.names(tmp_path / "run" / "checkpoints")[0] == "step-000003"
+            assert (
+                caught.value.exit_code == 129
+                and checkpoints.names(tmp_path / "run" / "checkpoints")[0] == "step-000003"
+            )
     finally:
         signal.signal(signal.SIGHUP, before)
 
@@ -135,7 +167,11 @@ def test_a_best_checkpoint_that_is_damaged_while_training_goes_on_is_reported_as
         def print(self, text):
             lines.append(text)
 
-    overrides = {**FAST, "dataset": {"resize": 16, "val_fraction": 0.2}, "train": {**FAST["train"], "checkpoint_steps": 14}}
+    overrides = {
+        **FAST,
+        "dataset": {"resize": 16, "val_fraction": 0.2},
+        "train": {**FAST["train"], "checkpoint_steps": 14},
+    }
     zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Damage(quiet=True))
     (lost,) = (line for line in lines if "the best epoch so far" in line)
     assert lost.startswith("the best epoch so far (epoch 1, val_accuracy 0.") and "is lost with its checkpoint" in lost

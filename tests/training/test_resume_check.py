@@ -1,4 +1,5 @@
-"""The probe before a run's first step: what resumes to the bit is let through, and what does not is refused with the reason."""
+"""The probe before a run's first step: what resumes to the bit is let through, and what does not is refused with the
+reason."""
 
 from __future__ import annotations
 
@@ -29,15 +30,30 @@ def model() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Linear(2, 2))
 
 
-SAMPLE = ["adam", "sgd", "radam", "adamp", "mars", "nadamlegacy", "laprop", "adafactorbv", "lookahead_adamw", "lookahead_radam", "adamuon"]
-"""Of each kind of state: Python counters, several buffers, None, slow weights beside the state, parameters treated by their shape."""
+SAMPLE = [
+    "adam",
+    "sgd",
+    "radam",
+    "adamp",
+    "mars",
+    "nadamlegacy",
+    "laprop",
+    "adafactorbv",
+    "lookahead_adamw",
+    "lookahead_radam",
+    "adamuon",
+]
+"""Of each kind of state: Python counters, several buffers, None, slow weights beside the state, parameters treated by
+their shape."""
 
 
 @pytest.mark.parametrize("precision", ENGINES)
 @pytest.mark.parametrize("name", SAMPLE)
 def test_an_optimizer_whose_state_is_all_kept_is_let_through(model: nn.Module, name: str, precision: str) -> None:
     check_exact(
-        TrainConfig(optimizer=name, schedule="cosine", epochs=2, ema_decay=0.9, clip_norm=1.0, weight_decay_scope="weights"),
+        TrainConfig(
+            optimizer=name, schedule="cosine", epochs=2, ema_decay=0.9, clip_norm=1.0, weight_decay_scope="weights"
+        ),
         model,
         ENGINES[precision],
         20,
@@ -53,7 +69,9 @@ def test_an_optimizer_whose_state_is_all_kept_is_let_through(model: nn.Module, n
         ("fusedlamb", "APEX"),
     ],
 )
-def test_an_optimizer_that_cannot_train_this_is_refused_with_its_reason(model: nn.Module, name: str, reason: str) -> None:
+def test_an_optimizer_that_cannot_train_this_is_refused_with_its_reason(
+    model: nn.Module, name: str, reason: str
+) -> None:
     with pytest.raises(UsageError, match=reason) as caught:
         check_exact(TrainConfig(optimizer=name), model, ENGINES["fp32"], 20)
     assert "\n" not in str(caught.value)
@@ -98,7 +116,8 @@ class Rounding(torch.optim.SGD):
     def state_dict(self) -> dict[str, Any]:
         content = super().state_dict()
         state = {
-            key: {name: None if each is None else each.bfloat16().float() for name, each in slot.items()} for key, slot in content["state"].items()
+            key: {name: None if each is None else each.bfloat16().float() for name, each in slot.items()}
+            for key, slot in content["state"].items()
         }
         return {**content, "state": state}
 

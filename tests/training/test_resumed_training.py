@@ -1,4 +1,5 @@
-"""The last checkpoint, the best one and its metric agree, whatever was cut off or damaged; and a resumed training ends with the same bits."""
+"""The last checkpoint, the best one and its metric agree, whatever was cut off or damaged; and a resumed training ends
+with the same bits."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ class Notes(Console):
 def planned(**train: object) -> RunPlan:
     dataset = {"resize": 16, "val_fraction": 0.2, "classes": ["0", "1"]}
     whole = {"epochs": len(ACCURACY), "batch_size": 100, "optimizer": "adam", "schedule": "cosine", **train}
-    return resolve(registry(), "cnn_digits", overrides={"train": whole, "dataset": dataset, "device": "cpu", "threads": 1})
+    return resolve(
+        registry(), "cnn_digits", overrides={"train": whole, "dataset": dataset, "device": "cpu", "threads": 1}
+    )
 
 
 def make_state(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **train: object) -> TrainState:
@@ -76,16 +79,25 @@ def ends_as(whole: tuple[RunDir, dict[str, Tensor]], run: RunDir) -> list[str]:
     fit(job)
     assert all(torch.equal(value, whole[1][name]) for name, value in job.model.state_dict().items())
     assert agrees(run) == agrees(whole[0]) == (3, 0.7)
-    assert json.loads((run.checkpoints / run.root.last.name / "state.json").read_text())["progress"]["best"] == run.root.last.best.facts
+    assert (
+        json.loads((run.checkpoints / run.root.last.name / "state.json").read_text())["progress"]["best"]
+        == run.root.last.best.facts
+    )
     return job.watch.lines
 
 
 def agrees(run: RunDir) -> tuple[int, float]:
-    """The epoch and the metric of the best checkpoint, which its own state, the root record and metrics.csv all give alike."""
+    """The epoch and the metric of the best checkpoint, which its own state, the root record and metrics.csv all give
+    alike."""
     root = run.root
     state = json.loads((checkpoints.chosen(run) / "state.json").read_text())
     row = run.epochs()[state["progress"]["epoch"] - 1]
-    facts = {"metric": "val_accuracy", "value": row["val_accuracy"], "epoch": int(row["epoch"]), "step": int(row["step"])}
+    facts = {
+        "metric": "val_accuracy",
+        "value": row["val_accuracy"],
+        "epoch": int(row["epoch"]),
+        "step": int(row["step"]),
+    }
     assert state["progress"]["best"] == root.last.best.facts == facts
     return facts["epoch"], facts["value"]
 
@@ -116,7 +128,9 @@ def kill_in_save(monkeypatch: pytest.MonkeyPatch, run: RunDir, epoch: int, point
 
 @pytest.mark.parametrize("epoch", [2, 4])
 @pytest.mark.parametrize("point", ["before the folder", "before the root record", "after the root record"])
-def test_a_death_between_checkpoint_last_and_best_leaves_them_in_agreement(tmp_path, whole, monkeypatch, epoch, point) -> None:
+def test_a_death_between_checkpoint_last_and_best_leaves_them_in_agreement(
+    tmp_path, whole, monkeypatch, epoch, point
+) -> None:
     job = make_state(tmp_path / "run")
     with monkeypatch.context() as patch:
         kill_in_save(patch, job.run, epoch, point)
@@ -127,7 +141,9 @@ def test_a_death_between_checkpoint_last_and_best_leaves_them_in_agreement(tmp_p
     ends_as(whole, job.run)
 
 
-def stopped_after(folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, accuracy: tuple[float, ...] = ACCURACY) -> RunDir:
+def stopped_after(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, accuracy: tuple[float, ...] = ACCURACY
+) -> RunDir:
     job = make_state(folder, accuracy)
     with monkeypatch.context() as patch:
         kill_in_save(patch, job.run, epochs, "after the root record")
@@ -143,7 +159,9 @@ def flip_a_bit(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "state.json", "MANIFEST.json"])
-def test_a_damaged_newest_checkpoint_is_named_and_the_training_goes_on_from_the_one_before_and_its_best(tmp_path, whole, monkeypatch, file) -> None:
+def test_a_damaged_newest_checkpoint_is_named_and_the_training_goes_on_from_the_one_before_and_its_best(
+    tmp_path, whole, monkeypatch, file
+) -> None:
     run = stopped_after(tmp_path / "run", monkeypatch, 3)
     newest = run.root.last.name
     assert run.root.chosen == newest

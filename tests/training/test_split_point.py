@@ -1,4 +1,5 @@
-"""Where a partly frozen network is cut: as late as nothing learns, nothing is left to chance, and one picture does not hear of another."""
+"""Where a partly frozen network is cut: as late as nothing learns, nothing is left to chance, and one picture does not
+hear of another."""
 
 from __future__ import annotations
 
@@ -36,7 +37,14 @@ def cut_of(model: nn.Module, *, head: str | None = None, mode=with_frozen_norms)
 
 def sequence(*, dropout_first: bool = False) -> nn.Sequential:
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(144, 32), nn.ReLU(inplace=True)]
+    layers = [
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(inplace=True),
+        nn.Flatten(),
+        nn.Linear(144, 32),
+        nn.ReLU(inplace=True),
+    ]
     if dropout_first:
         layers.insert(0, nn.Dropout(0.5))
     return nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(32, 16), nn.ReLU(inplace=True), nn.Linear(16, 2))
@@ -48,7 +56,12 @@ class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.one, self.two, self.three, self.head = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Linear(192, 2)
+        self.one, self.two, self.three, self.head = (
+            nn.Conv2d(3, 3, 1),
+            nn.Conv2d(3, 3, 1),
+            nn.Conv2d(3, 3, 1),
+            nn.Linear(192, 2),
+        )
 
     def forward(self, x):
         x = self.one(x)
@@ -112,7 +125,12 @@ def test_the_cut_is_the_last_value_that_is_the_same_each_time(model, learning, l
 
 @pytest.mark.parametrize(
     ("model", "learning"),
-    [(sequence(dropout_first=True), ["9"]), (sequence(), ["0", "9"]), (Noisy(), ["parts.head"]), (Branching(), ["trunk", "parts.head"])],
+    [
+        (sequence(dropout_first=True), ["9"]),
+        (sequence(), ["0", "9"]),
+        (Noisy(), ["parts.head"]),
+        (Branching(), ["trunk", "parts.head"]),
+    ],
 )
 def test_a_network_without_such_a_value_has_no_cut(model, learning) -> None:
     assert cut_of(frozen_but(model, *learning), head="parts.head" if isinstance(model, Branching) else None) is None
@@ -172,7 +190,10 @@ def test_the_rest_of_another_network_of_the_kind_has_its_weights() -> None:
 def test_looking_for_a_cut_leaves_modes_buffers_and_chance_as_they_were() -> None:
     model = frozen_but(sequence(), "9")
     model[6].eval()
-    modes, buffers = [module.training for module in model.modules()], {name: each.clone() for name, each in model.named_buffers()}
+    modes, buffers = (
+        [module.training for module in model.modules()],
+        {name: each.clone() for name, each in model.named_buffers()},
+    )
     pictures = torch.randn(3, 3, 8, 8)
     torch.manual_seed(7)
     before = torch.get_rng_state()

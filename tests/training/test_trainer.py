@@ -27,7 +27,11 @@ from zoo.training.devices import set_up
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit, forward, remaining_batches
 
-FAST = {"train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"}, "dataset": {"resize": 16}, "device": "cpu"}
+FAST = {
+    "train": {"epochs": 2, "batch_size": 100, "log_steps": 5, "schedule": "constant"},
+    "dataset": {"resize": 16},
+    "device": "cpu",
+}
 
 
 def make_state(tmp_path: Path, **train) -> TrainState:
@@ -37,7 +41,16 @@ def make_state(tmp_path: Path, **train) -> TrainState:
     data = open_data(registry(), config.dataset, engine.device, prepare=plan.prepare_images)
     counter_random.seed_everything(config.seed)
     model = build_for(registry(), config, data.preprocessing, 10)
-    return TrainState(config, build_task(registry(), config), model, data, engine, create(config, tmp_path / "run"), Console(quiet=True), {})
+    return TrainState(
+        config,
+        build_task(registry(), config),
+        model,
+        data,
+        engine,
+        create(config, tmp_path / "run"),
+        Console(quiet=True),
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,10 +62,15 @@ def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -
     job = make_state(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
     counter_random.seed_everything(0)
     plain = build_for(registry(), job.config, job.data.preprocessing, 10)
-    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](plain.parameters(), lr=0.01, **options)
+    optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
+        plain.parameters(), lr=0.01, **options
+    )
     pictures = job.part.pictures(range(len(job.part))).astype(np.float64).transpose(0, 3, 1, 2)
     mean, std = job.data.preprocessing.mean[0], job.data.preprocessing.std[0]
-    inputs, labels = torch.from_numpy(((pictures / 255 - mean) / std).astype(np.float32)), torch.from_numpy(job.part.labels)
+    inputs, labels = (
+        torch.from_numpy(((pictures / 255 - mean) / std).astype(np.float32)),
+        torch.from_numpy(job.part.labels),
+    )
     plain.train()
     for epoch in range(2):
         for rows in torch.from_numpy(counter_random.order(0, epoch, len(labels))).split(100):
@@ -65,13 +83,16 @@ def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -
 
 
 def test_the_epoch_row_is_the_mean_loss_per_sample(tmp_path) -> None:
-    job = make_state(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")  # the network does not move, so that one forward tells the mean
+    # the network does not move, so that one forward tells the mean
+    job = make_state(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")
     with torch.no_grad():
         batches = list(job.part.batches(len(job.part)))
         expected = nn.functional.cross_entropy(job.model(batches[0].inputs), batches[0].labels).item()
     fit(job)
     header, row = job.run.metrics_file.read_text().splitlines()
-    assert float(dict(zip(header.split(","), row.split(","), strict=True))["train_loss"]) == pytest.approx(expected, rel=1e-5)
+    assert float(dict(zip(header.split(","), row.split(","), strict=True))["train_loss"]) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 def test_an_epoch_takes_every_sample_once_in_the_order_of_its_seed(tmp_path) -> None:
@@ -152,7 +173,10 @@ def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkp
 
 def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(tmp_path, monkeypatch) -> None:
     result = zoo.run(
-        "cnn_digits", overrides={**FAST, "dataset": {"resize": 16, "val_fraction": 0.2}}, out=tmp_path / "run", console=Console(quiet=True)
+        "cnn_digits",
+        overrides={**FAST, "dataset": {"resize": 16, "val_fraction": 0.2}},
+        out=tmp_path / "run",
+        console=Console(quiet=True),
     )
     run = RunDir(result.path)
     rows = run.metrics_file.read_text().splitlines()
@@ -163,7 +187,7 @@ def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(
     assert result.record.samples == {"train": 1150, "val": 287, "test": 360}
 
 
-# ------------------------------------------------------------------------------------------------------------------------- features
+# ------------------------------------------------------------------------------------------------------------- features
 
 
 def weights_after(tmp_path, name, **train):
@@ -197,7 +221,10 @@ def test_auxiliary_classifiers_add_their_weighted_losses(tmp_path) -> None:
     batch = next(iter(remaining_batches(job, 0)))
     piece = mix(batch, None, None)
     logits = job.model(batch.inputs)
-    expected = sum(weight * nn.functional.cross_entropy(factor * logits, batch.labels) for weight, factor in ((1, 1), (0.3, 2), (0.1, -1)))
+    expected = sum(
+        weight * nn.functional.cross_entropy(factor * logits, batch.labels)
+        for weight, factor in ((1, 1), (0.3, 2), (0.1, -1))
+    )
     torch.testing.assert_close(forward(job, piece).mean, expected)
 
 
@@ -221,7 +248,11 @@ def test_warm_up_rises_to_what_the_schedule_says(tmp_path) -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
 def test_biases_and_norms_are_left_out_of_weight_decay_where_asked(tmp_path, optimizer) -> None:
     job = make_state(tmp_path, optimizer=optimizer, weight_decay=0.1, weight_decay_scope="weights")
-    decays = {id(parameter): group["weight_decay"] for group in job.stepper.optimizer.param_groups for parameter in group["params"]}
+    decays = {
+        id(parameter): group["weight_decay"]
+        for group in job.stepper.optimizer.param_groups
+        for parameter in group["params"]
+    }
     assert {name: decays[id(parameter)] for name, parameter in job.model.named_parameters()} == {
         name: 0.1 if name.endswith("weight") else 0.0 for name, _ in job.model.named_parameters()
     }
@@ -247,7 +278,10 @@ def test_augmented_pictures_reach_the_network_and_the_report_part_stays_as_it_is
     plain = make_state(tmp_path / "plain")
     ours, theirs = next(iter(remaining_batches(job, 0))), next(iter(remaining_batches(plain, 0)))
     assert torch.equal(ours.indices, theirs.indices)
-    flipped = [torch.equal(one, other.flip(2)) and not torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
+    flipped = [
+        torch.equal(one, other.flip(2)) and not torch.equal(one, other)
+        for one, other in zip(ours.inputs, theirs.inputs, strict=True)
+    ]
     same = [torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
     assert all(one or other for one, other in zip(flipped, same, strict=True))
     assert 20 < sum(flipped) < 80
@@ -271,13 +305,18 @@ def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path)
         "train": {**FAST["train"], "epochs": 50, "patience": 2, "lr": 1e-12, "optimizer": "sgd"},
     }
     result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Notes(quiet=True))
-    assert len(RunDir(result.path).metrics_file.read_text().splitlines()) == 1 + 3  # the first is the best, since nothing moves; then two more
+    # the first is the best, since nothing moves; then two more
+    assert len(RunDir(result.path).metrics_file.read_text().splitlines()) == 1 + 3
     assert any("stopping early" in note and "epoch 1" in note for note in notes)
 
 
 def test_pictures_are_not_augmented_after_their_pixels_were_permuted(tmp_path) -> None:
     with pytest.raises(UsageError, match="permuted already"):
-        zoo.run("cnn_digits", overrides={"dataset": {"permute_pixels": 1}, "train": {"augment": "flip"}}, out=tmp_path / "none")
+        zoo.run(
+            "cnn_digits",
+            overrides={"dataset": {"permute_pixels": 1}, "train": {"augment": "flip"}},
+            out=tmp_path / "none",
+        )
     assert not (tmp_path / "none").exists()
 
 
@@ -303,7 +342,9 @@ def test_bf16_and_fp32_end_near_each_other(tmp_path) -> None:
 def test_case_86_out_of_memory_says_what_was_asked_and_what_to_do(tmp_path) -> None:
     job = make_state(tmp_path)
     job.network = lambda inputs: torch.empty(2**60)
-    with pytest.raises(SetupError, match=r"out of memory.*batch of 100, pictures of 1×16×16, on cpu.*train\.micro_batches=2") as caught:
+    with pytest.raises(
+        SetupError, match=r"out of memory.*batch of 100, pictures of 1×16×16, on cpu.*train\.micro_batches=2"
+    ) as caught:
         fit(job)
     assert caught.value.exit_code == 6
 
@@ -339,7 +380,10 @@ def test_a_compiler_that_fails_is_one_line(tmp_path) -> None:
 
 def test_bf16_on_the_cpu_trains_and_is_recorded(tmp_path) -> None:
     result = zoo.run(
-        "cnn_digits", overrides=FAST | {"train": FAST["train"] | {"precision": "bf16"}}, out=tmp_path / "run", console=Console(quiet=True)
+        "cnn_digits",
+        overrides=FAST | {"train": FAST["train"] | {"precision": "bf16"}},
+        out=tmp_path / "run",
+        console=Console(quiet=True),
     )
     assert result.record.device["precision"] == "bfloat16"
     assert result.metrics["accuracy"] > 0.5
@@ -358,4 +402,6 @@ def test_the_resolved_configuration_repeats_the_run(tmp_path) -> None:
     first = zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "first", console=Console(quiet=True))
     again = zoo.run(config_file=first.path / "config.yaml", out=tmp_path / "again", console=Console(quiet=True))
     assert RunConfig.model_validate(RunDir(first.path).config.as_dict()) == RunDir(again.path).config
-    assert all(torch.equal(value, load(again.path).state_dict()[key]) for key, value in load(first.path).state_dict().items())
+    assert all(
+        torch.equal(value, load(again.path).state_dict()[key]) for key, value in load(first.path).state_dict().items()
+    )

@@ -24,7 +24,10 @@ def test_the_average_follows_its_formula() -> None:
 def test_it_agrees_with_torch_once_warm() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3))
-    ours, theirs = MovingAverage(model, 0.9), AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    ours, theirs = (
+        MovingAverage(model, 0.9),
+        AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True),
+    )
     theirs.update_parameters(model)  # its first update copies
     ours.updates = 1000
     for _ in range(5):

@@ -1,4 +1,7 @@
-"""Which files datasets need, where they lie, and bringing them; what a check of a dataset finds. By a plugin whose data is made here."""
+"""Which files datasets need, where they lie, and bringing them; what a check of a dataset finds.
+
+By a plugin whose data is made here.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ from zoo.api import DatasetSpec, FileSpec, hookimpl
 FILES = {files!r}
 
 def spec(name, paths):
-    files = tuple(FileSpec(path=path, url="https://data.example/" + path, sha256=FILES[path][0], size=FILES[path][1]) for path in paths)
+    urls = {{path: "https://data.example/" + path for path in paths}}
+    files = tuple(FileSpec(path=at, url=url, sha256=FILES[at][0], size=FILES[at][1]) for at, url in urls.items())
     known = dict(classes=("cat", "dog"), shape=(1, 2, 2), mean=(0.5,), std=(0.5,), licence="CC0")
     return DatasetSpec(name=name, summary="x", target=f"zoo_made.data:open_{{name}}", files=files, **known)
 
@@ -110,14 +114,17 @@ def server(monkeypatch):
     return down
 
 
-# -------------------------------------------------------------------------------------------------------------------------------- files
+# ---------------------------------------------------------------------------------------------------------------- files
 
 
 def test_what_a_dataset_needs_is_what_it_asks_for(root) -> None:
     lay(root, "toy/a.bin")
     need = look("toy")
     assert [file.path for file in need.missing] == ["toy/b.bin"]
-    assert [(row["path"], row["present"], row["needed"]) for row in need.files()] == [("toy/a.bin", True, True), ("toy/b.bin", False, True)]
+    assert [(row["path"], row["present"], row["needed"]) for row in need.files()] == [
+        ("toy/a.bin", True, True),
+        ("toy/b.bin", False, True),
+    ]
     assert need.files()[1]["place"] == str(root / "toy/b.bin")
     (root / "toy" / "unpacked").mkdir()
     need = look("made/toy")
@@ -130,7 +137,9 @@ def test_what_a_dataset_needs_is_what_it_asks_for(root) -> None:
 def test_download_brings_what_is_missing_and_says_so(root, server, capsys) -> None:
     lay(root, "toy/a.bin")
     found = download(["toy", "other", "toy", "album"])
-    assert [need.item.spec.name for need in found] == ["toy", "other", "album"] and not any(need.missing for need in found)
+    assert [need.item.spec.name for need in found] == ["toy", "other", "album"] and not any(
+        need.missing for need in found
+    )
     assert {path: (root / path).read_bytes() for path in CONTENTS} == CONTENTS
     told = capsys.readouterr().err
     assert "toy: downloading 1 file" in told and "other: downloading 1 file" in told and "licence: CC0" in told
@@ -139,7 +148,9 @@ def test_download_brings_what_is_missing_and_says_so(root, server, capsys) -> No
 
 
 def test_without_a_network_one_error_names_all_that_is_missing(root) -> None:
-    with pytest.raises(DataError, match="3 files of toy and other cannot be downloaded: ZOO_OFFLINE forbids downloads") as caught:
+    with pytest.raises(
+        DataError, match="3 files of toy and other cannot be downloaded: ZOO_OFFLINE forbids downloads"
+    ) as caught:
         download(["toy", "other"])
     for path in CONTENTS:
         assert f"https://data.example/{path}" in str(caught.value) and str(root / path) in str(caught.value)
@@ -151,12 +162,18 @@ def test_without_a_network_one_error_names_all_that_is_missing(root) -> None:
 def test_what_can_be_had_is_brought_before_the_error(root, server) -> None:
     server.update({"toy/b.bin", "other/c.bin"})
     with pytest.raises(
-        DataError, match=r"2 files of toy and other cannot be downloaded: cannot download b\.bin: no route to host; cannot download c\.bin: "
+        DataError,
+        match=(
+            r"2 files of toy and other cannot be downloaded: cannot download b\.bin: no route to host; cannot download "
+            r"c\.bin: "
+        ),
     ) as caught:
         download(["toy", "other"])
     assert "toy/a.bin" not in str(caught.value) and (root / "toy/a.bin").exists()
     server.remove("other/c.bin")
-    with pytest.raises(DataError, match=r"1 file of toy cannot be downloaded: cannot download b\.bin: no route to host"):
+    with pytest.raises(
+        DataError, match=r"1 file of toy cannot be downloaded: cannot download b\.bin: no route to host"
+    ):
         download(["toy", "other"])
     assert (root / "other/c.bin").exists()
 
@@ -166,7 +183,7 @@ def test_require_here_names_the_command(root) -> None:
         data_download.require_here([look("toy"), look("other"), look("album")])
 
 
-# -------------------------------------------------------------------------------------------------------------------------------- check
+# ---------------------------------------------------------------------------------------------------------------- check
 
 
 def arrays(*labels, start=0):
@@ -174,7 +191,9 @@ def arrays(*labels, start=0):
     from zoo.api import Split
 
     count = len(labels)
-    images = (np.arange(start, start + count, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 1, 2, 2), np.uint8)).astype(np.uint8)
+    images = (
+        np.arange(start, start + count, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 1, 2, 2), np.uint8)
+    ).astype(np.uint8)
     return Split(images, np.array(labels))
 
 
@@ -184,7 +203,13 @@ def test_a_check_counts_by_part_and_class(root, splits) -> None:
     report = check(look("toy"))
     assert report.problems == [] and report.as_dict()["ok"]
     train, test = report.parts
-    assert (train.part, train.split, train.samples, train.classes, train.shapes) == ("train", "train", 3, {"cat": 2, "dog": 1}, {"1×2×2": 3})
+    assert (train.part, train.split, train.samples, train.classes, train.shapes) == (
+        "train",
+        "train",
+        3,
+        {"cat": 2, "dog": 1},
+        {"1×2×2": 3},
+    )
     assert (test.part, test.split, test.classes) == ("test", "test", {"cat": 2, "dog": 0})
     assert json.loads(json.dumps(report.as_dict()))["parts"][0]["samples"] == 3
 
@@ -239,7 +264,9 @@ def test_pictures_in_files_are_decoded_whole(root, splits, tmp_path) -> None:
     splits |= {"train": Split(paths, np.zeros(5, int), names), "test": arrays(0)}
     report = check(look("album"))
     assert report.parts[0].shapes == {"3×6×8": 3, "3×4×5": 1} and report.parts[0].samples == 5
-    assert report.duplicates.within == {"train": 1} and report.duplicates.examples == [["train/0.png", "train/again.bmp"]]
+    assert report.duplicates.within == {"train": 1} and report.duplicates.examples == [
+        ["train/0.png", "train/again.bmp"]
+    ]
     (problem,) = report.problems
     assert problem.startswith(f"train: {tmp_path / 'cut.png'} cannot be read")
 
@@ -248,6 +275,9 @@ def test_pictures_in_files_are_decoded_whole(root, splits, tmp_path) -> None:
 def test_mnist_is_what_its_authors_say() -> None:
     report = check(look("mnist"))
     assert report.problems == [] and [row["official"] for row in report.files] == [True] * 4
-    assert [(part.samples, part.shapes) for part in report.parts] == [(60_000, {"1×28×28": 60_000}), (10_000, {"1×28×28": 10_000})]
+    assert [(part.samples, part.shapes) for part in report.parts] == [
+        (60_000, {"1×28×28": 60_000}),
+        (10_000, {"1×28×28": 10_000}),
+    ]
     assert report.parts[0].classes["5"] == 5421 and report.parts[1].classes["1"] == 1135
     assert (report.duplicates.within, report.duplicates.across) == ({}, {})

@@ -41,7 +41,10 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("ZOO_RUNS", "ZOO_DATA", "ZOO_CACHE"):
             patch.setenv(variable, str(base / variable.lower()))
-        settings = {"dataset": {"name": f"folder:{base}", "channels": 1, "resize": 16}, "train": {"epochs": 2, "batch_size": 16, "lr": 0.01}}
+        settings = {
+            "dataset": {"name": f"folder:{base}", "channels": 1, "resize": 16},
+            "train": {"epochs": 2, "batch_size": 16, "lr": 0.01},
+        }
         result = run("cnn", overrides={**settings, "device": "cpu"}, out=base / "run", console=Console(quiet=True))
     return base, RunDir(result.path)
 
@@ -66,12 +69,18 @@ def test_the_runs_figure_is_found_again_and_nothing_of_the_run_changes(trained, 
     before = {file: file.stat().st_mtime_ns for file in done.path.rglob("*")}
     found = evaluate_run(done, out=tmp_path / "again")
     assert found.metrics == pytest.approx(done.record.results["test"], rel=1e-5)
-    assert (found.fingerprint, found.samples, found.path) == (done.record.fingerprint, done.record.samples["test"], tmp_path / "again")
+    assert (found.fingerprint, found.samples, found.path) == (
+        done.record.fingerprint,
+        done.record.samples["test"],
+        tmp_path / "again",
+    )
     assert {file: file.stat().st_mtime_ns for file in done.path.rglob("*")} == before
     assert read(tmp_path / "again" / "predictions.csv") == read(done.predictions_file)
     told = json.loads((tmp_path / "again" / "evaluation.json").read_text(encoding="utf-8"))
     assert told["metrics"] == found.metrics and told["split"] == "test" and "path" not in told
-    assert (tmp_path / "again" / "plots" / "confusion.png").is_file() and (tmp_path / "again" / "per_class.csv").is_file()
+    assert (tmp_path / "again" / "plots" / "confusion.png").is_file() and (
+        tmp_path / "again" / "per_class.csv"
+    ).is_file()
 
 
 def test_another_dataset_of_the_same_classes_is_judged(trained, tmp_path) -> None:
@@ -106,7 +115,12 @@ def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, mo
 def test_other_classes_are_refused_with_the_difference(trained, tmp_path) -> None:
     base, done = trained
     other = renamed(base, tmp_path / "other", ["zero", "uno", "dos"])
-    with pytest.raises(UsageError, match=r"only the dataset has 'dos', 'uno'; only the model has 'one', 'two'; fix: choose a dataset whose classes"):
+    with pytest.raises(
+        UsageError,
+        match=(
+            r"only the dataset has 'dos', 'uno'; only the model has 'one', 'two'; fix: choose a dataset whose classes"
+        ),
+    ):
         evaluate_run(done, dataset=other)
     with pytest.raises(UsageError, match="only the dataset has '0', '1', '2', '3', '4' and 5 more"):
         evaluate_run(done, dataset="digits")
@@ -119,8 +133,14 @@ def held_out(base: Path, target: Path, places: dict[str, str]) -> str:
     return f"folder:{target}"
 
 
-@pytest.mark.parametrize(("prefix", "evaluated_on"), [("test/", "test split"), ("", "all images")], ids=["a lone test folder", "a folder of classes"])
-def test_all_of_what_is_held_out_is_evaluated(trained: tuple[Path, RunDir], tmp_path: Path, prefix: str, evaluated_on: str) -> None:
+@pytest.mark.parametrize(
+    ("prefix", "evaluated_on"),
+    [("test/", "test split"), ("", "all images")],
+    ids=["a lone test folder", "a folder of classes"],
+)
+def test_all_of_what_is_held_out_is_evaluated(
+    trained: tuple[Path, RunDir], tmp_path: Path, prefix: str, evaluated_on: str
+) -> None:
     base, done = trained
     found = evaluate_run(done, dataset=held_out(base, tmp_path / "set", {f"{prefix}{name}": name for name in NAMES}))
     assert (found.evaluated_on, found.samples, found.notes) == (evaluated_on, done.record.samples["test"], ())
@@ -128,12 +148,18 @@ def test_all_of_what_is_held_out_is_evaluated(trained: tuple[Path, RunDir], tmp_
 
 
 @pytest.mark.parametrize("names", [["two", "zero"], ["one"]], ids=str)
-def test_some_of_the_classes_are_evaluated_by_the_run_s_indices(trained: tuple[Path, RunDir], tmp_path: Path, names: list[str]) -> None:
+def test_some_of_the_classes_are_evaluated_by_the_run_s_indices(
+    trained: tuple[Path, RunDir], tmp_path: Path, names: list[str]
+) -> None:
     base, done = trained
-    found = evaluate_run(done, dataset=held_out(base, tmp_path / "set", {name: name for name in names}), out=tmp_path / "out")
+    found = evaluate_run(
+        done, dataset=held_out(base, tmp_path / "set", {name: name for name in names}), out=tmp_path / "out"
+    )
     mine = [row for row in read(done.predictions_file) if row["truth"] in names]
     assert found.samples == len(mine)
-    assert found.metrics["accuracy"] == pytest.approx(sum(row["truth"] == row["prediction"] for row in mine) / len(mine))
+    assert found.metrics["accuracy"] == pytest.approx(
+        sum(row["truth"] == row["prediction"] for row in mine) / len(mine)
+    )
     assert Counter((row["truth"], row["prediction"]) for row in read(tmp_path / "out" / "predictions.csv")) == Counter(
         (row["truth"], row["prediction"]) for row in mine
     )
@@ -153,7 +179,10 @@ def test_classes_that_the_run_has_not_are_named(trained: tuple[Path, RunDir], tm
 def test_images_that_were_trained_on_are_said_to_be(trained: tuple[Path, RunDir], tmp_path: Path) -> None:
     base, done = trained
     shutil.copytree(base / "train", tmp_path / "plain")
-    overrides = {**done.config.as_dict(), "dataset": {"name": f"folder:{tmp_path / 'plain'}", "channels": 1, "resize": 16}}
+    overrides = {
+        **done.config.as_dict(),
+        "dataset": {"name": f"folder:{tmp_path / 'plain'}", "channels": 1, "resize": 16},
+    }
     plain = run(overrides=overrides, out=tmp_path / "run", console=Console(quiet=True)).path
     own, whole = evaluate_run(plain), evaluate_run(plain, dataset=f"folder:{tmp_path / 'plain'}")
     assert (own.evaluated_on, own.notes) == ("test split", ())

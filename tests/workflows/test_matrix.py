@@ -1,4 +1,5 @@
-"""The table of combinations against what runs do: each yes-cell of the first-party plugins takes a step, each no-cell is refused in its words."""
+"""The table of combinations against what runs do: each yes-cell of the first-party plugins takes a step, each no-cell
+is refused in its words."""
 
 from __future__ import annotations
 
@@ -27,23 +28,40 @@ from zoo.workflows.run import evaluated_part
 CELLS = list(cells(registry()))
 FORCED = [*cells(registry(), options={"resize": "never"}), *cells(registry(), options={"resize": 40})]
 QUICK = ("/alexnet", "/cnn", "/fnn", "/googlenet", "/lenet", "/resnet18", "/vgg_cifar")
-REAL = {"datasets/mnist": "MNIST", "datasets/cifar10": "cifar-10-b*", "datasets/fashion_mnist": "FashionMNIST", "datasets/catdog": "cat_dog*"}
+REAL = {
+    "datasets/mnist": "MNIST",
+    "datasets/cifar10": "cifar-10-b*",
+    "datasets/fashion_mnist": "FashionMNIST",
+    "datasets/catdog": "cat_dog*",
+}
 """How the files of a dataset that is not embedded are called under ZOO_DATA."""
 
 
 def overrides(cell: Cell, folder: Path, **dataset: Any) -> dict[str, Any]:
-    given = {"name": cell.dataset, **dataset, **({"path": str(folder)} if cell.dataset in ("datasets/folder", "datasets/pictures") else {})}
+    given = {
+        "name": cell.dataset,
+        **dataset,
+        **({"path": str(folder)} if cell.dataset in ("datasets/folder", "datasets/pictures") else {}),
+    }
     chosen: dict[str, Any] = {"architecture": {"name": cell.architecture}} if cell.architecture else {}
     if cell.architecture and registry().task(cell.task).spec.needs_weights:
         chosen["weights"] = next(iter(registry().architecture(cell.architecture).spec.weights), None)
-    return {**chosen, "dataset": given, "task": {"name": cell.task}, "device": "cpu", "train": {"batch_size": 2, "lr": 1e-5}}
+    return {
+        **chosen,
+        "dataset": given,
+        "task": {"name": cell.task},
+        "device": "cpu",
+        "train": {"batch_size": 2, "lr": 1e-5},
+    }
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """A folder of photographs of two classes and of several sizes."""
     numbers = np.random.default_rng(0)
-    for part, label, index in [(part, label, index) for part in ("train", "val") for label in ("cat", "dog") for index in range(2)]:
+    for part, label, index in [
+        (part, label, index) for part in ("train", "val") for label in ("cat", "dog") for index in range(2)
+    ]:
         file = tmp_path / "pictures" / part / label / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(numbers.integers(0, 256, (40 + index, 50, 3), dtype=np.uint8)).save(file)
@@ -59,14 +77,20 @@ def label(cell: Cell) -> str:
     return "-".join(str(name).rpartition("/")[2] for name in (cell.architecture, cell.dataset, cell.task))
 
 
-@pytest.mark.parametrize("cell", [pytest.param(cell, marks=marks(cell), id=label(cell)) for cell in CELLS if cell.refusal is None])
+@pytest.mark.parametrize(
+    "cell", [pytest.param(cell, marks=marks(cell), id=label(cell)) for cell in CELLS if cell.refusal is None]
+)
 def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_path: Path) -> None:
     if cell.dataset in REAL and not list(Path(os.environ["ZOO_DATA"]).glob(REAL[cell.dataset])):
         pytest.skip(f"needs the files of {cell.dataset} under ZOO_DATA")
     plan = resolve(registry(), overrides=overrides(cell, pictures))
     config = plan.config
-    if cell.dataset == "datasets/folder" and registry().task(cell.task).spec.same_inputs:  # its classes are known once it is opened
-        with pytest.raises(UsageError, match=r"needs the data that the weights were trained on: the weights \w+: .*, datasets/folder: cat, dog"):
+    # its classes are known once it is opened
+    if cell.dataset == "datasets/folder" and registry().task(cell.task).spec.same_inputs:
+        with pytest.raises(
+            UsageError,
+            match=r"needs the data that the weights were trained on: the weights \w+: .*, datasets/folder: cat, dog",
+        ):
             prepare(plan)
         return
     ready = prepare(plan)
@@ -79,7 +103,9 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
         return
     assert set(cell.changes) <= set(ready.data.notes)
     where = create(config, tmp_path / "run")
-    job = TrainState(config, ready.task, ready.model, ready.data, ready.engine, where, Console(quiet=True), ready.structure)
+    job = TrainState(
+        config, ready.task, ready.model, ready.data, ready.engine, where, Console(quiet=True), ready.structure
+    )
     before = [parameter.detach().clone() for parameter in job.model.parameters()]
     loss = take_step(job, next(iter(remaining_batches(job, 0))))
     assert loss.mean.isfinite()
@@ -93,10 +119,17 @@ def test_a_combination_that_does_not_go_is_refused_in_the_same_words(cell: Cell,
     assert str(caught.value) == cell.refusal
 
 
-REFUSED = [(cell, resize) for resize, found in (("never", FORCED[: len(CELLS)]), (40, FORCED[len(CELLS) :])) for cell in found if cell.refusal]
+REFUSED = [
+    (cell, resize)
+    for resize, found in (("never", FORCED[: len(CELLS)]), (40, FORCED[len(CELLS) :]))
+    for cell in found
+    if cell.refusal
+]
 
 
-@pytest.mark.parametrize(("cell", "resize"), [pytest.param(cell, resize, id=f"{label(cell)}-{resize}") for cell, resize in REFUSED])
+@pytest.mark.parametrize(
+    ("cell", "resize"), [pytest.param(cell, resize, id=f"{label(cell)}-{resize}") for cell, resize in REFUSED]
+)
 def test_so_it_is_with_a_size_that_is_forced(cell: Cell, resize: Any, pictures: Path) -> None:
     """Nothing is opened for it: a dataset whose files are not here is refused alike."""
     with pytest.raises(UsageError) as caught:
@@ -113,7 +146,9 @@ def test_both_answers_are_in_the_table() -> None:
 
 
 def test_members_of_families_are_judged_where_they_are_asked_for() -> None:
-    found = {cell.architecture: cell for cell in cells(registry(), "torchvision/v*_1?", "digits", options={"channels": 1})}
+    found = {
+        cell.architecture: cell for cell in cells(registry(), "torchvision/v*_1?", "digits", options={"channels": 1})
+    }
     assert "torchvision/vit_b_16" in found and "torchvision/vgg16" not in found
     assert "vit_b_16 takes pictures of 3 channels, not 1" in found["torchvision/vit_b_16"].refusal
     assert [cell.changes for cell in cells(registry(), "timm/vit_tiny_patch16_224", "digits", "classification")] == [

@@ -34,7 +34,10 @@ def test_a_bundle_and_its_file_predict_the_same(model: Path, pictures: Path) -> 
     for target in (model, model.parent, str(model.parent)):
         found = predict(target, [pictures])
         assert found.classes == tuple(CLASSES)
-        assert [(path.name, CLASSES[int(p.argmax())]) for path, p in found.rows] == [("a.png", "dark"), ("b.png", "bright")]
+        assert [(path.name, CLASSES[int(p.argmax())]) for path, p in found.rows] == [
+            ("a.png", "dark"),
+            ("b.png", "bright"),
+        ]
         assert found.engine.startswith("onnxruntime ")
 
 
@@ -49,7 +52,8 @@ def test_an_exported_model_is_used_without_torch(model: Path, pictures: Path) ->
 
 
 def test_a_bundle_that_is_being_replaced_is_read_as_bundle_json_says(model: Path, pictures: Path) -> None:
-    """Where folders cannot be exchanged in one step, the new model lies beside the old one for a moment, under a name with its digest."""
+    """Where folders cannot be exchanged in one step, the new model lies beside the old one for a moment, under a name
+    with its digest."""
     due = predict(model.parent, [pictures])
     beside = model.with_name(f".model.onnx.{sha256(model)[:16]}")
     model.rename(beside)
@@ -71,7 +75,14 @@ def test_a_model_that_was_altered_is_refused(model: Path, pictures: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "index", ["", "[]", "{}", '{"model": "model.onnx", "files": {}}', '{"model": "../model.onnx", "files": {"../model.onnx": {"sha256": ""}}}']
+    "index",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"model": "model.onnx", "files": {}}',
+        '{"model": "../model.onnx", "files": {"../model.onnx": {"sha256": ""}}}',
+    ],
 )
 def test_a_damaged_index_is_refused(model: Path, pictures: Path, index: str) -> None:
     (model.parent / "bundle.json").write_text(index, encoding="utf-8")

@@ -35,12 +35,17 @@ def test_the_record_holds_all_a_figure_is_read_with(pretended, tmp_path, capsys)
     assert [each["overrides"]["seed"] for each in pretended] == [1, 2, 3]
     told = json.loads(done.path.read_text(encoding="utf-8"))
     values = [0.91, 0.92, 0.93]
-    assert told["metrics"]["accuracy"] == {"mean": statistics.fmean(values), "sd": pytest.approx(statistics.stdev(values)), "values": values}
+    assert told["metrics"]["accuracy"] == {
+        "mean": statistics.fmean(values),
+        "sd": pytest.approx(statistics.stdev(values)),
+        "values": values,
+    }
     assert told["seconds"] == {"median": 14.0, "values": [11.0, 14.0, 19.0]}
     assert told["command"] == "zoo run cnn_digits --seeds 3 --set train.epochs=5 --set seed=1"
     facts = ("recipe", "seeds", "epochs", "commit", "device", "dataset", "fingerprint", "runs")
     assert [told[name] for name in facts] == [
-        "classics/cnn_digits", [1, 2, 3], 5, "c0ffee", "Test 9000, 2 threads", "lab/toy", "abcdef0123456789", ["seed1", "seed2", "seed3"]
+        "classics/cnn_digits", [1, 2, 3], 5, "c0ffee", "Test 9000, 2 threads", "lab/toy", "abcdef0123456789",
+        ["seed1", "seed2", "seed3"]
     ]  # fmt: skip
     assert told["versions"]["torch"] == "2.15.0" and str(tmp_path) not in done.path.read_text(encoding="utf-8")
     assert "accuracy 92.00% ± 1.00% over 3 seeds" in capsys.readouterr().out.replace("accuracy:", "accuracy")
@@ -55,10 +60,14 @@ def test_each_seed_has_a_place_of_its_own(pretended, tmp_path) -> None:
 
 
 def test_the_command_repeats_what_was_asked(tmp_path) -> None:
-    overrides = {"train": {"augment": ["flip", {"crop": 4}], "clip_norm": 1.0}, "dataset": {"name": "mnist", "permute_pixels": None}}
+    overrides = {
+        "train": {"augment": ["flip", {"crop": 4}], "clip_norm": 1.0},
+        "dataset": {"name": "mnist", "permute_pixels": None},
+    }
     told = command(2, None, tmp_path / "my file.yaml", overrides)
     assert told == (
-        "zoo run --config 'my file.yaml' --seeds 2 --set 'train.augment=[\"flip\", {\"crop\": 4}]' --set train.clip_norm=1.0"
+        "zoo run --config 'my file.yaml' --seeds 2 --set 'train.augment=[\"flip\", {\"crop\": 4}]' --set "
+        "train.clip_norm=1.0"
         " --set dataset.name=mnist --set dataset.permute_pixels=null"
     )
     assert command(2, "cnn_digits", None, {}) == "zoo run cnn_digits --seeds 2"

@@ -15,7 +15,9 @@ from zoo.reporting.plots import save
 def signal(length: int) -> np.ndarray:
     """The example: a step up, a ramp down, one impulse; float64 (length,)."""
     place = np.arange(length) / max(1, length - 1)
-    values = np.where((place > 0.12) & (place < 0.35), 1.0, 0.0) + np.where((place >= 0.45) & (place < 0.7), (0.7 - place) / 0.25, 0.0)
+    values = np.where((place > 0.12) & (place < 0.35), 1.0, 0.0) + np.where(
+        (place >= 0.45) & (place < 0.7), (0.7 - place) / 0.25, 0.0
+    )
     values[min(length - 1, round(0.85 * length))] += 1.0
     return np.asarray(values)
 
@@ -27,9 +29,11 @@ def taps(kernel: int) -> np.ndarray:
 
 
 def delayed(values: np.ndarray, weights: np.ndarray, window: Window) -> np.ndarray:
-    """Each tap's own contribution, (kernel, positions): row k holds w_k · x[s·n + d·k − p], zero where that is outside of the signal.
+    """Each tap's own contribution, (kernel, positions): row k holds w_k · x[s·n + d·k − p], zero where that is outside
+    of the signal.
 
-    The rows' sum over k is the convolution as networks compute it (a cross-correlation: the kernel is not turned round).
+    The rows' sum over k is the convolution as networks compute it (a cross-correlation: the kernel is not turned
+    round).
     """
     padded = np.pad(values, window.padding)
     starts = window.stride * np.arange(window.positions(len(values)))
@@ -37,7 +41,8 @@ def delayed(values: np.ndarray, weights: np.ndarray, window: Window) -> np.ndarr
 
 
 def draw(file: Path, length: int, window: Window) -> None:
-    """The signal, every tap's shifted and weighted copy of it, and their running sum, whose last line is the layer's output."""
+    """The signal, every tap's shifted and weighted copy of it, and their running sum, whose last line is the layer's
+    output."""
     values, weights = signal(length), taps(window.kernel)
     copies = delayed(values, weights, window)
     sums = copies.cumsum(0)

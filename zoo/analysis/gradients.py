@@ -1,7 +1,9 @@
-"""The norm of the gradient at each layer of a network before its first step: whether the loss reaches the first layers at all.
+"""The norm of the gradient at each layer of a network before its first step: whether the loss reaches the first layers
+at all.
 
-X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks (2010) look at networks so; shortcuts are what keeps
-the norms of a deep one together (K. He et al.: Deep residual learning for image recognition, 2015; its figure 1 is what comes of it).
+X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks (2010) look at networks
+so; shortcuts are what keeps the norms of a deep one together (K. He et al.: Deep residual learning for image
+recognition, 2015; its figure 1 is what comes of it).
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from zoo.training.trainer import with_heads
 
 @dataclass(frozen=True)
 class Gradients:
-    """By layer in the order of the calls: its name and the 2-norm of the gradient of the mean loss with respect to its weight."""
+    """By layer in the order of the calls: its name and the 2-norm of the gradient of the mean loss with respect to its
+    weight."""
 
     label: str
     layers: tuple[str, ...]
@@ -38,10 +41,16 @@ class Gradients:
 
 
 def gradients(plan: RunPlan, label: str) -> Gradients:
-    """Of the first training batch that a run of ``plan`` would see, before its first step, in fp32. Raises what the run would raise."""
+    """Of the first training batch that a run of ``plan`` would see, before its first step, in fp32.
+
+    Raises what the run would raise.
+    """
     config, ready = plan.config, prepare(plan)
     if not hasattr(ready.task, "loss"):
-        raise UsageError(f"task {config.task.name} is solved in closed form: it has no loss, and so no gradients", fix="choose another task")
+        raise UsageError(
+            f"task {config.task.name} is solved in closed form: it has no loss, and so no gradients",
+            fix="choose another task",
+        )
     part = ready.data.part("train")
     order = counter_random.order(config.seed, 0, len(part))[: config.train.batch_size]
     batch = next(iter(part.batches_of(order, config.train.batch_size)))
@@ -50,7 +59,8 @@ def gradients(plan: RunPlan, label: str) -> Gradients:
 
 
 def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Of the weights with two dimensions or more: of convolutions, linear layers and the like, not of norms and biases."""
+    """Of the weights with two dimensions or more: of convolutions, linear layers and the like, not of norms and
+    biases."""
     called: dict[str, nn.Parameter] = {}
 
     def remember(name: str) -> Any:
@@ -59,7 +69,11 @@ def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...],
 
         return hook
 
-    hooks = [module.register_forward_pre_hook(remember(name)) for name, module in model.named_modules() if _has_matrix(module)]
+    hooks = [
+        module.register_forward_pre_hook(remember(name))
+        for name, module in model.named_modules()
+        if _has_matrix(module)
+    ]
     output = with_heads(model.train()(batch.inputs))
     for hook in hooks:
         hook.remove()
@@ -75,4 +89,7 @@ def _has_matrix(module: nn.Module) -> bool:
 
 def summary(found: Sequence[Gradients]) -> list[dict[str, Any]]:
     """A row each, as JSON."""
-    return [{"label": each.label, "ratio": each.ratio, "layers": dict(zip(each.layers, each.norms, strict=True))} for each in found]
+    return [
+        {"label": each.label, "ratio": each.ratio, "layers": dict(zip(each.layers, each.norms, strict=True))}
+        for each in found
+    ]

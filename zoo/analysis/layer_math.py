@@ -1,4 +1,7 @@
-"""The arithmetic of a single layer: its output, its parameters and its cost, with the formulas filled in. Nothing here imports torch."""
+"""The arithmetic of a single layer: its output, its parameters and its cost, with the formulas filled in.
+
+Nothing here imports torch.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ AXES = {1: ("length",), 2: ("height", "width")}
 
 @dataclass(frozen=True)
 class Single:
-    """A layer's answer. Shapes are (channels, …) without the batch; ``formulas`` says by name how each number comes about."""
+    """A layer's answer.
+
+    Shapes are (channels, …) without the batch; ``formulas`` says by name how each number comes about.
+    """
 
     kind: Kind
     input: tuple[int, ...]
@@ -31,7 +37,10 @@ class Single:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a layer was asked to be; one number for every axis, or one for each. A pool's stride is its kernel where none is given."""
+    """What a layer was asked to be; one number for every axis, or one for each.
+
+    A pool's stride is its kernel where none is given.
+    """
 
     out: int | None = None
     kernel: tuple[int, ...] = ()
@@ -55,13 +64,20 @@ def single(kind: Kind, shape: tuple[int, ...], settings: Settings) -> Single:
         )
     windows = _windows(kind, shape[1:], settings)
     sides = tuple(window.positions(side) for window, side in zip(windows, shape[1:], strict=True))
-    formulas = {name: window.positions_formula(side) for name, window, side in zip(AXES[count], windows, shape[1:], strict=True)}
+    formulas = {
+        name: window.positions_formula(side) for name, window, side in zip(AXES[count], windows, shape[1:], strict=True)
+    }
     if kind.startswith("conv"):
         return _convolution(kind, shape, sides, [window.kernel for window in windows], settings, formulas)
     if settings.out is not None:
         raise UsageError(f"{kind} keeps the number of channels", where="--out", fix="leave --out away")
     return Single(
-        kind, shape, (shape[0], *sides), 0, 0, {**formulas, "parameters": "none: a pool has no weights", "macs": "none: nothing is multiplied"}
+        kind,
+        shape,
+        (shape[0], *sides),
+        0,
+        0,
+        {**formulas, "parameters": "none: a pool has no weights", "macs": "none: nothing is multiplied"},
     )
 
 
@@ -102,12 +118,24 @@ def _each(name: str, values: tuple[int, ...], count: int) -> tuple[int, ...]:
 
 
 def _convolution(
-    kind: Kind, shape: tuple[int, ...], sides: tuple[int, ...], kernel: list[int], settings: Settings, formulas: dict[str, str]
+    kind: Kind,
+    shape: tuple[int, ...],
+    sides: tuple[int, ...],
+    kernel: list[int],
+    settings: Settings,
+    formulas: dict[str, str],
 ) -> Single:
     out, groups = _out(kind, settings), settings.groups
     if groups < 1 or shape[0] % groups or out % groups:
-        raise UsageError(f"{groups} groups do not divide {shape[0]} and {out} channels", where="--groups", fix="take a divisor of both")
-    taps, written = prod(kernel) * shape[0] // groups, "·".join(map(str, [*kernel, shape[0]])) + (f"/{groups}" if groups > 1 else "")
+        raise UsageError(
+            f"{groups} groups do not divide {shape[0]} and {out} channels",
+            where="--groups",
+            fix="take a divisor of both",
+        )
+    taps, written = (
+        prod(kernel) * shape[0] // groups,
+        "·".join(map(str, [*kernel, shape[0]])) + (f"/{groups}" if groups > 1 else ""),
+    )
     parameters, macs = (taps + settings.bias) * out, prod(sides) * out * taps
     weights = f"({written} + 1)" if settings.bias else f"({written})"
     formulas |= {
@@ -120,7 +148,9 @@ def _convolution(
 def _linear(shape: tuple[int, ...], settings: Settings) -> Single:
     out, inputs = _out("linear", settings), prod(shape)
     unfitting = [name for name in ("kernel", "stride") if getattr(settings, name)]
-    unfitting += [name for name in ("padding", "dilation", "groups") if getattr(settings, name) != getattr(Settings, name)]
+    unfitting += [
+        name for name in ("padding", "dilation", "groups") if getattr(settings, name) != getattr(Settings, name)
+    ]
     if unfitting:
         raise UsageError(f"a linear layer has no {unfitting[0]}", where=f"--{unfitting[0]}", fix="leave it away")
     parameters = (inputs + settings.bias) * out
@@ -135,5 +165,7 @@ def _linear(shape: tuple[int, ...], settings: Settings) -> Single:
 
 def _out(kind: Kind, settings: Settings) -> int:
     if settings.out is None:
-        raise UsageError(f"{kind} needs the number of its {'outputs' if kind == 'linear' else 'output channels'}", fix="add --out N")
+        raise UsageError(
+            f"{kind} needs the number of its {'outputs' if kind == 'linear' else 'output channels'}", fix="add --out N"
+        )
     return settings.out

@@ -1,4 +1,5 @@
-"""What can be known of a network before it is trained: its layers, what they cost, and what each of them sees of the picture."""
+"""What can be known of a network before it is trained: its layers, what they cost, and what each of them sees of the
+picture."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ from zoo.models.building import counting
 class Layer:
     """One call of a module; or a windowed function, or a concatenation, called by a module that has others inside.
 
-    ``output`` is its shape without the batch, None for a module that is never called itself (its parent uses its weights, or it is at work in
-    training only). ``axes`` has the height's and the width's `Axis`, by "h" and "w": empty where the trail was lost. A module's parameters
-    count at its first call.
+    ``output`` is its shape without the batch, None for a module that is never called itself (its parent uses its
+    weights, or it is at work in training only). ``axes`` has the height's and the width's `Axis`, by "h" and "w": empty
+    where the trail was lost. A module's parameters count at its first call.
     """
 
     name: str
@@ -43,9 +44,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A network at one input. ``macs``: multiply-accumulates of convolutions and matrix products for one picture. ``activation_bytes``:
-    what its layers put out for one picture in fp32, an output that is written over its input counted once. ``unused``: parameters that
-    evaluation does not touch, by the outermost module that has them."""
+    """A network at one input. ``macs``: multiply-accumulates of convolutions and matrix products for one picture.
+
+    ``activation_bytes``: what its layers put out for one picture in fp32, an output that is written over its input
+    counted once. ``unused``: parameters that evaluation does not touch, by the outermost module that has them.
+    """
 
     input: tuple[int, int, int]
     output: tuple[int, ...]
@@ -81,7 +84,9 @@ def anatomy(model: nn.Module, shape: tuple[int, int, int]) -> Anatomy:
         macs=counter.get_total_flops() // 2,
         activation_bytes=sum(observer.storages.values()),
         by_kind=_by_kind(model),
-        unused=_outermost(model, {name for name, parameter in model.named_parameters() if id(parameter) not in observer.touched}),
+        unused=_outermost(
+            model, {name for name, parameter in model.named_parameters() if id(parameter) not in observer.touched}
+        ),
     )
 
 
@@ -108,7 +113,9 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._counted: set[int] = set()
         self._called: Counter[int] = Counter()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         before = self._counter.get_total_flops()
         out = func(*args, **(kwargs or {}))
         frame = self._frames[-1]
@@ -118,7 +125,9 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         joined = func is torch.ops.aten.cat.default and len(args[0]) > 1
         if (step is not None or joined) and _has_children(frame.module):
             operation = "concatenation" if step is None else step.operation.strip("_").removesuffix("_with_indices")
-            self._add_function(frame, operation, () if step is None else (step,), out[0] if isinstance(out, tuple) else out, macs)
+            self._add_function(
+                frame, operation, () if step is None else (step,), out[0] if isinstance(out, tuple) else out, macs
+            )
             return out
         frame.macs += macs
         if step is not None:
@@ -139,7 +148,8 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 handle.remove()
 
     def _enter(self, module: nn.Module, names: list[str]) -> None:
-        """A module that stands in several places is called by their names in turn; where a place inside the caller is among them, by those."""
+        """A module that stands in several places is called by their names in turn; where a place inside the caller is
+        among them, by those."""
         caller = self._frames[-1].name
         inside = [name for name in names if caller and name.startswith(f"{caller}.")] or names
         self._frames.append(_Frame(inside[self._called[id(module)] % len(inside)], module))
@@ -148,7 +158,10 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _leave(self, output: Any) -> None:
         frame = self._frames.pop()
         parameters = self._count_once(frame.module)
-        result = next((each for each in (output if isinstance(output, tuple | list) else (output,)) if isinstance(each, Tensor)), None)
+        result = next(
+            (each for each in (output if isinstance(output, tuple | list) else (output,)) if isinstance(each, Tensor)),
+            None,
+        )
         if result is None or (_has_children(frame.module) and not parameters and not frame.macs):
             return
         if not _has_children(frame.module):
@@ -180,7 +193,11 @@ class _Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.storages[storage.data_ptr()] = result.nbytes
 
     def _count_once(self, module: nn.Module) -> int:
-        fresh = {id(parameter): parameter.numel() for parameter in module.parameters(recurse=False) if id(parameter) not in self._counted}
+        fresh = {
+            id(parameter): parameter.numel()
+            for parameter in module.parameters(recurse=False)
+            if id(parameter) not in self._counted
+        }
         self._counted.update(fresh)
         return sum(fresh.values())
 
@@ -224,14 +241,23 @@ def _outermost(model: nn.Module, names: set[str]) -> dict[str, int]:
     for name in sorted(names):
         parts = name.split(".")
         prefixes = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
-        outer = next(prefix for prefix in prefixes if all(other in names for other in sizes if other == prefix or other.startswith(f"{prefix}.")))
+        outer = next(
+            prefix
+            for prefix in prefixes
+            if all(other in names for other in sizes if other == prefix or other.startswith(f"{prefix}."))
+        )
         found[outer] = found.get(outer, 0) + sizes[name]
     return found
 
 
 def blocks(layers: Sequence[Layer], limit: int = 12) -> list[tuple[str, int]]:
-    """Where the parameters are, name and count in the network's order: the largest block is opened for as long as there are ``limit`` at most."""
-    rows = [(tuple(layer.name.split(".")) if layer.name else ("(itself)",), layer.parameters) for layer in layers if layer.parameters]
+    """Where the parameters are, name and count in the network's order: the largest block is opened for as long as there
+    are ``limit`` at most."""
+    rows = [
+        (tuple(layer.name.split(".")) if layer.name else ("(itself)",), layer.parameters)
+        for layer in layers
+        if layer.parameters
+    ]
     opened: set[tuple[str, ...]] = set()
     groups = _grouped(rows, opened)
     while True:
@@ -266,14 +292,30 @@ def hints(found: Anatomy) -> list[str]:
     said = []
     heaviest = max(found.layers, key=lambda layer: layer.parameters, default=None)
     if heaviest is not None and heaviest.parameters >= 0.5 * found.parameters and len(found.by_kind) > 1:
-        said.append(f"{heaviest.parameters / found.parameters:.0%} of the parameters are in one {heaviest.kind}, {heaviest.name}")
+        said.append(
+            f"{heaviest.parameters / found.parameters:.0%} of the parameters are in one {heaviest.kind}, "
+            f"{heaviest.name}"
+        )
     side = min(found.input[1:])
     wide = next((layer for layer in found.layers if layer.steps and _seen(layer) > side and not layer.whole), None)
     if wide is not None:
-        said.append(f"from {wide.name} on, a position sees {_seen(wide)} pixels: more than the picture's {side}, the rest is padding")
-    point = next((layer for layer in found.layers if layer.steps and not layer.whole and _before(layer) == 1 and _reach(layer) > 1), None)
+        said.append(
+            f"from {wide.name} on, a position sees {_seen(wide)} pixels: more than the picture's {side}, the rest is "
+            "padding"
+        )
+    point = next(
+        (
+            layer
+            for layer in found.layers
+            if layer.steps and not layer.whole and _before(layer) == 1 and _reach(layer) > 1
+        ),
+        None,
+    )
     if point is not None:
-        said.append(f"at {point.name} the picture is down to 1×1 already: its window sees padding around one position; larger pictures would use it")
+        said.append(
+            f"at {point.name} the picture is down to 1×1 already: its window sees padding around one position; larger "
+            "pictures would use it"
+        )
     for name, count in found.unused.items():
         said.append(f"{name} ({count:,} parameters) is not used in evaluation")
     return said

@@ -1,4 +1,5 @@
-"""Which of a tensor's dimensions are the picture's height and width, and what each position along them sees of the picture."""
+"""Which of a tensor's dimensions are the picture's height and width, and what each position along them sees of the
+picture."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from torch import Tensor
 from zoo.analysis.window_arithmetic import Axis
 
 Atom = tuple[str, int]
-"""A factor of a dimension, and its size: ``"h"``, ``"w"``, ``"hw"`` (both, mingled), or ``""`` for what is no axis of the picture."""
+"""A factor of a dimension, and its size: ``"h"``, ``"w"``, ``"hw"`` (both, mingled), or ``""`` for what is no axis of
+the picture."""
 Dims = tuple[tuple[Atom, ...], ...]
 
 
@@ -34,7 +36,9 @@ class Geometry:
 def of_picture(picture: Tensor) -> Geometry:
     """Of an input (1, C, H, W)."""
     batch, channels, height, width = picture.shape
-    return Geometry((((("", batch)),), (("", channels),), (("h", height),), (("w", width),)), {"h": Axis(height), "w": Axis(width)})
+    return Geometry(
+        (((("", batch)),), (("", channels),), (("h", height),), (("w", width),)), {"h": Axis(height), "w": Axis(width)}
+    )
 
 
 class Unfollowed(Exception):
@@ -68,7 +72,8 @@ class Call:
 
 
 Rule = Callable[[Call], Any]
-"""From a call to the `Geometry` of its outputs; one for each or one for all, with the windows it applied where there are any."""
+"""From a call to the `Geometry` of its outputs; one for each or one for all, with the windows it applied where there
+are any."""
 
 
 def flat(values: Iterable[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from zoo.analysis.receptive_field import Atom, Call, Geometry, Rule, Unfollowed, dims_of, names_of, plain
 from zoo.analysis.window_arithmetic import Axis, Window
 
-# ------------------------------------------------------------------------------------------------------------------------ windows
+# -------------------------------------------------------------------------------------------------------------- windows
 
 
 def _many(value: Any, count: int) -> list[Any]:
@@ -18,7 +18,8 @@ def _many(value: Any, count: int) -> list[Any]:
 
 
 def _slide(call: Call, windows: Sequence[Window]) -> tuple[Geometry, dict[str, Window]]:
-    """Windows along the last dimensions, one each; those along dimensions that are no axis of the picture change nothing for it."""
+    """Windows along the last dimensions, one each; those along dimensions that are no axis of the picture change
+    nothing for it."""
     geometry, shape = call.geometry(), call.outputs[0].shape
     dims, axes, applied = list(dims_of(geometry)), dict(geometry.axes), {}
     first = len(dims) - len(windows)
@@ -83,7 +84,9 @@ def _pad(call: Call) -> Geometry:
         if name and name not in axes:
             raise Unfollowed
         if name:
-            axes[name] = replace(axes[name], side=size, padding=axes[name].padding + amounts[2 * place] * axes[name].stride)
+            axes[name] = replace(
+                axes[name], side=size, padding=axes[name].padding + amounts[2 * place] * axes[name].stride
+            )
         dims[dim] = ((name, size),)
     return Geometry(tuple(dims), axes)
 
@@ -103,7 +106,7 @@ def _slice(call: Call) -> Geometry:
     return Geometry(tuple(dims), axes)
 
 
-# -------------------------------------------------------------------------------------------------------- form, and taking together
+# -------------------------------------------------------------------------------------------- form, and taking together
 
 
 def _same(call: Call) -> Geometry:
@@ -111,7 +114,8 @@ def _same(call: Call) -> Geometry:
 
 
 def _reshape(call: Call) -> Geometry:
-    """Atoms in their order, dealt out to the new dimensions; an axis of the picture may be joined to others but not cut."""
+    """Atoms in their order, dealt out to the new dimensions; an axis of the picture may be joined to others but not
+    cut."""
     geometry = call.geometry()
     atoms = [atom for dim in dims_of(geometry) for atom in dim]
     dims: list[tuple[Atom, ...]] = []
@@ -152,7 +156,9 @@ def _transpose(call: Call) -> Geometry:
 def _expand(call: Call) -> Geometry:
     geometry, shape = call.geometry(), call.outputs[0].shape
     dims = (*plain([1] * (len(shape) - len(dims_of(geometry)))), *dims_of(geometry))
-    grown = (dim if names_of(dim) or _size(dim) == size else (("", size),) for dim, size in zip(dims, shape, strict=True))
+    grown = (
+        dim if names_of(dim) or _size(dim) == size else (("", size),) for dim, size in zip(dims, shape, strict=True)
+    )
     return Geometry(tuple(grown), geometry.axes)
 
 
@@ -219,7 +225,11 @@ def _pointwise(call: Call) -> Geometry:
     inputs, shape = call.inputs(), call.outputs[0].shape
     dims: list[tuple[Atom, ...]] = []
     for place in range(-len(shape), 0):
-        choices = [dims_of(found)[place] for tensor, found in inputs if tensor.ndim >= -place and tensor.shape[place] == shape[place]]
+        choices = [
+            dims_of(found)[place]
+            for tensor, found in inputs
+            if tensor.ndim >= -place and tensor.shape[place] == shape[place]
+        ]
         named = {dim for dim in choices if names_of(dim)}
         if len({names_of(dim) for dim in named}) > 1:
             raise Unfollowed
@@ -228,13 +238,18 @@ def _pointwise(call: Call) -> Geometry:
 
 
 def _merged(geometries: Sequence[Geometry]) -> dict[str, Axis]:
-    """Of outputs taken together: the widest field. Where one has positions and another was gathered from all, positions stay."""
+    """Of outputs taken together: the widest field.
+
+    Where one has positions and another was gathered from all, positions stay.
+    """
     axes = {}
     for name in geometries[0].axes:
         found = [geometry.axes[name] for geometry in geometries if name in geometry.axes]
         placed = [axis for axis in found if axis.side == max(each.side for each in found)]
         widest = max(placed, key=lambda axis: axis.field)
-        axes[name] = replace(widest, padding=max(axis.padding for axis in placed), whole=any(axis.whole for axis in found))
+        axes[name] = replace(
+            widest, padding=max(axis.padding for axis in placed), whole=any(axis.whole for axis in found)
+        )
     return axes
 
 
@@ -261,7 +276,10 @@ def _matmul(left: int) -> Rule:
         found = [geometry for _, geometry in call.inputs()]
         gathered = names_of((*first[-1], *second[-2]))
         merged = Geometry(None, _merged(found))
-        return Geometry((*first[:-1], second[-1]), merged.changed(gathered, _taken(names_of(a for dim in (*first[:-1], second[-1]) for a in dim))))
+        return Geometry(
+            (*first[:-1], second[-1]),
+            merged.changed(gathered, _taken(names_of(a for dim in (*first[:-1], second[-1]) for a in dim))),
+        )
 
     return rule
 
@@ -274,13 +292,17 @@ def _taken(kept: str) -> Callable[[Axis], Axis]:
 def _linear(call: Call) -> Geometry:
     geometry = call.geometry()
     dims = dims_of(geometry)
-    return Geometry((*dims[:-1], (("", call.outputs[0].shape[-1]),)), geometry.changed(names_of(dims[-1]), Axis.gathered))
+    return Geometry(
+        (*dims[:-1], (("", call.outputs[0].shape[-1]),)), geometry.changed(names_of(dims[-1]), Axis.gathered)
+    )
 
 
 def _attention(call: Call) -> Geometry:
     """Queries, keys and values (…, positions, features): each query hears of all the keys."""
     query, key = call.geometry(0), call.geometry(1)
-    return Geometry(dims_of(query), Geometry(None, _merged([query, key])).changed(names_of(dims_of(key)[-2]), Axis.spread))
+    return Geometry(
+        dims_of(query), Geometry(None, _merged([query, key])).changed(names_of(dims_of(key)[-2]), Axis.spread)
+    )
 
 
 def _spread_over(places: Callable[[Call, int], Iterable[int]]) -> Rule:
@@ -301,12 +323,34 @@ def _batch_norm(call: Call) -> Geometry:
 
 
 def rule_for(name: str, *, pointwise: bool) -> Rule | None:
-    """None where the operation is not followed. ``pointwise`` as torch tags it: most operations need no rule of their own."""
+    """None where the operation is not followed.
+
+    ``pointwise`` as torch tags it: most operations need no rule of their own.
+    """
     return RULES.get(name) or (_pointwise if pointwise else _attention if "dot_product" in name else None)
 
 
-SAME = ("clone", "_to_copy", "detach", "alias", "contiguous", "lift_fresh", "native_dropout", "_native_batch_norm_legit_no_training", "copy")
-POINTWISE = ("hardswish", "hardswish_", "mish_", "threshold_", "_prelu_kernel", "log_sigmoid_forward", "rrelu_with_noise", "rrelu_with_noise_")
+SAME = (
+    "clone",
+    "_to_copy",
+    "detach",
+    "alias",
+    "contiguous",
+    "lift_fresh",
+    "native_dropout",
+    "_native_batch_norm_legit_no_training",
+    "copy",
+)
+POINTWISE = (
+    "hardswish",
+    "hardswish_",
+    "mish_",
+    "threshold_",
+    "_prelu_kernel",
+    "log_sigmoid_forward",
+    "rrelu_with_noise",
+    "rrelu_with_noise_",
+)
 """Position by position too, though torch does not tag them so."""
 RESHAPES = ("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze")
 REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "var", "std", "var_mean")

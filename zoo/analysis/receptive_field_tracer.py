@@ -1,7 +1,7 @@
 """Follows a picture's axes through a network's operations, to tell what each output sees of the picture.
 
-Each tensor that comes from the picture carries a `Geometry`. Operations that no rule knows end the trail: their outputs have no geometry,
-and what is made of them has none either. No guess is made.
+Each tensor that comes from the picture carries a `Geometry`. Operations that no rule knows end the trail: their outputs
+have no geometry, and what is made of them has none either. No guess is made.
 """
 
 from __future__ import annotations

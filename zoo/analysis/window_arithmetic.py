@@ -1,7 +1,9 @@
-"""The arithmetic of layers that look through a window (convolutions, pools): how many positions there are, and how far each sees.
+"""The arithmetic of layers that look through a window (convolutions, pools): how many positions there are, and how far
+each sees.
 
-The formulas are those of V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), and of A. Araujo, W. Norris
-and J. Sim, "Computing receptive fields of convolutional neural networks" (2019). Nothing here imports torch.
+The formulas are those of V. Dumoulin and F. Visin, "A guide to convolution arithmetic for deep learning" (2016), and of
+A. Araujo, W. Norris and J. Sim, "Computing receptive fields of convolutional neural networks" (2019). Nothing here
+imports torch.
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Window:
-    """A window along one axis. ``ceil`` also counts a last position that hangs over the far edge (torch's ``ceil_mode``)."""
+    """A window along one axis.
+
+    ``ceil`` also counts a last position that hangs over the far edge (torch's ``ceil_mode``).
+    """
 
     kernel: int
     stride: int = 1
@@ -50,8 +55,9 @@ class Window:
 class Axis:
     """One axis of a layer's output, measured in pixels of the network's input.
 
-    ``side`` positions, ``stride`` pixels apart, each seeing ``field`` pixels, the first of which lies ``padding`` pixels before the
-    picture. ``whole`` says that the output depends on all of the picture along this axis, whatever its window sees.
+    ``side`` positions, ``stride`` pixels apart, each seeing ``field`` pixels, the first of which lies ``padding``
+    pixels before the picture. ``whole`` says that the output depends on all of the picture along this axis, whatever
+    its window sees.
     """
 
     side: int
@@ -76,7 +82,8 @@ class Axis:
         return f"{self.field} + ({window.span} − 1){step} = {self.through(window).field}"
 
     def gathered(self) -> Axis:
-        """After something that takes all positions together (a global pool, a linear layer): one position that sees what all of them saw."""
+        """After something that takes all positions together (a global pool, a linear layer): one position that sees
+        what all of them saw."""
         return replace(self, side=1, field=self.field + (self.side - 1) * self.stride, whole=True)
 
     def spread(self) -> Axis:

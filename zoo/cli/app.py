@@ -1,4 +1,5 @@
-"""The command ``zoo``: commands are imported when they are called, and every fault becomes one line and an exit code."""
+"""The command ``zoo``: commands are imported when they are called, and every fault becomes one line and an exit
+code."""
 
 from __future__ import annotations
 
@@ -28,7 +29,16 @@ from zoo.support.formatting import printable
 from zoo.support.standard_streams import SafeStream, lost, reader_left
 
 BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
-DISK_ERRORS = {errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+DISK_ERRORS = {
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+}
 
 
 class LazyGroup(TyperGroup):
@@ -74,7 +84,9 @@ def _load_command(name: str) -> Any:
     return get_command(single)
 
 
-app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP)
+app = typer.Typer(
+    cls=LazyGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=HELP
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -117,24 +129,39 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
 
 
 def _path_line(error: Exception) -> str | None:
-    """One line for a path that the operating system or pathlib refuses (too long, empty, no permission), or a disk that fails; else None."""
+    """One line for a path that the operating system or pathlib refuses (too long, empty, no permission), or a disk that
+    fails; else None."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return f"cannot use this path: {error.strerror} ({str(error.filename)[:200]}); fix: check the path, or choose another place"
+        return (
+            f"cannot use this path: {error.strerror} ({str(error.filename)[:200]}); fix: check the path, or choose "
+            "another place"
+        )
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        return f"a file cannot be read or written: {error.strerror}; fix: check the disk, its free space and its permissions"
-    if isinstance(error, ValueError) and str(error).endswith(("has an empty name", "embedded null byte", "null character in path")):
+        return (
+            f"a file cannot be read or written: {error.strerror}; fix: check the disk, its free space and its "
+            "permissions"
+        )
+    if isinstance(error, ValueError) and str(error).endswith(
+        ("has an empty name", "embedded null byte", "null character in path")
+    ):
         return "a path is empty, or no path of a file; fix: name a file"
     return None
 
 
 def finish(code: int, stdout: SafeStream) -> int:
-    """The exit code of a command that ended with ``code``: another one where it succeeded, but what it printed did not arrive."""
+    """The exit code of a command that ended with ``code``: another one where it succeeded, but what it printed did not
+    arrive."""
     fault = lost(stdout)
     if code != 0 or fault is None:
         return code
     if reader_left(fault):  # as in `zoo list | head`
         return BROKEN_PIPE
-    return _fail(f"cannot write (stdout): {fault.strerror}; fix: send the output somewhere else", StorageError.exit_code, fault, debug=False)
+    return _fail(
+        f"cannot write (stdout): {fault.strerror}; fix: send the output somewhere else",
+        StorageError.exit_code,
+        fault,
+        debug=False,
+    )
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -145,7 +172,9 @@ def _invoke(arguments: list[str]) -> int:
         with group.make_context("zoo", arguments) as context, contained() if ours else nullcontext():
             group.invoke(context)
     except Escaped as error:
-        raise PluginError(f"a plugin tried to end the command: {error}", fix="add --debug to see which, and report it to its authors") from error
+        raise PluginError(
+            f"a plugin tried to end the command: {error}", fix="add --debug to see which, and report it to its authors"
+        ) from error
     except typer.Exit as exit_:
         return exit_.exit_code
     except SystemExit as exit_:
@@ -154,7 +183,10 @@ def _invoke(arguments: list[str]) -> int:
 
 
 def _usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
-    """One line for an error of the parser. (Known by its form: typer has its own copy of click since 0.26, and uses click before.)"""
+    """One line for an error of the parser.
+
+    (Known by its form: typer has its own copy of click since 0.26, and uses click before.)
+    """
     format_message = getattr(error, "format_message", None)
     if format_message is None:
         return None

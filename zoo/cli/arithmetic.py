@@ -22,17 +22,26 @@ ORDER = {2: "channels × length", 3: "channels × height × width"}
 @dataclass(frozen=True)
 class ArithmeticOptions:
     kind: Annotated[str, typer.Argument(metavar="LAYER", help="conv1d, conv2d, maxpool2d, avgpool2d or linear.")]
-    shape: Annotated[str | None, typer.Option("--input", metavar="C,H,W", help="Channels and sides; default 3,32,32 (conv1d 1,64; linear 400).")] = (
+    shape: Annotated[
+        str | None,
+        typer.Option("--input", metavar="C,H,W", help="Channels and sides; default 3,32,32 (conv1d 1,64; linear 400)."),
+    ] = None
+    out: Annotated[
+        int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or a linear layer's outputs.")
+    ] = None
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", metavar="N", help="One number, or one for each axis: 1,7.")
+    ] = None
+    stride: Annotated[str | None, typer.Option("--stride", metavar="N", help="Default: 1; a pool's is its kernel.")] = (
         None
     )
-    out: Annotated[int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or a linear layer's outputs.")] = None
-    kernel: Annotated[str | None, typer.Option("--kernel", metavar="N", help="One number, or one for each axis: 1,7.")] = None
-    stride: Annotated[str | None, typer.Option("--stride", metavar="N", help="Default: 1; a pool's is its kernel.")] = None
     padding: Annotated[str, typer.Option("--padding", metavar="N", help="On each side.")] = "0"
     dilation: Annotated[str, typer.Option("--dilation", metavar="N", help="Distance between taps.")] = "1"
     groups: Annotated[int, typer.Option("--groups", metavar="N", help="Groups of channels that do not mix.")] = 1
     no_bias: Annotated[bool, typer.Option("--no-bias", help="Without the constant of each output.")] = False
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="conv1d: as the running sum of delayed signals.")] = None
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="PNG", help="conv1d: as the running sum of delayed signals.")
+    ] = None
     as_json: AsJson = False
 
     def settings(self) -> Settings:
@@ -55,7 +64,9 @@ def arithmetic(options: ArithmeticOptions) -> None:
     if chosen is None:
         raise unknown("layer", options.kind, KINDS, f"choose one of: {', '.join(KINDS)}")
     settings = options.settings()
-    answer = single(chosen, _numbers("input", options.shape or DEFAULT_INPUTS.get(chosen, "3,32,32"), lowest=1), settings)
+    answer = single(
+        chosen, _numbers("input", options.shape or DEFAULT_INPUTS.get(chosen, "3,32,32"), lowest=1), settings
+    )
     if plot is not None:
         _plot(plot, answer, settings)
     if options.as_json:
@@ -67,7 +78,10 @@ def arithmetic(options: ArithmeticOptions) -> None:
 def _say(answer: Single, plot: Path | None) -> None:
     shown = "×".join(map(str, answer.output))
     if len(answer.output) == 3:
-        shown += f" ({ORDER[3]}; written {'×'.join(map(str, [*answer.output[1:], answer.output[0]]))} with the channels last)"
+        shown += (
+            f" ({ORDER[3]}; written {'×'.join(map(str, [*answer.output[1:], answer.output[0]]))} with the channels "
+            "last)"
+        )
     elif len(answer.output) == 2:
         shown += f" ({ORDER[2]})"
     names = {"macs": "multiply-accumulates"}
@@ -80,7 +94,9 @@ def _say(answer: Single, plot: Path | None) -> None:
 
 def _plot(file: Path, answer: Single, settings: Settings) -> None:
     if answer.kind != "conv1d":
-        raise UsageError(f"{answer.kind} is not drawn", where="--plot", fix="conv1d is; `zoo info NAME --plot PNG` draws a network")
+        raise UsageError(
+            f"{answer.kind} is not drawn", where="--plot", fix="conv1d is; `zoo info NAME --plot PNG` draws a network"
+        )
     from zoo.analysis.conv1d_delays import draw
     from zoo.analysis.window_arithmetic import Window
 
@@ -92,6 +108,7 @@ def _numbers(name: str, text: str, lowest: int = 0) -> tuple[int, ...]:
     parts = text.replace("x", ",").replace("×", ",").split(",")
     if not all(part.strip().isdecimal() and int(part) >= lowest for part in parts):
         raise UsageError(
-            f"--{name} takes whole numbers with commas between them, not '{text}'", fix=f"for example --{name} {3 if name != 'input' else '3,32,32'}"
+            f"--{name} takes whole numbers with commas between them, not '{text}'",
+            fix=f"for example --{name} {3 if name != 'input' else '3,32,32'}",
         )
     return tuple(map(int, parts))

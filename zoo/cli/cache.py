@@ -20,19 +20,26 @@ SHORT = 12
 
 
 def cache(
-    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY", help="Only these entries, by the beginning of their keys.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove them; they are decoded again when a run needs them.")] = False,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY", help="Only these entries, by the beginning of their keys.")
+    ] = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove them; they are decoded again when a run needs them.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What was decoded from pictures in files, to be mapped into memory, and what was unpacked of archives: how large, when it was used.
+    """Images decoded from files, to be mapped into memory, and what was unpacked of archives: how large, when used.
 
-    Beyond the limit (ZOO_CACHE_LIMIT, in GB) decoded entries go that were used longest ago; unpacked archives stay until they are cleared. The
-    archives and pictures themselves, and everything else in the data folder, are never touched.
+    Beyond the limit (ZOO_CACHE_LIMIT, in GB) decoded entries go that were used longest ago; unpacked archives stay
+    until they are cleared. The archives and pictures themselves, and everything else in the data folder, are never
+    touched.
     """
     from zoo.data import dataset_cache as store
 
     entries = store.entries()
-    chosen = list({entry.key: entry for entry in (entries if not keys else [_find(entries, key) for key in keys])}.values())
+    chosen = list(
+        {entry.key: entry for entry in (entries if not keys else [_find(entries, key) for key in keys])}.values()
+    )
     if clear:
         freed = store.clear([entry.key for entry in chosen] if keys else None)
         if as_json:
@@ -42,7 +49,9 @@ def cache(
         return
     total, limit = sum(entry.size for entry in entries), store.limit()
     if as_json:
-        say_json({"path": store.folder(), "size": total, "limit": limit, "entries": [as_dict(entry) for entry in chosen]})
+        say_json(
+            {"path": store.folder(), "size": total, "limit": limit, "entries": [as_dict(entry) for entry in chosen]}
+        )
         return
     if chosen:
         say_table(["key", "size", "last used", "what"], [_row(entry) for entry in chosen], wide=3)
@@ -57,7 +66,9 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 
 def _row(entry: Entry) -> list[str]:
     about = entry.description
-    what = f"{about.get('dataset', '–')}: " + ", ".join(f"{name} {value}" for name, value in about.items() if name != "dataset" and value is not None)
+    what = f"{about.get('dataset', '–')}: " + ", ".join(
+        f"{name} {value}" for name, value in about.items() if name != "dataset" and value is not None
+    )
     return [entry.key[:SHORT], size(entry.size), entry.used.astimezone().strftime("%Y-%m-%d %H:%M"), what]
 
 

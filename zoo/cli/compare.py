@@ -19,8 +19,14 @@ NONE = "–"
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Runs: folders, ids, or recipes' names for their newest runs.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the picture, compare.png; by default this one.")] = None,
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN RUN...", help="Runs: folders, ids, or recipes' names for their newest runs."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Folder of the picture, compare.png; by default this one."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     from zoo.reporting.run_comparison import compare as compare_
@@ -34,7 +40,11 @@ def compare(
     say()
     if found.differences:
         say(emphasised("they differ in"))
-        say_table(["", *found.names], [[key, *map(_setting, values)] for key, values in found.differences.items()], indent="  ")
+        say_table(
+            ["", *found.names],
+            [[key, *map(_setting, values)] for key, values in found.differences.items()],
+            indent="  ",
+        )
     else:
         say("their configurations are the same")
     for remark in found.remarks:
@@ -48,11 +58,19 @@ def _rows(found: Comparison) -> list[list[str]]:
     facts = {name: list(values) for name, values in found.facts.items() if name != "run" or values != found.names}
     counted = {"parameters": "{:,}".format, "macs": "{:,}".format, "seconds": duration}
     names = {"macs": "multiply-accumulates", "seconds": "took"}
-    told = {name: [NONE if each is None else counted.get(name, str)(each) for each in values] for name, values in facts.items()}
-    metrics = {label(name): [NONE if each is None else value(name, each) for each in values] for name, values in found.metrics.items()}
+    told = {
+        name: [NONE if each is None else counted.get(name, str)(each) for each in values]
+        for name, values in facts.items()
+    }
+    metrics = {
+        label(name): [NONE if each is None else value(name, each) for each in values]
+        for name, values in found.metrics.items()
+    }
     first = ("run", "status", "architecture", "dataset", "task")
     ordered = (
-        {name: told[name] for name in first if name in told} | metrics | {names.get(name, name): told[name] for name in told if name not in first}
+        {name: told[name] for name in first if name in told}
+        | metrics
+        | {names.get(name, name): told[name] for name in told if name not in first}
     )
     return [[name, *values] for name, values in ordered.items()]
 

@@ -16,7 +16,10 @@ from zoo.errors import ZooError
 
 def completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
-    line: Annotated[str | None, typer.Option("--line", metavar="TEXT", help="What the script asks: the candidates for this command line.")] = None,
+    line: Annotated[
+        str | None,
+        typer.Option("--line", metavar="TEXT", help="What the script asks: the candidates for this command line."),
+    ] = None,
 ) -> None:
     """The script that completes command lines in bash, zsh or fish.
 
@@ -39,7 +42,10 @@ def completion(
 
 
 def candidates(line: str) -> Candidates:
-    """What may come where the line ends, each the whole word with something about it. None where nothing is known, and on every error."""
+    """What may come where the line ends, each the whole word with something about it.
+
+    None where nothing is known, and on every error.
+    """
     from typer.main import get_command
 
     from zoo.cli.app import app
@@ -84,7 +90,9 @@ def _descend(context: Any, words: list[str]) -> tuple[Any, list[str]]:
 
 def _candidates(context: Any, done: list[str], typed: str) -> Candidates:
     parameters = context.command.get_params(context)  # with --help
-    options = {name: parameter for parameter in parameters for name in getattr(parameter, "opts", ()) if name.startswith("-")}
+    options = {
+        name: parameter for parameter in parameters for name in getattr(parameter, "opts", ()) if name.startswith("-")
+    }
     waiting, given = _follow(options, done)
     if waiting is not None:
         return _values(context, options[waiting], [waiting], typed)
@@ -92,19 +100,23 @@ def _candidates(context: Any, done: list[str], typed: str) -> Candidates:
         name, equals, value = typed.partition("=")
         if equals and name in options:
             return [(f"{name}={word}", about) for word, about in _values(context, options[name], [name], value)]
-        return _starting(((name, parameter.help or "") for name, parameter in options.items() if not parameter.hidden), typed)
+        return _starting(
+            ((name, parameter.help or "") for name, parameter in options.items() if not parameter.hidden), typed
+        )
     if hasattr(context.command, "list_commands"):
         return _starting(_commands(context), typed)
     arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
     if arguments and (given < len(arguments) or arguments[-1].nargs == -1):
         argument = arguments[min(given, len(arguments) - 1)]
-        called = str(argument.metavar or argument.name).strip("[]").split()[0].strip("[].")  # RUN in [RUN], RUN... and RUN RUN...
+        # RUN in [RUN], RUN... and RUN RUN...
+        called = str(argument.metavar or argument.name).strip("[]").split()[0].strip("[].")
         return _values(context, argument, [called], typed)
     return []
 
 
 def _follow(options: dict[str, Any], done: list[str]) -> tuple[str | None, int]:
-    """Go through the complete words: the option that waits for its value, if one does, and how many arguments were given."""
+    """Go through the complete words: the option that waits for its value, if one does, and how many arguments were
+    given."""
     waiting, given, only_arguments = None, 0, False
     for word in done:
         if waiting is not None:
@@ -122,7 +134,9 @@ def _values(context: Any, parameter: Any, names: list[str], typed: str) -> Candi
     """What may stand for a parameter: as the zoo knows it by its name, else as the parameter itself says."""
     known = candidates_for(context.info_name, names, typed)
     if known is None:
-        known = [(item.value, item.help or "") for item in parameter.shell_complete(context, typed) if item.type == "plain"]
+        known = [
+            (item.value, item.help or "") for item in parameter.shell_complete(context, typed) if item.type == "plain"
+        ]
     return _starting(known, typed)
 
 

@@ -1,4 +1,7 @@
-"""What may stand in a place of the command line, for completion: each a value and a word about it. None of this imports torch."""
+"""What may stand in a place of the command line, for completion: each a value and a word about it.
+
+None of this imports torch.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +110,9 @@ def settings() -> Candidates:
     found: Candidates = []
     for prefix, model in (("", RunConfig), ("dataset.", DatasetSection), ("train.", TrainConfig)):
         for name, field in model.model_fields.items():
-            if name in ("architecture", "dataset", "task", "train") or (prefix == "dataset." and name in Section.model_fields):
+            if name in ("architecture", "dataset", "task", "train") or (
+                prefix == "dataset." and name in Section.model_fields
+            ):
                 continue
             found.append((f"{prefix}{field.alias or name}=", field.description or ""))
     return [*found, *((f"{section}.", "its own options") for section in ("architecture", "dataset", "task"))]
@@ -140,7 +145,9 @@ def _items(*wanted: str) -> Candidates:
 
     catalogue = registry()
     found: Iterable[Item[Any]] = (item for kind in wanted for item in catalogue.items(kind))
-    return list({display_name(catalogue, item): (display_name(catalogue, item), item.spec.summary) for item in found}.values())
+    return list(
+        {display_name(catalogue, item): (display_name(catalogue, item), item.spec.summary) for item in found}.values()
+    )
 
 
 def _folders(start: str) -> Iterator[str]:
@@ -175,7 +182,8 @@ ARGUMENTS: dict[str, Callable[[], Candidates]] = {
     "RUN|BUNDLE|MODEL": predictors,
     "SHELL": shells,
 }
-"""By what help calls it, alone or after its command; so a plugin's command that speaks of a RUN is completed as ours are."""
+"""By what help calls it, alone or after its command; so a plugin's command that speaks of a RUN is completed as ours
+are."""
 DEPENDING: dict[str, Callable[[str], Candidates]] = {
     "--arch": architectures,
     "--data": datasets,
@@ -190,7 +198,10 @@ DEPENDING: dict[str, Callable[[str], Candidates]] = {
 
 
 def candidates_for(command: str, names: Iterable[str], typed: str) -> Candidates | None:
-    """What may stand for a parameter, by one of its ``names``: an option's, or what help calls an argument. None where nothing is known."""
+    """What may stand for a parameter, by one of its ``names``: an option's, or what help calls an argument.
+
+    None where nothing is known.
+    """
     for name in names:
         depending = DEPENDING.get(f"{command} {name}") or DEPENDING.get(name)
         if depending is not None:

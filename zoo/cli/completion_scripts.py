@@ -1,4 +1,5 @@
-"""What each shell is given to complete command lines of zoo: a script that asks `zoo completion SHELL --line LINE` for candidates."""
+"""What each shell is given to complete command lines of zoo: a script that asks `zoo completion SHELL --line LINE` for
+candidates."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ if [[ $funcstack[1] == _zoo ]]; then _zoo "$@"; else compdef _zoo zoo; fi  # fou
 
 FISH = r"""# fish completion for zoo
 function __zoo_complete
-    set -l found (zoo completion fish --line (commandline --current-process --cut-at-cursor | string collect) 2>/dev/null)
+    set -l line (commandline --current-process --cut-at-cursor | string collect)
+    set -l found (zoo completion fish --line $line 2>/dev/null)
     if test (count $found) -gt 0
         printf '%s\n' $found
     else

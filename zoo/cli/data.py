@@ -39,7 +39,9 @@ def download(
 
 @data.command()
 def path(
-    name: Annotated[str | None, typer.Argument(metavar="DATASET", help="A dataset; without one, the data folder itself.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="DATASET", help="A dataset; without one, the data folder itself.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Where the data folder is, or a dataset's files."""
@@ -69,7 +71,9 @@ def path(
 
 @data.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="DATASET", help="Datasets; without one, every dataset that is here.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="DATASET", help="Datasets; without one, every dataset that is here.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Open and count every part, and look for faults.
@@ -118,7 +122,10 @@ def _state(need: Needs) -> str:
     if not files:
         return "embedded, there is nothing to download"
     if missing:
-        return f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.item.spec.name}` brings them"
+        return (
+            f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.item.spec.name}` brings "
+            "them"
+        )
     if len(need.asked) < len(files):
         used = f": {', '.join(archive.name for archive in need.instead)}" if need.instead else ""
         return f"here, in another form than the official files{used}"
@@ -154,7 +161,10 @@ def _say_parts(report: Report) -> None:
     labelled = [part for part in report.parts if part.classes is not None]
     classes = list(labelled[0].classes or ()) if labelled else []
     if 0 < len(classes) <= FEW_CLASSES:
-        counts = [[str(index), name, *(f"{(part.classes or {})[name]:,}" for part in labelled)] for index, name in enumerate(classes)]
+        counts = [
+            [str(index), name, *(f"{(part.classes or {})[name]:,}" for part in labelled)]
+            for index, name in enumerate(classes)
+        ]
         say_table(["index", "class", *(part.part for part in labelled)], counts, indent="  ")
     elif classes:
         say(f"  {len(classes):,} classes; --json has how many pictures of each")
@@ -172,8 +182,17 @@ def _shapes(shapes: dict[str, int]) -> list[str]:
 
 def _duplicates(report: Report) -> list[str]:
     found = report.duplicates
-    lines = [f"{plural(count, 'picture')} of {part} stand{'s' * (count == 1)} there again" for part, count in found.within.items()]
-    lines += [f"{plural(count, 'picture')} in both {' and '.join(pair.split(', '))}" for pair, count in found.across.items()]
-    lines += [f"{plural(found.contradicting, 'picture')} of the same content under different labels"] if found.contradicting else []
+    lines = [
+        f"{plural(count, 'picture')} of {part} stand{'s' * (count == 1)} there again"
+        for part, count in found.within.items()
+    ]
+    lines += [
+        f"{plural(count, 'picture')} in both {' and '.join(pair.split(', '))}" for pair, count in found.across.items()
+    ]
+    lines += (
+        [f"{plural(found.contradicting, 'picture')} of the same content under different labels"]
+        if found.contradicting
+        else []
+    )
     lines += [f"for example {first} = {second}" for first, second in found.examples]
     return lines or ["no picture stands there twice"]

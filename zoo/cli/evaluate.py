@@ -13,11 +13,20 @@ from zoo.cli.shared_options import AsJson
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train, val, test (the default) or predict.")] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Another dataset, of the run's classes or some of them.")] = None,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")
+    ],
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="PART", help="train, val, test (the default) or predict.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="D", help="Another dataset, of the run's classes or some of them.")
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     from zoo.workflows.evaluate import evaluate_run

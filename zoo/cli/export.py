@@ -14,12 +14,25 @@ from zoo.registry.lookup import registry
 
 
 def export(
-    name: Annotated[str, typer.Argument(metavar="NAME|RUN", help="A recipe, an architecture (its newest run, else what it ships), or a run.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|RUN", help="A recipe, an architecture (its newest run, else what it ships), or a run."
+        ),
+    ],
     onnx: Annotated[bool, typer.Option("--onnx", help="The same as --format onnx.")] = False,
-    format_: Annotated[str | None, typer.Option("--format", metavar="F", help="An exporter; see `zoo list exporters`.")] = None,
-    opset: Annotated[str | None, typer.Option("--opset", metavar="N", help="Opset of the file; by default the exporter's.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the bundle; by default exports/NAME.")] = None,
-    batch: Annotated[str, typer.Option("--batch", metavar="dynamic|N", help="Leave the batch dynamic, or fix it.")] = "dynamic",
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="F", help="An exporter; see `zoo list exporters`.")
+    ] = None,
+    opset: Annotated[
+        str | None, typer.Option("--opset", metavar="N", help="Opset of the file; by default the exporter's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the bundle; by default exports/NAME.")
+    ] = None,
+    batch: Annotated[
+        str, typer.Option("--batch", metavar="dynamic|N", help="Leave the batch dynamic, or fix it.")
+    ] = "dynamic",
     as_json: AsJson = False,
 ) -> None:
     chosen = _format(onnx, format_)
@@ -30,7 +43,9 @@ def export(
 
         bundle = export_(name, format=chosen, opset=opset_number, out=out, batch=fixed)
     if as_json:
-        say_json({"path": bundle.path, "source": bundle.source, "notes": bundle.notes, "verification": bundle.verification})
+        say_json(
+            {"path": bundle.path, "source": bundle.source, "notes": bundle.notes, "verification": bundle.verification}
+        )
         return
     say(bundle.source)
     for line in bundle.notes:
@@ -46,7 +61,8 @@ def verdict(verification: dict[str, Any]) -> list[str]:
     agreed = f"top-1 equal on {real['top1_agree']:,} of {real['samples']:,} samples of {real['dataset']}"
     largest = max(verification["random"]["max_abs_error"], real["max_abs_error"])
     batches = ", ".join(map(str, verification["batches"]))
-    lines = [f"proved equal to PyTorch on {verification['provider']}, batches {batches}: largest difference {largest:.1e}, {agreed}"]
+    where = f"on {verification['provider']}, batches {batches}"
+    lines = [f"proved equal to PyTorch {where}: largest difference {largest:.1e}, {agreed}"]
     accuracy = real.get("accuracy")
     if accuracy is not None:
         lines.append(f"accuracy {accuracy['exported']:.2%} (PyTorch {accuracy['pytorch']:.2%})")
@@ -66,5 +82,7 @@ def _number(option: str, text: str | None) -> int | None:
         return None
     if not text.isdecimal() or int(text) < 1:
         word = "dynamic, or " if option == "--batch" else ""
-        raise UsageError(f"{option}: must be {word}a whole number of at least 1, not '{text}'", fix="see `zoo export --help`")
+        raise UsageError(
+            f"{option}: must be {word}a whole number of at least 1, not '{text}'", fix="see `zoo export --help`"
+        )
     return int(text)

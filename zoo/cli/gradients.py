@@ -19,15 +19,26 @@ from zoo.support.paths import check_drawing
 class GradientsOptions:
     name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe, or an architecture (with --data).")]
     versus: Annotated[
-        list[str] | None, typer.Option("--versus", metavar="KEY.PATH=VALUE", help="Beside the same with this changed; may be repeated.")
+        list[str] | None,
+        typer.Option("--versus", metavar="KEY.PATH=VALUE", help="Beside the same with this changed; may be repeated."),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
     batch_size: Annotated[
-        str | None, typer.Option("--batch-size", metavar="N", help="Samples of the batch that is looked at."), ConfigKey("train.batch_size")
+        str | None,
+        typer.Option("--batch-size", metavar="N", help="Samples of the batch that is looked at."),
+        ConfigKey("train.batch_size"),
     ] = None
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of weights and batch."), ConfigKey("seed")] = None
-    device: Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."), ConfigKey("device")] = None
-    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")] = None
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="N", help="Seed of weights and batch."), ConfigKey("seed")
+    ] = None
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+        ConfigKey("device"),
+    ] = None
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")
+    ] = None
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the norms by depth.")] = None
     as_json: AsJson = False
 
@@ -67,7 +78,9 @@ def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None
         for each in found[-1].notes:
             note(f"note: {each}")
         if not found[-1].norms:
-            raise UsageError(f"{label} has no layer with a weight that the loss reaches", fix="choose another architecture")
+            raise UsageError(
+                f"{label} has no layer with a weight that the loss reaches", fix="choose another architecture"
+            )
     if plot is not None:
         from zoo.analysis.gradient_plot import draw
         from zoo.support.atomic_files import storage_errors

@@ -23,14 +23,25 @@ ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "ver
 
 
 def info(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="An architecture, family, dataset, task, recipe or exporter.")],
-    shape: Annotated[str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")] = None,
-    classes: Annotated[int | None, typer.Option("--classes", metavar="N", min=1, help="Examine it with so many classes.")] = None,
-    assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="An option of architecture; may be repeated.")
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="An architecture, family, dataset, task, recipe or exporter.")
+    ],
+    shape: Annotated[
+        str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="The table of its layers, and the arithmetic behind it.")] = False,
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw parameters, cost and receptive field by layer.")] = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", metavar="N", min=1, help="Examine it with so many classes.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="An option of architecture; may be repeated."),
+    ] = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="The table of its layers, and the arithmetic behind it.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="PNG", help="Draw parameters, cost and receptive field by layer.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     check_drawing(plot)
@@ -42,7 +53,9 @@ def info(
         wanted = layers or plot is not None or asked != Asked()
         networks = [_network(catalogue, item, facts, asked, wanted) for item, facts in zip(items, found, strict=True)]
     if wanted and not any(networks):
-        raise UsageError(f"{items[0].kind} '{items[0].canonical}' is no network", fix="name an architecture or a recipe")
+        raise UsageError(
+            f"{items[0].kind} '{items[0].canonical}' is no network", fix="name an architecture or a recipe"
+        )
     drawn = next(network for network in networks if network is not None) if plot is not None else None
     if drawn is not None and plot is not None:
         from zoo.analysis.layer_plot import draw
@@ -59,8 +72,13 @@ def info(
         say(f"drawn: {plot}")
 
 
-def _network(catalogue: Registry, item: Item[Any], facts: dict[str, Any], asked: Asked, wanted: bool) -> tuple[Anatomy, int] | None:
-    """The network of an architecture always; of a recipe where something about it is asked. What goes wrong with what is asked is raised."""
+def _network(
+    catalogue: Registry, item: Item[Any], facts: dict[str, Any], asked: Asked, wanted: bool
+) -> tuple[Anatomy, int] | None:
+    """The network of an architecture always; of a recipe where something about it is asked.
+
+    What goes wrong with what is asked is raised.
+    """
     if item.kind != "architecture" and not (wanted and item.kind == "recipe"):
         return None
     try:
@@ -80,7 +98,11 @@ def _say(facts: dict[str, Any], network: tuple[Anatomy, int] | None, *, layers: 
     say(emphasised(f"{facts['kind']} {facts['canonical']}"))
     say(facts["summary"])
     say()
-    common = {"from": f"{facts['plugin']} ({facts['distribution']} {facts['version']})", "source": facts.get("source"), "target": facts.get("target")}
+    common = {
+        "from": f"{facts['plugin']} ({facts['distribution']} {facts['version']})",
+        "source": facts.get("source"),
+        "target": facts.get("target"),
+    }
     size: dict[str, object] = {}
     if network is not None:
         from zoo.cli.info_network import facts as size_of
@@ -133,7 +155,10 @@ def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "licence", facts["licence"]
     yield "homepage", facts["homepage"]
     size = f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
-    yield "download", size if facts["files"] else "none: it is embedded" if facts["embedded"] else "none: it is on your disk"
+    yield (
+        "download",
+        size if facts["files"] else "none: it is embedded" if facts["embedded"] else "none: it is on your disk",
+    )
 
 
 def _task(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -157,14 +182,26 @@ def _exporter(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "writes", f"*{facts['suffix']}"
 
 
-PARTS = {"architecture": _architecture, "family": _family, "dataset": _dataset, "task": _task, "recipe": _recipe, "exporter": _exporter}
+PARTS = {
+    "architecture": _architecture,
+    "family": _family,
+    "dataset": _dataset,
+    "task": _task,
+    "recipe": _recipe,
+    "exporter": _exporter,
+}
 
 
 def _say_options(facts: dict[str, Any]) -> None:
     say()
     say(emphasised(f"options (--set {facts['kind']}.NAME=VALUE)"))
     rows = [
-        [option["name"], option["type"], "required" if option["required"] else _value(option["default"]), option["description"]]
+        [
+            option["name"],
+            option["type"],
+            "required" if option["required"] else _value(option["default"]),
+            option["description"],
+        ]
         for option in facts["options"]
     ]
     say_table(["name", "type", "default", "meaning"], rows, wide=3, indent="  ")
@@ -173,7 +210,10 @@ def _say_options(facts: dict[str, Any]) -> None:
 def _say_files(facts: dict[str, Any]) -> None:
     say()
     say(emphasised("files"))
-    rows = [[file["path"], f"{file['size']:,}", "present" if file["present"] else "absent", file["url"]] for file in facts["files"]]
+    rows = [
+        [file["path"], f"{file['size']:,}", "present" if file["present"] else "absent", file["url"]]
+        for file in facts["files"]
+    ]
     say_table(["in the data folder", "bytes", "here", "address"], rows, indent="  ")
 
 
@@ -181,7 +221,12 @@ def _say_weights(weights: dict[str, Any]) -> None:
     say()
     say(emphasised("weights"))
     rows = [
-        [name, each["summary"], ", ".join(figure(metric, value) for metric, value in each["metrics"].items()), each["licence"]]
+        [
+            name,
+            each["summary"],
+            ", ".join(figure(metric, value) for metric, value in each["metrics"].items()),
+            each["licence"],
+        ]
         for name, each in weights.items()
     ]
     say_table(["name", "summary", "reaches", "licence"], rows, wide=1, indent="  ")

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a network is to be examined with, where that is not its own: ``input`` (C, H, W), the number of classes, its options."""
+    """What a network is to be examined with, where that is not its own: ``input`` (C, H, W), the number of classes, its
+    options."""
 
     input: tuple[int, int, int] | None = None
     classes: int | None = None
@@ -27,7 +28,10 @@ class Asked:
 
 
 def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
-    """Everything about an item but its network (`examine`). Where a part cannot be told (a broken options module), ``problems`` says why."""
+    """Everything about an item but its network (`examine`).
+
+    Where a part cannot be told (a broken options module), ``problems`` says why.
+    """
     problems: list[str] = []
     facts: dict[str, Any] = {**as_dict(item), **item.spec.model_dump(mode="json", exclude={"name", "summary"})}
     if hasattr(item.spec, "options"):
@@ -35,14 +39,21 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     match item.kind:
         case "architecture":
             for name, weights in item.spec.weights.items():
-                facts["weights"][name]["classes"] = len(weights.classes)  # thousands of names, of which many weights have the same
+                # thousands of names, of which many weights have the same
+                facts["weights"][name]["classes"] = len(weights.classes)
         case "family":
             facts["members"] = len(catalogue.members(namespace=item.plugin.namespace))
-            problems += [str(fault) for namespace, fault in catalogue.faults.items() if namespace == item.plugin.namespace]
+            problems += [
+                str(fault) for namespace, fault in catalogue.faults.items() if namespace == item.plugin.namespace
+            ]
         case "recipe":
             facts["configuration"] = _attempt(problems, lambda: _configuration(catalogue, item))
         case "dataset":
-            facts |= {"embedded": item.spec.embedded, "download_size": item.spec.download_size, "data_folder": str(data_root())}
+            facts |= {
+                "embedded": item.spec.embedded,
+                "download_size": item.spec.download_size,
+                "data_folder": str(data_root()),
+            }
             facts["files"] = [_file(file) for file in item.spec.files]
     if problems:
         facts["problems"] = problems
@@ -94,7 +105,11 @@ def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy
     accepted = catalogue.architecture(section.name).spec.channels
     if accepted is not None and channels not in accepted:
         counts = " or ".join(map(str, accepted))
-        raise UsageError(f"{section.name} takes pictures of {counts} channels, not {channels}", where="--input", fix=f"give {accepted[0]},H,W")
+        raise UsageError(
+            f"{section.name} takes pictures of {counts} channels, not {channels}",
+            where="--input",
+            fix=f"give {accepted[0]},H,W",
+        )
     model = build_model(catalogue, section, in_channels=channels, num_classes=classes, image_size=(height, width))
     return anatomy(model, (channels, height, width)), classes
 
@@ -103,10 +118,16 @@ def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Sectio
     from zoo.runs.resolve_config import resolve
 
     if item.kind == "architecture":
-        return _architecture_section(item, asked.options), asked.input or item.spec.input, asked.classes or item.spec.classes
+        return (
+            _architecture_section(item, asked.options),
+            asked.input or item.spec.input,
+            asked.classes or item.spec.classes,
+        )
     plan = resolve(catalogue, item.canonical, overrides={"architecture": asked.options})
     if plan.architecture is None or plan.config.architecture is None:
-        raise UsageError(f"recipe {item.canonical} has no network of its own", fix="name an architecture or another recipe")
+        raise UsageError(
+            f"recipe {item.canonical} has no network of its own", fix="name an architecture or another recipe"
+        )
     classes = asked.classes or len(plan.classes) or plan.architecture.spec.classes
     return plan.config.architecture, asked.input or plan.preprocessing.shape, classes
 

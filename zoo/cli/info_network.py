@@ -28,12 +28,21 @@ def count(value: float) -> str:
 
 def as_json(found: Anatomy, classes: int) -> dict[str, Any]:
     layers = [{**asdict(layer), "steps": [_step(step) for step in layer.steps]} for layer in found.layers]
-    return {**asdict(found), "classes": classes, "layers": layers, "blocks": dict(blocks(found.layers)), "hints": hints(found)}
+    return {
+        **asdict(found),
+        "classes": classes,
+        "layers": layers,
+        "blocks": dict(blocks(found.layers)),
+        "hints": hints(found),
+    }
 
 
 def _step(step: Any) -> dict[str, Any]:
     formulas = {
-        name: {"positions": window.positions_formula(step.before[name].side), "field": step.before[name].field_formula(window)}
+        name: {
+            "positions": window.positions_formula(step.before[name].side),
+            "field": step.before[name].field_formula(window),
+        }
         for name, window in step.windows.items()
     }
     return {**asdict(step), "formulas": formulas}
@@ -44,7 +53,10 @@ def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:
     frozen = found.parameters - found.trainable
     trained = "all trainable" if not frozen else f"{found.trainable:,} trainable"
     yield "parameters", f"{found.parameters:,}, {trained} ({_shape(found.input)}, {classes} classes)"
-    yield "of these in", ", ".join(f"{kind} {size:,} ({size / found.parameters:.1%})" for kind, size in found.by_kind.items())
+    yield (
+        "of these in",
+        ", ".join(f"{kind} {size:,} ({size / found.parameters:.1%})" for kind, size in found.by_kind.items()),
+    )
     yield "multiply-accumulates", f"{count(found.macs)} ({found.macs:,}) a picture"
     yield "activations", f"{found.activation_bytes / 1e6:.3g} MB a picture in fp32"
     yield "output", _shape(found.output)
@@ -55,7 +67,8 @@ def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:
 
 
 def _widest(found: Anatomy) -> Layer | None:
-    """The first layer of those that see most; of several along one axis each (1×n beside n×1), what they are brought together in."""
+    """The first layer of those that see most; of several along one axis each (1×n beside n×1), what they are brought
+    together in."""
     placed = [layer for layer in found.layers if layer.axes and not layer.whole]
     if not any(_looks(layer) for layer in placed):
         return None
@@ -89,19 +102,29 @@ def say_layers(found: Anatomy) -> None:
     columns = ["name", "kind", "output", "kernel", "stride", "padding", "parameters", "MACs", "field", "jump"]
     say_table(columns, [_row(layer) for layer in found.layers], indent="  ")
     if any(axis.whole for layer in found.layers for axis in layer.axes.values()):
-        say("  all: the whole picture reaches it; *: its windows see that much, and by a gate, a norm or attention it hears of the whole picture")
+        say(
+            "  all: the whole picture reaches it; *: its windows see that much, and by a gate, a norm or attention it "
+            "hears of the whole picture"
+        )
     if any(layer.output is not None and not layer.axes for layer in found.layers):
         say("  ?: what it sees of the picture is not followed through an operation before it")
     windows = [row for layer in found.layers for row in _arithmetic(layer)]
     if windows:
         say()
-        say(emphasised("how they come about: positions (side + 2·padding − kernel)/stride + 1, field + (kernel − 1)·jump"))
+        say(
+            emphasised(
+                "how they come about: positions (side + 2·padding − kernel)/stride + 1, field + (kernel − 1)·jump"
+            )
+        )
         say_table(["name", "positions", "receptive field"], windows, indent="  ")
 
 
 def _row(layer: Layer) -> list[str]:
     step = layer.steps[0] if len(layer.steps) == 1 else None
-    windows = [_numbers([getattr(window, name) for window in step.windows.values()]) if step else "" for name in ("kernel", "stride", "padding")]
+    windows = [
+        _numbers([getattr(window, name) for window in step.windows.values()]) if step else ""
+        for name in ("kernel", "stride", "padding")
+    ]
     field = "" if layer.output is None else _field(layer.axes)
     jump = _pair(layer.axes, "stride") if layer.axes and any(axis.side > 1 for axis in layer.axes.values()) else ""
     output = "not called" if layer.output is None else _shape(layer.output)
@@ -113,7 +136,10 @@ def _row(layer: Layer) -> list[str]:
 
 def _arithmetic(layer: Layer) -> Iterator[list[str]]:
     for step in layer.steps:
-        alike = len({(window, step.before[name].side, step.before[name].field) for name, window in step.windows.items()}) == 1
+        alike = (
+            len({(window, step.before[name].side, step.before[name].field) for name, window in step.windows.items()})
+            == 1
+        )
         for name, window in list(step.windows.items())[: 1 if alike else None]:
             axis = step.before[name]
             where = "" if alike else {"h": " (height)", "w": " (width)"}[name]

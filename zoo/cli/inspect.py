@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 def inspect(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A run, bundle, checkpoint, weights file, ONNX model, pickle, archive or configuration.")
+        Path,
+        typer.Argument(
+            metavar="PATH",
+            help="A run, bundle, checkpoint, weights file, ONNX model, pickle, archive or configuration.",
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
     """Describe a file or folder from someone else, executing and writing nothing.
 
-    Its kind, what it contains, whether the digests that are recorded hold, which plugins it would need, and what zoo refuses of it and why. Exits
-    with 0 where it was described, with 3 where it is nothing that zoo knows.
+    Its kind, what it contains, whether the digests that are recorded hold, which plugins it would need, and what zoo
+    refuses of it and why. Exits with 0 where it was described, with 3 where it is nothing that zoo knows.
     """
     from zoo.inspection.inspect import inspect as look
 
@@ -36,9 +40,13 @@ def inspect(
         except FileNotFoundError as error:
             raise DataError("there is no such file or folder", where=path, fix="check the path") from error
         except OSError as error:
-            raise DataError(f"it cannot be read: it {error}", where=path, fix="give a regular file, or a folder") from error
+            raise DataError(
+                f"it cannot be read: it {error}", where=path, fix="give a regular file, or a folder"
+            ) from error
         if found is None:
-            raise DataError("this is nothing that zoo knows", where=path, fix="`zoo inspect --help` lists what it describes")
+            raise DataError(
+                "this is nothing that zoo knows", where=path, fix="`zoo inspect --help` lists what it describes"
+            )
     if as_json:
         say_json(asdict(found))
     else:
@@ -48,7 +56,10 @@ def inspect(
 def _say(found: Found) -> None:
     say(f"{found.path}: {found.kind}" + (f", {size(found.size)}" if found.size is not None else ""))
     say_facts({name: _line(value) for name, value in found.facts.items()}, indent="  ")
-    for title, lines in (("needs", found.needs), ("digests", [f"{name}: {state}" for name, state in found.digests.items()])):
+    for title, lines in (
+        ("needs", found.needs),
+        ("digests", [f"{name}: {state}" for name, state in found.digests.items()]),
+    ):
         if lines:
             say(f"{title}:")
             for line in lines:

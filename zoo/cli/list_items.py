@@ -13,12 +13,23 @@ from zoo.cli.shared_options import AsJson
 from zoo.errors import PluginError, UsageError
 from zoo.registry.lookup import Item, Member, Registry, registry
 
-KINDS = {"architectures": "architecture", "datasets": "dataset", "tasks": "task", "recipes": "recipe", "exporters": "exporter"}
+KINDS = {
+    "architectures": "architecture",
+    "datasets": "dataset",
+    "tasks": "task",
+    "recipes": "recipe",
+    "exporters": "exporter",
+}
 
 
 def list_items(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="architectures, datasets, tasks, recipes or exporters; default: all.")] = None,
-    pattern: Annotated[str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(metavar="[KIND]", help="architectures, datasets, tasks, recipes or exporters; default: all."),
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")
+    ] = None,
     plugin: Annotated[str | None, typer.Option("--plugin", metavar="NS", help="Only what this plugin gives.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -27,7 +38,9 @@ def list_items(
     kinds = list(KINDS.values()) if kind is None else [_kind(kind)]
     if plugin is not None:
         _check_plugin(catalogue, plugin)
-    found: dict[str, list[Item[Any] | Member]] = {each: list(_found(catalogue, each, pattern, plugin)) for each in kinds}
+    found: dict[str, list[Item[Any] | Member]] = {
+        each: list(_found(catalogue, each, pattern, plugin)) for each in kinds
+    }
     if as_json:
         say_json([as_dict(item) for items in found.values() for item in items])
     else:
@@ -48,7 +61,13 @@ def _found(catalogue: Registry, kind: str, pattern: str | None, plugin: str | No
 
 def as_dict(item: Item[Any] | Member) -> dict[str, Any]:
     if isinstance(item, Member):
-        return {**as_dict(item.family), "kind": "architecture", "name": item.name, "canonical": item.canonical, "summary": None}
+        return {
+            **as_dict(item.family),
+            "kind": "architecture",
+            "name": item.name,
+            "canonical": item.canonical,
+            "summary": None,
+        }
     return {
         "kind": item.kind,
         "name": item.spec.name,
@@ -74,7 +93,12 @@ def _say_groups(catalogue: Registry, groups: dict[str, list[Item[Any] | Member]]
 
 def _row(catalogue: Registry, item: Item[Any] | Member) -> list[str]:
     if isinstance(item, Member):
-        return [item.canonical, "", origin(item.family.plugin)]  # to know more of it, its library would have to be imported
+        # to know more of it, its library would have to be imported
+        return [
+            item.canonical,
+            "",
+            origin(item.family.plugin),
+        ]
     return [display_name(catalogue, item), item.spec.summary, origin(item.plugin)]
 
 
@@ -93,4 +117,6 @@ def _check_plugin(catalogue: Registry, namespace: str) -> None:
         raise unknown("plugin", namespace, known, f"choose one of: {', '.join(known)}")
     found = known[namespace]
     if found.state != "ok":
-        raise PluginError(f"plugin '{namespace}' is {found.state}: {found.cause}", where=found.distribution, fix="see `zoo plugins`")
+        raise PluginError(
+            f"plugin '{namespace}' is {found.state}: {found.cause}", where=found.distribution, fix="see `zoo plugins`"
+        )

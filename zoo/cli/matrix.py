@@ -16,11 +16,17 @@ if TYPE_CHECKING:
 
 
 def matrix(
-    arch: Annotated[str | None, typer.Option("--arch", metavar="P", help="Architectures of these names, families' too: 'timm/*vit*'.")] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", metavar="P", help="Architectures of these names, families' too: 'timm/*vit*'."),
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="P", help="Datasets of these names.")] = None,
     task: Annotated[str | None, typer.Option("--task", metavar="P", help="Tasks of these names.")] = None,
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key that every dataset has, such as dataset.resize=never.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY.PATH=VALUE", help="A key that every dataset has, such as dataset.resize=never."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -29,7 +35,9 @@ def matrix(
 
     catalogue, options = registry(), options_of(assignments, "dataset")
     with json_alone(as_json):
-        found = list(cells(catalogue, None if arch is None else wildcard(arch), wildcard(data), wildcard(task), options))
+        found = list(
+            cells(catalogue, None if arch is None else wildcard(arch), wildcard(data), wildcard(task), options)
+        )
     if as_json:
         say_json([{**asdict(cell), "goes": cell.refusal is None} for cell in found])
     elif found:
@@ -53,7 +61,11 @@ def _say(found: list[Cell]) -> None:
         rows: dict[str, list[str]] = {}
         for cell in of_task:
             rows.setdefault(cell.architecture or "(no architecture)", []).append(_mark(cell, reasons))
-        say_table(["architecture", *(name.rpartition("/")[2] for name in datasets)], [[name, *marks] for name, marks in rows.items()], indent="  ")
+        say_table(
+            ["architecture", *(name.rpartition("/")[2] for name in datasets)],
+            [[name, *marks] for name, marks in rows.items()],
+            indent="  ",
+        )
     if reasons:
         say()
     for number, reason in enumerate(reasons, 1):

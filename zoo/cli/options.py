@@ -19,14 +19,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ConfigKey:
-    """Stands in the annotation of an option that gives this key of a `RunConfig`, which also checks the value: the option takes text, so that every
-    wrong value is reported in the same words."""
+    """Stands in the annotation of an option that gives this key of a `RunConfig`, which also checks the value: the
+    option takes text, so that every wrong value is reported in the same words.
+    """
 
     path: str
 
 
 def takes(options: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:
-    """Make a typer command of a function that takes one object of the dataclass ``options``: each field is a parameter, annotated as typer has it."""
+    """Make a typer command of a function that takes one object of the dataclass ``options``: each field is a parameter,
+    annotated as typer has it."""
 
     def decorate(function: Callable[[T], None]) -> Callable[..., None]:
         hints = get_type_hints(options, include_extras=True)
@@ -53,7 +55,10 @@ def takes(options: type[T]) -> Callable[[Callable[[T], None]], Callable[..., Non
 
 
 def keys_of(options: type[Any]) -> Iterator[tuple[str, str, str]]:
-    """The name, the flag and the configuration key of each field that has such a key. (In an annotation, typer has the first flag as the default.)"""
+    """The name, the flag and the configuration key of each field that has such a key.
+
+    (In an annotation, typer has the first flag as the default.)
+    """
     for name, hint in get_type_hints(options, include_extras=True).items():
         facts = get_args(hint)[1:]
         for key in facts:

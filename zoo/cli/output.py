@@ -1,4 +1,7 @@
-"""Printing: results on stdout, everything about them on stderr. Tables are plain text, so that `zoo list` need not import rich."""
+"""Printing: results on stdout, everything about them on stderr.
+
+Tables are plain text, so that `zoo list` need not import rich.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,8 @@ def note(text: str) -> None:
 
 @contextmanager
 def json_alone(as_json: bool) -> Iterator[None]:
-    """Around a command's work: where stdout is to hold JSON alone, what the work says goes to stderr (progress, a plugin that prints)."""
+    """Around a command's work: where stdout is to hold JSON alone, what the work says goes to stderr (progress, a
+    plugin that prints)."""
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         yield
 
@@ -63,8 +67,13 @@ def say_json(value: Any) -> None:
     print("".join(char if char == "\n" or printable(char) == char else json.dumps(char)[1:-1] for char in text))
 
 
-def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, wide: int | None = None, indent: str = "") -> None:
-    """Aligned columns under their names. On a terminal, column ``wide`` is shortened so that a row keeps to one line."""
+def say_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, wide: int | None = None, indent: str = ""
+) -> None:
+    """Aligned columns under their names.
+
+    On a terminal, column ``wide`` is shortened so that a row keeps to one line.
+    """
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
     if wide is not None and sys.stdout.isatty():
@@ -100,4 +109,9 @@ def say_wrapped(head: str, text: str) -> None:
         return
     width = max(len(head) + 30, shutil.get_terminal_size().columns)
     head, text = printable(head), printable(text)
-    say(textwrap.fill(head + text, width, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False), lines=True)
+    say(
+        textwrap.fill(
+            head + text, width, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False
+        ),
+        lines=True,
+    )

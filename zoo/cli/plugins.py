@@ -20,7 +20,10 @@ def plugins(as_json: AsJson = False) -> None:
     if not found:
         note("no plugin is installed")
         return
-    rows = [[plugin.namespace, plugin.state, f"{plugin.distribution} {plugin.version}", plugin.module, _gifts(plugin)] for plugin in found]
+    rows = [
+        [plugin.namespace, plugin.state, f"{plugin.distribution} {plugin.version}", plugin.module, _gifts(plugin)]
+        for plugin in found
+    ]
     say_table(["plugin", "state", "from", "module", "gives"], rows, wide=4)
     for plugin in found:
         if plugin.state != "ok":

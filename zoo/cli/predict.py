@@ -23,23 +23,48 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class PredictOptions:
     target: Annotated[
-        str, typer.Argument(metavar="RUN|BUNDLE|MODEL", help="A run, an exported bundle, a model.onnx; with --weights an architecture.")
+        str,
+        typer.Argument(
+            metavar="RUN|BUNDLE|MODEL", help="A run, an exported bundle, a model.onnx; with --weights an architecture."
+        ),
     ]
-    pictures: Annotated[list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")] = None
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")] = None
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="Its part: train, val, test (default) or predict.")] = None
+    pictures: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")
+    ] = None
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")
+    ] = None
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="PART", help="Its part: train, val, test (default) or predict.")
+    ] = None
     count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10"
-    weights: Annotated[str | None, typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file.")] = None
-    key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema.")] = (
-        None
-    )
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")] = None
-    explain: Annotated[Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")] = None
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")] = None
+    weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file."),
+    ] = None
+    key: Annotated[
+        str | None,
+        typer.Option(
+            WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema."
+        ),
+    ] = None
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")
+    ] = None
+    explain: Annotated[
+        Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")
+    ] = None
+    csv: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")
+    ] = None
     top: Annotated[str, typer.Option("--top", metavar="K", help="Classes to show for each picture.")] = "3"
     max_pixels: Annotated[
         str | None,
-        typer.Option("--max-pixels", metavar="N", help="Most pixels of an image, as it is and scaled; default: the model's (100 million)."),
+        typer.Option(
+            "--max-pixels",
+            metavar="N",
+            help="Most pixels of an image, as it is and scaled; default: the model's (100 million).",
+        ),
     ] = None
     as_json: AsJson = False
 
@@ -51,11 +76,14 @@ def predict(options: PredictOptions) -> None:
     from zoo.workflows.predict_dataset import Samples, samples_of
 
     given = Samples(options.pictures or [])
-    of_dataset = nullcontext(given) if options.data is None else samples_of(options.data, options.split, int(options.count))
+    of_dataset = (
+        nullcontext(given) if options.data is None else samples_of(options.data, options.split, int(options.count))
+    )
     with json_alone(options.as_json), of_dataset as samples:
         limit = None if options.max_pixels is None else int(options.max_pixels)
         found = predicted(
-            options.target, samples.files, weights=options.weights, weights_key=options.key, keep_going=True, max_pixels=limit
+            options.target, samples.files, weights=options.weights, weights_key=options.key, keep_going=True,
+            max_pixels=limit
         )  # fmt: skip
         drawn = _write(found, options, samples)
     for line in found.notes:
@@ -72,11 +100,16 @@ def predict(options: PredictOptions) -> None:
 def _check(options: PredictOptions) -> None:
     for option, text in (("--top", options.top), ("--count", options.count), ("--max-pixels", options.max_pixels)):
         if text is not None and (not text.isdecimal() or int(text) < 1):
-            raise UsageError(f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3")
+            raise UsageError(
+                f"{option}: must be a whole number of at least 1, not '{text}'", fix=f"for example {option} 3"
+            )
     check_drawing(options.plot)
     check_drawing(options.explain)
     if bool(options.pictures) == (options.data is not None):
-        raise UsageError("give either pictures or --data D", fix="name picture files or folders, or a dataset (see `zoo list datasets`)")
+        raise UsageError(
+            "give either pictures or --data D",
+            fix="name picture files or folders, or a dataset (see `zoo list datasets`)",
+        )
 
 
 def _write(found: Predictions, options: PredictOptions, samples: Samples) -> list[str]:
@@ -110,7 +143,9 @@ def _facts(found: Predictions, samples: Samples | None, top: int) -> dict[str, A
     for path, probabilities in found.rows:
         best = [{"class": name, "probability": float(p)} for name, p in runtime.top(probabilities, found.classes, top)]
         row: dict[str, Any] = {"file": path if samples is None or samples.kept else None, "top": best}
-        rows.append(row if samples is None else {"sample": samples.name(path), "truth": samples.truths.get(path), **row})
+        rows.append(
+            row if samples is None else {"sample": samples.name(path), "truth": samples.truths.get(path), **row}
+        )
     failures = [{"file": path, "reason": reason} for path, reason in found.failures]
     return {"engine": found.engine, "classes": found.classes, "predictions": rows, "failures": failures}
 
@@ -118,7 +153,11 @@ def _facts(found: Predictions, samples: Samples | None, top: int) -> dict[str, A
 def _refuse(found: Predictions, samples: Samples) -> None:
     """Raises DataError for images that could not be predicted, once each is named."""
     failures, images = found.failures, len(found.failures) + len(found.rows)
-    fix = "--max-pixels raises the limit; repair, convert or remove the others" if any("max_pixels" in why for _, why in failures) else REPAIR
+    fix = (
+        "--max-pixels raises the limit; repair, convert or remove the others"
+        if any("max_pixels" in why for _, why in failures)
+        else REPAIR
+    )
     if images == 1 and failures:
         raise DataError(f"this image {failures[0][1]}", where=samples.name(failures[0][0]), fix=fix)
     for path, reason in failures:

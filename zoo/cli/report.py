@@ -12,9 +12,14 @@ from zoo.cli.shared_options import AsJson
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write the page; by default report.html in the run's folder.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where to write the page; by default report.html in the run's folder."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

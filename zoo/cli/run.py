@@ -20,47 +20,87 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A recipe, an architecture (with --data), or a task (with --from RUN).")] = None
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A recipe, an architecture (with --data), or a task (with --from RUN)."),
+    ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
-    arch: Annotated[str | None, typer.Option("--arch", metavar="A", help="Architecture."), ConfigKey("architecture.name")] = None
+    arch: Annotated[
+        str | None, typer.Option("--arch", metavar="A", help="Architecture."), ConfigKey("architecture.name")
+    ] = None
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task."), ConfigKey("task.name")] = None
     weights: Annotated[
         str | None,
-        typer.Option("--weights", "--from", metavar="W", help="Start from weights the architecture names, a file, a run, or none."),
+        typer.Option(
+            "--weights",
+            "--from",
+            metavar="W",
+            help="Start from weights the architecture names, a file, a run, or none.",
+        ),
         ConfigKey("weights"),
     ] = None
     weights_key: Annotated[
         str | None,
-        typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where the weights file holds several, such as ema."),
+        typer.Option(
+            WEIGHTS_KEY, metavar="KEY", help="The network to take where the weights file holds several, such as ema."
+        ),
         ConfigKey("weights_key"),
     ] = None
-    epochs: Annotated[str | None, typer.Option("--epochs", metavar="N", help="Times the training split is seen."), ConfigKey("train.epochs")] = None
-    batch_size: Annotated[str | None, typer.Option("--batch-size", metavar="N", help="Samples a step."), ConfigKey("train.batch_size")] = None
+    epochs: Annotated[
+        str | None,
+        typer.Option("--epochs", metavar="N", help="Times the training split is seen."),
+        ConfigKey("train.epochs"),
+    ] = None
+    batch_size: Annotated[
+        str | None, typer.Option("--batch-size", metavar="N", help="Samples a step."), ConfigKey("train.batch_size")
+    ] = None
     lr: Annotated[str | None, typer.Option("--lr", metavar="X", help="Learning rate."), ConfigKey("train.lr")] = None
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Seed of everything random."), ConfigKey("seed")] = None
-    seeds: Annotated[str | None, typer.Option("--seeds", metavar="N", help="Run N seeds, from the recipe's upwards: mean ± sd.")] = None
-    device: Annotated[str | None, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."), ConfigKey("device")] = None
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="N", help="Seed of everything random."), ConfigKey("seed")
+    ] = None
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar="N", help="Run N seeds, from the recipe's upwards: mean ± sd.")
+    ] = None
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+        ConfigKey("device"),
+    ] = None
     augment: Annotated[
         str | None,
         typer.Option("--augment", metavar="SPEC", help='Random changes of training pictures: "flip, crop: 4".'),
         ConfigKey("train.augment"),
     ] = None
     compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the network: slow to start, often faster to train."), ConfigKey("train.compile")
+        bool,
+        typer.Option("--compile", help="Compile the network: slow to start, often faster to train."),
+        ConfigKey("train.compile"),
     ] = False
     skip_bad_images: Annotated[
         bool,
         typer.Option("--skip-bad-images", help="Leave out training pictures that cannot be read, and list them."),
         ConfigKey("dataset.skip_bad_images"),
     ] = False
-    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")] = None
-    config: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="A YAML file over the recipe, e.g. a run's config.yaml.")] = None
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="A YAML file over the recipe, e.g. a run's config.yaml."),
+    ] = None
     run_name: Annotated[
-        str | None, typer.Option("--name", metavar="N", help="Name of the run directory, in place of date and time."), ConfigKey("name")
+        str | None,
+        typer.Option("--name", metavar="N", help="Name of the run directory, in place of date and time."),
+        ConfigKey("name"),
     ] = None
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run directory itself.")] = None
-    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped.")] = None
-    inexact: Annotated[bool, typer.Option("--inexact", help="Resume under another torch, device or thread count: no longer bit for bit.")] = False
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
+    ] = None
+    inexact: Annotated[
+        bool,
+        typer.Option("--inexact", help="Resume under another torch, device or thread count: no longer bit for bit."),
+    ] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, train and write nothing.")] = False
     as_json: AsJson = False
 
@@ -68,7 +108,11 @@ class RunOptions:
 @takes(RunOptions)
 def run(options: RunOptions) -> None:
     _check_together(options)
-    given: dict[str, Any] = {"config_file": options.config, "overrides": overrides_of(options, options.assignments), "out": options.out}
+    given: dict[str, Any] = {
+        "config_file": options.config,
+        "overrides": overrides_of(options, options.assignments),
+        "out": options.out,
+    }
     facts: dict[str, Any]
     with json_alone(options.as_json):
         if options.seeds is not None:
@@ -78,7 +122,9 @@ def run(options: RunOptions) -> None:
         else:
             from zoo.workflows.run import run as start
 
-            facts = run_facts(start(options.name, **given, resume=options.resume, inexact=options.inexact, dry_run=options.dry_run))
+            facts = run_facts(
+                start(options.name, **given, resume=options.resume, inexact=options.inexact, dry_run=options.dry_run)
+            )
     if options.as_json:
         say_json(facts)
 
@@ -93,7 +139,11 @@ def run_facts(result: RunResult) -> dict[str, Any]:
 
 
 def seeds_facts(result: SeedsResult) -> dict[str, Any]:
-    return {"summary": str(result.path.absolute()), "metrics": result.metrics, "runs": [run_facts(run) for run in result.runs]}
+    return {
+        "summary": str(result.path.absolute()),
+        "metrics": result.metrics,
+        "runs": [run_facts(run) for run in result.runs],
+    }
 
 
 def _count(text: str) -> int:
@@ -105,7 +155,9 @@ def _count(text: str) -> int:
 def _check_together(options: RunOptions) -> None:
     """Options that contradict each other, named."""
     if options.name is None and options.weights is None and options.config is None and options.resume is None:
-        raise UsageError("no recipe or architecture is named", fix="see `zoo list recipes`, or add --config FILE or --resume RUN")
+        raise UsageError(
+            "no recipe or architecture is named", fix="see `zoo list recipes`, or add --config FILE or --resume RUN"
+        )
     for given, other, why in (
         (options.seed and options.seeds, "--seed and --seeds", "one run has one seed"),
         (options.seeds and options.resume, "--seeds and --resume", "one run is resumed at a time"),
@@ -115,4 +167,7 @@ def _check_together(options: RunOptions) -> None:
         (options.inexact and not options.resume, "--inexact without --resume", "it says how to resume"),
     ):
         if given:
-            raise UsageError(f"{other} do not go together: {why}", fix="leave one of them out" if " and " in other else "add --resume RUN")
+            raise UsageError(
+                f"{other} do not go together: {why}",
+                fix="leave one of them out" if " and " in other else "add --resume RUN",
+            )

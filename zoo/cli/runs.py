@@ -18,7 +18,10 @@ def runs(as_json: AsJson = False) -> None:
     if not found:
         note(f"no runs under {runs_root()}; start one with `zoo run NAME` (see `zoo list recipes`)")
         return
-    rows = [[run["id"], run["status"], run["dataset"] or "–", _main_result(run["results"]), duration(run["seconds"])] for run in found]
+    rows = [
+        [run["id"], run["status"], run["dataset"] or "–", _main_result(run["results"]), duration(run["seconds"])]
+        for run in found
+    ]
     say_table(["run", "status", "dataset", "result", "took"], rows)
     for run in found:
         if "fault" in run:
@@ -26,7 +29,8 @@ def runs(as_json: AsJson = False) -> None:
 
 
 def as_dict(run: RunDir) -> dict[str, Any]:
-    """What a table or a script wants to know of a run; one whose records are damaged is listed as such, with the reason."""
+    """What a table or a script wants to know of a run; one whose records are damaged is listed as such, with the
+    reason."""
     fault = run.fault
     facts: dict[str, Any] = {"id": run_id(run.path), "path": str(run.path.absolute())}
     if fault is not None:
@@ -41,7 +45,9 @@ def as_dict(run: RunDir) -> dict[str, Any]:
 
 
 def facts_of(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("created", "seconds", "architecture", "dataset", "task", "results")}
+    return {
+        name: getattr(record, name) for name in ("created", "seconds", "architecture", "dataset", "task", "results")
+    }
 
 
 def _main_result(results: dict[str, dict[str, float]]) -> str:

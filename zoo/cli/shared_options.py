@@ -24,7 +24,10 @@ def parse_shape(text: str) -> tuple[int, int, int]:
 
 
 def options_of(assignments: list[str] | None, section: str) -> dict[str, Any]:
-    """What ``--set SECTION.key=value`` said, for a command that takes those of one section. Raises UsageError for others."""
+    """What ``--set SECTION.key=value`` said, for a command that takes those of one section.
+
+    Raises UsageError for others.
+    """
     from zoo.runs.resolve_config import merge, parse_assignment
 
     values: dict[str, Any] = {}
@@ -32,7 +35,10 @@ def options_of(assignments: list[str] | None, section: str) -> dict[str, Any]:
         merge(values, parse_assignment(text))
     options = values.pop(section, {})
     if values or not isinstance(options, dict):
-        raise UsageError(f"--set {next(iter(values), section)} is none of the {section}'s options", fix=f"write --set {section}.NAME=VALUE")
+        raise UsageError(
+            f"--set {next(iter(values), section)} is none of the {section}'s options",
+            fix=f"write --set {section}.NAME=VALUE",
+        )
     return options
 
 

@@ -17,12 +17,24 @@ from zoo.support.paths import check_drawing
 @dataclass(frozen=True)
 class ShowOptions:
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")]
-    split: Annotated[str | None, typer.Option("--split", metavar="PART", help="train (the default), val, test or predict.")] = None
-    count: Annotated[int | None, typer.Option("--count", metavar="N", help="Images to show: 20, with --augment 4 by default.")] = None
-    permute: Annotated[int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")] = None
-    augment: Annotated[str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')] = None
-    assignments: Annotated[list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")] = None
-    out: Annotated[Path | None, typer.Option("--out", metavar="PNG", help="The picture; default: DATASET-PART.png here.")] = None
+    split: Annotated[
+        str | None, typer.Option("--split", metavar="PART", help="train (the default), val, test or predict.")
+    ] = None
+    count: Annotated[
+        int | None, typer.Option("--count", metavar="N", help="Images to show: 20, with --augment 4 by default.")
+    ] = None
+    permute: Annotated[
+        int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")
+    ] = None
+    augment: Annotated[
+        str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')
+    ] = None
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")
+    ] = None
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PNG", help="The picture; default: DATASET-PART.png here.")
+    ] = None
     as_json: AsJson = False
 
 
@@ -37,10 +49,18 @@ def show(options: ShowOptions) -> None:
     steps = parse_augment(options.augment) if options.augment is not None else []
     with json_alone(options.as_json):
         shown = draw(
-            options.dataset, split=options.split, count=options.count, permute_pixels=options.permute, augment=steps, options=section, out=out
+            options.dataset, split=options.split, count=options.count, permute_pixels=options.permute, augment=steps,
+            options=section, out=out
         )  # fmt: skip
     if options.as_json:
-        say_json({"dataset": options.dataset, "split": shown.part, "picture": str(shown.file.absolute()), "notes": shown.notes})
+        say_json(
+            {
+                "dataset": options.dataset,
+                "split": shown.part,
+                "picture": str(shown.file.absolute()),
+                "notes": shown.notes,
+            }
+        )
     else:
         for line in shown.notes:
             note(f"note: {line}")

@@ -13,7 +13,9 @@ from zoo.errors import CheckpointError
 
 
 def verify(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Check every file of a run against its root record; say what is damaged and what can still be done.

@@ -38,13 +38,24 @@ def list_weights(
 def _row(row: dict[str, Any]) -> list[str]:
     reaches = ", ".join(figure(metric, value) for metric, value in row["metrics"].items())
     classes = f"{row['classes']:,}" if row["classes"] else "none"
-    return [row["name"], "yes" if row["here"] else "no", row["dataset"], classes, "×".join(map(str, row["input"])), reaches, row["licence"]]
+    return [
+        row["name"],
+        "yes" if row["here"] else "no",
+        row["dataset"],
+        classes,
+        "×".join(map(str, row["input"])),
+        reaches,
+        row["licence"],
+    ]
 
 
 @weights.command()
 def download(
     name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="An architecture, such as torchvision/resnet18.")],
-    which: Annotated[str, typer.Argument(metavar="[WEIGHTS]", help="Weights it names, or how their name begins; by default the first.")] = "",
+    which: Annotated[
+        str,
+        typer.Argument(metavar="[WEIGHTS]", help="Weights it names, or how their name begins; by default the first."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Bring the weights of an architecture, before going offline, or say that they are here."""
@@ -70,7 +81,8 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="A pickled state dict (.pth, .pt, .bin).")],
     to: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
     key: Annotated[
-        str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where the file holds several, such as ema.")
+        str | None,
+        typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where the file holds several, such as ema."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

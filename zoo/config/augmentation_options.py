@@ -1,6 +1,9 @@
-"""The vocabulary of random augmentation: what can be asked for, in which words. `zoo.data.augmentation` carries it out; this imports no torch.
+"""The vocabulary of random augmentation: what can be asked for, in which words.
 
-A specification is a list of steps, taken in order; a step is a name, or a name with its options or its main (first) one:
+`zoo.data.augmentation` carries it out; this imports no torch.
+
+A specification is a list of steps, taken in order; a step is a name, or a name with its options or its main (first)
+one:
 
     [flip, crop: 4, color_jitter: {brightness: 0.4, hue: 0.1}]
 
@@ -66,7 +69,8 @@ class ResizedCrop(Step):
 
 
 class ColorJitter(Step):
-    """Change brightness, contrast, saturation (factors from 1 - x to 1 + x) and hue (a turn of ±x of the colour circle), in this order."""
+    """Change brightness, contrast, saturation (factors from 1 - x to 1 + x) and hue (a turn of ±x of the colour
+    circle), in this order."""
 
     brightness: Annotated[float, Field(ge=0)] = 0.4
     contrast: Annotated[float, Field(ge=0)] = 0.4
@@ -75,7 +79,8 @@ class ColorJitter(Step):
 
 
 class PCANoise(Step):
-    """AlexNet's: along each principal component of the training pixels' colours, add eigenvalue · N(0, sd) (Krizhevsky et al. 2012, 4.1)."""
+    """AlexNet's: along each principal component of the training pixels' colours, add eigenvalue · N(0, sd) (Krizhevsky
+    et al. 2012, 4.1)."""
 
     sd: Annotated[float, Field(gt=0)] = 0.1
 
@@ -142,7 +147,9 @@ def _step(value: Any, problems: list[str]) -> tuple[str, Step | None]:
         return "", None
     if name not in STEPS:
         near = nearest(name, STEPS, count=1)
-        problems.append(f"no step is called '{name}'; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(STEPS)}"))
+        problems.append(
+            f"no step is called '{name}'; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(STEPS)}")
+        )
         return name, None
     model = STEPS[name]
     if not isinstance(options, dict):
@@ -156,7 +163,9 @@ def _step(value: Any, problems: list[str]) -> tuple[str, Step | None]:
     except ValidationError as error:
         for fault in error.errors():
             known = (
-                f"; it takes: {', '.join(model.model_fields) or 'none'}" if fault["type"] == "extra_forbidden" else f", not {fault['input']!r:.40}"
+                f"; it takes: {', '.join(model.model_fields) or 'none'}"
+                if fault["type"] == "extra_forbidden"
+                else f", not {fault['input']!r:.40}"
             )
             message = (
                 fault["msg"]

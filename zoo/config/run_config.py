@@ -1,4 +1,7 @@
-"""`RunConfig`: the one model that a recipe, a YAML file and the command line fill in together. What it says, a run does."""
+"""`RunConfig`: the one model that a recipe, a YAML file and the command line fill in together.
+
+What it says, a run does.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class Strict(BaseModel):
 
 
 class Section(BaseModel):
-    """A named item and its options; the options beyond the fields below are the plugin's, checked against its own model."""
+    """A named item and its options; the options beyond the fields below are the plugin's, checked against its own
+    model."""
 
     model_config = ConfigDict(extra="allow", validate_assignment=True)
 
@@ -40,27 +44,50 @@ class DatasetSection(Section):
 
     resize: Literal["auto", "never"] | PositiveInt = Field(
         "auto",
-        description="auto: bring pictures that the network cannot take to the size it needs; never: make that an error; a number: that side",
+        description=(
+            "auto: bring pictures that the network cannot take to the size it needs; never: make that an error; a "
+            "number: that side"
+        ),
     )
     fit: Literal["auto", "cover", "squash", "crop"] = Field(
         "auto",
-        description="cover that size and crop the centre, squash to it, or crop unscaled, padded with black; auto: as weights learned, or cover",
+        description=(
+            "cover that size and crop the centre, squash to it, or crop unscaled, padded with black; auto: as weights "
+            "learned, or cover"
+        ),
     )
     scale: PositiveInt | None = Field(
-        None, description="the shorter side before the centre is cropped, as 256 before 224; by default just enough to cover"
+        None,
+        description="the shorter side before the centre is cropped, as 256 before 224; by default just enough to cover",
     )
-    channels: Literal["auto", 1, 3] = Field("auto", description="auto: as the pictures are, or as the network needs; 1: grey; 3: RGB")
+    channels: Literal["auto", 1, 3] = Field(
+        "auto", description="auto: as the pictures are, or as the network needs; 1: grey; 3: RGB"
+    )
     mean: list[float] | None = Field(None, description="of each channel, 0 to 1, in place of the dataset's own")
     std: list[PositiveFloat] | None = Field(None, description="of each channel, in place of the dataset's own")
     classes: list[str] | None = Field(None, description="keep the pictures of these classes alone, in this order")
     value_range: Literal["auto"] | tuple[Finite, Finite] = Field(
         "auto",
-        description="values of grey images with more than 8 bits that become 0 and 255, as [0, 4095]; auto: by all training images",
+        description=(
+            "values of grey images with more than 8 bits that become 0 and 255, as [0, 4095]; auto: by all training "
+            "images"
+        ),
     )
-    max_pixels: int = Field(MAX_PIXELS, ge=1, lt=2**31, description="the most pixels an image may have, as it is and scaled; more is an error")
-    skip_bad_images: bool = Field(False, description="leave out training pictures that cannot be read; what is judged by never is")
-    val_fraction: float = Field(0.0, ge=0, lt=1, description="fraction of train put aside as the validation split, where there is none")
-    permute_pixels: int | None = Field(None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed")
+    max_pixels: int = Field(
+        MAX_PIXELS,
+        ge=1,
+        lt=2**31,
+        description="the most pixels an image may have, as it is and scaled; more is an error",
+    )
+    skip_bad_images: bool = Field(
+        False, description="leave out training pictures that cannot be read; what is judged by never is"
+    )
+    val_fraction: float = Field(
+        0.0, ge=0, lt=1, description="fraction of train put aside as the validation split, where there is none"
+    )
+    permute_pixels: int | None = Field(
+        None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed"
+    )
 
     @field_validator("value_range")
     @classmethod
@@ -80,10 +107,16 @@ class TrainConfig(Strict):
     epochs: PositiveInt = Field(1, description="times the training split is seen")
     batch_size: PositiveInt = Field(64, description="samples a step")
     eval_batch_size: PositiveInt = Field(1000, description="samples a step in evaluation")
-    micro_batches: PositiveInt = Field(1, description="pieces a batch is taken in: the same step in less memory (batch norm sees a piece)")
+    micro_batches: PositiveInt = Field(
+        1, description="pieces a batch is taken in: the same step in less memory (batch norm sees a piece)"
+    )
     drop_last: bool = Field(False, description="leave out an epoch's last, smaller batch")
-    augment: list[dict[str, dict[str, Any]]] = Field([], description="random changes of the training pictures, such as [flip, crop: 4]")
-    mixup: PositiveFloat | None = Field(None, description="alpha of mixup; with cutmix as well, a coin chooses for each batch")
+    augment: list[dict[str, dict[str, Any]]] = Field(
+        [], description="random changes of the training pictures, such as [flip, crop: 4]"
+    )
+    mixup: PositiveFloat | None = Field(
+        None, description="alpha of mixup; with cutmix as well, a coin chooses for each batch"
+    )
     cutmix: PositiveFloat | None = Field(None, description="alpha of CutMix")
     optimizer: str = Field("adam", description="a class of torch.optim in lower case, else a name of timm.optim")
     lr: PositiveFloat = Field(1e-3, description="learning rate")
@@ -95,15 +128,32 @@ class TrainConfig(Strict):
     optimizer_options: dict[str, Scalar | list[float]] = Field({}, description="anything else the optimizer takes")
     schedule: str = Field("constant", description="constant, or a schedule of timm.scheduler: cosine, step, poly, …")
     schedule_options: dict[str, Scalar | list[int]] = Field({}, description="anything else the schedule takes")
-    warmup_epochs: float = Field(0.0, ge=0, allow_inf_nan=False, description="epochs over which the learning rate rises to what the schedule says")
+    warmup_epochs: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="epochs over which the learning rate rises to what the schedule says",
+    )
     clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients together")
-    ema_decay: float | None = Field(None, gt=0, lt=1, description="decay of a moving average of the weights, which is then judged and kept")
-    patience: PositiveInt | None = Field(None, description="stop after so many epochs in which the validation split found none better")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32")
-    compile: bool = Field(False, description="compile the network (torch.compile): slow to start, often faster to train")
+    ema_decay: float | None = Field(
+        None, gt=0, lt=1, description="decay of a moving average of the weights, which is then judged and kept"
+    )
+    patience: PositiveInt | None = Field(
+        None, description="stop after so many epochs in which the validation split found none better"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32"
+    )
+    compile: bool = Field(
+        False, description="compile the network (torch.compile): slow to start, often faster to train"
+    )
     channels_last: Literal["auto"] | bool = Field("auto", description="memory format of 4-D tensors; auto: on CUDA")
-    cache_features: bool = Field(True, description="run layers that learn nothing once, and keep what they give (see transfer.md)")
-    checkpoint_steps: PositiveInt | None = Field(None, description="also write a checkpoint every so many steps, within an epoch")
+    cache_features: bool = Field(
+        True, description="run layers that learn nothing once, and keep what they give (see transfer.md)"
+    )
+    checkpoint_steps: PositiveInt | None = Field(
+        None, description="also write a checkpoint every so many steps, within an epoch"
+    )
     checkpoint_seconds: PositiveFloat = Field(120.0, description="and after so many seconds")
     keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept, beside the best")
     log_steps: PositiveInt = Field(100, description="steps between two logged losses")
@@ -123,11 +173,17 @@ class RunConfig(Strict):
     dataset: DatasetSection
     task: Section
     weights: str | None = Field(
-        None, description="start from these: weights the architecture names, a safetensors file, a run, or none, where a task needs some"
+        None,
+        description=(
+            "start from these: weights the architecture names, a safetensors file, a run, or none, where a task needs "
+            "some"
+        ),
     )
     weights_key: str | None = Field(None, description="the network to take where that file holds several, such as ema")
     train: TrainConfig = TrainConfig()
-    seed: int = Field(0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and the validation split")
+    seed: int = Field(
+        0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and the validation split"
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     deterministic: bool = Field(False, description="refuse operations that differ from run to run (slower on CUDA)")
     threads: PositiveInt | None = Field(None, description="CPU threads; by default all cores")
@@ -181,4 +237,7 @@ def check_run_name(value: str) -> None:
     """Raises ValueError unless ``value`` can be the name of one folder, anywhere."""
     allowed = all(char.isalnum() or char in "._-" for char in value)
     if not value or len(value) > 100 or not allowed or value[0] in ".-":
-        raise ValueError(f"{value!r} cannot name a run: letters, digits, '.', '_' and '-' alone, at most 100, not starting with '.' or '-'")
+        raise ValueError(
+            f"{value!r} cannot name a run: letters, digits, '.', '_' and '-' alone, at most 100, not starting with '.' "
+            "or '-'"
+        )

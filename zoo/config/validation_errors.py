@@ -20,24 +20,39 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             case "extra_forbidden":
                 known = _fields(model, keys[:-1])
                 near = nearest(keys[-1], known, count=1)
-                lines.append(f"{place}: unknown key; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"))
+                lines.append(
+                    f"{place}: unknown key; "
+                    + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}")
+                )
             case "missing":
                 lines.append(f"{place}: missing")
             case _:
-                message = fault["msg"].removeprefix("Value error, ").replace("Input should be", "must be").partition(", unable to parse")[0]
+                message = (
+                    fault["msg"]
+                    .removeprefix("Value error, ")
+                    .replace("Input should be", "must be")
+                    .partition(", unable to parse")[0]
+                )
                 given = "" if fault["type"] == "value_error" else f", not {fault['input']!r:.60}"
-                given += "; quote it to make it text" if fault["type"] == "string_type" and isinstance(fault["input"], (bool, int, float)) else ""
+                given += (
+                    "; quote it to make it text"
+                    if fault["type"] == "string_type" and isinstance(fault["input"], (bool, int, float))
+                    else ""
+                )
                 lines.append(f"{place}: {message}{given}")
     return lines
 
 
 def suggest_among(line: str, known: list[str]) -> str:
-    """The line of an unknown key, with the nearest of these in place of the model's own: an option may be meant for another part of a section."""
+    """The line of an unknown key, with the nearest of these in place of the model's own: an option may be meant for
+    another part of a section."""
     place, marker, _ = line.partition(": unknown key; ")
     if not marker:
         return line
     near = nearest(place.rpartition(".")[2], known, count=1)
-    return f"{place}{marker}" + (f"did you mean {near[0]}?" if near else f"known: {', '.join(key for key in known if key != 'name') or 'none'}")
+    return f"{place}{marker}" + (
+        f"did you mean {near[0]}?" if near else f"known: {', '.join(key for key in known if key != 'name') or 'none'}"
+    )
 
 
 def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
@@ -48,7 +63,10 @@ def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[Err
         parent = [str(key) for key in loc[:-1]]
         key: tuple[object, ...] = loc if not parent or _fields(model, parent) else (*parent, id(fault["input"]))
         if key in folded:
-            first, more = folded[key]["msg"].partition(", unable to parse")[0], fault["msg"].removeprefix("Input should be ")
+            first, more = (
+                folded[key]["msg"].partition(", unable to parse")[0],
+                fault["msg"].removeprefix("Input should be "),
+            )
             folded[key] = {**fault, "loc": loc[:-1], "msg": f"{first} or {more}"}
         else:
             folded[key] = fault
@@ -58,7 +76,11 @@ def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[Err
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     for key in path:
         annotation = model.model_fields[key].annotation if key in model.model_fields else None
-        members = [member for member in (annotation, *get_args(annotation)) if isinstance(member, type) and issubclass(member, BaseModel)]
+        members = [
+            member
+            for member in (annotation, *get_args(annotation))
+            if isinstance(member, type) and issubclass(member, BaseModel)
+        ]
         if not members:
             return []
         model = members[0]

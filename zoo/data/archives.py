@@ -1,10 +1,12 @@
-"""Archives of pictures (.zip, .tar and its compressions, .rar): unpacked once into the cache, member by member, nothing trusted.
+"""Archives of pictures (.zip, .tar and its compressions, .rar): unpacked once into the cache, member by member, nothing
+trusted.
 
     CACHE/unpacked/KEY/content/…    what was in it; KEY begins the sha256 of the archive
                        digests.json the sha256 of each file, checked whenever it is used
                        entry.json   what it is
 
-A member that leads out of the folder, is a link or a device, collides with another or comes to more than the caps ends it with nothing left behind.
+A member that leads out of the folder, is a link or a device, collides with another or comes to more than the caps ends
+it with nothing left behind.
 """
 
 from __future__ import annotations
@@ -42,7 +44,16 @@ JUNK = "__MACOSX"
 CHUNK = 1 << 20
 SAY_FROM = 500
 """So many members take long enough to be told about."""
-DAMAGED: tuple[type[Exception], ...] = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError)
+DAMAGED: tuple[type[Exception], ...] = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OSError,
+)
 
 
 @dataclass(frozen=True)
@@ -59,9 +70,11 @@ def folder() -> Path:
 
 
 def unpack(archive: Path, digest: str, digest_of: Callable[[Path], str] = sha256) -> Path:
-    """The folder with what is in ``archive``, whose sha256 is ``digest``; unpacked again, after a word, where a file in it was changed since.
+    """The folder with what is in ``archive``, whose sha256 is ``digest``; unpacked again, after a word, where a file in
+    it was changed since.
 
-    ``digest_of`` gives the sha256 of a file. Raises DataError where the archive cannot be trusted or read, StorageError.
+    ``digest_of`` gives the sha256 of a file. Raises DataError where the archive cannot be trusted or read,
+    StorageError.
     """
     place = folder() / digest[:32]
     if (place / FACTS).is_file():
@@ -136,7 +149,11 @@ def _extract(archive: Path, to: Path) -> tuple[dict[str, str], int]:
                     for chunk in _chunks(member, archive):
                         size += len(chunk)
                         if size > most:
-                            raise _untrusted(archive, f"it comes to more than {most:,} bytes, {MAX_RATIO} times the archive: a bomb, it seems")
+                            raise _untrusted(
+                                archive,
+                                f"it comes to more than {most:,} bytes, {MAX_RATIO} times the archive: a bomb, it "
+                                "seems",
+                            )
                         stream.write(chunk)
                         written.update(chunk)
             digests[target.relative_to(to).as_posix()] = written.hexdigest()
@@ -187,7 +204,7 @@ def _chunks(member: Member, archive: Path) -> Iterator[bytes]:
         raise _damaged(archive, error, member.name) from error
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- formats
+# -------------------------------------------------------------------------------------------------------------- formats
 
 
 @contextmanager
@@ -195,7 +212,9 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
     kind = _format(archive)
     try:
         if kind is None:
-            raise DataError(_what_it_is(archive), where=archive, fix="give a .zip, .tar, .tar.gz, .tar.bz2, .tar.xz or .rar")
+            raise DataError(
+                _what_it_is(archive), where=archive, fix="give a .zip, .tar, .tar.gz, .tar.bz2, .tar.xz or .rar"
+            )
         with FORMATS[kind](archive) as opened:
             yield _listing(archive, opened)
     except _damage() as error:
@@ -245,17 +264,28 @@ def _rar(opened: Any) -> Iterator[Member]:
 
 def _kind_of(mode: int) -> str:
     """Of a zip's member made on Unix; others have no mode."""
-    known = {stat.S_IFLNK: "symbolic link", stat.S_IFIFO: "pipe", stat.S_IFCHR: "device", stat.S_IFBLK: "device", stat.S_IFSOCK: "socket"}
+    known = {
+        stat.S_IFLNK: "symbolic link",
+        stat.S_IFIFO: "pipe",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+        stat.S_IFSOCK: "socket",
+    }
     return known.get(stat.S_IFMT(mode), "file")
 
 
 def _open_rar(archive: Path) -> Any:
-    """By rarfile, which calls unrar, unar, 7z or bsdtar for what is compressed. Raises SetupError where it or a tool that is needed is missing."""
+    """By rarfile, which calls unrar, unar, 7z or bsdtar for what is compressed.
+
+    Raises SetupError where it or a tool that is needed is missing.
+    """
     try:
         import rarfile
     except ModuleNotFoundError as error:
         raise SetupError(
-            "unpacking .rar needs the package rarfile", where=archive, fix="pip install 'torch-zoo[rar]', or pack the pictures as .zip"
+            "unpacking .rar needs the package rarfile",
+            where=archive,
+            fix="pip install 'torch-zoo[rar]', or pack the pictures as .zip",
         ) from error
     try:
         opened = rarfile.RarFile(archive)
@@ -319,11 +349,19 @@ def _damaged(archive: Path, error: BaseException, member: str | None = None) -> 
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     where = "" if member is None else f", at {member!r:.80}"
     other = "; of a .rar, unrar reads forms that other tools do not" if "rarfile" in type(error).__module__ else ""
-    return DataError(f"this archive is damaged or was cut off{where}: {reason}", where=archive, fix=f"get it again from its source{other}")
+    return DataError(
+        f"this archive is damaged or was cut off{where}: {reason}",
+        where=archive,
+        fix=f"get it again from its source{other}",
+    )
 
 
 def _untrusted(archive: Path, what: str) -> DataError:
-    return DataError(f"this archive is not unpacked: {what}", where=archive, fix="unpack it by hand if you trust it, and give the folder")
+    return DataError(
+        f"this archive is not unpacked: {what}",
+        where=archive,
+        fix="unpack it by hand if you trust it, and give the folder",
+    )
 
 
 def _progress(members: Iterator[Member], name: str) -> Iterator[Member]:

@@ -1,7 +1,7 @@
 """Random augmentation, a batch at once on the device. What a sample gets depends on (seed, epoch, its index) alone.
 
-A picture here is uint8 or float32 (C, H, W) with values 0–255; a kernel takes (N, C, H, W) and uniform draws in [0, 1), float32 (N, k),
-a row a sample. Kernels that move whole pixels keep uint8; the others compute in float32.
+A picture here is uint8 or float32 (C, H, W) with values 0–255; a kernel takes (N, C, H, W) and uniform draws in [0, 1),
+float32 (N, k), a row a sample. Kernels that move whole pixels keep uint8; the others compute in float32.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.config.augmentation_options import ColorJitter, Crop, Erase, Flip, PCANoise, ResizedCrop, Rotate, Shift, Step, TrivialAugment, build_steps
+from zoo.config.augmentation_options import (
+    ColorJitter,
+    Crop,
+    Erase,
+    Flip,
+    PCANoise,
+    ResizedCrop,
+    Rotate,
+    Shift,
+    Step,
+    TrivialAugment,
+    build_steps,
+)
 from zoo.data import trivial_augment
 from zoo.data.pixel_ops import blend, brightness, contrast, grey, shift_hue, warp
 from zoo.support import counter_random
@@ -28,14 +40,20 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
 class Augmenter:
-    """The steps of a specification, for one part. ``images`` is all of it, uint8 (N, C, H, W); ``mean`` its colour, 0–1 a channel."""
+    """The steps of a specification, for one part.
 
-    def __init__(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int, images: Tensor, mean: Sequence[float]) -> None:
+    ``images`` is all of it, uint8 (N, C, H, W); ``mean`` its colour, 0–1 a channel.
+    """
+
+    def __init__(
+        self, specification: Sequence[dict[str, dict[str, Any]]], seed: int, images: Tensor, mean: Sequence[float]
+    ) -> None:
         self._seed = seed
         self._kernels = [_kernel(step, images, mean) for step in build_steps(specification)]
 
     def of_epoch(self, epoch: int) -> Callable[[Tensor, np.ndarray], Tensor]:
-        """A function of pictures (N, C, H, W), 0–255, and their indices (N,) in the part; the pictures come back changed, of the same size."""
+        """A function of pictures (N, C, H, W), 0–255, and their indices (N,) in the part; the pictures come back
+        changed, of the same size."""
         return partial(self._apply, epoch)
 
     def _apply(self, epoch: int, images: Tensor, indices: np.ndarray) -> Tensor:
@@ -72,7 +90,7 @@ def _kernel(step: Step, images: Tensor, mean: Sequence[float]) -> tuple[int, Ker
     return made
 
 
-# -------------------------------------------------------------------------------------------------------------------- whole pixels
+# --------------------------------------------------------------------------------------------------------- whole pixels
 
 
 def flip(images: Tensor, draws: Tensor, *, p: float, dim: int) -> Tensor:
@@ -107,8 +125,11 @@ def _windows(padded: Tensor, draws: Tensor, height: int, width: int) -> Tensor:
     return padded.flatten(2).gather(2, flat.view(n, 1, -1).expand(n, c, -1)).view(n, c, height, width)
 
 
-def erase(images: Tensor, draws: Tensor, *, p: float, scale: tuple[float, float], ratio: tuple[float, float], fill: Tensor) -> Tensor:
-    """Paint a rectangle of a share ``scale`` of the area, its height over its width in ``ratio`` (log-uniform), with probability ``p``."""
+def erase(
+    images: Tensor, draws: Tensor, *, p: float, scale: tuple[float, float], ratio: tuple[float, float], fill: Tensor
+) -> Tensor:
+    """Paint a rectangle of a share ``scale`` of the area, its height over its width in ``ratio`` (log-uniform), with
+    probability ``p``."""
     height, width = images.shape[2:]
     tall, wide = (side.floor() for side in _rectangle(draws[:, 1], draws[:, 2], height, width, scale, ratio))
     top, left = (draws[:, 3] * (height - tall + 1)).floor(), (draws[:, 4] * (width - wide + 1)).floor()
@@ -130,7 +151,7 @@ def _rectangle(
     return (side * root).clamp(1, height), (side / root).clamp(1, width)
 
 
-# ------------------------------------------------------------------------------------------------------------------- between pixels
+# ------------------------------------------------------------------------------------------------------- between pixels
 
 
 def rotate(images: Tensor, draws: Tensor, *, degrees: float) -> Tensor:
@@ -141,7 +162,8 @@ def rotate(images: Tensor, draws: Tensor, *, degrees: float) -> Tensor:
 
 
 def resized_crop(images: Tensor, draws: Tensor, *, scale: tuple[float, float], ratio: tuple[float, float]) -> Tensor:
-    """Cut out a share ``scale`` of the area, its width over its height in ``ratio``, and scale it bilinearly to the old size."""
+    """Cut out a share ``scale`` of the area, its width over its height in ``ratio``, and scale it bilinearly to the old
+    size."""
     height, width = images.shape[2:]
     wide, tall = _rectangle(draws[:, 0], draws[:, 1], width, height, scale, ratio)
     right = (draws[:, 2] - 0.5) * (width - wide)
@@ -150,7 +172,7 @@ def resized_crop(images: Tensor, draws: Tensor, *, scale: tuple[float, float], r
     return warp(images, torch.stack([wide / width, zero, right, zero, tall / height, down], 1).view(-1, 2, 3))
 
 
-# -------------------------------------------------------------------------------------------------------------------------- colours
+# -------------------------------------------------------------------------------------------------------------- colours
 
 
 def color_jitter(images: Tensor, draws: Tensor, *, step: ColorJitter) -> Tensor:
@@ -169,9 +191,11 @@ def color_jitter(images: Tensor, draws: Tensor, *, step: ColorJitter) -> Tensor:
 
 
 def principal_components(images: Tensor) -> Tensor:
-    """Eigenvalue times eigenvector of the covariance of the pixels' colours (0–1), a component a column, float32 (C, C), on the images' device.
+    """Eigenvalue times eigenvector of the covariance of the pixels' colours (0–1), a component a column, float32 (C,
+    C), on the images' device.
 
-    An eigenvector's sign is free, and libraries choose it differently: here its largest entry is positive, so that a seed means the same everywhere.
+    An eigenvector's sign is free, and libraries choose it differently: here its largest entry is positive, so that a
+    seed means the same everywhere.
     """
     every = max(1, len(images) // PCA_PICTURES)
     values = images[::every].permute(1, 0, 2, 3).flatten(1).double().div_(255)

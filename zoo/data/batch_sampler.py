@@ -1,4 +1,5 @@
-"""How samples are cut into batches, and batches into micro-batches: by a size, and none of a single sample is left over.
+"""How samples are cut into batches, and batches into micro-batches: by a size, and none of a single sample is left
+over.
 
 Batch norm cannot be trained on one sample, so a last batch of one joins the batch before it.
 """
@@ -28,5 +29,7 @@ def last_joined(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
     """``batches``, of which the last is of one sample, as so many: the last two are one."""
     yield from islice(batches, count - 1)
     last = list(batches)
-    inputs, labels, indices = (None if columns[0] is None else torch.cat(columns) for columns in zip(*last, strict=True))
+    inputs, labels, indices = (
+        None if columns[0] is None else torch.cat(columns) for columns in zip(*last, strict=True)
+    )
     yield Batch(inputs, labels, indices)  # type: ignore[arg-type]

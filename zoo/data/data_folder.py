@@ -1,7 +1,7 @@
 """The data folder: the files a dataset needs, found there or downloaded after a line that says so.
 
-Layouts are the ones people already have, and what lies there already is used with no network: in silence where it is the official file;
-otherwise the dataset judges its form, and the run says that the content is another one.
+Layouts are the ones people already have, and what lies there already is used with no network: in silence where it is
+the official file; otherwise the dataset judges its form, and the run says that the content is another one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ MANIFEST = ".zoo-manifest.json"
 class Store:
     """The implementation of `zoo.api.DatasetStore`.
 
-    ``alternatives`` are embedded datasets to propose where files are missing. ``notes`` collects what is worth saying about the files.
+    ``alternatives`` are embedded datasets to propose where files are missing. ``notes`` collects what is worth saying
+    about the files.
     """
 
     def __init__(self, root: Path | None = None, download: bool = True, alternatives: Sequence[str] = ()) -> None:
@@ -42,7 +43,9 @@ class Store:
         self._bring(spec, [file for file in spec.files if not self._place(file).is_file()])
         for file in spec.files:
             if not self._official(file):
-                self.notes.append(f"{self._place(file)} is not the official file (its sha256 is another one); it is used as it is")
+                self.notes.append(
+                    f"{self._place(file)} is not the official file (its sha256 is another one); it is used as it is"
+                )
         self._digests.save()
         return {file.path: self._place(file) for file in spec.files}
 
@@ -50,7 +53,11 @@ class Store:
         try:
             digest = self.digest(archive)
         except OSError as error:
-            raise DataError(f"the archive cannot be read: {error.strerror or error}", where=archive, fix="check the path and the file") from error
+            raise DataError(
+                f"the archive cannot be read: {error.strerror or error}",
+                where=archive,
+                fix="check the path and the file",
+            ) from error
         return unpack(archive, digest, self.digest)
 
     @cached_property
@@ -94,15 +101,21 @@ class Store:
     def _announcement(self, spec: DatasetSpec, missing: list[FileSpec]) -> str:
         sources = ", ".join(dict.fromkeys(file.url.rpartition("/")[0] + "/" for file in missing))
         total = megabytes(sum(file.size for file in missing))
-        return f"{spec.name}: downloading {_files(missing)}, {total}, from {sources} to {self.root}; licence: {spec.licence}"
+        return (
+            f"{spec.name}: downloading {_files(missing)}, {total}, from {sources} to {self.root}; licence: "
+            f"{spec.licence}"
+        )
 
 
 class MissingFilesError(DataError):
     """Files of datasets that are not here and cannot be downloaded."""
 
 
-def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()) -> MissingFilesError:
-    """The one error for all the files that are missing, by the name of the dataset that needs them: each with its address and its place."""
+def missing_files(
+    root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()
+) -> MissingFilesError:
+    """The one error for all the files that are missing, by the name of the dataset that needs them: each with its
+    address and its place."""
     files = [file for missing in needed.values() for file in missing]
     meanwhile = f"; meanwhile, --data {' or --data '.join(alternatives)} needs no download" if alternatives else ""
     return MissingFilesError(
@@ -114,7 +127,8 @@ def missing_files(root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: s
 
 
 class Digests:
-    """sha256 of files, remembered in a folder for as long as nothing says that they changed (`_state`); those under it may move with it."""
+    """sha256 of files, remembered in a folder for as long as nothing says that they changed (`_state`); those under it
+    may move with it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -158,10 +172,14 @@ class Digests:
 
 
 def _state(path: Path) -> dict[str, int]:
-    """What a changed file differs in. A program may set size and time of change back as they were, but not ctime, which the system keeps."""
+    """What a changed file differs in.
+
+    A program may set size and time of change back as they were, but not ctime, which the system keeps.
+    """
     found = path.stat()
     return {
-        "size": found.st_size, "mtime_ns": found.st_mtime_ns, "ctime_ns": found.st_ctime_ns, "inode": found.st_ino, "device": found.st_dev
+        "size": found.st_size, "mtime_ns": found.st_mtime_ns, "ctime_ns": found.st_ctime_ns, "inode": found.st_ino,
+        "device": found.st_dev
     }  # fmt: skip
 
 

@@ -1,14 +1,17 @@
-"""What was made of a dataset's files, found by the digest of what made it. Decoded pictures are kept to be mapped into memory, one uint8 array an
-entry, and so are the features that a frozen trunk makes of them (`zoo.training.feature_cache`); archives are unpacked beside (`zoo.data.archives`).
+"""What was made of a dataset's files, found by the digest of what made it.
+
+Decoded pictures are kept to be mapped into memory, one uint8 array an entry, and so are the features that a frozen
+trunk makes of them (`zoo.training.feature_cache`); archives are unpacked beside (`zoo.data.archives`).
 
     CACHE/decoded/KEY/images.npy   (N, C, H, W), or features (N, …) as float32
                       entry.json   what it is; touched at each use
     CACHE/unpacked/KEY/content/…
                       entry.json
 
-An entry is written under a temporary name and renamed, so it is whole or not there, and two processes may make one at a time. It holds the digests
-of its array, a block at a time; they are checked when a process first opens it, and an entry that differs is made again. Together entries stay
-under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go that were used longest ago.
+An entry is written under a temporary name and renamed, so it is whole or not there, and two processes may make one at a
+time. It holds the digests of its array, a block at a time; they are checked when a process first opens it, and an entry
+that differs is made again. Together entries stay under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go that
+were used longest ago.
 """
 
 from __future__ import annotations
@@ -42,7 +45,8 @@ LIMIT_GB = 20.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One array or one archive: ``size`` in bytes, ``used`` and ``created`` in UTC, ``description`` as its maker told it."""
+    """One array or one archive: ``size`` in bytes, ``used`` and ``created`` in UTC, ``description`` as its maker told
+    it."""
 
     key: str
     path: Path
@@ -66,7 +70,9 @@ def limit() -> int:
     except ValueError:
         value = -1
     if not 0 <= value < math.inf:
-        raise UsageError(f"ZOO_CACHE_LIMIT must be a number of gigabytes, not '{text}'", fix="for example ZOO_CACHE_LIMIT=20")
+        raise UsageError(
+            f"ZOO_CACHE_LIMIT must be a number of gigabytes, not '{text}'", fix="for example ZOO_CACHE_LIMIT=20"
+        )
     return int(value * 1e9)
 
 
@@ -82,7 +88,10 @@ def _entries(*folders: Path) -> list[Entry]:
 
 
 def clear(keys: Iterable[str] | None = None) -> int:
-    """Remove the entries of these keys, or all; returns the bytes freed. Arrays that are mapped somewhere stay readable there."""
+    """Remove the entries of these keys, or all; returns the bytes freed.
+
+    Arrays that are mapped somewhere stay readable there.
+    """
     wanted = None if keys is None else set(keys)
     freed = 0
     for entry in entries():
@@ -97,7 +106,8 @@ def clear(keys: Iterable[str] | None = None) -> int:
 
 
 def faults() -> dict[str, str]:
-    """Files that were found to be no pictures, by their sha256, and why; none where another pillow found them, which may read more."""
+    """Files that were found to be no pictures, by their sha256, and why; none where another pillow found them, which
+    may read more."""
     return {str(key): str(value) for key, value in _remembered(FAULTS, "faults").items()}
 
 
@@ -107,9 +117,13 @@ def remember_faults(found: Mapping[str, str]) -> None:
 
 
 def extremes(key: str) -> list[list[Any]] | None:
-    """What `zoo.data.value_range` measured in the images of ``key``; None where it has not done so, or with another pillow."""
+    """What `zoo.data.value_range` measured in the images of ``key``; None where it has not done so, or with another
+    pillow."""
     try:
-        found = [[bool(each[0]), float(each[1]), float(each[2]), int(each[3])] for each in _remembered(EXTREMES, "extremes")[key]]
+        found = [
+            [bool(each[0]), float(each[1]), float(each[2]), int(each[3])]
+            for each in _remembered(EXTREMES, "extremes")[key]
+        ]
     except (KeyError, ValueError, TypeError, IndexError):
         return None
     return found
@@ -141,7 +155,8 @@ def open_or_build(
     build: Callable[[np.memmap[Any, Any]], None],
     dtype: type[np.generic] = np.uint8,
 ) -> np.memmap[Any, Any]:
-    """The array of ``key``, of ``shape`` and ``dtype``, copy-on-write; ``build`` fills it where it is not there, and may add to the description.
+    """The array of ``key``, of ``shape`` and ``dtype``, copy-on-write; ``build`` fills it where it is not there, and
+    may add to the description.
 
     Raises StorageError where the disk is full or read-only; whatever ``build`` raises leaves nothing behind.
     """
@@ -152,7 +167,11 @@ def open_or_build(
         _evict(keep=key)
         array = _mapped(place)
     if array is None:
-        raise StorageError("what was decoded was removed at once by another process", where=place, fix="raise ZOO_CACHE_LIMIT, then start again")
+        raise StorageError(
+            "what was decoded was removed at once by another process",
+            where=place,
+            fix="raise ZOO_CACHE_LIMIT, then start again",
+        )
     return array
 
 
@@ -207,12 +226,20 @@ def described(key: str) -> dict[str, Any]:
 
 
 def _build(
-    place: Path, dtype: np.dtype[Any], shape: tuple[int, ...], description: dict[str, Any], build: Callable[[np.memmap[Any, Any]], None]
+    place: Path,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    description: dict[str, Any],
+    build: Callable[[np.memmap[Any, Any]], None],
 ) -> None:
     with temporary_folder(place.parent, place.name) as temporary:
         needed, free = dtype.itemsize * int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
         if needed > free:
-            raise StorageError(f"what is to be kept needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free", where=folder(), fix=FIX)
+            raise StorageError(
+                f"what is to be kept needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
+                where=folder(),
+                fix=FIX,
+            )
         with storage_errors(place):
             array = np.lib.format.open_memmap(temporary / IMAGES, mode="w+", dtype=dtype, shape=shape)
             _reserve(temporary / IMAGES)
@@ -221,7 +248,9 @@ def _build(
         del array
         with storage_errors(place):
             digests = block_digests(temporary / IMAGES)
-        write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "description": description, "sha256": digests})
+        write_json(
+            temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "description": description, "sha256": digests}
+        )
         with storage_errors(place):
             sync_folder(temporary)
             _put(temporary, place)
@@ -241,7 +270,8 @@ def _put(temporary: Path, place: Path) -> None:
 
 
 def _reserve(file: Path) -> None:
-    """A mapped file for which the disk or a quota has no room would end the process, without a word: ask for all of it first."""
+    """A mapped file for which the disk or a quota has no room would end the process, without a word: ask for all of it
+    first."""
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
@@ -256,13 +286,16 @@ def _read(path: Path) -> Entry | None:
         size = int(facts["size"]) if "size" in facts else (path / IMAGES).stat().st_size
         used = datetime.fromtimestamp((path / FACTS).stat().st_mtime, UTC)
         digests = tuple(map(str, facts.get("sha256", ())))
-        return Entry(path.name, path, size, datetime.fromisoformat(facts["created"]), used, dict(facts["description"]), digests)
+        return Entry(
+            path.name, path, size, datetime.fromisoformat(facts["created"]), used, dict(facts["description"]), digests
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _evict(keep: str) -> None:
-    """Remove arrays used longest ago until the rest fits, never the one in hand; and what processes left that were killed.
+    """Remove arrays used longest ago until the rest fits, never the one in hand; and what processes left that were
+    killed.
 
     Unpacked archives stay: a run may be reading from them.
     """

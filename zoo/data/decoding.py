@@ -26,12 +26,19 @@ SAY_FROM = 500
 
 
 def decoded(
-    files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str, *, all_faults: bool = False
+    files: Sequence[Path],
+    preprocessing: Preprocessing,
+    digest: Callable[[Path], str],
+    name: str,
+    *,
+    all_faults: bool = False,
 ) -> np.memmap[Any, Any]:
-    """uint8 (N, channels, height, width), mapped copy-on-write. ``digest`` gives a file's sha256; ``name`` is for people.
+    """uint8 (N, channels, height, width), mapped copy-on-write.
 
-    Raises UnreadablePictures at the first file that is no picture, or with ``all_faults`` once all have been tried; DataError for one that is not
-    there: the pictures of a dataset are taken whole or not at all.
+    ``digest`` gives a file's sha256; ``name`` is for people.
+
+    Raises UnreadablePictures at the first file that is no picture, or with ``all_faults`` once all have been tried;
+    DataError for one that is not there: the pictures of a dataset are taken whole or not at all.
     """
     transform = {"pixels": PIXELS, **preprocessing.model_dump(mode="json", exclude={"mean", "std"})}
     key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
@@ -39,7 +46,9 @@ def decoded(
         key.update(bytes.fromhex(digest_of(file, digest)))
     description = {"dataset": name, "pictures": len(files), **transform}
     shape = (len(files), *preprocessing.shape)
-    return dataset_cache.open_or_build(key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults))
+    return dataset_cache.open_or_build(
+        key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults)
+    )
 
 
 class UnreadablePictures(DataError):
@@ -52,7 +61,9 @@ class UnreadablePictures(DataError):
         self.faults = faults
 
 
-def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str) -> dict[int, str]:
+def faulty(
+    files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str
+) -> dict[int, str]:
     """Which of the files are no pictures, and why, by their places. All others are decoded into the cache on the way.
 
     What is wrong with a file's content is remembered by that content, so that later runs need not try again.
@@ -70,7 +81,8 @@ def faulty(files: Sequence[Path], preprocessing: Preprocessing, digest: Callable
         except UnreadablePictures as error:
             reasons = dict(error.faults)
             found |= {index: str(reasons[file]) for index, file in enumerate(files) if file in reasons}
-            lasting = [file for file, reason in error.faults if not isinstance(reason, OutsideLimitError)]  # a limit may be another one next time
+            # a limit may be another one next time
+            lasting = [file for file, reason in error.faults if not isinstance(reason, OutsideLimitError)]
             dataset_cache.remember_faults({digest_of(file, digest): str(reasons[file]) for file in lasting})
 
 
@@ -99,14 +111,17 @@ def _dangling(file: Path) -> str:
     return f"is a link that leads nowhere: {file.readlink()}"
 
 
-def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool) -> None:
+def _fill(
+    array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool
+) -> None:
     faults: list[tuple[Path, ValueError]] = []
 
     def one(index: int) -> None:
         try:
             array[index] = preprocessing.read(files[index])
         except ValueError as error:
-            if not all_faults:  # results are taken in order, so that the first faulty file is named whichever thread is faster
+            # results are taken in order, so that the first faulty file is named whichever thread is faster
+            if not all_faults:
                 raise UnreadablePictures([(files[index], error)]) from error
             faults.append((files[index], error))
         except OSError as error:
@@ -115,7 +130,9 @@ def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Prep
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # pillow frees the interpreter while it decodes
         work = [pool.submit(one, index) for index in range(len(files))]
         try:
-            for each in work if len(work) < SAY_FROM else tracked(work, f"{name}: decoding {len(work):,} pictures, once"):
+            for each in (
+                work if len(work) < SAY_FROM else tracked(work, f"{name}: decoding {len(work):,} pictures, once")
+            ):
                 each.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -126,15 +143,22 @@ def _fill(array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Prep
 
 def _unreadable(file: Path, reason: str | Exception) -> DataError:
     said = str(reason) if str(reason).startswith(("is ", "has ", "cannot ")) else f"cannot be read: {reason}"
-    return DataError(f"this image {said}", where=file, fix=FIXES[reason.option] if isinstance(reason, OutsideLimitError) else REPAIR)
+    return DataError(
+        f"this image {said}", where=file, fix=FIXES[reason.option] if isinstance(reason, OutsideLimitError) else REPAIR
+    )
 
 
 REPAIR = (
-    "repair, restore or remove the file (`zoo data check` names all of them); a run that was stopped goes on once its data is as it was; "
+    "repair, restore or remove the file (`zoo data check` names all of them); a run that was stopped goes on once its "
+    "data is as it was; "
     "--skip-bad-images leaves such pictures out of training"
 )
 FIXES = {
-    "max_pixels": "make it smaller, or train with a larger dataset.max_pixels (each million pixels takes some 4 MB of memory)",
-    "value_range": "train with dataset.value_range=[LOW,HIGH] that includes these values, or convert the image to that range",
+    "max_pixels": (
+        "make it smaller, or train with a larger dataset.max_pixels (each million pixels takes some 4 MB of memory)"
+    ),
+    "value_range": (
+        "train with dataset.value_range=[LOW,HIGH] that includes these values, or convert the image to that range"
+    ),
 }
 """By the option that sets the limit."""

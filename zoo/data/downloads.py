@@ -1,4 +1,7 @@
-"""One file over https: to a temporary name in its folder, its size and sha256 checked, then renamed. What fails leaves nothing behind."""
+"""One file over https: to a temporary name in its folder, its size and sha256 checked, then renamed.
+
+What fails leaves nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,9 @@ class UnreachableError(DataError):
 def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: str | None = None) -> str:
     """Bring the file that has this sha256 and this many bytes; returns its sha256.
 
-    ``sha256`` may be the digits that it begins with, or None where the server is to tell it (as a hub of models does, in ``X-Linked-ETag``);
-    ``size`` is None where only the server knows it. ``name`` is what messages call the file, by default that of ``to``.
-    Raises DataError (UnreachableError: no network) or StorageError.
+    ``sha256`` may be the digits that it begins with, or None where the server is to tell it (as a hub of models does,
+    in ``X-Linked-ETag``); ``size`` is None where only the server knows it. ``name`` is what messages call the file, by
+    default that of ``to``. Raises DataError (UnreachableError: no network) or StorageError.
     """
     import pooch
     import requests
@@ -52,18 +55,24 @@ def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: 
         to.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(RETRIES + 1):
             try:
-                known = f"sha256:{sha256}" if len(sha256 or "") == SHA256_DIGITS else None  # what is known in part is judged by the fetch
+                # what is known in part is judged by the fetch
+                known = f"sha256:{sha256}" if len(sha256 or "") == SHA256_DIGITS else None
                 pooch.retrieve(url, known_hash=known, fname=to.name, path=to.parent, downloader=fetch)
                 return fetch.found
             except requests.RequestException as error:
                 if attempt == RETRIES:
-                    raise UnreachableError(f"cannot download {fetch.name}: {_reason(error)}", where=url, fix=_by_hand(to)) from error
+                    raise UnreachableError(
+                        f"cannot download {fetch.name}: {_reason(error)}", where=url, fix=_by_hand(to)
+                    ) from error
                 time.sleep(RETRY_SECONDS)
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 class _Fetch:
-    """The downloader that pooch calls with an address and a temporary file. Raises RequestException where another attempt may help."""
+    """The downloader that pooch calls with an address and a temporary file.
+
+    Raises RequestException where another attempt may help.
+    """
 
     def __init__(self, to: Path, sha256: str | None, size: int | None, name: str) -> None:
         self.to, self.sha256, self.size, self.name = to, sha256, size, name
@@ -72,10 +81,17 @@ class _Fetch:
     def __call__(self, url: str, output: str, _pooch: object) -> None:
         import requests
 
-        plain = {"Accept-Encoding": "identity"}  # a server that calls .gz a coding of its content must not have it decoded on the way
-        with requests.get(url, headers=plain, stream=True, timeout=TIMEOUT, hooks={"response": self._check_redirect}) as response:
+        # a server that calls .gz a coding of its content must not have it decoded on the way
+        plain = {"Accept-Encoding": "identity"}
+        with requests.get(
+            url, headers=plain, stream=True, timeout=TIMEOUT, hooks={"response": self._check_redirect}
+        ) as response:
             if 400 <= response.status_code < 500:
-                raise DataError(f"cannot download {self.name}: the server answers {response.status_code}", where=url, fix=_by_hand(self.to))
+                raise DataError(
+                    f"cannot download {self.name}: the server answers {response.status_code}",
+                    where=url,
+                    fix=_by_hand(self.to),
+                )
             response.raise_for_status()
             for answer in (*response.history, response):
                 self._listen(answer)
@@ -86,7 +102,9 @@ class _Fetch:
         told = response.headers.get("x-linked-etag", "").strip('"').lower()
         if self.sha256 is None and SHA256.fullmatch(told):
             self.sha256 = told
-        length = response.headers.get("x-linked-size") or (response.headers.get("content-length") if not response.is_redirect else None)
+        length = response.headers.get("x-linked-size") or (
+            response.headers.get("content-length") if not response.is_redirect else None
+        )
         if self.size is None and length is not None and length.isdecimal():
             self.size = int(length)
 
@@ -112,11 +130,23 @@ class _Fetch:
         if self.size is not None and received < self.size:
             raise requests.ConnectionError(f"fewer than its {self.size:,} bytes arrived")
         if self.sha256 is None:
-            raise DataError(f"the server tells no sha256 of {self.name}, so what came cannot be trusted", where=url, fix=_by_hand(self.to))
+            raise DataError(
+                f"the server tells no sha256 of {self.name}, so what came cannot be trusted",
+                where=url,
+                fix=_by_hand(self.to),
+            )
         if not digest.startswith(self.sha256):
-            size = f"more than its {self.size:,} bytes arrived and " if self.size is not None and received > self.size else ""
+            size = (
+                f"more than its {self.size:,} bytes arrived and "
+                if self.size is not None and received > self.size
+                else ""
+            )
             due = self.sha256 if len(self.sha256) == SHA256_DIGITS else f"{self.sha256}…"
-            raise DataError(f"{self.name} is not the file it should be: {size}its sha256 is {digest}, not {due}", where=url, fix=_by_hand(self.to))
+            raise DataError(
+                f"{self.name} is not the file it should be: {size}its sha256 is {digest}, not {due}",
+                where=url,
+                fix=_by_hand(self.to),
+            )
         self.found = digest
 
     def _check_redirect(self, response: Response, *_args: object, **_options: object) -> None:
@@ -124,7 +154,9 @@ class _Fetch:
             from urllib.parse import urljoin
 
             try:
-                _check_address(urljoin(response.url, response.headers["location"]), self.to, redirected_from=response.url)
+                _check_address(
+                    urljoin(response.url, response.headers["location"]), self.to, redirected_from=response.url
+                )
             except DataError:
                 response.close()  # requests has not handed it out yet
                 raise

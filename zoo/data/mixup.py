@@ -1,7 +1,9 @@
-"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each picture of a batch is mixed with another one, and so is its loss.
+"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each picture of a batch is mixed with another one, and so is
+its loss.
 
-The loss of a mixed batch is λ · loss(labels) + (1 - λ) · loss(partners' labels), which for cross-entropy is the loss of the mixed labels;
-so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose state is in every checkpoint.
+The loss of a mixed batch is λ · loss(labels) + (1 - λ) · loss(partners' labels), which for cross-entropy is the loss of
+the mixed labels; so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose state is
+in every checkpoint.
 """
 
 from __future__ import annotations
@@ -35,12 +37,15 @@ def mix(batch: Batch, mixup: float | None, cutmix: float | None) -> Mixture:
     alpha = cutmix if cut else mixup
     share = _beta(alpha or 1.0)
     partners = torch.randperm(len(batch.inputs)).to(batch.inputs.device)
-    other = Batch(batch.inputs[partners], None if batch.labels is None else batch.labels[partners], batch.indices[partners])
+    other = Batch(
+        batch.inputs[partners], None if batch.labels is None else batch.labels[partners], batch.indices[partners]
+    )
     if cut:
         top, bottom, left, right = _box(share, batch.inputs.shape[2], batch.inputs.shape[3])
         inputs = batch.inputs.clone()
         inputs[:, :, top:bottom, left:right] = other.inputs[:, :, top:bottom, left:right]
-        share = 1 - (bottom - top) * (right - left) / (inputs.shape[2] * inputs.shape[3])  # what is left of it after the border cut the box
+        # what is left of it after the border cut the box
+        share = 1 - (bottom - top) * (right - left) / (inputs.shape[2] * inputs.shape[3])
     else:
         inputs = torch.lerp(other.inputs, batch.inputs, share)
     return Mixture(inputs, ((share, batch), (1 - share, other)))
@@ -52,7 +57,8 @@ def split(mixture: Mixture, size: int) -> list[Mixture]:
     if len(counts) == 1:
         return [mixture]
     parts = [[(share, each) for each in _pieces(batch, counts)] for share, batch in mixture.parts]
-    return [Mixture(piece, tuple(column[at] for column in parts)) for at, piece in enumerate(mixture.inputs.split(counts))]  # type: ignore[no-untyped-call]
+    inputs: tuple[Tensor, ...] = mixture.inputs.split(counts)  # type: ignore[no-untyped-call]
+    return [Mixture(piece, tuple(column[at] for column in parts)) for at, piece in enumerate(inputs)]
 
 
 def _pieces(batch: Batch, counts: list[int]) -> list[Batch]:
@@ -72,4 +78,9 @@ def _box(share: float, height: int, width: int) -> tuple[int, int, int, int]:
     side = math.sqrt(1 - share)
     tall, wide = round(height * side), round(width * side)
     row, column = int(torch.randint(height, ())), int(torch.randint(width, ()))
-    return max(0, row - tall // 2), min(height, row + (tall + 1) // 2), max(0, column - wide // 2), min(width, column + (wide + 1) // 2)
+    return (
+        max(0, row - tall // 2),
+        min(height, row + (tall + 1) // 2),
+        max(0, column - wide // 2),
+        min(width, column + (wide + 1) // 2),
+    )

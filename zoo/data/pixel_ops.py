@@ -1,4 +1,7 @@
-"""Operations on pictures, each with a strength a picture: float32 (N, C, H, W) with values 0–255. Grey weights are ITU-R 601's."""
+"""Operations on pictures, each with a strength a picture: float32 (N, C, H, W) with values 0–255.
+
+Grey weights are ITU-R 601's.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,14 @@ from torch.nn import functional as F
 
 
 def warp(images: Tensor, maps: Tensor) -> Tensor:
-    """Resample bilinearly, black outside. ``maps`` (N, 2, 3) takes a point (x, y) of the output, in pixels from its centre, to the input's."""
+    """Resample bilinearly, black outside.
+
+    ``maps`` (N, 2, 3) takes a point (x, y) of the output, in pixels from its centre, to the input's.
+    """
     height, width = images.shape[2:]
     sides = torch.tensor([width / 2, height / 2], device=images.device, dtype=torch.float32)
-    scaled = torch.cat([maps[:, :, :2] * sides[None, None, :], maps[:, :, 2:]], 2) / sides[None, :, None]  # in torch's units, -1 to 1
+    # in torch's units, -1 to 1
+    scaled = torch.cat([maps[:, :, :2] * sides[None, None, :], maps[:, :, 2:]], 2) / sides[None, :, None]
     grid = F.affine_grid(scaled, [len(images), images.shape[1], height, width], align_corners=False)
     return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
@@ -44,7 +51,11 @@ def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
     value, lowest = images.div(255).amax(1), images.div(255).amin(1)
     spread = value - lowest
     safe = torch.where(spread == 0, 1.0, spread)
-    sixth = torch.where(value == red, (green - blue) / safe, torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe))
+    sixth = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
     sixth = (sixth + 6 * turn) % 6
     # each channel of a colour of hue h: value − spread · max(0, min(k, 4 − k, 1)), k = (n + h) mod 6, for n = 5, 3, 1
     offsets = (n + sixth for n in (5, 3, 1))
@@ -83,10 +94,14 @@ def equalize(images: Tensor) -> Tensor:
     """Even out the histogram of every channel, as pillow does it."""
     n, c, height, width = images.shape
     values = images.round().long().clamp_(0, 255).view(n * c, -1)
-    counts = torch.zeros(n * c, 256, dtype=torch.int64, device=images.device).scatter_add_(1, values, torch.ones_like(values))
+    counts = torch.zeros(n * c, 256, dtype=torch.int64, device=images.device).scatter_add_(
+        1, values, torch.ones_like(values)
+    )
     last = counts.gather(1, values.amax(1, keepdim=True))  # what the highest value counts
     step = torch.div(height * width - last, 255, rounding_mode="floor")
     below = counts.cumsum(1) - counts
-    table = torch.div(torch.div(step, 2, rounding_mode="floor") + below, step.clamp_min(1), rounding_mode="floor").clamp_(0, 255)
+    table = torch.div(
+        torch.div(step, 2, rounding_mode="floor") + below, step.clamp_min(1), rounding_mode="floor"
+    ).clamp_(0, 255)
     identity = torch.arange(256, device=images.device).expand_as(table)
     return torch.where(step == 0, identity, table).gather(1, values).view(n, c, height, width).to(images.dtype)

@@ -52,7 +52,9 @@ class Preprocessing(BaseModel):
         if self.scale is not None and self.resize != "cover, crop the centre":
             raise ValueError("scale is the shorter side before the centre is cropped: it goes with fit=cover alone")
         if self.scale is not None and self.scale < max(self.height, self.width):
-            raise ValueError(f"{self.height}×{self.width} cannot be cut out of pictures whose shorter side is {self.scale}")
+            raise ValueError(
+                f"{self.height}×{self.width} cannot be cut out of pictures whose shorter side is {self.scale}"
+            )
         return self
 
     @property
@@ -100,7 +102,8 @@ class Preprocessing(BaseModel):
 
 
 class Learned(Protocol):
-    """How trained weights saw their pictures: those of an architecture (`zoo.api.WeightsSpec`), or those of an earlier run (`LearnedInRun`)."""
+    """How trained weights saw their pictures: those of an architecture (`zoo.api.WeightsSpec`), or those of an earlier
+    run (`LearnedInRun`)."""
 
     @property
     def input(self) -> tuple[int, int, int]: ...
@@ -147,14 +150,16 @@ def plan(
     architecture: ArchitectureSpec | None = None,
     weights: Learned | None = None,
 ) -> tuple[Preprocessing, list[str]]:
-    """What is done to pictures of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about each change.
+    """What is done to pictures of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about
+    each change.
 
-    With trained ``weights`` pictures are prepared as these learned them: their size, channels, mean and std, where the section says no others.
+    With trained ``weights`` pictures are prepared as these learned them: their size, channels, mean and std, where the
+    section says no others.
 
-    The one rule: pictures keep their channels and their size where the network takes them. A network that is built for one size gets that size,
-    and one with a smallest size gets that where they are smaller; pictures that differ among themselves get the network's default size.
-    ``resize`` forces another side, or makes a change of size an error; ``channels`` forces grey or RGB. Raises UsageError where they cannot go
-    together.
+    The one rule: pictures keep their channels and their size where the network takes them. A network that is built for
+    one size gets that size, and one with a smallest size gets that where they are smaller; pictures that differ among
+    themselves get the network's default size. ``resize`` forces another side, or makes a change of size an error;
+    ``channels`` forces grey or RGB. Raises UsageError where they cannot go together.
     """
     own = (shape[1], shape[2]) if shape[1] is not None and shape[2] is not None else None
     height, width = _plan_size(section, own, architecture, weights)
@@ -182,7 +187,9 @@ def _checked(**facts: Any) -> Preprocessing:
         return Preprocessing(**facts)
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-        raise UsageError(reason, where="dataset.scale", fix="change dataset.scale, dataset.fit or dataset.resize") from error
+        raise UsageError(
+            reason, where="dataset.scale", fix="change dataset.scale, dataset.fit or dataset.resize"
+        ) from error
 
 
 def _as_asked(section: DatasetSection) -> dict[str, Any]:
@@ -206,7 +213,8 @@ def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) ->
 
 
 def _as_learned(weights: Learned, height: int, width: int, *, resized: bool) -> dict[str, Any]:
-    """How pictures were brought to the size that the weights learned; at another one only the interpolation is theirs."""
+    """How pictures were brought to the size that the weights learned; at another one only the interpolation is
+    theirs."""
     learned: dict[str, Any] = {"interpolation": weights.interpolation}
     if resized and (height, width) == weights.input[1:]:
         learned |= {"scale": weights.resize} if weights.fit == "cover" else {"resize": WAYS[weights.fit]}
@@ -229,12 +237,14 @@ def _plan_size(
         target = _needed(architecture, *own)
     if architecture is not None and not takes(architecture, *target):
         raise UsageError(
-            f"{architecture.name} cannot take {target[0]}×{target[1]} pictures: it needs {needs(architecture)}", fix="change dataset.resize"
+            f"{architecture.name} cannot take {target[0]}×{target[1]} pictures: it needs {needs(architecture)}",
+            fix="change dataset.resize",
         )
     if section.resize == "never" and target != own:
         said = "may differ in size" if own is None else f"are {own[0]}×{own[1]}"
         raise UsageError(
-            f"the pictures {said} and {architecture.name if architecture else 'the network'} needs {target[0]}×{target[1]}",
+            f"the pictures {said} and {architecture.name if architecture else 'the network'} needs "
+            f"{target[0]}×{target[1]}",
             where="dataset.resize=never",
             fix="use dataset.resize=auto, or another architecture",
         )
@@ -273,7 +283,8 @@ def _plan_channels(
         wanted = takes[0]
     if takes is not None and wanted not in takes:
         raise UsageError(
-            f"{architecture.name if architecture else 'the network'} takes pictures of {' or '.join(map(str, takes))} channels, not {wanted}",
+            f"{architecture.name if architecture else 'the network'} takes pictures of {' or '.join(map(str, takes))} "
+            f"channels, not {wanted}",
             where="dataset.channels",
             fix="use dataset.channels=auto, or another architecture",
         )
@@ -288,14 +299,18 @@ def _normalisation(
 ) -> tuple[Sequence[float], Sequence[float]]:
     """The dataset's mean and std for the channels there will be, or those that were asked for.
 
-    Grey as RGB has its values three times. RGB as grey has the weighted mean; of the std the weighted mean too, which is exact where the
-    channels go together, as those of photographs nearly do.
+    Grey as RGB has its values three times. RGB as grey has the weighted mean; of the std the weighted mean too, which
+    is exact where the channels go together, as those of photographs nearly do.
     """
     if own != channels:
         mean, std = ((values[0],) * 3 if channels == 3 else (_weighted(values),) for values in (mean, std))
     for name, asked in (("mean", section.mean), ("std", section.std)):
         if asked is not None and len(asked) != channels:
-            raise UsageError(f"there are {len(asked)} values for {channels} channel(s)", where=f"dataset.{name}", fix="give one for each channel")
+            raise UsageError(
+                f"there are {len(asked)} values for {channels} channel(s)",
+                where=f"dataset.{name}",
+                fix="give one for each channel",
+            )
     return section.mean or mean, section.std or std
 
 
@@ -315,15 +330,22 @@ def takes(architecture: ArchitectureSpec, height: int, width: int) -> bool:
     """Whether an architecture can be built for pictures of that size."""
     if architecture.sizing == "fixed":
         return architecture.input[1:] == (height, width)
-    return min(height, width) >= architecture.smallest and height % architecture.multiple == 0 and width % architecture.multiple == 0
+    return (
+        min(height, width) >= architecture.smallest
+        and height % architecture.multiple == 0
+        and width % architecture.multiple == 0
+    )
 
 
 def _needed(architecture: ArchitectureSpec, height: int, width: int) -> tuple[int, int]:
-    """The size that pictures of this one are brought to: their own, or the next larger one that the architecture takes."""
+    """The size that pictures of this one are brought to: their own, or the next larger one that the architecture
+    takes."""
     if architecture.sizing != "min":
         return architecture.input[1:]
     scale = max(1.0, architecture.smallest / min(height, width))
-    return _next_multiple(round(height * scale), architecture.multiple), _next_multiple(round(width * scale), architecture.multiple)
+    return _next_multiple(round(height * scale), architecture.multiple), _next_multiple(
+        round(width * scale), architecture.multiple
+    )
 
 
 def _next_multiple(side: int, of: int) -> int:

@@ -1,4 +1,5 @@
-"""TrivialAugment (Müller and Hutter: TrivialAugment, ICCV 2021), the wide space: one operation at one strength a picture, both at random."""
+"""TrivialAugment (Müller and Hutter: TrivialAugment, ICCV 2021), the wide space: one operation at one strength a
+picture, both at random."""
 
 from __future__ import annotations
 
@@ -34,7 +35,13 @@ Operation = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def _map(
-    xx: Tensor | float, xy: Tensor | float, x: Tensor | float, yx: Tensor | float, yy: Tensor | float, y: Tensor | float, like: Tensor
+    xx: Tensor | float,
+    xy: Tensor | float,
+    x: Tensor | float,
+    yx: Tensor | float,
+    yy: Tensor | float,
+    y: Tensor | float,
+    like: Tensor,
 ) -> Tensor:
     entries = (value if isinstance(value, Tensor) else torch.full_like(like, value) for value in (xx, xy, x, yx, yy, y))
     return torch.stack(list(entries), 1).view(-1, 2, 3)
@@ -79,9 +86,12 @@ OPERATIONS: dict[str, Operation] = {
     "color": lambda images, strength, sign: pixel_ops.blend(images, pixel_ops.grey(images), _factor(strength, sign)),
     "contrast": lambda images, strength, sign: pixel_ops.contrast(images, _factor(strength, sign)),
     "sharpness": lambda images, strength, sign: pixel_ops.sharpness(images, _factor(strength, sign)),
-    "posterize": lambda images, strength, _sign: pixel_ops.posterize(images, (8 - (strength * 6).round()).view(-1, 1, 1, 1)),
+    "posterize": lambda images, strength, _sign: pixel_ops.posterize(
+        images, (8 - (strength * 6).round()).view(-1, 1, 1, 1)
+    ),
     "solarize": lambda images, strength, _sign: pixel_ops.solarize(images, (255 - strength * 255).view(-1, 1, 1, 1)),
     "autocontrast": lambda images, _strength, _sign: pixel_ops.autocontrast(images),
     "equalize": lambda images, _strength, _sign: pixel_ops.equalize(images),
 }
-"""By the paper's names, with torchvision's ranges: shear 0.99, 32 pixels, 135 degrees, factor 1 ± 0.99, 2 bits at the least."""
+"""By the paper's names, with torchvision's ranges: shear 0.99, 32 pixels, 135 degrees, factor 1 ± 0.99, 2 bits at the
+least."""

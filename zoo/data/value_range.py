@@ -1,7 +1,8 @@
-"""Which values of a dataset's grey images with more than 8 bits are black and white: decided once, from all of its training images.
+"""Which values of a dataset's grey images with more than 8 bits are black and white: decided once, from all of its
+training images.
 
-The rule of `dataset.value_range=auto`: floats from 0 to 1 are 0–1; else the smallest of 0–255, 0–4095 and 0–65535 that holds all values. Images of
-8 bits a channel have no part in it.
+The rule of `dataset.value_range=auto`: floats from 0 to 1 are 0–1; else the smallest of 0–255, 0–4095 and 0–65535 that
+holds all values. Images of 8 bits a channel have no part in it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class Extremes(NamedTuple):
 def choose_value_range(
     section: DatasetSection, dataset: Dataset, splits: Mapping[Part, Split], digest: Callable[[Path], str], name: str
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """The range that the section asks for, or else the one for all training images, and a sentence about that one. ``splits`` are those opened."""
+    """The range that the section asks for, or else the one for all training images, and a sentence about that one.
+
+    ``splits`` are those opened.
+    """
     if section.value_range != "auto":
         return section.value_range, None
     files = _training_files(section, dataset, splits)
@@ -49,7 +53,8 @@ def choose_value_range(
 
 
 def _training_files(section: DatasetSection, dataset: Dataset, splits: Mapping[Part, Split]) -> list[Path]:
-    """Those of the train split, held out or not, also where it is not among the ``splits``; none where images are arrays."""
+    """Those of the train split, held out or not, also where it is not among the ``splits``; none where images are
+    arrays."""
     if any(isinstance(split.images, np.ndarray) for split in splits.values()) or "train" not in dataset.parts:
         return []
     if "train" not in splits:
@@ -62,7 +67,9 @@ def _training_files(section: DatasetSection, dataset: Dataset, splits: Mapping[P
 def find_value_range(
     files: Sequence[Path], digest: Callable[[Path], str], name: str, max_pixels: int
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """The range for all training ``files``, and a sentence about it; None where all have 8 bits. Files that cannot be read have no part in it.
+    """The range for all training ``files``, and a sentence about it; None where all have 8 bits.
+
+    Files that cannot be read have no part in it.
 
     What was found is remembered by the content of the files. Raises DataError where no range of the rule fits.
     """
@@ -80,7 +87,8 @@ def find_value_range(
     low, high = _decide(found, name)
     images = sum(each.images for each in found)
     return (low, high), (
-        f"{images:,} grey image{'s have' if images > 1 else ' has'} more than 8 bits: their values from {low:g} to {high:g} become 0 to 255 "
+        f"{images:,} grey image{'s have' if images > 1 else ' has'} more than 8 bits: their values from {low:g} to "
+        f"{high:g} become 0 to 255 "
         "(dataset.value_range)"
     )
 
@@ -89,7 +97,9 @@ def _decide(found: Sequence[Extremes], name: str) -> tuple[float, float]:
     ranges = {each.is_float: _range_of(each, name) for each in found}
     if len(set(ranges.values())) > 1:
         floats, integers = (f"{low:g} to {high:g}" for low, high in (ranges[True], ranges[False]))
-        raise DataError(f"among the training images, float values are {floats} and integer values {integers}", where=name, fix=FIX)
+        raise DataError(
+            f"among the training images, float values are {floats} and integer values {integers}", where=name, fix=FIX
+        )
     return next(iter(ranges.values()))
 
 
@@ -99,7 +109,11 @@ def _range_of(each: Extremes, name: str) -> tuple[float, float]:
     for low, high in RANGES:
         if low <= each.least and each.most <= high:
             return low, high
-    raise DataError(f"the values of its grey images go from {each.least:g} to {each.most:g}, which no usual range holds", where=name, fix=FIX)
+    raise DataError(
+        f"the values of its grey images go from {each.least:g} to {each.most:g}, which no usual range holds",
+        where=name,
+        fix=FIX,
+    )
 
 
 def _measure(files: Sequence[Path], name: str, max_pixels: int) -> list[Extremes]:
@@ -115,7 +129,8 @@ def _measure(files: Sequence[Path], name: str, max_pixels: int) -> list[Extremes
 
 
 def _extremes(file: Path, max_pixels: int) -> Extremes | None:
-    """None for an image of 8 bits, for which its header is enough, and for one that cannot be read: whoever decodes it says why."""
+    """None for an image of 8 bits, for which its header is enough, and for one that cannot be read: whoever decodes it
+    says why."""
     try:
         with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
             kind = deep_kind(image)

@@ -33,7 +33,13 @@ def processor() -> Iterator[Finding]:
     says = f"{cores} cores, {usable} of them usable, {threads} threads"
     if quota is not None and quota < threads:
         fix = f"run with --set threads={max(1, round(quota))}"
-        yield Finding("cpu", "warning", f"{says}; this container may use {quota:g} cores, and more threads than that wait for each other", fix, facts)
+        yield Finding(
+            "cpu",
+            "warning",
+            f"{says}; this container may use {quota:g} cores, and more threads than that wait for each other",
+            fix,
+            facts,
+        )
     else:
         yield Finding("cpu", "ok", says, facts=facts)
 
@@ -82,18 +88,25 @@ def _memory_limit() -> int | None:
         return None
 
 
-# -------------------------------------------------------------------------------------------------------------------------------- CUDA
+# ----------------------------------------------------------------------------------------------------------------- CUDA
 
 
 def cuda() -> Iterator[Finding]:
-    """Every CUDA device, after a product has really been computed on it; where there is none, whether that is as it should be."""
+    """Every CUDA device, after a product has really been computed on it; where there is none, whether that is as it
+    should be."""
     import torch
 
     seen, built = _driver_s_devices(), torch.version.cuda
     if built is None:
         level: Level = "warning" if seen else "ok"
         fix = "install a torch with CUDA: see https://pytorch.org/get-started/locally" if seen else None
-        yield Finding("cuda", level, f"torch {torch.__version__} is built without CUDA{_there_are(seen)}", fix, {"built": None, "driver": seen})
+        yield Finding(
+            "cuda",
+            level,
+            f"torch {torch.__version__} is built without CUDA{_there_are(seen)}",
+            fix,
+            {"built": None, "driver": seen},
+        )
         return
     try:
         with warnings.catch_warnings():
@@ -112,7 +125,9 @@ def _no_cuda(built: str, seen: list[str], error: Exception) -> Finding:
         return Finding("cuda", "ok", f"no CUDA device: runs use the CPU (torch is built for CUDA {built})", facts=facts)
     cause = " ".join(str(error).split()).partition(". ")[0]
     fix = f"update the NVIDIA driver to one for CUDA {built}, or install a torch for the driver's CUDA"
-    return Finding("cuda", "problem", f"torch, built for CUDA {built}, cannot use {', '.join(seen)}: {cause}", fix, facts)
+    return Finding(
+        "cuda", "problem", f"torch, built for CUDA {built}, cannot use {', '.join(seen)}: {cause}", fix, facts
+    )
 
 
 def _cuda_device(index: int, built: str, seen: list[str]) -> Finding:
@@ -133,14 +148,27 @@ def _cuda_device(index: int, built: str, seen: list[str]) -> Finding:
         free, _ = torch.cuda.mem_get_info(index)
     except RuntimeError as error:
         cause = " ".join(str(error).split()).partition(". ")[0]
-        fix = f"this torch has kernels for {', '.join(torch.cuda.get_arch_list())}; install one for this device, or free its memory"
-        return Finding(name, "problem", f"{properties.name} (compute {major}.{minor}) computes nothing: {cause}", fix, facts)
+        fix = (
+            f"this torch has kernels for {', '.join(torch.cuda.get_arch_list())}; install one for this device, or free "
+            "its memory"
+        )
+        return Finding(
+            name, "problem", f"{properties.name} (compute {major}.{minor}) computes nothing: {cause}", fix, facts
+        )
     bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
     facts |= {"free": free, "bf16": bf16, "correct": correct}
     sizes = f"{size(properties.total_memory)}, {size(free)} of it free"
-    says = f"{properties.name}, {sizes}, compute {major}.{minor}, {'bf16' if bf16 else 'no bf16'}; torch for CUDA {built}"
+    says = (
+        f"{properties.name}, {sizes}, compute {major}.{minor}, {'bf16' if bf16 else 'no bf16'}; torch for CUDA {built}"
+    )
     if not correct:
-        return Finding(name, "problem", f"{says}; a product of ones is wrong on it", "do not train on it: have the device examined", facts)
+        return Finding(
+            name,
+            "problem",
+            f"{says}; a product of ones is wrong on it",
+            "do not train on it: have the device examined",
+            facts,
+        )
     return Finding(name, "ok", says, facts=facts)
 
 
@@ -158,7 +186,10 @@ def _driver_s_devices() -> list[str]:
         told = subprocess.run(asked, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return []
-    return [f"{name.strip()} (driver {version.strip()})" for name, _, version in (line.partition(",") for line in told.splitlines() if line.strip())]
+    return [
+        f"{name.strip()} (driver {version.strip()})"
+        for name, _, version in (line.partition(",") for line in told.splitlines() if line.strip())
+    ]
 
 
 def mps() -> Iterator[Finding]:
@@ -168,7 +199,7 @@ def mps() -> Iterator[Finding]:
         yield Finding("mps", "ok", "Apple's GPU can be used: --device mps", facts={"available": True})
 
 
-# ---------------------------------------------------------------------------------------------------------------------------- compiler
+# ------------------------------------------------------------------------------------------------------------- compiler
 
 
 def compiler() -> Iterator[Finding]:
@@ -178,9 +209,21 @@ def compiler() -> Iterator[Finding]:
     header = Path(sysconfig.get_path("include")) / "Python.h"
     facts = {"compiler": found, "headers": header.is_file()}
     if found is None:
-        yield Finding("compiler", "warning", f"no C++ compiler ({name}): --compile cannot be used", "install one, such as g++", facts)
+        yield Finding(
+            "compiler",
+            "warning",
+            f"no C++ compiler ({name}): --compile cannot be used",
+            "install one, such as g++",
+            facts,
+        )
     elif not header.is_file():
-        yield Finding("compiler", "warning", f"no {header}: --compile cannot be used", "install Python's headers (python3-dev)", facts)
+        yield Finding(
+            "compiler",
+            "warning",
+            f"no {header}: --compile cannot be used",
+            "install Python's headers (python3-dev)",
+            facts,
+        )
     else:
         yield Finding("compiler", "ok", f"{found}, with Python's headers: --compile can be used", facts=facts)
     import torch
@@ -188,4 +231,10 @@ def compiler() -> Iterator[Finding]:
     if torch.cuda.is_available():
         here = importlib.util.find_spec("triton") is not None
         fix = None if here else "pip install triton"
-        yield Finding("triton", "ok" if here else "warning", f"{'can' if here else 'cannot'} be imported: --compile on CUDA", fix, {"here": here})
+        yield Finding(
+            "triton",
+            "ok" if here else "warning",
+            f"{'can' if here else 'cannot'} be imported: --compile on CUDA",
+            fix,
+            {"here": here},
+        )

@@ -1,4 +1,7 @@
-"""What `zoo doctor` finds out: small independent checks, each told as ok, a warning or a problem, with what to do. None uses the network."""
+"""What `zoo doctor` finds out: small independent checks, each told as ok, a warning or a problem, with what to do.
+
+None uses the network.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 
 
 def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Iterator[tuple[str, list[Finding]]]:
-    """Each topic with its findings, as soon as they are there. A check that raises is itself a problem, and the others go on."""
+    """Each topic with its findings, as soon as they are there.
+
+    A check that raises is itself a problem, and the others go on.
+    """
     for topic, group in groupby(checks, key=lambda pair: pair[0]):
         yield topic, [finding for _, check in group for finding in _carry_out(check)]
 
@@ -50,7 +56,14 @@ def _carry_out(check: Check) -> list[Finding]:
         findings.append(Finding(_name(check), "problem", f"{error.what}{where}", error.fix))
     except BaseException as error:  # importing a damaged package may raise anything, and even exit
         said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        findings.append(Finding(_name(check), "problem", f"could not be examined: {said}", fix="reinstall what it names; else report it as a bug"))
+        findings.append(
+            Finding(
+                _name(check),
+                "problem",
+                f"could not be examined: {said}",
+                fix="reinstall what it names; else report it as a bug",
+            )
+        )
     return findings
 
 

@@ -12,7 +12,10 @@ ORDER: tuple[Level, ...] = ("ok", "warning", "problem")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: ``says`` what is so, ``fix`` what to do about it. ``facts`` are the same for scripts, as JSON data."""
+    """One line of the report: ``says`` what is so, ``fix`` what to do about it.
+
+    ``facts`` are the same for scripts, as JSON data.
+    """
 
     name: str
     level: Level

@@ -1,4 +1,5 @@
-"""The providers of onnxruntime that can really be used: each is given a tiny model to run, since onnxruntime carries on on the CPU in silence."""
+"""The providers of onnxruntime that can really be used: each is given a tiny model to run, since onnxruntime carries on
+on the CPU in silence."""
 
 from __future__ import annotations
 
@@ -40,9 +41,15 @@ def _finding(provider: str, fault: str | None, needed: bool) -> Finding:
     if fault is None:
         return Finding(provider, "ok", "runs a model, with the right result", facts=facts)
     if not needed:
-        why = "there is no CUDA device for it" if provider == CUDA else "what it needs is not here, and the zoo does not need it"
+        why = (
+            "there is no CUDA device for it"
+            if provider == CUDA
+            else "what it needs is not here, and the zoo does not need it"
+        )
         return Finding(provider, "ok", f"comes with onnxruntime; {why}", facts=facts)
-    return Finding(provider, "problem" if provider == CPU else "warning", f"cannot be used: {fault}", FIX[provider], facts)
+    return Finding(
+        provider, "problem" if provider == CPU else "warning", f"cannot be used: {fault}", FIX[provider], facts
+    )
 
 
 def attempt(model: bytes, provider: str) -> str | None:

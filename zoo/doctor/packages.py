@@ -22,7 +22,10 @@ RIVALS = ("onnxruntime", "onnxruntime-gpu")
 def interpreter() -> Iterator[Finding]:
     version = platform.python_version()
     yield Finding(
-        "python", "ok", f"{version} on {platform.platform(terse=True)}, {sys.executable}", facts={"version": version, "path": sys.executable}
+        "python",
+        "ok",
+        f"{version} on {platform.platform(terse=True)}, {sys.executable}",
+        facts={"version": version, "path": sys.executable},
     )
 
 
@@ -30,11 +33,17 @@ def core() -> Iterator[Finding]:
     try:
         distribution = metadata.distribution(CORE)
     except metadata.PackageNotFoundError:
-        yield Finding(CORE, "problem", "is not installed: no plugin can be found", fix="pip install . in the project's folder")
+        yield Finding(
+            CORE, "problem", "is not installed: no plugin can be found", fix="pip install . in the project's folder"
+        )
         return
     folder = editable_folder(distribution)
     how = f"an editable install of {folder}" if folder else f"installed in {distribution.locate_file('')}"
-    facts = {"version": distribution.version, "editable": folder is not None, "folder": str(folder or distribution.locate_file(""))}
+    facts = {
+        "version": distribution.version,
+        "editable": folder is not None,
+        "folder": str(folder or distribution.locate_file("")),
+    }
     yield Finding(CORE, "ok", f"{distribution.version}, {how}", facts=facts)
 
 
@@ -59,15 +68,27 @@ def requirements() -> Iterator[Finding]:
             yield Finding(required.name, "problem", "is not installed", fix=f"pip install '{asked}'")
             continue
         if not required.specifier.contains(versions[required.name], prereleases=True):
-            yield Finding(required.name, "problem", f"{versions[required.name]} is not {required.specifier}", fix=f"pip install '{asked}'")
-    yield Finding("packages", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()), facts=versions)
+            yield Finding(
+                required.name,
+                "problem",
+                f"{versions[required.name]} is not {required.specifier}",
+                fix=f"pip install '{asked}'",
+            )
+    yield Finding(
+        "packages", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()), facts=versions
+    )
 
 
 def rival_runtimes() -> Iterator[Finding]:
     installed = [name for name in RIVALS if _is_installed(name)]
     if len(installed) > 1:
         names = " and ".join(installed)
-        yield Finding("onnxruntime", "warning", f"{names} are both installed, and overwrite each other", fix=f"uninstall both, install {RIVALS[-1]}")
+        yield Finding(
+            "onnxruntime",
+            "warning",
+            f"{names} are both installed, and overwrite each other",
+            fix=f"uninstall both, install {RIVALS[-1]}",
+        )
 
 
 def _is_installed(name: str) -> bool:

@@ -41,7 +41,8 @@ def _folder(name: str, variable: str, path: Path) -> Finding:
     facts |= {"writable": writable, "free": free}
     says = f"{path}{'' if path.is_dir() else ', made when it is needed'}; {size(free)} free"
     if not writable:
-        level: Level = "warning" if name == "data" and path.is_dir() else "problem"  # data that lies there can be used all the same
+        # data that lies there can be used all the same
+        level: Level = "warning" if name == "data" and path.is_dir() else "problem"
         return Finding(name, level, f"{path} cannot be written to", f"set {variable} to a folder that can", facts)
     if free < LITTLE_SPACE:
         return Finding(name, "warning", says, f"free some space, or set {variable} to a folder on another disk", facts)
@@ -61,14 +62,29 @@ def _is_writable(folder: Path) -> bool:
 
 def cached() -> Iterator[Finding]:
     total, limit = sum(entry.size for entry in dataset_cache.entries()), dataset_cache.limit()
-    yield Finding("cached", "ok", f"{size(total)} of decoded pictures, of at most {size(limit)}", facts={"size": total, "limit": limit})
+    yield Finding(
+        "cached",
+        "ok",
+        f"{size(total)} of decoded pictures, of at most {size(limit)}",
+        facts={"size": total, "limit": limit},
+    )
 
 
 def network() -> Iterator[Finding]:
     if paths.offline():
-        yield Finding("network", "ok", "downloads are forbidden by ZOO_OFFLINE: what is missing is an error", facts={"offline": True})
+        yield Finding(
+            "network",
+            "ok",
+            "downloads are forbidden by ZOO_OFFLINE: what is missing is an error",
+            facts={"offline": True},
+        )
     else:
-        yield Finding("network", "ok", "downloads are allowed, of what a command names (ZOO_OFFLINE=1 forbids them)", facts={"offline": False})
+        yield Finding(
+            "network",
+            "ok",
+            "downloads are allowed, of what a command names (ZOO_OFFLINE=1 forbids them)",
+            facts={"offline": False},
+        )
 
 
 def environment() -> Iterator[Finding]:
@@ -82,6 +98,8 @@ def environment() -> Iterator[Finding]:
             fix = f"did you mean {PREFIX}{near[0]}?" if near else f"the zoo knows {', '.join(VARIABLES)}"
             yield Finding(name, "warning", f"={value} is no variable of the zoo", fix, facts)
         elif name in SWITCHES and value not in ("", "0", "1"):
-            yield Finding(name, "warning", f"={value} is neither 0 nor 1", f"set it to 1, or unset it; {VARIABLES[name]}", facts)
+            yield Finding(
+                name, "warning", f"={value} is neither 0 nor 1", f"set it to 1, or unset it; {VARIABLES[name]}", facts
+            )
         else:
             yield Finding(name, "ok", f"={value} ({VARIABLES[name]})", facts=facts)

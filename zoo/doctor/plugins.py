@@ -44,4 +44,9 @@ def implementations() -> Iterator[Finding]:
         broken += 1
         yield Finding(f"{namespace}/*", "problem", f"{fault.what} ({fault.where})", fault.fix, {"kind": "family"})
     if not broken:
-        yield Finding("items", "ok", f"{len(items)}; all that they name can be imported", facts={"items": len(items), "members": len(members)})
+        yield Finding(
+            "items",
+            "ok",
+            f"{len(items)}; all that they name can be imported",
+            facts={"items": len(items), "members": len(members)},
+        )

@@ -1,8 +1,10 @@
-"""Putting a finished bundle in its place: in one step, so that a reader or a crash sees the old one or the new one, whole.
+"""Putting a finished bundle in its place: in one step, so that a reader or a crash sees the old one or the new one,
+whole.
 
-Linux exchanges two folders in one step. Where that is not to be had, the new files are first laid into the old bundle under hidden names that hold
-their digest (``.model.onnx.3f9a…``), then bundle.json is replaced, which is the one step, and then each file takes its own name. In between,
-`zoo.runtime` finds a file that is not what bundle.json says under its hidden name; a program that opens model.onnx alone finds one at any time.
+Linux exchanges two folders in one step. Where that is not to be had, the new files are first laid into the old bundle
+under hidden names that hold their digest (``.model.onnx.3f9a…``), then bundle.json is replaced, which is the one step,
+and then each file takes its own name. In between, `zoo.runtime` finds a file that is not what bundle.json says under
+its hidden name; a program that opens model.onnx alone finds one at any time.
 """
 
 from __future__ import annotations
@@ -33,30 +35,44 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 def check_target(target: Path) -> None:
-    """Raises UsageError where something lies at ``target`` that is no bundle, or a bundle with files of the user's in it."""
+    """Raises UsageError where something lies at ``target`` that is no bundle, or a bundle with files of the user's in
+    it."""
     fix = "choose another --out"
     existing = next(folder for folder in (target, *target.absolute().parents) if folder.exists() or folder.is_symlink())
     if not existing.is_dir():
         raise UsageError(
-            "the place to export to is a file" if existing == target else "the place to export to is inside a file", where=existing, fix=fix
+            "the place to export to is a file" if existing == target else "the place to export to is inside a file",
+            where=existing,
+            fix=fix,
         )
     if target.is_symlink():
-        raise UsageError("the place to export to is a link to another folder, which is not written through", where=target, fix=f"remove it, or {fix}")
+        raise UsageError(
+            "the place to export to is a link to another folder, which is not written through",
+            where=target,
+            fix=f"remove it, or {fix}",
+        )
     if existing != target or not any(target.iterdir()):
         return
     listed = _listed(target)
     if listed is None:
-        raise UsageError("the place to export to is a folder that holds something else than a bundle", where=target, fix=fix)
+        raise UsageError(
+            "the place to export to is a folder that holds something else than a bundle", where=target, fix=fix
+        )
     strange = sorted(path.name for path in target.iterdir() if not _is_own(path, listed))
     if strange:
         raise UsageError(
-            f"the bundle to be replaced holds files that are not its own: {', '.join(strange[:5])}", where=target, fix=f"move them, or {fix}"
+            f"the bundle to be replaced holds files that are not its own: {', '.join(strange[:5])}",
+            where=target,
+            fix=f"move them, or {fix}",
         )
 
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """A new folder beside ``target``, hidden, gone at the end unless it was published. Clears away what killed exports left."""
+    """A new folder beside ``target``, hidden, gone at the end unless it was published.
+
+    Clears away what killed exports left.
+    """
     with storage_errors(target):
         remove_abandoned(target.parent, target.name)
     with temporary_folder(target.parent, target.name) as folder:
@@ -64,7 +80,10 @@ def temporary_beside(target: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Make ``folder`` be ``target``. Raises UsageError as `check_target` does, StorageError where the disk refuses; the old bundle then stays."""
+    """Make ``folder`` be ``target``.
+
+    Raises UsageError as `check_target` does, StorageError where the disk refuses; the old bundle then stays.
+    """
     check_target(target)
     with storage_errors(target):
         for file in folder.iterdir():
@@ -97,8 +116,15 @@ def _exchange(folder: Path, target: Path) -> bool:
 
 
 def _replace_files(folder: Path, target: Path) -> None:
-    """File by file, with bundle.json as the step that counts. What a crash left before or after it is taken away, or gone on from."""
-    new = {file.name: target / hidden_name(file.name, sha256(file)) for file in sorted(folder.iterdir()) if file.name != INDEX}
+    """File by file, with bundle.json as the step that counts.
+
+    What a crash left before or after it is taken away, or gone on from.
+    """
+    new = {
+        file.name: target / hidden_name(file.name, sha256(file))
+        for file in sorted(folder.iterdir())
+        if file.name != INDEX
+    }
     write_json(folder / JOURNAL, {"files": sorted(_listed(target) or ())})
     try:
         (folder / JOURNAL).replace(target / JOURNAL)
@@ -126,7 +152,8 @@ def hidden_name(name: str, digest: str) -> str:
 
 
 def _listed(bundle: Path) -> set[str] | None:
-    """The files that are a bundle's own, or were those of the one whose replacing was cut off; None where the folder is no bundle.
+    """The files that are a bundle's own, or were those of the one whose replacing was cut off; None where the folder is
+    no bundle.
 
     Raises StorageError where that cannot be found out.
     """

@@ -42,7 +42,12 @@ def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict
         "summary": _summary(registry, loaded),
         "input": {**loaded.preprocessing.describe(), **({} if batch is None else {"batch": batch})},
         "output": {"kind": "logits", "classes": list(loaded.classes)},
-        "provenance": {**loaded.origin, **_names(loaded), "torch-zoo": core_version(), "exported": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"},
+        "provenance": {
+            **loaded.origin,
+            **_names(loaded),
+            "torch-zoo": core_version(),
+            "exported": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        },
     }
 
 
@@ -50,17 +55,34 @@ def metadata_of(description: dict[str, Any]) -> dict[str, str]:
     """The text that goes into the file: the whole under one key, and what other readers look for under plain ones."""
     whole = json.dumps(description, ensure_ascii=False)
     classes = json.dumps(description["output"]["classes"], ensure_ascii=False)
-    return {runtime.METADATA_KEY: whole, "name": description["name"], "description": description["summary"], "classes": classes}
+    return {
+        runtime.METADATA_KEY: whole,
+        "name": description["name"],
+        "description": description["summary"],
+        "classes": classes,
+    }
 
 
 def stage(folder: Path, model: Path, description: dict[str, Any]) -> None:
     """Write what predict.py needs: itself, and a bundle.json with the digests of what is there so far."""
     write_bytes(folder / PREDICT, Path(runtime.__file__).read_bytes())
-    write_json(folder / INDEX, {"format": FORMAT, "model": model.name, "description": description, "files": _digests(folder)})
+    write_json(
+        folder / INDEX, {"format": FORMAT, "model": model.name, "description": description, "files": _digests(folder)}
+    )
 
 
-def fill(folder: Path, model: Path, registry: Registry, loaded: LoadedModel, exporter: Item[ExporterSpec], facts: dict[str, Any]) -> dict[str, Any]:
-    """Write what else belongs beside the model file, bundle.json last. ``facts``: ``description``, ``verification``. Returns verify.json's."""
+def fill(
+    folder: Path,
+    model: Path,
+    registry: Registry,
+    loaded: LoadedModel,
+    exporter: Item[ExporterSpec],
+    facts: dict[str, Any],
+) -> dict[str, Any]:
+    """Write what else belongs beside the model file, bundle.json last. ``facts``: ``description``, ``verification``.
+
+    Returns verify.json's.
+    """
     verification = {
         "format": FORMAT,
         "model": {"file": model.name, "sha256": sha256(model), "size_bytes": model.stat().st_size},
@@ -74,7 +96,11 @@ def fill(folder: Path, model: Path, registry: Registry, loaded: LoadedModel, exp
         "format": FORMAT,
         "name": loaded.name,
         "model": model.name,
-        "exporter": {"name": exporter.canonical, "distribution": exporter.plugin.distribution, "version": exporter.plugin.version},
+        "exporter": {
+            "name": exporter.canonical,
+            "distribution": exporter.plugin.distribution,
+            "version": exporter.plugin.version,
+        },
         "description": facts["description"],
         "files": _digests(folder),
         "requires": {name: f">={'.'.join(map(str, oldest))}" for name, oldest in runtime.OLDEST.items()},
@@ -94,12 +120,20 @@ def versions() -> dict[str, str]:
 
 
 def _digests(folder: Path) -> dict[str, dict[str, Any]]:
-    return {file.name: {"sha256": sha256(file), "size": file.stat().st_size} for file in sorted(folder.iterdir()) if file.name != INDEX}
+    return {
+        file.name: {"sha256": sha256(file), "size": file.stat().st_size}
+        for file in sorted(folder.iterdir())
+        if file.name != INDEX
+    }
 
 
 def _names(loaded: LoadedModel) -> dict[str, str]:
     config = loaded.config
-    named = {"recipe": config.recipe, "architecture": config.architecture.name if config.architecture else None, "task": config.task.name}
+    named = {
+        "recipe": config.recipe,
+        "architecture": config.architecture.name if config.architecture else None,
+        "task": config.task.name,
+    }
     return {key: value for key, value in {"dataset": config.dataset.name, **named}.items() if value}
 
 

@@ -14,7 +14,11 @@ ENTITIES = str.maketrans({char: f"&#{ord(char)};" for char in "\\|`[]*"} | {"&":
 
 
 def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: dict[str, Any]) -> str:
-    """Markdown. ``bundle`` and ``verification`` go into bundle.json and verify.json; ``sources`` is what the specs say of data and network."""
+    """Markdown.
+
+    ``bundle`` and ``verification`` go into bundle.json and verify.json; ``sources`` is what the specs say of data and
+    network.
+    """
     environment = Environment(  # noqa: S701 - this is Markdown; what stands in it goes through `cell`
         loader=PackageLoader("zoo.exporting", ""), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -30,7 +34,10 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
         input=description["input"],
         preparation=_preparation(description["input"]),
         permuted=description["input"].get("permute_pixels"),
-        requires=", ".join(f"{'Python' if name == 'python' else name} {oldest.removeprefix('>=')}" for name, oldest in bundle["requires"].items()),
+        requires=", ".join(
+            f"{'Python' if name == 'python' else name} {oldest.removeprefix('>=')}"
+            for name, oldest in bundle["requires"].items()
+        ),
         classes=description["output"]["classes"],
         metadata_key=METADATA_KEY,
         verification=verification,

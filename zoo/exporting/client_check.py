@@ -1,4 +1,5 @@
-"""The bundle as its users run it: its predict.py on image files, compared with the path that evaluates a model during training."""
+"""The bundle as its users run it: its predict.py on image files, compared with the path that evaluates a model during
+training."""
 
 from __future__ import annotations
 
@@ -38,11 +39,15 @@ SMALLEST_PROBABILITY = 1e-300
 """Below it a probability is taken for this one: its logarithm is compared, and 0 has none."""
 
 
-def check_client(folder: Path, model: Path, description: dict[str, Any], loaded: LoadedModel, samples: Samples, runner: Runner) -> dict[str, Any]:
-    """Run the predict.py in ``folder`` on image files: portrait, landscape and smaller than the input, RGB and grey, and real ones.
+def check_client(
+    folder: Path, model: Path, description: dict[str, Any], loaded: LoadedModel, samples: Samples, runner: Runner
+) -> dict[str, Any]:
+    """Run the predict.py in ``folder`` on image files: portrait, landscape and smaller than the input, RGB and grey,
+    and real ones.
 
-    Its labels and probabilities must be those of the model in PyTorch, on inputs made as during training. Returns what was found, as JSON; raises
-    ExportError. A model that is no ONNX file is run by ``runner``, on what predict.py makes of the files.
+    Its labels and probabilities must be those of the model in PyTorch, on inputs made as during training. Returns what
+    was found, as JSON; raises ExportError. A model that is no ONNX file is run by ``runner``, on what predict.py makes
+    of the files.
     """
     with TemporaryDirectory(prefix="zoo-export-") as name:
         work = Path(name)
@@ -66,7 +71,9 @@ def _made_images(folder: Path, preprocessing: Preprocessing) -> list[Path]:
     files = []
     for shape, (across, down) in SHAPES.items():
         size = (max(1, round(across * preprocessing.width)), max(1, round(down * preprocessing.height)))
-        patches = Image.fromarray(numbers.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        patches = Image.fromarray(numbers.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
+        )
         noise = numbers.integers(-60, 61, (size[1], size[0], 3))
         colour = Image.fromarray(np.clip(np.asarray(patches) + noise, 0, 255).astype(np.uint8))
         for mode in ("RGB", "L"):
@@ -117,7 +124,9 @@ def _run(script: Path, model: Path, images: Sequence[str], table: Path, fix: str
         raise ExportError(f"the bundle's predict.py fails: {said}", fix=fix)
 
 
-def _run_imported(script: Path, description: dict[str, Any], images: Sequence[Path], runner: Runner, table: Path, fix: str) -> None:
+def _run_imported(
+    script: Path, description: dict[str, Any], images: Sequence[Path], runner: Runner, table: Path, fix: str
+) -> None:
     found = importlib.util.spec_from_file_location("zoo_exported_predict", script)
     if found is None or found.loader is None:
         raise ExportError("the bundle's predict.py cannot be loaded", where=script.name, fix=fix)
@@ -136,7 +145,9 @@ def _compare(due: Path, found: Path, classes: int, fix: str) -> dict[str, Any]:
     """``due`` and ``found`` are tables of one writer."""
     (header, *expected), (other, *given) = (_rows(file) for file in (due, found))
     if header != other:
-        raise ExportError("the bundle's predict.py names other classes, or in another order, than the model has", fix=fix)
+        raise ExportError(
+            "the bundle's predict.py names other classes, or in another order, than the model has", fix=fix
+        )
     if len(given) != len(expected):
         raise ExportError(f"the bundle's predict.py predicts {len(given)} of {len(expected)} images", fix=fix)
     comparison, errors, label = Comparison(), [], -classes - 1
@@ -148,7 +159,11 @@ def _compare(due: Path, found: Path, classes: int, fix: str) -> dict[str, Any]:
             fault = f"the prediction is {own[label]!r} where PyTorch has {row[label]!r}"
         if fault is not None:
             said = f"its probabilities by up to {errors[-1]:.2g}; in logarithms, {fault}"
-            raise ExportError(f"the bundle's predict.py differs from PyTorch on an image file: {said}", where=Path(row[0]).name, fix=fix)
+            raise ExportError(
+                f"the bundle's predict.py differs from PyTorch on an image file: {said}",
+                where=Path(row[0]).name,
+                fix=fix,
+            )
     facts = comparison.facts()
     return {
         "tolerance": TOLERANCE,
@@ -167,7 +182,9 @@ def _suspects(description: dict[str, Any], loaded: LoadedModel) -> str:
     """Where the description departs from how the model was trained, in words: what is likely to blame."""
     told, true = description["input"], loaded.preprocessing.describe()
     wrong = [
-        f"{field} is {told.get(field)!r} where the model was trained with {value!r}" for field, value in true.items() if told.get(field) != value
+        f"{field} is {told.get(field)!r} where the model was trained with {value!r}"
+        for field, value in true.items()
+        if told.get(field) != value
     ]
     if list(description["output"]["classes"]) != list(loaded.classes):
         wrong.append("the classes are not the model's")

@@ -1,4 +1,7 @@
-"""The story of `zoo export`: requires → emit → ensures → publish. The gate is the core's; emit and the foreign runner are a plugin's."""
+"""The story of `zoo export`: requires → emit → ensures → publish.
+
+The gate is the core's; emit and the foreign runner are a plugin's.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +32,12 @@ def export(
     batch: int | None = None,
     provider: str = "cpu",
 ) -> Bundle:
-    """Export a run, or what a recipe or architecture has to show, and publish it once it is proved equal to the PyTorch model.
+    """Export a run, or what a recipe or architecture has to show, and publish it once it is proved equal to the PyTorch
+    model.
 
-    ``batch`` None leaves the batch dynamic; ``provider`` is what proves it ("cpu", "cuda"). ``out`` is the bundle's folder, by default
-    ``<ZOO_EXPORTS>/<name>``. Raises ExportError, with nothing published, where the file cannot be made or departs from the model.
+    ``batch`` None leaves the batch dynamic; ``provider`` is what proves it ("cpu", "cuda"). ``out`` is the bundle's
+    folder, by default ``<ZOO_EXPORTS>/<name>``. Raises ExportError, with nothing published, where the file cannot be
+    made or departs from the model.
     """
     from zoo.registry.lookup import registry
 
@@ -78,8 +83,12 @@ def export_model(
         exporter.emit(loaded.model, torch.zeros(2, *loaded.preprocessing.shape), model, request)
         verification = ensure(Proof(loaded, exporter, model, request, samples, provider))
         stage(folder, model, description)
-        verification["predict"] = check_client(folder, model, description, loaded, samples, exporter.runner(model, "cpu"))
-        verification = fill(folder, model, registry, loaded, item, {"description": description, "verification": verification})
+        verification["predict"] = check_client(
+            folder, model, description, loaded, samples, exporter.runner(model, "cpu")
+        )
+        verification = fill(
+            folder, model, registry, loaded, item, {"description": description, "verification": verification}
+        )
         publish(folder, target)
     notes += registry.tell("zoo_exported", bundle=target, verification=verification)
     return Bundle(target, sentence, verification, tuple(notes))

@@ -1,4 +1,5 @@
-"""The two sides of the gate: what a model must be before it is exported, and what the final bytes must do before they are published."""
+"""The two sides of the gate: what a model must be before it is exported, and what the final bytes must do before they
+are published."""
 
 from __future__ import annotations
 
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from zoo.runs.load_model import LoadedModel
 
 BATCHES = (1, 2, 7)
-"""Batches a file of dynamic batch is tried at: the special 1, the traced 2, and an odd one that nothing was written for."""
+"""Batches a file of dynamic batch is tried at: the special 1, the traced 2, and an odd one that nothing was written
+for."""
 LARGEST_BATCH = 128
 SEED = 20_011
 RULE = (
-    "logits centred a row; |Δ| ≤ relative · max|y| a batch; top-1 equal where the margin exceeds twice that; all finite; "
+    "logits centred a row; |Δ| ≤ relative · max|y| a batch; top-1 equal where the margin exceeds twice that; all "
+    "finite; "
     "accuracy no lower than such margins explain"
 )
 NOTHING = "nothing was published; look at that layer, or try another --opset"
@@ -43,7 +46,11 @@ def require(loaded: LoadedModel) -> list[str]:
     loaded.model.to("cpu").eval()
     for name, tensor in (*loaded.model.named_parameters(), *loaded.model.named_buffers()):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"the weight '{name}' has values that are not finite", where=loaded.name, fix="train again, with a smaller --lr")
+            raise CheckpointError(
+                f"the weight '{name}' has values that are not finite",
+                where=loaded.name,
+                fix="train again, with a smaller --lr",
+            )
     _require_input(loaded)
     return notes
 
@@ -55,10 +62,14 @@ def _require_input(loaded: LoadedModel) -> None:
         with torch.inference_mode():
             logits = loaded.model(torch.zeros(2, *shape))
     except Exception as error:
-        raise ExportError(f"the model does not take its own input {shape}: {type(error).__name__}: {error}", where=loaded.name) from error
+        raise ExportError(
+            f"the model does not take its own input {shape}: {type(error).__name__}: {error}", where=loaded.name
+        ) from error
     given, due = tuple(getattr(logits, "shape", ())), (2, len(loaded.classes))
     if given != due:
-        raise ExportError(f"the model gives {given or type(logits).__name__} where logits {due} are due", where=loaded.name)
+        raise ExportError(
+            f"the model gives {given or type(logits).__name__} where logits {due} are due", where=loaded.name
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,10 @@ class Proof:
 
 
 def ensure(proof: Proof) -> dict[str, Any]:
-    """Prove the file at ``proof.path``; returns what was found, as JSON. Raises ExportError naming the first layer that departs."""
+    """Prove the file at ``proof.path``; returns what was found, as JSON.
+
+    Raises ExportError naming the first layer that departs.
+    """
     form = proof.exporter.check(proof.path, proof.request)
     runner = proof.exporter.runner(proof.path, proof.provider)
     batches = (proof.request.batch,) if proof.request.batch else BATCHES
@@ -98,9 +112,15 @@ def ensure(proof: Proof) -> dict[str, Any]:
 
 
 def prove(
-    model: torch.nn.Module, exporter: Exporter, path: Path, request: EmitRequest, batches: Iterable[torch.Tensor], provider: str
+    model: torch.nn.Module,
+    exporter: Exporter,
+    path: Path,
+    request: EmitRequest,
+    batches: Iterable[torch.Tensor],
+    provider: str,
 ) -> dict[str, Any]:
-    """Prove a file that is of no classifier: its form, and its outputs, whatever their shape behind the batch, against ``model`` on these batches.
+    """Prove a file that is of no classifier: its form, and its outputs, whatever their shape behind the batch, against
+    ``model`` on these batches.
 
     Returns what was found, as JSON. Raises ExportError naming the first layer that departs.
     """
@@ -111,21 +131,39 @@ def prove(
         fault = comparison.add(expected.reshape(len(inputs), -1), runner(inputs.numpy()).reshape(len(inputs), -1))
         if fault is not None:
             layer = exporter.first_mismatch(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
-            raise ExportError(f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}", where=path.name, fix=NOTHING)
+            raise ExportError(
+                f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}",
+                where=path.name,
+                fix=NOTHING,
+            )
     facts = {name: value for name, value in comparison.facts().items() if not name.startswith("top1")}
-    return {"provider": runner.provider, "precision": "fp32", "tolerance": {"relative": TOLERANCE}, "form": form, **facts}
+    return {
+        "provider": runner.provider,
+        "precision": "fp32",
+        "tolerance": {"relative": TOLERANCE},
+        "form": form,
+        **facts,
+    }
 
 
 def _refuse_drop(samples: Samples, real: Comparison) -> None:
     labels = samples.view.labels
     fault = real.drop(labels) if samples.judged and labels is not None else None
     if fault is not None:
-        raise ExportError(f"the exported model is worse than the PyTorch model: {fault}", where=samples.dataset, fix=NOTHING)
+        raise ExportError(
+            f"the exported model is worse than the PyTorch model: {fault}", where=samples.dataset, fix=NOTHING
+        )
 
 
 def _real_facts(proof: Proof, real: Comparison) -> dict[str, Any]:
     samples = proof.samples
-    facts = {"dataset": samples.dataset, "part": samples.part, "fingerprint": samples.fingerprint, "why": samples.why, **real.facts()}
+    facts = {
+        "dataset": samples.dataset,
+        "part": samples.part,
+        "fingerprint": samples.fingerprint,
+        "why": samples.why,
+        **real.facts(),
+    }
     labels = samples.view.labels
     if samples.judged and labels is not None:
         facts["accuracy"] = real.accuracy(labels, proof.loaded.classes)
@@ -133,7 +171,10 @@ def _real_facts(proof: Proof, real: Comparison) -> dict[str, Any]:
 
 
 def _compare(proof: Proof, runner: Runner, inputs: torch.Tensor, comparison: Comparison, where: str) -> None:
-    """Run one batch on both sides. A last batch that is smaller than a fixed one is filled up, and what that adds is not counted."""
+    """Run one batch on both sides.
+
+    A last batch that is smaller than a fixed one is filled up, and what that adds is not counted.
+    """
     count, fixed = len(inputs), proof.request.batch
     if fixed and count < fixed:
         inputs = torch.cat([inputs, inputs[:1].expand(fixed - count, *inputs.shape[1:])])
@@ -143,23 +184,31 @@ def _compare(proof: Proof, runner: Runner, inputs: torch.Tensor, comparison: Com
         found = runner(inputs.numpy())
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise ExportError(f"the exported model fails at batch {len(inputs)}: {reason}", where=where, fix=NOTHING) from error
+        raise ExportError(
+            f"the exported model fails at batch {len(inputs)}: {reason}", where=where, fix=NOTHING
+        ) from error
     fault = comparison.add(expected[:count], found[:count])
     if fault is not None:
         layer = _first_mismatch(proof, inputs, expected)
         said = f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}"
         own = _own_uncertainty(proof.loaded.model, inputs)
         if own > TOLERANCE:
-            said += f"; PyTorch's own float32 departs from its float64 by {own:.2g} relative: the network itself is that uncertain"
-            raise ExportError(said, where=where, fix="nothing was published; train it longer, or with more samples a step")
+            said += (
+                f"; PyTorch's own float32 departs from its float64 by {own:.2g} relative: the network itself is that "
+                "uncertain"
+            )
+            raise ExportError(
+                said, where=where, fix="nothing was published; train it longer, or with more samples a step"
+            )
         raise ExportError(said, where=where, fix=NOTHING)
 
 
 def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor) -> float:
-    """How far the centred logits in float32 are from those in float64, relative to the largest; 0 where float64 cannot be computed.
+    """How far the centred logits in float32 are from those in float64, relative to the largest; 0 where float64 cannot
+    be computed.
 
-    A network whose batch norms have seen a step or two can multiply rounding a million times, and one whose logits share a large offset rounds away
-    what sets them apart: then no two engines agree, and neither is wrong.
+    A network whose batch norms have seen a step or two can multiply rounding a million times, and one whose logits
+    share a large offset rounds away what sets them apart: then no two engines agree, and neither is wrong.
     """
     try:
         with torch.inference_mode():
@@ -170,9 +219,13 @@ def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor) -> float:
 
 
 def _first_mismatch(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) -> str:
-    """Layers are compared as they are, logits centred: where no layer differs, they are compared again by what is allowed of the logits."""
+    """Layers are compared as they are, logits centred: where no layer differs, they are compared again by what is
+    allowed of the logits."""
     allowed = TOLERANCE * float(np.abs(centred(expected)).max() / max(float(np.abs(expected).max()), 1e-30))
-    found = (proof.exporter.first_mismatch(proof.path, proof.loaded.model, inputs.clone(), each) for each in (TOLERANCE, allowed))
+    found = (
+        proof.exporter.first_mismatch(proof.path, proof.loaded.model, inputs.clone(), each)
+        for each in (TOLERANCE, allowed)
+    )
     return next((layer for layer in found if layer), "no layer by itself")
 
 

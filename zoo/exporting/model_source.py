@@ -1,4 +1,5 @@
-"""What to export: a run that was named, else the newest finished run of a recipe or architecture, else the weights that are shipped."""
+"""What to export: a run that was named, else the newest finished run of a recipe or architecture, else the weights that
+are shipped."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Source(NamedTuple):
 
 
 def locate(registry: Registry, name: str) -> Source:
-    """Raises UnknownNameError for a name that is neither a run nor registered, CheckpointError where there is nothing to export under it."""
+    """Raises UnknownNameError for a name that is neither a run nor registered, CheckpointError where there is nothing
+    to export under it."""
     run = _run_at(name)
     if run is not None:
         return _of_run(run, "as asked")
@@ -35,11 +37,14 @@ def locate(registry: Registry, name: str) -> Source:
     except UnknownNameError as unknown:
         if run_directory.is_run(name):
             return _of_run(run_directory.find(name), "as asked")
-        raise UnknownNameError("recipe", name, [*_names(registry), *(run.path.name for run in run_directory.all_runs())]) from unknown
+        raise UnknownNameError(
+            "recipe", name, [*_names(registry), *(run.path.name for run in run_directory.all_runs())]
+        ) from unknown
     run = _newest_run(registry, item)
     if run is not None:
         found = _of_run(run, f"the newest finished run of {item.spec.name}")
-        return found._replace(loaded=replace(found.loaded, name=item.spec.name))  # the bundle bears the name that was asked for
+        # the bundle bears the name that was asked for
+        return found._replace(loaded=replace(found.loaded, name=item.spec.name))
     return _shipped(registry, item)
 
 
@@ -56,7 +61,11 @@ def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | No
 
     if item.kind == "recipe":
         return newest_run(resolve(registry, item.canonical).config)
-    finished = (run for run, record in run_directory.usable_runs() if record.status == "finished" and record.architecture == item.canonical)
+    finished = (
+        run
+        for run, record in run_directory.usable_runs()
+        if record.status == "finished" and record.architecture == item.canonical
+    )
     return next(finished, None)
 
 
@@ -81,7 +90,8 @@ def _shipped(registry: Registry, item: Item[ArchitectureSpec]) -> Source:
             fix=f"train it first: zoo run {name}{data}",
         )
     return Source(
-        load_shipped(registry, item.canonical), f"exporting the weights that {item.canonical} ships: it has no finished run under {runs_root()}"
+        load_shipped(registry, item.canonical),
+        f"exporting the weights that {item.canonical} ships: it has no finished run under {runs_root()}",
     )
 
 

@@ -14,9 +14,10 @@ TOLERANCE = 1e-4
 class Comparison:
     """Adds up batches of (expected, found), each float32 (B, K).
 
-    Logits are centred before they are compared: the mean of each row is subtracted. Softmax ignores what all logits of a row share, so an offset
-    that is common to them must not count as an error, nor, above all, as size: the tolerance is a share of the largest value, and an offset of
-    10,000 would allow an error of 1 in logits that differ by 2. Outputs that are no logits (``logits=False``) are compared as they are.
+    Logits are centred before they are compared: the mean of each row is subtracted. Softmax ignores what all logits of
+    a row share, so an offset that is common to them must not count as an error, nor, above all, as size: the tolerance
+    is a share of the largest value, and an offset of 10,000 would allow an error of 1 in logits that differ by 2.
+    Outputs that are no logits (``logits=False``) are compared as they are.
     """
 
     def __init__(self, *, logits: bool = True) -> None:
@@ -30,7 +31,11 @@ class Comparison:
         """What is wrong with a batch, in words, or None. NaN is wrong, even on both sides."""
         if expected.shape != found.shape:
             return f"the shape is {found.shape} where {expected.shape} is due"
-        sides = [side for side, values in (("PyTorch", expected), ("the exported model", found)) if not np.isfinite(values).all()]
+        sides = [
+            side
+            for side, values in (("PyTorch", expected), ("the exported model", found))
+            if not np.isfinite(values).all()
+        ]
         if sides:
             return f"outputs of {' and of '.join(sides)} are not finite"
         if self._logits:
@@ -45,7 +50,10 @@ class Comparison:
             return "the top-1 class differs where the margin is clear"
         self._expected.append(expected)
         self._found.append(found)
-        self._largest_error, self._largest_relative = max(self._largest_error, error), max(self._largest_relative, relative)
+        self._largest_error, self._largest_relative = (
+            max(self._largest_error, error),
+            max(self._largest_relative, relative),
+        )
         self._decided += int(decided.sum())
         return None
 
@@ -66,14 +74,18 @@ class Comparison:
         for index, name in enumerate(classes):
             mine = labels == index
             if mine.any():
-                rows[name] = {"samples": int(mine.sum()), **{side: float(hits[mine].mean()) for side, hits in right.items()}}
+                rows[name] = {
+                    "samples": int(mine.sum()),
+                    **{side: float(hits[mine].mean()) for side, hits in right.items()},
+                }
         return {**{side: float(hits.mean()) for side, hits in right.items()}, "per_class": rows}
 
     def drop(self, labels: np.ndarray) -> str | None:
         """What is wrong with the accuracy of the exported model, in words, or None.
 
-        The tolerance explains that a sample changes its class where the margin between its two largest logits is below twice the tolerance. Here that
-        is a share of the sample's own largest logit: a batch's one outlier widens what is allowed for all its other samples.
+        The tolerance explains that a sample changes its class where the margin between its two largest logits is below
+        twice the tolerance. Here that is a share of the sample's own largest logit: a batch's one outlier widens what
+        is allowed for all its other samples.
         """
         right = self._right(labels)
         lost = int(right["pytorch"].sum()) - int(right["exported"].sum())
@@ -83,16 +95,23 @@ class Comparison:
             return None
         before, after = (float(right[side].mean()) for side in ("pytorch", "exported"))
         return (
-            f"its accuracy is {after:.2%} where PyTorch has {before:.2%}: {lost} of {len(labels)} samples are lost, of which the tolerance explains "
+            f"its accuracy is {after:.2%} where PyTorch has {before:.2%}: {lost} of {len(labels)} samples are lost, of "
+            "which the tolerance explains "
             f"{explained}"
         )
 
     def _right(self, labels: np.ndarray) -> dict[str, np.ndarray]:
-        return {side: np.concatenate(rows).argmax(1) == labels for side, rows in (("pytorch", self._expected), ("exported", self._found))}
+        return {
+            side: np.concatenate(rows).argmax(1) == labels
+            for side, rows in (("pytorch", self._expected), ("exported", self._found))
+        }
 
 
 def centred(logits: np.ndarray) -> np.ndarray:
-    """float64 (B, K), the mean of each row subtracted. A single class has nothing to be compared with: its logit stays as it is."""
+    """float64 (B, K), the mean of each row subtracted.
+
+    A single class has nothing to be compared with: its logit stays as it is.
+    """
     exact = logits.astype(np.float64)
     return exact if exact.shape[1] < 2 else exact - exact.mean(1, keepdims=True)
 

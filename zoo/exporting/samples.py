@@ -1,4 +1,5 @@
-"""Real images to verify an export on: the model's own test data; where that is absent, what its run kept of it, or the closest embedded dataset."""
+"""Real images to verify an export on: the model's own test data; where that is absent, what its run kept of it, or the
+closest embedded dataset."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ PARTS = ("test", "val", "train", "predict")
 
 
 class Samples(NamedTuple):
-    """``judged`` says whether the labels are those of the model's classes; ``why`` names the choice where it is not the run's own data."""
+    """``judged`` says whether the labels are those of the model's classes; ``why`` names the choice where it is not the
+    run's own data."""
 
     dataset: str
     part: str
@@ -49,11 +51,14 @@ def real_samples(registry: Registry, loaded: LoadedModel) -> Samples:
     for item in _nearest(registry, loaded):
         section = dataset_section(registry, item.canonical, permute_pixels=own.permute_pixels)
         try:
-            return _open(registry, section, loaded, f"{absent}; verified on {item.canonical}, the closest embedded dataset")
+            return _open(
+                registry, section, loaded, f"{absent}; verified on {item.canonical}, the closest embedded dataset"
+            )
         except DataError:
             continue
     raise ExportError(
-        f"there are no real images to verify the export on: {absent}", fix=f"get the data first, for example: zoo run --data {own.name}"
+        f"there are no real images to verify the export on: {absent}",
+        fix=f"get the data first, for example: zoo run --data {own.name}",
     )
 
 
@@ -62,7 +67,13 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
     for part in PARTS:
         try:
             data = open_data(
-                registry, section, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=(part,), seed=loaded.config.seed, download=False
+                registry,
+                section,
+                torch.device("cpu"),
+                preprocessing=loaded.preprocessing,
+                parts=(part,),
+                seed=loaded.config.seed,
+                download=False,
             )
         except UsageError:  # it has no such part
             continue

@@ -17,7 +17,8 @@ TEXTS = ("no space left on device", "os error 28", "disk quota exceeded")
 
 @contextmanager
 def storage_errors_of_any_kind(where: Path) -> Iterator[None]:
-    """As `zoo.support.atomic_files.storage_errors`, and for an error of another kind, too, that was raised because of a full disk."""
+    """As `zoo.support.atomic_files.storage_errors`, and for an error of another kind, too, that was raised because of a
+    full disk."""
     try:
         with storage_errors(where):
             yield

@@ -25,7 +25,8 @@ DIRECTORY = 46
 
 
 class Limited(io.RawIOBase):
-    """A stream of which only so many bytes can be read; where it can, it goes past the content of members without reading it."""
+    """A stream of which only so many bytes can be read; where it can, it goes past the content of members without
+    reading it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._left = stream, READ_LIMIT
@@ -54,7 +55,9 @@ def read_zip(path: Path, found: Found) -> None:
     unpacked = sum(info.file_size for info in members)
     found.facts |= {"members": len(members), "unpacked": size(unpacked)}
     found.list((info.filename, _zip_word(info)) for info in members)
-    _refuse(found, [(info.filename, "link" if (info.external_attr >> 28) == 0xA else "file") for info in members], unpacked)
+    _refuse(
+        found, [(info.filename, "link" if (info.external_attr >> 28) == 0xA else "file") for info in members], unpacked
+    )
 
 
 def _check_directory(path: Path) -> None:
@@ -82,7 +85,15 @@ def read_tar(path: Path, found: Found, compression: str | None) -> None:
         try:
             with tarfile.open(fileobj=Limited(stream), mode="r:" if compression is None else "r|") as archive:
                 for info in archive:
-                    word = size(info.size) if info.isreg() else "folder" if info.isdir() else "link" if info.issym() or info.islnk() else "device"
+                    word = (
+                        size(info.size)
+                        if info.isreg()
+                        else "folder"
+                        if info.isdir()
+                        else "link"
+                        if info.issym() or info.islnk()
+                        else "device"
+                    )
                     found.list([(info.name, word)])
                     names.append((info.name, "file" if info.isreg() or info.isdir() else word))
                     unpacked += info.size

@@ -16,8 +16,29 @@ from zoo.support.untrusted_files import open_regular
 
 HEADER_LIMIT = 32 << 20
 """Bytes of a safetensors header that are parsed."""
-BYTES = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-IMAGES = {b"\x89PNG\r\n": "PNG", b"\xff\xd8\xff": "JPEG", b"GIF8": "GIF", b"BM": "BMP", b"II*\x00": "TIFF", b"MM\x00*": "TIFF"}
+BYTES = {
+    "F64": 8,
+    "I64": 8,
+    "U64": 8,
+    "F32": 4,
+    "I32": 4,
+    "U32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I16": 2,
+    "U16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
+IMAGES = {
+    b"\x89PNG\r\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\x00": "TIFF",
+    b"MM\x00*": "TIFF",
+}
 COMPRESSED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 
 
@@ -31,12 +52,18 @@ def inspect(path: Path, head: bytes) -> Found | None:
 
 def _kind(path: Path, head: bytes) -> tuple[str | None, Any]:
     compression = next((name for magic, name in COMPRESSED.items() if head.startswith(magic)), None)
-    image = next((name for magic, name in IMAGES.items() if head.startswith(magic)), "WebP" if head[8:12] == b"WEBP" else None)
+    image = next(
+        (name for magic, name in IMAGES.items() if head.startswith(magic)), "WebP" if head[8:12] == b"WEBP" else None
+    )
     choices: tuple[tuple[bool, str, Any], ...] = (
         (_looks_like_safetensors(path, head), "safetensors weights", read_safetensors),
         (head.startswith((b"PK\x03\x04", b"PK\x05\x06")), "zip archive", read_zip),
         (head.startswith(b"Rar!\x1a\x07"), "rar archive", read_rar),
-        (compression is not None, f"compressed archive ({compression})", lambda file, found: read_tar(file, found, compression)),
+        (
+            compression is not None,
+            f"compressed archive ({compression})",
+            lambda file, found: read_tar(file, found, compression),
+        ),
         (head[257:262] == b"ustar", "tar archive", lambda file, found: read_tar(file, found, None)),
         (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"), "pickle", read_pickle),
         (image is not None, f"image ({image})", lambda _file, _found: None),
@@ -68,7 +95,10 @@ def read_safetensors(path: Path, found: Found) -> None:
         found.facts["metadata"] = {str(key): str(value)[:200] for key, value in list(metadata.items())[:20]}
     tensors = {name: mapping(value) for name, value in header.items()}
     found.facts["tensors"] = len(tensors)
-    found.list((name, f"{value.get('dtype')} {'×'.join(map(str, _shape(value))) or 'a number'}") for name, value in tensors.items())
+    found.list(
+        (name, f"{value.get('dtype')} {'×'.join(map(str, _shape(value))) or 'a number'}")
+        for name, value in tensors.items()
+    )
     found.facts["numbers"] = sum(math.prod(_shape(value)) for value in tensors.values())
     wrong = _wrong_offsets(tensors, (found.size or 0) - 8 - length)
     if wrong:
@@ -77,7 +107,13 @@ def read_safetensors(path: Path, found: Found) -> None:
 
 def _shape(value: dict[str, Any]) -> list[int]:
     shape = value.get("shape")
-    return shape if isinstance(shape, list) and all(isinstance(side, int) and 0 <= side < 1 << 40 for side in shape) and len(shape) < 20 else []
+    return (
+        shape
+        if isinstance(shape, list)
+        and all(isinstance(side, int) and 0 <= side < 1 << 40 for side in shape)
+        and len(shape) < 20
+        else []
+    )
 
 
 def _wrong_offsets(tensors: dict[str, dict[str, Any]], total: int) -> str | None:
@@ -96,7 +132,11 @@ def _wrong_offsets(tensors: dict[str, dict[str, Any]], total: int) -> str | None
         if start != at:
             return f"tensor {name[:80]} does not begin where the one before ends"
         at = end
-    return None if at == total else f"its tensors end at {at:,} of {total:,} bytes: it is cut off, or something follows them"
+    return (
+        None
+        if at == total
+        else f"its tensors end at {at:,} of {total:,} bytes: it is cut off, or something follows them"
+    )
 
 
 def read_text_record(path: Path, found: Found) -> None:
@@ -108,7 +148,11 @@ def read_text_record(path: Path, found: Found) -> None:
         values = mapping(load_json(path)) if path.suffix == ".json" else read_yaml(path)
     except ConfigError as error:
         raise Unreadable(error.what) from error
-    found.kind = "configuration of a run" if {"dataset", "task"} <= values.keys() else f"{'JSON' if path.suffix == '.json' else 'YAML'} record"
+    found.kind = (
+        "configuration of a run"
+        if {"dataset", "task"} <= values.keys()
+        else f"{'JSON' if path.suffix == '.json' else 'YAML'} record"
+    )
     if found.kind.startswith("configuration"):
         describe_configuration(values, found)
     else:
@@ -123,7 +167,9 @@ def describe_configuration(values: dict[str, Any], found: Found) -> None:
         name = mapping(values.get(section)).get("name", values.get(section))
         if isinstance(name, str):
             found.facts[section] = name[:200]
-    found.needs = plugins_of([str(found.facts[key]) for key in ("architecture", "dataset", "task") if key in found.facts])
+    found.needs = plugins_of(
+        [str(found.facts[key]) for key in ("architecture", "dataset", "task") if key in found.facts]
+    )
 
 
 def plugins_of(names: list[str]) -> list[str]:
@@ -131,5 +177,7 @@ def plugins_of(names: list[str]) -> list[str]:
     from zoo.registry.lookup import registry
 
     here = {plugin.namespace: plugin.state for plugin in registry().plugins}
-    wanted = dict.fromkeys(name.partition("/")[0] for name in names if "/" in name and ":" not in name.partition("/")[0])
+    wanted = dict.fromkeys(
+        name.partition("/")[0] for name in names if "/" in name and ":" not in name.partition("/")[0]
+    )
     return [f"plugin {namespace[:80]}: {here.get(namespace, 'not installed')}" for namespace in list(wanted)[:20]]

@@ -1,4 +1,5 @@
-"""What an inspection of a file or folder finds, and what its readers share: records of limited size, digests, and a guard against bad content."""
+"""What an inspection of a file or folder finds, and what its readers share: records of limited size, digests, and a
+guard against bad content."""
 
 from __future__ import annotations
 
@@ -20,8 +21,9 @@ HOLDS, DIFFERS, MISSING, UNCHECKED = "holds", "differs", "missing", "not checked
 
 @dataclass
 class Found:
-    """What something is (``kind``), facts about it, the names in it with a word on each, digests that are recorded and whether they hold, the plugins
-    it would need, and what is refused of it and why."""
+    """What something is (``kind``), facts about it, the names in it with a word on each, digests that are recorded and
+    whether they hold, the plugins it would need, and what is refused of it and why.
+    """
 
     kind: str
     path: str
@@ -67,7 +69,9 @@ def check_digests(folder: Path, recorded: Mapping[str, Any], found: Found) -> No
         budget -= used
         found.digests[name] = state
         if state in (DIFFERS, MISSING):
-            found.refused.append(f"{name}: {'its sha256 is not the one recorded' if state == DIFFERS else 'recorded, and not there'}")
+            found.refused.append(
+                f"{name}: {'its sha256 is not the one recorded' if state == DIFFERS else 'recorded, and not there'}"
+            )
 
 
 def _digest_state(folder: Path, name: str, expected: Any, budget: int) -> tuple[str, int]:
@@ -98,7 +102,9 @@ def guarded(read: Callable[[Found], None], found: Found) -> Found:
     except MemoryError:
         found.refused.append("reading on needs more memory than there is")
     except OSError as error:
-        found.refused.append(f"it cannot be read on: {error.strerror or error}" + (f" ({error.filename})" if error.filename else ""))
+        found.refused.append(
+            f"it cannot be read on: {error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+        )
     except Exception as error:  # what a stranger's bytes lead a reader of archives or pickles to
         found.refused.append(f"it cannot be read on: {type(error).__name__}")
     return found

@@ -40,7 +40,9 @@ def _list_files(folder: Path, found: Found) -> None:
     for entry in sorted(_entries(folder), key=lambda each: each.name):
         if entry.is_symlink():
             word = "link"
-            found.refused.append(f"{entry.name}: a link to {str(Path(entry.path).readlink())[:200]}; nothing is written through it")
+            found.refused.append(
+                f"{entry.name}: a link to {str(Path(entry.path).readlink())[:200]}; nothing is written through it"
+            )
         elif entry.is_dir():
             word = "folder"
         elif entry.is_file():
@@ -53,18 +55,39 @@ def _list_files(folder: Path, found: Found) -> None:
 
 def _read_run(path: Path, found: Found) -> None:
     record = mapping(load_json(path / "run.json"))
-    for key in ("id", "status", "created", "architecture", "dataset", "task", "checkpoint", "parameters", "fingerprint", "git_commit"):
+    for key in (
+        "id",
+        "status",
+        "created",
+        "architecture",
+        "dataset",
+        "task",
+        "checkpoint",
+        "parameters",
+        "fingerprint",
+        "git_commit",
+    ):
         if isinstance(record.get(key), (str, int)):
             found.facts[key] = str(record[key])[:200]
     found.facts["classes"] = len(record["classes"]) if isinstance(record.get("classes"), list) else 0
-    found.facts["versions"] = {str(key)[:80]: str(value)[:80] for key, value in list(mapping(record.get("versions")).items())[:20]}
+    found.facts["versions"] = {
+        str(key)[:80]: str(value)[:80] for key, value in list(mapping(record.get("versions")).items())[:20]
+    }
     for part, metrics in list(mapping(record.get("results")).items())[:10]:
-        found.facts[f"results ({str(part)[:40]})"] = {str(name)[:40]: value for name, value in list(mapping(metrics).items())[:10]}
-    found.needs = plugins_of([str(found.facts[key]) for key in ("architecture", "dataset", "task") if key in found.facts])
-    found.facts["root record"] = "there: `zoo verify` compares all of the run with it" if (path / "root.json").is_file() else "none"
+        found.facts[f"results ({str(part)[:40]})"] = {
+            str(name)[:40]: value for name, value in list(mapping(metrics).items())[:10]
+        }
+    found.needs = plugins_of(
+        [str(found.facts[key]) for key in ("architecture", "dataset", "task") if key in found.facts]
+    )
+    found.facts["root record"] = (
+        "there: `zoo verify` compares all of the run with it" if (path / "root.json").is_file() else "none"
+    )
     if not (path / "checkpoints").is_dir():
         return
-    for folder in sorted((each for each in _entries(path / "checkpoints") if each.name.startswith("step-")), key=lambda each: each.name)[-20:]:
+    for folder in sorted(
+        (each for each in _entries(path / "checkpoints") if each.name.startswith("step-")), key=lambda each: each.name
+    )[-20:]:
         inside = Found("checkpoint", folder.path)
         guarded(lambda each, folder=folder: _read_checkpoint(Path(folder.path), each), inside)  # type: ignore[misc]
         found.digests |= {f"checkpoints/{folder.name}/{name}": state for name, state in inside.digests.items()}
@@ -76,18 +99,28 @@ def _read_bundle(path: Path, found: Found) -> None:
     description = mapping(bundle.get("description"))
     for key in ("name", "model", "exporter"):
         value = bundle.get(key)
-        found.facts[key] = {str(name)[:40]: str(each)[:80] for name, each in value.items()} if isinstance(value, dict) else str(value)[:200]
+        found.facts[key] = (
+            {str(name)[:40]: str(each)[:80] for name, each in value.items()}
+            if isinstance(value, dict)
+            else str(value)[:200]
+        )
     classes = mapping(description.get("output")).get("classes")
     found.facts["classes"] = len(classes) if isinstance(classes, list) else 0
-    found.facts["provenance"] = {str(key)[:40]: str(value)[:120] for key, value in list(mapping(bundle.get("provenance")).items())[:20]}
-    found.facts["requires"] = {str(key)[:40]: str(value)[:40] for key, value in list(mapping(bundle.get("requires")).items())[:20]}
+    found.facts["provenance"] = {
+        str(key)[:40]: str(value)[:120] for key, value in list(mapping(bundle.get("provenance")).items())[:20]
+    }
+    found.facts["requires"] = {
+        str(key)[:40]: str(value)[:40] for key, value in list(mapping(bundle.get("requires")).items())[:20]
+    }
     recorded = mapping(bundle.get("files"))
     check_digests(path, recorded, found)
     if not recorded:
         found.refused.append("bundle.json records no files")
     if any(state in (DIFFERS, MISSING) for state in found.digests.values()):
         found.refused.append("it is not what was published: `zoo predict` refuses it")
-    extra = [name for name, word in found.contains if name not in recorded and name != "bundle.json" and word != "folder"]
+    extra = [
+        name for name, word in found.contains if name not in recorded and name != "bundle.json" and word != "folder"
+    ]
     if recorded and extra:
         found.refused.append(f"files that bundle.json does not record: {', '.join(extra[:5])}")
 
@@ -122,7 +155,9 @@ def _folder_of_images(path: Path) -> Found | None:
                 others += 1
     if not counts:
         return None
-    found = Found("folder of images", str(path), facts={"images": sum(counts.values()), "other files": others, "links": links})
+    found = Found(
+        "folder of images", str(path), facts={"images": sum(counts.values()), "other files": others, "links": links}
+    )
     found.list((name, f"{count:,} images") for name, count in sorted(counts.items()))
     if seen >= MOST_FILES:
         found.refused.append(f"counting stopped after {MOST_FILES:,} entries")

@@ -1,4 +1,5 @@
-"""An ONNX file by its protobuf fields, without onnx: versions, inputs, outputs, operators, weights and where these lie."""
+"""An ONNX file by its protobuf fields, without onnx: versions, inputs, outputs, operators, weights and where these
+lie."""
 
 from __future__ import annotations
 
@@ -18,7 +19,9 @@ Field = tuple[int, int, int, int]
 
 def looks_like_onnx(path: Path, head: bytes) -> bool:
     """A ModelProto begins with its IR version, a small number, or is named so."""
-    return path.suffix == ".onnx" or (head[:1] == b"\x08" and 0 < head[1] < 64 and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42"))
+    return path.suffix == ".onnx" or (
+        head[:1] == b"\x08" and 0 < head[1] < 64 and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42")
+    )
 
 
 class Reader:
@@ -38,7 +41,9 @@ class Reader:
                 value, start = self._varint(start, end)
                 yield number, wire, value, 0
                 continue
-            length, start = (8, start) if wire == FIXED64 else (4, start) if wire == FIXED32 else self._varint(start, end)
+            length, start = (
+                (8, start) if wire == FIXED64 else (4, start) if wire == FIXED32 else self._varint(start, end)
+            )
             if wire not in (FIXED64, FIXED32, BYTES) or start + length > end:
                 raise Unreadable("it is damaged, cut off, or no ONNX model")
             yield number, wire, start, start + length
@@ -109,7 +114,14 @@ def _read_graph(reader: Reader, start: int, end: int, found: Found) -> None:
                 weights += 1
                 outside |= _outside(reader, one, other)
             case 11 | 12:
-                name = next((reader.text(*place) for field, kind, *place in reader.fields(one, other) if field == 1 and kind == BYTES), "")
+                name = next(
+                    (
+                        reader.text(*place)
+                        for field, kind, *place in reader.fields(one, other)
+                        if field == 1 and kind == BYTES
+                    ),
+                    "",
+                )
                 found.list([(name, "input" if number == 11 else "output")])
     found.facts |= {"operators": dict(operators.most_common(50)), "weights": weights}
     if outside:
@@ -132,5 +144,9 @@ def _node(reader: Reader, start: int, end: int) -> tuple[str, str]:
 
 def _outside(reader: Reader, start: int, end: int) -> set[str]:
     """The files that a tensor's values lie in, where these are not in the model."""
-    pairs = [_pair(reader, one, other) for number, wire, one, other in reader.fields(start, end) if number == 13 and wire == BYTES]
+    pairs = [
+        _pair(reader, one, other)
+        for number, wire, one, other in reader.fields(start, end)
+        if number == 13 and wire == BYTES
+    ]
     return {str(value) for name, value in pairs if name == "location"}

@@ -17,5 +17,10 @@ def read_pickle(path: Path, found: Found) -> None:
     found.facts["imports"] = len(names)
     found.list((name, "not needed for tensors" if name in others else "of tensors") for name in names)
     if others:
-        found.refused.append(f"loading it would import {', '.join(others[:5])}" + (f" and {len(others) - 5} more" if len(others) > 5 else ""))
-    found.refused.append("a pickle can run code when it is loaded: zoo reads tensors alone from it, by `zoo weights convert`")
+        found.refused.append(
+            f"loading it would import {', '.join(others[:5])}"
+            + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+        )
+    found.refused.append(
+        "a pickle can run code when it is loaded: zoo reads tensors alone from it, by `zoo weights convert`"
+    )

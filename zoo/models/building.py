@@ -19,9 +19,14 @@ from zoo.registry.lookup import Item, Registry, in_plugin, load_object
 from zoo.registry.plugin_isolation import describe
 
 
-def build_model(registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> nn.Module:
-    """The network of a section. Raises UsageError where its spec says that it cannot take such pictures or its builder refuses them, PluginError
-    where the plugin builds something else than a network with these logits."""
+def build_model(
+    registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]
+) -> nn.Module:
+    """The network of a section.
+
+    Raises UsageError where its spec says that it cannot take such pictures or its builder refuses them, PluginError
+    where the plugin builds something else than a network with these logits.
+    """
     item = registry.architecture(section.name)
     if not takes(item.spec, *image_size):
         raise UsageError(
@@ -31,11 +36,19 @@ def build_model(registry: Registry, section: Section, *, in_channels: int, num_c
     build = load_object(item.spec.target, item)
     try:
         with in_plugin(item, f"building {item.canonical}"):
-            model = build(in_channels=in_channels, num_classes=num_classes, image_size=image_size, **item.spec.arguments, **section.options)
+            model = build(
+                in_channels=in_channels,
+                num_classes=num_classes,
+                image_size=image_size,
+                **item.spec.arguments,
+                **section.options,
+            )
     except ZooError:
         raise
     except Exception as error:
-        raise _blame(item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {describe(error)}") from error
+        raise _blame(
+            item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {describe(error)}"
+        ) from error
     if not isinstance(model, nn.Module):
         raise _blame(item, f"built a {type(model).__name__}, which is no torch.nn.Module")
     _check_logits(item, model, (in_channels, *image_size), num_classes)
@@ -69,7 +82,11 @@ def dry_forward(model: nn.Module, shape: tuple[int, int, int]) -> Any:
 
 
 def _blame(item: Item[Any], what: str) -> PluginError:
-    return PluginError(f"architecture '{item.canonical}' {what}", where=item.plugin.distribution, fix="report it to the plugin's authors")
+    return PluginError(
+        f"architecture '{item.canonical}' {what}",
+        where=item.plugin.distribution,
+        fix="report it to the plugin's authors",
+    )
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
@@ -89,10 +106,13 @@ def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
 def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
     """Around a forward without gradients whose operations are counted, all of them and for every network.
 
-    The fused attention of torch's own layers is counted by nobody, so it is left out; and the counter stumbles over a parameter that is the
-    input of a module (a class token), unless no parameter asks for a gradient.
+    The fused attention of torch's own layers is counted by nobody, so it is left out; and the counter stumbles over a
+    parameter that is the input of a module (a class token), unless no parameter asks for a gradient.
     """
-    fused, trained = torch.backends.mha.get_fastpath_enabled(), [each for each in model.parameters() if each.requires_grad]
+    fused, trained = (
+        torch.backends.mha.get_fastpath_enabled(),
+        [each for each in model.parameters() if each.requires_grad],
+    )
     torch.backends.mha.set_fastpath_enabled(False)
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -106,8 +126,11 @@ def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:
-    """Load every weight, strictly. Raises CheckpointError naming the first five that are missing, unknown or of another shape, or the first three
-    that are not finite."""
+    """Load every weight, strictly.
+
+    Raises CheckpointError naming the first five that are missing, unknown or of another shape, or the first three that
+    are not finite.
+    """
     own = model.state_dict()
     faults = [f"missing {key}" for key in own if key not in tensors]
     faults += [f"unknown {key}" for key in tensors if key not in own]
@@ -116,7 +139,11 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> N
             faults.append(f"{key} is {tuple(value.shape)}, not {tuple(own[key].shape)}")
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise CheckpointError(f"the weights do not fit the network: {'; '.join(faults[:5])}{more}", where=where, fix="check architecture and options")
+        raise CheckpointError(
+            f"the weights do not fit the network: {'; '.join(faults[:5])}{more}",
+            where=where,
+            fix="check architecture and options",
+        )
     check_finite(tensors, where)
     state = OrderedDict(tensors)
     state._metadata = own._metadata  # type: ignore[attr-defined]  # the modules' versions; one without would be taken for the oldest, or refused

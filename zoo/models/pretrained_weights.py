@@ -1,9 +1,10 @@
-"""Trained weights of architectures by name: shipped inside a plugin, found in the data folder, or downloaded once; safetensors in the end.
+"""Trained weights of architectures by name: shipped inside a plugin, found in the data folder, or downloaded once;
+safetensors in the end.
 
 DATA/weights/NAMESPACE/ARCHITECTURE/
-  NAME.safetensors        what is loaded
-  NAME.json               where it came from: address, sha256 of what came, its own sha256
-  resnet50-11ad3fa6.pth   the publisher's own file, where somebody put it there by hand: converted once, and left as it is
+  NAME.safetensors        what is loaded NAME.json               where it came from: address, sha256 of what came, its
+  own sha256 resnet50-11ad3fa6.pth   the publisher's own file, where somebody put it there by hand: converted once, and
+  left as it is
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ Architecture = Item[ArchitectureSpec]
 def weights_file(item: Architecture, name: str, task: str | None = None) -> Path:
     """The safetensors file of weights, checked: their own sha256, or that of the file they were made from.
 
-    What is not here is downloaded after a line that says so. Raises CheckpointError where it cannot be had or is not what it should be.
+    What is not here is downloaded after a line that says so. Raises CheckpointError where it cannot be had or is not
+    what it should be.
     """
     spec = item.spec.weights[name]
     if spec.resource is not None:
@@ -65,27 +67,36 @@ def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
     found = sha256(path) if path.is_file() else "no file"
     if found != spec.sha256:
         raise CheckpointError(
-            f"the weights '{name}' are not what {item.canonical} ships: {found} for {spec.sha256}", where=path, fix="reinstall the plugin"
+            f"the weights '{name}' are not what {item.canonical} ships: {found} for {spec.sha256}",
+            where=path,
+            fix="reinstall the plugin",
         )
     return path
 
 
 def _check_here(place: Path, spec: WeightsSpec) -> None:
-    """A file that was brought is the same still; one that was put there by hand is what its publisher says, as far as he says."""
+    """A file that was brought is the same still; one that was put there by hand is what its publisher says, as far as
+    he says."""
     try:
         due = json.loads(read_text(place.with_suffix(".json")))["safetensors"]
     except (OSError, ValueError, KeyError, TypeError):
         due = spec.sha256 if spec.format == "safetensors" else None
     found = _digest(place)
     if due is not None and not found.startswith(str(due)):
-        raise CheckpointError(f"these weights were changed: their sha256 is {found}, not {due}", where=place, fix="remove the file, to have it anew")
+        raise CheckpointError(
+            f"these weights were changed: their sha256 is {found}, not {due}",
+            where=place,
+            fix="remove the file, to have it anew",
+        )
 
 
 def _checked(file: Path, spec: WeightsSpec) -> str:
     found = _digest(file)
     if spec.sha256 is not None and not found.startswith(spec.sha256):
         raise CheckpointError(
-            f"this is not the file it should be: its sha256 is {found}, not {spec.sha256}…", where=file, fix=f"get it from {spec.url}"
+            f"this is not the file it should be: its sha256 is {found}, not {spec.sha256}…",
+            where=file,
+            fix=f"get it from {spec.url}",
         )
     return found
 
@@ -101,7 +112,10 @@ def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: 
     if offline():
         raise missing_weights(item, name, "ZOO_OFFLINE forbids downloads", task)
     size = "" if spec.size is None else f", {megabytes(spec.size)}"
-    announce(f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: {spec.licence}")
+    announce(
+        f"{item.spec.name}: downloading the weights {name}{size}, from {spec.url} to {place.parent}; licence: "
+        f"{spec.licence}"
+    )
     fetched = place if spec.format == "safetensors" else place.with_name(f".{name}.download")
     try:
         found = download(str(spec.url), fetched, spec.sha256, None, name=str(spec.url).rpartition("/")[2])
@@ -112,7 +126,9 @@ def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: 
     except UnreachableError as error:
         raise missing_weights(item, name, error.what, task) from error
     except DataError as error:
-        raise CheckpointError(error.what, where=error.where, fix=f"try again later, or put the file there by hand: {by_hand(item, name)}") from error
+        raise CheckpointError(
+            error.what, where=error.where, fix=f"try again later, or put the file there by hand: {by_hand(item, name)}"
+        ) from error
     finally:
         if fetched != place:
             fetched.unlink(missing_ok=True)
@@ -141,7 +157,8 @@ def also_missing(error: MissingFilesError, item: Architecture, name: str, task: 
 
 
 def _meanwhile(wanted: str | None) -> str:
-    """A recipe of the task ``wanted`` (any task, where that is None) that starts from weights and needs no download, where there is one."""
+    """A recipe of the task ``wanted`` (any task, where that is None) that starts from weights and needs no download,
+    where there is one."""
     catalogue = registry()
     for each in catalogue.items("recipe"):
         try:
@@ -150,7 +167,13 @@ def _meanwhile(wanted: str | None) -> str:
         except ZooError:
             continue  # it names what is not installed
         weights = known.get(str(each.spec.parameters.get("weights")))
-        if wanted in (None, each.spec.task) and task.needs_weights and dataset.embedded and weights is not None and weights.resource is not None:
+        if (
+            wanted in (None, each.spec.task)
+            and task.needs_weights
+            and dataset.embedded
+            and weights is not None
+            and weights.resource is not None
+        ):
             return f", and `zoo run {each.spec.name}` needs no download"
     return ""
 
@@ -170,13 +193,25 @@ def _convert(source: Path, place: Path, spec: WeightsSpec, digest: str) -> None:
 
 
 def _note_origin(place: Path, spec: WeightsSpec, digest: str) -> None:
-    write_json(place.with_suffix(".json"), {"url": spec.url, "sha256": digest, "safetensors": _digest(place), "licence": spec.licence})
+    write_json(
+        place.with_suffix(".json"),
+        {"url": spec.url, "sha256": digest, "safetensors": _digest(place), "licence": spec.licence},
+    )
 
 
 def listed(item: Architecture) -> Sequence[dict[str, Any]]:
-    """All weights of an architecture, as JSON: name, what they are, whether they are here, and where they can be put by hand."""
+    """All weights of an architecture, as JSON: name, what they are, whether they are here, and where they can be put by
+    hand."""
     rows = []
     for name, spec in item.spec.weights.items():
         place = None if spec.resource is not None else str(by_hand(item, name))
-        rows.append({"name": name, "here": _is_here(item, name), "place": place, **spec.model_dump(mode="json"), "classes": len(spec.classes)})
+        rows.append(
+            {
+                "name": name,
+                "here": _is_here(item, name),
+                "place": place,
+                **spec.model_dump(mode="json"),
+                "classes": len(spec.classes),
+            }
+        )
     return rows

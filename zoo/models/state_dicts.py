@@ -1,4 +1,5 @@
-"""State dicts as others publish them, brought to the names of a network: the one that is meant is found, and its wrapper's prefix removed."""
+"""State dicts as others publish them, brought to the names of a network: the one that is meant is found, and its
+wrapper's prefix removed."""
 
 from __future__ import annotations
 
@@ -26,18 +27,22 @@ class StateDict(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-# ---------------------------------------------------------------------------------------------------------- in what a trainer saved
+# ---------------------------------------------------------------------------------------------- in what a trainer saved
 
 
 def state_of(content: Any, key: str | None, where: object) -> StateDict:
-    """The state dict in what a trainer saved: the content itself, or the only network in it, or the one under ``key``, without wrappers.
+    """The state dict in what a trainer saved: the content itself, or the only network in it, or the one under ``key``,
+    without wrappers.
 
-    Raises CheckpointError where there is none, UsageError where there are several and none is chosen, or none is called ``key``.
+    Raises CheckpointError where there is none, UsageError where there are several and none is chosen, or none is called
+    ``key``.
     """
     known = dict(_networks(content))
     if not known:
         raise CheckpointError(
-            f"this holds a {type(content).__name__}, and no named tensors", where=where, fix="save the state dict of the network alone"
+            f"this holds a {type(content).__name__}, and no named tensors",
+            where=where,
+            fix="save the state dict of the network alone",
         )
     if key is None and len(known) > 1:
         raise _several(list(known), where)
@@ -48,11 +53,15 @@ def state_of(content: Any, key: str | None, where: object) -> StateDict:
 
 
 def _networks(content: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """Every mapping of names to tensors that looks like a network's, by the keys that lead to it. The content itself is one, or what it holds."""
+    """Every mapping of names to tensors that looks like a network's, by the keys that lead to it.
+
+    The content itself is one, or what it holds.
+    """
     if not isinstance(content, Mapping) or depth > MAX_DEPTH:
         return
     if content and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
-        if not place or any(value.ndim > 1 for value in content.values()):  # the state of a scaler or a counter is no network
+        # the state of a scaler or a counter is no network
+        if not place or any(value.ndim > 1 for value in content.values()):
             yield place, content
         return
     for name, value in content.items():
@@ -71,12 +80,15 @@ def _unwrapped(tensors: Mapping[str, Tensor], notes: tuple[str, ...]) -> StateDi
     return StateDict({name.removeprefix(removed): value for name, value in tensors.items()}, told)
 
 
-# ------------------------------------------------------------------------------------------------------------------ for one network
+# ------------------------------------------------------------------------------------------------------ for one network
 
 
-def fit_to(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], key: str | None = None, where: object = None) -> StateDict:
-    """``tensors`` under the names of a network whose state dict is ``own``: the prefix that all share is removed or added, and batch norm's counters
-    of batches, which older files lack, start at 0. What is still missing or unknown is left for `zoo.models.building.load_state` to report.
+def fit_to(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], key: str | None = None, where: object = None
+) -> StateDict:
+    """``tensors`` under the names of a network whose state dict is ``own``: the prefix that all share is removed or
+    added, and batch norm's counters of batches, which older files lack, start at 0. What is still missing or unknown is
+    left for `zoo.models.building.load_state` to report.
 
     Raises UsageError where several networks in it fit and ``key`` chooses none of them.
     """
@@ -89,7 +101,11 @@ def fit_to(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], key: str | 
     elif not prefix and not own.keys() & chosen.keys() and (before := _prefix(list(own), chosen, where)):
         chosen = {f"{before}{name}": value for name, value in chosen.items()}
         notes.append(f"with the prefix '{before}' added")
-    counters = [name for name in own if name.endswith(COUNTER) and name not in chosen and f"{name.removesuffix(COUNTER)}.running_mean" in chosen]
+    counters = [
+        name
+        for name in own
+        if name.endswith(COUNTER) and name not in chosen and f"{name.removesuffix(COUNTER)}.running_mean" in chosen
+    ]
     if counters:
         chosen |= {name: torch.zeros_like(own[name], device="cpu") for name in counters}
         notes.append(f"with {plural(len(counters), 'missing counter')} (num_batches_tracked) starting at 0")
@@ -116,7 +132,11 @@ def _prefixes(name: str) -> Iterator[str]:
 def head_shape(shapes: Mapping[str, tuple[int, ...]], head: str, key: str | None = None) -> tuple[int, ...] | None:
     """The shape of a classifier's weights by the shapes in a file, under whatever prefix; None where it has none."""
     wanted = f"{head}.weight"
-    names = [name for name in shapes if (name == wanted or name.endswith(f".{wanted}")) and (key is None or name.startswith(f"{key}."))]
+    names = [
+        name
+        for name in shapes
+        if (name == wanted or name.endswith(f".{wanted}")) and (key is None or name.startswith(f"{key}."))
+    ]
     return shapes[min(names, key=len)] if names else None
 
 
@@ -124,10 +144,16 @@ def _under(key: str, tensors: Mapping[str, Tensor], known: list[str], where: obj
     found = {name.removeprefix(f"{key}."): value for name, value in tensors.items() if name.startswith(f"{key}.")}
     if not found:
         groups = [name for name in known if name] or list(dict.fromkeys(name.partition(".")[0] for name in tensors))
-        raise UsageError(f"there is no '{key}' in these weights", where=where, fix=f"leave out {OPTION}, or choose one of: {', '.join(groups[:10])}")
+        raise UsageError(
+            f"there is no '{key}' in these weights",
+            where=where,
+            fix=f"leave out {OPTION}, or choose one of: {', '.join(groups[:10])}",
+        )
     return found
 
 
 def _several(names: Sequence[str], where: object) -> UsageError:
     listed = ", ".join(f"'{name}'" for name in names[:10])
-    return UsageError(f"there are several networks in these weights: {listed}", where=where, fix=f"choose one: {OPTION} {names[-1]}")
+    return UsageError(
+        f"there are several networks in these weights: {listed}", where=where, fix=f"choose one: {OPTION} {names[-1]}"
+    )

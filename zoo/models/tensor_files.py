@@ -36,7 +36,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise CheckpointError("the weights file does not exist", where=path, fix="check the path") from error
     except (SafetensorError, OSError, RuntimeError) as error:  # the last is torch's, of a file that cannot be mapped
-        raise CheckpointError(f"the weights file cannot be read: {error}", where=path, fix="restore it from its source") from error
+        raise CheckpointError(
+            f"the weights file cannot be read: {error}", where=path, fix="restore it from its source"
+        ) from error
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
@@ -64,10 +66,13 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def convert(source: Path, to: Path, key: str | None = None) -> StateDict:
-    """A pickled state dict as safetensors, published in one step; returns it. Only tensors are read: no code in it runs.
+    """A pickled state dict as safetensors, published in one step; returns it.
 
-    ``key`` names one of several networks in it. Raises CheckpointError where it holds no named tensors or some that are not finite, UsageError
-    where the choice of a network is missing or wrong, StorageError where ``to`` cannot be written.
+    Only tensors are read: no code in it runs.
+
+    ``key`` names one of several networks in it. Raises CheckpointError where it holds no named tensors or some that are
+    not finite, UsageError where the choice of a network is missing or wrong, StorageError where ``to`` cannot be
+    written.
     """
     state = read_pickle(source, key)
     check_finite(state.tensors, source)
@@ -77,11 +82,21 @@ def convert(source: Path, to: Path, key: str | None = None) -> StateDict:
 
 def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
     """Raises CheckpointError naming tensors with values that are not finite, the first three."""
-    bad = {name: int((~value.isfinite()).sum()) for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()}
+    bad = {
+        name: int((~value.isfinite()).sum())
+        for name, value in tensors.items()
+        if value.is_floating_point() and not value.isfinite().all()
+    }
     if bad:
-        listed = ", ".join(f"{name} ({count:,} of {plural(tensors[name].numel(), 'value')})" for name, count in list(bad.items())[:3])
+        listed = ", ".join(
+            f"{name} ({count:,} of {plural(tensors[name].numel(), 'value')})" for name, count in list(bad.items())[:3]
+        )
         more = f" and {len(bad) - 3:,} more" if len(bad) > 3 else ""
-        raise CheckpointError(f"the weights have values that are not finite: {listed}{more}", where=where, fix="get them again from their source")
+        raise CheckpointError(
+            f"the weights have values that are not finite: {listed}{more}",
+            where=where,
+            fix="get them again from their source",
+        )
 
 
 def read_pickle(source: Path, key: str | None = None) -> StateDict:
@@ -89,27 +104,35 @@ def read_pickle(source: Path, key: str | None = None) -> StateDict:
     try:
         with warnings.catch_warnings():
             check_regular(source)
-            warnings.simplefilter("ignore", UserWarning)  # of forms of pickle that it may not know: what it cannot read is an error all the same
+            # of forms of pickle that it may not know: what it cannot read is an error all the same
+            warnings.simplefilter("ignore", UserWarning)
             content = torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("the file does not exist", where=source, fix="check the path") from error
     except Exception as error:  # the unpickler raises whatever the bytes of a stranger lead it to
         _refuse_pickle(source, error)
     state = state_of(content, key, source)
-    copies = {name: value.detach().clone().contiguous() for name, value in state.tensors.items()}  # safetensors takes no shared memory
+    # safetensors takes no shared memory
+    copies = {name: value.detach().clone().contiguous() for name, value in state.tensors.items()}
     return StateDict(copies, state.notes)
 
 
 def _refuse_pickle(source: Path, error: Exception) -> NoReturn:
     """What is wrong with a pickle that cannot be read as tensors alone, by its opcodes and not by torch's text."""
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
-        raise CheckpointError(f"the file cannot be read: {error.strerror}", where=source, fix="check its permissions") from error
+        raise CheckpointError(
+            f"the file cannot be read: {error.strerror}", where=source, fix="check its permissions"
+        ) from error
     try:
         others = foreign(imports(source))
     except (NotAPickle, OSError):
-        raise CheckpointError("this is no pickle, or it is damaged", where=source, fix="get it again from its source") from error
+        raise CheckpointError(
+            "this is no pickle, or it is damaged", where=source, fix="get it again from its source"
+        ) from error
     if not others:
-        raise CheckpointError("this pickle of tensors is damaged or was cut off", where=source, fix="get it again from its source") from error
+        raise CheckpointError(
+            "this pickle of tensors is damaged or was cut off", where=source, fix="get it again from its source"
+        ) from error
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     raise CheckpointError(
         f"this pickle needs more than tensors, and is not loaded: it asks for {', '.join(others[:3])}{more}",
@@ -119,7 +142,10 @@ def _refuse_pickle(source: Path, error: Exception) -> NoReturn:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Temporary name → fsync → rename → fsync of the folder. Raises StorageError; what stood there before stays where it fails."""
+    """Temporary name → fsync → rename → fsync of the folder.
+
+    Raises StorageError; what stood there before stays where it fails.
+    """
     try:
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Finding plugins: one entry point at a time, each in its own try, so that a faulty one is reported and the others go on working."""
+"""Finding plugins: one entry point at a time, each in its own try, so that a faulty one is reported and the others go
+on working."""
 
 from __future__ import annotations
 
@@ -121,17 +122,25 @@ def _version(point: metadata.EntryPoint) -> str:
     return point.dist.version if point.dist else "unknown"
 
 
-# ----------------------------------------------------------------------------------------------------- before anything is imported
+# ------------------------------------------------------------------------------------------ before anything is imported
 
 
-def _refuse_conflict(point: metadata.EntryPoint, claims: Counter[str], first_party: set[str], found: list[metadata.EntryPoint]) -> None:
+def _refuse_conflict(
+    point: metadata.EntryPoint, claims: Counter[str], first_party: set[str], found: list[metadata.EntryPoint]
+) -> None:
     if point.name in COMMANDS:
-        raise Refused("conflict", f"`zoo {point.name}` is a command of the core; fix: {_distribution(point)} must name its entry point otherwise")
+        raise Refused(
+            "conflict",
+            f"`zoo {point.name}` is a command of the core; fix: {_distribution(point)} must name its entry point "
+            "otherwise",
+        )
     if claims[point.name] > 1 and not (point.name in first_party and _distribution(point) == CORE):
         others = sorted({_distribution(other) for other in found if other.name == point.name} - {_distribution(point)})
         owner = f"'{point.name}' is reserved for {CORE}" if point.name in first_party else "both claim the name"
         names = " and ".join([_distribution(point), *others])
-        raise Refused("conflict", f"{names}: {owner} '{point.name}'" if point.name not in first_party else f"{names}: {owner}")
+        raise Refused(
+            "conflict", f"{names}: {owner} '{point.name}'" if point.name not in first_party else f"{names}: {owner}"
+        )
     if point.dist is None:
         return
     module = point.module.partition(".")[0]
@@ -139,15 +148,23 @@ def _refuse_conflict(point: metadata.EntryPoint, claims: Counter[str], first_par
     if found_spec is None or found_spec.origin is None:
         return  # importing it will say what is wrong
     if not _owns(point.dist, Path(found_spec.origin)):
-        raise Refused("conflict", f"module '{module}' is imported from {found_spec.origin}, which {_distribution(point)} did not install")
+        raise Refused(
+            "conflict",
+            f"module '{module}' is imported from {found_spec.origin}, which {_distribution(point)} did not install",
+        )
 
 
 def _owns(distribution: metadata.Distribution, origin: Path) -> bool:
-    """Whether a file belongs to a distribution: it is in its RECORD or, where that is an editable install, in its project's folder."""
+    """Whether a file belongs to a distribution: it is in its RECORD or, where that is an editable install, in its
+    project's folder."""
     direct = json.loads(distribution.read_text("direct_url.json") or "{}")
     if direct.get("dir_info", {}).get("editable"):
-        project, installed = Path(unquote(urlparse(direct["url"]).path)).resolve(), Path(str(distribution.locate_file(""))).resolve()
-        # A virtual environment inside the project's folder is not the project: what other wheels put there is not its own.
+        project, installed = (
+            Path(unquote(urlparse(direct["url"]).path)).resolve(),
+            Path(str(distribution.locate_file(""))).resolve(),
+        )
+        # A virtual environment inside the project's folder is not the project: what other wheels put there is not its
+        # own.
         return origin.resolve().is_relative_to(project) and not origin.resolve().is_relative_to(installed)
     files = distribution.files
     if files is None:
@@ -163,13 +180,15 @@ def _refuse_incompatible(point: metadata.EntryPoint) -> None:
         from packaging.requirements import Requirement
 
         required, here = Requirement(line), metadata.version(CORE)
-        if required.name.lower().replace("_", "-") != CORE or (required.marker and not required.marker.evaluate({"extra": ""})):
+        if required.name.lower().replace("_", "-") != CORE or (
+            required.marker and not required.marker.evaluate({"extra": ""})
+        ):
             continue
         if not required.specifier.contains(here, prereleases=True):
             raise Refused("incompatible", f"asks for {CORE}{required.specifier}, and {here} is installed")
 
 
-# ------------------------------------------------------------------------------------------------------------------- import and ask
+# ------------------------------------------------------------------------------------------------------- import and ask
 
 
 def _load(point: metadata.EntryPoint, manager: pluggy.PluginManager) -> dict[str, list[api.Spec]]:
@@ -215,7 +234,9 @@ def _refuse_misspelt_hooks(module: types.ModuleType) -> None:
             raise Refused("broken", f"{name} is a hook wrapper, which the zoo does not take; drop wrapper=True")
 
 
-def _ask(manager: pluggy.PluginManager, module: types.ModuleType, hook: str, expected: type[api.Spec]) -> list[api.Spec]:
+def _ask(
+    manager: pluggy.PluginManager, module: types.ModuleType, hook: str, expected: type[api.Spec]
+) -> list[api.Spec]:
     implementation = _implementation(manager, module, hook)
     if implementation is None:
         return []
@@ -227,7 +248,9 @@ def _ask(manager: pluggy.PluginManager, module: types.ModuleType, hook: str, exp
         raise Refused("broken", f"{hook} raised {describe(error)}") from error
     for item in items:
         if not isinstance(item, expected):
-            raise Refused("broken", f"{hook} returned {type(item).__name__} {item!r:.60} where {expected.__name__} is due")
+            raise Refused(
+                "broken", f"{hook} returned {type(item).__name__} {item!r:.60} where {expected.__name__} is due"
+            )
     twice = [name for name, count in Counter(item.name for item in items).items() if count > 1]
     if twice:
         raise Refused("broken", f"{hook} returned '{twice[0]}' twice")

@@ -1,4 +1,5 @@
-"""The names of a family, asked for once and remembered in the user's cache for as long as its plugin and its library stay the same."""
+"""The names of a family, asked for once and remembered in the user's cache for as long as its plugin and its library
+stay the same."""
 
 from __future__ import annotations
 
@@ -19,8 +20,10 @@ from zoo.support.untrusted_files import read_text
 
 
 def listed(key: str, distribution: str, family: Family) -> Sequence[str]:
-    """The members of the family ``key`` (``namespace/name``) that ``distribution`` (with its version) brings. Raises what the family raises,
-    and ValueError where a name is none (`zoo.api.Name`)."""
+    """The members of the family ``key`` (``namespace/name``) that ``distribution`` (with its version) brings.
+
+    Raises what the family raises, and ValueError where a name is none (`zoo.api.Name`).
+    """
     place, of = _folder() / f"{key.replace('/', '.')}.json", [distribution, family.version]
     names = _remembered(place, of)
     if names is None:

@@ -25,7 +25,8 @@ from zoo.support.progress import announce
 
 S = TypeVar("S", bound=api.Spec)
 TYPO = 0.8
-"""Likeness from which on an unknown name is taken for a misspelt one, and not for an item of a plugin that is disabled."""
+"""Likeness from which on an unknown name is taken for a misspelt one, and not for an item of a plugin that is
+disabled."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,12 @@ class Member:
 
 
 class Registry:
-    """Everything the working plugins registered. Lookups raise UnknownNameError, with the nearest names, or UsageError on a clash.
+    """Everything the working plugins registered.
 
-    Families are asked only where nothing registered has the name. One that cannot answer is as if it had no members, and is kept in ``faults``,
-    by namespace.
+    Lookups raise UnknownNameError, with the nearest names, or UsageError on a clash.
+
+    Families are asked only where nothing registered has the name. One that cannot answer is as if it had no members,
+    and is kept in ``faults``, by namespace.
     """
 
     def __init__(self, plugins: list[Plugin], events: pluggy.PluginManager) -> None:
@@ -81,7 +84,10 @@ class Registry:
         return sorted(wanted, key=lambda item: (item.spec.name, item.plugin.namespace))
 
     def members(self, pattern: str = "*", namespace: str | None = None) -> list[Member]:
-        """What families have under a bare or canonical name that matches, sorted by name. Nothing is imported that has to do with networks."""
+        """What families have under a bare or canonical name that matches, sorted by name.
+
+        Nothing is imported that has to do with networks.
+        """
         wanted = [
             member
             for family in self._items["family"]
@@ -129,7 +135,10 @@ class Registry:
         if len(found) > 1:
             plugins = [item.family.plugin if isinstance(item, Member) else item.plugin for item in found]
             owners = " and ".join(f"{plugin.namespace} ({plugin.distribution})" for plugin in plugins)
-            raise UsageError(f"{kind} '{name}' is ambiguous: {owners} have one", fix=f"say {' or '.join(item.canonical for item in found)}")
+            raise UsageError(
+                f"{kind} '{name}' is ambiguous: {owners} have one",
+                fix=f"say {' or '.join(item.canonical for item in found)}",
+            )
         return _described(found[0]) if isinstance(found[0], Member) else found[0]
 
     def _members_called(self, name: str) -> list[Member]:
@@ -141,10 +150,16 @@ class Registry:
         key = f"{family.plugin.namespace}/{family.spec.name}"
         if key not in self._names:
             try:
-                self._names[key] = frozenset(listed(key, f"{family.plugin.distribution} {family.plugin.version}", _family(family)))
+                self._names[key] = frozenset(
+                    listed(key, f"{family.plugin.distribution} {family.plugin.version}", _family(family))
+                )
             except Exception as error:
                 self._names[key] = frozenset()
-                blamed = error if isinstance(error, PluginError) else _blame(family, "could not be listed", error, family.spec.target)
+                blamed = (
+                    error
+                    if isinstance(error, PluginError)
+                    else _blame(family, "could not be listed", error, family.spec.target)
+                )
                 self.faults[family.plugin.namespace] = blamed
         return self._names[key]
 
@@ -156,7 +171,9 @@ class Registry:
                 return PluginError(
                     f"'{name}' is not available: plugin '{plugin.namespace}' is {plugin.state}: {plugin.cause}",
                     where=plugin.distribution,
-                    fix=f"take {namespace} out of ZOO_DISABLE_PLUGINS" if plugin.state == "disabled" else "see `zoo plugins`",
+                    fix=f"take {namespace} out of ZOO_DISABLE_PLUGINS"
+                    if plugin.state == "disabled"
+                    else "see `zoo plugins`",
                 )
         if namespace in self.faults:
             return self.faults[namespace]
@@ -167,19 +184,27 @@ class Registry:
         if disabled and not namespace and not difflib.get_close_matches(name, known, cutoff=TYPO):
             owners = f"plugin{'s' * (len(disabled) > 1)} {' and '.join(disabled)}"
             return PluginError(
-                f"no {kind} is called '{name}' in the plugins that are loaded, and ZOO_DISABLE_PLUGINS keeps {owners} out",
+                f"no {kind} is called '{name}' in the plugins that are loaded, and ZOO_DISABLE_PLUGINS keeps {owners} "
+                "out",
                 fix=f"take {' or '.join(disabled)} out of ZOO_DISABLE_PLUGINS",
             )
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
-        takers = [item.spec.name for item in self._items[kind] if item.spec.argument] if kind == "dataset" and Path(name).exists() else []
+        takers = (
+            [item.spec.name for item in self._items[kind] if item.spec.argument]
+            if kind == "dataset" and Path(name).exists()
+            else []
+        )
         if takers:
             advice = " or ".join(f"{taker}:{name}" for taker in takers)
-            return UnknownNameError(kind, name, (), fix=f"a path goes behind the name of a dataset that takes one: {advice}")
+            return UnknownNameError(
+                kind, name, (), fix=f"a path goes behind the name of a dataset that takes one: {advice}"
+            )
         error = UnknownNameError(kind, name, known)
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error
 
     def tell(self, event: str, **facts: Any) -> list[str]:
-        """Call an event hook of every plugin, one by one; returns a line for each that raised, or changed what it has no business with.
+        """Call an event hook of every plugin, one by one; returns a line for each that raised, or changed what it has
+        no business with.
 
         Each gets copies of the facts: what one changes in them, neither the run nor another plugin sees.
         """
@@ -234,14 +259,18 @@ def load_object(reference: str, item: Item[Any]) -> Any:
 
 
 def in_plugin(item: Item[Any], doing: str) -> AbstractContextManager[None]:
-    """Around a call into the plugin that an item comes from; what it changed in the process is restored and named on stderr."""
+    """Around a call into the plugin that an item comes from; what it changed in the process is restored and named on
+    stderr."""
     return isolated(item.plugin.namespace, doing, lambda text: announce(f"warning: {text}"))
 
 
 @contextmanager
 def calls_of(items: Sequence[Item[Any]], doing: str, report: Callable[[str], object] | None = None) -> Iterator[None]:
-    """Around work that calls ``items`` of plugins. Raises PluginError where one would have ended the command by SystemExit or KeyboardInterrupt; its
-    other errors pass. What they changed in the process is restored and goes to ``report``, by default to stderr."""
+    """Around work that calls ``items`` of plugins.
+
+    Raises PluginError where one would have ended the command by SystemExit or KeyboardInterrupt; its other errors pass.
+    What they changed in the process is restored and goes to ``report``, by default to stderr.
+    """
     namespaces = ", ".join(dict.fromkeys(item.plugin.namespace for item in items))
     try:
         with isolated(namespaces, doing, report or (lambda text: announce(f"warning: {text}"))):
@@ -249,7 +278,9 @@ def calls_of(items: Sequence[Item[Any]], doing: str, report: Callable[[str], obj
     except Escaped as error:
         names = " or ".join(f"{item.kind} '{item.canonical}'" for item in items)
         distributions = " or ".join(dict.fromkeys(item.plugin.distribution for item in items))
-        raise PluginError(f"{names} tried to end {doing}: {error}", fix=f"report it to the authors of {distributions}") from error
+        raise PluginError(
+            f"{names} tried to end {doing}: {error}", fix=f"report it to the authors of {distributions}"
+        ) from error
 
 
 def _blame(item: Item[Any], what: str, error: BaseException, reference: str) -> PluginError:
@@ -267,7 +298,11 @@ def options_model(item: Item[Any]) -> type[api.Options]:
         return api.Options
     model = load_object(reference, item)
     if not (isinstance(model, type) and issubclass(model, api.Options)):
-        raise PluginError(f"the options of {item.kind} '{item.canonical}' are no zoo.api.Options", where=reference, fix="derive the model from it")
+        raise PluginError(
+            f"the options of {item.kind} '{item.canonical}' are no zoo.api.Options",
+            where=reference,
+            fix="derive the model from it",
+        )
     return model
 
 

@@ -1,6 +1,8 @@
-"""Around a call into a plugin: what it changes in the process is restored and named, and what it raises cannot end the command by itself.
+"""Around a call into a plugin: what it changes in the process is restored and named, and what it raises cannot end the
+command by itself.
 
-Nothing is imported for this: of numpy and torch, only what is loaded already is looked at, so that `zoo list` stays light.
+Nothing is imported for this: of numpy and torch, only what is loaded already is looked at, so that `zoo list` stays
+light.
 """
 
 from __future__ import annotations
@@ -25,11 +27,15 @@ READ_BY_A_RUN = ("ZOO_", "OMP_", "MKL_", "CUDA_", "CUBLAS_", "PYTORCH_", "TORCH_
 
 
 class Escaped(Exception):
-    """A plugin raised SystemExit, KeyboardInterrupt or another exception that would have ended the command; its text says which."""
+    """A plugin raised SystemExit, KeyboardInterrupt or another exception that would have ended the command; its text
+    says which."""
 
 
 class Probe(NamedTuple):
-    """A part of the process's state. ``initial`` is what it is after the import of its library, where that is always the same."""
+    """A part of the process's state.
+
+    ``initial`` is what it is after the import of its library, where that is always the same.
+    """
 
     name: str
     read: Callable[[], Any]
@@ -42,8 +48,8 @@ class Probe(NamedTuple):
 def isolated(plugin: str, doing: str, report: Callable[[str], object], *, draws: bool = True) -> Iterator[None]:
     """Around a call into ``plugin``; ``report`` gets one line that names what it changed, which is restored by then.
 
-    Without ``draws`` it has no business with random numbers or warning filters either (registration, events). Raises Escaped in place of what would
-    end the command; a Ctrl-C of the user stays one.
+    Without ``draws`` it has no business with random numbers or warning filters either (registration, events). Raises
+    Escaped in place of what would end the command; a Ctrl-C of the user stays one.
     """
     loaded = _loaded()
     with contained() as received:
@@ -51,7 +57,9 @@ def isolated(plugin: str, doing: str, report: Callable[[str], object], *, draws:
         try:
             yield
         finally:
-            before += [(probe, probe.initial) for probe in _probes(_loaded() - loaded, draws) if probe.initial is not None]
+            before += [
+                (probe, probe.initial) for probe in _probes(_loaded() - loaded, draws) if probe.initial is not None
+            ]
             changed = [_restored(probe, value) for probe, value in before if probe.name != SIGNALS or not received()]
             if any(changed):
                 report(f"plugin '{plugin}' changed {', '.join(filter(None, changed))} in {doing}; restored")
@@ -59,8 +67,9 @@ def isolated(plugin: str, doing: str, report: Callable[[str], object], *, draws:
 
 @contextmanager
 def contained() -> Iterator[Callable[[], bool]]:
-    """Around code that plugins are part of: Escaped in place of what would end the command, but for a Ctrl-C of the user. Gives whether a signal came
-    from outside since."""
+    """Around code that plugins are part of: Escaped in place of what would end the command, but for a Ctrl-C of the
+    user. Gives whether a signal came from outside since.
+    """
     with _known_interrupts() as received:
         try:
             yield received
@@ -82,7 +91,8 @@ def describe(error: BaseException) -> str:
 
 @contextmanager
 def _known_interrupts() -> Iterator[Callable[[], bool]]:
-    """Gives whether a signal came from outside since; where that cannot be known, because a handler is not ours, it says yes."""
+    """Gives whether a signal came from outside since; where that cannot be known, because a handler is not ours, it
+    says yes."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
@@ -109,7 +119,7 @@ def _restored(probe: Probe, value: Any) -> str | None:
     return probe.name
 
 
-# ---------------------------------------------------------------------------------------------------------------- what is looked at
+# ---------------------------------------------------------------------------------------------------- what is looked at
 
 
 def _loaded() -> frozenset[str]:
@@ -181,12 +191,19 @@ def _torch() -> list[Probe]:
         Probe("torch's gradient mode", torch.is_grad_enabled, torch.set_grad_enabled, initial=True),
         Probe("torch's deterministic mode", _deterministic, _set_deterministic, initial=(False, False)),
         Probe("torch's number of threads", torch.get_num_threads, torch.set_num_threads),
-        Probe("torch's precision of matrix products", torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        Probe(
+            "torch's precision of matrix products",
+            torch.get_float32_matmul_precision,
+            torch.set_float32_matmul_precision,
+        ),
         Probe("torch's anomaly detection", torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly, initial=False),
     ]
     settings = ("enabled", "benchmark", "deterministic")
     probes += [Probe(f"cuDNN's setting '{name}'", _getter(cudnn, name), _setter(cudnn, name)) for name in settings]
-    return probes + [Probe(f"autocast on {device}", _autocast(device), _set_autocast(device), initial=False) for device in ("cpu", "cuda")]
+    return probes + [
+        Probe(f"autocast on {device}", _autocast(device), _set_autocast(device), initial=False)
+        for device in ("cpu", "cuda")
+    ]
 
 
 def _getter(owner: Any, name: str) -> Callable[[], Any]:
@@ -218,7 +235,7 @@ def _set_deterministic(values: tuple[bool, bool]) -> None:
     sys.modules["torch"].use_deterministic_algorithms(values[0], warn_only=values[1])
 
 
-# ------------------------------------------------------------------------------------------------------------------ random numbers
+# ------------------------------------------------------------------------------------------------------- random numbers
 
 
 def _of_random() -> list[Probe]:

@@ -1,4 +1,5 @@
-"""What a run says while it works: a bar with rate and time left on a terminal, plain lines where the output is a file; all of it in log.txt."""
+"""What a run says while it works: a bar with rate and time left on a terminal, plain lines where the output is a file;
+all of it in log.txt."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ REFRESH_SECONDS = 0.1
 
 
 class Console:
-    """The implementation of `zoo.training.train_state.Callback`. ``log`` is set once there is a run directory; ``quiet`` writes only there."""
+    """The implementation of `zoo.training.train_state.Callback`.
+
+    ``log`` is set once there is a run directory; ``quiet`` writes only there.
+    """
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.log: Path | None = None
@@ -43,7 +47,13 @@ class Console:
         self._epochs, self._steps = epochs, steps_per_epoch
         if self._quiet or not self._out.is_terminal:
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[facts]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}"),
+            TimeRemainingColumn(),
+        )
         self._bar = Progress(*columns, console=self._out, transient=True)
         self._task = self._bar.add_task("training", total=steps_per_epoch * epochs, completed=progress.step, facts="")
         self._bar.start()
@@ -55,11 +65,19 @@ class Console:
         if now - self._drawn > REFRESH_SECONDS:
             self._drawn = now
             facts = f"loss {self._loss:.4f}  {self._rate:,.0f} samples/s"
-            self._bar.update(self._task, completed=progress.step, description=f"epoch {progress.epoch + 1}/{self._epochs}", facts=facts)
+            self._bar.update(
+                self._task,
+                completed=progress.step,
+                description=f"epoch {progress.epoch + 1}/{self._epochs}",
+                facts=facts,
+            )
 
     def loss(self, progress: TrainingProgress, loss: float, rate: float) -> None:
         self._loss, self._rate = loss, rate
-        text = f"epoch {progress.epoch + 1}/{self._epochs}  step {progress.batch}/{self._steps}  loss {loss:.4f}  {rate:,.0f} samples/s"
+        text = (
+            f"epoch {progress.epoch + 1}/{self._epochs}  step {progress.batch}/{self._steps}  loss {loss:.4f}  "
+            f"{rate:,.0f} samples/s"
+        )
         if self._bar is None:
             self.print(text)
         else:  # people see it in the bar
@@ -68,7 +86,10 @@ class Console:
     def epoch(self, progress: TrainingProgress, row: dict[str, float]) -> None:
         selected = [figure(name.removeprefix("val_"), value) for name, value in row.items() if name.startswith("val_")]
         judged = f"  validation split: {', '.join(selected)}" if selected else ""
-        self.print(f"epoch {progress.epoch}/{self._epochs}  train loss {row['train_loss']:.4f}{judged}  {row['samples_per_second']:,.0f} samples/s")
+        self.print(
+            f"epoch {progress.epoch}/{self._epochs}  train loss {row['train_loss']:.4f}{judged}  "
+            f"{row['samples_per_second']:,.0f} samples/s"
+        )
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.step)
 

@@ -1,7 +1,9 @@
-"""Where a network looks: Grad-CAM (R. Selvaraju et al.: Grad-CAM: visual explanations from deep networks via gradient-based localization, 2017).
+"""Where a network looks: Grad-CAM (R. Selvaraju et al.: Grad-CAM: visual explanations from deep networks via
+gradient-based localization, 2017).
 
-The maps A_k of the last layer that still has places (N, K, h, w) are added up, each weighted by the mean over its places of the gradient of a class's
-logit, and what speaks against the class is left out: ReLU(Σ_k mean(∂y/∂A_k) · A_k), their equations 1 and 2.
+The maps A_k of the last layer that still has places (N, K, h, w) are added up, each weighted by the mean over its
+places of the gradient of a class's logit, and what speaks against the class is left out: ReLU(Σ_k mean(∂y/∂A_k) · A_k),
+their equations 1 and 2.
 """
 
 from __future__ import annotations
@@ -16,14 +18,18 @@ from zoo.errors import UsageError
 
 
 def grad_cam(model: nn.Module, inputs: Tensor, head: str | None = None) -> tuple[Tensor, Tensor]:
-    """The logits (N, K) of pictures (N, C, H, W), and for each a map float32 (N, H, W), 0 to 1, of what speaks for its likeliest class.
+    """The logits (N, K) of pictures (N, C, H, W), and for each a map float32 (N, H, W), 0 to 1, of what speaks for its
+    likeliest class.
 
-    ``model`` is in eval mode; ``head`` names the module that gives its logits, where that is known: maps are taken before it. Raises UsageError where
-    no layer of the network has maps.
+    ``model`` is in eval mode; ``head`` names the module that gives its logits, where that is known: maps are taken
+    before it. Raises UsageError where no layer of the network has maps.
     """
     found = _last_maps(model, inputs, head)
     if found is None:
-        raise UsageError("no layer of this network gives maps (N, K, h, w) that could be looked at", fix="choose a convolutional network")
+        raise UsageError(
+            "no layer of this network gives maps (N, K, h, w) that could be looked at",
+            fix="choose a convolutional network",
+        )
     module, kept = model.get_submodule(found), list[Tensor]()
 
     def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
@@ -44,14 +50,20 @@ def grad_cam(model: nn.Module, inputs: Tensor, head: str | None = None) -> tuple
 
 
 def _last_maps(model: nn.Module, inputs: Tensor, head: str | None) -> str | None:
-    """The module that gave the last maps of more than one place before the head was reached, by running the network once."""
+    """The module that gave the last maps of more than one place before the head was reached, by running the network
+    once."""
     last, reached = None, False
     hooks = []
 
     def watch(name: str) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             nonlocal last
-            if not reached and isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
+            if (
+                not reached
+                and isinstance(output, Tensor)
+                and output.ndim == 4
+                and output.shape[2] * output.shape[3] > 1
+            ):
                 last = name
 
         return hook

@@ -1,7 +1,7 @@
 """``report.html``: all of a run on one page that needs nothing beside itself, no network and no script.
 
-What it shows of the task's work are the run's report_items (`zoo.api.ReportItem`): pictures go in as ``data:`` addresses, tables as tables. Every
-name is escaped, and isolated where its writing runs the other way.
+What it shows of the task's work are the run's report_items (`zoo.api.ReportItem`): pictures go in as ``data:``
+addresses, tables as tables. Every name is escaped, and isolated where its writing runs the other way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ PICTURE = "picture"
 
 @dataclass(frozen=True)
 class Shown:
-    """An item, ready for the page: a picture, a table, or cards of (picture, facts); ``remark`` says what is not there."""
+    """An item, ready for the page: a picture, a table, or cards of (picture, facts); ``remark`` says what is not
+    there."""
 
     title: str
     caption: str
@@ -55,7 +56,10 @@ class Facts:
 
 
 def report(run: str | Path, out: Path | None = None) -> Path:
-    """Write the page of a run, finished or not, into its folder or to ``out``; returns where. Raises UsageError, or StorageError."""
+    """Write the page of a run, finished or not, into its folder or to ``out``; returns where.
+
+    Raises UsageError, or StorageError.
+    """
     where = find(run)
     return write_page(where, where.record, out)
 
@@ -73,7 +77,11 @@ def write_page(run: RunDir, record: Record, out: Path | None = None) -> Path:
 
 def render(run: RunDir, record: Record) -> str:
     environment = Environment(
-        loader=PackageLoader("zoo.reporting", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("zoo.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     part, metrics = next(iter(record.results.items()), ("test", {}))
     return environment.get_template("run.html.j2").render(
@@ -95,9 +103,13 @@ def render(run: RunDir, record: Record) -> str:
 def summary(record: Record, run: RunDir) -> Facts:
     train = run.config.train
     network = {
-        "Parameters": _count(record.parameters) + (f", {record.trainable:,} trained" if record.trainable not in (None, record.parameters) else ""),
+        "Parameters": _count(record.parameters)
+        + (f", {record.trainable:,} trained" if record.trainable not in (None, record.parameters) else ""),
         "Multiply-accumulates": f"{_count(record.macs)} a picture",
-        "Training": f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate {train.lr:g}",
+        "Training": (
+            f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate "
+            f"{train.lr:g}"
+        ),
         "Seed": str(run.config.seed),
     }
     if record.status == "finished" and not run.metrics_file.exists():
@@ -117,7 +129,11 @@ def summary(record: Record, run: RunDir) -> Facts:
 
 
 def environment_of(record: Record) -> list[Facts]:
-    source = {"commit": record.git_commit or "none", "data fingerprint": record.fingerprint, "checkpoint": record.checkpoint or "none"}
+    source = {
+        "commit": record.git_commit or "none",
+        "data fingerprint": record.fingerprint,
+        "checkpoint": record.checkpoint or "none",
+    }
     return [
         Facts("Device", {name.replace("_", " "): str(fact) for name, fact in record.device.items()}),
         Facts("Versions", record.versions),
@@ -139,12 +155,18 @@ def expected_sentence(run: RunDir) -> str | None:
     ours = run.config.as_dict()
     if expected is None or any((ours[part] or {}).get("name") != (theirs[part] or {}).get("name") for part in SECTIONS):
         return None
-    as_it_is = "" if all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train")) else " as it is registered"
-    return f"{recipe}{as_it_is} is known to reach {known(expected.metric, expected.mean, expected.sd, expected.seeds)} ({expected.device})"
+    as_it_is = (
+        "" if all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train")) else " as it is registered"
+    )
+    return (
+        f"{recipe}{as_it_is} is known to reach {known(expected.metric, expected.mean, expected.sd, expected.seeds)} "
+        f"({expected.device})"
+    )
 
 
 def commands(run: RunDir, record: Record) -> dict[str, str]:
-    """What can be done with a run of this kind: each of these command lines works as it stands, but for the image that it names."""
+    """What can be done with a run of this kind: each of these command lines works as it stands, but for the image that
+    it names."""
     name, own = shlex.quote(run_id(run.path)), run.config.name
     again = "" if own is None else f" --name {shlex.quote(f'{own}-again')}"
     shown = {"Repeat it": f"zoo run --config {shlex.quote(str(run.config_file))}{again}"}
@@ -160,12 +182,15 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
     return {**shown, "Name the class of an image": f"zoo predict {name} IMAGE", **exports}
 
 
-# -------------------------------------------------------------------------------------------------------------------------- report_items
+# --------------------------------------------------------------------------------------------------------- report_items
 
 
 def drawn(run: RunDir) -> list[ReportItem]:
     """The pictures of a run that names no report_items: one that did not finish, or is from before there were any."""
-    return [ReportItem(file.stem.replace("_", " ").capitalize(), f"plots/{file.name}") for file in sorted(run.plots.glob("*.png"))]
+    return [
+        ReportItem(file.stem.replace("_", " ").capitalize(), f"plots/{file.name}")
+        for file in sorted(run.plots.glob("*.png"))
+    ]
 
 
 def show(folder: Path, item: ReportItem) -> Shown:
@@ -185,7 +210,9 @@ def show(folder: Path, item: ReportItem) -> Shown:
     return Shown(item.title, item.caption, columns=columns, rows=rows[:ROWS], remark=remark)
 
 
-def _cards(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[tuple[str | None, list[tuple[str, str]]]]:
+def _cards(
+    folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> Iterator[tuple[str | None, list[tuple[str, str]]]]:
     for row in rows:
         cells = dict(zip(columns, row, strict=False))
         file = inside(folder, cells.pop(PICTURE, ""))
@@ -195,7 +222,11 @@ def _cards(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
 def inside(folder: Path, name: str) -> Path | None:
     """A .png or .csv under ``folder``: a run may come from anybody, and its page holds nothing from elsewhere."""
     file = Path(os.path.realpath(folder / name))  # Path.resolve raises a RuntimeError for links in a circle
-    return file if file.suffix in (".png", ".csv") and file.is_relative_to(os.path.realpath(folder)) and file.is_file() else None
+    return (
+        file
+        if file.suffix in (".png", ".csv") and file.is_relative_to(os.path.realpath(folder)) and file.is_file()
+        else None
+    )
 
 
 def address(picture: Path) -> str:
@@ -205,7 +236,10 @@ def address(picture: Path) -> str:
 def epoch_table(run: RunDir) -> Shown:
     rows = run.epochs()
     columns = list(rows[0]) if rows else []
-    cells = [[value(name, number) if name.endswith("accuracy") else f"{number:.6g}" for name, number in row.items()] for row in rows]
+    cells = [
+        [value(name, number) if name.endswith("accuracy") else f"{number:.6g}" for name, number in row.items()]
+        for row in rows
+    ]
     return Shown("Epochs", "", columns=[label(name) for name in columns], rows=cells)
 
 

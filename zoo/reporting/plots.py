@@ -35,7 +35,14 @@ def save(figure: Figure, file: Path) -> None:
         figure.savefig(temporary, dpi=120, format=file.suffix[1:])
 
 
-def grid(file: Path, pictures: np.ndarray, titles: Sequence[str], heading: str, colours: Sequence[str] | None = None, columns: int = 5) -> None:
+def grid(
+    file: Path,
+    pictures: np.ndarray,
+    titles: Sequence[str],
+    heading: str,
+    colours: Sequence[str] | None = None,
+    columns: int = 5,
+) -> None:
     """Titled pictures, uint8 (n, H, W, C), ``columns`` to a row."""
     rows = max(1, -(-len(pictures) // columns))
     figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
@@ -55,7 +62,9 @@ def heated(pictures: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(0.5 * pictures + 0.5 * colours), np.uint8)
 
 
-def samples(file: Path, part: PartView, labels: np.ndarray | None, classes: Sequence[str], heading: str, count: int = 20) -> None:
+def samples(
+    file: Path, part: PartView, labels: np.ndarray | None, classes: Sequence[str], heading: str, count: int = 20
+) -> None:
     """The first pictures of a part, four rows of five, each under its class."""
     indices = range(min(count, len(part)))
     titles = [classes[int(labels[index])] if labels is not None else part.names[index] for index in indices]
@@ -77,9 +86,16 @@ def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: 
 
 
 def predictions(
-    file: Path, part: PartView, indices: Iterable[int], probabilities: np.ndarray, labels: np.ndarray | None, classes: Sequence[str], heading: str
+    file: Path,
+    part: PartView,
+    indices: Iterable[int],
+    probabilities: np.ndarray,
+    labels: np.ndarray | None,
+    classes: Sequence[str],
+    heading: str,
 ) -> None:
-    """Pictures with prediction and probability: in green where right, with the truth in red where wrong, in black where it is not known."""
+    """Pictures with prediction and probability: in green where right, with the truth in red where wrong, in black where
+    it is not known."""
     chosen = list(indices)
     titles, colours = [], []
     for index in chosen:
@@ -98,7 +114,9 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     side = float(np.clip(0.42 * len(classes) + 2, 4, 16))
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axis = figure.subplots()
-    figure.colorbar(axis.imshow(share, cmap="Blues", vmin=0, vmax=1), ax=axis, label="share of the true class", shrink=0.8)
+    figure.colorbar(
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1), ax=axis, label="share of the true class", shrink=0.8
+    )
     axis.set(xlabel="prediction", ylabel="truth", title=heading)
     if len(classes) <= 40:
         names = [_short(name) for name in classes]
@@ -115,14 +133,17 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
-    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a validation split was judged, its metrics by epoch."""
+    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a validation split was judged, its
+    metrics by epoch."""
     selected = [name for name in (rows[0] if rows else {}) if name.startswith("val_")]
     measured = [name for name in selected if not name.endswith("loss")]
     figure = Figure(figsize=(9 if measured else 6, 3.8), layout="constrained")
     figure.suptitle(heading)
     axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
     at = [row["step"] for row in rows]
-    axes[0].plot([line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch")
+    axes[0].plot(
+        [line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch"
+    )
     axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of the epoch")
     if "val_loss" in selected:
         axes[0].plot(at, [row["val_loss"] for row in rows], marker="o", markersize=3, label="val")
@@ -139,9 +160,14 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
 
 
 def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: str) -> None:
-    """The train loss of several runs, name → (epochs, steps), and each of their validation metrics, by epoch; by step where no run has two epochs."""
+    """The train loss of several runs, name → (epochs, steps), and each of their validation metrics, by epoch; by step
+    where no run has two epochs."""
     by_epoch = any(len(rows) > 1 for rows, _ in runs.values())
-    metrics = dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("val_")) if by_epoch else {}
+    metrics = (
+        dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("val_"))
+        if by_epoch
+        else {}
+    )
     panels = ["train_loss" if by_epoch else "loss", *metrics]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
@@ -152,8 +178,13 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
         for place, (rows, steps) in enumerate(runs.values()):
             drawn = [row for row in (rows if by_epoch else steps) if metric in row]
             at = [row["epoch" if by_epoch else "step"] for row in drawn]
-            axis.plot(at, [row[metric] for row in drawn], color=f"C{place}", marker="o" if by_epoch else None, markersize=3)
-        axis.set(xlabel="epoch" if by_epoch else "step", ylabel=metric.replace("_", " ") if by_epoch else "loss of single batches")
+            axis.plot(
+                at, [row[metric] for row in drawn], color=f"C{place}", marker="o" if by_epoch else None, markersize=3
+            )
+        axis.set(
+            xlabel="epoch" if by_epoch else "step",
+            ylabel=metric.replace("_", " ") if by_epoch else "loss of single batches",
+        )
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
     for axis in list(axes)[len(panels) :]:

@@ -16,7 +16,9 @@ PICTURE = "compare.png"
 
 @dataclass(frozen=True)
 class Comparison:
-    """``names`` tell the runs apart; everything else is in their order. ``differences`` has, by key, each run's value of it.
+    """``names`` tell the runs apart; everything else is in their order.
+
+    ``differences`` has, by key, each run's value of it.
 
     ``metrics`` has the test split's figures, None where a run has none. ``picture`` is None where no run has a curve.
     """
@@ -32,23 +34,35 @@ class Comparison:
 def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
     """Compare two runs or more; their curves are drawn into ``compare.png`` in ``out``, by default the current folder.
 
-    A run whose records are damaged is left out, with a remark. Raises UsageError where a run is not found or named twice, CheckpointError where fewer
-    than two are undamaged, StorageError where the picture cannot be written.
+    A run whose records are damaged is left out, with a remark. Raises UsageError where a run is not found or named
+    twice, CheckpointError where fewer than two are undamaged, StorageError where the picture cannot be written.
     """
     found = [find(run) for run in runs]
     if len(found) < 2:
         raise UsageError("comparing takes two runs or more", fix="name another one (see `zoo runs`)")
-    repeated = [str(run) for run, folder in zip(runs, found, strict=True) if sum(folder.path.samefile(other.path) for other in found) > 1]
+    repeated = [
+        str(run)
+        for run, folder in zip(runs, found, strict=True)
+        if sum(folder.path.samefile(other.path) for other in found) > 1
+    ]
     if repeated:
         raise UsageError(f"{' and '.join(repeated)} are the same run", fix="name others by their ids (see `zoo runs`)")
     faults = [_fault(run) for run in found]
-    left_out = [f"{run_id(run.path)} is left out: damaged: {fault}" for run, fault in zip(found, faults, strict=True) if fault is not None]
+    left_out = [
+        f"{run_id(run.path)} is left out: damaged: {fault}"
+        for run, fault in zip(found, faults, strict=True)
+        if fault is not None
+    ]
     whole = [run for run, fault in zip(found, faults, strict=True) if fault is None]
     if len(whole) < 2:
-        raise CheckpointError(f"fewer than two of these runs can be compared: {'; '.join(left_out)}", fix="see `zoo verify RUN` for each")
+        raise CheckpointError(
+            f"fewer than two of these runs can be compared: {'; '.join(left_out)}", fix="see `zoo verify RUN` for each"
+        )
     names = distinct_names(whole)
     remarks = [*left_out, *remarks_on(names, whole)]
-    return Comparison(names, facts_of(whole), metrics_of(whole), differences_of(whole), remarks, draw(names, whole, out or Path()))
+    return Comparison(
+        names, facts_of(whole), metrics_of(whole), differences_of(whole), remarks, draw(names, whole, out or Path())
+    )
 
 
 def _fault(run: RunDir) -> str | None:
@@ -74,14 +88,19 @@ def facts_of(runs: Sequence[RunDir]) -> dict[str, list[Any]]:
     return {
         "run": [run_id(run.path) for run in runs],
         "status": [run.standing for run in runs],
-        **{name: [getattr(record, name) for record in records] for name in ("architecture", "dataset", "task", "parameters", "macs", "seconds")},
+        **{
+            name: [getattr(record, name) for record in records]
+            for name in ("architecture", "dataset", "task", "parameters", "macs", "seconds")
+        },
         "device": [record.device.get("name") for record in records],
     }
 
 
 def metrics_of(runs: Sequence[RunDir]) -> dict[str, list[float | None]]:
     results = [run.record.results.get("test", {}) for run in runs]
-    return {name: [each.get(name) for each in results] for name in dict.fromkeys(name for each in results for name in each)}
+    return {
+        name: [each.get(name) for each in results] for name in dict.fromkeys(name for each in results for name in each)
+    }
 
 
 def differences_of(runs: Sequence[RunDir]) -> dict[str, list[Any]]:
@@ -96,19 +115,27 @@ def flatten(value: Any, above: str = "") -> dict[str, Any]:
     """Nested mappings as dotted keys; an empty mapping is a value."""
     if not isinstance(value, dict) or not value:
         return {above: value}
-    return {path: leaf for key, inner in value.items() for path, leaf in flatten(inner, f"{above}.{key}" if above else str(key)).items()}
+    return {
+        path: leaf
+        for key, inner in value.items()
+        for path, leaf in flatten(inner, f"{above}.{key}" if above else str(key)).items()
+    }
 
 
 def remarks_on(names: Sequence[str], runs: Sequence[RunDir]) -> list[str]:
     """What makes these runs less comparable than their figures look."""
     remarks = [
-        f"{name} is {run.standing}: what it has is not its result" for name, run in zip(names, runs, strict=True) if run.standing != "finished"
+        f"{name} is {run.standing}: what it has is not its result"
+        for name, run in zip(names, runs, strict=True)
+        if run.standing != "finished"
     ]
     judged: dict[tuple[str, str], list[str]] = {}
     for name, run in zip(names, runs, strict=True):
         judged.setdefault((run.record.dataset, run.record.fingerprint), []).append(name)
     if len(judged) > 1:
-        groups = "; ".join(f"{', '.join(group)} on {dataset} ({fingerprint[:12]})" for (dataset, fingerprint), group in judged.items())
+        groups = "; ".join(
+            f"{', '.join(group)} on {dataset} ({fingerprint[:12]})" for (dataset, fingerprint), group in judged.items()
+        )
         remarks.append(f"these runs saw different data, so their figures do not compare: {groups}")
     return remarks
 

@@ -15,14 +15,20 @@ from zoo.training.train_state import Progress
 class RunReporter:
     """The implementation of `zoo.training.train_state.Callback` for a run in a folder.
 
-    The record's ``seconds`` go on from what they were. They are written after every epoch too, and into every checkpoint: of a run that is killed,
-    those of all the work that it kept are counted.
+    The record's ``seconds`` go on from what they were. They are written after every epoch too, and into every
+    checkpoint: of a run that is killed, those of all the work that it kept are counted.
     """
 
     def __init__(self, console: Console, where: RunDir, record: Record) -> None:
         self._console, self._where, self._record = console, where, record
         self.clock = Clock(record.seconds or 0.0)
-        self.begin, self.step, self.loss, self.print, self.close = console.begin, console.step, console.loss, console.print, console.close
+        self.begin, self.step, self.loss, self.print, self.close = (
+            console.begin,
+            console.step,
+            console.loss,
+            console.print,
+            console.close,
+        )
 
     def started(self, config: dict[str, Any]) -> None:
         self._event("zoo_run_started", config=config)

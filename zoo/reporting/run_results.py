@@ -1,4 +1,5 @@
-"""What a finished run shows: its figures in run.json, its pictures in plots/, and a few samples to try predictions on."""
+"""What a finished run shows: its figures in run.json, its pictures in plots/, and a few samples to try predictions
+on."""
 
 from __future__ import annotations
 
@@ -38,14 +39,21 @@ def write_pictures(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
     """samples.png and, where pixels are permuted, permuted.png. The task writes its own beside them."""
     train = data.part("train")
     labels = train.labels
-    plots.samples(run.plots / "samples.png", train, labels, data.classes, f"the first training pictures of {record.dataset}")
+    plots.samples(
+        run.plots / "samples.png", train, labels, data.classes, f"the first training pictures of {record.dataset}"
+    )
     seen = "as the network sees them"
     if run.config.train.augment:
-        seen = f"before the random changes of each epoch ({', '.join(next(iter(step)) for step in run.config.train.augment)})"
+        seen = (
+            "before the random changes of each epoch "
+            f"({', '.join(next(iter(step)) for step in run.config.train.augment)})"
+        )
     shown = [ReportItem("Samples", "plots/samples.png", f"The first training pictures, {seen}.")]
     if data.preprocessing.permute_pixels is not None:
         _write_permuted(run.plots / "permuted.png", train, labels, data)
-        shown.append(ReportItem("Permuted pixels", "plots/permuted.png", "Training pictures above their permuted selves."))
+        shown.append(
+            ReportItem("Permuted pixels", "plots/permuted.png", "Training pictures above their permuted selves.")
+        )
     return shown
 
 
@@ -54,7 +62,11 @@ def write_samples(folder: Path, part: LoadedPart, classes: tuple[str, ...]) -> N
     folder.mkdir(exist_ok=True)
     labels = part.labels
     for index, picture in enumerate(part.originals[:SAMPLES]):
-        truth = "" if labels is None else "-" + "".join(char if char.isalnum() else "_" for char in classes[int(labels[index])])
+        truth = (
+            ""
+            if labels is None
+            else "-" + "".join(char if char.isalnum() else "_" for char in classes[int(labels[index])])
+        )
         write_image(folder / f"{index:02d}{truth}.png", to_image(picture))
 
 
@@ -66,13 +78,21 @@ def to_image(picture: np.ndarray) -> Image.Image:
 def _write_permuted(file: Path, part: LoadedPart, labels: np.ndarray | None, data: Data) -> None:
     count = min(10, len(part))
     unpermuted = data.preprocessing.model_copy(update={"permute_pixels": None})
-    plain = np.concatenate([unpermuted.apply(picture[None]) for picture in part.originals[:count]]).transpose(0, 2, 3, 1)
+    plain = np.concatenate([unpermuted.apply(picture[None]) for picture in part.originals[:count]]).transpose(
+        0, 2, 3, 1
+    )
     titles = [data.classes[int(labels[index])] if labels is not None else part.names[index] for index in range(count)]
-    plots.permuted_pairs(file, plain, part.pictures(range(count)), titles, f"pixels permuted by seed {data.preprocessing.permute_pixels}")
+    plots.permuted_pairs(
+        file, plain, part.pictures(range(count)), titles, f"pixels permuted by seed {data.preprocessing.permute_pixels}"
+    )
 
 
 def facts(registry: Registry) -> dict[str, Any]:
     """Versions, plugins and commit: what a figure should be read with."""
     versions = {name: metadata.version(name) for name in PACKAGES} | machine()
-    plugins = {plugin.namespace: f"{plugin.distribution} {plugin.version}" for plugin in registry.plugins if plugin.state == "ok"}
+    plugins = {
+        plugin.namespace: f"{plugin.distribution} {plugin.version}"
+        for plugin in registry.plugins
+        if plugin.state == "ok"
+    }
     return {"versions": versions, "plugins": plugins, "git_commit": commit_of(Path.cwd())}

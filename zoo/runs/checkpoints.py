@@ -1,11 +1,12 @@
 """Checkpoints: safetensors and JSON in folders that never change, each listed with its digest in the run's root record.
 
-    checkpoints/step-000938/   model.safetensors  optimizer.safetensors  state.json  MANIFEST.json (the run, and the sha256 of each file)
-    checkpoints/frozen-….safetensors, where much of the model is frozen (see `zoo.runs.frozen_weights`)
+    checkpoints/step-000938/            model.safetensors, optimizer.safetensors, state.json and
+                                        MANIFEST.json (the run, and the sha256 of each file)
+    checkpoints/frozen-….safetensors    where much of the model is frozen (see `zoo.runs.frozen_weights`)
 
-A folder is written under a temporary name, read back, and renamed. Then the root record is replaced: from that moment on the checkpoint is the last
-one and, where its epoch is the best, the best one. Only then are older checkpoints removed. A folder that the root record does not list was left by
-a crash or comes from elsewhere, and is never read.
+A folder is written under a temporary name, read back, and renamed. Then the root record is replaced: from that moment
+on the checkpoint is the last one and, where its epoch is the best, the best one. Only then are older checkpoints
+removed. A folder that the root record does not list was left by a crash or comes from elsewhere, and is never read.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Manifest(Fixed):
     frozen: Frozen | None = None
 
 
-# ----------------------------------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------------------------------------- writing
 
 
 def save(
@@ -59,10 +60,13 @@ def save(
     frozen: Collection[str] = (),
     keep: int | None = None,
 ) -> str:
-    """Publish a checkpoint as the run's last one; returns its name. Raises StorageError, with the earlier ones still in force.
+    """Publish a checkpoint as the run's last one; returns its name.
 
-    ``best`` has the facts of the best epoch up to here, which ended with this checkpoint or is that of the last one. ``frozen`` names weights that
-    have been the same in every checkpoint of this run in which they were named. The newest ``keep`` checkpoints stay, with the best of each.
+    Raises StorageError, with the earlier ones still in force.
+
+    ``best`` has the facts of the best epoch up to here, which ended with this checkpoint or is that of the last one.
+    ``frozen`` names weights that have been the same in every checkpoint of this run in which they were named. The
+    newest ``keep`` checkpoints stay, with the best of each.
     """
     root, folder = run.root, run.checkpoints
     _sweep(folder, root)
@@ -76,7 +80,13 @@ def save(
 
 
 def _write(
-    folder: Path, name: str, root: Root, model: Mapping[str, Tensor], tensors: Mapping[str, Tensor], state: Mapping[str, Any], frozen: Collection[str]
+    folder: Path,
+    name: str,
+    root: Root,
+    model: Mapping[str, Tensor],
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    frozen: Collection[str],
 ) -> str:
     """Write and read back all of a checkpoint, and rename it to ``name``; returns the sha256 of its manifest."""
     from zoo.models.tensor_files import to_bytes
@@ -90,7 +100,9 @@ def _write(
             temporary.mkdir(parents=True)
             shared = frozen_weights.store(folder, apart, _frozen_of(folder, root.last), remembered) if apart else None
             digests = {
-                MODEL: _write_checked(temporary / MODEL, to_bytes({key: value for key, value in model.items() if key not in apart})),
+                MODEL: _write_checked(
+                    temporary / MODEL, to_bytes({key: value for key, value in model.items() if key not in apart})
+                ),
                 OPTIMIZER: _write_checked(temporary / OPTIMIZER, to_bytes(tensors)),
                 STATE: _write_checked(temporary / STATE, json.dumps(state, indent=1).encode()),
             }
@@ -112,7 +124,11 @@ def _write_checked(path: Path, content: bytes) -> str:
         os.fsync(stream.fileno())
     digest = hashlib.sha256(content).hexdigest()
     if atomic_files.sha256(path) != digest:
-        raise StorageError("a file of a checkpoint read back differs from what was written", where=path, fix="check the disk and the memory")
+        raise StorageError(
+            "a file of a checkpoint read back differs from what was written",
+            where=path,
+            fix="check the disk and the memory",
+        )
     return digest
 
 
@@ -121,18 +137,26 @@ def _best(last: Published | None, name: str, facts: Mapping[str, Any] | None) ->
     if facts is None:
         return None
     known = None if last is None else last.best
-    return known if known is not None and (known.step, known.epoch) == (facts["step"], facts["epoch"]) else Best(checkpoint=name, **facts)
+    return (
+        known
+        if known is not None and (known.step, known.epoch) == (facts["step"], facts["epoch"])
+        else Best(checkpoint=name, **facts)
+    )
 
 
 def _kept(entries: Sequence[Published], keep: int | None) -> tuple[Published, ...]:
-    """The newest ``keep``, and the best checkpoint as of each of these: a run that goes back to one of them goes back to its best as well."""
+    """The newest ``keep``, and the best checkpoint as of each of these: a run that goes back to one of them goes back
+    to its best as well."""
     newest = entries if keep is None else entries[-keep:]
     wanted = {entry.name for entry in newest} | {entry.best.checkpoint for entry in newest if entry.best is not None}
     return tuple(entry for entry in entries if entry.name in wanted)
 
 
 def _sweep(folder: Path, root: Root) -> None:
-    """Remove what this run left behind: older checkpoints, and what a crash cut off. Another run's checkpoint is left where it is."""
+    """Remove what this run left behind: older checkpoints, and what a crash cut off.
+
+    Another run's checkpoint is left where it is.
+    """
     listed = {entry.name for entry in root.checkpoints}
     for name in names(folder):
         if name not in listed and not is_foreign(folder / name, root):
@@ -151,12 +175,17 @@ def _free_name(folder: Path, step: int) -> str:
     raise StorageError("too many checkpoints of one step", where=folder, fix="move some of them elsewhere")
 
 
-# ----------------------------------------------------------------------------------------------------------------------------- checking
+# ------------------------------------------------------------------------------------------------------------- checking
 
 
 def names(folder: Path) -> list[str]:
-    """The folders that have the name of a checkpoint, newest first: by the number of their step, then in the order they were written."""
-    found = [path.name for path in folder.glob("step-*") if re.fullmatch(NAME, path.name) and path.is_dir() and not path.is_symlink()]
+    """The folders that have the name of a checkpoint, newest first: by the number of their step, then in the order they
+    were written."""
+    found = [
+        path.name
+        for path in folder.glob("step-*")
+        if re.fullmatch(NAME, path.name) and path.is_dir() and not path.is_symlink()
+    ]
     return sorted(found, key=_position, reverse=True)
 
 
@@ -169,7 +198,10 @@ def unlisted(run: RunDir, root: Root) -> dict[str, str]:
     """The folders that have the name of a checkpoint and are none of this run's, and why."""
     listed = {entry.name for entry in root.checkpoints}
     found = [name for name in names(run.checkpoints) if name not in listed]
-    return {name: "comes from another run" if is_foreign(run.checkpoints / name, root) else "is not in the root record" for name in found}
+    return {
+        name: "comes from another run" if is_foreign(run.checkpoints / name, root) else "is not in the root record"
+        for name in found
+    }
 
 
 def is_foreign(checkpoint: Path, root: Root) -> bool:
@@ -180,15 +212,24 @@ def is_foreign(checkpoint: Path, root: Root) -> bool:
         return False
 
 
-def damage(folder: Path, root: Root, entry: Published, digest: Callable[[Path], str] = atomic_files.sha256) -> str | None:
-    """What is wrong with a listed checkpoint, or None: every file is read. (A changed weights file often loads without complaint.)"""
+def damage(
+    folder: Path, root: Root, entry: Published, digest: Callable[[Path], str] = atomic_files.sha256
+) -> str | None:
+    """What is wrong with a listed checkpoint, or None: every file is read.
+
+    (A changed weights file often loads without complaint.)
+    """
     checkpoint = folder / entry.name
     if not checkpoint.is_dir():
         return "it is missing"
     file = MANIFEST
     try:
         if digest(checkpoint / MANIFEST) != entry.digest:
-            return "it comes from another run" if is_foreign(checkpoint, root) else "its MANIFEST.json is not the one in the root record"
+            return (
+                "it comes from another run"
+                if is_foreign(checkpoint, root)
+                else "its MANIFEST.json is not the one in the root record"
+            )
         manifest, wrong = _manifest(checkpoint), []
         for file, expected in manifest.files.items():
             if digest(checkpoint / file) != expected:
@@ -206,21 +247,30 @@ def _remembered(path: Path, _identity: tuple[int, ...]) -> str:
 
 
 def remembered(path: Path) -> str:
-    """As `zoo.support.atomic_files.sha256`, of a file that this process has read before and that has not changed since by its inode and times.
+    """As `zoo.support.atomic_files.sha256`, of a file that this process has read before and that has not changed since
+    by its inode and times.
 
-    For what is checked at every checkpoint of a training, where reading gigabytes again would take longer than a short epoch.
+    For what is checked at every checkpoint of a training, where reading gigabytes again would take longer than a short
+    epoch.
     """
     facts = path.stat()
-    return _remembered(path, (facts.st_dev, facts.st_ino, facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns))
+    return _remembered(
+        path, (facts.st_dev, facts.st_ino, facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
+    )
 
 
 def survey(run: RunDir, digest: Callable[[Path], str] = atomic_files.sha256) -> tuple[Root, list[str]]:
     """The root record without the checkpoints that are damaged, and a line for each thing that is lost."""
     root, folder, digest = run.root, run.checkpoints, functools.cache(digest)
     faults = {entry.name: damage(folder, root, entry, digest) for entry in root.checkpoints}
-    lines = [f"checkpoint {name} is damaged ({fault}) and is left out" for name, fault in faults.items() if fault is not None]
+    lines = [
+        f"checkpoint {name} is damaged ({fault}) and is left out" for name, fault in faults.items() if fault is not None
+    ]
     good = [entry for entry in root.checkpoints if faults[entry.name] is None]
-    left = tuple(each if each.best is None or faults.get(each.best.checkpoint, "") is None else _without_best(each) for each in good)
+    left = tuple(
+        each if each.best is None or faults.get(each.best.checkpoint, "") is None else _without_best(each)
+        for each in good
+    )
     if left and left[-1].best != good[-1].best:
         lines.append(lost_best({} if good[-1].best is None else good[-1].best.facts))
     for sha256 in frozen_digests(folder, root.with_changes(checkpoints=tuple(good))):
@@ -232,7 +282,10 @@ def survey(run: RunDir, digest: Callable[[Path], str] = atomic_files.sha256) -> 
 def lost_best(best: Mapping[str, Any]) -> str:
     """What is printed where the best epoch, with these facts, cannot be had any more."""
     what = f"epoch {best['epoch']}, {best['metric']} {best['value']:.6g}" if best else "its facts too"
-    return f"the best epoch so far ({what}) is lost with its checkpoint: the best is from now on chosen among the epochs that are left"
+    return (
+        f"the best epoch so far ({what}) is lost with its checkpoint: the best is from now on chosen among the epochs "
+        "that are left"
+    )
 
 
 def _without_best(entry: Published) -> Published:
@@ -247,12 +300,19 @@ def newest_good(run: RunDir) -> tuple[Path, Root, list[str]]:
     root, lines = survey(run)
     lines += [f"checkpoint {name} {why} and is not used" for name, why in unlisted(run, run.root).items()]
     if root.last is None:
-        raise CheckpointError("no usable checkpoint: " + ("; ".join(lines) or "none was written yet"), where=run.path, fix="start the run anew")
+        raise CheckpointError(
+            "no usable checkpoint: " + ("; ".join(lines) or "none was written yet"),
+            where=run.path,
+            fix="start the run anew",
+        )
     return run.checkpoints / root.last.name, root, lines
 
 
 def chosen(run: RunDir) -> Path:
-    """The checkpoint to evaluate and export, undamaged: the one that the run's metrics are of. Raises CheckpointError."""
+    """The checkpoint to evaluate and export, undamaged: the one that the run's metrics are of.
+
+    Raises CheckpointError.
+    """
     while True:
         root = run.root
         if root.last is None or root.chosen is None:
@@ -267,10 +327,14 @@ def chosen(run: RunDir) -> Path:
 
 def _remedy(run: RunDir) -> str:
     good = survey(run)[0].last
-    return "restore it from a copy, or start the run anew" if good is None else f"restore it, or go back to {good.name}: zoo run --resume {run.path}"
+    return (
+        "restore it from a copy, or start the run anew"
+        if good is None
+        else f"restore it, or go back to {good.name}: zoo run --resume {run.path}"
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------------------------- reading
+# -------------------------------------------------------------------------------------------------------------- reading
 
 
 def weights(checkpoint: Path) -> dict[str, Tensor]:

@@ -3,9 +3,9 @@
     checkpoints/frozen-SHA256.safetensors        named by the sha256 of its content
     checkpoints/frozen-SHA256.copy.safetensors   the same bytes again
 
-A file in each checkpoint would cost 540 MB an epoch for VGG-16 with a new head of 2 MB; a single file, or links to one, would let one damage spoil
-every checkpoint. Two separate files cost twice the frozen weights, however many checkpoints there are, and either may be lost: the other one is
-read, and the next checkpoint writes the lost one again.
+A file in each checkpoint would cost 540 MB an epoch for VGG-16 with a new head of 2 MB; a single file, or links to one,
+would let one damage spoil every checkpoint. Two separate files cost twice the frozen weights, however many checkpoints
+there are, and either may be lost: the other one is read, and the next checkpoint writes the lost one again.
 """
 
 from __future__ import annotations
@@ -48,11 +48,16 @@ def good_copy(folder: Path, sha256: str) -> Path:
     for path in copies(folder, sha256):
         if _holds(path, sha256, atomic_files.sha256):
             return path
-    raise CheckpointError("both copies of the frozen weights are damaged", where=folder, fix="restore one of them from a copy of the run")
+    raise CheckpointError(
+        "both copies of the frozen weights are damaged", where=folder, fix="restore one of them from a copy of the run"
+    )
 
 
 def store(folder: Path, tensors: Mapping[str, Tensor], before: Frozen | None, digest: Callable[[Path], str]) -> Frozen:
-    """Write what is not there yet. ``before`` is that of the last checkpoint: the same names have the same values. Raises StorageError."""
+    """Write what is not there yet. ``before`` is that of the last checkpoint: the same names have the same values.
+
+    Raises StorageError.
+    """
     names = tuple(sorted(tensors))
     if before is not None and before.tensors == names and not damaged_copies(folder, before.sha256, digest):
         return before
@@ -63,7 +68,11 @@ def store(folder: Path, tensors: Mapping[str, Tensor], before: Frozen | None, di
     for path in damaged_copies(folder, found.sha256):
         write_bytes(path, content)
         if atomic_files.sha256(path) != found.sha256:
-            raise StorageError("the frozen weights read back differ from those written", where=path, fix="check the disk and the memory")
+            raise StorageError(
+                "the frozen weights read back differ from those written",
+                where=path,
+                fix="check the disk and the memory",
+            )
     return found
 
 

@@ -1,7 +1,8 @@
 """The weights that a network starts from, as one value.
 
-`parse_weights` reads the text of a configuration's ``weights`` once; everything else that concerns them (their classes, how their images were
-prepared, the options their network was built with, the tensors) is a property or a method of the value it returns. No other module parses it.
+`parse_weights` reads the text of a configuration's ``weights`` once; everything else that concerns them (their classes,
+how their images were prepared, the options their network was built with, the tensors) is a property or a method of the
+value it returns. No other module parses it.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ NONE = "none"
 
 
 class Inputs(NamedTuple):
-    """What a network is trained on or given: ``name`` says which data or weights, no ``classes`` that they are not known."""
+    """What a network is trained on or given: ``name`` says which data or weights, no ``classes`` that they are not
+    known."""
 
     name: str
     classes: tuple[str, ...]
@@ -70,11 +72,15 @@ class NamedWeights:
         return self.spec.architecture_options
 
     def inputs(self, permute_pixels: int | None) -> Inputs | None:
-        """What they were trained on; ``permute_pixels`` is that of the run, since published weights do not tell theirs."""
+        """What they were trained on; ``permute_pixels`` is that of the run, since published weights do not tell
+        theirs."""
         return _inputs(self.text, self.spec, permute_pixels)
 
     def file(self, task: str | None = None) -> Path:
-        """The safetensors file, checked, and downloaded where it is missing. Raises CheckpointError; ``task`` is for what that error proposes."""
+        """The safetensors file, checked, and downloaded where it is missing.
+
+        Raises CheckpointError; ``task`` is for what that error proposes.
+        """
         from zoo.models.pretrained_weights import weights_file
 
         return weights_file(self.item, self.text, task)
@@ -103,7 +109,11 @@ class FileWeights:
     def spec(self) -> WeightsSpec | None:
         """The first of the architecture's weights with as many classes."""
         count = self._head_classes
-        return None if count is None else next((spec for spec in self.item.spec.weights.values() if len(spec.classes) == count), None)
+        return (
+            None
+            if count is None
+            else next((spec for spec in self.item.spec.weights.values() if len(spec.classes) == count), None)
+        )
 
     @cached_property
     def _head_classes(self) -> int | None:
@@ -118,8 +128,16 @@ class FileWeights:
         """As ``spec``. Raises UsageError where nothing is known of this file."""
         if self.spec is None:
             count = self._head_classes
-            why = "it has no head that is known" if count is None else f"none of the architecture's own weights has its {count} classes"
-            raise UsageError(f"what the classes of these weights are is not known: {why}", where=self.path, fix="predict by a run or a bundle")
+            why = (
+                "it has no head that is known"
+                if count is None
+                else f"none of the architecture's own weights has its {count} classes"
+            )
+            raise UsageError(
+                f"what the classes of these weights are is not known: {why}",
+                where=self.path,
+                fix="predict by a run or a bundle",
+            )
         return self.spec
 
     @property
@@ -144,7 +162,10 @@ class FileWeights:
 
 @dataclass(frozen=True)
 class RunWeights:
-    """The best checkpoint of an earlier run. ``text`` is what finds the same run again when there is a newer one of its recipe."""
+    """The best checkpoint of an earlier run.
+
+    ``text`` is what finds the same run again when there is a newer one of its recipe.
+    """
 
     run: RunDir
 
@@ -177,7 +198,8 @@ class RunWeights:
         return StateDict(checkpoints.weights(checkpoints.chosen(self.run)))
 
     def explain(self, error: CheckpointError) -> CheckpointError:
-        """``error``, that they do not fit, with what to do where the run's task had made another network of the one it started from."""
+        """``error``, that they do not fit, with what to do where the run's task had made another network of the one it
+        started from."""
         started_from, task = self.run.config.weights, self.run.config.task.name
         if started_from in (None, NONE):
             return error
@@ -190,17 +212,23 @@ Weights = RandomWeights | PretrainedWeights
 
 
 def parse_weights(text: str | None, item: Item[ArchitectureSpec] | None, key: str | None = None) -> Weights:
-    """What ``text`` stands for: nothing or `NONE`, a file, weights that the architecture ``item`` names (or how their name begins), or a run.
+    """What ``text`` stands for: nothing or `NONE`, a file, weights that the architecture ``item`` names (or how their
+    name begins), or a run.
 
-    Raises UsageError for anything else, for a run of another architecture, and for a ``key`` where there is no file to choose in.
+    Raises UsageError for anything else, for a run of another architecture, and for a ``key`` where there is no file to
+    choose in.
     """
     is_file = text not in (None, NONE) and user_path(str(text)).is_file()
     if key is not None and not is_file:
-        raise UsageError(f"weights_key: '{key}' chooses in a file of weights, and weights names none", fix="leave it out")
+        raise UsageError(
+            f"weights_key: '{key}' chooses in a file of weights, and weights names none", fix="leave it out"
+        )
     if text is None or text == NONE:
         return RandomWeights(text)
     if item is None:
-        raise UsageError(f"weights: there is no architecture to load '{text}' into", fix="leave it out, or add --arch NAME")
+        raise UsageError(
+            f"weights: there is no architecture to load '{text}' into", fix="leave it out, or add --arch NAME"
+        )
     if is_file:
         return FileWeights(item, text, key)
     name = named(item, text)
@@ -212,7 +240,9 @@ def parse_weights(text: str | None, item: Item[ArchitectureSpec] | None, key: st
     theirs = run.config.architecture
     if theirs is None or theirs.name != item.canonical:
         label = theirs.name if theirs else "no architecture"
-        raise UsageError(f"weights: the run {run_id(run.path)} is of {label}, not of {item.canonical}", fix="leave --arch out")
+        raise UsageError(
+            f"weights: the run {run_id(run.path)} is of {label}, not of {item.canonical}", fix="leave --arch out"
+        )
     return RunWeights(run)
 
 
@@ -224,18 +254,28 @@ def run_of(text: object) -> RunDir | None:
 
 
 def named(item: Item[ArchitectureSpec], text: str) -> str | None:
-    """The name of an architecture's weights that ``text`` stands for: itself, or the first whose name or dataset begins with it."""
+    """The name of an architecture's weights that ``text`` stands for: itself, or the first whose name or dataset begins
+    with it."""
     known = item.spec.weights
     if text in known:
         return text
-    return next((name for name, spec in known.items() if text and (name.startswith(text) or spec.dataset.startswith(text))), None)
+    return next(
+        (name for name, spec in known.items() if text and (name.startswith(text) or spec.dataset.startswith(text))),
+        None,
+    )
 
 
 def unknown(item: Item[ArchitectureSpec], text: str) -> UsageError:
     known = list(item.spec.weights)
     near = nearest(text, known, count=1)
-    advice = f"did you mean {near[0]}?" if near else "check the path" + (f", or name one of: {', '.join(known[:10])}" if known else "")
-    return UsageError(f"'{text}' is no file, no run, nor weights that {item.canonical} names", where="weights", fix=advice)
+    advice = (
+        f"did you mean {near[0]}?"
+        if near
+        else "check the path" + (f", or name one of: {', '.join(known[:10])}" if known else "")
+    )
+    return UsageError(
+        f"'{text}' is no file, no run, nor weights that {item.canonical} names", where="weights", fix=advice
+    )
 
 
 def _inputs(text: str, spec: WeightsSpec, permute_pixels: int | None) -> Inputs:

@@ -15,7 +15,8 @@ from zoo.runs.plan import RunPlan
 
 
 class Start(NamedTuple):
-    """A sentence about the weights, and for each tensor of the network its name, its shape, that in the weights, and `LOADED` or `ANEW`."""
+    """A sentence about the weights, and for each tensor of the network its name, its shape, that in the weights, and
+    `LOADED` or `ANEW`."""
 
     told: str | None
     tensors: tuple[tuple[str, str, str, str], ...] = ()
@@ -27,24 +28,34 @@ LOADED, ANEW = "loaded", "re-initialised"
 def initialise(model: nn.Module, plan: RunPlan, classes: Sequence[str]) -> Start:
     """Load the weights of ``plan`` into ``model``.
 
-    A task that needs weights has ``classes`` of its own: a head for others, or of another size, stays as it was initialised. Raises CheckpointError
-    where anything else differs.
+    A task that needs weights has ``classes`` of its own: a head for others, or of another size, stays as it was
+    initialised. Raises CheckpointError where anything else differs.
     """
     weights = plan.weights
     if isinstance(weights, RandomWeights) or plan.architecture is None:
-        return Start(None if weights.text is None else "no pretrained weights: the whole network is initialised at random")
+        return Start(
+            None if weights.text is None else "no pretrained weights: the whole network is initialised at random"
+        )
     own, task = model.state_dict(), plan.task.spec
     tensors, changes = weights.read(own, plan.config.task.name)
     same = not weights.classes or weights.classes == tuple(classes)
-    kept = _other_heads(plan.architecture.spec.head, tensors, own, same=same) if task.needs_weights and not task.same_inputs else []
+    kept = (
+        _other_heads(plan.architecture.spec.head, tensors, own, same=same)
+        if task.needs_weights and not task.same_inputs
+        else []
+    )
     try:
         load_state(model, {**tensors, **{name: own[name] for name in kept}}, weights.text)
     except CheckpointError as error:
         raise weights.explain(error) if isinstance(weights, RunWeights) else error from error
     anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
     read = f", read {', '.join(changes)}" if changes else ""
-    told = f"starting from the weights {weights.text}: {len(own) - len(kept)} of {len(own)} tensors{read}" + (f"; {ANEW}: {anew}" if anew else "")
-    rows = ((name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items())
+    told = f"starting from the weights {weights.text}: {len(own) - len(kept)} of {len(own)} tensors{read}" + (
+        f"; {ANEW}: {anew}" if anew else ""
+    )
+    rows = (
+        (name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items()
+    )
     return Start(told, tuple(rows))
 
 
@@ -52,9 +63,14 @@ def _size(tensor: torch.Tensor | None) -> str:
     return "–" if tensor is None else "×".join(map(str, tensor.shape)) or "a number"
 
 
-def _other_heads(head: str | None, tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], *, same: bool) -> list[str]:
-    """Tensors of classifiers for other classes. Of another number: they differ in their first dimension alone, or the weights have no head at all; of
-    as many, where they are not the ``same``: the head's."""
+def _other_heads(
+    head: str | None, tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], *, same: bool
+) -> list[str]:
+    """Tensors of classifiers for other classes.
+
+    Of another number: they differ in their first dimension alone, or the weights have no head at all; of as many, where
+    they are not the ``same``: the head's.
+    """
     shared = [(name, value.shape, tensors[name].shape) for name, value in own.items() if name in tensors]
     kept = [name for name, mine, theirs in shared if mine != theirs and mine[1:] == theirs[1:]]
     of_head = [name for name in own if head is not None and name.startswith(f"{head}.")]

@@ -1,4 +1,7 @@
-"""Bringing a trained model back: from a run directory, or from the weights a plugin ships. Neither data nor network is needed."""
+"""Bringing a trained model back: from a run directory, or from the weights a plugin ships.
+
+Neither data nor network is needed.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,9 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     """Raises CheckpointError where the checkpoint is damaged or does not fit."""
     catalogue, config, record = registry(), run.config, run.record
     checkpoint = checkpoints.chosen(run)
-    model = build_for(catalogue, config, record.preprocessing, len(record.classes)) if config.architecture else nn.Module()
+    model = (
+        build_for(catalogue, config, record.preprocessing, len(record.classes)) if config.architecture else nn.Module()
+    )
     model = build_task(catalogue, config).restructure(model, record.structure)
     load_state(model, checkpoints.weights(checkpoint), checkpoint)
     origin = {
@@ -81,7 +86,9 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         "fingerprint": record.fingerprint,
         "metrics": record.results.get("test", {}),
     }
-    return LoadedModel(model.to(device).eval(), record.label, tuple(record.classes), record.preprocessing, config, origin, run)
+    return LoadedModel(
+        model.to(device).eval(), record.label, tuple(record.classes), record.preprocessing, config, origin, run
+    )
 
 
 def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
@@ -89,7 +96,9 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     item = catalogue.runnable(name)
     shipped = getattr(item.spec, "weights", None)
     if item.kind != "recipe" or not isinstance(shipped, str):
-        raise CheckpointError(f"'{name}' has no finished run and ships no weights", fix=f"train it first: zoo run {name}")
+        raise CheckpointError(
+            f"'{name}' has no finished run and ships no weights", fix=f"train it first: zoo run {name}"
+        )
     plan = resolve(catalogue, name)
     config, architecture = plan.config, plan.architecture
     if architecture is None or shipped not in architecture.spec.weights:
@@ -99,9 +108,14 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
         )
     weights = architecture.spec.weights[shipped]
     preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
-    section = Section(name=architecture.canonical, **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options})
+    section = Section(
+        name=architecture.canonical,
+        **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options},
+    )
     channels, height, width = preprocessing.shape
-    model = build_model(catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width))
+    model = build_model(
+        catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width)
+    )
     path = NamedWeights(architecture, shipped).file()
     load_state(model, read_tensors(path), path.name)
     origin = {
@@ -119,11 +133,18 @@ def require_network(run: RunDir) -> None:
     """Raises UsageError for a run whose task has no network: what it made lies in its folder."""
     config = run.config
     if config.architecture is None:
-        raise UsageError(f"a run of task {config.task.name} has no network", where=run.path, fix="see its report.html for what it made")
+        raise UsageError(
+            f"a run of task {config.task.name} has no network",
+            where=run.path,
+            fix="see its report.html for what it made",
+        )
 
 
 class Pretrained(NamedTuple):
-    """A network in eval mode with trained weights, and what is known of these. ``origin`` says in words which they are."""
+    """A network in eval mode with trained weights, and what is known of these.
+
+    ``origin`` says in words which they are.
+    """
 
     model: nn.Module
     classes: tuple[str, ...]
@@ -132,10 +153,11 @@ class Pretrained(NamedTuple):
 
 
 def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> Pretrained:
-    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of its own; ``key`` chooses among
-    several networks in that file.
+    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of
+    its own; ``key`` chooses among several networks in that file.
 
-    Raises UsageError where nothing is known of their classes and pictures, CheckpointError where they cannot be had or do not fit.
+    Raises UsageError where nothing is known of their classes and pictures, CheckpointError where they cannot be had or
+    do not fit.
     """
     item = catalogue.architecture(name)
     chosen = parse_weights(weights, item, key)
@@ -144,12 +166,16 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
     spec = chosen.spec if isinstance(chosen, NamedWeights) else chosen.known
     if not spec.classes:
         raise UsageError(
-            f"the weights '{weights}' of {item.canonical} have no classifier", where="weights", fix="choose others, or train one on them"
+            f"the weights '{weights}' of {item.canonical} have no classifier",
+            where="weights",
+            fix="choose others, or train one on them",
         )
     preprocessing = preprocessing_of(spec)
     section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
     channels, height, width = preprocessing.shape
-    model = build_model(catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width))
+    model = build_model(
+        catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width)
+    )
     state = chosen.read(model.state_dict())
     load_state(model, state.tensors, weights)
     read = f", read {', '.join(state.notes)}" if state.notes else ""
@@ -160,7 +186,10 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
 def newest_run(config: RunConfig) -> RunDir | None:
     """The newest finished run whose architecture, dataset and task, with their options, are those of ``config``."""
     wanted = sections_of(config)
-    return next((run for run, record in usable_runs() if record.status == "finished" and sections_of(run.config) == wanted), None)
+    return next(
+        (run for run, record in usable_runs() if record.status == "finished" and sections_of(run.config) == wanted),
+        None,
+    )
 
 
 def sections_of(config: RunConfig) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A run's plan: everything about it that is decided before a file of data is opened, decided once.
 
-`zoo.runs.resolve_config.resolve` makes it. The runner, ``--dry-run``, ``--resume``, `zoo info` and `zoo export` use it, and decide nothing of
-it again.
+`zoo.runs.resolve_config.resolve` makes it. The runner, ``--dry-run``, ``--resume``, `zoo info` and `zoo export` use it,
+and decide nothing of it again.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from zoo.runs.initial_weights import Weights
 
 @dataclass(frozen=True)
 class RunPlan:
-    """``config`` is canonical: names in full, every option with its value. ``architecture`` is None for a task of data alone.
+    """``config`` is canonical: names in full, every option with its value.
 
-    ``preprocessing`` is what is done to images of the shape that the dataset's spec states, and ``changes`` says so in sentences.
+    ``architecture`` is None for a task of data alone.
+
+    ``preprocessing`` is what is done to images of the shape that the dataset's spec states, and ``changes`` says so in
+    sentences.
     """
 
     config: RunConfig
@@ -37,14 +40,17 @@ class RunPlan:
         return tuple(self.config.dataset.classes or self.dataset.spec.classes)
 
     def prepare_images(self, shape: tuple[int, int | None, int | None]) -> tuple[Preprocessing, list[str]]:
-        """``preprocessing`` and ``changes`` for images that turn out to have another ``shape`` (C, H, W) than the spec states.
+        """``preprocessing`` and ``changes`` for images that turn out to have another ``shape`` (C, H, W) than the spec
+        states.
 
         A task of data alone has no network that would need a size, so that no change of size is reported.
         """
         if shape == self.dataset.spec.shape:
             preprocessing, changes = self.preprocessing, list(self.changes)
         else:
-            preprocessing, changes = plan_images(self.dataset, self.config.dataset, shape, self.architecture, self.weights)
+            preprocessing, changes = plan_images(
+                self.dataset, self.config.dataset, shape, self.architecture, self.weights
+            )
         return preprocessing, changes if self.architecture is not None else []
 
     @property

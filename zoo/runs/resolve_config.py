@@ -1,7 +1,9 @@
-"""From a name, a file and overrides to the plan of a run, in whose configuration every name is canonical and every option is checked.
+"""From a name, a file and overrides to the plan of a run, in whose configuration every name is canonical and every
+option is checked.
 
-Layers, each over the one before: defaults < recipe < file < command line. Changing the item of a section drops the options that belonged
-to the former item, since they are not the new one's; the dataset options that the core gives to every dataset stay.
+Layers, each over the one before: defaults < recipe < file < command line. Changing the item of a section drops the
+options that belonged to the former item, since they are not the new one's; the dataset options that the core gives to
+every dataset stay.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Whole(dict[str, Any]):
     """A mapping that replaces what lower layers say, where others are merged with it key by key."""
 
 
-def resolve(registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None) -> RunPlan:
+def resolve(
+    registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None
+) -> RunPlan:
     """The plan of a run. Raises UnknownNameError, UsageError, or ConfigError with every problem found."""
     merged = _merge_layers(registry, name, file, overrides or {})
     problems: list[str] = []
@@ -74,10 +78,12 @@ def _merge_layers(registry: Registry, name: str | None, file: Path | None, overr
 
 
 def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | None:
-    """The weights of a configuration, whose text becomes canonical. None where another problem of it keeps them from being looked up.
+    """The weights of a configuration, whose text becomes canonical.
 
-    The architecture gets the options that their network was built with, where no layer says others. Of a run, architecture and dataset are taken
-    where no layer names others.
+    None where another problem of it keeps them from being looked up.
+
+    The architecture gets the options that their network was built with, where no layer says others. Of a run,
+    architecture and dataset are taken where no layer names others.
     """
     text, key = merged.get("weights"), merged.get("weights_key")
     if not isinstance(text, str | None) or not isinstance(key, str | None):
@@ -116,14 +122,20 @@ def _validated(merged: dict[str, Any], problems: list[str]) -> RunConfig | None:
     try:
         return RunConfig.model_validate(merged)
     except ValidationError as error:
-        problems += [NO_DATASET if each in ("dataset: missing", "dataset.name: missing") else each for each in explain(error, RunConfig)]
+        problems += [
+            NO_DATASET if each in ("dataset: missing", "dataset.name: missing") else each
+            for each in explain(error, RunConfig)
+        ]
         return None
 
 
 def _sections_alone(merged: dict[str, Any]) -> RunConfig | None:
-    """Of a configuration that has problems, so that whether its parts go together is reported with them; None where the problems are in these."""
+    """Of a configuration that has problems, so that whether its parts go together is reported with them; None where the
+    problems are in these."""
     try:
-        return RunConfig.model_validate({section: merged[section] for section in SECTIONS if merged.get(section) is not None})
+        return RunConfig.model_validate(
+            {section: merged[section] for section in SECTIONS if merged.get(section) is not None}
+        )
     except ValidationError:
         return None
 
@@ -137,12 +149,19 @@ def _combined(problems: list[str], refusals: list[ZooError], where: object) -> Z
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
-    """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML. A mapping is `Whole`, but for that of a section."""
+    """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML.
+
+    A mapping is `Whole`, but for that of a section.
+    """
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise UsageError(f"--set takes key.path=value, not '{text}'", fix="for example --set train.lr=0.1")
-    nested: Any = parse_yaml(value, where=f"--set {path}", text_keys=[each[len(keys) :] for each in TEXT_KEYS if each[: len(keys)] == tuple(keys)])
+    nested: Any = parse_yaml(
+        value,
+        where=f"--set {path}",
+        text_keys=[each[len(keys) :] for each in TEXT_KEYS if each[: len(keys)] == tuple(keys)],
+    )
     nested = Whole(nested) if isinstance(nested, dict) and len(keys) > 1 else nested
     for key in reversed(keys):
         nested = {key: nested}
@@ -154,7 +173,11 @@ def merge(below: dict[str, Any], above: Layer) -> dict[str, Any]:
     for key, value in above.items():
         if isinstance(value, Mapping):
             replaced = isinstance(value, Whole) or not isinstance(below.get(key), dict)
-            below[key] = merge(type(value)() if isinstance(value, Whole) else {}, value) if replaced else merge(below[key], value)
+            below[key] = (
+                merge(type(value)() if isinstance(value, Whole) else {}, value)
+                if replaced
+                else merge(below[key], value)
+            )
         else:
             below[key] = value
     return below
@@ -167,7 +190,11 @@ def _layer_of_name(registry: Registry, name: str) -> Layer:
     if item.kind == "task":
         return {"task": {"name": item.canonical}}
     recipe = item.spec
-    layer: dict[str, Any] = {"recipe": item.canonical, "dataset": {"name": recipe.dataset}, "task": {"name": recipe.task}}
+    layer: dict[str, Any] = {
+        "recipe": item.canonical,
+        "dataset": {"name": recipe.dataset},
+        "task": {"name": recipe.task},
+    }
     if recipe.architecture is not None:
         layer["architecture"] = {"name": recipe.architecture}
     return merge(layer, recipe.parameters)
@@ -189,7 +216,12 @@ def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> No
         if section == "dataset" and isinstance(new, Mapping) and ":" in str(new.get("name", "")):
             new = _with_argument(registry, new)
             layer = {**layer, section: new}
-        if isinstance(new, Mapping) and isinstance(old, dict) and "name" in new and not _same(registry, section, new["name"], old.get("name")):
+        if (
+            isinstance(new, Mapping)
+            and isinstance(old, dict)
+            and "name" in new
+            and not _same(registry, section, new["name"], old.get("name"))
+        ):
             core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
             merged[section] = {key: value for key, value in old.items() if key in core}
     merge(merged, layer)
@@ -200,9 +232,14 @@ def _with_argument(registry: Registry, section: Layer) -> Layer:
     name, _, argument = str(section["name"]).partition(":")
     spec = registry.dataset(name).spec
     if spec.argument is None:
-        raise UsageError(f"dataset '{name}' takes nothing behind its name, and '{argument}' stands there", fix=f"say {name}")
+        raise UsageError(
+            f"dataset '{name}' takes nothing behind its name, and '{argument}' stands there", fix=f"say {name}"
+        )
     if section.get(spec.argument, argument) != argument:
-        raise UsageError(f"dataset.{spec.argument} is given twice, as '{argument}' and as '{section[spec.argument]}'", fix="keep one of them")
+        raise UsageError(
+            f"dataset.{spec.argument} is given twice, as '{argument}' and as '{section[spec.argument]}'",
+            fix="keep one of them",
+        )
     return {**section, "name": name, spec.argument: argument}
 
 
@@ -221,14 +258,19 @@ def dataset_section(registry: Registry, name: str, **core: Any) -> DatasetSectio
 
 
 def core_dataset_section(options: Layer) -> DatasetSection:
-    """The keys that every dataset has, for no dataset in particular. Raises ConfigError, for a dataset's own options too."""
+    """The keys that every dataset has, for no dataset in particular.
+
+    Raises ConfigError, for a dataset's own options too.
+    """
     try:
         section = DatasetSection(name="any", **options)
     except ValidationError as error:
         raise ConfigError(explain(error, DatasetSection, "dataset.")) from error
     if section.options:
         known = [key for key in DatasetSection.model_fields if key != "name"]
-        raise ConfigError([f"dataset.{key}: not a key that every dataset has; known: {', '.join(known)}" for key in section.options])
+        raise ConfigError(
+            [f"dataset.{key}: not a key that every dataset has; known: {', '.join(known)}" for key in section.options]
+        )
     return section
 
 
@@ -244,7 +286,8 @@ def _item(registry: Registry, section: str, name: str) -> Item[Any]:
 
 
 def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
-    """Make the name of a section canonical and its options complete; returns the problems, or raises where a name is unknown."""
+    """Make the name of a section canonical and its options complete; returns the problems, or raises where a name is
+    unknown."""
     if not isinstance(part, Section):  # the config as a whole did not validate: still look at the options
         if not isinstance(part, Mapping) or not isinstance(part.get("name"), str):
             return []  # nothing, or what pydantic has complained of already
@@ -255,7 +298,9 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
     model = options_model(item)
     argument = getattr(item.spec, "argument", None)
     if argument is not None and not part.options.get(argument):
-        raise UsageError(f"dataset '{item.spec.name}' needs its {argument}", fix=f"say {item.spec.name}:{argument.upper()}")
+        raise UsageError(
+            f"dataset '{item.spec.name}' needs its {argument}", fix=f"say {item.spec.name}:{argument.upper()}"
+        )
     try:
         options = model.model_validate(part.options).model_dump(mode="json")
     except ValidationError as error:

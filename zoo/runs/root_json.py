@@ -1,8 +1,8 @@
 """``root.json``: the one record of a run that everything else in its folder is checked against.
 
-It holds the configuration, digests of the fields of run.json that rebuild the model, and the published checkpoints, each by the sha256 of its
-MANIFEST.json, which in turn holds those of the checkpoint's files. It is replaced in one step, so that after a crash at any moment the last
-checkpoint, the best one and the metric that made it the best agree.
+It holds the configuration, digests of the fields of run.json that rebuild the model, and the published checkpoints,
+each by the sha256 of its MANIFEST.json, which in turn holds those of the checkpoint's files. It is replaced in one
+step, so that after a crash at any moment the last checkpoint, the best one and the metric that made it the best agree.
 
 A folder may be moved or copied: nothing here depends on its path.
 """
@@ -49,7 +49,8 @@ class Best(Fixed):
 
 
 class Published(Fixed):
-    """A checkpoint of the run: ``digest`` is the sha256 of its manifest, ``epoch`` counts the epochs that were done, ``best`` is as of then."""
+    """A checkpoint of the run: ``digest`` is the sha256 of its manifest, ``epoch`` counts the epochs that were done,
+    ``best`` is as of then."""
 
     name: CheckpointName
     digest: Digest
@@ -59,7 +60,10 @@ class Published(Fixed):
 
 
 class Root(Fixed):
-    """``run`` is drawn at random, and stands in the manifest of every checkpoint. ``checkpoints`` are in the order they were published in."""
+    """``run`` is drawn at random, and stands in the manifest of every checkpoint.
+
+    ``checkpoints`` are in the order they were published in.
+    """
 
     format: Literal[1] = 1
     run: str
@@ -83,7 +87,11 @@ class Root(Fixed):
 
 
 def new_root(config: RunConfig) -> Root:
-    return Root(run=secrets.token_hex(16), config=config.as_dict(), config_sha256=hashlib.sha256(config_text(config).encode()).hexdigest())
+    return Root(
+        run=secrets.token_hex(16),
+        config=config.as_dict(),
+        config_sha256=hashlib.sha256(config_text(config).encode()).hexdigest(),
+    )
 
 
 def config_text(config: RunConfig) -> str:
@@ -99,7 +107,11 @@ def read_root(file: Path) -> Root:
     """Raises CheckpointError where there is none, or it is not as zoo wrote it."""
     if not os.path.lexists(file):
         what = f"the run has no root record ({file.name}): an older zoo wrote the run, or the file was removed"
-        raise CheckpointError(what, where=file.parent, fix="restore the file, or train again with `zoo run --config` and the run's config.yaml")
+        raise CheckpointError(
+            what,
+            where=file.parent,
+            fix="restore the file, or train again with `zoo run --config` and the run's config.yaml",
+        )
     value, intact = read_sealed(file)
     if not intact:
         what = f"{file.name} was changed after zoo wrote it: its sha256 differs from the one in it"

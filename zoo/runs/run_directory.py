@@ -32,7 +32,10 @@ RESTORE = "restore it from a copy of the run; see `zoo verify`"
 
 
 class RunDir:
-    """The paths of one run, and its records, each checked against ``root.json``. Create with `create`, find with `find`."""
+    """The paths of one run, and its records, each checked against ``root.json``.
+
+    Create with `create`, find with `find`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,7 +60,10 @@ class RunDir:
 
     @property
     def config(self) -> RunConfig:
-        """Raises CheckpointError where config.yaml holds another configuration than the run began with. (Comments may be added.)"""
+        """Raises CheckpointError where config.yaml holds another configuration than the run began with.
+
+        (Comments may be added.)
+        """
         root = self.root
         try:
             content = read_bytes(self.config_file, MAX_BYTES)
@@ -69,18 +75,26 @@ class RunDir:
             raise CheckpointError(f"config.yaml cannot be read: {what}", where=self.path, fix=RESTORE) from error
         except ValidationError as error:
             what = f"the configuration is of another version of zoo: {'; '.join(explain(error, RunConfig)[:3])}"
-            raise CheckpointError(what, where=self.config_file, fix="use the zoo that wrote it, or start a new run") from error
+            raise CheckpointError(
+                what, where=self.config_file, fix="use the zoo that wrote it, or start a new run"
+            ) from error
 
     def _refuse_changes(self, root: Root, found: Any) -> None:
-        changed = [f"{key or 'all of it'} is {new!r:.60} and was {old!r:.60}" for key, old, new in differences(root.config, found)]
+        changed = [
+            f"{key or 'all of it'} is {new!r:.60} and was {old!r:.60}"
+            for key, old, new in differences(root.config, found)
+        ]
         if changed:
             more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
             what = f"config.yaml was changed after the run began: {'; '.join(changed[:5])}{more}"
-            raise CheckpointError(what, where=self.path, fix="undo the change, or start a new run with `zoo run --config`")
+            raise CheckpointError(
+                what, where=self.path, fix="undo the change, or start a new run with `zoo run --config`"
+            )
 
     @property
     def record(self) -> Record:
-        """Raises UsageError where the folder is no run, CheckpointError where run.json is damaged, was edited, or is of another run."""
+        """Raises UsageError where the folder is no run, CheckpointError where run.json is damaged, was edited, or is of
+        another run."""
         if not os.path.lexists(self.record_file) and not os.path.lexists(self.root_file):
             raise UsageError("this is no run directory", where=self.path, fix="see `zoo runs`")
         root = self.root
@@ -91,13 +105,20 @@ class RunDir:
             problems = "; ".join(explain(error, Record)[:3])
             raise CheckpointError(f"run.json is damaged: {problems}", where=self.path, fix=RESTORE) from error
         found = bound(record)
-        changed = [name for name in {**root.record, **found} if root.record and root.record.get(name) != found.get(name)]
+        changed = [
+            name for name in {**root.record, **found} if root.record and root.record.get(name) != found.get(name)
+        ]
         if changed:
             what = f"run.json differs from the run's root record in: {', '.join(changed)}"
             raise CheckpointError(what, where=self.path, fix=RESTORE)
         if record.checkpoint not in (None, root.chosen):
-            what = f"the results in run.json are of checkpoint {record.checkpoint}, and the root record's best one is {root.chosen}"
-            raise CheckpointError(what, where=self.path, fix="restore run.json and root.json from the same copy of the run")
+            what = (
+                f"the results in run.json are of checkpoint {record.checkpoint}, and the root record's best one is "
+                f"{root.chosen}"
+            )
+            raise CheckpointError(
+                what, where=self.path, fix="restore run.json and root.json from the same copy of the run"
+            )
         if not intact:
             what = "run.json was changed after zoo wrote it: its sha256 differs from the one in it"
             raise CheckpointError(what, where=self.path, fix=RESTORE)
@@ -131,7 +152,9 @@ class RunDir:
 
     def steps(self) -> list[dict[str, float]]:
         """The lines of steps.jsonl so far, up to one that a crash cut off."""
-        return _whole({name: float(value) for name, value in json.loads(line).items()} for line in self._lines(self.steps_file))
+        return _whole(
+            {name: float(value) for name, value in json.loads(line).items()} for line in self._lines(self.steps_file)
+        )
 
     def _lines(self, log: Path) -> list[str]:
         """None where there is no such file. Raises UsageError where it cannot be read."""
@@ -141,7 +164,9 @@ class RunDir:
             return []
         except OSError as error:
             raise CheckpointError(
-                f"{log.name} of this run cannot be read: {reason(error)}", where=self.path, fix="restore or remove the file"
+                f"{log.name} of this run cannot be read: {reason(error)}",
+                where=self.path,
+                fix="restore or remove the file",
             ) from error
 
     def write_root(self, root: Root) -> None:
@@ -151,7 +176,10 @@ class RunDir:
         write_sealed(self.record_file, record.model_dump(mode="json"))
 
     def bind(self, record: Record) -> None:
-        """Write a new run's record, whose `BOUND` fields are from now on those of this run. The root record comes first: no run.json is without."""
+        """Write a new run's record, whose `BOUND` fields are from now on those of this run.
+
+        The root record comes first: no run.json is without.
+        """
         self.write_root(self.root.with_changes(record=bound(record)))
         self.write_record(record)
 
@@ -171,11 +199,15 @@ class RunDir:
             except OSError:
                 pid = "unknown"
             raise StorageError(
-                f"another run is using this directory (process {pid})", where=self.path, fix="wait for it, or choose --name"
+                f"another run is using this directory (process {pid})",
+                where=self.path,
+                fix="wait for it, or choose --name",
             ) from error
         except OSError as error:  # a link stands there, for one
             raise StorageError(
-                f"the run cannot be locked: {error.strerror or error}", where=self.path / ".lock", fix="remove the file, or choose another folder"
+                f"the run cannot be locked: {error.strerror or error}",
+                where=self.path / ".lock",
+                fix="remove the file, or choose another folder",
             ) from error
         try:
             write_text(holder, f"{os.getpid()}\n")
@@ -193,7 +225,8 @@ def _whole(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def label_of(config: RunConfig) -> str:
-    """The folder that runs of this configuration share: the recipe's bare name or, without one, the architecture's or the task's."""
+    """The folder that runs of this configuration share: the recipe's bare name or, without one, the architecture's or
+    the task's."""
     name = config.recipe or (config.architecture.name if config.architecture else config.task.name)
     return name.rpartition("/")[2]
 
@@ -213,14 +246,20 @@ def create(config: RunConfig, out: Path | None = None) -> RunDir:
             fix="choose another --out",
         )
     if path.exists() and any(path.iterdir()):
-        raise UsageError("the run directory exists and is not empty", where=path, fix="choose another --name or --out, or --resume it")
+        raise UsageError(
+            "the run directory exists and is not empty",
+            where=path,
+            fix="choose another --name or --out, or --resume it",
+        )
     try:
         for folder in (path, path / "checkpoints", path / "plots"):
             folder.mkdir(parents=True, exist_ok=True)
         write_text(path / "log.txt", "")
     except OSError as error:
         raise StorageError(
-            f"the run directory cannot be written: {error.strerror}", where=path, fix="choose another --out, or set ZOO_RUNS"
+            f"the run directory cannot be written: {error.strerror}",
+            where=path,
+            fix="choose another --out, or set ZOO_RUNS",
         ) from error
     run = RunDir(path)
     run.write_root(new_root(config))
@@ -271,7 +310,11 @@ def find(name: str | Path) -> RunDir:
             return run
     known = [run_id(run.path) for run in runs]
     near = nearest(str(name), [*known, *(run.path.name for run in runs)])
-    raise UsageError(f"no run is called '{name}'", where=runs_root(), fix=f"did you mean {' or '.join(near)}?" if near else "see `zoo runs`")
+    raise UsageError(
+        f"no run is called '{name}'",
+        where=runs_root(),
+        fix=f"did you mean {' or '.join(near)}?" if near else "see `zoo runs`",
+    )
 
 
 def is_run(name: str | Path) -> bool:
@@ -282,4 +325,16 @@ def is_run(name: str | Path) -> bool:
     return True
 
 
-__all__ = ["Record", "RunDir", "Status", "all_runs", "check_run_name", "create", "find", "is_run", "label_of", "run_id", "usable_runs"]
+__all__ = [
+    "Record",
+    "RunDir",
+    "Status",
+    "all_runs",
+    "check_run_name",
+    "create",
+    "find",
+    "is_run",
+    "label_of",
+    "run_id",
+    "usable_runs",
+]

@@ -65,8 +65,12 @@ BOUND = (
 
 
 def bound(record: Record) -> dict[str, str]:
-    """A digest of each of the `BOUND` fields that has not its default; nor do options within one count that have theirs.
+    """A digest of each of the `BOUND` fields that has not its default; nor do options within one count that have
+    theirs.
 
     So a later zoo, whose records have more fields, finds the same digests.
     """
-    return {name: digest_of_json(value) for name, value in record.model_dump(mode="json", include=set(BOUND), exclude_defaults=True).items()}
+    return {
+        name: digest_of_json(value)
+        for name, value in record.model_dump(mode="json", include=set(BOUND), exclude_defaults=True).items()
+    }

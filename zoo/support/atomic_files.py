@@ -47,7 +47,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_json(path: Path, value: Any) -> None:
-    r"""Bytes of a file name that are not UTF-8 are escaped as JSON has it, ``\udce9``: what is read is what was written."""
+    r"""Bytes of a file name that are not UTF-8 are escaped as JSON has it, ``\udce9``: what is read is what was
+    written."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
@@ -70,15 +71,18 @@ def write_image(path: Path, image: Image) -> None:
 
 @contextmanager
 def replacement(path: Path) -> Iterator[Path]:
-    """A new, empty file beside ``path``, for a library to write to: synced and renamed to ``path`` where the block ends well, else removed.
+    """A new, empty file beside ``path``, for a library to write to: synced and renamed to ``path`` where the block ends
+    well, else removed.
 
-    A link at ``path`` is replaced, and what it leads to is left alone. Raises StorageError; the old file stays where it fails.
+    A link at ``path`` is replaced, and what it leads to is left alone. Raises StorageError; the old file stays where it
+    fails.
     """
     _refuse_device(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
         _remove_abandoned(path)
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))  # never a file that is there
+        # never a file that is there
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o666))
         try:
             yield temporary
             sync_file(temporary)
@@ -91,17 +95,27 @@ def replacement(path: Path) -> Iterator[Path]:
 
 
 def _refuse_device(path: Path) -> None:
-    """A file would take the place of /dev/null or /dev/stdout for the whole system, where the user has the right to do that."""
+    """A file would take the place of /dev/null or /dev/stdout for the whole system, where the user has the right to do
+    that."""
     try:
-        device = path.parent.resolve().is_relative_to(DEVICES) or not any(kind(path.stat().st_mode) for kind in REPLACED)
+        device = path.parent.resolve().is_relative_to(DEVICES) or not any(
+            kind(path.stat().st_mode) for kind in REPLACED
+        )
     except OSError:
         return
     if device:
-        raise StorageError("cannot write: this is a device or belongs to the system, and no file takes its place", where=path, fix="name a file")
+        raise StorageError(
+            "cannot write: this is a device or belongs to the system, and no file takes its place",
+            where=path,
+            fix="name a file",
+        )
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Temporaries of this file that a killed process left. Nobody writes one file for a day: its time of change would be younger."""
+    """Temporaries of this file that a killed process left.
+
+    Nobody writes one file for a day: its time of change would be younger.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
         with suppress(OSError):
             found = left.lstat()
@@ -110,7 +124,10 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed process left of `replacement`, in a folder and those beneath it. The caller knows that nobody is writing there."""
+    """Remove what a killed process left of `replacement`, in a folder and those beneath it.
+
+    The caller knows that nobody is writing there.
+    """
     for place, _, names in os.walk(folder):
         for name in fnmatch.filter(names, ".*.????????.tmp"):
             with suppress(OSError):

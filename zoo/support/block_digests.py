@@ -1,4 +1,5 @@
-"""Digests of a large file, a block at a time, by several threads: one that was changed, cut off or zeroed is known, and where."""
+"""Digests of a large file, a block at a time, by several threads: one that was changed, cut off or zeroed is known, and
+where."""
 
 from __future__ import annotations
 
@@ -21,10 +22,15 @@ def block_digests(file: Path) -> list[str]:
 
 
 def first_change(file: Path, digests: Sequence[str]) -> int | None:
-    """The byte at which the first block begins that is not what ``digests`` says; None where all are. Raises OSError."""
+    """The byte at which the first block begins that is not what ``digests`` says; None where all are.
+
+    Raises OSError.
+    """
     found = block_digests(file)
     places = range(max(len(found), len(digests)))
-    return next((place * BLOCK_BYTES for place in places if found[place : place + 1] != list(digests[place : place + 1])), None)
+    return next(
+        (place * BLOCK_BYTES for place in places if found[place : place + 1] != list(digests[place : place + 1])), None
+    )
 
 
 def _digest(file: Path, start: int) -> str:

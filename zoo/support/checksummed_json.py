@@ -1,6 +1,7 @@
 """JSON files that hold the sha256 of their own content, so that a change by anything but zoo is noticed.
 
-A seal finds damage and edits. It is no signature: whoever computes the seal anew is found out only by what other records say of the same file.
+A seal finds damage and edits. It is no signature: whoever computes the seal anew is found out only by what other
+records say of the same file.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path) -> tuple[dict[str, Any], bool]:
-    """The object in the file, and whether it is as zoo wrote it. Raises CheckpointError where it cannot be read at all."""
+    """The object in the file, and whether it is as zoo wrote it.
+
+    Raises CheckpointError where it cannot be read at all.
+    """
     try:
         value = json.loads(read_text(path, RECORD_LIMIT))
     except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path.name} cannot be read: {reason(error)}", where=path, fix="restore it from a copy of the run") from error
+        raise CheckpointError(
+            f"{path.name} cannot be read: {reason(error)}", where=path, fix="restore it from a copy of the run"
+        ) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path.name} holds no JSON object", where=path, fix="restore it from a copy of the run")
     seal = value.pop(SEAL, None)

@@ -1,7 +1,9 @@
-"""Randomness as a function of (seed, epoch, sample index): the same whatever the number of workers, the batch size or the device.
+"""Randomness as a function of (seed, epoch, sample index): the same whatever the number of workers, the batch size or
+the device.
 
-The generator is SplitMix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) applied to
-the counter, vectorised over samples. Nothing here draws from, or disturbs, torch's or numpy's global generators.
+The generator is SplitMix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA
+2014) applied to the counter, vectorised over samples. Nothing here draws from, or disturbs, torch's or numpy's global
+generators.
 """
 
 from __future__ import annotations
@@ -11,7 +13,10 @@ import random
 import numpy as np
 
 ORDER, HOLDOUT, AUGMENT = 1, 2, 16
-"""Streams: two uses of one (seed, epoch, index) never see the same number. Each step of an augmentation has one, from `AUGMENT` on."""
+"""Streams: two uses of one (seed, epoch, index) never see the same number.
+
+Each step of an augmentation has one, from `AUGMENT` on.
+"""
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 
 def decorated_functions(package: str, folder: str, decorator: str) -> list[str]:
-    """Names of the functions at the top of the modules in ``folder`` of a package that bear ``@decorator`` or ``@decorator(...)``, sorted.
+    """Names of the functions at the top of the modules in ``folder`` of a package that bear ``@decorator`` or
+    ``@decorator(...)``, sorted.
 
     Raises ModuleNotFoundError where the package is not installed.
     """
@@ -24,7 +25,9 @@ def _decorated(file: Path, decorator: str) -> list[str]:
     if f"@{decorator}" not in source:
         return []
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-    return [function.name for function in functions if any(_name(each) == decorator for each in function.decorator_list)]
+    return [
+        function.name for function in functions if any(_name(each) == decorator for each in function.decorator_list)
+    ]
 
 
 def _name(decorator: ast.expr) -> str | None:

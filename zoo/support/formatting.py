@@ -6,16 +6,18 @@ import re
 import unicodedata
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode's categories of characters that steer a terminal or show nothing: controls, formats (bidirectional too), lone surrogates, separators."""
+"""Unicode's categories of characters that steer a terminal or show nothing: controls, formats (bidirectional too), lone
+surrogates, separators."""
 JOINERS = "\u200c\u200d"
 """Format characters that Persian, Indic scripts and emoji are written with."""
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    r"""Text that is safe on a terminal and in a log: each character of `UNSEEN` becomes a visible escape, such as ``\x1b`` or ``\u202e``.
+    r"""Text that is safe on a terminal and in a log: each character of `UNSEEN` becomes a visible escape, such as
+    ``\x1b`` or ``\u202e``.
 
-    A byte of a file name that is not UTF-8 (a lone surrogate in Python) is shown as that byte, ``\xe9``. ``lines`` keeps line breaks, for a
-    text of several lines; a name in it must have been made printable before.
+    A byte of a file name that is not UTF-8 (a lone surrogate in Python) is shown as that byte, ``\xe9``. ``lines``
+    keeps line breaks, for a text of several lines; a name in it must have been made printable before.
     """
     if text.isprintable():
         return text
@@ -37,12 +39,14 @@ SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def without_surrogates(text: str) -> str:
-    """Text that can be written as UTF-8: a byte of a file name that is not UTF-8 stands there as `printable` shows it, and all else as it is."""
+    """Text that can be written as UTF-8: a byte of a file name that is not UTF-8 stands there as `printable` shows it,
+    and all else as it is."""
     return SURROGATES.sub(lambda found: _escape(found[0]), text)
 
 
 def csv_cell(text: str) -> str:
-    """Text as a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula; a number stays one.
+    """Text as a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula; a number
+    stays one.
 
     A byte that is not UTF-8 is written as `printable` shows it. `csv_text` gives the text back.
     """
@@ -84,7 +88,11 @@ def spread(metric: str, mean: float, sd: float) -> str:
 
 def known(metric: str, mean: float, sd: float, seeds: int) -> str:
     """A figure that was measured so many times."""
-    return f"{figure(metric, mean)}, one run" if seeds == 1 else f"{label(metric)} {spread(metric, mean, sd)} over {seeds} seeds"
+    return (
+        f"{figure(metric, mean)}, one run"
+        if seeds == 1
+        else f"{label(metric)} {spread(metric, mean, sd)} over {seeds} seeds"
+    )
 
 
 def duration(seconds: float | None) -> str:

@@ -1,5 +1,6 @@
-"""The commit that a folder is at, read from git's own files: git itself is not started, since a repository's configuration names programs (a file
-system monitor, filters, hooks) that it would run."""
+"""The commit that a folder is at, read from git's own files: git itself is not started, since a repository's
+configuration names programs (a file system monitor, filters, hooks) that it would run.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ SMALL, PACKED = 1 << 12, 64 << 20
 
 
 def commit_of(folder: Path) -> str | None:
-    """The commit checked out in the repository that ``folder`` is in, as 40 or 64 hexadecimal digits; None where there is none to be read."""
+    """The commit checked out in the repository that ``folder`` is in, as 40 or 64 hexadecimal digits; None where there
+    is none to be read."""
     try:
         git = _git_folder(folder.absolute())
         return None if git is None else _commit(git)

@@ -22,17 +22,26 @@ def check_drawing(file: Path | None) -> None:
     if file is None:
         return
     if file.suffix.lower() not in DRAWINGS:
-        raise UsageError(f"a plot cannot be written as '{file.name}'", where=file, fix=f"name a file that ends in {', '.join(DRAWINGS)}")
+        raise UsageError(
+            f"a plot cannot be written as '{file.name}'",
+            where=file,
+            fix=f"name a file that ends in {', '.join(DRAWINGS)}",
+        )
     if file.is_dir():
         raise UsageError("the plot would be a folder", where=file, fix="name a file, for example plot.png")
 
 
 def user_path(text: str | Path) -> Path:
-    """A path as the user wrote it, with a leading ~ or ~name replaced. Raises UsageError where there is no such home folder."""
+    """A path as the user wrote it, with a leading ~ or ~name replaced.
+
+    Raises UsageError where there is no such home folder.
+    """
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"'{Path(text).parts[0]}' is no home folder on this machine", where=text, fix="write the path in full") from error
+        raise UsageError(
+            f"'{Path(text).parts[0]}' is no home folder on this machine", where=text, fix="write the path in full"
+        ) from error
 
 
 def data_root() -> Path:
@@ -45,7 +54,10 @@ def data_root() -> Path:
 
 
 def cache_root() -> Path:
-    """``ZOO_CACHE``: what was decoded from a dataset's files, to be mapped into memory. Default: the platform's user cache."""
+    """``ZOO_CACHE``: what was decoded from a dataset's files, to be mapped into memory.
+
+    Default: the platform's user cache.
+    """
     if place := setting("ZOO_CACHE"):
         return user_path(place)
     from platformdirs import user_cache_path
@@ -70,14 +82,23 @@ def offline() -> bool:
 
 def machine() -> dict[str, str]:
     """Facts about this machine that a figure should be read with."""
-    return {"system": platform.platform(terse=True), "python": platform.python_version(), "processor": processor(), "cpus": str(os.cpu_count())}
+    return {
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "processor": processor(),
+        "cpus": str(os.cpu_count()),
+    }
 
 
 def processor() -> str:
     """Its model, where the system tells; Python itself knows only the kind on Linux."""
     info = Path("/proc/cpuinfo")
     names = (
-        [line.partition(":")[2].strip() for line in info.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
+        [
+            line.partition(":")[2].strip()
+            for line in info.read_text(encoding="utf-8").splitlines()
+            if line.startswith("model name")
+        ]
         if info.exists()
         else []
     )

@@ -1,4 +1,7 @@
-"""What a pickle would import if it were loaded, read from its opcodes alone: nothing in it is executed. Never imports torch."""
+"""What a pickle would import if it were loaded, read from its opcodes alone: nothing in it is executed.
+
+Never imports torch.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,21 @@ from typing import IO
 from zoo.support.untrusted_files import open_regular
 
 MAX_BYTES = 64 << 20
-"""Bytes of opcodes that are read; a pickle of tensors has a few hundred for each tensor, and their values lie elsewhere."""
+"""Bytes of opcodes that are read; a pickle of tensors has a few hundred for each tensor, and their values lie
+elsewhere."""
 MAX_NAMES = 1000
 MAX_STREAMS = 5
 """torch's older format is this many pickles, one after the other, and then the values."""
-TENSOR_NAMES = ("torch", "torch._utils", "torch._tensor", "torch.storage", "torch.nn.parameter", "torch.serialization", "collections", "numpy")
+TENSOR_NAMES = (
+    "torch",
+    "torch._utils",
+    "torch._tensor",
+    "torch.storage",
+    "torch.nn.parameter",
+    "torch.serialization",
+    "collections",
+    "numpy",
+)
 """Modules that a pickle of tensors alone may name; of the last two, only what `is_of_tensors` says."""
 
 
@@ -26,7 +39,10 @@ class NotAPickle(ValueError):
 
 
 def imports(path: Path) -> list[str]:
-    """The ``module.name`` that unpickling would import, each once, in order. Raises NotAPickle, or OSError where the file cannot be read."""
+    """The ``module.name`` that unpickling would import, each once, in order.
+
+    Raises NotAPickle, or OSError where the file cannot be read.
+    """
     found: dict[str, None] = {}
     with open_regular(path) as stream:
         try:
@@ -55,11 +71,14 @@ def is_of_tensors(name: str) -> bool:
 
 
 def _opcodes(stream: IO[bytes]) -> bytes:
-    """At most MAX_BYTES of the pickle: the member data.pkl of an archive that torch writes, else the file's beginning."""
+    """At most MAX_BYTES of the pickle: the member data.pkl of an archive that torch writes, else the file's
+    beginning."""
     if stream.read(4) == b"PK\x03\x04":
         try:
             with zipfile.ZipFile(stream) as archive:
-                member = next((info for info in archive.infolist() if info.filename.rpartition("/")[2] == "data.pkl"), None)
+                member = next(
+                    (info for info in archive.infolist() if info.filename.rpartition("/")[2] == "data.pkl"), None
+                )
                 if member is None:
                     raise NotAPickle("an archive without data.pkl")
                 with archive.open(member) as content:
@@ -80,7 +99,8 @@ def _names(stream: IO[bytes]) -> Iterator[str]:
 
 
 def _names_of_one(stream: IO[bytes]) -> Iterator[str]:
-    """GLOBAL names its target itself; STACK_GLOBAL takes the last two texts that were pushed, which may come from the memo."""
+    """GLOBAL names its target itself; STACK_GLOBAL takes the last two texts that were pushed, which may come from the
+    memo."""
     texts: list[str] = ["", ""]
     memo: dict[int, str] = {}
     for opcode, argument, _ in pickletools.genops(stream):

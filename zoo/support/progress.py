@@ -42,5 +42,7 @@ def bar(*columns: ProgressColumn) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
-    with Progress(TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(
+        TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True), transient=True
+    ) as progress:
         yield progress

@@ -1,6 +1,8 @@
-"""The process's stdout and stderr, made safe to write to: a reader that left, a full device or a closed descriptor raises nothing.
+"""The process's stdout and stderr, made safe to write to: a reader that left, a full device or a closed descriptor
+raises nothing.
 
-What is written from then on is dropped, so that a training goes on (its log.txt has every line); what was lost sets the exit code in the end.
+What is written from then on is dropped, so that a training goes on (its log.txt has every line); what was lost sets the
+exit code in the end.
 """
 
 from __future__ import annotations
@@ -49,8 +51,11 @@ class SafeStream(io.RawIOBase):
 
 
 def protect() -> tuple[SafeStream, SafeStream]:
-    """Replace sys.stdout and sys.stderr; returns what is below them. A descriptor that the process was started without is filled, lest the first
-    file that is opened takes its number and gets what is printed."""
+    """Replace sys.stdout and sys.stderr; returns what is below them.
+
+    A descriptor that the process was started without is filled, lest the first file that is opened takes its number and
+    gets what is printed.
+    """
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:  # writing to such a one fails, as it should
         pass
     os.close(descriptor)

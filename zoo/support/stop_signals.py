@@ -10,9 +10,14 @@ from types import FrameType
 
 
 def _asking() -> list[signal.Signals]:
-    """A terminal that is closed (SIGHUP) stops a run, unless it was started to outlive it, by nohup; Windows has no such signal."""
+    """A terminal that is closed (SIGHUP) stops a run, unless it was started to outlive it, by nohup; Windows has no
+    such signal."""
     hangup = getattr(signal, "SIGHUP", None)
-    return [signal.SIGINT, signal.SIGTERM, *([hangup] if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN else [])]
+    return [
+        signal.SIGINT,
+        signal.SIGTERM,
+        *([hangup] if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN else []),
+    ]
 
 
 class StopRequest:
@@ -42,7 +47,10 @@ def interrupt(signum: int, frame: FrameType | None) -> None:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Within the block, a first signal only marks the request; a second has its usual effect. In other threads, nothing is changed."""
+    """Within the block, a first signal only marks the request; a second has its usual effect.
+
+    In other threads, nothing is changed.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request

@@ -1,4 +1,5 @@
-"""Temporary folders that survive no process: each holds a lock file, locked for as long as its owner lives, wherever that process runs.
+"""Temporary folders that survive no process: each holds a lock file, locked for as long as its owner lives, wherever
+that process runs.
 
     PARENT/.NAME.TOKEN.tmp/lock       locked by the operating system, which frees the lock however the owner ends
                            content/   what is being made; renamed to its place when it is whole
@@ -23,12 +24,16 @@ from zoo.support.atomic_files import storage_errors
 
 LOCK, CONTENT = "lock", "content"
 ABANDONED_SECONDS = 24 * 3600.0
-"""A temporary without a lock file was left between two calls, or by an older version: after so long nobody is at work on it."""
+"""A temporary without a lock file was left between two calls, or by an older version: after so long nobody is at work
+on it."""
 
 
 @contextmanager
 def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A new folder in ``parent``, for what is to become ``parent/name``; gone at the end unless it was renamed. Raises StorageError."""
+    """A new folder in ``parent``, for what is to become ``parent/name``; gone at the end unless it was renamed.
+
+    Raises StorageError.
+    """
     with storage_errors(parent / name):
         parent.mkdir(parents=True, exist_ok=True)
         outer, lock = _claim(parent, name)
@@ -53,7 +58,10 @@ def remove_abandoned(parent: Path, name: str | None = None) -> None:
 
 
 def _claim(parent: Path, name: str) -> tuple[Path, FileLock]:
-    """A folder whose lock is held. Where it was taken for abandoned between its making and its locking, the lock makes it again."""
+    """A folder whose lock is held.
+
+    Where it was taken for abandoned between its making and its locking, the lock makes it again.
+    """
     outer = parent / f".{name}.{secrets.token_hex(4)}.tmp"
     outer.mkdir()
     lock = FileLock(outer / LOCK)

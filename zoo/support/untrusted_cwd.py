@@ -11,7 +11,9 @@ MATPLOTLIBRC = "matplotlibrc"
 
 
 def import_nothing_from_here() -> None:
-    """``python -m zoo`` has the current folder first in the search for modules: a torch.py in it would be imported. (The command ``zoo`` has not.)
+    """``python -m zoo`` has the current folder first in the search for modules: a torch.py in it would be imported.
+
+    (The command ``zoo`` has not.)
 
     It stays where this very package is in it.
     """
@@ -21,7 +23,8 @@ def import_nothing_from_here() -> None:
 
 
 def ignore_matplotlibrc() -> None:
-    """matplotlib reads one from the current folder before any other as it is imported; it may have LaTeX started, or be a pipe that never ends.
+    """matplotlib reads one from the current folder before any other as it is imported; it may have LaTeX started, or be
+    a pipe that never ends.
 
     The user's own settings, in the home folder or named by MATPLOTLIBRC, are read as ever.
     """

@@ -1,6 +1,9 @@
-"""YAML 1.2 in and out, as plain data: no tags, no duplicate keys, no bombs. (1e-3 is a number, `no` is a word, and so is a date.)
+"""YAML 1.2 in and out, as plain data: no tags, no duplicate keys, no bombs.
 
-Under ``text_keys`` a value, or each item of a list, is the text that stands there: of a class called 001 the zeros are part of its name.
+(1e-3 is a number, `no` is a word, and so is a date.)
+
+Under ``text_keys`` a value, or each item of a list, is the text that stands there: of a class called 001 the zeros are
+part of its name.
 """
 
 from __future__ import annotations
@@ -38,7 +41,9 @@ def read_yaml(path: Path, text_keys: Iterable[Sequence[str]] = ()) -> dict[str, 
     except FileNotFoundError as error:
         raise ConfigError(["the configuration file does not exist; fix: check the path"], where=path) from error
     except OSError as error:
-        raise ConfigError([f"the configuration file cannot be read: {_reason(error)}; fix: check the path and the file"], where=path) from error
+        raise ConfigError(
+            [f"the configuration file cannot be read: {_reason(error)}; fix: check the path and the file"], where=path
+        ) from error
     value = parse_yaml(text, where=path, text_keys=text_keys)
     if value is None:
         raise ConfigError(["the configuration file is empty; fix: start from the config.yaml of a run"], where=path)

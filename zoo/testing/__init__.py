@@ -1,4 +1,5 @@
-"""The conformance kit for plugin authors: ``check_plugin("my_namespace")`` in a test holds a plugin to what its users will expect of it.
+"""The conformance kit for plugin authors: ``check_plugin("my_namespace")`` in a test holds a plugin to what its users
+will expect of it.
 
 `docs/plugins.md` lists what is checked. Everything is tried at its default options, on the CPU, with no network.
 """
@@ -26,7 +27,8 @@ IMPORT_SECONDS = 60
 def check_plugin(name: str, *, build: bool = True) -> None:
     """Raise AssertionError, with a line for each fault, unless the plugin keeps the whole contract.
 
-    ``name`` is its namespace or its import name. ``build=False`` leaves out whatever needs torch: the specs and references alone.
+    ``name`` is its namespace or its import name. ``build=False`` leaves out whatever needs torch: the specs and
+    references alone.
     """
     faults = find_faults(name, build=build)
     assert not faults, f"plugin '{name}' does not keep the contract:\n" + "\n".join(f"  - {fault}" for fault in faults)  # noqa: S101
@@ -38,29 +40,41 @@ def find_faults(name: str, *, build: bool = True) -> list[str]:
     plugin = next((each for each in catalogue.plugins if name in (each.namespace, each.module)), None)
     if plugin is None:
         known = ", ".join(each.namespace for each in catalogue.plugins)
-        return [f"no plugin has the namespace '{name}'; install the distribution (pip install -e .) and look at `zoo plugins` (known: {known})"]
+        advice = "install the distribution (pip install -e .) and look at `zoo plugins`"
+        return [f"no plugin has the namespace '{name}'; {advice} (known: {known})"]
     if plugin.state != "ok":
         return [f"the plugin is {plugin.state}: {plugin.cause}"]
     return [*_light_import(plugin), *_item_faults(catalogue, plugin, build)]
 
 
 def _light_import(plugin: Plugin) -> Iterator[str]:
-    """Import the plugin, call its hooks and list its families in a fresh interpreter: neither torch nor numpy may come with it."""
+    """Import the plugin, call its hooks and list its families in a fresh interpreter: neither torch nor numpy may come
+    with it."""
     script = (
-        f"import sys, json, importlib; sys.path[:] = {sys.path!r}; module = importlib.import_module({plugin.module!r})\n"
+        f"import sys, json, importlib; sys.path[:] = {sys.path!r}\n"
+        f"module = importlib.import_module({plugin.module!r})\n"
         "[list(hook()) for name, hook in vars(module).items() if name.startswith('zoo_register_')]\n"
-        f"references = {[spec.target.split(':') for spec in plugin.specs.get('family', ()) if isinstance(spec, FamilySpec)]!r}\n"
+        "references = "
+        f"{[spec.target.split(':') for spec in plugin.specs.get('family', ()) if isinstance(spec, FamilySpec)]!r}\n"
         "[list(getattr(importlib.import_module(module), attribute).names()) for module, attribute in references]\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
     environment = {**os.environ, "PYDANTIC_DISABLE_PLUGINS": "__all__"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=IMPORT_SECONDS, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=IMPORT_SECONDS,
+        env=environment,
+        check=False,
+    )
     if done.returncode:
         yield f"importing {plugin.module} in a fresh interpreter failed: {done.stderr.strip().splitlines()[-1:]}"
         return
     heavy = json.loads(done.stdout.strip().splitlines()[-1])
     if heavy:
-        yield f"importing {plugin.module} imports {' and '.join(heavy)}; name implementations as 'module:attribute' and import there"
+        advice = "name implementations as 'module:attribute' and import there"
+        yield f"importing {plugin.module} imports {' and '.join(heavy)}; {advice}"
 
 
 def _item_faults(catalogue: Registry, plugin: Plugin, build: bool) -> Iterator[str]:
@@ -83,7 +97,13 @@ def _checks() -> dict[str, Callable[[Registry, Item[Any]], Iterator[str]]]:
     from zoo.testing.families import family_faults
     from zoo.testing.tasks import exporter_faults, task_faults
 
-    return {"architecture": architecture_faults, "family": family_faults, "dataset": dataset_faults, "task": task_faults, "exporter": exporter_faults}
+    return {
+        "architecture": architecture_faults,
+        "family": family_faults,
+        "dataset": dataset_faults,
+        "task": task_faults,
+        "exporter": exporter_faults,
+    }
 
 
 def _guarded(label: str, faults: Iterator[str]) -> Iterator[str]:
@@ -104,7 +124,9 @@ def _reference_faults(item: Item[Any]) -> Iterator[str]:
         yield f"{item.spec.target} cannot be called"
     if hasattr(item.spec, "options"):
         argument = getattr(item.spec, "argument", None)  # written behind the name, as in folder:PATH
-        needed = [name for name, field in options_model(item).model_fields.items() if field.is_required() and name != argument]
+        needed = [
+            name for name, field in options_model(item).model_fields.items() if field.is_required() and name != argument
+        ]
         if argument is not None and argument not in options_model(item).model_fields:
             yield f"the argument '{argument}' is not among its options"
         if needed:

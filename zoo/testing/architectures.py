@@ -1,4 +1,5 @@
-"""Whether an architecture gives logits of the declared shape, can be trained, is deterministic, and survives being saved."""
+"""Whether an architecture gives logits of the declared shape, can be trained, is deterministic, and survives being
+saved."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ CLASSES, OTHER_CLASSES = 10, 3
 
 
 def architecture_faults(catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    """All of it at the smallest size; at the default size, and with another number of classes, whether it gives its logits."""
+    """All of it at the smallest size; at the default size, and with another number of classes, whether it gives its
+    logits."""
     channels, *default = item.spec.input
     smallest = [item.spec.smallest] * 2 if item.spec.sizing == "min" else default
     with torch.random.fork_rng(devices=[]):
@@ -89,6 +91,8 @@ def _weights_faults(catalogue: Registry, item: Item[Any], name: str) -> Iterator
         return
     channels, height, width = weights.input
     section = Section(name=item.canonical, **{**default_options(item), **weights.architecture_options})
-    model = build_model(catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width))
+    model = build_model(
+        catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width)
+    )
     path = weights_file(item, name)
     load_state(model, read_tensors(path), path.name)

@@ -1,4 +1,5 @@
-"""Whether a family lists its members, describes them, and says KeyError of what it has not; its examples are held to what any architecture is."""
+"""Whether a family lists its members, describes them, and says KeyError of what it has not; its examples are held to
+what any architecture is."""
 
 from __future__ import annotations
 

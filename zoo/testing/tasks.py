@@ -72,7 +72,7 @@ def _loss_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
     with torch.no_grad():
         fault = additivity_fault(task, model(batch.inputs), batch)
     if fault is not None:
-        yield f"{fault}: give the values and weights of the samples (zoo.api.Loss), or batches cannot be taken in pieces"
+        yield f"{fault}: give values and weights of the samples (zoo.api.Loss), or batches cannot be taken in pieces"
     loss.backward()  # type: ignore[no-untyped-call]
     if not any(parameter.grad is not None for parameter in model.parameters()):
         yield "no gradient of the loss reaches the model"
@@ -116,7 +116,9 @@ def _exhibit_faults(shown: object, folder: Path) -> Iterator[str]:
 
 
 def _network() -> nn.Module:
-    return nn.Sequential(nn.Flatten(), nn.Linear(SHAPE[0] * SHAPE[1] * SHAPE[2], 5), nn.ReLU(), nn.Linear(5, len(CLASSES)))
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(SHAPE[0] * SHAPE[1] * SHAPE[2], 5), nn.ReLU(), nn.Linear(5, len(CLASSES))
+    )
 
 
 def _data() -> Data:
@@ -133,6 +135,8 @@ def _shapes(model: nn.Module) -> dict[str, torch.Size]:
 
 def exporter_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     exporter = load_object(item.spec.target, item)(**default_options(item))
-    missing = [name for name in ("emit", "check", "runner", "first_mismatch") if not callable(getattr(exporter, name, None))]
+    missing = [
+        name for name in ("emit", "check", "runner", "first_mismatch") if not callable(getattr(exporter, name, None))
+    ]
     if missing:
         yield f"lacks {', '.join(missing)} (see zoo.api.Exporter)"

@@ -1,8 +1,8 @@
 """Running a frozen trunk over many pictures, once, by whatever is fastest here and gives the same.
 
-Candidates are torch as the run is set up, torch with its weights laid out channels last, and, on the CPU, the runtimes of the exporters that are
-installed, which fuse more than torch does. They are tried on a first batch where the whole would take long enough to repay that. None is of lower
-precision than was asked for.
+Candidates are torch as the run is set up, torch with its weights laid out channels last, and, on the CPU, the runtimes
+of the exporters that are installed, which fuse more than torch does. They are tried on a first batch where the whole
+would take long enough to repay that. None is of lower precision than was asked for.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class Chosen(NamedTuple):
 
 
 @contextmanager
-def fastest_pass(trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, catalogue: Registry) -> Iterator[Chosen]:
+def fastest_pass(
+    trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, catalogue: Registry
+) -> Iterator[Chosen]:
     """The fastest way to run ``trunk`` over so many ``samples``, for as long as the context lasts.
 
     ``probe`` are a few pictures. The trunk is put into eval mode; its weights are left in the layout they had.
@@ -68,7 +70,10 @@ def fastest_pass(trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, 
                 found, taken = _timed(tried, probe)
                 if taken < seconds and _mismatch(found, due) <= AGREEMENT[engine.autocast]:
                     chosen, seconds = tried, taken
-                    told = f", {plain / taken:.1f} times as fast as torch here and equal within {_mismatch(found, due):.0e}"
+                    told = (
+                        f", {plain / taken:.1f} times as fast as torch here and equal within "
+                        f"{_mismatch(found, due):.0e}"
+                    )
             trunk.to(memory_format=chosen.memory_format)
             yield Chosen(chosen, f"by {chosen.name}{told}", seconds * samples / len(probe))
     finally:
@@ -82,7 +87,9 @@ def _temporary() -> Iterator[Path]:
         yield folder
 
 
-def _others(trunk: nn.Module, probe: Tensor, engine: Engine, catalogue: Registry, folder: Path) -> Iterator[tuple[float, Callable[[], Pass | None]]]:
+def _others(
+    trunk: nn.Module, probe: Tensor, engine: Engine, catalogue: Registry, folder: Path
+) -> Iterator[tuple[float, Callable[[], Pass | None]]]:
     """What else there is to try, each with the seconds of the whole from which on it pays."""
     if engine.memory_format != torch.channels_last:
         yield RELAYING_PAYS, partial(_by_torch, "torch, channels last", trunk, engine.autocast, torch.channels_last)

@@ -1,4 +1,7 @@
-"""Which device runs, at which precision, in which memory format. Nothing is changed silently: what was chosen is said and recorded."""
+"""Which device runs, at which precision, in which memory format.
+
+Nothing is changed silently: what was chosen is said and recorded.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,10 @@ class Engine:
 
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N or mps as a device that is really there. Raises UsageError listing the devices there are."""
+    """auto, cpu, cuda, cuda:N or mps as a device that is really there.
+
+    Raises UsageError listing the devices there are.
+    """
     if name == "auto":
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return choose_device(best)
@@ -65,7 +71,8 @@ def set_up(config: RunConfig) -> Engine:
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA's matrix products may differ from run to run, and torch refuses
+        # without it CUDA's matrix products may differ from run to run, and torch refuses
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(config.deterministic)
     on_cuda = device.type == "cuda"
     bf16 = on_cuda and torch.cuda.is_bf16_supported()
@@ -79,13 +86,21 @@ def set_up(config: RunConfig) -> Engine:
 
 @contextmanager
 def out_of_memory(what: str) -> Iterator[None]:
-    """Turn the allocator's refusal into one line that says what was asked and what to do; nothing is made smaller silently."""
+    """Turn the allocator's refusal into one line that says what was asked and what to do; nothing is made smaller
+    silently."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         text = " ".join(str(error).split())
-        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in text:
+        if (
+            isinstance(error, RuntimeError)
+            and not isinstance(error, torch.OutOfMemoryError)
+            and "can't allocate memory" not in text
+        ):
             raise
         asked = re.search(r"[Tt]ried to allocate (\d[\d.]* ?\w+)", text)
         size = f" ({asked[1]} at once)" if asked else ""
-        raise SetupError(f"out of memory{size} with {what}", fix="use a smaller --batch-size, or take it in pieces: train.micro_batches=2") from error
+        raise SetupError(
+            f"out of memory{size} with {what}",
+            fix="use a smaller --batch-size, or take it in pieces: train.micro_batches=2",
+        ) from error

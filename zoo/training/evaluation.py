@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(model: nn.Module, task: Task, data: Data, part: str, batch_size: int) -> Evaluation:
-    """Evaluate a model on a split, in eval mode and without gradients; its mode and the random generators are left as they were."""
+    """Evaluate a model on a split, in eval mode and without gradients; its mode and the random generators are left as
+    they were."""
     return evaluate_split(model, task, data.part(part), data.classes, batch_size)
 
 
@@ -50,7 +51,9 @@ def write_predictions(file: Path, evaluation: Evaluation, part: PartView, classe
 
     probabilities = softmax(evaluation.outputs)
     guesses = probabilities.argmax(1)
-    truths: Sequence[str] = [""] * len(part) if evaluation.labels is None else [classes[int(label)] for label in evaluation.labels]
+    truths: Sequence[str] = (
+        [""] * len(part) if evaluation.labels is None else [classes[int(label)] for label in evaluation.labels]
+    )
     found = zip(part.names, truths, guesses, probabilities, strict=True)
     rows = ([name, truth, classes[int(guess)], *np.char.mod("%.6f", row)] for name, truth, guess, row in found)
     write_csv(file, ["sample", "truth", "prediction", *(f"p({name})" for name in classes)], rows)

@@ -1,7 +1,9 @@
-"""What a frozen trunk makes of each picture, computed once and kept: later epochs, and later runs, pay for the rest of the network alone.
+"""What a frozen trunk makes of each picture, computed once and kept: later epochs, and later runs, pay for the rest of
+the network alone.
 
-Kept in the cache (`zoo.data.dataset_cache`) under a digest of all it depends on: the trunk's operations and weights, the inputs as the network gets
-them, and the precision. So a run that changes the learning rate, the seed or the head finds its features there already.
+Kept in the cache (`zoo.data.dataset_cache`) under a digest of all it depends on: the trunk's operations and weights,
+the inputs as the network gets them, and the precision. So a run that changes the learning rate, the seed or the head
+finds its features there already.
 """
 
 from __future__ import annotations
@@ -61,8 +63,11 @@ class FeaturePart:
         """Every sample once, in order."""
         return self.batches_of(np.arange(len(self)), batch_size)
 
-    def batches_of(self, indices: np.ndarray, batch_size: int, first: int = 0, augment: Augment | None = None) -> Iterator[Batch]:
-        """Batches of ``indices``, in their order, from batch ``first`` on; copies, since a network may work in place."""
+    def batches_of(
+        self, indices: np.ndarray, batch_size: int, first: int = 0, augment: Augment | None = None
+    ) -> Iterator[Batch]:
+        """Batches of ``indices``, in their order, from batch ``first`` on; copies, since a network may work in
+        place."""
         if augment is not None:
             raise TypeError("features cannot be augmented")
         for rows in torch.from_numpy(np.ascontiguousarray(indices)).split(batch_size)[first:]:  # type: ignore[no-untyped-call]
@@ -73,7 +78,10 @@ class FeaturePart:
 
 @dataclass
 class Features:
-    """The parts of the data as features, and the rest of the network, which takes them. ``engine`` says what computed them."""
+    """The parts of the data as features, and the rest of the network, which takes them.
+
+    ``engine`` says what computed them.
+    """
 
     parts: Mapping[Part, FeaturePart]
     rest_of: Callable[[nn.Module], nn.Module]
@@ -92,7 +100,8 @@ def keep_features(
 ) -> Features | None:
     """The features of ``data``'s parts before what ``model`` learns, or None, with a note where that may surprise.
 
-    ``train_mode`` puts the model into the mode it is trained in; ``head`` names the module that gives its logits, where that is known.
+    ``train_mode`` puts the model into the mode it is trained in; ``head`` names the module that gives its logits, where
+    that is known.
     """
     if not train.cache_features or all(parameter.requires_grad for parameter in model.parameters()):
         return None
@@ -107,12 +116,18 @@ def keep_features(
         return None
     shape = cut.shape
     if int(np.prod(shape)) > LARGEST * int(np.prod(data.preprocessing.shape)):
-        note(f"note: the frozen layers are run in every epoch: what {cut.layer} gives is too large to keep ({'×'.join(map(str, shape))} a picture)")
+        note(
+            f"note: the frozen layers are run in every epoch: what {cut.layer} gives is too large to keep "
+            f"({'×'.join(map(str, shape))} a picture)"
+        )
         return None
     wanted = {name: data.parts[name] for name in KEPT if name in data.parts}
     needed = 4 * int(np.prod(shape)) * sum(map(len, wanted.values()))
     if needed > dataset_cache.limit():
-        note(f"note: the frozen layers are run in every epoch: what {cut.layer} gives would take {size(needed)} (see ZOO_CACHE_LIMIT)")
+        note(
+            f"note: the frozen layers are run in every epoch: what {cut.layer} gives would take {size(needed)} (see "
+            "ZOO_CACHE_LIMIT)"
+        )
         return None
     return _computed(cut, shape, wanted, data.name, engine, catalogue, note)
 
@@ -128,7 +143,10 @@ def _computed(
 ) -> Features:
     """The features of each part from the cache; what is not there is computed, by one pass for all of it."""
     trunk_digest = _digest_of(cut, engine)
-    keys = {part: hashlib.blake2b(f"{trunk_digest} {view.content}".encode(), digest_size=16).hexdigest() for part, view in wanted.items()}
+    keys = {
+        part: hashlib.blake2b(f"{trunk_digest} {view.content}".encode(), digest_size=16).hexdigest()
+        for part, view in wanted.items()
+    }
     missing = sum(len(view) for part, view in wanted.items() if not dataset_cache.described(keys[part]))
     batch = PASS_BATCH if engine.device.type == "cpu" else 4 * PASS_BATCH
     parts, engines, how = {}, [], "found in the cache"
@@ -140,9 +158,16 @@ def _computed(
             return opened.enter_context(fastest_pass(cut.trunk, first, missing, engine, catalogue))
 
         for part, view in wanted.items():
-            facts: dict[str, Any] = {"dataset": name, "part": part, "features": "×".join(map(str, shape)), "of": cut.layer}
+            facts: dict[str, Any] = {
+                "dataset": name,
+                "part": part,
+                "features": "×".join(map(str, shape)),
+                "of": cut.layer,
+            }
             fill = partial(_fill, chosen, view, batch, facts)
-            parts[part] = FeaturePart(view, dataset_cache.open_or_build(keys[part], (len(view), *shape), facts, fill, np.float32))
+            parts[part] = FeaturePart(
+                view, dataset_cache.open_or_build(keys[part], (len(view), *shape), facts, fill, np.float32)
+            )
             engines.append(str(dataset_cache.described(keys[part]).get("by")))
             if "by" in facts:
                 how = f"computed {chosen().told}"
@@ -151,13 +176,17 @@ def _computed(
     return Features(parts, cut.rest_of, " and ".join(dict.fromkeys(engines)))
 
 
-def _fill(chosen: Callable[[], Chosen], view: LoadedPart, batch: int, facts: dict[str, Any], array: np.memmap[Any, Any]) -> None:
+def _fill(
+    chosen: Callable[[], Chosen], view: LoadedPart, batch: int, facts: dict[str, Any], array: np.memmap[Any, Any]
+) -> None:
     """Compute a part's features into ``array``, and add to ``facts`` by what."""
     way, _, seconds = chosen()
     facts["by"] = way.name
     starts: Iterable[int] = range(0, len(view), batch)
     if seconds > SAY_FROM_SECONDS:
-        starts = tracked(range(0, len(view), batch), f"running the frozen layers over {len(view):,} pictures, once, by {way.name}")
+        starts = tracked(
+            range(0, len(view), batch), f"running the frozen layers over {len(view):,} pictures, once, by {way.name}"
+        )
     with torch.no_grad():
         for start, pictures in zip(starts, view.batches(batch), strict=True):
             array[start : start + batch] = way.run(pictures.inputs).cpu().numpy()
@@ -174,7 +203,10 @@ def _example(data: Data) -> Tensor:
 
 def _digest_of(cut: SplitPoint, engine: Engine) -> str:
     """Of a trunk's operations and weights, and the precision it is run in."""
-    digest = hashlib.blake2b(f"{getattr(cut.trunk, 'code', cut.trunk)} {cut.layer} {engine.autocast} {engine.device.type}".encode(), digest_size=32)
+    digest = hashlib.blake2b(
+        f"{getattr(cut.trunk, 'code', cut.trunk)} {cut.layer} {engine.autocast} {engine.device.type}".encode(),
+        digest_size=32,
+    )
     for name, tensor in cut.trunk.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)

@@ -1,7 +1,8 @@
-"""An optimizer's state as tensors and JSON, keyed by parameter name, and back, through the optimizer's own ``state_dict`` and ``load_state_dict``.
+"""An optimizer's state as tensors and JSON, keyed by parameter name, and back, through the optimizer's own
+``state_dict`` and ``load_state_dict``.
 
-Types and nesting stay: a Python number comes back as a Python number, a tuple as a tuple, a tensor with its dtype and strides, and a tensor that is
-kept twice as one tensor. What a file cannot hold is refused by name.
+Types and nesting stay: a Python number comes back as a Python number, a tuple as a tuple, a tensor with its dtype and
+strides, and a tensor that is kept twice as one tensor. What a file cannot hold is refused by name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ PREFIX = "optimizer/"
 
 
 def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors under ``optimizer/NUMBER/PARAMETER/SLOT``, and as JSON where each of them belongs, beside all values that are no tensors.
+    """Tensors under ``optimizer/NUMBER/PARAMETER/SLOT``, and as JSON where each of them belongs, beside all values that
+    are no tensors.
 
     Raises UsageError for a value that neither can hold.
     """
@@ -37,21 +39,36 @@ def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, T
     ]
     slots = {key: slot for key, slot in content["state"].items() if type(key) is int}
     state = {names[index]: packer.pack(slot, names[index]) for index, slot in slots.items()}
-    others = {key: slot for key, slot in content["state"].items() if type(key) is not int}  # what belongs to no parameter
-    more = {key: value for key, value in content.items() if key not in ("state", "param_groups")}  # and what an optimizer adds of its own
-    return packer.tensors, {"groups": groups, "state": state, "others": packer.pack(others, "others"), "more": packer.pack(more, "more")}
+    # what belongs to no parameter
+    others = {key: slot for key, slot in content["state"].items() if type(key) is not int}
+    # and what an optimizer adds of its own
+    more = {key: value for key, value in content.items() if key not in ("state", "param_groups")}
+    return packer.tensors, {
+        "groups": groups,
+        "state": state,
+        "others": packer.pack(others, "others"),
+        "more": packer.pack(more, "more"),
+    }
 
 
-def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]) -> None:
-    """The inverse of `optimizer_state`. Raises CheckpointError where the parameters are others; their order does not matter."""
+def restore_optimizer(
+    optimizer: Optimizer, model: nn.Module, tensors: Mapping[str, Tensor], saved: Mapping[str, Any]
+) -> None:
+    """The inverse of `optimizer_state`.
+
+    Raises CheckpointError where the parameters are others; their order does not matter.
+    """
     by_id = {id(parameter): name for name, parameter in model.named_parameters()}
     own = [[by_id[id(parameter)] for parameter in group["params"]] for group in optimizer.param_groups]
     if [sorted(names) for names in own] != [sorted(group["params"]) for group in saved["groups"]]:
-        raise CheckpointError("the optimizer's state is of other parameters", fix="resume with the configuration of the run")
+        raise CheckpointError(
+            "the optimizer's state is of other parameters", fix="resume with the configuration of the run"
+        )
     index = {name: at for at, name in enumerate(name for names in own for name in names)}
     unpacker = _Unpacker(tensors)
     groups = [
-        {**unpacker.unpack(group["options"]), "params": [index[name] for name in names]} for names, group in zip(own, saved["groups"], strict=True)
+        {**unpacker.unpack(group["options"]), "params": [index[name] for name in names]}
+        for names, group in zip(own, saved["groups"], strict=True)
     ]
     state = {index[name]: unpacker.unpack(slot) for name, slot in saved["state"].items()}
     others, more = unpacker.unpack(saved["others"]), unpacker.unpack(saved["more"])
@@ -59,7 +76,8 @@ def restore_optimizer(optimizer: Optimizer, model: nn.Module, tensors: Mapping[s
 
 
 class _Packer:
-    """Values as JSON, in which an object of one key says a type that JSON lacks; ``tensors`` has those that JSON refers to."""
+    """Values as JSON, in which an object of one key says a type that JSON lacks; ``tensors`` has those that JSON refers
+    to."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
@@ -83,7 +101,9 @@ class _Packer:
             raise _cannot_hold(value, path)
         key = self._keys.setdefault(id(value), f"{PREFIX}{len(self._keys)}/{path}")
         self.tensors[key] = value
-        strides = torch.empty_like(value, device="meta").stride()  # of the copy that will be restored: dense, its axes in the same order
+        strides = torch.empty_like(
+            value, device="meta"
+        ).stride()  # of the copy that will be restored: dense, its axes in the same order
         return {"tensor": [key, None if value.is_contiguous() else list(strides)]}
 
 
@@ -98,7 +118,10 @@ def _scalar(value: Any, path: str) -> Any:
 
 
 def _cannot_hold(value: Any, path: str) -> UsageError:
-    return UsageError(f"the optimizer keeps a {type(value).__name__} ({path}), which a checkpoint cannot hold", fix="choose another optimizer")
+    return UsageError(
+        f"the optimizer keeps a {type(value).__name__} ({path}), which a checkpoint cannot hold",
+        fix="choose another optimizer",
+    )
 
 
 class _Unpacker:
@@ -127,6 +150,10 @@ class _Unpacker:
         """A copy in memory of its own: a tensor that was read may be a view of the file."""
         if key not in self._made:
             read = self._tensors[key]
-            made = torch.empty(read.shape, dtype=read.dtype) if strides is None else torch.empty_strided(read.shape, strides, dtype=read.dtype)
+            made = (
+                torch.empty(read.shape, dtype=read.dtype)
+                if strides is None
+                else torch.empty_strided(read.shape, strides, dtype=read.dtype)
+            )
             self._made[key] = made.copy_(read)
         return self._made[key]

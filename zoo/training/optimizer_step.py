@@ -1,4 +1,5 @@
-"""What changes a model's weights in a step, with all of its state: the optimizer, its schedule, fp16's loss scaler and the moving average."""
+"""What changes a model's weights in a step, with all of its state: the optimizer, its schedule, fp16's loss scaler and
+the moving average."""
 
 from __future__ import annotations
 
@@ -20,9 +21,19 @@ RAW = "raw/"
 
 
 class Stepper:
-    """Built for a ``model`` on its device. Raises UsageError for an optimizer, a schedule or an option that is not known."""
+    """Built for a ``model`` on its device.
 
-    def __init__(self, model: nn.Module, train: TrainConfig, engine: Engine, steps_per_epoch: int, rates: Mapping[str, float] | None = None) -> None:
+    Raises UsageError for an optimizer, a schedule or an option that is not known.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: TrainConfig,
+        engine: Engine,
+        steps_per_epoch: int,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
         self.model, self._clip_norm = model, train.clip_norm
         self.average = None if train.ema_decay is None else MovingAverage(model, train.ema_decay)
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.autocast == torch.float16)
@@ -51,7 +62,10 @@ class Stepper:
         torch._foreach_mul_(gradients, factor)
 
     def update(self) -> None:
-        """One step of the optimizer and, where it took one, of the moving average. (fp16's scaler leaves out a step whose gradients overflow.)"""
+        """One step of the optimizer and, where it took one, of the moving average.
+
+        (fp16's scaler leaves out a step whose gradients overflow.)
+        """
         scale = self.scaler.get_scale()
         if self._clip_norm is not None:
             self.scaler.unscale_(self.optimizer)
@@ -70,11 +84,20 @@ class Stepper:
         averaged = 0 if self.average is None else self.average.updates
         return tensors, {"optimizer": optimizer, "scaler": self.scaler.state_dict(), "averaged": averaged}
 
-    def restore(self, weights: dict[str, Tensor], tensors: dict[str, Tensor], state: Mapping[str, Any], where: object) -> None:
-        """Set all of it back to what `state` gave; ``weights`` are those of `result`. Raises CheckpointError where they do not fit."""
+    def restore(
+        self, weights: dict[str, Tensor], tensors: dict[str, Tensor], state: Mapping[str, Any], where: object
+    ) -> None:
+        """Set all of it back to what `state` gave; ``weights`` are those of `result`.
+
+        Raises CheckpointError where they do not fit.
+        """
         load_state(self.result, weights, where)
         if self.average is not None:
-            load_state(self.model, {name.removeprefix(RAW): value for name, value in tensors.items() if name.startswith(RAW)}, where)
+            load_state(
+                self.model,
+                {name.removeprefix(RAW): value for name, value in tensors.items() if name.startswith(RAW)},
+                where,
+            )
             self.average.updates = state["averaged"]
         self.scaler.load_state_dict(state["scaler"])
         restore_optimizer(self.optimizer, self.model, tensors, state["optimizer"])

@@ -19,7 +19,10 @@ Schedule = Callable[[int], None]
 TORCH = {
     name.lower(): value
     for name, value in vars(torch.optim).items()
-    if isinstance(value, type) and issubclass(value, Optimizer) and value is not Optimizer and name != "LBFGS"  # needs a closure
+    if isinstance(value, type)
+    and issubclass(value, Optimizer)
+    and value is not Optimizer
+    and name != "LBFGS"  # needs a closure
 }
 
 
@@ -28,7 +31,8 @@ SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt")
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, float] | None = None) -> Optimizer:
-    """The optimizer over the parameters that are trained; ``rates`` gives some of them, by name, a share of the learning rate.
+    """The optimizer over the parameters that are trained; ``rates`` gives some of them, by name, a share of the
+    learning rate.
 
     Raises UsageError naming the nearest optimizer or the option it does not take.
     """
@@ -38,7 +42,10 @@ def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, f
     groups = []
     for share in sorted(set(shares.values()), reverse=True):
         rate = {} if share == 1.0 else {"lr": config.lr * share}
-        groups += [{**group, **rate} for group in _groups([each for name, each in named.items() if shares[name] == share], config)]
+        groups += [
+            {**group, **rate}
+            for group in _groups([each for name, each in named.items() if shares[name] == share], config)
+        ]
     options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, **config.optimizer_options}
     if config.momentum is not None:
         options["momentum"] = config.momentum
@@ -48,13 +55,23 @@ def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, f
             return _timm_optimizer(groups, config.optimizer, options)
         takes = inspect.signature(known).parameters
         if "fused" in takes and "fused" not in options and _can_fuse(parameters):
-            options["fused"] = True  # one kernel for all parameters: many small ones would cost more than the arithmetic
+            options["fused"] = (
+                True  # one kernel for all parameters: many small ones would cost more than the arithmetic
+            )
         if config.weight_decay == 0 and "weight_decay" not in takes:
             del options["weight_decay"]
         return known(groups, **options)
-    except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:  # of these, timm and the libraries that it wraps raise any
+    except (
+        TypeError,
+        ValueError,
+        AssertionError,
+        RuntimeError,
+        ImportError,
+    ) as error:  # of these, timm and the libraries that it wraps raise any
         raise UsageError(
-            f"the optimizer does not take this: {error}", where=f"train.optimizer={config.optimizer}", fix="change the train options"
+            f"the optimizer does not take this: {error}",
+            where=f"train.optimizer={config.optimizer}",
+            fix="change the train options",
         ) from error
 
 
@@ -80,14 +97,18 @@ def _timm_optimizer(groups: list[dict[str, Any]], name: str, options: dict[str, 
     if name.lower().removeprefix("lookahead_") not in known:
         near = nearest(name.lower(), [*TORCH, *known])
         raise UsageError(
-            f"no optimizer is called '{name}'", fix=f"did you mean {' or '.join(near)}?" if near else f"one of torch's: {', '.join(TORCH)}"
+            f"no optimizer is called '{name}'",
+            fix=f"did you mean {' or '.join(near)}?" if near else f"one of torch's: {', '.join(TORCH)}",
         )
     optimizer: Optimizer = create_optimizer_v2(groups, opt=name, **options)
     return optimizer
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> Schedule | None:
-    """The schedule of the learning rate, or None where it is constant. Raises UsageError for an unknown name or option."""
+    """The schedule of the learning rate, or None where it is constant.
+
+    Raises UsageError for an unknown name or option.
+    """
     schedule = _schedule(optimizer, config, steps_per_epoch)
     steps = round(config.warmup_epochs * steps_per_epoch)
     return schedule if steps == 0 else _warm_up(optimizer, schedule, steps)
@@ -110,7 +131,9 @@ def _warm_up(optimizer: Optimizer, schedule: Schedule | None, steps: int) -> Sch
 def _schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> Schedule | None:
     if config.schedule == "constant":
         if config.schedule_options:
-            raise UsageError("a constant schedule has no options", where="train.schedule_options", fix="set train.schedule")
+            raise UsageError(
+                "a constant schedule has no options", where="train.schedule_options", fix="set train.schedule"
+            )
         return None
     if config.schedule not in SCHEDULES:
         near = nearest(config.schedule, SCHEDULES, count=1)
@@ -121,10 +144,17 @@ def _schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -
     options: dict[str, Any] = dict(config.schedule_options)
     try:
         scheduler, _ = create_scheduler_v2(
-            optimizer, sched=config.schedule, num_epochs=config.epochs, step_on_epochs=False, updates_per_epoch=steps_per_epoch, **options
+            optimizer,
+            sched=config.schedule,
+            num_epochs=config.epochs,
+            step_on_epochs=False,
+            updates_per_epoch=steps_per_epoch,
+            **options,
         )
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         where = f"train.schedule={config.schedule}"
-        raise UsageError(f"the schedule does not take this: {error}", where=where, fix="change train.schedule_options") from error
+        raise UsageError(
+            f"the schedule does not take this: {error}", where=where, fix="change train.schedule_options"
+        ) from error
     update: Schedule = scheduler.step_update
     return update

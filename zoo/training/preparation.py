@@ -1,4 +1,6 @@
-"""Everything before the first step: the data of a plan is opened, its network built and adapted by its task. Nothing is written.
+"""Everything before the first step: the data of a plan is opened, its network built and adapted by its task.
+
+Nothing is written.
 
 `zoo run`, its dry run, ``--resume`` and `zoo gradients` all start here, so that they agree about what would be trained.
 """
@@ -48,7 +50,9 @@ class Prepared:
 
 
 def prepare(plan: RunPlan, structure: dict[str, Any] | None = None, *, compute: bool = True) -> Prepared:
-    """All that comes before training; ``structure`` is that of a run that is resumed. Without ``compute``, what the task computes first is left out.
+    """All that comes before training; ``structure`` is that of a run that is resumed.
+
+    Without ``compute``, what the task computes first is left out.
 
     Raises ZooError where the combination makes no sense, data is missing or wrong, or a plugin is at fault.
     """
@@ -63,7 +67,9 @@ def prepare(plan: RunPlan, structure: dict[str, Any] | None = None, *, compute: 
     computes = None if compute else plan.task.spec.computes
     if computes is None:
         with calls_of([plan.task], "preparing the model"):
-            model, structure = task.prepare(model, data) if structure is None else prepare_again(task, model, data, structure)
+            model, structure = (
+                task.prepare(model, data) if structure is None else prepare_again(task, model, data, structure)
+            )
     else:
         notes.append(f"computed when the run starts: {computes}")
     if not in_closed_form(task):
@@ -77,7 +83,9 @@ def prepare(plan: RunPlan, structure: dict[str, Any] | None = None, *, compute: 
 def _open_data(plan: RunPlan, engine: Engine) -> Data:
     """With all that can be known of a plan once its data is open checked."""
     try:
-        data = open_data(registry(), plan.config.dataset, engine.device, prepare=plan.prepare_images, seed=plan.config.seed)
+        data = open_data(
+            registry(), plan.config.dataset, engine.device, prepare=plan.prepare_images, seed=plan.config.seed
+        )
     except MissingFilesError as error:
         if isinstance(plan.weights, NamedWeights):
             raise also_missing(error, plan.weights.item, plan.weights.text, plan.task.canonical) from error
@@ -87,11 +95,19 @@ def _open_data(plan: RunPlan, engine: Engine) -> Data:
     return data
 
 
-def prepare_again(task: Task, model: nn.Module, data: Data, structure: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """The model as the task changed it when the run began. Raises CheckpointError where it changes it otherwise today."""
+def prepare_again(
+    task: Task, model: nn.Module, data: Data, structure: dict[str, Any]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The model as the task changed it when the run began.
+
+    Raises CheckpointError where it changes it otherwise today.
+    """
     if hasattr(task, "resume"):
         return task.resume(model, data, structure), structure
     model, again = task.prepare(model, data)
     if json.loads(json.dumps(again)) != structure:
-        raise CheckpointError("the task changes the network otherwise than when this run began", fix="bring back what changed, or start a new run")
+        raise CheckpointError(
+            "the task changes the network otherwise than when this run began",
+            fix="bring back what changed, or start a new run",
+        )
     return model, structure

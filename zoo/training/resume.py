@@ -15,7 +15,10 @@ from zoo.training.train_state import Progress, TrainState, check_finite
 
 
 def save(job: TrainState) -> str:
-    """Write a checkpoint of everything, and remove those beyond the number to keep. An older one that was damaged is named and not counted."""
+    """Write a checkpoint of everything, and remove those beyond the number to keep.
+
+    An older one that was damaged is named and not counted.
+    """
     check_finite(job, job.loss_sum.item())
     _leave_out_damaged(job)
     tensors, state = job.stepper.state()
@@ -67,22 +70,38 @@ def _settle(job: TrainState, root: Root) -> None:
 def resume(job: TrainState, *, inexact: bool = False, accepted: Callable[[], None] = lambda: None) -> None:
     """Set a fresh job back to its newest good checkpoint, and its run to what was known then.
 
-    ``accepted`` is called once nothing is refused any more, before anything changes. Raises CheckpointError where the result could not be the same to
-    the bit.
+    ``accepted`` is called once nothing is refused any more, before anything changes. Raises CheckpointError where the
+    result could not be the same to the bit.
     """
     checkpoint, root, lines = checkpoints.newest_good(job.run)
     weights, tensors, state = checkpoints.load(checkpoint)
     if state["fingerprint"] != job.data.fingerprint:
         was, counts = job.run.record.samples, job.data.samples
-        told = [f"{was.get(part, 0):,} → {counts.get(part, 0):,} {part} samples" for part in {**was, **counts} if was.get(part) != counts.get(part)]
+        told = [
+            f"{was.get(part, 0):,} → {counts.get(part, 0):,} {part} samples"
+            for part in {**was, **counts}
+            if was.get(part) != counts.get(part)
+        ]
         what = ": ".join(["the data has changed since the checkpoint", *([", ".join(told)] if told else [])])
         raise CheckpointError(what, where=checkpoint, fix="bring the data back, or start a new run")
     now = environment(job)
-    changed = [f"{key} {state['environment'].get(key)} → {value}" for key, value in now.items() if state["environment"].get(key) != value]
+    changed = [
+        f"{key} {state['environment'].get(key)} → {value}"
+        for key, value in now.items()
+        if state["environment"].get(key) != value
+    ]
     if changed and not inexact:
-        raise CheckpointError(f"resuming here would not be exact: {', '.join(changed)}", where=checkpoint, fix="add --inexact to go on all the same")
+        raise CheckpointError(
+            f"resuming here would not be exact: {', '.join(changed)}",
+            where=checkpoint,
+            fix="add --inexact to go on all the same",
+        )
     if "optimizer" not in state:
-        raise CheckpointError("this checkpoint was written by an older zoo", where=checkpoint, fix="resume it with that version, or start a new run")
+        raise CheckpointError(
+            "this checkpoint was written by an older zoo",
+            where=checkpoint,
+            fix="resume it with that version, or start a new run",
+        )
     accepted()
     job.stepper.restore(weights, tensors, state, checkpoint)
     job.progress = Progress(**state["progress"])
@@ -94,11 +113,18 @@ def resume(job: TrainState, *, inexact: bool = False, accepted: Callable[[], Non
     set_generators(tensors, job.engine.device)
     for text in [*lines, *(f"not exact: {each}" for each in changed)]:
         job.watch.print(text)
-    job.watch.print(f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of {job.steps_per_epoch} steps done")
+    job.watch.print(
+        f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of "
+        f"{job.steps_per_epoch} steps done"
+    )
 
 
 def environment(job: TrainState) -> dict[str, str]:
     """What must be equal for a resumed run to end with the same bits."""
     facts = job.engine.describe()
     kept = {} if job.features is None else {"features": job.features.engine}
-    return {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")} | {"torch": torch.__version__} | kept
+    return (
+        {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")}
+        | {"torch": torch.__version__}
+        | kept
+    )

@@ -1,7 +1,8 @@
 """Whether training with these settings resumes to the bit: tried on a few small parameters before a run's first step.
 
-An optimizer may keep state where no checkpoint sees it (a random generator of its own, a counter), or be unable to train what it is given. Both are
-found by trying: a few steps, a checkpoint in memory, and the next steps twice, by what went on and by what was restored. No list of names.
+An optimizer may keep state where no checkpoint sees it (a random generator of its own, a counter), or be unable to
+train what it is given. Both are found by trying: a few steps, a checkpoint in memory, and the next steps twice, by what
+went on and by what was restored. No list of names.
 """
 
 from __future__ import annotations
@@ -22,20 +23,25 @@ from zoo.training.devices import Engine
 from zoo.training.optimizer_step import Stepper
 
 BEFORE, AFTER = 4, 9
-"""Steps before the checkpoint and after it: together they pass the sixth, where slow weights are synchronised, and the tenth."""
+"""Steps before the checkpoint and after it: together they pass the sixth, where slow weights are synchronised, and the
+tenth."""
 OVERFLOWS = (1, 6)
-"""Steps whose gradients are infinite where the loss is scaled (fp16), so that the scale changes on both sides of the checkpoint."""
+"""Steps whose gradients are infinite where the loss is scaled (fp16), so that the scale changes on both sides of the
+checkpoint."""
 SIDES = (20, 18, 3, 3, 3)
 """Of a parameter, as many of them as it has dimensions: beyond 16, where some optimizers begin to factorise."""
 
 
 class Probe(nn.Module):
-    """A parameter for each number of dimensions; the loss is a smooth function of all of them and of a step's number."""
+    """A parameter for each number of dimensions; the loss is a smooth function of all of them and of a step's
+    number."""
 
     def __init__(self, dimensions: Collection[int], device: torch.device, seed: int) -> None:
         super().__init__()
         self._generator = torch.Generator().manual_seed(seed)
-        self.weights = nn.ParameterList(nn.Parameter(self._drawn(SIDES[:count]).to(device)) for count in sorted(dimensions))
+        self.weights = nn.ParameterList(
+            nn.Parameter(self._drawn(SIDES[:count]).to(device)) for count in sorted(dimensions)
+        )
 
     def _drawn(self, shape: tuple[int, ...]) -> Tensor:
         return torch.randn(shape, generator=self._generator)
@@ -47,9 +53,11 @@ class Probe(nn.Module):
 
 
 def check_exact(train: TrainConfig, model: nn.Module, engine: Engine, steps: int) -> None:
-    """Try the optimizer, the schedule and the precision of a training of so many ``steps`` on parameters of the dimensions that ``model``'s have.
+    """Try the optimizer, the schedule and the precision of a training of so many ``steps`` on parameters of the
+    dimensions that ``model``'s have.
 
-    Raises UsageError where the optimizer cannot take a step, where its state cannot be kept, and where going on from a checkpoint gives other bits.
+    Raises UsageError where the optimizer cannot take a step, where its state cannot be kept, and where going on from a
+    checkpoint gives other bits.
     """
     dimensions = {min(each.ndim, len(SIDES)) for each in model.parameters() if each.requires_grad} or {1, 2, 3, 4}
     try:
@@ -57,14 +65,19 @@ def check_exact(train: TrainConfig, model: nn.Module, engine: Engine, steps: int
             difference = first_difference(train, dimensions, engine, steps)
     except ZooError:
         raise
-    except Exception as error:  # of an optimizer of another library: whatever it is, the user chose it, and can choose another
+    except (
+        Exception
+    ) as error:  # of an optimizer of another library: whatever it is, the user chose it, and can choose another
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(
-            f"the optimizer cannot take a step: {reason}", where=f"train.optimizer={train.optimizer}", fix="choose another optimizer, such as adamw"
+            f"the optimizer cannot take a step: {reason}",
+            where=f"train.optimizer={train.optimizer}",
+            fix="choose another optimizer, such as adamw",
         ) from error
     if difference is not None:
         raise UsageError(
-            f"a run with this optimizer could not be resumed exactly: its {difference} differs after saving and restoring",
+            f"a run with this optimizer could not be resumed exactly: its {difference} differs after saving and "
+            "restoring",
             where=f"train.optimizer={train.optimizer}",
             fix="choose another optimizer, such as adamw",
         )
@@ -98,14 +111,18 @@ class _Trial:
             for number in numbers:
                 self.stepper.set_rates(number * self._steps // (BEFORE + AFTER))
                 loss = self.probe(number)
-                self.stepper.backward(loss * torch.inf if self.stepper.scaler.is_enabled() and number in OVERFLOWS else loss)
+                self.stepper.backward(
+                    loss * torch.inf if self.stepper.scaler.is_enabled() and number in OVERFLOWS else loss
+                )
                 self.stepper.update()
 
     def content(self) -> tuple[dict[str, Tensor], str]:
         """Weights and state as tensors, and the rest of the state as JSON."""
         tensors, state = self.stepper.state()
         weights = {f"weights/{name}": value for name, value in self.stepper.result.state_dict().items()}
-        return {name: value.detach().cpu().contiguous().clone() for name, value in (tensors | weights).items()}, json.dumps(state)
+        return {
+            name: value.detach().cpu().contiguous().clone() for name, value in (tensors | weights).items()
+        }, json.dumps(state)
 
     def checkpoint(self) -> tuple[bytes, str, dict[str, Tensor]]:
         tensors, state = self.content()
@@ -114,7 +131,9 @@ class _Trial:
     def restore(self, kept: tuple[bytes, str, dict[str, Tensor]]) -> None:
         content, state, generator_states = kept
         tensors = load(content)
-        weights = {name.removeprefix("weights/"): tensors.pop(name) for name in list(tensors) if name.startswith("weights/")}
+        weights = {
+            name.removeprefix("weights/"): tensors.pop(name) for name in list(tensors) if name.startswith("weights/")
+        }
         self.stepper.restore(weights, tensors, json.loads(state), "memory")
         set_generators(generator_states, self._device)
 
@@ -145,5 +164,6 @@ def same_generators(device: torch.device) -> Iterator[None]:
 
 
 def uncompiled() -> AbstractContextManager[object]:
-    """Run what is compiled (torch.compile) as it is written, where that is at work at all: to compile for a few small steps could take minutes."""
+    """Run what is compiled (torch.compile) as it is written, where that is at work at all: to compile for a few small
+    steps could take minutes."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

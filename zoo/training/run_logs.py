@@ -1,4 +1,7 @@
-"""What a run writes while it trains: metrics.csv, steps.jsonl and samples.jsonl. A resumed run cuts them back to its checkpoint."""
+"""What a run writes while it trains: metrics.csv, steps.jsonl and samples.jsonl.
+
+A resumed run cuts them back to its checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,10 @@ class RunLogs:
         now = time.perf_counter()
         rate = (step - self._last_step) * batch_size / max(now - self._last_time, 1e-9)
         self._last_step, self._last_time = step, now
-        self._line(self._run.steps_file, {"step": step, "epoch": epoch, "loss": loss, "lr": lr, "samples_per_second": round(rate, 1)})
+        self._line(
+            self._run.steps_file,
+            {"step": step, "epoch": epoch, "loss": loss, "lr": lr, "samples_per_second": round(rate, 1)},
+        )
         return rate
 
     def samples(self, step: int, indices: Tensor) -> None:

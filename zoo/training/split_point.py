@@ -1,8 +1,10 @@
-"""Where a network that is partly frozen can be cut: all before the cut is the same function of a picture in every epoch, and is computed once.
+"""Where a network that is partly frozen can be cut: all before the cut is the same function of a picture in every
+epoch, and is computed once.
 
-The cut is the latest value of the forward such that nothing learns before it, everything after it depends on the picture through it alone, and it is
-a function of one picture: neither of chance (dropout) nor of the rest of the batch (a batch norm that learns). The forward is read by `torch.fx`;
-where that cannot follow it, the input of the network's head is tried. What is found is compared with the network itself before it is used.
+The cut is the latest value of the forward such that nothing learns before it, everything after it depends on the
+picture through it alone, and it is a function of one picture: neither of chance (dropout) nor of the rest of the batch
+(a batch norm that learns). The forward is read by `torch.fx`; where that cannot follow it, the input of the network's
+head is tried. What is found is compared with the network itself before it is used.
 """
 
 from __future__ import annotations
@@ -21,14 +23,17 @@ from zoo.api import Auxiliary
 SEEDS = (11, 12, 13)
 """Of the forwards that are compared to find what depends on chance."""
 CLOSE_ON_CPU, CLOSE = 1e-5, 2e-3
-"""By which rounding may make a network and its two halves differ, or a picture in one batch and in another, of the largest value. Other devices
-choose their algorithms by the batch, and round products to fewer bits."""
+"""By which rounding may make a network and its two halves differ, or a picture in one batch and in another, of the
+largest value. Other devices choose their algorithms by the batch, and round products to fewer bits.
+"""
 
 
 @dataclass
 class SplitPoint:
-    """``trunk`` is pictures (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``rest_of`` makes, of this network or of one with
-    other weights, the module from there on, which shares its parameters and follows its mode."""
+    """``trunk`` is pictures (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``rest_of`` makes,
+    of this network or of one with other weights, the module from there on, which shares its parameters and follows its
+    mode.
+    """
 
     trunk: nn.Module
     """To be put into eval mode before it is run: its modules are the network's own."""
@@ -40,11 +45,15 @@ class SplitPoint:
     """Whether the rest leaves out auxiliary classifiers, which learn nothing."""
 
 
-def find_split_point(model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]) -> SplitPoint | None:
-    """The cut of ``model``, or None where it has no frozen beginning. ``train_mode`` puts it into the mode it is trained in.
+def find_split_point(
+    model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]
+) -> SplitPoint | None:
+    """The cut of ``model``, or None where it has no frozen beginning.
 
-    ``example`` is three different pictures (3, C, H, W) on the model's device; ``head`` the name of the module that gives the logits. The model's
-    mode, its buffers and the random generators are left as they were.
+    ``train_mode`` puts it into the mode it is trained in.
+
+    ``example`` is three different pictures (3, C, H, W) on the model's device; ``head`` the name of the module that
+    gives the logits. The model's mode, its buffers and the random generators are left as they were.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return None
@@ -87,11 +96,14 @@ def _agrees(model: nn.Module, cut: SplitPoint, example: Tensor, train_mode: Call
         torch.manual_seed(seed)
         if not whole:
             return rest(features.clone())
-        model.training = train and not cut.silent_heads  # auxiliary classifiers that are left out draw no random numbers either
+        # auxiliary classifiers that are left out draw no random numbers either
+        model.training = train and not cut.silent_heads
         output = model(example)
         return output.logits if isinstance(output, Auxiliary) else output
 
-    return all(_close(logits(train, SEEDS[0], whole=True), logits(train, SEEDS[0], whole=False)) for train in (False, True))
+    return all(
+        _close(logits(train, SEEDS[0], whole=True), logits(train, SEEDS[0], whole=False)) for train in (False, True)
+    )
 
 
 def _close(one: Any, other: Any) -> bool:
@@ -101,10 +113,12 @@ def _close(one: Any, other: Any) -> bool:
     return one.shape == other.shape and bool((one - other).abs().max() <= allowed * one.abs().max().clamp_min(1e-12))
 
 
-# ------------------------------------------------------------------------------------------------------------------------- by the graph
+# --------------------------------------------------------------------------------------------------------- by the graph
 
 
-def _by_graph(model: nn.Module, example: Tensor, _head: str | None, train_mode: Callable[[nn.Module], None]) -> SplitPoint | None:
+def _by_graph(
+    model: nn.Module, example: Tensor, _head: str | None, train_mode: Callable[[nn.Module], None]
+) -> SplitPoint | None:
     training, silent_heads = _training_graph(model, train_mode, example)
     model.eval()
     judging = fx.Tracer().trace(model)
@@ -120,8 +134,11 @@ def _by_graph(model: nn.Module, example: Tensor, _head: str | None, train_mode: 
     return SplitPoint(trunk, _name_of(place), rest_of, silent_heads=silent_heads)
 
 
-def _training_graph(model: nn.Module, train_mode: Callable[[nn.Module], None], example: Tensor) -> tuple[fx.Graph, bool]:
-    """The forward in training, and whether auxiliary classifiers were left out of it: where they learn nothing, their loss is a constant.
+def _training_graph(
+    model: nn.Module, train_mode: Callable[[nn.Module], None], example: Tensor
+) -> tuple[fx.Graph, bool]:
+    """The forward in training, and whether auxiliary classifiers were left out of it: where they learn nothing, their
+    loss is a constant.
 
     A network has auxiliary classifiers as long as it is itself in training mode; its modules keep their modes.
     """
@@ -173,7 +190,8 @@ def _name_of(node: fx.Node) -> str:
 
 
 def _places(model: nn.Module, graph: fx.Graph) -> list[fx.Node]:
-    """Nodes, in order, that everything after them depends on the input through alone, and that nothing learns before."""
+    """Nodes, in order, that everything after them depends on the input through alone, and that nothing learns
+    before."""
     depends: set[fx.Node] = set()
     live: set[fx.Node] = set()
     left = {node: len(node.users) for node in graph.nodes}
@@ -197,7 +215,8 @@ def _places(model: nn.Module, graph: fx.Graph) -> list[fx.Node]:
 
 
 class _Watching(fx.Interpreter):
-    """Runs a graph and keeps what its places give for the first picture, as they gave it (later operations may work in place)."""
+    """Runs a graph and keeps what its places give for the first picture, as they gave it (later operations may work in
+    place)."""
 
     def __init__(self, model: nn.Module, graph: fx.Graph, places: list[fx.Node]) -> None:
         super().__init__(model, graph=graph)
@@ -213,7 +232,8 @@ class _Watching(fx.Interpreter):
 
 
 def _last_pure(model: nn.Module, graph: fx.Graph, places: list[fx.Node], example: Tensor) -> fx.Node | None:
-    """The last place up to which the first picture always gives the same, whatever the second is and however chance falls."""
+    """The last place up to which the first picture always gives the same, whatever the second is and however chance
+    falls."""
     runs = []
     for seed, other in zip(SEEDS, (example[1], example[2], example[1]), strict=True):
         torch.manual_seed(seed)
@@ -250,7 +270,8 @@ def _second_part(graph: fx.Graph, name: str) -> fx.Graph:
     copies[nodes[begin]] = part.placeholder("features")
 
     def copy_of(node: fx.Node) -> fx.Node:
-        """Made when it is first used: what stands before the cut and does not depend on the picture (a weight, a constant) comes along so."""
+        """Made when it is first used: what stands before the cut and does not depend on the picture (a weight, a
+        constant) comes along so."""
         if node not in copies:
             copies[node] = part.node_copy(node, copy_of)
         return copies[node]
@@ -260,10 +281,12 @@ def _second_part(graph: fx.Graph, name: str) -> fx.Graph:
     return part
 
 
-# ---------------------------------------------------------------------------------------------------------------------- before the head
+# ------------------------------------------------------------------------------------------------------ before the head
 
 
-def _before_head(model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]) -> SplitPoint | None:
+def _before_head(
+    model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]
+) -> SplitPoint | None:
     """All but the head, where only that learns and its output is the network's."""
     if head is None or head not in dict(model.named_modules()):
         return None
@@ -285,8 +308,14 @@ def _before_head(model: nn.Module, example: Tensor, head: str | None, train_mode
 
 
 def _without(model: nn.Module, name: str) -> nn.Module:
-    """The network with an identity in the place of a module. Only the modules on the way to it are new; all others are shared."""
+    """The network with an identity in the place of a module.
+
+    Only the modules on the way to it are new; all others are shared.
+    """
     first, _, others = name.partition(".")
     shared = copy.copy(model)
-    shared.__dict__["_modules"] = {**model._modules, first: _without(model.get_submodule(first), others) if others else nn.Identity()}
+    shared.__dict__["_modules"] = {
+        **model._modules,
+        first: _without(model.get_submodule(first), others) if others else nn.Identity(),
+    }
     return shared

@@ -1,4 +1,5 @@
-"""What one training needs, put together: configuration, task, model, data, device, and all the state that training changes."""
+"""What one training needs, put together: configuration, task, model, data, device, and all the state that training
+changes."""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ from zoo.training.run_logs import RunLogs
 
 @dataclass
 class Progress:
-    """Where training stands; all of it is in every checkpoint. ``batch`` counts the batches of ``epoch`` that are done."""
+    """Where training stands; all of it is in every checkpoint.
+
+    ``batch`` counts the batches of ``epoch`` that are done.
+    """
 
     epoch: int = 0
     batch: int = 0
@@ -52,7 +56,8 @@ class Callback(Protocol):
 
 @dataclass
 class TrainState:
-    """All that one training needs; `zoo.training.resume.resume` sets it back to a checkpoint, `zoo.training.trainer.fit` runs it."""
+    """All that one training needs; `zoo.training.resume.resume` sets it back to a checkpoint,
+    `zoo.training.trainer.fit` runs it."""
 
     config: RunConfig
     task: Task
@@ -78,12 +83,15 @@ class TrainState:
         self.network: Callable[[Tensor], Tensor] = torch.compile(self.learning) if train.compile else self.learning
         self.augmenter = pictures.augmenter(train.augment, self.config.seed) if train.augment else None
         self.stepper = Stepper(self.model, train, self.engine, self.steps_per_epoch, rates_of(self.model, self.task))
-        self.loss_sum, self.weight_sum = (torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2))
+        self.loss_sum, self.weight_sum = (
+            torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2)
+        )
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     def begin_epoch(self, epoch: int) -> None:
-        """Training mode, but for what the task keeps out of it; and whatever else the task does before an epoch (``begin_epoch``)."""
+        """Training mode, but for what the task keeps out of it; and whatever else the task does before an epoch
+        (``begin_epoch``)."""
         if hasattr(self.task, "begin_epoch"):
             self.task.begin_epoch(self.model, epoch)
         set_train_mode(self.model, self.task)
@@ -96,7 +104,9 @@ class TrainState:
         if self.features is None:
             return evaluate(self.result, self.task, self.data, part, batch_size)
         self.result.eval()
-        return evaluate_split(self.features.rest_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size)
+        return evaluate_split(
+            self.features.rest_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size
+        )
 
     @property
     def result(self) -> nn.Module:
@@ -118,32 +128,54 @@ def rates_of(model: nn.Module, task: Task) -> Mapping[str, float]:
 
 
 def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
-    """Raises UsageError for a training that could not begin, or not be resumed exactly; a run asks this before it writes anything."""
+    """Raises UsageError for a training that could not begin, or not be resumed exactly; a run asks this before it
+    writes anything."""
     train = config.train
     steps = steps_per_epoch(train, len(data.part("train")))
     build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
     check_exact(train, model, engine, steps * train.epochs)
     if train.patience is not None and "val" not in data.parts:
-        raise UsageError("early stopping needs a validation split", where="train.patience", fix="set some of train aside: dataset.val_fraction=0.1")
+        raise UsageError(
+            "early stopping needs a validation split",
+            where="train.patience",
+            fix="set some of train aside: dataset.val_fraction=0.1",
+        )
     if train.augment and data.preprocessing.permute_pixels is not None:
-        raise UsageError("augmentation would change pictures whose pixels are permuted already", where="train.augment", fix="leave one of them out")
+        raise UsageError(
+            "augmentation would change pictures whose pixels are permuted already",
+            where="train.augment",
+            fix="leave one of them out",
+        )
 
 
 def check_pieces(train: TrainConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
-    """Raises UsageError where the loss of a batch is not that of its pieces, and where the network cannot be trained on the smallest of these."""
+    """Raises UsageError where the loss of a batch is not that of its pieces, and where the network cannot be trained on
+    the smallest of these."""
     part = data.part("train")
     if train.micro_batches > 1 and len(part) > 1:
         batch = next(part.batches(7))
-        logits = torch.randn(len(batch.inputs), len(data.classes), generator=torch.Generator().manual_seed(0)).to(engine.device)
+        logits = torch.randn(len(batch.inputs), len(data.classes), generator=torch.Generator().manual_seed(0)).to(
+            engine.device
+        )
         fault = additivity_fault(task, logits, batch)
         if fault is not None:
-            raise UsageError(f"this task's loss cannot be taken in pieces: {fault}", where="train.micro_batches", fix="leave it at 1")
-    if min(smallest for batch in set(sizes(len(part), train.batch_size)) for smallest in sizes(batch, micro_batch(train))) == 1:
+            raise UsageError(
+                f"this task's loss cannot be taken in pieces: {fault}", where="train.micro_batches", fix="leave it at 1"
+            )
+    if (
+        min(
+            smallest
+            for batch in set(sizes(len(part), train.batch_size))
+            for smallest in sizes(batch, micro_batch(train))
+        )
+        == 1
+    ):
         check_single(model, task, data, engine)
 
 
 def check_single(model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
-    """Raises UsageError where a network cannot be trained on one sample at a time, as batch norm over single values cannot."""
+    """Raises UsageError where a network cannot be trained on one sample at a time, as batch norm over single values
+    cannot."""
     network = copy.deepcopy(model).to(engine.device)
     set_train_mode(network, task)
     try:
@@ -159,10 +191,15 @@ def check_single(model: nn.Module, task: Task, data: Data, engine: Engine) -> No
 
 def steps_per_epoch(train: TrainConfig, samples: int) -> int:
     """Raises UsageError where there would be none."""
-    steps = samples // train.batch_size if train.drop_last else -(-samples // train.batch_size) - one_left_over(samples, train.batch_size)
+    steps = (
+        samples // train.batch_size
+        if train.drop_last
+        else -(-samples // train.batch_size) - one_left_over(samples, train.batch_size)
+    )
     if steps == 0:
         raise UsageError(
-            f"a batch of {train.batch_size} is larger than the {samples} training samples, and train.drop_last leaves no step",
+            f"a batch of {train.batch_size} is larger than the {samples} training samples, and train.drop_last leaves "
+            "no step",
             fix="use a smaller --batch-size, or train.drop_last=false",
         )
     return steps

@@ -22,7 +22,10 @@ from zoo.training.train_state import Progress, TrainState, check_finite, micro_b
 
 
 def fit(job: TrainState) -> Progress:
-    """Train from where the job stands to its last epoch. Raises DivergedError, or Interrupted with a checkpoint left behind."""
+    """Train from where the job stands to its last epoch.
+
+    Raises DivergedError, or Interrupted with a checkpoint left behind.
+    """
     job.watch.begin(job.progress, job.steps_per_epoch, job.config.train.epochs)
     with stop_on_signals() as stop, job.logs, out_of_memory(asked_memory(job)):
         for epoch in remaining_epochs(job):
@@ -46,7 +49,9 @@ def remaining_epochs(job: TrainState) -> Iterator[int]:
     while job.progress.epoch < train.epochs:
         best = job.progress.best
         if train.patience is not None and best is not None and job.progress.epoch - best["epoch"] >= train.patience:
-            job.watch.print(f"stopping early: none of the last {train.patience} epochs was better than epoch {best['epoch']}")
+            job.watch.print(
+                f"stopping early: none of the last {train.patience} epochs was better than epoch {best['epoch']}"
+            )
             return
         yield job.progress.epoch
 
@@ -59,17 +64,24 @@ def remaining_batches(job: TrainState, epoch: int) -> Iterator[Batch]:
     if train.drop_last:
         order = order[: job.steps_per_epoch * train.batch_size]
     batches = job.part.batches_of(order, train.batch_size, job.progress.batch, augment)
-    return last_joined(batches, job.steps_per_epoch - job.progress.batch) if one_left_over(len(order), train.batch_size) else batches
+    return (
+        last_joined(batches, job.steps_per_epoch - job.progress.batch)
+        if one_left_over(len(order), train.batch_size)
+        else batches
+    )
 
 
 def take_step(job: TrainState, batch: Batch) -> PieceLoss:
     """Forward and backward, piece by piece, then one update; returns the loss of the batch, still on the device.
 
-    The sum of the weights is known after the last piece alone: until then gradients are sums over the number of samples.
+    The sum of the weights is known after the last piece alone: until then gradients are sums over the number of
+    samples.
     """
     train, samples = job.config.train, len(batch.inputs)
     job.stepper.set_rates(job.progress.step)
-    pieces = split(mix(batch, train.mixup, train.cutmix), max(samples, 1) if train.micro_batches == 1 else micro_batch(train))
+    pieces = split(
+        mix(batch, train.mixup, train.cutmix), max(samples, 1) if train.micro_batches == 1 else micro_batch(train)
+    )
     loss = torch.zeros((), device=job.engine.device)
     weight: Tensor | float = 0.0
     for piece in pieces:
@@ -122,7 +134,10 @@ def account(job: TrainState, batch: Batch, loss: PieceLoss) -> None:
 def asked_memory(job: TrainState) -> str:
     train = job.config.train
     pieces = f" in {train.micro_batches} pieces" if train.micro_batches > 1 else ""
-    return f"a batch of {train.batch_size}{pieces}, pictures of {'×'.join(map(str, job.data.preprocessing.shape))}, on {job.engine.name}"
+    return (
+        f"a batch of {train.batch_size}{pieces}, pictures of {'×'.join(map(str, job.data.preprocessing.shape))}, on "
+        f"{job.engine.name}"
+    )
 
 
 @contextmanager
@@ -135,7 +150,9 @@ def compiler_errors() -> Iterator[None]:
     except TorchDynamoException as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise SetupError(
-            f"the network cannot be compiled here: {reason}", where="train.compile", fix="leave out --compile, or see `zoo doctor`"
+            f"the network cannot be compiled here: {reason}",
+            where="train.compile",
+            fix="leave out --compile, or see `zoo doctor`",
         ) from error
 
 
@@ -169,14 +186,21 @@ def remember_best(job: TrainState, row: dict[str, float]) -> None:
         return
     best = job.progress.best
     if best is None or (value > best["value"] if mode == "max" else value < best["value"]):
-        job.progress.best = {"metric": f"val_{metric}", "value": value, "epoch": job.progress.epoch, "step": job.progress.step}
+        job.progress.best = {
+            "metric": f"val_{metric}",
+            "value": value,
+            "epoch": job.progress.epoch,
+            "step": job.progress.step,
+        }
 
 
 def save_if_due(job: TrainState) -> None:
     train, progress = job.config.train, job.progress
     if progress.batch == job.steps_per_epoch:
         return  # the epoch is about to be closed, and saved with its row
-    if (train.checkpoint_steps and progress.step % train.checkpoint_steps == 0) or time.monotonic() - job.saved_at > train.checkpoint_seconds:
+    if (
+        train.checkpoint_steps and progress.step % train.checkpoint_steps == 0
+    ) or time.monotonic() - job.saved_at > train.checkpoint_seconds:
         save(job)
 
 
@@ -186,7 +210,8 @@ def stop_if_asked(job: TrainState, stop: StopRequest) -> None:
     if job.saved_step != job.progress.step:
         save(job)
     raise Interrupted(
-        f"stopped at step {job.progress.step}, epoch {min(job.progress.epoch + 1, job.config.train.epochs)}; all of it is kept",
+        f"stopped at step {job.progress.step}, epoch {min(job.progress.epoch + 1, job.config.train.epochs)}; all of it "
+        "is kept",
         signum=stop.signum,
         where=job.run.path,
         fix=f"go on with `zoo run --resume {job.run.path}`",

@@ -1,4 +1,7 @@
-"""Is a dataset what it should be? Every part is opened and counted, its files are compared with the official ones (`zoo data check`)."""
+"""Is a dataset what it should be?
+
+Every part is opened and counted, its files are compared with the official ones (`zoo data check`).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,8 @@ DIGEST = 16
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part: its split, how many pictures it has, of which class (None: without labels) and of which C×H×W, and the names of the first."""
+    """One part: its split, how many pictures it has, of which class (None: without labels) and of which C×H×W, and the
+    names of the first."""
 
     part: str
     split: str
@@ -47,7 +51,8 @@ class PartReport:
 
 @dataclass
 class Duplicates:
-    """Pictures with exactly the same content: again within a part, of one part in another, and under different labels."""
+    """Pictures with exactly the same content: again within a part, of one part in another, and under different
+    labels."""
 
     within: dict[str, int] = field(default_factory=dict)
     across: dict[str, int] = field(default_factory=dict)
@@ -57,7 +62,10 @@ class Duplicates:
 
 @dataclass
 class Report:
-    """What was found. ``files`` says of each whether its content is the ``official`` one; ``problems`` are what makes a dataset unusable."""
+    """What was found.
+
+    ``files`` says of each whether its content is the ``official`` one; ``problems`` are what makes a dataset unusable.
+    """
 
     dataset: str
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -80,7 +88,10 @@ class Pictures:
 
 
 def check(need: Needs) -> Report:
-    """Open every part of a dataset whose files are here. What is wrong stands in the report; only a dataset that is not there raises."""
+    """Open every part of a dataset whose files are here.
+
+    What is wrong stands in the report; only a dataset that is not there raises.
+    """
     from zoo.data.splits import check_split, classes_of
 
     item, report = need.item, Report(need.item.canonical)
@@ -129,7 +140,9 @@ def _official(file: dict[str, Any]) -> bool | None:
     return official
 
 
-def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems: list[str], read: Read) -> tuple[Pictures, PartReport]:
+def _part(
+    part: str, split: str, loaded: Split, classes: Sequence[str], problems: list[str], read: Read
+) -> tuple[Pictures, PartReport]:
     images = loaded.images
     shapes: Sequence[tuple[int, ...]]
     digests: Sequence[bytes | None]
@@ -145,8 +158,11 @@ def _part(part: str, split: str, loaded: Split, classes: Sequence[str], problems
     )
 
 
-def _decode(part: str, paths: Sequence[Path], problems: list[str], read: Read) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
-    """Shapes and digests of pictures in files, each fully decoded: a header alone does not tell that the rest is there."""
+def _decode(
+    part: str, paths: Sequence[Path], problems: list[str], read: Read
+) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
+    """Shapes and digests of pictures in files, each fully decoded: a header alone does not tell that the rest is
+    there."""
     shapes: list[tuple[int, ...]] = []
     digests: list[bytes | None] = []
     faulty = []
@@ -177,7 +193,9 @@ def _read(path: Path, read: Read) -> tuple[tuple[int, ...], bytes] | str:
 
 def _digest(shape: tuple[int, ...], pixels: np.ndarray) -> bytes:
     """Of a picture of C×H×W; the same bytes in another shape are another picture."""
-    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=DIGEST, person="×".join(map(str, shape)).encode()[:16]).digest()
+    return hashlib.blake2b(
+        np.ascontiguousarray(pixels).data, digest_size=DIGEST, person="×".join(map(str, shape)).encode()[:16]
+    ).digest()
 
 
 def _count(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:

@@ -1,4 +1,5 @@
-"""The files that datasets need: which they are, where they lie, and bringing them (`zoo data download`, `zoo data path`)."""
+"""The files that datasets need: which they are, where they lie, and bringing them (`zoo data download`,
+`zoo data path`)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class Absent(DataError):
 
 
 class Looker:
-    """A `zoo.api.DatasetStore` that brings nothing: it writes down which files a dataset asks for, and gives those that are here."""
+    """A `zoo.api.DatasetStore` that brings nothing: it writes down which files a dataset asks for, and gives those that
+    are here."""
 
     def __init__(self) -> None:
         self._store = Store(download=False)
@@ -51,7 +53,8 @@ class Looker:
 
 @dataclass(frozen=True)
 class Needs:
-    """A dataset and the files it asks for in the state the data folder is in: content that lies there in another form is not asked for."""
+    """A dataset and the files it asks for in the state the data folder is in: content that lies there in another form
+    is not asked for."""
 
     item: Item[DatasetSpec]
     section: DatasetSection
@@ -74,7 +77,14 @@ class Needs:
         rows = []
         for file in self.item.spec.files:
             place = data_root() / file.path
-            rows.append({**file.model_dump(mode="json"), "place": str(place), "present": place.is_file(), "needed": file in self.asked})
+            rows.append(
+                {
+                    **file.model_dump(mode="json"),
+                    "place": str(place),
+                    "present": place.is_file(),
+                    "needed": file in self.asked,
+                }
+            )
         return rows
 
 
@@ -87,12 +97,17 @@ def look(name: str) -> Needs:
     with contextlib.suppress(Absent):
         load_object(item.spec.target, item)(looker, **section.options)
     official = {data_root() / file.path for file in item.spec.files}
-    instead = () if item.spec.argument is not None else tuple(archive for archive in looker.archives if archive not in official)
+    instead = (
+        ()
+        if item.spec.argument is not None
+        else tuple(archive for archive in looker.archives if archive not in official)
+    )
     return Needs(item, section, tuple(looker.asked), instead)
 
 
 def download(names: Sequence[str]) -> list[Needs]:
-    """Bring the files of datasets, after a line that says what, from where and under which licence; returns them all in place.
+    """Bring the files of datasets, after a line that says what, from where and under which licence; returns them all in
+    place.
 
     Raises one DataError for all that could not be had; what could be is there then.
     """
@@ -120,7 +135,9 @@ def require_here(needs: Sequence[Needs]) -> None:
     """Raise DataError where a dataset would have to be downloaded."""
     absent = [need.item.spec.name for need in needs if need.missing]
     if absent:
-        raise DataError(f"{' and '.join(absent)}: files are missing", where=data_root(), fix=f"zoo data download {' '.join(absent)}")
+        raise DataError(
+            f"{' and '.join(absent)}: files are missing", where=data_root(), fix=f"zoo data download {' '.join(absent)}"
+        )
 
 
 def _refuse(needs: Sequence[Needs], cause: str) -> None:

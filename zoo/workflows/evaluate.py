@@ -1,4 +1,5 @@
-"""The story of `zoo evaluate`: a trained model on a split of its own dataset, or of another one with classes that it knows."""
+"""The story of `zoo evaluate`: a trained model on a split of its own dataset, or of another one with classes that it
+knows."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ from zoo.training.evaluation import evaluate_split
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What `evaluate_run` found, and on what; ``metrics`` is empty where nothing is labelled, ``path`` is where its report was written."""
+    """What `evaluate_run` found, and on what; ``metrics`` is empty where nothing is labelled, ``path`` is where its
+    report was written."""
 
     run: str
     dataset: str
@@ -39,15 +41,19 @@ class EvaluationResult:
 
 
 def evaluate_run(
-    run: str | Path | RunDir, split: str | None = None, dataset: str | None = None, device: str = "auto", out: str | Path | None = None
+    run: str | Path | RunDir,
+    split: str | None = None,
+    dataset: str | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
 ) -> EvaluationResult:
-    """Evaluate a run's best checkpoint on a split of its own dataset, or of another one whose classes are some of the run's, in any order: on the
-    test split, where no other is named. Of another dataset that is all that it holds out (its test split, else val), and all of it where it holds
-    out none.
+    """Evaluate a run's best checkpoint on a split of its own dataset, or of another one whose classes are some of the
+    run's, in any order: on the test split, where no other is named. Of another dataset that is all that it holds out
+    (its test split, else val), and all of it where it holds out none.
 
-    ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as it is. Raises UsageError
-    where the dataset has no such split, no labels (unless predictions are written to ``out``), or classes that the run has not, and where a run
-    without a network is asked about other data than its own.
+    ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as
+    it is. Raises UsageError where the dataset has no such split, no labels (unless predictions are written to ``out``),
+    or classes that the run has not, and where a run without a network is asked about other data than its own.
     """
     where, folder = run if isinstance(run, RunDir) else find(run), None if out is None else _free(Path(out))
     target = choose_device(device)
@@ -58,28 +64,57 @@ def evaluate_run(
     own = where.record.results if loaded.config.architecture is None else {}
     split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "test"))
     held_out = dataset is not None and split == "test"
-    data = open_data(registry(), section, target, preprocessing=loaded.preprocessing, parts=(split,), seed=loaded.config.seed, held_out=held_out)
+    data = open_data(
+        registry(),
+        section,
+        target,
+        preprocessing=loaded.preprocessing,
+        parts=(split,),
+        seed=loaded.config.seed,
+        held_out=held_out,
+    )
     if loaded.config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
         task_name = loaded.config.task.name
-        raise UsageError(f"a run of task {task_name} knows the data that it saw, and evaluates no other", fix=f"zoo run {task_name} --data D")
-    view, task = in_order(data.part(split), data.name, data.classes, loaded.classes), build_task(registry(), loaded.config)
+        raise UsageError(
+            f"a run of task {task_name} knows the data that it saw, and evaluates no other",
+            fix=f"zoo run {task_name} --data D",
+        )
+    view, task = (
+        in_order(data.part(split), data.name, data.classes, loaded.classes),
+        build_task(registry(), loaded.config),
+    )
     found = evaluate_split(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
     if not found.metrics and folder is None:
         raise UsageError(
-            f"the {split} split of {data.name} has no labels to evaluate by", fix="add --out DIR for its predictions, or choose another part"
+            f"the {split} split of {data.name} has no labels to evaluate by",
+            fix="add --out DIR for its predictions, or choose another part",
         )
     evaluated_on = _named_split(data.split_names[split]) if held_out else f"{split} split"
     notes = (*data.notes, *_notes_on_classes(data.classes, loaded.classes))
     if held_out and data.split_names[split] in ("all", "train") and section.options == loaded.config.dataset.options:
-        notes = (*notes, "the run was trained on some of these images; without --data only those that it held out are evaluated")
-    result = EvaluationResult(run_id(where.path), data.name, data.fingerprint, split, len(view), dict(found.metrics), notes, folder, evaluated_on)
+        notes = (
+            *notes,
+            "the run was trained on some of these images; without --data only those that it held out are evaluated",
+        )
+    result = EvaluationResult(
+        run_id(where.path),
+        data.name,
+        data.fingerprint,
+        split,
+        len(view),
+        dict(found.metrics),
+        notes,
+        folder,
+        evaluated_on,
+    )
     if folder is not None:
         _write(result, folder, lambda: task.report(found, view, loaded.classes, folder))
     return result
 
 
 class Reordered:
-    """A part whose labels are told in another order of the classes: ``table`` has the new label at the place of the old one, int64 (K,)."""
+    """A part whose labels are told in another order of the classes: ``table`` has the new label at the place of the old
+    one, int64 (K,)."""
 
     def __init__(self, part: PartView, table: np.ndarray) -> None:
         self._part, self._table = part, table
@@ -100,7 +135,10 @@ class Reordered:
 
 
 def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence[str]) -> PartView:
-    """A dataset's part with the labels of a model's classes, which may be more. Raises UsageError naming the classes that the model has not."""
+    """A dataset's part with the labels of a model's classes, which may be more.
+
+    Raises UsageError naming the classes that the model has not.
+    """
     if tuple(theirs) == tuple(ours):
         return part
     places = {nfc(name): index for index, name in enumerate(ours)}
@@ -132,7 +170,9 @@ def _few(names: Collection[str], count: int = 5) -> str:
 
 def _free(folder: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError("what is found is written to a new folder, or an empty one", where=folder, fix="choose another --out")
+        raise UsageError(
+            "what is found is written to a new folder, or an empty one", where=folder, fix="choose another --out"
+        )
     return folder
 
 

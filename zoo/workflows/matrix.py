@@ -18,9 +18,12 @@ from zoo.runs.resolve_config import core_dataset_section
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination, by canonical names. ``refusal`` is the error that a run would end with, None where it would begin.
+    """One combination, by canonical names.
 
-    ``changes`` are sentences about what would be done to the pictures. ``architecture`` is None for a task that needs none.
+    ``refusal`` is the error that a run would end with, None where it would begin.
+
+    ``changes`` are sentences about what would be done to the pictures. ``architecture`` is None for a task that needs
+    none.
     """
 
     architecture: str | None
@@ -31,18 +34,24 @@ class Cell:
 
 
 def cells(
-    catalogue: Registry, architectures: str | None = None, datasets: str = "*", tasks: str = "*", options: dict[str, Any] | None = None
+    catalogue: Registry,
+    architectures: str | None = None,
+    datasets: str = "*",
+    tasks: str = "*",
+    options: dict[str, Any] | None = None,
 ) -> Iterator[Cell]:
     """All combinations whose names match the shell patterns, by task, architecture and dataset.
 
-    Without a pattern ``architectures`` are those that are registered; with one, also the members of families. ``options`` are the core's keys
-    of a dataset (``resize``, ``channels``). A task that needs weights is taken to start from the first that an architecture names. Raises
-    UsageError for other options.
+    Without a pattern ``architectures`` are those that are registered; with one, also the members of families.
+    ``options`` are the core's keys of a dataset (``resize``, ``channels``). A task that needs weights is taken to start
+    from the first that an architecture names. Raises UsageError for other options.
     """
     section = core_dataset_section(options or {})
     networks = _networks(catalogue, architectures)
     for task in catalogue.items("task", tasks):
-        for network, dataset in product(networks if task.spec.needs_architecture else [None], catalogue.items("dataset", datasets)):
+        for network, dataset in product(
+            networks if task.spec.needs_architecture else [None], catalogue.items("dataset", datasets)
+        ):
             yield _cell(catalogue, network, dataset, task, section)
 
 
@@ -55,7 +64,9 @@ def _networks(catalogue: Registry, pattern: str | None) -> list[str | None]:
 def _cell(catalogue: Registry, name: str | None, dataset: Item[Any], task: Item[Any], section: DatasetSection) -> Cell:
     try:
         network = None if name is None else catalogue.architecture(name)
-        _, changes = combine(network, dataset, task, section, _first_weights(network) if task.spec.needs_weights else RandomWeights())
+        _, changes = combine(
+            network, dataset, task, section, _first_weights(network) if task.spec.needs_weights else RandomWeights()
+        )
     except (UsageError, PluginError) as refusal:
         return Cell(name, dataset.canonical, task.canonical, str(refusal))
     return Cell(name, dataset.canonical, task.canonical, None, tuple(changes))

@@ -1,4 +1,5 @@
-"""`zoo predict`: pictures through a run (by torch) or an exported model (by onnxruntime, with no torch), prepared by the same functions."""
+"""`zoo predict`: pictures through a run (by torch) or an exported model (by onnxruntime, with no torch), prepared by
+the same functions."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Opened(NamedTuple):
 class Predictions:
     """``rows`` holds each image with its probabilities, float64 (K,), in order; ``engine`` is what computed them.
 
-    ``spec`` is the ``input`` part of the model's description: how images are prepared. ``notes`` say what could not be checked, a line each.
+    ``spec`` is the ``input`` part of the model's description: how images are prepared. ``notes`` say what could not be
+    checked, a line each.
     """
 
     classes: tuple[str, ...]
@@ -57,11 +59,14 @@ class Predictions:
             runtime.write_csv(temporary, self.rows, self.classes)
 
     def draw(self, file: Path) -> None:
-        """The pictures as the network saw them, but in colour, under the likeliest class of each and its probability."""
+        """The pictures as the network saw them, but in colour, under the likeliest class of each and its
+        probability."""
         from zoo.reporting import plots
 
         with storage_errors(file):
-            plots.grid(file, self._pictures(), self._titles(), f"predicted by {self.engine}", columns=min(5, len(self.rows)))
+            plots.grid(
+                file, self._pictures(), self._titles(), f"predicted by {self.engine}", columns=min(5, len(self.rows))
+            )
 
     def explain(self, file: Path) -> None:
         """Beside each picture, where the network found what speaks for its likeliest class (Grad-CAM).
@@ -69,12 +74,17 @@ class Predictions:
         Raises UsageError for an exported model, which gives no gradients, and for a network without maps.
         """
         if self.network is None:
-            raise UsageError("an exported model gives no gradients to explain itself by", where="--explain", fix="give the run it was exported from")
+            raise UsageError(
+                "an exported model gives no gradients to explain itself by",
+                where="--explain",
+                fix="give the run it was exported from",
+            )
         from zoo.reporting import plots
 
         pictures, titles = self._pictures(), self._titles()
         with storage_errors(file):
-            sides = np.stack([pictures, plots.heated(pictures, self._maps())], 1).reshape(-1, *pictures.shape[1:])  # a picture, then its map
+            # a picture, then its map
+            sides = np.stack([pictures, plots.heated(pictures, self._maps())], 1).reshape(-1, *pictures.shape[1:])
             beside = [text for title in titles for text in (title, "what speaks for it")]
             plots.grid(file, sides, beside, f"Grad-CAM, {self.engine}", columns=2 * min(3, len(pictures)))
 
@@ -105,22 +115,28 @@ def predict(
     keep_going: bool = False,
     max_pixels: int | None = None,
 ) -> Predictions:
-    """Predict image files and folders of them. ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``,
-    the name of weights or a safetensors file, it is an architecture, and ``weights_key`` chooses where that file holds several networks.
+    """Predict image files and folders of them.
+
+    ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``, the name of weights
+    or a safetensors file, it is an architecture, and ``weights_key`` chooses where that file holds several networks.
     ``max_pixels`` replaces the model's limit.
 
-    Raises DataError for an image that cannot be read (with ``keep_going`` it is one of the ``failures``), CheckpointError for a model that was
-    altered or cannot be loaded.
+    Raises DataError for an image that cannot be read (with ``keep_going`` it is one of the ``failures``),
+    CheckpointError for a model that was altered or cannot be loaded.
     """
     found = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
-    run, description, engine, network, notes = _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
+    run, description, engine, network, notes = (
+        _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
+    )
     spec, classes = description["input"], tuple(description["output"]["classes"])
     if max_pixels is not None:
         spec = {**spec, "max_pixels": max_pixels}
     failures: list[tuple[Path, str]] = []
     kept = failures if keep_going else None
     rows = _data_errors(lambda: list(runtime.predict(run, spec, found.files, spec.get("batch"), kept)))
-    return Predictions(classes, rows, engine, spec, failures, network, (*notes, *([found.skipped] if found.skipped else [])))
+    return Predictions(
+        classes, rows, engine, spec, failures, network, (*notes, *([found.skipped] if found.skipped else []))
+    )
 
 
 def _open(target: str | Path) -> Opened:
@@ -152,7 +168,9 @@ def _model_name(bundle: Path) -> str:
         if not isinstance(name, str) or Path(name).name != name:
             raise ValueError("it names no model of its own")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"the bundle's {runtime.INDEX} is damaged: {error}", where=bundle, fix="export again") from error
+        raise CheckpointError(
+            f"the bundle's {runtime.INDEX} is damaged: {error}", where=bundle, fix="export again"
+        ) from error
     return name
 
 
@@ -160,7 +178,11 @@ def _open_run(target: str | Path) -> Opened:
     from zoo.runs import run_directory
 
     if Path(target).is_dir() and not (Path(target) / "run.json").is_file() and not run_directory.is_run(target):
-        raise UsageError("this folder is neither a run nor a bundle", where=target, fix="give a run, a bundle's folder or a model.onnx")
+        raise UsageError(
+            "this folder is neither a run nor a bundle",
+            where=target,
+            fix="give a run, a bundle's folder or a model.onnx",
+        )
     found = run_directory.find(target)
 
     import torch
@@ -184,7 +206,9 @@ def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
 
     found = load_pretrained(registry(), name, weights, key)
     head, description = registry().architecture(name).spec.head, _description(found.preprocessing, found.classes)
-    return Opened(_by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head))
+    return Opened(
+        _by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head)
+    )
 
 
 def _by_torch(model: nn.Module) -> Run:
@@ -209,4 +233,6 @@ def _data_errors(work: Callable[[], T]) -> T:
     except (ValueError, OSError) as error:
         cause = error.__cause__
         limit = isinstance(cause, runtime.OutsideLimitError) and cause.option == "max_pixels"
-        raise DataError(str(error), fix="give a smaller image, or raise --max-pixels" if limit else "give readable images") from error
+        raise DataError(
+            str(error), fix="give a smaller image, or raise --max-pixels" if limit else "give readable images"
+        ) from error

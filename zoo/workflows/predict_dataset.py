@@ -1,4 +1,5 @@
-"""The first images of a dataset as files to predict, each with the name and the class that it has there (`zoo predict --data`)."""
+"""The first images of a dataset as files to predict, each with the name and the class that it has there
+(`zoo predict --data`)."""
 
 from __future__ import annotations
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """``names`` by file: of an image in an array, its dataset, part and name there, such as ``digits/test/7``; any other has the name of its file.
-    ``truths`` by file are the names of their classes, where they have labels. ``kept``: the files are the dataset's own, not copies."""
+    """``names`` by file: of an image in an array, its dataset, part and name there, such as ``digits/test/7``; any
+    other has the name of its file. ``truths`` by file are the names of their classes, where they have labels. ``kept``:
+    the files are the dataset's own, not copies.
+    """
 
     files: list[Path]
     names: Mapping[Path, str] = field(default_factory=dict)
@@ -35,7 +38,8 @@ class Samples:
 
 @contextmanager
 def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
-    """The first images of a part of a dataset (default: report, of a dataset that has no splits all of it), for as long as the context lasts.
+    """The first images of a part of a dataset (default: report, of a dataset that has no splits all of it), for as long
+    as the context lasts.
 
     Raises UsageError or DataError.
     """
@@ -61,7 +65,10 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
         yield Samples(files, {}, dict(zip(files, truths, strict=False)))
         return
     images = split.images[:count]
-    names = [f"{item.spec.name}/{part}/{name}" for name in (split.names or [str(index) for index in range(len(images))])[: len(images)]]
+    names = [
+        f"{item.spec.name}/{part}/{name}"
+        for name in (split.names or [str(index) for index in range(len(images))])[: len(images)]
+    ]
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         files = [Path(folder) / f"{index}.png" for index in range(len(images))]
         for file, image in zip(files, images, strict=True):
@@ -72,7 +79,12 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
 def write_predictions(file: Path, found: Predictions, samples: Samples) -> None:
     """As predictions.csv of a run: sample, truth (where it is known), prediction and the probability of each class."""
     rows = (
-        [samples.name(path), samples.truths.get(path, ""), runtime.top(row, found.classes, 1)[0][0], *(f"{probability:.6f}" for probability in row)]
+        [
+            samples.name(path),
+            samples.truths.get(path, ""),
+            runtime.top(row, found.classes, 1)[0][0],
+            *(f"{probability:.6f}" for probability in row),
+        ]
         for path, row in found.rows
     )
     write_csv(file, ["sample", "truth", "prediction", *(f"p({name})" for name in found.classes)], rows)

@@ -61,8 +61,8 @@ def run(
 ) -> RunResult:
     """Train, evaluate and report one combination; returns where everything is.
 
-    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a run that was stopped;
-    overrides must then agree with it. Raises ZooError; the traceback is in the run's error.log.
+    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a run that
+    was stopped; overrides must then agree with it. Raises ZooError; the traceback is in the run's error.log.
     """
     console = console or Console()
     if resume is not None:
@@ -75,7 +75,7 @@ def run(
     return _carry_out(create(plan.config, out), prepared, console, resumed=False)
 
 
-# --------------------------------------------------------------------------------------------------------------------- the chapters
+# --------------------------------------------------------------------------------------------------------- the chapters
 
 
 def _introduce(prepared: Prepared, console: Console) -> None:
@@ -99,7 +99,9 @@ def _dry_run(plan: RunPlan, console: Console) -> RunResult:
         console.print("dry run: nothing was computed or written")
     else:
         steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
-        console.print(f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written")
+        console.print(
+            f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written"
+        )
     return RunResult(None, _new_record(prepared, "dry-run"), {})
 
 
@@ -128,7 +130,9 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
     )
 
 
-def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False) -> RunResult:
+def _carry_out(
+    where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False
+) -> RunResult:
     """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
     with where.lock():
         remove_temporaries(where.path)
@@ -162,7 +166,9 @@ def _carry_out(where: RunDir, prepared: Prepared, console: Console, *, resumed: 
     return RunResult(where.path, record, metrics)
 
 
-def _train_and_evaluate(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> dict[str, float]:
+def _train_and_evaluate(
+    where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
+) -> dict[str, float]:
     task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
     if in_closed_form(task):
         if inexact is not None:
@@ -179,8 +185,17 @@ def _train_and_evaluate(where: RunDir, record: Record, prepared: Prepared, repor
     view = data.part(part)
     run_results.write_samples(where.samples, view, data.classes)
     shown = task.report(found, view, data.classes, where.path) or ()
-    drawn = [] if in_closed_form(task) else [*run_results.write_curves(where, record), *run_results.write_pictures(where, record, data)]
-    record.report_items = [*drawn[:1], *shown, *drawn[1:], *(predict_unlabelled(where, model, task, data, batch_size) if part != "predict" else ())]
+    drawn = (
+        []
+        if in_closed_form(task)
+        else [*run_results.write_curves(where, record), *run_results.write_pictures(where, record, data)]
+    )
+    record.report_items = [
+        *drawn[:1],
+        *shown,
+        *drawn[1:],
+        *(predict_unlabelled(where, model, task, data, batch_size) if part != "predict" else ()),
+    ]
     return dict(found.metrics)
 
 
@@ -204,8 +219,19 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
     """The best model of a training, or else the last."""
     plan, task, model, data, engine = prepared.plan, prepared.task, prepared.model, prepared.data, prepared.engine
     config, head = plan.config, None if plan.architecture is None else plan.architecture.spec.head
-    features = keep_features(config.train, model, data, engine, registry(), head, lambda network: set_train_mode(network, task), reporter.print)
-    job = TrainState(config, task, model, data, engine, where, reporter, prepared.structure, features, clock=reporter.clock)
+    features = keep_features(
+        config.train,
+        model,
+        data,
+        engine,
+        registry(),
+        head,
+        lambda network: set_train_mode(network, task),
+        reporter.print,
+    )
+    job = TrainState(
+        config, task, model, data, engine, where, reporter, prepared.structure, features, clock=reporter.clock
+    )
     if inexact is not None:
         resume_job(job, inexact=inexact, accepted=partial(_forget_results, where, record))
     progress = fit(job)
@@ -214,7 +240,10 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
     if progress.best is not None and root.last is not None and root.chosen != root.last.name:
         best = checkpoints.chosen(where)
         load_state(job.result, checkpoints.weights(best), best)
-        reporter.print(f"reporting on the best epoch, {progress.best['epoch']} ({figure(progress.best['metric'], progress.best['value'])})")
+        reporter.print(
+            f"reporting on the best epoch, {progress.best['epoch']} "
+            f"({figure(progress.best['metric'], progress.best['value'])})"
+        )
     record.checkpoint = root.chosen
     return job.result
 
@@ -227,32 +256,47 @@ def _forget_results(where: RunDir, record: Record) -> None:
 
 def _conclude(where: RunDir, record: Record, console: Console) -> None:
     part, metrics = next(reversed(record.results.items()))
-    console.print(f"{part} split, {plural(record.samples[part], 'sample')}: {', '.join(figure(name, value) for name, value in metrics.items())}")
+    console.print(
+        f"{part} split, {plural(record.samples[part], 'sample')}: "
+        f"{', '.join(figure(name, value) for name, value in metrics.items())}"
+    )
     console.print(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
 
 
-# ---------------------------------------------------------------------------------------------------------------------------- resume
+# --------------------------------------------------------------------------------------------------------------- resume
 
 
 def _resume(
-    resume: str | Path, name: str | None, config_file: Path | None, overrides: Mapping[str, Any], inexact: bool, console: Console
+    resume: str | Path,
+    name: str | None,
+    config_file: Path | None,
+    overrides: Mapping[str, Any],
+    inexact: bool,
+    console: Console,
 ) -> RunResult:
     where = find(resume)
     check_own_folders(where.path)
     config = where.config
     if config_file is not None:
-        raise UsageError("--resume goes on with the run's own configuration", where="--config", fix="leave out --config")
+        raise UsageError(
+            "--resume goes on with the run's own configuration", where="--config", fix="leave out --config"
+        )
     plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
     _refuse_changes(plan, name, overrides)
     if where.record.status == "finished" and _is_whole(where):
-        raise UsageError("this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`")
+        raise UsageError(
+            "this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`"
+        )
     prepared = prepare(plan, where.record.structure)
     _introduce(prepared, console)
     return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
 
 
 def _is_whole(where: RunDir) -> bool:
-    """Whether the checkpoint of a run's results is undamaged. Where it is not, a finished run can go back to an earlier one."""
+    """Whether the checkpoint of a run's results is undamaged.
+
+    Where it is not, a finished run can go back to an earlier one.
+    """
     try:
         checkpoints.chosen(where)
     except CheckpointError:
@@ -274,4 +318,6 @@ def _refuse_changes(plan: RunPlan, name: str | None, overrides: Mapping[str, Any
     ):
         changed.insert(0, f"the run is of {label_of(config)}, not {name}")
     if changed:
-        raise UsageError(f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run")
+        raise UsageError(
+            f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run"
+        )

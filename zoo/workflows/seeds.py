@@ -25,7 +25,10 @@ from zoo.workflows.run import RunResult
 
 @dataclass(frozen=True)
 class SeedsResult:
-    """The runs, and for each metric the mean and the sample standard deviation over them. ``path`` is the summary file."""
+    """The runs, and for each metric the mean and the sample standard deviation over them.
+
+    ``path`` is the summary file.
+    """
 
     path: Path
     runs: list[RunResult]
@@ -41,7 +44,10 @@ def run_seeds(
     out: Path | None = None,
     console: Console | None = None,
 ) -> SeedsResult:
-    """Run with ``count`` seeds, from the configuration's own upwards, each in a run directory of its own. Raises ZooError at the first that fails."""
+    """Run with ``count`` seeds, from the configuration's own upwards, each in a run directory of its own.
+
+    Raises ZooError at the first that fails.
+    """
     if count < 1:
         raise UsageError(f"--seeds must be at least 1, not {count}", fix="for example --seeds 3")
     console = console or Console()
@@ -52,7 +58,11 @@ def run_seeds(
         if config.name is not None:
             own["name"] = f"{config.name}-seed{seed}"
         console.print(f"seed {seed} ({len(runs) + 1} of {count})")
-        runs.append(run.run(name, config_file=config_file, overrides=own, out=out / f"seed{seed}" if out else None, console=console))
+        runs.append(
+            run.run(
+                name, config_file=config_file, overrides=own, out=out / f"seed{seed}" if out else None, console=console
+            )
+        )
     metrics = summarise([each.metrics for each in runs])
     folders = [each.path for each in runs if each.path is not None]
     summary = folders[0].parent / f"seeds-{folders[0].name}.json"
@@ -66,13 +76,27 @@ def run_seeds(
 
 def command(count: int, name: str | None, config_file: Path | None, overrides: Mapping[str, Any]) -> str:
     """The command line that repeats these runs."""
-    settings = [f"{key}={each if isinstance(each, str) else json.dumps(each)}" for key, each in flatten(dict(overrides)).items() if key]
-    words = ["zoo", "run", *([name] if name else []), *(["--config", config_file.name] if config_file else []), "--seeds", str(count)]
+    settings = [
+        f"{key}={each if isinstance(each, str) else json.dumps(each)}"
+        for key, each in flatten(dict(overrides)).items()
+        if key
+    ]
+    words = [
+        "zoo",
+        "run",
+        *([name] if name else []),
+        *(["--config", config_file.name] if config_file else []),
+        "--seeds",
+        str(count),
+    ]
     return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
 
 
 def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, Any]:
-    """What the figures of these runs should be read with. ``seconds`` are those of whole runs: training, evaluation, pictures."""
+    """What the figures of these runs should be read with.
+
+    ``seconds`` are those of whole runs: training, evaluation, pictures.
+    """
     record = runs[0].record
     seconds = [each.record.seconds or 0.0 for each in runs]
     return {
@@ -93,13 +117,21 @@ def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, An
 def device_of(record: Record) -> str:
     """The accelerator's name or, on the CPU, the processor's and how many threads it was given."""
     name = str(record.device["name"])
-    return name if record.device["device"] != "cpu" else f"{record.versions['processor']}, {plural(record.device['threads'], 'thread')}"
+    return (
+        name
+        if record.device["device"] != "cpu"
+        else f"{record.versions['processor']}, {plural(record.device['threads'], 'thread')}"
+    )
 
 
 def summarise(results: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
     """Mean, sample standard deviation (n - 1; 0 for a single run) and the values of each metric."""
     values = {metric: [each[metric] for each in results] for metric in results[0]}
     return {
-        metric: {"mean": statistics.fmean(found), "sd": statistics.stdev(found) if len(found) > 1 else 0.0, "values": found}
+        metric: {
+            "mean": statistics.fmean(found),
+            "sd": statistics.stdev(found) if len(found) > 1 else 0.0,
+            "values": found,
+        }
         for metric, found in values.items()
     }

@@ -1,4 +1,5 @@
-"""`zoo show`: pictures of a dataset as a titled grid, plain, above their permuted selves, or beside augmented versions of themselves."""
+"""`zoo show`: pictures of a dataset as a titled grid, plain, above their permuted selves, or beside augmented versions
+of themselves."""
 
 from __future__ import annotations
 
@@ -43,11 +44,11 @@ def show(
     options: dict[str, Any] | None = None,
     out: Path | None = None,
 ) -> Shown:
-    """Draw the first ``count`` pictures (default: 20; 4 with ``augment``, which draws a row for each) of a part (default: train), as the dataset
-    section says (``options``: its keys), into a PNG.
+    """Draw the first ``count`` pictures (default: 20; 4 with ``augment``, which draws a row for each) of a part
+    (default: train), as the dataset section says (``options``: its keys), into a PNG.
 
-    ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the first epochs would
-    make of them. Raises UsageError, DataError or StorageError.
+    ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the
+    first epochs would make of them. Raises UsageError, DataError or StorageError.
     """
     if count is None:
         count = AUGMENTED if augment else 20
@@ -81,11 +82,20 @@ def _draw(
     size = "×".join(map(str, data.preprocessing.shape))
     heading = f"{name}, {split} split: {min(count, len(part)):,} of {len(part):,} pictures, {size}"
     if permute_pixels is not None:
-        other = open_data(registry(), section.model_copy(update={"permute_pixels": permute_pixels}), torch.device("cpu"), parts=(split,))
+        other = open_data(
+            registry(),
+            section.model_copy(update={"permute_pixels": permute_pixels}),
+            torch.device("cpu"),
+            parts=(split,),
+        )
         shown = range(min(count, PAIRS, len(part)))
         titles = _titles(part, data, shown)
         plots.permuted_pairs(
-            file, part.pictures(shown), other.part(split).pictures(shown), titles, f"{name}: pixels permuted by seed {permute_pixels}"
+            file,
+            part.pictures(shown),
+            other.part(split).pictures(shown),
+            titles,
+            f"{name}: pixels permuted by seed {permute_pixels}",
         )
     elif augment:
         _draw_augmented(file, part, data, count, augment, f"{name}: {', '.join(next(iter(step)) for step in augment)}")
@@ -93,15 +103,22 @@ def _draw(
         plots.samples(file, part, part.labels, data.classes, heading, count)
 
 
-def _draw_augmented(file: Path, part: LoadedPart, data: Data, count: int, augment: Sequence[dict[str, dict[str, Any]]], heading: str) -> None:
+def _draw_augmented(
+    file: Path, part: LoadedPart, data: Data, count: int, augment: Sequence[dict[str, dict[str, Any]]], heading: str
+) -> None:
     rows = range(min(count, len(part)))
     augmenter, indices = part.augmenter(augment, 0), np.array(rows)
     plain = part.pictures(rows)
     images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()
     changed = [augmenter.of_epoch(epoch)(images, indices) for epoch in range(COLUMNS - 1)]
     whole = [each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each in changed]
-    pictures = np.stack([plain, *whole], 1).reshape(-1, *plain.shape[1:])  # (rows, columns, H, W, C) → (rows · columns, H, W, C)
-    titles = [title for name in _titles(part, data, rows) for title in (name, *(f"epoch {epoch + 1}" for epoch in range(COLUMNS - 1)))]
+    # (rows, columns, H, W, C) → (rows · columns, H, W, C)
+    pictures = np.stack([plain, *whole], 1).reshape(-1, *plain.shape[1:])
+    titles = [
+        title
+        for name in _titles(part, data, rows)
+        for title in (name, *(f"epoch {epoch + 1}" for epoch in range(COLUMNS - 1)))
+    ]
     plots.grid(file, pictures, titles, heading, columns=COLUMNS)
 
 

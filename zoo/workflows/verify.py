@@ -1,4 +1,7 @@
-"""``zoo verify``: what of a run is as zoo wrote it, what is damaged, and what can still be done with it. Nothing is written."""
+"""``zoo verify``: what of a run is as zoo wrote it, what is damaged, and what can still be done with it.
+
+Nothing is written.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """``resume`` and ``use`` name the checkpoints that `zoo run --resume` and that evaluate, predict and export would read, where they can."""
+    """``resume`` and ``use`` name the checkpoints that `zoo run --resume` and that evaluate, predict and export would
+    read, where they can."""
 
     run: str
     path: Path
@@ -41,12 +45,21 @@ class Verification:
 
 
 def verify(name: str | Path) -> Verification:
-    """Read every file that a run's root record binds, and what the cache has of its dataset. Raises UsageError where no run has this name."""
+    """Read every file that a run's root record binds, and what the cache has of its dataset.
+
+    Raises UsageError where no run has this name.
+    """
     run = find(name)
     where = run_id(run.path), run.path
     roots = [_record("root.json", lambda: run.root)]
     if roots[0].state == "damaged":
-        return Verification(*where, roots, None, None, "nothing can be trusted without root.json: restore it from a copy of the run, or train again")
+        return Verification(
+            *where,
+            roots,
+            None,
+            None,
+            "nothing can be trusted without root.json: restore it from a copy of the run, or train again",
+        )
     records = [*roots, _record("config.yaml", lambda: run.config), _record("run.json", lambda: run.record)]
     root = run.root
     findings = [*records, *_checkpoints(run, root)]
@@ -75,12 +88,17 @@ def _checkpoints(run: RunDir, root: Root) -> list[Finding]:
     for content in checkpoints.frozen_digests(folder, root):
         damaged = frozen_weights.damaged_copies(folder, content, digest)
         copies = frozen_weights.copies(folder, content)
-        found += [Finding(path.name, "damaged", "it is missing or changed") if path in damaged else Finding(path.name) for path in copies]
+        found += [
+            Finding(path.name, "damaged", "it is missing or changed") if path in damaged else Finding(path.name)
+            for path in copies
+        ]
     return [*found, *(Finding(name, "unused", why) for name, why in checkpoints.unlisted(run, root).items())]
 
 
 def _roles(entry: Published, root: Root) -> str:
-    roles = [role for role, name in (("last", root.last and root.last.name), ("best", root.chosen)) if name == entry.name]
+    roles = [
+        role for role, name in (("last", root.last and root.last.name), ("best", root.chosen)) if name == entry.name
+    ]
     return f" ({', '.join(roles)})" if roles else ""
 
 
@@ -90,7 +108,10 @@ def _cached(dataset: str) -> list[Finding]:
     mine = [entry for entry in dataset_cache.entries() if entry.digests and entry.description.get("dataset") in names]
     faults = {f"cache {entry.key}": dataset_cache.damage(entry) for entry in mine}
     again = "it is made again at its next use"
-    return [Finding(part) if fault is None else Finding(part, "damaged", f"{fault}; {again}") for part, fault in faults.items()]
+    return [
+        Finding(part) if fault is None else Finding(part, "damaged", f"{fault}; {again}")
+        for part, fault in faults.items()
+    ]
 
 
 def _resumable(run: RunDir) -> str | None:
@@ -116,5 +137,8 @@ def _advice(run: RunDir, findings: list[Finding], resume: str | None, use: str |
         more = "" if done or resume is None else f"; `zoo run --resume {run_id(run.path)}` goes on from {resume}"
         return f"evaluate, predict and export use {use}{more}"
     if resume is not None:
-        return f"nothing can be evaluated or exported until `zoo run --resume {run_id(run.path)}` has gone back to {resume} and trained again"
+        return (
+            f"nothing can be evaluated or exported until `zoo run --resume {run_id(run.path)}` has gone back to "
+            f"{resume} and trained again"
+        )
     return "no checkpoint is left: start the run anew with `zoo run --config` and its config.yaml"

@@ -20,11 +20,14 @@ def test_the_plugin_keeps_the_contract() -> None:
 def test_with_gamma_zero_the_focal_loss_is_cross_entropy() -> None:
     logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
     batch = Batch(torch.empty(6, 1, 1, 1), labels, torch.arange(6))
-    assert build(gamma=0).loss(logits, batch).values.mean().item() == pytest.approx(F.cross_entropy(logits, labels).item())
+    assert build(gamma=0).loss(logits, batch).values.mean().item() == pytest.approx(
+        F.cross_entropy(logits, labels).item()
+    )
 
 
 def test_a_shape_covers_the_area_that_its_size_gives() -> None:
-    """Of a circle, a square and a triangle of size r: π r², (1.7 r)² and 3√3 (0.65 r)², with r even in 5…9 and brightness in 0.5…1."""
+    """Of a circle, a square and a triangle of size r: π r², (1.7 r)² and 3√3 (0.65 r)², with r even in 5…9 and
+    brightness in 0.5…1."""
     light = [draw(np.full(2000, kind), np.random.RandomState(0)).sum((1, 2)).mean() for kind in range(3)]
     mean_square, mean_brightness = 7**2 + 4**2 / 12, 0.75
     expected = [area * mean_square * mean_brightness for area in (np.pi, 1.7**2, 3 * 3**0.5 * 0.65**2)]

@@ -1,4 +1,7 @@
-"""An example plugin of the zoo. Here are specs only: what they name is imported when it is first used, so this never imports torch."""
+"""An example plugin of the zoo.
+
+Here are specs only: what they name is imported when it is first used, so this never imports torch.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +65,9 @@ def zoo_register_recipes() -> list[RecipeSpec]:
             architecture="example/sepnet",
             dataset="example/shapes",
             task="example/focal",
-            parameters={"train": {"epochs": 10, "batch_size": 32, "optimizer": "adam", "lr": 0.02, "schedule": "cosine"}},
+            parameters={
+                "train": {"epochs": 10, "batch_size": 32, "optimizer": "adam", "lr": 0.02, "schedule": "cosine"}
+            },
             expected=Expected(mean=0.955, sd=0.008, seeds=8, seconds=7, device="cpu, 1 thread"),
         )
     ]

@@ -1,4 +1,5 @@
-"""Classification by focal loss: cross-entropy in which a sample of probability p counts (1 - p)^gamma times (Lin et al. 2017, eq. 4)."""
+"""Classification by focal loss: cross-entropy in which a sample of probability p counts (1 - p)^gamma times (Lin et al.
+2017, eq. 4)."""
 
 from __future__ import annotations
 
@@ -50,17 +51,26 @@ class Focal:
         labels = torch.cat(truths)  # (N,)
         right = logits.argmax(1) == labels
         metrics = {"accuracy": right.float().mean().item(), "loss": self._focal(logits, labels).mean().item()}
-        recalls = {name: right[labels == index].float().mean().item() for index, name in enumerate(classes) if (labels == index).any()}
+        recalls = {
+            name: right[labels == index].float().mean().item()
+            for index, name in enumerate(classes)
+            if (labels == index).any()
+        }
         return Evaluation(metrics, logits.cpu().numpy(), labels.cpu().numpy(), {"recall": recalls})
 
     def report(self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> None:
         """predictions.csv: each sample, its truth and what it was taken for."""
         guesses = evaluation.outputs.argmax(1)
-        truths = ["" if evaluation.labels is None else classes[int(evaluation.labels[index])] for index in range(len(part))]
+        truths = [
+            "" if evaluation.labels is None else classes[int(evaluation.labels[index])] for index in range(len(part))
+        ]
         with (directory / "predictions.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(["sample", "truth", "prediction"])
-            writer.writerows((name, truth, classes[int(guess)]) for name, truth, guess in zip(part.names, truths, guesses, strict=True))
+            writer.writerows(
+                (name, truth, classes[int(guess)])
+                for name, truth, guess in zip(part.names, truths, guesses, strict=True)
+            )
 
     def _focal(self, logits: Tensor, labels: Tensor) -> Tensor:
         surprise = F.cross_entropy(logits, labels, reduction="none")  # (N,), -log p

@@ -1,7 +1,8 @@
-"""A small network of depthwise-separable convolutions: a 3×3 convolution for each channel by itself, then a 1×1 that mixes them.
+"""A small network of depthwise-separable convolutions: a 3×3 convolution for each channel by itself, then a 1×1 that
+mixes them.
 
-A. Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, 2017, https://arxiv.org/abs/1704.04861.
-Of the paper's 13 blocks there are `blocks` here, for small pictures.
+A. Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, 2017,
+https://arxiv.org/abs/1704.04861. Of the paper's 13 blocks there are `blocks` here, for small pictures.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ class SepNet(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, width: int, blocks: int) -> None:
         super().__init__()
         self.stem = _convolution(in_channels, width, kernel=3, stride=2)
-        self.blocks = nn.Sequential(*(_separable(width * 2**index, width * 2 ** (index + 1)) for index in range(blocks)))
+        self.blocks = nn.Sequential(
+            *(_separable(width * 2**index, width * 2 ** (index + 1)) for index in range(blocks))
+        )
         self.head = nn.Linear(width * 2**blocks, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,7 +34,9 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups
 
 
 def _separable(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(_convolution(inputs, inputs, kernel=3, stride=2, groups=inputs), _convolution(inputs, outputs, kernel=1))
+    return nn.Sequential(
+        _convolution(inputs, inputs, kernel=3, stride=2, groups=inputs), _convolution(inputs, outputs, kernel=1)
+    )
 
 
 def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], width: int, blocks: int) -> SepNet:

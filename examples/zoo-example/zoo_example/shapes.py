@@ -1,4 +1,5 @@
-"""Circles, squares and triangles of any size, place and angle, drawn from a fixed seed: the same pictures everywhere, and no download."""
+"""Circles, squares and triangles of any size, place and angle, drawn from a fixed seed: the same pictures everywhere,
+and no download."""
 
 from __future__ import annotations
 
@@ -40,7 +41,10 @@ class Shapes:
 
 
 def draw(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
-    """A shape for each label, brightness in 0…1, float64 (N, H, W). Inside is where the distance to the outline is negative."""
+    """A shape for each label, brightness in 0…1, float64 (N, H, W).
+
+    Inside is where the distance to the outline is negative.
+    """
     count = len(labels)
     centre = random.uniform(11, 17, (2, count, 1, 1))
     size = random.uniform(5, 9, (count, 1, 1))

@@ -64,21 +64,27 @@ def test_any_input_it_says_it_takes(name, channels, more) -> None:
         model = build_model(registry(), default(name), in_channels=channels, num_classes=7, image_size=size)
         output = model(torch.zeros(3, channels, *size))
     heads = output.heads if isinstance(output, Auxiliary) else ()
-    assert [tuple(logits.shape) for logits in (model.eval()(torch.zeros(3, channels, *size, device="meta")), *(each for _, each in heads))] == [
-        (3, 7)
-    ] * (1 + len(heads))
+    assert [
+        tuple(logits.shape)
+        for logits in (model.eval()(torch.zeros(3, channels, *size, device="meta")), *(each for _, each in heads))
+    ] == [(3, 7)] * (1 + len(heads))
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSICS if registry().architecture(name).spec.smallest > 1])
 def test_nothing_smaller_than_the_smallest_is_taken(name) -> None:
     side = registry().architecture(name).spec.smallest - 1
-    with pytest.raises(UsageError, match=f"cannot take {side}×{side} pictures: it needs at least {side + 1}×{side + 1}"), torch.device("meta"):
+    with (
+        pytest.raises(UsageError, match=f"cannot take {side}×{side} pictures: it needs at least {side + 1}×{side + 1}"),
+        torch.device("meta"),
+    ):
         build_model(registry(), default(name), in_channels=1, num_classes=2, image_size=(side, side))
 
 
 def test_the_cnn_is_the_plain_sequential_network() -> None:
     """Independent implementation: nn.Sequential with the same weights."""
-    model = build_model(registry(), Section(name="cnn", n_features=6), in_channels=1, num_classes=10, image_size=(28, 28))
+    model = build_model(
+        registry(), Section(name="cnn", n_features=6), in_channels=1, num_classes=10, image_size=(28, 28)
+    )
     layers = [nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 6, 5), nn.ReLU(), nn.MaxPool2d(2)]
     plain = nn.Sequential(*layers, nn.Flatten(), nn.Linear(96, 50), nn.ReLU(), nn.Linear(50, 10))
     plain.load_state_dict(dict(zip(plain.state_dict(), model.state_dict().values(), strict=True)))
@@ -89,7 +95,15 @@ def test_the_cnn_is_the_plain_sequential_network() -> None:
 def test_lenet_is_the_plain_sequential_network() -> None:
     """Independent implementation: nn.Sequential with the same weights."""
     model = build_model(registry(), Section(name="lenet"), in_channels=3, num_classes=10, image_size=(32, 32))
-    layers = [nn.Conv2d(3, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()]
+    layers = [
+        nn.Conv2d(3, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+    ]
     plain = nn.Sequential(*layers, nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
     plain.load_state_dict(dict(zip(plain.state_dict(), model.state_dict().values(), strict=True)))
     inputs = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -100,7 +114,9 @@ def test_vgg_cifar_has_torchvisions_vgg11_bn_convolutions() -> None:
     """Independent implementation: torchvision's features with our weights; the classifiers differ."""
     from torchvision.models import vgg11_bn
 
-    model = build_model(registry(), Section(name="vgg_cifar"), in_channels=3, num_classes=10, image_size=(32, 32)).eval()
+    model = build_model(
+        registry(), Section(name="vgg_cifar"), in_channels=3, num_classes=10, image_size=(32, 32)
+    ).eval()
     theirs = vgg11_bn(init_weights=False).features.eval()
     theirs.load_state_dict(model.features.state_dict())
     inputs = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -127,7 +143,9 @@ def test_shipped_weights_reach_the_accuracy_beside_them(recipe) -> None:
     from zoo.training.evaluation import evaluate
 
     loaded = load_shipped(registry(), recipe)
-    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",))
+    data = open_data(
+        registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",)
+    )
     found = evaluate(loaded.model, build_task(registry(), loaded.config), data, "test", 1000)
     assert found.metrics["accuracy"] == pytest.approx(loaded.origin["metrics"]["accuracy"], abs=1e-4)
 
@@ -145,7 +163,9 @@ def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recip
 
     bundle = Path(__file__).parents[3] / "exports" / "published" / recipe
     loaded = load_shipped(registry(), recipe)
-    data = open_data(registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",))
+    data = open_data(
+        registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",)
+    )
     run, _ = open_model(bundle / "model.onnx")
     agree = right = 0
     for batch in data.part("test").batches(1000):
@@ -156,4 +176,8 @@ def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recip
         right += int((found == np.asarray(batch.labels)).sum())
     assert agree == 10_000
     verified = json.loads((bundle / "verify.json").read_text())["real"]["accuracy"]["exported"]
-    assert right / 10_000 == pytest.approx(verified, abs=1e-9) == pytest.approx(loaded.origin["metrics"]["accuracy"], abs=1e-4)
+    assert (
+        right / 10_000
+        == pytest.approx(verified, abs=1e-9)
+        == pytest.approx(loaded.origin["metrics"]["accuracy"], abs=1e-4)
+    )

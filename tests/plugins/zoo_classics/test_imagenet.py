@@ -1,4 +1,5 @@
-"""The networks of the ImageNet years: their published counts, their papers' layer tables, and torchvision's networks as the other implementation."""
+"""The networks of the ImageNet years: their published counts, their papers' layer tables, and torchvision's networks as
+the other implementation."""
 
 from __future__ import annotations
 
@@ -44,7 +45,9 @@ PUBLISHED = [
 """Parameters with 1000 classes (for GoogLeNet and Inception v3 with the auxiliary classifiers, where not said)."""
 
 
-def network(name: str, *, side: int = 224, classes: int = 1000, channels: int = 3, device: str = "meta", **options: object) -> nn.Module:
+def network(
+    name: str, *, side: int = 224, classes: int = 1000, channels: int = 3, device: str = "meta", **options: object
+) -> nn.Module:
     item = registry().architecture(f"classics/{name}")
     section = Section(name=item.canonical, **options_model(item)(**options).model_dump())
     with torch.device(device):
@@ -62,7 +65,9 @@ def sides(model: nn.Module, features: nn.Module, side: int = 224) -> list[tuple[
     found: list[tuple[int, int]] = []
     for module in features.modules():
         if isinstance(module, nn.Conv2d | nn.MaxPool2d):
-            module.register_forward_hook(lambda _module, _inputs, output: found.append((output.shape[1], output.shape[2])))
+            module.register_forward_hook(
+                lambda _module, _inputs, output: found.append((output.shape[1], output.shape[2]))
+            )
     model.eval()(torch.zeros(1, 3, side, side, device="meta"))
     return found
 
@@ -109,7 +114,8 @@ def test_two_3x3_for_a_5x5_are_18_weights_for_25() -> None:
 
 
 def test_the_naive_module_costs_what_the_reference_counts() -> None:
-    """On 28×28×256: 128 + 192 + 96 + 256 = 672 channels and 854 M multiply-accumulates, beside the one with reductions."""
+    """On 28×28×256: 128 + 192 + 96 + 256 = 672 channels and 854 M multiply-accumulates, beside the one with
+    reductions."""
     widths = Widths(one=128, reduce3=64, three=192, reduce5=64, five=96, pool=64)
     with torch.device("meta"):
         naive, reduced = (kind(STYLES["paper"], 256, widths) for kind in (NaiveInception, Inception))
@@ -195,7 +201,10 @@ def test_the_plain_network_is_the_residual_one_without_shortcuts(depth) -> None:
 
 def test_the_papers_bottleneck_strides_in_its_first_convolution() -> None:
     model = network("resnet50", variant="paper")
-    assert [(block.conv1.stride[0], block.conv2.stride[0]) for block in (model.layer1[0], model.layer2[0])] == [(1, 1), (2, 1)]
+    assert [(block.conv1.stride[0], block.conv2.stride[0]) for block in (model.layer1[0], model.layer2[0])] == [
+        (1, 1),
+        (2, 1),
+    ]
     assert count_macs(model, (3, 224, 224)) == pytest.approx(3.8e9, rel=0.02)  # table 1 of the paper
     assert count_macs(network("resnet50"), (3, 224, 224)) == pytest.approx(4.089e9, rel=0.001)
 
@@ -204,7 +213,9 @@ QUICK = {"googlenet", "resnet18"}
 NAMES = sorted({name for name, _, _ in PUBLISHED})
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NAMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NAMES]
+)
 def test_it_learns_from_digits_and_its_export_is_proved(name, tmp_path) -> None:
     """One step of training on a batch of the embedded digits, and the export through the gate."""
     train = {"epochs": 1, "batch_size": 32, "lr": 1e-4}

@@ -24,14 +24,23 @@ def on_real_data() -> list[object]:
     marked = []
     for name in (each for each in MEASURED if each not in OFFLINE):
         expected = registry().recipe(name).spec.expected
-        marked.append(pytest.param(name, marks=[pytest.mark.slow] if expected is not None and expected.seconds > LONG else []))
+        marked.append(
+            pytest.param(name, marks=[pytest.mark.slow] if expected is not None and expected.seconds > LONG else [])
+        )
     return marked
 
 
 @pytest.mark.parametrize("name", MNIST)
 def test_the_mnist_recipes_are_the_references(name) -> None:
     train = resolve(registry(), name).config.train
-    assert (train.optimizer, train.lr, train.momentum, train.batch_size, train.epochs, train.eval_batch_size) == ("sgd", 0.01, 0.5, 64, 1, 1000)
+    assert (train.optimizer, train.lr, train.momentum, train.batch_size, train.epochs, train.eval_batch_size) == (
+        "sgd",
+        0.01,
+        0.5,
+        64,
+        1,
+        1000,
+    )
 
 
 @pytest.mark.parametrize("name", ["lenet_cifar10", "vgg_cifar10"])
@@ -39,9 +48,18 @@ def test_the_cifar_recipes_are_the_references(name) -> None:
     config = resolve(registry(), name).config
     assert (config.train.optimizer, config.train.lr, config.train.epochs) == ("adam", 1e-3, 10)
     if name == "lenet_cifar10":
-        assert (config.train.batch_size, config.dataset.mean, config.dataset.std, config.train.augment) == (64, [0.5] * 3, [0.5] * 3, [])
+        assert (config.train.batch_size, config.dataset.mean, config.dataset.std, config.train.augment) == (
+            64,
+            [0.5] * 3,
+            [0.5] * 3,
+            [],
+        )
     else:
-        assert (config.train.batch_size, config.dataset.mean, [next(iter(step)) for step in config.train.augment]) == (128, None, ["flip", "crop"])
+        assert (config.train.batch_size, config.dataset.mean, [next(iter(step)) for step in config.train.augment]) == (
+            128,
+            None,
+            ["flip", "crop"],
+        )
 
 
 @pytest.mark.parametrize("name", RECIPES)

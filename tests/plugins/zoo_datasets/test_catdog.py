@@ -48,7 +48,10 @@ def sizes(dataset) -> dict[str, int]:
 
 @pytest.mark.parametrize("form", ["folder", "archive", "archive of a folder", "test in a subfolder"])
 def test_the_references_layout(form, tmp_path) -> None:
-    counts = {("test/all/#.jpg" if name == "test/#.jpg" and form == "test in a subfolder" else name): count for name, count in REFERENCE.items()}
+    counts = {
+        ("test/all/#.jpg" if name == "test/#.jpg" and form == "test in a subfolder" else name): count
+        for name, count in REFERENCE.items()
+    }
     folder = lay(data_root() / "cat_dog", counts)
     if form.startswith("archive"):
         packed(folder, data_root() / "cat_dog.zip", "cat_dog/" if form == "archive of a folder" else "")

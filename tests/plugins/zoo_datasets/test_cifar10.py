@@ -83,8 +83,14 @@ FAULTS = {
         lambda files: files | {"data_batch_3.bin": files["data_batch_3.bin"][:-1]},
         r"data_batch_3.bin must have 61,460 bytes, and has 61,459",
     ),
-    "a file long": (lambda files: files | {"test_batch.bin": files["test_batch.bin"] + b"x"}, r"test_batch.bin must have 61,460 bytes, and has more"),
-    "a label out of range": (lambda files: files | {"test_batch.bin": b"\x0a" + files["test_batch.bin"][1:]}, "label 10, outside 0…9"),
+    "a file long": (
+        lambda files: files | {"test_batch.bin": files["test_batch.bin"] + b"x"},
+        r"test_batch.bin must have 61,460 bytes, and has more",
+    ),
+    "a label out of range": (
+        lambda files: files | {"test_batch.bin": b"\x0a" + files["test_batch.bin"][1:]},
+        "label 10, outside 0…9",
+    ),
 }
 
 
@@ -98,7 +104,9 @@ def test_files_of_another_form_are_refused(tmp_path: Path, lay, fault: str) -> N
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    lay_folder(tmp_path / "folder", {name: content for name, content in contents().items() if name != "data_batch_2.bin"})
+    lay_folder(
+        tmp_path / "folder", {name: content for name, content in contents().items() if name != "data_batch_2.bin"}
+    )
     with pytest.raises(DataError, match=r"cannot be read: No such file .*data_batch_2.bin"):
         open_cifar10(Store(tmp_path / "folder")).load("train")
     lay_archive(tmp_path / "archive", contents(), prefix="elsewhere/")

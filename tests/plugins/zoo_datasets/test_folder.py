@@ -86,7 +86,9 @@ def test_pictures_are_what_pillow_makes_of_the_files(tmp_path) -> None:
     for index, name in enumerate(view.names):
         with Image.open(root / name) as image:
             scale = 24 / min(image.size)
-            scaled = image.convert("RGB").resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
+            scaled = image.convert("RGB").resize(
+                (round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR
+            )
             left, top = (scaled.width - 24) // 2, (scaled.height - 24) // 2
             expected = np.asarray(scaled.crop((left, top, left + 24, top + 24)))
         assert np.array_equal(view.pictures([index])[0], expected)
@@ -139,7 +141,7 @@ def test_faults_of_a_table_name_the_line(tmp_path, rows, columns, words) -> None
         opened(root, labels=str(write_table(tmp_path / "labels.csv", rows, columns)))
 
 
-# ------------------------------------------------------------------------------------------------------------------ names and resolving
+# -------------------------------------------------------------------------------------------------- names and resolving
 
 
 def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_again(tmp_path, monkeypatch) -> None:
@@ -152,7 +154,11 @@ def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_ag
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("folder", "needs its path; fix: say folder:PATH"), ("digits:x", "takes nothing behind its name"), ("foldr:x", "did you mean folder")],
+    [
+        ("folder", "needs its path; fix: say folder:PATH"),
+        ("digits:x", "takes nothing behind its name"),
+        ("foldr:x", "did you mean folder"),
+    ],
 )
 def test_names_with_and_without_an_argument(name, words) -> None:
     with pytest.raises(UsageError, match=words):
@@ -164,7 +170,7 @@ def test_a_path_given_twice_is_refused() -> None:
         resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": "folder:a", "path": "b"}})
 
 
-# ----------------------------------------------------------------------------------------------------------------------- FAULTS 27 – 38
+# ------------------------------------------------------------------------------------------------------- FAULTS 27 – 38
 
 
 def loop(root: Path) -> None:
@@ -186,14 +192,18 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
     "case 29 one class": ({"train/cat": 3, "val/cat": 1}, None, "there is one class, 'cat'"),
     "case 30 an empty class": ({**SPLIT, "train/hen": 0}, None, "the class 'hen' has no pictures"),
     "case 31 classes differ": (
-        {**SPLIT, "train/hen": 2, "val/cow": 2}, None, "train and val have different classes: only in val: cow; only in train: hen"
+        {**SPLIT, "train/hen": 2, "val/cow": 2}, None,
+        "train and val have different classes: only in val: cow; only in train: hen"
     ),
-    "case 32 case alone": ({"train/Cat": 2, "train/cat": 2, "train/dog": 2}, None, "'Cat' and 'cat' differ in case alone"),
+    "case 32 case alone": ({"train/Cat": 2, "train/cat": 2, "train/dog": 2}, None,
+    "'Cat' and 'cat' differ in case alone"),
     "case 34 a circle of links": (SPLIT, loop, "leads back to a folder that it is in .*again"),
     "case 34 a link to itself": (SPLIT, self_link, r"leads nowhere: .*me\.png"),
     "case 35 unreadable": (SPLIT, cut, r"cannot be read.*train/cat/0\.png"),
-    "no picture at all": (SPLIT, lambda root: (root / "train/cat/0.png").write_text("hello"), r"is no picture.*train/cat/0\.png"),
-    "two of a split": ({**SPLIT, "validation/cat": 1, "validation/dog": 1}, None, "'val' and 'validation' are both the val split"),
+    "no picture at all": (SPLIT, lambda root: (root / "train/cat/0.png").write_text("hello"),
+    r"is no picture.*train/cat/0\.png"),
+    "two of a split": ({**SPLIT, "validation/cat": 1, "validation/dog": 1}, None,
+    "'val' and 'validation' are both the val split"),
     "nothing to train on": ({"val/cat": 1, "val/dog": 1}, None, "there is a folder 'val', and none to train on"),
     "one of a class": ({"cat": 1, "dog": 3}, None, "the class 'cat' has one picture"),
 }  # fmt: skip
@@ -277,7 +287,12 @@ def stopped_run(root: Path, where: Path, **options) -> Path:
                 os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(Interrupted):
-        zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}", **options}}, out=where, console=Interrupt(quiet=True))
+        zoo.run(
+            "cnn_mnist",
+            overrides={**QUICK, "dataset": {"name": f"folder:{root}", **options}},
+            out=where,
+            console=Interrupt(quiet=True),
+        )
     return where
 
 
@@ -289,7 +304,9 @@ def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_pa
     paint(root / "train/cat/0.png", seed=98)
     with pytest.raises(CheckpointError, match="the data has changed since the checkpoint \\("):
         zoo.run(resume=where, console=Console(quiet=True))
-    assert any(re.fullmatch(r"1 file changed since last read, the first of them .*cat/0\.png", note) for note in changed), changed
+    assert any(
+        re.fullmatch(r"1 file changed since last read, the first of them .*cat/0\.png", note) for note in changed
+    ), changed
     (root / "train/cat/0.png").unlink()
     with pytest.raises(CheckpointError, match="since the checkpoint: 11 → 10 train samples"):
         zoo.run(resume=where, console=Console(quiet=True))
@@ -297,7 +314,10 @@ def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_pa
 
 def test_case_38_a_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_back(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
-    rows = [(file.relative_to(root).as_posix(), file.parent.name, file.parent.parent.name) for file in sorted(root.rglob("*.png"))]
+    rows = [
+        (file.relative_to(root).as_posix(), file.parent.name, file.parent.parent.name)
+        for file in sorted(root.rglob("*.png"))
+    ]
     table = write_table(tmp_path / "labels.csv", rows)
 
     where = stopped_run(root, tmp_path / "run", labels=str(table))
@@ -318,7 +338,12 @@ def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on
             (root / "val/cat/1.png").unlink(missing_ok=True)
 
     with pytest.raises(DataError, match=r"cannot be read: .*val/cat/1\.png.*; fix: .*restore") as caught:
-        zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}"}}, out=tmp_path / "run", console=Remove(quiet=True))
+        zoo.run(
+            "cnn_mnist",
+            overrides={**QUICK, "dataset": {"name": f"folder:{root}"}},
+            out=tmp_path / "run",
+            console=Remove(quiet=True),
+        )
     assert caught.value.exit_code == 3
     (root / "val/cat/1.png").write_bytes(kept)
     result = zoo.run(resume=tmp_path / "run", console=Console(quiet=True))
@@ -328,16 +353,25 @@ def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on
 
 def test_case_9_resize_never_with_pictures_of_different_sizes(tmp_path) -> None:
     root = lay(tmp_path / "pictures", SPLIT)
-    with pytest.raises(UsageError, match=r"the pictures may differ in size and cnn needs 28×28 .*dataset\.resize=never"):
-        zoo.run("cnn", overrides={"dataset": {"name": f"folder:{root}", "resize": "never"}}, console=Console(quiet=True))
+    with pytest.raises(
+        UsageError, match=r"the pictures may differ in size and cnn needs 28×28 .*dataset\.resize=never"
+    ):
+        zoo.run(
+            "cnn", overrides={"dataset": {"name": f"folder:{root}", "resize": "never"}}, console=Console(quiet=True)
+        )
 
 
-# ------------------------------------------------------------------------------------------------------------------------ a whole run
+# ---------------------------------------------------------------------------------------------------------- a whole run
 
 
 def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path) -> None:
     root = lay(tmp_path / "pictures", {**SPLIT, "test": 3})
-    result = zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}"}}, out=tmp_path / "run", console=Console(quiet=True))
+    result = zoo.run(
+        "cnn_mnist",
+        overrides={**QUICK, "dataset": {"name": f"folder:{root}"}},
+        out=tmp_path / "run",
+        console=Console(quiet=True),
+    )
     assert result.record.classes == ["cat", "dog"]
     assert result.record.samples == {"train": 11, "test": 5, "predict": 3}
     assert (result.path / "predictions.csv").read_text().splitlines()[1].startswith("val/cat/0.png,cat,")
@@ -352,7 +386,12 @@ def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path) -> None:
 @pytest.mark.parametrize("name", ["<b>x", 'say "hi"', "a b", "naïve ☃", "line\nbreak"])
 def test_class_names_may_be_anything_a_folder_may_be_called(tmp_path, name) -> None:
     root = lay(tmp_path / "pictures", {f"train/{name}": 3, "train/other": 3, f"val/{name}": 1, "val/other": 1})
-    result = zoo.run("cnn_mnist", overrides={**QUICK, "dataset": {"name": f"folder:{root}"}}, out=tmp_path / "run", console=Console(quiet=True))
+    result = zoo.run(
+        "cnn_mnist",
+        overrides={**QUICK, "dataset": {"name": f"folder:{root}"}},
+        out=tmp_path / "run",
+        console=Console(quiet=True),
+    )
     assert name in result.record.classes
 
 

@@ -1,4 +1,5 @@
-"""Which layout a folder of images has, where its names allow for more than one; and names that differ in their Unicode form alone."""
+"""Which layout a folder of images has, where its names allow for more than one; and names that differ in their Unicode
+form alone."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def lay(root: Path, counts: Mapping[str, int]) -> Path:
 
 
 def opened(root: Path, **options: object) -> Data:
-    return open_data(registry(), dataset_section(registry(), f"folder:{root}", resize=8, **options), torch.device("cpu"))
+    return open_data(
+        registry(), dataset_section(registry(), f"folder:{root}", resize=8, **options), torch.device("cpu")
+    )
 
 
 def count(data: Data) -> int:
@@ -58,13 +61,19 @@ INSIDE = {"bus": 5, "car": 5, "train/steam": 3, "train/electric": 3}
         (INSIDE, ("bus", "car", "train")),
         ({"valid": 3, "invalid": 3}, ("invalid", "valid")),
         ({"bus": 3, "Test": 3}, ("Test", "bus")),
-        ({"bus": 3, "train/a": 2, "train/b": 2, "test/c": 2, "test/d": 2}, ("bus", "test", "train")),  # not the same classes in both
+        # not the same classes in both
+        (
+            {"bus": 3, "train/a": 2, "train/b": 2, "test/c": 2, "test/d": 2},
+            ("bus", "test", "train"),
+        ),
         ({"bus": 3, "train/a": 2, "test/a": 2}, ("bus", "test", "train")),  # one class each: nothing to tell apart
         ({"bus": 3, "val": 3, "valid": 3}, ("bus", "val", "valid")),
     ],
     ids=str,
 )
-def test_a_class_may_have_the_name_of_a_split(tmp_path: Path, counts: Mapping[str, int], classes: tuple[str, ...]) -> None:
+def test_a_class_may_have_the_name_of_a_split(
+    tmp_path: Path, counts: Mapping[str, int], classes: tuple[str, ...]
+) -> None:
     data = opened(lay(tmp_path / "images", counts))
     assert data.classes == classes
     assert count(data) == sum(counts.values())
@@ -87,8 +96,12 @@ def test_splits_alone_are_splits(tmp_path: Path, counts: Mapping[str, int]) -> N
     assert opened(lay(tmp_path / "images", counts)).classes == ("cat", "dog")
 
 
-@pytest.mark.parametrize("held_out", [{"val/cat": 2, "val/dog": 2}, {"test/cat": 2, "test/dog": 2}, {"test": 3}], ids=str)
-def test_a_folder_that_can_be_read_in_two_ways_is_refused_until_one_is_chosen(tmp_path: Path, held_out: Mapping[str, int]) -> None:
+@pytest.mark.parametrize(
+    "held_out", [{"val/cat": 2, "val/dog": 2}, {"test/cat": 2, "test/dog": 2}, {"test": 3}], ids=str
+)
+def test_a_folder_that_can_be_read_in_two_ways_is_refused_until_one_is_chosen(
+    tmp_path: Path, held_out: Mapping[str, int]
+) -> None:
     root = lay(tmp_path / "images", {"train/cat": 4, "train/dog": 4, **held_out, "bus": 2, "car": 2})
     with pytest.raises(DataError) as caught:
         opened(root)
@@ -123,7 +136,7 @@ def test_a_layout_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         opened(lay(tmp_path / "images", BESIDE), layout="flat")
 
 
-# ------------------------------------------------------------------------------------------------------------------------ Unicode forms
+# -------------------------------------------------------------------------------------------------------- Unicode forms
 
 
 def test_one_class_name_in_two_unicode_forms_is_one_class(tmp_path: Path) -> None:
@@ -162,7 +175,7 @@ def test_the_name_of_a_class_is_nfc_without_undecodable_bytes() -> None:
     assert code_points("é") == "'é' (U+00E9)"
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ held out
+# ------------------------------------------------------------------------------------------------------------- held out
 
 
 @pytest.mark.parametrize(
@@ -173,7 +186,12 @@ def test_the_name_of_a_class_is_nfc_without_undecodable_bytes() -> None:
         ({"cat": 4}, "all", 4, ("cat",)),
         ({"test/cat": 4}, "test", 4, ("cat",)),
         ({"train/cat": 5, "train/dog": 5, "val/cat": 2, "val/dog": 1}, "val", 3, ("cat", "dog")),
-        ({"train/cat": 5, "train/dog": 5, "val/cat": 2, "val/dog": 2, "test/cat": 1, "test/dog": 2}, "test", 3, ("cat", "dog")),
+        (
+            {"train/cat": 5, "train/dog": 5, "val/cat": 2, "val/dog": 2, "test/cat": 1, "test/dog": 2},
+            "test",
+            3,
+            ("cat", "dog"),
+        ),
         ({"train/cat": 5, "train/dog": 4, "test": 2}, "train", 9, ("cat", "dog")),
     ],
     ids=str,
@@ -200,7 +218,7 @@ def test_images_without_labels_are_nothing_to_evaluate_on(tmp_path: Path) -> Non
         open_held_out(Store(), str(lay(tmp_path / "images", {"test": 3})))
 
 
-# ----------------------------------------------------------------------------------------------------------------------- dangling links
+# ------------------------------------------------------------------------------------------------------- dangling links
 
 
 SPLIT = {"train/cat": 4, "train/dog": 4, "val/cat": 2, "val/dog": 2}
@@ -209,7 +227,9 @@ SPLIT = {"train/cat": 4, "train/dog": 4, "val/cat": 2, "val/dog": 2}
 def test_a_dangling_link_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     root = lay(tmp_path / "images", SPLIT)
     (root / "train/cat/gone.png").symlink_to(tmp_path / "unmounted" / "7.png")
-    with pytest.raises(DataError, match=r"is a link that leads nowhere: .*unmounted/7\.png.*train/cat/gone\.png.*--skip-bad-images"):
+    with pytest.raises(
+        DataError, match=r"is a link that leads nowhere: .*unmounted/7\.png.*train/cat/gone\.png.*--skip-bad-images"
+    ):
         opened(root)
     data = opened(root, skip_bad_images=True)
     assert data.samples == {"train": 8, "test": 4}

@@ -42,7 +42,10 @@ def read(root: Path, content: str | bytes) -> dict[str, list[Sample]]:
         PLAIN.replace("\n", ",,\n", 1),
         PLAIN + ",,\n\n  ,\n",
         PLAIN.replace("\n", "\r\n"),
-        PLAIN.replace("file,label,split", "number,file,label,note,split").replace("x/", "7,x/").replace(",train", ",,train").replace(",val", ",,val"),
+        PLAIN.replace("file,label,split", "number,file,label,note,split")
+        .replace("x/", "7,x/")
+        .replace(",train", ",,train")
+        .replace(",val", ",,val"),
         PLAIN.encode("utf-16"),
         PLAIN.encode("utf-8-sig"),
         PLAIN.replace("cat", '"cat"'),
@@ -95,5 +98,7 @@ def test_a_file_name_that_fits_two_files_is_refused(root: Path) -> None:
     third = "ē\u0301"  # composed in part: neither form
     for name in both:
         (root / f"{name}.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"several files in different Unicode forms: .*U\+0065 U\+0304 U\+0301.* and .*U\+1E17"):
+    with pytest.raises(
+        DataError, match=r"several files in different Unicode forms: .*U\+0065 U\+0304 U\+0301.* and .*U\+1E17"
+    ):
         read(root, f"file,label\n{third}.png,cat\n")

@@ -40,7 +40,9 @@ def lay(root: Path, arrays: dict[str, np.ndarray], *, plain: tuple[str, ...] = (
             (root / folder / "raw" / f"{name}.gz").write_bytes(gzip.compress(idx(values)))
 
 
-@pytest.mark.parametrize("plain", [(), ("train-images-idx3-ubyte",), tuple(toy_arrays())], ids=["compressed", "mixed", "uncompressed"])
+@pytest.mark.parametrize(
+    "plain", [(), ("train-images-idx3-ubyte",), tuple(toy_arrays())], ids=["compressed", "mixed", "uncompressed"]
+)
 def test_files_are_read_compressed_or_not(tmp_path: Path, plain: tuple[str, ...]) -> None:
     arrays = toy_arrays()
     lay(tmp_path, arrays, plain=plain)
@@ -64,8 +66,13 @@ def test_file_names_with_a_dot_are_read_as_those_with_a_dash(
     raw = tmp_path / "dots" / folder / "raw"
     raw.mkdir(parents=True)
     for name, values in arrays.items():
-        (raw / f"{name.replace('-idx', '.idx')}{suffix}").write_bytes(gzip.compress(idx(values)) if suffix else idx(values))
-    assert open_dataset(Store(tmp_path / "dots", download=False)).fingerprint == open_dataset(Store(tmp_path / "dashes")).fingerprint
+        (raw / f"{name.replace('-idx', '.idx')}{suffix}").write_bytes(
+            gzip.compress(idx(values)) if suffix else idx(values)
+        )
+    assert (
+        open_dataset(Store(tmp_path / "dots", download=False)).fingerprint
+        == open_dataset(Store(tmp_path / "dashes")).fingerprint
+    )
 
 
 def test_the_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def test_the_fingerprint_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((20, 30), (24, 16)), ((30, 20), (24, 16)), ((9, 9), (5, 7)), ((20, 30), (16, 16)), ((20, 30), (20, 30))]
+    ("shape", "size"),
+    [((20, 30), (24, 16)), ((30, 20), (24, 16)), ((9, 9), (5, 7)), ((20, 30), (16, 16)), ((20, 30), (20, 30))],
 )
 def test_they_are_turned_and_cropped_at_the_centre(shape, size) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
@@ -42,13 +43,20 @@ def test_a_size_is_cut_out_of_them_and_of_the_fingerprint() -> None:
     cut = photos.open_photos(Store(Path("unused")), size=(600, 400))
     assert cut.load("photos").images.shape == (2, 3, 600, 400)
     assert cut.fingerprint != photos.Photos().fingerprint
-    with pytest.raises(DataError, match=r"photos are 640×427, and 700×400 cannot be cut out of them.*smaller dataset\.size"):
+    with pytest.raises(
+        DataError, match=r"photos are 640×427, and 700×400 cannot be cut out of them.*smaller dataset\.size"
+    ):
         photos.Photos((700, 400)).load("photos")
 
 
 def test_opening_them_does_not_import_scikit_learn() -> None:
-    code = "import sys; from zoo_datasets.photos import Photos; Photos().load('photos'); print('sklearn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
+    code = (
+        "import sys; from zoo_datasets.photos import Photos; Photos().load('photos'); print('sklearn' in sys.modules)"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "False"
+    )
 
 
 @pytest.mark.parametrize("there", [[], ["china.jpg"]])

@@ -56,7 +56,8 @@ def test_the_fingerprint_is_of_names_and_contents(album) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("nothing", "no such file or folder"), ("*.gif", "no such file or folder"), ("**x", ""), ("empty", "no pictures")]
+    ("path", "words"),
+    [("nothing", "no such file or folder"), ("*.gif", "no such file or folder"), ("**x", ""), ("empty", "no pictures")],
 )
 def test_where_there_are_none_it_is_told(album, path, words) -> None:
     (album / "empty").mkdir()

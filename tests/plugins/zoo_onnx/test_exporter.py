@@ -72,11 +72,13 @@ def edit(path: Path, name: str | None, change: Callable[[np.ndarray], np.ndarray
     raise AssertionError(f"no initializer {name}")
 
 
-# -------------------------------------------------------------------------------------------------------------------------------- emit
+# ----------------------------------------------------------------------------------------------------------------- emit
 
 
 @pytest.mark.parametrize("opset", [None, 15, 17, 18, 21, 25])
-def test_the_opset_asked_for_is_the_one_written_and_the_file_computes_the_same(tmp_path: Path, opset: int | None) -> None:
+def test_the_opset_asked_for_is_the_one_written_and_the_file_computes_the_same(
+    tmp_path: Path, opset: int | None
+) -> None:
     request = EmitRequest(opset, None, {"zoo": '{"ä": 1}'})
     model = Net().eval()
     path = emit(tmp_path / "model.onnx", model, request)
@@ -111,7 +113,12 @@ def lists(inputs: Tensor) -> Tensor:
         (lists, r"cannot be traced: .*numpy.*\(odd \(Call\)\)"),
         (lambda x: x.view(2, 4, 6, 6), r"works only for a batch of 2; fix: export with --batch 2"),
     ],
-    ids=["an unsupported operator", "a data-dependent branch", "a detour through numpy", "a batch that is fixed in the code"],
+    ids=[
+        "an unsupported operator",
+        "a data-dependent branch",
+        "a detour through numpy",
+        "a batch that is fixed in the code",
+    ],
 )
 def test_what_cannot_be_exported_is_named_in_one_line_and_leaves_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], odd: Callable[[Tensor], Tensor], message: str
@@ -157,7 +164,9 @@ def test_the_ir_version_is_the_lowest_that_the_opset_allows(tmp_path: Path, opse
     proto = onnx.load(path)
     proto.ir_version = ir_version + 1
     onnx.save(proto, path)
-    with pytest.raises(ExportError, match=f"IR version {ir_version + 1} where opset {opset} needs no more than {ir_version}"):
+    with pytest.raises(
+        ExportError, match=f"IR version {ir_version + 1} where opset {opset} needs no more than {ir_version}"
+    ):
         EXPORTER.check(path, request)
 
 
@@ -184,7 +193,7 @@ def test_what_needs_a_newer_ir_version_stands_beside_the_file(tmp_path: Path) ->
     assert {"trunk.1", "square", "twice", "head"} <= set(layers.values())
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- check
+# ---------------------------------------------------------------------------------------------------------------- check
 
 
 def point_outside(proto: onnx.ModelProto, location: str) -> None:
@@ -238,7 +247,9 @@ def break_graph(proto: onnx.ModelProto) -> None:
         (break_graph, "checker refuses"),
     ],
 )
-def test_a_file_that_is_not_what_was_asked_for_is_refused(tmp_path: Path, fault: Callable[[onnx.ModelProto], None], message: str) -> None:
+def test_a_file_that_is_not_what_was_asked_for_is_refused(
+    tmp_path: Path, fault: Callable[[onnx.ModelProto], None], message: str
+) -> None:
     path = emit(tmp_path / "model.onnx")
     proto = onnx.load(path)
     fault(proto)
@@ -256,7 +267,7 @@ def test_what_is_no_onnx_file_is_refused(tmp_path: Path) -> None:
         EXPORTER.runner(path, "cpu")
 
 
-# ------------------------------------------------------------------------------------------------------------------------------ runner
+# --------------------------------------------------------------------------------------------------------------- runner
 
 
 def test_the_provider_asked_for_is_the_one_that_runs_or_an_error(tmp_path: Path) -> None:
@@ -281,11 +292,13 @@ def test_on_cuda_the_file_computes_the_same(tmp_path: Path) -> None:
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-# --------------------------------------------------------------------------------------------------------------------- first mismatch
+# ------------------------------------------------------------------------------------------------------- first mismatch
 
 
 def mismatch(path: Path) -> str | None:
-    return EXPORTER.first_mismatch(path, Net().eval(), torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)), 1e-4)
+    return EXPORTER.first_mismatch(
+        path, Net().eval(), torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(1)), 1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -295,7 +308,13 @@ def mismatch(path: Path) -> str | None:
         (18, "twice.weight", lambda w: w.T, r"twice \(Linear\)"),
         (15, "twice.weight", lambda w: w.T, r"twice \(Linear\)"),
         (25, "head.bias", lambda b: b + np.float32(1), r"head \(Linear\)"),
-        (18, "trunk.0.weight", lambda w: -w, r"trunk\.1 \(BatchNorm2d\)"),  # the convolution before it is folded into it
+        # the convolution before it is folded into it
+        (
+            18,
+            "trunk.0.weight",
+            lambda w: -w,
+            r"trunk\.1 \(BatchNorm2d\)",
+        ),
         (18, None, lambda c: c * np.float32(2), r"Mul 'mul\w*', called by Net"),
     ],
 )
@@ -319,5 +338,7 @@ def test_a_fault_of_the_optimiser_is_told_apart(tmp_path: Path, monkeypatch: pyt
         def run(self, *_: object) -> list[np.ndarray]:
             return [np.ones((2, 10), np.float32)]
 
-    monkeypatch.setattr(module, "_session", lambda path, *, optimised: Wrong() if optimised else real(path, optimised=False))
+    monkeypatch.setattr(
+        module, "_session", lambda path, *, optimised: Wrong() if optimised else real(path, optimised=False)
+    )
     assert mismatch(path) == FUSION

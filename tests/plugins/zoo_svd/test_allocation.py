@@ -15,9 +15,15 @@ from zoo.errors import UsageError
 def menu(rows, columns, harm, *, unit=4.0, decay=0.8, every=False):
     """Of a matrix whose singular values fall by ``decay``."""
     values = decay ** np.arange(min(rows, columns))
-    losses = {rank: float(values[rank:].sum() / values.sum()) for rank in (range(1, min(rows, columns)) if every else steps(min(rows, columns)))}
+    losses = {
+        rank: float(values[rank:].sum() / values.sum())
+        for rank in (range(1, min(rows, columns)) if every else steps(min(rows, columns)))
+    }
     curve = Harm(((0.5, harm),))
-    options = [Option(Choice("linear", (rank,)), unit * rank * (rows + columns), curve(lost), lost) for rank, lost in losses.items()]
+    options = [
+        Option(Choice("linear", (rank,)), unit * rank * (rows + columns), curve(lost), lost)
+        for rank, lost in losses.items()
+    ]
     unchanged = Option(None, unit * rows * columns, 0.0, 0.0)
     return [unchanged, *(option for option in options if option.cost < unchanged.cost)]
 
@@ -38,7 +44,11 @@ def test_the_greedy_walk_comes_near_the_best_of_all_choices() -> None:
     menus = {"a": menu(12, 20, 1.0, decay=0.5), "b": menu(16, 10, 0.02, decay=0.9), "c": menu(8, 30, 0.3, decay=0.7)}
     for budget in (0.6, 0.4, 0.25):
         allowed = budget * sum(each[0].cost for each in menus.values())
-        affordable = (options for options in itertools.product(*menus.values()) if sum(option.cost for option in options) <= allowed)
+        affordable = (
+            options
+            for options in itertools.product(*menus.values())
+            if sum(option.cost for option in options) <= allowed
+        )
         best = min(sum(option.harm for option in options) for options in affordable)
         choices = allocate(menus, budget)
         found = sum(option.harm for name, each in menus.items() for option in each if option.choice == choices[name])
@@ -52,7 +62,10 @@ def test_a_layer_that_matters_more_keeps_more() -> None:
 
 def test_of_two_forms_the_one_that_does_less_harm_at_a_cost_is_taken() -> None:
     dear = menu(64, 64, 1.0)
-    cheap = [Option(Choice("spatial", option.choice.ranks), option.cost, option.harm / 10, option.lost) for option in dear[1:]]
+    cheap = [
+        Option(Choice("spatial", option.choice.ranks), option.cost, option.harm / 10, option.lost)
+        for option in dear[1:]
+    ]
     found = allocate({"a": [*dear, *cheap]}, 0.5)["a"]
     assert found.form == "spatial"
 
@@ -68,7 +81,9 @@ def test_where_nothing_becomes_cheaper_that_is_told() -> None:
 
 
 def test_the_same_share_for_every_layer() -> None:
-    found = uniform({"a": menu(64, 128, 1.0, every=True), "b": menu(4, 4, 1.0), "c": [Option(None, 4.0, 0.0, 0.0)]}, 0.5)
+    found = uniform(
+        {"a": menu(64, 128, 1.0, every=True), "b": menu(4, 4, 1.0), "c": [Option(None, 4.0, 0.0, 0.0)]}, 0.5
+    )
     assert found == {"a": Choice("linear", (21,)), "b": Choice("linear", (1,)), "c": None}
 
 

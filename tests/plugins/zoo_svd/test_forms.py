@@ -72,7 +72,8 @@ def test_what_a_form_costs_is_what_torch_counts(layer, shape, form) -> None:
 
 @pytest.mark.parametrize(("layer", "shape"), LAYERS)
 def test_by_responses_a_rank_errs_by_just_the_energy_it_leaves_out_and_less_than_plain(layer, shape) -> None:
-    """The mean squared error over pictures and places is the sum of the eigenvalues left out, where there is a bias to correct."""
+    """The mean squared error over pictures and places is the sum of the eigenvalues left out, where there is a bias to
+    correct."""
     inputs, rank, form = inputs_of(shape), 3, forms_of(layer, ["channels"])[0]
     with torch.no_grad():
         due = layer(inputs)
@@ -83,7 +84,9 @@ def test_by_responses_a_rank_errs_by_just_the_energy_it_leaves_out_and_less_than
     assert errors["responses"] < errors["plain"] or layer.bias is None
     if layer.bias is not None:
         covariance = np.cov(rows_of(layer, due).numpy().astype(np.float64).T, bias=True)
-        assert errors["responses"] == pytest.approx(float(np.linalg.eigvalsh(covariance)[:-rank].sum()), rel=2e-2, abs=1e-4)
+        assert errors["responses"] == pytest.approx(
+            float(np.linalg.eigvalsh(covariance)[:-rank].sum()), rel=2e-2, abs=1e-4
+        )
 
 
 @pytest.mark.parametrize(("form", "ranks"), [("spatial", (4,)), ("tucker", (3, 6))])
@@ -106,11 +109,14 @@ def test_a_spatial_form_of_weights_alone_is_the_truncated_svd_of_its_columns() -
     found = torch.einsum("rci,orj->ocij", first.reshape(3, 4, 3), second)
     matrix = layer.weight.detach().numpy().transpose(1, 2, 0, 3).reshape(12, 35)
     u, s, vt = np.linalg.svd(matrix)
-    np.testing.assert_allclose(found.numpy().transpose(1, 2, 0, 3).reshape(12, 35), (u[:, :3] * s[:3]) @ vt[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        found.numpy().transpose(1, 2, 0, 3).reshape(12, 35), (u[:, :3] * s[:3]) @ vt[:3], atol=1e-6
+    )
 
 
 def test_a_tucker_form_of_weights_alone_is_the_truncated_higher_order_svd() -> None:
-    """Against numpy: the weights projected onto the leading singular vectors of both unfoldings (Kim et al. 2016, section 3.1)."""
+    """Against numpy: the weights projected onto the leading singular vectors of both unfoldings (Kim et al. 2016,
+    section 3.1)."""
     layer = nn.Conv2d(6, 8, 3, bias=False)
     first, middle, last = decompose(layer, "tucker", None).weights((3, 5))[0]
     found = torch.einsum("mr,rsij,sc->mcij", last, middle, first).numpy()
@@ -125,7 +131,11 @@ def test_what_a_layer_sees_are_means_and_covariances_over_pictures_and_places() 
     layer, inputs = nn.Conv2d(3, 5, 3, padding=1, stride=2), torch.randn(12, 3, 8, 9)
     seen = look(layer, {"": layer}, inputs.split(5))[""]
     columns = F.unfold(inputs, (3, 1), padding=(1, 0), stride=(2, 1)).transpose(1, 2).reshape(-1, 9)
-    for moments, rows in ((seen.answers, rows_of(layer, layer(inputs).detach())), (seen.channels, channels_of(inputs)), (seen.columns, columns)):
+    for moments, rows in (
+        (seen.answers, rows_of(layer, layer(inputs).detach())),
+        (seen.channels, channels_of(inputs)),
+        (seen.columns, columns),
+    ):
         due = rows.numpy().astype(np.float64)
         np.testing.assert_allclose(moments.mean, due.mean(0), atol=1e-6)
         np.testing.assert_allclose(moments.covariance, np.cov(due.T, bias=True), atol=1e-6)
@@ -133,7 +143,11 @@ def test_what_a_layer_sees_are_means_and_covariances_over_pictures_and_places() 
 
 @pytest.mark.parametrize(
     ("layer", "shape"),
-    [(layer, shape) for layer, shape in LAYERS if getattr(layer, "padding_mode", "zeros") == "zeros" and layer is not LAYERS[6][0]],
+    [
+        (layer, shape)
+        for layer, shape in LAYERS
+        if getattr(layer, "padding_mode", "zeros") == "zeros" and layer is not LAYERS[6][0]
+    ],
 )
 def test_patches_times_weights_are_the_answers_at_the_same_places(layer, shape) -> None:
     inputs = torch.randn(5, *shape)
@@ -153,7 +167,9 @@ def test_moments_do_not_mind_how_rows_are_shared_out() -> None:
 
 
 def test_what_cannot_become_smaller_is_no_candidate() -> None:
-    model = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(1, 1, 1), nn.Linear(1, 5), nn.Linear(9, 7), nn.BatchNorm2d(3))
+    model = nn.Sequential(
+        nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(1, 1, 1), nn.Linear(1, 5), nn.Linear(9, 7), nn.BatchNorm2d(3)
+    )
     assert list(candidates(model)) == ["3"]
     linear = nn.Linear(7, 9)
     assert pays(linear, Choice("linear", (3,))) and not pays(linear, Choice("linear", (4,)))
@@ -168,14 +184,28 @@ def test_forms_that_a_layer_cannot_take_are_not_offered() -> None:
 
 
 def test_the_structure_alone_gives_the_same_shapes() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.Conv2d(8, 6, 3), nn.Conv2d(6, 8, 3), nn.Flatten(), nn.Linear(72, 10))
-    choices = {"0": Choice("channels", (2,)), "1": Choice("spatial", (3,)), "2": Choice("tucker", (2, 3)), "4": Choice("linear", (4,))}
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2), nn.Conv2d(8, 6, 3), nn.Conv2d(6, 8, 3), nn.Flatten(), nn.Linear(72, 10)
+    )
+    choices = {
+        "0": Choice("channels", (2,)),
+        "1": Choice("spatial", (3,)),
+        "2": Choice("tucker", (2, 3)),
+        "4": Choice("linear", (4,)),
+    }
     rebuilt = restructured(copy.deepcopy(model), to_json(choices))
     due = Compressor(model, torch.randn(8, 3, 15, 15)).compressed(choices)
-    assert {name: each.shape for name, each in rebuilt.state_dict().items()} == {name: each.shape for name, each in due.state_dict().items()}
+    assert {name: each.shape for name, each in rebuilt.state_dict().items()} == {
+        name: each.shape for name, each in due.state_dict().items()
+    }
 
 
 def test_the_structure_of_a_run_from_before_there_were_forms_is_understood() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(72, 10))
     found = restructured(model, {"ranks": {"0": 2, "2": 4}})
-    assert [tuple(each.weight.shape) for each in (*found[0], *found[2])] == [(2, 3, 3, 3), (8, 2, 1, 1), (4, 72), (10, 4)]
+    assert [tuple(each.weight.shape) for each in (*found[0], *found[2])] == [
+        (2, 3, 3, 3),
+        (8, 2, 1, 1),
+        (4, 72),
+        (10, 4),
+    ]

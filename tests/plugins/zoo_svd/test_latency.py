@@ -21,7 +21,8 @@ def test_eight_bits_are_those_of_the_quantizer_and_near_the_network() -> None:
         due = model(pictures)
         torch.testing.assert_close(whole(pictures), due, rtol=1e-4, atol=1e-5)
         error = (small(pictures) - due).abs().max() / due.abs().max()
-    assert 1e-4 < error < 0.1 and small.size < 0.4 * whole.size  # 0.05 where the processor has VNNI; without, sums of 16 bits saturate
+    # 0.05 where the processor has VNNI; without, sums of 16 bits saturate
+    assert 1e-4 < error < 0.1 and small.size < 0.4 * whole.size
 
 
 def test_a_layer_that_is_like_another_is_timed_once() -> None:

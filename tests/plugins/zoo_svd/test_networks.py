@@ -27,7 +27,9 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
     result = zoo.run("digits_svd", out=tmp_path / "run", console=Console(quiet=True))
     record = result.record
     layers = record.structure["layers"]
-    weights = sum(layer.weight.numel() for layer in candidates(load_shipped(registry(), "digits_pretrain").model).values())
+    weights = sum(
+        layer.weight.numel() for layer in candidates(load_shipped(registry(), "digits_pretrain").model).values()
+    )
     model = zoo.load(result.path)
     after = sum(each.weight.numel() for each in model.modules() if isinstance(each, (nn.Linear, nn.Conv2d)))
     assert after <= 0.5 * weights and record.parameters == count_parameters(model)[0]
@@ -36,7 +38,12 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
         rows = {row["layer"]: row for row in csv.DictReader(stream)}
     told = {name: str(Choice(facts["form"], tuple(facts["ranks"]))) for name, facts in layers.items()}
     assert {name: row["becomes"] for name, row in rows.items() if row["becomes"] != "–"} == told and told
-    assert all(float(row[when]) > 0 for row in rows.values() for batch in (1, 32) for when in (f"ms for {batch} before", f"ms for {batch} after"))
+    assert all(
+        float(row[when]) > 0
+        for row in rows.values()
+        for batch in (1, 32)
+        for when in (f"ms for {batch} before", f"ms for {batch} after")
+    )
     assert sum(int(row["bytes after"]) for row in rows.values()) == 4 * after
     with (result.path / "compression.csv").open(newline="") as stream:
         told = {row[""]: row for row in csv.DictReader(stream)}
@@ -47,10 +54,15 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
     with (result.path / "budgets.csv").open(newline="") as stream:
         points = [(row["method"], float(row["share"]), float(row["accuracy in %"])) for row in csv.DictReader(stream)]
     assert points[0] == ("the original", 1.0, 100.0) and points[1][:2] == ("8 bits alone", 0.25) and points[1][2] > 99
-    shares = {name: [share for method, share, _ in points if method == name] for name in ("by responses", "by responses, 8 bits", "plain SVD")}
+    shares = {
+        name: [share for method, share, _ in points if method == name]
+        for name in ("by responses", "by responses, 8 bits", "plain SVD")
+    }
     assert [4 * share for share in shares["by responses, 8 bits"]] == pytest.approx(shares["by responses"], abs=3e-4)
     assert float(told["accuracy"]["after, in 8 bits"]) > 0.97
-    assert all(share <= budget + 1e-4 for share, budget in zip(shares["by responses"], (0.0625, 0.125, 0.25, 0.5), strict=True))
+    assert all(
+        share <= budget + 1e-4 for share, budget in zip(shares["by responses"], (0.0625, 0.125, 0.25, 0.5), strict=True)
+    )
     bundle = zoo.export(str(result.path), out=tmp_path / "bundle")
     assert bundle.verification["real"]["top1_agree"] == 181
     assert [each.title for each in record.report_items][:3] == ["Before and after", "Layers", "Budgets"]
@@ -75,14 +87,22 @@ def test_every_way_to_say_how_small(aim) -> None:
     layers = {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in ready.structure["layers"].items()}
     original, compressor = load_shipped(registry(), "digits_pretrain").model, ready.task._compressor
     if "energy" in aim:
-        assert all(1 - compressor.decomposition(name, choice.form).lost(choice.ranks) >= 0.9 for name, choice in layers.items())
-    elif aim.get("of") == "macs":
-        whole, after = (sum(compressor.cost(name, choices.get(name)) for name in compressor.layers) for choices in ({}, layers))
-        assert after <= 0.5 * whole and count_macs(original, ready.data.preprocessing.shape) - whole + after == count_macs(
-            ready.model, ready.data.preprocessing.shape
+        assert all(
+            1 - compressor.decomposition(name, choice.form).lost(choice.ranks) >= 0.9 for name, choice in layers.items()
         )
+    elif aim.get("of") == "macs":
+        whole, after = (
+            sum(compressor.cost(name, choices.get(name)) for name in compressor.layers) for choices in ({}, layers)
+        )
+        assert after <= 0.5 * whole and count_macs(
+            original, ready.data.preprocessing.shape
+        ) - whole + after == count_macs(ready.model, ready.data.preprocessing.shape)
     elif "ranks" in aim:
-        due = {"conv2": Choice("tucker", (2, 3))} if "forms" not in aim else {"fc1": Choice("linear", (7,)), "conv2": Choice("spatial", (3,))}
+        due = (
+            {"conv2": Choice("tucker", (2, 3))}
+            if "forms" not in aim
+            else {"fc1": Choice("linear", (7,)), "conv2": Choice("spatial", (3,))}
+        )
         assert layers == due
     elif "forms" in aim:
         assert {choice.form for choice in layers.values()} == {"channels", "linear"}
@@ -91,7 +111,9 @@ def test_every_way_to_say_how_small(aim) -> None:
 
 @pytest.mark.parametrize(("curve", "measured"), [([0.5], True), ([], False)])
 def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(curve, measured) -> None:
-    ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}}))
+    ready = prepare(
+        resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}})
+    )
     known = [option for each in ready.task._menus.values() for option in each[1:]]
     assert known and any(option.harm != pytest.approx(option.lost) for option in known) == measured
 
@@ -99,10 +121,18 @@ def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(cu
 @pytest.mark.parametrize(
     ("task", "error", "words"),
     [
-        ({"budget": 0.5, "energy": 0.9}, ConfigError, "budget, energy, max_drop and ranks each say how small: give one of them"),
+        (
+            {"budget": 0.5, "energy": 0.9},
+            ConfigError,
+            "budget, energy, max_drop and ranks each say how small: give one of them",
+        ),
         ({"budget": 0.001}, UsageError, "a budget of 0.001 cannot be met"),
         ({"budget": None, "ranks": {"fc9": 3}}, UsageError, "no layer 'fc9' that could be factorised.*for example: fc"),
-        ({"budget": None, "ranks": {"fc1": 33}}, UsageError, "linear 33 would make 'fc1' no smaller: of 4,800 weights it makes 4,818"),
+        (
+            {"budget": None, "ranks": {"fc1": 33}},
+            UsageError,
+            "linear 33 would make 'fc1' no smaller: of 4,800 weights it makes 4,818",
+        ),
         ({"budget": None, "ranks": {"fc1": [3, 3]}}, UsageError, "'fc1' takes one rank"),
         ({"budget": None, "ranks": {"conv2": [9, 2]}}, UsageError, "'conv2' has no ranks above 6, 6"),
     ],
@@ -118,11 +148,18 @@ def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path) -> None:
     bare = zoo.run("digits_svd", overrides=tight, out=tmp_path / "bare", console=Console(quiet=True))
     tuned = zoo.run(
         "digits_svd",
-        overrides={"task": {**tight["task"], "finetune": True}, "train": {"epochs": 3, "batch_size": 32, "lr": 0.003}, "device": "cpu"},
+        overrides={
+            "task": {**tight["task"], "finetune": True},
+            "train": {"epochs": 3, "batch_size": 32, "lr": 0.003},
+            "device": "cpu",
+        },
         out=tmp_path / "tuned",
         console=Console(quiet=True),
     )
-    assert tuned.record.structure["layers"] == bare.record.structure["layers"] and tuned.metrics["accuracy"] > bare.metrics["accuracy"] + 0.02
+    assert (
+        tuned.record.structure["layers"] == bare.record.structure["layers"]
+        and tuned.metrics["accuracy"] > bare.metrics["accuracy"] + 0.02
+    )
 
 
 def test_calibration_pictures_are_drawn_by_their_seed() -> None:
@@ -136,11 +173,20 @@ def test_calibration_pictures_are_drawn_by_their_seed() -> None:
 
 
 def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path) -> None:
-    settings = {"dataset": {"name": "digits", "val_fraction": 0.5}, "device": "cpu", "train": {"epochs": 1}, "name": "trained"}
+    settings = {
+        "dataset": {"name": "digits", "val_fraction": 0.5},
+        "device": "cpu",
+        "train": {"epochs": 1},
+        "name": "trained",
+    }
     zoo.run("lenet", overrides=settings, console=Console(quiet=True))
     config = resolve(registry(), "svd_compress", overrides={"weights": "trained"}).config
     assert config.task.name == "svd/svd_compress"
-    assert (config.architecture.name, config.dataset.name, config.dataset.val_fraction) == ("classics/lenet", "datasets/digits", 0.5)
+    assert (config.architecture.name, config.dataset.name, config.dataset.val_fraction) == (
+        "classics/lenet",
+        "datasets/digits",
+        0.5,
+    )
 
 
 DATA = "the data that the weights were trained on: the weights digits_0_to_4: "
@@ -186,7 +232,9 @@ def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
 
 def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told() -> None:
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))
-    with pytest.raises(CheckpointError, match=r"do not fit.*svd_compress of that run changed the network; start from.*digits_0_to_4"):
+    with pytest.raises(
+        CheckpointError, match=r"do not fit.*svd_compress of that run changed the network; start from.*digits_0_to_4"
+    ):
         prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}))
 
 
@@ -213,12 +261,18 @@ def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_
     from zoo.models.building import build_model
 
     torch.manual_seed(0)
-    model = build_model(registry(), Section(name="torchvision/vgg16"), in_channels=3, num_classes=1000, image_size=(224, 224)).eval()
+    model = build_model(
+        registry(), Section(name="torchvision/vgg16"), in_channels=3, num_classes=1000, image_size=(224, 224)
+    ).eval()
     before = count_parameters(model)[0]
     build().emit(model, torch.zeros(2, 3, 224, 224), tmp_path / "before.onnx", EmitRequest(None, None, {}))
     compressor = Compressor(model, torch.randn(2, 3, 224, 224), "plain")
     found = compressor.compressed(
-        {**dict.fromkeys(compressor.layers), "classifier.0": Choice("linear", (1024,)), "classifier.3": Choice("linear", (256,))}
+        {
+            **dict.fromkeys(compressor.layers),
+            "classifier.0": Choice("linear", (1024,)),
+            "classifier.3": Choice("linear", (256,)),
+        }
     )
     after = count_parameters(found)[0]
     assert (round(after / 1e6, 1), round(before / after, 2)) == (50.8, 2.72)
@@ -228,4 +282,6 @@ def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_
     pictures = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         due = found(pictures).numpy()
-    np.testing.assert_allclose(build().runner(tmp_path / "after.onnx", "cpu")(pictures.numpy()), due, atol=1e-4 * np.abs(due).max())
+    np.testing.assert_allclose(
+        build().runner(tmp_path / "after.onnx", "cpu")(pictures.numpy()), due, atol=1e-4 * np.abs(due).max()
+    )

@@ -30,10 +30,12 @@ def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
     numbers = np.random.default_rng(height * width)
     rows, columns = np.linspace(0, 6, height)[:, None], np.linspace(0, 9, width)
     waves = [np.sin(rows * (1 + c) + columns) + np.cos(rows * columns * (0.4 + 0.2 * c)) for c in range(channels)]
-    return np.clip(128 + 50 * np.stack(waves) + numbers.normal(0, 8, (channels, height, width)), 0, 255).astype(np.uint8)
+    return np.clip(128 + 50 * np.stack(waves) + numbers.normal(0, 8, (channels, height, width)), 0, 255).astype(
+        np.uint8
+    )
 
 
-# ------------------------------------------------------------------------------------------------------------------- pictures, quality
+# ---------------------------------------------------------------------------------------------------- pictures, quality
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -69,13 +71,17 @@ def test_ssim_is_the_mean_over_gaussian_windows() -> None:
         for left in range(24 - 10):
             x, y = (each[top : top + 11, left : left + 11, 0].astype(float) for each in (one, other))
             mx, my = (window * x).sum(), (window * y).sum()
-            vx, vy, cov = (window * x * x).sum() - mx**2, (window * y * y).sum() - my**2, (window * x * y).sum() - mx * my
+            vx, vy, cov = (
+                (window * x * x).sum() - mx**2,
+                (window * y * y).sum() - my**2,
+                (window * x * y).sum() - mx * my,
+            )
             c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
             found.append((2 * mx * my + c1) * (2 * cov + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
     assert ssim(other, one) == pytest.approx(np.mean(found), abs=1e-5)
 
 
-# ------------------------------------------------------------------------------------------------------------------------------- files
+# ---------------------------------------------------------------------------------------------------------------- files
 
 
 @pytest.fixture
@@ -132,7 +138,10 @@ def test_the_decoder_gives_the_picture_of_any_rank_and_its_file_does(small, tmp_
     found = model(weights)
     assert found.shape == (2, 3, 60, 40)
     for row, rank in enumerate((20, 7)):
-        assert np.array_equal(as_picture(np.clip(small.at(rank), 0, 255), 3), np.rint(found[row].numpy()).astype(np.uint8).transpose(1, 2, 0))
+        assert np.array_equal(
+            as_picture(np.clip(small.at(rank), 0, 255), 3),
+            np.rint(found[row].numpy()).astype(np.uint8).transpose(1, 2, 0),
+        )
     facts = export(small, tmp_path / "a.onnx", "onnx")
     assert facts["max_abs_error"] < 0.01 and facts["provider"] == "cpu"
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
@@ -145,20 +154,23 @@ def test_a_decoder_that_departs_is_not_left_behind(small, tmp_path, monkeypatch)
 
     from zoo.errors import ExportError
 
-    monkeypatch.setattr(OnnxExporter, "runner", lambda *_: lambda inputs: np.zeros((len(inputs), 3, 60, 40), np.float32))
+    monkeypatch.setattr(
+        OnnxExporter, "runner", lambda *_: lambda inputs: np.zeros((len(inputs), 3, 60, 40), np.float32)
+    )
     with pytest.raises(ExportError, match="the exported model is not the PyTorch model"):
         export(small, tmp_path / "a.onnx", "onnx")
     assert not list(tmp_path.iterdir())
 
 
-# -------------------------------------------------------------------------------------------------------------------------------- runs
+# ----------------------------------------------------------------------------------------------------------------- runs
 
 
 def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
     result = zoo.run("svd_image", out=tmp_path / "run", console=Console(quiet=True))
     record = result.record
     assert (record.architecture, record.samples, record.macs) == (None, {"predict": 2}, None)
-    assert result.metrics["psnr_db"] == pytest.approx((27.27 + 38.42) / 2, abs=0.05)  # china.jpg and flower.jpg at rank 120
+    # china.jpg and flower.jpg at rank 120
+    assert result.metrics["psnr_db"] == pytest.approx((27.27 + 38.42) / 2, abs=0.05)
     with (result.path / "svd.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [(row["name"], row["rank"], row["bytes in float32"], row["bytes in 8 bits"]) for row in rows[:2]] == [
@@ -185,7 +197,11 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
 
 def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, capsys, monkeypatch) -> None:
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3]}, "name": "tiny"}
+    overrides = {
+        "dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")},
+        "task": {"ranks": [3]},
+        "name": "tiny",
+    }
     zoo.run("svd_image", overrides=overrides, console=Console(quiet=True))
     for words in (["export", "tiny", "--onnx"], ["predict", "tiny", str(tmp_path / "tiny.png")]):
         assert run_cli(words) == 2
@@ -212,13 +228,19 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
     reached = {int(row["rank"]): float(row["psnr (dB)"]) for row in rows}
     (marked,) = [int(row["rank"]) for row in rows if row["best rank"] == "yes"]
     assert f"at rank {marked}, " in told and best == pytest.approx(reached[marked], abs=0.01)
-    assert best == pytest.approx(max(reached.values()), abs=0.01) and best > reached[40] + 0.5 and {2, 40} <= set(reached)
+    assert (
+        best == pytest.approx(max(reached.values()), abs=0.01) and best > reached[40] + 0.5 and {2, 40} <= set(reached)
+    )
     again = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "again", console=Console(quiet=True))
     assert again.metrics == result.metrics
 
 
-def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_one_name_have_files_of_their_own(tmp_path) -> None:
-    for part, label, index in [(part, label, index) for part in ("train", "val", "test") for label in ("a", "b") for index in range(12)]:
+def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_one_name_have_files_of_their_own(
+    tmp_path,
+) -> None:
+    for part, label, index in [
+        (part, label, index) for part in ("train", "val", "test") for label in ("a", "b") for index in range(12)
+    ]:
         file = tmp_path / "photos" / part / (label if part != "test" else "") / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(smooth(9 + index, 8).transpose(1, 2, 0)).save(file)
@@ -252,23 +274,35 @@ def test_on_another_device_it_says_where_pictures_are_factorised() -> None:
 
 @pytest.mark.gpu
 def test_a_run_on_cuda_finds_what_one_on_the_cpu_does(tmp_path) -> None:
-    found = [zoo.run("svd_image", overrides={"device": device}, out=tmp_path / device, console=Console(quiet=True)) for device in ("cpu", "cuda")]
+    found = [
+        zoo.run("svd_image", overrides={"device": device}, out=tmp_path / device, console=Console(quiet=True))
+        for device in ("cpu", "cuda")
+    ]
     assert found[1].metrics == pytest.approx(found[0].metrics, rel=1e-6)
 
 
 def test_an_architecture_has_no_place_there(tmp_path) -> None:
     with pytest.raises(UsageError, match="task svd_image is of data alone, and takes no architecture"):
-        zoo.run("svd_image", overrides={"architecture": {"name": "cnn"}}, out=tmp_path / "run", console=Console(quiet=True))
+        zoo.run(
+            "svd_image", overrides={"architecture": {"name": "cnn"}}, out=tmp_path / "run", console=Console(quiet=True)
+        )
 
 
-@pytest.mark.parametrize(("path", "words"), [("nothing", "no such file or folder"), ("", "needs its path; fix: say pictures:PATH")])
+@pytest.mark.parametrize(
+    ("path", "words"), [("nothing", "no such file or folder"), ("", "needs its path; fix: say pictures:PATH")]
+)
 def test_pictures_that_are_not_there_are_told(tmp_path, path, words) -> None:
     target = str(tmp_path / path) if path else ""
     with pytest.raises(ZooError, match=words):
-        zoo.run("svd_image", overrides={"dataset": {"name": "pictures", "path": target}}, out=tmp_path / "run", console=Console(quiet=True))
+        zoo.run(
+            "svd_image",
+            overrides={"dataset": {"name": "pictures", "path": target}},
+            out=tmp_path / "run",
+            console=Console(quiet=True),
+        )
 
 
-# ---------------------------------------------------------------------------------------------------------------------------- commands
+# ------------------------------------------------------------------------------------------------------------- commands
 
 
 def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, capsys) -> None:
@@ -309,7 +343,7 @@ def test_a_rotation_has_no_real_eigenvectors_and_is_drawn_all_the_same(tmp_path,
     assert "singular values 1 and 1; eigenvalues 0 ± 1i, no real eigenvectors" in capsys.readouterr().out
 
 
-# --------------------------------------------------------------------------------------------------------- small, noisy, and too high
+# ------------------------------------------------------------------------------------------- small, noisy, and too high
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 100), (100, 4), (5, 5), (1, 1), (2, 9)])
@@ -322,7 +356,9 @@ def test_a_few_pixels_are_solved_and_drawn(tmp_path, height, width) -> None:
     rebuilt = np.clip(np.rint(nearest[0][:, :1] * nearest[1][:1] @ nearest[2][:1]), 0, 255).reshape(picture.shape)
     written = np.asarray(Image.open(tmp_path / "run" / "rebuilt" / "tiny-1.png")).astype(int)
     assert np.abs(written - rebuilt).max() <= 1
-    assert 0 <= result.metrics["ssim"] <= 1 and all((result.path / each.file).is_file() for each in result.record.report_items)
+    assert 0 <= result.metrics["ssim"] <= 1 and all(
+        (result.path / each.file).is_file() for each in result.record.report_items
+    )
 
 
 def test_ssim_takes_the_largest_window_that_fits() -> None:
@@ -344,7 +380,14 @@ def test_a_rank_that_is_too_high_is_said(tmp_path, capsys) -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "text"), [(1.0, "100%"), (0.99999, "more than 99.99%"), (0.99994, "99.99%"), (0.5, "50.00%"), (1 - 1e-15, "more than 99.99%")]
+    ("part", "text"),
+    [
+        (1.0, "100%"),
+        (0.99999, "more than 99.99%"),
+        (0.99994, "99.99%"),
+        (0.5, "50.00%"),
+        (1 - 1e-15, "more than 99.99%"),
+    ],
 )
 def test_only_all_of_the_energy_reads_as_all(part, text) -> None:
     assert share(part) == text
@@ -353,7 +396,10 @@ def test_only_all_of_the_energy_reads_as_all(part, text) -> None:
 def test_beside_noise_stand_the_formats_of_the_noisy_image(tmp_path) -> None:
     """JPEG of the image without noise would be compared with factors of another image."""
     Image.fromarray(smooth(64, 64).transpose(1, 2, 0)).save(tmp_path / "a.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "a.png")}, "task": {"noise": 40.0, "ranks": [20]}}
+    overrides = {
+        "dataset": {"name": "pictures", "path": str(tmp_path / "a.png")},
+        "task": {"noise": 40.0, "ranks": [20]},
+    }
     result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     with (result.path / "svd.csv").open(newline="") as stream:
         (row,) = [row for row in csv.DictReader(stream) if row["rank"] == "20"]

@@ -36,7 +36,12 @@ def test_a_fit_is_the_least_squares_of_scipy_and_lessens_what_was_lacking() -> N
 def test_layers_behind_smaller_ones_are_fitted_to_what_arrives_there(trained_digits) -> None:
     model, pictures = trained_digits
     compressor = Compressor(model, pictures)
-    choices = {**dict.fromkeys(compressor.layers), "conv1": Choice("spatial", (2,)), "conv2": Choice("channels", (2,)), "fc1": Choice("linear", (4,))}
+    choices = {
+        **dict.fromkeys(compressor.layers),
+        "conv1": Choice("spatial", (2,)),
+        "conv2": Choice("channels", (2,)),
+        "fc1": Choice("linear", (4,)),
+    }
     bare = copy.deepcopy(compressor.model)
     for name in ("conv1", "conv2", "fc1"):
         setattr(bare, name, compressor._filled(name, choices[name]))
@@ -51,7 +56,8 @@ def test_layers_behind_smaller_ones_are_fitted_to_what_arrives_there(trained_dig
     ],
 )
 def test_transformers_too_are_made_smaller(network) -> None:
-    """Linear layers over tokens, of three and four dimensions; torch's attention uses the weights of a layer that it does not call."""
+    """Linear layers over tokens, of three and four dimensions; torch's attention uses the weights of a layer that it
+    does not call."""
     torch.manual_seed(0)
     model, pictures = network().eval(), torch.randn(24, 3, 32, 32)
     torch.nn.init.normal_((model.heads if hasattr(model, "heads") else model.head).parameters().__next__(), std=0.5)
@@ -59,7 +65,9 @@ def test_transformers_too_are_made_smaller(network) -> None:
     assert len(compressor.layers) > 4 and not any("out_proj" in name for name in compressor.layers)
     choices = compressor.choices(0.6, compressor.menus(measured=True))
     smaller = compressor.compressed(choices)
-    assert compressor.divergence(smaller) < compressor.divergence(Compressor(model, pictures, "plain").compressed(choices))
+    assert compressor.divergence(smaller) < compressor.divergence(
+        Compressor(model, pictures, "plain").compressed(choices)
+    )
     rebuilt = restructured(copy.deepcopy(model), to_json(choices))
     rebuilt.load_state_dict(smaller.state_dict())
     with torch.no_grad():
@@ -95,7 +103,9 @@ def test_a_layer_of_too_few_answers_and_one_that_is_used_twice_stay_as_they_were
 
 def test_batch_norms_see_the_calibration_pictures_again_only_where_that_helps() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4))
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)
+    )
     pictures = torch.randn(64, 3, 9, 9) * 3 + 1
     model.train()
     for _ in range(50):

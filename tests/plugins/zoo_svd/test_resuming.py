@@ -1,4 +1,5 @@
-"""A compression that measures, stopped and resumed: by the choices it made, to the bit, and only of the network that it began with."""
+"""A compression that measures, stopped and resumed: by the choices it made, to the bit, and only of the network that it
+began with."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ SETTINGS = {
 
 
 class Uneven:
-    """In place of a stopwatch: milliseconds that are others with each clock, so that another one would choose otherwise."""
+    """In place of a stopwatch: milliseconds that are others with each clock, so that another one would choose
+    otherwise."""
 
     made: Iterator[int] = itertools.count()
 
@@ -52,7 +54,9 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     return RunDir(tmp_path / "parts")
 
 
-def test_a_run_by_milliseconds_with_fine_tuning_resumes_to_the_bit(stopped: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_by_milliseconds_with_fine_tuning_resumes_to_the_bit(
+    stopped: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     structure = stopped.record.structure
     assert structure["layers"]
     zoo.run(resume=stopped.path, console=Console(quiet=True))  # its clock is the second, by which another budget is met
@@ -67,7 +71,10 @@ def test_a_run_by_milliseconds_with_fine_tuning_resumes_to_the_bit(stopped: RunD
 def test_the_second_clock_alone_would_choose_otherwise(stopped: RunDir, tmp_path: Path) -> None:
     """Or the test above would hold nothing."""
     other = zoo.run(
-        "digits_svd", overrides={**SETTINGS, "task": {**SETTINGS["task"], "finetune": False}}, out=tmp_path / "other", console=Console(quiet=True)
+        "digits_svd",
+        overrides={**SETTINGS, "task": {**SETTINGS["task"], "finetune": False}},
+        out=tmp_path / "other",
+        console=Console(quiet=True),
     )  # type: ignore[dict-item]
     assert other.record.structure["layers"] != stopped.record.structure["layers"]
 

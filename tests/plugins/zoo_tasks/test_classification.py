@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    confusion_matrix,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 from torch.nn import functional as F
@@ -40,13 +47,20 @@ def made(count: int, classes: int, seed: int = 3, scale: float = 2.0):
 
 
 def batches(logits, labels):
-    return [Batch(x, y, i) for x, y, i in zip(logits.split(10), labels.split(10), torch.arange(len(labels)).split(10), strict=True)]
+    return [
+        Batch(x, y, i)
+        for x, y, i in zip(logits.split(10), labels.split(10), torch.arange(len(labels)).split(10), strict=True)
+    ]
 
 
 @pytest.fixture(params=[(57, 4), (400, 12)], ids=["few", "many"])
 def judged(request):
     logits, labels = made(*request.param)
-    return logits, labels, build().evaluate(Fixed(), batches(logits, labels), [str(index) for index in range(request.param[1])])
+    return (
+        logits,
+        labels,
+        build().evaluate(Fixed(), batches(logits, labels), [str(index) for index in range(request.param[1])]),
+    )
 
 
 def test_metrics_agree_with_scikit_learn(judged) -> None:
@@ -58,8 +72,16 @@ def test_metrics_agree_with_scikit_learn(judged) -> None:
     assert found.metrics["macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"), rel=1e-5)
     assert found.details["confusion"] == confusion_matrix(labels, logits.argmax(1), labels=classes).tolist()
     if logits.shape[1] > 5:
-        assert found.metrics["top5_accuracy"] == pytest.approx(top_k_accuracy_score(labels, probabilities, k=5, labels=classes))
-    assert list(found.metrics) == ["accuracy", *(["top5_accuracy"] if logits.shape[1] > 5 else []), "macro_f1", "calibration_error", "loss"]
+        assert found.metrics["top5_accuracy"] == pytest.approx(
+            top_k_accuracy_score(labels, probabilities, k=5, labels=classes)
+        )
+    assert list(found.metrics) == [
+        "accuracy",
+        *(["top5_accuracy"] if logits.shape[1] > 5 else []),
+        "macro_f1",
+        "calibration_error",
+        "loss",
+    ]
 
 
 def test_figures_by_class_agree_with_scikit_learn(judged) -> None:
@@ -81,9 +103,9 @@ def test_the_calibration_error_is_torchmetrics_and_numpys(judged) -> None:
         held = (confidence >= low) & (confidence < low + 1 / 15)
         assert bins["count"][place] == held.sum()
         if held.any():
-            assert bins["accuracy"][place] == pytest.approx(right[held].mean()) and bins["confidence"][place] == pytest.approx(
-                confidence[held].mean()
-            )
+            assert bins["accuracy"][place] == pytest.approx(right[held].mean()) and bins["confidence"][
+                place
+            ] == pytest.approx(confidence[held].mean())
             error += held.mean() * abs(right[held].mean() - confidence[held].mean())
     assert found.metrics["calibration_error"] == pytest.approx(error)
 
@@ -129,11 +151,12 @@ def test_without_labels_there_are_outputs_and_no_metrics() -> None:
     assert found.outputs.shape == (3, 2)
 
 
-# ------------------------------------------------------------------------------------------------------- label smoothing, class weights
+# --------------------------------------------------------------------------------------- label smoothing, class weights
 
 
 class View:
-    """A part of six labels, and a data view of it: classes a (3 samples), b (2), c (1), and d, which has none unless it is left out."""
+    """A part of six labels, and a data view of it: classes a (3 samples), b (2), c (1), and d, which has none unless it
+    is left out."""
 
     labels = np.array([0, 0, 1, 0, 2, 1])
 
@@ -151,23 +174,34 @@ def weighted(weights, classes=("a", "b", "c"), smoothing=0.0):
 @pytest.mark.parametrize("weights", [None, [0.5, 1.0, 3.0], "balanced"])
 def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing) -> None:
     logits, labels = made(30, 3)
-    w = np.array({"None": [1.0, 1.0, 1.0], "balanced": [6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1)]}.get(str(weights), weights))
+    w = np.array(
+        {"None": [1.0, 1.0, 1.0], "balanced": [6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1)]}.get(str(weights), weights)
+    )
     surprise = -logits.double().log_softmax(1).numpy()
     by_label, truth = np.arange(30), labels.numpy()
-    total = ((1 - smoothing) * w[truth] * surprise[by_label, truth] + smoothing / 3 * (surprise * w).sum(1)).sum() / w[truth].sum()
+    total = ((1 - smoothing) * w[truth] * surprise[by_label, truth] + smoothing / 3 * (surprise * w).sum(1)).sum() / w[
+        truth
+    ].sum()
     found = mean(weighted(weights, smoothing=smoothing).loss(logits, Batch(logits, labels, labels)))
     assert found.item() == pytest.approx(total, rel=1e-5)
-    torch.testing.assert_close(found, F.cross_entropy(logits, labels, torch.tensor(w).float(), label_smoothing=smoothing))
+    torch.testing.assert_close(
+        found, F.cross_entropy(logits, labels, torch.tensor(w).float(), label_smoothing=smoothing)
+    )
 
 
 def test_balanced_weights_are_scikit_learns() -> None:
     task = weighted("balanced")
-    np.testing.assert_allclose(task._weights, compute_class_weight("balanced", classes=np.arange(3), y=View.labels), rtol=1e-6)
+    np.testing.assert_allclose(
+        task._weights, compute_class_weight("balanced", classes=np.arange(3), y=View.labels), rtol=1e-6
+    )
 
 
 def test_weights_and_smoothing_do_not_change_what_is_reported() -> None:
     logits, labels = made(57, 4)
-    plain, other = (task.evaluate(Fixed(), batches(logits, labels), "abcd") for task in (build(), weighted([1, 2, 3, 9], "abcd", 0.2)))
+    plain, other = (
+        task.evaluate(Fixed(), batches(logits, labels), "abcd")
+        for task in (build(), weighted([1, 2, 3, 9], "abcd", 0.2))
+    )
     assert plain.metrics == other.metrics
 
 
@@ -176,12 +210,18 @@ def test_the_loss_of_low_precision_logits_is_computed_in_float32() -> None:
     low = logits.bfloat16()
     loss = weighted([1.0, 2.0, 3.0]).loss(low, Batch(low, labels, labels))
     assert loss.values.dtype == torch.float32
-    torch.testing.assert_close(mean(loss), mean(weighted([1.0, 2.0, 3.0]).loss(low.float(), Batch(low, labels, labels))))
+    torch.testing.assert_close(
+        mean(loss), mean(weighted([1.0, 2.0, 3.0]).loss(low.float(), Batch(low, labels, labels)))
+    )
 
 
 def test_a_class_without_samples_cannot_be_balanced_and_is_named() -> None:
     with pytest.raises(
-        DataError, match=r"no training sample has the class 'd', 'e', which cannot be balanced \(task.class_weights\); fix: add pictures"
+        DataError,
+        match=(
+            r"no training sample has the class 'd', 'e', which cannot be balanced \(task.class_weights\); fix: add "
+            r"pictures"
+        ),
     ):
         weighted("balanced", "abcde")
 
@@ -208,11 +248,13 @@ def test_options_are_checked(options, problem) -> None:
 
 
 def test_options_reach_the_configuration() -> None:
-    config: RunConfig = resolve(registry(), "cnn_digits", overrides={"task": {"label_smoothing": 0.1, "class_weights": [1, 2, 3]}}).config
+    config: RunConfig = resolve(
+        registry(), "cnn_digits", overrides={"task": {"label_smoothing": 0.1, "class_weights": [1, 2, 3]}}
+    ).config
     assert config.task.options == {"label_smoothing": 0.1, "class_weights": [1.0, 2.0, 3.0]}
 
 
-# ----------------------------------------------------------------------------------------------------------------------------- report
+# --------------------------------------------------------------------------------------------------------------- report
 
 
 class Part:
@@ -223,7 +265,11 @@ class Part:
 
     def pictures(self, indices):
         chosen = list(indices)
-        return np.stack([np.full((4, 4, 1), 100 + index, np.uint8) for index in chosen]) if chosen else np.zeros((0, 4, 4, 1), np.uint8)
+        return (
+            np.stack([np.full((4, 4, 1), 100 + index, np.uint8) for index in chosen])
+            if chosen
+            else np.zeros((0, 4, 4, 1), np.uint8)
+        )
 
 
 CLASSES = ["$x$ cat", "dog"]
@@ -249,13 +295,19 @@ def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_tru
     assert float(rows[0]["p(dog)"]) == pytest.approx(1 / (1 + np.exp(2)), abs=1e-6)
     if labels is None:
         rows = table(tmp_path / "predicted.csv")
-        assert [(row["id"], row["class"]) for row in rows] == list(zip(Part.names, ["$x$ cat", "dog", "$x$ cat"], strict=True))
+        assert [(row["id"], row["class"]) for row in rows] == list(
+            zip(Part.names, ["$x$ cat", "dog", "$x$ cat"], strict=True)
+        )
         assert float(rows[1]["probability"]) > 0.5
     drawn = {path.name for path in tmp_path.glob("plots/*.png")}
-    assert drawn == ({"predicted.png"} if labels is None else {"confusion.png", "calibration.png", "predictions.png", "mistakes.png"})
+    assert drawn == (
+        {"predicted.png"} if labels is None else {"confusion.png", "calibration.png", "predictions.png", "mistakes.png"}
+    )
     assert all(isinstance(each, ReportItem) and inside(tmp_path, each.file) for each in shown)
     assert [each.title for each in shown] == (
-        ["Pictures without labels"] if labels is None else ["Confusion", "Classes", "Calibration", "Predictions", "Mistakes"]
+        ["Pictures without labels"]
+        if labels is None
+        else ["Confusion", "Classes", "Calibration", "Predictions", "Mistakes"]
     )
 
 
@@ -268,7 +320,8 @@ def test_the_table_of_classes_and_of_mistakes(tmp_path) -> None:
     (mistake,) = table(tmp_path / "mistakes.csv")
     probability = f"{1 / (1 + np.exp(-4)):.4f}"
     assert mistake == {
-        "picture": "plots/mistakes/00.png", "sample": "<b>.png", "truth": "dog", "prediction": "$x$ cat", "probability": probability
+        "picture": "plots/mistakes/00.png", "sample": "<b>.png", "truth": "dog", "prediction": "$x$ cat",
+        "probability": probability
     }  # fmt: skip
     with Image.open(tmp_path / mistake["picture"]) as drawn:
         shown = np.asarray(drawn)

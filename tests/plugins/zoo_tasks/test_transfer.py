@@ -33,7 +33,13 @@ def network() -> nn.Sequential:
 
 @pytest.mark.parametrize(
     ("train", "expected"),
-    [("head", ["2"]), ("last:1", ["2"]), ("last:2", ["1", "2"]), ("last:4", ["0.0", "0.1", "1", "2"]), ("all", ["0.0", "0.1", "1", "2"])],
+    [
+        ("head", ["2"]),
+        ("last:1", ["2"]),
+        ("last:2", ["1", "2"]),
+        ("last:4", ["0.0", "0.1", "1", "2"]),
+        ("all", ["0.0", "0.1", "1", "2"]),
+    ],
 )
 def test_what_learns_is_what_is_asked_for(train, expected) -> None:
     assert list(learning_layers(network(), train, None)) == expected
@@ -72,17 +78,24 @@ def test_a_norm_that_learns_keeps_learning_its_statistics() -> None:
 def test_the_structure_alone_freezes_the_same() -> None:
     _, structure = build(train="last:2").prepare(network(), None)
     rebuilt = build().restructure(network(), structure)
-    assert [name for name, each in rebuilt.named_parameters() if each.requires_grad] == ["1.weight", "1.bias", "2.weight", "2.bias"]
+    assert [name for name, each in rebuilt.named_parameters() if each.requires_grad] == [
+        "1.weight",
+        "1.bias",
+        "2.weight",
+        "2.bias",
+    ]
 
 
-# ----------------------------------------------------------------------------------------------------------------------------- whole runs
+# ----------------------------------------------------------------------------------------------------------- whole runs
 
 
 @pytest.fixture
 def photographs(tmp_path):
     """Two classes of noise, bright and dark, of several sizes."""
     numbers = np.random.default_rng(0)
-    for part, label, index in [(part, label, index) for part in ("train", "val") for label in ("bright", "dark") for index in range(6)]:
+    for part, label, index in [
+        (part, label, index) for part in ("train", "val") for label in ("bright", "dark") for index in range(6)
+    ]:
         file = tmp_path / "photos" / part / label / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         low, high = (150, 256) if label == "bright" else (0, 100)
@@ -112,9 +125,14 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
     assert (record.parameters, record.trainable) == (723_522, 1_026)
     assert record.structure == {"trained": ["classifier.1"]}
     assert (record.preprocessing.scale, record.preprocessing.shape) == (256, (3, 224, 224))
-    assert any("50 of 52 tensors; re-initialised: classifier.1.weight 2×512×1×1, classifier.1.bias 2" in note for note in record.notes)
+    assert any(
+        "50 of 52 tensors; re-initialised: classifier.1.weight 2×512×1×1, classifier.1.bias 2" in note
+        for note in record.notes
+    )
     own, given = zoo.load(result.path).state_dict(), load_file(squeezenet)
-    changed = [name for name, value in own.items() if value.shape != given[name].shape or not torch.equal(value, given[name])]
+    changed = [
+        name for name, value in own.items() if value.shape != given[name].shape or not torch.equal(value, given[name])
+    ]
     assert changed == ["classifier.1.weight", "classifier.1.bias"]
     zoo.export(str(result.path), out=tmp_path / "bundle")
     assert (tmp_path / "bundle" / "model.onnx").is_file()
@@ -123,7 +141,11 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
 @pytest.mark.parametrize(
     ("weights", "error", "said"),
     [
-        (None, CheckpointError, "the weights 'imagenet1k_v1' of torchvision/squeezenet1_1 are not here and cannot be downloaded"),
+        (
+            None,
+            CheckpointError,
+            "the weights 'imagenet1k_v1' of torchvision/squeezenet1_1 are not here and cannot be downloaded",
+        ),
         ("imagenat", UsageError, "did you mean imagenet1k_v1"),
     ],
 )
@@ -141,9 +163,16 @@ def test_none_begins_with_none_and_says_so(photographs) -> None:
 
 
 def test_an_architecture_by_its_name_needs_weights_that_are_named(photographs) -> None:
-    given = {"architecture": {"name": "torchvision/squeezenet1_1"}, "task": {"name": "transfer"}, **asked(photographs, "none")}
+    given = {
+        "architecture": {"name": "torchvision/squeezenet1_1"},
+        "task": {"name": "transfer"},
+        **asked(photographs, "none"),
+    }
     del given["weights"]
-    with pytest.raises(UsageError, match=r"task transfer needs pretrained weights; fix: add --weights NAME, of imagenet1k_v1, or a file"):
+    with pytest.raises(
+        UsageError,
+        match=r"task transfer needs pretrained weights; fix: add --weights NAME, of imagenet1k_v1, or a file",
+    ):
         prepare(resolve(registry(), overrides=given))
 
 
@@ -167,7 +196,10 @@ def test_one_error_lists_all_that_is_missing_of_data_and_weights() -> None:
         prepare(resolve(registry(), "vgg16_transfer"))
     message = str(caught.value)
     for words in (
-        "1 file of catdog cannot be downloaded: ZOO_OFFLINE forbids downloads; the weights 'imagenet1k_v1' of torchvision/vgg16 are not here either",
+        (
+            "1 file of catdog cannot be downloaded: ZOO_OFFLINE forbids downloads; the weights 'imagenet1k_v1' of "
+            "torchvision/vgg16 are not here either"
+        ),
         "kagglecatsanddogs_5340.zip (824.9 MB) → ",
         "https://download.pytorch.org/models/vgg16-397923af.pth (553.4 MB) → ",
         "meanwhile, --data digits needs no download",
@@ -177,7 +209,7 @@ def test_one_error_lists_all_that_is_missing_of_data_and_weights() -> None:
     assert caught.value.exit_code == 3
 
 
-# ------------------------------------------------------------------------------------------------------------- rates, and one by one
+# ------------------------------------------------------------------------------------------------ rates, and one by one
 
 
 def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:
@@ -185,11 +217,21 @@ def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:
     model, _ = task.prepare(network(), None)
     rates = task.rates(model)
     assert rates == {
-        f"{layer}.{kind}": rate for layer, rate in (("2", 1.0), ("1", 0.5), ("0.1", 0.25), ("0.0", 0.125)) for kind in ("weight", "bias")
+        f"{layer}.{kind}": rate
+        for layer, rate in (("2", 1.0), ("1", 0.5), ("0.1", 0.25), ("0.0", 0.125))
+        for kind in ("weight", "bias")
     }
     optimizer = build_optimizer(model, TrainConfig(lr=0.1, weight_decay=0.01, weight_decay_scope="weights"), rates)
-    by_shape = {tuple(each.shape): (group["lr"], group["weight_decay"]) for group in optimizer.param_groups for each in group["params"]}
-    assert by_shape[(2, 8)] == (0.1, 0.01) and by_shape[(8, 144)] == (0.05, 0.01) and by_shape[(4, 3, 3, 3)] == (0.0125, 0.01)
+    by_shape = {
+        tuple(each.shape): (group["lr"], group["weight_decay"])
+        for group in optimizer.param_groups
+        for each in group["params"]
+    }
+    assert (
+        by_shape[(2, 8)] == (0.1, 0.01)
+        and by_shape[(8, 144)] == (0.05, 0.01)
+        and by_shape[(4, 3, 3, 3)] == (0.0125, 0.01)
+    )
     assert by_shape[(8,)] == (0.05, 0.0)
 
 
@@ -205,7 +247,10 @@ def test_a_schedule_keeps_the_shares() -> None:
         assert second == pytest.approx(0.1 * first, rel=1e-3, abs=1e-4)
 
 
-@pytest.mark.parametrize(("epoch", "learning"), [(0, ["2"]), (1, ["2"]), (2, ["1", "2"]), (4, ["0.1", "1", "2"]), (20, ["0.0", "0.1", "1", "2"])])
+@pytest.mark.parametrize(
+    ("epoch", "learning"),
+    [(0, ["2"]), (1, ["2"]), (2, ["1", "2"]), (4, ["0.1", "1", "2"]), (20, ["0.0", "0.1", "1", "2"])],
+)
 def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning) -> None:
     task = build(train="all", unfreeze_every=2)
     model, _ = task.prepare(network(), None)
@@ -218,8 +263,10 @@ def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning) -> None
 
 def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_the_same(tmp_path, monkeypatch) -> None:
     overrides = {
-        "architecture": {"name": "lenet"}, "dataset": {"name": "digits", "val_fraction": 0.8}, "weights": "none", "device": "cpu", "threads": 1,
-        "task": {"name": "transfer", "train": "last:3", "unfreeze_every": 1, "layer_decay": 0.5}, "train": {"epochs": 2, "keep_checkpoints": 5},
+        "architecture": {"name": "lenet"}, "dataset": {"name": "digits", "val_fraction": 0.8}, "weights": "none",
+        "device": "cpu", "threads": 1,
+        "task": {"name": "transfer", "train": "last:3", "unfreeze_every": 1, "layer_decay": 0.5},
+        "train": {"epochs": 2, "keep_checkpoints": 5},
     }  # fmt: skip
     whole = zoo.run(None, overrides=overrides, out=tmp_path / "whole", console=Console(quiet=True))
     first, last = (checkpoints.weights(each) for each in sorted((whole.path / "checkpoints").glob("step-*")))
@@ -241,7 +288,7 @@ def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_th
     assert all(torch.equal(mine[name], value) for name, value in theirs.items())
 
 
-# ---------------------------------------------------------------------------------------------------------------- from an earlier run
+# -------------------------------------------------------------------------------------------------- from an earlier run
 
 
 DIGITS = {"dataset": {"name": "digits", "resize": 28, "classes": [0, 1, 2]}, "device": "cpu", "train": {"epochs": 1}}
@@ -249,13 +296,18 @@ DIGITS = {"dataset": {"name": "digits", "resize": 28, "classes": [0, 1, 2]}, "de
 
 @pytest.fixture
 def earlier():
-    return zoo.run("cnn", overrides={**DIGITS, "architecture": {"name": "cnn", "n_features": 4}, "name": "first"}, console=Console(quiet=True))
+    return zoo.run(
+        "cnn",
+        overrides={**DIGITS, "architecture": {"name": "cnn", "n_features": 4}, "name": "first"},
+        console=Console(quiet=True),
+    )
 
 
 @pytest.mark.parametrize("name", ["first", "cnn", "cnn/first", "path"])
 def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, name) -> None:
     asked = {
-        "architecture": {"name": "cnn"}, "dataset": {"name": "digits", "classes": [7, 8, 9]}, "task": {"name": "transfer"},
+        "architecture": {"name": "cnn"}, "dataset": {"name": "digits", "classes": [7, 8, 9]},
+        "task": {"name": "transfer"},
         "weights": str(earlier.path) if name == "path" else name, "device": "cpu",
     }  # fmt: skip
     plan = resolve(registry(), overrides=asked)
@@ -264,29 +316,51 @@ def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, na
     assert ready.data.preprocessing == earlier.record.preprocessing
     own, given = ready.model.state_dict(), zoo.load(earlier.path).state_dict()
     assert [key for key in own if not torch.equal(own[key], given[key])] == ["fc2.weight", "fc2.bias"]
-    assert "starting from the weights cnn/first: 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3" in ready.notes
+    assert (
+        "starting from the weights cnn/first: 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3"
+        in ready.notes
+    )
 
 
 def test_keys_of_a_dataset_that_is_not_named_are_of_the_runs(earlier) -> None:
-    plan = resolve(registry(), overrides={"dataset": {"classes": ["3", "4"]}, "task": {"name": "transfer"}, "weights": "first"})
+    plan = resolve(
+        registry(), overrides={"dataset": {"classes": ["3", "4"]}, "task": {"name": "transfer"}, "weights": "first"}
+    )
     theirs = RunDir(earlier.path).config.dataset
-    assert plan.config.dataset == theirs.model_copy(update={"classes": ["3", "4"]}) and plan.config.architecture.name == "classics/cnn"
+    assert (
+        plan.config.dataset == theirs.model_copy(update={"classes": ["3", "4"]})
+        and plan.config.architecture.name == "classics/cnn"
+    )
 
 
 def test_the_same_classes_keep_the_head(earlier) -> None:
-    asked = {"dataset": {"name": "digits", "classes": [0, 1, 2]}, "task": {"name": "transfer"}, "weights": "first", "device": "cpu"}
+    asked = {
+        "dataset": {"name": "digits", "classes": [0, 1, 2]},
+        "task": {"name": "transfer"},
+        "weights": "first",
+        "device": "cpu",
+    }
     ready = prepare(resolve(registry(), overrides=asked))
     assert ready.config.architecture.name == "classics/cnn"  # as the run says
     assert "starting from the weights cnn/first: 8 of 8 tensors" in ready.notes
 
 
 def test_a_run_of_another_architecture_is_refused(earlier) -> None:
-    with pytest.raises(UsageError, match=r"weights: the run cnn/first is of classics/cnn, not of classics/lenet; fix: leave --arch out"):
-        resolve(registry(), overrides={"architecture": {"name": "lenet"}, "dataset": {"name": "digits"}, "weights": "first"})
+    with pytest.raises(
+        UsageError, match=r"weights: the run cnn/first is of classics/cnn, not of classics/lenet; fix: leave --arch out"
+    ):
+        resolve(
+            registry(), overrides={"architecture": {"name": "lenet"}, "dataset": {"name": "digits"}, "weights": "first"}
+        )
 
 
 def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path) -> None:
-    asked = {"dataset": {"name": "digits", "classes": [8, 9], "val_fraction": 0.9}, "task": {"name": "transfer"}, "weights": "first", "device": "cpu"}
+    asked = {
+        "dataset": {"name": "digits", "classes": [8, 9], "val_fraction": 0.9},
+        "task": {"name": "transfer"},
+        "weights": "first",
+        "device": "cpu",
+    }
     result = zoo.run(None, overrides=asked, out=tmp_path / "second", console=Console(quiet=True))
     with (result.path / "weights.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -300,7 +374,10 @@ def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path) -> None:
 def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download() -> None:
     ready = prepare(resolve(registry(), "digits_transfer"))
     assert ready.data.classes == ("5", "6", "7", "8", "9")
-    assert "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5" in ready.notes
+    assert (
+        "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5"
+        in ready.notes
+    )
 
 
 @pytest.mark.gpu

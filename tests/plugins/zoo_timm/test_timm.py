@@ -28,8 +28,14 @@ def test_the_names_are_exactly_timms() -> None:
 
 
 def test_names_are_read_without_torch() -> None:
-    code = "import sys; from zoo_timm.family import FAMILY; print(len(FAMILY.names()), {'torch', 'numpy', 'timm'} & set(sys.modules) or 'light')"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [str(len(NAMES)), "light"]
+    code = (
+        "import sys; from zoo_timm.family import FAMILY; print(len(FAMILY.names()), {'torch', 'numpy', 'timm'} & "
+        "set(sys.modules) or 'light')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        str(len(NAMES)),
+        "light",
+    ]
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -42,7 +48,11 @@ def test_a_configuration_is_read_as_timm_resolves_it(name) -> None:
     for tag, weights in spec.weights.items():
         cfg = timm.get_pretrained_cfg(f"{name}.{tag}")
         data = timm.data.resolve_data_config(pretrained_cfg=cfg.to_dict())
-        assert (weights.input, weights.mean, weights.std) == (tuple(data["input_size"]), tuple(data["mean"]), tuple(data["std"]))
+        assert (weights.input, weights.mean, weights.std) == (
+            tuple(data["input_size"]),
+            tuple(data["mean"]),
+            tuple(data["std"]),
+        )
         assert weights.interpolation == data["interpolation"]
         assert {"cover": "center", "squash": "squash"}[weights.fit] == data["crop_mode"]
         assert len(weights.classes) in (0, cfg.num_classes)
@@ -50,10 +60,16 @@ def test_a_configuration_is_read_as_timm_resolves_it(name) -> None:
 
 
 def test_the_resize_is_that_of_timms_own_transform() -> None:
-    transform = timm.data.create_transform(**timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg("resnet50.a1_in1k").to_dict()))
+    transform = timm.data.create_transform(
+        **timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg("resnet50.a1_in1k").to_dict())
+    )
     weights = FAMILY.spec("resnet50").weights["a1_in1k"]
     assert (weights.resize, weights.input[1:]) == (transform.transforms[0].size, tuple(transform.transforms[1].size))
-    assert (weights.dataset, weights.classes[258], weights.licence) == ("imagenet-1k", "Samoyed, Samoyede", "apache-2.0")
+    assert (weights.dataset, weights.classes[258], weights.licence) == (
+        "imagenet-1k",
+        "Samoyed, Samoyede",
+        "apache-2.0",
+    )
     assert weights.url == "https://huggingface.co/timm/resnet50.a1_in1k/resolve/main/model.safetensors"
     assert (weights.format, weights.sha256) == ("safetensors", None)
 
@@ -80,7 +96,8 @@ def test_what_timm_has_not_is_a_key_error(name) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"), [("timm/resnet50", 25_557_032), ("timm/efficientnet_b0", 5_288_548), ("timm/vit_tiny_patch16_224", 5_717_416)]
+    ("name", "parameters"),
+    [("timm/resnet50", 25_557_032), ("timm/efficientnet_b0", 5_288_548), ("timm/vit_tiny_patch16_224", 5_717_416)],
 )
 def test_networks_are_timms(name, parameters) -> None:
     item = registry().architecture(name)
@@ -100,13 +117,18 @@ def test_options_reach_timm() -> None:
     assert (model.drop_rate, model.conv1[0].in_channels, model.num_classes) == (0.25, 1, 10)
 
 
-@pytest.mark.parametrize("name", ["csatv2", "ghostnetv2_100", "ghostnetv3_050", "inception_resnet_v2", "inception_v3", "inception_v4"])
+@pytest.mark.parametrize(
+    "name", ["csatv2", "ghostnetv2_100", "ghostnetv3_050", "inception_resnet_v2", "inception_v3", "inception_v4"]
+)
 def test_the_smallest_sizes_are_the_smallest(name) -> None:
     spec = FAMILY.spec(name)
     assert taken(name, spec.smallest) and not taken(name, spec.smallest - spec.multiple)
 
 
-@pytest.mark.parametrize("name", ["csatv2", "dla34", "hrnet_w18_small", "naflexvit_base_patch16_gap", "resnet50_mlp", "resnetaa34d", "tresnet_m"])
+@pytest.mark.parametrize(
+    "name",
+    ["csatv2", "dla34", "hrnet_w18_small", "naflexvit_base_patch16_gap", "resnet50_mlp", "resnetaa34d", "tresnet_m"],
+)
 def test_multiples_are_needed(name) -> None:
     spec = FAMILY.spec(name)
     side = -(-2 * spec.smallest // spec.multiple) * spec.multiple
@@ -124,5 +146,8 @@ def taken(name, side):
 
 def test_an_encoder_is_said_to_have_no_classifier() -> None:
     item = registry().architecture("timm/qwen3_vit_88m_enc")
-    with pytest.raises(UsageError, match="is an encoder: it gives features, and has no classifier"), torch.device("meta"):
+    with (
+        pytest.raises(UsageError, match="is an encoder: it gives features, and has no classifier"),
+        torch.device("meta"),
+    ):
         build_model(registry(), section(item), in_channels=3, num_classes=10, image_size=(32, 32))

@@ -1,4 +1,5 @@
-"""Transfer from torchvision's weights: the reference's settings, what is trained, and the figure on the real photographs."""
+"""Transfer from torchvision's weights: the reference's settings, what is trained, and the figure on the real
+photographs."""
 
 from __future__ import annotations
 
@@ -23,7 +24,11 @@ def test_vgg16_has_the_settings_of_the_reference() -> None:
     config = resolve(registry(), "vgg16_transfer").config
     train = config.train
     assert (train.optimizer, train.lr, train.batch_size, train.epochs, train.augment) == ("adam", 1e-3, 64, 1, [])
-    assert (config.dataset.name, config.task.name, config.task.options["train"]) == ("datasets/catdog", "tasks/transfer", "head")
+    assert (config.dataset.name, config.task.name, config.task.options["train"]) == (
+        "datasets/catdog",
+        "tasks/transfer",
+        "head",
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +61,12 @@ def test_squeezenet_tells_the_real_cats_from_the_dogs(tmp_path) -> None:
     weights = root / "weights" / "squeezenet1_1-imagenet.safetensors"
     if not weights.is_file() or not (root / "cat_dog.zip").is_file():
         pytest.skip("needs SqueezeNet's ImageNet weights and cat_dog.zip under ZOO_DATA")
-    result = zoo.run("squeezenet_transfer", overrides={"weights": str(weights), "device": "cpu"}, out=tmp_path / "run", console=Console(quiet=True))
+    result = zoo.run(
+        "squeezenet_transfer",
+        overrides={"weights": str(weights), "device": "cpu"},
+        out=tmp_path / "run",
+        console=Console(quiet=True),
+    )
     assert result.metrics["accuracy"] >= 0.95
     zoo.export(str(result.path), out=tmp_path / "bundle")
     assert (tmp_path / "bundle" / "model.onnx").is_file()

@@ -20,7 +20,17 @@ from zoo.registry.lookup import registry
 from zoo.testing.options import default_options
 
 NAMES = list_models(torchvision.models)
-LIGHT = ["alexnet", "densenet121", "efficientnet_b0", "mnasnet0_5", "mobilenet_v3_small", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1", "vgg11"]
+LIGHT = [
+    "alexnet",
+    "densenet121",
+    "efficientnet_b0",
+    "mnasnet0_5",
+    "mobilenet_v3_small",
+    "resnet18",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "vgg11",
+]
 
 
 def build(name, side, classes=1000, **options):
@@ -35,8 +45,14 @@ def test_the_names_are_exactly_torchvisions() -> None:
 
 
 def test_names_are_read_without_torch() -> None:
-    code = "import sys; from zoo_torchvision.family import FAMILY; print(len(FAMILY.names()), {'torch', 'numpy'} & set(sys.modules) or 'light')"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [str(len(NAMES)), "light"]
+    code = (
+        "import sys; from zoo_torchvision.family import FAMILY; print(len(FAMILY.names()), {'torch', 'numpy'} & "
+        "set(sys.modules) or 'light')"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == [
+        str(len(NAMES)),
+        "light",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,7 +76,10 @@ def test_weights_are_as_torchvision_describes_them(name) -> None:
 
 def test_a_network_is_cited_as_its_builder_does() -> None:
     spec = FAMILY.spec("shufflenet_v2_x1_0")
-    assert (spec.summary, spec.paper) == ("ShuffleNetV2 architecture with 1.0x output channels", "https://arxiv.org/abs/1807.11164")
+    assert (spec.summary, spec.paper) == (
+        "ShuffleNetV2 architecture with 1.0x output channels",
+        "https://arxiv.org/abs/1807.11164",
+    )
     assert spec.source.startswith("ShuffleNet V2: Practical Guidelines")
     assert FAMILY.spec("resnet50").source == "Deep Residual Learning for Image Recognition"
 
@@ -75,17 +94,23 @@ def test_torchvisions_weights_give_torchvisions_logits(name) -> None:
         torch.testing.assert_close(ours(inputs), theirs(inputs))
 
 
-ONE_OF_EACH = {FAMILY.spec(name).head + str(get_model_builder(name).__module__): name for name in reversed(NAMES)}.values()
+ONE_OF_EACH = {
+    FAMILY.spec(name).head + str(get_model_builder(name).__module__): name for name in reversed(NAMES)
+}.values()
 """The first network of each module of torchvision."""
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in ONE_OF_EACH else [pytest.mark.slow]) for name in NAMES])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in ONE_OF_EACH else [pytest.mark.slow]) for name in NAMES]
+)
 def test_the_head_is_the_module_that_gives_the_logits(name) -> None:
     spec = FAMILY.spec(name)
     model = get_model(name, num_classes=7, **({"init_weights": False} if name in ("googlenet", "inception_v3") else {}))
     head = dict(model.named_modules())[spec.head]
     assert head.weight.shape[0] == 7
-    assert [name for name, module in model.named_modules() if getattr(module, "weight", None) is not None][-1] == spec.head
+    assert [name for name, module in model.named_modules() if getattr(module, "weight", None) is not None][
+        -1
+    ] == spec.head
 
 
 @pytest.mark.parametrize(("name", "share", "heads", "side"), [("googlenet", 0.3, 2, 64), ("inception_v3", 0.4, 1, 299)])
@@ -97,7 +122,10 @@ def test_auxiliary_classifiers_are_heard_in_training_alone(name, share, heads, s
     assert [(weight, tuple(logits.shape)) for weight, logits in output.heads] == [(share, (2, 7))] * heads
     assert model.eval()(inputs).shape == (2, 7)
     weights = FAMILY.spec(name).weights["imagenet1k_v1"]
-    assert weights.architecture_options == {"transform_input": True} and build(name, side, **weights.architecture_options).transform_input
+    assert (
+        weights.architecture_options == {"transform_input": True}
+        and build(name, side, **weights.architecture_options).transform_input
+    )
 
 
 def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for() -> None:
@@ -106,10 +134,14 @@ def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for(
     assert FAMILY.spec("vit_h_14").multiple == 14
     with torch.device("meta"):
         assert build("vit_b_32", 96, classes=7)(torch.zeros(2, 3, 96, 96)).shape == (2, 7)
-        with pytest.raises(UsageError, match="cannot take 100×100 pictures: it needs at least 32×32, in multiples of 32"):
+        with pytest.raises(
+            UsageError, match="cannot take 100×100 pictures: it needs at least 32×32, in multiples of 32"
+        ):
             build("vit_b_32", 100)
         with pytest.raises(UsageError, match="take square pictures"):
-            build_model(registry(), Section(name="torchvision/vit_b_32"), in_channels=3, num_classes=7, image_size=(64, 96))
+            build_model(
+                registry(), Section(name="torchvision/vit_b_32"), in_channels=3, num_classes=7, image_size=(64, 96)
+            )
 
 
 @pytest.mark.parametrize("name", ["resnet50_quantized", "no_such_net", "fasterrcnn_resnet50_fpn", ""])
