@@ -37,7 +37,8 @@ from torch.nn import functional as F
 
 from zoo.api import Split
 from zoo.config.run_config import RunConfig
-from zoo.data.data_loader import Data, LoadedPart, open_data
+from zoo.data.data_loader import Data, open_data
+from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console

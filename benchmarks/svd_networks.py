@@ -24,7 +24,8 @@ from zoo_svd.allocation import spent
 from zoo_svd.compression import Compressor
 from zoo_svd.network_task import calibration
 
-from zoo.data.data_loader import LoadedPart, open_data
+from zoo.data.data_loader import open_data
+from zoo.data.loaded_part import LoadedPart
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.runs.load_model import load_run

@@ -757,7 +757,7 @@ def _escape(char: str) -> str:
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
 
 
-def main() -> int:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
     parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
     parser.add_argument(
@@ -773,7 +773,11 @@ def main() -> int:
         type=int,
         help="the most pixels that an image may have, as it is and scaled (default: the model's)",
     )
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = _arguments()
     failures: list[tuple[Path, str]] = []
     try:
         import onnxruntime

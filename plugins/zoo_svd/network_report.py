@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,28 +93,24 @@ def write_report(
     if outcome.options.curve and evaluation.labels is not None:
         before, small = judgements[0]["accuracy"], judgements[2].get("accuracy")
         original = 100 * before, None if small is None else 100 * small
-        found = points(
-            outcome.compressor,
-            outcome.menus,
-            outcome.options,
-            outcome.calibrating,
-            lambda model: 100 * judged(model)["accuracy"],
-            original,
-        )
-        draw(found, outcome.options.of, directory / "plots" / "budgets.png")
-        write_csv(
-            directory / "budgets.csv",
-            ("method", "share", "accuracy in %"),
-            [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in found],
-        )
-        shown.append(
-            ReportItem(
-                "Budgets",
-                "plots/budgets.png",
-                "Accuracy over the share of the layers' cost, without any training after it.",
-            )
-        )
+        shown.append(_budgets(outcome, lambda model: 100 * judged(model)["accuracy"], original, directory))
     return shown
+
+
+def _budgets(
+    outcome: Outcome,
+    accuracy: Callable[[nn.Module], float],
+    original: tuple[float, float | None],
+    directory: Path,
+) -> ReportItem:
+    """budgets.csv and plots/budgets.png; ``original`` has the accuracy of the original, and of that in 8 bits, in %."""
+    settings = outcome.compressor, outcome.menus, outcome.options, outcome.calibrating
+    found = points(*settings, accuracy, original)
+    draw(found, outcome.options.of, directory / "plots" / "budgets.png")
+    rows = [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in found]
+    write_csv(directory / "budgets.csv", ("method", "share", "accuracy in %"), rows)
+    remark = "Accuracy over the share of the layers' cost, without any training after it."
+    return ReportItem("Budgets", "plots/budgets.png", remark)
 
 
 def _deployed(outcome: Outcome) -> dict[str, list[Deployed | None]]:

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 import zoo
 from zoo.api import Auxiliary, Batch, Loss, Split
 from zoo.config.run_config import TrainConfig
-from zoo.data.data_loader import Data, LoadedPart, open_data
+from zoo.data.data_loader import Data, open_data
+from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import PluginError, UsageError
 from zoo.registry.lookup import load_object, options_model, registry

@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from zoo import runtime
-from zoo.data.data_loader import LoadedPart
+from zoo.data.loaded_part import LoadedPart
 from zoo.errors import ExportError, StorageError
 from zoo.exporting.output_comparison import TOLERANCE, Comparison
 from zoo.exporting.samples import Samples, part_of_files

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from zoo.api import Split
-from zoo.data.data_loader import LoadedPart, open_data
+from zoo.data.data_loader import open_data
+from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError, ExportError, UsageError
 from zoo.registry.lookup import Item, Registry

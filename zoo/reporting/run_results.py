@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from zoo.api import ReportItem
-from zoo.data.data_loader import Data, LoadedPart
+from zoo.data.data_loader import Data
+from zoo.data.loaded_part import LoadedPart
 from zoo.registry.lookup import Registry
 from zoo.reporting import plots
 from zoo.runs.run_directory import Record, RunDir

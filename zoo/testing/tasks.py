@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import Auxiliary, Batch, Evaluation, Monitor, ReportItem, Split, Task
-from zoo.data.data_loader import Data, LoadedPart
+from zoo.data.data_loader import Data
+from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ZooError
 from zoo.registry.lookup import Item, Registry, load_object

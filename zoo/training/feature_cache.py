@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from zoo.api import Batch, Part
 from zoo.config.run_config import TrainConfig
 from zoo.data import dataset_cache
-from zoo.data.data_loader import RESIDENT_BYTES, Augment, Data, LoadedPart
+from zoo.data.data_loader import Data
+from zoo.data.loaded_part import RESIDENT_BYTES, Augment, LoadedPart
 from zoo.registry.lookup import Registry
 from zoo.support.formatting import size
 from zoo.support.progress import tracked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -75,21 +76,9 @@ def resume(job: TrainState, *, inexact: bool = False, accepted: Callable[[], Non
     """
     checkpoint, root, lines = checkpoints.newest_good(job.run)
     weights, tensors, state = checkpoints.load(checkpoint)
-    if state["fingerprint"] != job.data.fingerprint:
-        was, counts = job.run.record.samples, job.data.samples
-        told = [
-            f"{was.get(part, 0):,} → {counts.get(part, 0):,} {part} samples"
-            for part in {**was, **counts}
-            if was.get(part) != counts.get(part)
-        ]
-        what = ": ".join(["the data has changed since the checkpoint", *([", ".join(told)] if told else [])])
-        raise CheckpointError(what, where=checkpoint, fix="bring the data back, or start a new run")
-    now = environment(job)
-    changed = [
-        f"{key} {state['environment'].get(key)} → {value}"
-        for key, value in now.items()
-        if state["environment"].get(key) != value
-    ]
+    _check_data(job, checkpoint, state["fingerprint"])
+    was = state["environment"]
+    changed = [f"{key} {was.get(key)} → {now}" for key, now in environment(job).items() if was.get(key) != now]
     if changed and not inexact:
         raise CheckpointError(
             f"resuming here would not be exact: {', '.join(changed)}",
@@ -117,6 +106,20 @@ def resume(job: TrainState, *, inexact: bool = False, accepted: Callable[[], Non
         f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of "
         f"{job.steps_per_epoch} steps done"
     )
+
+
+def _check_data(job: TrainState, checkpoint: Path, fingerprint: str) -> None:
+    """Raises CheckpointError, with the numbers of samples that differ, where the data is not that of a checkpoint."""
+    if fingerprint == job.data.fingerprint:
+        return
+    was, counts = job.run.record.samples, job.data.samples
+    told = [
+        f"{was.get(part, 0):,} → {counts.get(part, 0):,} {part} samples"
+        for part in {**was, **counts}
+        if was.get(part) != counts.get(part)
+    ]
+    what = ": ".join(["the data has changed since the checkpoint", *([", ".join(told)] if told else [])])
+    raise CheckpointError(what, where=checkpoint, fix="bring the data back, or start a new run")
 
 
 def environment(job: TrainState) -> dict[str, str]:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from zoo.api import Evaluation, Part, Task
 from zoo.config.run_config import RunConfig, TrainConfig
 from zoo.data.batch_sampler import one_left_over, sizes
-from zoo.data.data_loader import Data, LoadedPart
+from zoo.data.data_loader import Data
+from zoo.data.loaded_part import LoadedPart
 from zoo.errors import DivergedError, UsageError
 from zoo.runs.run_directory import RunDir
 from zoo.support.stopwatch import Clock

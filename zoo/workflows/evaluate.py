@@ -6,16 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from zoo.api import Batch, PartView
-from zoo.data.data_loader import open_data
+from zoo.data.data_loader import Data, open_data
 from zoo.data.splits import nfc, usual_part
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
-from zoo.runs.load_model import build_task, load_run
+from zoo.runs.load_model import LoadedModel, build_task, load_run
 from zoo.runs.resolve_config import dataset_section
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors, write_json
@@ -58,58 +59,67 @@ def evaluate_run(
     where, folder = run if isinstance(run, RunDir) else find(run), None if out is None else _free(Path(out))
     target = choose_device(device)
     loaded = load_run(where, target)
-    section = loaded.config.dataset
-    if dataset is not None:
-        section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
-    own = where.record.results if loaded.config.architecture is None else {}
-    split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "test"))
-    held_out = dataset is not None and split == "test"
-    data = open_data(
-        registry(),
-        section,
-        target,
-        preprocessing=loaded.preprocessing,
-        parts=(split,),
-        seed=loaded.config.seed,
-        held_out=held_out,
-    )
-    if loaded.config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
-        task_name = loaded.config.task.name
-        raise UsageError(
-            f"a run of task {task_name} knows the data that it saw, and evaluates no other",
-            fix=f"zoo run {task_name} --data D",
-        )
-    view, task = (
-        in_order(data.part(split), data.name, data.classes, loaded.classes),
-        build_task(registry(), loaded.config),
-    )
+    split, data, held_out = _open(where, loaded, target, split, dataset)
+    task = build_task(registry(), loaded.config)
+    view = in_order(data.part(split), data.name, data.classes, loaded.classes)
     found = evaluate_split(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
     if not found.metrics and folder is None:
         raise UsageError(
             f"the {split} split of {data.name} has no labels to evaluate by",
             fix="add --out DIR for its predictions, or choose another part",
         )
-    evaluated_on = _named_split(data.split_names[split]) if held_out else f"{split} split"
-    notes = (*data.notes, *_notes_on_classes(data.classes, loaded.classes))
-    if held_out and data.split_names[split] in ("all", "train") and section.options == loaded.config.dataset.options:
-        notes = (
-            *notes,
-            "the run was trained on some of these images; without --data only those that it held out are evaluated",
-        )
     result = EvaluationResult(
-        run_id(where.path),
-        data.name,
-        data.fingerprint,
-        split,
-        len(view),
-        dict(found.metrics),
-        notes,
-        folder,
-        evaluated_on,
+        run=run_id(where.path),
+        dataset=data.name,
+        fingerprint=data.fingerprint,
+        split=split,
+        samples=len(view),
+        metrics=dict(found.metrics),
+        notes=(*data.notes, *_notes_on_classes(data.classes, loaded.classes), *_notes_on_leaks(held_out, loaded)),
+        path=folder,
+        evaluated_on=f"{split} split" if held_out is None else _named_split(held_out.split),
     )
     if folder is not None:
         _write(result, folder, lambda: task.report(found, view, loaded.classes, folder))
     return result
+
+
+class HeldOut(NamedTuple):
+    """What another dataset holds out: its own name for that split, and the options it was opened with."""
+
+    split: str
+    options: dict[str, Any]
+
+
+def _open(
+    where: RunDir, loaded: LoadedModel, device: torch.device, split: str | None, dataset: str | None
+) -> tuple[str, Data, HeldOut | None]:
+    """The split to evaluate on and its data; and what that is, where another dataset was asked for what it holds out.
+
+    Raises UsageError where a run without a network is asked about other data than its own.
+    """
+    config = loaded.config
+    section = config.dataset
+    if dataset is not None:
+        section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
+    own = where.record.results if config.architecture is None else {}
+    split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "test"))
+    held_out = dataset is not None and split == "test"
+    data = open_data(
+        registry(),
+        section,
+        device,
+        preprocessing=loaded.preprocessing,
+        parts=(split,),
+        seed=config.seed,
+        held_out=held_out,
+    )
+    if config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
+        raise UsageError(
+            f"a run of task {config.task.name} knows the data that it saw, and evaluates no other",
+            fix=f"zoo run {config.task.name} --data D",
+        )
+    return split, data, HeldOut(data.split_names[split], section.options) if held_out else None
 
 
 class Reordered:
@@ -161,6 +171,13 @@ def _notes_on_classes(theirs: Sequence[str], ours: Sequence[str]) -> tuple[str, 
     if len(theirs) == len(ours):
         return ()
     return (f"the images are of {len(theirs)} of the model's {len(ours)} classes: {_few(theirs)}",)
+
+
+def _notes_on_leaks(held_out: HeldOut | None, loaded: LoadedModel) -> tuple[str, ...]:
+    """Where a dataset that holds nothing out is the one that the run learned from."""
+    if held_out is None or held_out.split not in ("all", "train") or held_out.options != loaded.config.dataset.options:
+        return ()
+    return ("the run was trained on some of these images; without --data only those that it held out are evaluated",)
 
 
 def _few(names: Collection[str], count: int = 5) -> str:

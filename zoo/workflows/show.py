@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from zoo.config.run_config import DatasetSection
-from zoo.data.data_loader import Data, LoadedPart, open_data
+from zoo.data.data_loader import Data, open_data
+from zoo.data.loaded_part import LoadedPart
 from zoo.data.splits import usual_part
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry

@@ -1,0 +1,164 @@
+"""One part of a dataset, ready for a network, by one fast path.
+
+A part is one uint8 tensor, brought to the network's size once, and integer labels. A batch is an index into it and one
+fused normalise: there is no Python call a sample. Small parts live on the device as a whole; others stay in host memory
+and travel a block at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.api import Batch, Split
+from zoo.data.augmentation import Augmenter
+from zoo.data.decoding import picture_of
+from zoo.data.preprocessing import Preprocessing
+from zoo.runtime import read_picture, to_chw
+
+Augment = Callable[[Tensor, np.ndarray], Tensor]
+"""Pictures (N, C, H, W), uint8 on the device, and their indices (N,) in the part → pictures of that size, 0–255, in a
+tensor of their own."""
+
+Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
+"""Files of pictures → uint8 (N, channels, height, width)."""
+
+BLOCK_BYTES = 4 << 20
+"""Uint8 bytes gathered and normalised at once: batches are slices of such a block, so that small pictures cost few
+calls."""
+RESIDENT_BYTES = 4 << 30
+"""A part no larger than this is kept on the device as a whole."""
+
+
+ORIGINALS = 20
+"""Pictures a part keeps as the dataset gave them, to show and to try predictions on."""
+
+
+class LoadedPart:
+    """One part, ready for a network; the implementation of `zoo.api.PartView`."""
+
+    def __init__(
+        self, split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode | None = None
+    ) -> None:
+        """``decode`` brings files to the network's size; a split of arrays needs none."""
+        self.device = device
+        self.memory_format = torch.contiguous_format
+        """In which batches are given; a training sets it to its own."""
+        arrays = (
+            preprocessing.apply(split.images)
+            if isinstance(split.images, np.ndarray)
+            else (decode or _no_decoder)(split.images, preprocessing)
+        )
+        # torch wants an array it could write to: a dataset's read-only one is copied, others are not
+        images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
+        self._images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
+        self._labels = (
+            None
+            if split.labels is None
+            else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self._images.device)
+        )
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+        self._mean = preprocessing.mean
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+        self._read = partial(
+            read_picture, channels=3, max_pixels=preprocessing.max_pixels, value_range=preprocessing.value_range
+        )
+        self._given = split.images[:ORIGINALS]
+        self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files of the first images, where the dataset consists of files."""
+        return [] if isinstance(self._given, np.ndarray) else self._given
+
+    @cached_property
+    def originals(self) -> list[np.ndarray]:
+        """The first pictures as the dataset has them, uint8 (C, h, w) of any size."""
+        return (
+            list(self._given)
+            if isinstance(self._given, np.ndarray)
+            else [to_chw(picture_of(file, self._read)) for file in self._given]
+        )
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        return None if self._labels is None else self._labels.cpu().numpy()
+
+    @cached_property
+    def content(self) -> str:
+        """A digest of all inputs, as a network gets them."""
+        digest = hashlib.blake2b(
+            f"{tuple(self._images.shape)} {self._scale.tolist()} {self._shift.tolist()}".encode(), digest_size=32
+        )
+        for rows in self._images.split(1024):  # type: ignore[no-untyped-call]
+            digest.update(rows.contiguous().cpu().numpy().data)
+        return digest.hexdigest()
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Every sample once, in order; nothing is copied that lies there already."""
+        return self.batches_of(np.arange(len(self)), batch_size)
+
+    def batches_of(
+        self, indices: np.ndarray, batch_size: int, first: int = 0, augment: Augment | None = None
+    ) -> Iterator[Batch]:
+        """Batches of ``indices``, in their order, from batch ``first`` on; the last may be smaller.
+
+        ``augment`` changes them on the device.
+
+        Blocks start where they would with ``first=0``: a batch then has the same alignment in memory whether its epoch
+        was resumed or not, and BLAS, whose rounding may depend on alignment, the same result.
+        """
+        per_block = max(1, BLOCK_BYTES // (batch_size * max(1, self._images[0].nbytes)))
+        skipped_blocks, skipped = divmod(first, per_block)
+        blocks = self._blocks(indices[skipped_blocks * per_block * batch_size :], batch_size, per_block, augment)
+        return itertools.islice(blocks, skipped, None)
+
+    def _blocks(self, indices: np.ndarray, batch_size: int, per_block: int, augment: Augment | None) -> Iterator[Batch]:
+        chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self._images.device)
+        block = batch_size * per_block
+        for start in range(0, len(chosen), block):
+            rows = chosen[start : start + block]
+            images = self._images.index_select(0, rows).to(self.device)
+            if augment is not None:
+                images = augment(images, indices[start : start + block])
+            laid = images.contiguous(memory_format=self.memory_format)  # as bytes: a quarter of what floats would be
+            inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
+            labels = None if self._labels is None else self._labels.index_select(0, rows).to(self.device)
+            columns = (_pieces(column, batch_size) for column in (inputs, labels, rows.to(self.device)))
+            yield from map(Batch, *columns)
+
+    def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
+        """The random changes of a specification for this part's pictures."""
+        return Augmenter(specification, seed, self._images, self._mean)
+
+    def pictures(self, indices: Iterable[int]) -> np.ndarray:
+        """uint8 (n, H, W, C)."""
+        chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self._images.device)
+        return self._images.index_select(0, chosen).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _pieces(column: Tensor | None, size: int) -> Iterator[Any]:
+    """A column of batches: None for each of them where there is none."""
+    return itertools.repeat(None) if column is None else iter(column.split(size))  # type: ignore[no-untyped-call]
+
+
+def _no_decoder(files: Sequence[Path], _preprocessing: Preprocessing) -> np.ndarray:
+    raise TypeError(f"{len(files)} files are given, and nothing to decode them with")
+
+
+def range_names(count: int) -> list[str]:
+    return [str(index) for index in range(count)]
