@@ -54,34 +54,25 @@ def _processor_quota() -> float | None:
 
 
 def memory() -> Iterator[Finding]:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        yield Finding("memory", "ok", "this system does not tell")
-        return
-    page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = _memory_limit()
-    total = min(total, limit) if limit is not None else total
-    facts: dict[str, Any] = {"total": total, "limit": limit}
-    says = f"{size(total)}{' allowed to this container' if limit == total else ''}"
-    free = _available(page)
-    if free is not None:
-        free = min(free, total)
-        facts["available"] = free
-        says += f", {size(free)} of it available"
-    scarce = (total if free is None else free) < LITTLE_MEMORY
-    fix = "close other programs; use a smaller --batch-size" if scarce else None
-    yield Finding("memory", "warning" if scarce else "ok", says, fix, facts)
+    """What there is and what can be had without swapping, or what a container may use where that is less."""
+    import psutil
 
-
-def _available(page: int) -> int | None:
-    """Bytes that can be had without swapping: Linux counts what it would give up of its file cache."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_AVPHYS_PAGES") * page if "SC_AVPHYS_PAGES" in os.sysconf_names else None
+    known, limit = psutil.virtual_memory(), _memory_limit()
+    total = known.total if limit is None else min(known.total, limit)
+    free = min(known.available, total)
+    allowed = " allowed to this container" if limit == total else ""
+    scarce = free < LITTLE_MEMORY
+    yield Finding(
+        "memory",
+        "warning" if scarce else "ok",
+        f"{size(total)}{allowed}, {size(free)} of it available",
+        "close other programs; use a smaller --batch-size" if scarce else None,
+        {"total": total, "limit": limit, "available": free},
+    )
 
 
 def _memory_limit() -> int | None:
+    """Bytes that a Linux container may use (cgroup v2), or None where nothing limits it."""
     try:
         return int((CGROUP / "memory.max").read_text(encoding="ascii"))
     except (OSError, ValueError):
