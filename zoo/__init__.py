@@ -5,8 +5,9 @@ The public functions are loaded when they are first used (PEP 562), so that ``im
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from zoo.support.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from zoo.exporting.export import export
@@ -51,13 +52,4 @@ __all__ = [
     "run_seeds",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'zoo' has no attribute '{name}'")
-    module, _, attribute = _PUBLIC[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_attributes(__name__, _PUBLIC)

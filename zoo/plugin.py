@@ -1,22 +1,25 @@
 """The toolkit of plugins: every helper of zoo that a plugin may use beyond `zoo.api` and `zoo.errors`.
 
-Names are stable within a major version.
+Names are stable within a major version. Each is loaded when it is first used, so that a plugin's package can import
+this module and stay light.
 
-Each is loaded when it is first used, so that a plugin's package can import this module and stay light.
-
-Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates` Files      `write_csv`,
-`write_image`, `write_bytes`, `write_json`, `storage_errors`, `temporary_folder`, `user_path` Untrusted  `read_bytes`,
-`check_regular` (for libraries that open a path themselves) Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`
-Networks   `count_macs`, `count_parameters`, `collect` (logits and labels of all batches), `softmax` Reports
-`write_predictions`, `plot_confusion`, `plot_predictions`, `save_figure` Registry   `registry`, `Item`, `load_object`,
-`options_model`, `decorated_functions` (names that a library defines, read from its source) Export
-`verify_against_pytorch`
+    Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates`
+    Files      `write_csv`, `write_image`, `write_bytes`, `write_json`, `storage_errors`,
+               `temporary_folder`, `user_path`
+    Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
+    Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`
+    Networks   `count_macs`, `count_parameters`, `collect` (logits and labels of all batches), `softmax`
+    Reports    `write_predictions`, `plot_confusion`, `plot_predictions`, `save_figure`
+    Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
+               read from its source)
+    Export     `verify_against_pytorch`
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from zoo.support.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from zoo.cli.output import say as echo
@@ -106,13 +109,4 @@ __all__ = [
     "write_predictions",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _TOOLS:
-        raise AttributeError(f"module 'zoo.plugin' has no attribute '{name}'")
-    module, _, attribute = _TOOLS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = lazy_attributes(__name__, _TOOLS)

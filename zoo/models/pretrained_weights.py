@@ -1,10 +1,10 @@
-"""Trained weights of architectures by name: shipped inside a plugin, found in the data folder, or downloaded once;
-safetensors in the end.
+"""Trained weights by name: shipped in a plugin, found in the data folder, or downloaded once; safetensors in the end.
 
 DATA/weights/NAMESPACE/ARCHITECTURE/
-  NAME.safetensors        what is loaded NAME.json               where it came from: address, sha256 of what came, its
-  own sha256 resnet50-11ad3fa6.pth   the publisher's own file, where somebody put it there by hand: converted once, and
-  left as it is
+    NAME.safetensors        what is loaded
+    NAME.json               where it came from: address, sha256 of what came, its own sha256
+    resnet50-11ad3fa6.pth   the publisher's own file, where somebody put it there by hand: converted once, and left
+                            as it is
 """
 
 from __future__ import annotations
