@@ -80,7 +80,7 @@ def bare_loop(config: RunConfig, model: nn.Module, data: Data) -> float:
 
 def zoo_fit(config: RunConfig, data: Data, folder: Path) -> float:
     engine = set_up(config)
-    job = TrainState(
+    state = TrainState(
         config,
         build_task(registry(), config),
         network(config, data),
@@ -91,7 +91,7 @@ def zoo_fit(config: RunConfig, data: Data, folder: Path) -> float:
         {},
     )
     started = time.perf_counter()
-    fit(job)
+    fit(state)
     return time.perf_counter() - started
 
 

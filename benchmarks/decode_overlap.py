@@ -35,27 +35,27 @@ PREPARED = Preprocessing(channels=3, height=224, width=224, mean=(0.5, 0.5, 0.5)
 
 def decode(files: list[Path], into: np.ndarray, done: Callable[[int], None]) -> None:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for index, picture in enumerate(pool.map(PREPARED.read, files)):
-            into[index] = picture
+        for index, image in enumerate(pool.map(PREPARED.read, files)):
+            into[index] = image
             done(index + 1)
 
 
-def run_over(trunk: nn.Module, pictures: np.ndarray, wait: Callable[[int], None]) -> None:
+def run_over(backbone: nn.Module, images: np.ndarray, wait: Callable[[int], None]) -> None:
     with torch.no_grad():
-        for start in range(0, len(pictures), BATCH):
-            wait(min(start + BATCH, len(pictures)))
-            batch = torch.from_numpy(pictures[start : start + BATCH]).contiguous(memory_format=torch.channels_last)
-            trunk(batch.float().div_(255))
+        for start in range(0, len(images), BATCH):
+            wait(min(start + BATCH, len(images)))
+            batch = torch.from_numpy(images[start : start + BATCH]).contiguous(memory_format=torch.channels_last)
+            backbone(batch.float().div_(255))
 
 
-def in_turn(trunk: nn.Module, files: list[Path], pictures: np.ndarray) -> float:
+def in_turn(backbone: nn.Module, files: list[Path], images: np.ndarray) -> float:
     started = time.perf_counter()
-    decode(files, pictures, lambda _count: None)
-    run_over(trunk, pictures, lambda _count: None)
+    decode(files, images, lambda _count: None)
+    run_over(backbone, images, lambda _count: None)
     return time.perf_counter() - started
 
 
-def overlapped(trunk: nn.Module, files: list[Path], pictures: np.ndarray) -> float:
+def overlapped(backbone: nn.Module, files: list[Path], images: np.ndarray) -> float:
     condition, ready = threading.Condition(), [0]
 
     def done(count: int) -> None:
@@ -68,21 +68,21 @@ def overlapped(trunk: nn.Module, files: list[Path], pictures: np.ndarray) -> flo
             condition.wait_for(lambda: ready[0] >= count)
 
     started = time.perf_counter()
-    decoder = threading.Thread(target=decode, args=(files, pictures, done))
+    decoder = threading.Thread(target=decode, args=(files, images, done))
     decoder.start()
-    run_over(trunk, pictures, wait)
+    run_over(backbone, images, wait)
     decoder.join()
     return time.perf_counter() - started
 
 
 def compared(name: str, files: list[Path], rounds: int) -> dict[str, Any]:
     torch.manual_seed(0)
-    trunk = getattr(torchvision.models, name)().features.eval().to(memory_format=torch.channels_last)
+    backbone = getattr(torchvision.models, name)().features.eval().to(memory_format=torch.channels_last)
     files = files[: PICTURES[name]]
-    pictures = np.zeros((len(files), 3, 224, 224), np.uint8)
-    in_turn(trunk, files, pictures)
+    images = np.zeros((len(files), 3, 224, 224), np.uint8)
+    in_turn(backbone, files, images)
     turns, overlaps = zip(
-        *((in_turn(trunk, files, pictures), overlapped(trunk, files, pictures)) for _ in range(rounds)), strict=True
+        *((in_turn(backbone, files, images), overlapped(backbone, files, images)) for _ in range(rounds)), strict=True
     )
     ratio = statistics.median(turns) / statistics.median(overlaps)
     print(

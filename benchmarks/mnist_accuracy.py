@@ -47,7 +47,7 @@ def plain_run(recipe: str, seed: int, root: Path) -> tuple[float, float]:
     torch.manual_seed(seed)
     steps: list[Any] = [torchvision.transforms.ToTensor(), torchvision.transforms.Normalize([0.1307], [0.3081])]
     if recipe.endswith("permuted"):
-        steps.append(lambda picture: picture.view(784)[PERMUTATION].view(1, 28, 28))
+        steps.append(lambda image: image.view(784)[PERMUTATION].view(1, 28, 28))
     transform = torchvision.transforms.Compose(steps)
     train = DataLoader(
         torchvision.datasets.MNIST(root, train=True, transform=transform), 64, shuffle=True, num_workers=2

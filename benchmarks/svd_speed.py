@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from _record import write_result
 from zoo_svd.factors import factorise
-from zoo_svd.pictures import as_picture
+from zoo_svd.pictures import as_image
 from zoo_svd.quality import psnr
 
 from zoo.data.data_loader import open_dataset
@@ -45,9 +45,9 @@ def ours(matrix: np.ndarray) -> list[np.ndarray]:
 
 def photographs() -> dict[str, np.ndarray]:
     """uint8 (600, 400, 3) by name."""
-    pictures = open_dataset(registry().dataset("photos"), {"size": [600, 400]}).load("photos")
-    found = zip(pictures.names or (), pictures.images, strict=True)
-    return {photo: np.ascontiguousarray(np.asarray(picture).transpose(1, 2, 0)) for photo, picture in found}
+    images = open_dataset(registry().dataset("photos"), {"size": [600, 400]}).load("photos")
+    found = zip(images.names or (), images.images, strict=True)
+    return {photo: np.ascontiguousarray(np.asarray(image).transpose(1, 2, 0)) for photo, image in found}
 
 
 def serve(line: Connection, work: Callable[[np.ndarray], list[np.ndarray]]) -> None:
@@ -64,7 +64,7 @@ def serve(line: Connection, work: Callable[[np.ndarray], list[np.ndarray]]) -> N
             rebuilt = work(matrix)
             if began > warm:
                 seconds.append(time.perf_counter() - began)
-        line.send({"seconds": seconds, "psnr_db": [psnr(as_picture(each, 3), original) for each in rebuilt]})
+        line.send({"seconds": seconds, "psnr_db": [psnr(as_image(each, 3), original) for each in rebuilt]})
 
 
 def started(work: Callable[[np.ndarray], list[np.ndarray]]) -> Connection:

@@ -78,7 +78,7 @@ def ours(prepared: Prepared, folder: Path) -> tuple[float, float, str]:
     started = time.perf_counter()
     features = _pass(prepared, quiet)
     passed = time.perf_counter() - started
-    job = TrainState(
+    state = TrainState(
         prepared.config,
         prepared.task,
         prepared.model,
@@ -89,7 +89,7 @@ def ours(prepared: Prepared, folder: Path) -> tuple[float, float, str]:
         prepared.structure,
         features,
     )
-    fit(job)
+    fit(state)
     return time.perf_counter() - started, passed, features.engine
 
 
@@ -134,14 +134,14 @@ def plain_pass(prepared: Prepared) -> float:
     from torchvision.models import vgg16
 
     model = vgg16().eval()
-    trunk = nn.Sequential(model.features, model.avgpool, nn.Flatten(), *model.classifier[:2])
+    backbone = nn.Sequential(model.features, model.avgpool, nn.Flatten(), *model.classifier[:2])
     parts = [prepared.data.part("train"), prepared.data.part("val")]
     started = time.perf_counter()
     with torch.no_grad():
         for part in parts:
             part.memory_format = torch.contiguous_format
             for batch in part.batches(BATCH):
-                trunk(batch.inputs)
+                backbone(batch.inputs)
     return time.perf_counter() - started
 
 

@@ -39,24 +39,24 @@ class Training:
         ready = prepare(resolve(registry(), recipe))
         config = ready.config
         run = create(config, folder / recipe)
-        self.job = TrainState(
+        self.state = TrainState(
             config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure
         )
-        self.steps = self.job.steps_per_epoch * config.train.epochs
-        self.job.model.train()
+        self.steps = self.state.steps_per_epoch * config.train.epochs
+        self.state.model.train()
         self._pace = self._take()
 
     def _take(self) -> Iterator[float]:
         """Seconds of each step, epoch after epoch."""
-        with self.job.logs:
+        with self.state.logs:
             for epoch in count():
-                batches = remaining_batches(self.job, epoch)
+                batches = remaining_batches(self.state, epoch)
                 started = time.perf_counter()
                 for batch in batches:
-                    account(self.job, batch, take_step(self.job, batch))
+                    account(self.state, batch, take_step(self.state, batch))
                     yield time.perf_counter() - started
                     started = time.perf_counter()
-                self.job.progress.batch = 0
+                self.state.progress.batch = 0
 
     def take(self, steps: int) -> list[float]:
         return list(islice(self._pace, steps))
@@ -80,7 +80,7 @@ def main() -> None:
     whole = {recipe: medians[recipe] * trainings[recipe].steps for recipe in RECIPES}
     share = whole["vgg_cifar10_fast"] / whole["vgg_cifar10"]
     steps = {recipe: training.steps for recipe, training in trainings.items()}
-    threads = trainings["vgg_cifar10"].job.engine.describe()
+    threads = trainings["vgg_cifar10"].state.engine.describe()
     figures = {
         "device": threads,
         "steps": steps,

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from zoo.reporting.plots import predictions as plot_predictions
     from zoo.reporting.plots import save as save_figure
     from zoo.runtime import SUFFIXES as IMAGE_SUFFIXES
-    from zoo.runtime import find_pictures as find_images
-    from zoo.runtime import is_image, softmax
+    from zoo.runtime import find_images, is_image, softmax
     from zoo.support.atomic_files import storage_errors, write_bytes, write_csv, write_image, write_json
     from zoo.support.decorated_functions import decorated_functions
     from zoo.support.formatting import figure, plural, without_surrogates
@@ -51,7 +50,7 @@ _TOOLS = {
     "decorated_functions": "zoo.support.decorated_functions:decorated_functions",
     "echo": "zoo.cli.output:say",
     "figure": "zoo.support.formatting:figure",
-    "find_images": "zoo.runtime:find_pictures",
+    "find_images": "zoo.runtime:find_images",
     "is_image": "zoo.runtime:is_image",
     "load_object": "zoo.registry.lookup:load_object",
     "options_model": "zoo.registry.lookup:options_model",

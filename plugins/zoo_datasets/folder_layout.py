@@ -200,14 +200,14 @@ def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
         samples = _named_by_class(folder)
     strays += [path for path in entries(folder) if not path.is_dir() and not samples]
     for name, each in _by_class(folder, inside).items():
-        pictures = _pictures(each, strays)
-        if not pictures:
+        images = _pictures(each, strays)
+        if not images:
             raise DataError(
                 f"the class '{name}' has no pictures",
                 where=each,
                 fix=f"add some ({', '.join(IMAGE_SUFFIXES)}), or remove the folder",
             )
-        samples += [Sample(file, name) for file in pictures]
+        samples += [Sample(file, name) for file in images]
     if not samples:
         raise DataError(
             "there are no class folders with pictures in it",
@@ -234,10 +234,10 @@ def _by_class(folder: Path, inside: Sequence[Path]) -> Mapping[str, Path]:
 
 def _named_by_class(folder: Path) -> list[Sample]:
     """``cat.0.jpg`` is a cat, where all the images of a folder are so named and there are two classes at least."""
-    pictures = [path for path in entries(folder) if _is_image(path)]
-    labels = [NUMBERED.fullmatch(path.stem) for path in pictures]
-    samples = [Sample(path, label[1]) for path, label in zip(pictures, labels, strict=True) if label is not None]
-    return samples if len(samples) == len(pictures) and len({sample.label for sample in samples}) > 1 else []
+    images = [path for path in entries(folder) if _is_image(path)]
+    labels = [NUMBERED.fullmatch(path.stem) for path in images]
+    samples = [Sample(path, label[1]) for path, label in zip(images, labels, strict=True) if label is not None]
+    return samples if len(samples) == len(images) and len({sample.label for sample in samples}) > 1 else []
 
 
 def _test(folder: Path, train: Sequence[Sample] | None, strays: list[Path]) -> list[Sample]:
@@ -252,10 +252,10 @@ def _test(folder: Path, train: Sequence[Sample] | None, strays: list[Path]) -> l
         return _labelled(folder, strays)
     if train is None and (samples := _named_by_class(folder)):
         return samples
-    pictures = _pictures(folder, strays)
-    if not pictures:
+    images = _pictures(folder, strays)
+    if not images:
         raise DataError("the test folder has no pictures", where=folder, fix="add some, or remove the folder")
-    return [Sample(file, None) for file in pictures]
+    return [Sample(file, None) for file in images]
 
 
 # ---------------------------------------------------------------------------------------------------------------- files

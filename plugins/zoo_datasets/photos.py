@@ -42,22 +42,22 @@ class Photos:
     @cached_property
     def _pictures(self) -> np.ndarray:
         folder = _folder()
-        pictures = [np.asarray(Image.open(folder / name).convert("RGB")).transpose(2, 0, 1) for name in NAMES]
-        return np.stack(pictures if self._size is None else [cut_out(picture, self._size) for picture in pictures])
+        images = [np.asarray(Image.open(folder / name).convert("RGB")).transpose(2, 0, 1) for name in NAMES]
+        return np.stack(images if self._size is None else [cut_out(image, self._size) for image in images])
 
 
 def open_photos(_store: DatasetStore, size: tuple[int, int] | None) -> Photos:
     return Photos(size)
 
 
-def cut_out(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def cut_out(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """(C, h, w) turned to the orientation of ``size`` (H, W) and cropped to it at the centre.
 
     Raises DataError where it is smaller.
     """
     height, width = size
-    lies_across = (picture.shape[1] - picture.shape[2]) * (height - width) < 0
-    turned = np.rot90(picture, axes=(1, 2)) if lies_across else picture
+    lies_across = (image.shape[1] - image.shape[2]) * (height - width) < 0
+    turned = np.rot90(image, axes=(1, 2)) if lies_across else image
     _, own_height, own_width = turned.shape
     if own_height < height or own_width < width:
         raise DataError(

@@ -30,13 +30,13 @@ def decode(
 
     from zoo.plugin import write_image
     from zoo_svd.compressed import read
-    from zoo_svd.pictures import as_picture
+    from zoo_svd.pictures import as_image
 
     small = read(file)
     chosen = _rank(rank, small.rank)
-    picture, target = as_picture(small.at(chosen), small.channels), out or Path(f"{file.stem}.png")
-    write_image(target, Image.fromarray(picture.squeeze(-1) if small.channels == 1 else picture))
-    echo(f"{target}: {picture.shape[0]}×{picture.shape[1]}, rank {chosen} of {small.rank}")
+    image, target = as_image(small.at(chosen), small.channels), out or Path(f"{file.stem}.png")
+    write_image(target, Image.fromarray(image.squeeze(-1) if small.channels == 1 else image))
+    echo(f"{target}: {image.shape[0]}×{image.shape[1]}, rank {chosen} of {small.rank}")
 
 
 @app.command()

@@ -68,11 +68,11 @@ def _rounded(components: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(components / step[:, None]).astype(np.int8), step.astype(np.float32)
 
 
-def write(file: Path, picture: Compressed) -> None:
+def write(file: Path, image: Compressed) -> None:
     """As safetensors, in one step."""
     names = ("left", "right", "left_step", "right_step")
-    tensors = {name: np.ascontiguousarray(getattr(picture, name)) for name in names}
-    write_bytes(file, save(tensors, {"format": FORMAT, "channels": str(picture.channels)}))
+    tensors = {name: np.ascontiguousarray(getattr(image, name)) for name in names}
+    write_bytes(file, save(tensors, {"format": FORMAT, "channels": str(image.channels)}))
 
 
 def read(file: Path) -> Compressed:
@@ -88,28 +88,28 @@ def read(file: Path) -> Compressed:
                     fix="give one that `zoo run svd_image` wrote (compressed/…)",
                 )
             found = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
-            picture = Compressed(
+            image = Compressed(
                 found["left"], found["right"], found["left_step"], found["right_step"], int(facts["channels"])
             )
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(
             f"the compressed picture cannot be read: {error}", where=file, fix="check the path, or restore the file"
         ) from error
-    _check(picture, file)
-    return picture
+    _check(image, file)
+    return image
 
 
-def _check(picture: Compressed, file: Path) -> None:
-    rank, sides = picture.rank, (picture.left, picture.right)
+def _check(image: Compressed, file: Path) -> None:
+    rank, sides = image.rank, (image.left, image.right)
     fits = (
         all(side.dtype == np.int8 and side.ndim == 2 for side in sides)
-        and picture.left.shape[1] == len(picture.right) == rank
+        and image.left.shape[1] == len(image.right) == rank
     )
-    steps = np.concatenate([picture.left_step, picture.right_step])
+    steps = np.concatenate([image.left_step, image.right_step])
     if (
         not fits
-        or picture.right.shape[1] % picture.channels
-        or picture.right_step.shape != (rank,)
+        or image.right.shape[1] % image.channels
+        or image.right_step.shape != (rank,)
         or not np.isfinite(steps).all()
     ):
         raise DataError(

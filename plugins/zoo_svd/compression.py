@@ -208,7 +208,7 @@ class Compressor:
         divergence = self.divergence(model)
         for improve in (
             partial(refit, names=smaller, due=self._due, batches=self._batches(self.pictures)),
-            partial(renew_norms, pictures=self.pictures),
+            partial(renew_norms, images=self.pictures),
         ):
             other = copy.deepcopy(model)
             if improve(other) and (reached := self.divergence(other)) < divergence:
@@ -232,8 +232,8 @@ class Compressor:
                 [model(batch) for batch in self._batches(self.pictures if rows is None else self.pictures[rows])]
             )
 
-    def _batches(self, pictures: Tensor) -> Sequence[Tensor]:
-        return pictures.split(BATCH)  # type: ignore[no-any-return,no-untyped-call]
+    def _batches(self, images: Tensor) -> Sequence[Tensor]:
+        return images.split(BATCH)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def choices_of_energy(menus: Mapping[str, Menu], energy: float) -> Choices:
@@ -257,11 +257,11 @@ def _at(front: Sequence[Option], shares: Sequence[float], layer: Layer) -> list[
     return list(dict.fromkeys(found))
 
 
-def _shapes(model: nn.Module, layers: Mapping[str, Layer], picture: Tensor) -> dict[str, tuple[int, ...]]:
+def _shapes(model: nn.Module, layers: Mapping[str, Layer], image: Tensor) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
 
     def note(name: str) -> Hook:
         return lambda _layer, given, _output: found.update({name: tuple(given[0].shape[1:])})
 
-    watch(model, {layer: note(name) for name, layer in layers.items()}, [picture])
+    watch(model, {layer: note(name) for name, layer in layers.items()}, [image])
     return found

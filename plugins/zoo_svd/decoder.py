@@ -20,23 +20,23 @@ class Decoder(nn.Module):
     The first r weights 1 and the others 0 give the picture of rank r.
     """
 
-    def __init__(self, picture: Compressed) -> None:
+    def __init__(self, image: Compressed) -> None:
         super().__init__()
-        self.channels = picture.channels
+        self.channels = image.channels
         self.left: Tensor
         self.right: Tensor
-        self.register_buffer("left", torch.from_numpy(picture.left * picture.left_step))
-        self.register_buffer("right", torch.from_numpy(picture.right * picture.right_step[:, None]))
+        self.register_buffer("left", torch.from_numpy(image.left * image.left_step))
+        self.register_buffer("right", torch.from_numpy(image.right * image.right_step[:, None]))
 
     def forward(self, weights: Tensor) -> Tensor:
         matrix = (self.left * weights[:, None, :]) @ self.right  # (N, H, k) · (k, W·C) → (N, H, W·C)
         count, height, width = matrix.shape
         # → (N, C, H, W)
-        pictures = matrix.reshape(count, height, width // self.channels, self.channels).permute(0, 3, 1, 2)
-        return pictures.clamp(0, 255)
+        images = matrix.reshape(count, height, width // self.channels, self.channels).permute(0, 3, 1, 2)
+        return images.clamp(0, 255)
 
 
-def export(picture: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
+def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
     """Write the decoder by an exporter and prove it equal, at batches of 1, 2 and 7, to the module; returns what was
     found.
 
@@ -44,11 +44,11 @@ def export(picture: Compressed, file: Path, exporter_name: str) -> dict[str, Any
     """
     item = registry().exporter(exporter_name)
     exporter = load_object(item.spec.target, item)()
-    model, rank = Decoder(picture).eval(), picture.rank
+    model, rank = Decoder(image).eval(), image.rank
     request = EmitRequest(
         None,
         None,
-        {"zoo-svd": f"weights (N, {rank}) of the components → pictures (N, {picture.channels}, H, W), 0 to 255"},
+        {"zoo-svd": f"weights (N, {rank}) of the components → pictures (N, {image.channels}, H, W), 0 to 255"},
     )
     with temporary_folder(file.parent, file.name) as folder:
         temporary = folder / f"model{item.spec.suffix}"

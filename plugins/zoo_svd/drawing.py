@@ -23,9 +23,9 @@ def side_by_side(file: Path, tiles: Sequence[tuple[np.ndarray, str]], heading: s
     scale = LARGEST_SIDE / max(height, width)
     figure = Figure(figsize=(max(2.6, width * scale) * len(tiles), height * scale + 1.1), layout="constrained")
     figure.suptitle(heading, parse_math=False)
-    for axis, (picture, title) in zip(figure.subplots(1, len(tiles), squeeze=False)[0], tiles, strict=True):
+    for axis, (image, title) in zip(figure.subplots(1, len(tiles), squeeze=False)[0], tiles, strict=True):
         axis.set_axis_off()
-        axis.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+        axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
         axis.set_title(title, fontsize=9, parse_math=False)
     save_figure(figure, file)
 

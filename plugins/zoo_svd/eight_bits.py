@@ -13,15 +13,15 @@ BATCH = 16
 
 
 class _Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
-    def __init__(self, pictures: np.ndarray) -> None:
-        self._batches = iter([pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)])
+    def __init__(self, images: np.ndarray) -> None:
+        self._batches = iter([images[start : start + BATCH] for start in range(0, len(images), BATCH)])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         batch = next(self._batches, None)
         return None if batch is None else {"input": np.ascontiguousarray(batch)}
 
 
-def quantise(path: Path, pictures: np.ndarray) -> bool:
+def quantise(path: Path, images: np.ndarray) -> bool:
     """Rewrite the file: weights as int8 with a scale for each output, activations as uint8 of the range that normalised
     ``pictures`` (N, C, H, W) show. False, and the file as it was, where it is not ONNX or the quantizer does not take
     it.
@@ -36,7 +36,7 @@ def quantise(path: Path, pictures: np.ndarray) -> bool:
         quantize_static(
             prepared,
             found,
-            _Pictures(pictures),
+            _Pictures(images),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             weight_type=QuantType.QInt8,

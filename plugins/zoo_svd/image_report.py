@@ -16,7 +16,7 @@ from zoo.api import ReportItem
 from zoo.plugin import plural, tracked, write_csv, write_image
 from zoo_svd import compressed, drawing
 from zoo_svd.factors import Factors, factorise, share, spectrum
-from zoo_svd.pictures import as_picture
+from zoo_svd.pictures import as_image
 from zoo_svd.quality import psnr, ssim
 
 QUALITIES = (1, 3, 5, 8, 12, 20, 30, 40, 50, 60, 70, 80, 90, 95)
@@ -55,7 +55,7 @@ class Work:
     @property
     def seen(self) -> np.ndarray:
         """The image that is compressed, uint8 (H, W, C): with its noise, where there is any."""
-        return self.original if self.noise is None else as_picture(self.matrix, self.channels)
+        return self.original if self.noise is None else as_image(self.matrix, self.channels)
 
     @property
     def found(self) -> Factors:
@@ -113,7 +113,7 @@ def _denoise(work: Work) -> Denoised:
     largest = max(min(work.matrix.shape) // 2, work.ranks[-1])
     found, ranks = factorise(work.matrix, largest), range(1, largest + 1)
     return Denoised(
-        ranks, [psnr(as_picture(matrix, work.channels), work.original) for matrix in found.each(ranks)], found
+        ranks, [psnr(as_image(matrix, work.channels), work.original) for matrix in found.each(ranks)], found
     )
 
 
@@ -172,12 +172,12 @@ def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[ReportItem
 def _tile(work: Work, rank: int, found: Factors | None = None) -> tuple[np.ndarray, str]:
     """The picture of a rank, and its title."""
     factors = found or work.found
-    picture, count = (
-        as_picture(factors.at(rank), work.channels),
+    image, count = (
+        as_image(factors.at(rank), work.channels),
         compressed.compress(factors, rank, work.channels).bytes,
     )
-    quality = f"{psnr(picture, work.original):.2f} dB, SSIM {ssim(picture, work.original):.3f}"
-    return picture, f"rank {rank}, {share(factors.kept(rank))} of the energy\n{quality}\n{count:,} bytes in 8 bits"
+    quality = f"{psnr(image, work.original):.2f} dB, SSIM {ssim(image, work.original):.3f}"
+    return image, f"rank {rank}, {share(factors.kept(rank))} of the energy\n{quality}\n{count:,} bytes in 8 bits"
 
 
 def _rows(work: Work, denoised: Denoised | None) -> list[list[Any]]:
@@ -191,9 +191,9 @@ def _rows(work: Work, denoised: Denoised | None) -> list[list[Any]]:
 
 
 def _row(work: Work, factors: Factors, rank: int) -> list[Any]:
-    exact = as_picture(factors.at(rank), work.channels)
+    exact = as_image(factors.at(rank), work.channels)
     small = compressed.compress(factors, rank, work.channels)
-    rounded = as_picture(small.at(), work.channels)
+    rounded = as_image(small.at(), work.channels)
     beside = [_best_within(work, name, small.bytes) for name in LONGEST]
     return [
         work.name, rank, f"{factors.kept(rank):.6f}", f"{psnr(exact, work.original):.4f}",
@@ -212,8 +212,8 @@ COLUMNS = (
 
 def _write_files(work: Work, directory: Path) -> None:
     for rank, matrix in zip(work.ranks, work.found.each(work.ranks), strict=True):
-        picture = as_picture(matrix, work.channels)
-        image = Image.fromarray(picture.squeeze(-1) if work.channels == 1 else picture)
+        pixels = as_image(matrix, work.channels)
+        image = Image.fromarray(pixels.squeeze(-1) if work.channels == 1 else pixels)
         write_image(directory / "rebuilt" / f"{work.stem}-{rank}.png", image)
     compressed.write(
         directory / "compressed" / f"{work.stem}.safetensors",
@@ -232,10 +232,10 @@ def _curve(work: Work) -> list[dict[str, float]]:
         points.append(
             {
                 "rank": rank,
-                "psnr": psnr(as_picture(matrix, work.channels), work.original),
+                "psnr": psnr(as_image(matrix, work.channels), work.original),
                 "float_bytes": 4 * rank * sum(work.matrix.shape),
                 "bytes": small.bytes,
-                "rounded_psnr": psnr(as_picture(small.at(), work.channels), work.original),
+                "rounded_psnr": psnr(as_image(small.at(), work.channels), work.original),
             }
         )
     return points
@@ -243,13 +243,13 @@ def _curve(work: Work) -> list[dict[str, float]]:
 
 def _coded(work: Work, name: str, quality: int) -> tuple[int, float]:
     """Bytes of the image in a format of pillow's, and its PSNR to the original."""
-    stream, picture = io.BytesIO(), work.seen
-    image = Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture)
+    stream, pixels = io.BytesIO(), work.seen
+    image = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
     image.save(stream, name, quality=quality)
     count = stream.tell()
     stream.seek(0)
     with Image.open(stream) as opened:
-        back = np.asarray(opened.convert(image.mode)).reshape(picture.shape)
+        back = np.asarray(opened.convert(image.mode)).reshape(pixels.shape)
     return count, psnr(back, work.original)
 
 

@@ -15,7 +15,7 @@ from zoo.api import Batch, DataView, Evaluation, Monitor, PartView, ReportItem
 from zoo.plugin import figure, plural
 from zoo_svd.factors import Factors, factorise, share
 from zoo_svd.image_report import Work, write_report
-from zoo_svd.pictures import as_matrix, as_picture
+from zoo_svd.pictures import as_image, as_matrix
 from zoo_svd.quality import psnr, ssim
 
 METRICS = ("psnr_db", "ssim", "energy")
@@ -44,9 +44,9 @@ class SvdImage:
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
         self._part = _part_of(data)
         self._works = [
-            self._begun(name, picture) for name, picture in zip(self._part.names, self._part.originals, strict=False)
+            self._begun(name, image) for name, image in zip(self._part.names, self._part.originals, strict=False)
         ]
-        pictures = [
+        images = [
             {
                 "name": work.name,
                 "rows": len(work.matrix),
@@ -56,7 +56,7 @@ class SvdImage:
             }
             for work in self._works
         ]
-        structure = {"pictures": pictures}
+        structure = {"pictures": images}
         return self.restructure(model, structure), structure
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
@@ -83,7 +83,7 @@ class SvdImage:
                 there = plural(min(work.matrix.shape), "singular value")
                 note(f"{work.name}: a rank of {' or '.join(large)} is more than its {there}: all are taken")
             work.factors = factorise(work.matrix, work.ranks[-1])
-            rebuilt = [as_picture(matrix, work.channels) for matrix in work.factors.each(work.ranks)]
+            rebuilt = [as_image(matrix, work.channels) for matrix in work.factors.each(work.ranks)]
             reached = _reached(work, rebuilt)
             for name, values in (("left", work.factors.left), ("right", work.factors.right), *reached.items()):
                 getattr(held, name).copy_(torch.as_tensor(values))
@@ -108,11 +108,11 @@ class SvdImage:
         folder."""
         return write_report(self._works, directory) if part is self._part else []
 
-    def _begun(self, name: str, picture: np.ndarray) -> Work:
+    def _begun(self, name: str, image: np.ndarray) -> Work:
         settings = self._settings
-        matrix, channels = as_matrix(picture), len(picture)
+        matrix, channels = as_matrix(image), len(image)
         ranks = tuple(sorted({min(rank, *matrix.shape) for rank in settings.ranks}))
-        original = as_picture(matrix, channels)
+        original = as_image(matrix, channels)
         if settings.noise is None:
             return Work(name, original, matrix, channels, ranks)
         numbers = np.random.default_rng([settings.noise_seed, len(name), *name.encode()])
@@ -128,8 +128,8 @@ def _part_of(data: DataView) -> PartView:
 def _reached(work: Work, rebuilt: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     factors: Factors = work.found
     return {
-        "psnr_db": np.array([psnr(picture, work.original) for picture in rebuilt]),
-        "ssim": np.array([ssim(picture, work.original) for picture in rebuilt]),
+        "psnr_db": np.array([psnr(image, work.original) for image in rebuilt]),
+        "ssim": np.array([ssim(image, work.original) for image in rebuilt]),
         "energy": np.array([factors.kept(rank) for rank in work.ranks]),
     }
 

@@ -48,16 +48,14 @@ class Deployed(nn.Module):
         return 1000 * statistics.median(seconds[WARMING:])
 
 
-def deployed(
-    item: Item[Any], model: nn.Module, shape: Sequence[int], pictures: Tensor | None = None
-) -> Deployed | None:
+def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], images: Tensor | None = None) -> Deployed | None:
     """``model`` by the exporter ``item``; with ``pictures`` to calibrate by, in 8 bits. None where that cannot be."""
     exporter, model = load_object(item.spec.target, item)(), copy.deepcopy(model).cpu().eval()
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         path = Path(folder) / f"model{item.spec.suffix}"
         try:
             exporter.emit(model, torch.zeros(2, *shape), path, EmitRequest(None, None, {}))
-            if pictures is not None and not quantise(path, pictures.cpu().numpy()):
+            if images is not None and not quantise(path, images.cpu().numpy()):
                 return None
             # and its weights, where they lie in a second file
             size = sum(file.stat().st_size for file in Path(folder).glob(f"{path.name}*"))

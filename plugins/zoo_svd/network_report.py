@@ -48,8 +48,8 @@ class Outcome:
 
     @property
     def calibrating(self) -> torch.Tensor:
-        pictures = self.compressor.pictures
-        return pictures[torch.linspace(0, len(pictures) - 1, min(CALIBRATING, len(pictures))).long()]
+        images = self.compressor.pictures
+        return images[torch.linspace(0, len(images) - 1, min(CALIBRATING, len(images))).long()]
 
 
 def write_report(
@@ -115,11 +115,9 @@ def _budgets(
 
 def _deployed(outcome: Outcome) -> dict[str, list[Deployed | None]]:
     """By exporter: the original and the result, and both in 8 bits."""
-    kinds = [
-        (model, pictures) for pictures in (None, outcome.calibrating) for model in (outcome.original, outcome.result)
-    ]
+    kinds = [(model, images) for images in (None, outcome.calibrating) for model in (outcome.original, outcome.result)]
     return {
-        item.spec.name: [deployed(item, model, outcome.shape, pictures) for model, pictures in kinds]
+        item.spec.name: [deployed(item, model, outcome.shape, images) for model, images in kinds]
         for item in registry().items("exporter")
     }
 

@@ -82,16 +82,16 @@ class SvdCompress:
         """A compressor of the network, with calibration images, and the labels of these."""
         options = self._options
         self._judge.prepare(model, data)
-        pictures, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
-        self._original = copy.deepcopy(model).eval().to(pictures.device)
-        if pictures.device.type == "mps":
+        images, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
+        self._original = copy.deepcopy(model).eval().to(images.device)
+        if images.device.type == "mps":
             raise UsageError(
                 "this task computes in double precision, which mps has not",
                 where="task.svd_compress",
                 fix="add --device cpu",
             )
         compressor = self._compressor = Compressor(
-            self._original, pictures, options.method, options.of, options.forms, Stopwatch(), options.latency_batch
+            self._original, images, options.method, options.of, options.forms, Stopwatch(), options.latency_batch
         )
         if not compressor.layers:
             raise UsageError(
@@ -195,16 +195,16 @@ class SvdCompress:
 def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
     """So many pictures of a part (n, C, H, W), normalised, drawn by a seed, and their labels."""
     chosen = np.sort(np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False))
-    pictures, labels, start = [], [], 0
+    images, labels, start = [], [], 0
     for batch in part.batches(256):
         rows = torch.from_numpy(chosen[(chosen >= start) & (chosen < start + len(batch.inputs))] - start).to(
             batch.inputs.device
         )
-        pictures.append(batch.inputs[rows])
+        images.append(batch.inputs[rows])
         if batch.labels is not None:
             labels.append(batch.labels[rows])
         start += len(batch.inputs)
-    return torch.cat(pictures), torch.cat(labels) if labels else None
+    return torch.cat(images), torch.cat(labels) if labels else None
 
 
 def digest(model: nn.Module) -> str:

@@ -133,7 +133,7 @@ def _run(model: nn.Module, batch: Tensor) -> None:
         return
 
 
-def renew_norms(model: nn.Module, pictures: Tensor) -> bool:
+def renew_norms(model: nn.Module, images: Tensor) -> bool:
     """Let batch norms, in place, take their statistics anew, the mean over all batches. False where there are none."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     momenta = [module.momentum for module in norms]
@@ -142,7 +142,7 @@ def renew_norms(model: nn.Module, pictures: Tensor) -> bool:
         module.momentum = None  # the mean over all batches
         module.train()
     with torch.no_grad():
-        for batch in pictures.split(NORM_BATCH) if norms else ():  # type: ignore[no-untyped-call]
+        for batch in images.split(NORM_BATCH) if norms else ():  # type: ignore[no-untyped-call]
             if len(batch) > 1:
                 model(batch)
     for module, momentum in zip(norms, momenta, strict=True):

@@ -123,9 +123,9 @@ def write_mistakes(
     folder = directory / "plots" / "mistakes"
     folder.mkdir(exist_ok=True)
     rows = []
-    for place, (index, picture) in enumerate(zip(worst, part.pictures(worst) if worst else (), strict=True)):
+    for place, (index, image) in enumerate(zip(worst, part.pictures(worst) if worst else (), strict=True)):
         name = f"{place:02d}.png"
-        write_image(folder / name, Image.fromarray(picture.squeeze(-1) if picture.shape[-1] == 1 else picture))
+        write_image(folder / name, Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image))
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
     write_csv(directory / "mistakes.csv", ["picture", "sample", "truth", "prediction", "probability"], rows)

@@ -18,9 +18,9 @@ SIDE = 64
 
 def seen(model: nn.Module, side: int, row: int, column: int) -> tuple[range, range]:
     """The rows and columns of the picture that an output position depends on, by its gradient."""
-    picture = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
-    model(picture)[0, :, row, column].sum().backward()
-    touched = picture.grad[0, 0] != 0
+    image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
+    model(image)[0, :, row, column].sum().backward()
+    touched = image.grad[0, 0] != 0
     rows, columns = touched.any(1).nonzero().flatten(), touched.any(0).nonzero().flatten()
     return range(int(rows[0]), int(rows[-1]) + 1), range(int(columns[0]), int(columns[-1]) + 1)
 

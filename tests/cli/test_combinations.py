@@ -93,8 +93,8 @@ def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path) -> N
     assert [line[0] for line in lines] == ["network", "resnet18", "architecture.residual=false", "drawn:"]
     assert [line[1] for line in lines[1:3]] == ["21", "18"]
     assert "one batch of 8 of datasets/digits, seed 0" in told.err
-    with Image.open(file) as picture:
-        assert picture.size[0] > 600
+    with Image.open(file) as image:
+        assert image.size[0] > 600
 
 
 def test_gradients_as_json(zoo) -> None:

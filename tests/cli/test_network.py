@@ -59,8 +59,8 @@ def test_a_network_is_drawn(zoo, tmp_path) -> None:
     file = tmp_path / "lenet.png"
     told = zoo("info", "lenet", "--plot", str(file))
     assert told.code == 0 and f"drawn: {file}" in told.out
-    with Image.open(file) as picture:
-        assert picture.format == "PNG" and min(picture.size) > 400
+    with Image.open(file) as image:
+        assert image.format == "PNG" and min(image.size) > 400
 
 
 @pytest.mark.parametrize(
@@ -103,8 +103,8 @@ def test_a_convolution_of_a_signal_is_drawn(zoo, tmp_path) -> None:
     file = tmp_path / "delays.png"
     answer = json.loads(zoo("arithmetic", "conv1d", "--out", "1", "--kernel", "4", "--plot", str(file), "--json").out)
     assert answer["picture"] == str(file)
-    with Image.open(file) as picture:
-        assert picture.format == "PNG"
+    with Image.open(file) as image:
+        assert image.format == "PNG"
 
 
 @pytest.mark.parametrize(

@@ -95,8 +95,8 @@ def test_predict_shows_the_likeliest_classes_and_writes_all_of_them(zoo, short, 
 
 @pytest.mark.parametrize(("top", "code"), [("0", 2), ("x", 2), ("99", 0)])
 def test_top_is_a_whole_number(zoo, short, top, code) -> None:
-    picture = sorted((short / "samples").iterdir())[0]
-    told = zoo("predict", "short", str(picture), "--top", top)
+    image = sorted((short / "samples").iterdir())[0]
+    told = zoo("predict", "short", str(image), "--top", top)
     assert told.code == code and (
         code == 0 or told.err.startswith("error: --top: must be a whole number of at least 1")
     )

@@ -22,7 +22,7 @@ def pictures():
 def each(pictures, function, strengths):
     """torchvision's result for floats 0–1, a picture and a strength at a time."""
     return torch.stack(
-        [function(picture / 255, strength) * 255 for picture, strength in zip(pictures, strengths, strict=True)]
+        [function(image / 255, strength) * 255 for image, strength in zip(pictures, strengths, strict=True)]
     )
 
 
@@ -87,5 +87,5 @@ def test_warp_turns_as_torchvision_does(pictures, degrees) -> None:
 
 
 def test_grey_pictures_have_no_colour_to_lose() -> None:
-    picture = torch.rand(2, 1, 4, 4) * 255
-    assert pixel_ops.grey(picture) is picture
+    image = torch.rand(2, 1, 4, 4) * 255
+    assert pixel_ops.grey(image) is image

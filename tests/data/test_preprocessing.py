@@ -121,7 +121,7 @@ def test_mean_and_std_follow_the_channels() -> None:
     values = rgb.reshape(-1, 3) / 255
     section = DatasetSection(name="toy", channels=1)
     preprocessing, _ = plan(section, (3, 8, 8), tuple(values.mean(0)), tuple(values.std(0)), None)
-    converted = np.stack([np.asarray(Image.fromarray(picture).convert("L")) for picture in rgb]) / 255
+    converted = np.stack([np.asarray(Image.fromarray(image).convert("L")) for image in rgb]) / 255
     assert preprocessing.mean[0] == pytest.approx(converted.mean(), abs=0.003)
     spread, _ = plan(DatasetSection(name="toy", channels=3), (1, 8, 8), (0.2,), (0.3,), None)
     assert (spread.mean, spread.std) == ((0.2,) * 3, (0.3,) * 3)
@@ -182,17 +182,17 @@ def test_resizing_equals_pillow_s_bilinear(channels: int) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (4, channels, 8, 8), dtype=np.uint8)
     resized = planned(FIXED, (channels, 8, 8))[0].apply(pictures)
     assert (resized.shape, resized.dtype) == ((4, channels, 28, 28), np.uint8)
-    for picture, result in zip(pictures, resized, strict=True):
-        for plane, expected in zip(picture, result, strict=True):
+    for image, result in zip(pictures, resized, strict=True):
+        for plane, expected in zip(image, result, strict=True):
             assert np.array_equal(
                 np.asarray(Image.fromarray(plane).resize((28, 28), Image.Resampling.BILINEAR)), expected
             )
 
 
 def test_oblong_pictures_keep_their_aspect_and_lose_their_margins() -> None:
-    picture = np.zeros((1, 1, 10, 30), np.uint8)
-    picture[:, :, :, 10:20] = 200
-    cropped = planned(architecture(sizing="fixed", input=(1, 10, 10)), (1, 10, 30))[0].apply(picture)
+    image = np.zeros((1, 1, 10, 30), np.uint8)
+    image[:, :, :, 10:20] = 200
+    cropped = planned(architecture(sizing="fixed", input=(1, 10, 10)), (1, 10, 30))[0].apply(image)
     assert (cropped == 200).all()
 
 

@@ -23,7 +23,7 @@ NAMES = {
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_operations_equal_torchvisions(name, bin_, sign) -> None:
     generator = torch.Generator().manual_seed(1)
-    picture = (
+    image = (
         (torch.nn.functional.interpolate(torch.rand(1, 3, 6, 6, generator=generator), (40, 48), mode="bilinear") * 255)
         .round()
         .clamp(0, 255)
@@ -33,9 +33,9 @@ def test_operations_equal_torchvisions(name, bin_, sign) -> None:
     values = magnitudes(theirs.num_magnitude_bins, 40, 48)
     magnitude = 0.0 if values is None else float(values[bin_]) * (sign if signed else 1.0)
     expected = theirs._apply_image_or_video_transform(
-        picture.to(torch.uint8), NAMES[name], magnitude, theirs.interpolation, theirs._fill
+        image.to(torch.uint8), NAMES[name], magnitude, theirs.interpolation, theirs._fill
     ).float()
-    found = trivial_augment.OPERATIONS[name](picture, torch.tensor([bin_ / 30]), torch.tensor([sign]))
+    found = trivial_augment.OPERATIONS[name](image, torch.tensor([bin_ / 30]), torch.tensor([sign]))
     assert (
         found - expected
     ).abs().max() <= 2.01  # it works on uint8 here, and rounds or cuts grey or blurred pictures where we do not

@@ -20,7 +20,7 @@ from zoo.data.data_loader import Data, open_data
 from zoo.errors import ConfigError, DataError
 from zoo.registry.lookup import registry
 from zoo.runs.resolve_config import dataset_section
-from zoo.runtime import OutsideLimitError, read_picture
+from zoo.runtime import OutsideLimitError, read_image
 
 VALUES = np.linspace(0, 1, 16).reshape(4, 4)
 
@@ -37,7 +37,7 @@ def save(path: Path, values: np.ndarray, *, white_is_zero: bool = False) -> Path
 
 
 def pixels(path: Path, given: tuple[float, float] | None = None) -> np.ndarray:
-    return np.asarray(read_picture(path, 1, value_range=given))
+    return np.asarray(read_image(path, 1, value_range=given))
 
 
 KINDS: dict[str, tuple[np.ndarray, tuple[float, float] | None, np.ndarray]] = {

@@ -230,8 +230,8 @@ def test_a_file_of_torchvisions_weights_predicts_what_torchvision_does(name, tmp
     file = tmp_path / "mine.safetensors"
     file.write_bytes(save({key: value.contiguous() for key, value in theirs.state_dict().items()}))
     transform = get_model_weights(name).IMAGENET1K_V1.transforms()
-    with Image.open(photo) as picture, torch.no_grad():
-        expected = theirs(transform(picture.convert("RGB"))[None]).softmax(1)[0].numpy()
+    with Image.open(photo) as image, torch.no_grad():
+        expected = theirs(transform(image.convert("RGB"))[None]).softmax(1)[0].numpy()
     found = predict(f"torchvision/{name}", [photo], weights=str(file))
     np.testing.assert_allclose(found.rows[0][1], expected, atol=2e-6)
     assert found.classes[258] == "Samoyed" and found.engine.startswith(

@@ -53,7 +53,7 @@ class Seen(HTMLParser):
         return "".join(self.texts)
 
 
-def picture(file: Path, shade: int = 0) -> Path:
+def image(file: Path, shade: int = 0) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((6, 6), shade, np.uint8)).save(file)
     return file
@@ -81,8 +81,8 @@ def rich(made_run):
             ReportItem("Lost", "plots/lost.png"),
         ],
     )
-    picture(run.plots / "a.png")
-    picture(run.path / "one.png", 200)
+    image(run.plots / "a.png")
+    image(run.path / "one.png", 200)
     quoted = HOSTILE.replace('"', '""')
     (run.path / "table.csv").write_text(f'class,f1\n"{quoted}",0.5\n', encoding="utf-8")
     (run.path / "cards.csv").write_text(f'picture,truth\none.png,"{quoted}"\nnone.png,b\n', encoding="utf-8")
@@ -96,8 +96,8 @@ def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(
         ReportItem("Mistakes", "mistakes.csv"),
     ]
     run = made_run("one", epochs=EPOCHS, report_items=report_items, notes=["pictures are resized"], git_commit="abc123")
-    picture(run.plots / "a.png")
-    picture(run.plots / "m.png")
+    image(run.plots / "a.png")
+    image(run.plots / "m.png")
     (run.path / "per_class.csv").write_text("class,f1\na,0.5000\n", encoding="utf-8")
     (run.path / "mistakes.csv").write_text(
         "picture,truth,prediction,probability\nplots/m.png,cat,dog,0.9990\n", encoding="utf-8"
@@ -158,7 +158,7 @@ def test_hostile_names_are_text_and_isolated(rich) -> None:
 
 def test_what_is_missing_or_lies_outside_is_said_and_not_shown(rich, tmp_path) -> None:
     assert "plots/lost.png is not in the run's folder." in shown(rich).text
-    secret = picture(tmp_path / "secret.png")
+    secret = image(tmp_path / "secret.png")
     (rich.path / "link.png").symlink_to(secret)
     (rich.path / "note.txt").write_text("x", encoding="utf-8")
     for name in ("../../../secret.png", str(secret), "link.png", "note.txt", "run.json", "", "."):
@@ -178,7 +178,7 @@ def test_a_long_table_is_cut_and_says_so(made_run) -> None:
 
 def test_an_unfinished_run_has_a_page_with_the_pictures_there_are(made_run) -> None:
     run = made_run("one", status="interrupted", results={})
-    picture(run.plots / "first_pictures.png")
+    image(run.plots / "first_pictures.png")
     seen = shown(run)
     assert "interrupted" in seen.texts and "This run has no result: it ended before its model was judged." in " ".join(
         seen.text.split()
@@ -242,7 +242,7 @@ def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> N
     )
     (run.path / "bytes.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
     (run.path / "circle.csv").symlink_to("circle.csv")
-    picture(run.path / "a.png")
+    image(run.path / "a.png")
     seen = shown(run)
     assert "bytes.csv cannot be read: it is not UTF-8 text." in seen.text
     assert "circle.csv is not in the run's folder." in seen.text and "img" in seen.tags
@@ -324,8 +324,8 @@ def test_every_command_of_a_page_works_for_its_kind_of_run(tmp_path, monkeypatch
     monkeypatch.setenv("ZOO_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("ZOO_EXPORTS", str(tmp_path / "exports"))
     monkeypatch.chdir(tmp_path)
-    picture(tmp_path / "image.png")
-    picture(tmp_path / "pictures" / "a.png", 90)
+    image(tmp_path / "image.png")
+    image(tmp_path / "pictures" / "a.png", 90)
     kinds = {
         "classifier": ["run", "cnn_digits", "--set", "train.epochs=1", "--device", "cpu", "--name", "short"],
         "no network": ["run", "svd_image", "--data", f"pictures:{tmp_path / 'pictures'}", "--set", "task.ranks=[1]"],

@@ -22,8 +22,8 @@ class Part:
 
 
 def size(file):
-    with Image.open(file) as picture:
-        return picture.size
+    with Image.open(file) as image:
+        return image.size
 
 
 def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:

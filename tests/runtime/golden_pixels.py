@@ -40,7 +40,7 @@ def digests() -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         return {
             **found,
-            **{name: _digest([np.asarray(runtime.read_picture(file, 1))]) for name, file in _files(Path(folder))},
+            **{name: _digest([np.asarray(runtime.read_image(file, 1))]) for name, file in _files(Path(folder))},
         }
 
 

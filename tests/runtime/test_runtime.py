@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from zoo import runtime
-from zoo.runtime import convert, cover, permute, prepare, read_picture, to_chw
+from zoo.runtime import convert, cover, permute, prepare, read_image, to_chw
 
 SPEC: dict[str, Any] = {
     "channels": 1,
@@ -63,7 +63,7 @@ def test_every_kind_of_picture_becomes_grey_or_rgb_of_the_same_brightness(
 ) -> None:
     path = tmp_path / name
     image.save(path)
-    picture = read_picture(path, channels)
+    picture = read_image(path, channels)
     assert picture.mode == ("L" if channels == 1 else "RGB")
     assert picture.size == image.size
     due = 255 if name == "bits.png" else 200
@@ -73,13 +73,13 @@ def test_every_kind_of_picture_becomes_grey_or_rgb_of_the_same_brightness(
 def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     pixels = np.zeros((2, 2, 4), np.uint8)
     pixels[0, 0, 3] = 255  # one black pixel, the others clear
-    assert np.asarray(read_picture(save(tmp_path / "clear.png", pixels), 1)).tolist() == [[0, 255], [255, 255]]
+    assert np.asarray(read_image(save(tmp_path / "clear.png", pixels), 1)).tolist() == [[0, 255], [255, 255]]
 
 
 def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
     frames = [Image.new("L", (4, 4), shade) for shade in (10, 240)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
-    assert np.asarray(read_picture(tmp_path / "moving.gif", 1)).max() == 10
+    assert np.asarray(read_image(tmp_path / "moving.gif", 1)).max() == 10
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
 def test_what_is_no_picture_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        read_picture(tmp_path / name, 1)
+        read_image(tmp_path / name, 1)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tiff", "webp", "bmp"])
@@ -102,7 +102,7 @@ def test_a_truncated_picture_is_told(tmp_path: Path, suffix: str) -> None:
     path = save(tmp_path / f"cut.{suffix}", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ValueError, match=r"cannot be read|no picture"):
-        read_picture(path, 1)
+        read_image(path, 1)
 
 
 def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(
@@ -111,7 +111,7 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(
     path = save(tmp_path / "bomb.png", np.zeros((20, 10), np.uint8))
     monkeypatch.setattr(Image.Image, "load", lambda _: pytest.fail("it was decoded"))
     with pytest.raises(runtime.OutsideLimitError, match="is 10×20, more than max_pixels=199"):
-        read_picture(path, 1, max_pixels=199)
+        read_image(path, 1, max_pixels=199)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.runtime import orientation, read_picture
+from zoo.runtime import orientation, read_image
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 8), dtype=np.uint8)
 UPRIGHT = {
@@ -72,7 +72,7 @@ WRITERS = [as_jpeg, as_webp, as_png, as_png_of_imagemagick]
 @pytest.mark.parametrize("value", UPRIGHT)
 def test_an_image_is_turned_upright(tmp_path: Path, write: Callable[[Path, bytes], None], value: int) -> None:
     write(tmp_path / "image", exif(turned(value)))
-    found = np.asarray(read_picture(tmp_path / "image", 1))
+    found = np.asarray(read_image(tmp_path / "image", 1))
     due = np.kron(UPRIGHT[value], np.ones((8, 8), np.uint8)) if write is as_jpeg else UPRIGHT[value]
     assert found.shape == due.shape
     assert np.abs(found.astype(int) - due).max() <= (30 if write is as_jpeg else 0)
@@ -86,7 +86,7 @@ def test_a_tiff_is_turned_once_by_its_own_tag(tmp_path: Path, value: int, compre
     tags = Image.Exif()
     tags[0x0112] = value
     Image.fromarray(GREY).save(tmp_path / "image.tif", exif=tags, compression=compression)
-    assert np.array_equal(np.asarray(read_picture(tmp_path / "image.tif", 1)), UPRIGHT[value])
+    assert np.array_equal(np.asarray(read_image(tmp_path / "image.tif", 1)), UPRIGHT[value])
 
 
 BROKEN = {
@@ -114,7 +114,7 @@ def test_a_broken_tag_beside_it_changes_nothing(
     tmp_path: Path, write: Callable[[Path, bytes], None], block: bytes
 ) -> None:
     write(tmp_path / "image", block)
-    assert read_picture(tmp_path / "image", 3).size == ((40, 64) if write is as_jpeg else (5, 8))
+    assert read_image(tmp_path / "image", 3).size == ((40, 64) if write is as_jpeg else (5, 8))
 
 
 USELESS = {
@@ -136,7 +136,7 @@ USELESS = {
 def test_an_orientation_that_is_no_whole_number_from_1_to_8_turns_nothing(tmp_path: Path, block: bytes) -> None:
     assert orientation(block) == 1
     as_png(tmp_path / "image.png", block)
-    assert np.array_equal(np.asarray(read_picture(tmp_path / "image.png", 1)), GREY)
+    assert np.array_equal(np.asarray(read_image(tmp_path / "image.png", 1)), GREY)
 
 
 def test_text_in_place_of_an_exif_block_turns_nothing(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_text_in_place_of_an_exif_block_turns_nothing(tmp_path: Path) -> None:
         text = PngInfo()
         text.add_text("Raw profile type exif", words)
         Image.fromarray(GREY).save(tmp_path / f"{number}.png", pnginfo=text)
-        assert np.array_equal(np.asarray(read_picture(tmp_path / f"{number}.png", 1)), GREY)
+        assert np.array_equal(np.asarray(read_image(tmp_path / f"{number}.png", 1)), GREY)
 
 
 def test_nothing_is_logged_about_a_broken_file(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_nothing_is_logged_about_a_broken_file(tmp_path: Path) -> None:
     content = (tmp_path / "image.tif").read_bytes()
     (tmp_path / "image.tif").write_bytes(content.replace(tag + struct.pack("<I", 3), tag + struct.pack("<I", 2048)))
     code = (
-        "from pathlib import Path\nfrom zoo.runtime import "
-        f"read_picture\nread_picture(Path({str(tmp_path / 'image.tif')!r}), 1)"
+        "from pathlib import Path\nfrom zoo.runtime import read_image\n"
+        f"read_image(Path({str(tmp_path / 'image.tif')!r}), 1)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert "ValueError: is no picture" in done.stderr.splitlines()[-1]
@@ -167,8 +167,8 @@ def test_nothing_is_logged_about_a_broken_file(tmp_path: Path) -> None:
 def test_nothing_is_printed_about_a_broken_block(tmp_path: Path) -> None:
     as_jpeg(tmp_path / "image.jpg", BROKEN["cut after its orientation"])
     code = (
-        "from pathlib import Path\nfrom zoo.runtime import "
-        f"read_picture\nprint(read_picture(Path({str(tmp_path / 'image.jpg')!r}), 1).size)"
+        "from pathlib import Path\nfrom zoo.runtime import read_image\n"
+        f"print(read_image(Path({str(tmp_path / 'image.jpg')!r}), 1).size)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(40, 64)\n", "")

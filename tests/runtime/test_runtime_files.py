@@ -16,7 +16,7 @@ from PIL import Image
 
 from zoo import runtime
 from zoo.config import run_config
-from zoo.runtime import COVER, CROP, SQUASH, OutsideLimitError, find_pictures, fit, predict, read_picture
+from zoo.runtime import COVER, CROP, SQUASH, OutsideLimitError, find_images, fit, predict, read_image
 
 GREY = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
 SPEC: dict[str, Any] = {
@@ -43,7 +43,7 @@ def test_a_folder_gives_its_images_sorted_and_counts_the_rest(tmp_path: Path) ->
         (tmp_path / name).write_bytes(b"II*\0 and so on" if name == "camera.nef" else b"")
     for name in ("._b.png", ".hidden/d.png"):
         put(tmp_path / name)
-    found = find_pictures([tmp_path])
+    found = find_images([tmp_path])
     assert [path.relative_to(tmp_path).as_posix() for path in found.files] == [
         "a.JPG",
         "b.png",
@@ -53,39 +53,39 @@ def test_a_folder_gives_its_images_sorted_and_counts_the_rest(tmp_path: Path) ->
     ]
     assert (found.hidden, found.others) == (2, 4)
     assert found.skipped == "skipped files: 2 hidden, 4 non-image"
-    assert find_pictures([tmp_path / "b.png"]).skipped == ""
+    assert find_images([tmp_path / "b.png"]).skipped == ""
 
 
 def test_a_file_with_the_name_of_an_image_is_never_passed_over(tmp_path: Path) -> None:
     (tmp_path / "zero.jpg").write_bytes(b"")
     (tmp_path / "gone.png").symlink_to("nowhere")
-    assert [path.name for path in find_pictures([tmp_path]).files] == ["gone.png", "zero.jpg"]
+    assert [path.name for path in find_images([tmp_path]).files] == ["gone.png", "zero.jpg"]
     with pytest.raises(ValueError, match="cannot be read: No such file"):
-        read_picture(tmp_path / "gone.png", 1)
+        read_image(tmp_path / "gone.png", 1)
 
 
 def test_where_there_is_nothing_it_is_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no pictures"):
-        find_pictures([tmp_path])
+        find_images([tmp_path])
     with pytest.raises(ValueError, match="no such file or folder"):
-        find_pictures([tmp_path / "nowhere.png"])
+        find_images([tmp_path / "nowhere.png"])
 
 
 def test_links_to_folders_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
     put(tmp_path / "store" / "a.png")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path / "store")
-    assert find_pictures([tmp_path / "in"]).files == [tmp_path / "in" / "link" / "a.png"]
+    assert find_images([tmp_path / "in"]).files == [tmp_path / "in" / "link" / "a.png"]
     (tmp_path / "store" / "back").symlink_to(tmp_path / "in")
     with pytest.raises(ValueError, match="leads back"):
-        find_pictures([tmp_path / "in"])
+        find_images([tmp_path / "in"])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ValueError, match="is no regular file"):
-        read_picture(tmp_path / "pipe.png", 1)
+        read_image(tmp_path / "pipe.png", 1)
     os.mkfifo(tmp_path / "pipe")
     assert not runtime.is_image(tmp_path / "pipe")
 
@@ -95,7 +95,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
 def test_an_image_is_read_by_its_content_whatever_its_name(tmp_path: Path, format_: str, name: str) -> None:
     if format_ not in runtime.FORMATS:
         pytest.skip(f"this pillow does not read {format_}")
-    assert read_picture(put(tmp_path / name, format_), 1).size == (8, 8)
+    assert read_image(put(tmp_path / name, format_), 1).size == (8, 8)
 
 
 def mean_of(inputs: np.ndarray) -> np.ndarray:
@@ -199,6 +199,6 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     path = put(tmp_path / "a", format_)
     path.write_bytes(damage(path.read_bytes()))
     try:
-        assert read_picture(path, 3).mode == "RGB"
+        assert read_image(path, 3).mode == "RGB"
     except ValueError as error:
         assert str(error).startswith(("cannot be read: ", "is no picture", "is "))

@@ -175,9 +175,9 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch) -> No
 
     steps = iter(range(100))
 
-    def stopping(job, stop):
+    def stopping(state, stop):
         if next(steps) == 1:
-            raise Interrupted("stopped", signum=2, where=job.run.path, fix="go on")
+            raise Interrupted("stopped", signum=2, where=state.run.path, fix="go on")
 
     monkeypatch.setattr(trainer, "stop_if_asked", stopping)
     with pytest.raises(Interrupted):
@@ -236,7 +236,7 @@ def test_a_part_of_features_gives_batches_in_any_order_and_copies() -> None:
         part.batches_of(np.arange(5), 2, augment=lambda images, _: images).__next__()
 
 
-# -------------------------------------------------------------------------------------------------- ways to run a trunk
+# ----------------------------------------------------------------------------------------------- ways to run a backbone
 
 
 def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
@@ -247,8 +247,8 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
     monkeypatch.setattr(backbone_pass, "RELAYING_PAYS", 0.0)
     monkeypatch.setattr(backbone_pass, "EXPORTING_PAYS", 0.0)
     torch.manual_seed(0)
-    trunk, probe = squeezenet1_1().features, torch.randn(4, 3, 96, 96)
-    due = trunk.eval()(probe).detach()
+    backbone, probe = squeezenet1_1().features, torch.randn(4, 3, 96, 96)
+    due = backbone.eval()(probe).detach()
     seconds = {"torch": 3.0, "torch, channels last": 2.0, "the runtime of onnx/onnx": 1.0}
     tried = []
 
@@ -258,18 +258,18 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
 
     monkeypatch.setattr(backbone_pass, "_timed", timed)
     engine = Engine(torch.device("cpu"), None, torch.contiguous_format)
-    with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, told, _):
+    with backbone_pass.fastest_pass(backbone, probe, 100, engine, registry()) as (chosen, told, _):
         assert chosen.name == "the runtime of onnx/onnx"
         assert told.startswith("by the runtime of onnx/onnx, 3.0 times as fast as torch here and equal within ")
         torch.testing.assert_close(chosen.run(probe), due, rtol=1e-4, atol=1e-5)
     assert tried == list(seconds)
-    assert next(trunk.parameters()).is_contiguous()
+    assert next(backbone.parameters()).is_contiguous()
     seconds["torch, channels last"] = 0.5
-    with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, _, _):
+    with backbone_pass.fastest_pass(backbone, probe, 100, engine, registry()) as (chosen, _, _):
         assert chosen.name == "torch, channels last"
         torch.testing.assert_close(chosen.run(probe), due, rtol=1e-4, atol=1e-5)
     monkeypatch.setattr(backbone_pass, "_mismatch", lambda _found, _due: 1.0)
-    with backbone_pass.fastest_pass(trunk, probe, 100, engine, registry()) as (chosen, told, _):
+    with backbone_pass.fastest_pass(backbone, probe, 100, engine, registry()) as (chosen, told, _):
         assert (chosen.name, told) == ("torch", "by torch")
 
 
@@ -279,6 +279,6 @@ def test_a_short_pass_tries_nothing_else(monkeypatch) -> None:
     from zoo.training.devices import Engine
 
     monkeypatch.setattr(backbone_pass, "_by_exporter", lambda *_: pytest.fail("it was exported"))
-    trunk, engine = nn.Sequential(nn.Conv2d(3, 2, 3)), Engine(torch.device("cpu"), None, torch.contiguous_format)
-    with backbone_pass.fastest_pass(trunk, torch.randn(2, 3, 8, 8), 10, engine, registry()) as chosen:
+    backbone, engine = nn.Sequential(nn.Conv2d(3, 2, 3)), Engine(torch.device("cpu"), None, torch.contiguous_format)
+    with backbone_pass.fastest_pass(backbone, torch.randn(2, 3, 8, 8), 10, engine, registry()) as chosen:
         assert chosen.told == "by torch" and 0 < chosen.seconds < 5

@@ -90,13 +90,13 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
     model, _ = task.prepare(Net(), content)
     settled = TrainConfig(optimizer="sgd", lr=1.0, batch_size=23, **train)
     before = nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-    job: Any = SimpleNamespace(
+    state: Any = SimpleNamespace(
         config=SimpleNamespace(train=settled), engine=CPU, task=task, network=model.train(),
         stepper=Stepper(model, settled, CPU, 1),
         progress=SimpleNamespace(step=0),
     )  # fmt: skip
     torch.manual_seed(1)
-    loss = take_step(job, next(content.part("train").batches(23)))
+    loss = take_step(state, next(content.part("train").batches(23)))
     return loss.mean.item(), before - nn.utils.parameters_to_vector(model.parameters()).detach()
 
 

@@ -14,11 +14,11 @@ from zoo.training.trainer import remember_best
 
 def best_of(mode: Literal["max", "min"], values: list[float]) -> tuple[int, float]:
     """The epoch and the value that are remembered after epochs with these values."""
-    job: Any = SimpleNamespace(task=SimpleNamespace(monitor=Monitor("loss", mode)), progress=Progress())
+    state: Any = SimpleNamespace(task=SimpleNamespace(monitor=Monitor("loss", mode)), progress=Progress())
     for epoch, value in enumerate(values, start=1):
-        job.progress.epoch = job.progress.step = epoch
-        remember_best(job, {"epoch": epoch, "train_loss": -value, "val_loss": value})
-    return job.progress.best["epoch"], job.progress.best["value"]
+        state.progress.epoch = state.progress.step = epoch
+        remember_best(state, {"epoch": epoch, "train_loss": -value, "val_loss": value})
+    return state.progress.best["epoch"], state.progress.best["value"]
 
 
 @pytest.mark.parametrize(

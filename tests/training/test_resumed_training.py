@@ -59,31 +59,31 @@ def make_state(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **t
     counter_random.seed_everything(settled.seed)
     model = build_for(registry(), settled, data.preprocessing, len(data.classes))
     run = where if isinstance(where, RunDir) else create(settled, where)
-    job = TrainState(settled, build_task(registry(), settled), model, data, engine, run, Notes(), {})
-    job.evaluate = lambda _part: SimpleNamespace(metrics={"accuracy": accuracy[job.progress.epoch]})  # type: ignore[method-assign,assignment,return-value]
-    return job
+    state = TrainState(settled, build_task(registry(), settled), model, data, engine, run, Notes(), {})
+    state.evaluate = lambda _part: SimpleNamespace(metrics={"accuracy": accuracy[state.progress.epoch]})  # type: ignore[method-assign,assignment,return-value]
+    return state
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, dict[str, Tensor]]:
     """A training that nothing happened to, and its last weights."""
-    job = make_state(tmp_path_factory.mktemp("whole") / "run")
-    fit(job)
-    return job.run, job.model.state_dict()
+    state = make_state(tmp_path_factory.mktemp("whole") / "run")
+    fit(state)
+    return state.run, state.model.state_dict()
 
 
 def ends_as(whole: tuple[RunDir, dict[str, Tensor]], run: RunDir) -> list[str]:
     """Resumes, and compares the end with that of an undisturbed training; returns what was noted."""
-    job = make_state(run)
-    resume(job)
-    fit(job)
-    assert all(torch.equal(value, whole[1][name]) for name, value in job.model.state_dict().items())
+    state = make_state(run)
+    resume(state)
+    fit(state)
+    assert all(torch.equal(value, whole[1][name]) for name, value in state.model.state_dict().items())
     assert agrees(run) == agrees(whole[0]) == (3, 0.7)
     assert (
         json.loads((run.checkpoints / run.root.last.name / "state.json").read_text())["progress"]["best"]
         == run.root.last.best.facts
     )
-    return job.watch.lines
+    return state.watch.lines
 
 
 def agrees(run: RunDir) -> tuple[int, float]:
@@ -131,25 +131,25 @@ def kill_in_save(monkeypatch: pytest.MonkeyPatch, run: RunDir, epoch: int, point
 def test_a_death_between_checkpoint_last_and_best_leaves_them_in_agreement(
     tmp_path, whole, monkeypatch, epoch, point
 ) -> None:
-    job = make_state(tmp_path / "run")
+    state = make_state(tmp_path / "run")
     with monkeypatch.context() as patch:
-        kill_in_save(patch, job.run, epoch, point)
+        kill_in_save(patch, state.run, epoch, point)
         with pytest.raises(Killed):
-            fit(job)
+            fit(state)
     done = epoch if point == "after the root record" else epoch - 1
-    assert agrees(job.run) == (min(done, 3), ACCURACY[min(done, 3) - 1])
-    ends_as(whole, job.run)
+    assert agrees(state.run) == (min(done, 3), ACCURACY[min(done, 3) - 1])
+    ends_as(whole, state.run)
 
 
 def stopped_after(
     folder: Path, monkeypatch: pytest.MonkeyPatch, epochs: int, accuracy: tuple[float, ...] = ACCURACY
 ) -> RunDir:
-    job = make_state(folder, accuracy)
+    state = make_state(folder, accuracy)
     with monkeypatch.context() as patch:
-        kill_in_save(patch, job.run, epochs, "after the root record")
+        kill_in_save(patch, state.run, epochs, "after the root record")
         with pytest.raises(Killed):
-            fit(job)
-    return job.run
+            fit(state)
+    return state.run
 
 
 def flip_a_bit(file: Path) -> None:
@@ -166,10 +166,10 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_training_goes_on_from_the_
     newest = run.root.last.name
     assert run.root.chosen == newest
     flip_a_bit(run.checkpoints / newest / file)
-    job = make_state(run)
-    resume(job)
-    assert job.progress.best == run.root.last.best.facts and job.progress.best["epoch"] == 2
-    assert any(line.startswith(f"checkpoint {newest} is damaged") for line in job.watch.lines)
+    state = make_state(run)
+    resume(state)
+    assert state.progress.best == run.root.last.best.facts and state.progress.best["epoch"] == 2
+    assert any(line.startswith(f"checkpoint {newest} is damaged") for line in state.watch.lines)
     ends_as(whole, run)
 
 
@@ -177,26 +177,26 @@ def test_a_lost_best_checkpoint_is_named_and_the_later_epochs_are_compared(tmp_p
     accuracy = (0.9, 0.1, 0.2, 0.3)
     run = stopped_after(tmp_path / "run", monkeypatch, 3, accuracy)
     flip_a_bit(checkpoints.chosen(run) / "model.safetensors")
-    job = make_state(run, accuracy)
-    resume(job)
-    assert job.progress.best is None
-    assert any("the best epoch so far (epoch 1, val_accuracy 0.9) is lost" in line for line in job.watch.lines)
-    fit(job)
+    state = make_state(run, accuracy)
+    resume(state)
+    assert state.progress.best is None
+    assert any("the best epoch so far (epoch 1, val_accuracy 0.9) is lost" in line for line in state.watch.lines)
+    fit(state)
     assert agrees(run) == (4, 0.3)
 
 
 def test_a_checkpoint_damaged_while_training_goes_on_is_not_counted_by_pruning(tmp_path) -> None:
-    job = make_state(tmp_path / "run", (0.1, 0.2, 0.3, 0.4), keep_checkpoints=2)
-    original = job.watch.epoch
+    state = make_state(tmp_path / "run", (0.1, 0.2, 0.3, 0.4), keep_checkpoints=2)
+    original = state.watch.epoch
 
     def damage_the_second(progress, row) -> None:
         original(progress, row)
         if progress.epoch == 3:
-            flip_a_bit(job.run.checkpoints / job.run.root.last.name / "model.safetensors")
-            job.config.train.epochs = 3
+            flip_a_bit(state.run.checkpoints / state.run.root.last.name / "model.safetensors")
+            state.config.train.epochs = 3
 
-    job.watch.epoch = damage_the_second  # type: ignore[method-assign]
-    fit(job)
-    assert [entry.epoch for entry in job.run.root.checkpoints] == [1, 3]
-    assert any("is damaged" in line for line in job.watch.lines)
-    assert checkpoints.newest_good(job.run)[2] == []
+    state.watch.epoch = damage_the_second  # type: ignore[method-assign]
+    fit(state)
+    assert [entry.epoch for entry in state.run.root.checkpoints] == [1, 3]
+    assert any("is damaged" in line for line in state.watch.lines)
+    assert checkpoints.newest_good(state.run)[2] == []

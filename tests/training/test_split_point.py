@@ -74,10 +74,10 @@ class Branching(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.trunk, self.parts = nn.Linear(192, 8), nn.ModuleDict({"head": nn.Linear(8, 2)})
+        self.backbone, self.parts = nn.Linear(192, 8), nn.ModuleDict({"head": nn.Linear(8, 2)})
 
     def forward(self, x):
-        x = self.trunk(x.flatten(1))
+        x = self.backbone(x.flatten(1))
         if x.sum() > 1e9:
             x = -x
         return self.parts["head"](x)
@@ -85,7 +85,7 @@ class Branching(nn.Module):
 
 class Noisy(Branching):
     def forward(self, x):
-        x = F.dropout(self.trunk(x.flatten(1)), 0.5, training=self.training)
+        x = F.dropout(self.backbone(x.flatten(1)), 0.5, training=self.training)
         if x.sum() > 1e9:
             x = -x
         return self.parts["head"](x)
@@ -119,8 +119,8 @@ class WithHead(nn.Module):
     ],
 )
 def test_the_cut_is_the_last_value_that_is_the_same_each_time(model, learning, layer, shape) -> None:
-    cut = cut_of(frozen_but(copy.deepcopy(model), *learning))
-    assert (cut.layer, cut.shape) == (layer, shape)
+    point = cut_of(frozen_but(copy.deepcopy(model), *learning))
+    assert (point.layer, point.shape) == (layer, shape)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_the_cut_is_the_last_value_that_is_the_same_each_time(model, learning, l
         (sequence(dropout_first=True), ["9"]),
         (sequence(), ["0", "9"]),
         (Noisy(), ["parts.head"]),
-        (Branching(), ["trunk", "parts.head"]),
+        (Branching(), ["backbone", "parts.head"]),
     ],
 )
 def test_a_network_without_such_a_value_has_no_cut(model, learning) -> None:
@@ -137,16 +137,16 @@ def test_a_network_without_such_a_value_has_no_cut(model, learning) -> None:
 
 
 def test_a_norm_that_learns_its_statistics_hears_of_the_whole_batch_so_it_is_not_cut_after() -> None:
-    cut = cut_of(frozen_but(sequence(), "9"), mode=nn.Module.train)
-    assert cut.layer == "0"
+    point = cut_of(frozen_but(sequence(), "9"), mode=nn.Module.train)
+    assert point.layer == "0"
 
 
 def test_a_forward_that_cannot_be_followed_is_cut_before_its_head() -> None:
     model = frozen_but(Branching(), "parts.head")
-    cut = cut_of(model, head="parts.head")
-    assert (cut.layer, cut.shape) == ("the input of parts.head", (8,))
+    point = cut_of(model, head="parts.head")
+    assert (point.layer, point.shape) == ("the input of parts.head", (8,))
     assert isinstance(model.parts["head"], nn.Linear)
-    assert cut.rest_of(model) is model.parts["head"]
+    assert point.head_of(model) is model.parts["head"]
 
 
 def test_a_frozen_auxiliary_classifier_is_left_out_and_one_that_learns_is_not() -> None:
@@ -156,21 +156,21 @@ def test_a_frozen_auxiliary_classifier_is_left_out_and_one_that_learns_is_not() 
     assert heard is None or (heard.layer == "one" and not heard.silent_heads)
 
 
-def test_trunk_and_rest_are_the_network_and_gradients_reach_its_own_parameters() -> None:
+def test_backbone_and_head_are_the_network_and_gradients_reach_its_own_parameters() -> None:
     model = frozen_but(sequence(), "7", "9")
-    cut, pictures = cut_of(model), torch.randn(5, 3, 8, 8)
-    rest = cut.rest_of(model)
+    point, pictures = cut_of(model), torch.randn(5, 3, 8, 8)
+    trained = point.head_of(model)
     with_frozen_norms(model)
-    rest.train()
+    trained.train()
     torch.manual_seed(1)
     due = model(pictures)
     due.square().sum().backward()
     gradients = {name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None}
     model.zero_grad()
-    features = cut.trunk.eval()(pictures)
+    features = point.backbone.eval()(pictures)
     with_frozen_norms(model)
     torch.manual_seed(1)
-    found = rest(features)
+    found = trained(features)
     found.square().sum().backward()
     torch.testing.assert_close(found, due)
     assert set(gradients) == {"7.weight", "7.bias", "9.weight", "9.bias"}
@@ -179,12 +179,12 @@ def test_trunk_and_rest_are_the_network_and_gradients_reach_its_own_parameters()
             torch.testing.assert_close(each.grad, gradients[name])
 
 
-def test_the_rest_of_another_network_of_the_kind_has_its_weights() -> None:
+def test_the_head_of_another_network_of_the_kind_has_its_weights() -> None:
     model = frozen_but(sequence(), "9")
-    cut, other = cut_of(model), copy.deepcopy(model)
+    point, other = cut_of(model), copy.deepcopy(model)
     nn.init.zeros_(other[9].weight)
     nn.init.ones_(other[9].bias)
-    assert cut.rest_of(other.eval()).eval()(torch.randn(2, 32)).tolist() == [[1, 1], [1, 1]]
+    assert point.head_of(other.eval()).eval()(torch.randn(2, 32)).tolist() == [[1, 1], [1, 1]]
 
 
 def test_looking_for_a_cut_leaves_modes_buffers_and_chance_as_they_were() -> None:

@@ -59,17 +59,17 @@ def make_state(tmp_path: Path, **train) -> TrainState:
 )
 def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -> None:
     """Independent implementation: torch.optim and cross_entropy over numpy-indexed, numpy-normalised batches."""
-    job = make_state(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
+    state = make_state(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
     counter_random.seed_everything(0)
-    plain = build_for(registry(), job.config, job.data.preprocessing, 10)
+    plain = build_for(registry(), state.config, state.data.preprocessing, 10)
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
         plain.parameters(), lr=0.01, **options
     )
-    pictures = job.part.pictures(range(len(job.part))).astype(np.float64).transpose(0, 3, 1, 2)
-    mean, std = job.data.preprocessing.mean[0], job.data.preprocessing.std[0]
+    pictures = state.part.pictures(range(len(state.part))).astype(np.float64).transpose(0, 3, 1, 2)
+    mean, std = state.data.preprocessing.mean[0], state.data.preprocessing.std[0]
     inputs, labels = (
         torch.from_numpy(((pictures / 255 - mean) / std).astype(np.float32)),
-        torch.from_numpy(job.part.labels),
+        torch.from_numpy(state.part.labels),
     )
     plain.train()
     for epoch in range(2):
@@ -77,41 +77,41 @@ def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -
             optimizer.zero_grad()
             nn.functional.cross_entropy(plain(inputs[rows]), labels[rows]).backward()
             optimizer.step()
-    fit(job)
-    for ours, theirs in zip(job.model.parameters(), plain.parameters(), strict=True):
+    fit(state)
+    for ours, theirs in zip(state.model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=2e-4, atol=2e-5)
 
 
 def test_the_epoch_row_is_the_mean_loss_per_sample(tmp_path) -> None:
     # the network does not move, so that one forward tells the mean
-    job = make_state(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")
+    state = make_state(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")
     with torch.no_grad():
-        batches = list(job.part.batches(len(job.part)))
-        expected = nn.functional.cross_entropy(job.model(batches[0].inputs), batches[0].labels).item()
-    fit(job)
-    header, row = job.run.metrics_file.read_text().splitlines()
+        batches = list(state.part.batches(len(state.part)))
+        expected = nn.functional.cross_entropy(state.model(batches[0].inputs), batches[0].labels).item()
+    fit(state)
+    header, row = state.run.metrics_file.read_text().splitlines()
     assert float(dict(zip(header.split(","), row.split(","), strict=True))["train_loss"]) == pytest.approx(
         expected, rel=1e-5
     )
 
 
 def test_an_epoch_takes_every_sample_once_in_the_order_of_its_seed(tmp_path) -> None:
-    job = make_state(tmp_path, log_samples=True)
-    fit(job)
-    lines = [json.loads(line) for line in job.run.samples_file.read_text().splitlines()]
+    state = make_state(tmp_path, log_samples=True)
+    fit(state)
+    lines = [json.loads(line) for line in state.run.samples_file.read_text().splitlines()]
     seen = [index for line in lines for index in line["samples"]]
-    count = len(job.part)
+    count = len(state.part)
     assert seen[:count] == counter_random.order(0, 0, count).tolist()
     assert seen[count:] == counter_random.order(0, 1, count).tolist()
     assert sorted(seen[:count]) == list(range(count))
 
 
 def test_drop_last_leaves_out_the_smaller_batch(tmp_path) -> None:
-    job = make_state(tmp_path, drop_last=True, epochs=1, log_samples=True)
-    fit(job)
-    sizes = {len(json.loads(line)["samples"]) for line in job.run.samples_file.read_text().splitlines()}
+    state = make_state(tmp_path, drop_last=True, epochs=1, log_samples=True)
+    fit(state)
+    sizes = {len(json.loads(line)["samples"]) for line in state.run.samples_file.read_text().splitlines()}
     assert sizes == {100}
-    assert job.progress.step == 14
+    assert state.progress.step == 14
 
 
 def test_case_4_a_batch_larger_than_the_data_with_drop_last_is_refused(tmp_path) -> None:
@@ -120,19 +120,19 @@ def test_case_4_a_batch_larger_than_the_data_with_drop_last_is_refused(tmp_path)
 
 
 def test_gradients_are_clipped_to_the_norm(tmp_path) -> None:
-    job = make_state(tmp_path, clip_norm=1e-9, lr=1.0, optimizer="sgd", epochs=1)
-    before = [parameter.clone() for parameter in job.model.parameters()]
-    fit(job)
-    moved = sum((now - then).norm().item() for now, then in zip(job.model.parameters(), before, strict=True))
+    state = make_state(tmp_path, clip_norm=1e-9, lr=1.0, optimizer="sgd", epochs=1)
+    before = [parameter.clone() for parameter in state.model.parameters()]
+    fit(state)
+    moved = sum((now - then).norm().item() for now, then in zip(state.model.parameters(), before, strict=True))
     assert 0 < moved < 1e-6
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "step", "poly"])
 def test_schedules_change_the_learning_rate(tmp_path, schedule) -> None:
     options = {"decay_epochs": 1} if schedule == "step" else {}
-    job = make_state(tmp_path, schedule=schedule, schedule_options=options, epochs=3)
-    fit(job)
-    rates = [float(line.split(",")[2]) for line in job.run.metrics_file.read_text().splitlines()[1:]]
+    state = make_state(tmp_path, schedule=schedule, schedule_options=options, epochs=3)
+    fit(state)
+    rates = [float(line.split(",")[2]) for line in state.run.metrics_file.read_text().splitlines()[1:]]
     assert rates[-1] < rates[0]
 
 
@@ -151,24 +151,24 @@ def test_unknown_optimizers_schedules_and_options_are_named(tmp_path, train, wor
 
 
 def test_an_optimizer_of_timm_can_be_named(tmp_path) -> None:
-    job = make_state(tmp_path, optimizer="lamb", epochs=1)
-    assert type(job.stepper.optimizer).__name__ == "Lamb"
-    fit(job)
-    assert job.progress.step == 15
+    state = make_state(tmp_path, optimizer="lamb", epochs=1)
+    assert type(state.stepper.optimizer).__name__ == "Lamb"
+    fit(state)
+    assert state.progress.step == 15
 
 
 def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkpoint(tmp_path) -> None:
-    job = make_state(tmp_path, epochs=3)
-    job.config.train.epochs = 1
-    fit(job)
-    good = job.run.root.last.name
-    weights = {key: value.clone() for key, value in job.model.state_dict().items()}
-    job.config.train.epochs = 2
-    job.task.loss = lambda logits, batch: logits.sum() * float("nan")
+    state = make_state(tmp_path, epochs=3)
+    state.config.train.epochs = 1
+    fit(state)
+    good = state.run.root.last.name
+    weights = {key: value.clone() for key, value in state.model.state_dict().items()}
+    state.config.train.epochs = 2
+    state.task.loss = lambda logits, batch: logits.sum() * float("nan")
     with pytest.raises(DivergedError, match=f"last good checkpoint is {good}"):
-        fit(job)
-    assert job.run.root.last.name == good
-    assert all(torch.equal(value, weights[key]) for key, value in job.model.state_dict().items())
+        fit(state)
+    assert state.run.root.last.name == good
+    assert all(torch.equal(value, weights[key]) for key, value in state.model.state_dict().items())
 
 
 def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(tmp_path, monkeypatch) -> None:
@@ -191,9 +191,9 @@ def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(
 
 
 def weights_after(tmp_path, name, **train):
-    job = make_state(tmp_path / name, epochs=1, **train)
-    fit(job)
-    return [parameter.detach().clone() for parameter in job.model.parameters()]
+    state = make_state(tmp_path / name, epochs=1, **train)
+    fit(state)
+    return [parameter.detach().clone() for parameter in state.model.parameters()]
 
 
 @pytest.mark.parametrize("pieces", [3, 7])
@@ -208,24 +208,24 @@ def test_auxiliary_classifiers_add_their_weighted_losses(tmp_path) -> None:
     """Independent computation: cross_entropy of each head, times its weight."""
 
     class WithHeads(nn.Module):
-        def __init__(self, trunk: nn.Module) -> None:
+        def __init__(self, backbone: nn.Module) -> None:
             super().__init__()
-            self.trunk = trunk
+            self.backbone = backbone
 
         def forward(self, x):
-            logits = self.trunk(x)
+            logits = self.backbone(x)
             return Auxiliary(logits, ((0.3, 2 * logits), (0.1, -logits)))
 
-    job = make_state(tmp_path)
-    job.network = WithHeads(job.model)
-    batch = next(iter(remaining_batches(job, 0)))
+    state = make_state(tmp_path)
+    state.network = WithHeads(state.model)
+    batch = next(iter(remaining_batches(state, 0)))
     piece = mix(batch, None, None)
-    logits = job.model(batch.inputs)
+    logits = state.model(batch.inputs)
     expected = sum(
         weight * nn.functional.cross_entropy(factor * logits, batch.labels)
         for weight, factor in ((1, 1), (0.3, 2), (0.1, -1))
     )
-    torch.testing.assert_close(forward(job, piece).mean, expected)
+    torch.testing.assert_close(forward(state, piece).mean, expected)
 
 
 def test_warm_up_rises_to_what_the_schedule_says(tmp_path) -> None:
@@ -247,36 +247,36 @@ def test_warm_up_rises_to_what_the_schedule_says(tmp_path) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lamb"])
 def test_biases_and_norms_are_left_out_of_weight_decay_where_asked(tmp_path, optimizer) -> None:
-    job = make_state(tmp_path, optimizer=optimizer, weight_decay=0.1, weight_decay_scope="weights")
+    state = make_state(tmp_path, optimizer=optimizer, weight_decay=0.1, weight_decay_scope="weights")
     decays = {
         id(parameter): group["weight_decay"]
-        for group in job.stepper.optimizer.param_groups
+        for group in state.stepper.optimizer.param_groups
         for parameter in group["params"]
     }
-    assert {name: decays[id(parameter)] for name, parameter in job.model.named_parameters()} == {
-        name: 0.1 if name.endswith("weight") else 0.0 for name, _ in job.model.named_parameters()
+    assert {name: decays[id(parameter)] for name, parameter in state.model.named_parameters()} == {
+        name: 0.1 if name.endswith("weight") else 0.0 for name, _ in state.model.named_parameters()
     }
 
 
 def test_the_moving_average_is_what_is_judged_and_kept(tmp_path) -> None:
-    job = make_state(tmp_path, epochs=1, ema_decay=0.9, lr=0.05)
+    state = make_state(tmp_path, epochs=1, ema_decay=0.9, lr=0.05)
     weights = []
-    job.watch.step = lambda progress, count: weights.append(job.model.fc2.bias.detach().clone())
-    expected = job.model.fc2.bias.detach().clone()
-    fit(job)
+    state.watch.step = lambda progress, count: weights.append(state.model.fc2.bias.detach().clone())
+    expected = state.model.fc2.bias.detach().clone()
+    fit(state)
     for n, value in enumerate(weights):
         decay = min(0.9, (1 + n) / (10 + n))
         expected = decay * expected + (1 - decay) * value
-    torch.testing.assert_close(job.result.fc2.bias, expected)
-    kept = checkpoints.load(checkpoints.newest_good(job.run)[0])
-    assert torch.equal(kept[0]["fc2.bias"], job.result.fc2.bias)
-    assert torch.equal(kept[1]["raw/fc2.bias"], job.model.fc2.bias)
+    torch.testing.assert_close(state.result.fc2.bias, expected)
+    kept = checkpoints.load(checkpoints.newest_good(state.run)[0])
+    assert torch.equal(kept[0]["fc2.bias"], state.result.fc2.bias)
+    assert torch.equal(kept[1]["raw/fc2.bias"], state.model.fc2.bias)
 
 
 def test_augmented_pictures_reach_the_network_and_the_report_part_stays_as_it_is(tmp_path) -> None:
-    job = make_state(tmp_path, augment=["flip"])
+    state = make_state(tmp_path, augment=["flip"])
     plain = make_state(tmp_path / "plain")
-    ours, theirs = next(iter(remaining_batches(job, 0))), next(iter(remaining_batches(plain, 0)))
+    ours, theirs = next(iter(remaining_batches(state, 0))), next(iter(remaining_batches(plain, 0)))
     assert torch.equal(ours.indices, theirs.indices)
     flipped = [
         torch.equal(one, other.flip(2)) and not torch.equal(one, other)
@@ -285,7 +285,7 @@ def test_augmented_pictures_reach_the_network_and_the_report_part_stays_as_it_is
     same = [torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
     assert all(one or other for one, other in zip(flipped, same, strict=True))
     assert 20 < sum(flipped) < 80
-    judged = [next(iter(each.data.part("test").batches(50))).inputs for each in (job, plain)]
+    judged = [next(iter(each.data.part("test").batches(50))).inputs for each in (state, plain)]
     assert torch.equal(*judged)
 
 
@@ -321,39 +321,39 @@ def test_pictures_are_not_augmented_after_their_pixels_were_permuted(tmp_path) -
 
 
 def test_fp16_scales_the_loss_and_trains(tmp_path) -> None:
-    job = make_state(tmp_path, precision="fp16", epochs=1)
-    assert job.stepper.scaler.is_enabled()
-    fit(job)
-    kept = checkpoints.load(checkpoints.newest_good(job.run)[0])[2]
-    assert kept["scaler"]["scale"] == job.stepper.scaler.get_scale() > 1
-    assert all(parameter.isfinite().all() for parameter in job.model.parameters())
+    state = make_state(tmp_path, precision="fp16", epochs=1)
+    assert state.stepper.scaler.is_enabled()
+    fit(state)
+    kept = checkpoints.load(checkpoints.newest_good(state.run)[0])[2]
+    assert kept["scaler"]["scale"] == state.stepper.scaler.get_scale() > 1
+    assert all(parameter.isfinite().all() for parameter in state.model.parameters())
 
 
 def test_bf16_and_fp32_end_near_each_other(tmp_path) -> None:
     losses = []
     for precision in ("fp32", "bf16"):
-        job = make_state(tmp_path / precision, precision=precision, epochs=1)
-        fit(job)
-        losses.append(float(job.run.metrics_file.read_text().splitlines()[1].split(",")[3]))
+        state = make_state(tmp_path / precision, precision=precision, epochs=1)
+        fit(state)
+        losses.append(float(state.run.metrics_file.read_text().splitlines()[1].split(",")[3]))
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
 def test_case_86_out_of_memory_says_what_was_asked_and_what_to_do(tmp_path) -> None:
-    job = make_state(tmp_path)
-    job.network = lambda inputs: torch.empty(2**60)
+    state = make_state(tmp_path)
+    state.network = lambda inputs: torch.empty(2**60)
     with pytest.raises(
         SetupError, match=r"out of memory.*batch of 100, pictures of 1×16×16, on cpu.*train\.micro_batches=2"
     ) as caught:
-        fit(job)
+        fit(state)
     assert caught.value.exit_code == 6
 
 
 def test_another_fault_of_the_network_is_not_called_out_of_memory(tmp_path) -> None:
-    job = make_state(tmp_path)
-    job.network = lambda inputs: inputs @ torch.zeros(3, 3)
+    state = make_state(tmp_path)
+    state.network = lambda inputs: inputs @ torch.zeros(3, 3)
     with pytest.raises(RuntimeError, match="shapes"):
-        fit(job)
+        fit(state)
 
 
 @pytest.mark.slow
@@ -367,15 +367,15 @@ def test_a_compiled_network_trains_as_the_plain_one(tmp_path) -> None:
 def test_a_compiler_that_fails_is_one_line(tmp_path) -> None:
     from torch._dynamo.exc import BackendCompilerFailed
 
-    job = make_state(tmp_path)
-    job.config.train.compile = True
+    state = make_state(tmp_path)
+    state.config.train.compile = True
 
     def fail(inputs):
         raise BackendCompilerFailed(lambda: None, RuntimeError("no C++ compiler"), None)
 
-    job.network = fail
+    state.network = fail
     with pytest.raises(SetupError, match=r"cannot be compiled here.*--compile"):
-        fit(job)
+        fit(state)
 
 
 def test_bf16_on_the_cpu_trains_and_is_recorded(tmp_path) -> None:

@@ -34,9 +34,9 @@ def test_twenty_pictures_under_their_classes(tmp_path, monkeypatch, drawn) -> No
     monkeypatch.chdir(tmp_path)
     file, part, _ = show("digits")
     assert (file.name, part) == ("digits-train.png", "train")
-    with Image.open(file) as picture:
-        assert picture.format == "PNG"
-        assert min(picture.size) > 500
+    with Image.open(file) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 500
     _, (_, pictures, titles, heading) = drawn[1]
     assert pictures.shape == (20, 8, 8, 1)
     assert len(titles) == 20
@@ -69,7 +69,7 @@ def test_augmented_pictures_are_beside_themselves(tmp_path, drawn) -> None:
     assert pictures.shape == (20, 8, 8, 1)
     for row in range(4):
         plain, *changed = pictures[5 * row : 5 * row + 5]
-        assert all(np.array_equal(picture, plain[:, ::-1]) for picture in changed)
+        assert all(np.array_equal(image, plain[:, ::-1]) for image in changed)
     assert titles[1:5] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
     assert heading == "digits: flip"
 

@@ -65,12 +65,12 @@ def anatomy(model: nn.Module, shape: tuple[int, int, int]) -> Anatomy:
     """Examine a network by one forward of a picture (C, H, W) in eval mode, on its device; nothing of it is changed."""
     training = model.training
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
-    picture = torch.zeros(1, *shape, device=device)
+    image = torch.zeros(1, *shape, device=device)
     model.eval()
     try:
         with counting(model) as counter, _Observer(model, counter) as observer, observer.hooked():
-            observer.trail.begin(picture)
-            output = model(picture)
+            observer.trail.begin(image)
+            output = model(image)
     finally:
         model.train(training)
     sizes = {id(parameter): parameter for parameter in model.parameters()}

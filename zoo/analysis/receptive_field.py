@@ -33,9 +33,9 @@ class Geometry:
         return {name: change(axis) if name in names else axis for name, axis in self.axes.items()}
 
 
-def of_picture(picture: Tensor) -> Geometry:
+def of_image(image: Tensor) -> Geometry:
     """Of an input (1, C, H, W)."""
-    batch, channels, height, width = picture.shape
+    batch, channels, height, width = image.shape
     return Geometry(
         (((("", batch)),), (("", channels),), (("h", height),), (("w", width),)), {"h": Axis(height), "w": Axis(width)}
     )

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from zoo.analysis.receptive_field import Call, Geometry, Unfollowed, flat, of_picture
+from zoo.analysis.receptive_field import Call, Geometry, Unfollowed, flat, of_image
 from zoo.analysis.receptive_field_rules import rule_for
 from zoo.analysis.window_arithmetic import Axis, Window
 
@@ -35,8 +35,8 @@ class Trail:
     def __init__(self) -> None:
         self._known: Any = WeakIdKeyDictionary()
 
-    def begin(self, picture: Tensor) -> None:
-        self._known[picture] = of_picture(picture)
+    def begin(self, image: Tensor) -> None:
+        self._known[image] = of_image(image)
 
     def of(self, tensor: object) -> Geometry | None:
         return self._known.get(tensor) if isinstance(tensor, Tensor) else None

@@ -33,7 +33,7 @@ from zoo.data import trivial_augment
 from zoo.data.pixel_ops import blend, brightness, contrast, grey, shift_hue, warp
 from zoo.support import counter_random
 
-PCA_PICTURES = 5000
+PCA_IMAGES = 5000
 """At most so many pictures, evenly spaced over the part, tell the principal components of its colours."""
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
@@ -197,7 +197,7 @@ def principal_components(images: Tensor) -> Tensor:
     An eigenvector's sign is free, and libraries choose it differently: here its largest entry is positive, so that a
     seed means the same everywhere.
     """
-    every = max(1, len(images) // PCA_PICTURES)
+    every = max(1, len(images) // PCA_IMAGES)
     values = images[::every].permute(1, 0, 2, 3).flatten(1).double().div_(255)
     eigenvalues, vectors = torch.linalg.eigh(torch.cov(values).view(len(values), len(values)).cpu())
     signs = vectors.gather(0, vectors.abs().argmax(0, keepdim=True)).sign()

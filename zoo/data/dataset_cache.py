@@ -1,7 +1,7 @@
 """What was made of a dataset's files, found by the digest of what made it.
 
 Decoded pictures are kept to be mapped into memory, one uint8 array an entry, and so are the features that a frozen
-trunk makes of them (`zoo.training.feature_cache`); archives are unpacked beside (`zoo.data.archives`).
+backbone makes of them (`zoo.training.feature_cache`); archives are unpacked beside (`zoo.data.archives`).
 
     CACHE/decoded/KEY/images.npy   (N, C, H, W), or features (N, …) as float32
                       entry.json   what it is; touched at each use

@@ -51,7 +51,7 @@ def decoded(
     )
 
 
-class UnreadablePictures(DataError):
+class UnreadableImages(DataError):
     """``faults`` has each file that cannot be read, and the error that says why."""
 
     def __init__(self, faults: list[tuple[Path, ValueError]]) -> None:
@@ -78,7 +78,7 @@ def faulty(
             if sound:
                 decoded(sound, preprocessing, digest, name, all_faults=True)
             return found
-        except UnreadablePictures as error:
+        except UnreadableImages as error:
             reasons = dict(error.faults)
             found |= {index: str(reasons[file]) for index, file in enumerate(files) if file in reasons}
             # a limit may be another one next time
@@ -86,7 +86,7 @@ def faulty(
             dataset_cache.remember_faults({digest_of(file, digest): str(reasons[file]) for file in lasting})
 
 
-def picture_of(file: Path, read: Callable[[Path], T]) -> T:
+def image_of(file: Path, read: Callable[[Path], T]) -> T:
     """What ``read`` makes of a file. Raises DataError naming a file that is not there or is no picture."""
     try:
         return read(file)
@@ -122,7 +122,7 @@ def _fill(
         except ValueError as error:
             # results are taken in order, so that the first faulty file is named whichever thread is faster
             if not all_faults:
-                raise UnreadablePictures([(files[index], error)]) from error
+                raise UnreadableImages([(files[index], error)]) from error
             faults.append((files[index], error))
         except OSError as error:
             raise _unreadable(files[index], str(error)) from error
@@ -138,7 +138,7 @@ def _fill(
             pool.shutdown(cancel_futures=True)
             raise
     if faults:
-        raise UnreadablePictures(sorted(faults, key=itemgetter(0)))
+        raise UnreadableImages(sorted(faults, key=itemgetter(0)))
 
 
 def _unreadable(file: Path, reason: str | Exception) -> DataError:

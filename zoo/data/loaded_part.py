@@ -20,9 +20,9 @@ from torch import Tensor
 
 from zoo.api import Batch, Split
 from zoo.data.augmentation import Augmenter
-from zoo.data.decoding import picture_of
+from zoo.data.decoding import image_of
 from zoo.data.preprocessing import Preprocessing
-from zoo.runtime import read_picture, to_chw
+from zoo.runtime import read_image, to_chw
 
 Augment = Callable[[Tensor, np.ndarray], Tensor]
 """Pictures (N, C, H, W), uint8 on the device, and their indices (N,) in the part → pictures of that size, 0–255, in a
@@ -72,7 +72,7 @@ class LoadedPart:
         self._mean = preprocessing.mean
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self._read = partial(
-            read_picture, channels=3, max_pixels=preprocessing.max_pixels, value_range=preprocessing.value_range
+            read_image, channels=3, max_pixels=preprocessing.max_pixels, value_range=preprocessing.value_range
         )
         self._given = split.images[:ORIGINALS]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
@@ -91,7 +91,7 @@ class LoadedPart:
         return (
             list(self._given)
             if isinstance(self._given, np.ndarray)
-            else [to_chw(picture_of(file, self._read)) for file in self._given]
+            else [to_chw(image_of(file, self._read)) for file in self._given]
         )
 
     @property

@@ -75,8 +75,8 @@ class Preprocessing(BaseModel):
         """One picture as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
         from zoo import runtime
 
-        picture = runtime.to_chw(runtime.read(file, self.model_dump()))
-        return picture if self.permute_pixels is None else runtime.permute(picture[None], self.permute_pixels)[0]
+        image = runtime.to_chw(runtime.read(file, self.model_dump()))
+        return image if self.permute_pixels is None else runtime.permute(image[None], self.permute_pixels)[0]
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """uint8 (N, C, h, w) of any size → uint8 (N, channels, height, width), permuted where it says so."""
@@ -96,8 +96,8 @@ class Preprocessing(BaseModel):
         out = np.empty((len(images), *self.shape), np.uint8)
         spec = self.model_dump()
         for index, image in enumerate(images):
-            picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-            out[index] = to_chw(fit(convert(picture, self.channels), spec))
+            opened = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+            out[index] = to_chw(fit(convert(opened, self.channels), spec))
         return out
 
 

@@ -86,12 +86,12 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
 
 def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
     """The images that a run keeps in its folder as files, without their labels: they are too few for an accuracy."""
-    from zoo.runtime import find_pictures
+    from zoo.runtime import find_images
 
     if loaded.run is None or not loaded.run.samples.is_dir():
         return None
     try:
-        files = find_pictures([loaded.run.samples]).files
+        files = find_images([loaded.run.samples]).files
         view = part_of_files(files, loaded.preprocessing)
     except (ValueError, OSError):  # an empty folder, or a damaged file: the embedded datasets are left
         return None

@@ -229,8 +229,8 @@ def inside(folder: Path, name: str) -> Path | None:
     )
 
 
-def address(picture: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(read_bytes(picture)).decode()}"
+def address(image: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(read_bytes(image)).decode()}"
 
 
 def epoch_table(run: RunDir) -> Shown:

@@ -37,29 +37,29 @@ def save(figure: Figure, file: Path) -> None:
 
 def grid(
     file: Path,
-    pictures: np.ndarray,
+    images: np.ndarray,
     titles: Sequence[str],
     heading: str,
     colours: Sequence[str] | None = None,
     columns: int = 5,
 ) -> None:
     """Titled pictures, uint8 (n, H, W, C), ``columns`` to a row."""
-    rows = max(1, -(-len(pictures) // columns))
+    rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
     figure.suptitle(textwrap.fill(heading, 17 * columns), parse_math=False)
     axes = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
     for axis in axes.flat:
         axis.set_axis_off()
-    for index, (axis, picture, title) in enumerate(zip(axes.flat, pictures, titles, strict=False)):
-        _show(axis, picture)
+    for index, (axis, image, title) in enumerate(zip(axes.flat, images, titles, strict=False)):
+        _show(axis, image)
         axis.set_title(_short(title), fontsize=9, color=colours[index] if colours else "black", parse_math=False)
     save(figure, file)
 
 
-def heated(pictures: np.ndarray, maps: np.ndarray) -> np.ndarray:
+def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """Pictures, uint8 (n, H, W, 3), half covered by the colours of ``maps``, float (n, H, W), 0 to 1."""
     colours = 255 * colormaps["turbo"](maps)[..., :3]
-    return np.asarray(np.rint(0.5 * pictures + 0.5 * colours), np.uint8)
+    return np.asarray(np.rint(0.5 * images + 0.5 * colours), np.uint8)
 
 
 def samples(
@@ -79,9 +79,9 @@ def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: 
     axes = figure.subplots(2, count, squeeze=False)
     for column in range(count):
         axes[0][column].set_title(_short(titles[column]), fontsize=9, parse_math=False)
-        for row, pictures in enumerate((plain, permuted)):
+        for row, images in enumerate((plain, permuted)):
             axes[row][column].set_axis_off()
-            _show(axes[row][column], pictures[column])
+            _show(axes[row][column], images[column])
     save(figure, file)
 
 
@@ -103,8 +103,8 @@ def predictions(
         told = f"{classes[guess]} {probabilities[index].max():.0%}"
         titles.append(told if truth in (None, guess) else f"{told}, is {classes[truth or 0]}")
         colours.append("black" if truth is None else RIGHT if guess == truth else WRONG)
-    pictures = part.pictures(chosen) if chosen else np.empty((0, 1, 1, 1), np.uint8)
-    grid(file, pictures, titles, heading, colours)
+    images = part.pictures(chosen) if chosen else np.empty((0, 1, 1, 1), np.uint8)
+    grid(file, images, titles, heading, colours)
 
 
 def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str], heading: str) -> None:
@@ -196,9 +196,9 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
     save(figure, file)
 
 
-def _show(axis: Axes, picture: np.ndarray) -> None:
-    options: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if picture.shape[-1] == 1 else {}
-    axis.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, **options)
+def _show(axis: Axes, image: np.ndarray) -> None:
+    options: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **options)
 
 
 def _short(text: str, length: int = 24) -> str:

@@ -36,7 +36,7 @@ def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
     return [ReportItem("Training", "plots/curves.png", "The loss of single batches, and its mean over each epoch.")]
 
 
-def write_pictures(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
+def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
     """samples.png and, where pixels are permuted, permuted.png. The task writes its own beside them."""
     train = data.part("train")
     labels = train.labels
@@ -62,26 +62,24 @@ def write_samples(folder: Path, part: LoadedPart, classes: tuple[str, ...]) -> N
     """The first pictures of a part as files, as the dataset has them, named by index and class."""
     folder.mkdir(exist_ok=True)
     labels = part.labels
-    for index, picture in enumerate(part.originals[:SAMPLES]):
+    for index, image in enumerate(part.originals[:SAMPLES]):
         truth = (
             ""
             if labels is None
             else "-" + "".join(char if char.isalnum() else "_" for char in classes[int(labels[index])])
         )
-        write_image(folder / f"{index:02d}{truth}.png", to_image(picture))
+        write_image(folder / f"{index:02d}{truth}.png", to_image(image))
 
 
-def to_image(picture: np.ndarray) -> Image.Image:
+def to_image(image: np.ndarray) -> Image.Image:
     """uint8 (C, H, W), grey or RGB."""
-    return Image.fromarray(picture[0] if len(picture) == 1 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
+    return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
 def _write_permuted(file: Path, part: LoadedPart, labels: np.ndarray | None, data: Data) -> None:
     count = min(10, len(part))
     unpermuted = data.preprocessing.model_copy(update={"permute_pixels": None})
-    plain = np.concatenate([unpermuted.apply(picture[None]) for picture in part.originals[:count]]).transpose(
-        0, 2, 3, 1
-    )
+    plain = np.concatenate([unpermuted.apply(image[None]) for image in part.originals[:count]]).transpose(0, 2, 3, 1)
     titles = [data.classes[int(labels[index])] if labels is not None else part.names[index] for index in range(count)]
     plots.permuted_pairs(
         file, plain, part.pictures(range(count)), titles, f"pixels permuted by seed {data.preprocessing.permute_pixels}"

@@ -1,4 +1,4 @@
-"""Running a frozen trunk over many pictures, once, by whatever is fastest here and gives the same.
+"""Running a frozen backbone over many pictures, once, by whatever is fastest here and gives the same.
 
 Candidates are torch as the run is set up, torch with its weights laid out channels last, and, on the CPU, the runtimes
 of the exporters that are installed, which fuse more than torch does. They are tried on a first batch where the whole
@@ -38,11 +38,11 @@ class Pass:
     name: str
     run: Callable[[Tensor], Tensor]
     memory_format: torch.memory_format = torch.contiguous_format
-    """In which the trunk's weights lie for it."""
+    """In which the backbone's weights lie for it."""
 
 
 class Chosen(NamedTuple):
-    """The way to run a trunk, a sentence about the choice, and the seconds that all samples should take."""
+    """The way to run a backbone, a sentence about the choice, and the seconds that all samples should take."""
 
     way: Pass
     told: str
@@ -51,19 +51,19 @@ class Chosen(NamedTuple):
 
 @contextmanager
 def fastest_pass(
-    trunk: nn.Module, probe: Tensor, samples: int, engine: Engine, catalogue: Registry
+    backbone: nn.Module, probe: Tensor, samples: int, engine: Engine, catalogue: Registry
 ) -> Iterator[Chosen]:
-    """The fastest way to run ``trunk`` over so many ``samples``, for as long as the context lasts.
+    """The fastest way to run ``backbone`` over so many ``samples``, for as long as the context lasts.
 
-    ``probe`` are a few pictures. The trunk is put into eval mode; its weights are left in the layout they had.
+    ``probe`` are a few pictures. The backbone is put into eval mode; its weights are left in the layout they had.
     """
-    trunk.eval()
+    backbone.eval()
     try:
         with torch.no_grad(), _temporary() as folder:
-            chosen = _by_torch("torch", trunk, engine.autocast, engine.memory_format)
+            chosen = _by_torch("torch", backbone, engine.autocast, engine.memory_format)
             due, plain = _timed(chosen, probe)
             told, seconds = "", plain
-            for pays, candidate in _others(trunk, probe, engine, catalogue, folder):
+            for pays, candidate in _others(backbone, probe, engine, catalogue, folder):
                 tried = candidate() if seconds * samples / len(probe) > pays else None
                 if tried is None:
                     continue
@@ -74,46 +74,46 @@ def fastest_pass(
                         f", {plain / taken:.1f} times as fast as torch here and equal within "
                         f"{_mismatch(found, due):.0e}"
                     )
-            trunk.to(memory_format=chosen.memory_format)
+            backbone.to(memory_format=chosen.memory_format)
             yield Chosen(chosen, f"by {chosen.name}{told}", seconds * samples / len(probe))
     finally:
-        trunk.to(memory_format=engine.memory_format)
+        backbone.to(memory_format=engine.memory_format)
 
 
 @contextmanager
 def _temporary() -> Iterator[Path]:
-    remove_abandoned(cache_root(), "trunk")
-    with temporary_folder(cache_root(), "trunk") as folder:
+    remove_abandoned(cache_root(), "backbone")
+    with temporary_folder(cache_root(), "backbone") as folder:
         yield folder
 
 
 def _others(
-    trunk: nn.Module, probe: Tensor, engine: Engine, catalogue: Registry, folder: Path
+    backbone: nn.Module, probe: Tensor, engine: Engine, catalogue: Registry, folder: Path
 ) -> Iterator[tuple[float, Callable[[], Pass | None]]]:
     """What else there is to try, each with the seconds of the whole from which on it pays."""
     if engine.memory_format != torch.channels_last:
-        yield RELAYING_PAYS, partial(_by_torch, "torch, channels last", trunk, engine.autocast, torch.channels_last)
+        yield RELAYING_PAYS, partial(_by_torch, "torch, channels last", backbone, engine.autocast, torch.channels_last)
     if engine.device.type == "cpu":
         for item in catalogue.items("exporter"):
-            yield EXPORTING_PAYS, partial(_by_exporter, item, trunk, probe, folder / f"trunk{item.spec.suffix}")
+            yield EXPORTING_PAYS, partial(_by_exporter, item, backbone, probe, folder / f"backbone{item.spec.suffix}")
 
 
-def _by_torch(name: str, trunk: nn.Module, autocast: torch.dtype | None, memory_format: torch.memory_format) -> Pass:
+def _by_torch(name: str, backbone: nn.Module, autocast: torch.dtype | None, memory_format: torch.memory_format) -> Pass:
     def run(inputs: Tensor) -> Tensor:
         with nullcontext() if autocast is None else torch.autocast(inputs.device.type, autocast):
-            features: Tensor = trunk(inputs.contiguous(memory_format=memory_format))
+            features: Tensor = backbone(inputs.contiguous(memory_format=memory_format))
         return features.float()
 
-    trunk.to(memory_format=memory_format)
+    backbone.to(memory_format=memory_format)
     precision = "" if autocast is None else f" in {str(autocast).removeprefix('torch.')}"
     return Pass(name + precision, run, memory_format)
 
 
-def _by_exporter(item: Item[Any], trunk: nn.Module, probe: Tensor, path: Path) -> Pass | None:
-    """The trunk as an exported file, in the exporter's own runtime; None where it cannot be exported or run so."""
+def _by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path) -> Pass | None:
+    """The backbone as an exported file, in the exporter's own runtime; None where it cannot be exported or run so."""
     try:
         exporter = load_object(item.spec.target, item)()
-        exporter.emit(trunk, probe[:2].contiguous(), path, EmitRequest(None, None, {}))
+        exporter.emit(backbone, probe[:2].contiguous(), path, EmitRequest(None, None, {}))
         runner = exporter.runner(path, "cpu")
     except ZooError:
         return None

@@ -1,7 +1,7 @@
-"""What a frozen trunk makes of each picture, computed once and kept: later epochs, and later runs, pay for the rest of
-the network alone.
+"""What a frozen backbone makes of each picture, computed once and kept: later epochs, and later runs, pay for the rest
+of the network alone.
 
-Kept in the cache (`zoo.data.dataset_cache`) under a digest of all it depends on: the trunk's operations and weights,
+Kept in the cache (`zoo.data.dataset_cache`) under a digest of all it depends on: the backbone's operations and weights,
 the inputs as the network gets them, and the precision. So a run that changes the learning rate, the seed or the head
 finds its features there already.
 """
@@ -37,14 +37,14 @@ KEPT: tuple[Part, ...] = ("train", "val")
 LARGEST = 4
 """Features of a picture may be so many times its own floats: beyond, to read them costs as much as to compute them."""
 PROBE = 8
-"""Pictures that ways to run the trunk are tried on."""
+"""Pictures that ways to run the backbone are tried on."""
 PASS_BATCH = 16
 """Pictures at a time on the CPU, where more are no faster."""
 SAY_FROM_SECONDS = 5.0
 
 
 class FeaturePart:
-    """One part as a trunk's features, float32 (N, …); what the trainer and a task need of a part."""
+    """One part as a backbone's features, float32 (N, …); what the trainer and a task need of a part."""
 
     def __init__(self, part: LoadedPart, features: np.ndarray) -> None:
         tensor = torch.from_numpy(features)
@@ -85,7 +85,7 @@ class Features:
     """
 
     parts: Mapping[Part, FeaturePart]
-    rest_of: Callable[[nn.Module], nn.Module]
+    head_of: Callable[[nn.Module], nn.Module]
     engine: str
 
 
@@ -111,14 +111,14 @@ def keep_features(
         note(f"note: the frozen layers are run in every epoch, since train.{changing[0]} changes the pictures")
         return None
     model.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
-    cut = find_split_point(model, _example(data), head, train_mode)
-    if cut is None:
+    point = find_split_point(model, _example(data), head, train_mode)
+    if point is None:
         note("note: the frozen layers are run in every epoch: nothing before what learns is the same each time")
         return None
-    shape = cut.shape
+    shape = point.shape
     if int(np.prod(shape)) > LARGEST * int(np.prod(data.preprocessing.shape)):
         note(
-            f"note: the frozen layers are run in every epoch: what {cut.layer} gives is too large to keep "
+            f"note: the frozen layers are run in every epoch: what {point.layer} gives is too large to keep "
             f"({'×'.join(map(str, shape))} a picture)"
         )
         return None
@@ -126,15 +126,15 @@ def keep_features(
     needed = 4 * int(np.prod(shape)) * sum(map(len, wanted.values()))
     if needed > dataset_cache.limit():
         note(
-            f"note: the frozen layers are run in every epoch: what {cut.layer} gives would take {size(needed)} (see "
+            f"note: the frozen layers are run in every epoch: what {point.layer} gives would take {size(needed)} (see "
             "ZOO_CACHE_LIMIT)"
         )
         return None
-    return _computed(cut, shape, wanted, data.name, engine, catalogue, note)
+    return _computed(point, shape, wanted, data.name, engine, catalogue, note)
 
 
 def _computed(
-    cut: SplitPoint,
+    point: SplitPoint,
     shape: tuple[int, ...],
     wanted: Mapping[Part, LoadedPart],
     name: str,
@@ -143,9 +143,9 @@ def _computed(
     note: Callable[[str], None],
 ) -> Features:
     """The features of each part from the cache; what is not there is computed, by one pass for all of it."""
-    trunk_digest = _digest_of(cut, engine)
+    backbone_digest = _digest_of(point, engine)
     keys = {
-        part: hashlib.blake2b(f"{trunk_digest} {view.content}".encode(), digest_size=16).hexdigest()
+        part: hashlib.blake2b(f"{backbone_digest} {view.content}".encode(), digest_size=16).hexdigest()
         for part, view in wanted.items()
     }
     missing = sum(len(view) for part, view in wanted.items() if not dataset_cache.described(keys[part]))
@@ -156,14 +156,14 @@ def _computed(
         @functools.cache
         def chosen() -> Chosen:
             first = next(wanted["train"].batches(min(PROBE, len(wanted["train"])))).inputs
-            return opened.enter_context(fastest_pass(cut.trunk, first, missing, engine, catalogue))
+            return opened.enter_context(fastest_pass(point.backbone, first, missing, engine, catalogue))
 
         for part, view in wanted.items():
             facts: dict[str, Any] = {
                 "dataset": name,
                 "part": part,
                 "features": "×".join(map(str, shape)),
-                "of": cut.layer,
+                "of": point.layer,
             }
             fill = partial(_fill, chosen, view, batch, facts)
             parts[part] = FeaturePart(
@@ -173,8 +173,8 @@ def _computed(
             if "by" in facts:
                 how = f"computed {chosen().told}"
     values = f"{int(np.prod(shape)):,} values a picture"
-    note(f"frozen layers: what {cut.layer} gives ({values}) is kept for {' and '.join(parts)}, {how}")
-    return Features(parts, cut.rest_of, " and ".join(dict.fromkeys(engines)))
+    note(f"frozen layers: what {point.layer} gives ({values}) is kept for {' and '.join(parts)}, {how}")
+    return Features(parts, point.head_of, " and ".join(dict.fromkeys(engines)))
 
 
 def _fill(
@@ -189,8 +189,8 @@ def _fill(
             range(0, len(view), batch), f"running the frozen layers over {len(view):,} pictures, once, by {way.name}"
         )
     with torch.no_grad():
-        for start, pictures in zip(starts, view.batches(batch), strict=True):
-            array[start : start + batch] = way.run(pictures.inputs).cpu().numpy()
+        for start, images in zip(starts, view.batches(batch), strict=True):
+            array[start : start + batch] = way.run(images.inputs).cpu().numpy()
 
 
 def _example(data: Data) -> Tensor:
@@ -202,13 +202,12 @@ def _example(data: Data) -> Tensor:
     return first
 
 
-def _digest_of(cut: SplitPoint, engine: Engine) -> str:
-    """Of a trunk's operations and weights, and the precision it is run in."""
-    digest = hashlib.blake2b(
-        f"{getattr(cut.trunk, 'code', cut.trunk)} {cut.layer} {engine.autocast} {engine.device.type}".encode(),
-        digest_size=32,
-    )
-    for name, tensor in cut.trunk.state_dict().items():
+def _digest_of(point: SplitPoint, engine: Engine) -> str:
+    """Of a backbone's operations and weights, and the precision it is run in."""
+    operations = getattr(point.backbone, "code", point.backbone)
+    known = f"{operations} {point.layer} {engine.autocast} {engine.device.type}"
+    digest = hashlib.blake2b(known.encode(), digest_size=32)
+    for name, tensor in point.backbone.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -15,104 +15,107 @@ from zoo.training.resume_check import generators, set_generators
 from zoo.training.train_state import Progress, TrainState, check_finite
 
 
-def save(job: TrainState) -> str:
+def save(state: TrainState) -> str:
     """Write a checkpoint of everything, and remove those beyond the number to keep.
 
     An older one that was damaged is named and not counted.
     """
-    check_finite(job, job.loss_sum.item())
-    _leave_out_damaged(job)
-    tensors, state = job.stepper.state()
-    tensors |= generators(job.engine.device) | {"meter/loss_sum": job.loss_sum, "meter/weight_sum": job.weight_sum}
-    state |= {
-        "progress": job.progress.__dict__,
-        "seconds": job.clock.seconds,
-        "structure": job.structure,
-        "logs": job.logs.offsets(),
-        "environment": environment(job),
-        "fingerprint": job.data.fingerprint,
+    check_finite(state, state.loss_sum.item())
+    _leave_out_damaged(state)
+    tensors, saved = state.stepper.state()
+    tensors |= generators(state.engine.device) | {
+        "meter/loss_sum": state.loss_sum,
+        "meter/weight_sum": state.weight_sum,
     }
-    progress = job.progress
-    frozen = {name for name, parameter in job.model.named_parameters() if not parameter.requires_grad}
+    saved |= {
+        "progress": state.progress.__dict__,
+        "seconds": state.clock.seconds,
+        "structure": state.structure,
+        "logs": state.logs.offsets(),
+        "environment": environment(state),
+        "fingerprint": state.data.fingerprint,
+    }
+    progress = state.progress
+    frozen = {name for name, parameter in state.model.named_parameters() if not parameter.requires_grad}
     name = checkpoints.save(
-        job.run,
+        state.run,
         progress.step,
-        job.result,
+        state.result,
         tensors,
-        state,
+        saved,
         epoch=progress.epoch,
         best=progress.best,
         frozen=frozen,
-        keep=job.config.train.keep_checkpoints,
+        keep=state.config.train.keep_checkpoints,
     )
-    job.saved_at, job.saved_step = time.monotonic(), progress.step
+    state.saved_at, state.saved_step = time.monotonic(), progress.step
     return name
 
 
-def _leave_out_damaged(job: TrainState) -> None:
-    before = job.run.root
-    root, lines = checkpoints.survey(job.run, checkpoints.remembered)
+def _leave_out_damaged(state: TrainState) -> None:
+    before = state.run.root
+    root, lines = checkpoints.survey(state.run, checkpoints.remembered)
     if root != before:
-        best = job.progress.best
-        _settle(job, root)
-        if best is not None and job.progress.best != best:
+        best = state.progress.best
+        _settle(state, root)
+        if best is not None and state.progress.best != best:
             lost = checkpoints.lost_best(best)
             lines += [] if lost in lines else [lost]
     for line in lines:
-        job.watch.print(line)
+        state.watch.print(line)
 
 
-def _settle(job: TrainState, root: Root) -> None:
+def _settle(state: TrainState, root: Root) -> None:
     """The root record has what is left of the run, and the training the best epoch that is left."""
-    job.run.write_root(root)
-    job.progress.best = None if root.last is None or root.last.best is None else root.last.best.facts
+    state.run.write_root(root)
+    state.progress.best = None if root.last is None or root.last.best is None else root.last.best.facts
 
 
-def resume(job: TrainState, *, inexact: bool = False, accepted: Callable[[], None] = lambda: None) -> None:
+def resume(state: TrainState, *, inexact: bool = False, accepted: Callable[[], None] = lambda: None) -> None:
     """Set a fresh job back to its newest good checkpoint, and its run to what was known then.
 
     ``accepted`` is called once nothing is refused any more, before anything changes. Raises CheckpointError where the
     result could not be the same to the bit.
     """
-    checkpoint, root, lines = checkpoints.newest_good(job.run)
-    weights, tensors, state = checkpoints.load(checkpoint)
-    _check_data(job, checkpoint, state["fingerprint"])
-    was = state["environment"]
-    changed = [f"{key} {was.get(key)} → {now}" for key, now in environment(job).items() if was.get(key) != now]
+    checkpoint, root, lines = checkpoints.newest_good(state.run)
+    weights, tensors, saved = checkpoints.load(checkpoint)
+    _check_data(state, checkpoint, saved["fingerprint"])
+    was = saved["environment"]
+    changed = [f"{key} {was.get(key)} → {now}" for key, now in environment(state).items() if was.get(key) != now]
     if changed and not inexact:
         raise CheckpointError(
             f"resuming here would not be exact: {', '.join(changed)}",
             where=checkpoint,
             fix="add --inexact to go on all the same",
         )
-    if "optimizer" not in state:
+    if "optimizer" not in saved:
         raise CheckpointError(
             "this checkpoint was written by an older zoo",
             where=checkpoint,
             fix="resume it with that version, or start a new run",
         )
     accepted()
-    job.stepper.restore(weights, tensors, state, checkpoint)
-    job.progress = Progress(**state["progress"])
-    _settle(job, root)
-    job.clock.go_on_from(state["seconds"])
-    job.loss_sum.copy_(tensors["meter/loss_sum"])
-    job.weight_sum.copy_(tensors["meter/weight_sum"])
-    job.logs.rewind(state["logs"], job.progress.step)
-    set_generators(tensors, job.engine.device)
+    state.stepper.restore(weights, tensors, saved, checkpoint)
+    state.progress = Progress(**saved["progress"])
+    _settle(state, root)
+    state.clock.go_on_from(saved["seconds"])
+    state.loss_sum.copy_(tensors["meter/loss_sum"])
+    state.weight_sum.copy_(tensors["meter/weight_sum"])
+    state.logs.rewind(saved["logs"], state.progress.step)
+    set_generators(tensors, state.engine.device)
     for text in [*lines, *(f"not exact: {each}" for each in changed)]:
-        job.watch.print(text)
-    job.watch.print(
-        f"resuming from {checkpoint.name}: epoch {job.progress.epoch + 1}, {job.progress.batch} of "
-        f"{job.steps_per_epoch} steps done"
+        state.watch.print(text)
+    state.watch.print(
+        f"resuming from {checkpoint.name}: epoch {state.progress.epoch + 1}, {state.progress.batch} of "
+        f"{state.steps_per_epoch} steps done"
     )
 
 
-def _check_data(job: TrainState, checkpoint: Path, fingerprint: str) -> None:
+def _check_data(state: TrainState, checkpoint: Path, fingerprint: str) -> None:
     """Raises CheckpointError, with the numbers of samples that differ, where the data is not that of a checkpoint."""
-    if fingerprint == job.data.fingerprint:
+    if fingerprint == state.data.fingerprint:
         return
-    was, counts = job.run.record.samples, job.data.samples
+    was, counts = state.run.record.samples, state.data.samples
     told = [
         f"{was.get(part, 0):,} → {counts.get(part, 0):,} {part} samples"
         for part in {**was, **counts}
@@ -122,10 +125,10 @@ def _check_data(job: TrainState, checkpoint: Path, fingerprint: str) -> None:
     raise CheckpointError(what, where=checkpoint, fix="bring the data back, or start a new run")
 
 
-def environment(job: TrainState) -> dict[str, str]:
+def environment(state: TrainState) -> dict[str, str]:
     """What must be equal for a resumed run to end with the same bits."""
-    facts = job.engine.describe()
-    kept = {} if job.features is None else {"features": job.features.engine}
+    facts = state.engine.describe()
+    kept = {} if state.features is None else {"features": state.features.engine}
     return (
         {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")}
         | {"torch": torch.__version__}

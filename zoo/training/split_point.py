@@ -30,15 +30,15 @@ largest value. Other devices choose their algorithms by the batch, and round pro
 
 @dataclass
 class SplitPoint:
-    """``trunk`` is pictures (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``rest_of`` makes,
-    of this network or of one with other weights, the module from there on, which shares its parameters and follows its
-    mode.
+    """``backbone`` is pictures (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``head_of``
+    makes, of this network or of one with other weights, the module from there on, which shares its parameters and
+    follows its mode.
     """
 
-    trunk: nn.Module
+    backbone: nn.Module
     """To be put into eval mode before it is run: its modules are the network's own."""
     layer: str
-    rest_of: Callable[[nn.Module], nn.Module] = field(repr=False)
+    head_of: Callable[[nn.Module], nn.Module] = field(repr=False)
     shape: tuple[int, ...] = ()
     """Of one picture's features."""
     silent_heads: bool = False
@@ -60,9 +60,9 @@ def find_split_point(
     with _left_as_it_was(model):
         for find in (_by_graph, _before_head):
             try:
-                cut = find(model, example, head, train_mode)
-                if cut is not None and _agrees(model, cut, example[:2], train_mode):
-                    return cut
+                point = find(model, example, head, train_mode)
+                if point is not None and _agrees(model, point, example[:2], train_mode):
+                    return point
             except Exception:  # noqa: S112  # whatever a network does that cannot be followed: its forward itself is not at fault
                 continue
     return None
@@ -83,21 +83,21 @@ def _left_as_it_was(model: nn.Module) -> Iterator[None]:
                 buffer.copy_(value)
 
 
-def _agrees(model: nn.Module, cut: SplitPoint, example: Tensor, train_mode: Callable[[nn.Module], None]) -> bool:
-    """Whether trunk and rest together are the network, in evaluation and, for equal chances, in training."""
-    rest = cut.rest_of(model)
-    cut.trunk.eval()
-    features = cut.trunk(example)
-    cut.shape = tuple(features.shape[1:])
+def _agrees(model: nn.Module, point: SplitPoint, example: Tensor, train_mode: Callable[[nn.Module], None]) -> bool:
+    """Whether backbone and rest together are the network, in evaluation and, for equal chances, in training."""
+    trained = point.head_of(model)
+    point.backbone.eval()
+    features = point.backbone(example)
+    point.shape = tuple(features.shape[1:])
 
     def logits(train: bool, seed: int, *, whole: bool) -> Any:
         train_mode(model) if train else model.eval()
-        rest.train(train)
+        trained.train(train)
         torch.manual_seed(seed)
         if not whole:
-            return rest(features.clone())
+            return trained(features.clone())
         # auxiliary classifiers that are left out draw no random numbers either
-        model.training = train and not cut.silent_heads
+        model.training = train and not point.silent_heads
         output = model(example)
         return output.logits if isinstance(output, Auxiliary) else output
 
@@ -126,12 +126,12 @@ def _by_graph(
     place = _last_pure(model, training, _places(model, training), example)
     if place is None or place.name not in {node.name for node in _places(model, judging)}:
         return None
-    trunk = fx.GraphModule(model, _first_part(judging, place.name))
+    backbone = fx.GraphModule(model, _first_part(judging, place.name))
 
-    def rest_of(network: nn.Module) -> nn.Module:
+    def head_of(network: nn.Module) -> nn.Module:
         return _Rest(network, _second_part(training, place.name), _second_part(judging, place.name))
 
-    return SplitPoint(trunk, _name_of(place), rest_of, silent_heads=silent_heads)
+    return SplitPoint(backbone, _name_of(place), head_of, silent_heads=silent_heads)
 
 
 def _training_graph(
@@ -294,17 +294,17 @@ def _before_head(
     own = {id(parameter) for parameter in module.parameters()}
     if any(parameter.requires_grad and id(parameter) not in own for parameter in model.parameters()):
         return None
-    trunk = _without(model, head)
+    backbone = _without(model, head)
     train_mode(model)
     seen = []
     for seed, other in zip(SEEDS, (example[1], example[2], example[1]), strict=True):
         torch.manual_seed(seed)
-        value = trunk(torch.stack([example[0], other]))
+        value = backbone(torch.stack([example[0], other]))
         if not isinstance(value, Tensor):
             return None
         seen.append(value[0].clone())
     pure = all(_close(seen[0], other) for other in seen[1:])
-    return SplitPoint(trunk, f"the input of {head}", lambda network: network.get_submodule(head)) if pure else None
+    return SplitPoint(backbone, f"the input of {head}", lambda network: network.get_submodule(head)) if pure else None
 
 
 def _without(model: nn.Module, name: str) -> nn.Module:

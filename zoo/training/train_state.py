@@ -75,14 +75,14 @@ class TrainState:
 
     def __post_init__(self) -> None:
         train = self.config.train
-        pictures = self.data.part("train")
-        pictures.memory_format = self.engine.memory_format
-        self.part: LoadedPart | FeaturePart = pictures if self.features is None else self.features.parts["train"]
+        images = self.data.part("train")
+        images.memory_format = self.engine.memory_format
+        self.part: LoadedPart | FeaturePart = images if self.features is None else self.features.parts["train"]
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
-        self.learning = self.model if self.features is None else self.features.rest_of(self.model)
+        self.learning = self.model if self.features is None else self.features.head_of(self.model)
         self.network: Callable[[Tensor], Tensor] = torch.compile(self.learning) if train.compile else self.learning
-        self.augmenter = pictures.augmenter(train.augment, self.config.seed) if train.augment else None
+        self.augmenter = images.augmenter(train.augment, self.config.seed) if train.augment else None
         self.stepper = Stepper(self.model, train, self.engine, self.steps_per_epoch, rates_of(self.model, self.task))
         self.loss_sum, self.weight_sum = (
             torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2)
@@ -106,7 +106,7 @@ class TrainState:
             return evaluate(self.result, self.task, self.data, part, batch_size)
         self.result.eval()
         return evaluate_split(
-            self.features.rest_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size
+            self.features.head_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size
         )
 
     @property
@@ -218,12 +218,12 @@ def batch_notes(train: TrainConfig, samples: int) -> list[str]:
     return [f"the last batch of each epoch has {train.batch_size + 1} samples: the one that is left over joins it"]
 
 
-def check_finite(job: TrainState, loss: float) -> None:
+def check_finite(state: TrainState, loss: float) -> None:
     if not math.isfinite(loss):
-        kept = job.run.root.last
+        kept = state.run.root.last
         raise DivergedError(
-            f"the loss is {loss} at step {job.progress.step + 1}, epoch {job.progress.epoch + 1}; "
+            f"the loss is {loss} at step {state.progress.step + 1}, epoch {state.progress.epoch + 1}; "
             + (f"the last good checkpoint is {kept.name}" if kept else "no checkpoint was written yet"),
-            where=job.run.path,
+            where=state.run.path,
             fix="lower --lr, or set train.clip_norm=1",
         )

@@ -23,7 +23,7 @@ from zoo.data.decoding import SAY_FROM
 from zoo.data.value_range import choose_value_range
 from zoo.errors import ZooError
 from zoo.registry.lookup import load_object
-from zoo.runtime import read_picture
+from zoo.runtime import read_image
 from zoo.support.paths import data_root
 from zoo.support.progress import tracked
 from zoo.workflows.data_download import Needs
@@ -127,7 +127,7 @@ def _reader(need: Needs, dataset: Dataset, splits: dict[Part, Split], store: Sto
         report.notes += [told] if told else []
     except ZooError as error:
         report.problems.append(str(error))
-    return partial(read_picture, channels=3, max_pixels=section.max_pixels, value_range=value_range)
+    return partial(read_image, channels=3, max_pixels=section.max_pixels, value_range=value_range)
 
 
 def _official(file: dict[str, Any]) -> bool | None:
@@ -225,7 +225,7 @@ def _duplicates(parts: dict[str, Pictures]) -> Duplicates:
 
 
 def _each(parts: dict[str, Pictures]) -> Iterator[tuple[str, int, bytes]]:
-    for part, pictures in parts.items():
-        for index, digest in enumerate(pictures.digests):
+    for part, images in parts.items():
+        for index, digest in enumerate(images.digests):
             if digest is not None:
                 yield part, index, digest

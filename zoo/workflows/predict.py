@@ -81,12 +81,12 @@ class Predictions:
             )
         from zoo.reporting import plots
 
-        pictures, titles = self._pictures(), self._titles()
+        images, titles = self._pictures(), self._titles()
         with storage_errors(file):
             # a picture, then its map
-            sides = np.stack([pictures, plots.heated(pictures, self._maps())], 1).reshape(-1, *pictures.shape[1:])
+            sides = np.stack([images, plots.heated(images, self._maps())], 1).reshape(-1, *images.shape[1:])
             beside = [text for title in titles for text in (title, "what speaks for it")]
-            plots.grid(file, sides, beside, f"Grad-CAM, {self.engine}", columns=2 * min(3, len(pictures)))
+            plots.grid(file, sides, beside, f"Grad-CAM, {self.engine}", columns=2 * min(3, len(images)))
 
     def _maps(self) -> np.ndarray:
         """float32 (n, H, W), 0 to 1."""
@@ -108,7 +108,7 @@ class Predictions:
 
 def predict(
     target: str | Path,
-    pictures: Sequence[str | Path],
+    images: Sequence[str | Path],
     *,
     weights: str | None = None,
     weights_key: str | None = None,
@@ -124,7 +124,7 @@ def predict(
     Raises DataError for an image that cannot be read (with ``keep_going`` it is one of the ``failures``),
     CheckpointError for a model that was altered or cannot be loaded.
     """
-    found = _data_errors(lambda: runtime.find_pictures([Path(picture) for picture in pictures]))
+    found = _data_errors(lambda: runtime.find_images([Path(image) for image in images]))
     run, description, engine, network, notes = (
         _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
     )

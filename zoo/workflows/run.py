@@ -188,7 +188,7 @@ def _train_and_evaluate(
     drawn = (
         []
         if in_closed_form(task)
-        else [*run_results.write_curves(where, record), *run_results.write_pictures(where, record, data)]
+        else [*run_results.write_curves(where, record), *run_results.write_images(where, record, data)]
     )
     record.report_items = [
         *drawn[:1],
@@ -229,23 +229,23 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
         lambda network: set_train_mode(network, task),
         reporter.print,
     )
-    job = TrainState(
+    state = TrainState(
         config, task, model, data, engine, where, reporter, prepared.structure, features, clock=reporter.clock
     )
     if inexact is not None:
-        resume_job(job, inexact=inexact, accepted=partial(_forget_results, where, record))
-    progress = fit(job)
+        resume_job(state, inexact=inexact, accepted=partial(_forget_results, where, record))
+    progress = fit(state)
     reporter.close()
     root = where.root
     if progress.best is not None and root.last is not None and root.chosen != root.last.name:
         best = checkpoints.chosen(where)
-        load_state(job.result, checkpoints.weights(best), best)
+        load_state(state.result, checkpoints.weights(best), best)
         reporter.print(
             f"reporting on the best epoch, {progress.best['epoch']} "
             f"({figure(progress.best['metric'], progress.best['value'])})"
         )
     record.checkpoint = root.chosen
-    return job.result
+    return state.result
 
 
 def _forget_results(where: RunDir, record: Record) -> None:

@@ -114,13 +114,13 @@ def _draw_augmented(
     changed = [augmenter.of_epoch(epoch)(images, indices) for epoch in range(COLUMNS - 1)]
     whole = [each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each in changed]
     # (rows, columns, H, W, C) → (rows · columns, H, W, C)
-    pictures = np.stack([plain, *whole], 1).reshape(-1, *plain.shape[1:])
+    shown = np.stack([plain, *whole], 1).reshape(-1, *plain.shape[1:])
     titles = [
         title
         for name in _titles(part, data, rows)
         for title in (name, *(f"epoch {epoch + 1}" for epoch in range(COLUMNS - 1)))
     ]
-    plots.grid(file, pictures, titles, heading, columns=COLUMNS)
+    plots.grid(file, shown, titles, heading, columns=COLUMNS)
 
 
 def _titles(part: LoadedPart, data: Data, shown: Sequence[int]) -> list[str]:

@@ -18,7 +18,7 @@ from zoo.errors import DataError
 from zoo.support.paths import data_root
 
 
-def picture(path: Path, shade: int = 0) -> None:
+def image(path: Path, shade: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (6, 5), (shade % 256, shade // 256, 0)).save(path)
 
@@ -26,7 +26,7 @@ def picture(path: Path, shade: int = 0) -> None:
 def lay(root: Path, counts: dict[str, int]) -> Path:
     for number, (place, count) in enumerate(counts.items()):
         for index in range(count):
-            picture(root / place.replace("#", str(index)), 97 * number + index)
+            image(root / place.replace("#", str(index)), 97 * number + index)
     return root
 
 
@@ -101,7 +101,7 @@ def test_kaggles_competition_names_its_pictures_by_class(tmp_path) -> None:
     lay(tmp_path / "kaggle", {"train/cat.#.jpg": 5, "train/dog.#.jpg": 5, "test/#.jpg": 3})
     opened = open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
     assert opened.classes == ("cat", "dog") and sizes(opened) == {"train": 8, "test": 2, "predict": 3}
-    picture(tmp_path / "kaggle" / "train" / "holiday.jpg")
+    image(tmp_path / "kaggle" / "train" / "holiday.jpg")
     with pytest.raises(DataError, match="have no class folders in them"):
         open_folder(Store(), str(tmp_path / "kaggle"), None, 0.2, 0)
 

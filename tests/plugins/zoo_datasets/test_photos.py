@@ -33,10 +33,10 @@ def test_the_fingerprint_stays() -> None:
     [((20, 30), (24, 16)), ((30, 20), (24, 16)), ((9, 9), (5, 7)), ((20, 30), (16, 16)), ((20, 30), (20, 30))],
 )
 def test_they_are_turned_and_cropped_at_the_centre(shape, size) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
-    turned = np.rot90(picture, axes=(1, 2)) if (shape, size) == ((20, 30), (24, 16)) else picture
+    image = np.random.default_rng(0).integers(0, 256, (3, *shape), dtype=np.uint8)
+    turned = np.rot90(image, axes=(1, 2)) if (shape, size) == ((20, 30), (24, 16)) else image
     top, left = (turned.shape[1] - size[0]) // 2, (turned.shape[2] - size[1]) // 2
-    assert np.array_equal(photos.cut_out(picture, size), turned[:, top : top + size[0], left : left + size[1]])
+    assert np.array_equal(photos.cut_out(image, size), turned[:, top : top + size[0], left : left + size[1]])
 
 
 def test_a_size_is_cut_out_of_them_and_of_the_fingerprint() -> None:

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_sample_image
 from zoo_svd import factors
 from zoo_svd.factors import factorise, spectrum
-from zoo_svd.pictures import as_picture
+from zoo_svd.pictures import as_image
 from zoo_svd.quality import psnr
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
@@ -49,7 +49,7 @@ def test_a_photograph_is_within_a_hundredth_of_a_decibel_of_numpys(photograph, u
     u, s, vt = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
     for rank, mine in zip((60, 120), factorise(matrix, 120).each((60, 120)), strict=True):
         theirs = (u[:, :rank] * s[:rank]) @ vt[:rank]
-        assert psnr(as_picture(mine, 3), original) == pytest.approx(psnr(as_picture(theirs, 3), original), abs=0.01)
+        assert psnr(as_image(mine, 3), original) == pytest.approx(psnr(as_image(theirs, 3), original), abs=0.01)
 
 
 def gradient() -> np.ndarray:

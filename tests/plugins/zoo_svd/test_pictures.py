@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from zoo_svd import compressed
 from zoo_svd.decoder import Decoder, export
 from zoo_svd.factors import factorise, share
-from zoo_svd.pictures import as_matrix, as_picture
+from zoo_svd.pictures import as_image, as_matrix
 from zoo_svd.quality import psnr, ssim
 
 import zoo
@@ -40,14 +40,14 @@ def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_picture_goes_to_a_matrix_and_back(channels) -> None:
-    picture = smooth(6, 5, channels)
-    matrix = as_matrix(picture)
-    assert matrix.shape == (6, 5 * channels) and matrix[2, 3 * channels + channels - 1] == picture[-1, 2, 3]
-    assert np.array_equal(as_picture(matrix, channels), picture.transpose(1, 2, 0))
+    image = smooth(6, 5, channels)
+    matrix = as_matrix(image)
+    assert matrix.shape == (6, 5 * channels) and matrix[2, 3 * channels + channels - 1] == image[-1, 2, 3]
+    assert np.array_equal(as_image(matrix, channels), image.transpose(1, 2, 0))
 
 
 def test_values_are_clipped_before_they_are_cast() -> None:
-    assert as_picture(np.array([[-3.0, 255.4, 260.0, 0.6]]), 1).ravel().tolist() == [0, 255, 255, 1]
+    assert as_image(np.array([[-3.0, 255.4, 260.0, 0.6]]), 1).ravel().tolist() == [0, 255, 255, 1]
 
 
 def test_psnr_and_ssim_are_what_they_are_defined_as() -> None:
@@ -90,11 +90,11 @@ def small():
 
 
 def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path) -> None:
-    picture = smooth(60, 40)
-    exact = factorise(as_matrix(picture), 20).at(20)
-    original = picture.transpose(1, 2, 0)
+    image = smooth(60, 40)
+    exact = factorise(as_matrix(image), 20).at(20)
+    original = image.transpose(1, 2, 0)
     assert small.bytes == 20 * (60 + 120) + 2 * 4 * 20
-    assert psnr(as_picture(small.at(), 3), original) > psnr(as_picture(exact, 3), original) - 0.3
+    assert psnr(as_image(small.at(), 3), original) > psnr(as_image(exact, 3), original) - 0.3
     file = tmp_path / "a.safetensors"
     compressed.write(file, small)
     back = compressed.read(file)
@@ -139,7 +139,7 @@ def test_the_decoder_gives_the_picture_of_any_rank_and_its_file_does(small, tmp_
     assert found.shape == (2, 3, 60, 40)
     for row, rank in enumerate((20, 7)):
         assert np.array_equal(
-            as_picture(np.clip(small.at(rank), 0, 255), 3),
+            as_image(np.clip(small.at(rank), 0, 255), 3),
             np.rint(found[row].numpy()).astype(np.uint8).transpose(1, 2, 0),
         )
     facts = export(small, tmp_path / "a.onnx", "onnx")
@@ -178,8 +178,8 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
         ("china.jpg", "120", "864000", "216960"),
     ]
     for row in rows:
-        picture = np.asarray(Image.open(result.path / "rebuilt" / f"{row['name'][:-4]}-{row['rank']}.png"))
-        assert picture.shape == (600, 400, 3)
+        image = np.asarray(Image.open(result.path / "rebuilt" / f"{row['name'][:-4]}-{row['rank']}.png"))
+        assert image.shape == (600, 400, 3)
         assert 0 <= float(row["psnr (dB)"]) - float(row["psnr in 8 bits (dB)"]) < 0.2
         assert float(row["JPEG of no more bytes, psnr (dB)"]) > float(row["psnr in 8 bits (dB)"])
     assert all((result.path / each.file).is_file() for each in record.report_items)
@@ -192,7 +192,7 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
     held = next(model.children())
     left, right = held.left, held.right
     written = np.asarray(Image.open(result.path / "rebuilt" / "china-120.png")).astype(int)
-    assert np.abs(as_picture((left @ right).numpy(), 3) - written).max() <= 1  # rounded from sums in another order
+    assert np.abs(as_image((left @ right).numpy(), 3) - written).max() <= 1  # rounded from sums in another order
 
 
 def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, capsys, monkeypatch) -> None:
@@ -310,7 +310,7 @@ def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, c
     compressed.write(tmp_path / "a.safetensors", small)
     assert run_cli(["svd", "decode", "a.safetensors", "--rank", "7"]) == 0
     with Image.open("a.png") as drawn:
-        assert np.array_equal(np.asarray(drawn), as_picture(small.at(7), 3))
+        assert np.array_equal(np.asarray(drawn), as_image(small.at(7), 3))
     assert run_cli(["svd", "export", "a.safetensors", "--rank", "5"]) == 0
     assert run_cli(["svd", "ellipse", "5,3,3,5", "--out", "e.png"]) == 0
     told = capsys.readouterr().out
@@ -348,12 +348,12 @@ def test_a_rotation_has_no_real_eigenvectors_and_is_drawn_all_the_same(tmp_path,
 
 @pytest.mark.parametrize(("height", "width"), [(3, 100), (100, 4), (5, 5), (1, 1), (2, 9)])
 def test_a_few_pixels_are_solved_and_drawn(tmp_path, height, width) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(picture).save(tmp_path / "tiny.png")
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "tiny.png")
     overrides = {"dataset": {"name": "pictures", "path": str(tmp_path)}, "task": {"ranks": [1]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
-    nearest = np.linalg.svd(picture.reshape(height, -1).astype(float), full_matrices=False)
-    rebuilt = np.clip(np.rint(nearest[0][:, :1] * nearest[1][:1] @ nearest[2][:1]), 0, 255).reshape(picture.shape)
+    nearest = np.linalg.svd(image.reshape(height, -1).astype(float), full_matrices=False)
+    rebuilt = np.clip(np.rint(nearest[0][:, :1] * nearest[1][:1] @ nearest[2][:1]), 0, 255).reshape(image.shape)
     written = np.asarray(Image.open(tmp_path / "run" / "rebuilt" / "tiny-1.png")).astype(int)
     assert np.abs(written - rebuilt).max() <= 1
     assert 0 <= result.metrics["ssim"] <= 1 and all(
@@ -405,7 +405,7 @@ def test_beside_noise_stand_the_formats_of_the_noisy_image(tmp_path) -> None:
         (row,) = [row for row in csv.DictReader(stream) if row["rank"] == "20"]
     numbers = np.random.default_rng([0, 5, *b"a.png"])
     matrix = as_matrix(smooth(64, 64))
-    noisy = as_picture(np.clip(matrix + numbers.normal(0, 40.0, matrix.shape), 0, 255), 3)
+    noisy = as_image(np.clip(matrix + numbers.normal(0, 40.0, matrix.shape), 0, 255), 3)
     best = 0.0
     for quality in range(1, 101):
         Image.fromarray(noisy).save(tmp_path / "n.jpg", "JPEG", quality=quality)

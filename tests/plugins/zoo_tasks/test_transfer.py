@@ -27,8 +27,8 @@ from zoo.training.preparation import prepare
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
-    trunk = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5))
-    return nn.Sequential(trunk, nn.Linear(4 * 6 * 6, 8), nn.Linear(8, 2))
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5))
+    return nn.Sequential(backbone, nn.Linear(4 * 6 * 6, 8), nn.Linear(8, 2))
 
 
 @pytest.mark.parametrize(
