@@ -169,3 +169,40 @@ def test_every_test_says_that_it_returns_nothing() -> None:
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and node.returns is None
     ]
     assert silent == []
+
+
+# ------------------------------------------------------------------------------------------------------- private names
+
+
+def private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_names(file: Path) -> Iterator[str]:
+    """What a file defines for itself: functions, classes, module variables, and attributes of its objects."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.attr if isinstance(node, ast.Attribute) else node.id
+
+
+def touched(file: Path) -> Iterator[str]:
+    """Names that a file takes from others: attributes, imported names, and those in the text of a monkeypatch."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "setattr":
+            texts = (each.value for each in node.args[:2] if isinstance(each, ast.Constant))
+            yield from (str(text).rpartition(".")[2] for text in texts)
+
+
+def test_no_test_pokes_a_private_name() -> None:
+    sources = [*MODULES.values(), *(file for file in (TOP / "plugins").rglob("*.py"))]
+    ours = {name for file in sources for name in private_names(file) if private(name)}
+    poked = {
+        file.name: (set(touched(file)) & ours) - set(private_names(file)) for file in (TOP / "tests").rglob("*.py")
+    }
+    assert {name: found for name, found in poked.items() if found} == {}

@@ -74,7 +74,7 @@ def _divided(store: DatasetStore, root: Path, seed: int) -> Folder:
     samples = whole.samples("train")
     for name in whole.classes:
         mine = [sample for sample in samples if sample.label == name]
-        first, second = _cuts(len(mine), len(samples))
+        first, second = boundaries(len(mine), len(samples))
         shuffled = [mine[row] for row in numbers.permutation(len(mine))]
         splits["train"] += sorted(shuffled[:first])
         splits["val"] += sorted(shuffled[first:second])
@@ -82,7 +82,7 @@ def _divided(store: DatasetStore, root: Path, seed: int) -> Folder:
     return Folder(root, {name: in_turn(found) for name, found in splits.items() if found}, whole.classes, store)
 
 
-def _cuts(mine: int, all_together: int) -> tuple[int, int]:
+def boundaries(mine: int, all_together: int) -> tuple[int, int]:
     """Where train ends and where val ends, among the pictures of one class."""
     if all_together >= WHOLE:
         return round(20_000 * mine / all_together), round(22_000 * mine / all_together)

@@ -75,7 +75,7 @@ def find_first_mismatch(path: Path, model: nn.Module, inputs: Tensor, tolerance:
             if group.path is not None
             else f"the output '{graph_output}' of {describe(model, '')}"
         )
-    plain = _session(path, optimised=True).run(None, {proto.graph.input[0].name: inputs.numpy()})[0]
+    plain = open_session(path, optimised=True).run(None, {proto.graph.input[0].name: inputs.numpy()})[0]
     return None if _agree(record.logits, plain, tolerance) else FUSION
 
 
@@ -202,13 +202,13 @@ def _run_unoptimised(proto: onnx.ModelProto, path: Path, inputs: Tensor) -> dict
     with TemporaryDirectory(prefix="zoo-export-") as folder:
         copy = Path(folder, path.name)
         onnx.save(exposed, copy, save_as_external_data=exposed.ByteSize() > 2**30, location=f"{path.name}.data")
-        session = _session(copy, optimised=False)
+        session = open_session(copy, optimised=False)
         names = [output.name for output in session.get_outputs()]
         found = session.run(names, {proto.graph.input[0].name: inputs.numpy()})
     return {name: value for name, value in zip(names, found, strict=True) if value.dtype == np.float32}
 
 
-def _session(path: Path, *, optimised: bool) -> onnxruntime.InferenceSession:
+def open_session(path: Path, *, optimised: bool) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if not optimised:

@@ -174,7 +174,7 @@ class Compressor:
         layer = self.layers[name]
         if option.choice is None:
             return 0.0
-        replace(self.model, name, self._filled(name, option.choice))
+        replace(self.model, name, self.replacement(name, option.choice))
         try:
             return self.divergence(self.model, self._watched)
         finally:
@@ -200,7 +200,7 @@ class Compressor:
         model = copy.deepcopy(self.model)
         smaller = [name for name in self.shapes if choices[name] is not None]
         for name in smaller:
-            replace(model, name, self._filled(name, choices[name]))  # type: ignore[arg-type]
+            replace(model, name, self.replacement(name, choices[name]))  # type: ignore[arg-type]
         if self.method == "plain" or not smaller:
             return model
         if self._due is None:
@@ -215,7 +215,7 @@ class Compressor:
                 model, divergence = other, reached
         return model
 
-    def _filled(self, name: str, choice: Choice) -> nn.Module:
+    def replacement(self, name: str, choice: Choice) -> nn.Module:
         return filled(self.layers[name], choice, *self.decomposition(name, choice.form).weights(choice.ranks))
 
     def divergence(self, model: nn.Module, rows: Tensor | None = None) -> float:

@@ -68,15 +68,15 @@ class Stopwatch:
     """Milliseconds of modules alone, by the first exporter that can; each that is alike is measured once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, int], float | None] = {}
+        self.known: dict[tuple[str, int], float | None] = {}
 
     def __call__(self, module: nn.Module, shape: Sequence[int], batches: Sequence[int]) -> list[float | None]:
         """For inputs (batch, *shape), each of ``batches``; None where no exporter here can."""
         alike = f"{module} {tuple(shape)}"
-        if missing := [batch for batch in batches if (alike, batch) not in self._known]:
+        if missing := [batch for batch in batches if (alike, batch) not in self.known]:
             found = (deployed(item, module, shape) for item in registry().items("exporter"))
             network = next((each for each in found if each is not None), None)
-            self._known.update(
+            self.known.update(
                 {(alike, batch): network.milliseconds(shape, batch) if network else None for batch in missing}
             )
-        return [self._known[alike, batch] for batch in batches]
+        return [self.known[alike, batch] for batch in batches]

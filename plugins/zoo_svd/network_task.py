@@ -39,9 +39,9 @@ class SvdCompress:
     def __init__(self, options: NetworkOptions) -> None:
         self._options = options
         self._judge = _default_task()
-        self._original: nn.Module | None = None
-        self._compressor: Compressor | None = None
-        self._menus: dict[str, Menu] = {}
+        self.original: nn.Module | None = None
+        self.compressor: Compressor | None = None
+        self.menus: dict[str, Menu] = {}
         self._choices: Choices = {}
         self._result: nn.Module | None = None
         if not options.finetune:
@@ -53,7 +53,7 @@ class SvdCompress:
         Raises UsageError where no layer of the network can be made smaller.
         """
         compressor, labels = self._begin(model, data)
-        self._menus = compressor.menus(measured=self._measured, even=self._options.even)
+        self.menus = compressor.menus(measured=self._measured, even=self._options.even)
         return self._compress(compressor, self._chosen(compressor, labels))
 
     def resume(self, model: nn.Module, data: DataView, structure: dict[str, Any]) -> nn.Module:
@@ -83,15 +83,15 @@ class SvdCompress:
         options = self._options
         self._judge.prepare(model, data)
         images, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
-        self._original = copy.deepcopy(model).eval().to(images.device)
+        self.original = copy.deepcopy(model).eval().to(images.device)
         if images.device.type == "mps":
             raise UsageError(
                 "this task computes in double precision, which mps has not",
                 where="task.svd_compress",
                 fix="add --device cpu",
             )
-        compressor = self._compressor = Compressor(
-            self._original, images, options.method, options.of, options.forms, Stopwatch(), options.latency_batch
+        compressor = self.compressor = Compressor(
+            self.original, images, options.method, options.of, options.forms, Stopwatch(), options.latency_batch
         )
         if not compressor.layers:
             raise UsageError(
@@ -117,11 +117,11 @@ class SvdCompress:
         a neural network, 2015)."""
         share, temperature = self._options.distillation, self._options.temperature
         labelled = self._judge.loss(logits, batch)
-        if share == 0 or self._original is None:
+        if share == 0 or self.original is None:
             return labelled
-        self._original.to(batch.inputs.device)
+        self.original.to(batch.inputs.device)
         with torch.no_grad():
-            taught = F.log_softmax(self._original(batch.inputs).float() / temperature, 1)
+            taught = F.log_softmax(self.original(batch.inputs).float() / temperature, 1)
         distance = F.kl_div(
             F.log_softmax(logits.float() / temperature, 1), taught, reduction="none", log_target=True
         ).sum(1)  # (B,)
@@ -138,17 +138,17 @@ class SvdCompress:
         """The default task's, and before it, where the network was compressed in this process, what became smaller and
         what it cost."""
         shown = list(self._judge.report(evaluation, part, classes, directory) or ())
-        if evaluation.labels is None or self._compressor is None or self._original is None or self._result is None:
+        if evaluation.labels is None or self.compressor is None or self.original is None or self._result is None:
             return shown
-        if not self._menus:  # of a run that was resumed
-            self._menus = self._compressor.menus(measured=self._measured, even=self._options.even)
-        outcome = Outcome(self._original, self._result, self._compressor, self._choices, self._menus, self._options)
+        if not self.menus:  # of a run that was resumed
+            self.menus = self.compressor.menus(measured=self._measured, even=self._options.even)
+        outcome = Outcome(self.original, self._result, self.compressor, self._choices, self.menus, self._options)
         return [*write_report(outcome, evaluation, part, classes, self._judge, directory), *shown]
 
     def _tell(self, model: nn.Module, data: DataView, note: Callable[[str], None]) -> None:
-        if self._original is None:
+        if self.original is None:
             return
-        before, after = count_parameters(self._original)[0], count_parameters(model)[0]
+        before, after = count_parameters(self.original)[0], count_parameters(model)[0]
         changed = sum(choice is not None for choice in self._choices.values())
         smaller = "" if after < before else ": it is not smaller than the original"
         note(
@@ -160,10 +160,10 @@ class SvdCompress:
         if options.ranks is not None:
             return named(compressor, options.ranks, options.forms)
         if options.energy is not None:
-            return choices_of_energy(self._menus, options.energy)
+            return choices_of_energy(self.menus, options.energy)
         if options.max_drop is not None:
             return self._least(compressor, labels, options.max_drop)
-        return compressor.choices(options.budget or DEFAULT_BUDGET, self._menus, even=options.even)
+        return compressor.choices(options.budget or DEFAULT_BUDGET, self.menus, even=options.even)
 
     def _least(self, compressor: Compressor, labels: Tensor | None, drop: float) -> Choices:
         """Of the smallest budget, by halving, at which the calibration pictures lose no more than ``drop`` points of
@@ -176,11 +176,11 @@ class SvdCompress:
             )
         allowed = _accuracy(compressor.logits, labels) - drop
         low, high = 0.0, 1.0
-        kept: Choices = dict.fromkeys(self._menus)
+        kept: Choices = dict.fromkeys(self.menus)
         for _ in tracked(range(HALVINGS), f"looking for the smallest budget that costs no more than {drop:g} points"):
             middle = (low + high) / 2
             try:
-                choices = compressor.choices(middle, self._menus, even=self._options.even)
+                choices = compressor.choices(middle, self.menus, even=self._options.even)
             except UsageError:
                 low = middle
                 continue

@@ -32,11 +32,11 @@ class Classification:
 
     def __init__(self, label_smoothing: float = 0.0, class_weights: ClassWeights = None) -> None:
         self._smoothing, self._asked = label_smoothing, class_weights
-        self._weights: Tensor | None = None
+        self.class_weights: Tensor | None = None
 
     def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
         """The model stays as it is; the weights of the classes are settled by the train split."""
-        self._weights = settle_weights(self._asked, data)
+        self.class_weights = settle_weights(self._asked, data)
         return model, {}
 
     def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
@@ -47,15 +47,15 @@ class Classification:
         weight."""
         if batch.labels is None:
             raise ValueError("classification is trained on labelled pictures")
-        if self._weights is not None and self._weights.device != logits.device:
-            self._weights = self._weights.to(logits.device)
+        if self.class_weights is not None and self.class_weights.device != logits.device:
+            self.class_weights = self.class_weights.to(logits.device)
         # (B,)
         values = F.cross_entropy(
-            logits.float(), batch.labels, self._weights, reduction="none", label_smoothing=self._smoothing
+            logits.float(), batch.labels, self.class_weights, reduction="none", label_smoothing=self._smoothing
         )
-        if self._weights is None:
+        if self.class_weights is None:
             return Loss(values)
-        weights = self._weights[batch.labels]
+        weights = self.class_weights[batch.labels]
         return Loss(values / weights, weights)  # torch has multiplied by them, and smooths by those of all classes
 
     def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:

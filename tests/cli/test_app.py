@@ -240,14 +240,14 @@ def test_every_command_is_a_function_with_help_for_each_option() -> None:
 def test_the_parser_s_errors_are_known_from_any_copy_of_click() -> None:
     """typer before 0.26 raises the errors of the click distribution, which have the same form."""
     click = pytest.importorskip("click")
-    assert app._usage_line(click.NoSuchOption("--epoch", possibilities=["--epochs"]), []).endswith(
+    assert app.usage_line(click.NoSuchOption("--epoch", possibilities=["--epochs"]), []).endswith(
         "; fix: did you mean --epochs?"
     )
     assert (
-        app._usage_line(click.UsageError("Missing argument."), ["info"])
+        app.usage_line(click.UsageError("Missing argument."), ["info"])
         == "Missing argument; fix: see `zoo info --help`"
     )
-    assert app._usage_line(ValueError("x"), []) is None
+    assert app.usage_line(ValueError("x"), []) is None
 
 
 def test_run_cli_takes_the_process_s_arguments_by_default(monkeypatch, capsys) -> None:

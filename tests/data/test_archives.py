@@ -130,7 +130,7 @@ def test_an_archive_is_unpacked_once(kind: str, tmp_path: Path, monkeypatch: pyt
     path = MAKERS[kind](tmp_path / "pets")
     folder = opened(path)
     assert content(folder) == FILES
-    monkeypatch.setattr(archives, "_extract", lambda *_: pytest.fail("unpacked again"))
+    monkeypatch.setattr(archives, "extract", lambda *_: pytest.fail("unpacked again"))
     assert opened(path) == folder
     (entry,) = dataset_cache.entries()
     assert (entry.size, entry.description["files"]) == (sum(map(len, FILES.values())), 3)

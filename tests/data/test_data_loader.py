@@ -236,7 +236,7 @@ def test_what_is_bad_is_remembered_by_content(monkeypatch, files) -> None:
     open_toy(monkeypatch, toy, section={"skip_bad_images": True})
     from zoo.data import decoding
 
-    monkeypatch.setattr(decoding, "_fill", None)  # nothing is decoded again
+    monkeypatch.setattr(decoding, "decode_into", None)  # nothing is decoded again
     assert len(open_toy(monkeypatch, toy, section={"skip_bad_images": True}).quarantine) == 2
 
 

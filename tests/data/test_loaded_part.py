@@ -105,7 +105,7 @@ def test_a_read_only_array_is_taken_and_another_is_not_copied(read_only: bool) -
     split = pictures(4)
     split.images.flags.writeable = not read_only
     part = LoadedPart(split, COLOUR, CPU)
-    assert np.shares_memory(part._images.numpy(), split.images) == (not read_only)
+    assert np.shares_memory(part.images.numpy(), split.images) == (not read_only)
     np.testing.assert_allclose(next(part.batches(4)).inputs.numpy(), plain(split), rtol=0, atol=2e-6)
 
 

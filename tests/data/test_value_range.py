@@ -149,7 +149,7 @@ def test_the_range_is_decided_once_from_all_training_images_and_told(
 def test_the_same_is_decided_where_only_another_part_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = lay(tmp_path / "in", 4095, np.uint16)
     assert opened(root, ("test",)).preprocessing.value_range == (0, 4095)
-    monkeypatch.setattr(value_range, "_measure", lambda *_: pytest.fail("it was measured again"))
+    monkeypatch.setattr(value_range, "measure_extremes", lambda *_: pytest.fail("it was measured again"))
     data = opened(root)
     assert data.preprocessing.value_range == (0, 4095)
     assert any("value_range" in note for note in data.notes)

@@ -182,7 +182,7 @@ def test_where_there_is_no_cuda_the_report_says_whether_there_should_be(monkeypa
 
     monkeypatch.setattr(torch.version, "cuda", built)
     monkeypatch.setattr(torch.cuda, "init", init)
-    monkeypatch.setattr(devices, "_driver_s_devices", lambda: seen)
+    monkeypatch.setattr(devices, "driver_devices", lambda: seen)
     (finding,) = devices.cuda()
     assert (
         finding.level == level
@@ -199,9 +199,9 @@ def test_the_driver_s_devices_come_from_its_own_program(tmp_path, monkeypatch) -
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    assert devices._driver_s_devices() == ["NVIDIA H100 (driver 570.86)", "NVIDIA A2 (driver 570.86)"]
+    assert devices.driver_devices() == ["NVIDIA H100 (driver 570.86)", "NVIDIA A2 (driver 570.86)"]
     program.write_text("#!/bin/sh\nexit 9\n")
-    assert devices._driver_s_devices() == []
+    assert devices.driver_devices() == []
 
 
 def test_a_missing_compiler_is_a_warning(tmp_path, monkeypatch) -> None:
@@ -240,7 +240,7 @@ def test_a_cuda_device_is_judged_by_what_it_computes(monkeypatch, product, level
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_75", "sm_80"])
     monkeypatch.setattr(torch, "ones", ones)
-    finding = devices._cuda_device(0, "13.2", ["Made Up (driver 570)"])
+    finding = devices.cuda_device(0, "13.2", ["Made Up (driver 570)"])
     assert (finding.name, finding.level) == ("cuda:0", level)
     if level == "ok":
         assert (
@@ -281,15 +281,17 @@ def test_a_provider_that_falls_back_is_not_usable(monkeypatch) -> None:
         assert onnxruntime_providers.attempt(onnxruntime_providers.tiny_model(), onnxruntime_providers.CUDA)
     assert onnxruntime_providers.attempt(b"no model", onnxruntime_providers.CPU)
     needed, other = (
-        onnxruntime_providers._finding(onnxruntime_providers.CUDA, "carries on", needed=True),
-        onnxruntime_providers._finding(onnxruntime_providers.CUDA, "carries on", needed=False),
+        onnxruntime_providers.provider_finding(onnxruntime_providers.CUDA, "carries on", needed=True),
+        onnxruntime_providers.provider_finding(onnxruntime_providers.CUDA, "carries on", needed=False),
     )
     assert (needed.level, other.level, other.facts) == (
         "warning",
         "ok",
         {"usable": False, "fault": "carries on"},
     ) and needed.fix
-    assert onnxruntime_providers._finding(onnxruntime_providers.CPU, "carries on", needed=True).level == "problem"
+    assert (
+        onnxruntime_providers.provider_finding(onnxruntime_providers.CPU, "carries on", needed=True).level == "problem"
+    )
 
 
 # --------------------------------------------------------------------------------------------------------------- places
@@ -318,12 +320,12 @@ def test_folders_are_judged_by_writing_into_them(tmp_path, monkeypatch) -> None:
 
 
 def test_a_folder_that_cannot_be_written_to_is_a_problem_and_readable_data_a_warning(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(places, "_is_writable", lambda folder: False)
+    monkeypatch.setattr(places, "is_writable", lambda folder: False)
     (tmp_path / "data").mkdir()
     found = by_name(places.folders())
     assert (found["data"].level, found["runs"].level) == ("warning", "problem")
     assert found["runs"].fix == "set ZOO_RUNS to a folder that can"
-    assert not places._is_writable(Path("/proc"))
+    assert not places.is_writable(Path("/proc"))
 
 
 def test_little_space_is_a_warning(monkeypatch) -> None:

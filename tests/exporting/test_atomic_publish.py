@@ -24,7 +24,7 @@ def make_bundle(folder: Path, content: str) -> Path:
 @pytest.fixture(params=["exchanged in one step", "file by file"])
 def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "file by file":
-        monkeypatch.setattr(atomic_publish, "_exchange", lambda *_: False)
+        monkeypatch.setattr(atomic_publish, "exchange", lambda *_: False)
 
 
 @pytest.mark.usefixtures("either_way")
@@ -50,7 +50,7 @@ def test_an_export_that_fails_leaves_the_old_bundle_and_no_temporary(tmp_path: P
 def test_a_disk_that_refuses_leaves_the_old_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
-    monkeypatch.setattr(atomic_publish, "_exchange", lambda *_: False)
+    monkeypatch.setattr(atomic_publish, "exchange", lambda *_: False)
     target = make_bundle(tmp_path / "out", "old")
     replace = Path.replace
 

@@ -256,7 +256,7 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
         tried.append(candidate.name)
         return candidate.run(pictures), seconds[candidate.name]
 
-    monkeypatch.setattr(backbone_pass, "_timed", timed)
+    monkeypatch.setattr(backbone_pass, "timed", timed)
     engine = Engine(torch.device("cpu"), None, torch.contiguous_format)
     with backbone_pass.fastest_pass(backbone, probe, 100, engine, registry()) as (chosen, told, _):
         assert chosen.name == "the runtime of onnx/onnx"
@@ -268,7 +268,7 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
     with backbone_pass.fastest_pass(backbone, probe, 100, engine, registry()) as (chosen, _, _):
         assert chosen.name == "torch, channels last"
         torch.testing.assert_close(chosen.run(probe), due, rtol=1e-4, atol=1e-5)
-    monkeypatch.setattr(backbone_pass, "_mismatch", lambda _found, _due: 1.0)
+    monkeypatch.setattr(backbone_pass, "relative_error", lambda _found, _due: 1.0)
     with backbone_pass.fastest_pass(backbone, probe, 100, engine, registry()) as (chosen, told, _):
         assert (chosen.name, told) == ("torch", "by torch")
 
@@ -278,7 +278,7 @@ def test_a_short_pass_tries_nothing_else(monkeypatch) -> None:
     from zoo.training import backbone_pass
     from zoo.training.devices import Engine
 
-    monkeypatch.setattr(backbone_pass, "_by_exporter", lambda *_: pytest.fail("it was exported"))
+    monkeypatch.setattr(backbone_pass, "by_exporter", lambda *_: pytest.fail("it was exported"))
     backbone, engine = nn.Sequential(nn.Conv2d(3, 2, 3)), Engine(torch.device("cpu"), None, torch.contiguous_format)
     with backbone_pass.fastest_pass(backbone, torch.randn(2, 3, 8, 8), 10, engine, registry()) as chosen:
         assert chosen.told == "by torch" and 0 < chosen.seconds < 5

@@ -7,6 +7,7 @@ import json
 import shutil
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,10 +99,9 @@ def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, mo
 
     def reversed_data(*arguments, **options):
         data = genuine(*arguments, **options)
-        part = data.part("test")
-        part._labels = len(data.classes) - 1 - part._labels
-        object.__setattr__(data, "classes", tuple(reversed(data.classes)))
-        return data
+        table = np.arange(len(data.classes))[::-1].copy()
+        parts = {name: evaluate.Reordered(part, table) for name, part in data.parts.items()}
+        return replace(data, classes=tuple(reversed(data.classes)), parts=parts)
 
     monkeypatch.setattr(evaluate, "open_data", reversed_data)
     found = evaluate_run(done, out=tmp_path / "out")

@@ -117,7 +117,7 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
     except ZooError as error:
         return _fail(str(error), error.exit_code, error, debug)
     except Exception as error:
-        usage = _usage_line(error, arguments)
+        usage = usage_line(error, arguments)
         if usage is not None:
             return _fail(usage, 2, error, debug)
         path = _path_line(error)
@@ -182,7 +182,7 @@ def _invoke(arguments: list[str]) -> int:
     return 0
 
 
-def _usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
+def usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
     """One line for an error of the parser.
 
     (Known by its form: typer has its own copy of click since 0.26, and uses click before.)

@@ -116,7 +116,7 @@ def _unpack(archive: Path, place: Path) -> None:
     with temporary_folder(place.parent, place.name) as temporary:
         with storage_errors(place):
             (temporary / CONTENT).mkdir()
-        digests, size = _extract(archive, temporary / CONTENT)
+        digests, size = extract(archive, temporary / CONTENT)
         write_json(temporary / DIGESTS, digests)
         facts = {"dataset": archive.name, "files": len(digests), "from": str(archive)}
         write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "size": size, "description": facts})
@@ -131,7 +131,7 @@ def _unpack(archive: Path, place: Path) -> None:
             sync_folder(place.parent)
 
 
-def _extract(archive: Path, to: Path) -> tuple[dict[str, str], int]:
+def extract(archive: Path, to: Path) -> tuple[dict[str, str], int]:
     """The sha256 of each file that was written, by its path from ``to``, and their bytes together."""
     most = max(MIN_CAP, MAX_RATIO * archive.stat().st_size)
     names = _Names(archive)

@@ -47,7 +47,10 @@ def decoded(
     description = {"dataset": name, "pictures": len(files), **transform}
     shape = (len(files), *preprocessing.shape)
     return dataset_cache.open_or_build(
-        key.hexdigest()[:32], shape, description, lambda array: _fill(array, files, preprocessing, name, all_faults)
+        key.hexdigest()[:32],
+        shape,
+        description,
+        lambda array: decode_into(array, files, preprocessing, name, all_faults),
     )
 
 
@@ -111,7 +114,7 @@ def _dangling(file: Path) -> str:
     return f"is a link that leads nowhere: {file.readlink()}"
 
 
-def _fill(
+def decode_into(
     array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool
 ) -> None:
     faults: list[tuple[Path, ValueError]] = []

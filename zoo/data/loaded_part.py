@@ -59,11 +59,11 @@ class LoadedPart:
         )
         # torch wants an array it could write to: a dataset's read-only one is copied, others are not
         images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
-        self._images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
+        self.images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
         self._labels = (
             None
             if split.labels is None
-            else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self._images.device)
+            else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self.images.device)
         )
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
@@ -78,7 +78,7 @@ class LoadedPart:
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self.images)
 
     @property
     def files(self) -> Sequence[Path]:
@@ -102,9 +102,9 @@ class LoadedPart:
     def content(self) -> str:
         """A digest of all inputs, as a network gets them."""
         digest = hashlib.blake2b(
-            f"{tuple(self._images.shape)} {self._scale.tolist()} {self._shift.tolist()}".encode(), digest_size=32
+            f"{tuple(self.images.shape)} {self._scale.tolist()} {self._shift.tolist()}".encode(), digest_size=32
         )
-        for rows in self._images.split(1024):  # type: ignore[no-untyped-call]
+        for rows in self.images.split(1024):  # type: ignore[no-untyped-call]
             digest.update(rows.contiguous().cpu().numpy().data)
         return digest.hexdigest()
 
@@ -122,17 +122,17 @@ class LoadedPart:
         Blocks start where they would with ``first=0``: a batch then has the same alignment in memory whether its epoch
         was resumed or not, and BLAS, whose rounding may depend on alignment, the same result.
         """
-        per_block = max(1, BLOCK_BYTES // (batch_size * max(1, self._images[0].nbytes)))
+        per_block = max(1, BLOCK_BYTES // (batch_size * max(1, self.images[0].nbytes)))
         skipped_blocks, skipped = divmod(first, per_block)
         blocks = self._blocks(indices[skipped_blocks * per_block * batch_size :], batch_size, per_block, augment)
         return itertools.islice(blocks, skipped, None)
 
     def _blocks(self, indices: np.ndarray, batch_size: int, per_block: int, augment: Augment | None) -> Iterator[Batch]:
-        chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self._images.device)
+        chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self.images.device)
         block = batch_size * per_block
         for start in range(0, len(chosen), block):
             rows = chosen[start : start + block]
-            images = self._images.index_select(0, rows).to(self.device)
+            images = self.images.index_select(0, rows).to(self.device)
             if augment is not None:
                 images = augment(images, indices[start : start + block])
             laid = images.contiguous(memory_format=self.memory_format)  # as bytes: a quarter of what floats would be
@@ -143,12 +143,12 @@ class LoadedPart:
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
         """The random changes of a specification for this part's pictures."""
-        return Augmenter(specification, seed, self._images, self._mean)
+        return Augmenter(specification, seed, self.images, self._mean)
 
     def pictures(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""
-        chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self._images.device)
-        return self._images.index_select(0, chosen).permute(0, 2, 3, 1).cpu().numpy()
+        chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
+        return self.images.index_select(0, chosen).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def _pieces(column: Tensor | None, size: int) -> Iterator[Any]:

@@ -79,7 +79,7 @@ def find_value_range(
         key.update(bytes.fromhex(each))
     known = dataset_cache.extremes(key.hexdigest())
     if known is None:
-        known = [list(each) for each in _measure(present, name, max_pixels)]
+        known = [list(each) for each in measure_extremes(present, name, max_pixels)]
         dataset_cache.remember_extremes(key.hexdigest(), known)
     found = [Extremes(*each) for each in known]
     if not found:
@@ -116,7 +116,7 @@ def _range_of(each: Extremes, name: str) -> tuple[float, float]:
     )
 
 
-def _measure(files: Sequence[Path], name: str, max_pixels: int) -> list[Extremes]:
+def measure_extremes(files: Sequence[Path], name: str, max_pixels: int) -> list[Extremes]:
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         work = [pool.submit(_extremes, file, max_pixels) for file in files]
         shown = work if len(work) < SAY_FROM else tracked(work, f"{name}: looking for images of more than 8 bits, once")

@@ -87,7 +87,7 @@ def cuda() -> Iterator[Finding]:
     should be."""
     import torch
 
-    seen, built = _driver_s_devices(), torch.version.cuda
+    seen, built = driver_devices(), torch.version.cuda
     if built is None:
         level: Level = "warning" if seen else "ok"
         fix = "install a torch with CUDA: see https://pytorch.org/get-started/locally" if seen else None
@@ -107,7 +107,7 @@ def cuda() -> Iterator[Finding]:
         yield _no_cuda(built, seen, error)
         return
     for index in range(torch.cuda.device_count()):
-        yield _cuda_device(index, built, seen)
+        yield cuda_device(index, built, seen)
 
 
 def _no_cuda(built: str, seen: list[str], error: Exception) -> Finding:
@@ -121,7 +121,7 @@ def _no_cuda(built: str, seen: list[str], error: Exception) -> Finding:
     )
 
 
-def _cuda_device(index: int, built: str, seen: list[str]) -> Finding:
+def cuda_device(index: int, built: str, seen: list[str]) -> Finding:
     import torch
 
     name, properties = f"cuda:{index}", torch.cuda.get_device_properties(index)
@@ -167,7 +167,7 @@ def _there_are(devices: list[str]) -> str:
     return f", and there is {', '.join(devices)}" if devices else ""
 
 
-def _driver_s_devices() -> list[str]:
+def driver_devices() -> list[str]:
     """What the NVIDIA driver itself knows, as ``name (driver version)``; none where there is no driver."""
     program = shutil.which("nvidia-smi")
     if program is None:

@@ -33,10 +33,10 @@ def providers() -> Iterator[Finding]:
     model = tiny_model()
     for provider in available:
         needed = provider == CPU or (provider == CUDA and torch.cuda.is_available())
-        yield _finding(provider, attempt(model, provider), needed)
+        yield provider_finding(provider, attempt(model, provider), needed)
 
 
-def _finding(provider: str, fault: str | None, needed: bool) -> Finding:
+def provider_finding(provider: str, fault: str | None, needed: bool) -> Finding:
     facts: dict[str, Any] = {"usable": fault is None, "fault": fault}
     if fault is None:
         return Finding(provider, "ok", "runs a model, with the right result", facts=facts)

@@ -37,7 +37,7 @@ def _folder(name: str, variable: str, path: Path) -> Finding:
     facts = {"path": str(path), "exists": path.is_dir()}
     if not above.is_dir():
         return Finding(name, "problem", f"{path}: {above} is a file", f"set {variable} to another folder", facts)
-    writable, free = _is_writable(above), shutil.disk_usage(above).free
+    writable, free = is_writable(above), shutil.disk_usage(above).free
     facts |= {"writable": writable, "free": free}
     says = f"{path}{'' if path.is_dir() else ', made when it is needed'}; {size(free)} free"
     if not writable:
@@ -49,7 +49,7 @@ def _folder(name: str, variable: str, path: Path) -> Finding:
     return Finding(name, "ok", says, facts=facts)
 
 
-def _is_writable(folder: Path) -> bool:
+def is_writable(folder: Path) -> bool:
     """By writing: permissions alone do not tell of read-only file systems and quotas."""
     try:
         with tempfile.TemporaryFile(dir=folder) as stream:

@@ -94,14 +94,14 @@ def publish(folder: Path, target: Path) -> None:
         elif not any(target.iterdir()):
             target.rmdir()
             folder.rename(target)
-        elif not _exchange(folder, target):
+        elif not exchange(folder, target):
             with FileLock(target / LOCK):
                 _replace_files(folder, target)
             shutil.rmtree(folder)
         sync_folder(target.parent)
 
 
-def _exchange(folder: Path, target: Path) -> bool:
+def exchange(folder: Path, target: Path) -> bool:
     """Swap two folders in one step (Linux); False where the system or the file system cannot."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2

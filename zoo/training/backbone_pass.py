@@ -61,18 +61,18 @@ def fastest_pass(
     try:
         with torch.no_grad(), _temporary() as folder:
             chosen = _by_torch("torch", backbone, engine.autocast, engine.memory_format)
-            due, plain = _timed(chosen, probe)
+            due, plain = timed(chosen, probe)
             told, seconds = "", plain
             for pays, candidate in _others(backbone, probe, engine, catalogue, folder):
                 tried = candidate() if seconds * samples / len(probe) > pays else None
                 if tried is None:
                     continue
-                found, taken = _timed(tried, probe)
-                if taken < seconds and _mismatch(found, due) <= AGREEMENT[engine.autocast]:
+                found, taken = timed(tried, probe)
+                if taken < seconds and relative_error(found, due) <= AGREEMENT[engine.autocast]:
                     chosen, seconds = tried, taken
                     told = (
                         f", {plain / taken:.1f} times as fast as torch here and equal within "
-                        f"{_mismatch(found, due):.0e}"
+                        f"{relative_error(found, due):.0e}"
                     )
             backbone.to(memory_format=chosen.memory_format)
             yield Chosen(chosen, f"by {chosen.name}{told}", seconds * samples / len(probe))
@@ -95,7 +95,7 @@ def _others(
         yield RELAYING_PAYS, partial(_by_torch, "torch, channels last", backbone, engine.autocast, torch.channels_last)
     if engine.device.type == "cpu":
         for item in catalogue.items("exporter"):
-            yield EXPORTING_PAYS, partial(_by_exporter, item, backbone, probe, folder / f"backbone{item.spec.suffix}")
+            yield EXPORTING_PAYS, partial(by_exporter, item, backbone, probe, folder / f"backbone{item.spec.suffix}")
 
 
 def _by_torch(name: str, backbone: nn.Module, autocast: torch.dtype | None, memory_format: torch.memory_format) -> Pass:
@@ -109,7 +109,7 @@ def _by_torch(name: str, backbone: nn.Module, autocast: torch.dtype | None, memo
     return Pass(name + precision, run, memory_format)
 
 
-def _by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path) -> Pass | None:
+def by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path) -> Pass | None:
     """The backbone as an exported file, in the exporter's own runtime; None where it cannot be exported or run so."""
     try:
         exporter = load_object(item.spec.target, item)()
@@ -120,7 +120,7 @@ def _by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path
     return Pass(f"the runtime of {item.canonical}", lambda inputs: torch.from_numpy(runner(inputs.numpy())))
 
 
-def _timed(candidate: Pass, probe: Tensor) -> tuple[Tensor, float]:
+def timed(candidate: Pass, probe: Tensor) -> tuple[Tensor, float]:
     """What it gives, and its seconds; a first call, of two pictures, prepares."""
     candidate.run(probe[:2])
     _finish(probe)
@@ -135,7 +135,7 @@ def _finish(probe: Tensor) -> None:
         torch.cuda.synchronize(probe.device)
 
 
-def _mismatch(found: Tensor, due: Tensor) -> float:
+def relative_error(found: Tensor, due: Tensor) -> float:
     if found.shape != due.shape:
         return float("inf")
     return float((found - due).abs().max() / due.abs().max().clamp_min(1e-12))

@@ -165,7 +165,7 @@ def _computed(
                 "features": "×".join(map(str, shape)),
                 "of": point.layer,
             }
-            fill = partial(_fill, chosen, view, batch, facts)
+            fill = partial(_write_features, chosen, view, batch, facts)
             parts[part] = FeaturePart(
                 view, dataset_cache.open_or_build(keys[part], (len(view), *shape), facts, fill, np.float32)
             )
@@ -177,7 +177,7 @@ def _computed(
     return Features(parts, point.head_of, " and ".join(dict.fromkeys(engines)))
 
 
-def _fill(
+def _write_features(
     chosen: Callable[[], Chosen], view: LoadedPart, batch: int, facts: dict[str, Any], array: np.memmap[Any, Any]
 ) -> None:
     """Compute a part's features into ``array``, and add to ``facts`` by what."""

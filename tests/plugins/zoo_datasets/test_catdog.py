@@ -85,7 +85,7 @@ def test_petimages_is_divided_by_a_seed_for_good() -> None:
 
 
 def test_the_numbers_of_the_whole_are_the_references() -> None:
-    cuts = [catdog._cuts(mine, 24_998) for mine in (12_499, 12_499)]
+    cuts = [catdog.boundaries(mine, 24_998) for mine in (12_499, 12_499)]
     assert [sum(first for first, _ in cuts), sum(second for _, second in cuts)] == [20_000, 22_000]
 
 

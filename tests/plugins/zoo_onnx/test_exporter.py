@@ -332,13 +332,13 @@ def test_a_fault_of_the_optimiser_is_told_apart(tmp_path: Path, monkeypatch: pyt
     import zoo_onnx.first_mismatch as module
 
     path = emit(tmp_path / "model.onnx")
-    real = module._session
+    real = module.open_session
 
     class Wrong:
         def run(self, *_: object) -> list[np.ndarray]:
             return [np.ones((2, 10), np.float32)]
 
     monkeypatch.setattr(
-        module, "_session", lambda path, *, optimised: Wrong() if optimised else real(path, optimised=False)
+        module, "open_session", lambda path, *, optimised: Wrong() if optimised else real(path, optimised=False)
     )
     assert mismatch(path) == FUSION

@@ -14,4 +14,4 @@ from zoo.training.preparation import prepare
 def trained_digits():
     """A trained network of five digits, and 200 pictures of them."""
     ready = prepare(resolve(registry(), "digits_svd"))
-    return ready.task._original, calibration(ready.data.part("train"), 200, 0)[0]
+    return ready.task.original, calibration(ready.data.part("train"), 200, 0)[0]

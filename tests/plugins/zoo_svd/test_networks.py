@@ -85,7 +85,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
 def test_every_way_to_say_how_small(aim) -> None:
     ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, **aim}}))
     layers = {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in ready.structure["layers"].items()}
-    original, compressor = load_shipped(registry(), "digits_pretrain").model, ready.task._compressor
+    original, compressor = load_shipped(registry(), "digits_pretrain").model, ready.task.compressor
     if "energy" in aim:
         assert all(
             1 - compressor.decomposition(name, choice.form).lost(choice.ranks) >= 0.9 for name, choice in layers.items()
@@ -114,7 +114,7 @@ def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(cu
     ready = prepare(
         resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}})
     )
-    known = [option for each in ready.task._menus.values() for option in each[1:]]
+    known = [option for each in ready.task.menus.values() for option in each[1:]]
     assert known and any(option.harm != pytest.approx(option.lost) for option in known) == measured
 
 

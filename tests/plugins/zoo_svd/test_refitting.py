@@ -44,7 +44,7 @@ def test_layers_behind_smaller_ones_are_fitted_to_what_arrives_there(trained_dig
     }
     bare = copy.deepcopy(compressor.model)
     for name in ("conv1", "conv2", "fc1"):
-        setattr(bare, name, compressor._filled(name, choices[name]))
+        setattr(bare, name, compressor.replacement(name, choices[name]))
     assert compressor.divergence(compressor.compressed(choices)) < 0.85 * compressor.divergence(bare)
 
 
@@ -114,7 +114,7 @@ def test_batch_norms_see_the_calibration_pictures_again_only_where_that_helps() 
     choices = {"0": Choice("channels", (1,)), "5": None}
     found = compressor.compressed(choices)
     bare = copy.deepcopy(compressor.model)
-    bare[0] = compressor._filled("0", choices["0"])
+    bare[0] = compressor.replacement("0", choices["0"])
     assert compressor.divergence(found) <= compressor.divergence(bare.eval())
     assert found[1].momentum == 0.1 and not found.training
 

@@ -192,7 +192,7 @@ def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing)
 def test_balanced_weights_are_scikit_learns() -> None:
     task = weighted("balanced")
     np.testing.assert_allclose(
-        task._weights, compute_class_weight("balanced", classes=np.arange(3), y=View.labels), rtol=1e-6
+        task.class_weights, compute_class_weight("balanced", classes=np.arange(3), y=View.labels), rtol=1e-6
     )
 
 
