@@ -28,7 +28,7 @@ def cache(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Images decoded from files, to be mapped into memory, and what was unpacked of archives: how large, when used.
+    """List the decoded images and unpacked archives that are cached: their size, and when they were last used.
 
     Beyond the limit (ZOO_CACHE_LIMIT, in GB) decoded entries go that were used longest ago; unpacked archives stay
     until they are cleared. The archives and pictures themselves, and everything else in the data folder, are never
