@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 
 import numpy as np
 import pytest
@@ -14,14 +13,10 @@ from torch import nn
 from zoo_tasks.transfer import build, learning_layers
 
 import zoo
-from zoo.config.run_config import TrainConfig
-from zoo.errors import CheckpointError, DataError, Interrupted, UsageError
+from zoo.errors import CheckpointError, DataError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs import checkpoints
 from zoo.runs.resolve_config import resolve
-from zoo.runs.run_directory import RunDir
-from zoo.training.optimizers import build_optimizer, build_schedule
 from zoo.training.preparation import prepare
 
 
@@ -86,9 +81,6 @@ def test_the_structure_alone_freezes_the_same() -> None:
     ]
 
 
-# ----------------------------------------------------------------------------------------------------------- whole runs
-
-
 @pytest.fixture
 def photographs(tmp_path):
     """Two classes of noise, bright and dark, of several sizes."""
@@ -116,6 +108,9 @@ def squeezenet(tmp_path):
 
 def asked(photographs, weights, **more):
     return {"dataset": {"name": "folder", "path": str(photographs)}, "weights": str(weights), "device": "cpu", **more}
+
+
+# ----------------------------------------------------------------------------------------------------------- whole runs
 
 
 def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezenet, tmp_path) -> None:
@@ -207,201 +202,3 @@ def test_one_error_lists_all_that_is_missing_of_data_and_weights() -> None:
     ):
         assert words in message, message
     assert caught.value.exit_code == 3
-
-
-# ------------------------------------------------------------------------------------------------ rates, and one by one
-
-
-def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:
-    task = build(train="all", layer_decay=0.5)
-    model, _ = task.prepare(network(), None)
-    rates = task.rates(model)
-    assert rates == {
-        f"{layer}.{kind}": rate
-        for layer, rate in (("2", 1.0), ("1", 0.5), ("0.1", 0.25), ("0.0", 0.125))
-        for kind in ("weight", "bias")
-    }
-    optimizer = build_optimizer(model, TrainConfig(lr=0.1, weight_decay=0.01, weight_decay_scope="weights"), rates)
-    by_shape = {
-        tuple(each.shape): (group["lr"], group["weight_decay"])
-        for group in optimizer.param_groups
-        for each in group["params"]
-    }
-    assert (
-        by_shape[(2, 8)] == (0.1, 0.01)
-        and by_shape[(8, 144)] == (0.05, 0.01)
-        and by_shape[(4, 3, 3, 3)] == (0.0125, 0.01)
-    )
-    assert by_shape[(8,)] == (0.05, 0.0)
-
-
-def test_a_schedule_keeps_the_shares() -> None:
-    task = build(train="last:2", layer_decay=0.1)
-    model, _ = task.prepare(network(), None)
-    config = TrainConfig(lr=1.0, epochs=4, schedule="cosine", warmup_epochs=1, optimizer="sgd")
-    optimizer = build_optimizer(model, config, task.rates(model))
-    set_rates = build_schedule(optimizer, config, 10)
-    for step in range(40):
-        set_rates(step)
-        first, second = (group["lr"] for group in optimizer.param_groups)
-        assert second == pytest.approx(0.1 * first, rel=1e-3, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("epoch", "learning"),
-    [(0, ["2"]), (1, ["2"]), (2, ["1", "2"]), (4, ["0.1", "1", "2"]), (20, ["0.0", "0.1", "1", "2"])],
-)
-def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning) -> None:
-    task = build(train="all", unfreeze_every=2)
-    model, _ = task.prepare(network(), None)
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    task.begin_epoch(model, epoch)
-    assert [name for name, each in model.named_parameters() if each.requires_grad] == [
-        f"{layer}.{kind}" for layer in learning for kind in ("weight", "bias")
-    ]
-
-
-def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_the_same(tmp_path, monkeypatch) -> None:
-    overrides = {
-        "architecture": {"name": "lenet"}, "dataset": {"name": "digits", "val_fraction": 0.8}, "weights": "none",
-        "device": "cpu", "threads": 1,
-        "task": {"name": "transfer", "train": "last:3", "unfreeze_every": 1, "layer_decay": 0.5},
-        "train": {"epochs": 2, "keep_checkpoints": 5},
-    }  # fmt: skip
-    whole = zoo.run(None, overrides=overrides, out=tmp_path / "whole", console=Console(quiet=True))
-    first, last = (checkpoints.weights(each) for each in sorted((whole.path / "checkpoints").glob("step-*")))
-    changed = {name.partition(".")[0] for name in first if not torch.equal(first[name], last[name])}
-    assert changed == {"fc3", "fc2"}  # fc1 would have joined in a third epoch
-    from zoo.training import trainer
-
-    def stopping(job, stop):
-        if job.progress.epoch == 1:
-            raise Interrupted("stopped", signum=2, where=job.run.path, fix="go on")
-
-    monkeypatch.setattr(trainer, "stop_if_asked", stopping)
-    with pytest.raises(Interrupted):
-        zoo.run(None, overrides=overrides, out=tmp_path / "cut", console=Console(quiet=True))
-    monkeypatch.undo()
-    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
-    resumed = zoo.run(resume=tmp_path / "cut", console=Console(quiet=True))
-    mine, theirs = (zoo.load(each.path).state_dict() for each in (resumed, whole))
-    assert all(torch.equal(mine[name], value) for name, value in theirs.items())
-
-
-# -------------------------------------------------------------------------------------------------- from an earlier run
-
-
-DIGITS = {"dataset": {"name": "digits", "resize": 28, "classes": [0, 1, 2]}, "device": "cpu", "train": {"epochs": 1}}
-
-
-@pytest.fixture
-def earlier():
-    return zoo.run(
-        "cnn",
-        overrides={**DIGITS, "architecture": {"name": "cnn", "n_features": 4}, "name": "first"},
-        console=Console(quiet=True),
-    )
-
-
-@pytest.mark.parametrize("name", ["first", "cnn", "cnn/first", "path"])
-def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, name) -> None:
-    asked = {
-        "architecture": {"name": "cnn"}, "dataset": {"name": "digits", "classes": [7, 8, 9]},
-        "task": {"name": "transfer"},
-        "weights": str(earlier.path) if name == "path" else name, "device": "cpu",
-    }  # fmt: skip
-    plan = resolve(registry(), overrides=asked)
-    assert (plan.config.weights, plan.config.architecture.options) == ("cnn/first", {"n_features": 4})
-    ready = prepare(plan)
-    assert ready.data.preprocessing == earlier.record.preprocessing
-    own, given = ready.model.state_dict(), zoo.load(earlier.path).state_dict()
-    assert [key for key in own if not torch.equal(own[key], given[key])] == ["fc2.weight", "fc2.bias"]
-    assert (
-        "starting from the weights cnn/first: 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3"
-        in ready.notes
-    )
-
-
-def test_keys_of_a_dataset_that_is_not_named_are_of_the_runs(earlier) -> None:
-    plan = resolve(
-        registry(), overrides={"dataset": {"classes": ["3", "4"]}, "task": {"name": "transfer"}, "weights": "first"}
-    )
-    theirs = RunDir(earlier.path).config.dataset
-    assert (
-        plan.config.dataset == theirs.model_copy(update={"classes": ["3", "4"]})
-        and plan.config.architecture.name == "classics/cnn"
-    )
-
-
-def test_the_same_classes_keep_the_head(earlier) -> None:
-    asked = {
-        "dataset": {"name": "digits", "classes": [0, 1, 2]},
-        "task": {"name": "transfer"},
-        "weights": "first",
-        "device": "cpu",
-    }
-    ready = prepare(resolve(registry(), overrides=asked))
-    assert ready.config.architecture.name == "classics/cnn"  # as the run says
-    assert "starting from the weights cnn/first: 8 of 8 tensors" in ready.notes
-
-
-def test_a_run_of_another_architecture_is_refused(earlier) -> None:
-    with pytest.raises(
-        UsageError, match=r"weights: the run cnn/first is of classics/cnn, not of classics/lenet; fix: leave --arch out"
-    ):
-        resolve(
-            registry(), overrides={"architecture": {"name": "lenet"}, "dataset": {"name": "digits"}, "weights": "first"}
-        )
-
-
-def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path) -> None:
-    asked = {
-        "dataset": {"name": "digits", "classes": [8, 9], "val_fraction": 0.9},
-        "task": {"name": "transfer"},
-        "weights": "first",
-        "device": "cpu",
-    }
-    result = zoo.run(None, overrides=asked, out=tmp_path / "second", console=Console(quiet=True))
-    with (result.path / "weights.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert {row["tensor"]: row["what became of it"] for row in rows if row["tensor"].startswith("fc")} == {
-        "fc1.weight": "loaded", "fc1.bias": "loaded", "fc2.weight": "re-initialised", "fc2.bias": "re-initialised",
-    }  # fmt: skip
-    last = rows[-2]
-    assert (last["shape"], last["shape in the weights"]) == ("2×50", "3×50")
-
-
-def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download() -> None:
-    ready = prepare(resolve(registry(), "digits_transfer"))
-    assert ready.data.classes == ("5", "6", "7", "8", "9")
-    assert (
-        "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5"
-        in ready.notes
-    )
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("cached", [False, True])
-def test_on_cuda_transfer_reaches_the_accuracy_of_the_cpu(tmp_path, cached) -> None:
-    found = {}
-    for device in ("cpu", "cuda"):
-        overrides = {"device": device, "train": {"cache_features": cached}}
-        result = zoo.run("digits_transfer", overrides=overrides, out=tmp_path / device, console=Console(quiet=True))
-        found[device] = result.metrics["accuracy"]
-    assert found["cuda"] >= found["cpu"] - 0.03
-
-
-def test_pictures_without_labels_are_foretold_in_a_table(photographs, squeezenet, tmp_path) -> None:
-    for index in range(3):
-        file = photographs / "test" / f"{index}.png"
-        file.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (260, 240), (60 * index, 0, 0)).save(file)
-    overrides = asked(photographs, squeezenet, train={"epochs": 1, "batch_size": 6})
-    result = zoo.run("squeezenet_transfer", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
-    with (result.path / "predict" / "predicted.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["id"] for row in rows] == [f"test/{index}.png" for index in range(3)]
-    assert all(row["class"] in ("bright", "dark") and 0.5 <= float(row["probability"]) <= 1 for row in rows)
-    exhibit = result.record.report_items[-1]
-    assert (exhibit.title, exhibit.file) == ("Pictures without labels", "predict/plots/predicted.png")
-    assert (result.path / exhibit.file).is_file()
