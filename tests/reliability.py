@@ -13,8 +13,8 @@ from typing import Any
 
 PAGE = """# Reliability
 
-What happens when the disk fills up, a file call fails, the process is killed, or an input is damaged. `make
-reliability` measures this page in up to four hours on two cores; a part of it runs with every `make test`. The
+What happens when the disk fills up, a file call fails, the process is killed, or an input is damaged.
+`make reliability` measures this page in up to four hours on two cores; a part of it runs with every `make test`. The
 harnesses are in `tests/faults` and `tests/fuzz`.
 
 Measured {date} on {cpus} cores, Python {python}, torch {torch}.
