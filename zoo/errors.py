@@ -62,12 +62,18 @@ class UnknownNameError(UsageError):
 
 
 class ConfigError(UsageError):
-    """A configuration that cannot be used; ``problems`` holds every one of its faults, a line each."""
+    """A configuration that cannot be used; ``problems`` holds every one of its faults, a line each.
+
+    A line may end with a fix of its own, after "; fix: ".
+    """
+
+    usual_fix = "see what can be set with `zoo info NAME`"
 
     def __init__(self, problems: list[str], *, where: object = None) -> None:
         self.problems = problems
         if len(problems) == 1:
-            super().__init__(problems[0], where=where)
+            what, _, fix = problems[0].partition("; fix: ")
+            super().__init__(what, where=where, fix=fix or None)
         else:
             place = "" if where is None else f" in {where}"
             super().__init__(f"{len(problems)} problems{place}", details=problems)

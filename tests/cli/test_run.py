@@ -229,7 +229,7 @@ FAULTS = {
     "case-3-zero": (["cnn_digits", "--lr", "0"], "train.lr: must be greater than 0, not '0'"),
     "case-3-negative": (["cnn_digits", "--lr", "-0.1"], "train.lr: must be greater than 0, not '-0.1'"),
     "case-5": (["cnn_digits", "--device", "cuda:99"], "device 'cuda:99' is not here; fix: choose one of: auto, cpu"),
-    "unknown-key": (["cnn_digits", "--set", "train.lrr=1"], "train.lrr: unknown key; did you mean lr?"),
+    "unknown-key": (["cnn_digits", "--set", "train.lrr=1"], "train.lrr: unknown key; fix: did you mean lr?"),
     "case-8-up": (["cnn_digits", "--name", "../x"], "name: '../x' cannot name a run"),
     "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' cannot name a run"),
     "case-9": (

@@ -140,27 +140,30 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
     "case 10: empty": ("", ["is empty"]),
     "case 10: no dataset": ("seed: 1\n", ["no dataset is named", "--data"]),
     "case 11": ("dataset: [toy\n", [":2:1"]),
-    "case 12: top": ("dataset: toy\nsede: 1\n", ["sede: unknown key; did you mean seed?"]),
+    "case 12: top": ("dataset: toy\nsede: 1\n", ["sede: unknown key (", "; fix: did you mean seed?"]),
     "case 12: train": (
         "dataset: toy\ntrain: {batchsize: 1}\n",
-        ["train.batchsize: unknown key; did you mean batch_size?"],
+        ["train.batchsize: unknown key (", "; fix: did you mean batch_size?"],
     ),
     "case 12: architecture": (
         "dataset: toy\narchitecture: {name: net, widht: 1}\n",
-        ["architecture.widht: unknown key; did you mean width?"],
+        ["architecture.widht: unknown key (", "; fix: did you mean width?"],
     ),
     "case 12: no options": (
         "dataset: toy\narchitecture: {name: plain, width: 1}\n",
-        ["architecture.width: unknown key; known: none"],
+        ["architecture.width: unknown key (", "; fix: leave it out"],
     ),
-    "case 12: dataset": ("dataset: {name: shapes, side: 1}\n", ["dataset.side: unknown key; did you mean sides?"]),
+    "case 12: dataset": (
+        "dataset: {name: shapes, side: 1}\n",
+        ["dataset.side: unknown key (", "; fix: did you mean sides?"],
+    ),
     "case 12: the core's": (
         "dataset: {name: shapes, val_fractoin: 1}\n",
-        ["dataset.val_fractoin: unknown key; did you mean val_fraction?"],
+        ["dataset.val_fractoin: unknown key (", "; fix: did you mean val_fraction?"],
     ),
     "case 12: like nothing": (
         "dataset: {name: shapes, xyzzy: 1}\n",
-        ["dataset.xyzzy: unknown key; known: sides, resize, fit, scale, channels"],
+        ["dataset.xyzzy: unknown key (", "; fix: choose one of: sides, resize, fit, scale, channels"],
     ),
     "case 13: text": ("dataset: toy\ntrain: {lr: abc}\n", ["train.lr: must be a valid number, not 'abc'"]),
     "case 13: a list": ("dataset: toy\nseed: [1]\n", ["seed: must be a valid integer, not [1]"]),

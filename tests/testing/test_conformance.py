@@ -260,7 +260,7 @@ def test_sound_parts_have_no_faults(odd) -> None:
         (
             RECIPE.format(more="parameters={'train': {'epoch': 3}}"),
             "",
-            "train.epoch: unknown key; did you mean epochs?",
+            "train.epoch: unknown key; fix: did you mean epochs?",
         ),
         (RECIPE.format(more="weights='best'"), "", "its architecture names no weights 'best'"),
         (COMMAND, "def app(): ...", "call it 'odd'"),

@@ -9,6 +9,8 @@ from pydantic_core import ErrorDetails
 
 from zoo.errors import nearest
 
+UNKNOWN = "unknown key; fix: "
+
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
     """One line a fault; unknown keys with the nearest known one."""
@@ -20,10 +22,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
             case "extra_forbidden":
                 known = _fields(model, keys[:-1])
                 near = nearest(keys[-1], known, count=1)
-                lines.append(
-                    f"{place}: unknown key; "
-                    + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}")
-                )
+                lines.append(f"{place}: {UNKNOWN}{_advice(near, known)}")
             case "missing":
                 lines.append(f"{place}: missing")
             case _:
@@ -35,7 +34,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
                 )
                 given = "" if fault["type"] == "value_error" else f", not {fault['input']!r:.60}"
                 given += (
-                    "; quote it to make it text"
+                    "; fix: quote it to make it text"
                     if fault["type"] == "string_type" and isinstance(fault["input"], (bool, int, float))
                     else ""
                 )
@@ -46,13 +45,17 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 def suggest_among(line: str, known: list[str]) -> str:
     """The line of an unknown key, with the nearest of these in place of the model's own: an option may be meant for
     another part of a section."""
-    place, marker, _ = line.partition(": unknown key; ")
+    place, marker, _ = line.partition(f": {UNKNOWN}")
     if not marker:
         return line
     near = nearest(place.rpartition(".")[2], known, count=1)
-    return f"{place}{marker}" + (
-        f"did you mean {near[0]}?" if near else f"known: {', '.join(key for key in known if key != 'name') or 'none'}"
-    )
+    return f"{place}{marker}{_advice(near, [key for key in known if key != 'name'])}"
+
+
+def _advice(near: list[str], known: list[str]) -> str:
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"choose one of: {', '.join(known)}" if known else "leave it out: there are no options here"
 
 
 def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:

@@ -42,7 +42,10 @@ COMMANDS = {
         "Trained weights of architectures: which there are, bring them, convert a file of them.",
     ),
     "data": ("zoo.cli.data:data", "The files of datasets: bring them, find them, examine them."),
-    "cache": ("zoo.cli.cache:cache", "List the decoded images and unpacked archives that are cached; --clear removes them."),
+    "cache": (
+        "zoo.cli.cache:cache",
+        "List the decoded images and unpacked archives that are cached; --clear removes them.",
+    ),
     "doctor": (
         "zoo.cli.doctor:doctor",
         "Examine this installation: versions, devices, folders, plugins; each with what to do.",

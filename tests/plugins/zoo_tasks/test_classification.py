@@ -238,7 +238,7 @@ def test_a_wrong_number_of_weights_is_refused() -> None:
         ({"label_smoothing": -0.1}, "task.label_smoothing: must be greater than or equal to 0"),
         ({"class_weights": "balance"}, "task.class_weights: must be 'balanced' or a valid list"),
         ({"class_weights": [1.0, 0.0]}, "must be greater than 0"),
-        ({"smoothing": 0.1}, "task.smoothing: unknown key; did you mean label_smoothing?"),
+        ({"smoothing": 0.1}, "task.smoothing: unknown key; fix: did you mean label_smoothing?"),
     ],
 )
 def test_options_are_checked(options, problem) -> None:
