@@ -125,7 +125,7 @@ class OutsideLimitError(ValueError):
         self.option = option
 
 
-def read_picture(
+def read_image(
     path: Path, channels: int, max_pixels: int = MAX_PIXELS, value_range: Sequence[float] | None = None
 ) -> Image.Image:
     """Decode one image file to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
@@ -326,29 +326,29 @@ def permutation(seed: int, count: int) -> np.ndarray:
     return np.random.RandomState(seed % 2**32).permutation(count)
 
 
-def permute(pictures: np.ndarray, seed: int) -> np.ndarray:
+def permute(images: np.ndarray, seed: int) -> np.ndarray:
     """Permute the pixels of (N, C, H, W), each channel alike: output pixel i is input pixel permutation[i]."""
-    n, c, h, w = pictures.shape
-    return np.ascontiguousarray(pictures.reshape(n, c, h * w)[:, :, permutation(seed, h * w)]).reshape(n, c, h, w)
+    n, c, h, w = images.shape
+    return np.ascontiguousarray(images.reshape(n, c, h * w)[:, :, permutation(seed, h * w)]).reshape(n, c, h, w)
 
 
-def normalise(pictures: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
     """uint8 (N, C, H, W) → float32, (x / 255 - mean) / std a channel."""
     centre, scale = (np.asarray(values, np.float32)[:, None, None] for values in (mean, std))
-    return np.asarray((pictures.astype(np.float32) / np.float32(255) - centre) / scale)
+    return np.asarray((images.astype(np.float32) / np.float32(255) - centre) / scale)
 
 
 def read(path: Path, spec: dict[str, Any]) -> Image.Image:
     """One file at the model's size, by the ``input`` part of its description. Raises ValueError with the reason."""
-    return fit(read_picture(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")), spec)
+    return fit(read_image(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")), spec)
 
 
 def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
     """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    picture = to_chw(read(path, spec))[None]
+    image = to_chw(read(path, spec))[None]
     if spec.get("permute_pixels") is not None:
-        picture = permute(picture, spec["permute_pixels"])
-    return normalise(picture, spec["mean"], spec["std"])
+        image = permute(image, spec["permute_pixels"])
+    return normalise(image, spec["mean"], spec["std"])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -377,7 +377,7 @@ class Found(NamedTuple):
         return counts and f"skipped files: {counts}"
 
 
-def find_pictures(paths: Iterable[Path]) -> Found:
+def find_images(paths: Iterable[Path]) -> Found:
     """Files as they are, folders by their images (sorted, with subfolders).
 
     Raises ValueError where nothing is there.
@@ -757,7 +757,7 @@ def _escape(char: str) -> str:
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
 
 
-def main() -> int:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
     parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
     parser.add_argument(
@@ -773,7 +773,11 @@ def main() -> int:
         type=int,
         help="the most pixels that an image may have, as it is and scaled (default: the model's)",
     )
-    asked = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = _arguments()
     failures: list[tuple[Path, str]] = []
     try:
         import onnxruntime
@@ -783,7 +787,7 @@ def main() -> int:
         spec, classes = description["input"], description["output"]["classes"]
         if asked.max_pixels is not None:
             spec["max_pixels"] = asked.max_pixels
-        found = find_pictures(asked.images)
+        found = find_images(asked.images)
         rows = list(predict(run, spec, found.files, spec.get("batch"), failures))
         if asked.csv:
             write_csv(asked.csv, rows, classes)
