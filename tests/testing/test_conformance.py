@@ -227,7 +227,7 @@ def test_sound_parts_have_no_faults(odd) -> None:
         (
             TASK,
             job("def loss(self, logits, batch): return logits.sum()"),
-            "give the values and weights of the samples (zoo.api.Loss)",
+            "give values and weights of the samples (zoo.api.Loss)",
         ),
         (TASK, job("def loss(self, logits, batch): return Loss(logits)"), "where one value a sample is due: (12,)"),
         (
