@@ -1,0 +1,68 @@
+"""How the outputs of a network become an answer (`Decision`), as data.
+
+A task fits it on the validation split; the run stores it; the evaluation on the test split, the export gate, bundle.json
+and every client carry it out. ``zoo.runtime.decide`` is the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from zoo.contract.base import Frozen
+
+
+class Softmax(Frozen):
+    """The class with the largest probability, softmax(output / temperature); none where that is below
+    ``abstain_below``."""
+
+    kind: Literal["softmax"] = "softmax"
+    classes: tuple[str, ...] = Field(min_length=1)
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    abstain_below: float | None = Field(None, gt=0, le=1)
+
+
+class Sigmoid(Frozen):
+    """Every class whose probability, sigmoid(output), is at least its threshold."""
+
+    kind: Literal["sigmoid"] = "sigmoid"
+    classes: tuple[str, ...] = Field(min_length=1)
+    thresholds: tuple[float, ...]
+
+
+class Affine(Frozen):
+    """Numbers: ``link(output) · scale + offset``, clipped to ``clip`` where it is given; ``units`` may be empty."""
+
+    kind: Literal["affine"] = "affine"
+    names: tuple[str, ...] = Field(min_length=1)
+    units: tuple[str, ...] = ()
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    link: Literal["identity", "exp", "sigmoid"] = "identity"
+    clip: tuple[float, float] | None = None
+
+
+class PixelArgmax(Frozen):
+    """A class for each pixel, the one with the largest output; ``size`` says whether the answer has the size of the
+    network's input or of the image."""
+
+    kind: Literal["pixel_argmax"] = "pixel_argmax"
+    classes: tuple[str, ...] = Field(min_length=1)
+    size: Literal["input", "image"] = "image"
+
+
+class Embedding(Frozen):
+    """L2-normalised features; ``gallery`` names a file of the bundle with the vectors they are compared to."""
+
+    kind: Literal["embedding"] = "embedding"
+    gallery: str | None = None
+
+
+class Raw(Frozen):
+    """The values as they are."""
+
+    kind: Literal["raw"] = "raw"
+
+
+Decision = Annotated[Softmax | Sigmoid | Affine | PixelArgmax | Embedding | Raw, Field(discriminator="kind")]
