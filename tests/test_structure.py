@@ -23,6 +23,7 @@ FLOORS = (
     ("config",),
     ("registry",),
     ("support",),
+    ("contract",),
 )
 """From the top down: a folder imports those of lower floors."""
 FLOOR = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}

@@ -8,7 +8,16 @@ from typing import Any
 
 import pluggy
 
-from zoo.api import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, FamilySpec, RecipeSpec, TaskSpec
+from zoo.api import (
+    AdaptationSpec,
+    ArchitectureSpec,
+    CommandSpec,
+    DatasetSpec,
+    ExporterSpec,
+    FamilySpec,
+    RecipeSpec,
+    TaskSpec,
+)
 
 hookspec = pluggy.HookspecMarker("zoo")
 
@@ -33,7 +42,12 @@ def zoo_register_datasets() -> Sequence[DatasetSpec]:
 
 @hookspec
 def zoo_register_tasks() -> Sequence[TaskSpec]:
-    """Tasks: what is trained, by which loss, judged how."""
+    """Tasks: what is learned, by which loss, evaluated how."""
+
+
+@hookspec
+def zoo_register_adaptations() -> Sequence[AdaptationSpec]:
+    """Changes to a network before it is trained, under any task."""
 
 
 @hookspec

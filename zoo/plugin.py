@@ -8,11 +8,11 @@ this module and stay light.
                `temporary_folder`, `user_path`
     Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
     Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`
-    Networks   `count_macs`, `count_parameters`, `collect` (logits and labels of all batches), `softmax`
-    Reports    `write_predictions`, `plot_confusion`, `plot_predictions`, `save_figure`
+    Networks   `count_macs`, `count_parameters`, `softmax`, `MetricEvaluator` (torchmetrics over decided values)
+    Reports    `plot_confusion`, `plot_predictions`, `save_figure`
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
                read from its source)
-    Export     `verify_against_pytorch`
+    Export     `build_exporter`, `verify_against_pytorch`
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from zoo.support.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from zoo.cli.output import say as echo
+    from zoo.config.item_options import build_exporter
     from zoo.exporting.gate import prove as verify_against_pytorch
     from zoo.models.building import count_macs, count_parameters
     from zoo.registry.lookup import Item, load_object, options_model, registry
@@ -38,13 +39,14 @@ if TYPE_CHECKING:
     from zoo.support.progress import tracked
     from zoo.support.temporary_folders import temporary_folder
     from zoo.support.untrusted_files import check_regular, read_bytes
-    from zoo.training.evaluation import collect, write_predictions
+    from zoo.training.metric_evaluator import MetricEvaluator
 
 _TOOLS = {
     "IMAGE_SUFFIXES": "zoo.runtime:SUFFIXES",
+    "MetricEvaluator": "zoo.training.metric_evaluator:MetricEvaluator",
     "Item": "zoo.registry.lookup:Item",
+    "build_exporter": "zoo.config.item_options:build_exporter",
     "check_regular": "zoo.support.untrusted_files:check_regular",
-    "collect": "zoo.training.evaluation:collect",
     "count_macs": "zoo.models.building:count_macs",
     "count_parameters": "zoo.models.building:count_parameters",
     "decorated_functions": "zoo.support.decorated_functions:decorated_functions",
@@ -71,14 +73,14 @@ _TOOLS = {
     "write_csv": "zoo.support.atomic_files:write_csv",
     "write_image": "zoo.support.atomic_files:write_image",
     "write_json": "zoo.support.atomic_files:write_json",
-    "write_predictions": "zoo.training.evaluation:write_predictions",
 }
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "Item",
+    "MetricEvaluator",
+    "build_exporter",
     "check_regular",
-    "collect",
     "count_macs",
     "count_parameters",
     "decorated_functions",
@@ -105,7 +107,6 @@ __all__ = [
     "write_csv",
     "write_image",
     "write_json",
-    "write_predictions",
 ]
 
 __getattr__, __dir__ = lazy_attributes(__name__, _TOOLS)

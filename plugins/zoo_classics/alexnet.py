@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from zoo_classics.options import AlexNetOptions
+
 
 class Style(NamedTuple):
     """Where the paper and torchvision differ."""
@@ -28,10 +30,10 @@ STYLES = {"paper": Style((96, 256, 384, 384, 256), True), "torchvision": Style((
 
 
 class AlexNet(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 63."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 63."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, variant: str = "paper", groups: int = 1, dropout: float = 0.5
+        self, in_channels: int, num_outputs: int, variant: str = "paper", groups: int = 1, dropout: float = 0.5
     ) -> None:
         super().__init__()
         style = STYLES[variant]
@@ -62,7 +64,7 @@ class AlexNet(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(4096, 4096),
             nn.ReLU(inplace=True),
-            nn.Linear(4096, num_classes),
+            nn.Linear(4096, num_outputs),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +78,5 @@ def response_norm() -> nn.LocalResponseNorm:
     return nn.LocalResponseNorm(size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
 
 
-def build(
-    *, in_channels: int, num_classes: int, image_size: tuple[int, int], variant: str, groups: int, dropout: float
-) -> AlexNet:
-    return AlexNet(in_channels, num_classes, variant, groups, dropout)
+def build(options: AlexNetOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> AlexNet:
+    return AlexNet(in_channels, num_outputs, options.variant, options.groups, options.dropout)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from zoo.api import ArchitectureSpec, WeightsSpec
+from zoo.api import ArchitectureSpec, Output, WeightsSpec
 
-IMAGENET: dict[str, Any] = {"input": (3, 224, 224), "classes": 1000, "smallest": 32}
+IMAGENET: dict[str, Any] = {"input": (3, 224, 224), "num_outputs": 1000, "smallest": 32}
 """What most of the networks for ImageNet have in common."""
+AUXILIARY_WEIGHT = 0.3
+"""Of the loss of an auxiliary classifier: C. Szegedy et al., Going deeper with convolutions (2014), section 5; Inception v3 states none."""
 VGG = "K. Simonyan, A. Zisserman: Very deep convolutional networks for large-scale image recognition"
 
 
@@ -29,7 +31,7 @@ def vgg(depth: int, convolutions: int) -> ArchitectureSpec:
             "the linear layers"
         ),
         target="zoo_classics.vgg:build",
-        arguments={"depth": depth},
+        builder_options={"depth": depth},
         options="zoo_classics.options:VGGOptions",
         head="classifier.6",
         **IMAGENET,
@@ -50,7 +52,7 @@ def resnet(depth: int) -> ArchitectureSpec:
         if depth >= 50
         else None,
         target="zoo_classics.resnet:build",
-        arguments={"depth": depth},
+        builder_options={"depth": depth},
         options="zoo_classics.options:ResNetOptions",
         head="fc",
         **IMAGENET,
@@ -150,6 +152,7 @@ ARCHITECTURES = [
         target="zoo_classics.googlenet:build",
         options="zoo_classics.options:GoogLeNetOptions",
         head="fc",
+        outputs=(Output(), *(Output(name=each, auxiliary=AUXILIARY_WEIGHT) for each in ("aux1", "aux2"))),
         **IMAGENET,
     ),
     ArchitectureSpec(
@@ -178,6 +181,7 @@ ARCHITECTURES = [
         deviations="where the paper leaves a choice, torchvision's is taken",
         target="zoo_classics.inception_v3:build",
         options="zoo_classics.options:InceptionV3Options",
+        outputs=(Output(), *(Output(name=each, auxiliary=AUXILIARY_WEIGHT) for each in ("aux",))),
         head="fc",
         **{**IMAGENET, "input": (3, 299, 299), "smallest": 75},
     ),

@@ -10,17 +10,19 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo_classics.options import CNNOptions
+
 
 class CNN(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 16."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 16."""
 
-    def __init__(self, in_channels: int, num_classes: int, image_size: tuple[int, int], n_features: int = 6) -> None:
+    def __init__(self, in_channels: int, num_outputs: int, image_size: tuple[int, int], n_features: int = 6) -> None:
         super().__init__()
         height, width = (((side - 4) // 2 - 4) // 2 for side in image_size)  # a 5×5 convolution takes 4, a pool halves
         self.conv1 = nn.Conv2d(in_channels, n_features, kernel_size=5)
         self.conv2 = nn.Conv2d(n_features, n_features, kernel_size=5)
         self.fc1 = nn.Linear(n_features * height * width, 50)
-        self.fc2 = nn.Linear(50, num_classes)
+        self.fc2 = nn.Linear(50, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.max_pool2d(self.conv1(x).relu(), 2)
@@ -30,5 +32,5 @@ class CNN(nn.Module):
         return self.fc2(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], n_features: int) -> CNN:
-    return CNN(in_channels, num_classes, image_size, n_features)
+def build(options: CNNOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> CNN:
+    return CNN(in_channels, num_outputs, image_size, options.n_features)

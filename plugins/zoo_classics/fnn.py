@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo_classics.options import FNNOptions
+
 
 class FNN(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W)."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W)."""
 
-    def __init__(self, in_channels: int, num_classes: int, image_size: tuple[int, int], hidden: int = 8) -> None:
+    def __init__(self, in_channels: int, num_outputs: int, image_size: tuple[int, int], hidden: int = 8) -> None:
         super().__init__()
         height, width = image_size
         self.fc1 = nn.Linear(in_channels * height * width, hidden)
         self.fc2 = nn.Linear(hidden, hidden)
-        self.fc3 = nn.Linear(hidden, num_classes)
+        self.fc3 = nn.Linear(hidden, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)  # (N, C, H, W) → (N, C·H·W)
@@ -27,5 +29,5 @@ class FNN(nn.Module):
         return self.fc3(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], hidden: int) -> FNN:
-    return FNN(in_channels, num_classes, image_size, hidden)
+def build(options: FNNOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> FNN:
+    return FNN(in_channels, num_outputs, image_size, options.hidden)

@@ -19,10 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Auxiliary
-
-AUXILIARY_WEIGHT = 0.3
-"""Of each auxiliary classifier's loss (section 5)."""
+from zoo_classics.options import GoogLeNetOptions
 
 
 class Widths(NamedTuple):
@@ -117,11 +114,11 @@ class NaiveInception(nn.Module):
 class Head(nn.Module):
     """An auxiliary classifier: average pool to 4×4, 1×1 convolution, two linear layers (section 5)."""
 
-    def __init__(self, style: Style, in_width: int, num_classes: int) -> None:
+    def __init__(self, style: Style, in_width: int, num_outputs: int) -> None:
         super().__init__()
         self.conv = ConvUnit(style, in_width, 128, kernel_size=1)
         self.fc1 = nn.Linear(2048, 1024)
-        self.fc2 = nn.Linear(1024, num_classes)
+        self.fc2 = nn.Linear(1024, num_outputs)
         self.dropout = nn.Dropout(0.7)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -131,13 +128,13 @@ class Head(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32; in training mode an
-    `Auxiliary` with both heads' beside."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32; in training mode
+    the logits of both auxiliary classifiers beside, "aux1" and "aux2"."""
 
     def __init__(
         self,
         in_channels: int,
-        num_classes: int,
+        num_outputs: int,
         variant: str = "paper",
         module: str = "reduced",
         auxiliary: bool = True,
@@ -158,12 +155,12 @@ class GoogLeNet(nn.Module):
             inception = kind(style, width, row)
             self.add_module(f"inception{name}", inception)
             width = widths[name] = inception.out_width
-        self.aux1 = Head(style, widths["4a"], num_classes) if auxiliary else None
-        self.aux2 = Head(style, widths["4d"], num_classes) if auxiliary else None
+        self.aux1 = Head(style, widths["4a"], num_outputs) if auxiliary else None
+        self.aux2 = Head(style, widths["4d"], num_outputs) if auxiliary else None
         self.dropout = nn.Dropout(style.dropout)
-        self.fc = nn.Linear(width, num_classes)
+        self.fc = nn.Linear(width, num_outputs)
 
-    def forward(self, x: Tensor) -> Tensor | Auxiliary:
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         x = self.norm(self.maxpool1(self.conv1(x)))  # (N, 64, H/4, W/4)
         x = self.maxpool2(self.norm(self.conv3(self.conv2(x))))  # (N, 192, H/8, W/8)
         x = self.maxpool3(self.through(x, "3a", "3b"))  # (N, 480, H/16, W/16)
@@ -174,7 +171,7 @@ class GoogLeNet(nn.Module):
         logits = self.fc(self.dropout(x))
         if not self.training or self.aux1 is None or self.aux2 is None:
             return logits  # type: ignore[no-any-return]
-        return Auxiliary(logits, ((AUXILIARY_WEIGHT, self.aux1(early)), (AUXILIARY_WEIGHT, self.aux2(late))))
+        return {"output": logits, "aux1": self.aux1(early), "aux2": self.aux2(late)}
 
     def through(self, x: Tensor, *names: str) -> Tensor:
         for name in names:
@@ -182,13 +179,5 @@ class GoogLeNet(nn.Module):
         return x
 
 
-def build(
-    *,
-    in_channels: int,
-    num_classes: int,
-    image_size: tuple[int, int],
-    variant: str,
-    module: str,
-    auxiliary: bool,
-) -> GoogLeNet:
-    return GoogLeNet(in_channels, num_classes, variant, module, auxiliary)
+def build(options: GoogLeNetOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> GoogLeNet:
+    return GoogLeNet(in_channels, num_outputs, options.variant, options.module, options.auxiliary)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.api import Options
+
 
 class Widths(NamedTuple):
     """A row of the table; ``pool`` 0 passes the pooled channels on, with stride 2 in all branches."""
@@ -83,9 +85,9 @@ class Inception(nn.Module):
 
 
 class InceptionV2(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: int, num_outputs: int) -> None:
         super().__init__()
         self.stem = nn.Sequential(
             unit(in_channels, 64, kernel_size=7, stride=2, padding=3),
@@ -99,7 +101,7 @@ class InceptionV2(nn.Module):
         for name, row in TABLE.items():
             module = self.inceptions[name] = Inception(width, row)
             width = module.out_width
-        self.fc = nn.Linear(width, num_classes)
+        self.fc = nn.Linear(width, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)  # (N, 192, H/8, W/8)
@@ -109,5 +111,5 @@ class InceptionV2(nn.Module):
         return self.fc(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> InceptionV2:
-    return InceptionV2(in_channels, num_classes)
+def build(options: Options, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> InceptionV2:
+    return InceptionV2(in_channels, num_outputs)

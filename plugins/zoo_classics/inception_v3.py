@@ -14,10 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Auxiliary
-
-AUXILIARY_WEIGHT = 0.3
-"""Of the auxiliary classifier's loss; the paper gives none, and GoogLeNet's is taken."""
+from zoo_classics.options import InceptionV3Options
 
 
 class ConvUnit(nn.Module):
@@ -150,11 +147,11 @@ class InceptionE(nn.Module):
 class Head(nn.Module):
     """The auxiliary classifier (figure 8)."""
 
-    def __init__(self, in_width: int, num_classes: int) -> None:
+    def __init__(self, in_width: int, num_outputs: int) -> None:
         super().__init__()
         self.conv0 = ConvUnit(in_width, 128, kernel_size=1)
         self.conv1 = ConvUnit(128, 768, kernel_size=5)
-        self.fc = nn.Linear(768, num_classes)
+        self.fc = nn.Linear(768, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         # 17 → 5, which conv1 needs
@@ -165,10 +162,10 @@ class Head(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 75; in training mode an
-    `Auxiliary` with the head's beside."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 75; in training mode
+    those of the auxiliary classifier beside, "aux"."""
 
-    def __init__(self, in_channels: int, num_classes: int, auxiliary: bool = True, dropout: float = 0.5) -> None:
+    def __init__(self, in_channels: int, num_outputs: int, auxiliary: bool = True, dropout: float = 0.5) -> None:
         super().__init__()
         self.Conv2d_1a_3x3 = ConvUnit(in_channels, 32, kernel_size=3, stride=2)
         self.Conv2d_2a_3x3 = ConvUnit(32, 32, kernel_size=3)
@@ -183,17 +180,17 @@ class InceptionV3(nn.Module):
         self.Mixed_6c = InceptionC(768, middle=160)
         self.Mixed_6d = InceptionC(768, middle=160)
         self.Mixed_6e = InceptionC(768, middle=192)
-        self.AuxLogits = Head(768, num_classes) if auxiliary else None
+        self.AuxLogits = Head(768, num_outputs) if auxiliary else None
         self.Mixed_7a = InceptionD(768)
         self.Mixed_7b = InceptionE(1280)
         self.Mixed_7c = InceptionE(2048)
         self.dropout = nn.Dropout(dropout)
-        self.fc = nn.Linear(2048, num_classes)
+        self.fc = nn.Linear(2048, num_outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.trunc_normal_(module.weight, mean=0.0, std=0.1, a=-2, b=2)
 
-    def forward(self, x: Tensor) -> Tensor | Auxiliary:
+    def forward(self, x: Tensor) -> Tensor | dict[str, Tensor]:
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))  # 299 → 147
         x = F.max_pool2d(x, kernel_size=3, stride=2)  # → 73
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))  # → 71
@@ -206,15 +203,10 @@ class InceptionV3(nn.Module):
         logits = self.fc(self.dropout(x))
         if not self.training or self.AuxLogits is None:
             return logits  # type: ignore[no-any-return]
-        return Auxiliary(logits, ((AUXILIARY_WEIGHT, self.AuxLogits(middle)),))
+        return {"output": logits, "aux": self.AuxLogits(middle)}
 
 
 def build(
-    *,
-    in_channels: int,
-    num_classes: int,
-    image_size: tuple[int, int],
-    auxiliary: bool,
-    dropout: float,
+    options: InceptionV3Options, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]
 ) -> InceptionV3:
-    return InceptionV3(in_channels, num_classes, auxiliary, dropout)
+    return InceptionV3(in_channels, num_outputs, options.auxiliary, options.dropout)

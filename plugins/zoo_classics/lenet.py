@@ -11,18 +11,20 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zoo.api import Options
+
 
 class LeNet(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 16."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 16."""
 
-    def __init__(self, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> None:
+    def __init__(self, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> None:
         super().__init__()
         height, width = (((side - 4) // 2 - 4) // 2 for side in image_size)  # a 5×5 convolution takes 4, a pool halves
         self.conv1 = nn.Conv2d(in_channels, 6, kernel_size=5)
         self.conv2 = nn.Conv2d(6, 16, kernel_size=5)
         self.fc1 = nn.Linear(16 * height * width, 120)
         self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, num_classes)
+        self.fc3 = nn.Linear(84, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         # The largest of rectified values is the largest one, rectified: so there are a quarter as many to rectify.
@@ -34,5 +36,5 @@ class LeNet(nn.Module):
         return self.fc3(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> LeNet:
-    return LeNet(in_channels, num_classes, image_size)
+def build(options: Options, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> LeNet:
+    return LeNet(in_channels, num_outputs, image_size)

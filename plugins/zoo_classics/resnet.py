@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo_classics.options import ResNetOptions
+
 LAYERS: dict[int, tuple[int, int, int, int]] = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -69,10 +71,10 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, depth: int, residual: bool = True, variant: str = "torchvision"
+        self, in_channels: int, num_outputs: int, depth: int, residual: bool = True, variant: str = "torchvision"
     ) -> None:
         super().__init__()
         kind: type[Block | Bottleneck] = Block if depth < 50 else Bottleneck
@@ -86,7 +88,7 @@ class ResNet(nn.Module):
         self.layer3 = stage(kind, 128 * kind.expansion, 256, counts[2], 2, residual, variant)
         self.layer4 = stage(kind, 256 * kind.expansion, 512, counts[3], 2, residual, variant)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.fc = nn.Linear(512 * kind.expansion, num_classes)
+        self.fc = nn.Linear(512 * kind.expansion, num_outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # the paper's reference 13
@@ -120,6 +122,6 @@ def join(block: Block | Bottleneck, x: Tensor, y: Tensor) -> Tensor:
 
 
 def build(
-    *, in_channels: int, num_classes: int, image_size: tuple[int, int], depth: int, residual: bool, variant: str
+    options: ResNetOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int], depth: int
 ) -> ResNet:
-    return ResNet(in_channels, num_classes, depth, residual, variant)
+    return ResNet(in_channels, num_outputs, depth, options.residual, options.variant)

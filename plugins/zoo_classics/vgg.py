@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo_classics.options import VGGOptions
+
 LAYERS: dict[int, tuple[int, ...]] = {
     11: (1, 1, 2, 2, 2),
     13: (2, 2, 2, 2, 2),
@@ -22,10 +24,10 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGG(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, depth: int, batch_norm: bool = False, dropout: float = 0.5
+        self, in_channels: int, num_outputs: int, depth: int, batch_norm: bool = False, dropout: float = 0.5
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -46,7 +48,7 @@ class VGG(nn.Module):
             nn.Linear(4096, 4096),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
+            nn.Linear(4096, num_outputs),
         )
         self.apply(initialise)
 
@@ -68,7 +70,5 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def build(
-    *, in_channels: int, num_classes: int, image_size: tuple[int, int], depth: int, batch_norm: bool, dropout: float
-) -> VGG:
-    return VGG(in_channels, num_classes, depth, batch_norm, dropout)
+def build(options: VGGOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int], depth: int) -> VGG:
+    return VGG(in_channels, num_outputs, depth, options.batch_norm, options.dropout)

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo.api import Options
+
 LAYERS = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
 
 
 class VGGCifar(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: int, num_outputs: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         channels = in_channels
@@ -34,7 +36,7 @@ class VGGCifar(nn.Module):
                 layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(channels, num_classes)
+        self.classifier = nn.Linear(channels, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(x)  # (N, C, H, W) → (N, 512, H/32, W/32)
@@ -42,5 +44,5 @@ class VGGCifar(nn.Module):
         return self.classifier(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int]) -> VGGCifar:
-    return VGGCifar(in_channels, num_classes)
+def build(options: Options, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> VGGCifar:
+    return VGGCifar(in_channels, num_outputs)

@@ -13,12 +13,13 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from zoo_classics.alexnet import response_norm
+from zoo_classics.options import ZFNetOptions
 
 
 class ZFNet(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W), H and W at least 47."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 47."""
 
-    def __init__(self, in_channels: int, num_classes: int, wide: bool = False, dropout: float = 0.5) -> None:
+    def __init__(self, in_channels: int, num_outputs: int, wide: bool = False, dropout: float = 0.5) -> None:
         super().__init__()
         third, fourth, fifth = (512, 1024, 512) if wide else (384, 384, 256)
         self.features = nn.Sequential(
@@ -46,7 +47,7 @@ class ZFNet(nn.Module):
             nn.Linear(4096, 4096),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
-            nn.Linear(4096, num_classes),
+            nn.Linear(4096, num_outputs),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,5 +56,5 @@ class ZFNet(nn.Module):
         return self.classifier(x)  # type: ignore[no-any-return]
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], wide: bool, dropout: float) -> ZFNet:
-    return ZFNet(in_channels, num_classes, wide, dropout)
+def build(options: ZFNetOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> ZFNet:
+    return ZFNet(in_channels, num_outputs, options.wide, options.dropout)

@@ -21,6 +21,7 @@ from zoo.errors import DataError
 from zoo_datasets import CATDOG
 from zoo_datasets.folder import Folder, in_turn, read_folder, top_folder
 from zoo_datasets.folder_layout import Sample
+from zoo_datasets.options import CatdogOptions
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".rar")
 SHARES = (20_000 / 25_000, 2_000 / 25_000)
@@ -28,7 +29,7 @@ WHOLE = 22_000
 """From so many pictures on, the numbers of the reference are taken."""
 
 
-def open_catdog(store: DatasetStore, split_seed: int) -> Folder:
+def open_catdog(options: CatdogOptions, store: DatasetStore) -> Folder:
     """What lies in the data folder, the reference's layout first; else Kaggle's archive, downloaded."""
     root = _reference(store)
     if root is not None:
@@ -36,14 +37,14 @@ def open_catdog(store: DatasetStore, split_seed: int) -> Folder:
     pets = store.root / "PetImages"
     if not pets.is_dir():
         pets = _kaggle(store, CATDOG)
-    return _checked(_divided(store, pets, split_seed), pets)
+    return _checked(_divided(store, pets, options.split_seed), pets)
 
 
 def _checked(opened: Folder, root: Path) -> Folder:
     """Raises DataError where the folder has other classes than the spec, whose names a run shows."""
-    if [name.casefold() for name in opened.classes] != [name.casefold() for name in CATDOG.classes]:
+    if [name.casefold() for name in opened.target.names] != [name.casefold() for name in CATDOG.classes]:
         raise DataError(
-            f"the classes are {', '.join(opened.classes)}, not {' and '.join(CATDOG.classes)}",
+            f"the classes are {', '.join(opened.target.names)}, not {' and '.join(CATDOG.classes)}",
             where=root,
             fix=f"use --data folder:{root}",
         )
@@ -72,14 +73,14 @@ def _divided(store: DatasetStore, root: Path, seed: int) -> Folder:
     numbers = np.random.RandomState(seed % 2**32)
     splits: dict[str, list[Sample]] = {"train": [], "val": [], "test": []}
     samples = whole.samples("train")
-    for name in whole.classes:
+    for name in whole.target.names:
         mine = [sample for sample in samples if sample.label == name]
         first, second = boundaries(len(mine), len(samples))
         shuffled = [mine[row] for row in numbers.permutation(len(mine))]
         splits["train"] += sorted(shuffled[:first])
         splits["val"] += sorted(shuffled[first:second])
         splits["test"] += [Sample(sample.file, None) for sample in sorted(shuffled[second:])]
-    return Folder(root, {name: in_turn(found) for name, found in splits.items() if found}, whole.classes, store)
+    return Folder(root, {name: in_turn(found) for name, found in splits.items() if found}, whole.target.names, store)
 
 
 def boundaries(mine: int, all_together: int) -> tuple[int, int]:

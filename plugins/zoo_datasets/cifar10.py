@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.api import DatasetStore, Part, Split
+from zoo.api import Dataset, DatasetStore, Options, Part, Split
 from zoo.errors import DataError
 from zoo_datasets import CIFAR10
 
@@ -28,7 +28,7 @@ RECORDS = 10_000
 REPAIR = "remove it to have the archive downloaded anew"
 
 
-class Cifar10:
+class Cifar10(Dataset):
     """The implementation of `zoo.api.Dataset`, over the folder or the archive."""
 
     parts: Mapping[Part, str] = {"train": "train", "test": "test"}
@@ -58,7 +58,7 @@ class Cifar10:
         }
 
 
-def open_cifar10(store: DatasetStore) -> Cifar10:
+def open_cifar10(_options: Options, store: DatasetStore) -> Cifar10:
     """Raises DataError where the files are missing, or are not of CIFAR-10's form."""
     folder = store.root / FOLDER
     if folder.is_dir():

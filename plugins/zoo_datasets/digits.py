@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.api import DatasetStore, Part, Split
+from zoo.api import Dataset, DatasetStore, Options, Part, Split
 from zoo.errors import DataError
 
 SAMPLES = 1797
@@ -25,7 +25,7 @@ LARGEST = 16
 REPORT_EVERY = 5
 
 
-class Digits:
+class Digits(Dataset):
     """The implementation of `zoo.api.Dataset`."""
 
     parts: Mapping[Part, str] = {"train": "train", "test": "test"}
@@ -41,7 +41,7 @@ class Digits:
         for split in sorted(self._rows):
             loaded = self.load(split)
             digest.update(np.asarray(loaded.images).tobytes())
-            digest.update(np.asarray(loaded.labels, "<i8").tobytes())
+            digest.update(np.asarray(loaded.targets, "<i8").tobytes())
         return digest.hexdigest()
 
     @cached_property
@@ -60,7 +60,7 @@ class Digits:
         return {"train": np.setdiff1d(np.arange(len(labels)), report), "test": report}
 
 
-def open_digits(_store: DatasetStore) -> Digits:
+def open_digits(_options: Options, _store: DatasetStore) -> Digits:
     return Digits()
 
 

@@ -24,14 +24,15 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.api import DatasetStore, Part, Split
+from zoo.api import Classes, Dataset, DatasetStore, Part, Split
 from zoo.errors import DataError
-from zoo_datasets.folder_layout import SPLITS, Layout, Sample, entries, nfc, scan
+from zoo_datasets.folder_layout import SPLITS, Sample, entries, nfc, scan
+from zoo_datasets.options import FolderOptions
 
 __all__ = ["Folder", "in_turn", "open_folder", "open_held_out", "read_folder", "top_folder"]
 
 
-class Folder:
+class Folder(Dataset):
     """The implementation of `zoo.api.Dataset`.
 
     ``held_out`` names the split to evaluate on, where there is nothing to train on.
@@ -45,8 +46,12 @@ class Folder:
         store: DatasetStore,
         held_out: str | None = None,
     ) -> None:
-        self.classes = tuple(classes)
+        self._classes = Classes(names=tuple(classes))
         self._root, self._splits, self._store, self._held_out = root, splits, store, held_out
+
+    @property
+    def target(self) -> Classes:
+        return self._classes
 
     @property
     def parts(self) -> Mapping[Part, str]:
@@ -69,7 +74,7 @@ class Folder:
 
     def load(self, split: str) -> Split:
         samples = self._splits[split]
-        place = {name: index for index, name in enumerate(self.classes)}
+        place = {name: index for index, name in enumerate(self._classes.names)}
         labels = (
             None if samples[0].label is None else np.array([place[sample.label or ""] for sample in samples], np.int64)
         )
@@ -101,24 +106,20 @@ class Folder:
         return nfc(file.relative_to(self._root).as_posix() if file.is_relative_to(self._root) else file.as_posix())
 
 
-def open_folder(
-    store: DatasetStore, path: str, labels: str | None, test_fraction: float, split_seed: int, layout: Layout = "auto"
-) -> Folder:
+def open_folder(options: FolderOptions, store: DatasetStore) -> Folder:
     """Raises DataError saying what is wrong with the folder."""
-    root, splits = _splits(store, path, labels, layout, training=True)
-    return _arranged(store, root, splits, test_fraction, split_seed)
+    root, splits = _splits(options, store, training=True)
+    return _arranged(store, root, splits, options.test_fraction, options.split_seed)
 
 
-def open_held_out(
-    store: DatasetStore, path: str, labels: str | None = None, layout: Layout = "auto", **_division: object
-) -> Folder:
+def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
     """To evaluate a trained model: the labelled test split, else val, else all images; nothing is put aside.
 
     The classes may be few.
 
     Raises DataError saying what is wrong with the folder.
     """
-    root, splits = _splits(store, path, labels, layout, training=False)
+    root, splits = _splits(options, store, training=False)
     labelled = [name for name in ("test", "val", "train") if name in splits and splits[name][0].label is not None]
     if not labelled:
         raise DataError(
@@ -131,19 +132,17 @@ def open_held_out(
     return Folder(root, {held_out: samples}, _class_names(root, samples), store, held_out)
 
 
-def _splits(
-    store: DatasetStore, path: str, labels: str | None, layout: Layout, *, training: bool
-) -> tuple[Path, dict[str, list[Sample]]]:
-    root = Path(path)
+def _splits(options: FolderOptions, store: DatasetStore, *, training: bool) -> tuple[Path, dict[str, list[Sample]]]:
+    root = Path(options.path)
     if not root.exists():
         raise DataError("the folder of pictures does not exist", where=root, fix="check the path behind folder:")
     if not root.is_dir():
         root = top_folder(store.unpack(root))
-    if labels is None:
-        return root, scan(root, store, layout, training=training)
+    if options.labels is None:
+        return root, scan(root, store, options.layout, training=training)
     from zoo_datasets.folder_table import read_table
 
-    return root, read_table(Path(labels), root, training=training)
+    return root, read_table(Path(options.labels), root, training=training)
 
 
 def top_folder(unpacked: Path) -> Path:

@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from zoo.api import DatasetSpec, DatasetStore, FileSpec, Part, Split
+from zoo.api import Dataset, DatasetSpec, DatasetStore, FileSpec, Options, Part, Split
 from zoo.errors import DataError
 from zoo_datasets import FASHION_MNIST, MNIST
 
@@ -29,7 +29,7 @@ MOST = 1_000_000
 REPAIR = "remove the file to have it downloaded anew"
 
 
-class Mnist:
+class Mnist(Dataset):
     """The implementation of `zoo.api.Dataset`, over the path of each file by its name without ``.gz``."""
 
     parts: Mapping[Part, str] = {"train": "train", "test": "test"}
@@ -62,12 +62,12 @@ class Mnist:
         }
 
 
-def open_mnist(store: DatasetStore) -> Mnist:
+def open_mnist(_options: Options, store: DatasetStore) -> Mnist:
     """Raises DataError where a file is missing, or is no IDX file of such pictures or labels."""
     return _open(store, MNIST)
 
 
-def open_fashion_mnist(store: DatasetStore) -> Mnist:
+def open_fashion_mnist(_options: Options, store: DatasetStore) -> Mnist:
     """Raises DataError where a file is missing, or is no IDX file of such pictures or labels."""
     return _open(store, FASHION_MNIST)
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zoo.api import DatasetStore, Part, Split
+from zoo.api import Dataset, DatasetStore, Part, Split
 from zoo.errors import DataError
+from zoo_datasets.options import PhotosOptions
 
 NAMES = ("china.jpg", "flower.jpg")
 
 
-class Photos:
+class Photos(Dataset):
     """The implementation of `zoo.api.Dataset`."""
 
     parts: Mapping[Part, str] = {"predict": "photos"}
@@ -46,8 +47,8 @@ class Photos:
         return np.stack(images if self._size is None else [cut_out(image, self._size) for image in images])
 
 
-def open_photos(_store: DatasetStore, size: tuple[int, int] | None) -> Photos:
-    return Photos(size)
+def open_photos(options: PhotosOptions, _store: DatasetStore) -> Photos:
+    return Photos(options.size)
 
 
 def cut_out(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

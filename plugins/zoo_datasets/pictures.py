@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from zoo.api import DatasetStore, Part, Split
+from zoo.api import Dataset, DatasetStore, Part, Split
 from zoo.errors import DataError
 from zoo.plugin import find_images, user_path
+from zoo_datasets.options import PicturesOptions
 
 
-class Pictures:
+class Pictures(Dataset):
     """The implementation of `zoo.api.Dataset`."""
 
     parts: Mapping[Part, str] = {"predict": "pictures"}
@@ -32,9 +33,9 @@ class Pictures:
         return digest.hexdigest()
 
 
-def open_pictures(store: DatasetStore, path: str) -> Pictures:
-    """Raises DataError where there is nothing at ``path``. A file whose name is a pattern's is that file."""
-    place = user_path(path)
+def open_pictures(options: PicturesOptions, store: DatasetStore) -> Pictures:
+    """Raises DataError where there is nothing at the path. A file whose name is a pattern's is that file."""
+    place = user_path(options.path)
     try:
         fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
         found = find_images(sorted(fitting) or [place])

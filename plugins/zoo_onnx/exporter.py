@@ -12,7 +12,7 @@ import onnxscript
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from torch import Tensor, nn
 
-from zoo.api import EmitRequest
+from zoo.api import EmitRequest, Options
 from zoo.errors import ExportError, SetupError, UsageError
 from zoo_onnx.first_mismatch import find_first_mismatch
 from zoo_onnx.onnx_file import (
@@ -34,7 +34,7 @@ STRICT_FP32: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": 
 so."""
 
 
-def build() -> OnnxExporter:
+def build(_options: Options) -> OnnxExporter:
     return OnnxExporter()
 
 

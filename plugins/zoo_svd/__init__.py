@@ -3,7 +3,9 @@ smaller."""
 
 from __future__ import annotations
 
-from zoo.api import CommandSpec, Expected, RecipeSpec, TaskSpec, hookimpl
+from zoo.api import AdaptationSpec, CommandSpec, Expected, RecipeSpec, TaskSpec, hookimpl
+
+ZOO_API = "2.0"
 
 COURSE = (
     "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and "
@@ -23,10 +25,8 @@ def zoo_register_tasks() -> list[TaskSpec]:
                 "WebP"
             ),
             source="C. Eckart, G. Young: The approximation of one matrix by another of lower rank (1936)",
-            target="zoo_svd.image_task:build",
+            solver="zoo_svd.image_task:SvdImage",
             options="zoo_svd.options:ImageOptions",
-            needs_architecture=False,
-            needs_labels=False,
         ),
         TaskSpec(
             name="svd_compress",
@@ -37,14 +37,28 @@ def zoo_register_tasks() -> list[TaskSpec]:
             source=(
                 "X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)"
             ),
-            target="zoo_svd.network_task:build",
+            adaptations=("svd",),
+        ),
+    ]
+
+
+@hookimpl
+def zoo_register_adaptations() -> list[AdaptationSpec]:
+    return [
+        AdaptationSpec(
+            name="svd",
+            summary="Write layers as several of lower rank, chosen by what they answer to images",
+            source=(
+                "X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)"
+            ),
+            target="zoo_svd.compress_network:SvdCompress",
             options="zoo_svd.options:NetworkOptions",
             needs_weights=True,
             same_inputs=True,
             computes=(
                 "the form and the rank of each layer, from what it answers to calibration images (task.calibration)"
             ),
-        ),
+        )
     ]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import EmitRequest
-from zoo.plugin import load_object, registry, storage_errors, temporary_folder, verify_against_pytorch
+from zoo.plugin import build_exporter, registry, storage_errors, temporary_folder, verify_against_pytorch
 from zoo_svd.compressed import Compressed
 
 
@@ -43,7 +43,7 @@ def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
     Raises ExportError, with nothing left behind, where it departs.
     """
     item = registry().exporter(exporter_name)
-    exporter = load_object(item.spec.target, item)()
+    exporter = build_exporter(item)
     model, rank = Decoder(image).eval(), image.rank
     request = EmitRequest(
         None,

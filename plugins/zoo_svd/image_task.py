@@ -1,9 +1,8 @@
-"""Pictures by their largest singular values: a task without a network, solved in closed form."""
+"""Images by their largest singular values: a task without a network, solved without training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +10,29 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.api import Batch, DataView, Evaluation, Monitor, PartView, ReportItem
+from zoo.api import JSON, DataView, EvaluationResult, PartView, ReportItem, Solver
 from zoo.plugin import figure, plural
 from zoo_svd.factors import Factors, factorise, share
 from zoo_svd.image_report import Work, write_report
+from zoo_svd.options import ImageOptions
 from zoo_svd.pictures import as_image, as_matrix
 from zoo_svd.quality import psnr, ssim
 
 METRICS = ("psnr_db", "ssim", "energy")
 
 
-@dataclass(frozen=True)
-class Settings:
-    ranks: tuple[int, ...]
-    noise: float | None
-    noise_seed: int
+class SvdImage(Solver[ImageOptions]):
+    """The module holds the factors of every image, and what each rank reaches."""
 
-
-class SvdImage:
-    """The implementation of `zoo.api.Task`.
-
-    The model holds the factors of every picture, and what each rank reaches.
-    """
-
-    monitor = Monitor("psnr_db", "max")
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, options: ImageOptions) -> None:
+        super().__init__(options)
         self._part: PartView | None = None
         self._works: list[Work] = []
 
-    def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
+    def plan(self, data: DataView) -> dict[str, Any]:
         self._part = _part_of(data)
         self._works = [
-            self._begun(name, image) for name, image in zip(self._part.names, self._part.originals, strict=False)
+            self._begun(name, image) for name, image in zip(self._part.names, self._part.raw_images, strict=False)
         ]
         images = [
             {
@@ -56,13 +44,13 @@ class SvdImage:
             }
             for work in self._works
         ]
-        structure = {"pictures": images}
-        return self.restructure(model, structure), structure
+        return {"images": images}
 
-    def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
-        """A module with a place for the factors of each picture: left (rows, k), right (k, columns), and the metrics of
+    def rebuild(self, solution: JSON) -> nn.Module:
+        """A module with a place for the factors of each image: left (rows, k), right (k, columns), and the metrics of
         every rank."""
-        for index, facts in enumerate(structure["pictures"]):
+        model = nn.Module()
+        for index, facts in enumerate(solution["images"]):
             held, rank = nn.Module(), max(facts["ranks"])
             held.register_buffer("left", torch.zeros(facts["rows"], rank))
             held.register_buffer("right", torch.zeros(rank, facts["columns"]))
@@ -71,17 +59,17 @@ class SvdImage:
             model.add_module(str(index), held)
         return model
 
-    def fit(self, model: nn.Module, data: DataView, note: Callable[[str], None]) -> None:
-        """All ranks of a picture come from one factorisation."""
+    def solve(self, model: nn.Module, data: DataView, print: Callable[[str], None]) -> None:  # noqa: A002
+        """All ranks of an image come from one factorisation."""
         if self._part is not None and len(self._works) < len(self._part):
-            note(f"the first {len(self._works)} of {len(self._part):,} pictures are looked at")
+            print(f"the first {len(self._works)} of {len(self._part):,} images are looked at")
         if any(held.device.type != "cpu" for held in model.buffers()):
-            note("pictures are factorised on the cpu, whatever the device")
+            print("images are factorised on the cpu, whatever the device")
         for held, work in zip(model.children(), self._works, strict=True):
-            large = [str(rank) for rank in self._settings.ranks if rank > min(work.matrix.shape)]
+            large = [str(rank) for rank in self.options.ranks if rank > min(work.matrix.shape)]
             if large:
                 there = plural(min(work.matrix.shape), "singular value")
-                note(f"{work.name}: a rank of {' or '.join(large)} is more than its {there}: all are taken")
+                print(f"{work.name}: a rank of {' or '.join(large)} is more than its {there}: all are taken")
             work.factors = factorise(work.matrix, work.ranks[-1])
             rebuilt = [as_image(matrix, work.channels) for matrix in work.factors.each(work.ranks)]
             reached = _reached(work, rebuilt)
@@ -90,26 +78,24 @@ class SvdImage:
             for place, rank in enumerate(work.ranks):
                 told = ", ".join(figure(metric, float(reached[metric][place])) for metric in ("psnr_db", "ssim"))
                 kept = share(float(reached["energy"][place]))
-                note(
+                print(
                     f"{work.name}, {work.matrix.shape[0]}×{work.matrix.shape[1]}, rank {rank}: {told}, {kept} of the "
                     "energy"
                 )
 
-    def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
-        """What was found when the pictures were factorised, at the largest rank: the mean over them."""
+    def evaluate(self, model: nn.Module, part: PartView) -> EvaluationResult:
+        """What was found when the images were factorised, at the largest rank: the mean over them."""
         reached = {metric: torch.stack([getattr(held, metric)[-1] for held in model.children()]) for metric in METRICS}
-        outputs = torch.stack([reached[metric] for metric in METRICS], 1).cpu().numpy()  # (pictures, metrics)
-        return Evaluation({metric: float(values.mean()) for metric, values in reached.items()}, outputs, None)
+        figures = {metric: float(values.mean()) for metric, values in reached.items()}
+        return EvaluationResult(figures, {metric: values.cpu().numpy() for metric, values in reached.items()})
 
-    def report(
-        self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path
-    ) -> list[ReportItem]:
+    def report(self, result: EvaluationResult, part: PartView, directory: Path) -> list[ReportItem]:
         """Of the part that was factorised in this process; of any other, nothing: what a run found stands in its
         folder."""
         return write_report(self._works, directory) if part is self._part else []
 
     def _begun(self, name: str, image: np.ndarray) -> Work:
-        settings = self._settings
+        settings = self.options
         matrix, channels = as_matrix(image), len(image)
         ranks = tuple(sorted({min(rank, *matrix.shape) for rank in settings.ranks}))
         original = as_image(matrix, channels)
@@ -132,7 +118,3 @@ def _reached(work: Work, rebuilt: Sequence[np.ndarray]) -> dict[str, np.ndarray]
         "ssim": np.array([ssim(image, work.original) for image in rebuilt]),
         "energy": np.array([factors.kept(rank) for rank in work.ranks]),
     }
-
-
-def build(ranks: Sequence[int], noise: float | None, noise_seed: int) -> SvdImage:
-    return SvdImage(Settings(tuple(ranks), noise, noise_seed))

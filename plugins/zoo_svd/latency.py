@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoo.api import EmitRequest, Runner
 from zoo.errors import ZooError
-from zoo.plugin import Item, load_object, registry
+from zoo.plugin import Item, build_exporter, registry
 from zoo_svd.eight_bits import quantise
 
 CALLS, WARMING = 15, 3
@@ -50,7 +50,7 @@ class Deployed(nn.Module):
 
 def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], images: Tensor | None = None) -> Deployed | None:
     """``model`` by the exporter ``item``; with ``pictures`` to calibrate by, in 8 bits. None where that cannot be."""
-    exporter, model = load_object(item.spec.target, item)(), copy.deepcopy(model).cpu().eval()
+    exporter, model = build_exporter(item), copy.deepcopy(model).cpu().eval()
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         path = Path(folder) / f"model{item.spec.suffix}"
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.api import Evaluation, PartView, ReportItem, Task
+from zoo.api import Evaluate, EvaluationResult, PartView, ReportItem
 from zoo.plugin import count_macs, count_parameters, registry, write_csv
 from zoo_svd.allocation import Choices, Menu
 from zoo_svd.budgets import draw, points
@@ -53,23 +53,22 @@ class Outcome:
 
 
 def write_report(
-    outcome: Outcome, evaluation: Evaluation, part: PartView, classes: Sequence[str], judge: Task, directory: Path
+    outcome: Outcome, result: EvaluationResult, part: PartView, evaluate: Evaluate, directory: Path
 ) -> list[ReportItem]:
     """compression.csv, layers.csv, budgets.csv and plots/budgets.png."""
 
-    def judged(model: nn.Module) -> dict[str, float]:
-        model.eval()
-        with torch.no_grad():
-            return dict(judge.evaluate(model, part.batches(BATCH), classes).metrics)
+    def evaluated(model: nn.Module) -> dict[str, float]:
+        return dict(evaluate(model.eval(), part).metrics)
 
     networks = _deployed(outcome)
     in_eight_bits = next((each[2:] for each in networks.values() if any(each[2:])), [None, None])
-    judgements = [
-        judged(outcome.original),
-        evaluation.metrics,
-        *(judged(each) if each else {} for each in in_eight_bits),
+    metric = next(iter(result.metrics))
+    figures = [
+        evaluated(outcome.original),
+        result.metrics,
+        *(evaluated(each) if each else {} for each in in_eight_bits),
     ]
-    rows = _compared(outcome, networks, [each.get("accuracy") for each in judgements])
+    rows = _compared(outcome, networks, metric, [each.get(metric) for each in figures])
     write_csv(directory / "compression.csv", COMPARED, rows)
     write_csv(directory / "layers.csv", LAYERS, _layers(outcome))
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1]
@@ -90,10 +89,10 @@ def write_report(
             "and for 32 pictures at a time.",
         ),
     ]
-    if outcome.options.curve and evaluation.labels is not None:
-        before, small = judgements[0]["accuracy"], judgements[2].get("accuracy")
+    if outcome.options.curve and "accuracy" in result.metrics:
+        before, small = figures[0]["accuracy"], figures[2].get("accuracy")
         original = 100 * before, None if small is None else 100 * small
-        shown.append(_budgets(outcome, lambda model: 100 * judged(model)["accuracy"], original, directory))
+        shown.append(_budgets(outcome, lambda model: 100 * evaluated(model)["accuracy"], original, directory))
     return shown
 
 
@@ -123,13 +122,13 @@ def _deployed(outcome: Outcome) -> dict[str, list[Deployed | None]]:
 
 
 def _compared(
-    outcome: Outcome, tables: dict[str, list[Deployed | None]], accuracies: Sequence[float | None]
+    outcome: Outcome, tables: dict[str, list[Deployed | None]], metric: str, figures: Sequence[float | None]
 ) -> list[list[Any]]:
     pair = (outcome.original, outcome.result)
     rows: list[list[Any]] = []
-    if accuracies[0] is not None:
-        told = ["" if value is None else f"{value:.4f}" for value in accuracies]
-        rows.append(["accuracy", *told[:2], "", *told[2:]])
+    if figures[0] is not None:
+        told = ["" if value is None else f"{value:.4f}" for value in figures]
+        rows.append([metric, *told[:2], "", *told[2:]])
     rows.append(_row("parameters", [count_parameters(model)[0] for model in pair]))
     rows.append(_row("multiply-accumulates a picture", [count_macs(model, outcome.shape) for model in pair]))
     for name, networks in tables.items():

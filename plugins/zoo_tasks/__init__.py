@@ -1,8 +1,10 @@
-"""The tasks: what is trained, by which loss, judged how, shown how."""
+"""The tasks: what is learned, by which loss, evaluated how, shown how; and what a network keeps of what it knows."""
 
 from __future__ import annotations
 
-from zoo.api import TaskSpec, hookimpl
+from zoo.api import AdaptationSpec, TaskSpec, hookimpl
+
+ZOO_API = "2.0"
 
 
 @hookimpl
@@ -10,16 +12,30 @@ def zoo_register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="classification",
-            summary="Train every parameter to name the class of a picture (cross-entropy)",
-            target="zoo_tasks.classification:build",
+            summary="Train every parameter to name the class of an image (cross-entropy)",
+            target="zoo_tasks.classification:Classification",
             options="zoo_tasks.options:ClassificationOptions",
+            accepts=("classes",),
             default=True,
         ),
         TaskSpec(
             name="transfer",
-            summary="Keep what trained weights know and teach the last layers new classes",
-            target="zoo_tasks.transfer:build",
+            summary="Keep what trained weights know and teach the last layers something new",
+            adaptations=("transfer",),
+        ),
+    ]
+
+
+@hookimpl
+def zoo_register_adaptations() -> list[AdaptationSpec]:
+    return [
+        AdaptationSpec(
+            name="transfer",
+            summary="Freeze the layers that keep what trained weights know; the others learn, the head anew",
+            source="J. Yosinski et al.: How transferable are features in deep neural networks? (2014)",
+            target="zoo_tasks.transfer:Transfer",
             options="zoo_tasks.options:TransferOptions",
             needs_weights=True,
-        ),
+            new_head=True,
+        )
     ]

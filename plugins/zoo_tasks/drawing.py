@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from zoo.api import Evaluation, PartView, ReportItem
+from zoo.api import EvaluationResult, PartView, ReportItem
 from zoo.plugin import (
     figure,
     plot_confusion,
@@ -18,31 +18,26 @@ from zoo.plugin import (
     softmax,
     write_csv,
     write_image,
-    write_predictions,
 )
 
 SHOWN = 20
 """Pictures of predictions, and of mistakes."""
 
 
-def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
-    """predictions.csv; where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png,
-    calibration.png, predictions.png, mistakes.png and a picture of each mistake. Of pictures without labels also
-    predicted.csv and predicted.png.
+def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
+    """Where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png, calibration.png,
+    predictions.png, mistakes.png and an image of each mistake. Of images without labels predicted.csv and predicted.png.
     """
-    write_predictions(directory / "predictions.csv", evaluation, part, classes)
-    if evaluation.labels is None:
-        return write_predicted(directory, part, softmax(evaluation.outputs), classes)
-    figures, details = directory / "plots", evaluation.details
-    accuracy = figure("accuracy", evaluation.metrics["accuracy"])
+    probabilities, labels = softmax(np.asarray(result.outputs)), part.targets
+    if labels is None:
+        return write_predicted(directory, part, probabilities, classes)
+    figures, details = directory / "plots", result.details
+    accuracy = figure("accuracy", result.metrics["accuracy"])
     plot_confusion(figures / "confusion.png", details["confusion"], classes, accuracy)
     write_per_class(directory / "per_class.csv", details["per_class"], classes)
-    error = evaluation.metrics["calibration_error"]
+    error = result.metrics["calibration_error"]
     calibration(figures / "calibration.png", details["reliability"], figure("calibration_error", error))
-    probabilities = softmax(evaluation.outputs)
-    plot_predictions(
-        figures / "predictions.png", part, _all_over(part), probabilities, evaluation.labels, classes, "predictions"
-    )
+    plot_predictions(figures / "predictions.png", part, _all_over(part), probabilities, labels, classes, "predictions")
     return [
         ReportItem(
             "Confusion",
@@ -64,7 +59,7 @@ def write_report(evaluation: Evaluation, part: PartView, classes: Sequence[str],
             "plots/predictions.png",
             "Samples from all over the part, with the prediction's probability; red where it is wrong.",
         ),
-        write_mistakes(directory, part, probabilities, evaluation.labels, classes),
+        write_mistakes(directory, part, probabilities, labels, classes),
     ]
 
 
@@ -123,7 +118,7 @@ def write_mistakes(
     folder = directory / "plots" / "mistakes"
     folder.mkdir(exist_ok=True)
     rows = []
-    for place, (index, image) in enumerate(zip(worst, part.pictures(worst) if worst else (), strict=True)):
+    for place, (index, image) in enumerate(zip(worst, part.images_of(worst) if worst else (), strict=True)):
         name = f"{place:02d}.png"
         write_image(folder / name, Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image))
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]

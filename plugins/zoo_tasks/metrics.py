@@ -1,62 +1,102 @@
-"""What classification is judged by, from the logits and labels of a whole part."""
+"""What classification is evaluated by, batch by batch."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchmetrics.functional.classification import (
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
+
+from zoo.api import Batch, EvaluationResult, Evaluator, Outputs
 
 BINS = 15
 """Bins of the confidence, as Guo et al. 2017 (On Calibration of Modern Neural Networks) take them."""
+TOP = 5
 
 
-def classification_metrics(logits: Tensor, labels: Tensor) -> tuple[dict[str, float], dict[str, Any]]:
-    """Metrics, best known first, and details as JSON, of logits float32 (N, K) and labels int64 (N,), both on one
-    device.
+class ClassificationEvaluator(Evaluator):
+    """Accuracy, macro F1, calibration error and loss, of logits float32 (N, K) and labels int64 (N,).
 
-    ``details`` are ``confusion`` (K, K; truth by row), ``per_class`` (a list of K each for count, precision, recall and
-    f1) and ``reliability`` (a list of 15 each for count, confidence and accuracy; the bins divide 0…1 evenly). The loss
-    is plain cross-entropy, however it was trained.
+    A few numbers of each sample are kept. The loss is plain cross-entropy, however it was trained.
     """
-    classes = logits.shape[1]
-    confusion = multiclass_confusion_matrix(logits, labels, num_classes=classes, validate_args=False).cpu()
-    metrics = {"accuracy": confusion.trace().item() / len(labels)}
-    if classes > 5:
-        # (N, 5) → (N,)
-        metrics["top5_accuracy"] = (logits.topk(5).indices == labels[:, None]).any(1).sum().item() / len(labels)
-    bins = reliability(logits.cpu(), labels.cpu())
-    metrics["macro_f1"] = multiclass_f1_score(
-        logits, labels, num_classes=classes, average="macro", validate_args=False
-    ).item()
-    metrics["calibration_error"] = calibration_error(bins)
-    metrics["loss"] = F.cross_entropy(logits, labels).item()
-    scores = {"precision": multiclass_precision, "recall": multiclass_recall, "f1": multiclass_f1_score}
-    per_class = {
-        "count": confusion.sum(1).tolist(),
-        **{
-            name: score(logits, labels, num_classes=classes, average="none", validate_args=False).tolist()
-            for name, score in scores.items()
-        },
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self._confusion = torch.zeros(classes, classes, dtype=torch.int64)
+        self._in_top = 0
+        self._columns: dict[str, list[Tensor]] = {"prediction": [], "confidence": [], "correct": [], "loss": []}
+
+    def update(self, outputs: Outputs, batch: Batch) -> None:
+        logits, labels = outputs["output"], batch.targets
+        if labels is None:
+            raise ValueError("classification is evaluated on labelled images")
+        confidence, guess = logits.cpu().double().softmax(1).max(1)
+        truth = labels.cpu()
+        cells = torch.bincount(truth * self._classes + guess, minlength=self._classes**2)
+        self._confusion += cells.view(self._classes, self._classes)
+        if self._classes > TOP:
+            # (B, 5) → (B,)
+            self._in_top += int((logits.topk(TOP).indices == labels[:, None]).any(1).sum())
+        losses = F.cross_entropy(logits, labels, reduction="none").cpu()
+        for name, column in zip(self._columns, (guess, confidence, guess == truth, losses), strict=True):
+            self._columns[name].append(column)
+
+    def merge(self, other: Self) -> None:
+        self._confusion += other._confusion
+        self._in_top += other._in_top
+        for name, column in self._columns.items():
+            column.extend(other._columns[name])
+
+    def compute(self) -> EvaluationResult:
+        """``details`` are ``confusion`` (K, K; truth by row), ``per_class`` (a list of K each for count, precision,
+        recall and f1) and ``reliability`` (a list of 15 each for count, confidence and accuracy; the bins divide 0…1
+        evenly)."""
+        columns = {name: torch.cat(column) for name, column in self._columns.items()}
+        samples = len(columns["loss"])
+        bins = reliability(columns["confidence"], columns["correct"])
+        per_class = scores(self._confusion)
+        metrics = {"accuracy": self._confusion.trace().item() / samples}
+        if self._classes > TOP:
+            metrics["top5_accuracy"] = self._in_top / samples
+        metrics["macro_f1"] = macro(self._confusion, per_class["f1"])
+        metrics["calibration_error"] = calibration_error(bins)
+        metrics["loss"] = columns["loss"].mean().item()
+        details: dict[str, Any] = {"confusion": self._confusion.tolist(), "per_class": per_class, "reliability": bins}
+        per_sample: dict[str, np.ndarray] = {name: column.numpy() for name, column in columns.items()}
+        return EvaluationResult(metrics, per_sample, details)
+
+
+def scores(confusion: Tensor) -> dict[str, list[float]]:
+    """Samples, precision, recall and F1 of each class, of a confusion matrix with the truth by row; 0 where there is
+    nothing to divide by."""
+    right, taken, there = confusion.diagonal().float(), confusion.sum(0).float(), confusion.sum(1).float()
+    found = {
+        "precision": _ratio(right, taken),
+        "recall": _ratio(right, there),
+        "f1": _ratio(2 * right, taken + there),
     }
-    return metrics, {"confusion": confusion.tolist(), "per_class": per_class, "reliability": bins}
+    return {"count": confusion.sum(1).tolist(), **{name: column.tolist() for name, column in found.items()}}
 
 
-def reliability(logits: Tensor, labels: Tensor) -> dict[str, list[float]]:
-    """Samples, mean confidence and accuracy by bin of the confidence (the largest probability), in float64; 0 where a
-    bin is empty."""
-    confidence, guess = logits.double().softmax(1).max(1)
+def macro(confusion: Tensor, f1: list[float]) -> float:
+    """The mean F1 of the classes that there are samples or predictions of."""
+    counted = (confusion.sum(0) + confusion.sum(1)) > 0
+    return torch.tensor(f1)[counted].mean().item()
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    return torch.where(whole > 0, part / whole.clamp_min(1), torch.zeros_like(part))
+
+
+def reliability(confidence: Tensor, correct: Tensor) -> dict[str, list[float]]:
+    """Samples, mean confidence and accuracy by bin of the confidence (the largest probability), float64 (N,), given
+    which predictions are correct, bool (N,); 0 where a bin is empty."""
     bins = (confidence * BINS).long().clamp(max=BINS - 1)
     count = torch.bincount(bins, minlength=BINS)
-    sums = [torch.bincount(bins, weights=each, minlength=BINS) for each in (confidence, (guess == labels).double())]
-    means = [(total / count.clamp(min=1)).tolist() for total in sums]
+    sums = [torch.bincount(bins, weights=each, minlength=BINS) for each in (confidence, correct.double())]
+    means = [(each / count.clamp(min=1)).tolist() for each in sums]
     return {"count": count.tolist(), "confidence": means[0], "accuracy": means[1]}
 
 

@@ -24,7 +24,7 @@ class ClassificationOptions(Options):
     )
 
 
-class TransferOptions(ClassificationOptions):
+class TransferOptions(Options):
     train: str = Field(
         "head",
         pattern=r"^(head|all|last:[1-9][0-9]*)$",

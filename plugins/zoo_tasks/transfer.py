@@ -1,7 +1,7 @@
-"""Transfer learning: a network that has been trained on something else keeps what it knows, and learns new classes.
+"""Transfer learning: a network that has been trained on something else keeps what it knows, and learns something new.
 
-The core builds the network for the new classes and loads trained weights into all but its head
-(`zoo.runs.load_initial_weights`). This task says which parameters learn (``train``) and how the others behave
+zoo builds the network for the new target and loads trained weights into all but its head
+(`zoo.runs.load_initial_weights`). This adaptation says which parameters learn (``train``) and how the others behave
 meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics and normalises by them, and
 dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
 features in deep neural networks?, 2014, has the measurements behind freezing). Layers may learn at rates that fall
@@ -17,59 +17,47 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zoo.api import ArchitectureSpec, DataView
+from zoo.api import JSON, Adaptation, AdaptContext
 from zoo.errors import UsageError
-from zoo_tasks.classification import Classification, ClassWeights
+from zoo_tasks.options import TransferOptions
 
 
-class Transfer:
-    """The implementation of `zoo.api.Task`: judged, shown and, where it learns, taught as ``classification`` is."""
-
-    def __init__(
-        self, train: str, classification: Classification, layer_decay: float = 1.0, unfreeze_every: int | None = None
-    ) -> None:
-        self._train, self._classification = train, classification
-        self._layer_decay, self._unfreeze_every = layer_decay, unfreeze_every
+class Transfer(Adaptation[TransferOptions]):
+    def __init__(self, options: TransferOptions) -> None:
+        super().__init__(options)
         self._learning: Sequence[str] = ()
-        self.monitor = classification.monitor
-        self.loss, self.evaluate, self.report = classification.loss, classification.evaluate, classification.report
-        self._head: str | None = None
 
-    def introduce(self, architecture: ArchitectureSpec) -> None:
-        self._head = architecture.head
+    def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, dict[str, Any]]:
+        """Freeze all but what ``train`` says; the JSON names the layers that learn."""
+        adaptation = {"trained": list(learning_layers(model, self.options.train, context.head))}
+        return self.rebuild(model, adaptation), adaptation
 
-    def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
-        """Freeze all but what ``train`` says; the structure names the layers that learn."""
-        model, _ = self._classification.prepare(model, data)
-        structure = {"trained": list(learning_layers(model, self._train, self._head))}
-        return self.restructure(model, structure), structure
-
-    def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
+    def rebuild(self, model: nn.Module, adaptation: JSON) -> nn.Module:
         for parameter in model.parameters():
             parameter.requires_grad_(False)
-        self._learning = structure["trained"]
+        self._learning = adaptation["trained"]
         for parameter in _parameters(model, self._learning).values():
             parameter.requires_grad_(True)
         return model
 
-    def rates(self, model: nn.Module) -> Mapping[str, float]:
+    def lr_multipliers(self, model: nn.Module) -> Mapping[str, float]:
         """The head's is whole; that of each layer before is so many times the next one's."""
         return {
-            parameter: self._layer_decay**back
+            parameter: self.options.layer_decay**back
             for back, name in enumerate(reversed(self._learning))
             for parameter in _parameters(model, [name])
         }
 
-    def begin_epoch(self, model: nn.Module, epoch: int) -> None:
+    def on_epoch_start(self, model: nn.Module, epoch: int) -> None:
         """One layer more learns every so many epochs, where that was asked for."""
-        if self._unfreeze_every is None:
+        if self.options.unfreeze_every is None:
             return
-        now = _parameters(model, self._learning[-(1 + epoch // self._unfreeze_every) :])
+        now = _parameters(model, self._learning[-(1 + epoch // self.options.unfreeze_every) :])
         for name, parameter in _parameters(model, self._learning).items():
             parameter.requires_grad_(name in now)
 
-    def set_modes(self, model: nn.Module) -> None:
-        """Of a model in training mode: a batch norm that learns nothing is in eval mode."""
+    def configure_train_mode(self, model: nn.Module) -> None:
+        """A batch norm that learns nothing is in eval mode."""
         for module in model.modules():
             if isinstance(module, _BatchNorm) and not any(parameter.requires_grad for parameter in module.parameters()):
                 module.eval()
@@ -101,13 +89,3 @@ def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[
             fix="use all, or a smaller number",
         )
     return layers[-count:]
-
-
-def build(
-    train: str = "head",
-    label_smoothing: float = 0.0,
-    class_weights: ClassWeights = None,
-    layer_decay: float = 1.0,
-    unfreeze_every: int | None = None,
-) -> Transfer:
-    return Transfer(train, Classification(label_smoothing, class_weights), layer_decay, unfreeze_every)

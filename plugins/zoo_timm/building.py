@@ -18,24 +18,18 @@ class TimmOptions(Options):
 
 
 def build(
-    *,
-    in_channels: int,
-    num_classes: int,
-    image_size: tuple[int, int],
-    name: str,
-    drop_rate: float | None,
-    drop_path_rate: float | None,
+    options: TimmOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int], name: str
 ) -> nn.Module:
     """Raises UsageError for the few of timm's names that are encoders, whose output is features."""
     model: nn.Module = timm.create_model(
         name,
         pretrained=False,
         in_chans=in_channels,
-        num_classes=num_classes,
-        drop_rate=drop_rate,
-        drop_path_rate=drop_path_rate,
+        num_classes=num_outputs,
+        drop_rate=options.drop_rate,
+        drop_path_rate=options.drop_path_rate,
     )
-    if model.num_classes != num_classes:
+    if model.num_classes != num_outputs:
         raise UsageError(
             f"timm's {name} is an encoder: it gives features, and has no classifier", fix="choose another network"
         )

@@ -68,12 +68,12 @@ class Timm:
             paper=_paper(known.paper_ids),
             target="zoo_timm.building:build",
             options="zoo_timm.building:TimmOptions",
-            arguments={"name": name},
+            builder_options={"name": name},
             input=(channels, height, width),
             **{"sizing": "fixed" if known.fixed_input_size else "min", "smallest": smallest, **_found(name)},
             head=known.classifier if isinstance(known.classifier, str) else None,  # distilled networks have two
             weights=weights_of(get_arch_pretrained_cfgs(name)),
-            **({"classes": known.num_classes} if known.num_classes else {}),  # 0: published without a classifier
+            **({"num_outputs": known.num_classes} if known.num_classes else {}),  # 0: published without a classifier
         )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from zoo.api import ArchitectureSpec
+from zoo.api import ArchitectureSpec, Output
 from zoo.plugin import decorated_functions
 
 SMALLEST = 32
@@ -39,8 +39,9 @@ HEADS = {
     "vision_transformer": "heads.head",
 }
 """The layer that gives the logits, by the module of torchvision that defines a network."""
-AUXILIARY = ("googlenet", "inception")
-"""Modules whose networks have auxiliary classifiers in training."""
+AUXILIARY = {"googlenet": {"aux_logits1": 0.3, "aux_logits2": 0.3}, "inception": {"aux_logits": 0.4}}
+"""The auxiliary outputs of training, with the weight of their loss, by the module that defines a network: GoogLeNet's
+paper (section 5), and torchvision's own training of Inception v3. Other modules have none."""
 CITATION = re.compile(
     r"(?:Constructs an? )?(?P<what>.+?),? (?:as described in|from)(?: the)? `(?P<title>.+?) <(?P<url>\S+?)>`"
 )
@@ -66,17 +67,18 @@ class Torchvision:
             raise KeyError(name)
         builder, known = get_model_builder(name), list(get_model_weights(name))
         module = builder.__module__.rpartition(".")[2]
-        auxiliary = module in AUXILIARY
+        auxiliary = AUXILIARY.get(module, {})
         return ArchitectureSpec(
             name=name,
             **_citation(name, builder),
             target="zoo_torchvision.building:build" + ("_with_auxiliary" if auxiliary else ""),
             options="zoo_torchvision.building:AuxiliaryOptions" if auxiliary else None,
-            arguments={"name": name},
+            builder_options={"name": name},
             input=input_of(known[0]),
             **_sizes(module, name, max(SMALLEST, smallest_of(known[0]))),
             channels=(3,),
-            classes=1000,
+            num_outputs=1000,
+            outputs=(Output(), *(Output(name=each, auxiliary=share) for each, share in auxiliary.items())),
             head=HEADS.get(module),
             weights=weights_of(known, {"transform_input": True} if auxiliary else {}),
         )

@@ -14,13 +14,13 @@ from typing import Any
 
 from torch import nn
 
-from zoo.api import Batch, Task
+from zoo.api import Batch
 from zoo.errors import UsageError
 from zoo.runs.plan import RunPlan
 from zoo.support import counter_random
 from zoo.training.losses import piece_loss
 from zoo.training.preparation import prepare
-from zoo.training.trainer import with_heads
+from zoo.training.train_state import Learning
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,19 @@ def gradients(plan: RunPlan, label: str) -> Gradients:
     Raises what the run would raise.
     """
     config, ready = plan.config, prepare(plan)
-    if not hasattr(ready.task, "loss"):
+    if ready.learning is None:
         raise UsageError(
-            f"task {config.task.name} is solved in closed form: it has no loss, and so no gradients",
+            f"task {config.task.name} is solved without training: it has no loss, and so no gradients",
             fix="choose another task",
         )
     part = ready.data.part("train")
     order = counter_random.order(config.seed, 0, len(part))[: config.train.batch_size]
     batch = next(iter(part.batches_of(order, config.train.batch_size)))
-    layers, norms = _norms(ready.model.to(ready.engine.device), ready.task, batch)
+    layers, norms = _norms(ready.model.to(ready.engine.device), ready.learning, batch)
     return Gradients(label, layers, norms, tuple(ready.notes))
 
 
-def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...], tuple[float, ...]]:
+def _norms(model: nn.Module, learning: Learning, batch: Batch) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Of the weights with two dimensions or more: of convolutions, linear layers and the like, not of norms and
     biases."""
     called: dict[str, nn.Parameter] = {}
@@ -74,10 +74,11 @@ def _norms(model: nn.Module, task: Task, batch: Batch) -> tuple[tuple[str, ...],
         for name, module in model.named_modules()
         if _has_matrix(module)
     ]
-    output = with_heads(model.train()(batch.inputs))
+    with learning.reader.reading(model, model.train()) as read:
+        outputs = read(batch.inputs)
     for hook in hooks:
         hook.remove()
-    piece_loss(task, output, [(1.0, batch)]).mean.backward()  # type: ignore[no-untyped-call]
+    piece_loss(learning.task, learning.reader, outputs, [(1.0, batch)]).mean.backward()  # type: ignore[no-untyped-call]
     reached = {name: weight.grad for name, weight in called.items() if weight.grad is not None}
     return tuple(reached), tuple(float(gradient.norm()) for gradient in reached.values())
 

@@ -47,7 +47,7 @@ def datasets(incomplete: str = "") -> Candidates:
         return [(f"{name}:{folder}", "folder") for folder in _folders(start)]
     from zoo.registry.lookup import registry
 
-    own = {item.spec.name for item in registry().items("dataset") if item.spec.argument is not None}
+    own = {item.spec.name for item in registry().items("dataset") if item.spec.path_option is not None}
     return [(f"{name}:" if name in own else name, summary) for name, summary in _items("dataset")]
 
 

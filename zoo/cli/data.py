@@ -100,7 +100,7 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
         from zoo.registry.lookup import registry
         from zoo.workflows import data_download
 
-        own = [item.canonical for item in registry().items("dataset") if item.spec.argument is None]
+        own = [item.canonical for item in registry().items("dataset") if item.spec.path_option is None]
         asked = list(dict.fromkeys(names or own))
         needs = [data_download.look(name) for name in asked]
     if names:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli.list_items import as_dict
+from zoo.config.item_options import options_of, task_options_model
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, options_model
 from zoo.support.paths import data_root
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a network is to be examined with, where that is not its own: ``input`` (C, H, W), the number of classes, its
+    """What a network is to be examined with, where that is not its own: ``input`` (C, H, W), the number of outputs, its
     options."""
 
     input: tuple[int, int, int] | None = None
-    classes: int | None = None
+    outputs: int | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -35,7 +36,7 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     problems: list[str] = []
     facts: dict[str, Any] = {**as_dict(item), **item.spec.model_dump(mode="json", exclude={"name", "summary"})}
     if hasattr(item.spec, "options"):
-        facts["options"] = _attempt(problems, lambda: options(options_model(item))) or []
+        facts["options"] = _attempt(problems, lambda: options(_model_of(catalogue, item))) or []
     match item.kind:
         case "architecture":
             for name, weights in item.spec.weights.items():
@@ -58,6 +59,11 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     if problems:
         facts["problems"] = problems
     return facts
+
+
+def _model_of(catalogue: Registry, item: Item[Any]) -> type[BaseModel]:
+    """A task made of adaptations has the options of all its parts."""
+    return task_options_model(catalogue, item) if item.kind == "task" else options_model(item)
 
 
 def options(model: type[BaseModel]) -> list[dict[str, Any]]:
@@ -94,14 +100,14 @@ def _configuration(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
 
 
 def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy, int]:
-    """The network of an architecture, or of a recipe with its data, and its number of classes; this imports torch.
+    """The network of an architecture, or of a recipe with its data, and its number of outputs; this imports torch.
 
-    An architecture that nothing else is asked of has its default input and the number of classes it was published with.
+    An architecture that nothing else is asked of has its default input and the number of outputs it was published with.
     """
     from zoo.analysis.layer_table import anatomy
     from zoo.models.building import build_model
 
-    section, (channels, height, width), classes = _network(catalogue, item, asked)
+    section, (channels, height, width), outputs = _network(catalogue, item, asked)
     accepted = catalogue.architecture(section.name).spec.channels
     if accepted is not None and channels not in accepted:
         counts = " or ".join(map(str, accepted))
@@ -110,8 +116,8 @@ def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy
             where="--input",
             fix=f"give {accepted[0]},H,W",
         )
-    model = build_model(catalogue, section, in_channels=channels, num_classes=classes, image_size=(height, width))
-    return anatomy(model, (channels, height, width)), classes
+    model = build_model(catalogue, section, in_channels=channels, num_outputs=outputs, image_size=(height, width))
+    return anatomy(model, (channels, height, width)), outputs
 
 
 def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Section, tuple[int, int, int], int]:
@@ -121,29 +127,21 @@ def _network(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Sectio
         return (
             _architecture_section(item, asked.options),
             asked.input or item.spec.input,
-            asked.classes or item.spec.classes,
+            asked.outputs or item.spec.num_outputs,
         )
     plan = resolve(catalogue, item.canonical, overrides={"architecture": asked.options})
     if plan.architecture is None or plan.config.architecture is None:
         raise UsageError(
             f"recipe {item.canonical} has no network of its own", fix="name an architecture or another recipe"
         )
-    classes = asked.classes or len(plan.classes) or plan.architecture.spec.classes
-    return plan.config.architecture, asked.input or plan.preprocessing.shape, classes
+    outputs = asked.outputs or len(plan.classes) or plan.architecture.spec.num_outputs
+    return plan.config.architecture, asked.input or plan.preprocessing.shape, outputs
 
 
 def _architecture_section(item: Item[Any], options: dict[str, Any]) -> Section:
-    from pydantic import ValidationError
-
     from zoo.config.run_config import Section
-    from zoo.config.validation_errors import explain
-    from zoo.errors import ConfigError
 
-    model = options_model(item)
-    try:
-        return Section(name=item.canonical, **model(**options).model_dump())
-    except ValidationError as error:
-        raise ConfigError(explain(error, model, "architecture.")) from error
+    return Section(name=item.canonical, **options_of(item, options).model_dump())
 
 
 def _file(file: Any) -> dict[str, Any]:

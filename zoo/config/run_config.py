@@ -114,6 +114,12 @@ class TrainConfig(Strict):
     augment: list[dict[str, dict[str, Any]]] = Field(
         [], description="random changes of the training pictures, such as [flip, crop: 4]"
     )
+    metrics: list[str] = Field([], description="more metrics of each evaluation (see `zoo list metrics`)")
+    teacher: str | None = Field(
+        None, description="a run whose network teaches this one (distillation), beside the targets"
+    )
+    distillation: float = Field(0.9, ge=0, le=1, description="the teacher's share of the loss")
+    temperature: PositiveFloat = Field(2.0, description="at which the teacher's answers are compared")
     mixup: PositiveFloat | None = Field(
         None, description="alpha of mixup; with cutmix as well, a coin chooses for each batch"
     )
@@ -172,6 +178,9 @@ class RunConfig(Strict):
     architecture: Section | None = None
     dataset: DatasetSection
     task: Section
+    adapt: list[Section] = Field(
+        [], description="changes to the network before it is trained, in order, each a name or a name with its options"
+    )
     weights: str | None = Field(
         None,
         description=(
@@ -198,6 +207,12 @@ class RunConfig(Strict):
             raise ValueError(f"schema {value} is {newer} this zoo, which reads {SCHEMA}; update torch-zoo")
         return value
 
+    @field_validator("adapt", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        """A bare name, or a name with its options (``lora: {rank: 4}``), says the same as a section."""
+        return [_section(each) for each in value] if isinstance(value, list) else value
+
     @field_validator("name")
     @classmethod
     def _plain_name(cls, value: str | None) -> str | None:
@@ -208,6 +223,15 @@ class RunConfig(Strict):
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data, with `schema` first; `RunConfig.model_validate` of it gives an equal config."""
         return self.model_dump(mode="json", by_alias=True)
+
+
+def _section(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, dict) and "name" not in value and len(value) == 1:
+        (name, options), *_ = value.items()
+        return {**(options or {}), "name": name} if isinstance(options, dict | None) else value
+    return value
 
 
 def _text_keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -6,6 +6,7 @@ rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -13,13 +14,10 @@ from pydantic import Field
 from zoo.contract.base import Frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
-    Outputs = Mapping[str, Tensor]
-    """The outputs of a network by name, as `ArchitectureSpec.outputs` declares them."""
-
+Outputs = Mapping[str, "Tensor"]
+"""The outputs of a network by name, as `ArchitectureSpec.outputs` declares them."""
 TargetKind = Literal["classes", "multi_label", "values", "mask", "opaque", "none"]
 OutputKind = Literal["vector", "map", "features"]
 
@@ -67,7 +65,7 @@ class Opaque(Frozen):
 
 
 class NoTarget(Frozen):
-    """Samples without an answer."""
+    """SampleSource without an answer."""
 
     kind: Literal["none"] = "none"
 

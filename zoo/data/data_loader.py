@@ -1,4 +1,4 @@
-"""A dataset, opened and made ready for one network: its splits, its classes and how its images are prepared."""
+"""A dataset, opened and made ready for one network: its splits, its target and how its images are prepared."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from zoo.api import Dataset, DatasetSpec, Part, Split
+from zoo.api import Dataset, DatasetSpec, Part, SampleSource, Split, Target
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_folder import Store
 from zoo.data.decoding import decoded, faulty
 from zoo.data.loaded_part import Decode, LoadedPart
+from zoo.data.open_dataset import open_dataset
 from zoo.data.preprocessing import Preprocessing, plan
-from zoo.data.splits import chosen_classes, classes_of, load_parts, subset
+from zoo.data.splits import chosen_target, load_parts, subset
+from zoo.data.streamed_part import StreamedPart
+from zoo.data.targets import class_names, target_of
 from zoo.data.value_range import choose_value_range
 from zoo.errors import DataError, UsageError
-from zoo.registry.lookup import Item, Registry, calls_of, load_object
+from zoo.registry.lookup import Item, Registry, calls_of
+
+AnyPart = LoadedPart | StreamedPart
 
 Digest = Callable[[Path], str]
 """A file → its sha256."""
@@ -38,8 +42,8 @@ class Data:
     """A dataset made ready for one network; the implementation of `zoo.api.DataView`."""
 
     name: str
-    classes: tuple[str, ...]
-    parts: dict[Part, LoadedPart]
+    target: Target
+    parts: dict[Part, AnyPart]
     preprocessing: Preprocessing
     fingerprint: str
     notes: tuple[str, ...]
@@ -49,10 +53,15 @@ class Data:
     """Training pictures that cannot be read and were left out, as asked: part, sample, reason."""
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty where the targets are others."""
+        return class_names(self.target)
+
+    @property
     def samples(self) -> dict[str, int]:
         return {part: len(view) for part, view in self.parts.items()}
 
-    def part(self, name: str) -> LoadedPart:
+    def part(self, name: str) -> AnyPart:
         """Raises UsageError where this data has no such part."""
         if name not in self.parts:
             raise UsageError(f"{self.name} has no {name} split", fix=f"choose one of: {', '.join(self.parts)}")
@@ -82,11 +91,12 @@ def open_data(
     item = registry.dataset(section.name)
     store = Store(download=download, alternatives=_embedded(registry, item))
     dataset = open_dataset(item, section.options, store, held_out=held_out)
-    classes = chosen_classes(section, classes_of(item, dataset), item.canonical)
+    whole = target_of(item, dataset)
+    target = chosen_target(section, whole, item.canonical)
     if section.classes is not None:
-        section = section.model_copy(update={"classes": list(classes)})
+        section = section.model_copy(update={"classes": list(class_names(target))})
     with calls_of([item], "reading the dataset"):
-        splits = load_parts(item, dataset, section, parts, seed)
+        splits = load_parts(item, dataset, whole, section, parts, seed)
     changes: list[str] = []
     digest = cache(store.digest)  # each file is asked for several times, and looked at once
     if preprocessing is None:
@@ -99,12 +109,12 @@ def open_data(
             f"{len(quarantine):,} training pictures that cannot be read are left out; quarantine.json names them"
         )
     decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
-    loaded = {part: LoadedPart(split, preprocessing, device, decode) for part, split in splits.items()}
+    loaded = {part: _part_of(split, preprocessing, device, decode) for part, split in splits.items()}
     fingerprint = dataset.fingerprint
     store.save_digests()
     return Data(
         name=item.canonical,
-        classes=classes,
+        target=target,
         parts=loaded,
         preprocessing=preprocessing,
         fingerprint=fingerprint,
@@ -112,6 +122,12 @@ def open_data(
         split_names={str(part): name for part, name in dataset.parts.items()},
         quarantine=tuple(quarantine),
     )
+
+
+def _part_of(split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode) -> AnyPart:
+    if isinstance(split.images, SampleSource):
+        return StreamedPart(split.images, preprocessing, device)
+    return LoadedPart(split, preprocessing, device, decode)
 
 
 def _embedded(registry: Registry, item: Item[DatasetSpec]) -> list[str]:
@@ -157,12 +173,12 @@ def _without_faulty(
     split: Split, part: Part, preprocessing: Preprocessing, digest: Digest, name: str
 ) -> tuple[Split, list[dict[str, str]]]:
     """A split without the files that are no pictures. Raises DataError where that leaves a class without any."""
-    if isinstance(split.images, np.ndarray):
+    if isinstance(split.images, np.ndarray | SampleSource):
         return split, []
     found = faulty(split.images, preprocessing, digest, name)
     names = split.names if split.names is not None else [str(file) for file in split.images]
     kept = subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
-    if split.labels is not None and set(split.labels) != set(kept.labels if kept.labels is not None else ()):
+    if _are_classes(split) and set(np.asarray(split.targets)) != set(np.asarray(kept.targets)):
         raise DataError(
             f"of a class of the {part} split, no picture can be read", where=name, fix="see `zoo data check`"
         )
@@ -172,12 +188,5 @@ def _without_faulty(
     ]
 
 
-def open_dataset(
-    item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None, *, held_out: bool = False
-) -> Dataset:
-    """With ``held_out``, as the dataset opens it to evaluate a trained model on, where it has a way of its own for
-    that."""
-    build = load_object((held_out and item.spec.held_out) or item.spec.target, item)
-    with calls_of([item], "opening the dataset"):
-        opened: Dataset = build(store or Store(), **options)
-    return opened
+def _are_classes(split: Split) -> bool:
+    return isinstance(split.targets, np.ndarray) and split.targets.ndim == 1

@@ -1,6 +1,6 @@
 """One part of a dataset, ready for a network, by one fast path.
 
-A part is one uint8 tensor, brought to the network's size once, and integer labels. A batch is an index into it and one
+A part is one uint8 tensor, brought to the network's size once, and targets. A batch is an index into it and one
 fused normalise: there is no Python call a sample. Small parts live on the device as a whole; others stay in host memory
 and travel a block at a time.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.api import Batch, Split
+from zoo.api import Batch, SampleSource, Split
 from zoo.data.augmentation import Augmenter
 from zoo.data.decoding import image_of
 from zoo.data.preprocessing import Preprocessing
@@ -38,8 +38,8 @@ RESIDENT_BYTES = 4 << 30
 """A part no larger than this is kept on the device as a whole."""
 
 
-ORIGINALS = 20
-"""Pictures a part keeps as the dataset gave them, to show and to try predictions on."""
+RAW_IMAGES = 20
+"""Images a part keeps as the dataset gave them, to show and to try predictions on."""
 
 
 class LoadedPart:
@@ -52,6 +52,8 @@ class LoadedPart:
         self.device = device
         self.memory_format = torch.contiguous_format
         """In which batches are given; a training sets it to its own."""
+        if isinstance(split.images, SampleSource):
+            raise TypeError("samples that are made on demand are a StreamedPart")
         arrays = (
             preprocessing.apply(split.images)
             if isinstance(split.images, np.ndarray)
@@ -60,11 +62,7 @@ class LoadedPart:
         # torch wants an array it could write to: a dataset's read-only one is copied, others are not
         images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
         self.images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
-        self._labels = (
-            None
-            if split.labels is None
-            else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self.images.device)
-        )
+        self._targets = None if split.targets is None else _on(self.images.device, np.asarray(split.targets))
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
@@ -74,7 +72,7 @@ class LoadedPart:
         self._read = partial(
             read_image, channels=3, max_pixels=preprocessing.max_pixels, value_range=preprocessing.value_range
         )
-        self._given = split.images[:ORIGINALS]
+        self._given: np.ndarray | Sequence[Path] = split.images[:RAW_IMAGES]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
 
     def __len__(self) -> int:
@@ -86,7 +84,7 @@ class LoadedPart:
         return [] if isinstance(self._given, np.ndarray) else self._given
 
     @cached_property
-    def originals(self) -> list[np.ndarray]:
+    def raw_images(self) -> list[np.ndarray]:
         """The first pictures as the dataset has them, uint8 (C, h, w) of any size."""
         return (
             list(self._given)
@@ -95,8 +93,8 @@ class LoadedPart:
         )
 
     @property
-    def labels(self) -> np.ndarray | None:
-        return None if self._labels is None else self._labels.cpu().numpy()
+    def targets(self) -> np.ndarray | None:
+        return None if self._targets is None else self._targets.cpu().numpy()
 
     @cached_property
     def content(self) -> str:
@@ -137,18 +135,24 @@ class LoadedPart:
                 images = augment(images, indices[start : start + block])
             laid = images.contiguous(memory_format=self.memory_format)  # as bytes: a quarter of what floats would be
             inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
-            labels = None if self._labels is None else self._labels.index_select(0, rows).to(self.device)
-            columns = (_pieces(column, batch_size) for column in (inputs, labels, rows.to(self.device)))
+            targets = None if self._targets is None else self._targets.index_select(0, rows).to(self.device)
+            columns = (_pieces(column, batch_size) for column in (inputs, targets, rows.to(self.device)))
             yield from map(Batch, *columns)
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
         """The random changes of a specification for this part's pictures."""
         return Augmenter(specification, seed, self.images, self._mean)
 
-    def pictures(self, indices: Iterable[int]) -> np.ndarray:
+    def images_of(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""
         chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
         return self.images.index_select(0, chosen).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _on(device: torch.device, targets: np.ndarray) -> Tensor:
+    """Integers of one dimension are classes, whatever their size: losses and metrics take int64."""
+    classes = targets.ndim == 1 and targets.dtype.kind in "iu"
+    return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"])).to(device)
 
 
 def _pieces(column: Tensor | None, size: int) -> Iterator[Any]:

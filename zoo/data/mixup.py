@@ -1,8 +1,8 @@
 """Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each picture of a batch is mixed with another one, and so is
 its loss.
 
-The loss of a mixed batch is λ · loss(labels) + (1 - λ) · loss(partners' labels), which for cross-entropy is the loss of
-the mixed labels; so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose state is
+The loss of a mixed batch is λ · loss(targets) + (1 - λ) · loss(partners' targets), which for cross-entropy is the loss of
+the mixed targets; so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose state is
 in every checkpoint.
 """
 
@@ -19,7 +19,7 @@ from zoo.data.batch_sampler import sizes
 
 
 class Mixture(NamedTuple):
-    """Inputs float32 (B, C, H, W), and the batches whose labels they are of, each with its share of the loss."""
+    """Inputs float32 (B, C, H, W), and the batches whose targets they are of, each with its share of the loss."""
 
     inputs: Tensor
     parts: tuple[tuple[float, Batch], ...]
@@ -38,7 +38,7 @@ def mix(batch: Batch, mixup: float | None, cutmix: float | None) -> Mixture:
     share = _beta(alpha or 1.0)
     partners = torch.randperm(len(batch.inputs)).to(batch.inputs.device)
     other = Batch(
-        batch.inputs[partners], None if batch.labels is None else batch.labels[partners], batch.indices[partners]
+        batch.inputs[partners], None if batch.targets is None else batch.targets[partners], batch.indices[partners]
     )
     if cut:
         top, bottom, left, right = _box(share, batch.inputs.shape[2], batch.inputs.shape[3])
@@ -63,8 +63,8 @@ def split(mixture: Mixture, size: int) -> list[Mixture]:
 
 def _pieces(batch: Batch, counts: list[int]) -> list[Batch]:
     inputs, indices = batch.inputs.split(counts), batch.indices.split(counts)  # type: ignore[no-untyped-call]
-    labels: list[Tensor | None] = [None] * len(counts) if batch.labels is None else list(batch.labels.split(counts))  # type: ignore[no-untyped-call]
-    return [Batch(*each) for each in zip(inputs, labels, indices, strict=True)]
+    targets: list[Tensor | None] = [None] * len(counts) if batch.targets is None else list(batch.targets.split(counts))  # type: ignore[no-untyped-call]
+    return [Batch(*each) for each in zip(inputs, targets, indices, strict=True)]
 
 
 def _beta(alpha: float) -> float:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from zoo.api import Dataset, Part, Split
+from zoo.api import Dataset, Part, SampleSource, Split
 from zoo.config.run_config import DatasetSection
 from zoo.data import dataset_cache
 from zoo.data.decoding import SAY_FROM, digest_of, is_dangling
@@ -55,13 +55,19 @@ def choose_value_range(
 def _training_files(section: DatasetSection, dataset: Dataset, splits: Mapping[Part, Split]) -> list[Path]:
     """Those of the train split, held out or not, also where it is not among the ``splits``; none where images are
     arrays."""
-    if any(isinstance(split.images, np.ndarray) for split in splits.values()) or "train" not in dataset.parts:
+    if (
+        any(isinstance(split.images, np.ndarray | SampleSource) for split in splits.values())
+        or "train" not in dataset.parts
+    ):
         return []
     if "train" not in splits:
-        images = dataset.load(dataset.parts["train"]).images
-        return [] if isinstance(images, np.ndarray) else list(images)
+        return _files_of(dataset.load(dataset.parts["train"]))
     made_of_train: tuple[Part, ...] = ("train", "val") if section.val_fraction else ("train",)
-    return [file for part in made_of_train if part in splits for file in splits[part].images]
+    return [file for part in made_of_train if part in splits for file in _files_of(splits[part])]
+
+
+def _files_of(split: Split) -> list[Path]:
+    return [] if isinstance(split.images, np.ndarray | SampleSource) else list(split.images)
 
 
 def find_value_range(

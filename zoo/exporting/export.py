@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.config.item_options import build_exporter
 from zoo.errors import UsageError
 from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
 from zoo.exporting.bundle import Bundle, describe, fill, metadata_of, stage
@@ -71,7 +72,7 @@ def export_model(
         raise UsageError(f"a batch of {batch} is none", fix="use --batch dynamic, or a number from 1")
     target = (user_path(out) if out is not None else exports_root() / loaded.name).absolute()
     check_target(target)
-    exporter = exporter or _build(item)
+    exporter = exporter or build_exporter(item)
 
     notes = require(loaded)
     description = describe(registry, loaded, batch)
@@ -92,11 +93,3 @@ def export_model(
         publish(folder, target)
     notes += registry.tell("zoo_exported", bundle=target, verification=verification)
     return Bundle(target, sentence, verification, tuple(notes))
-
-
-def _build(item: Item[ExporterSpec]) -> Exporter:
-    from zoo.registry.lookup import load_object, options_model
-
-    defaults = options_model(item)().model_dump()
-    exporter: Exporter = load_object(item.spec.target, item)(**defaults)
-    return exporter

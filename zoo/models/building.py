@@ -11,23 +11,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zoo.api import ArchitectureSpec
+from zoo.config.item_options import options_of
 from zoo.config.run_config import Section
 from zoo.data.preprocessing import needs, takes
 from zoo.errors import CheckpointError, PluginError, UsageError, ZooError
+from zoo.models.named_outputs import OutputReader, due_shape, fits, shown
 from zoo.models.tensor_files import check_finite
 from zoo.registry.lookup import Item, Registry, in_plugin, load_object
 from zoo.registry.plugin_isolation import describe
 
 
 def build_model(
-    registry: Registry, section: Section, *, in_channels: int, num_classes: int, image_size: tuple[int, int]
+    registry: Registry, section: Section, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]
 ) -> nn.Module:
     """The network of a section.
 
-    Raises UsageError where its spec says that it cannot take such pictures or its builder refuses them, PluginError
-    where the plugin builds something else than a network with these logits.
+    Raises UsageError where its spec says that it cannot take such images or its builder refuses them, ConfigError for
+    an option that is unknown, PluginError where the plugin builds something else than a network with these outputs.
     """
     item = registry.architecture(section.name)
+    options = options_of(item, section.options)
     if not takes(item.spec, *image_size):
         raise UsageError(
             f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}",
@@ -37,11 +41,11 @@ def build_model(
     try:
         with in_plugin(item, f"building {item.canonical}"):
             model = build(
+                options,
                 in_channels=in_channels,
-                num_classes=num_classes,
+                num_outputs=num_outputs,
                 image_size=image_size,
-                **item.spec.arguments,
-                **section.options,
+                **item.spec.builder_options,
             )
     except ZooError:
         raise
@@ -51,22 +55,26 @@ def build_model(
         ) from error
     if not isinstance(model, nn.Module):
         raise _blame(item, f"built a {type(model).__name__}, which is no torch.nn.Module")
-    _check_logits(item, model, (in_channels, *image_size), num_classes)
+    _check_outputs(item, model, (in_channels, *image_size), num_outputs)
     if item.spec.head is not None and item.spec.head not in dict(model.named_modules()):
         raise _blame(item, f"has no module '{item.spec.head}', which its spec names as its head")
     return model
 
 
-def _check_logits(item: Item[Any], model: nn.Module, shape: tuple[int, int, int], num_classes: int) -> None:
-    """A dry forward of two pictures; batch-norm statistics and the random generator stay as they were."""
+def _check_outputs(
+    item: Item[ArchitectureSpec], model: nn.Module, shape: tuple[int, int, int], num_outputs: int
+) -> None:
+    """A dry forward of two images; batch-norm statistics and the random generator stay as they were."""
+    reader = OutputReader(item.spec.outputs)
     try:
         with in_plugin(item, f"a forward of {item.canonical}"):
-            logits = dry_forward(model, shape)
+            found = reader.main_of(dry_forward(model, shape))
     except Exception as error:
-        raise _blame(item, f"fails on pictures of {'×'.join(map(str, shape))}: {describe(error)}") from error
-    got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if got != (2, num_classes):
-        raise _blame(item, f"gives {got} for two pictures, where logits (2, {num_classes}) are due")
+        raise _blame(item, f"fails on images of {'×'.join(map(str, shape))}: {describe(error)}") from error
+    due = due_shape(reader.main, num_outputs, 2)
+    if not isinstance(found, Tensor) or not fits(found.shape, due):
+        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise _blame(item, f"gives {got} for two images, where a {reader.main.kind} {shown(due)} is due")
 
 
 def dry_forward(model: nn.Module, shape: tuple[int, int, int]) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.api import ArchitectureSpec, WeightsSpec
+from zoo.config.item_options import adaptations_of
 from zoo.data.data_folder import Digests, MissingFilesError, megabytes
 from zoo.data.downloads import UnreachableError, download
 from zoo.errors import CheckpointError, DataError, ZooError
@@ -162,14 +163,14 @@ def _meanwhile(wanted: str | None) -> str:
     catalogue = registry()
     for each in catalogue.items("recipe"):
         try:
-            task, dataset = catalogue.task(each.spec.task).spec, catalogue.dataset(each.spec.dataset).spec
+            task, dataset = catalogue.task(each.spec.task), catalogue.dataset(each.spec.dataset).spec
             known = catalogue.architecture(each.spec.architecture).spec.weights if each.spec.architecture else {}
         except ZooError:
             continue  # it names what is not installed
         weights = known.get(str(each.spec.parameters.get("weights")))
         if (
             wanted in (None, each.spec.task)
-            and task.needs_weights
+            and any(adaptation.spec.needs_weights for adaptation in adaptations_of(catalogue, task))
             and dataset.embedded
             and weights is not None
             and weights.resource is not None

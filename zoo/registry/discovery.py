@@ -31,6 +31,7 @@ HOOKS: dict[str, tuple[str, type[api.Spec]]] = {
     "family": ("zoo_register_families", api.FamilySpec),
     "dataset": ("zoo_register_datasets", api.DatasetSpec),
     "task": ("zoo_register_tasks", api.TaskSpec),
+    "adaptation": ("zoo_register_adaptations", api.AdaptationSpec),
     "recipe": ("zoo_register_recipes", api.RecipeSpec),
     "exporter": ("zoo_register_exporters", api.ExporterSpec),
     "command": ("zoo_register_commands", api.CommandSpec),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from zoo.api import Family, Name
+from zoo.api import Family
+from zoo.contract.base import Name
 from zoo.errors import StorageError
 from zoo.support.atomic_files import storage_errors, write_json
 from zoo.support.paths import cache_root

@@ -106,6 +106,9 @@ class Registry:
     def task(self, name: str) -> Item[api.TaskSpec]:
         return self._find("task", name)
 
+    def adaptation(self, name: str) -> Item[api.AdaptationSpec]:
+        return self._find("adaptation", name)
+
     def recipe(self, name: str) -> Item[api.RecipeSpec]:
         return self._find("recipe", name)
 
@@ -190,7 +193,7 @@ class Registry:
             )
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
         takers = (
-            [item.spec.name for item in self._items[kind] if item.spec.argument]
+            [item.spec.name for item in self._items[kind] if item.spec.path_option]
             if kind == "dataset" and Path(name).exists()
             else []
         )

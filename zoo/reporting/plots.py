@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from zoo.api import PartView
+from zoo.api import PartView, Target
+from zoo.data.targets import described
 from zoo.support.atomic_files import replacement
 from zoo.support.paths import check_drawing
 
@@ -62,13 +63,16 @@ def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(0.5 * images + 0.5 * colours), np.uint8)
 
 
-def samples(
-    file: Path, part: PartView, labels: np.ndarray | None, classes: Sequence[str], heading: str, count: int = 20
-) -> None:
-    """The first pictures of a part, four rows of five, each under its class."""
+def samples(file: Path, part: PartView, target: Target, heading: str, count: int = 20) -> None:
+    """The first images of a part, four rows of five, each under its target."""
     indices = range(min(count, len(part)))
-    titles = [classes[int(labels[index])] if labels is not None else part.names[index] for index in indices]
-    grid(file, part.pictures(indices), titles, heading)
+    grid(file, part.images_of(indices), titles_of(part, target, indices), heading)
+
+
+def titles_of(part: PartView, target: Target, indices: Iterable[int]) -> list[str]:
+    """What stands above samples: their targets in words, or their names where there are none."""
+    targets, names = part.targets, part.names
+    return [described(target, targets, index) or names[index] for index in indices]
 
 
 def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: Sequence[str], heading: str) -> None:
@@ -103,7 +107,7 @@ def predictions(
         told = f"{classes[guess]} {probabilities[index].max():.0%}"
         titles.append(told if truth in (None, guess) else f"{told}, is {classes[truth or 0]}")
         colours.append("black" if truth is None else RIGHT if guess == truth else WRONG)
-    images = part.pictures(chosen) if chosen else np.empty((0, 1, 1, 1), np.uint8)
+    images = part.images_of(chosen) if chosen else np.empty((0, 1, 1, 1), np.uint8)
     grid(file, images, titles, heading, colours)
 
 

@@ -1,4 +1,4 @@
-"""What a finished run shows: its figures in run.json, its pictures in plots/, and a few samples to try predictions
+"""What a finished run shows: its figures in run.json, its plots, and a few samples to try predictions
 on."""
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.api import ReportItem
+from zoo.api import Classes, ReportItem, Target
 from zoo.data.data_loader import Data
 from zoo.data.loaded_part import LoadedPart
+from zoo.data.targets import described
 from zoo.registry.lookup import Registry
 from zoo.reporting import plots
 from zoo.runs.run_directory import Record, RunDir
@@ -39,35 +40,29 @@ def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
 def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
     """samples.png and, where pixels are permuted, permuted.png. The task writes its own beside them."""
     train = data.part("train")
-    labels = train.labels
-    plots.samples(
-        run.plots / "samples.png", train, labels, data.classes, f"the first training pictures of {record.dataset}"
-    )
+    plots.samples(run.plots / "samples.png", train, data.target, f"the first training images of {record.dataset}")
     seen = "as the network sees them"
     if run.config.train.augment:
         seen = (
             "before the random changes of each epoch "
             f"({', '.join(next(iter(step)) for step in run.config.train.augment)})"
         )
-    shown = [ReportItem("Samples", "plots/samples.png", f"The first training pictures, {seen}.")]
+    shown = [ReportItem("Samples", "plots/samples.png", f"The first training images, {seen}.")]
     if data.preprocessing.permute_pixels is not None:
-        _write_permuted(run.plots / "permuted.png", train, labels, data)
+        _write_permuted(run.plots / "permuted.png", train, data)
         shown.append(
-            ReportItem("Permuted pixels", "plots/permuted.png", "Training pictures above their permuted selves.")
+            ReportItem("Permuted pixels", "plots/permuted.png", "Training images above their permuted selves.")
         )
     return shown
 
 
-def write_samples(folder: Path, part: LoadedPart, classes: tuple[str, ...]) -> None:
-    """The first pictures of a part as files, as the dataset has them, named by index and class."""
+def write_samples(folder: Path, part: LoadedPart, target: Target) -> None:
+    """The first images of a part as files, as the dataset has them, named by index and, of classes, their class."""
     folder.mkdir(exist_ok=True)
-    labels = part.labels
-    for index, image in enumerate(part.originals[:SAMPLES]):
-        truth = (
-            ""
-            if labels is None
-            else "-" + "".join(char if char.isalnum() else "_" for char in classes[int(labels[index])])
-        )
+    targets = part.targets if isinstance(target, Classes) else None
+    for index, image in enumerate(part.raw_images[:SAMPLES]):
+        name = "".join(char if char.isalnum() else "_" for char in described(target, targets, index))
+        truth = "" if targets is None else f"-{name}"
         write_image(folder / f"{index:02d}{truth}.png", to_image(image))
 
 
@@ -76,13 +71,17 @@ def to_image(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def _write_permuted(file: Path, part: LoadedPart, labels: np.ndarray | None, data: Data) -> None:
+def _write_permuted(file: Path, part: LoadedPart, data: Data) -> None:
     count = min(10, len(part))
     unpermuted = data.preprocessing.model_copy(update={"permute_pixels": None})
-    plain = np.concatenate([unpermuted.apply(image[None]) for image in part.originals[:count]]).transpose(0, 2, 3, 1)
-    titles = [data.classes[int(labels[index])] if labels is not None else part.names[index] for index in range(count)]
+    plain = np.concatenate([unpermuted.apply(image[None]) for image in part.raw_images[:count]]).transpose(0, 2, 3, 1)
+    titles = plots.titles_of(part, data.target, range(count))
     plots.permuted_pairs(
-        file, plain, part.pictures(range(count)), titles, f"pixels permuted by seed {data.preprocessing.permute_pixels}"
+        file,
+        plain,
+        part.images_of(range(count)),
+        titles,
+        f"pixels permuted by seed {data.preprocessing.permute_pixels}",
     )
 
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec
+from zoo.api import ArchitectureSpec, DatasetSpec, OutputKind
 from zoo.config.run_config import DatasetSection
 from zoo.data.preprocessing import Preprocessing, plan
 from zoo.errors import UsageError
 from zoo.registry.lookup import Item
 from zoo.runs.initial_weights import Inputs, RandomWeights, Weights
+from zoo.runs.task_plan import TaskPlan
 
 NONE = "; --weights none begins with none"
 NOTHING = RandomWeights()
+OUTPUTS: dict[OutputKind, str] = {
+    "vector": "a vector for each image",
+    "map": "a map (a value for each pixel)",
+    "features": "features (its spec names its head)",
+}
 
 
 def combine(
     architecture: Item[ArchitectureSpec] | None,
     dataset: Item[DatasetSpec],
-    task: Item[TaskSpec],
+    task: TaskPlan,
     section: DatasetSection,
     weights: Weights = NOTHING,
 ) -> tuple[Preprocessing, list[str]]:
@@ -28,23 +34,21 @@ def combine(
 
     Raises UsageError where the three cannot go together.
     """
-    if architecture is None and task.spec.needs_architecture:
+    if architecture is None and task.needs_architecture:
+        raise UsageError(f"{task.label} needs an architecture", fix="add --arch NAME (see `zoo list architectures`)")
+    if architecture is not None and not task.needs_architecture:
         raise UsageError(
-            f"task {task.spec.name} needs an architecture", fix="add --arch NAME (see `zoo list architectures`)"
-        )
-    if architecture is not None and not task.spec.needs_architecture:
-        raise UsageError(
-            f"task {task.spec.name} is of data alone, and takes no architecture",
+            f"{task.label} is of data alone, and takes no architecture",
             where=architecture.canonical,
             fix="leave --arch out",
         )
-    _check_labels(dataset, task)
     check_classes(dataset, task, section.classes or dataset.spec.classes)
     if architecture is not None:
+        _check_outputs(architecture, task)
         _check_weights(architecture, task, weights)
     preprocessing, changes = plan_images(dataset, section, dataset.spec.shape, architecture, weights)
     check_same_inputs(
-        task.spec, weights, Inputs(dataset.canonical, tuple(section.classes or dataset.spec.classes), preprocessing)
+        task, weights, Inputs(dataset.canonical, tuple(section.classes or dataset.spec.classes), preprocessing)
     )
     return preprocessing, changes
 
@@ -63,7 +67,7 @@ def plan_images(
     return plan(section, shape, dataset.spec.mean, dataset.spec.std, network, learned)
 
 
-def check_same_inputs(task: TaskSpec, weights: Weights, given: Inputs) -> None:
+def check_same_inputs(task: TaskPlan, weights: Weights, given: Inputs) -> None:
     """Raises UsageError naming each difference, where the task needs the inputs that its weights were trained on and
     these are known."""
     if not task.same_inputs or isinstance(weights, RandomWeights):
@@ -85,7 +89,7 @@ def check_same_inputs(task: TaskSpec, weights: Weights, given: Inputs) -> None:
     if differences:
         told = "; ".join(f"{trained.name}: {what} {mine}, {given.name}: {theirs}" for what, mine, theirs in differences)
         raise UsageError(
-            f"task {task.name} needs the data that the weights were trained on: {told}",
+            f"{task.label} needs the data that the weights were trained on: {told}",
             fix="leave out the options that change the data, or train the network on this data first",
         )
 
@@ -97,34 +101,36 @@ def _shown(value: object, most: int = 5) -> str:
     return ", ".join(map(str, value[:most])) + more
 
 
-def check_classes(dataset: Item[DatasetSpec], task: Item[TaskSpec], classes: Sequence[str]) -> None:
+def check_classes(dataset: Item[DatasetSpec], task: TaskPlan, classes: Sequence[str]) -> None:
     """Asked again once a dataset that finds its classes has been opened. Raises UsageError."""
-    if task.spec.needs_labels and len(classes) == 1:
+    if task.learned is not None and "classes" in dataset.spec.targets and len(classes) == 1:
         raise UsageError(
-            f"task {task.spec.name} needs two classes or more to tell apart, and {dataset.spec.name} has one: "
-            f"{classes[0]}",
+            f"{task.label} needs two classes or more to tell apart, and {dataset.spec.name} has one: {classes[0]}",
             fix="choose another dataset (see `zoo list datasets`)",
         )
 
 
-def _check_labels(dataset: Item[DatasetSpec], task: Item[TaskSpec]) -> None:
-    if task.spec.needs_labels and not dataset.spec.labelled:
+def _check_outputs(architecture: Item[ArchitectureSpec], task: TaskPlan) -> None:
+    needed = () if task.learned is None else task.learned.spec.needs
+    missing = [kind for kind in needed if not architecture.spec.gives(kind)]
+    if missing:
+        given = ", ".join(dict.fromkeys(output.kind for output in architecture.spec.outputs))
         raise UsageError(
-            f"task {task.spec.name} needs labels, and {dataset.spec.name} has none",
-            fix="choose another dataset (see `zoo list datasets`), or a task that needs none",
+            f"{task.label} needs a network that gives {OUTPUTS[missing[0]]}, and {architecture.spec.name} gives {given}",
+            fix="choose another architecture (see `zoo list architectures`)",
         )
 
 
-def _check_weights(architecture: Item[ArchitectureSpec], task: Item[TaskSpec], weights: Weights) -> None:
-    if not task.spec.needs_weights or weights != NOTHING:
+def _check_weights(architecture: Item[ArchitectureSpec], task: TaskPlan, weights: Weights) -> None:
+    if not task.needs_weights or weights != NOTHING:
         return
     named, name = list(architecture.spec.weights), architecture.spec.name
     if not named:
         raise UsageError(
-            f"task {task.spec.name} needs pretrained weights, and {name} names none",
+            f"{task.label} needs pretrained weights, and {name} names none",
             fix=f"give a file: --weights FILE{NONE}",
         )
     raise UsageError(
-        f"task {task.spec.name} needs pretrained weights",
+        f"{task.label} needs pretrained weights",
         fix=f"add --weights NAME, of {', '.join(named[:5])}, or a file{NONE}",
     )

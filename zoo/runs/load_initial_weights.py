@@ -28,22 +28,17 @@ LOADED, ANEW = "loaded", "re-initialised"
 def initialise(model: nn.Module, plan: RunPlan, classes: Sequence[str]) -> Start:
     """Load the weights of ``plan`` into ``model``.
 
-    A task that needs weights has ``classes`` of its own: a head for others, or of another size, stays as it was
-    initialised. Raises CheckpointError where anything else differs.
+    Where the plan has a new head, that for other ``classes``, or of another size, stays as it was initialised. Raises CheckpointError where anything else differs.
     """
     weights = plan.weights
     if isinstance(weights, RandomWeights) or plan.architecture is None:
         return Start(
             None if weights.text is None else "no pretrained weights: the whole network is initialised at random"
         )
-    own, task = model.state_dict(), plan.task.spec
+    own = model.state_dict()
     tensors, changes = weights.read(own, plan.config.task.name)
     same = not weights.classes or weights.classes == tuple(classes)
-    kept = (
-        _other_heads(plan.architecture.spec.head, tensors, own, same=same)
-        if task.needs_weights and not task.same_inputs
-        else []
-    )
+    kept = _other_heads(plan.architecture.spec.head, tensors, own, same=same) if plan.task.new_head else []
     try:
         load_state(model, {**tensors, **{name: own[name] for name in kept}}, weights.text)
     except CheckpointError as error:

@@ -5,24 +5,28 @@ Neither data nor network is needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from zoo.api import Task
+from zoo.api import Classes, Decision, Output, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig, Section
 from zoo.data.preprocessing import Preprocessing, preprocessing_of
+from zoo.data.targets import class_names
 from zoo.errors import CheckpointError, UsageError
 from zoo.models.building import build_model, load_state
 from zoo.models.tensor_files import read_tensors
-from zoo.registry.lookup import Registry, calls_of, load_object, options_model, registry
+from zoo.registry.lookup import Registry, options_model, registry
 from zoo.runs import checkpoints
-from zoo.runs.initial_weights import FileWeights, NamedWeights, parse_weights, unknown
+from zoo.runs.build_components import build_adaptations, build_network, build_solver, build_task, output_reader
+from zoo.runs.initial_weights import FileWeights, NamedWeights, RandomWeights, parse_weights, unknown
+from zoo.runs.plan import RunPlan
 from zoo.runs.resolve_config import resolve
-from zoo.runs.run_directory import RunDir, find, run_id, usable_runs
+from zoo.runs.run_directory import Record, RunDir, find, run_id, usable_runs
+from zoo.runs.task_plan import plan_task
 
 
 @dataclass
@@ -31,36 +35,19 @@ class LoadedModel:
 
     model: nn.Module
     name: str
-    classes: tuple[str, ...]
+    target: Target
+    decision: Decision
     preprocessing: Preprocessing
     config: RunConfig
     origin: dict[str, Any]
+    output: Output = field(default_factory=Output)
+    """The network's main output."""
     run: RunDir | None = None
 
-
-def build_task(catalogue: Registry, config: RunConfig) -> Task:
-    """A task that has a method ``introduce`` is told the architecture it will work on."""
-    item = catalogue.task(config.task.name)
-    build = load_object(item.spec.target, item)
-    architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name).spec
-    with calls_of([item], "its construction"):
-        task: Task = build(**config.task.options)
-        if architecture is not None and hasattr(task, "introduce"):
-            task.introduce(architecture)
-    return task
-
-
-def build_for(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing, num_classes: int) -> nn.Module:
-    """The network of a configuration, before the task has changed anything in it."""
-    if config.architecture is None:
-        raise UsageError("no architecture is named", fix="add --arch NAME (see `zoo list architectures`)")
-    return build_model(
-        catalogue,
-        config.architecture,
-        in_channels=preprocessing.channels,
-        num_classes=num_classes,
-        image_size=(preprocessing.height, preprocessing.width),
-    )
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty where the targets are others."""
+        return class_names(self.target)
 
 
 def load(run: str | Path) -> nn.Module:
@@ -72,10 +59,8 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     """Raises CheckpointError where the checkpoint is damaged or does not fit."""
     catalogue, config, record = registry(), run.config, run.record
     checkpoint = checkpoints.chosen(run)
-    model = (
-        build_for(catalogue, config, record.preprocessing, len(record.classes)) if config.architecture else nn.Module()
-    )
-    model = build_task(catalogue, config).restructure(model, record.structure)
+    plan = plan_of(catalogue, config, record.preprocessing)
+    model, decision, output = _rebuilt(catalogue, plan, record)
     load_state(model, checkpoints.weights(checkpoint), checkpoint)
     origin = {
         "kind": "run",
@@ -87,8 +72,36 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         "metrics": record.results.get("test", {}),
     }
     return LoadedModel(
-        model.to(device).eval(), record.label, tuple(record.classes), record.preprocessing, config, origin, run
+        model.to(device).eval(),
+        record.label,
+        record.target,
+        decision,
+        record.preprocessing,
+        config,
+        origin,
+        output,
+        run,
     )
+
+
+def plan_of(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing) -> RunPlan:
+    """The plan of a recorded configuration, as far as it is needed to build the network: the weights that it started
+    from need not be there any more."""
+    architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name)
+    dataset = catalogue.dataset(config.dataset.name)
+    task = plan_task(catalogue, catalogue.task(config.task.name), dataset, [section.name for section in config.adapt])
+    return RunPlan(config, architecture, dataset, task, RandomWeights(), preprocessing, ())
+
+
+def _rebuilt(catalogue: Registry, plan: RunPlan, record: Record) -> tuple[nn.Module, Decision, Output]:
+    """The network of a run with the adaptations that were made to it, how it decides, and its main output."""
+    if plan.task.learned is None:
+        return build_solver(plan).rebuild(record.solution or {}), Raw(), Output()
+    task = build_task(plan, record.target, record.statistics)
+    model = build_network(catalogue, plan, record.preprocessing, task.num_outputs())
+    for adaptation, made in zip(build_adaptations(plan), record.adaptations, strict=True):
+        model = adaptation.rebuild(model, made)
+    return model, record.decision or task.decision(None), output_reader(plan).main
 
 
 def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
@@ -114,7 +127,7 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     )
     channels, height, width = preprocessing.shape
     model = build_model(
-        catalogue, section, in_channels=channels, num_classes=len(weights.classes), image_size=(height, width)
+        catalogue, section, in_channels=channels, num_outputs=len(weights.classes), image_size=(height, width)
     )
     path = NamedWeights(architecture, shipped).file()
     load_state(model, read_tensors(path), path.name)
@@ -126,7 +139,8 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
         "dataset": weights.dataset,
         "metrics": weights.metrics,
     }
-    return LoadedModel(model.eval(), item.spec.name, weights.classes, preprocessing, config, origin)
+    target, decision = Classes(names=weights.classes), Softmax(classes=weights.classes)
+    return LoadedModel(model.eval(), item.spec.name, target, decision, preprocessing, config, origin)
 
 
 def require_network(run: RunDir) -> None:
@@ -174,7 +188,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
     section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
     channels, height, width = preprocessing.shape
     model = build_model(
-        catalogue, section, in_channels=channels, num_classes=len(spec.classes), image_size=(height, width)
+        catalogue, section, in_channels=channels, num_outputs=len(spec.classes), image_size=(height, width)
     )
     state = chosen.read(model.state_dict())
     load_state(model, state.tensors, weights)
@@ -193,4 +207,4 @@ def newest_run(config: RunConfig) -> RunDir | None:
 
 
 def sections_of(config: RunConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", include={"architecture", "dataset", "task"})
+    return config.model_dump(mode="json", include={"architecture", "dataset", "task", "adapt"})

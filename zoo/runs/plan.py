@@ -7,13 +7,15 @@ and decide nothing of it again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec
+from zoo.api import ArchitectureSpec, DatasetSpec, Options
 from zoo.config.run_config import RunConfig
 from zoo.data.preprocessing import Preprocessing
 from zoo.registry.lookup import Item, Registry
 from zoo.runs.component_compatibility import combine, plan_images
 from zoo.runs.initial_weights import Weights
+from zoo.runs.task_plan import TaskPlan, plan_task
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class RunPlan:
     config: RunConfig
     architecture: Item[ArchitectureSpec] | None
     dataset: Item[DatasetSpec]
-    task: Item[TaskSpec]
+    task: TaskPlan
     weights: Weights
     preprocessing: Preprocessing
     changes: tuple[str, ...]
@@ -54,13 +56,23 @@ class RunPlan:
         return preprocessing, changes if self.architecture is not None else []
 
     @property
-    def items(self) -> list[Item[ArchitectureSpec] | Item[DatasetSpec] | Item[TaskSpec]]:
-        return [*([] if self.architecture is None else [self.architecture]), self.dataset, self.task]
+    def items(self) -> list[Item[Any]]:
+        return [*([] if self.architecture is None else [self.architecture]), self.dataset, *self.task.items]
+
+    @property
+    def learned_options(self) -> Options:
+        return self.task.learned_options(self.config.task)
+
+    @property
+    def adaptation_options(self) -> list[Options]:
+        return self.task.adaptation_options(self.config.task, self.config.adapt)
 
 
 def make_plan(catalogue: Registry, config: RunConfig, weights: Weights) -> RunPlan:
     """Raises UsageError where the parts of ``config`` cannot go together."""
     architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name)
-    dataset, task = catalogue.dataset(config.dataset.name), catalogue.task(config.task.name)
+    dataset = catalogue.dataset(config.dataset.name)
+    adapt = [section.name for section in config.adapt]
+    task = plan_task(catalogue, catalogue.task(config.task.name), dataset, adapt)
     preprocessing, changes = combine(architecture, dataset, task, config.dataset, weights)
     return RunPlan(config, architecture, dataset, task, weights, preprocessing, tuple(changes))

@@ -8,12 +8,14 @@ every dataset stay.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from zoo.api import Options, TargetKind
+from zoo.config.item_options import default_task, task_options_model
 from zoo.config.run_config import TEXT_KEYS, DatasetSection, RunConfig, Section
 from zoo.config.validation_errors import explain, suggest_among
 from zoo.errors import ConfigError, UsageError, ZooError
@@ -47,7 +49,14 @@ def resolve(
     config = _validated(merged, problems)
     for section in SECTIONS:
         try:
-            problems += _settle_section(registry, section, getattr(config, section) if config else merged.get(section))
+            model = _options_model(registry, section, merged)
+            part = getattr(config, section) if config else merged.get(section)
+            problems += _settle_section(registry, section, part, model)
+        except ZooError as refusal:
+            refusals.append(refusal)
+    for part in config.adapt if config else ():
+        try:
+            problems += _settle_section(registry, "adaptation", part, options_model)
         except ZooError as refusal:
             refusals.append(refusal)
     try:
@@ -73,7 +82,7 @@ def _merge_layers(registry: Registry, name: str | None, file: Path | None, overr
     for layer in layers:
         _merge_layer(registry, merged, layer)
     if _is_unnamed(merged.get("task")):
-        merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry)}
+        merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry, merged)}
     return merged
 
 
@@ -200,11 +209,16 @@ def _layer_of_name(registry: Registry, name: str) -> Layer:
     return merge(layer, recipe.parameters)
 
 
-def _default_task(registry: Registry) -> str:
-    defaults = [item.canonical for item in registry.items("task") if item.spec.default]
-    if len(defaults) != 1:
-        raise UsageError("no task is named", fix="add --task NAME (see `zoo list tasks`)")
-    return defaults[0]
+def _default_task(registry: Registry, merged: Layer) -> str:
+    return default_task(registry, _kinds(registry, merged.get("dataset"))).canonical
+
+
+def _kinds(registry: Registry, dataset: Any) -> Sequence[TargetKind]:
+    """The kinds of targets of a dataset; classes where it is not named, or unknown, which is reported elsewhere."""
+    try:
+        return registry.dataset(str(dataset["name"])).spec.targets
+    except (ZooError, TypeError, KeyError):
+        return ("classes",)
 
 
 def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> None:
@@ -231,16 +245,16 @@ def _with_argument(registry: Registry, section: Layer) -> Layer:
     """``folder:PATH`` is the dataset `folder` with the option that its spec calls its argument."""
     name, _, argument = str(section["name"]).partition(":")
     spec = registry.dataset(name).spec
-    if spec.argument is None:
+    if spec.path_option is None:
         raise UsageError(
             f"dataset '{name}' takes nothing behind its name, and '{argument}' stands there", fix=f"say {name}"
         )
-    if section.get(spec.argument, argument) != argument:
+    if section.get(spec.path_option, argument) != argument:
         raise UsageError(
-            f"dataset.{spec.argument} is given twice, as '{argument}' and as '{section[spec.argument]}'",
+            f"dataset.{spec.path_option} is given twice, as '{argument}' and as '{section[spec.path_option]}'",
             fix="keep one of them",
         )
-    return {**section, "name": name, spec.argument: argument}
+    return {**section, "name": name, spec.path_option: argument}
 
 
 def dataset_section(registry: Registry, name: str, **core: Any) -> DatasetSection:
@@ -285,7 +299,17 @@ def _item(registry: Registry, section: str, name: str) -> Item[Any]:
     return getattr(registry, section)(name)  # type: ignore[no-any-return]
 
 
-def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
+def _options_model(registry: Registry, section: str, merged: Layer) -> Callable[[Item[Any]], type[Options]]:
+    """A task made of adaptations has the options of the task that it takes, which depends on the dataset."""
+    if section != "task":
+        return options_model
+    kinds = _kinds(registry, merged.get("dataset"))
+    return lambda item: task_options_model(registry, item, kinds)
+
+
+def _settle_section(
+    registry: Registry, section: str, part: Any, model_of: Callable[[Item[Any]], type[Options]] = options_model
+) -> list[str]:
     """Make the name of a section canonical and its options complete; returns the problems, or raises where a name is
     unknown."""
     if not isinstance(part, Section):  # the config as a whole did not validate: still look at the options
@@ -295,8 +319,8 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
         options = {key: value for key, value in part.items() if isinstance(key, str) and key not in core}
         part = Section(name=part["name"], **options)
     item = _item(registry, section, part.name)
-    model = options_model(item)
-    argument = getattr(item.spec, "argument", None)
+    model = model_of(item)
+    argument = item.spec.path_option if section == "dataset" else None
     if argument is not None and not part.options.get(argument):
         raise UsageError(
             f"dataset '{item.spec.name}' needs its {argument}", fix=f"say {item.spec.name}:{argument.upper()}"
@@ -305,7 +329,8 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
         options = model.model_validate(part.options).model_dump(mode="json")
     except ValidationError as error:
         known = [*model.model_fields, *(DatasetSection.model_fields if section == "dataset" else ())]
-        return [suggest_among(line, known) for line in explain(error, model, prefix=f"{section}.")]
+        place = "adapt" if section == "adaptation" else section
+        return [suggest_among(line, known) for line in explain(error, model, prefix=f"{place}.")]
     part.name = item.canonical
     for key, value in options.items():
         setattr(part, key, value)

@@ -99,6 +99,12 @@ class RunDir:
             raise UsageError("this is no run directory", where=self.path, fix="see `zoo runs`")
         root = self.root
         value, intact = read_sealed(self.record_file)
+        if isinstance(value, dict) and "classes" in value and "target" not in value:
+            raise CheckpointError(
+                "this run was written before contract 2.0, and cannot be read by this zoo",
+                where=self.path,
+                fix="use the zoo that wrote it, or start a new run",
+            )
         try:
             record = Record.model_validate(value)
         except ValidationError as error:

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from zoo.api import ReportItem
+from zoo.api import Decision, ReportItem, Target
 from zoo.data.preprocessing import Preprocessing
+from zoo.data.targets import class_names
 from zoo.support.checksummed_json import digest_of_json
 
 Status = Literal["running", "finished", "interrupted", "failed"]
@@ -27,9 +28,16 @@ class Record(BaseModel):
     architecture: str | None
     dataset: str
     task: str
-    classes: list[str]
+    target: Target
     preprocessing: Preprocessing
-    structure: dict[str, Any] = {}
+    statistics: dict[str, Any] = {}
+    """Of the train split, as the task computed them."""
+    adaptations: list[dict[str, Any]] = []
+    """What each adaptation did to the network, in their order."""
+    solution: dict[str, Any] | None = None
+    """What a solver solved."""
+    decision: Decision | None = None
+    """How outputs become an answer, once it has been fitted."""
     parameters: int | None = None
     trainable: int | None = None
     macs: int | None = None
@@ -47,6 +55,11 @@ class Record(BaseModel):
     report_items: list[ReportItem] = []
     """What its page shows, in this order."""
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty where the targets are others."""
+        return class_names(self.target)
+
 
 BOUND = (
     "id",
@@ -55,9 +68,11 @@ BOUND = (
     "architecture",
     "dataset",
     "task",
-    "classes",
+    "target",
     "preprocessing",
-    "structure",
+    "statistics",
+    "adaptations",
+    "solution",
     "samples",
     "fingerprint",
 )

@@ -95,13 +95,14 @@ def _checks() -> dict[str, Callable[[Registry, Item[Any]], Iterator[str]]]:
     from zoo.testing.architectures import architecture_faults
     from zoo.testing.datasets import dataset_faults
     from zoo.testing.families import family_faults
-    from zoo.testing.tasks import exporter_faults, task_faults
+    from zoo.testing.tasks import adaptation_faults, exporter_faults, task_faults
 
     return {
         "architecture": architecture_faults,
         "family": family_faults,
         "dataset": dataset_faults,
         "task": task_faults,
+        "adaptation": adaptation_faults,
         "exporter": exporter_faults,
     }
 
@@ -119,11 +120,12 @@ def _guarded(label: str, faults: Iterator[str]) -> Iterator[str]:
 
 def _reference_faults(item: Item[Any]) -> Iterator[str]:
     """Targets and options can be imported, and every option has a default."""
-    loaded = load_object(item.spec.target, item) if hasattr(item.spec, "target") else None
+    reference = getattr(item.spec, "target", None) or getattr(item.spec, "solver", None)
+    loaded = load_object(reference, item) if reference is not None else None
     if loaded is not None and item.kind != "family" and not callable(loaded):
-        yield f"{item.spec.target} cannot be called"
+        yield f"{reference} cannot be called"
     if hasattr(item.spec, "options"):
-        argument = getattr(item.spec, "argument", None)  # written behind the name, as in folder:PATH
+        argument = getattr(item.spec, "path_option", None)  # written behind the name, as in folder:PATH
         needed = [
             name for name, field in options_model(item).model_fields.items() if field.is_required() and name != argument
         ]

@@ -1,8 +1,10 @@
-"""Whether a task keeps its protocol, tried on a tiny network and random pictures; and what an exporter must have."""
+"""Whether a task, an adaptation or a solver keeps its contract, tried on a tiny network and random images, for each kind
+of target that it accepts."""
 
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,131 +13,266 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from zoo.api import Auxiliary, Batch, Evaluation, Monitor, ReportItem, Split, Task
+from zoo.api import (
+    Adaptation,
+    AdaptContext,
+    Decision,
+    EvaluationResult,
+    Evaluator,
+    Monitor,
+    Output,
+    ReportItem,
+    Solver,
+    TargetKind,
+    Task,
+)
+from zoo.config.item_options import options_model
 from zoo.data.data_loader import Data
-from zoo.data.loaded_part import LoadedPart
-from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ZooError
+from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Item, Registry, load_object
 from zoo.reporting.html_page import inside
-from zoo.testing.options import default_options
-from zoo.training.closed_form import in_closed_form
+from zoo.testing.fixtures import SAMPLES, dummy_data, dummy_network
+from zoo.training.evaluation import evaluate_part
 from zoo.training.losses import additivity_fault, piece_loss
 
-SHAPE, CLASSES, SAMPLES = (1, 8, 8), ("round", "square", "other"), 12
-METHODS = ("prepare", "restructure", "evaluate", "report")
+CLOSE = 1e-6
+"""By which figures of merged evaluators may differ from those of one that has seen everything, as a share."""
 
 
 def task_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    task = load_object(item.spec.target, item)(**default_options(item))
-    missing = [name for name in METHODS if not callable(getattr(task, name, None))]
-    if not callable(getattr(task, "loss", None)) and not in_closed_form(task):
-        missing.append("loss, or fit where there is nothing to train")
-    if missing:
-        yield f"lacks {', '.join(missing)} (see zoo.api.Task)"
-    if not isinstance(getattr(task, "monitor", None), Monitor):
+    if item.spec.solver is not None:
+        yield from _solver_faults(item)
+        return
+    if item.spec.target is None:
+        return  # its adaptations are held to theirs, and the task that it takes to its own
+    learned = load_object(item.spec.target, item)
+    if not (inspect.isclass(learned) and issubclass(learned, Task)):
+        yield f"{item.spec.target} is no class derived from zoo.api.Task"
+        return
+    if not isinstance(getattr(learned, "monitor", None), Monitor):
         yield "monitor is no zoo.api.Monitor"
-    elif not missing:
-        yield from _protocol_faults(task, on_network=item.spec.needs_architecture)
+        return
+    for kind in item.spec.accepts or ("classes",):
+        for fault in _learning_faults(item, learned, kind):
+            yield fault if len(item.spec.accepts) < 2 else f"with {kind}: {fault}"
 
 
-def _protocol_faults(task: Task, *, on_network: bool) -> Iterator[str]:
-    """prepare → loss, fit → evaluate → report, and restructure from the JSON that prepare gave."""
+def _learning_faults(item: Item[Any], learned: type[Task[Any]], kind: TargetKind) -> Iterator[str]:
+    """statistics → loss → decision → evaluator → report, on a tiny network."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        plain, data = _network() if on_network else nn.Module(), _data()
+        data, options = dummy_data(kind), options_model(item)()
         try:
-            model, structure = task.prepare(copy.deepcopy(plain), data)
+            statistics = learned.statistics(options, data.target, data.part("train"))
         except ZooError:
-            return  # it may refuse a network it cannot work on
-        rebuilt = task.restructure(copy.deepcopy(plain), json.loads(json.dumps(structure)))
-        if _shapes(rebuilt) != _shapes(model):
-            yield "restructure(structure) gives other parameters than prepare did"
-        if hasattr(task, "loss"):
-            yield from _loss_faults(task, model, data)
-        if in_closed_form(task):
-            yield from _solving_faults(task, model, data)
-        yield from _evaluation_faults(task, model.eval(), data, on_network=on_network)
+            return  # it may refuse data it cannot work on
+        try:
+            kept = json.loads(json.dumps(dict(statistics)))
+        except (TypeError, ValueError) as error:
+            yield f"its statistics are no JSON: {error}"
+            return
+        if kept != dict(statistics):
+            yield "its statistics change when they are written as JSON and read again"
+        task, output = learned(options, data.target, kept), _output_of(item)
+        model = dummy_network(data, task.num_outputs(), output.kind)
+        reader = OutputReader((output,), "head" if "features" in item.spec.needs else None)
+        yield from _loss_faults(task, model, data, reader)
+        yield from _evaluation_faults(task, model.eval(), data, reader)
 
 
-def _loss_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
-    batch = next(data.part("train").batches(SAMPLES))
-    given = task.loss(model.train()(batch.inputs), batch)
-    if isinstance(given, Tensor) and given.ndim != 0:
-        yield f"the loss is {tuple(given.shape)}, where a zoo.api.Loss, or one finite number, is due"
-        return
-    loss = piece_loss(task, Auxiliary(model(batch.inputs), ()), [(1.0, batch)]).mean
+def _output_of(item: Item[Any]) -> Output:
+    return Output(kind=next((kind for kind in item.spec.needs if kind != "features"), "vector"))
+
+
+def _loss_faults(task: Task[Any], model: nn.Module, data: Data, reader: OutputReader) -> Iterator[str]:
+    batch = next(iter(data.part("train").batches(SAMPLES)))
+    with reader.reading(model, model.train()) as read:
+        outputs = read(batch.inputs)
+    loss = piece_loss(task, reader, outputs, [(1.0, batch)]).mean
     if not loss.isfinite():
         yield f"the loss is {loss.item()}, where a finite number is due"
         return
-    with torch.no_grad():
-        fault = additivity_fault(task, model(batch.inputs), batch)
-    if fault is not None:
-        yield f"{fault}: give values and weights of the samples (zoo.api.Loss), or batches cannot be taken in pieces"
+    if not task.batchwise:
+        fault = additivity_fault(task, reader, {name: value.detach() for name, value in outputs.items()}, batch)
+        if fault is not None:
+            yield f"{fault}: each value must be of its sample alone, or the task is `batchwise`"
     loss.backward()  # type: ignore[no-untyped-call]
     if not any(parameter.grad is not None for parameter in model.parameters()):
-        yield "no gradient of the loss reaches the model"
+        yield "no gradient of the loss reaches the network"
 
 
-def _solving_faults(task: Task, model: nn.Module, data: Data) -> Iterator[str]:
-    before = _shapes(model)
-    task.fit(model, data, lambda _told: None)  # type: ignore[attr-defined]  # a method that tasks may have
-    if _shapes(model) != before:
-        yield "fit gives the model other parameters than prepare did, so that a run of it could not be read again"
-
-
-def _evaluation_faults(task: Task, model: nn.Module, data: Data, *, on_network: bool) -> Iterator[str]:
+def _evaluation_faults(task: Task[Any], model: nn.Module, data: Data, reader: OutputReader) -> Iterator[str]:
     part = data.part("test")
-    with torch.no_grad():
-        batches: list[Batch] = list(part.batches(5))
-        found = task.evaluate(model, batches, data.classes)
-    if not isinstance(found, Evaluation):
-        yield f"evaluate gives {type(found).__name__}, where zoo.api.Evaluation is due"
+    unfitted = task.decision(None)
+    if not isinstance(unfitted, _DECISIONS):
+        yield f"decision gives {type(unfitted).__name__}, where a zoo.api.Decision is due"
         return
+    if not isinstance(task.evaluator(unfitted), Evaluator):
+        yield "evaluator gives something else than a zoo.api.Evaluator"
+        return
+    found = evaluate_part(model, task, unfitted, part, 5, reader)
+    yield from result_faults(found, len(part))
     if task.monitor.metric not in found.metrics:
         yield f"monitor names '{task.monitor.metric}', and the metrics are {', '.join(found.metrics) or 'none'}"
+    decision = task.decision(found)
+    if type(decision) is not type(unfitted):
+        yield f"decision gives {decision.kind} after validation, and {unfitted.kind} before it"
+    yield from _merge_faults(task, decision, model, data, reader)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "plots").mkdir()
+        yield from exhibit_faults(task.report(found, part, Path(folder)), Path(folder))
+
+
+def _merge_faults(
+    task: Task[Any], decision: Decision, model: nn.Module, data: Data, reader: OutputReader
+) -> Iterator[str]:
+    """Two evaluators that have each seen some batches, merged, against one that has seen them all."""
+    whole, first, second = (task.evaluator(decision) for _ in range(3))
+    with torch.no_grad(), reader.reading(model, model) as read:
+        for place, batch in enumerate(data.part("test").batches(4)):
+            outputs = {name: value.float() for name, value in read(batch.inputs).items()}
+            for evaluator in (whole, first if place == 0 else second):
+                evaluator.update(outputs, batch)
+    first.merge(second)
+    one, other = whole.compute(), first.compute()
+    differing = [
+        name
+        for name, value in one.metrics.items()
+        if not np.isclose(value, other.metrics.get(name, np.nan), rtol=CLOSE, atol=CLOSE, equal_nan=True)
+    ]
+    differing += [
+        name
+        for name, column in one.per_sample.items()
+        if not np.array_equal(np.asarray(column), np.asarray(other.per_sample.get(name)))
+    ]
+    if differing:
+        yield f"merged evaluators give another {differing[0]} than one that has seen all batches"
+
+
+_DECISIONS = tuple(each for each in Decision.__args__[0].__args__)  # type: ignore[attr-defined]
+
+
+def result_faults(found: object, samples: int) -> Iterator[str]:
+    if not isinstance(found, EvaluationResult):
+        yield f"evaluation gives {type(found).__name__}, where zoo.api.EvaluationResult is due"
+        return
     wrong = [name for name, value in found.metrics.items() if not isinstance(value, float)]
     if wrong:
         yield f"metrics are floats, and {', '.join(wrong)} is not"
-    if on_network and (found.outputs.shape != (SAMPLES, len(CLASSES)) or found.outputs.dtype != np.float32):
-        yield f"outputs are {found.outputs.dtype} {found.outputs.shape}, where float32 {(SAMPLES, len(CLASSES))} is due"
+    short = [name for name, column in found.per_sample.items() if len(column) != samples]
+    if short:
+        yield f"per_sample has {len(found.per_sample[short[0]])} values of {short[0]} for {samples} samples"
     json.dumps(dict(found.details))
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "plots").mkdir()
-        yield from _exhibit_faults(task.report(found, part, data.classes, Path(folder)), Path(folder))
 
 
-def _exhibit_faults(shown: object, folder: Path) -> Iterator[str]:
-    if shown is not None and not (isinstance(shown, Sequence) and all(isinstance(each, ReportItem) for each in shown)):
-        yield "report gives something else than zoo.api.Exhibits, or nothing"
+def exhibit_faults(shown: object, folder: Path) -> Iterator[str]:
+    if not (isinstance(shown, Sequence) and all(isinstance(each, ReportItem) for each in shown)):
+        yield "report gives something else than a sequence of zoo.api.ReportItem"
         return
-    for each in shown or ():
+    for each in shown:
         if inside(folder, each.file) is None:
             yield f"report shows '{each.file}', which is no .png or .csv that it wrote"
 
 
-def _network() -> nn.Module:
-    return nn.Sequential(
-        nn.Flatten(), nn.Linear(SHAPE[0] * SHAPE[1] * SHAPE[2], 5), nn.ReLU(), nn.Linear(5, len(CLASSES))
-    )
+def adaptation_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
+    """adapt → rebuild from its JSON → the hooks of training, on a tiny network."""
+    kind = load_object(item.spec.target, item)
+    if not (inspect.isclass(kind) and issubclass(kind, Adaptation)):
+        yield f"{item.spec.target} is no class derived from zoo.api.Adaptation"
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        data, options = dummy_data("classes"), options_model(item)()
+        plain = dummy_network(data, len(data.classes), "vector")
+        context = AdaptContext(
+            data, "head", lambda _model, _part: EvaluationResult({"accuracy": 0.5}), lambda _text: None
+        )
+        adaptation = kind(options)
+        try:
+            model, made = adaptation.adapt(copy.deepcopy(plain), context)
+        except ZooError:
+            return  # it may refuse a network it cannot work on
+        yield from _rebuilding_faults(kind(options), plain, model, made)
+        yield from _training_faults(adaptation, model)
+        yield from _resuming_faults(kind(options), plain, context, made)
 
 
-def _data() -> Data:
-    random = np.random.RandomState(0)
-    split = Split(random.randint(0, 256, (SAMPLES, *SHAPE)).astype(np.uint8), np.arange(SAMPLES) % len(CLASSES))
-    preprocessing = Preprocessing(channels=1, height=SHAPE[1], width=SHAPE[2], mean=(0.5,), std=(0.25,))
-    part = LoadedPart(split, preprocessing, torch.device("cpu"))
-    return Data("testing/noise", CLASSES, {"train": part, "test": part}, preprocessing, "testing", ())
+def _rebuilding_faults(
+    adaptation: Adaptation[Any], plain: nn.Module, model: nn.Module, made: dict[str, Any]
+) -> Iterator[str]:
+    try:
+        kept = json.loads(json.dumps(made))
+    except (TypeError, ValueError) as error:
+        yield f"adapt says what it did in a form that is no JSON: {error}"
+        return
+    rebuilt = adaptation.rebuild(copy.deepcopy(plain), kept)
+    if _shapes(rebuilt) != _shapes(model):
+        yield "rebuild gives other parameters than adapt did"
+    elif _learning(rebuilt) != _learning(model):
+        yield "after rebuild other parameters learn than after adapt"
+
+
+def _resuming_faults(
+    adaptation: Adaptation[Any], plain: nn.Module, context: AdaptContext, made: dict[str, Any]
+) -> Iterator[str]:
+    _, again = adaptation.resume(copy.deepcopy(plain), context, json.loads(json.dumps(made)))
+    if json.loads(json.dumps(again)) != json.loads(json.dumps(made)):
+        yield "resume makes another change than adapt did"
+
+
+def _training_faults(adaptation: Adaptation[Any], model: nn.Module) -> Iterator[str]:
+    if not adaptation.trains:
+        return
+    names = {name for name, _ in model.named_parameters()}
+    frozen = names - set(_learning(model))
+    strange = set(adaptation.lr_multipliers(model)) - names
+    if strange:
+        yield f"lr_multipliers names '{min(strange)}', which is no parameter of the network"
+    adaptation.on_epoch_start(model, 0)
+    adaptation.configure_train_mode(model.train())
+    thawed = frozen & set(_learning(model))
+    if thawed:
+        yield f"on_epoch_start makes '{min(thawed)}' learn, which adapt froze"
+    if not _learning(model):
+        yield "nothing learns, and `trains` says that the network is trained"
+
+
+def _solver_faults(item: Item[Any]) -> Iterator[str]:
+    kind = load_object(item.spec.solver, item)
+    if not (inspect.isclass(kind) and issubclass(kind, Solver)):
+        yield f"{item.spec.solver} is no class derived from zoo.api.Solver"
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        data, solver = dummy_data(next(iter(item.spec.accepts), "classes")), kind(options_model(item)())
+        solution = json.loads(json.dumps(solver.plan(data)))
+        model = solver.rebuild(solution)
+        before = _shapes(model)
+        solver.solve(model, data, lambda _text: None)
+        if _shapes(model) != before:
+            yield "solve gives the module other values than rebuild made places for: the run could not be read again"
+        part = data.part("test")
+        found = solver.evaluate(model, part)
+        yield from result_faults(found, len(part))
+        if isinstance(found, EvaluationResult):
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "plots").mkdir()
+                yield from exhibit_faults(solver.report(found, part, Path(folder)), Path(folder))
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
+def _learning(model: nn.Module) -> list[str]:
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
 def exporter_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    exporter = load_object(item.spec.target, item)(**default_options(item))
+    exporter = load_object(item.spec.target, item)(options_model(item)())
     missing = [
         name for name in ("emit", "check", "runner", "first_mismatch") if not callable(getattr(exporter, name, None))
     ]

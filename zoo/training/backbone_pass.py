@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from zoo.api import EmitRequest
+from zoo.config.item_options import build_exporter
 from zoo.errors import ZooError
-from zoo.registry.lookup import Item, Registry, load_object
+from zoo.registry.lookup import Item, Registry
 from zoo.support.paths import cache_root
 from zoo.support.temporary_folders import remove_abandoned, temporary_folder
 from zoo.training.devices import Engine
@@ -112,7 +113,7 @@ def _by_torch(name: str, backbone: nn.Module, autocast: torch.dtype | None, memo
 def by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path) -> Pass | None:
     """The backbone as an exported file, in the exporter's own runtime; None where it cannot be exported or run so."""
     try:
-        exporter = load_object(item.spec.target, item)()
+        exporter = build_exporter(item)
         exporter.emit(backbone, probe[:2].contiguous(), path, EmitRequest(None, None, {}))
         runner = exporter.runner(path, "cpu")
     except ZooError:

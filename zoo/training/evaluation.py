@@ -1,59 +1,81 @@
-"""Evaluating a model on a split, and what its task makes a table of: outputs, labels, predictions."""
+"""Evaluating a network on a part of the data, batch by batch, and the table of what it answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.api import Batch, Evaluation, PartView, Task
-from zoo.data.data_loader import Data
+from zoo import runtime
+from zoo.api import Decision, EvaluationResult, PartView, Target, Task
+from zoo.data.targets import described
+from zoo.models.named_outputs import OutputReader
 from zoo.support.atomic_files import write_csv
 
-if TYPE_CHECKING:
-    pass
+LARGEST_OUTPUTS = 1 << 30
+"""Bytes of a part's outputs that are kept with its result; larger ones are not."""
 
 
-def evaluate(model: nn.Module, task: Task, data: Data, part: str, batch_size: int) -> Evaluation:
-    """Evaluate a model on a split, in eval mode and without gradients; its mode and the random generators are left as
-    they were."""
-    return evaluate_split(model, task, data.part(part), data.classes, batch_size)
+def evaluate_part(
+    model: nn.Module,
+    task: Task[Any],
+    decision: Decision,
+    part: PartView,
+    batch_size: int,
+    reader: OutputReader,
+    network: Callable[[Tensor], Any] | None = None,
+) -> EvaluationResult:
+    """Evaluate a network on a part, in eval mode and without gradients; its mode is left as it was.
 
-
-def evaluate_split(model: nn.Module, task: Task, view: PartView, classes: Sequence[str], batch_size: int) -> Evaluation:
-    """As `evaluate`, on a split that need not be one of `Data`."""
+    ``network`` is what the part's batches go through, where that is not ``model`` as a whole: it then has the model's
+    modules, and its mode. Without targets there are outputs alone.
+    """
     training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            return task.evaluate(model, view.batches(batch_size), classes)
+        with torch.no_grad(), reader.reading(model, network or model) as read:
+            return _streamed(task, decision, part, batch_size, reader.main.name, read)
     finally:
         model.train(training)
 
 
-def collect(model: nn.Module, batches: Iterable[Batch]) -> tuple[Tensor, Tensor | None]:
-    """The logits of every batch, float32 (N, K), and the labels, int64 (N,) or None, on the device."""
-    logits, labels = [], []
-    for batch in batches:
-        logits.append(model(batch.inputs).float())
-        if batch.labels is not None:
-            labels.append(batch.labels)
-    return torch.cat(logits), torch.cat(labels) if labels else None
+def _streamed(
+    task: Task[Any],
+    decision: Decision,
+    part: PartView,
+    batch_size: int,
+    main: str,
+    read: Callable[[Tensor], dict[str, Tensor]],
+) -> EvaluationResult:
+    evaluator, kept = None, list[Tensor]()
+    size, limit = 0, LARGEST_OUTPUTS
+    for batch in part.batches(batch_size):
+        outputs = {name: value.float() for name, value in read(batch.inputs).items()}
+        if batch.targets is not None:
+            evaluator = evaluator or task.evaluator(decision)
+            evaluator.update(outputs, batch)
+        size += outputs[main].nbytes
+        kept = [*kept, outputs[main]] if size <= limit else []
+    found = EvaluationResult({}) if evaluator is None else evaluator.compute()
+    return replace(found, outputs=torch.cat(kept).cpu().numpy()) if kept and size <= limit else found
 
 
-def write_predictions(file: Path, evaluation: Evaluation, part: PartView, classes: Sequence[str]) -> None:
-    """predictions.csv: name, truth (where known), prediction, and a probability for every class."""
-    from zoo.runtime import softmax
+def write_predictions(file: Path, result: EvaluationResult, part: PartView, target: Target, decision: Decision) -> None:
+    """predictions.csv: the sample, its truth (where it is known), and what the decision makes of its outputs.
 
-    probabilities = softmax(evaluation.outputs)
-    guesses = probabilities.argmax(1)
-    truths: Sequence[str] = (
-        [""] * len(part) if evaluation.labels is None else [classes[int(label)] for label in evaluation.labels]
+    Nothing is written where the outputs were too large to keep.
+    """
+    if result.outputs is None:
+        return
+    told, truths = decision.model_dump(mode="json"), part.targets
+    answers = runtime.decide(result.outputs, told)
+    names = part.names
+    rows = (
+        [names[index], described(target, truths, index), *runtime.cells(answers[index], told, ".6f")]
+        for index in range(len(part))
     )
-    found = zip(part.names, truths, guesses, probabilities, strict=True)
-    rows = ([name, truth, classes[int(guess)], *np.char.mod("%.6f", row)] for name, truth, guess, row in found)
-    write_csv(file, ["sample", "truth", "prediction", *(f"p({name})" for name in classes)], rows)
+    write_csv(file, ["sample", "truth", *runtime.columns(told)], rows)

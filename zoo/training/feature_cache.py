@@ -49,13 +49,14 @@ class FeaturePart:
     def __init__(self, part: LoadedPart, features: np.ndarray) -> None:
         tensor = torch.from_numpy(features)
         self._features = tensor.to(part.device) if tensor.nbytes <= RESIDENT_BYTES else tensor
-        self._labels = None if part.labels is None else torch.from_numpy(part.labels).to(self._features.device)
-        self.device, self.names, self.labels, self.pictures = part.device, part.names, part.labels, part.pictures
+        targets = part.targets
+        self._targets = None if targets is None else torch.from_numpy(targets).to(self._features.device)
+        self.device, self.names, self.targets, self.images_of = part.device, part.names, targets, part.images_of
         self._part = part
 
     @property
-    def originals(self) -> Sequence[np.ndarray]:
-        return self._part.originals
+    def raw_images(self) -> Sequence[np.ndarray]:
+        return self._part.raw_images
 
     def __len__(self) -> int:
         return len(self._features)
@@ -73,8 +74,8 @@ class FeaturePart:
             raise TypeError("features cannot be augmented")
         for rows in torch.from_numpy(np.ascontiguousarray(indices)).split(batch_size)[first:]:  # type: ignore[no-untyped-call]
             here = rows.to(self._features.device)
-            labels = None if self._labels is None else self._labels[here].to(self.device)
-            yield Batch(self._features.index_select(0, here).to(self.device), labels, rows.to(self.device))
+            targets = None if self._targets is None else self._targets[here].to(self.device)
+            yield Batch(self._features.index_select(0, here).to(self.device), targets, rows.to(self.device))
 
 
 @dataclass

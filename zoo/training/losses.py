@@ -3,14 +3,16 @@ the whole gives."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoo.api import Auxiliary, Batch, Loss, Task
+from zoo.api import Batch, Loss, Task
 from zoo.errors import PluginError
+from zoo.models.named_outputs import OutputReader
+from zoo.training.distillation import Distillation
 
 AGREEMENT = 1e-4
 """By which the loss of pieces may differ from that of the whole, as a share of it: rounding alone is below."""
@@ -24,18 +26,33 @@ class PieceLoss(NamedTuple):
     weight: Tensor | float
 
 
-def piece_loss(task: Task, output: Auxiliary, parts: Sequence[tuple[float, Batch]]) -> PieceLoss:
-    """The loss of a network's ``output`` for one piece, whose labels are those of ``parts``, each with its share
+def piece_loss(
+    task: Task[Any],
+    reader: OutputReader,
+    outputs: Mapping[str, Tensor],
+    parts: Sequence[tuple[float, Batch]],
+    distillation: Distillation | None = None,
+) -> PieceLoss:
+    """The loss of a network's ``outputs`` for one piece, whose targets are those of ``parts``, each with its share
     (`zoo.data.mixup.Mixture`).
 
-    An auxiliary head's values are divided by the weights of the logits' own loss, so that there is one sum of weights
-    for all of them.
+    An auxiliary output's values are divided by the weights of the main output's own loss, so that there is one sum of
+    weights for all of them.
     """
-    samples = len(parts[0][1].inputs)
-    terms = [(share, _means(task.loss(output.logits, batch), samples)) for share, batch in parts]
-    heads = [(weight, head) for weight, head in output.heads if head.requires_grad]
+    samples, main = len(parts[0][1].inputs), reader.main.name
+    left_out = {output.name for output in reader.auxiliary}
+    own = {name: value for name, value in outputs.items() if name not in left_out}
+
+    def means(given: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, Tensor | None]:
+        loss = _checked(task.loss(given, batch), samples)
+        return _means(loss if distillation is None else distillation.taught(loss, given[main], batch))
+
+    terms = [(share, means(own, batch)) for share, batch in parts]
     more = [
-        (weight * share, _means(task.loss(head, batch), samples)) for weight, head in heads for share, batch in parts
+        (output.auxiliary * share, means({**own, main: outputs[output.name]}, batch))
+        for output in reader.auxiliary
+        if output.auxiliary is not None and output.name in outputs and outputs[output.name].requires_grad
+        for share, batch in parts
     ]
     mean = torch.stack([share * value for share, (value, _) in terms + more]).sum()
     if all(weight is None for _, (_, weight) in terms):
@@ -46,37 +63,43 @@ def piece_loss(task: Task, output: Auxiliary, parts: Sequence[tuple[float, Batch
     return PieceLoss(mean / weight, samples * weight)
 
 
-def _means(loss: Tensor | Loss, samples: int) -> tuple[Tensor, Tensor | None]:
-    """The mean weighted value of the samples, and their mean weight; None where each counts one, as in a loss that is a
-    mean already."""
+def _checked(loss: Any, samples: int) -> Loss:
+    """Raises PluginError where a task gives something else than a value, and perhaps a weight, for each sample."""
     if not isinstance(loss, Loss):
-        return loss, None
-    values, weights = loss
+        raise PluginError(
+            f"the task's loss is {type(loss).__name__}, where a zoo.api.Loss, with a value for each sample, is due",
+            fix="report it to the authors",
+        )
     if any(each is not None and each.shape != (samples,) for each in loss):
         shapes = " and ".join(str(tuple(each.shape)) for each in loss if each is not None)
         raise PluginError(
             f"the task's loss has the shape {shapes}, where one value a sample is due: ({samples},)",
             fix="report it to the authors",
         )
+    return loss
+
+
+def _means(loss: Loss) -> tuple[Tensor, Tensor | None]:
+    """The mean weighted value of the samples, and their mean weight; None where each counts one."""
+    values, weights = loss
     return (values.mean(), None) if weights is None else ((values * weights.detach()).mean(), weights.detach().mean())
 
 
-def additivity_fault(task: Task, logits: Tensor, batch: Batch) -> str | None:
+def additivity_fault(task: Task[Any], reader: OutputReader, outputs: Mapping[str, Tensor], batch: Batch) -> str | None:
     """How the loss of these samples differs from that of two pieces of them, of different sizes, taken together; None
     where it does not."""
-    whole, cut = piece_loss(task, Auxiliary(logits, ()), [(1.0, batch)]), len(logits) // 2 + 1
+    samples = len(batch.inputs)
+    whole, cut = piece_loss(task, reader, outputs, [(1.0, batch)]), samples // 2 + 1
     pieces = [
-        piece_loss(task, Auxiliary(logits[rows], ()), [(1.0, _rows(batch, rows))])
+        piece_loss(task, reader, {name: each[rows] for name, each in outputs.items()}, [(1.0, _rows(batch, rows))])
         for rows in (slice(None, cut), slice(cut, None))
     ]
     weight = sum(float(each.weight) for each in pieces)
     together = sum(float(each.mean) * float(each.weight) for each in pieces) / weight
     if abs(together - float(whole.mean)) <= AGREEMENT * max(1.0, abs(float(whole.mean))):
         return None
-    return (
-        f"the loss of {len(logits)} samples is {float(whole.mean):.6g}, and that of two pieces of them {together:.6g}"
-    )
+    return f"the loss of {samples} samples is {float(whole.mean):.6g}, and that of two pieces of them {together:.6g}"
 
 
 def _rows(batch: Batch, rows: slice) -> Batch:
-    return Batch(batch.inputs[rows], None if batch.labels is None else batch.labels[rows], batch.indices[rows])
+    return Batch(batch.inputs[rows], None if batch.targets is None else batch.targets[rows], batch.indices[rows])

@@ -1,4 +1,4 @@
-"""Everything before the first step: the data of a plan is opened, its network built and adapted by its task.
+"""Everything before the first step: the data of a plan is opened, its network built and adapted.
 
 Nothing is written.
 
@@ -7,77 +7,152 @@ Nothing is written.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
 
-from zoo.api import Task
+from zoo.api import AdaptContext, Solver
 from zoo.config.run_config import RunConfig
 from zoo.data.data_folder import MissingFilesError
 from zoo.data.data_loader import Data, open_data
-from zoo.errors import CheckpointError
+from zoo.errors import UsageError
 from zoo.models.pretrained_weights import also_missing
 from zoo.registry.lookup import calls_of, registry
+from zoo.runs.build_components import (
+    build_adaptations,
+    build_network,
+    build_solver,
+    build_task,
+    output_reader,
+    statistics_of,
+)
 from zoo.runs.component_compatibility import check_classes, check_same_inputs
 from zoo.runs.initial_weights import Inputs, NamedWeights
 from zoo.runs.load_initial_weights import initialise
-from zoo.runs.load_model import build_for, build_task
 from zoo.runs.plan import RunPlan
+from zoo.runs.run_json import Record
 from zoo.support import counter_random
-from zoo.training.closed_form import in_closed_form
+from zoo.training.adaptations import Adaptations
 from zoo.training.devices import Engine, set_up
-from zoo.training.train_state import batch_notes, check_pieces, check_trainable
+from zoo.training.distillation import Distillation, on_device
+from zoo.training.run_teacher import run_teacher
+from zoo.training.train_state import Learning, batch_notes, check_pieces, check_trainable
 
 
 @dataclass
 class Prepared:
-    """A plan whose data is open and whose network is built: ready to be trained, and nothing has been written yet."""
+    """A plan whose data is open and whose network is built: ready to be trained or solved, and nothing has been written
+    yet.
+
+    ``learning`` is None where it is solved: then ``solver`` and ``solution`` are given.
+    """
 
     plan: RunPlan
-    task: Task
     data: Data
-    model: Any
-    structure: dict[str, Any]
+    model: nn.Module
     engine: Engine
     notes: list[str]
+    learning: Learning | None = None
+    solver: Solver[Any] | None = None
+    solution: dict[str, Any] | None = None
     start: tuple[tuple[str, str, str, str], ...] = ()
+    said: list[str] = field(default_factory=list)
+    """What the adaptations print, for the run's console and log."""
 
     @property
     def config(self) -> RunConfig:
         return self.plan.config
 
+    @property
+    def trains(self) -> bool:
+        return self.learning is not None and self.learning.adaptations.trains
 
-def prepare(plan: RunPlan, structure: dict[str, Any] | None = None, *, compute: bool = True) -> Prepared:
-    """All that comes before training; ``structure`` is that of a run that is resumed.
 
-    Without ``compute``, what the task computes first is left out.
+def prepare(plan: RunPlan, record: Record | None = None, *, compute: bool = True) -> Prepared:
+    """All that comes before training; ``record`` is that of a run that is resumed.
+
+    Without ``compute``, what the adaptations compute first is left out.
 
     Raises ZooError where the combination makes no sense, data is missing or wrong, or a plugin is at fault.
     """
-    config = plan.config
-    engine = set_up(config)
+    engine = set_up(plan.config)
     data = _open_data(plan, engine)
+    if plan.task.learned is None:
+        return _prepare_solver(plan, data, engine, record)
+    return _prepare_learning(plan, data, engine, record, compute=compute)
+
+
+def _prepare_solver(plan: RunPlan, data: Data, engine: Engine, record: Record | None) -> Prepared:
+    counter_random.seed_everything(plan.config.seed)
+    solver = build_solver(plan)
+    with calls_of([plan.task.task], "planning the solution"):
+        solution = solver.plan(data) if record is None or record.solution is None else record.solution
+        if record is not None:
+            solver.plan(data)  # what it remembers of the data
+        model = solver.rebuild(solution)
+    return Prepared(plan, data, model, engine, list(data.notes), solver=solver, solution=solution)
+
+
+def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record | None, *, compute: bool) -> Prepared:
+    config, train = plan.config, plan.config.train
+    statistics = record.statistics if record is not None else statistics_of(plan, data.target, _train_part(data))
+    task = build_task(plan, data.target, statistics)
     counter_random.seed_everything(config.seed)
-    model = build_for(registry(), config, data.preprocessing, len(data.classes)) if config.architecture else nn.Module()
+    model = build_network(registry(), plan, data.preprocessing, task.num_outputs())
     start = initialise(model, plan, data.classes)
-    notes = [*data.notes, start.told]
-    task = build_task(registry(), config)
-    computes = None if compute else plan.task.spec.computes
+    adaptations = Adaptations(plan.task.adaptations, build_adaptations(plan))
+    learning = Learning(task, output_reader(plan), adaptations, statistics)
+    said: list[str] = []
+    computes = None if compute else plan.task.computes
+    notes = [*data.notes, start.told or ""]
     if computes is None:
-        with calls_of([plan.task], "preparing the model"):
-            model, structure = (
-                task.prepare(model, data) if structure is None else prepare_again(task, model, data, structure)
-            )
+        model = _adapt(plan, learning, model, data, record, said.append)
+        learning.distillation = _distillation(plan, learning, data, engine)
     else:
         notes.append(f"computed when the run starts: {computes}")
-    if not in_closed_form(task):
-        check_trainable(config, model, task, data, engine)
+    if adaptations.trains:
+        check_trainable(config, model, learning, data, engine)
         if computes is None:
-            check_pieces(config.train, model, task, data, engine)
-        notes += batch_notes(config.train, len(data.part("train")))
-    return Prepared(plan, task, data, model, structure or {}, engine, [note for note in notes if note], start.tensors)
+            check_pieces(train, model, learning, data, engine)
+        notes += batch_notes(train, len(data.part("train")))
+    notes = [note for note in notes if note]
+    return Prepared(plan, data, model, engine, notes, learning, start=start.tensors, said=said)
+
+
+def _train_part(data: Data) -> Any:
+    """The part that is learned from. Raises UsageError where there is none."""
+    if "train" not in data.parts:
+        raise UsageError(
+            f"{data.name} has no train split to learn from", fix=f"it has: {', '.join(data.parts)}; choose other data"
+        )
+    return data.part("train")
+
+
+def _adapt(
+    plan: RunPlan, learning: Learning, model: nn.Module, data: Data, record: Record | None, say: Callable[[str], None]
+) -> nn.Module:
+    """The network as the adaptations make it, or, of a run that is resumed, made it."""
+    head = None if plan.architecture is None else plan.architecture.spec.head
+    batch_size = plan.config.train.eval_batch_size
+    context = AdaptContext(data, head, lambda network, part: learning.evaluate(network, part, batch_size), say)
+    if record is None:
+        model, learning.made = learning.adaptations.adapt(model, context)
+    else:
+        model, learning.made = learning.adaptations.resume(model, context, record.adaptations)
+    return model
+
+
+def _distillation(plan: RunPlan, learning: Learning, data: Data, engine: Engine) -> Distillation | None:
+    """By the run that ``train.teacher`` names, else by what an adaptation is taught by."""
+    if plan.config.train.teacher is not None:
+        return run_teacher(plan.config.train, data, engine.device)
+    teacher = learning.adaptations.teacher
+    if teacher is None or teacher.share == 0:
+        return None
+    on_device(teacher, engine.device)
+    return Distillation(teacher, data.target)
 
 
 def _open_data(plan: RunPlan, engine: Engine) -> Data:
@@ -88,26 +163,8 @@ def _open_data(plan: RunPlan, engine: Engine) -> Data:
         )
     except MissingFilesError as error:
         if isinstance(plan.weights, NamedWeights):
-            raise also_missing(error, plan.weights.item, plan.weights.text, plan.task.canonical) from error
+            raise also_missing(error, plan.weights.item, plan.weights.text, plan.task.task.canonical) from error
         raise
     check_classes(plan.dataset, plan.task, data.classes)
-    check_same_inputs(plan.task.spec, plan.weights, Inputs(data.name, data.classes, data.preprocessing))
+    check_same_inputs(plan.task, plan.weights, Inputs(data.name, data.classes, data.preprocessing))
     return data
-
-
-def prepare_again(
-    task: Task, model: nn.Module, data: Data, structure: dict[str, Any]
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The model as the task changed it when the run began.
-
-    Raises CheckpointError where it changes it otherwise today.
-    """
-    if hasattr(task, "resume"):
-        return task.resume(model, data, structure), structure
-    model, again = task.prepare(model, data)
-    if json.loads(json.dumps(again)) != structure:
-        raise CheckpointError(
-            "the task changes the network otherwise than when this run began",
-            fix="bring back what changed, or start a new run",
-        )
-    return model, structure

@@ -30,7 +30,7 @@ def save(state: TrainState) -> str:
     saved |= {
         "progress": state.progress.__dict__,
         "seconds": state.clock.seconds,
-        "structure": state.structure,
+        "adaptations": state.learning.made,
         "logs": state.logs.offsets(),
         "environment": environment(state),
         "fingerprint": state.data.fingerprint,

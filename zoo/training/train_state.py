@@ -6,23 +6,27 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from zoo.api import Evaluation, Part, Task
+from zoo.api import Batch, Decision, EvaluationResult, Part, PartView, Task
 from zoo.config.run_config import RunConfig, TrainConfig
 from zoo.data.batch_sampler import one_left_over, sizes
 from zoo.data.data_loader import Data
 from zoo.data.loaded_part import LoadedPart
 from zoo.errors import DivergedError, UsageError
+from zoo.models.named_outputs import OutputReader
 from zoo.runs.run_directory import RunDir
 from zoo.support.stopwatch import Clock
+from zoo.training.adaptations import Adaptations, Made
 from zoo.training.devices import Engine
-from zoo.training.evaluation import evaluate, evaluate_split
+from zoo.training.distillation import Distillation
+from zoo.training.evaluation import evaluate_part
 from zoo.training.feature_cache import FeaturePart, Features
 from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
@@ -56,18 +60,37 @@ class Callback(Protocol):
 
 
 @dataclass
+class Learning:
+    """What is learned, and how: the task, how a network's outputs are read, the adaptations with what they did, the
+    teacher."""
+
+    task: Task[Any]
+    reader: OutputReader
+    adaptations: Adaptations = field(default_factory=Adaptations)
+    statistics: dict[str, Any] = field(default_factory=dict)
+    made: Made = field(default_factory=list)
+    distillation: Distillation | None = None
+
+    def evaluate(
+        self, model: nn.Module, part: PartView, batch_size: int, decision: Decision | None = None
+    ) -> EvaluationResult:
+        """The task's evaluation of a network, by the decision that is not fitted where none is given."""
+        decision = decision or self.task.decision(None)
+        return evaluate_part(model, self.task, decision, part, batch_size, self.reader)
+
+
+@dataclass
 class TrainState:
     """All that one training needs; `zoo.training.resume.resume` sets it back to a checkpoint,
     `zoo.training.trainer.fit` runs it."""
 
     config: RunConfig
-    task: Task
+    learning: Learning
     model: nn.Module
     data: Data
     engine: Engine
     run: RunDir
     watch: Callback
-    structure: dict[str, Any]
     features: Features | None = None
     """What the frozen layers give, where that is kept: then the rest of the network is trained on it."""
     progress: Progress = field(default_factory=Progress)
@@ -80,33 +103,44 @@ class TrainState:
         self.part: LoadedPart | FeaturePart = images if self.features is None else self.features.parts["train"]
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
-        self.learning = self.model if self.features is None else self.features.head_of(self.model)
-        self.network: Callable[[Tensor], Tensor] = torch.compile(self.learning) if train.compile else self.learning
+        self.trained = self.model if self.features is None else self.features.head_of(self.model)
+        self.network: Callable[[Tensor], Any] = torch.compile(self.trained) if train.compile else self.trained
         self.augmenter = images.augmenter(train.augment, self.config.seed) if train.augment else None
-        self.stepper = Stepper(self.model, train, self.engine, self.steps_per_epoch, rates_of(self.model, self.task))
+        self.stepper = Stepper(
+            self.model, train, self.engine, self.steps_per_epoch, self.learning.adaptations.lr_multipliers(self.model)
+        )
         self.loss_sum, self.weight_sum = (
             torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2)
         )
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Training mode, but for what the task keeps out of it; and whatever else the task does before an epoch
-        (``begin_epoch``)."""
-        if hasattr(self.task, "begin_epoch"):
-            self.task.begin_epoch(self.model, epoch)
-        set_train_mode(self.model, self.task)
-        if self.features is not None:
-            self.learning.train()
+    @property
+    def task(self) -> Task[Any]:
+        return self.learning.task
 
-    def evaluate(self, part: Part) -> Evaluation:
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While it lasts, ``read`` gives the outputs of the trained network by name."""
+        with self.learning.reader.reading(self.model, self.network) as self.read:
+            yield
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Training mode, but for what the adaptations keep out of it; and whatever else they do before an epoch."""
+        self.learning.adaptations.on_epoch_start(self.model, epoch)
+        self.learning.adaptations.set_train_mode(self.model)
+        if self.features is not None:
+            self.trained.train()
+
+    def evaluate(self, part: Part) -> EvaluationResult:
         """The task's evaluation of what has been learned so far, on a part that is not the test split."""
-        batch_size = self.config.train.eval_batch_size
+        batch_size, decision = self.config.train.eval_batch_size, self.task.decision(None)
         if self.features is None:
-            return evaluate(self.result, self.task, self.data, part, batch_size)
-        self.result.eval()
-        return evaluate_split(
-            self.features.head_of(self.result), self.task, self.features.parts[part], self.data.classes, batch_size
+            return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision)
+        network = self.features.head_of(self.result)
+        network.eval()
+        return evaluate_part(
+            self.result, self.task, decision, self.features.parts[part], batch_size, self.learning.reader, network
         )
 
     @property
@@ -115,25 +149,12 @@ class TrainState:
         return self.stepper.result
 
 
-def set_train_mode(model: nn.Module, task: Task) -> None:
-    """Training mode, but for what the task keeps out of it (``set_modes``, where it has that method)."""
-    model.train()
-    if hasattr(task, "set_modes"):
-        task.set_modes(model)
-
-
-def rates_of(model: nn.Module, task: Task) -> Mapping[str, float]:
-    """The shares of the learning rate that a task gives to parameters (``rates``, where it has that method)."""
-    rates: Mapping[str, float] = task.rates(model) if hasattr(task, "rates") else {}
-    return rates
-
-
-def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
     """Raises UsageError for a training that could not begin, or not be resumed exactly; a run asks this before it
     writes anything."""
     train = config.train
     steps = steps_per_epoch(train, len(data.part("train")))
-    build_schedule(build_optimizer(model, train, rates_of(model, task)), train, steps)
+    build_schedule(build_optimizer(model, train, learning.adaptations.lr_multipliers(model)), train, steps)
     check_exact(train, model, engine, steps * train.epochs)
     if train.patience is not None and "val" not in data.parts:
         raise UsageError(
@@ -149,16 +170,19 @@ def check_trainable(config: RunConfig, model: nn.Module, task: Task, data: Data,
         )
 
 
-def check_pieces(train: TrainConfig, model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+def check_pieces(train: TrainConfig, model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
     """Raises UsageError where the loss of a batch is not that of its pieces, and where the network cannot be trained on
     the smallest of these."""
     part = data.part("train")
     if train.micro_batches > 1 and len(part) > 1:
+        if learning.task.batchwise:
+            raise UsageError(
+                "this task's loss is over pairs within a batch, which cannot be taken in pieces",
+                where="train.micro_batches",
+                fix="leave it at 1",
+            )
         batch = next(part.batches(7))
-        logits = torch.randn(len(batch.inputs), len(data.classes), generator=torch.Generator().manual_seed(0)).to(
-            engine.device
-        )
-        fault = additivity_fault(task, logits, batch)
+        fault = additivity_fault(learning.task, learning.reader, _some_outputs(model, learning, batch, engine), batch)
         if fault is not None:
             raise UsageError(
                 f"this task's loss cannot be taken in pieces: {fault}", where="train.micro_batches", fix="leave it at 1"
@@ -171,14 +195,23 @@ def check_pieces(train: TrainConfig, model: nn.Module, task: Task, data: Data, e
         )
         == 1
     ):
-        check_single(model, task, data, engine)
+        check_single(model, learning, data, engine)
 
 
-def check_single(model: nn.Module, task: Task, data: Data, engine: Engine) -> None:
+def _some_outputs(model: nn.Module, learning: Learning, batch: Batch, engine: Engine) -> dict[str, Tensor]:
+    """Outputs of the shapes that the network gives for a batch, at random."""
+    network = copy.deepcopy(model).to(engine.device).eval()
+    with torch.no_grad(), same_generators(engine.device), learning.reader.reading(network, network) as read:
+        outputs = read(batch.inputs)
+    generator = torch.Generator().manual_seed(0)
+    return {name: torch.randn(each.shape, generator=generator).to(each.device) for name, each in outputs.items()}
+
+
+def check_single(model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
     """Raises UsageError where a network cannot be trained on one sample at a time, as batch norm over single values
     cannot."""
     network = copy.deepcopy(model).to(engine.device)
-    set_train_mode(network, task)
+    learning.adaptations.set_train_mode(network)
     try:
         with torch.no_grad(), same_generators(engine.device):
             network(torch.zeros(1, *data.preprocessing.shape, device=engine.device))

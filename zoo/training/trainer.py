@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor
 
-from zoo.api import Auxiliary, Batch
+from zoo.api import Batch
 from zoo.data.batch_sampler import last_joined, one_left_over
 from zoo.data.mixup import Mixture, mix, split
 from zoo.errors import Interrupted, SetupError
@@ -27,7 +27,7 @@ def fit(state: TrainState) -> Progress:
     Raises DivergedError, or Interrupted with a checkpoint left behind.
     """
     state.watch.begin(state.progress, state.steps_per_epoch, state.config.train.epochs)
-    with stop_on_signals() as stop, state.logs, out_of_memory(asked_memory(state)):
+    with stop_on_signals() as stop, state.logs, state.reading(), out_of_memory(asked_memory(state)):
         for epoch in remaining_epochs(state):
             state.begin_epoch(epoch)
             started = time.perf_counter(), state.progress.batch
@@ -105,13 +105,11 @@ def forward(state: TrainState, mixture: Mixture) -> PieceLoss:
     if inputs.ndim == 4:  # pictures or maps, and not the flat features of a frozen backbone
         inputs = inputs.contiguous(memory_format=engine.memory_format)
     precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
+    distillation, parts = state.learning.distillation, mixture.parts
+    if distillation is not None:
+        parts = tuple((share, distillation.attached(batch, inputs)) for share, batch in parts)
     with precision, compiler_errors() if state.config.train.compile else nullcontext():
-        return piece_loss(state.task, with_heads(state.network(inputs)), mixture.parts)
-
-
-def with_heads(output: Tensor | Auxiliary) -> Auxiliary:
-    """The output of any network, as that of one which may have auxiliary classifiers."""
-    return output if isinstance(output, Auxiliary) else Auxiliary(output, ())
+        return piece_loss(state.task, state.learning.reader, state.read(inputs), parts, distillation)
 
 
 def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
@@ -135,7 +133,7 @@ def asked_memory(state: TrainState) -> str:
     train = state.config.train
     pieces = f" in {train.micro_batches} pieces" if train.micro_batches > 1 else ""
     return (
-        f"a batch of {train.batch_size}{pieces}, pictures of {'×'.join(map(str, state.data.preprocessing.shape))}, on "
+        f"a batch of {train.batch_size}{pieces}, images of {'×'.join(map(str, state.data.preprocessing.shape))}, on "
         f"{state.engine.name}"
     )
 

@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.api import Dataset, Part, Split
+from zoo.api import Dataset, Part, SampleSource, Split
 from zoo.data.data_folder import Digests, Store
 from zoo.data.decoding import SAY_FROM
+from zoo.data.open_dataset import open_dataset
+from zoo.data.splits import check_split
+from zoo.data.targets import class_names, target_of
 from zoo.data.value_range import choose_value_range
 from zoo.errors import ZooError
-from zoo.registry.lookup import load_object
 from zoo.runtime import read_image
 from zoo.support.paths import data_root
 from zoo.support.progress import tracked
@@ -83,7 +85,7 @@ class Pictures:
     """One part's pictures, by the digest of each (None: it cannot be read)."""
 
     names: Sequence[str]
-    labels: np.ndarray | None
+    targets: np.ndarray | None
     digests: Sequence[bytes | None]
 
 
@@ -92,27 +94,25 @@ def check(need: Needs) -> Report:
 
     What is wrong stands in the report; only a dataset that is not there raises.
     """
-    from zoo.data.splits import check_split, classes_of
-
     item, report = need.item, Report(need.item.canonical)
     report.files = [{**file, "official": _official(file)} for file in need.files()]
     report.notes = [f"read from {archive}, in place of the official files" for archive in need.instead]
     store, seen = Store(download=False), dict[str, Pictures]()
     try:
-        dataset = load_object(item.spec.target, item)(store, **need.section.options)
-        classes, parts = classes_of(item, dataset), dict(dataset.parts)
+        dataset = open_dataset(item, need.section.options, store)
+        target, parts = target_of(item, dataset), dict(dataset.parts)
     except ZooError as error:
         report.problems.append(str(error))
         return report
     splits: dict[Part, Split] = {}
     for part, split in parts.items():
         try:
-            splits[part] = check_split(item, len(classes), split, dataset.load(split))
+            splits[part] = check_split(item, target, split, dataset.load(split))
         except ZooError as error:
             report.problems.append(str(error))
     read = _reader(need, dataset, splits, store, report)
     for part, loaded in splits.items():
-        seen[part], found = _part(part, parts[part], loaded, classes, report.problems, read)
+        seen[part], found = _part(part, parts[part], loaded, class_names(target), report.problems, read)
         report.parts.append(found)
     report.notes = store.notes + report.notes
     report.duplicates = _duplicates(seen)
@@ -146,14 +146,17 @@ def _part(
     images = loaded.images
     shapes: Sequence[tuple[int, ...]]
     digests: Sequence[bytes | None]
+    if isinstance(images, SampleSource):
+        images = np.concatenate([np.asarray(image)[None] for image in images.images(np.arange(len(images)))])
     if isinstance(images, np.ndarray):
         shapes, digests = [images.shape[1:]] * len(images), [_digest(image.shape, image) for image in images]
     else:
         shapes, digests = _decode(part, images, problems, read)
     names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
-    counts = None if loaded.labels is None else _count(loaded.labels, classes)
+    targets = loaded.targets if isinstance(loaded.targets, np.ndarray) else None
+    counts = _count(targets, classes) if targets is not None and classes else None
     sizes = Counter("×".join(map(str, shape)) for shape in shapes)
-    return Pictures(names, loaded.labels, digests), PartReport(
+    return Pictures(names, targets, digests), PartReport(
         part, split, len(images), counts, dict(sizes.most_common()), [str(name) for name in names[:EXAMPLES]]
     )
 
@@ -216,8 +219,8 @@ def _duplicates(parts: dict[str, Pictures]) -> Duplicates:
         else:
             pair = f"{before}, {part}"
             result.across[pair] = result.across.get(pair, 0) + 1
-        labels = parts[before].labels, parts[part].labels
-        if labels[0] is not None and labels[1] is not None and labels[0][where] != labels[1][index]:
+        targets = parts[before].targets, parts[part].targets
+        if targets[0] is not None and targets[1] is not None and np.any(targets[0][where] != targets[1][index]):
             result.contradicting += 1
         if len(result.examples) < EXAMPLES:
             result.examples.append([f"{before}/{parts[before].names[where]}", f"{part}/{parts[part].names[index]}"])

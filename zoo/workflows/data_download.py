@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from zoo.api import DatasetSpec, FileSpec
+from zoo.config.item_options import options_of
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_folder import Store, missing_files
+from zoo.data.open_dataset import open_dataset
 from zoo.errors import DataError
 from zoo.registry.lookup import Item, load_object, registry
 from zoo.runs.resolve_config import dataset_section
@@ -65,7 +67,7 @@ class Needs:
     @property
     def argument(self) -> str | None:
         """What a dataset of the user's own was told behind its name: its folder, for one."""
-        name = self.item.spec.argument
+        name = self.item.spec.path_option
         return None if name is None else str(self.section.options[name])
 
     @property
@@ -95,11 +97,11 @@ def look(name: str) -> Needs:
     item = catalogue.dataset(section.name)
     looker = Looker()
     with contextlib.suppress(Absent):
-        load_object(item.spec.target, item)(looker, **section.options)
+        load_object(item.spec.target, item)(options_of(item, section.options), looker)
     official = {data_root() / file.path for file in item.spec.files}
     instead = (
         ()
-        if item.spec.argument is not None
+        if item.spec.path_option is not None
         else tuple(archive for archive in looker.archives if archive not in official)
     )
     return Needs(item, section, tuple(looker.asked), instead)
@@ -120,7 +122,7 @@ def download(names: Sequence[str]) -> list[Needs]:
         if not need.missing:
             continue
         try:
-            load_object(need.item.spec.target, need.item)(Store(), **need.section.options)
+            open_dataset(need.item, need.section.options)
         except DataError as error:
             errors.append(error)
     if len(errors) == 1:

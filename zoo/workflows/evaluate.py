@@ -11,21 +11,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from zoo.api import Batch, PartView
+from zoo.api import Batch, Classes, EvaluationResult, PartView, ReportItem
 from zoo.data.data_loader import Data, open_data
 from zoo.data.splits import nfc, usual_part
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
-from zoo.runs.load_model import LoadedModel, build_task, load_run
+from zoo.runs.build_components import build_solver, build_task, output_reader
+from zoo.runs.load_model import LoadedModel, load_run, plan_of
 from zoo.runs.resolve_config import dataset_section
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors, write_json
 from zoo.training.devices import choose_device
-from zoo.training.evaluation import evaluate_split
+from zoo.training.evaluation import evaluate_part, write_predictions
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
+class RunEvaluation:
     """What `evaluate_run` found, and on what; ``metrics`` is empty where nothing is labelled, ``path`` is where its
     report was written."""
 
@@ -47,7 +48,7 @@ def evaluate_run(
     dataset: str | None = None,
     device: str = "auto",
     out: str | Path | None = None,
-) -> EvaluationResult:
+) -> RunEvaluation:
     """Evaluate a run's best checkpoint on a split of its own dataset, or of another one whose classes are some of the
     run's, in any order: on the test split, where no other is named. Of another dataset that is all that it holds out
     (its test split, else val), and all of it where it holds out none.
@@ -60,15 +61,15 @@ def evaluate_run(
     target = choose_device(device)
     loaded = load_run(where, target)
     split, data, held_out = _open(where, loaded, target, split, dataset)
-    task = build_task(registry(), loaded.config)
-    view = in_order(data.part(split), data.name, data.classes, loaded.classes)
-    found = evaluate_split(loaded.model, task, view, loaded.classes, loaded.config.train.eval_batch_size)
+    view = _in_the_models_terms(data, split, loaded)
+    judge = _Evaluated(where, loaded, view)
+    found = judge.result
     if not found.metrics and folder is None:
         raise UsageError(
             f"the {split} split of {data.name} has no labels to evaluate by",
             fix="add --out DIR for its predictions, or choose another part",
         )
-    result = EvaluationResult(
+    result = RunEvaluation(
         run=run_id(where.path),
         dataset=data.name,
         fingerprint=data.fingerprint,
@@ -80,8 +81,48 @@ def evaluate_run(
         evaluated_on=f"{split} split" if held_out is None else _named_split(held_out.split),
     )
     if folder is not None:
-        _write(result, folder, lambda: task.report(found, view, loaded.classes, folder))
+        _write(result, folder, lambda: judge.report(folder))
     return result
+
+
+class _Evaluated:
+    """The evaluation of a run's model on a part, and the tables and images that show it."""
+
+    def __init__(self, where: RunDir, loaded: LoadedModel, view: PartView) -> None:
+        record, config = where.record, loaded.config
+        plan = plan_of(registry(), config, loaded.preprocessing)
+        self._loaded, self._view = loaded, view
+        self.result: EvaluationResult
+        if plan.task.learned is None:
+            solver = build_solver(plan)
+            self.result = solver.evaluate(loaded.model, view)
+            self._show = solver.report
+        else:
+            task = build_task(plan, record.target, record.statistics)
+            self.result = evaluate_part(
+                loaded.model, task, loaded.decision, view, config.train.eval_batch_size, output_reader(plan)
+            )
+            self._show = task.report
+
+    def report(self, folder: Path) -> Sequence[ReportItem]:
+        loaded = self._loaded
+        if loaded.config.architecture is not None:
+            file = folder / "predictions.csv"
+            write_predictions(file, self.result, self._view, loaded.target, loaded.decision)
+        return self._show(self.result, self._view, folder)
+
+
+def _in_the_models_terms(data: Data, split: str, loaded: LoadedModel) -> PartView:
+    """The part with the targets that the model answers for. Raises UsageError where they are others."""
+    part = data.part(split)
+    if isinstance(data.target, Classes) and isinstance(loaded.target, Classes):
+        return in_order(part, data.name, data.classes, loaded.classes)
+    if part.targets is not None and data.target != loaded.target:
+        raise UsageError(
+            f"the targets of {data.name} ({data.target.kind}) are not the model's ({loaded.target.kind})",
+            fix="choose a dataset with the same targets",
+        )
+    return part
 
 
 class HeldOut(NamedTuple):
@@ -128,12 +169,12 @@ class Reordered:
 
     def __init__(self, part: PartView, table: np.ndarray) -> None:
         self._part, self._table = part, table
-        self.names, self.pictures = part.names, part.pictures
-        self.labels = None if part.labels is None else table[part.labels]
+        self.names, self.images_of = part.names, part.images_of
+        self.targets = None if part.targets is None else table[part.targets]
 
     @property
-    def originals(self) -> Sequence[np.ndarray]:
-        return self._part.originals
+    def raw_images(self) -> Sequence[np.ndarray]:
+        return self._part.raw_images
 
     def __len__(self) -> int:
         return len(self._part)
@@ -141,7 +182,11 @@ class Reordered:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         table = torch.from_numpy(self._table)
         for batch in self._part.batches(batch_size):
-            yield batch if batch.labels is None else batch._replace(labels=table.to(batch.labels.device)[batch.labels])
+            yield (
+                batch
+                if batch.targets is None
+                else batch._replace(targets=table.to(batch.targets.device)[batch.targets])
+            )
 
 
 def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence[str]) -> PartView:
@@ -193,7 +238,7 @@ def _free(folder: Path) -> Path:
     return folder
 
 
-def _write(result: EvaluationResult, folder: Path, report: Callable[[], object]) -> None:
+def _write(result: RunEvaluation, folder: Path, report: Callable[[], object]) -> None:
     with storage_errors(folder):
         (folder / "plots").mkdir(parents=True, exist_ok=True)
         report()

@@ -14,6 +14,7 @@ from zoo.registry.lookup import Item, Registry
 from zoo.runs.component_compatibility import combine
 from zoo.runs.initial_weights import NamedWeights, RandomWeights, Weights
 from zoo.runs.resolve_config import core_dataset_section
+from zoo.runs.task_plan import plan_task
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,9 @@ def _networks(catalogue: Registry, pattern: str | None) -> list[str | None]:
 def _cell(catalogue: Registry, name: str | None, dataset: Item[Any], task: Item[Any], section: DatasetSection) -> Cell:
     try:
         network = None if name is None else catalogue.architecture(name)
+        plan = plan_task(catalogue, task, dataset)
         _, changes = combine(
-            network, dataset, task, section, _first_weights(network) if task.spec.needs_weights else RandomWeights()
+            network, dataset, plan, section, _first_weights(network) if plan.needs_weights else RandomWeights()
         )
     except (UsageError, PluginError) as refusal:
         return Cell(name, dataset.canonical, task.canonical, str(refusal))

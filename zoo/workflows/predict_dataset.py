@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo import runtime
+from zoo.api import SampleSource, Split
 from zoo.errors import UsageError
 from zoo.support.atomic_files import write_csv, write_image
 
@@ -44,8 +45,9 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
     Raises UsageError or DataError.
     """
     from zoo.data.data_folder import Store
-    from zoo.data.data_loader import open_dataset
-    from zoo.data.splits import check_split, classes_of, usual_part
+    from zoo.data.open_dataset import open_dataset
+    from zoo.data.splits import check_split, usual_part
+    from zoo.data.targets import described, target_of
     from zoo.registry.lookup import registry
     from zoo.reporting.run_results import to_image
     from zoo.runs.resolve_config import dataset_section
@@ -57,9 +59,13 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
     parts: dict[str, str] = {str(name): split for name, split in opened.parts.items()}
     if part not in parts:
         raise UsageError(f"{item.canonical} has no {part} split", where="--split", fix=f"it has: {', '.join(parts)}")
-    classes = classes_of(item, opened)
-    split = check_split(item, len(classes), parts[part], opened.load(parts[part]))
-    truths = [] if split.labels is None else [classes[int(label)] for label in split.labels[:count]]
+    target = target_of(item, opened)
+    split = check_split(item, target, parts[part], opened.load(parts[part]))
+    targets = split.targets if isinstance(split.targets, np.ndarray) else None
+    truths = [] if targets is None else [described(target, targets, row) for row in range(min(count, len(targets)))]
+    if isinstance(split.images, SampleSource):
+        rows = np.arange(min(count, len(split.images)))
+        split = Split(np.asarray(split.images.images(rows)), split.targets, split.names)
     if not isinstance(split.images, np.ndarray):
         files = list(split.images[:count])
         yield Samples(files, {}, dict(zip(files, truths, strict=False)))

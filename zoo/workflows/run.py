@@ -1,4 +1,4 @@
-"""The story of ``zoo run``: resolve → data → model → prepare → fit → evaluate → report, in a run directory."""
+"""The story of ``zoo run``: resolve → data → model → adapt → fit → decide → evaluate → report, in a run directory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.api import Part, ReportItem, Task
+from zoo.api import EvaluationResult, Part, PartView, Raw, ReportItem
 from zoo.data.data_loader import Data
 from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
 from zoo.models.building import count_macs, count_parameters, load_state
@@ -30,12 +30,12 @@ from zoo.runs.run_directory import Record, RunDir, create, find, label_of, run_i
 from zoo.support.atomic_files import remove_temporaries, write_json, write_text
 from zoo.support.formatting import duration, figure, plural
 from zoo.support.untrusted_files import check_own_folders
-from zoo.training.closed_form import in_closed_form, solve
-from zoo.training.evaluation import evaluate
+from zoo.training.evaluation import write_predictions
 from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
 from zoo.training.resume import resume as resume_job
-from zoo.training.train_state import TrainState, set_train_mode, steps_per_epoch
+from zoo.training.solving import keep_adapted, solve
+from zoo.training.train_state import Learning, TrainState, steps_per_epoch
 from zoo.training.trainer import fit
 
 
@@ -95,7 +95,7 @@ def _dry_run(plan: RunPlan, console: Console) -> RunResult:
     prepared = prepare(plan, compute=False)
     _introduce(prepared, console)
     train = plan.config.train
-    if in_closed_form(prepared.task):
+    if not prepared.trains:
         console.print("dry run: nothing was computed or written")
     else:
         steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
@@ -116,9 +116,11 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
         architecture=config.architecture.name if config.architecture else None,
         dataset=config.dataset.name,
         task=config.task.name,
-        classes=list(data.classes),
+        target=data.target,
         preprocessing=data.preprocessing,
-        structure=prepared.structure,
+        statistics={} if prepared.learning is None else prepared.learning.statistics,
+        adaptations=[] if prepared.learning is None else prepared.learning.made,
+        solution=prepared.solution,
         parameters=parameters,
         trainable=trainable,
         macs=count_macs(prepared.model, data.preprocessing.shape) if config.architecture else None,
@@ -169,32 +171,28 @@ def _carry_out(
 def _train_and_evaluate(
     where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
 ) -> dict[str, float]:
-    task, data, batch_size = prepared.task, prepared.data, prepared.config.train.eval_batch_size
-    if in_closed_form(task):
-        if inexact is not None:
-            _forget_results(where, record)
-        model = prepared.model.to(prepared.engine.device)
-        record.checkpoint = solve(where, task, model, data, prepared.structure, reporter.print)
-        record.parameters, record.trainable = count_parameters(model)
-    else:
-        model = _train(where, record, prepared, reporter, inexact)
+    data = prepared.data
+    for line in prepared.said:
+        reporter.print(line)
+    model = (_train if prepared.trains else _without_training)(where, record, prepared, reporter, inexact)
     part = evaluated_part(data)
-    found = evaluate(model, task, data, part, batch_size)
+    view = data.part(part)
+    _fit_decision(record, prepared, model)
+    found = _evaluate(record, prepared, model, part)
     record.results[part] = dict(found.metrics)
     where.write_record(record)
-    view = data.part(part)
-    run_results.write_samples(where.samples, view, data.classes)
-    shown = task.report(found, view, data.classes, where.path) or ()
+    run_results.write_samples(where.samples, view, data.target)
+    shown = _report(prepared, record, model, found, view, where.path)
     drawn = (
-        []
-        if in_closed_form(task)
-        else [*run_results.write_curves(where, record), *run_results.write_images(where, record, data)]
+        [*run_results.write_curves(where, record), *run_results.write_images(where, record, data)]
+        if prepared.trains
+        else []
     )
     record.report_items = [
         *drawn[:1],
         *shown,
         *drawn[1:],
-        *(predict_unlabelled(where, model, task, data, batch_size) if part != "predict" else ()),
+        *(predict_unlabelled(where, record, prepared, model) if part != "predict" else ()),
     ]
     return dict(found.metrics)
 
@@ -204,34 +202,75 @@ def evaluated_part(data: Data) -> Part:
     return "test" if "test" in data.parts else next(iter(data.parts))
 
 
-def predict_unlabelled(where: RunDir, model: nn.Module, task: Task, data: Data, batch_size: int) -> list[ReportItem]:
-    """What the task makes of pictures without labels, in a folder of their own."""
-    if "predict" not in data.parts:
+def _fit_decision(record: Record, prepared: Prepared, model: nn.Module) -> None:
+    """By the validation split, where there is one; the test split is then decided by it."""
+    learning, data = prepared.learning, prepared.data
+    if learning is None:
+        record.decision = Raw()
+        return
+    batch_size = prepared.config.train.eval_batch_size
+    val = learning.evaluate(model, data.part("val"), batch_size) if "val" in data.parts else None
+    with calls_of(prepared.plan.task.items, "fitting the decision"):
+        record.decision = learning.task.decision(val)
+
+
+def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) -> EvaluationResult:
+    view = prepared.data.part(part)
+    if prepared.learning is None:
+        if prepared.solver is None:
+            raise TypeError("there is neither a task nor a solver")
+        return prepared.solver.evaluate(model, view)
+    return prepared.learning.evaluate(model, view, prepared.config.train.eval_batch_size, record.decision)
+
+
+def _report(
+    prepared: Prepared, record: Record, model: nn.Module, found: EvaluationResult, view: PartView, folder: Path
+) -> list[ReportItem]:
+    """predictions.csv, and what adaptations and task show."""
+    learning, solver = prepared.learning, prepared.solver
+    if learning is None or record.decision is None:
+        return [] if solver is None else list(solver.report(found, view, folder))
+    write_predictions(folder / "predictions.csv", found, view, prepared.data.target, record.decision)
+    batch_size, decision = prepared.config.train.eval_batch_size, record.decision
+    changes = learning.adaptations.report(
+        found, view, lambda network, part: learning.evaluate(network, part, batch_size, decision), folder
+    )
+    return [*changes, *learning.task.report(found, view, folder)]
+
+
+def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model: nn.Module) -> list[ReportItem]:
+    """What the network answers to images without targets, in a folder of their own."""
+    if "predict" not in prepared.data.parts:
         return []
     folder = where.path / "predict"
     (folder / "plots").mkdir(parents=True, exist_ok=True)
-    found = evaluate(model, task, data, "predict", batch_size)
-    shown = task.report(found, data.part("predict"), data.classes, folder) or ()
+    found = _evaluate(record, prepared, model, "predict")
+    shown = _report(prepared, record, model, found, prepared.data.part("predict"), folder)
     return [replace(each, file=f"predict/{each.file}") for each in shown]
+
+
+def _without_training(
+    where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
+) -> nn.Module:
+    """A solver's module, or a network that was adapted and is not trained."""
+    if inexact is not None:
+        _forget_results(where, record)
+    model = prepared.model.to(prepared.engine.device)
+    if prepared.solver is not None:
+        solution = prepared.solution or {}
+        record.checkpoint = solve(where, prepared.solver, model, prepared.data, solution, reporter.print)
+    elif prepared.learning is not None:
+        record.checkpoint = keep_adapted(where, model, prepared.data, prepared.learning.made)
+    record.parameters, record.trainable = count_parameters(model)
+    return model
 
 
 def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> nn.Module:
     """The best model of a training, or else the last."""
-    plan, task, model, data, engine = prepared.plan, prepared.task, prepared.model, prepared.data, prepared.engine
-    config, head = plan.config, None if plan.architecture is None else plan.architecture.spec.head
-    features = keep_features(
-        config.train,
-        model,
-        data,
-        engine,
-        registry(),
-        head,
-        lambda network: set_train_mode(network, task),
-        reporter.print,
-    )
-    state = TrainState(
-        config, task, model, data, engine, where, reporter, prepared.structure, features, clock=reporter.clock
-    )
+    learning = prepared.learning
+    if learning is None:
+        raise TypeError("there is no task to train")
+    state = _train_state(where, prepared, learning, reporter)
     if inexact is not None:
         resume_job(state, inexact=inexact, accepted=partial(_forget_results, where, record))
     progress = fit(state)
@@ -246,6 +285,18 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
         )
     record.checkpoint = root.chosen
     return state.result
+
+
+def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter: RunReporter) -> TrainState:
+    """With the features of frozen layers, where these are kept; a teacher then answers once for each sample."""
+    config, data, model, engine = prepared.config, prepared.data, prepared.model, prepared.engine
+    head = None if prepared.plan.architecture is None else prepared.plan.architecture.spec.head
+    features = keep_features(
+        config.train, model, data, engine, registry(), head, learning.adaptations.set_train_mode, reporter.print
+    )
+    if features is not None and learning.distillation is not None:
+        learning.distillation.tabulate(data.part("train"), config.train.eval_batch_size)
+    return TrainState(config, learning, model, data, engine, where, reporter, features, clock=reporter.clock)
 
 
 def _forget_results(where: RunDir, record: Record) -> None:
@@ -287,7 +338,7 @@ def _resume(
         raise UsageError(
             "this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`"
         )
-    prepared = prepare(plan, where.record.structure)
+    prepared = prepare(plan, where.record)
     _introduce(prepared, console)
     return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
 

@@ -93,15 +93,15 @@ def _draw(
         titles = _titles(part, data, shown)
         plots.permuted_pairs(
             file,
-            part.pictures(shown),
-            other.part(split).pictures(shown),
+            part.images_of(shown),
+            other.part(split).images_of(shown),
             titles,
             f"{name}: pixels permuted by seed {permute_pixels}",
         )
     elif augment:
         _draw_augmented(file, part, data, count, augment, f"{name}: {', '.join(next(iter(step)) for step in augment)}")
     else:
-        plots.samples(file, part, part.labels, data.classes, heading, count)
+        plots.samples(file, part, data.target, heading, count)
 
 
 def _draw_augmented(
@@ -109,7 +109,7 @@ def _draw_augmented(
 ) -> None:
     rows = range(min(count, len(part)))
     augmenter, indices = part.augmenter(augment, 0), np.array(rows)
-    plain = part.pictures(rows)
+    plain = part.images_of(rows)
     images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()
     changed = [augmenter.of_epoch(epoch)(images, indices) for epoch in range(COLUMNS - 1)]
     whole = [each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each in changed]
@@ -124,5 +124,4 @@ def _draw_augmented(
 
 
 def _titles(part: LoadedPart, data: Data, shown: Sequence[int]) -> list[str]:
-    labels = part.labels
-    return [part.names[index] if labels is None else data.classes[int(labels[index])] for index in shown]
+    return plots.titles_of(part, data.target, shown)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from zoo.api import ArchitectureSpec, DatasetSpec, Expected, RecipeSpec, TaskSpec, hookimpl
 
+ZOO_API = "2.0"
+
 
 @hookimpl
 def zoo_register_architectures() -> list[ArchitectureSpec]:
@@ -50,8 +52,9 @@ def zoo_register_tasks() -> list[TaskSpec]:
             name="focal",
             summary="Classification by focal loss, which cares less for samples that are right already",
             source="T.-Y. Lin et al.: Focal Loss for Dense Object Detection (2017), https://arxiv.org/abs/1708.02002",
-            target="zoo_example.focal:build",
+            target="zoo_example.focal:Focal",
             options="zoo_example.options:FocalOptions",
+            accepts=("classes",),
         )
     ]
 

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from zoo_example.options import SepNetOptions
+
 
 class SepNet(nn.Module):
-    """Logits (N, num_classes) from pictures (N, in_channels, H, W) of any size."""
+    """Logits (N, num_outputs) from pictures (N, in_channels, H, W) of any size."""
 
-    def __init__(self, in_channels: int, num_classes: int, width: int, blocks: int) -> None:
+    def __init__(self, in_channels: int, num_outputs: int, width: int, blocks: int) -> None:
         super().__init__()
         self.stem = _convolution(in_channels, width, kernel=3, stride=2)
         self.blocks = nn.Sequential(
             *(_separable(width * 2**index, width * 2 ** (index + 1)) for index in range(blocks))
         )
-        self.head = nn.Linear(width * 2**blocks, num_classes)
+        self.head = nn.Linear(width * 2**blocks, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.blocks(self.stem(x))
@@ -39,7 +41,7 @@ def _separable(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-def build(*, in_channels: int, num_classes: int, image_size: tuple[int, int], width: int, blocks: int) -> SepNet:
+def build(options: SepNetOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> SepNet:
     """The target of the spec; the picture's size does not matter to this network."""
     del image_size
-    return SepNet(in_channels, num_classes, width, blocks)
+    return SepNet(in_channels, num_outputs, options.width, options.blocks)

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zoo.api import DatasetStore, Part, Split
+from zoo.api import Dataset, DatasetStore, Part, Split
+from zoo_example.options import ShapesOptions
 
 SIDE = 28
 SPLITS = {"train": (1500, 1), "validation": (300, 2), "test": (600, 3)}
 """Number of pictures and seed, by split."""
 
 
-class Shapes:
+class Shapes(Dataset):
     """The implementation of `zoo.api.Dataset`."""
 
     parts: Mapping[Part, str] = {"train": "train", "val": "validation", "test": "test"}
@@ -61,7 +62,7 @@ def draw(labels: np.ndarray, random: np.random.RandomState) -> np.ndarray:
     return np.asarray((0.5 - distance).clip(0, 1) * brightness)
 
 
-def open_shapes(store: DatasetStore, *, noise: float) -> Shapes:
+def open_shapes(options: ShapesOptions, store: DatasetStore) -> Shapes:
     """The target of the spec. A dataset with files would ask ``store`` for them."""
     del store
-    return Shapes(noise)
+    return Shapes(options.noise)

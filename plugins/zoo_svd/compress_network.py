@@ -5,18 +5,28 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from zoo.api import Batch, DataView, Evaluation, Loss, Monitor, PartView, ReportItem, Task
+from zoo.api import (
+    JSON,
+    Adaptation,
+    AdaptContext,
+    Classes,
+    DataView,
+    Evaluate,
+    EvaluationResult,
+    PartView,
+    ReportItem,
+    Teacher,
+)
 from zoo.errors import CheckpointError, UsageError
-from zoo.plugin import count_parameters, load_object, options_model, plural, registry, tracked
+from zoo.plugin import count_parameters, plural, tracked
 from zoo_svd.allocation import Choices, Menu
 from zoo_svd.compression import Compressor, choices_of_energy
 from zoo_svd.forms import from_json, restructured, to_json
@@ -30,58 +40,73 @@ HALVINGS = 7
 """Steps of the search for the smallest budget that keeps the accuracy."""
 
 
-class SvdCompress:
-    """The implementation of `zoo.api.Task`: judged and shown as the default task does it, with what was made smaller
-    beside."""
-
-    monitor = Monitor("accuracy", "max")
-
+class SvdCompress(Adaptation[NetworkOptions]):
     def __init__(self, options: NetworkOptions) -> None:
-        self._options = options
-        self._judge = _default_task()
+        super().__init__(options)
         self.original: nn.Module | None = None
         self.compressor: Compressor | None = None
         self.menus: dict[str, Menu] = {}
         self._choices: Choices = {}
         self._result: nn.Module | None = None
-        if not options.finetune:
-            self.fit = self._tell
 
-    def prepare(self, model: nn.Module, data: DataView) -> tuple[nn.Module, dict[str, Any]]:
-        """Compress; the structure names forms and ranks.
+    @property
+    def trains(self) -> bool:
+        return self.options.finetune
+
+    def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, dict[str, Any]]:
+        """Compress; the JSON names forms and ranks.
 
         Raises UsageError where no layer of the network can be made smaller.
         """
-        compressor, labels = self._begin(model, data)
-        self.menus = compressor.menus(measured=self._measured, even=self._options.even)
-        return self._compress(compressor, self._chosen(compressor, labels))
+        compressor, labels = self._begin(model, context.data)
+        self.menus = compressor.menus(measured=self._measured, even=self.options.even)
+        result, adaptation = self._compress(compressor, self._chosen(compressor, labels))
+        self._summarise(result, context.print)
+        return result, adaptation
 
-    def resume(self, model: nn.Module, data: DataView, structure: dict[str, Any]) -> nn.Module:
-        """As `prepare`, by the choices of the run: milliseconds are another number each time, and might choose
-        otherwise.
+    def resume(self, model: nn.Module, context: AdaptContext, adaptation: JSON) -> tuple[nn.Module, dict[str, Any]]:
+        """By the choices of the run: milliseconds are another number each time, and might choose otherwise.
 
         Raises CheckpointError where the network that was compressed is another one now.
         """
-        compressor, _ = self._begin(model, data)
-        again, made = self._compress(compressor, {**dict.fromkeys(compressor.layers), **from_json(structure)})
-        if made != structure:
+        compressor, _ = self._begin(model, context.data)
+        choices = {**dict.fromkeys(compressor.layers), **from_json(dict(adaptation))}
+        again, made = self._compress(compressor, choices)
+        if made != adaptation:
             raise CheckpointError(
                 "the network that this run compressed has changed since it began",
                 where="weights",
                 fix="bring its weights back, or start a new run",
             )
-        return again
+        return again, made
+
+    def rebuild(self, model: nn.Module, adaptation: JSON) -> nn.Module:
+        return restructured(model, dict(adaptation))
+
+    def teacher(self) -> Teacher | None:
+        """The original network."""
+        if self.original is None or not self.options.finetune:
+            return None
+        return Teacher(self.original, self.options.distillation, self.options.temperature)
+
+    def report(self, result: EvaluationResult, part: PartView, evaluate: Evaluate, directory: Path) -> list[ReportItem]:
+        """Where the network was compressed in this process, what became smaller and what it cost."""
+        if part.targets is None or self.compressor is None or self.original is None or self._result is None:
+            return []
+        if not self.menus:  # of a run that was resumed
+            self.menus = self.compressor.menus(measured=self._measured, even=self.options.even)
+        outcome = Outcome(self.original, self._result, self.compressor, self._choices, self.menus, self.options)
+        return write_report(outcome, result, part, evaluate, directory)
 
     @property
     def _measured(self) -> bool:
         """Whether the harm to the network is measured layer by layer."""
-        options = self._options
+        options = self.options
         return not options.even and ((options.energy is None and options.ranks is None) or bool(options.curve))
 
     def _begin(self, model: nn.Module, data: DataView) -> tuple[Compressor, Tensor | None]:
         """A compressor of the network, with calibration images, and the labels of these."""
-        options = self._options
-        self._judge.prepare(model, data)
+        options = self.options
         images, labels = calibration(data.parts["train"], options.calibration, options.calibration_seed)
         self.original = copy.deepcopy(model).eval().to(images.device)
         if images.device.type == "mps":
@@ -99,64 +124,28 @@ class SvdCompress:
                 where="task.svd_compress",
                 fix="choose another network",
             )
-        return compressor, labels
+        return compressor, labels if isinstance(data.target, Classes) else None
 
     def _compress(self, compressor: Compressor, choices: Choices) -> tuple[nn.Module, dict[str, Any]]:
-        """The compressed network and its structure, with a digest of the original's weights where it will teach."""
+        """The compressed network and its choices, with a digest of the original's weights where it will teach."""
         self._choices = choices
         self._result = compressor.compressed(choices).cpu()
         return self._result, to_json(choices) | (
-            {"original": digest(compressor.model)} if self._options.finetune else {}
+            {"original": digest(compressor.model)} if self.options.finetune else {}
         )
 
-    def restructure(self, model: nn.Module, structure: dict[str, Any]) -> nn.Module:
-        return restructured(model, structure)
-
-    def loss(self, logits: Tensor, batch: Batch) -> Loss | Tensor:
-        """Of the labels, and of the original's answers at a temperature (G. Hinton et al.: Distilling the knowledge in
-        a neural network, 2015)."""
-        share, temperature = self._options.distillation, self._options.temperature
-        labelled = self._judge.loss(logits, batch)
-        if share == 0 or self.original is None:
-            return labelled
-        self.original.to(batch.inputs.device)
-        with torch.no_grad():
-            taught = F.log_softmax(self.original(batch.inputs).float() / temperature, 1)
-        distance = F.kl_div(
-            F.log_softmax(logits.float() / temperature, 1), taught, reduction="none", log_target=True
-        ).sum(1)  # (B,)
-        if not isinstance(labelled, Loss):  # of another default task: its mean
-            return (1 - share) * labelled + share * temperature**2 * distance.mean()
-        return Loss((1 - share) * labelled.values + share * temperature**2 * distance, labelled.weights)
-
-    def evaluate(self, model: nn.Module, batches: Iterable[Batch], classes: Sequence[str]) -> Evaluation:
-        return self._judge.evaluate(model, batches, classes)
-
-    def report(
-        self, evaluation: Evaluation, part: PartView, classes: Sequence[str], directory: Path
-    ) -> list[ReportItem]:
-        """The default task's, and before it, where the network was compressed in this process, what became smaller and
-        what it cost."""
-        shown = list(self._judge.report(evaluation, part, classes, directory) or ())
-        if evaluation.labels is None or self.compressor is None or self.original is None or self._result is None:
-            return shown
-        if not self.menus:  # of a run that was resumed
-            self.menus = self.compressor.menus(measured=self._measured, even=self._options.even)
-        outcome = Outcome(self.original, self._result, self.compressor, self._choices, self.menus, self._options)
-        return [*write_report(outcome, evaluation, part, classes, self._judge, directory), *shown]
-
-    def _tell(self, model: nn.Module, data: DataView, note: Callable[[str], None]) -> None:
+    def _summarise(self, model: nn.Module, print: Callable[[str], None]) -> None:  # noqa: A002
         if self.original is None:
             return
         before, after = count_parameters(self.original)[0], count_parameters(model)[0]
         changed = sum(choice is not None for choice in self._choices.values())
         smaller = "" if after < before else ": it is not smaller than the original"
-        note(
+        print(
             f"{plural(changed, 'layer')} of {len(self._choices)} factorised: {before:,} → {after:,} parameters{smaller}"
         )
 
     def _chosen(self, compressor: Compressor, labels: Tensor | None) -> Choices:
-        options = self._options
+        options = self.options
         if options.ranks is not None:
             return named(compressor, options.ranks, options.forms)
         if options.energy is not None:
@@ -180,7 +169,7 @@ class SvdCompress:
         for _ in tracked(range(HALVINGS), f"looking for the smallest budget that costs no more than {drop:g} points"):
             middle = (low + high) / 2
             try:
-                choices = compressor.choices(middle, self.menus, even=self._options.even)
+                choices = compressor.choices(middle, self.menus, even=self.options.even)
             except UsageError:
                 low = middle
                 continue
@@ -193,7 +182,7 @@ class SvdCompress:
 
 
 def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
-    """So many pictures of a part (n, C, H, W), normalised, drawn by a seed, and their labels."""
+    """So many pictures of a part (n, C, H, W), normalised, drawn by a seed, and their targets."""
     chosen = np.sort(np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False))
     images, labels, start = [], [], 0
     for batch in part.batches(256):
@@ -201,8 +190,8 @@ def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor |
             batch.inputs.device
         )
         images.append(batch.inputs[rows])
-        if batch.labels is not None:
-            labels.append(batch.labels[rows])
+        if batch.targets is not None:
+            labels.append(batch.targets[rows])
         start += len(batch.inputs)
     return torch.cat(images), torch.cat(labels) if labels else None
 
@@ -219,14 +208,3 @@ def digest(model: nn.Module) -> str:
 def _accuracy(logits: Tensor, labels: Tensor) -> float:
     """In points."""
     return 100 * float((logits.argmax(1) == labels).float().mean())
-
-
-def _default_task() -> Task:
-    """The task that an architecture has by its own name: it knows how to judge and to show."""
-    item = next(each for each in registry().items("task") if each.spec.default)
-    task: Task = load_object(item.spec.target, item)(**options_model(item)().model_dump())
-    return task
-
-
-def build(**options: Any) -> SvdCompress:
-    return SvdCompress(NetworkOptions(**options))

@@ -1,0 +1,29 @@
+"""Opening a dataset by its plugin; nothing here imports torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from zoo.api import Dataset, DatasetSpec
+from zoo.config.item_options import options_of
+from zoo.data.data_folder import Store
+from zoo.errors import PluginError
+from zoo.registry.lookup import Item, calls_of, load_object
+
+
+def open_dataset(
+    item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None, *, held_out: bool = False
+) -> Dataset:
+    """With ``held_out``, as the dataset opens it to evaluate a trained model on, where it has a way of its own for
+    that."""
+    build = load_object((held_out and item.spec.held_out) or item.spec.target, item)
+    given = options_of(item, options, "dataset")
+    with calls_of([item], "opening the dataset"):
+        opened = build(given, store or Store())
+    if not isinstance(opened, Dataset):
+        raise PluginError(
+            f"dataset '{item.canonical}' opens as {type(opened).__name__}, which is no zoo.api.Dataset",
+            where=item.plugin.distribution,
+            fix="report it to the plugin's authors",
+        )
+    return opened

@@ -1,0 +1,160 @@
+"""One part of a dataset whose samples are made or fetched on demand: no array holds them all.
+
+A batch is asked for by its indices; the next ones are fetched by other threads while it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.api import Batch, SampleSource
+from zoo.data.augmentation import Augmenter
+from zoo.data.loaded_part import RAW_IMAGES, Augment
+from zoo.data.preprocessing import Preprocessing
+from zoo.errors import PluginError
+from zoo.support.progress import tracked
+
+AHEAD = 2
+"""Batches that are fetched before they are asked for."""
+PASS = 256
+"""SampleSource that a pass over all of them takes at a time."""
+STATISTICS = 1024
+"""SampleSource from which augmentation takes what it needs to know of the images."""
+SAY_FROM = 10_000
+
+Fetched = tuple[Tensor, Tensor | None]
+
+
+class StreamedPart:
+    """One part, ready for a network; an implementation of `zoo.api.PartView` for `zoo.api.SampleSource`."""
+
+    def __init__(self, samples: SampleSource, preprocessing: Preprocessing, device: torch.device) -> None:
+        self.device = device
+        self.memory_format = torch.contiguous_format
+        """In which batches are given; a training sets it to its own."""
+        self._samples, self._preprocessing = samples, preprocessing
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+        self._scale, self._shift = 1 / (255 * std), -mean / std
+        self.names: Sequence[str] = IndexNames(len(samples))
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        return []
+
+    @cached_property
+    def raw_images(self) -> list[np.ndarray]:
+        """The first images as the dataset has them, uint8 (C, h, w) of any size."""
+        return list(self._samples.images(np.arange(min(RAW_IMAGES, len(self)))))
+
+    @cached_property
+    def targets(self) -> np.ndarray | None:
+        """Of every sample, by one pass over them."""
+        found = []
+        for rows in self._passes("reading targets"):
+            targets = self._targets_of(rows)
+            if targets is None:
+                return None
+            found.append(targets.numpy())
+        return np.concatenate(found)
+
+    @cached_property
+    def content(self) -> str:
+        """A digest of all inputs, as a network gets them, by one pass over them."""
+        digest = hashlib.blake2b(f"{len(self)} {self._scale.tolist()} {self._shift.tolist()}".encode(), digest_size=32)
+        for rows in self._passes("reading images"):
+            digest.update(self._images_of(rows).numpy().data)
+        return digest.hexdigest()
+
+    def _passes(self, what: str) -> Iterable[np.ndarray]:
+        pieces = [np.arange(start, min(start + PASS, len(self))) for start in range(0, len(self), PASS)]
+        return tracked(pieces, f"{what} of {len(self):,} samples") if len(self) >= SAY_FROM else pieces
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Every sample once, in order."""
+        return self.batches_of(np.arange(len(self)), batch_size)
+
+    def batches_of(
+        self, indices: np.ndarray, batch_size: int, first: int = 0, augment: Augment | None = None
+    ) -> Iterator[Batch]:
+        """Batches of ``indices``, in their order, from batch ``first`` on; the last may be smaller.
+
+        ``augment`` changes them on the device.
+        """
+        pieces = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)][first:]
+        with ThreadPoolExecutor(AHEAD) as pool:
+            waiting: deque[Future[Fetched]] = deque()
+            for place, rows in enumerate(pieces):
+                for ahead in pieces[place + len(waiting) : place + 1 + AHEAD]:
+                    waiting.append(pool.submit(self._fetch, ahead))
+                images, targets = waiting.popleft().result()
+                yield self._batch(rows, images.to(self.device), targets, augment)
+
+    def _fetch(self, rows: np.ndarray) -> Fetched:
+        return self._images_of(rows), self._targets_of(rows)
+
+    def _images_of(self, rows: np.ndarray) -> Tensor:
+        """uint8 (n, C, H, W) at the network's size. Raises PluginError where the samples are no such images."""
+        given: Any = self._samples.images(rows)
+        groups = [given] if isinstance(given, np.ndarray) else [np.asarray(image)[None] for image in given]
+        if any(each.dtype != np.uint8 or each.ndim != 4 for each in groups) or sum(map(len, groups)) != len(rows):
+            raise PluginError(
+                f"{len(rows)} samples were asked for as uint8 (n, C, H, W), and other images came",
+                fix="report it to the authors of the dataset",
+            )
+        prepared = np.concatenate([self._preprocessing.apply(each) for each in groups])
+        return torch.from_numpy(np.require(prepared, requirements=["C", "W"]))
+
+    def _targets_of(self, rows: np.ndarray) -> Tensor | None:
+        targets = self._samples.targets(rows)
+        if targets is None:
+            return None
+        classes = targets.ndim == 1 and targets.dtype.kind in "iu"
+        return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"]))
+
+    def _batch(self, rows: np.ndarray, images: Tensor, targets: Tensor | None, augment: Augment | None) -> Batch:
+        if augment is not None:
+            images = augment(images, rows)
+        laid = images.contiguous(memory_format=self.memory_format)
+        inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
+        indices = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        return Batch(inputs, None if targets is None else targets.to(self.device), indices)
+
+    def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
+        """The random changes of a specification for this part's images."""
+        first = self._images_of(np.arange(min(STATISTICS, len(self))))
+        return Augmenter(specification, seed, first.to(self.device), self._preprocessing.mean)
+
+    def images_of(self, indices: Iterable[int]) -> np.ndarray:
+        """uint8 (n, H, W, C)."""
+        return self._images_of(np.fromiter(indices, np.int64)).permute(0, 2, 3, 1).numpy()
+
+
+class IndexNames(Sequence[str]):
+    """The names of so many samples that have none: their indices, and no list of them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [str(each) for each in range(self._count)[index]]
+        return str(range(self._count)[index])

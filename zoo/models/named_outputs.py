@@ -1,0 +1,101 @@
+"""A network's outputs by name, whatever form it gives them in, with the features where a task needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zoo.api import Output
+from zoo.errors import PluginError
+
+FEATURES = "features"
+
+
+class OutputReader:
+    """Reads what a network gives as `zoo.api.Outputs`.
+
+    ``head`` names the module that gives the main output, whose input are the features; it is given where a task needs
+    them, and None otherwise.
+    """
+
+    def __init__(self, declared: Sequence[Output] = (Output(),), head: str | None = None) -> None:
+        self.declared, self._head = tuple(declared), head
+
+    @property
+    def main(self) -> Output:
+        return next(output for output in self.declared if output.auxiliary is None)
+
+    @property
+    def auxiliary(self) -> tuple[Output, ...]:
+        return tuple(output for output in self.declared if output.auxiliary is not None)
+
+    def by_name(self, given: Any) -> dict[str, Tensor]:
+        """A tensor is the main output; tensors in a row are the declared ones in their order, the last of which may be
+        left out.
+
+        Raises PluginError for anything else.
+        """
+        if isinstance(given, Tensor):
+            return {self.main.name: given}
+        names = [output.name for output in self.declared]
+        named = dict(given) if isinstance(given, Mapping) else dict(zip(names, given, strict=False))
+        if self.main.name not in named or not set(named) <= set(names):
+            raise PluginError(
+                f"the network gives {', '.join(map(str, named)) or 'nothing'}, where its spec declares "
+                f"{', '.join(names)}",
+                fix="report it to the authors of its plugin",
+            )
+        return named
+
+    def main_of(self, given: Any) -> Tensor:
+        return self.by_name(given)[self.main.name]
+
+    @contextmanager
+    def reading(
+        self, model: nn.Module, network: Callable[[Tensor], Any]
+    ) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
+        """``network`` as a function that gives outputs by name.
+
+        ``model`` holds the head; ``network`` is it, or what is left of it behind a frozen backbone.
+        """
+        seen: list[Tensor] = []
+        handle = None
+        if self._head is not None:
+            head = model.get_submodule(self._head)
+            handle = head.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+
+        def read(inputs: Tensor) -> dict[str, Tensor]:
+            seen.clear()
+            outputs = self.by_name(network(inputs))
+            return {**outputs, FEATURES: seen[-1].flatten(1)} if seen else outputs
+
+        try:
+            yield read
+        finally:
+            if handle is not None:
+                handle.remove()
+
+
+def due_shape(output: Output, num_outputs: int, samples: int) -> tuple[int | None, ...]:
+    """The shape of an output for so many samples, None where a side is the network's own affair."""
+    match output.kind:
+        case "vector":
+            return samples, num_outputs
+        case "map":
+            return samples, num_outputs, None, None
+        case _:
+            return samples, None
+
+
+def fits(given: torch.Size | tuple[int, ...], due: tuple[int | None, ...]) -> bool:
+    return len(given) == len(due) and all(want in (None, have) for have, want in zip(given, due, strict=True))
+
+
+def shown(due: tuple[int | None, ...]) -> str:
+    """A shape for people, as ``(2, 10, H, W)``."""
+    letters = iter("HW" if len(due) == 4 else "D")
+    return f"({', '.join(next(letters) if side is None else str(side) for side in due)})"

@@ -1,0 +1,90 @@
+"""From a plan to its objects: the task, the adaptations, the solver and the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from zoo.api import Adaptation, Options, PartView, Solver, Target, Task
+from zoo.data.preprocessing import Preprocessing
+from zoo.errors import PluginError
+from zoo.models.building import build_model
+from zoo.models.named_outputs import OutputReader
+from zoo.registry.lookup import Item, Registry, calls_of, load_object
+from zoo.runs.plan import RunPlan
+from zoo.runs.task_plan import refused_target
+
+
+def build_task(plan: RunPlan, target: Target, statistics: Mapping[str, Any]) -> Task[Any]:
+    """The task that is learned, of a dataset with this target. Raises UsageError where it does not accept it."""
+    item = plan.task.learned
+    if item is None:
+        raise TypeError(f"{plan.task.label} learns nothing")
+    accepted = item.spec.accepts
+    if accepted and target.kind not in accepted:
+        raise refused_target(plan.task.task, plan.dataset.spec.name, (target.kind,), accepted)
+    with calls_of([item], "its construction"):
+        task: Task[Any] = _class_of(item, item.spec.target, Task)(plan.learned_options, target, statistics)
+    return task
+
+
+def statistics_of(plan: RunPlan, target: Target, train: PartView) -> dict[str, Any]:
+    """What the task needs to know of the train split."""
+    item = plan.task.learned
+    if item is None:
+        return {}
+    learned: type[Task[Any]] = _class_of(item, item.spec.target, Task)
+    with calls_of([item], "looking at the train split"):
+        return dict(learned.statistics(plan.learned_options, target, train))
+
+
+def build_adaptations(plan: RunPlan) -> list[Adaptation[Any]]:
+    made = []
+    for item, options in zip(plan.task.adaptations, plan.adaptation_options, strict=True):
+        with calls_of([item], "its construction"):
+            made.append(_class_of(item, item.spec.target, Adaptation)(options))
+    return made
+
+
+def build_solver(plan: RunPlan) -> Solver[Any]:
+    item = plan.task.task
+    options: Options = plan.learned_options
+    with calls_of([item], "its construction"):
+        solver: Solver[Any] = _class_of(item, item.spec.solver, Solver)(options)
+    return solver
+
+
+def _class_of(item: Item[Any], reference: str | None, base: type) -> Any:
+    """Raises PluginError where a spec names something else than a class of that kind."""
+    found = load_object(str(reference), item)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise PluginError(
+            f"{item.kind} '{item.canonical}' names {reference}, which is no zoo.api.{base.__name__}",
+            where=item.plugin.distribution,
+            fix="report it to the plugin's authors",
+        )
+    return found
+
+
+def build_network(catalogue: Registry, plan: RunPlan, preprocessing: Preprocessing, num_outputs: int) -> nn.Module:
+    """The network of a plan, before any adaptation; an empty module where it has no architecture."""
+    if plan.architecture is None or plan.config.architecture is None:
+        return nn.Module()
+    return build_model(
+        catalogue,
+        plan.config.architecture,
+        in_channels=preprocessing.channels,
+        num_outputs=num_outputs,
+        image_size=(preprocessing.height, preprocessing.width),
+    )
+
+
+def output_reader(plan: RunPlan) -> OutputReader:
+    """How the outputs of the plan's network are read; with features where the task needs them."""
+    if plan.architecture is None:
+        return OutputReader()
+    learned, spec = plan.task.learned, plan.architecture.spec
+    needs_features = learned is not None and "features" in learned.spec.needs
+    return OutputReader(spec.outputs, spec.head if needs_features else None)
