@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.api import Classes, ReportItem, Target
-from zoo.data.data_loader import Data
-from zoo.data.loaded_part import LoadedPart
+from zoo.data.data_loader import AnyPart, Data
 from zoo.data.targets import described
 from zoo.registry.lookup import Registry
 from zoo.reporting import plots
@@ -56,7 +55,7 @@ def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
     return shown
 
 
-def write_samples(folder: Path, part: LoadedPart, target: Target) -> None:
+def write_samples(folder: Path, part: AnyPart, target: Target) -> None:
     """The first images of a part as files, as the dataset has them, named by index and, of classes, their class."""
     folder.mkdir(exist_ok=True)
     targets = part.targets if isinstance(target, Classes) else None
@@ -71,7 +70,7 @@ def to_image(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
-def _write_permuted(file: Path, part: LoadedPart, data: Data) -> None:
+def _write_permuted(file: Path, part: AnyPart, data: Data) -> None:
     count = min(10, len(part))
     unpermuted = data.preprocessing.model_copy(update={"permute_pixels": None})
     plain = np.concatenate([unpermuted.apply(image[None]) for image in part.raw_images[:count]]).transpose(0, 2, 3, 1)

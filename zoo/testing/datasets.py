@@ -10,12 +10,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from zoo.api import Classes, Dataset, DatasetSpec, SampleSource, Split, Target
-from zoo.config.item_options import options_model
 from zoo.data.open_dataset import open_dataset
 from zoo.data.splits import check_split
 from zoo.data.targets import target_of
 from zoo.errors import ZooError
-from zoo.registry.lookup import Item, Registry
+from zoo.registry.lookup import Item, Registry, options_model
 from zoo.testing.options import default_options
 
 LOOKED_AT = 2000

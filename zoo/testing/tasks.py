@@ -28,11 +28,10 @@ from zoo.api import (
     TargetKind,
     Task,
 )
-from zoo.config.item_options import options_model
 from zoo.data.data_loader import Data
 from zoo.errors import ZooError
 from zoo.models.named_outputs import OutputReader
-from zoo.registry.lookup import Item, Registry, load_object
+from zoo.registry.lookup import Item, Registry, load_object, options_model
 from zoo.reporting.html_page import inside
 from zoo.testing.fixtures import SAMPLES, dummy_data, dummy_network
 from zoo.training.evaluation import evaluate_part
@@ -55,7 +54,8 @@ def task_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
     if not isinstance(getattr(learned, "monitor", None), Monitor):
         yield "monitor is no zoo.api.Monitor"
         return
-    for kind in item.spec.accepts or ("classes",):
+    kinds: tuple[TargetKind, ...] = item.spec.accepts or ("classes",)
+    for kind in kinds:
         for fault in _learning_faults(item, learned, kind):
             yield fault if len(item.spec.accepts) < 2 else f"with {kind}: {fault}"
 
@@ -152,7 +152,7 @@ def _merge_faults(
         yield f"merged evaluators give another {differing[0]} than one that has seen all batches"
 
 
-_DECISIONS = tuple(each for each in Decision.__args__[0].__args__)  # type: ignore[attr-defined]
+_DECISIONS = tuple(each for each in Decision.__args__[0].__args__)
 
 
 def result_faults(found: object, samples: int) -> Iterator[str]:

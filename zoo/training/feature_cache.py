@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from zoo.api import Batch, Part
 from zoo.config.run_config import TrainConfig
 from zoo.data import dataset_cache
-from zoo.data.data_loader import Data
-from zoo.data.loaded_part import RESIDENT_BYTES, Augment, LoadedPart
+from zoo.data.data_loader import AnyPart, Data
+from zoo.data.loaded_part import RESIDENT_BYTES, Augment
 from zoo.registry.lookup import Registry
 from zoo.support.formatting import size
 from zoo.support.progress import tracked
@@ -46,7 +46,7 @@ SAY_FROM_SECONDS = 5.0
 class FeaturePart:
     """One part as a backbone's features, float32 (N, …); what the trainer and a task need of a part."""
 
-    def __init__(self, part: LoadedPart, features: np.ndarray) -> None:
+    def __init__(self, part: AnyPart, features: np.ndarray) -> None:
         tensor = torch.from_numpy(features)
         self._features = tensor.to(part.device) if tensor.nbytes <= RESIDENT_BYTES else tensor
         targets = part.targets
@@ -137,7 +137,7 @@ def keep_features(
 def _computed(
     point: SplitPoint,
     shape: tuple[int, ...],
-    wanted: Mapping[Part, LoadedPart],
+    wanted: Mapping[Part, AnyPart],
     name: str,
     engine: Engine,
     catalogue: Registry,
@@ -179,7 +179,7 @@ def _computed(
 
 
 def _write_features(
-    chosen: Callable[[], Chosen], view: LoadedPart, batch: int, facts: dict[str, Any], array: np.memmap[Any, Any]
+    chosen: Callable[[], Chosen], view: AnyPart, batch: int, facts: dict[str, Any], array: np.memmap[Any, Any]
 ) -> None:
     """Compute a part's features into ``array``, and add to ``facts`` by what."""
     way, _, seconds = chosen()

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from zoo.api import Batch, Decision, EvaluationResult, Part, PartView, Task
 from zoo.config.run_config import RunConfig, TrainConfig
 from zoo.data.batch_sampler import one_left_over, sizes
-from zoo.data.data_loader import Data
-from zoo.data.loaded_part import LoadedPart
+from zoo.data.data_loader import AnyPart, Data
 from zoo.errors import DivergedError, UsageError
 from zoo.models.named_outputs import OutputReader
 from zoo.runs.run_directory import RunDir
@@ -100,7 +99,7 @@ class TrainState:
         train = self.config.train
         images = self.data.part("train")
         images.memory_format = self.engine.memory_format
-        self.part: LoadedPart | FeaturePart = images if self.features is None else self.features.parts["train"]
+        self.part: AnyPart | FeaturePart = images if self.features is None else self.features.parts["train"]
         self.steps_per_epoch = steps_per_epoch(train, len(self.part))
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
         self.trained = self.model if self.features is None else self.features.head_of(self.model)

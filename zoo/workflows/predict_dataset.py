@@ -66,11 +66,11 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
     if isinstance(split.images, SampleSource):
         rows = np.arange(min(count, len(split.images)))
         split = Split(np.asarray(split.images.images(rows)), split.targets, split.names)
-    if not isinstance(split.images, np.ndarray):
+    if not isinstance(split.images, np.ndarray | SampleSource):
         files = list(split.images[:count])
         yield Samples(files, {}, dict(zip(files, truths, strict=False)))
         return
-    images = split.images[:count]
+    images = np.asarray(split.images)[:count]
     names = [
         f"{item.spec.name}/{part}/{name}"
         for name in (split.names or [str(index) for index in range(len(images))])[: len(images)]

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from zoo.config.run_config import DatasetSection
-from zoo.data.data_loader import Data, open_data
-from zoo.data.loaded_part import LoadedPart
+from zoo.data.data_loader import AnyPart, Data, open_data
 from zoo.data.splits import usual_part
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
@@ -105,7 +104,7 @@ def _draw(
 
 
 def _draw_augmented(
-    file: Path, part: LoadedPart, data: Data, count: int, augment: Sequence[dict[str, dict[str, Any]]], heading: str
+    file: Path, part: AnyPart, data: Data, count: int, augment: Sequence[dict[str, dict[str, Any]]], heading: str
 ) -> None:
     rows = range(min(count, len(part)))
     augmenter, indices = part.augmenter(augment, 0), np.array(rows)
@@ -123,5 +122,5 @@ def _draw_augmented(
     plots.grid(file, shown, titles, heading, columns=COLUMNS)
 
 
-def _titles(part: LoadedPart, data: Data, shown: Sequence[int]) -> list[str]:
+def _titles(part: AnyPart, data: Data, shown: Sequence[int]) -> list[str]:
     return plots.titles_of(part, data.target, shown)
