@@ -5,7 +5,7 @@ Neither data nor network is needed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,8 @@ from torch import nn
 
 from zoo.api import Task
 from zoo.config.run_config import RunConfig, Section
+from zoo.contract.decisions import Decision, Softmax
+from zoo.contract.targets import Output
 from zoo.data.preprocessing import Preprocessing, preprocessing_of
 from zoo.errors import CheckpointError, UsageError
 from zoo.models.building import build_model, load_state
@@ -36,6 +38,11 @@ class LoadedModel:
     config: RunConfig
     origin: dict[str, Any]
     run: RunDir | None = None
+    decision: Decision = None  # type: ignore[assignment]  # softmax over the classes, where none is given
+    output: Output = field(default_factory=Output)
+
+    def __post_init__(self) -> None:
+        self.decision = self.decision or Softmax(classes=self.classes)
 
 
 def build_task(catalogue: Registry, config: RunConfig) -> Task:
