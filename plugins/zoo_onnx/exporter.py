@@ -42,7 +42,7 @@ class OnnxExporter:
     """The implementation of `zoo.api.Exporter` for ONNX."""
 
     def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
-        """Write ``model`` with input "input" (N, C, H, W) and output "logits" (N, K); only N is dynamic, and that
+        """Write ``model`` with input "input" (N, C, H, W) and output "output" (N, …); only N is dynamic, and that
         unless ``request.batch`` is a number. Weights lie in the file itself below 2 GB, else in ``<name>.data`` beside
         it; which module each node stands for, in ``<stem>.layers.json``. Leaves nothing where it raises: ExportError,
         or StorageError.

@@ -24,7 +24,7 @@ from zoo.plugin import storage_errors, write_bytes, write_json
 from zoo_onnx.blame import export_error
 from zoo_onnx.walking import graphs_of
 
-INPUT, OUTPUT = "input", "logits"
+INPUT, OUTPUT = "input", "output"
 DEFAULT_OPSET = 18
 """What torch's exporter writes natively: no conversion, and read by every onnxruntime since 1.14."""
 LOWEST_OPSET, HIGHEST_OPSET = 15, 25

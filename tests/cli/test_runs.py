@@ -114,7 +114,7 @@ def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, t
     assert told.out.startswith("exporting run cnn_digits/short") and told.out.endswith(f"bundle: {out}\n")
     assert (
         "proved equal to PyTorch on cpu, batches 1, 2, 7" in told.out
-        and "top-1 equal on 360 of 360 samples of datasets/digits" in told.out
+        and "360 of 360 answers equal on datasets/digits" in told.out
     )
     shutil.copy(
         short / "samples" / sorted(path.name for path in (short / "samples").iterdir())[0], tmp_path / "digit.png"
@@ -148,14 +148,15 @@ def test_export_with_nothing_to_export_names_the_command_to_run(zoo) -> None:
 def test_the_verdict_has_the_largest_difference_of_both_comparisons() -> None:
     real = {
         "max_abs_error": 2e-6,
-        "top1_agree": 9,
+        "decisions": 10,
+        "decisions_agree": 9,
         "samples": 10,
         "dataset": "d",
         "accuracy": {"pytorch": 0.9, "exported": 0.8},
     }
     lines = verdict({"provider": "cpu", "batches": [1, 2], "random": {"max_abs_error": 3e-5}, "real": real})
     assert lines == [
-        "proved equal to PyTorch on cpu, batches 1, 2: largest difference 3.0e-05, top-1 equal on 9 of 10 samples of d",
+        "proved equal to PyTorch on cpu, batches 1, 2: largest difference 3.0e-05, 9 of 10 answers equal on d",
         "accuracy 80.00% (PyTorch 90.00%)",
     ]
 

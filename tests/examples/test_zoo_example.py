@@ -63,7 +63,7 @@ def test_it_trains_and_exports_like_any_other(installed) -> None:
     assert "first" in told
     verified = json.loads((folder / "exports" / "shapes_sepnet" / "verify.json").read_text())
     assert verified["real"]["dataset"] == "example/shapes"
-    assert verified["real"]["top1_agree"] == verified["real"]["samples"]
+    assert verified["real"]["decisions_agree"] == verified["real"]["samples"]
 
 
 def test_its_own_tests_pass(installed) -> None:

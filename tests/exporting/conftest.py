@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zoo.contract.decisions import Decision, Softmax
+from zoo.contract.targets import Output, OutputKind
 from zoo.data.preprocessing import Preprocessing
 from zoo.exporting.export import Bundle, export_model
 from zoo.registry.lookup import registry
@@ -38,13 +40,26 @@ class Small(nn.Module):
 @pytest.fixture
 def make_loaded() -> Callable[..., LoadedModel]:
     def make(
-        model: nn.Module | None = None, recipe: str = "cnn_digits", classes: tuple[str, ...] = CLASSES
+        model: nn.Module | None = None,
+        recipe: str = "cnn_digits",
+        classes: tuple[str, ...] = CLASSES,
+        decision: Decision | None = None,
+        kind: OutputKind = "vector",
     ) -> LoadedModel:
         torch.manual_seed(0)
         shape = Preprocessing(channels=1, height=8, width=8, mean=(0.3,), std=(0.4,))
         network = (model or Small()).eval()
         origin = {"kind": "run", "run": "cnn_digits/test", "metrics": {"accuracy": 0.1}}
-        return LoadedModel(network, "tiny", classes, shape, resolve(registry(), recipe).config, origin)
+        return LoadedModel(
+            network,
+            "tiny",
+            classes,
+            shape,
+            resolve(registry(), recipe).config,
+            origin,
+            decision=decision or Softmax(classes=classes),
+            output=Output(kind=kind),
+        )
 
     return make
 

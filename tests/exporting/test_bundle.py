@@ -46,7 +46,7 @@ def test_the_file_describes_itself(bundle: Bundle) -> None:
     description = json.loads(written[zoo.runtime.METADATA_KEY])
     assert description == json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))["description"]
     assert (description["input"]["mean"], description["input"]["height"]) == ([0.3], 8)
-    assert json.loads(written["classes"]) == description["output"]["classes"] == list("0123456789")
+    assert json.loads(written["classes"]) == description["output"]["decision"]["classes"] == list("0123456789")
     assert description["provenance"]["recipe"] == "classics/cnn_digits"
 
 

@@ -77,17 +77,17 @@ def test_what_predict_py_gave_stands_in_the_verification(
 ) -> None:
     bundle = export(preprocessing)
     found = json.loads((bundle.path / "verify.json").read_text(encoding="utf-8"))["predict"]
-    assert found["images"] == found["top1_agree"] == found["real"] + 7
+    assert found["images"] == found["decisions_agree"] == found["real"] + 7
     assert found["real"] == 20
-    assert found["max_probability_error"] < 1e-5
+    assert found["max_value_error"] < 1e-5
 
 
 FAULTS: dict[str, Fault] = {
     "a mean": lambda d: d["input"].update(mean=[0.2, 0.5, 0.69]),
     "means of the channels in another order": lambda d: d["input"].update(mean=[0.7, 0.5, 0.2]),
     "a std": lambda d: d["input"].update(std=[0.3, 0.21, 0.1]),
-    "the classes reversed": lambda d: d["output"]["classes"].reverse(),
-    "two classes exchanged": lambda d: d["output"].update(classes=["cat", "owl", "dog", "yak"]),
+    "the classes reversed": lambda d: d["output"]["decision"]["classes"].reverse(),
+    "two classes exchanged": lambda d: d["output"]["decision"].update(classes=["cat", "owl", "dog", "yak"]),
     "the order of the channels": lambda d: d["input"].update(channel_order="BGR"),
     "the range of the values": lambda d: d["input"].update(range=[0, 255]),
     "the layout": lambda d: d["input"].update(layout="NHWC"),
@@ -140,7 +140,7 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
     [
         ("pixels.transpose(2, 0, 1)", "pixels.transpose(2, 0, 1)[::-1]"),
         ("np.float32(255) - centre", "np.float32(256) - centre"),
-        ("names[int(probabilities.argmax())]", "names[int(probabilities.argmin())]"),
+        ("best, least = int(values.argmax())", "best, least = int(values.argmin())"),
     ],
     ids=["channels", "scale", "labels"],
 )
@@ -170,5 +170,5 @@ def test_another_format_is_run_by_its_exporter_on_what_predict_py_makes_of_files
     call = OnnxRunner.__call__
     monkeypatch.setattr(OnnxRunner, "__call__", lambda self, inputs: batches.append(len(inputs)) or call(self, inputs))
     monkeypatch.setattr("zoo.exporting.client_check.ONNX", ".other")
-    assert export().verification["predict"]["top1_agree"] == 27
+    assert export().verification["predict"]["decisions_agree"] == 27
     assert batches[-1] == 27

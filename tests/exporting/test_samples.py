@@ -44,7 +44,12 @@ def test_the_samples_that_the_run_kept_are_taken_and_the_export_says_so(
 ) -> None:
     bundle = run_export(make_away())
     real = bundle.verification["real"]
-    assert (real["dataset"], real["part"], real["samples"], real["top1_agree"]) == ("datasets/folder", "samples", 3, 3)
+    assert (real["dataset"], real["part"], real["samples"], real["decisions_agree"]) == (
+        "datasets/folder",
+        "samples",
+        3,
+        3,
+    )
     assert "accuracy" not in real  # of three images it says nothing
     assert bundle.verification["predict"]["real"] == 3
     said = "verified on the 3 images that the run kept in samples/"

@@ -185,7 +185,8 @@ def test_probabilities_come_a_row_a_file_and_a_fixed_batch_is_filled_up(tmp_path
         sizes.append(len(inputs))
         return np.stack([inputs.mean((1, 2, 3)), np.zeros(len(inputs))], axis=1)
 
-    rows = list(runtime.predict(run, SPEC, files, fixed))
+    spec = SPEC if fixed is None else {**SPEC, "batch": fixed}
+    rows = list(runtime.predict(run, {"input": spec, "output": {"classes": ["bright", "dark"]}}, files))
     assert sizes == ([3, 3] if fixed else [4])
     assert [path for path, _ in rows] == files
     assert all(probabilities.sum() == pytest.approx(1) for _, probabilities in rows)

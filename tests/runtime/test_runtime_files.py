@@ -108,12 +108,14 @@ def test_files_that_cannot_be_read_are_collected_and_the_others_predicted(tmp_pa
     for bad in (0, 4, 5, 6):
         files[bad].write_bytes(b"no image")
     failures: list[tuple[Path, str]] = []
-    rows = list(predict(mean_of, SPEC, files, fixed, failures))
+    spec = SPEC if fixed is None else {**SPEC, "batch": fixed}
+    description = {"input": spec, "output": {"classes": ["bright", "dark"]}}
+    rows = list(predict(mean_of, description, files, failures))
     assert [path for path, _ in rows] == [files[1], files[2], files[3]]
     assert [path for path, _ in failures] == [files[0], files[4], files[5], files[6]]
     assert all("is no picture" in reason for _, reason in failures)
     with pytest.raises(ValueError, match=r"0\.png: is no picture"):
-        list(predict(mean_of, SPEC, files, fixed))
+        list(predict(mean_of, description, files))
 
 
 def test_predict_py_names_each_bad_file_and_goes_on(tmp_path: Path) -> None:

@@ -275,7 +275,9 @@ def test_a_model_whose_outputs_are_not_its_classes_is_refused_when_it_is_run(bun
 
     change_model(bundle_model, name_another)
     index(bundle_model.parent)
-    with pytest.raises(CheckpointError, match=r"gives \(1, 2\) where logits for 3 classes"):
+    with pytest.raises(
+        CheckpointError, match=r"gives \(1, 2\) where \(1, 3\) is due for the decision softmax \(3 classes\)"
+    ):
         predict(bundle_model, [image])
 
 

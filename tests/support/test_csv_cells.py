@@ -49,7 +49,8 @@ def test_numbers_stay_numbers_and_names_come_back_on_the_page(tmp_path: Path) ->
 def test_predict_py_escapes_as_the_zoo_does(tmp_path: Path) -> None:
     for text in [*FORMULAS, *PLAIN, "caf\udce9", "=caf\udce9"]:
         assert runtime.csv_cell(text) == csv_cell(text)
-    runtime.write_csv(tmp_path / "a.csv", [(Path("=a.png"), np.array([0.25, 0.75]))], ["cat", "@dog"])
+    decision = {"kind": "softmax", "classes": ["cat", "@dog"]}
+    runtime.write_csv(tmp_path / "a.csv", [(Path("=a.png"), np.array([0.25, 0.75]))], decision)
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as stream:
         rows = list(csv.reader(stream))
     assert rows == [["file", "prediction", "p(cat)", "p(@dog)"], ["'=a.png", "'@dog", "0.25", "0.75"]]

@@ -58,7 +58,7 @@ def export(
 def verdict(verification: dict[str, Any]) -> list[str]:
     """The main figures of a verify.json, for people."""
     real = verification["real"]
-    agreed = f"top-1 equal on {real['top1_agree']:,} of {real['samples']:,} samples of {real['dataset']}"
+    agreed = f"{real['decisions_agree']:,} of {real['decisions']:,} answers equal on {real['dataset']}"
     largest = max(verification["random"]["max_abs_error"], real["max_abs_error"])
     batches = ", ".join(map(str, verification["batches"]))
     where = f"on {verification['provider']}, batches {batches}"
@@ -66,6 +66,8 @@ def verdict(verification: dict[str, Any]) -> list[str]:
     accuracy = real.get("accuracy")
     if accuracy is not None:
         lines.append(f"accuracy {accuracy['exported']:.2%} (PyTorch {accuracy['pytorch']:.2%})")
+    for name, error in real.get("mean_absolute_error", {}).items():
+        lines.append(f"mean absolute error of {name} {error['exported']:.4g} (PyTorch {error['pytorch']:.4g})")
     return lines
 
 

@@ -49,15 +49,18 @@ class PredictOptions:
         ),
     ] = None
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the pictures under what they are taken for.")
+        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the images under their predictions.")
     ] = None
     explain: Annotated[
         Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")
     ] = None
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability to this file.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability or value to this file.")
     ] = None
-    top: Annotated[str, typer.Option("--top", metavar="K", help="Classes to show for each picture.")] = "3"
+    masks: Annotated[
+        Path | None, typer.Option("--masks", metavar="FOLDER", help="Also write the mask of each image as PNG.")
+    ] = None
+    top: Annotated[str, typer.Option("--top", metavar="K", help="Classes or values to show for each image.")] = "3"
     max_pixels: Annotated[
         str | None,
         typer.Option(
@@ -118,6 +121,8 @@ def _write(found: Predictions, options: PredictOptions, samples: Samples) -> lis
 
     if options.csv is not None:
         found.write_csv(options.csv) if options.data is None else write_predictions(options.csv, found, samples)
+    if options.masks is not None:
+        found.write_masks(options.masks)
     if not found.rows:
         return []
     if options.plot is not None:
@@ -128,26 +133,22 @@ def _write(found: Predictions, options: PredictOptions, samples: Samples) -> lis
 
 
 def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:
-    from zoo import runtime
-
-    for path, probabilities in found.rows:
-        best = ", ".join(f"{name} {p:.1%}" for name, p in runtime.top(probabilities, found.classes, top))
-        say(f"{samples.name(path)}: {best}" + (f" (truth: {samples.truths[path]})" if path in samples.truths else ""))
+    for path, values in found.rows:
+        truth = f" (truth: {samples.truths[path]})" if path in samples.truths else ""
+        say(f"{samples.name(path)}: {found.answer(values, top)}{truth}")
 
 
 def _facts(found: Predictions, samples: Samples | None, top: int) -> dict[str, Any]:
     """``samples`` are those of a dataset; a file that was a copy is not named."""
-    from zoo import runtime
-
     rows = []
-    for path, probabilities in found.rows:
-        best = [{"class": name, "probability": float(p)} for name, p in runtime.top(probabilities, found.classes, top)]
-        row: dict[str, Any] = {"file": path if samples is None or samples.kept else None, "top": best}
+    for path, values in found.rows:
+        row: dict[str, Any] = {"file": path if samples is None or samples.kept else None, **found.facts(values, top)}
         rows.append(
             row if samples is None else {"sample": samples.name(path), "truth": samples.truths.get(path), **row}
         )
     failures = [{"file": path, "reason": reason} for path, reason in found.failures]
-    return {"engine": found.engine, "classes": found.classes, "predictions": rows, "failures": failures}
+    facts = {"engine": found.engine, "decision": found.decision["kind"], "classes": found.classes}
+    return {**facts, "predictions": rows, "failures": failures}
 
 
 def _refuse(found: Predictions, samples: Samples) -> None:

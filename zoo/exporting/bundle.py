@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from zoo import runtime
 from zoo.exporting.atomic_publish import INDEX
 from zoo.exporting.card import write_card
+from zoo.exporting.decision_rules import as_json
 from zoo.registry.lookup import Item, Registry, core_version
 from zoo.support.atomic_files import sha256, write_bytes, write_json, write_text
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from zoo.api import ExporterSpec
     from zoo.runs.load_model import LoadedModel
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 a description holds the decision; in 1 it held classes, which meant softmax."""
 VERIFICATION, CARD, PREDICT = "verify.json", "README.md", "predict.py"
 
 
@@ -41,7 +43,7 @@ def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict
         "name": loaded.name,
         "summary": _summary(registry, loaded),
         "input": {**loaded.preprocessing.describe(), **({} if batch is None else {"batch": batch})},
-        "output": {"kind": "logits", "classes": list(loaded.classes)},
+        "output": {"kind": loaded.output.kind, "decision": as_json(loaded.decision)},
         "provenance": {
             **loaded.origin,
             **_names(loaded),
@@ -54,13 +56,9 @@ def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict
 def metadata_of(description: dict[str, Any]) -> dict[str, str]:
     """The text that goes into the file: the whole under one key, and what other readers look for under plain ones."""
     whole = json.dumps(description, ensure_ascii=False)
-    classes = json.dumps(description["output"]["classes"], ensure_ascii=False)
-    return {
-        runtime.METADATA_KEY: whole,
-        "name": description["name"],
-        "description": description["summary"],
-        "classes": classes,
-    }
+    found = {runtime.METADATA_KEY: whole, "name": description["name"], "description": description["summary"]}
+    classes = description["output"]["decision"].get("classes")
+    return found if classes is None else {**found, "classes": json.dumps(classes, ensure_ascii=False)}
 
 
 def stage(folder: Path, model: Path, description: dict[str, Any]) -> None:

@@ -6,11 +6,23 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zoo.runtime import COVER, CROP, METADATA_KEY, SQUASH
+from zoo.runtime import COVER, CROP, METADATA_KEY, NAMES, SQUASH, decision_of, due_shape
 from zoo.support.formatting import printable
 
 ENTITIES = str.maketrans({char: f"&#{ord(char)};" for char in "\\|`[]*"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 """Characters that mean something in Markdown, as entities."""
+
+COMPARED = {
+    "softmax": "the centred logits",
+    "sigmoid": "the outputs",
+    "affine": "the outputs",
+    "pixel_argmax": "the logits, centred over the classes",
+    "embedding": "the outputs, divided by their L2 norm",
+    "raw": "the outputs",
+}
+"""What is compared, by the kind of the decision."""
+ANSWERS = {"softmax": "top-1 classes", "sigmoid": "labels", "pixel_argmax": "pixels"}
+"""What is counted as equal or not; of other kinds numbers are compared alone."""
 
 
 def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: dict[str, Any]) -> str:
@@ -24,6 +36,7 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
     )
     environment.filters["cell"] = _cell
     description, real = bundle["description"], verification["real"]
+    decision = decision_of(description)
     return environment.get_template("card.md.j2").render(
         name=bundle["name"],
         summary=_cell(description["summary"]),
@@ -38,11 +51,18 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
             f"{'Python' if name == 'python' else name} {oldest.removeprefix('>=')}"
             for name, oldest in bundle["requires"].items()
         ),
-        classes=description["output"]["classes"],
+        output_shape=_output_shape(description),
+        decision_kind=decision["kind"],
+        decision_sentence=_decision(decision),
+        names_title=NAMES.get(decision["kind"]),
+        names=_names(decision),
+        compared=COMPARED[decision["kind"]],
+        answers=ANSWERS.get(decision["kind"]),
         metadata_key=METADATA_KEY,
         verification=verification,
         real=real,
         accuracy=real.get("accuracy"),
+        errors=real.get("mean_absolute_error"),
         metrics=_metrics(description["provenance"].get("metrics", {})),
         trained_on=description["provenance"].get("dataset"),
         origin_sentence=_origin(description["provenance"]),
@@ -65,6 +85,48 @@ def _preparation(spec: dict[str, Any]) -> str:
     if spec["resize"] == COVER and spec.get("scale") is not None:
         way = f"scaled until its shorter side is {spec['scale']} ({how}) and cropped to {size} at the centre"
     return f"It is converted to {colour} and {way}."
+
+
+def _output_shape(description: dict[str, Any]) -> str:
+    spec, decision = description["input"], decision_of(description)
+    sides = due_shape(decision, description["output"]["kind"], (2, spec["channels"], spec["height"], spec["width"]))
+    return ", ".join(map(str, (spec.get("batch", "N"), *sides[1:])))
+
+
+def _names(decision: dict[str, Any]) -> list[str]:
+    """The classes, or the values with their units."""
+    names = list(decision.get(NAMES.get(decision["kind"], ""), ()))
+    units = decision.get("units") or [""] * len(names)
+    return [f"{name} ({unit})" if unit else name for name, unit in zip(names, units, strict=True)]
+
+
+def _decision(decision: dict[str, Any]) -> str:
+    """How the outputs become an answer, in a sentence without names."""
+    match decision["kind"]:
+        case "softmax":
+            cooled = "" if decision["temperature"] == 1 else f" / {decision['temperature']:.6g}"
+            least = decision["abstain_below"]
+            none = "" if least is None else f"; none where its probability is below {least:.6g}"
+            return f"the class with the largest probability, softmax(output{cooled}){none}"
+        case "sigmoid":
+            least = ", ".join(f"{threshold:.6g}" for threshold in decision["thresholds"][:40])
+            return f"every class whose probability, sigmoid(output), is at least its threshold: {least}"
+        case "affine":
+            link = "output" if decision["link"] == "identity" else f"{decision['link']}(output)"
+            clip = decision["clip"]
+            ends = "" if clip is None else f", clipped to {clip[0]:.6g} to {clip[1]:.6g}"
+            return f"{link} · scale + offset{ends}: see `bundle.json`"
+        case "pixel_argmax":
+            size = (
+                "its image, where images are squashed, else of the input"
+                if decision["size"] == "image"
+                else "the input"
+            )
+            return f"for each pixel the class with the largest output, as a mask of the size of {size}"
+        case "embedding":
+            return "the output divided by its L2 norm"
+        case _:
+            return "the output as it is"
 
 
 def _cell(value: object) -> str:

@@ -3,15 +3,13 @@ training."""
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,8 +18,9 @@ from PIL import Image
 from zoo import runtime
 from zoo.data.loaded_part import LoadedPart
 from zoo.errors import ExportError, StorageError
-from zoo.exporting.output_comparison import TOLERANCE, Comparison
+from zoo.exporting.decision_rules import as_json
 from zoo.exporting.samples import Samples, part_of_files
+from zoo.exporting.table_comparison import Difference, Expected, compare_masks, compare_tables
 from zoo.reporting.run_results import to_image
 from zoo.support.atomic_files import storage_errors
 
@@ -35,8 +34,6 @@ ONNX = ".onnx"
 SEED = 20_018
 SHAPES = {"portrait": (1.3, 2.1), "landscape": (2.3, 1.2), "small": (0.6, 0.4)}
 """Width and height of made images, as shares of the network's."""
-SMALLEST_PROBABILITY = 1e-300
-"""Below it a probability is taken for this one: its logarithm is compared, and 0 has none."""
 
 
 def check_client(
@@ -45,7 +42,8 @@ def check_client(
     """Run the predict.py in ``folder`` on image files: portrait, landscape and smaller than the input, RGB and grey,
     and real ones.
 
-    Its labels and probabilities must be those of the model in PyTorch, on inputs made as during training. Returns what
+    Its answers and their numbers must be those of the model in PyTorch, on inputs made as during training, and the
+    decision in the description must be the model's: an image may be on the same side of a wrong threshold. Returns what
     was found, as JSON; raises ExportError. A model that is no ONNX file is run by ``runner``, on what predict.py makes
     of the files.
     """
@@ -54,15 +52,26 @@ def check_client(
         with storage_errors(work):
             made, real = _made_images(work, loaded.preprocessing), _real_images(work, samples)
             parts = ((part_of_files(made, loaded.preprocessing), len(made)), (samples.view, len(real)))
-            logits = np.concatenate([_logits(part, loaded, count) for part, count in parts])
+            outputs = np.concatenate([_outputs(part, loaded, count) for part, count in parts])
+            expected = Expected.of(loaded.decision, made + real, outputs, loaded.preprocessing.describe())
             due = work / "pytorch.csv"
-            runtime.write_csv(due, zip(made + real, runtime.softmax(logits), strict=True), loaded.classes)
-        found, fix = work / "predict.csv", f"nothing was published; {_suspects(description, loaded)}"
+            expected.write(due)
+        client, fix = Client(folder / "predict.py", work), f"nothing was published; {_suspects(description, loaded)}"
         if model.suffix == ONNX:
-            _run(folder / "predict.py", model, [file.name for file in made + real], found, fix)
+            client.run(model, expected, fix)
         else:
-            _run_imported(folder / "predict.py", description, made + real, runner, found, fix)
-        return {"images": len(made) + len(real), "real": len(real), **_compare(due, found, len(loaded.classes), fix)}
+            client.run_imported(description, expected, runner, fix)
+        try:
+            facts = compare_tables(expected, due, client.table)
+            if client.masks(expected):
+                compare_masks(expected, client.masks(expected), loaded.preprocessing.describe())
+        except Difference as difference:
+            where = difference.image or None
+            on = "differs from PyTorch on an image file: " if where else ""
+            raise ExportError(f"the bundle's predict.py {on}{difference}", where=where, fix=fix) from difference
+        if runtime.decision_of(description) != as_json(loaded.decision):
+            raise ExportError("the bundle's predict.py has another decision than the model", fix=fix)
+        return {"images": len(made) + len(real), "real": len(real), **facts}
 
 
 def _made_images(folder: Path, preprocessing: Preprocessing) -> list[Path]:
@@ -101,91 +110,71 @@ def _real_images(folder: Path, samples: Samples) -> list[Path]:
     for index, file in enumerate(own):
         files.append(folder / f"real-{index}{file.suffix}")
         shutil.copyfile(file, files[-1])
-    for index, image in enumerate([] if own else samples.view.originals):
+    for index, image in enumerate([] if own else samples.view.raw_images):
         files.append(folder / f"real-{index}.png")
         to_image(image).save(files[-1])
     return files
 
 
-def _logits(part: LoadedPart, loaded: LoadedModel, count: int) -> np.ndarray:
+def _outputs(part: LoadedPart, loaded: LoadedModel, count: int) -> np.ndarray:
     """Of the first images of a part, as they are evaluated."""
     inputs = next(iter(part.batches_of(np.arange(count), count))).inputs
     with torch.inference_mode():
         return np.asarray(loaded.model(inputs.clone()).numpy())  # a layer may work in place
 
 
-def _run(script: Path, model: Path, images: Sequence[str], table: Path, fix: str) -> None:
-    command = [sys.executable, "-B", str(script), *images, "--model", str(model), "--csv", table.name]
-    done = subprocess.run(command, cwd=table.parent, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1].removeprefix("error: ")
-        if done.returncode == StorageError.exit_code:
-            raise StorageError(f"cannot write: {said}", where=table, fix="free some space")
-        raise ExportError(f"the bundle's predict.py fails: {said}", fix=fix)
+class Client(NamedTuple):
+    """A bundle's predict.py, and the folder with the images that it is run on."""
 
+    script: Path
+    folder: Path
 
-def _run_imported(
-    script: Path, description: dict[str, Any], images: Sequence[Path], runner: Runner, table: Path, fix: str
-) -> None:
-    found = importlib.util.spec_from_file_location("zoo_exported_predict", script)
-    if found is None or found.loader is None:
-        raise ExportError("the bundle's predict.py cannot be loaded", where=script.name, fix=fix)
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    try:
-        module.check_description(description)
-        rows = list(module.predict(runner, description["input"], images, description["input"].get("batch")))
-    except (ValueError, LookupError, TypeError) as error:
-        raise ExportError(f"the bundle's predict.py fails: {error}", fix=fix) from error
-    with storage_errors(table):
-        module.write_csv(table, rows, description["output"]["classes"])
+    @property
+    def table(self) -> Path:
+        return self.folder / "predict.csv"
 
+    def masks(self, expected: Expected) -> list[Path]:
+        """The masks that it writes, in the order of the images; empty for decisions without masks."""
+        written = expected.decision.kind == "pixel_argmax"
+        return [self.folder / "masks" / f"{file.stem}.mask.png" for file in expected.files if written]
 
-def _compare(due: Path, found: Path, classes: int, fix: str) -> dict[str, Any]:
-    """``due`` and ``found`` are tables of one writer."""
-    (header, *expected), (other, *given) = (_rows(file) for file in (due, found))
-    if header != other:
-        raise ExportError(
-            "the bundle's predict.py names other classes, or in another order, than the model has", fix=fix
+    def run(self, model: Path, expected: Expected, fix: str) -> None:
+        images, masks = [file.name for file in expected.files], ["--masks", "masks"] if self.masks(expected) else []
+        command = [sys.executable, "-B", str(self.script), *images, "--model", str(model), "--csv", self.table.name]
+        done = subprocess.run(
+            [*command, *masks], cwd=self.folder, capture_output=True, text=True, errors="replace", check=False
         )
-    if len(given) != len(expected):
-        raise ExportError(f"the bundle's predict.py predicts {len(given)} of {len(expected)} images", fix=fix)
-    comparison, errors, label = Comparison(), [], -classes - 1
-    for row, own in zip(expected, given, strict=True):
-        wanted, told = (np.array([each[-classes:]], np.float64) for each in (row, own))
-        fault = comparison.add(*(np.log(np.maximum(values, SMALLEST_PROBABILITY)) for values in (wanted, told)))
-        errors.append(float(np.abs(wanted - told).max()))
-        if row[label] != own[label] and wanted.argmax() == told.argmax():
-            fault = f"the prediction is {own[label]!r} where PyTorch has {row[label]!r}"
-        if fault is not None:
-            said = f"its probabilities by up to {errors[-1]:.2g}; in logarithms, {fault}"
-            raise ExportError(
-                f"the bundle's predict.py differs from PyTorch on an image file: {said}",
-                where=Path(row[0]).name,
-                fix=fix,
-            )
-    facts = comparison.facts()
-    return {
-        "tolerance": TOLERANCE,
-        "max_probability_error": max(errors),
-        "max_rel_error": facts["max_rel_error"],
-        "top1_agree": facts["top1_agree"],
-    }
+        if done.returncode != 0:
+            said = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1].removeprefix("error: ")
+            if done.returncode == StorageError.exit_code:
+                raise StorageError(f"cannot write: {said}", where=self.table, fix="free some space")
+            raise ExportError(f"the bundle's predict.py fails: {said}", fix=fix)
 
-
-def _rows(file: Path) -> list[list[str]]:
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.reader(stream))
+    def run_imported(self, description: dict[str, Any], expected: Expected, runner: Runner, fix: str) -> None:
+        found = importlib.util.spec_from_file_location("zoo_exported_predict", self.script)
+        if found is None or found.loader is None:
+            raise ExportError("the bundle's predict.py cannot be loaded", where=self.script.name, fix=fix)
+        module = importlib.util.module_from_spec(found)
+        found.loader.exec_module(module)
+        try:
+            module.check_description(description)
+            rows = list(module.predict(runner, description, expected.files))
+        except (ValueError, LookupError, TypeError) as error:
+            raise ExportError(f"the bundle's predict.py fails: {error}", fix=fix) from error
+        with storage_errors(self.table):
+            module.write_csv(self.table, rows, module.decision_of(description))
+            if self.masks(expected):
+                module.write_masks(self.folder / "masks", rows)
 
 
 def _suspects(description: dict[str, Any], loaded: LoadedModel) -> str:
-    """Where the description departs from how the model was trained, in words: what is likely to blame."""
+    """Where the description differs from how the model was trained, in words: the likely cause."""
     told, true = description["input"], loaded.preprocessing.describe()
     wrong = [
         f"{field} is {told.get(field)!r} where the model was trained with {value!r}"
         for field, value in true.items()
         if told.get(field) != value
     ]
-    if list(description["output"]["classes"]) != list(loaded.classes):
-        wrong.append("the classes are not the model's")
+    given, own = description["output"].get("decision", {}), as_json(loaded.decision)
+    wrong += [f"{field} is not the model's" for field, value in own.items() if given.get(field) != value]
     return f"the description is wrong: {'; '.join(wrong)}" if wrong else "report this"

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from zoo import runtime
+from zoo.contract.decisions import Decision, Raw
 from zoo.errors import CheckpointError, ExportError
-from zoo.exporting.output_comparison import TOLERANCE, Comparison, centred
+from zoo.exporting.decision_rules import TOLERANCE, as_json, compared, layer_tolerance
+from zoo.exporting.output_comparison import Comparison
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +29,18 @@ BATCHES = (1, 2, 7)
 for."""
 LARGEST_BATCH = 128
 SEED = 20_011
-RULE = (
-    "logits centred a row; |Δ| ≤ relative · max|y| a batch; top-1 equal where the margin exceeds twice that; all "
-    "finite; "
-    "accuracy no lower than such margins explain"
-)
+CENTRED = "outputs centred over the classes; |Δ| ≤ relative · max|y| a batch"
+EQUAL = "equal where the margin exceeds twice that; all finite; accuracy no lower than such margins explain"
+PLAIN = "|Δ| ≤ relative · max|y| a batch; all finite"
+RULES = {
+    "softmax": f"{CENTRED}; top-1 {EQUAL}",
+    "sigmoid": f"|Δ| ≤ relative · max|y| a batch; labels {EQUAL}",
+    "affine": f"{PLAIN}; the same after the link",
+    "pixel_argmax": f"{CENTRED}; the class of each pixel {EQUAL}",
+    "embedding": f"outputs divided by their L2 norm a row; {PLAIN}",
+    "raw": PLAIN,
+}
+"""What `Comparison` holds the outputs to, by the kind of the decision."""
 NOTHING = "nothing was published; look at that layer, or try another --opset"
 
 
@@ -56,20 +66,23 @@ def require(loaded: LoadedModel) -> list[str]:
 
 
 def _require_input(loaded: LoadedModel) -> None:
-    """The model takes what its preprocessing makes, and answers with a logit for each class."""
+    """The model takes what its preprocessing makes, and gives outputs that its decision can be made on."""
     shape = loaded.preprocessing.shape
     try:
         with torch.inference_mode():
-            logits = loaded.model(torch.zeros(2, *shape))
+            outputs = loaded.model(torch.zeros(2, *shape))
     except Exception as error:
         raise ExportError(
             f"the model does not take its own input {shape}: {type(error).__name__}: {error}", where=loaded.name
         ) from error
-    given, due = tuple(getattr(logits, "shape", ())), (2, len(loaded.classes))
-    if given != due:
-        raise ExportError(
-            f"the model gives {given or type(logits).__name__} where logits {due} are due", where=loaded.name
-        )
+    decision, kind = as_json(loaded.decision), loaded.output.kind
+    if kind not in runtime.OUTPUT_KINDS[decision["kind"]]:
+        raise ExportError(f"a {kind} output has no decision {decision['kind']}", where=loaded.name)
+    given, due = tuple(getattr(outputs, "shape", ())), runtime.due_shape(decision, kind, (2, *shape))
+    if not isinstance(outputs, torch.Tensor):
+        raise ExportError(f"the model gives a {type(outputs).__name__} where a tensor is due", where=loaded.name)
+    if not runtime.has_shape(given, due):
+        raise ExportError(f"the model does not fit: {runtime.wrong_shape(given, due, decision)}", where=loaded.name)
 
 
 @dataclass(frozen=True)
@@ -92,18 +105,19 @@ def ensure(proof: Proof) -> dict[str, Any]:
     form = proof.exporter.check(proof.path, proof.request)
     runner = proof.exporter.runner(proof.path, proof.provider)
     batches = (proof.request.batch,) if proof.request.batch else BATCHES
-    random, real = Comparison(), Comparison()
+    decision = proof.loaded.decision
+    random, real = Comparison(decision), Comparison(decision, proof.samples.ignore)
     for inputs in _random_inputs(proof.loaded.preprocessing.shape, batches):
         _compare(proof, runner, inputs, random, f"random samples, batch {len(inputs)}")
     for inputs in _first_real_inputs(proof.samples, batches):
-        _compare(proof, runner, inputs, Comparison(), f"{proof.samples.dataset}, batch {len(inputs)}")
-    for inputs in _all_real_inputs(proof.samples, proof.request.batch):
-        _compare(proof, runner, inputs, real, proof.samples.dataset)
+        _compare(proof, runner, inputs, Comparison(decision), f"{proof.samples.dataset}, batch {len(inputs)}")
+    for inputs, targets in _all_real_inputs(proof.samples, proof.request.batch):
+        _compare(proof, runner, inputs, real, proof.samples.dataset, targets)
     _refuse_drop(proof.samples, real)
     return {
         "provider": runner.provider,
         "precision": "fp32",
-        "tolerance": {"relative": TOLERANCE, "rule": RULE},
+        "tolerance": {"relative": TOLERANCE, "rule": RULES[decision.kind]},
         "batches": list(batches),
         "form": form,
         "random": {"seed": SEED, **random.facts()},
@@ -119,16 +133,16 @@ def prove(
     batches: Iterable[torch.Tensor],
     provider: str,
 ) -> dict[str, Any]:
-    """Prove a file that is of no classifier: its form, and its outputs, whatever their shape behind the batch, against
-    ``model`` on these batches.
+    """Prove a file by its form and by its outputs as they are, whatever their shape behind the batch, against ``model``
+    on these batches.
 
     Returns what was found, as JSON. Raises ExportError naming the first layer that departs.
     """
-    form, runner, comparison = exporter.check(path, request), exporter.runner(path, provider), Comparison(logits=False)
+    form, runner, comparison = exporter.check(path, request), exporter.runner(path, provider), Comparison(Raw())
     for inputs in batches:
         with torch.inference_mode():
             expected = model(inputs.clone()).numpy()
-        fault = comparison.add(expected.reshape(len(inputs), -1), runner(inputs.numpy()).reshape(len(inputs), -1))
+        fault = comparison.add(expected, runner(inputs.numpy()))
         if fault is not None:
             layer = exporter.first_mismatch(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
             raise ExportError(
@@ -136,7 +150,7 @@ def prove(
                 where=path.name,
                 fix=NOTHING,
             )
-    facts = {name: value for name, value in comparison.facts().items() if not name.startswith("top1")}
+    facts = {name: value for name, value in comparison.facts().items() if not name.startswith("decisions")}
     return {
         "provider": runner.provider,
         "precision": "fp32",
@@ -147,8 +161,7 @@ def prove(
 
 
 def _refuse_drop(samples: Samples, real: Comparison) -> None:
-    labels = samples.view.labels
-    fault = real.drop(labels) if samples.judged and labels is not None else None
+    fault = real.drop()
     if fault is not None:
         raise ExportError(
             f"the exported model is worse than the PyTorch model: {fault}", where=samples.dataset, fix=NOTHING
@@ -164,13 +177,18 @@ def _real_facts(proof: Proof, real: Comparison) -> dict[str, Any]:
         "why": samples.why,
         **real.facts(),
     }
-    labels = samples.view.labels
-    if samples.judged and labels is not None:
-        facts["accuracy"] = real.accuracy(labels, proof.loaded.classes)
-    return facts
+    measured = {"accuracy": real.accuracy(), "mean_absolute_error": real.mean_absolute_error()}
+    return {**facts, **{name: found for name, found in measured.items() if found is not None}}
 
 
-def _compare(proof: Proof, runner: Runner, inputs: torch.Tensor, comparison: Comparison, where: str) -> None:
+def _compare(
+    proof: Proof,
+    runner: Runner,
+    inputs: torch.Tensor,
+    comparison: Comparison,
+    where: str,
+    targets: np.ndarray | None = None,
+) -> None:
     """Run one batch on both sides.
 
     A last batch that is smaller than a fixed one is filled up, and what that adds is not counted.
@@ -187,11 +205,11 @@ def _compare(proof: Proof, runner: Runner, inputs: torch.Tensor, comparison: Com
         raise ExportError(
             f"the exported model fails at batch {len(inputs)}: {reason}", where=where, fix=NOTHING
         ) from error
-    fault = comparison.add(expected[:count], found[:count])
+    fault = comparison.add(expected[:count], found[:count], targets)
     if fault is not None:
         layer = _first_mismatch(proof, inputs, expected)
         said = f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}"
-        own = _own_uncertainty(proof.loaded.model, inputs)
+        own = _own_uncertainty(proof.loaded.model, inputs, proof.loaded.decision)
         if own > TOLERANCE:
             said += (
                 f"; PyTorch's own float32 departs from its float64 by {own:.2g} relative: the network itself is that "
@@ -203,28 +221,28 @@ def _compare(proof: Proof, runner: Runner, inputs: torch.Tensor, comparison: Com
         raise ExportError(said, where=where, fix=NOTHING)
 
 
-def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor) -> float:
-    """How far the centred logits in float32 are from those in float64, relative to the largest; 0 where float64 cannot
-    be computed.
+def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor, decision: Decision) -> float:
+    """How far the compared outputs in float32 are from those in float64, relative to the largest; 0 where float64
+    cannot be computed.
 
     A network whose batch norms have seen a step or two can multiply rounding a million times, and one whose logits
     share a large offset rounds away what sets them apart: then no two engines agree, and neither is wrong.
     """
     try:
         with torch.inference_mode():
-            exact = centred(copy.deepcopy(model).double()(inputs.double()).numpy())
-            return float(np.abs(centred(model(inputs.clone()).numpy()) - exact).max() / np.abs(exact).max())
+            exact = compared(copy.deepcopy(model).double()(inputs.double()).numpy(), decision)
+            single = compared(model(inputs.clone()).numpy(), decision)
+            return float(np.abs(single - exact).max() / np.abs(exact).max())
     except Exception:  # an answer to a question that only an error message asks
         return 0.0
 
 
 def _first_mismatch(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) -> str:
-    """Layers are compared as they are, logits centred: where no layer differs, they are compared again by what is
-    allowed of the logits."""
-    allowed = TOLERANCE * float(np.abs(centred(expected)).max() / max(float(np.abs(expected).max()), 1e-30))
+    """Layers are compared as they are, outputs possibly centred: where no layer differs, they are compared again by
+    what is allowed of the outputs."""
     found = (
         proof.exporter.first_mismatch(proof.path, proof.loaded.model, inputs.clone(), each)
-        for each in (TOLERANCE, allowed)
+        for each in (TOLERANCE, layer_tolerance(expected, proof.loaded.decision))
     )
     return next((layer for layer in found if layer), "no layer by itself")
 
@@ -241,6 +259,8 @@ def _first_real_inputs(samples: Samples, batches: tuple[int, ...]) -> Iterator[t
         yield next(iter(samples.view.batches_of(np.arange(batch) % len(samples.view), batch))).inputs
 
 
-def _all_real_inputs(samples: Samples, fixed: int | None) -> Iterator[torch.Tensor]:
+def _all_real_inputs(samples: Samples, fixed: int | None) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
+    """With what the answers should be, where the samples have targets of the model's own kind and names."""
     for batch in samples.view.batches(fixed or LARGEST_BATCH):
-        yield batch.inputs
+        known = samples.judged and batch.targets is not None
+        yield batch.inputs, batch.targets.numpy() if known else None

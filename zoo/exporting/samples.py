@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from zoo.api import Split
-from zoo.data.data_loader import open_data
+from zoo.data.data_loader import AnyPart, open_data
 from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError, ExportError, UsageError
+from zoo.exporting.decision_rules import names_of
 from zoo.registry.lookup import Item, Registry
 from zoo.runs.resolve_config import dataset_section
 
@@ -28,15 +29,16 @@ PARTS = ("test", "val", "train", "predict")
 
 
 class Samples(NamedTuple):
-    """``judged`` says whether the labels are those of the model's classes; ``why`` names the choice where it is not the
-    run's own data."""
+    """``judged`` says whether the targets are of the model's kind and names; ``why`` names the choice where it is not
+    the run's own data; ``ignore`` is the value of pixels in target masks that do not count."""
 
     dataset: str
     part: str
     fingerprint: str
-    view: LoadedPart
+    view: AnyPart
     judged: bool
     why: str | None
+    ignore: int | None = None
 
 
 def real_samples(registry: Registry, loaded: LoadedModel) -> Samples:
@@ -79,7 +81,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
         except UsageError:  # it has no such part
             continue
         view = data.part(part)
-        judged = view.labels is not None and data.classes == loaded.classes
+        judged = view.targets is not None and data.target == loaded.target
         return Samples(data.name, part, data.fingerprint, view, judged, why)
     raise DataError(f"{item.canonical} has no pictures", fix="check the dataset with `zoo data check`")
 
@@ -111,12 +113,12 @@ def part_of_files(files: Sequence[Path], preprocessing: Preprocessing) -> Loaded
 
 def _nearest(registry: Registry, loaded: LoadedModel) -> list[Item[DatasetSpec]]:
     """Embedded datasets: the same number of classes first, then the same channels, then the closest side."""
-    wanted = loaded.preprocessing
+    wanted, names = loaded.preprocessing, names_of(loaded.decision)
 
     def distance(item: Item[DatasetSpec]) -> tuple[bool, bool, int, str]:
         spec = item.spec
         channels, height, _ = spec.shape
         side = abs(height - wanted.height) if height is not None else 10**6
-        return len(spec.classes) != len(loaded.classes), channels != wanted.channels, side, item.canonical
+        return len(spec.classes) != len(names), channels != wanted.channels, side, item.canonical
 
     return sorted((item for item in registry.items("dataset") if item.spec.embedded), key=distance)

@@ -104,8 +104,11 @@ def _read_bundle(path: Path, found: Found) -> None:
             if isinstance(value, dict)
             else str(value)[:200]
         )
-    classes = mapping(description.get("output")).get("classes")
-    found.facts["classes"] = len(classes) if isinstance(classes, list) else 0
+    output = mapping(description.get("output"))
+    decision = mapping(output.get("decision")) or {**output, "kind": "softmax"}  # format 1 has classes alone
+    names = decision.get("classes", decision.get("names"))
+    found.facts["decision"] = str(decision.get("kind"))[:40]
+    found.facts["classes"] = len(names) if isinstance(names, list) else 0
     found.facts["provenance"] = {
         str(key)[:40]: str(value)[:120] for key, value in list(mapping(bundle.get("provenance")).items())[:20]
     }

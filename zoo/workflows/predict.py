@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from zoo import runtime
+from zoo.contract.decisions import Softmax
+from zoo.contract.targets import Output
 from zoo.errors import CheckpointError, DataError, SetupError, UsageError
 from zoo.support.atomic_files import replacement, storage_errors
 from zoo.support.untrusted_files import RECORD_LIMIT, read_text
@@ -19,6 +21,7 @@ from zoo.support.untrusted_files import RECORD_LIMIT, read_text
 if TYPE_CHECKING:
     from torch import nn
 
+    from zoo.contract.decisions import Decision
     from zoo.data.preprocessing import Preprocessing
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -39,13 +42,14 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True)
 class Predictions:
-    """``rows`` holds each image with its probabilities, float64 (K,), in order; ``engine`` is what computed them.
+    """``rows`` holds each image with its values in order, as `zoo.runtime.decide` gives them for ``decision``: of a
+    classifier its probabilities, float64 (K,). ``engine`` is what computed them.
 
     ``spec`` is the ``input`` part of the model's description: how images are prepared. ``notes`` say what could not be
     checked, a line each.
     """
 
-    classes: tuple[str, ...]
+    decision: dict[str, Any]
     rows: list[tuple[Path, np.ndarray]]
     engine: str
     spec: dict[str, Any]
@@ -54,13 +58,49 @@ class Predictions:
     network: Network | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Empty for a decision without classes."""
+        return tuple(self.decision.get("classes", ()))
+
+    def answer(self, values: np.ndarray, count: int) -> str:
+        """The answer for one image in a line, with at most ``count`` classes, labels or values of a vector."""
+        return runtime.answer_text(values, self.decision, count)
+
+    def facts(self, values: np.ndarray, count: int) -> dict[str, Any]:
+        """The answer for one image as JSON: for softmax and sigmoid ``top``, the ``count`` classes with the largest
+        probabilities, and ``answer``, the class (None where the model gives no answer) or the labels; for affine the
+        ``values`` by name; for pixel_argmax the ``shares`` of the pixels by class; else all ``values``."""
+        kind = self.decision["kind"]
+        if kind in ("softmax", "sigmoid"):
+            best = runtime.top(values, self.classes, count)
+            names = [self.classes[index] for index in runtime.chosen(values, self.decision)]
+            answer = names if kind == "sigmoid" else next(iter(names), None)
+            return {"answer": answer, "top": [{"class": name, "probability": p} for name, p in best]}
+        if kind == "affine":
+            return {"values": dict(zip(self.decision["names"], values.tolist(), strict=True))}
+        if kind == "pixel_argmax":
+            return {"shares": dict(zip(self.classes, runtime.shares(values, self.classes).tolist(), strict=True))}
+        return {"values": values.tolist()}
+
     def write_csv(self, file: Path) -> None:
         with replacement(file) as temporary:
-            runtime.write_csv(temporary, self.rows, self.classes)
+            runtime.write_csv(temporary, self.rows, self.decision)
+
+    def write_masks(self, folder: Path) -> list[Path]:
+        """Write the mask of each image to ``folder`` as PNG; returns the files. Raises UsageError for a decision that
+        gives none."""
+        if self.decision["kind"] != "pixel_argmax":
+            raise UsageError(
+                f"a model with the decision {self.decision['kind']} gives no masks",
+                where="--masks",
+                fix="leave it out, or give a segmentation model",
+            )
+        with storage_errors(folder):
+            return runtime.write_masks(folder, self.rows)
 
     def draw(self, file: Path) -> None:
-        """The pictures as the network saw them, but in colour, under the likeliest class of each and its
-        probability."""
+        """Draw the images as the network saw them, but in colour, under the answer for each."""
         from zoo.reporting import plots
 
         with storage_errors(file):
@@ -69,10 +109,17 @@ class Predictions:
             )
 
     def explain(self, file: Path) -> None:
-        """Beside each picture, where the network found what speaks for its likeliest class (Grad-CAM).
+        """Draw beside each image where the network found what speaks for its top-1 class (Grad-CAM).
 
-        Raises UsageError for an exported model, which gives no gradients, and for a network without maps.
+        Raises UsageError for a decision without one probability a class, for an exported model, which gives no
+        gradients, and for a network without maps.
         """
+        if self.decision["kind"] not in ("softmax", "sigmoid"):
+            raise UsageError(
+                f"Grad-CAM explains a class of an image, and the decision {self.decision['kind']} gives none",
+                where="--explain",
+                fix="leave it out",
+            )
         if self.network is None:
             raise UsageError(
                 "an exported model gives no gradients to explain itself by",
@@ -102,8 +149,7 @@ class Predictions:
         return np.stack([np.asarray(runtime.read(path, {**self.spec, "channels": 3})) for path, _ in self.rows])
 
     def _titles(self) -> list[str]:
-        best = (runtime.top(probabilities, self.classes, 1)[0] for _, probabilities in self.rows)
-        return [f"{name} {share:.1%}" for name, share in best]
+        return [self.answer(values, 1) for _, values in self.rows]
 
 
 def predict(
@@ -128,15 +174,14 @@ def predict(
     run, description, engine, network, notes = (
         _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
     )
-    spec, classes = description["input"], tuple(description["output"]["classes"])
     if max_pixels is not None:
-        spec = {**spec, "max_pixels": max_pixels}
+        description = {**description, "input": {**description["input"], "max_pixels": max_pixels}}
     failures: list[tuple[Path, str]] = []
     kept = failures if keep_going else None
-    rows = _data_errors(lambda: list(runtime.predict(run, spec, found.files, spec.get("batch"), kept)))
-    return Predictions(
-        classes, rows, engine, spec, failures, network, (*notes, *([found.skipped] if found.skipped else []))
-    )
+    rows = _data_errors(lambda: list(runtime.predict(run, description, found.files, kept)))
+    notes = (*notes, *([found.skipped] if found.skipped else []))
+    decision, spec = runtime.decision_of(description), description["input"]
+    return Predictions(decision, rows, engine, spec, failures, network, notes)
 
 
 def _open(target: str | Path) -> Opened:
@@ -194,7 +239,7 @@ def _open_run(target: str | Path) -> Opened:
     loaded = load_run(found)
     architecture = loaded.config.architecture
     head = None if architecture is None else registry().architecture(architecture.name).spec.head
-    description = _description(loaded.preprocessing, loaded.classes)
+    description = _description(loaded.preprocessing, loaded.decision, loaded.output)
     return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
 
 
@@ -205,7 +250,8 @@ def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
     from zoo.runs.load_model import load_pretrained
 
     found = load_pretrained(registry(), name, weights, key)
-    head, description = registry().architecture(name).spec.head, _description(found.preprocessing, found.classes)
+    head = registry().architecture(name).spec.head
+    description = _description(found.preprocessing, Softmax(classes=found.classes), Output())
     return Opened(
         _by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head)
     )
@@ -221,8 +267,12 @@ def _by_torch(model: nn.Module) -> Run:
     return run
 
 
-def _description(preprocessing: Preprocessing, classes: Sequence[str]) -> dict[str, Any]:
-    return {"input": preprocessing.describe(), "output": {"classes": list(classes)}}
+def _description(preprocessing: Preprocessing, decision: Decision, output: Output) -> dict[str, Any]:
+    """As a bundle has it."""
+    return {
+        "input": preprocessing.describe(),
+        "output": {"kind": output.kind, "decision": decision.model_dump(mode="json")},
+    }
 
 
 def _data_errors(work: Callable[[], T]) -> T:

@@ -83,14 +83,12 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
 
 
 def write_predictions(file: Path, found: Predictions, samples: Samples) -> None:
-    """As predictions.csv of a run: sample, truth (where it is known), prediction and the probability of each class."""
+    """As predictions.csv of a run: sample, truth (where it is known), then the answer as `zoo.runtime.cells` gives it:
+    of a classifier its prediction and the probability of each class."""
+    digits = ".6f" if found.classes else ".9g"  # probabilities and shares; other numbers may be of any size
     rows = (
-        [
-            samples.name(path),
-            samples.truths.get(path, ""),
-            runtime.top(row, found.classes, 1)[0][0],
-            *(f"{probability:.6f}" for probability in row),
-        ]
-        for path, row in found.rows
+        [samples.name(path), samples.truths.get(path, ""), *runtime.cells(values, found.decision, digits)]
+        for path, values in found.rows
     )
-    write_csv(file, ["sample", "truth", "prediction", *(f"p({name})" for name in found.classes)], rows)
+    count = found.rows[0][1].size if found.rows else 0
+    write_csv(file, ["sample", "truth", *runtime.columns(found.decision, count)], rows)

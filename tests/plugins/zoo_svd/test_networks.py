@@ -64,7 +64,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
         share <= budget + 1e-4 for share, budget in zip(shares["by responses"], (0.0625, 0.125, 0.25, 0.5), strict=True)
     )
     bundle = zoo.export(str(result.path), out=tmp_path / "bundle")
-    assert bundle.verification["real"]["top1_agree"] == 181
+    assert bundle.verification["real"]["decisions_agree"] == 181
     assert [each.title for each in record.report_items][:3] == ["Before and after", "Layers", "Budgets"]
 
 
@@ -247,7 +247,10 @@ def test_on_cuda_a_network_is_compressed_and_trained_on_as_on_the_cpu(tmp_path, 
         result = zoo.run("digits_svd", overrides=overrides, out=tmp_path / device, console=Console(quiet=True))
         assert result.record.device["device"].startswith(device)
         found[device] = result.metrics["accuracy"], result.record.parameters
-        assert zoo.export(str(result.path), out=tmp_path / f"{device}-bundle").verification["real"]["top1_agree"] == 181
+        assert (
+            zoo.export(str(result.path), out=tmp_path / f"{device}-bundle").verification["real"]["decisions_agree"]
+            == 181
+        )
     assert found["cuda"] == pytest.approx(found["cpu"], rel=0.05)
 
 
