@@ -19,6 +19,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol,
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from zoo.contract.events import (
+    CheckpointWritten,
+    EpochEnded,
+    Evaluated,
+    Event,
+    Exported,
+    RunEnded,
+    RunStarted,
+    StepLogged,
+)
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
@@ -28,14 +39,19 @@ __all__ = [
     "ArchitectureSpec",
     "Auxiliary",
     "Batch",
+    "CheckpointWritten",
     "CommandSpec",
     "DataView",
     "Dataset",
     "DatasetSpec",
     "DatasetStore",
     "EmitRequest",
+    "EpochEnded",
+    "Evaluated",
     "Evaluation",
+    "Event",
     "Expected",
+    "Exported",
     "Exporter",
     "ExporterSpec",
     "Family",
@@ -48,9 +64,12 @@ __all__ = [
     "PartView",
     "RecipeSpec",
     "ReportItem",
+    "RunEnded",
+    "RunStarted",
     "Runner",
     "Spec",
     "Split",
+    "StepLogged",
     "Task",
     "TaskSpec",
     "WeightsSpec",

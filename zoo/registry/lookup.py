@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import fnmatch
 import functools
@@ -19,6 +18,7 @@ import pluggy
 from zoo import api
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 from zoo.registry.discovery import HOOKS, Plugin, discover
+from zoo.registry.event_delivery import ListenerFault, deliver, has_listeners
 from zoo.registry.family_cache import listed
 from zoo.registry.plugin_isolation import Escaped, describe, isolated
 from zoo.support.progress import announce
@@ -202,25 +202,13 @@ class Registry:
         error = UnknownNameError(kind, name, known)
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error
 
-    def tell(self, event: str, **facts: Any) -> list[str]:
-        """Call an event hook of every plugin, one by one; returns a line for each that raised, or changed what it has
-        no business with.
+    def listens(self, kind: type[api.Event]) -> bool:
+        """Whether a plugin implements the hook of this kind of event: where none does, the event need not be built."""
+        return has_listeners(self._events, kind)
 
-        Each gets copies of the facts: what one changes in them, neither the run nor another plugin sees.
-        """
-        complaints: list[str] = []
-        for implementation in getattr(self._events.hook, event).get_hookimpls():
-            name = implementation.plugin_name
-            given = {each: copy.deepcopy(facts[each]) for each in implementation.argnames}
-            try:
-                with isolated(name, event, complaints.append, draws=False):
-                    implementation.function(**given)
-            except Exception as error:
-                complaints.append(f"plugin '{name}' failed at {event}: {describe(error)}")
-            changed = [each for each, value in given.items() if value != facts[each]]
-            if changed:
-                complaints.append(f"plugin '{name}' changed {' and '.join(changed)} at {event}; the run keeps its own")
-        return complaints
+    def send(self, event: api.Event) -> list[ListenerFault]:
+        """Give an event to every plugin that implements its hook; returns what went wrong in them."""
+        return deliver(self._events, event)
 
 
 @functools.cache

@@ -35,7 +35,7 @@ from zoo.training.evaluation import evaluate
 from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
 from zoo.training.resume import resume as resume_job
-from zoo.training.train_state import TrainState, set_train_mode, steps_per_epoch
+from zoo.training.train_state import Progress, TrainState, set_train_mode, steps_per_epoch
 from zoo.training.trainer import fit
 
 
@@ -147,7 +147,7 @@ def _carry_out(
             run_results.write_start(where.path / "weights.csv", prepared.start)
         where.write_record(record)
         reporter = RunReporter(console, where, record)
-        reporter.started(prepared.config.as_dict())
+        reporter.started(prepared.config.as_dict(), resumed=resumed)
         try:
             with calls_of(prepared.plan.items, "the run", console.warn):
                 metrics = _train_and_evaluate(where, record, prepared, reporter, inexact if resumed else None)
@@ -176,6 +176,7 @@ def _train_and_evaluate(
         model = prepared.model.to(prepared.engine.device)
         record.checkpoint = solve(where, task, model, data, prepared.structure, reporter.print)
         record.parameters, record.trainable = count_parameters(model)
+        reporter.checkpoint(Progress(), record.checkpoint)
     else:
         model = _train(where, record, prepared, reporter, inexact)
     part = evaluated_part(data)
@@ -183,6 +184,7 @@ def _train_and_evaluate(
     record.results[part] = dict(found.metrics)
     where.write_record(record)
     view = data.part(part)
+    reporter.evaluated(part, found.metrics, len(view))
     run_results.write_samples(where.samples, view, data.classes)
     shown = task.report(found, view, data.classes, where.path) or ()
     drawn = (
