@@ -6,7 +6,7 @@ explains both. Models build their validators when they are first used (``defer_b
 what it does not need.
 
 Policy: additions raise the minor number of `VERSION`; a removal is announced one minor version ahead and raises the
-major one.
+major one. A plugin states the version it was written for in its module: ``ZOO_API = "2.0"``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -29,6 +29,7 @@ from zoo.contract.events import (
     RunStarted,
     StepLogged,
 )
+from zoo.contract.targets import TargetKind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +59,8 @@ __all__ = [
     "FamilySpec",
     "FileSpec",
     "Loss",
+    "Metric",
+    "MetricSpec",
     "Monitor",
     "Options",
     "Part",
@@ -76,7 +79,7 @@ __all__ = [
     "hookimpl",
 ]
 
-VERSION = "1.6"
+VERSION = "2.0"
 
 hookimpl = pluggy.HookimplMarker("zoo")
 """Marks a function of a plugin as the implementation of the hook whose name it bears."""
@@ -314,6 +317,19 @@ class ExporterSpec(Buildable):
     suffix: str = Field(pattern=r"^\.[a-z0-9.]+$")
 
 
+class MetricSpec(Buildable):
+    """A metric, which a configuration names in ``train.metrics``.
+
+    ``target`` is ``build(options, target) -> Metric``: ``options`` is an instance of the options model, ``target`` the
+    dataset's `zoo.contract.targets.Target` with its names. ``accepts`` are the kinds of targets it can be computed for;
+    another is refused before anything is opened. ``mode`` says whether more is better, for a run that picks its best
+    checkpoint by this metric.
+    """
+
+    accepts: tuple[TargetKind, ...] = Field(default=("classes",), min_length=1)
+    mode: Literal["max", "min"] = "max"
+
+
 class CommandSpec(Spec):
     """A command group, ``zoo NAMESPACE …``. ``target`` is a `typer.Typer`, loaded when the group is called."""
 
@@ -549,6 +565,22 @@ class Task(Protocol):
     ) -> Sequence[ReportItem] | None:
         """Write what people would rather look at (pictures, tables) into ``directory``, and name what the run's page is
         to show of it."""
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A running metric, as the classes of torchmetrics are; a new one is built for each evaluation.
+
+    ``preds`` are float32 and what the decision makes of the outputs: probabilities of classes (N, K), of labels (N, K),
+    of the classes of each pixel (N, K, H, W), or values in their units (N, D). ``target`` has the dtype and shape of
+    the dataset's targets.
+    """
+
+    def update(self, preds: Tensor, target: Tensor) -> None: ...
+
+    def compute(self) -> Tensor | float:
+        """One number over all batches so far."""
         ...
 
 

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 
 import pluggy
 
-from zoo.api import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, FamilySpec, RecipeSpec, TaskSpec
+from zoo.api import (
+    ArchitectureSpec,
+    CommandSpec,
+    DatasetSpec,
+    ExporterSpec,
+    FamilySpec,
+    MetricSpec,
+    RecipeSpec,
+    TaskSpec,
+)
 from zoo.contract.events import (
     CheckpointWritten,
     EpochEnded,
@@ -51,6 +60,11 @@ def zoo_register_recipes() -> Sequence[RecipeSpec]:
 @hookspec
 def zoo_register_exporters() -> Sequence[ExporterSpec]:
     """Formats for deployment."""
+
+
+@hookspec
+def zoo_register_metrics() -> Sequence[MetricSpec]:
+    """Metrics that a configuration can name."""
 
 
 @hookspec

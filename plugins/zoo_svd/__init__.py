@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from zoo.api import CommandSpec, Expected, RecipeSpec, TaskSpec, hookimpl
 
+ZOO_API = "2.0"
+
 COURSE = (
     "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and "
     "from 120 singular values"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo.api import TaskSpec, hookimpl
 
+ZOO_API = "2.0"
+
 
 @hookimpl
 def zoo_register_tasks() -> list[TaskSpec]:

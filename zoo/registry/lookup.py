@@ -112,6 +112,9 @@ class Registry:
     def exporter(self, name: str) -> Item[api.ExporterSpec]:
         return self._find("exporter", name)
 
+    def metric(self, name: str) -> Item[api.MetricSpec]:
+        return self._find("metric", name)
+
     def find_any(self, name: str) -> list[Item[Any]]:
         """Items of every kind under that name; raises UnknownNameError where there are none."""
         found = [item for kind in self._items for item in self._matching(kind, name)]
@@ -121,6 +124,12 @@ class Registry:
         """The recipe of that name or, where there is none, the architecture or the task."""
         kind = next((each for each in ("recipe", "architecture", "task") if self._matching(each, name)), "architecture")
         return self._find(kind, name, otherwise=("recipe", ("recipe", "architecture", "task")))
+
+    def short_name(self, item: Item[Any]) -> str:
+        """The bare name where no other item of its kind has it, else ``namespace/name``; of a family,
+        ``namespace/*``."""
+        name: str = item.spec.name
+        return item.canonical if item.kind == "family" or len(self._matching(item.kind, name)) > 1 else name
 
     def _matching(self, kind: str, name: str) -> list[Item[Any]]:
         return [item for item in self._items[kind] if name in (item.spec.name, item.canonical)]
@@ -168,13 +177,7 @@ class Registry:
         faulty = [plugin for plugin in self.plugins if plugin.state != "ok"]
         for plugin in faulty:
             if plugin.namespace == namespace:
-                return PluginError(
-                    f"'{name}' is not available: plugin '{plugin.namespace}' is {plugin.state}: {plugin.cause}",
-                    where=plugin.distribution,
-                    fix=f"take {namespace} out of ZOO_DISABLE_PLUGINS"
-                    if plugin.state == "disabled"
-                    else "see `zoo plugins`",
-                )
+                return plugin.unavailable(f"'{name}' is not available")
         if namespace in self.faults:
             return self.faults[namespace]
         known = [item.canonical if namespace else item.spec.name for each in kinds for item in self._items[each]]
@@ -190,7 +193,7 @@ class Registry:
             )
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
         takers = (
-            [item.spec.name for item in self._items[kind] if item.spec.argument]
+            [self.short_name(item) for item in self._items[kind] if item.spec.argument]
             if kind == "dataset" and Path(name).exists()
             else []
         )

@@ -79,7 +79,7 @@ class RunReporter:
         self.stamp()
         self._where.write_record(self._record)
 
-    def _send(self, kind: type[events.Event], facts: Callable[[], dict[str, Any]], *, fresh: bool = True) -> None:
+    def _send(self, kind: type[events.RunEvent], facts: Callable[[], dict[str, Any]], *, fresh: bool = True) -> None:
         """Build and send an event where a plugin listens to it, with the record as it is, or unless ``fresh`` as it was
         at the last event."""
         catalogue = registry()

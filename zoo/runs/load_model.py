@@ -21,6 +21,7 @@ from zoo.models.tensor_files import read_tensors
 from zoo.registry.lookup import Registry, calls_of, load_object, options_model, registry
 from zoo.runs import checkpoints
 from zoo.runs.initial_weights import FileWeights, NamedWeights, parse_weights, unknown
+from zoo.runs.plugin_check import announce_versions, require_plugins
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, find, run_id, usable_runs
 
@@ -69,8 +70,11 @@ def load(run: str | Path) -> nn.Module:
 
 
 def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
-    """Raises CheckpointError where the checkpoint is damaged or does not fit."""
+    """Raises CheckpointError where the checkpoint is damaged or does not fit, PluginError where a plugin that the run
+    was made with is not here; another version of it is a note on stderr."""
     catalogue, config, record = registry(), run.config, run.record
+    require_plugins(record, catalogue, "architecture", "task")
+    announce_versions(record, catalogue)
     checkpoint = checkpoints.chosen(run)
     model = (
         build_for(catalogue, config, record.preprocessing, len(record.classes)) if config.architecture else nn.Module()

@@ -201,10 +201,16 @@ def _layer_of_name(registry: Registry, name: str) -> Layer:
 
 
 def _default_task(registry: Registry) -> str:
-    defaults = [item.canonical for item in registry.items("task") if item.spec.default]
-    if len(defaults) != 1:
+    defaults = [item for item in registry.items("task") if item.spec.default]
+    if not defaults:
         raise UsageError("no task is named", fix="add --task NAME (see `zoo list tasks`)")
-    return defaults[0]
+    if len(defaults) > 1:
+        owners = " and ".join(f"{item.canonical} ({item.plugin.distribution})" for item in defaults)
+        raise UsageError(
+            f"no task is named, and there are {len(defaults)} default tasks: {owners}",
+            fix=" or ".join(f"--task {item.canonical}" for item in defaults),
+        )
+    return defaults[0].canonical
 
 
 def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> None:
@@ -299,7 +305,8 @@ def _settle_section(registry: Registry, section: str, part: Any) -> list[str]:
     argument = getattr(item.spec, "argument", None)
     if argument is not None and not part.options.get(argument):
         raise UsageError(
-            f"dataset '{item.spec.name}' needs its {argument}", fix=f"say {item.spec.name}:{argument.upper()}"
+            f"dataset '{item.spec.name}' needs its {argument}",
+            fix=f"say {registry.short_name(item)}:{argument.upper()}",
         )
     try:
         options = model.model_validate(part.options).model_dump(mode="json")

@@ -17,6 +17,7 @@ from zoo.data.splits import nfc, usual_part
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.runs.load_model import LoadedModel, build_task, load_run
+from zoo.runs.plugin_check import require_plugins
 from zoo.runs.resolve_config import dataset_section
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors, write_json
@@ -102,6 +103,8 @@ def _open(
     section = config.dataset
     if dataset is not None:
         section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
+    else:
+        require_plugins(where.record, registry(), "dataset")
     own = where.record.results if config.architecture is None else {}
     split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "test"))
     held_out = dataset is not None and split == "test"

@@ -24,6 +24,7 @@ from zoo.reporting.html_page import write_page
 from zoo.reporting.run_reporter import RunReporter
 from zoo.runs import checkpoints
 from zoo.runs.plan import RunPlan
+from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
 from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.root_json import differences
 from zoo.runs.run_directory import Record, RunDir, create, find, label_of, run_id
@@ -283,6 +284,8 @@ def _resume(
         raise UsageError(
             "--resume goes on with the run's own configuration", where="--config", fix="leave out --config"
         )
+    require_plugins(where.record, registry(), *COMPONENTS, recipe=config.recipe)
+    announce_versions(where.record, registry())
     plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
     _refuse_changes(plan, name, overrides)
     if where.record.status == "finished" and _is_whole(where):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from zoo.api import ArchitectureSpec, DatasetSpec, Expected, RecipeSpec, TaskSpec, hookimpl
 
+ZOO_API = "2.0"
+
 
 @hookimpl
 def zoo_register_architectures() -> list[ArchitectureSpec]:
