@@ -11,7 +11,14 @@ from zoo.support.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from zoo.exporting.export import export
-    from zoo.registry.listing import list_architectures, list_datasets, list_exporters, list_recipes, list_tasks
+    from zoo.registry.listing import (
+        list_architectures,
+        list_datasets,
+        list_exporters,
+        list_metrics,
+        list_recipes,
+        list_tasks,
+    )
     from zoo.reporting.html_page import report
     from zoo.reporting.run_comparison import compare
     from zoo.runs.load_model import load
@@ -27,6 +34,7 @@ _PUBLIC = {
     "list_architectures": "zoo.registry.listing:list_architectures",
     "list_datasets": "zoo.registry.listing:list_datasets",
     "list_exporters": "zoo.registry.listing:list_exporters",
+    "list_metrics": "zoo.registry.listing:list_metrics",
     "list_recipes": "zoo.registry.listing:list_recipes",
     "list_tasks": "zoo.registry.listing:list_tasks",
     "load": "zoo.runs.load_model:load",
@@ -43,6 +51,7 @@ __all__ = [
     "list_architectures",
     "list_datasets",
     "list_exporters",
+    "list_metrics",
     "list_recipes",
     "list_tasks",
     "load",

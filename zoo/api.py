@@ -14,6 +14,16 @@ from __future__ import annotations
 from zoo.contract.base import JSON, Options, hookimpl
 from zoo.contract.data import Batch, Dataset, DatasetStore, DataView, Part, PartView, SampleSource, Split
 from zoo.contract.decisions import Affine, Decision, Embedding, PixelArgmax, Raw, Sigmoid, Softmax
+from zoo.contract.events import (
+    CheckpointWritten,
+    EpochEnded,
+    Evaluated,
+    Event,
+    Exported,
+    RunEnded,
+    RunStarted,
+    StepLogged,
+)
 from zoo.contract.export import EmitRequest, Exporter, Runner
 from zoo.contract.families import Family
 from zoo.contract.specs import (
@@ -26,6 +36,7 @@ from zoo.contract.specs import (
     ExporterSpec,
     FamilySpec,
     FileSpec,
+    MetricSpec,
     RecipeSpec,
     Spec,
     TaskSpec,
@@ -52,6 +63,7 @@ from zoo.contract.tasks import (
     EvaluationResult,
     Evaluator,
     Loss,
+    Metric,
     Monitor,
     ReportItem,
     Solver,
@@ -69,6 +81,7 @@ __all__ = [
     "ArchitectureSpec",
     "Batch",
     "Buildable",
+    "CheckpointWritten",
     "Classes",
     "CommandSpec",
     "DataView",
@@ -78,10 +91,14 @@ __all__ = [
     "Decision",
     "Embedding",
     "EmitRequest",
+    "EpochEnded",
     "Evaluate",
+    "Evaluated",
     "EvaluationResult",
     "Evaluator",
+    "Event",
     "Expected",
+    "Exported",
     "Exporter",
     "ExporterSpec",
     "Family",
@@ -89,6 +106,8 @@ __all__ = [
     "FileSpec",
     "Loss",
     "Mask",
+    "Metric",
+    "MetricSpec",
     "Monitor",
     "MultiLabel",
     "NoTarget",
@@ -103,6 +122,8 @@ __all__ = [
     "Raw",
     "RecipeSpec",
     "ReportItem",
+    "RunEnded",
+    "RunStarted",
     "Runner",
     "SampleSource",
     "Sigmoid",
@@ -110,6 +131,7 @@ __all__ = [
     "Solver",
     "Spec",
     "Split",
+    "StepLogged",
     "Target",
     "TargetKind",
     "Task",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import pluggy
 
@@ -15,8 +13,18 @@ from zoo.api import (
     DatasetSpec,
     ExporterSpec,
     FamilySpec,
+    MetricSpec,
     RecipeSpec,
     TaskSpec,
+)
+from zoo.contract.events import (
+    CheckpointWritten,
+    EpochEnded,
+    Evaluated,
+    Exported,
+    RunEnded,
+    RunStarted,
+    StepLogged,
 )
 
 hookspec = pluggy.HookspecMarker("zoo")
@@ -61,29 +69,49 @@ def zoo_register_exporters() -> Sequence[ExporterSpec]:
 
 
 @hookspec
+def zoo_register_metrics() -> Sequence[MetricSpec]:
+    """Metrics that a configuration can name."""
+
+
+@hookspec
 def zoo_register_commands() -> Sequence[CommandSpec]:
     """A command group under this plugin's own name."""
 
 
-# Events: for trackers. They are told, they change nothing; one that raises is reported and the run goes on.
+# Events: for trackers. A listener gets a frozen copy and changes nothing; one that raises is reported once for each
+# hook in a run, and the run goes on.
 
 
 @hookspec
-def zoo_run_started(run: Path, config: Mapping[str, Any]) -> None:
-    """A run directory exists and its configuration is resolved."""
+def zoo_run_started(event: RunStarted) -> None:
+    """The run's folder exists and its configuration is resolved."""
 
 
 @hookspec
-def zoo_epoch_ended(run: Path, epoch: int, row: Mapping[str, float]) -> None:
-    """An epoch (counted from 1) has been trained and, where there is a validation split, judged: a row of
-    metrics.csv."""
+def zoo_step_logged(event: StepLogged) -> None:
+    """The loss of a step was read and logged: the first step, and every ``train.log_steps`` steps."""
 
 
 @hookspec
-def zoo_run_ended(run: Path, status: str, metrics: Mapping[str, float]) -> None:
-    """``status`` is finished, interrupted or failed."""
+def zoo_epoch_ended(event: EpochEnded) -> None:
+    """An epoch was trained and, where there is a validation split, evaluated on it."""
 
 
 @hookspec
-def zoo_exported(bundle: Path, verification: Mapping[str, Any]) -> None:
-    """A bundle has passed the gate and is published."""
+def zoo_evaluated(event: Evaluated) -> None:
+    """The trained model was evaluated on a split."""
+
+
+@hookspec
+def zoo_checkpoint_written(event: CheckpointWritten) -> None:
+    """A checkpoint is on the disk."""
+
+
+@hookspec
+def zoo_run_ended(event: RunEnded) -> None:
+    """The run finished, was interrupted or failed."""
+
+
+@hookspec
+def zoo_exported(event: Exported) -> None:
+    """A bundle passed the gate and is published."""

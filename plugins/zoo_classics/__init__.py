@@ -6,6 +6,8 @@ from zoo.api import ArchitectureSpec, RecipeSpec, hookimpl
 from zoo_classics.architectures import ARCHITECTURES
 from zoo_classics.recipes import RECIPES
 
+ZOO_API = "2.0"
+
 
 @hookimpl
 def zoo_register_architectures() -> list[ArchitectureSpec]:

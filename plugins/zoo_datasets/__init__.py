@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from zoo.api import DatasetSpec, FileSpec, hookimpl
 
+ZOO_API = "2.0"
+
 TEN_DIGITS = tuple("0123456789")
 
 DIGITS = DatasetSpec(

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from zoo.api import ExporterSpec, hookimpl
 
+ZOO_API = "2.0"
+
 
 @hookimpl
 def zoo_register_exporters() -> Sequence[ExporterSpec]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from zoo.api import FamilySpec, hookimpl
 
+ZOO_API = "2.0"
+
 
 @hookimpl
 def zoo_register_families() -> list[FamilySpec]:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from zoo.api import FamilySpec, RecipeSpec, hookimpl
 from zoo_torchvision.recipes import RECIPES
 
+ZOO_API = "2.0"
+
 
 @hookimpl
 def zoo_register_families() -> list[FamilySpec]:

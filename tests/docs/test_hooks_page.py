@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
 from zoo import hookspecs
+from zoo.contract import events
 from zoo.registry import discovery
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
@@ -34,3 +36,12 @@ def test_the_page_says_what_a_hook_takes_and_gives(name) -> None:
 def test_the_page_knows_every_state_of_a_plugin() -> None:
     listed = re.findall(r"^\| (\w+) \|", PAGE.partition("## States of a plugin")[2], re.M)
     assert listed == ["state", *get_args(discovery.State)]
+
+
+def test_the_page_lists_the_fields_of_every_event() -> None:
+    columns = re.findall(r"^\| `(zoo_\w+)` \| `event` \| ([^|]*) \|", PAGE, re.M)
+    listed = {hook: re.findall(r"`(\w+)`", cell) for hook, cell in columns}
+    kinds = [getattr(events, name) for name in events.__dict__ if getattr(getattr(events, name), "hook", "")]
+    for kind in kinds:
+        assert sorted(listed[kind.hook]) == sorted(each.name for each in fields(kind) if each.name != "record")
+    assert len(kinds) == len(listed)

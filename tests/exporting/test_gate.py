@@ -13,11 +13,12 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from zoo_onnx.exporter import OnnxExporter, OnnxRunner
 
-from zoo.api import EmitRequest
+from zoo.api import EmitRequest, Event, Exported
 from zoo.contract.decisions import Raw, Softmax
 from zoo.errors import CheckpointError, ExportError, SetupError, UsageError
 from zoo.exporting.export import Bundle
 from zoo.exporting.output_comparison import Comparison
+from zoo.registry.event_delivery import ListenerFault
 from zoo.registry.lookup import registry
 from zoo.runs.load_model import LoadedModel
 from zoo.support.atomic_files import sha256
@@ -284,10 +285,14 @@ def test_what_cannot_be_done_is_refused(
 
 
 def test_plugins_are_told_of_an_export(run_export: RunExport, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, dict[str, Any]]] = []
-    monkeypatch.setattr(registry(), "tell", lambda event, **facts: told.append((event, facts)) or ["a complaint"])
+    sent: list[Event] = []
+    fault = ListenerFault("tracker", "zoo_exported", "a complaint")
+    monkeypatch.setattr(registry(), "listens", lambda kind: kind is Exported)
+    monkeypatch.setattr(registry(), "send", lambda event: sent.append(event) or [fault])
     bundle = run_export()
-    assert told == [("zoo_exported", {"bundle": bundle.path, "verification": bundle.verification})]
+    (event,) = sent
+    assert isinstance(event, Exported) and event.bundle == bundle.path
+    assert event.as_dict()["verification"] == json.loads(json.dumps(bundle.verification))
     assert bundle.notes == ("a complaint",)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo.api import Exported
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry.discovery import CORE, Plugin, discover
 from zoo.registry.lookup import Registry, core_version
@@ -174,11 +175,11 @@ def test_a_faulty_plugin_is_reported_and_does_not_stop_the_others(
 
 def test_a_broken_plugin_gets_no_events(install: Install) -> None:
     source = (
-        "from zoo.api import hookimpl\n@hookimpl\ndef zoo_exported(bundle): raise AssertionError\n"
+        "from zoo.api import hookimpl\n@hookimpl\ndef zoo_exported(event): raise AssertionError\n"
         + NONE_GIVEN.format("return 3")
     )
     install("zoo-faulty", "faulty", source)
-    assert Registry(*discover()).tell("zoo_exported", bundle=Path(), verification={}) == []
+    assert not Registry(*discover()).listens(Exported)
 
 
 def test_ctrl_c_at_import_is_not_swallowed(install: Install) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 import pluggy
 import pytest
 
-from zoo import hookspecs
-from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, Spec, hookimpl
+from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, Spec
 from zoo.errors import PluginError, UnknownNameError, UsageError
 from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import Item, Registry, load_object, options_model, registry
@@ -182,33 +181,6 @@ def test_options_are_the_model_that_the_spec_names() -> None:
     assert options_model(item_of("a:b")) is Options
     with pytest.raises(PluginError, match=r"no zoo\.api\.Options"):
         options_model(item_of("a:b", "pathlib:Path"))
-
-
-# --------------------------------------------------------------------------------------------------------------- events
-
-
-def test_events_reach_every_plugin_and_one_that_raises_is_reported() -> None:
-    heard: list[tuple[str, object]] = []
-
-    class Good:
-        @hookimpl
-        def zoo_run_ended(self, run: Path, metrics: object) -> None:
-            heard.append((run.name, metrics))
-
-    class Bad:
-        @hookimpl
-        def zoo_run_ended(self) -> None:
-            raise RuntimeError("tracker is down")
-
-    manager = pluggy.PluginManager("zoo")
-    manager.add_hookspecs(hookspecs)
-    manager.register(Good(), "good")
-    manager.register(Bad(), "bad")
-    complaints = Registry([], manager).tell(
-        "zoo_run_ended", run=Path("runs/one"), status="finished", metrics={"accuracy": 1.0}
-    )
-    assert heard == [("one", {"accuracy": 1.0})]
-    assert complaints == ["plugin 'bad' failed at zoo_run_ended: RuntimeError: tracker is down"]
 
 
 # ---------------------------------------------------------------------------------------------------- the real registry

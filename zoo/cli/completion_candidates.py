@@ -47,7 +47,8 @@ def datasets(incomplete: str = "") -> Candidates:
         return [(f"{name}:{folder}", "folder") for folder in _folders(start)]
     from zoo.registry.lookup import registry
 
-    own = {item.spec.name for item in registry().items("dataset") if item.spec.path_option is not None}
+    catalogue = registry()
+    own = {catalogue.short_name(item) for item in catalogue.items("dataset") if item.spec.path_option is not None}
     return [(f"{name}:" if name in own else name, summary) for name, summary in _items("dataset")]
 
 
@@ -66,7 +67,7 @@ def exporters() -> Candidates:
 
 
 def items(incomplete: str = "") -> Candidates:
-    return [*_items("recipe", "architecture", "dataset", "task", "exporter"), *members(incomplete)]
+    return [*_items("recipe", "architecture", "dataset", "task", "exporter", "metric"), *members(incomplete)]
 
 
 def exportable(incomplete: str = "") -> Candidates:

@@ -34,7 +34,7 @@ def download(
         say_json([_as_dict(need) for need in found])
         return
     for need in found:
-        say(f"{need.item.spec.name}: {_state(need)}")
+        say(f"{need.name}: {_state(need)}")
 
 
 @data.command()
@@ -61,7 +61,7 @@ def path(
         say(need.argument)
         return
     if not need.files():
-        note(f"{need.item.spec.name}: {_state(need)}")
+        note(f"{need.name}: {_state(need)}")
         return
     rows = [[_presence(file), f"{file['size']:,}", file["place"]] for file in need.files()]
     rows += [["yes", f"{archive.stat().st_size:,}", str(archive)] for archive in need.instead]
@@ -107,7 +107,7 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
         data_download.require_here(needs)
     for need in needs:
         if need.missing:
-            note(f"{need.item.canonical}: not here; `zoo data download {need.item.spec.name}` brings it")
+            note(f"{need.item.canonical}: not here; `zoo data download {need.name}` brings it")
     return [need for need in needs if not need.missing]
 
 
@@ -122,10 +122,7 @@ def _state(need: Needs) -> str:
     if not files:
         return "embedded, there is nothing to download"
     if missing:
-        return (
-            f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.item.spec.name}` brings "
-            "them"
-        )
+        return f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.name}` brings them"
     if len(need.asked) < len(files):
         used = f": {', '.join(archive.name for archive in need.instead)}" if need.instead else ""
         return f"here, in another form than the official files{used}"

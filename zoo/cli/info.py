@@ -24,7 +24,7 @@ ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "ver
 
 def info(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An architecture, family, dataset, task, recipe or exporter.")
+        str, typer.Argument(metavar="NAME", help="An architecture, family, dataset, task, recipe, exporter or metric.")
     ],
     shape: Annotated[
         str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")
@@ -182,6 +182,11 @@ def _exporter(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "writes", f"*{facts['suffix']}"
 
 
+def _metric(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "targets", ", ".join(facts["accepts"])
+    yield "better", "more" if facts["mode"] == "max" else "less"
+
+
 PARTS = {
     "architecture": _architecture,
     "family": _family,
@@ -189,12 +194,14 @@ PARTS = {
     "task": _task,
     "recipe": _recipe,
     "exporter": _exporter,
+    "metric": _metric,
 }
 
 
 def _say_options(facts: dict[str, Any]) -> None:
     say()
-    say(emphasised(f"options (--set {facts['kind']}.NAME=VALUE)"))
+    how = f"train.metrics: [{facts['name']}: {{NAME: VALUE}}]" if facts["kind"] == "metric" else None
+    say(emphasised(f"options ({how or '--set ' + facts['kind'] + '.NAME=VALUE'})"))
     rows = [
         [
             option["name"],

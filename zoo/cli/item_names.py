@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +20,7 @@ def unknown(kind: str, name: str, known: Collection[str], otherwise: str) -> Unk
 
 def display_name(catalogue: Registry, item: Item[Any]) -> str:
     """Bare where only one plugin has it, else canonical; of a family, what stands for all of it."""
-    if item.kind == "family":
-        return item.canonical
-    names = Counter(other.spec.name for other in catalogue.items(item.kind))
-    return item.spec.name if names[item.spec.name] == 1 else item.canonical
+    return catalogue.short_name(item)
 
 
 def origin(plugin: Plugin) -> str:

@@ -10,7 +10,7 @@ import typer
 from zoo.cli.item_names import display_name, is_pattern, note_faulty, origin, unknown, wildcard
 from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table
 from zoo.cli.shared_options import AsJson
-from zoo.errors import PluginError, UsageError
+from zoo.errors import UsageError
 from zoo.registry.lookup import Item, Member, Registry, registry
 
 KINDS = {
@@ -19,13 +19,16 @@ KINDS = {
     "tasks": "task",
     "recipes": "recipe",
     "exporters": "exporter",
+    "metrics": "metric",
 }
 
 
 def list_items(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND]", help="architectures, datasets, tasks, recipes or exporters; default: all."),
+        typer.Argument(
+            metavar="[KIND]", help="architectures, datasets, tasks, recipes, exporters or metrics; default: all."
+        ),
     ] = None,
     pattern: Annotated[
         str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")
@@ -117,6 +120,4 @@ def _check_plugin(catalogue: Registry, namespace: str) -> None:
         raise unknown("plugin", namespace, known, f"choose one of: {', '.join(known)}")
     found = known[namespace]
     if found.state != "ok":
-        raise PluginError(
-            f"plugin '{namespace}' is {found.state}: {found.cause}", where=found.distribution, fix="see `zoo plugins`"
-        )
+        raise found.unavailable()

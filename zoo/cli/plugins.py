@@ -21,13 +21,22 @@ def plugins(as_json: AsJson = False) -> None:
         note("no plugin is installed")
         return
     rows = [
-        [plugin.namespace, plugin.state, f"{plugin.distribution} {plugin.version}", plugin.module, _gifts(plugin)]
+        [
+            plugin.namespace,
+            plugin.state,
+            f"{plugin.distribution} {plugin.version}",
+            plugin.contract or "–",
+            plugin.module,
+            _gifts(plugin),
+        ]
         for plugin in found
     ]
-    say_table(["plugin", "state", "from", "module", "gives"], rows, wide=4)
+    say_table(["plugin", "state", "from", "contract", "module", "gives"], rows, wide=5)
     for plugin in found:
         if plugin.state != "ok":
             say(f"{plugin.namespace}: {plugin.state}: {plugin.cause}")
+        elif plugin.note is not None:
+            say(f"{plugin.namespace}: note: {plugin.note}")
 
 
 def as_dict(plugin: Plugin) -> dict[str, Any]:
@@ -37,6 +46,8 @@ def as_dict(plugin: Plugin) -> dict[str, Any]:
         "cause": plugin.cause,
         "distribution": plugin.distribution,
         "version": plugin.version,
+        "contract": plugin.contract,
+        "note": plugin.note,
         "module": plugin.module,
         "gives": {many(kind): [spec.name for spec in specs] for kind, specs in plugin.specs.items()},
     }

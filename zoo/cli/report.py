@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.output import json_alone, say, say_json
+from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.shared_options import AsJson
 
 
@@ -24,9 +24,14 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     from zoo.reporting.html_page import report as write
+    from zoo.runs.plugin_check import notes_of
+    from zoo.runs.run_directory import find
 
     with json_alone(as_json):
         file = write(run, out)
+        notes = notes_of(find(run).record)
+    for line in notes:
+        note(f"note: {line}")
     if as_json:
         say_json({"run": run, "page": file.absolute()})
         return

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from zoo.cli.output import duration, figure, note, say, say_json, say_table
+from zoo.cli.output import duration, figure, note, plural, say, say_json, say_table
 from zoo.cli.shared_options import AsJson
+from zoo.runs.plugin_check import notes_of
 from zoo.runs.run_directory import Record, RunDir, all_runs, run_id
 from zoo.support.paths import runs_root
 
 
 def runs(as_json: AsJson = False) -> None:
-    found = [as_dict(run) for run in all_runs()]
+    found, notes = [], Counter[str]()
+    for run in all_runs():
+        found.append(as_dict(run))
+        if "fault" not in found[-1]:
+            notes.update(notes_of(run.record))
     if as_json:
         say_json(found)
         return
@@ -23,9 +29,11 @@ def runs(as_json: AsJson = False) -> None:
         for run in found
     ]
     say_table(["run", "status", "dataset", "result", "took"], rows)
-    for run in found:
-        if "fault" in run:
-            say(f"{run['id']}  damaged: {run['fault']}")
+    for facts in found:
+        if "fault" in facts:
+            say(f"{facts['id']}  damaged: {facts['fault']}")
+    for line, count in notes.items():
+        note(f"note: {plural(count, 'run')}: {line}")
 
 
 def as_dict(run: RunDir) -> dict[str, Any]:

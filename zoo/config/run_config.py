@@ -114,7 +114,9 @@ class TrainConfig(Strict):
     augment: list[dict[str, dict[str, Any]]] = Field(
         [], description="random changes of the training pictures, such as [flip, crop: 4]"
     )
-    metrics: list[str] = Field([], description="more metrics of each evaluation (see `zoo list metrics`)")
+    metrics: list[str | dict[str, dict[str, Any]]] = Field(
+        [], description="more metrics of each evaluation, as names or name: {option: value} (see `zoo list metrics`)"
+    )
     teacher: str | None = Field(
         None, description="a run whose network teaches this one (distillation), beside the targets"
     )

@@ -275,6 +275,18 @@ class ExporterSpec(Buildable):
     suffix: str = Field(pattern=r"^\.[a-z0-9.]+$")
 
 
+class MetricSpec(Buildable):
+    """A metric, which a configuration names in ``train.metrics``.
+
+    ``target`` is ``build(options, target) -> Metric``: ``options`` is an instance of the options model, ``target`` the
+    dataset's `Target` with its names. ``accepts`` are the kinds of targets it can be computed for; another is refused
+    before anything is opened. ``mode`` says whether more is better.
+    """
+
+    accepts: tuple[TargetKind, ...] = Field(("classes",), min_length=1)
+    mode: Literal["max", "min"] = "max"
+
+
 class CommandSpec(Spec):
     """A command group, ``zoo NAMESPACE …``. ``target`` is a `typer.Typer`, loaded when the group is called."""
 

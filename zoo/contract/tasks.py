@@ -11,7 +11,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    runtime_checkable,
+)
 
 from zoo.contract.base import JSON, Options
 from zoo.contract.data import Batch, DataView, PartView
@@ -73,6 +84,22 @@ class Evaluator(ABC):
 
     @abstractmethod
     def compute(self) -> EvaluationResult: ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A running metric, as the classes of torchmetrics are; a new one is built for each evaluation.
+
+    ``preds`` are float32 and what the decision makes of the outputs: probabilities of classes (N, K), of labels (N, K),
+    of the classes of each pixel (N, K, H, W), or values in their units (N, D). ``target`` has the dtype and shape of
+    the dataset's targets.
+    """
+
+    def update(self, preds: Tensor, target: Tensor) -> None: ...
+
+    def compute(self) -> Tensor | float:
+        """One number over all batches so far."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlparse
 from packaging.requirements import Requirement
 
 from zoo.doctor.finding import Finding
-from zoo.registry.discovery import CORE
+from zoo.registry.distributions import CORE
 
 RIVALS = ("onnxruntime", "onnxruntime-gpu")
 """Distributions that install the same module: with both, what runs is whichever was installed last."""

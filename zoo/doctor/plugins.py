@@ -23,8 +23,9 @@ def states() -> Iterator[Finding]:
             case "disabled":
                 yield Finding(plugin.namespace, "ok", f"{origin}: disabled, {plugin.cause}", facts=facts)
             case _:
-                fix = f"repair or uninstall {plugin.distribution}, or set ZOO_DISABLE_PLUGINS={plugin.namespace}"
-                yield Finding(plugin.namespace, "problem", f"{origin} is {plugin.state}: {plugin.cause}", fix, facts)
+                cause, _, fix = (plugin.cause or "").partition("; fix: ")
+                fix = fix or f"repair or uninstall {plugin.distribution}, or set ZOO_DISABLE_PLUGINS={plugin.namespace}"
+                yield Finding(plugin.namespace, "problem", f"{origin} is {plugin.state}: {cause}", fix, facts)
 
 
 def implementations() -> Iterator[Finding]:

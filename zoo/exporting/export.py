@@ -67,6 +67,7 @@ def export_model(
     from zoo.exporting.client_check import check_client
     from zoo.exporting.gate import Proof, ensure, require
     from zoo.exporting.samples import real_samples
+    from zoo.reporting.run_reporter import send_exported
 
     if batch is not None and batch < 1:
         raise UsageError(f"a batch of {batch} is none", fix="use --batch dynamic, or a number from 1")
@@ -91,5 +92,5 @@ def export_model(
             folder, model, registry, loaded, item, {"description": description, "verification": verification}
         )
         publish(folder, target)
-    notes += registry.tell("zoo_exported", bundle=target, verification=verification)
+    notes += send_exported(registry, target, verification, loaded.run)
     return Bundle(target, sentence, verification, tuple(notes))

@@ -26,5 +26,9 @@ def list_exporters(pattern: str = "*") -> list[str]:
     return _names("exporter", pattern)
 
 
+def list_metrics(pattern: str = "*") -> list[str]:
+    return _names("metric", pattern)
+
+
 def _names(kind: str, pattern: str) -> list[str]:
     return [item.canonical for item in registry().items(kind, pattern)]

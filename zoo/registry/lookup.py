@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import fnmatch
 import functools
@@ -19,6 +18,7 @@ import pluggy
 from zoo import api
 from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
 from zoo.registry.discovery import HOOKS, Plugin, discover
+from zoo.registry.event_delivery import ListenerFault, deliver, has_listeners
 from zoo.registry.family_cache import listed
 from zoo.registry.plugin_isolation import Escaped, describe, isolated
 from zoo.support.progress import announce
@@ -115,6 +115,9 @@ class Registry:
     def exporter(self, name: str) -> Item[api.ExporterSpec]:
         return self._find("exporter", name)
 
+    def metric(self, name: str) -> Item[api.MetricSpec]:
+        return self._find("metric", name)
+
     def find_any(self, name: str) -> list[Item[Any]]:
         """Items of every kind under that name; raises UnknownNameError where there are none."""
         found = [item for kind in self._items for item in self._matching(kind, name)]
@@ -124,6 +127,12 @@ class Registry:
         """The recipe of that name or, where there is none, the architecture or the task."""
         kind = next((each for each in ("recipe", "architecture", "task") if self._matching(each, name)), "architecture")
         return self._find(kind, name, otherwise=("recipe", ("recipe", "architecture", "task")))
+
+    def short_name(self, item: Item[Any]) -> str:
+        """The bare name where no other item of its kind has it, else ``namespace/name``; of a family,
+        ``namespace/*``."""
+        name: str = item.spec.name
+        return item.canonical if item.kind == "family" or len(self._matching(item.kind, name)) > 1 else name
 
     def _matching(self, kind: str, name: str) -> list[Item[Any]]:
         return [item for item in self._items[kind] if name in (item.spec.name, item.canonical)]
@@ -171,13 +180,7 @@ class Registry:
         faulty = [plugin for plugin in self.plugins if plugin.state != "ok"]
         for plugin in faulty:
             if plugin.namespace == namespace:
-                return PluginError(
-                    f"'{name}' is not available: plugin '{plugin.namespace}' is {plugin.state}: {plugin.cause}",
-                    where=plugin.distribution,
-                    fix=f"take {namespace} out of ZOO_DISABLE_PLUGINS"
-                    if plugin.state == "disabled"
-                    else "see `zoo plugins`",
-                )
+                return plugin.unavailable(f"'{name}' is not available")
         if namespace in self.faults:
             return self.faults[namespace]
         known = [item.canonical if namespace else item.spec.name for each in kinds for item in self._items[each]]
@@ -193,7 +196,7 @@ class Registry:
             )
         hint = f"; {len(faulty)} plugin(s) could not be loaded, see `zoo plugins`" if faulty else ""
         takers = (
-            [item.spec.name for item in self._items[kind] if item.spec.path_option]
+            [self.short_name(item) for item in self._items[kind] if item.spec.path_option]
             if kind == "dataset" and Path(name).exists()
             else []
         )
@@ -205,25 +208,13 @@ class Registry:
         error = UnknownNameError(kind, name, known)
         return UnknownNameError(kind, name, known, fix=f"{error.fix}{hint}") if hint else error
 
-    def tell(self, event: str, **facts: Any) -> list[str]:
-        """Call an event hook of every plugin, one by one; returns a line for each that raised, or changed what it has
-        no business with.
+    def listens(self, kind: type[api.Event]) -> bool:
+        """Whether a plugin implements the hook of this kind of event: where none does, the event need not be built."""
+        return has_listeners(self._events, kind)
 
-        Each gets copies of the facts: what one changes in them, neither the run nor another plugin sees.
-        """
-        complaints: list[str] = []
-        for implementation in getattr(self._events.hook, event).get_hookimpls():
-            name = implementation.plugin_name
-            given = {each: copy.deepcopy(facts[each]) for each in implementation.argnames}
-            try:
-                with isolated(name, event, complaints.append, draws=False):
-                    implementation.function(**given)
-            except Exception as error:
-                complaints.append(f"plugin '{name}' failed at {event}: {describe(error)}")
-            changed = [each for each, value in given.items() if value != facts[each]]
-            if changed:
-                complaints.append(f"plugin '{name}' changed {' and '.join(changed)} at {event}; the run keeps its own")
-        return complaints
+    def send(self, event: api.Event) -> list[ListenerFault]:
+        """Give an event to every plugin that implements its hook; returns what went wrong in them."""
+        return deliver(self._events, event)
 
 
 @functools.cache

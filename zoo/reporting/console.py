@@ -72,7 +72,7 @@ class Console:
                 facts=facts,
             )
 
-    def loss(self, progress: TrainingProgress, loss: float, rate: float) -> None:
+    def loss(self, progress: TrainingProgress, loss: float, rate: float, lr: float) -> None:
         self._loss, self._rate = loss, rate
         text = (
             f"epoch {progress.epoch + 1}/{self._epochs}  step {progress.batch}/{self._steps}  loss {loss:.4f}  "
@@ -92,6 +92,9 @@ class Console:
         )
         if self._bar is not None:
             self._bar.update(self._task, completed=progress.step)
+
+    def checkpoint(self, progress: TrainingProgress, name: str) -> None:
+        """Checkpoints are not printed: there may be one every few seconds."""
 
     def close(self) -> None:
         if self._bar is not None:

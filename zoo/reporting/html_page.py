@@ -177,7 +177,7 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
     other = next((part for part in record.samples if part not in (*record.results, "predict")), None)
     if other is not None:
         shown["Evaluate it on another split"] = f"zoo evaluate {name} --split {other}"
-    formats = [item.spec.name for item in registry().items("exporter")]
+    formats = [registry().short_name(item) for item in registry().items("exporter")]
     exports = {f"Export it as {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
     return {**shown, "Name the class of an image": f"zoo predict {name} IMAGE", **exports}
 

@@ -24,6 +24,7 @@ from zoo.runs import checkpoints
 from zoo.runs.build_components import build_adaptations, build_network, build_solver, build_task, output_reader
 from zoo.runs.initial_weights import FileWeights, NamedWeights, RandomWeights, parse_weights, unknown
 from zoo.runs.plan import RunPlan
+from zoo.runs.plugin_check import announce_versions, require_plugins
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import Record, RunDir, find, run_id, usable_runs
 from zoo.runs.task_plan import plan_task
@@ -56,8 +57,11 @@ def load(run: str | Path) -> nn.Module:
 
 
 def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
-    """Raises CheckpointError where the checkpoint is damaged or does not fit."""
+    """Raises CheckpointError where the checkpoint is damaged or does not fit, PluginError where a plugin that the run
+    was made with is not here; another version of it is a note on stderr."""
     catalogue, config, record = registry(), run.config, run.record
+    require_plugins(record, catalogue, "architecture", "task")
+    announce_versions(record, catalogue)
     checkpoint = checkpoints.chosen(run)
     plan = plan_of(catalogue, config, record.preprocessing)
     model, decision, output = _rebuilt(catalogue, plan, record)

@@ -15,6 +15,7 @@ from zoo.data.preprocessing import Preprocessing
 from zoo.registry.lookup import Item, Registry
 from zoo.runs.component_compatibility import combine, plan_images
 from zoo.runs.initial_weights import Weights
+from zoo.runs.plugin_metrics import find_metrics
 from zoo.runs.task_plan import TaskPlan, plan_task
 
 
@@ -74,5 +75,6 @@ def make_plan(catalogue: Registry, config: RunConfig, weights: Weights) -> RunPl
     dataset = catalogue.dataset(config.dataset.name)
     adapt = [section.name for section in config.adapt]
     task = plan_task(catalogue, catalogue.task(config.task.name), dataset, adapt)
+    find_metrics(catalogue, config.train.metrics, dataset.spec.targets[0])
     preprocessing, changes = combine(architecture, dataset, task, config.dataset, weights)
     return RunPlan(config, architecture, dataset, task, weights, preprocessing, tuple(changes))

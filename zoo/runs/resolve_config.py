@@ -323,7 +323,8 @@ def _settle_section(
     argument = item.spec.path_option if section == "dataset" else None
     if argument is not None and not part.options.get(argument):
         raise UsageError(
-            f"dataset '{item.spec.name}' needs its {argument}", fix=f"say {item.spec.name}:{argument.upper()}"
+            f"dataset '{item.spec.name}' needs its {argument}",
+            fix=f"say {registry.short_name(item)}:{argument.upper()}",
         )
     try:
         options = model.model_validate(part.options).model_dump(mode="json")

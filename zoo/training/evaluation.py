@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo import runtime
-from zoo.api import Decision, EvaluationResult, PartView, Target, Task
+from zoo.api import Decision, EvaluationResult, Metric, PartView, Target, Task
 from zoo.data.targets import described
 from zoo.models.named_outputs import OutputReader
 from zoo.support.atomic_files import write_csv
@@ -28,17 +28,18 @@ def evaluate_part(
     batch_size: int,
     reader: OutputReader,
     network: Callable[[Tensor], Any] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
 ) -> EvaluationResult:
     """Evaluate a network on a part, in eval mode and without gradients; its mode is left as it was.
 
     ``network`` is what the part's batches go through, where that is not ``model`` as a whole: it then has the model's
-    modules, and its mode. Without targets there are outputs alone.
+    modules, and its mode. ``metrics`` are computed beside the task's own. Without targets there are outputs alone.
     """
     training = model.training
     model.eval()
     try:
         with torch.no_grad(), reader.reading(model, network or model) as read:
-            return _streamed(task, decision, part, batch_size, reader.main.name, read)
+            return _streamed(task, decision, part, batch_size, reader.main.name, read, metrics or {})
     finally:
         model.train(training)
 
@@ -50,6 +51,7 @@ def _streamed(
     batch_size: int,
     main: str,
     read: Callable[[Tensor], dict[str, Tensor]],
+    metrics: Mapping[str, Metric],
 ) -> EvaluationResult:
     evaluator, kept = None, list[Tensor]()
     size, limit = 0, LARGEST_OUTPUTS
@@ -58,10 +60,23 @@ def _streamed(
         if batch.targets is not None:
             evaluator = evaluator or task.evaluator(decision)
             evaluator.update(outputs, batch)
+            _update(metrics, decision, outputs[main], batch.targets)
         size += outputs[main].nbytes
         kept = [*kept, outputs[main]] if size <= limit else []
     found = EvaluationResult({}) if evaluator is None else evaluator.compute()
+    if evaluator is not None and metrics:
+        more = {name: float(metric.compute()) for name, metric in metrics.items()}
+        found = replace(found, metrics={**found.metrics, **more})
     return replace(found, outputs=torch.cat(kept).cpu().numpy()) if kept and size <= limit else found
+
+
+def _update(metrics: Mapping[str, Metric], decision: Decision, output: Tensor, targets: Tensor) -> None:
+    """What a decision makes of the outputs goes into each metric."""
+    if metrics:
+        decided = torch.from_numpy(runtime.decide(output.cpu().numpy(), decision.model_dump(mode="json")))
+        preds = decided.float() if decided.is_floating_point() else decided
+        for metric in metrics.values():
+            metric.update(preds, targets.cpu())
 
 
 def write_predictions(file: Path, result: EvaluationResult, part: PartView, target: Target, decision: Decision) -> None:

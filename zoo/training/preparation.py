@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from torch import nn
@@ -32,6 +33,7 @@ from zoo.runs.component_compatibility import check_classes, check_same_inputs
 from zoo.runs.initial_weights import Inputs, NamedWeights
 from zoo.runs.load_initial_weights import initialise
 from zoo.runs.plan import RunPlan
+from zoo.runs.plugin_metrics import build_metrics
 from zoo.runs.run_json import Record
 from zoo.support import counter_random
 from zoo.training.adaptations import Adaptations
@@ -103,7 +105,9 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
     model = build_network(registry(), plan, data.preprocessing, task.num_outputs())
     start = initialise(model, plan, data.classes)
     adaptations = Adaptations(plan.task.adaptations, build_adaptations(plan))
-    learning = Learning(task, output_reader(plan), adaptations, statistics)
+    metrics = partial(build_metrics, registry(), train.metrics, data.target)
+    metrics()  # a fault of theirs is found before anything is trained
+    learning = Learning(task, output_reader(plan), adaptations, statistics, metrics=metrics)
     said: list[str] = []
     computes = None if compute else plan.task.computes
     notes = [*data.notes, start.told or ""]

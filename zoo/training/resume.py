@@ -49,6 +49,7 @@ def save(state: TrainState) -> str:
         keep=state.config.train.keep_checkpoints,
     )
     state.saved_at, state.saved_step = time.monotonic(), progress.step
+    state.watch.checkpoint(progress, name)
     return name
 
 

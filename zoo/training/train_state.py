@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from zoo.api import Batch, Decision, EvaluationResult, Part, PartView, Task
+from zoo.api import Batch, Decision, EvaluationResult, Metric, Part, PartView, Task
 from zoo.config.run_config import RunConfig, TrainConfig
 from zoo.data.batch_sampler import one_left_over, sizes
 from zoo.data.data_loader import AnyPart, Data
@@ -53,8 +53,9 @@ class Callback(Protocol):
 
     def begin(self, progress: Progress, steps_per_epoch: int, epochs: int) -> None: ...
     def step(self, progress: Progress, batch_samples: int) -> None: ...
-    def loss(self, progress: Progress, loss: float, rate: float) -> None: ...
+    def loss(self, progress: Progress, loss: float, rate: float, lr: float) -> None: ...
     def epoch(self, progress: Progress, row: dict[str, float]) -> None: ...
+    def checkpoint(self, progress: Progress, name: str) -> None: ...
     def print(self, text: str) -> None: ...
 
 
@@ -69,13 +70,15 @@ class Learning:
     statistics: dict[str, Any] = field(default_factory=dict)
     made: Made = field(default_factory=list)
     distillation: Distillation | None = None
+    metrics: Callable[[], Mapping[str, Metric]] = dict
+    """New ones for each evaluation, beside the task's own."""
 
     def evaluate(
         self, model: nn.Module, part: PartView, batch_size: int, decision: Decision | None = None
     ) -> EvaluationResult:
         """The task's evaluation of a network, by the decision that is not fitted where none is given."""
         decision = decision or self.task.decision(None)
-        return evaluate_part(model, self.task, decision, part, batch_size, self.reader)
+        return evaluate_part(model, self.task, decision, part, batch_size, self.reader, metrics=self.metrics())
 
 
 @dataclass
@@ -139,7 +142,14 @@ class TrainState:
         network = self.features.head_of(self.result)
         network.eval()
         return evaluate_part(
-            self.result, self.task, decision, self.features.parts[part], batch_size, self.learning.reader, network
+            self.result,
+            self.task,
+            decision,
+            self.features.parts[part],
+            batch_size,
+            self.learning.reader,
+            network,
+            self.learning.metrics(),
         )
 
     @property

@@ -125,7 +125,7 @@ def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
     if progress.step % every == 0 or progress.step == 1:
         value = loss.mean.item()
         rate = state.logs.step(progress.step, progress.epoch + 1, value, state.stepper.lr, samples)
-        state.watch.loss(progress, value, rate)
+        state.watch.loss(progress, value, rate, state.stepper.lr)
     state.watch.step(progress, samples)
 
 

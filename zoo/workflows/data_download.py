@@ -65,6 +65,11 @@ class Needs:
     """Archives that are read in place of the official files."""
 
     @property
+    def name(self) -> str:
+        """The name to type: bare where no other dataset has it."""
+        return registry().short_name(self.item)
+
+    @property
     def argument(self) -> str | None:
         """What a dataset of the user's own was told behind its name: its folder, for one."""
         name = self.item.spec.path_option
@@ -135,7 +140,7 @@ def download(names: Sequence[str]) -> list[Needs]:
 
 def require_here(needs: Sequence[Needs]) -> None:
     """Raise DataError where a dataset would have to be downloaded."""
-    absent = [need.item.spec.name for need in needs if need.missing]
+    absent = [need.name for need in needs if need.missing]
     if absent:
         raise DataError(
             f"{' and '.join(absent)}: files are missing", where=data_root(), fix=f"zoo data download {' '.join(absent)}"
@@ -143,7 +148,11 @@ def require_here(needs: Sequence[Needs]) -> None:
 
 
 def _refuse(needs: Sequence[Needs], cause: str) -> None:
-    missing = {need.item.spec.name: need.missing for need in needs if need.missing}
+    missing = {need.name: need.missing for need in needs if need.missing}
     if missing:
-        embedded = [item.spec.name for item in registry().items("dataset") if item.spec.embedded and item.spec.labelled]
+        embedded = [
+            registry().short_name(item)
+            for item in registry().items("dataset")
+            if item.spec.embedded and item.spec.labelled
+        ]
         raise missing_files(data_root(), missing, cause, embedded)

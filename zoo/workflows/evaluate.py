@@ -18,6 +18,8 @@ from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.runs.build_components import build_solver, build_task, output_reader
 from zoo.runs.load_model import LoadedModel, load_run, plan_of
+from zoo.runs.plugin_check import require_plugins
+from zoo.runs.plugin_metrics import build_metrics
 from zoo.runs.resolve_config import dataset_section
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors, write_json
@@ -100,7 +102,13 @@ class _Evaluated:
         else:
             task = build_task(plan, record.target, record.statistics)
             self.result = evaluate_part(
-                loaded.model, task, loaded.decision, view, config.train.eval_batch_size, output_reader(plan)
+                loaded.model,
+                task,
+                loaded.decision,
+                view,
+                config.train.eval_batch_size,
+                output_reader(plan),
+                metrics=build_metrics(registry(), config.train.metrics, record.target),
             )
             self._show = task.report
 
@@ -143,6 +151,8 @@ def _open(
     section = config.dataset
     if dataset is not None:
         section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
+    else:
+        require_plugins(where.record, registry(), "dataset")
     own = where.record.results if config.architecture is None else {}
     split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "test"))
     held_out = dataset is not None and split == "test"

@@ -24,6 +24,7 @@ from zoo.reporting.html_page import write_page
 from zoo.reporting.run_reporter import RunReporter
 from zoo.runs import checkpoints
 from zoo.runs.plan import RunPlan
+from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
 from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.root_json import differences
 from zoo.runs.run_directory import Record, RunDir, create, find, label_of, run_id
@@ -35,7 +36,7 @@ from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
 from zoo.training.resume import resume as resume_job
 from zoo.training.solving import keep_adapted, solve
-from zoo.training.train_state import Learning, TrainState, steps_per_epoch
+from zoo.training.train_state import Learning, Progress, TrainState, steps_per_epoch
 from zoo.training.trainer import fit
 
 
@@ -149,7 +150,7 @@ def _carry_out(
             run_results.write_start(where.path / "weights.csv", prepared.start)
         where.write_record(record)
         reporter = RunReporter(console, where, record)
-        reporter.started(prepared.config.as_dict())
+        reporter.started(prepared.config.as_dict(), resumed=resumed)
         try:
             with calls_of(prepared.plan.items, "the run", console.warn):
                 metrics = _train_and_evaluate(where, record, prepared, reporter, inexact if resumed else None)
@@ -181,6 +182,7 @@ def _train_and_evaluate(
     found = _evaluate(record, prepared, model, part)
     record.results[part] = dict(found.metrics)
     where.write_record(record)
+    reporter.evaluated(part, found.metrics, len(view))
     run_results.write_samples(where.samples, view, data.target)
     shown = _report(prepared, record, model, found, view, where.path)
     drawn = (
@@ -261,6 +263,7 @@ def _without_training(
         record.checkpoint = solve(where, prepared.solver, model, prepared.data, solution, reporter.print)
     elif prepared.learning is not None:
         record.checkpoint = keep_adapted(where, model, prepared.data, prepared.learning.made)
+    reporter.checkpoint(Progress(), str(record.checkpoint))
     record.parameters, record.trainable = count_parameters(model)
     return model
 
@@ -332,6 +335,8 @@ def _resume(
         raise UsageError(
             "--resume goes on with the run's own configuration", where="--config", fix="leave out --config"
         )
+    require_plugins(where.record, registry(), *COMPONENTS, recipe=config.recipe)
+    announce_versions(where.record, registry())
     plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
     _refuse_changes(plan, name, overrides)
     if where.record.status == "finished" and _is_whole(where):

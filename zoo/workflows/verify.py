@@ -12,15 +12,18 @@ from pathlib import Path
 
 from zoo.data import dataset_cache
 from zoo.errors import ZooError
+from zoo.registry.lookup import registry
 from zoo.runs import checkpoints, frozen_weights
+from zoo.runs.plugin_check import plugin_problems, version_notes
 from zoo.runs.root_json import Published, Root
-from zoo.runs.run_directory import RunDir, find, run_id
+from zoo.runs.run_directory import Record, RunDir, find, run_id
 from zoo.support.atomic_files import sha256
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``state`` is ok, damaged or unused; ``detail`` says why it is not ok."""
+    """``state`` is ok, damaged, unused, or missing for a plugin that cannot be had; ``detail`` says why it is not
+    ok."""
 
     part: str
     state: str = "ok"
@@ -66,7 +69,7 @@ def verify(name: str | Path) -> Verification:
     resume, use = None, None
     if all(finding.state == "ok" for finding in records):
         resume, use = _resumable(run), _usable(run)
-        findings += _cached(run.record.dataset)
+        findings += [*_cached(run.record.dataset), *_plugins(run.record)]
     return Verification(*where, findings, resume, use, _advice(run, findings, resume, use))
 
 
@@ -114,6 +117,12 @@ def _cached(dataset: str) -> list[Finding]:
     ]
 
 
+def _plugins(record: Record) -> list[Finding]:
+    """The plugins that are missing or of another version than the run's; none where all are as they were."""
+    problems = [Finding("plugin", "missing", str(problem)) for problem in plugin_problems(record, registry())]
+    return [*problems, *(Finding("plugin", "ok", line) for line in version_notes(record, registry()))]
+
+
 def _resumable(run: RunDir) -> str | None:
     try:
         return checkpoints.newest_good(run)[0].name
@@ -132,6 +141,8 @@ def _advice(run: RunDir, findings: list[Finding], resume: str | None, use: str |
     records = [finding.part for finding in findings[:3] if finding.state == "damaged"]
     if records:
         return f"restore {' and '.join(records)} from a copy of the run; nothing is read from it until then"
+    if any(finding.state == "missing" for finding in findings):
+        return "the run can be neither used nor resumed before its plugins are installed as they were"
     done = run.record.status == "finished"
     if use is not None:
         more = "" if done or resume is None else f"; `zoo run --resume {run_id(run.path)}` goes on from {resume}"
