@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol,
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from zoo.contract.augmentation import Augmentation
+
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "VERSION",
     "ArchitectureSpec",
+    "Augmentation",
+    "AugmentationSpec",
     "Auxiliary",
     "Batch",
     "CommandSpec",
@@ -293,6 +297,14 @@ class ExporterSpec(Buildable):
     """
 
     suffix: str = Field(pattern=r"^\.[a-z0-9.]+$")
+
+
+class AugmentationSpec(Buildable):
+    """A random change of training images, which ``train.augment`` and ``zoo show --augment`` know by its name.
+
+    ``target`` is an `Augmentation` class, called with the options object; ``crop: 4`` sets the first field of
+    ``options``. The summary is a full sentence.
+    """
 
 
 class CommandSpec(Spec):

@@ -8,7 +8,16 @@ from typing import Any
 
 import pluggy
 
-from zoo.api import ArchitectureSpec, CommandSpec, DatasetSpec, ExporterSpec, FamilySpec, RecipeSpec, TaskSpec
+from zoo.api import (
+    ArchitectureSpec,
+    AugmentationSpec,
+    CommandSpec,
+    DatasetSpec,
+    ExporterSpec,
+    FamilySpec,
+    RecipeSpec,
+    TaskSpec,
+)
 
 hookspec = pluggy.HookspecMarker("zoo")
 
@@ -44,6 +53,11 @@ def zoo_register_recipes() -> Sequence[RecipeSpec]:
 @hookspec
 def zoo_register_exporters() -> Sequence[ExporterSpec]:
     """Formats for deployment."""
+
+
+@hookspec
+def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
+    """Random changes of training images."""
 
 
 @hookspec

@@ -66,7 +66,7 @@ def exporters() -> Candidates:
 
 
 def items(incomplete: str = "") -> Candidates:
-    return [*_items("recipe", "architecture", "dataset", "task", "exporter"), *members(incomplete)]
+    return [*_items("recipe", "architecture", "dataset", "task", "exporter", "augmentation"), *members(incomplete)]
 
 
 def exportable(incomplete: str = "") -> Candidates:

@@ -24,7 +24,10 @@ ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "ver
 
 def info(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An architecture, family, dataset, task, recipe or exporter.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="An architecture, family, dataset, task, recipe, exporter or augmentation."
+        ),
     ],
     shape: Annotated[
         str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")
@@ -182,6 +185,10 @@ def _exporter(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "writes", f"*{facts['suffix']}"
 
 
+def _augmentation(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "try it", f"zoo show DATASET --augment {facts['name']}"
+
+
 PARTS = {
     "architecture": _architecture,
     "family": _family,
@@ -189,12 +196,15 @@ PARTS = {
     "task": _task,
     "recipe": _recipe,
     "exporter": _exporter,
+    "augmentation": _augmentation,
 }
 
 
 def _say_options(facts: dict[str, Any]) -> None:
     say()
-    say(emphasised(f"options (--set {facts['kind']}.NAME=VALUE)"))
+    within = facts["kind"] == "augmentation"  # its options are written behind its name, in a list of steps
+    how = f'--augment "{facts["name"]}: {{NAME: VALUE}}"' if within else f"--set {facts['kind']}.NAME=VALUE"
+    say(emphasised(f"options ({how})"))
     rows = [
         [
             option["name"],

@@ -19,13 +19,17 @@ KINDS = {
     "tasks": "task",
     "recipes": "recipe",
     "exporters": "exporter",
+    "augmentations": "augmentation",
 }
 
 
 def list_items(
     kind: Annotated[
         str | None,
-        typer.Argument(metavar="[KIND]", help="architectures, datasets, tasks, recipes or exporters; default: all."),
+        typer.Argument(
+            metavar="[KIND]",
+            help="architectures, datasets, tasks, recipes, exporters or augmentations; default: all.",
+        ),
     ] = None,
     pattern: Annotated[
         str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")

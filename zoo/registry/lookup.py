@@ -112,6 +112,9 @@ class Registry:
     def exporter(self, name: str) -> Item[api.ExporterSpec]:
         return self._find("exporter", name)
 
+    def augmentation(self, name: str) -> Item[api.AugmentationSpec]:
+        return self._find("augmentation", name)
+
     def find_any(self, name: str) -> list[Item[Any]]:
         """Items of every kind under that name; raises UnknownNameError where there are none."""
         found = [item for kind in self._items for item in self._matching(kind, name)]
