@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.config.augmentation_options import STEPS, canonical
+from zoo.config.augmentation_options import canonical
 from zoo.data.augmentation import Augmenter
 from zoo.data.data_loader import open_data
 from zoo.errors import DivergedError, Interrupted, SetupError
@@ -86,7 +86,7 @@ def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision
     )
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", [item.spec.name for item in registry().items("augmentation")])
 def test_augmentation_on_the_device_is_the_cpus(name) -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 24, 24), dtype=np.uint8))
     found = []

@@ -11,6 +11,7 @@ major one.
 
 from __future__ import annotations
 
+from zoo.contract.augmentation import Augmentation
 from zoo.contract.base import JSON, Options, hookimpl
 from zoo.contract.data import Batch, Dataset, DatasetStore, DataView, Part, PartView, SampleSource, Split
 from zoo.contract.decisions import Affine, Decision, Embedding, PixelArgmax, Raw, Sigmoid, Softmax
@@ -29,6 +30,7 @@ from zoo.contract.families import Family
 from zoo.contract.specs import (
     AdaptationSpec,
     ArchitectureSpec,
+    AugmentationSpec,
     Buildable,
     CommandSpec,
     DatasetSpec,
@@ -79,6 +81,8 @@ __all__ = [
     "AdaptationSpec",
     "Affine",
     "ArchitectureSpec",
+    "Augmentation",
+    "AugmentationSpec",
     "Batch",
     "Buildable",
     "CheckpointWritten",

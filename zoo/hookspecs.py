@@ -9,6 +9,7 @@ import pluggy
 from zoo.api import (
     AdaptationSpec,
     ArchitectureSpec,
+    AugmentationSpec,
     CommandSpec,
     DatasetSpec,
     ExporterSpec,
@@ -71,6 +72,11 @@ def zoo_register_exporters() -> Sequence[ExporterSpec]:
 @hookspec
 def zoo_register_metrics() -> Sequence[MetricSpec]:
     """Metrics that a configuration can name."""
+
+
+@hookspec
+def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
+    """Random changes of training images."""
 
 
 @hookspec

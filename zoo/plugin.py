@@ -7,7 +7,8 @@ this module and stay light.
     Files      `write_csv`, `write_image`, `write_bytes`, `write_json`, `storage_errors`,
                `temporary_folder`, `user_path`
     Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
-    Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`
+    Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`, `warp_images` (bilinear, by the matrices of
+               `zoo.api.Augmentation.geometry`)
     Networks   `count_macs`, `count_parameters`, `softmax`, `MetricEvaluator` (torchmetrics over decided values)
     Reports    `plot_confusion`, `plot_predictions`, `save_figure`
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
@@ -24,6 +25,7 @@ from zoo.support.lazy_attributes import lazy_attributes
 if TYPE_CHECKING:
     from zoo.cli.output import say as echo
     from zoo.config.item_options import build_exporter
+    from zoo.data.warp import warp_images
     from zoo.exporting.gate import prove as verify_against_pytorch
     from zoo.models.building import count_macs, count_parameters
     from zoo.registry.lookup import Item, load_object, options_model, registry
@@ -68,6 +70,7 @@ _TOOLS = {
     "tracked": "zoo.support.progress:tracked",
     "user_path": "zoo.support.paths:user_path",
     "verify_against_pytorch": "zoo.exporting.gate:prove",
+    "warp_images": "zoo.data.warp:warp_images",
     "without_surrogates": "zoo.support.formatting:without_surrogates",
     "write_bytes": "zoo.support.atomic_files:write_bytes",
     "write_csv": "zoo.support.atomic_files:write_csv",
@@ -102,6 +105,7 @@ __all__ = [
     "tracked",
     "user_path",
     "verify_against_pytorch",
+    "warp_images",
     "without_surrogates",
     "write_bytes",
     "write_csv",

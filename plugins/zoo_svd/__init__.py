@@ -7,8 +7,6 @@ from zoo.api import AdaptationSpec, CommandSpec, Expected, RecipeSpec, TaskSpec,
 
 ZOO_API = "2.0"
 
-ZOO_API = "2.0"
-
 COURSE = (
     "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and "
     "from 120 singular values"

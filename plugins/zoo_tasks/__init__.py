@@ -6,8 +6,6 @@ from zoo.api import AdaptationSpec, TaskSpec, hookimpl
 
 ZOO_API = "2.0"
 
-ZOO_API = "2.0"
-
 
 @hookimpl
 def zoo_register_tasks() -> list[TaskSpec]:

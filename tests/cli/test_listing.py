@@ -52,8 +52,8 @@ def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo) -> None:
     told = zoo("list")
     assert told.code == 0 and told.err == ""
     titles = [line for line in told.out.splitlines() if line and not line.startswith(" ")]
-    assert titles == ["architectures", "datasets", "tasks", "recipes", "exporters"]
-    for kind in ("architecture", "dataset", "task", "recipe", "exporter"):
+    assert titles == ["architectures", "datasets", "tasks", "recipes", "exporters", "augmentations"]
+    for kind in ("architecture", "dataset", "task", "recipe", "exporter", "augmentation"):
         for item in registry().items(kind):
             assert any(
                 line.split()[0] == item.spec.name and item.spec.summary in line
@@ -227,8 +227,8 @@ def test_info_of_a_dataset_says_which_files_are_here(zoo, tmp_path, monkeypatch)
     assert "none: it is embedded" in zoo("info", "digits").out
 
 
-@pytest.mark.parametrize("name", ["classification", "onnx"])
-def test_info_knows_tasks_and_exporters(zoo, name) -> None:
+@pytest.mark.parametrize("name", ["classification", "onnx", "crop"])
+def test_info_knows_tasks_exporters_and_augmentations(zoo, name) -> None:
     told = zoo("info", name)
     assert told.code == 0 and f"/{name}" in told.out.splitlines()[0]
 

@@ -1,23 +1,18 @@
-"""Random augmentation: each kernel against a plain computation, and the rule that (seed, epoch, index) decides
-alone."""
+"""Random augmentation of a batch: every registered one, and the rule that (seed, epoch, index) decides alone."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 import pytest
 import torch
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as tv
 
-from zoo.config.augmentation_options import STEPS, canonical
-from zoo.data import augmentation
+from zoo.config.augmentation_options import canonical
 from zoo.data.augmentation import Augmenter
+from zoo.registry.lookup import registry
 from zoo.support.counter_random import AUGMENT, uniforms
 
 MEAN = (0.4, 0.5, 0.6)
-EVERY = list(STEPS)
+EVERY = [item.spec.name for item in registry().items("augmentation")]
 
 
 def pictures(count=40, channels=3, side=12):
@@ -70,133 +65,6 @@ def test_two_steps_of_one_kind_draw_different_numbers() -> None:
     assert 0.4 < once.float().mean() < 0.6
     assert 0.4 < twice.float().mean() < 0.6
     assert not torch.equal(once, twice)
-
-
-@pytest.mark.parametrize(("axis", "dim"), [("horizontal", 2), ("vertical", 1)])
-def test_flip(axis, dim) -> None:
-    images = pictures()
-    draws = uniforms(0, AUGMENT, 0, np.arange(40), 1)[:, 0]
-    for image, found, draw in zip(images, augmented(images, [{"flip": {"p": 0.3, "axis": axis}}]), draws, strict=True):
-        assert torch.equal(found, image.flip(dim) if draw < 0.3 else image)
-
-
-@pytest.mark.parametrize("fill", ["black", "reflect"])
-def test_crop_cuts_every_window_of_the_padded_picture_equally_often(fill) -> None:
-    images = pictures(count=2000, channels=1, side=6)
-    found = augmented(images, [{"crop": {"padding": 2, "fill": fill}}])
-    padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="constant" if fill == "black" else "reflect")
-    counts = np.zeros((5, 5))
-    for picture, result in zip(padded, found.numpy(), strict=True):
-        places = [
-            (row, column)
-            for row in range(5)
-            for column in range(5)
-            if np.array_equal(picture[:, row : row + 6, column : column + 6], result)
-        ]
-        assert len(places) == 1
-        counts[places[0]] += 1
-    assert counts.min() > 2000 / 25 * 0.6
-    assert counts.max() < 2000 / 25 * 1.5
-
-
-def test_shift_moves_by_whole_pixels() -> None:
-    found = augmented(pictures(count=500, channels=1, side=10), [{"shift": 0.2}])
-    blank = (found == 0).all(dim=1).all(dim=1).sum(1)  # columns that came in
-    assert set(blank.tolist()) == {0, 1, 2}
-
-
-@pytest.mark.parametrize("draw", [0.0, 0.25, 0.5, 0.9])
-def test_rotate_turns_as_torchvision_does(draw) -> None:
-    images = pictures(count=1, side=16).float()
-    degrees = (2 * draw - 1) * 30
-    found = augmentation.rotate(images, torch.tensor([[draw]]), degrees=30.0)
-    torch.testing.assert_close(
-        found, tv.rotate(images, -degrees, interpolation=InterpolationMode.BILINEAR), atol=0.05, rtol=0
-    )
-
-
-@pytest.mark.parametrize("draws", [(0.0, 0.5, 0.5, 0.5), (0.5, 0.2, 0.0, 1.0), (0.9, 0.9, 0.3, 0.6)])
-def test_resized_crop_is_bilinear_sampling_of_its_box(draws) -> None:
-    """Independent implementation: the box by the paper's formula, then each output pixel's bilinear value in numpy."""
-    side, (low, high), (narrow, broad) = 16, (0.25, 0.8), (0.8, 1.25)
-    image = pictures(count=1, channels=1, side=side).float()
-    found = augmentation.resized_crop(image, torch.tensor([draws]), scale=(low, high), ratio=(narrow, broad))[
-        0, 0
-    ].numpy()
-    area = (low + draws[0] * (high - low)) * side * side
-    ratio = math.exp(math.log(narrow) + draws[1] * (math.log(broad) - math.log(narrow)))
-    wide, tall = min(side, math.sqrt(area * ratio)), min(side, math.sqrt(area / ratio))
-    left, top = draws[2] * (side - wide), draws[3] * (side - tall)
-    padded = np.pad(image[0, 0].numpy(), 2)
-    for row in range(side):
-        for column in range(side):
-            y, x = top + (row + 0.5) * tall / side - 0.5 + 2, left + (column + 0.5) * wide / side - 0.5 + 2
-            at, beside = int(y), int(x)
-            b, a = y - at, x - beside
-            window = padded[at : at + 2, beside : beside + 2]
-            expected = np.array([1 - b, b]) @ window @ np.array([1 - a, a])
-            assert found[row, column] == pytest.approx(expected, abs=0.02)
-
-
-def test_erase_paints_one_rectangle_in_the_mean_colour() -> None:
-    images = pictures(count=300, side=20)
-    found = augmented(images, [{"erase": {"p": 1.0, "scale": [0.1, 0.3]}}])
-    mean = torch.tensor(MEAN).view(3, 1, 1) * 255
-    for image, result in zip(images, found, strict=True):
-        erased = (result == mean).all(0)
-        rows, columns = erased.any(1).nonzero()[:, 0], erased.any(0).nonzero()[:, 0]
-        assert erased.sum() == len(rows) * len(columns)  # a rectangle, whole
-        assert 0.05 * 400 <= erased.sum() <= 0.3 * 400
-        assert torch.equal(result[:, ~erased], image[:, ~erased].float())
-    untouched = augmented(images, [{"erase": {"p": 0.0}}])
-    assert torch.equal(untouched, images.float())
-
-
-def test_color_jitter_is_brightness_contrast_saturation_hue_in_this_order() -> None:
-    images = pictures(count=1).float()
-    draws = torch.tensor([[0.1, 0.8, 0.7, 0.9]])
-    from zoo.config.augmentation_options import ColorJitter
-
-    found = augmentation.color_jitter(
-        images, draws, step=ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
-    )
-    expected = tv.adjust_brightness(images[0] / 255, 1 + (2 * 0.1 - 1) * 0.4)
-    expected = tv.adjust_contrast(expected, 1 + (2 * 0.8 - 1) * 0.4)
-    expected = tv.adjust_saturation(expected, 1 + (2 * 0.7 - 1) * 0.4)
-    expected = tv.adjust_hue(expected, (2 * 0.9 - 1) * 0.1)
-    torch.testing.assert_close(found[0], expected * 255, atol=0.5, rtol=0)
-
-
-def test_principal_components_are_those_of_the_covariance() -> None:
-    images = pictures(count=30)
-    images[:, 1] = images[:, 0] // 2  # two channels that go together
-    components = augmentation.principal_components(images)
-    values = images.numpy().transpose(1, 0, 2, 3).reshape(3, -1) / 255
-    u, s, _ = np.linalg.svd(np.cov(values))
-    norms = components.norm(dim=0).numpy()
-    np.testing.assert_allclose(np.sort(norms), np.sort(s), atol=1e-5)
-    largest = components[:, norms.argmax()].numpy() / norms.max()
-    assert abs(largest @ u[:, 0]) == pytest.approx(1, abs=1e-4)
-
-
-def test_principal_components_have_one_sign_whatever_the_library_s_vectors_have(monkeypatch) -> None:
-    images, eigh = pictures(count=30), torch.linalg.eigh
-    found = augmentation.principal_components(images)
-    monkeypatch.setattr(
-        torch.linalg, "eigh", lambda matrix: (eigh(matrix)[0], eigh(matrix)[1] * torch.tensor([-1.0, 1.0, -1.0]))
-    )
-    assert torch.equal(augmentation.principal_components(images), found)
-
-
-def test_pca_noise_shifts_all_pixels_of_a_picture_alike_with_the_paper_s_spread() -> None:
-    images = torch.full((4000, 3, 2, 2), 128, dtype=torch.uint8)
-    components = torch.diag(torch.tensor([0.3, 0.2, 0.1]))
-    draws = torch.from_numpy(uniforms(0, AUGMENT, 0, np.arange(4000), 6))
-    moved = augmentation.pca_noise(images, draws, components=components, sd=0.1) - 128
-    assert torch.equal(moved.amin((2, 3)), moved.amax((2, 3)))
-    spread = moved[:, :, 0, 0].std(0) / 255
-    torch.testing.assert_close(spread, torch.tensor([0.03, 0.02, 0.01]), rtol=0.05, atol=0)
-    assert moved[:, :, 0, 0].mean(0).abs().max() < 0.5
 
 
 def test_uniforms_are_splitmix64_run_on_from_the_hash() -> None:

@@ -11,10 +11,9 @@ import pytest
 from PIL import Image
 
 from zoo.cli.app import run_cli
-from zoo.config.augmentation_options import STEPS
 from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfig
 from zoo.models.building import build_model, count_parameters
-from zoo.registry.lookup import registry
+from zoo.registry.lookup import options_model, registry
 from zoo.runs.resolve_config import resolve
 from zoo.support.formatting import plural
 
@@ -46,9 +45,11 @@ def test_the_configuration_page_lists_every_key_with_its_default() -> None:
 
 def step_table() -> str:
     lines = ["| step | what | options |", "| --- | --- | --- |"]
-    for name, step in STEPS.items():
-        options = ", ".join(f"`{key}` {field.default}" for key, field in step.model_fields.items())
-        lines.append(f"| `{name}` | {' '.join((step.__doc__ or '').split())} | {options} |")
+    (plugin,) = (plugin for plugin in registry().plugins if plugin.namespace == "augment")
+    for spec in plugin.specs["augmentation"]:
+        fields = options_model(registry().augmentation(spec.name)).model_fields
+        options = ", ".join(f"`{key}` {field.default}" for key, field in fields.items())
+        lines.append(f"| `{spec.name}` | {spec.summary} | {options} |")
     return "\n".join(lines)
 
 

@@ -34,7 +34,7 @@ def zoo_register_architectures():
 """
 
 
-FIRST_PARTY = ("classics", "datasets", "onnx", "svd", "tasks", "timm", "torchvision")
+FIRST_PARTY = ("augment", "classics", "datasets", "onnx", "svd", "tasks", "timm", "torchvision")
 
 
 def found(namespace: str) -> Plugin:
@@ -295,7 +295,7 @@ def test_damaged_metadata_is_the_plugin_s_fault_alone(install: Install, text: st
 
 @pytest.mark.parametrize(
     ("written", "advice"),
-    [("dataset", "did you mean datasets?"), ("nonsense!", "the plugins are classics, datasets, ")],
+    [("dataset", "did you mean datasets?"), ("nonsense!", "the plugins are augment, classics, ")],
 )
 def test_a_name_that_disables_nothing_is_told(
     written: str, advice: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

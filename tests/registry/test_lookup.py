@@ -79,7 +79,7 @@ def test_a_name_that_two_plugins_have_is_an_error_for_that_name_alone(animals: R
     assert animals.architecture("horse").canonical == "steppe/horse"
 
 
-@pytest.mark.parametrize("kind", ["architecture", "dataset", "task", "recipe", "exporter"])
+@pytest.mark.parametrize("kind", ["architecture", "dataset", "task", "recipe", "exporter", "augmentation"])
 def test_case_1_an_unknown_name_gets_the_nearest_ones(kind: str) -> None:
     first = {
         "architecture": "cnn",
@@ -87,6 +87,7 @@ def test_case_1_an_unknown_name_gets_the_nearest_ones(kind: str) -> None:
         "task": "classification",
         "recipe": "cnn_digits",
         "exporter": "onnx",
+        "augmentation": "flip",
     }[kind]
     with pytest.raises(UnknownNameError) as caught:
         getattr(registry(), kind)(first + "z")
@@ -192,7 +193,7 @@ def test_the_first_party_items_are_all_there() -> None:
     assert {item.canonical for item in real.items("dataset")} >= {"datasets/digits", "datasets/mnist"}
     assert all(
         item.plugin.state == "ok"
-        for kind in ("architecture", "task", "recipe", "exporter")
+        for kind in ("architecture", "task", "recipe", "exporter", "augmentation")
         for item in real.items(kind)
     )
 
@@ -207,8 +208,8 @@ def test_every_recipe_resolves() -> None:
 def test_looking_around_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys; from zoo.registry.lookup import registry; r = registry();"
-        "[r.items(kind) for kind in ('architecture', 'dataset', 'task', 'recipe', 'exporter')]; assert r.members() and "
-        "not r.faults;"
+        "[r.items(kind) for kind in ('architecture', 'dataset', 'task', 'recipe', 'exporter', 'augmentation')];"
+        "assert r.members() and not r.faults;"
         "print(sorted({'torch', 'numpy', 'onnx', 'sklearn', 'requests', 'pooch'} & set(sys.modules)))"
     )
     assert (

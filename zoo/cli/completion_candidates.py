@@ -67,7 +67,8 @@ def exporters() -> Candidates:
 
 
 def items(incomplete: str = "") -> Candidates:
-    return [*_items("recipe", "architecture", "dataset", "task", "exporter", "metric"), *members(incomplete)]
+    kinds = ("recipe", "architecture", "dataset", "task", "adaptation", "exporter", "augmentation", "metric")
+    return [*_items(*kinds), *members(incomplete)]
 
 
 def exportable(incomplete: str = "") -> Candidates:

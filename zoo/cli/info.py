@@ -24,7 +24,11 @@ ALWAYS = ("kind", "name", "canonical", "summary", "plugin", "distribution", "ver
 
 def info(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="An architecture, family, dataset, task, recipe, exporter or metric.")
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="An architecture, family, dataset, task, recipe, adaptation, exporter, augmentation or metric.",
+        ),
     ],
     shape: Annotated[
         str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")
@@ -187,6 +191,10 @@ def _metric(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "better", "more" if facts["mode"] == "max" else "less"
 
 
+def _augmentation(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "try it", f"zoo show DATASET --augment {facts['name']}"
+
+
 PARTS = {
     "architecture": _architecture,
     "family": _family,
@@ -195,13 +203,18 @@ PARTS = {
     "recipe": _recipe,
     "exporter": _exporter,
     "metric": _metric,
+    "augmentation": _augmentation,
 }
 
 
 def _say_options(facts: dict[str, Any]) -> None:
     say()
-    how = f"train.metrics: [{facts['name']}: {{NAME: VALUE}}]" if facts["kind"] == "metric" else None
-    say(emphasised(f"options ({how or '--set ' + facts['kind'] + '.NAME=VALUE'})"))
+    within = {
+        "metric": f"train.metrics: [{facts['name']}: {{NAME: VALUE}}]",
+        "augmentation": f'--augment "{facts["name"]}: {{NAME: VALUE}}"',
+        "adaptation": f"adapt: [{facts['name']}: {{NAME: VALUE}}]",
+    }  # of lists, where options are written behind a name
+    say(emphasised(f"options ({within.get(facts['kind'], '--set ' + facts['kind'] + '.NAME=VALUE')})"))
     rows = [
         [
             option["name"],

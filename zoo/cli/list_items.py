@@ -19,7 +19,9 @@ KINDS = {
     "tasks": "task",
     "recipes": "recipe",
     "exporters": "exporter",
+    "augmentations": "augmentation",
     "metrics": "metric",
+    "adaptations": "adaptation",
 }
 
 
@@ -27,7 +29,8 @@ def list_items(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]", help="architectures, datasets, tasks, recipes, exporters or metrics; default: all."
+            metavar="[KIND]",
+            help="architectures, datasets, tasks, recipes, adaptations, exporters, augmentations or metrics; default: all.",
         ),
     ] = None,
     pattern: Annotated[

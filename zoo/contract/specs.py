@@ -275,6 +275,14 @@ class ExporterSpec(Buildable):
     suffix: str = Field(pattern=r"^\.[a-z0-9.]+$")
 
 
+class AugmentationSpec(Buildable):
+    """A random change of training images, which ``train.augment`` and ``zoo show --augment`` know by its name.
+
+    ``target`` is an `Augmentation` class, called with the options object; ``crop: 4`` sets the first field of
+    ``options``. The summary is a full sentence.
+    """
+
+
 class MetricSpec(Buildable):
     """A metric, which a configuration names in ``train.metrics``.
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from zoo.inspection.files import plugins_of
 from zoo.inspection.findings import DIFFERS, MISSING, Found, Unreadable, check_digests, guarded, load_json, mapping
@@ -69,7 +70,7 @@ def _read_run(path: Path, found: Found) -> None:
     ):
         if isinstance(record.get(key), (str, int)):
             found.facts[key] = str(record[key])[:200]
-    found.facts["classes"] = len(record["classes"]) if isinstance(record.get("classes"), list) else 0
+    _describe_target(record, found)
     found.facts["versions"] = {
         str(key)[:80]: str(value)[:80] for key, value in list(mapping(record.get("versions")).items())[:20]
     }
@@ -92,6 +93,22 @@ def _read_run(path: Path, found: Found) -> None:
         guarded(lambda each, folder=folder: _read_checkpoint(Path(folder.path), each), inside)  # type: ignore[misc]
         found.digests |= {f"checkpoints/{folder.name}/{name}": state for name, state in inside.digests.items()}
         found.refused += [f"checkpoints/{folder.name}: {line}" for line in inside.refused]
+
+
+def _describe_target(record: dict[str, Any], found: Found) -> None:
+    """What the run learned, what was done to its network, and how it decides; of a run from before contract 2.0, its
+    classes."""
+    target, adaptations = mapping(record.get("target")), record.get("adaptations")
+    if "classes" in record and not target:
+        target = {"kind": "classes", "names": record["classes"]}
+        found.refused.append("it was written before contract 2.0: this zoo cannot open it")
+    names = target.get("names")
+    found.facts["target"] = str(target.get("kind"))[:40]
+    found.facts["classes"] = len(names) if isinstance(names, list) and target.get("kind") in ("classes", "mask") else 0
+    if isinstance(adaptations, list) and adaptations:
+        found.facts["adaptations"] = len(adaptations)
+    if isinstance(record.get("decision"), dict):
+        found.facts["decision"] = str(record["decision"].get("kind"))[:40]
 
 
 def _read_bundle(path: Path, found: Found) -> None:

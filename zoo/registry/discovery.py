@@ -39,6 +39,7 @@ HOOKS: dict[str, tuple[str, type[api.Spec]]] = {
     "recipe": ("zoo_register_recipes", api.RecipeSpec),
     "exporter": ("zoo_register_exporters", api.ExporterSpec),
     "metric": ("zoo_register_metrics", api.MetricSpec),
+    "augmentation": ("zoo_register_augmentations", api.AugmentationSpec),
     "command": ("zoo_register_commands", api.CommandSpec),
 }
 """What a plugin may register, by kind: the hook that gives it and the spec it must be."""

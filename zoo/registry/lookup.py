@@ -118,6 +118,9 @@ class Registry:
     def metric(self, name: str) -> Item[api.MetricSpec]:
         return self._find("metric", name)
 
+    def augmentation(self, name: str) -> Item[api.AugmentationSpec]:
+        return self._find("augmentation", name)
+
     def find_any(self, name: str) -> list[Item[Any]]:
         """Items of every kind under that name; raises UnknownNameError where there are none."""
         found = [item for kind in self._items for item in self._matching(kind, name)]

@@ -1,4 +1,4 @@
-"""Operations on pictures, each with a strength a picture: float32 (N, C, H, W) with values 0–255.
+"""Operations on images, each with a strength for each image: float32 (N, C, H, W) with values 0–255.
 
 Grey weights are ITU-R 601's.
 """
@@ -8,19 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def warp(images: Tensor, maps: Tensor) -> Tensor:
-    """Resample bilinearly, black outside.
-
-    ``maps`` (N, 2, 3) takes a point (x, y) of the output, in pixels from its centre, to the input's.
-    """
-    height, width = images.shape[2:]
-    sides = torch.tensor([width / 2, height / 2], device=images.device, dtype=torch.float32)
-    # in torch's units, -1 to 1
-    scaled = torch.cat([maps[:, :, :2] * sides[None, None, :], maps[:, :, 2:]], 2) / sides[None, :, None]
-    grid = F.affine_grid(scaled, [len(images), images.shape[1], height, width], align_corners=False)
-    return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def grey(images: Tensor) -> Tensor:

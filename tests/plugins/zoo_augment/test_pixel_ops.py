@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
-
-from zoo.data import pixel_ops
+from zoo_augment import pixel_ops
 
 
 @pytest.fixture
@@ -72,18 +70,6 @@ def test_autocontrast(pictures) -> None:
 def test_equalize(pictures) -> None:
     pictures[0, 1] = 7.0
     assert torch.equal(pixel_ops.equalize(pictures).to(torch.uint8), tv.equalize(pictures.to(torch.uint8)))
-
-
-@pytest.mark.parametrize("degrees", [-135.0, -30.0, 0.0, 45.0, 90.0])
-def test_warp_turns_as_torchvision_does(pictures, degrees) -> None:
-    angle = torch.tensor(degrees).deg2rad()
-    turn = (
-        torch.stack([angle.cos(), -angle.sin(), torch.zeros(()), angle.sin(), angle.cos(), torch.zeros(())])
-        .view(1, 2, 3)
-        .expand(6, 2, 3)
-    )
-    expected = tv.rotate(pictures, degrees, interpolation=InterpolationMode.BILINEAR)
-    torch.testing.assert_close(pixel_ops.warp(pictures, turn), expected, atol=0.05, rtol=0)
 
 
 def test_grey_pictures_have_no_colour_to_lose() -> None:

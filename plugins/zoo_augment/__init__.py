@@ -1,0 +1,63 @@
+"""The augmentations that come with zoo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo.api import AugmentationSpec, hookimpl
+
+ZOO_API = "2.0"
+
+
+@hookimpl
+def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
+    return [
+        _spec("flip", "whole_pixels:Flip", "Mirror left and right, or top and bottom."),
+        _spec(
+            "shift",
+            "whole_pixels:Shift",
+            "Move by whole pixels, up to this share of the side in each direction; what comes in is black.",
+        ),
+        _spec("crop", "whole_pixels:Crop", "Pad every side by so many pixels and cut the old size out at random."),
+        _spec(
+            "rotate",
+            "between_pixels:Rotate",
+            "Turn about the centre by at most so many degrees either way; what comes in is black.",
+        ),
+        _spec(
+            "resized_crop",
+            "between_pixels:ResizedCrop",
+            "Cut out a share of the area at a random aspect ratio, and scale it to the old size (Szegedy et al. 2014).",
+            "https://arxiv.org/abs/1409.4842",
+        ),
+        _spec(
+            "color_jitter",
+            "colours:ColorJitter",
+            "Change brightness, contrast, saturation (factors from 1 - x to 1 + x) and hue (a turn of ±x of the colour "
+            "circle), in this order.",
+        ),
+        _spec(
+            "pca_noise",
+            "colours:PCANoise",
+            "AlexNet's: along each principal component of the training pixels' colours, add eigenvalue · N(0, sd) "
+            "(Krizhevsky et al. 2012, 4.1).",
+            "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
+        ),
+        _spec(
+            "erase",
+            "colours:Erase",
+            "Paint a random rectangle in the mean colour (random erasing, Zhong et al. 2017).",
+            "https://arxiv.org/abs/1708.04896",
+        ),
+        _spec(
+            "trivial_augment",
+            "trivial_augment:TrivialAugment",
+            "One random operation at one of 31 random strengths a picture (Müller and Hutter 2021, the wide space).",
+            "https://arxiv.org/abs/2103.10158",
+        ),
+    ]
+
+
+def _spec(name: str, target: str, summary: str, source: str | None = None) -> AugmentationSpec:
+    options = f"zoo_augment.options:{target.partition(':')[2]}"
+    return AugmentationSpec(name=name, summary=summary, source=source, target=f"zoo_augment.{target}", options=options)

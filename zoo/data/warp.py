@@ -1,0 +1,44 @@
+"""Images and masks resampled by matrices (`zoo.api.Augmentation.geometry`)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def warp_images(images: Tensor, maps: Tensor) -> Tensor:
+    """Images (N, C, H, W) resampled bilinearly, float32, black outside.
+
+    ``maps`` (N, 2, 3) takes a point (x, y) of the output, in pixels from its centre, to the input's.
+    """
+    height, width = images.shape[2:]
+    sides = torch.tensor([width / 2, height / 2], device=images.device, dtype=torch.float32)
+    # in torch's units, -1 to 1
+    scaled = torch.cat([maps[:, :, :2] * sides[None, None, :], maps[:, :, 2:]], 2) / sides[None, :, None]
+    grid = F.affine_grid(scaled, [len(images), images.shape[1], height, width], align_corners=False)
+    return F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def warp_masks(masks: Tensor, maps: Tensor, fill: int) -> Tensor:
+    """Masks (N, H, W) of any dtype by the nearest pixel, ``fill`` outside.
+
+    Not by `grid_sample`: its units round, and a mask that is moved by whole pixels must be exact.
+    """
+    n, height, width = masks.shape
+    column, row = source_points(maps, height, width)
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    flat = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+    found = masks.flatten(1).gather(1, flat.view(n, -1)).view_as(masks)
+    return found.masked_fill_(~inside, fill)
+
+
+def source_points(maps: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Column and row (N, H, W) of the input's pixel in which the centre of each pixel of the output falls, whole
+    numbers; beyond the sides where that is outside."""
+    x = torch.arange(width, device=maps.device, dtype=maps.dtype) + (0.5 - width / 2)
+    y = (torch.arange(height, device=maps.device, dtype=maps.dtype) + (0.5 - height / 2)).view(-1, 1)
+    xx, xy, right, yx, yy, down = (entry.view(-1, 1, 1) for entry in maps.flatten(1).unbind(1))
+    column = (xx * x + xy * y + right + width / 2).floor_()
+    row = (yx * x + yy * y + down + height / 2).floor_()
+    return column, row
