@@ -10,7 +10,8 @@ from zoo.api import ArchitectureSpec, Output, WeightsSpec
 IMAGENET: dict[str, Any] = {"input": (3, 224, 224), "num_outputs": 1000, "smallest": 32}
 """What most of the networks for ImageNet have in common."""
 AUXILIARY_WEIGHT = 0.3
-"""Of the loss of an auxiliary classifier: C. Szegedy et al., Going deeper with convolutions (2014), section 5; Inception v3 states none."""
+"""Of the loss of an auxiliary classifier: C. Szegedy et al., Going deeper with convolutions (2014), section 5;
+Inception v3 states none."""
 VGG = "K. Simonyan, A. Zisserman: Very deep convolutional networks for large-scale image recognition"
 
 

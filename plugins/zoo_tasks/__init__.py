@@ -37,5 +37,14 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
             options="zoo_tasks.options:TransferOptions",
             needs_weights=True,
             new_head=True,
-        )
+        ),
+        AdaptationSpec(
+            name="lora",
+            summary="Keep trained weights and learn a correction of low rank beside each layer, and a new head",
+            source="E. Hu et al.: LoRA: low-rank adaptation of large language models (2021)",
+            target="zoo_tasks.lora:Lora",
+            options="zoo_tasks.options:LoraOptions",
+            needs_weights=True,
+            new_head=True,
+        ),
     ]

@@ -26,7 +26,8 @@ SHOWN = 20
 
 def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
     """Where truths are known per_class.csv, mistakes.csv and, in ``directory``/plots, confusion.png, calibration.png,
-    predictions.png, mistakes.png and an image of each mistake. Of images without labels predicted.csv and predicted.png.
+    predictions.png, mistakes.png and an image of each mistake. Of images without labels predicted.csv and
+    predicted.png.
     """
     probabilities, labels = softmax(np.asarray(result.outputs)), part.targets
     if labels is None:

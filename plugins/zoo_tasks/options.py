@@ -47,3 +47,8 @@ class TransferOptions(Options):
             "once"
         ),
     )
+
+
+class LoraOptions(Options):
+    rank: int = Field(4, ge=1, description="of the correction of each layer")
+    alpha: float = Field(8.0, gt=0, allow_inf_nan=False, description="the correction is multiplied by alpha / rank")

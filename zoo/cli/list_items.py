@@ -17,11 +17,11 @@ KINDS = {
     "architectures": "architecture",
     "datasets": "dataset",
     "tasks": "task",
+    "adaptations": "adaptation",
     "recipes": "recipe",
     "exporters": "exporter",
     "augmentations": "augmentation",
     "metrics": "metric",
-    "adaptations": "adaptation",
 }
 
 
@@ -30,7 +30,10 @@ def list_items(
         str | None,
         typer.Argument(
             metavar="[KIND]",
-            help="architectures, datasets, tasks, recipes, adaptations, exporters, augmentations or metrics; default: all.",
+            help=(
+                "architectures, datasets, tasks, adaptations, recipes, exporters, augmentations or metrics; default: "
+                "all."
+            ),
         ),
     ] = None,
     pattern: Annotated[

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Part = Literal["train", "val", "test", "predict"]
 """What a split is for.
 
-``train`` is learned from; ``val`` picks the best checkpoint and fits the decision; ``test`` gives the figure and chooses
-nothing, ever; ``predict`` has no targets.
+``train`` is learned from; ``val`` picks the best checkpoint and fits the decision; ``test`` gives the figure and
+chooses nothing, ever; ``predict`` has no targets.
 """
 
 
@@ -44,12 +44,12 @@ class SampleSource(ABC):
 
 @dataclass(frozen=True)
 class Split:
-    """Images as uint8 (N, C, H, W), the N files they are in, or `SampleSource`; their targets, and a name for each (a file
-    or an index).
+    """Images as uint8 (N, C, H, W), the N files they are in, or `SampleSource`; their targets, and a name for each (a
+    file or an index).
 
     ``targets`` are an array of the `Target`'s dtype and shape, N of them, or the N files of masks; None where there are
-    none, and for `SampleSource`, which have their own. Files may differ in size; zoo decodes them once, to the network's
-    size, into a cache.
+    none, and for `SampleSource`, which have their own. Files may differ in size; zoo decodes them once, to the
+    network's size, into a cache.
     """
 
     images: np.ndarray | Sequence[Path] | SampleSource

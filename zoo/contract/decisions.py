@@ -1,7 +1,7 @@
 """How the outputs of a network become an answer (`Decision`), as data.
 
-A task fits it on the validation split; the run stores it; the evaluation on the test split, the export gate, bundle.json
-and every client carry it out. ``zoo.runtime.decide`` is the reference.
+A task fits it on the validation split; the run stores it; the evaluation on the test split, the export gate,
+bundle.json and every client carry it out. ``zoo.runtime.decide`` is the reference.
 """
 
 from __future__ import annotations

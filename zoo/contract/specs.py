@@ -64,8 +64,8 @@ class WeightsSpec(Frozen):
     resize: int | None = Field(default=None, gt=0)
     fit: Literal["cover", "squash"] = "cover"
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
-    architecture_options: dict[str, Any] = {}
-    metrics: dict[str, float] = {}
+    architecture_options: dict[str, Any] = Field({})
+    metrics: dict[str, float] = Field({})
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
@@ -103,8 +103,8 @@ class ArchitectureSpec(Buildable):
     outputs: tuple[Output, ...] = (Output(),)
     num_outputs: int = Field(default=10, ge=1, description="the number it was published with")
     deviations: str | None = None
-    builder_options: dict[str, Any] = {}
-    weights: dict[str, WeightsSpec] = {}
+    builder_options: dict[str, Any] = Field({})
+    weights: dict[str, WeightsSpec] = Field({})
 
     @model_validator(mode="after")
     def _has_one_main_output(self) -> Self:
@@ -261,7 +261,7 @@ class RecipeSpec(Spec):
     architecture: str | None = None
     dataset: str
     task: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = Field({})
     expected: Expected | None = None
     weights: str | None = None
 

@@ -45,8 +45,9 @@ class Values(Frozen):
 
 
 class Mask(Frozen):
-    """A class for each pixel: uint8 (N, H, W), or files; pixels of the value ``ignore`` count neither in the loss nor in
-    metrics."""
+    """A class for each pixel: uint8 (N, H, W), or files; pixels of the value ``ignore`` count neither in the loss nor
+    in metrics.
+    """
 
     kind: Literal["mask"] = "mask"
     names: tuple[str, ...] = Field(min_length=1)

@@ -1,8 +1,8 @@
 """What is learned (`Task`), how a network is changed first (`Adaptation`), and what is solved without training
 (`Solver`).
 
-Every optional method is real and does nothing, so that a type checker sees a wrong override and zoo never asks an object
-what it has.
+Every optional method is real and does nothing, so that a type checker sees a wrong override and zoo never asks an
+object what it has.
 """
 
 from __future__ import annotations
@@ -136,8 +136,9 @@ class Task(ABC, Generic[O]):
         self._constants: dict[tuple[object, ...], Tensor] = {}
 
     @classmethod
-    def statistics(cls, options: O, target: Target, train: PartView) -> JSON:
-        """What the task needs to know of the train split, as JSON: class weights, mean and standard deviation of values.
+    def statistics(cls, options: O, target: Target, train: PartView) -> JSON:  # noqa: ARG003  # of those who override it
+        """What the task needs to know of the train split, as JSON: class weights, mean and standard deviation of
+        values.
 
         Raises UsageError or DataError where the options do not fit the data.
         """

@@ -1,9 +1,9 @@
 """Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each picture of a batch is mixed with another one, and so is
 its loss.
 
-The loss of a mixed batch is λ · loss(targets) + (1 - λ) · loss(partners' targets), which for cross-entropy is the loss of
-the mixed targets; so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose state is
-in every checkpoint.
+The loss of a mixed batch is λ · loss(targets) + (1 - λ) · loss(partners' targets), which for cross-entropy is the loss
+of the mixed targets; so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose
+state is in every checkpoint.
 """
 
 from __future__ import annotations

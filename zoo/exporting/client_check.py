@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from zoo import runtime
-from zoo.data.loaded_part import LoadedPart
+from zoo.data.data_loader import AnyPart
 from zoo.errors import ExportError, StorageError
 from zoo.exporting.decision_rules import as_json
 from zoo.exporting.samples import Samples, part_of_files
@@ -116,7 +116,7 @@ def _real_images(folder: Path, samples: Samples) -> list[Path]:
     return files
 
 
-def _outputs(part: LoadedPart, loaded: LoadedModel, count: int) -> np.ndarray:
+def _outputs(part: AnyPart, loaded: LoadedModel, count: int) -> np.ndarray:
     """Of the first images of a part, as they are evaluated."""
     inputs = next(iter(part.batches_of(np.arange(count), count))).inputs
     with torch.inference_mode():

@@ -116,7 +116,8 @@ def _check_outputs(architecture: Item[ArchitectureSpec], task: TaskPlan) -> None
     if missing:
         given = ", ".join(dict.fromkeys(output.kind for output in architecture.spec.outputs))
         raise UsageError(
-            f"{task.label} needs a network that gives {OUTPUTS[missing[0]]}, and {architecture.spec.name} gives {given}",
+            f"{task.label} needs a network that gives {OUTPUTS[missing[0]]}, and {architecture.spec.name} gives "
+            f"{given}",
             fix="choose another architecture (see `zoo list architectures`)",
         )
 

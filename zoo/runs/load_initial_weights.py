@@ -28,7 +28,8 @@ LOADED, ANEW = "loaded", "re-initialised"
 def initialise(model: nn.Module, plan: RunPlan, classes: Sequence[str]) -> Start:
     """Load the weights of ``plan`` into ``model``.
 
-    Where the plan has a new head, that for other ``classes``, or of another size, stays as it was initialised. Raises CheckpointError where anything else differs.
+    Where the plan has a new head, that for other ``classes``, or of another size, stays as it was initialised. Raises
+    CheckpointError where anything else differs.
     """
     weights = plan.weights
     if isinstance(weights, RandomWeights) or plan.architecture is None:

@@ -1,5 +1,6 @@
-"""Whether a task, an adaptation or a solver keeps its contract, tried on a tiny network and random images, for each kind
-of target that it accepts."""
+"""Whether a task, an adaptation or a solver keeps its contract, tried on a tiny network and random images, for each
+kind of target that it accepts.
+"""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ class MetricEvaluator(Evaluator):
     """``metrics`` are by name, best-known first: each a class of torchmetrics by its name, or a function that makes a
     metric with ``update(predictions, targets)``, ``compute()`` and torchmetrics' merging of states.
 
-    They get decided values (of classes: probabilities) and targets, as tensors on the CPU. ``columns`` makes of both, as
-    arrays of a batch, what is kept for each sample.
+    They get decided values (of classes: probabilities) and targets, as tensors on the CPU. ``columns`` makes of both,
+    as arrays of a batch, what is kept for each sample.
     """
 
     def __init__(

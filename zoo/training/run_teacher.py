@@ -1,4 +1,5 @@
-"""A run's network as a teacher: its own preprocessing is brought about from the inputs of the network that it teaches."""
+"""A run's network as a teacher: its own preprocessing is brought about from the inputs of the network that it
+teaches."""
 
 from __future__ import annotations
 

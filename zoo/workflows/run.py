@@ -184,7 +184,7 @@ def _train_and_evaluate(
     where.write_record(record)
     reporter.evaluated(part, found.metrics, len(view))
     run_results.write_samples(where.samples, view, data.target)
-    shown = _report(prepared, record, model, found, view, where.path)
+    shown = _report(prepared, record, found, view, where.path)
     drawn = (
         [*run_results.write_curves(where, record), *run_results.write_images(where, record, data)]
         if prepared.trains
@@ -226,7 +226,7 @@ def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) 
 
 
 def _report(
-    prepared: Prepared, record: Record, model: nn.Module, found: EvaluationResult, view: PartView, folder: Path
+    prepared: Prepared, record: Record, found: EvaluationResult, view: PartView, folder: Path
 ) -> list[ReportItem]:
     """predictions.csv, and what adaptations and task show."""
     learning, solver = prepared.learning, prepared.solver
@@ -247,7 +247,7 @@ def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model:
     folder = where.path / "predict"
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     found = _evaluate(record, prepared, model, "predict")
-    shown = _report(prepared, record, model, found, prepared.data.part("predict"), folder)
+    shown = _report(prepared, record, found, prepared.data.part("predict"), folder)
     return [replace(each, file=f"predict/{each.file}") for each in shown]
 
 
