@@ -118,7 +118,8 @@ def made_run(tmp_path: Path) -> Callable[..., Any]:
         values = {
             "id": f"toy/{name}", "status": "finished", "created": "2026-01-01T00:00:00+00:00", "label": "toy",
             "architecture": "lab/net",
-            "dataset": "lab/toy", "task": "lab/sort", "classes": ["a", "b"], "fingerprint": "abcdef0123456789",
+            "dataset": "lab/toy", "task": "lab/sort", "target": {"kind": "classes", "names": ["a", "b"]},
+            "fingerprint": "abcdef0123456789",
             "parameters": 1234, "macs": 5678,
             "preprocessing": Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)), "seconds": 61.0,
             "samples": {"test": 10},

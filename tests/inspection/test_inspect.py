@@ -64,6 +64,32 @@ def test_a_run_is_described_with_the_plugins_it_needs(made_run: Callable[..., An
     assert any(line.startswith("planted: a link to /etc/passwd") for line in found.refused)
 
 
+def test_a_run_is_described_with_its_target_its_adaptations_and_its_decision(made_run: Callable[..., Any]) -> None:
+    run = made_run(
+        "numbers",
+        target={"kind": "values", "names": ["height", "width"], "units": ["mm", "mm"]},
+        adaptations=[{"frozen": 3}, {"rank": 4}],
+        decision={"kind": "affine", "names": ["height", "width"], "scale": [1, 1], "offset": [0, 0]},
+    )
+    found = inspect(run.path)
+    assert found is not None and found.refused == []
+    facts = {name: found.facts[name] for name in ("target", "classes", "adaptations", "decision")}
+    assert facts == {"target": "values", "classes": 0, "adaptations": 2, "decision": "affine"}
+
+
+def test_a_run_from_before_contract_2_is_described_and_said_to_be_refused(made_run: Callable[..., Any]) -> None:
+    run = made_run("old")
+    record = json.loads(run.record_file.read_text(encoding="utf-8"))
+    for key in ("target", "statistics", "adaptations", "solution", "decision"):
+        record.pop(key, None)
+    record |= {"classes": ["cat", "dog", "owl"], "structure": {"layers": {}}}
+    run.record_file.write_text(json.dumps(record), encoding="utf-8")
+    found = inspect(run.path)
+    assert found is not None and found.kind == "run"
+    assert (found.facts["target"], found.facts["classes"], found.facts["architecture"]) == ("classes", 3, "lab/net")
+    assert found.refused == ["it was written before contract 2.0: this zoo cannot open it"]
+
+
 def test_the_checkpoints_of_a_run_hold_and_a_damaged_one_is_named(
     tmp_path: Path, made_run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +217,9 @@ HOSTILE: dict[str, bytes] = {
     "cut.pkl": b"\x80\x04\x95",
     "bytes.json": b'{"a": "\xff"}',
     "manifest/MANIFEST.json": b"[1]",
-    "run/run.json": b'{"classes": {}, "results": [1], "versions": 3, "architecture": ["x"]}',
+    "run/run.json": b'{"target": [], "adaptations": {}, "decision": 7, "results": [1], "versions": 3}',
+    "run/old/run.json": b'{"classes": {}, "results": [1], "versions": 3, "architecture": ["x"]}',
+    "run/names/run.json": b'{"target": {"kind": [1], "names": {}}, "adaptations": [[]], "decision": {"kind": {}}}',
     "bundle/bundle.json": b'{"files": {"../../etc/passwd": {"sha256": "0"}, "bundle.json": 7}, "description": []}',
 }
 
@@ -199,7 +227,7 @@ HOSTILE: dict[str, bytes] = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_content_is_described_or_not_known_and_raises_nothing(tmp_path: Path, name: str) -> None:
     file = tmp_path / name
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(HOSTILE[name])
     before = everything(tmp_path)
     found = inspect(file if "/" not in name else file.parent)

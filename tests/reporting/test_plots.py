@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.api import Classes
 from zoo.reporting import plots
 
 NAMES = ["猫 🐶", "$x^2", "כלב\u202e", "a\nb", "=1", "<b>"]
@@ -13,11 +14,12 @@ NAMES = ["猫 🐶", "$x^2", "כלב\u202e", "a\nb", "=1", "<b>"]
 
 class Part:
     names = NAMES
+    targets = np.arange(6)
 
     def __len__(self):
         return len(NAMES)
 
-    def pictures(self, indices):
+    def images_of(self, indices):
         return np.zeros((len(list(indices)), 8, 8, 3), np.uint8)
 
 
@@ -27,8 +29,8 @@ def size(file):
 
 
 def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
-    labels = np.arange(6)
-    plots.samples(tmp_path / "samples.png", Part(), labels, NAMES, "$heading_")
+    labels = Part.targets
+    plots.samples(tmp_path / "samples.png", Part(), Classes(names=tuple(NAMES)), "$heading_")
     plots.predictions(tmp_path / "predictions.png", Part(), range(6), np.eye(6), labels[::-1], NAMES, "predictions")
     plots.confusion(tmp_path / "confusion.png", np.eye(6, dtype=int).tolist(), NAMES, "accuracy")
     plots.compared_curves(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from zoo_svd.network_task import calibration
+from zoo_svd.compress_network import calibration
 
 from zoo.registry.lookup import registry
 from zoo.runs.resolve_config import resolve
@@ -14,4 +14,5 @@ from zoo.training.preparation import prepare
 def trained_digits():
     """A trained network of five digits, and 200 pictures of them."""
     ready = prepare(resolve(registry(), "digits_svd"))
-    return ready.task.original, calibration(ready.data.part("train"), 200, 0)[0]
+    assert ready.learning is not None
+    return ready.learning.adaptations.each[0].original, calibration(ready.data.part("train"), 200, 0)[0]

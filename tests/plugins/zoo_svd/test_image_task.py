@@ -117,7 +117,7 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_o
 
     overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"ranks": [2]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Listening(quiet=True))
-    assert "the first 20 of 24 pictures are looked at" in told
+    assert "the first 20 of 24 images are looked at" in told
     assert list(result.record.results) == ["test"] and len(list((result.path / "compressed").iterdir())) == 20
     assert not (result.path / "predict" / "svd.csv").exists()
 
@@ -133,8 +133,9 @@ def test_on_another_device_it_says_where_pictures_are_factorised() -> None:
     ready = prepare(resolve(registry(), "svd_image", overrides={"task": {"ranks": [2]}}))
     for device, said in (("cpu", False), ("meta", True)):
         told: list[str] = []
-        ready.task.fit(ready.model.to(device), ready.data, told.append)
-        assert ("pictures are factorised on the cpu, whatever the device" in told) == said
+        assert ready.solver is not None
+        ready.solver.solve(ready.model.to(device), ready.data, told.append)
+        assert ("images are factorised on the cpu, whatever the device" in told) == said
 
 
 @pytest.mark.gpu
