@@ -19,14 +19,15 @@ import torch
 from torch import Tensor
 
 from zoo.api import Batch, Split
-from zoo.data.augmentation import Augmenter
+from zoo.data.augmentation import Augmenter, EpochAugmentation
 from zoo.data.decoding import image_of
+from zoo.data.masks import MaskLoader
 from zoo.data.preprocessing import Preprocessing
 from zoo.runtime import read_image, to_chw
 
-Augment = Callable[[Tensor, np.ndarray], Tensor]
-"""Pictures (N, C, H, W), uint8 on the device, and their indices (N,) in the part → pictures of that size, 0–255, in a
-tensor of their own."""
+Augment = EpochAugmentation
+"""Images (N, C, H, W), uint8 on the device, and their indices (N,) in the part → images of that size, 0–255, in a
+tensor of their own; and so masks with them."""
 
 Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
 """Files of pictures → uint8 (N, channels, height, width)."""
@@ -46,9 +47,15 @@ class LoadedPart:
     """One part, ready for a network; the implementation of `zoo.api.PartView`."""
 
     def __init__(
-        self, split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode | None = None
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        decode: Decode | None = None,
+        load_masks: MaskLoader | None = None,
     ) -> None:
-        """``decode`` brings files to the network's size; a split of arrays needs none."""
+        """``decode`` brings files to the network's size; a split of arrays needs none. ``load_masks`` is given where
+        the targets are masks."""
         self.device = device
         self.memory_format = torch.contiguous_format
         """In which batches are given; a training sets it to its own."""
@@ -60,11 +67,9 @@ class LoadedPart:
         # torch wants an array it could write to: a dataset's read-only one is copied, others are not
         images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
         self.images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
-        self._labels = (
-            None
-            if split.labels is None
-            else torch.from_numpy(np.asarray(split.labels, np.int64)).to(self.images.device)
-        )
+        self._load_masks = load_masks
+        targets = self._targets(split, preprocessing)
+        self._labels = None if targets is None else targets.to(self.images.device)
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
@@ -76,6 +81,15 @@ class LoadedPart:
         )
         self._given = split.images[:ORIGINALS]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
+
+    def _targets(self, split: Split, preprocessing: Preprocessing) -> Tensor | None:
+        """int64 (N,), or uint8 (N, height, width) where they are masks; None where there are none."""
+        if split.labels is None:
+            return None
+        if self._load_masks is None:
+            return torch.from_numpy(np.asarray(split.labels, np.int64))
+        masks = self._load_masks(split.labels, split.images, preprocessing)
+        return torch.from_numpy(np.require(masks, requirements=["C", "W"]))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -133,17 +147,20 @@ class LoadedPart:
         for start in range(0, len(chosen), block):
             rows = chosen[start : start + block]
             images = self.images.index_select(0, rows).to(self.device)
-            if augment is not None:
+            labels = None if self._labels is None else self._labels.index_select(0, rows).to(self.device)
+            if augment is not None and self._load_masks is not None:
+                images, labels = augment.pairs(images, labels, indices[start : start + block])
+            elif augment is not None:
                 images = augment(images, indices[start : start + block])
             laid = images.contiguous(memory_format=self.memory_format)  # as bytes: a quarter of what floats would be
             inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
-            labels = None if self._labels is None else self._labels.index_select(0, rows).to(self.device)
             columns = (_pieces(column, batch_size) for column in (inputs, labels, rows.to(self.device)))
             yield from map(Batch, *columns)
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
-        """The random changes of a specification for this part's pictures."""
-        return Augmenter(specification, seed, self.images, self._mean)
+        """The random changes of a specification for this part's images, and for the masks with them."""
+        ignore = None if self._load_masks is None else self._load_masks.target.ignore
+        return Augmenter(specification, seed, self.images, self._mean, ignore)
 
     def pictures(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""
