@@ -7,7 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from zoo.api import Batch
-from zoo.data.mixup import mix, split
+from zoo.config.run_config import TrainConfig
+from zoo.contract.targets import Classes, Mask, Opaque, Values
+from zoo.data.mixup import mix, mixing_fault, split
 
 
 @pytest.fixture
@@ -84,3 +86,59 @@ def test_micro_batches_hold_every_sample_once_and_none_of_one_is_left_over(batch
             mix_again(batch, 1.0, None).parts[part][1].labels,
         )
     assert torch.equal(torch.cat([piece.inputs for piece in found]), mix_again(batch, 1.0, None).inputs)
+
+
+# --------------------------------------------------------------------------------------------------------------- masks
+
+
+@pytest.fixture
+def masked(batch):
+    """Images whose every pixel tells its class, and that class."""
+    masks = torch.randint(0, 5, (10, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return Batch(masks[:, None].float().expand(-1, 3, -1, -1).contiguous(), masks, batch.indices)
+
+
+def test_cutmix_pastes_the_mask_as_the_image(masked) -> None:
+    torch.manual_seed(3)
+    changed = 0
+    for _ in range(30):
+        mixture = mix(masked, None, 1.0, masks=True)
+        ((share, found),) = mixture.parts
+        assert share == 1.0 and found.labels.dtype == torch.uint8
+        assert torch.equal(mixture.inputs, found.labels[:, None].float().expand(-1, 3, -1, -1))
+        changed += not torch.equal(found.labels, masked.labels)
+    assert changed > 20
+
+
+def test_mixup_of_masks_keeps_both_and_a_share(masked) -> None:
+    (share, own), (rest, partner) = mix(masked, 0.8, None, masks=True).parts
+    assert torch.equal(own.labels, masked.labels)
+    assert torch.equal(partner.labels, masked.labels[partner.indices])
+    assert share + rest == pytest.approx(1)
+
+
+def test_cutmix_of_masks_draws_what_cutmix_of_labels_draws(masked) -> None:
+    torch.manual_seed(0)
+    plain = mix(masked, 0.5, 1.0)
+    torch.manual_seed(0)
+    assert torch.equal(mix(masked, 0.5, 1.0, masks=True).inputs, plain.inputs)
+
+
+def test_micro_batches_of_masks_hold_every_mask_once(masked) -> None:
+    torch.manual_seed(1)
+    mixture = mix(masked, None, 1.0, masks=True)
+    pieces = split(mixture, 4)
+    assert torch.equal(torch.cat([piece.parts[0][1].labels for piece in pieces]), mixture.parts[0][1].labels)
+
+
+def test_a_target_that_is_not_interpreted_cannot_be_pasted() -> None:
+    depth, mask = Opaque(dtype="float32", shape=(None, None)), Mask(names=("a", "b"))
+    told = "CutMix pastes a box of one image into another, and targets of kind 'opaque' cannot be pasted with it"
+    assert mixing_fault(TrainConfig(cutmix=1.0, mixup=0.2), depth) == told
+    for target, train in (
+        (depth, TrainConfig(mixup=0.2)),
+        (mask, TrainConfig(cutmix=1.0, mixup=0.2)),
+        (Values(names=("age",)), TrainConfig(cutmix=1.0)),
+        (Classes(names=("a", "b")), TrainConfig(cutmix=1.0)),
+    ):
+        assert mixing_fault(train, target) is None

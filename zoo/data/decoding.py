@@ -130,18 +130,22 @@ def decode_into(
         except OSError as error:
             raise _unreadable(files[index], str(error)) from error
 
+    each_in_threads(one, len(files), f"{name}: decoding {len(files):,} pictures, once")
+    if faults:
+        raise UnreadableImages(sorted(faults, key=itemgetter(0)))
+
+
+def each_in_threads(one: Callable[[int], None], count: int, doing: str) -> None:
+    """Call ``one`` with each index below ``count``; of what it raises, the first by index is raised. ``doing`` is
+    shown where there are many."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # pillow frees the interpreter while it decodes
-        work = [pool.submit(one, index) for index in range(len(files))]
+        work = [pool.submit(one, index) for index in range(count)]
         try:
-            for each in (
-                work if len(work) < SAY_FROM else tracked(work, f"{name}: decoding {len(work):,} pictures, once")
-            ):
+            for each in work if count < SAY_FROM else tracked(work, doing):
                 each.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    if faults:
-        raise UnreadableImages(sorted(faults, key=itemgetter(0)))
 
 
 def _unreadable(file: Path, reason: str | Exception) -> DataError:

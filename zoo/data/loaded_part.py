@@ -19,14 +19,15 @@ import torch
 from torch import Tensor
 
 from zoo.api import Batch, SampleSource, Split
-from zoo.data.augmentation import Augmenter
+from zoo.data.augmentation import Augmenter, EpochAugmentation
 from zoo.data.decoding import image_of
+from zoo.data.masks import MaskLoader
 from zoo.data.preprocessing import Preprocessing
 from zoo.runtime import read_image, to_chw
 
-Augment = Callable[[Tensor, np.ndarray], Tensor]
-"""Pictures (N, C, H, W), uint8 on the device, and their indices (N,) in the part → pictures of that size, 0–255, in a
-tensor of their own."""
+Augment = EpochAugmentation
+"""Images (N, C, H, W), uint8 on the device, and their indices (N,) in the part → images of that size, 0–255, in a
+tensor of their own; and so masks with them."""
 
 Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
 """Files of pictures → uint8 (N, channels, height, width)."""
@@ -46,9 +47,15 @@ class LoadedPart:
     """One part, ready for a network; the implementation of `zoo.api.PartView`."""
 
     def __init__(
-        self, split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode | None = None
+        self,
+        split: Split,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        decode: Decode | None = None,
+        load_masks: MaskLoader | None = None,
     ) -> None:
-        """``decode`` brings files to the network's size; a split of arrays needs none."""
+        """``decode`` brings files to the network's size; a split of arrays needs none. ``load_masks`` is given where
+        the targets are masks."""
         self.device = device
         self.memory_format = torch.contiguous_format
         """In which batches are given; a training sets it to its own."""
@@ -62,7 +69,9 @@ class LoadedPart:
         # torch wants an array it could write to: a dataset's read-only one is copied, others are not
         images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
         self.images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
-        self._targets = None if split.targets is None else _on(self.images.device, np.asarray(split.targets))
+        self._load_masks = load_masks
+        found = self._loaded_targets(split, preprocessing)
+        self._targets = None if found is None else found.to(self.images.device)
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
@@ -74,6 +83,14 @@ class LoadedPart:
         )
         self._given: np.ndarray | Sequence[Path] = split.images[:RAW_IMAGES]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
+
+    def _loaded_targets(self, split: Split, preprocessing: Preprocessing) -> Tensor | None:
+        """In the dtype and shape that batches have; None where there are none."""
+        if split.targets is None:
+            return None
+        if self._load_masks is None or isinstance(split.images, SampleSource):
+            return _as_tensor(np.asarray(split.targets))
+        return _as_tensor(self._load_masks(split.targets, split.images, preprocessing))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -131,17 +148,20 @@ class LoadedPart:
         for start in range(0, len(chosen), block):
             rows = chosen[start : start + block]
             images = self.images.index_select(0, rows).to(self.device)
-            if augment is not None:
+            targets = None if self._targets is None else self._targets.index_select(0, rows).to(self.device)
+            if augment is not None and self._load_masks is not None:
+                images, targets = augment.pairs(images, targets, indices[start : start + block])
+            elif augment is not None:
                 images = augment(images, indices[start : start + block])
             laid = images.contiguous(memory_format=self.memory_format)  # as bytes: a quarter of what floats would be
             inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
-            targets = None if self._targets is None else self._targets.index_select(0, rows).to(self.device)
             columns = (_pieces(column, batch_size) for column in (inputs, targets, rows.to(self.device)))
             yield from map(Batch, *columns)
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
-        """The random changes of a specification for this part's pictures."""
-        return Augmenter(specification, seed, self.images, self._mean)
+        """The random changes of a specification for this part's images, and for the masks with them."""
+        ignore = None if self._load_masks is None else self._load_masks.target.ignore
+        return Augmenter(specification, seed, self.images, self._mean, ignore)
 
     def images_of(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""
@@ -149,10 +169,10 @@ class LoadedPart:
         return self.images.index_select(0, chosen).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _on(device: torch.device, targets: np.ndarray) -> Tensor:
+def _as_tensor(targets: np.ndarray) -> Tensor:
     """Integers of one dimension are classes, whatever their size: losses and metrics take int64."""
     classes = targets.ndim == 1 and targets.dtype.kind in "iu"
-    return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"])).to(device)
+    return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"]))
 
 
 def _pieces(column: Tensor | None, size: int) -> Iterator[Any]:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from zoo.api import Batch
+from zoo.config.run_config import TrainConfig
+from zoo.contract.targets import Target
 from zoo.data.batch_sampler import sizes
 
 
@@ -29,8 +31,23 @@ def unmixed(batch: Batch) -> Mixture:
     return Mixture(batch.inputs, ((1.0, batch),))
 
 
-def mix(batch: Batch, mixup: float | None, cutmix: float | None) -> Mixture:
-    """Mix by the one that has an alpha, or by either as a coin falls; by none where neither has."""
+def mixing_fault(train: TrainConfig, target: Target) -> str | None:
+    """Why batches with this target cannot be mixed as asked, in one line; None where they can.
+
+    Mixup weighs the losses of two targets, whatever they are. So does CutMix, but for masks, which it pastes as the
+    images; a target that is not interpreted can be neither weighed by an area nor pasted.
+    """
+    if train.cutmix is not None and target.kind == "opaque":
+        return "CutMix pastes a box of one image into another, and targets of kind 'opaque' cannot be pasted with it"
+    return None
+
+
+def mix(batch: Batch, mixup: float | None, cutmix: float | None, *, masks: bool = False) -> Mixture:
+    """Mix by the one that has an alpha, or by either as a coin falls; by none where neither has.
+
+    Where the targets are ``masks`` (B, H, W), CutMix pastes them as the images: each pixel keeps its own class, and the
+    mixture has one part.
+    """
     if mixup is None and cutmix is None:
         return unmixed(batch)
     cut = cutmix is not None and (mixup is None or bool(torch.rand(()) < 0.5))
@@ -44,6 +61,10 @@ def mix(batch: Batch, mixup: float | None, cutmix: float | None) -> Mixture:
         top, bottom, left, right = _box(share, batch.inputs.shape[2], batch.inputs.shape[3])
         inputs = batch.inputs.clone()
         inputs[:, :, top:bottom, left:right] = other.inputs[:, :, top:bottom, left:right]
+        if masks and batch.targets is not None and other.targets is not None:
+            pasted = batch.targets.clone()
+            pasted[:, top:bottom, left:right] = other.targets[:, top:bottom, left:right]
+            return unmixed(Batch(inputs, pasted, batch.indices))
         # what is left of it after the border cut the box
         share = 1 - (bottom - top) * (right - left) / (inputs.shape[2] * inputs.shape[3])
     else:
