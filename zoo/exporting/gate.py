@@ -262,5 +262,4 @@ def _first_real_inputs(samples: Samples, batches: tuple[int, ...]) -> Iterator[t
 def _all_real_inputs(samples: Samples, fixed: int | None) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
     """With what the answers should be, where the samples have targets of the model's own kind and names."""
     for batch in samples.view.batches(fixed or LARGEST_BATCH):
-        known = samples.judged and batch.labels is not None
-        yield batch.inputs, batch.labels.numpy() if known else None
+        yield batch.inputs, batch.labels.numpy() if samples.judged and batch.labels is not None else None

@@ -107,7 +107,7 @@ def _fault(expected: Expected, index: int, numbers: tuple[np.ndarray, ...], comp
         largest = np.abs(runtime.linked(expected.outputs, as_json(decision))).max()
         allowed = TOLERANCE * largest * np.abs(np.asarray(decision.scale)) + TEXT_ERROR * np.abs(ours)
     elif isinstance(decision, PixelArgmax):
-        allowed = np.full(ours.shape, TEXT_ERROR + 1 - float(np.mean(expected.clear(index))))
+        allowed = np.full(ours.shape, TEXT_ERROR + 1 - float(np.asarray(expected.clear(index), np.float64).mean()))
     else:
         allowed = np.full(ours.shape, (TOLERANCE + TEXT_ERROR) * np.abs(ours).max())
     beyond = np.abs(ours - theirs) > allowed
