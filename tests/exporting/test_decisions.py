@@ -204,8 +204,18 @@ def test_zoo_predict_and_predict_py_give_the_same(
             found.write_masks(tmp_path / "masks")
 
 
-def decision_of(description: dict[str, Any]) -> dict[str, Any]:
-    return dict(description["output"]["decision"])
+def test_the_command_line_predicts_masks(export: Export, images: list[Path], tmp_path: Path) -> None:
+    bundle = export("pixel_argmax")
+    command = [sys.executable, "-m", "zoo", "predict", str(bundle.path), *map(str, images)]
+    more = ["--csv", str(tmp_path / "t.csv"), "--masks", str(tmp_path / "masks"), "--json"]
+    done = subprocess.run([*command, *more], capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert (facts["decision"], facts["classes"]) == ("pixel_argmax", list(CLASSES))
+    for row in facts["predictions"]:
+        assert sum(row["shares"].values()) == pytest.approx(1)
+    assert (tmp_path / "t.csv").read_text(encoding="utf-8").startswith("file,share(cat),share(dog),share(owl)")
+    assert sorted(file.name for file in (tmp_path / "masks").iterdir()) == ["0.mask.png", "1.mask.png", "2.mask.png"]
 
 
 FAULTS: dict[str, tuple[str, dict[str, Any]]] = {

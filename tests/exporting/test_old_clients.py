@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import zoo.runtime
+from zoo.contract.decisions import Affine, Embedding, PixelArgmax, Raw, Sigmoid, Softmax
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,34 @@ for file, channels, resize, interpolation in itertools.product(sys.argv[2:], (1,
     name = " ".join([Path(file).name, str(channels), resize, interpolation])
     digests[name] = hashlib.sha256(inputs.tobytes()).hexdigest()
 print(json.dumps(digests))
+"""
+DECISIONS = """
+import importlib.util, json, sys
+from pathlib import Path
+found = importlib.util.spec_from_file_location("predict", sys.argv[1])
+predict = importlib.util.module_from_spec(found)
+found.loader.exec_module(predict)
+np = predict.np
+numbers = np.random.RandomState(0).randint(-300, 300, (2, 3, 4, 6)) / 100
+told = {}
+for text in sys.argv[3:]:
+    output = json.loads(text)
+    spec = {"channels": 1, "height": 4, "width": 6, "resize": predict.SQUASH, "mean": [0], "std": [1]}
+    description = {"format": 2, "input": dict(spec, interpolation="bilinear"), "output": output}
+    predict.check_description(description)
+    decision = predict.decision_of(description)
+    outputs = (numbers if output["kind"] == "map" else numbers[:, :, 0, 0]).astype(np.float32)
+    due = predict.due_shape(decision, output["kind"], (2, 1, 4, 6))
+    values = predict.decide(outputs, decision)
+    rows = [(Path(str(index)), each) for index, each in enumerate(values)]
+    table = Path(sys.argv[2], "table.csv")
+    predict.write_csv(table, rows, decision)
+    told[text] = [str(due), table.read_text(), [predict.answer_text(each, decision, 2) for each in values]]
+    if decision["kind"] == "pixel_argmax":
+        masks = [(path, predict.resize_mask(each, (11, 13))) for path, each in rows]
+        told[text].append([file.name for file in predict.write_masks(Path(sys.argv[2]), masks)])
+        told[text].append([each.tolist() for _, each in masks])
+print(json.dumps(told))
 """
 
 
@@ -119,6 +148,27 @@ def test_files_become_the_same_inputs_on_the_oldest_versions(old: str, images: l
     script.write_text(PIXELS, encoding="utf-8")
     told = [json.loads(told_by(python, [script, zoo.runtime.__file__, *images])) for python in (old, sys.executable)]
     assert len(told[0]) == 12 * len(images)
+    assert told[0] == told[1]
+
+
+def test_every_decision_gives_the_same_on_the_oldest_versions(old: str, tmp_path: Path) -> None:
+    names = ("cat", "dog", "owl")
+    outputs = [
+        {"kind": kind, "decision": json.loads(decision.model_dump_json())}
+        for kind, decision in (
+            ("vector", Softmax(classes=names, temperature=2, abstain_below=0.5)),
+            ("vector", Sigmoid(classes=names, thresholds=(0.5, 0.4, 0.3))),
+            ("vector", Affine(names=names, units=("m", "", "s"), scale=(1, 2, 3), offset=(0, 1, 2), clip=(-1, 5))),
+            ("map", PixelArgmax(classes=names)),
+            ("features", Embedding()),
+            ("map", Raw()),
+        )
+    ]
+    script = tmp_path / "decisions.py"
+    script.write_text(DECISIONS, encoding="utf-8")
+    given = [script, zoo.runtime.__file__, tmp_path, *map(json.dumps, outputs)]
+    told = [json.loads(told_by(python, given)) for python in (old, sys.executable)]
+    assert len(told[0]) == len(outputs)
     assert told[0] == told[1]
 
 
