@@ -33,7 +33,7 @@ def families() -> set[str]:
 
 def datasets() -> set[str]:
     """Those that are told what they are of behind their name end where that begins."""
-    return {f"{item.spec.name}{':' if item.spec.argument else ''}" for item in registry().items("dataset")}
+    return {f"{item.spec.name}{':' if item.spec.path_option else ''}" for item in registry().items("dataset")}
 
 
 def test_commands_come_first_with_their_help() -> None:
