@@ -71,7 +71,7 @@ def test_every_option_of_every_command_is_completed(command, zoo) -> None:
         ("zoo export --format ", names("exporter")),
         ("zoo data check digits ", datasets()),
         ("zoo show ", datasets()),
-        ("zoo list ", {"architectures", "datasets", "tasks", "recipes", "exporters"}),
+        ("zoo list ", {"architectures", "datasets", "tasks", "recipes", "exporters", "metrics"}),
         ("zoo list recipes --plugin ", {plugin.namespace for plugin in registry().plugins}),
         ("zoo completion ", set(SCRIPTS)),
         ("zoo evaluate x --split ", {"train", "val", "test", "predict"}),
