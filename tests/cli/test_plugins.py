@@ -168,7 +168,7 @@ def test_plugins_shows_contracts_and_what_to_upgrade(zoo, install, fresh_registr
     assert (rows["new"]["contract"], rows["silent"]["contract"]) == ("2.99", None) and rows["silent"]["note"]
 
 
-# ----------------------------------------------------------------------------------------- runs whose plugin has changed
+# ---------------------------------------------------------------------------------------- runs whose plugin has changed
 
 
 def replant(info: Path, source: str | None, version: str = "1.0") -> None:
