@@ -13,6 +13,7 @@ import pytest
 
 from zoo.cli.completion import SCRIPTS, candidates, split
 from zoo.cli.completion_candidates import ARGUMENTS
+from zoo.cli.list_items import KINDS
 from zoo.config.run_config import TrainConfig
 from zoo.registry.core_commands import COMMANDS
 from zoo.registry.lookup import registry
@@ -71,7 +72,7 @@ def test_every_option_of_every_command_is_completed(command, zoo) -> None:
         ("zoo export --format ", names("exporter")),
         ("zoo data check digits ", datasets()),
         ("zoo show ", datasets()),
-        ("zoo list ", {"architectures", "datasets", "tasks", "recipes", "exporters", "augmentations"}),
+        ("zoo list ", set(KINDS)),
         ("zoo list recipes --plugin ", {plugin.namespace for plugin in registry().plugins}),
         ("zoo completion ", set(SCRIPTS)),
         ("zoo evaluate x --split ", {"train", "val", "test", "predict"}),
