@@ -17,6 +17,11 @@ class Spec(Frozen):
     summary: str = Field(min_length=1, max_length=200)
     source: str | None = None
 
+    @property
+    def implementation(self) -> str | None:
+        """The reference to what the item is made of; None where it is made of other items."""
+        return None
+
 
 class Buildable(Spec):
     """``target`` is the implementation; ``options`` the `Options` model that ``--set SECTION.key=value`` is checked
@@ -24,6 +29,10 @@ class Buildable(Spec):
 
     target: Reference
     options: Reference | None = None
+
+    @property
+    def implementation(self) -> str:
+        return self.target
 
 
 class FileSpec(Frozen):
@@ -138,6 +147,10 @@ class FamilySpec(Spec):
     target: Reference
     examples: tuple[Name, ...] = Field(min_length=1)
 
+    @property
+    def implementation(self) -> str:
+        return self.target
+
 
 class DatasetSpec(Buildable):
     """A dataset. ``target`` is ``open(options, store) -> Dataset``.
@@ -210,6 +223,10 @@ class TaskSpec(Spec):
         if self.options is not None and self.adaptations:
             raise ValueError("the options of a task made of adaptations are theirs: leave options out")
         return self
+
+    @property
+    def implementation(self) -> str | None:
+        return self.target or self.solver
 
     @property
     def needs_architecture(self) -> bool:
@@ -299,3 +316,7 @@ class CommandSpec(Spec):
     """A command group, ``zoo NAMESPACE …``. ``target`` is a `typer.Typer`, loaded when the group is called."""
 
     target: Reference
+
+    @property
+    def implementation(self) -> str:
+        return self.target

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from zoo.api import Dataset, DatasetSpec, Part, SampleSource, Split, Target
+from zoo.api import Dataset, DatasetSpec, Mask, Part, SampleSource, Split, Target
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_folder import Store
 from zoo.data.decoding import decoded, faulty
 from zoo.data.loaded_part import Decode, LoadedPart
+from zoo.data.masks import MaskLoader
 from zoo.data.open_dataset import open_dataset
 from zoo.data.preprocessing import Preprocessing, plan
 from zoo.data.splits import chosen_target, load_parts, subset
@@ -109,7 +110,8 @@ def open_data(
             f"{len(quarantine):,} training pictures that cannot be read are left out; quarantine.json names them"
         )
     decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
-    loaded = {part: _part_of(split, preprocessing, device, decode) for part, split in splits.items()}
+    load_masks = MaskLoader(target, digest, item.spec.name) if isinstance(target, Mask) else None
+    loaded = {part: _part_of(split, preprocessing, device, decode, load_masks) for part, split in splits.items()}
     fingerprint = dataset.fingerprint
     store.save_digests()
     return Data(
@@ -124,10 +126,12 @@ def open_data(
     )
 
 
-def _part_of(split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode) -> AnyPart:
+def _part_of(
+    split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode, load_masks: MaskLoader | None
+) -> AnyPart:
     if isinstance(split.images, SampleSource):
         return StreamedPart(split.images, preprocessing, device)
-    return LoadedPart(split, preprocessing, device, decode)
+    return LoadedPart(split, preprocessing, device, decode, load_masks)
 
 
 def _embedded(registry: Registry, item: Item[DatasetSpec]) -> list[str]:

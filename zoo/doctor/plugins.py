@@ -34,8 +34,8 @@ def implementations() -> Iterator[Finding]:
     broken = 0
     for item in items:
         try:
-            if hasattr(item.spec, "target"):
-                load_object(item.spec.target, item)
+            if item.spec.implementation is not None:
+                load_object(item.spec.implementation, item)
             options_model(item)
         except PluginError as error:
             broken += 1

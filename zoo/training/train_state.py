@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from zoo.api import Batch, Decision, EvaluationResult, Metric, Part, PartView, Task
 from zoo.config.run_config import RunConfig, TrainConfig
+from zoo.data.augmentation import augmentation_fault
 from zoo.data.batch_sampler import one_left_over, sizes
 from zoo.data.data_loader import AnyPart, Data
+from zoo.data.mixup import mixing_fault
 from zoo.errors import DivergedError, UsageError
 from zoo.models.named_outputs import OutputReader
 from zoo.runs.run_directory import RunDir
@@ -170,6 +172,19 @@ def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, dat
             "early stopping needs a validation split",
             where="train.patience",
             fix="set some of train aside: dataset.val_fraction=0.1",
+        )
+    faults = {
+        "augment": augmentation_fault(train.augment, data.target),
+        "cutmix": mixing_fault(train, data.target),
+    }
+    for key, fault in faults.items():
+        if fault is not None:
+            raise UsageError(fault, where=f"train.{key}", fix="leave it out, or choose another")
+    if learning.task.batchwise and (train.mixup or train.cutmix):
+        raise UsageError(
+            "this task's loss is over pairs within a batch, which cannot be mixed",
+            where="train.mixup" if train.mixup else "train.cutmix",
+            fix="leave it out",
         )
     if train.augment and data.preprocessing.permute_pixels is not None:
         raise UsageError(

@@ -80,7 +80,8 @@ def take_step(state: TrainState, batch: Batch) -> PieceLoss:
     train, samples = state.config.train, len(batch.inputs)
     state.stepper.set_rates(state.progress.step)
     pieces = split(
-        mix(batch, train.mixup, train.cutmix), max(samples, 1) if train.micro_batches == 1 else micro_batch(train)
+        mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
+        max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
     )
     loss = torch.zeros((), device=state.engine.device)
     weight: Tensor | float = 0.0
@@ -107,7 +108,7 @@ def forward(state: TrainState, mixture: Mixture) -> PieceLoss:
     precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
     distillation, parts = state.learning.distillation, mixture.parts
     if distillation is not None:
-        parts = tuple((share, distillation.attached(batch, inputs)) for share, batch in parts)
+        parts = tuple(distillation.attached(parts, inputs))
     with precision, compiler_errors() if state.config.train.compile else nullcontext():
         return piece_loss(state.task, state.learning.reader, state.read(inputs), parts, distillation)
 
