@@ -10,7 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from zoo.api import Auxiliary
 from zoo.training.split_point import find_split_point
 
 
@@ -104,7 +103,7 @@ class WithHead(nn.Module):
         x = self.one(x)
         aux = self.aux(F.dropout(x.flatten(1), 0.7, self.training)) if self.training else None
         logits = self.fc(self.drop(self.two(x).flatten(1)))
-        return logits if aux is None else Auxiliary(logits, ((0.3, aux),))
+        return logits if aux is None else {"output": logits, "aux": aux}
 
 
 @pytest.mark.parametrize(

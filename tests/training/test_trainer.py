@@ -11,15 +11,15 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.data.data_loader import open_data
+from zoo.api import Loss
 from zoo.errors import DivergedError, UsageError
+from zoo.models.building import build_model
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.load_model import build_for, build_task
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, create
 from zoo.support import counter_random
-from zoo.training.devices import set_up
+from zoo.training.preparation import prepare
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit
 
@@ -32,21 +32,10 @@ FAST = {
 
 def make_state(tmp_path: Path, **train) -> TrainState:
     plan = resolve(registry(), "cnn_digits", overrides={**FAST, "train": {**FAST["train"], **train}})
-    config = plan.config
-    engine = set_up(config)
-    data = open_data(registry(), config.dataset, engine.device, prepare=plan.prepare_images)
-    counter_random.seed_everything(config.seed)
-    model = build_for(registry(), config, data.preprocessing, 10)
-    return TrainState(
-        config,
-        build_task(registry(), config),
-        model,
-        data,
-        engine,
-        create(config, tmp_path / "run"),
-        Console(quiet=True),
-        {},
-    )
+    ready = prepare(plan)
+    assert ready.learning is not None
+    run = create(plan.config, tmp_path / "run")
+    return TrainState(plan.config, ready.learning, ready.model, ready.data, ready.engine, run, Console(quiet=True))
 
 
 @pytest.mark.parametrize(
@@ -57,15 +46,15 @@ def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -
     """Independent implementation: torch.optim and cross_entropy over numpy-indexed, numpy-normalised batches."""
     state = make_state(tmp_path, optimizer=name, lr=0.01, optimizer_options={"fused": False}, **options)
     counter_random.seed_everything(0)
-    plain = build_for(registry(), state.config, state.data.preprocessing, 10)
+    plain = build_model(registry(), state.config.architecture, in_channels=1, num_outputs=10, image_size=(16, 16))
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
         plain.parameters(), lr=0.01, **options
     )
-    pictures = state.part.pictures(range(len(state.part))).astype(np.float64).transpose(0, 3, 1, 2)
+    pictures = state.part.images_of(range(len(state.part))).astype(np.float64).transpose(0, 3, 1, 2)
     mean, std = state.data.preprocessing.mean[0], state.data.preprocessing.std[0]
     inputs, labels = (
         torch.from_numpy(((pictures / 255 - mean) / std).astype(np.float32)),
-        torch.from_numpy(state.part.labels),
+        torch.from_numpy(state.part.targets),
     )
     plain.train()
     for epoch in range(2):
@@ -83,7 +72,7 @@ def test_the_epoch_row_is_the_mean_loss_per_sample(tmp_path) -> None:
     state = make_state(tmp_path, epochs=1, lr=1e-12, optimizer="sgd")
     with torch.no_grad():
         batches = list(state.part.batches(len(state.part)))
-        expected = nn.functional.cross_entropy(state.model(batches[0].inputs), batches[0].labels).item()
+        expected = nn.functional.cross_entropy(state.model(batches[0].inputs), batches[0].targets).item()
     fit(state)
     header, row = state.run.metrics_file.read_text().splitlines()
     assert float(dict(zip(header.split(","), row.split(","), strict=True))["train_loss"]) == pytest.approx(
@@ -160,7 +149,7 @@ def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkp
     good = state.run.root.last.name
     weights = {key: value.clone() for key, value in state.model.state_dict().items()}
     state.config.train.epochs = 2
-    state.task.loss = lambda logits, batch: logits.sum() * float("nan")
+    state.task.loss = lambda outputs, batch: Loss(outputs["output"].sum(1) * float("nan"))
     with pytest.raises(DivergedError, match=f"last good checkpoint is {good}"):
         fit(state)
     assert state.run.root.last.name == good

@@ -34,22 +34,23 @@ class OutputReader:
         return tuple(output for output in self.declared if output.auxiliary is not None)
 
     def by_name(self, given: Any) -> dict[str, Tensor]:
-        """A tensor is the main output; tensors in a row are the declared ones in their order, the last of which may be
-        left out.
+        """The main output stands first. A tensor is the main output; tensors in a row are the declared ones in their
+        order, the last of which may be left out.
 
         Raises PluginError for anything else.
         """
         if isinstance(given, Tensor):
             return {self.main.name: given}
         names = [output.name for output in self.declared]
-        named = dict(given) if isinstance(given, Mapping) else dict(zip(names, given, strict=False))
-        if self.main.name not in named or not set(named) <= set(names):
+        named = dict(given) if isinstance(given, Mapping) else _by_place(names, given)
+        tensors = all(isinstance(each, Tensor) for each in named.values())
+        if self.main.name not in named or not set(named) <= set(names) or not tensors:
+            found = ", ".join(map(str, named)) if named and tensors else _form_of(given)
             raise PluginError(
-                f"the network gives {', '.join(map(str, named)) or 'nothing'}, where its spec declares "
-                f"{', '.join(names)}",
+                f"the network gives {found}, where its spec declares {', '.join(names)}",
                 fix="report it to the authors of its plugin",
             )
-        return named
+        return {self.main.name: named.pop(self.main.name), **named}
 
     def main_of(self, given: Any) -> Tensor:
         return self.by_name(given)[self.main.name]
@@ -78,6 +79,21 @@ class OutputReader:
         finally:
             if handle is not None:
                 handle.remove()
+
+
+def _by_place(names: Sequence[str], given: Any) -> dict[str, Any]:
+    """Empty where ``given`` is no row of so many values at most."""
+    in_row = isinstance(given, Sequence) and len(given) <= len(names)
+    return dict(zip(names, given, strict=False)) if in_row else {}
+
+
+def _form_of(given: Any) -> str:
+    """What a network gives, by its types, for an error message."""
+    if isinstance(given, Mapping):
+        return ", ".join(f"{name} ({type(each).__name__})" for name, each in given.items()) or "nothing"
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return f"{type(given).__name__} of {', '.join(type(each).__name__ for each in given) or 'nothing'}"
+    return type(given).__name__
 
 
 def due_shape(output: Output, num_outputs: int, samples: int) -> tuple[int | None, ...]:

@@ -20,8 +20,9 @@ from zoo.config.run_config import TEXT_KEYS, DatasetSection, RunConfig, Section
 from zoo.config.validation_errors import explain, suggest_among
 from zoo.errors import ConfigError, UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, options_model
-from zoo.runs.initial_weights import RandomWeights, Weights, parse_weights, run_of
+from zoo.runs.initial_weights import RandomWeights, RunWeights, Weights, parse_weights, run_of
 from zoo.runs.plan import RunPlan, make_plan
+from zoo.runs.run_directory import find
 from zoo.support.yaml_files import parse_yaml, read_yaml
 
 SECTIONS = ("architecture", "dataset", "task")
@@ -44,6 +45,10 @@ def resolve(
     weights: Weights | None = None
     try:
         weights = _settle_weights(registry, merged)
+    except UsageError as refusal:
+        refusals.append(refusal)
+    try:
+        _settle_teacher(merged)
     except UsageError as refusal:
         refusals.append(refusal)
     config = _validated(merged, problems)
@@ -111,6 +116,13 @@ def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | Non
         for option, value in weights.builder_options.items():
             section.setdefault(option, value)
     return weights
+
+
+def _settle_teacher(merged: dict[str, Any]) -> None:
+    """The name of a teacher becomes one that finds the same run again when there is a newer one of its recipe."""
+    train = merged.get("train")
+    if isinstance(train, dict) and isinstance(train.get("teacher"), str):
+        train["teacher"] = RunWeights(find(train["teacher"])).text
 
 
 def _take_from_run(merged: dict[str, Any], text: str | None) -> None:

@@ -7,7 +7,8 @@ features, the teacher's answers are computed once from the images, and looked up
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.api import Batch, Loss, PartView, Target, Teacher
+from zoo.models.named_outputs import OutputReader
 
 ANSWER = "output"
 """The name of a teacher's outputs in a `Batch`."""
@@ -22,29 +24,32 @@ ANSWER = "output"
 
 @dataclass
 class Distillation:
-    """``teacher`` in eval mode, on the device; ``prepare`` brings the network's inputs to its own."""
+    """``teacher`` in eval mode, on the device; ``reader`` finds its main output; ``prepare`` brings the network's
+    inputs to its own."""
 
     teacher: Teacher
     target: Target
+    reader: OutputReader = field(default_factory=OutputReader)
     prepare: Callable[[Tensor], Tensor] = field(default=lambda inputs: inputs)
     table: Tensor | None = None
     """Its answers to each sample of the train split, where inputs are cached features."""
+    digest: str | None = None
+    """Of its weights, where it is a run: a training that is resumed is exact with the same teacher alone."""
 
-    def attached(self, batch: Batch, inputs: Tensor) -> Batch:
-        """``batch`` with the teacher's answers to ``inputs``, which may be mixed from several batches."""
-        return batch._replace(teacher={ANSWER: self._answers(batch, inputs)})
-
-    def _answers(self, batch: Batch, inputs: Tensor) -> Tensor:
+    def attached(self, parts: Sequence[tuple[float, Batch]], inputs: Tensor) -> list[tuple[float, Batch]]:
+        """``parts`` with the teacher's answers to ``inputs``, which may be mixed from several batches."""
         if self.table is not None:
-            return self.table[batch.indices]
+            return [(share, batch._replace(teacher={ANSWER: self.table[batch.indices]})) for share, batch in parts]
+        answers = self._answers(inputs)
+        return [(share, batch._replace(teacher={ANSWER: answers})) for share, batch in parts]
+
+    def _answers(self, inputs: Tensor) -> Tensor:
         with torch.no_grad():
-            return _main(self.teacher.model(self.prepare(inputs))).float()
+            return self.reader.main_of(self.teacher.model(self.prepare(inputs))).float()
 
     def tabulate(self, part: PartView, batch_size: int) -> None:
         """Compute the teacher's answers to every sample once."""
-        with torch.no_grad():
-            answers = [_main(self.teacher.model(self.prepare(batch.inputs))) for batch in part.batches(batch_size)]
-        self.table = torch.cat([answer.float() for answer in answers])
+        self.table = torch.cat([self._answers(batch.inputs) for batch in part.batches(batch_size)])
 
     def taught(self, loss: Loss, output: Tensor, batch: Batch) -> Loss:
         """The loss with the distance to the teacher's answers in it, by its share."""
@@ -58,7 +63,12 @@ class Distillation:
 def distance(target: Target, output: Tensor, answer: Tensor, temperature: float) -> Tensor:
     """Of an output to a teacher's, for each sample (B,): the Kullback-Leibler divergence of the classes at the
     temperature (of pixels: their mean; of labels: that of each label, their mean), and for numbers the mean squared
-    difference, divided by T²."""
+    difference, divided by T².
+
+    A teacher's map of another size is brought to the output's (bilinear).
+    """
+    if output.ndim == 4 and answer.shape[2:] != output.shape[2:]:
+        answer = F.interpolate(answer, output.shape[2:], mode="bilinear", align_corners=False)
     match target.kind:
         case "classes" | "mask":
             taught = F.log_softmax(answer / temperature, 1)
@@ -72,10 +82,15 @@ def distance(target: Target, output: Tensor, answer: Tensor, temperature: float)
             return (output - answer).square().flatten(1).mean(1) / temperature**2
 
 
-def _main(given: Tensor | dict[str, Tensor]) -> Tensor:
-    return given if isinstance(given, Tensor) else next(iter(given.values()))
-
-
 def on_device(teacher: Teacher, device: torch.device) -> nn.Module:
     """The teacher's network, where it is used: in eval mode, and learning nothing."""
     return teacher.model.to(device).eval().requires_grad_(False)
+
+
+def weights_digest(model: nn.Module) -> str:
+    """A digest of all weights and buffers, by name."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, tensor in model.state_dict().items():
+        found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -30,18 +30,20 @@ def evaluate_part(
     network: Callable[[Tensor], Any] | None = None,
     metrics: Mapping[str, Metric] | None = None,
 ) -> EvaluationResult:
-    """Evaluate a network on a part, in eval mode and without gradients; its mode is left as it was.
+    """Evaluate a network on a part, in eval mode and without gradients; the modes of its modules are left as they
+    were.
 
     ``network`` is what the part's batches go through, where that is not ``model`` as a whole: it then has the model's
     modules, and its mode. ``metrics`` are computed beside the task's own. Without targets there are outputs alone.
     """
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad(), reader.reading(model, network or model) as read:
             return _streamed(task, decision, part, batch_size, reader.main.name, read, metrics or {})
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def _streamed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -33,12 +34,13 @@ class MetricEvaluator(Evaluator):
     ) -> None:
         self._decision = decision.model_dump(mode="json")
         self._metrics = {name: _made(name, make) for name, make in metrics.items()}
-        self._columns_of = columns
+        self._columns_of, self._updated = columns, False
         self._columns: dict[str, list[np.ndarray]] = {}
 
     def update(self, outputs: Outputs, batch: Batch) -> None:
         if batch.targets is None:
             raise ValueError("metrics are computed where there are targets")
+        self._updated = True
         found = np.asarray(runtime.decide(_main(outputs).cpu().numpy(), self._decision))
         targets = batch.targets.cpu()
         predictions = torch.from_numpy(found)
@@ -51,8 +53,18 @@ class MetricEvaluator(Evaluator):
                 self._columns.setdefault(name, []).append(np.asarray(column))
 
     def merge(self, other: Self) -> None:
+        """Raises PluginError for a metric whose states torchmetrics cannot merge."""
+        if not self._updated:
+            self._metrics, self._updated = copy.deepcopy(other._metrics), other._updated
+            self._columns = {name: list(columns) for name, columns in other._columns.items()}
+            return
         for name, metric in self._metrics.items():
-            metric.merge_state(other._metrics[name])
+            try:
+                metric.merge_state(other._metrics[name])
+            except RuntimeError as error:
+                raise PluginError(
+                    f"metric '{name}' cannot be merged: {' '.join(str(error).split())}", fix="report it to the authors"
+                ) from error
         for name, columns in other._columns.items():
             self._columns.setdefault(name, []).extend(columns)
 

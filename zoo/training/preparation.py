@@ -156,7 +156,7 @@ def _distillation(plan: RunPlan, learning: Learning, data: Data, engine: Engine)
     if teacher is None or teacher.share == 0:
         return None
     on_device(teacher, engine.device)
-    return Distillation(teacher, data.target)
+    return Distillation(teacher, data.target, learning.reader)
 
 
 def _open_data(plan: RunPlan, engine: Engine) -> Data:

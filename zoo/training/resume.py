@@ -130,6 +130,9 @@ def environment(state: TrainState) -> dict[str, str]:
     """What must be equal for a resumed run to end with the same bits."""
     facts = state.engine.describe()
     kept = {} if state.features is None else {"features": state.features.engine}
+    distillation = state.learning.distillation
+    if distillation is not None and distillation.digest is not None:
+        kept["teacher"] = distillation.digest
     return (
         {key: str(facts[key]) for key in ("device", "name", "precision", "channels_last", "threads")}
         | {"torch": torch.__version__}

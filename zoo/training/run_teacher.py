@@ -14,9 +14,11 @@ from zoo.config.run_config import TrainConfig
 from zoo.data.data_loader import Data
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import UsageError
+from zoo.models.named_outputs import OutputReader
+from zoo.registry.lookup import registry
 from zoo.runs.load_model import load_run, require_network
 from zoo.runs.run_directory import find
-from zoo.training.distillation import Distillation, on_device
+from zoo.training.distillation import Distillation, on_device, weights_digest
 
 
 def run_teacher(train: TrainConfig, data: Data, device: torch.device) -> Distillation:
@@ -34,8 +36,12 @@ def run_teacher(train: TrainConfig, data: Data, device: torch.device) -> Distill
             fix="choose a run of the same targets, in the same order",
         )
     teacher = Teacher(loaded.model, train.distillation, train.temperature)
+    change = input_change(data.preprocessing, loaded.preprocessing, device)
+    digest = weights_digest(loaded.model)
     on_device(teacher, device)
-    return Distillation(teacher, data.target, input_change(data.preprocessing, loaded.preprocessing, device))
+    architecture = loaded.config.architecture
+    outputs = (loaded.output,) if architecture is None else registry().architecture(architecture.name).spec.outputs
+    return Distillation(teacher, data.target, OutputReader(outputs), change, digest=digest)
 
 
 def _told(target: object) -> str:
@@ -48,16 +54,23 @@ def input_change(own: Preprocessing, theirs: Preprocessing, device: torch.device
     """From inputs of one preprocessing to those of another: normalised otherwise, grey as three channels, another size
     (bilinear, antialiased).
 
-    Raises UsageError where the pixels are permuted otherwise, or colours are missing.
+    Raises UsageError where the pixels are permuted otherwise, have another range of values, or are colours that the
+    teacher does not know.
     """
-    if own.permute_pixels != theirs.permute_pixels or (own.channels == 1) < (theirs.channels == 1):
-        what = "pixels in another order" if own.permute_pixels != theirs.permute_pixels else "grey images"
+    what = None
+    if own.permute_pixels != theirs.permute_pixels:
+        what = "pixels in another order"
+    elif own.value_range != theirs.value_range:
+        what = "another range of pixel values"
+    elif (own.channels == 1) < (theirs.channels == 1):
+        what = "grey images"
+    if what is not None:
         raise UsageError(
             f"the teacher was trained on {what}, which these inputs are not",
             where="train.teacher",
             fix="choose a teacher of the same kind of images",
         )
-    if own.permute_pixels is not None and own.shape != theirs.shape:
+    if own.permute_pixels is not None and own.shape[1:] != theirs.shape[1:]:
         raise UsageError(
             "images whose pixels are permuted cannot be brought to the teacher's size",
             where="train.teacher",
