@@ -130,7 +130,7 @@ def _part_of(
     split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode, load_masks: MaskLoader | None
 ) -> AnyPart:
     if isinstance(split.images, SampleSource):
-        return StreamedPart(split.images, preprocessing, device)
+        return StreamedPart(split.images, preprocessing, device, None if load_masks is None else load_masks.target)
     return LoadedPart(split, preprocessing, device, decode, load_masks)
 
 

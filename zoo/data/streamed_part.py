@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoo.api import Batch, SampleSource
+from zoo.api import Batch, Mask, SampleSource
 from zoo.data.augmentation import Augmenter
 from zoo.data.loaded_part import RAW_IMAGES, Augment
 from zoo.data.preprocessing import Preprocessing
@@ -38,11 +38,18 @@ Fetched = tuple[Tensor, Tensor | None]
 class StreamedPart:
     """One part, ready for a network; an implementation of `zoo.api.PartView` for `zoo.api.SampleSource`."""
 
-    def __init__(self, samples: SampleSource, preprocessing: Preprocessing, device: torch.device) -> None:
+    def __init__(
+        self,
+        samples: SampleSource,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        masks: Mask | None = None,
+    ) -> None:
+        """``masks``: targets are such ones, of the network's size, and are moved with their images."""
         self.device = device
         self.memory_format = torch.contiguous_format
         """In which batches are given; a training sets it to its own."""
-        self._samples, self._preprocessing = samples, preprocessing
+        self._samples, self._preprocessing, self._masks = samples, preprocessing, masks
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
@@ -103,7 +110,9 @@ class StreamedPart:
                 for ahead in pieces[place + len(waiting) : place + 1 + AHEAD]:
                     waiting.append(pool.submit(self._fetch, ahead))
                 images, targets = waiting.popleft().result()
-                yield self._batch(rows, images.to(self.device), targets, augment)
+                yield self._batch(
+                    rows, images.to(self.device), targets if targets is None else targets.to(self.device), augment
+                )
 
     def _fetch(self, rows: np.ndarray) -> Fetched:
         return self._images_of(rows), self._targets_of(rows)
@@ -128,17 +137,20 @@ class StreamedPart:
         return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"]))
 
     def _batch(self, rows: np.ndarray, images: Tensor, targets: Tensor | None, augment: Augment | None) -> Batch:
-        if augment is not None:
+        if augment is not None and self._masks is not None:
+            images, targets = augment.pairs(images, targets, rows)
+        elif augment is not None:
             images = augment(images, rows)
         laid = images.contiguous(memory_format=self.memory_format)
         inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
         indices = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-        return Batch(inputs, None if targets is None else targets.to(self.device), indices)
+        return Batch(inputs, targets, indices)
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
         """The random changes of a specification for this part's images."""
         first = self._images_of(np.arange(min(STATISTICS, len(self))))
-        return Augmenter(specification, seed, first.to(self.device), self._preprocessing.mean)
+        ignore = None if self._masks is None else self._masks.ignore
+        return Augmenter(specification, seed, first.to(self.device), self._preprocessing.mean, ignore)
 
     def images_of(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""

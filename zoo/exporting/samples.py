@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from zoo.api import Split
+from zoo.api import Mask, Split
 from zoo.data.data_loader import AnyPart, open_data
 from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
@@ -82,7 +82,8 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
             continue
         view = data.part(part)
         judged = view.targets is not None and data.target == loaded.target
-        return Samples(data.name, part, data.fingerprint, view, judged, why)
+        ignore = data.target.ignore if isinstance(data.target, Mask) else None
+        return Samples(data.name, part, data.fingerprint, view, judged, why, ignore)
     raise DataError(f"{item.canonical} has no pictures", fix="check the dataset with `zoo data check`")
 
 
