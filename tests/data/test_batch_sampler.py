@@ -49,8 +49,25 @@ def test_the_last_two_batches_are_one_wherever_an_epoch_is_begun() -> None:
         *before, last = last_joined(iter(batches[first:]), 2 - first)
         assert [len(each.inputs) for each in before] == [4] * (1 - first)
         assert last.inputs[:, 0].tolist() == [4, 4, 4, 4, 1]
-        assert last.labels is None
+        assert last.targets is None and last.teacher is None
         assert last.indices.tolist() == [0, 1, 2, 3, 0]
+
+
+def test_the_targets_and_the_teachers_outputs_of_the_last_two_batches_are_one_too() -> None:
+    batches = [
+        Batch(
+            torch.zeros(size, 2),
+            torch.full((size, 3), float(size)),
+            torch.arange(size),
+            {"output": torch.full((size, 5), size), "features": torch.full((size, 7), -size)},
+        )
+        for size in (4, 1)
+    ]
+    (last,) = last_joined(iter(batches), 1)
+    assert last.targets is not None and last.targets[:, 1].tolist() == [4, 4, 4, 4, 1]
+    assert last.teacher is not None and list(last.teacher) == ["output", "features"]
+    assert last.teacher["output"][:, 4].tolist() == [4, 4, 4, 4, 1]
+    assert last.teacher["features"][:, 6].tolist() == [-4, -4, -4, -4, -1]
 
 
 @pytest.fixture

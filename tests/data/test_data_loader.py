@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.api import DatasetSpec, Split
+from zoo.api import Dataset, DatasetSpec, Split
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_loader import Data, open_data
 from zoo.data.preprocessing import Preprocessing
@@ -24,14 +24,15 @@ CPU = torch.device("cpu")
 COLOUR = Preprocessing(channels=3, height=5, width=4, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
 
 
-class Toy:
+class Toy(Dataset):
     """A dataset whose parts and splits the test sets."""
 
     fingerprint = "toy"
+    parts: Mapping[Any, str] = {"train": "train", "test": "test"}
 
     def __init__(self, splits: Mapping[str, Any], parts: Mapping[Any, str] | None = None) -> None:
         self.splits = splits
-        self.parts = parts or {"train": "train", "test": "test"}
+        self.parts = parts or self.parts
 
     def load(self, split: str) -> Any:
         return self.splits[split]
@@ -45,7 +46,7 @@ def pictures(count: int, shape: tuple[int, int, int] = (3, 5, 4), classes: int =
 def open_toy(
     monkeypatch: pytest.MonkeyPatch, toy: Any, *, section: dict[str, Any] | None = None, **options: Any
 ) -> Data:
-    monkeypatch.setattr(sys.modules[__name__], "opened", lambda _store: toy, raising=False)
+    monkeypatch.setattr(sys.modules[__name__], "opened", lambda _options, _store: toy, raising=False)
     spec = DatasetSpec(
         name="toy",
         summary="a toy",
@@ -94,13 +95,13 @@ def test_holdout_takes_the_same_share_of_every_class_and_no_sample_twice(monkeyp
     toy = Toy({"train": Split(images, labels), "test": pictures(4)})
     opened = open_toy(monkeypatch, toy, section={"val_fraction": 0.1}, seed=7)
     train, select = opened.part("train"), opened.part("val")
-    assert np.bincount(select.labels).tolist() == [10, 5, 1]
-    assert np.bincount(train.labels).tolist() == [90, 45, 9]
+    assert np.bincount(select.targets).tolist() == [10, 5, 1]
+    assert np.bincount(train.targets).tolist() == [90, 45, 9]
     assert sorted([*map(int, train.names), *map(int, select.names)]) == list(range(160))
     for part in (train, select):  # a picture's value is its index
         rows = [int(name) for name in part.names]
-        assert part.pictures(range(len(part)))[:, 0, 0, 0].tolist() == rows
-        assert part.labels.tolist() == labels[rows].tolist()
+        assert part.images_of(range(len(part)))[:, 0, 0, 0].tolist() == rows
+        assert part.targets.tolist() == labels[rows].tolist()
     again = open_toy(monkeypatch, toy, section={"val_fraction": 0.1}, seed=7, parts=["val"])
     assert list(again.part("val").names) == list(select.names)
     other = open_toy(monkeypatch, toy, section={"val_fraction": 0.1}, seed=8, parts=["val"])
@@ -121,16 +122,16 @@ def test_a_holdout_beside_a_select_part_is_refused(monkeypatch: pytest.MonkeyPat
 
 GOOD = pictures(4)
 BAD = {
-    "no Split": ((GOOD.images, GOOD.labels), "must be a zoo.api.Split"),
-    "floats": (Split(GOOD.images / 255, GOOD.labels), "uint8"),
-    "no channels": (Split(GOOD.images[:, 0], GOOD.labels), "uint8"),
-    "no pictures": (Split(GOOD.images[:0], GOOD.labels[:0]), "is empty"),
-    "too few labels": (Split(GOOD.images, GOOD.labels[:3]), "4 pictures and 3 labels"),
-    "too few names": (Split(GOOD.images, GOOD.labels, ["one"]), "4 pictures and 1 names"),
+    "no Split": ((GOOD.images, GOOD.targets), "must be a zoo.api.Split"),
+    "floats": (Split(GOOD.images / 255, GOOD.targets), "uint8"),
+    "no channels": (Split(GOOD.images[:, 0], GOOD.targets), "uint8"),
+    "no pictures": (Split(GOOD.images[:0], GOOD.targets[:0]), "is empty"),
+    "too few labels": (Split(GOOD.images, GOOD.targets[:3]), "4 images and 3 labels"),
+    "too few names": (Split(GOOD.images, GOOD.targets, ["one"]), "4 images and 1 names"),
     "label too large": (Split(GOOD.images, np.array([0, 1, 2, 3])), "label 3, outside 0…2"),
     "negative label": (Split(GOOD.images, np.array([0, 1, -1, 2])), "label -1, outside 0…2"),
     "fractional labels": (Split(GOOD.images, np.array([0.0, 1.0, 0.5, 2.0])), "must be integers"),
-    "rows of different lengths": (Split([[1, 2], [3]], GOOD.labels), "are no array"),
+    "rows of different lengths": (Split([[1, 2], [3]], GOOD.targets), "are no array"),
     "labels of different lengths": (Split(GOOD.images, [[1], [1, 2]]), "are no array"),
     "no images": (Split(None, None), "must be uint8"),
     "objects": (Split(np.array([{}, {}], dtype=object), None), "must be uint8"),
@@ -176,9 +177,9 @@ def test_the_pictures_of_some_classes_are_kept_in_their_order(monkeypatch) -> No
     assert data.classes == ("c", "a")
     for part, split in (("train", "train"), ("test", "test")):
         whole, kept = toy.splits[split], data.part(part)
-        rows = np.flatnonzero(whole.labels != 1)
-        assert np.array_equal(kept.labels, np.where(whole.labels[rows] == 2, 0, 1))
-        assert np.array_equal(kept.pictures(range(len(kept))), whole.images[rows].transpose(0, 2, 3, 1))
+        rows = np.flatnonzero(whole.targets != 1)
+        assert np.array_equal(kept.targets, np.where(whole.targets[rows] == 2, 0, 1))
+        assert np.array_equal(kept.images_of(range(len(kept))), whole.images[rows].transpose(0, 2, 3, 1))
         assert list(kept.names) == [str(row) for row in rows]
 
 
@@ -193,7 +194,7 @@ def test_classes_that_make_no_sense_are_told(monkeypatch, classes, words) -> Non
 
 def test_a_split_without_any_of_the_classes_is_told(monkeypatch) -> None:
     few = Split(pictures(4).images, np.zeros(4, np.int64))
-    with pytest.raises(DataError, match="split 'test' has no picture of the classes b, c"):
+    with pytest.raises(DataError, match="split 'test' has no image of the classes b, c"):
         open_toy(monkeypatch, Toy({"train": pictures(30), "test": few}), section={"classes": ["b", "c"]})
 
 
@@ -224,8 +225,8 @@ def test_bad_training_pictures_are_left_out_where_asked_and_named(monkeypatch, f
     data = open_toy(monkeypatch, toy, section={"skip_bad_images": True})
     train = data.part("train")
     assert list(train.names) == [f"{row:02d}.png" for row in range(9) if row not in (3, 7)]
-    assert train.labels.tolist() == [row % 3 for row in range(9) if row not in (3, 7)]
-    assert np.array_equal(train.pictures([3])[0], np.asarray(Image.open(files[4])))
+    assert train.targets.tolist() == [row % 3 for row in range(9) if row not in (3, 7)]
+    assert np.array_equal(train.images_of([3])[0], np.asarray(Image.open(files[4])))
     assert [(each["part"], each["sample"]) for each in data.quarantine] == [("train", "03.png"), ("train", "07.png")]
     assert "is no picture" in data.quarantine[1]["reason"] and data.quarantine[1]["file"] == str(files[7])
     assert "2 training pictures that cannot be read are left out; quarantine.json names them" in data.notes

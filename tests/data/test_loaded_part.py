@@ -41,7 +41,7 @@ def test_batches_hold_every_sample_once_and_equal_a_plain_computation(
     sizes = [len(batch.inputs) for batch in batches]
     assert sizes == [min(batch_size, count - start) for start in range(0, count, batch_size)]
     assert torch.cat([batch.indices for batch in batches]).tolist() == list(range(count))
-    assert torch.cat([batch.labels for batch in batches]).tolist() == split.labels.tolist()
+    assert torch.cat([batch.targets for batch in batches]).tolist() == split.targets.tolist()
     inputs = torch.cat([batch.inputs for batch in batches])
     assert inputs.dtype == torch.float32
     np.testing.assert_allclose(inputs.numpy(), plain(split), rtol=0, atol=2e-6)
@@ -57,7 +57,7 @@ def test_batches_follow_the_order_that_is_asked_for(monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(
         torch.cat([batch.inputs for batch in batches]).numpy(), plain(split)[wanted], rtol=0, atol=2e-6
     )
-    assert torch.cat([batch.labels for batch in batches]).tolist() == split.labels[wanted].tolist()
+    assert torch.cat([batch.targets for batch in batches]).tolist() == split.targets[wanted].tolist()
 
 
 @pytest.mark.parametrize("block", [300, 4 << 20])
@@ -111,14 +111,14 @@ def test_a_read_only_array_is_taken_and_another_is_not_copied(read_only: bool) -
 
 def test_unlabelled_pictures_have_batches_without_labels() -> None:
     part = LoadedPart(Split(pictures(5).images, None, list("vwxyz")), COLOUR, CPU)
-    assert [(batch.labels, len(batch.inputs)) for batch in part.batches(2)] == [(None, 2), (None, 2), (None, 1)]
-    assert part.labels is None
+    assert [(batch.targets, len(batch.inputs)) for batch in part.batches(2)] == [(None, 2), (None, 2), (None, 1)]
+    assert part.targets is None
     assert list(part.names) == list("vwxyz")
 
 
 def test_pictures_to_look_at_are_as_they_were() -> None:
     split = pictures(6)
-    assert np.array_equal(LoadedPart(split, COLOUR, CPU).pictures([4, 1]), split.images[[4, 1]].transpose(0, 2, 3, 1))
+    assert np.array_equal(LoadedPart(split, COLOUR, CPU).images_of([4, 1]), split.images[[4, 1]].transpose(0, 2, 3, 1))
 
 
 @pytest.mark.gpu
@@ -130,7 +130,7 @@ def test_a_gpu_gets_the_same_batches(monkeypatch: pytest.MonkeyPatch, resident: 
     for one, other in zip(on_gpu.batches(7), LoadedPart(split, COLOUR, CPU).batches(7), strict=True):
         assert all(tensor.is_cuda for tensor in one)
         torch.testing.assert_close(one.inputs.cpu(), other.inputs, rtol=0, atol=2e-6)
-        assert torch.equal(one.labels.cpu(), other.labels)
+        assert torch.equal(one.targets.cpu(), other.targets)
         assert torch.equal(one.indices.cpu(), other.indices)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from zoo.api import Split
+from zoo.api import Classes, Split
 from zoo.config.run_config import DatasetSection
 from zoo.data.splits import load_parts
 from zoo.registry.lookup import registry
@@ -24,7 +24,8 @@ def test_which_samples_are_set_aside_says_nothing_of_the_order_of_training(seed:
     split = Split(np.zeros((COUNT, 1, 8, 8), np.uint8), np.zeros(COUNT, np.int64))
     dataset: Any = SimpleNamespace(parts={"train": "train"}, load=lambda _name: split)
     section = DatasetSection.model_validate({"name": "datasets/digits", "val_fraction": 0.5})
-    parts = load_parts(registry().dataset("digits"), dataset, section, None, seed)
+    item = registry().dataset("digits")
+    parts = load_parts(item, dataset, Classes(names=item.spec.classes), section, None, seed)
     aside = {int(name) for name in parts["val"].names or ()}
     assert len(aside) == COUNT // 2
     first = {int(index) for index in counter_random.order(seed, 0, COUNT)[: COUNT // 2]}

@@ -25,18 +25,18 @@ def catalogue_of(monkeypatch, build, head=None) -> Registry:
 
 def build_odd(monkeypatch, build):
     return building.build_model(
-        catalogue_of(monkeypatch, build), Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8)
+        catalogue_of(monkeypatch, build), Section(name="odd"), in_channels=1, num_outputs=10, image_size=(8, 8)
     )
 
 
-def raising(**_):
+def raising(_options, **_):
     raise RuntimeError("no such layer")
 
 
 def test_a_head_that_the_network_lacks_is_blamed_on_its_plugin(monkeypatch) -> None:
     def build(head: str) -> nn.Module:
-        catalogue = catalogue_of(monkeypatch, lambda **_: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), head)
-        return building.build_model(catalogue, Section(name="odd"), in_channels=1, num_classes=10, image_size=(8, 8))
+        catalogue = catalogue_of(monkeypatch, lambda _, **__: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), head)
+        return building.build_model(catalogue, Section(name="odd"), in_channels=1, num_outputs=10, image_size=(8, 8))
 
     with pytest.raises(
         PluginError, match=r"has no module 'no\.such\.layer', which its spec names as its head"
@@ -58,20 +58,24 @@ class Wrong(nn.Module):
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda **_: "a network", "built a str, which is no torch.nn.Module"),
+        (lambda _, **__: "a network", "built a str, which is no torch.nn.Module"),
         (
-            lambda **_: Wrong(lambda x: x.flatten(1)),
-            r"gives \(2, 64\) for two pictures, where logits \(2, 10\) are due",
+            lambda _, **__: Wrong(lambda x: x.flatten(1)),
+            r"gives \(2, 64\) for two images, where a vector \(2, 10\) is due",
         ),
-        (lambda **_: Wrong(lambda x: [x]), "gives list"),
-        (lambda **_: nn.Sequential(nn.Flatten(), nn.Linear(3, 10)), "fails on pictures of 1×8×8"),
+        (lambda _, **__: Wrong(lambda x: [x.tolist()]), "gives list of list, where its spec declares output"),
+        (lambda _, **__: Wrong(lambda x: None), "gives NoneType, where its spec declares output"),
+        (lambda _, **__: Wrong(lambda x: {"logits": x}), "gives logits, where its spec declares output"),
+        (lambda _, **__: nn.Sequential(nn.Flatten(), nn.Linear(3, 10)), "fails on images of 1×8×8"),
         (raising, "could not be built for 1×8×8: RuntimeError: no such layer"),
-        (lambda in_channels: None, "could not be built"),
+        (lambda _, in_channels: None, "could not be built"),
     ],
     ids=[
         "23-no-module",
         "24-wrong-shape",
         "24-no-tensor",
+        "24-nothing",
+        "24-another-name",
         "24-forward-raises",
         "build-raises",
         "build-refuses-arguments",
@@ -89,7 +93,7 @@ def test_the_dry_forward_leaves_batch_norm_and_the_generator_alone(monkeypatch) 
     torch.manual_seed(1)
     network = nn.Sequential(nn.BatchNorm2d(1), nn.Dropout(), nn.Flatten(), nn.Linear(64, 10))
     before, state = network[0].running_mean.clone(), torch.get_rng_state()
-    assert build_odd(monkeypatch, lambda **_: network) is network
+    assert build_odd(monkeypatch, lambda _, **__: network) is network
     assert torch.equal(network[0].running_mean, before)
     assert torch.equal(torch.get_rng_state(), state)
     assert network.training
@@ -102,13 +106,13 @@ def test_networks_whose_tokens_are_parameters_are_counted_whole(name, published)
     item = registry().architecture(name)
     section = Section(name=item.canonical, **options_model(item)().model_dump())
     with torch.device("meta"):
-        model = build_model(registry(), section, in_channels=3, num_classes=1000, image_size=(224, 224))
+        model = build_model(registry(), section, in_channels=3, num_outputs=1000, image_size=(224, 224))
         assert count_macs(model, (3, 224, 224)) == pytest.approx(published, rel=0.02)
     assert all(parameter.requires_grad for parameter in model.parameters()) and model.training
 
 
 def test_what_a_builder_refuses_in_words_of_its_own_is_not_blamed_on_the_plugin(monkeypatch) -> None:
-    def refusing(**_):
+    def refusing(_options, **_):
         raise UsageError("this one has no classifier", fix="choose another")
 
     with pytest.raises(UsageError, match=r"^this one has no classifier; fix: choose another$"):

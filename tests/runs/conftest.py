@@ -73,7 +73,12 @@ def lab() -> Registry:
         "dataset": [dataset("toy"), dataset("shapes", options=f"{__name__}:DataOptions")],
         "task": [
             TaskSpec(
-                name="sort", summary="sorts", target="nowhere:build", options=f"{__name__}:TaskOptions", default=True
+                name="sort",
+                summary="sorts",
+                target="nowhere:build",
+                options=f"{__name__}:TaskOptions",
+                accepts=("classes",),
+                default=True,
             ),
             TaskSpec(name="count", summary="counts", target="nowhere:build"),
         ],

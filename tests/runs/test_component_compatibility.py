@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from zoo.api import ArchitectureSpec, DatasetSpec, TaskSpec, WeightsSpec
+from zoo.api import AdaptationSpec, ArchitectureSpec, DatasetSpec, Output, TaskSpec, WeightsSpec
 from zoo.config.run_config import DatasetSection
 from zoo.errors import UsageError
 from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import Item
 from zoo.runs.component_compatibility import check_classes, combine
 from zoo.runs.initial_weights import FileWeights, RandomWeights
+from zoo.runs.task_plan import TaskPlan
 
 WEIGHTS = WeightsSpec(
     summary="x",
@@ -50,12 +51,27 @@ def data(**facts: Any) -> Item[DatasetSpec]:
     return Item("dataset", DatasetSpec(**{**base, **facts}), LAB)
 
 
-def task(**facts: Any) -> Item[TaskSpec]:
-    return Item("task", TaskSpec(**{"name": "sort", "summary": "x", "target": "n:t", **facts}), LAB)
+def task(**facts: Any) -> TaskPlan:
+    """A task of classes that is learned itself."""
+    item = Item(
+        "task", TaskSpec(**{"name": "sort", "summary": "x", "target": "n:t", "accepts": ("classes",), **facts}), LAB
+    )
+    return TaskPlan(item, item)
+
+
+def solved() -> TaskPlan:
+    """A task that is solved without training, of data alone."""
+    return TaskPlan(Item("task", TaskSpec(name="sort", summary="x", solver="n:s"), LAB), None)
+
+
+def adapted(**facts: Any) -> TaskPlan:
+    """The task of classes, after one adaptation."""
+    change = Item("adaptation", AdaptationSpec(**{"name": "change", "summary": "x", "target": "n:a", **facts}), LAB)
+    return TaskPlan(task().task, task().task, (change,))
 
 
 def judged(
-    architecture: Item[Any] | None, dataset: Item[Any], job: Item[Any], file: Path | None = None, **section: Any
+    architecture: Item[Any] | None, dataset: Item[Any], job: TaskPlan, file: Path | None = None, **section: Any
 ) -> list[str]:
     weights = RandomWeights() if architecture is None or file is None else FileWeights(architecture, str(file))
     return combine(architecture, dataset, job, DatasetSection(name="toy", **section), weights)[1]
@@ -65,7 +81,21 @@ def judged(
     ("architecture", "dataset", "job", "section", "sentence"),
     [
         (None, data(), task(), {}, "task sort needs an architecture"),
-        (network(), data(classes=(), labelled=False), task(), {}, "task sort needs labels, and toy has none"),
+        (
+            network(outputs=(Output(kind="map"),)),
+            data(),
+            task(),
+            {},
+            "task sort needs a network that gives a vector for each image, and net gives map",
+        ),
+        (
+            network(),
+            data(),
+            task(needs=("features",)),
+            {},
+            "task sort needs a network that gives features (its spec names its head), and net gives vector",
+        ),
+        (network(), data(), solved(), {}, "task sort is of data alone, and takes no architecture (lab/net)"),
         (
             network(),
             data(classes=("cat",)),
@@ -73,11 +103,11 @@ def judged(
             {},
             "task sort needs two classes or more to tell apart, and toy has one: cat",
         ),
-        (network(), data(), task(needs_weights=True), {}, "task sort needs pretrained weights, and net names none"),
+        (network(), data(), adapted(needs_weights=True), {}, "task sort needs pretrained weights, and net names none"),
         (
             network(weights={"first": WEIGHTS}),
             data(),
-            task(needs_weights=True),
+            adapted(needs_weights=True),
             {},
             "fix: add --weights NAME, of first, or a file; --weights none begins with none",
         ),
@@ -109,9 +139,9 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, datase
     ("architecture", "dataset", "job", "weights", "changes"),
     [
         (network(), data(), task(), None, []),
-        (None, data(), task(needs_architecture=False), None, []),
-        (None, data(classes=(), labelled=False), task(needs_architecture=False, needs_labels=False), None, []),
-        (network(), data(classes=("cat",)), task(needs_labels=False), None, []),
+        (None, data(), solved(), None, []),
+        (None, data(classes=(), targets=("none",)), solved(), None, []),
+        (network(), data(classes=("cat",)), task(accepts=()), None, []),
         (
             network(),
             data(classes=(), shape=(3, None, None)),
@@ -119,9 +149,11 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, datase
             None,
             ["pictures of any size are resized to cover 32×32 and cropped at the centre"],
         ),
-        (network(), data(), task(needs_weights=True), Path("some.safetensors"), []),
+        (network(), data(), adapted(needs_weights=True), Path("some.safetensors"), []),
         (network(smallest=16), data(), task(), None, ["pictures 8×8 are resized to 16×16"]),
         (network(channels=(1,)), data(), task(), None, ["RGB pictures become grey"]),
+        (network(head="fc"), data(), task(needs=("features",)), None, []),
+        (network(outputs=(Output(kind="map"),)), data(), task(needs=("map",)), None, []),
     ],
 )
 def test_what_goes_together_says_what_it_does_to_the_pictures(architecture, dataset, job, weights, changes) -> None:
@@ -129,7 +161,7 @@ def test_what_goes_together_says_what_it_does_to_the_pictures(architecture, data
 
 
 def test_a_dataset_that_finds_its_classes_is_asked_again_once_it_is_open() -> None:
-    folder = data(classes=(), argument="path")
+    folder = data(classes=(), path_option="path")
     judged(network(), folder, task())
     with pytest.raises(UsageError, match="toy has one: cat"):
         check_classes(folder, task(), ["cat"])

@@ -20,7 +20,13 @@ from zoo.workflows.matrix import cells
 
 def test_a_plan_has_its_items_its_weights_its_classes_and_its_preprocessing() -> None:
     plan = resolve(registry(), "digits_transfer")
-    assert [item.canonical for item in plan.items] == ["classics/cnn", "datasets/digits", "tasks/transfer"]
+    assert [(item.kind, item.canonical) for item in plan.items] == [
+        ("architecture", "classics/cnn"),
+        ("dataset", "datasets/digits"),
+        ("task", "tasks/transfer"),
+        ("task", "tasks/classification"),
+        ("adaptation", "tasks/transfer"),
+    ]
     assert isinstance(plan.weights, NamedWeights) and plan.weights.text == plan.config.weights == "digits_0_to_4"
     assert plan.classes == ("5", "6", "7", "8", "9")
     assert plan.preprocessing.shape == (1, 28, 28) and plan.preprocessing.mean == plan.weights.spec.mean
@@ -77,9 +83,9 @@ def test_all_problems_are_reported_at_once_whatever_finds_them() -> None:
 
 
 def test_a_dry_run_computes_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from zoo_svd import network_task
+    from zoo_svd import compress_network
 
-    monkeypatch.setattr(network_task, "Compressor", lambda *_, **__: pytest.fail("the network is compressed"))
+    monkeypatch.setattr(compress_network, "Compressor", lambda *_, **__: pytest.fail("the network is compressed"))
     found = zoo.run("digits_svd", dry_run=True, out=tmp_path / "run", console=Console(quiet=True))
     assert any(
         note.startswith("computed when the run starts: the form and the rank of each layer")

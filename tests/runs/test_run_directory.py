@@ -35,7 +35,7 @@ def record(**values: Any) -> Record:
         "architecture": None,
         "dataset": "lab/toy",
         "task": "lab/sort",
-        "classes": ["a", "b"],
+        "target": {"kind": "classes", "names": ["a", "b"]},
         "preprocessing": Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,)),
         "fingerprint": "abc",
     }
@@ -211,10 +211,22 @@ def test_a_run_that_says_it_runs_and_is_held_by_nobody_was_killed(status: Any) -
 def test_a_record_of_a_zoo_whose_records_had_fewer_fields_is_as_it_was() -> None:
     run = made("one", "2026-01-01")
     value, _ = read_sealed(run.record_file)
-    for name in ("structure", "notes", "git_commit"):
+    for name in ("adaptations", "solution", "statistics", "decision", "notes", "git_commit"):
         del value[name]
     del value["preprocessing"]["permute_pixels"]
     write_sealed(run.record_file, value)
     assert run.fault is None and run.record == record(created="2026-01-01")
-    write_sealed(run.record_file, {**value, "structure": {"rank": 3}})
-    assert run.fault == "run.json differs from the run's root record in: structure"
+    write_sealed(run.record_file, {**value, "adaptations": [{"rank": 3}]})
+    assert run.fault == "run.json differs from the run's root record in: adaptations"
+
+
+def test_a_run_of_a_zoo_before_contract_2_is_refused_in_one_line_that_says_so() -> None:
+    run = made("one", "2026-01-01")
+    value, _ = read_sealed(run.record_file)
+    del value["target"]
+    write_sealed(run.record_file, {**value, "classes": ["a", "b"], "structure": {}})
+    with pytest.raises(
+        CheckpointError, match=r"this run was written before contract 2\.0.*fix: use the zoo that wrote"
+    ):
+        _ = run.record
+    assert run.fault is not None and "before contract 2.0" in run.fault

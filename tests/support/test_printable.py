@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -88,28 +89,51 @@ def test_a_bars_description_is_no_markup() -> None:
         assert [column.render(progress.tasks[0]).plain for column in progress.columns] == ["[red]:smile:"]
 
 
+def _calls(node: ast.AST) -> Iterator[ast.Call]:
+    """Every call below ``node``, but for those of a parameter called print, which a solver is given by zoo."""
+    for child in ast.iter_child_nodes(node):
+        own = isinstance(child, ast.FunctionDef) and any(
+            each.arg == "print" for each in (*child.args.posonlyargs, *child.args.args, *child.args.kwonlyargs)
+        )
+        found = _calls(child)
+        yield from (call for call in found if ast.unparse(call.func) != "print") if own else found
+        if isinstance(child, ast.Call):
+            yield child
+
+
 def _prints(file: Path) -> list[int]:
     """Lines that write to a terminal by print, typer's echo or a standard stream."""
     found = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            if called in (
-                "print",
-                "typer.secho",
-                "sys.stdout.write",
-                "sys.stderr.write",
-                "traceback.print_exc",
-                "traceback.print_exception",
-            ):
-                found.append(node.lineno)
-            if (
-                called == "typer.echo"
-                and "get_help" not in ast.unparse(node)
-                and "metadata.version" not in ast.unparse(node)
-            ):
-                found.append(node.lineno)
+    for node in _calls(ast.parse(file.read_text(encoding="utf-8"))):
+        called = ast.unparse(node.func)
+        if called in (
+            "print",
+            "typer.secho",
+            "sys.stdout.write",
+            "sys.stderr.write",
+            "traceback.print_exc",
+            "traceback.print_exception",
+        ):
+            found.append(node.lineno)
+        if (
+            called == "typer.echo"
+            and "get_help" not in ast.unparse(node)
+            and "metadata.version" not in ast.unparse(node)
+        ):
+            found.append(node.lineno)
     return found
+
+
+def test_the_scan_sees_a_print_and_leaves_a_parameter_of_that_name_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("def solve(print):\n    print(1)\n\n\ndef other():\n    print(2)\n\n\nsolve(print(3))\n")
+    assert _prints(file) == [6, 9]
+
+
+def test_the_scan_sees_a_print_and_leaves_a_parameter_of_that_name_alone(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text("def solve(print):\n    print(1)\n\n\ndef other():\n    print(2)\n\n\nsolve(print(3))\n")
+    assert _prints(file) == [6, 9]
 
 
 def test_everything_is_printed_through_the_functions_that_escape() -> None:

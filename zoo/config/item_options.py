@@ -32,25 +32,38 @@ def checked(model: type[Options], values: Mapping[str, Any], section: str, other
         raise ConfigError([suggest_among(line, known) for line in explain(error, model, f"{section}.")]) from error
 
 
-def default_task(registry: Registry, kinds: Sequence[TargetKind]) -> Item[TaskSpec]:
+def default_task(
+    registry: Registry, kinds: Sequence[TargetKind], adapted: Item[TaskSpec] | None = None
+) -> Item[TaskSpec]:
     """The task that is learned where none is named, of targets of the first of ``kinds`` that has one.
 
-    Raises UsageError where there is none, or two plugins each have one.
+    ``adapted`` is the task made of adaptations that was named, if any. Images without targets that have no default of
+    their own get that of classes, which the plan then refuses with the reason. Raises UsageError where there is none, or
+    two plugins each have one.
     """
-    for kind in kinds:
+    for kind in (*kinds, "classes") if tuple(kinds) == ("none",) else kinds:
         found = [item for item in registry.items("task") if item.spec.default and kind in item.spec.accepts]
         if len(found) > 1:
             owners = " and ".join(f"{item.canonical} ({item.plugin.distribution})" for item in found)
+            names = [item.canonical for item in found]
             raise UsageError(
-                f"no task is named, and {owners} are each the default for {kind}",
-                fix=f"add --task {' or --task '.join(item.canonical for item in found)}",
+                f"{_needs_default(adapted)}, and {owners} are each the default for {kind}",
+                fix=f"add --task {' or --task '.join(names)}{_as_adapted(adapted)}",
             )
         if found:
             return found[0]
     raise UsageError(
-        f"no task is named, and none is the default for {' or '.join(kinds)}",
-        fix="add --task NAME (see `zoo list tasks`)",
+        f"{_needs_default(adapted)}, and no installed task is the default for {' or '.join(kinds)}",
+        fix=f"add --task NAME (see `zoo list tasks`){_as_adapted(adapted)}",
     )
+
+
+def _needs_default(adapted: Item[TaskSpec] | None) -> str:
+    return "no task is named" if adapted is None else f"task {adapted.spec.name} is learned as the default task"
+
+
+def _as_adapted(adapted: Item[TaskSpec] | None) -> str:
+    return "" if adapted is None else f", and --set adapt=[{','.join(adapted.spec.adaptations)}]"
 
 
 def adaptations_of(registry: Registry, task: Item[TaskSpec]) -> list[Item[AdaptationSpec]]:
@@ -72,7 +85,7 @@ def task_options_model(
     """
     if not task.spec.adaptations:
         return options_model(task)
-    parts: list[Item[Any]] = [default_task(registry, kinds), *adaptations_of(registry, task)]
+    parts: list[Item[Any]] = [default_task(registry, kinds, task), *adaptations_of(registry, task)]
     models = [options_model(each) for each in parts]
     names = [name for model in models for name in model.model_fields]
     twice = sorted({name for name in names if names.count(name) > 1})

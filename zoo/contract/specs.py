@@ -234,7 +234,8 @@ class TaskSpec(Spec):
 
     @property
     def needs_labels(self) -> bool:
-        return self.solver is None and "none" not in self.accepts
+        takes_none = "none" in self.accepts or not (self.accepts or self.adaptations)
+        return self.solver is None and not takes_none
 
 
 class AdaptationSpec(Buildable):

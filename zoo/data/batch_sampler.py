@@ -29,7 +29,11 @@ def last_joined(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
     """``batches``, of which the last is of one sample, as so many: the last two are one."""
     yield from islice(batches, count - 1)
     last = list(batches)
-    inputs, labels, indices = (
-        None if columns[0] is None else torch.cat(columns) for columns in zip(*last, strict=True)
+    targets = [batch.targets for batch in last if batch.targets is not None]
+    answers = [batch.teacher for batch in last if batch.teacher is not None]
+    yield Batch(
+        torch.cat([batch.inputs for batch in last]),
+        torch.cat(targets) if targets else None,
+        torch.cat([batch.indices for batch in last]),
+        {name: torch.cat([each[name] for each in answers]) for name in answers[0]} if answers else None,
     )
-    yield Batch(inputs, labels, indices)  # type: ignore[arg-type]

@@ -68,13 +68,16 @@ def _check_outputs(
     reader = OutputReader(item.spec.outputs)
     try:
         with in_plugin(item, f"a forward of {item.canonical}"):
-            found = reader.main_of(dry_forward(model, shape))
+            given = dry_forward(model, shape)
     except Exception as error:
         raise _blame(item, f"fails on images of {'×'.join(map(str, shape))}: {describe(error)}") from error
+    try:
+        found = reader.main_of(given)
+    except PluginError as error:
+        raise _blame(item, error.what.removeprefix("the network ")) from error
     due = due_shape(reader.main, num_outputs, 2)
-    if not isinstance(found, Tensor) or not fits(found.shape, due):
-        got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise _blame(item, f"gives {got} for two images, where a {reader.main.kind} {shown(due)} is due")
+    if not fits(found.shape, due):
+        raise _blame(item, f"gives {tuple(found.shape)} for two images, where a {reader.main.kind} {shown(due)} is due")
 
 
 def dry_forward(model: nn.Module, shape: tuple[int, int, int]) -> Any:

@@ -103,7 +103,8 @@ def _shown(value: object, most: int = 5) -> str:
 
 def check_classes(dataset: Item[DatasetSpec], task: TaskPlan, classes: Sequence[str]) -> None:
     """Asked again once a dataset that finds its classes has been opened. Raises UsageError."""
-    if task.learned is not None and "classes" in dataset.spec.targets and len(classes) == 1:
+    learned, classified = task.learned, "classes" in dataset.spec.targets
+    if learned is not None and learned.spec.needs_labels and classified and len(classes) == 1:
         raise UsageError(
             f"{task.label} needs two classes or more to tell apart, and {dataset.spec.name} has one: {classes[0]}",
             fix="choose another dataset (see `zoo list datasets`)",

@@ -83,7 +83,7 @@ def plan_task(
             )
         _check_accepts(task, task, dataset)
         return TaskPlan(task, None)
-    learned = default_task(registry, dataset.spec.targets) if task.spec.adaptations else task
+    learned = default_task(registry, dataset.spec.targets, task) if task.spec.adaptations else task
     _check_accepts(task, learned, dataset)
     adaptations = [*adaptations_of(registry, task), *(registry.adaptation(name) for name in adapt)]
     return TaskPlan(task, learned, tuple(adaptations))
