@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from zoo.api import Classes
 from zoo.cli.options import keys_of, overrides_of
 from zoo.cli.run import RunOptions
 from zoo.config.run_config import DatasetSection, RunConfig, TrainConfig
@@ -23,7 +24,7 @@ RECORD = Record(
     architecture="classics/cnn",
     dataset="datasets/digits",
     task="tasks/classification",
-    classes=["0", "1"],
+    target=Classes(names=("0", "1")),
     preprocessing={"channels": 1, "height": 8, "width": 8, "mean": (0.5,), "std": (0.5,)},
     fingerprint="f",
     results={"test": {"accuracy": 0.5}},

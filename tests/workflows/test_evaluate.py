@@ -17,11 +17,25 @@ from PIL import Image
 from sklearn.metrics import accuracy_score
 from torch import nn
 
-from zoo.api import Batch
+from zoo.api import (
+    Batch,
+    Classes,
+    Decision,
+    EvaluationResult,
+    Evaluator,
+    Loss,
+    Monitor,
+    Options,
+    Outputs,
+    Softmax,
+    Task,
+    Values,
+)
 from zoo.errors import UsageError
+from zoo.models.named_outputs import OutputReader
 from zoo.reporting.console import Console
 from zoo.runs.run_directory import RunDir
-from zoo.training.evaluation import evaluate_split
+from zoo.training.evaluation import evaluate_part
 from zoo.workflows.evaluate import Reordered, evaluate_run, in_order
 from zoo.workflows.run import run
 
@@ -101,7 +115,7 @@ def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, mo
         data = genuine(*arguments, **options)
         table = np.arange(len(data.classes))[::-1].copy()
         parts = {name: evaluate.Reordered(part, table) for name, part in data.parts.items()}
-        return replace(data, classes=tuple(reversed(data.classes)), parts=parts)
+        return replace(data, target=Classes(names=tuple(reversed(data.classes))), parts=parts)
 
     monkeypatch.setattr(evaluate, "open_data", reversed_data)
     found = evaluate_run(done, out=tmp_path / "out")
@@ -193,7 +207,7 @@ def test_images_that_were_trained_on_are_said_to_be(trained: tuple[Path, RunDir]
 def test_class_names_are_matched_in_one_unicode_form() -> None:
     composed, decomposed = (unicodedata.normalize(form, "é") for form in ("NFC", "NFD"))
     part = in_order(Part(), "lab/toy", (decomposed, "b", "c"), ("c", "b", composed))
-    assert part.labels is not None and part.labels.tolist() == [0, 2, 1]
+    assert part.targets is not None and part.targets.tolist() == [0, 2, 1]
 
 
 def test_a_part_without_labels_gets_predictions_where_a_folder_is_named(trained, tmp_path) -> None:
@@ -228,33 +242,80 @@ def test_what_is_there_is_kept(trained, tmp_path, place) -> None:
 
 class Part:
     names = ("x", "y", "z")
-    labels = np.array([2, 0, 1])
+    targets = np.array([2, 0, 1])
 
     def __len__(self):
         return 3
 
     def batches(self, batch_size):
-        yield Batch(torch.eye(3), torch.from_numpy(self.labels), torch.arange(3))
+        yield Batch(torch.eye(3), torch.from_numpy(self.targets), torch.arange(3))
 
-    def pictures(self, indices):
+    def images_of(self, indices):
         return np.zeros((len(list(indices)), 2, 2, 1), np.uint8)
 
 
 def test_a_reordered_part_tells_labels_in_the_new_order() -> None:
     part = in_order(Part(), "lab/toy", ("a", "b", "c"), ("c", "a", "b"))
     assert isinstance(part, Reordered) and len(part) == 3 and part.names == Part.names
-    assert part.labels.tolist() == [0, 1, 2]
+    assert part.targets.tolist() == [0, 1, 2]
     (batch,) = part.batches(3)
-    assert batch.labels.tolist() == [0, 1, 2] and batch.indices.tolist() == [0, 1, 2]
+    assert batch.targets.tolist() == [0, 1, 2] and batch.indices.tolist() == [0, 1, 2]
     same = Part()
     assert in_order(same, "lab/toy", ("a", "b"), ["a", "b"]) is same
 
 
-def test_the_mode_of_a_model_is_left_as_it_was(trained) -> None:
-    class Noting:
-        def evaluate(self, model, batches, classes):
-            return model.training, torch.is_grad_enabled()
+class Noting(Evaluator):
+    """Notes the modes that it is called in."""
 
-    model = nn.Linear(1, 1).train()
-    assert evaluate_split(model, Noting(), Part(), "abc", 2) == (False, False)
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self.seen: list[tuple[bool, bool, bool]] = []
+
+    def update(self, outputs: Outputs, batch: Batch) -> None:
+        self.seen.append((self._model.training, torch.is_grad_enabled(), outputs["output"].requires_grad))
+
+    def merge(self, other: Noting) -> None:
+        self.seen += other.seen
+
+    def compute(self) -> EvaluationResult:
+        return EvaluationResult({"batches": len(self.seen)})
+
+
+class NotingTask(Task[Options]):
+    monitor = Monitor("batches", "max")
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(Options(), Classes(names=("a", "b", "c")), {})
+        self.noting = Noting(model)
+
+    def loss(self, outputs: Outputs, batch: Batch) -> Loss:
+        return Loss(outputs["output"][:, 0])
+
+    def decision(self, val: EvaluationResult | None) -> Decision:
+        return Softmax(classes=("a", "b", "c"))
+
+    def evaluator(self, decision: Decision) -> Evaluator:
+        return self.noting
+
+
+def test_the_mode_of_a_model_is_left_as_it_was() -> None:
+    model = nn.Linear(3, 3).train()
+    task = NotingTask(model)
+    found = evaluate_part(model, task, task.decision(None), Part(), 2, OutputReader())
+    assert task.noting.seen == [(False, False, False)] and found.metrics == {"batches": 1}
+    assert found.outputs is not None and found.outputs.shape == (3, 3)
     assert model.training and torch.is_grad_enabled()
+
+
+def test_targets_of_another_kind_are_refused(trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    from zoo.workflows import evaluate
+
+    _, done = trained
+    genuine = evaluate.open_data
+
+    def numbers(*arguments, **options):
+        return replace(genuine(*arguments, **options), target=Values(names=("height",), units=("mm",)))
+
+    monkeypatch.setattr(evaluate, "open_data", numbers)
+    with pytest.raises(UsageError, match=r"the targets of datasets/folder \(values\) are not the model's \(classes\)"):
+        evaluate_run(done)
