@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from zoo_datasets import DIGITS, digits
 
+from zoo.api import Options
 from zoo.data.data_folder import Store
 
 
 @pytest.fixture(scope="module")
 def opened() -> digits.Digits:
-    return digits.open_digits(Store(Path("unused")))
+    return digits.open_digits(Options(), Store(Path("unused")))
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +54,14 @@ def test_the_two_parts_are_all_of_it_once(opened: digits.Digits, reference: tupl
     assert sorted(rows) == list(range(1797))
     for split in (train, report):
         here = [int(name) for name in split.names or ()]
-        assert np.array_equal(split.labels, reference[1][here])
+        assert np.array_equal(split.targets, reference[1][here])
         expected = np.floor(reference[0][here] * 255 / 16 + 0.5).reshape(-1, *DIGITS.shape)
         assert split.images.dtype == np.uint8
         assert np.array_equal(split.images, expected)
 
 
 def test_every_class_is_divided_alike(opened: digits.Digits) -> None:
-    train, report = np.bincount(opened.load("train").labels), np.bincount(opened.load("test").labels)
+    train, report = np.bincount(opened.load("train").targets), np.bincount(opened.load("test").targets)
     assert len(report) == len(DIGITS.classes) == 10
     assert np.abs(report - (train + report) / 5).max() < 1
 
@@ -78,7 +79,7 @@ def test_the_division_never_changes(opened: digits.Digits) -> None:
 
 def test_opening_them_imports_neither_torch_nor_scikit_learn() -> None:
     code = (
-        "import sys, zoo_datasets.digits as d; d.open_digits(None).load('train'); print(sorted({'torch', 'sklearn'} & "
+        "import sys, zoo_datasets.digits as d; d.open_digits(None, None).load('train'); print(sorted({'torch', 'sklearn'} & "
         "set(sys.modules)))"
     )
     assert (

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from zoo_datasets.folder import open_held_out
 from zoo_datasets.folder_layout import class_name, code_points
+from zoo_datasets.options import FolderOptions
 
 import zoo
 from zoo.data.data_loader import Data, open_data
@@ -201,13 +202,13 @@ def test_all_that_is_held_out_is_opened_to_evaluate_on(
 ) -> None:
     from zoo.data.data_folder import Store
 
-    dataset = open_held_out(Store(), str(lay(tmp_path / "images", counts)))
+    dataset = open_held_out(FolderOptions(path=str(lay(tmp_path / "images", counts))), Store())
     assert dataset.parts == {"test": name}
-    assert dataset.classes == classes
+    assert dataset.target.names == classes
     split = dataset.load(name)
     assert len(split.images) == samples
-    assert split.labels is not None and np.bincount(split.labels).tolist() == [
-        sum(1 for label in split.labels if label == index) for index in range(len(classes))
+    assert split.targets is not None and np.bincount(split.targets).tolist() == [
+        sum(1 for label in split.targets if label == index) for index in range(len(classes))
     ]
 
 
@@ -215,7 +216,7 @@ def test_images_without_labels_are_nothing_to_evaluate_on(tmp_path: Path) -> Non
     from zoo.data.data_folder import Store
 
     with pytest.raises(DataError, match="no labelled images to evaluate on"):
-        open_held_out(Store(), str(lay(tmp_path / "images", {"test": 3})))
+        open_held_out(FolderOptions(path=str(lay(tmp_path / "images", {"test": 3}))), Store())
 
 
 # ------------------------------------------------------------------------------------------------------- dangling links

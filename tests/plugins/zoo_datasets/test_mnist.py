@@ -12,6 +12,7 @@ import pytest
 from zoo_datasets import FASHION_MNIST, MNIST
 from zoo_datasets.mnist import Mnist, open_fashion_mnist, open_mnist, read_idx
 
+from zoo.api import Options
 from zoo.data.data_folder import Store
 from zoo.errors import DataError
 
@@ -47,19 +48,19 @@ def test_files_are_read_compressed_or_not(tmp_path: Path, plain: tuple[str, ...]
     arrays = toy_arrays()
     lay(tmp_path, arrays, plain=plain)
     store = Store(tmp_path)
-    opened = open_mnist(store)
+    opened = open_mnist(Options(), store)
     for part, prefix in (("train", "train"), ("test", "t10k")):
         split = opened.load(opened.parts[part])
         assert np.array_equal(split.images[:, 0], arrays[f"{prefix}-images-idx3-ubyte"])
-        assert np.array_equal(split.labels, arrays[f"{prefix}-labels-idx1-ubyte"])
-        assert (split.images.dtype, split.images.shape[1:], split.labels.dtype) == (np.uint8, (1, 28, 28), np.int64)
+        assert np.array_equal(split.targets, arrays[f"{prefix}-labels-idx1-ubyte"])
+        assert (split.images.dtype, split.images.shape[1:], split.targets.dtype) == (np.uint8, (1, 28, 28), np.int64)
     assert len(store.notes) == 4 - len(plain)
 
 
 @pytest.mark.parametrize(("folder", "open_dataset"), [("MNIST", open_mnist), ("FashionMNIST", open_fashion_mnist)])
 @pytest.mark.parametrize("suffix", ["", ".gz"])
 def test_file_names_with_a_dot_are_read_as_those_with_a_dash(
-    tmp_path: Path, folder: str, open_dataset: Callable[[Store], Mnist], suffix: str
+    tmp_path: Path, folder: str, open_dataset: Callable[[Options, Store], Mnist], suffix: str
 ) -> None:
     arrays = toy_arrays()
     lay(tmp_path / "dashes", arrays, folder=folder)
@@ -70,8 +71,8 @@ def test_file_names_with_a_dot_are_read_as_those_with_a_dash(
             gzip.compress(idx(values)) if suffix else idx(values)
         )
     assert (
-        open_dataset(Store(tmp_path / "dots", download=False)).fingerprint
-        == open_dataset(Store(tmp_path / "dashes")).fingerprint
+        open_dataset(Options(), Store(tmp_path / "dots", download=False)).fingerprint
+        == open_dataset(Options(), Store(tmp_path / "dashes")).fingerprint
     )
 
 
@@ -81,7 +82,7 @@ def test_the_fingerprint_is_of_the_content_alone(tmp_path: Path) -> None:
     lay(tmp_path / "plain", arrays, plain=tuple(arrays))
     arrays["t10k-labels-idx1-ubyte"][0] ^= 1
     lay(tmp_path / "changed", arrays)
-    prints = [open_mnist(Store(tmp_path / name)).fingerprint for name in ("compressed", "plain", "changed")]
+    prints = [open_mnist(Options(), Store(tmp_path / name)).fingerprint for name in ("compressed", "plain", "changed")]
     assert prints[0] == prints[1] != prints[2]
 
 
@@ -89,7 +90,7 @@ def test_files_that_are_not_there_are_all_named(tmp_path: Path) -> None:
     arrays = toy_arrays()
     lay(tmp_path, {"train-labels-idx1-ubyte": arrays["train-labels-idx1-ubyte"]}, plain=("train-labels-idx1-ubyte",))
     with pytest.raises(DataError) as caught:
-        open_mnist(Store(tmp_path))
+        open_mnist(Options(), Store(tmp_path))
     for file in MNIST.files:
         assert (file.url in str(caught.value)) == ("train-labels" not in file.url)
 
@@ -134,11 +135,11 @@ def test_a_damaged_gz_is_refused(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.realdata
 def test_the_official_files_are_what_the_spec_says() -> None:
     store = Store()
-    opened = open_mnist(store)
+    opened = open_mnist(Options(), store)
     train, report = opened.load("train"), opened.load("test")
     assert store.notes == []
     assert (len(train.images), len(report.images)) == (60_000, 10_000)
-    assert np.bincount(report.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(report.targets).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     pixels = train.images / np.float32(255)
     assert pixels.mean(dtype=np.float64) == pytest.approx(MNIST.mean[0], abs=5e-5)
     assert pixels.std(dtype=np.float64) == pytest.approx(MNIST.std[0], abs=5e-5)
@@ -148,10 +149,10 @@ def test_the_official_files_are_what_the_spec_says() -> None:
 def test_fashion_mnist_is_read_from_its_own_folder_and_its_own_addresses(tmp_path: Path) -> None:
     arrays = toy_arrays()
     lay(tmp_path, arrays, folder="FashionMNIST")
-    opened = open_fashion_mnist(Store(tmp_path))
+    opened = open_fashion_mnist(Options(), Store(tmp_path))
     assert np.array_equal(opened.load("train").images[:, 0], arrays["train-images-idx3-ubyte"])
     assert not {file.sha256 for file in FASHION_MNIST.files} & {file.sha256 for file in MNIST.files}
     with pytest.raises(DataError, match=r"fashion-mnist\.s3\.eu-central-1\.amazonaws\.com/t10k-labels"):
-        open_fashion_mnist(Store(tmp_path / "nothing", download=False))
+        open_fashion_mnist(Options(), Store(tmp_path / "nothing", download=False))
     with pytest.raises(DataError, match="4 files of mnist"):
-        open_mnist(Store(tmp_path, download=False))
+        open_mnist(Options(), Store(tmp_path, download=False))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from zoo_datasets import PHOTOS, photos
+from zoo_datasets.options import PhotosOptions
 
 from zoo.data.data_folder import Store
 from zoo.errors import DataError
@@ -17,11 +18,11 @@ from zoo.errors import DataError
 def test_they_are_what_scikit_learn_loads() -> None:
     from sklearn.datasets import load_sample_images
 
-    split = photos.open_photos(Store(Path("unused")), size=None).load("photos")
+    split = photos.open_photos(PhotosOptions(), Store(Path("unused"))).load("photos")
     theirs = load_sample_images()
     assert [Path(name).name for name in theirs.filenames] == list(split.names)
     assert np.array_equal(split.images, np.stack(theirs.images).transpose(0, 3, 1, 2))
-    assert (split.images.shape[1:], split.labels) == (PHOTOS.shape, None)
+    assert (split.images.shape[1:], split.targets) == (PHOTOS.shape, None)
 
 
 def test_the_fingerprint_stays() -> None:
@@ -40,7 +41,7 @@ def test_they_are_turned_and_cropped_at_the_centre(shape, size) -> None:
 
 
 def test_a_size_is_cut_out_of_them_and_of_the_fingerprint() -> None:
-    cut = photos.open_photos(Store(Path("unused")), size=(600, 400))
+    cut = photos.open_photos(PhotosOptions(size=(600, 400)), Store(Path("unused")))
     assert cut.load("photos").images.shape == (2, 3, 600, 400)
     assert cut.fingerprint != photos.Photos().fingerprint
     with pytest.raises(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from zoo_datasets.options import PicturesOptions
 from zoo_datasets.pictures import open_pictures
 
 from zoo.data.data_folder import Store
@@ -25,7 +26,7 @@ def album(tmp_path):
 
 
 def opened(path: Path):
-    return open_pictures(Store(Path("unused")), str(path))
+    return open_pictures(PicturesOptions(path=str(path)), Store(Path("unused")))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def opened(path: Path):
 )
 def test_what_a_path_means(album, path, names) -> None:
     split = opened(album / path).load("pictures")
-    assert (split.names, split.labels) == (names, None)
+    assert (split.names, split.targets) == (names, None)
     assert [Path(file).name for file in split.images] == names and all(Path(file).is_file() for file in split.images)
 
 

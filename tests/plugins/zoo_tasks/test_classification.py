@@ -1,44 +1,67 @@
-"""The classification task against scikit-learn, torchmetrics and plain formulas."""
+"""The classification task against plain formulas and scikit-learn: its loss, its options, its decision, its report."""
 
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from sklearn.metrics import (
-    accuracy_score,
-    confusion_matrix,
-    f1_score,
-    log_loss,
-    precision_recall_fscore_support,
-    top_k_accuracy_score,
-)
 from sklearn.utils.class_weight import compute_class_weight
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.functional.classification import multiclass_calibration_error
-from zoo_tasks.classification import build
-from zoo_tasks.metrics import classification_metrics
+from zoo_tasks.classification import Classification
+from zoo_tasks.options import ClassificationOptions
 
-from zoo.api import Batch, Evaluation, Loss, ReportItem
+from zoo.api import Batch, Classes, EvaluationResult, Loss, ReportItem, Softmax
 from zoo.config.run_config import RunConfig
 from zoo.errors import ConfigError, DataError, UsageError
+from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import registry
 from zoo.reporting.html_page import inside
 from zoo.runs.resolve_config import resolve
+from zoo.training.evaluation import evaluate_part, write_predictions
 
 
 class Fixed(nn.Module):
     """Gives back its inputs as logits."""
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return x
 
 
-def made(count: int, classes: int, seed: int = 3, scale: float = 2.0):
+class Part:
+    """A part whose inputs are logits."""
+
+    def __init__(self, logits: Tensor, labels: Tensor | None, names: Sequence[str] = ()) -> None:
+        self.logits, self.labels, self.names = logits, labels, names
+        self.raw_images: Sequence[np.ndarray] = ()
+
+    @property
+    def targets(self) -> np.ndarray | None:
+        return None if self.labels is None else self.labels.numpy()
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        for rows in torch.arange(len(self)).split(batch_size):
+            yield Batch(self.logits[rows], None if self.labels is None else self.labels[rows], rows)
+
+    def images_of(self, indices: Sequence[int]) -> np.ndarray:
+        chosen = list(indices)
+        return (
+            np.stack([np.full((4, 4, 1), 100 + index, np.uint8) for index in chosen])
+            if chosen
+            else np.zeros((0, 4, 4, 1), np.uint8)
+        )
+
+
+def made(count: int, classes: int, seed: int = 3, scale: float = 2.0) -> tuple[Tensor, Tensor]:
     """Logits that are right more often than by chance, and labels."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (count,), generator=generator)
@@ -46,91 +69,13 @@ def made(count: int, classes: int, seed: int = 3, scale: float = 2.0):
     return logits, labels
 
 
-def batches(logits, labels):
-    return [
-        Batch(x, y, i)
-        for x, y, i in zip(logits.split(10), labels.split(10), torch.arange(len(labels)).split(10), strict=True)
-    ]
+def task_of(classes: Sequence[str], **options: object) -> Classification:
+    """One that needs no statistics."""
+    return Classification(ClassificationOptions.model_validate(options), Classes(names=tuple(classes)), {})
 
 
-@pytest.fixture(params=[(57, 4), (400, 12)], ids=["few", "many"])
-def judged(request):
-    logits, labels = made(*request.param)
-    return (
-        logits,
-        labels,
-        build().evaluate(Fixed(), batches(logits, labels), [str(index) for index in range(request.param[1])]),
-    )
-
-
-def test_metrics_agree_with_scikit_learn(judged) -> None:
-    logits, labels, found = judged
-    classes = range(logits.shape[1])
-    probabilities = logits.double().softmax(1).numpy()
-    assert found.metrics["accuracy"] == accuracy_score(labels, logits.argmax(1))
-    assert found.metrics["loss"] == pytest.approx(log_loss(labels, probabilities, labels=classes), rel=1e-5)
-    assert found.metrics["macro_f1"] == pytest.approx(f1_score(labels, logits.argmax(1), average="macro"), rel=1e-5)
-    assert found.details["confusion"] == confusion_matrix(labels, logits.argmax(1), labels=classes).tolist()
-    if logits.shape[1] > 5:
-        assert found.metrics["top5_accuracy"] == pytest.approx(
-            top_k_accuracy_score(labels, probabilities, k=5, labels=classes)
-        )
-    assert list(found.metrics) == [
-        "accuracy",
-        *(["top5_accuracy"] if logits.shape[1] > 5 else []),
-        "macro_f1",
-        "calibration_error",
-        "loss",
-    ]
-
-
-def test_figures_by_class_agree_with_scikit_learn(judged) -> None:
-    logits, labels, found = judged
-    expected = precision_recall_fscore_support(labels, logits.argmax(1), labels=range(logits.shape[1]), zero_division=0)
-    for name, values in zip(("precision", "recall", "f1", "count"), expected, strict=True):
-        np.testing.assert_allclose(found.details["per_class"][name], values, rtol=1e-5)
-
-
-def test_the_calibration_error_is_torchmetrics_and_numpys(judged) -> None:
-    logits, labels, found = judged
-    assert found.metrics["calibration_error"] == pytest.approx(
-        multiclass_calibration_error(logits.softmax(1), labels, num_classes=logits.shape[1], n_bins=15).item(), abs=1e-6
-    )
-    probabilities = logits.double().softmax(1).numpy()
-    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels.numpy()
-    error, bins = 0.0, found.details["reliability"]
-    for place, low in enumerate(np.arange(15) / 15):
-        held = (confidence >= low) & (confidence < low + 1 / 15)
-        assert bins["count"][place] == held.sum()
-        if held.any():
-            assert bins["accuracy"][place] == pytest.approx(right[held].mean()) and bins["confidence"][
-                place
-            ] == pytest.approx(confidence[held].mean())
-            error += held.mean() * abs(right[held].mean() - confidence[held].mean())
-    assert found.metrics["calibration_error"] == pytest.approx(error)
-
-
-def test_a_network_that_is_wholly_sure_is_calibrated_by_its_accuracy() -> None:
-    logits = torch.eye(3)[[0, 1, 2, 0]] * 1e4
-    metrics, details = classification_metrics(logits, torch.tensor([0, 1, 2, 2]))
-    assert metrics["calibration_error"] == pytest.approx(0.25) and details["reliability"]["count"] == [*[0] * 14, 4]
-
-
-@pytest.mark.gpu
-def test_judging_on_cuda_is_the_same_and_deterministic_algorithms_allow_it() -> None:
-    logits, labels = made(400, 12)
-    torch.use_deterministic_algorithms(True)
-    try:
-        found, _ = classification_metrics(logits.cuda(), labels.cuda())
-    finally:
-        torch.use_deterministic_algorithms(False)
-    assert found == pytest.approx(classification_metrics(logits, labels)[0], rel=1e-5)
-
-
-def test_a_class_that_is_absent_from_labels_and_predictions_does_not_lower_macro_f1() -> None:
-    logits = torch.eye(4)[[0, 1, 1]]
-    metrics, details = classification_metrics(logits, torch.tensor([0, 1, 1]))
-    assert metrics["macro_f1"] == 1.0 and details["per_class"]["count"] == [1, 2, 0, 0]
+def evaluated(task: Classification, part: Part) -> EvaluationResult:
+    return evaluate_part(Fixed(), task, task.decision(None), part, 10, OutputReader())
 
 
 def mean(loss: Loss) -> torch.Tensor:
@@ -141,38 +86,47 @@ def mean(loss: Loss) -> torch.Tensor:
 def test_the_loss_is_the_references_nll_of_a_log_softmax() -> None:
     logits, labels = made(57, 4)
     reference = nn.NLLLoss()(nn.LogSoftmax(1)(logits), labels)
-    torch.testing.assert_close(mean(build().loss(logits, Batch(logits, labels, labels))), reference)
+    loss = task_of("abcd").loss({"output": logits}, Batch(logits, labels, labels))
+    assert loss.weights is None
+    torch.testing.assert_close(mean(loss), reference)
+
+
+def test_a_sample_without_a_label_has_no_loss() -> None:
+    with pytest.raises(ValueError, match="labelled"):
+        task_of("ab").loss({"output": torch.ones(3, 2)}, Batch(torch.ones(3, 2), None, torch.arange(3)))
 
 
 def test_without_labels_there_are_outputs_and_no_metrics() -> None:
-    found = build().evaluate(Fixed(), [Batch(torch.ones(3, 2), None, torch.arange(3))], "ab")
-    assert found.metrics == {}
-    assert found.labels is None
-    assert found.outputs.shape == (3, 2)
+    found = evaluated(task_of("ab"), Part(torch.ones(3, 2), None))
+    assert (found.metrics, found.per_sample, found.details) == ({}, {}, {})
+    assert found.outputs is not None and found.outputs.shape == (3, 2)
+
+
+def test_the_decision_is_the_class_with_the_largest_probability_before_and_after_validation() -> None:
+    task = task_of("abcd")
+    found = evaluated(task, Part(*made(20, 4)))
+    assert task.decision(None) == task.decision(found) == Softmax(classes=("a", "b", "c", "d"))
+    assert task.num_outputs() == 4
 
 
 # --------------------------------------------------------------------------------------- label smoothing, class weights
 
 
-class View:
-    """A part of six labels, and a data view of it: classes a (3 samples), b (2), c (1), and d, which has none unless it
-    is left out."""
-
-    labels = np.array([0, 0, 1, 0, 2, 1])
-
-    def __init__(self, classes):
-        self.classes, self.parts = classes, {"train": self}
+TRAIN = Part(torch.zeros(6, 3), torch.tensor([0, 0, 1, 0, 2, 1]))
+"""Classes a (3 samples), b (2), c (1), and others none."""
 
 
-def weighted(weights, classes=("a", "b", "c"), smoothing=0.0):
-    task = build(smoothing, weights)
-    task.prepare(nn.Identity(), View(classes))
-    return task
+def weighted(weights: object, classes: Sequence[str] = ("a", "b", "c"), smoothing: float = 0.0) -> Classification:
+    """The task as a run makes it: its statistics are written as JSON and read again."""
+    options = ClassificationOptions.model_validate({"label_smoothing": smoothing, "class_weights": weights})
+    target = Classes(names=tuple(classes))
+    statistics = Classification.statistics(options, target, TRAIN)
+    return Classification(options, target, json.loads(json.dumps(statistics)))
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weights", [None, [0.5, 1.0, 3.0], "balanced"])
-def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing) -> None:
+def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights: object, smoothing: float) -> None:
     logits, labels = made(30, 3)
     w = np.array(
         {"None": [1.0, 1.0, 1.0], "balanced": [6 / (3 * 3), 6 / (3 * 2), 6 / (3 * 1)]}.get(str(weights), weights)
@@ -182,7 +136,7 @@ def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing)
     total = ((1 - smoothing) * w[truth] * surprise[by_label, truth] + smoothing / 3 * (surprise * w).sum(1)).sum() / w[
         truth
     ].sum()
-    found = mean(weighted(weights, smoothing=smoothing).loss(logits, Batch(logits, labels, labels)))
+    found = mean(weighted(weights, smoothing=smoothing).loss({"output": logits}, Batch(logits, labels, labels)))
     assert found.item() == pytest.approx(total, rel=1e-5)
     torch.testing.assert_close(
         found, F.cross_entropy(logits, labels, torch.tensor(w).float(), label_smoothing=smoothing)
@@ -190,17 +144,34 @@ def test_the_loss_is_smoothed_and_weighted_as_in_its_formula(weights, smoothing)
 
 
 def test_balanced_weights_are_scikit_learns() -> None:
-    task = weighted("balanced")
-    np.testing.assert_allclose(
-        task.class_weights, compute_class_weight("balanced", classes=np.arange(3), y=View.labels), rtol=1e-6
-    )
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=TRAIN.targets)
+    found = weighted("balanced").stats["class_weights"]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert torch.equal(torch.tensor(found), torch.from_numpy(expected).float())
+
+
+@pytest.mark.parametrize("weights", [None, [0.1, 0.7, 3.0], "balanced"])
+def test_statistics_are_the_weights_alone_and_survive_json_to_the_bit(weights: object) -> None:
+    options = ClassificationOptions.model_validate({"class_weights": weights})
+    target = Classes(names=("a", "b", "c"))
+    statistics = Classification.statistics(options, target, TRAIN)
+    assert list(statistics) == ([] if weights is None else ["class_weights"])
+    assert json.loads(json.dumps(statistics)) == statistics
+    if isinstance(weights, list):
+        (constant,) = Classification(options, target, statistics).constants(torch.zeros(1), "class_weights")
+        assert torch.equal(constant, torch.tensor(weights))
+
+
+def test_labels_are_needed_to_balance_classes() -> None:
+    options = ClassificationOptions(class_weights="balanced")
+    with pytest.raises(DataError, match="the train split has none"):
+        Classification.statistics(options, Classes(names=("a", "b")), Part(torch.zeros(2, 2), None))
 
 
 def test_weights_and_smoothing_do_not_change_what_is_reported() -> None:
     logits, labels = made(57, 4)
     plain, other = (
-        task.evaluate(Fixed(), batches(logits, labels), "abcd")
-        for task in (build(), weighted([1, 2, 3, 9], "abcd", 0.2))
+        evaluated(task, Part(logits, labels)) for task in (task_of("abcd"), weighted([1, 2, 3, 9], "abcd", 0.2))
     )
     assert plain.metrics == other.metrics
 
@@ -208,11 +179,10 @@ def test_weights_and_smoothing_do_not_change_what_is_reported() -> None:
 def test_the_loss_of_low_precision_logits_is_computed_in_float32() -> None:
     logits, labels = made(30, 3)
     low = logits.bfloat16()
-    loss = weighted([1.0, 2.0, 3.0]).loss(low, Batch(low, labels, labels))
+    loss = weighted([1.0, 2.0, 3.0]).loss({"output": low}, Batch(low, labels, labels))
     assert loss.values.dtype == torch.float32
-    torch.testing.assert_close(
-        mean(loss), mean(weighted([1.0, 2.0, 3.0]).loss(low.float(), Batch(low, labels, labels)))
-    )
+    exact = weighted([1.0, 2.0, 3.0]).loss({"output": low.float()}, Batch(low, labels, labels))
+    torch.testing.assert_close(mean(loss), mean(exact))
 
 
 def test_a_class_without_samples_cannot_be_balanced_and_is_named() -> None:
@@ -220,7 +190,7 @@ def test_a_class_without_samples_cannot_be_balanced_and_is_named() -> None:
         DataError,
         match=(
             r"no training sample has the class 'd', 'e', which cannot be balanced \(task.class_weights\); fix: add "
-            r"pictures"
+            r"images"
         ),
     ):
         weighted("balanced", "abcde")
@@ -241,7 +211,7 @@ def test_a_wrong_number_of_weights_is_refused() -> None:
         ({"smoothing": 0.1}, "task.smoothing: unknown key; fix: did you mean label_smoothing?"),
     ],
 )
-def test_options_are_checked(options, problem) -> None:
+def test_options_are_checked(options: dict[str, object], problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(registry(), "cnn_digits", overrides={"task": options})
     assert problem in str(caught.value)
@@ -257,46 +227,37 @@ def test_options_reach_the_configuration() -> None:
 # --------------------------------------------------------------------------------------------------------------- report
 
 
-class Part:
-    names = ("a.png", "b,c.png", "<b>.png")
-
-    def __len__(self):
-        return 3
-
-    def pictures(self, indices):
-        chosen = list(indices)
-        return (
-            np.stack([np.full((4, 4, 1), 100 + index, np.uint8) for index in chosen])
-            if chosen
-            else np.zeros((0, 4, 4, 1), np.uint8)
-        )
+CLASSES = ("$x$ cat", "dog")
+NAMES = ("a.png", "b,c.png", "<b>.png")
 
 
-CLASSES = ["$x$ cat", "dog"]
-
-
-def reported(labels, directory):
+def reported(labels: list[int] | None, directory: Path) -> list[ReportItem]:
+    """What the task shows, beside the table of predictions that zoo writes for every task."""
     outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, -1.0]])
-    truths = None if labels is None else torch.tensor(labels)
-    evaluation = build().evaluate(Fixed(), [Batch(outputs, truths, torch.arange(3))], CLASSES)
-    return build().report(evaluation, Part(), CLASSES, directory)
+    part = Part(outputs, None if labels is None else torch.tensor(labels), NAMES)
+    task = task_of(CLASSES)
+    result = evaluated(task, part)
+    write_predictions(directory / "predictions.csv", result, part, task.target, task.decision(result))
+    return task.report(result, part, directory)
 
 
-def table(file):
+def table(file: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
 
 
 @pytest.mark.parametrize("labels", [None, [0, 1, 1]])
-def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_truths(tmp_path, labels) -> None:
+def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_truths(
+    tmp_path: Path, labels: list[int] | None
+) -> None:
     shown = reported(labels, tmp_path)
     rows = table(tmp_path / "predictions.csv")
-    assert [row["sample"] for row in rows] == list(Part.names)
+    assert [row["sample"] for row in rows] == list(NAMES)
     assert [row["prediction"] for row in rows] == ["$x$ cat", "dog", "$x$ cat"]
     assert float(rows[0]["p(dog)"]) == pytest.approx(1 / (1 + np.exp(2)), abs=1e-6)
     if labels is None:
         rows = table(tmp_path / "predicted.csv")
         assert [(row["id"], row["class"]) for row in rows] == list(
-            zip(Part.names, ["$x$ cat", "dog", "$x$ cat"], strict=True)
+            zip(NAMES, ["$x$ cat", "dog", "$x$ cat"], strict=True)
         )
         assert float(rows[1]["probability"]) > 0.5
     drawn = {path.name for path in tmp_path.glob("plots/*.png")}
@@ -311,7 +272,7 @@ def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_tru
     )
 
 
-def test_the_table_of_classes_and_of_mistakes(tmp_path) -> None:
+def test_the_table_of_classes_and_of_mistakes(tmp_path: Path) -> None:
     reported([0, 1, 1], tmp_path)
     assert table(tmp_path / "per_class.csv") == [
         {"class": "$x$ cat", "count": "1", "precision": "0.5000", "recall": "1.0000", "f1": "0.6667"},
@@ -328,12 +289,22 @@ def test_the_table_of_classes_and_of_mistakes(tmp_path) -> None:
     assert shown.tolist() == [[102] * 4] * 4
 
 
-def test_a_network_without_mistakes_says_so(tmp_path) -> None:
+def test_a_network_without_mistakes_says_so(tmp_path: Path) -> None:
     *_, mistakes = reported([0, 1, 0], tmp_path)
     assert mistakes.caption == "The most confident of 0 mistakes in 3." and table(tmp_path / "mistakes.csv") == []
 
 
-def test_evaluation_stays_what_the_protocol_says() -> None:
-    logits, labels = made(20, 3)
-    found = build().evaluate(Fixed(), batches(logits, labels), "abc")
-    assert isinstance(found, Evaluation) and found.outputs.dtype == np.float32 and found.labels.dtype == np.int64
+def test_an_evaluation_without_outputs_shows_nothing(tmp_path: Path) -> None:
+    """They are left out where they are too large to keep."""
+    part = Part(*made(20, 3), [str(index) for index in range(20)])
+    result = evaluated(task_of("abc"), part)
+    assert task_of("abc").report(EvaluationResult(result.metrics, details=result.details), part, tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluation_stays_what_the_contract_says() -> None:
+    found = evaluated(task_of("abc"), Part(*made(20, 3)))
+    assert isinstance(found, EvaluationResult)
+    assert found.outputs is not None and found.outputs.dtype == np.float32
+    assert all(isinstance(value, float) for value in found.metrics.values())
+    assert json.loads(json.dumps(found.details)) == found.details
