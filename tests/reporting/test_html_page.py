@@ -319,6 +319,18 @@ def test_a_run_that_did_not_finish_is_resumed_and_not_used(made_run) -> None:
     assert not any("predict" in line or "export" in line for line in commands(run, run.record).values())
 
 
+def test_images_have_a_class_where_the_run_learned_classes(made_run) -> None:
+    numbers = made_run("two", target={"kind": "values", "names": ["height"]})
+    for run, name in ((made_run("one"), "Name the class of an image"), (numbers, "Predict the target of an image")):
+        found = commands(run, run.record)
+        assert found[name] == f"zoo predict {run_id(run.path)} IMAGE" and len(found) == 3
+
+
+def test_a_network_that_was_only_adapted_is_not_said_to_be_trained(made_run) -> None:
+    assert "none: the network was adapted and is not trained" in shown(made_run("one")).text
+    assert "none: the network" not in shown(made_run("two", epochs=EPOCHS)).text
+
+
 def test_every_command_of_a_page_works_for_its_kind_of_run(tmp_path, monkeypatch, capsys) -> None:
     """A classifier, a run without a network, and one that was stopped; the lines are run as they stand."""
     monkeypatch.setenv("ZOO_RUNS", str(tmp_path / "runs"))

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from zoo.api import Mask, MultiLabel, SampleSource, Split, Target, Values
 from zoo.data import data_folder as store_module
 from zoo.data.downloads import UnreachableError
 from zoo.errors import DataError, UnknownNameError
 from zoo.registry.lookup import registry
-from zoo.workflows import data_download
+from zoo.workflows import data_check, data_download
 from zoo.workflows.data_check import check
 from zoo.workflows.data_download import download, look
 
@@ -34,18 +35,20 @@ def spec(name, paths):
 
 @hookimpl
 def zoo_register_datasets():
-    return [spec("toy", ["toy/a.bin", "toy/b.bin"]), spec("other", ["other/c.bin"]), spec("album", [])]
+    kinds = dict(targets=("values", "multi_label", "mask"), classes=(), shape=(1, 2, 2), mean=(0.5,), std=(0.5,))
+    made = DatasetSpec(name="any", summary="x", target="zoo_made.data:open_any", licence="CC0", **kinds)
+    return [spec("toy", ["toy/a.bin", "toy/b.bin"]), spec("other", ["other/c.bin"]), spec("album", []), made]
 """
 MODULE = """
 import numpy as np
 import zoo_made
-from zoo.api import Split
+from zoo.api import Dataset
 from zoo.errors import DataError
 
 SPECS = {spec.name: spec for spec in zoo_made.zoo_register_datasets()}
 SPLITS = {}
 
-class Made:
+class Made(Dataset):
     parts = {"train": "train", "test": "test"}
     fingerprint = "0"
     def load(self, split):
@@ -54,17 +57,27 @@ class Made:
             raise found
         return found
 
-def open_toy(store):
+def open_toy(options, store):
     if not (store.root / "toy" / "unpacked").exists():
         store.files(SPECS["toy"])
     return Made()
 
-def open_other(store):
+def open_other(options, store):
     store.files(SPECS["other"])
     return Made()
 
-def open_album(store):
+def open_album(options, store):
     return Made()
+
+TARGET = None
+
+class Any(Made):
+    @property
+    def target(self):
+        return TARGET
+
+def open_any(options, store):
+    return Any()
 """
 
 
@@ -188,8 +201,6 @@ def test_require_here_names_the_command(root) -> None:
 
 def arrays(*labels, start=0):
     """Split of 1×2×2 pictures, each of another content."""
-    from zoo.api import Split
-
     count = len(labels)
     images = (
         np.arange(start, start + count, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 1, 2, 2), np.uint8)
@@ -242,15 +253,11 @@ def test_a_part_that_cannot_be_opened_is_a_problem_and_the_others_are_counted(ro
 
 
 def test_unlabelled_parts_have_no_classes(root, splits) -> None:
-    from zoo.api import Split
-
     splits |= {"train": arrays(0, 1), "test": Split(arrays(0, start=9).images, None)}
     assert check(look("album")).parts[1].classes is None
 
 
 def test_pictures_in_files_are_decoded_whole(root, splits, tmp_path) -> None:
-    from zoo.api import Split
-
     generator = np.random.default_rng(0)
     paths = []
     for index, size in enumerate([(8, 6), (8, 6), (5, 4)]):
@@ -269,6 +276,59 @@ def test_pictures_in_files_are_decoded_whole(root, splits, tmp_path) -> None:
     ]
     (problem,) = report.problems
     assert problem.startswith(f"train: {tmp_path / 'cut.png'} cannot be read")
+
+
+class Waves(SampleSource):
+    """Images of 1×2×2, in pairs that are equal, which are asked for by their indices."""
+
+    def __init__(self, count: int, label: int = 0) -> None:
+        self.count, self.label, self.asked = count, label, list[int]()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def images(self, indices: np.ndarray) -> list[np.ndarray]:
+        self.asked.append(len(indices))
+        return [np.full((1, 2, 2 + index % 2), index // 4, np.uint8) for index in indices]
+
+    def targets(self, indices: np.ndarray) -> np.ndarray:
+        return np.where(indices == 2, self.label, 0)
+
+
+def test_samples_that_are_made_on_demand_are_read_a_few_at_a_time(root, splits, monkeypatch) -> None:
+    monkeypatch.setattr(data_check, "FETCHED", 3)
+    train = Waves(8, label=1)
+    splits |= {"train": Split(train), "test": arrays(0, start=9)}
+    report = check(look("album"))
+    assert report.problems == [] and train.asked == [3, 3, 2]
+    part = report.parts[0]
+    assert (part.samples, part.classes, part.shapes) == (8, {"cat": 7, "dog": 1}, {"1×2×2": 4, "1×2×3": 4})
+    assert report.duplicates.within == {"train": 4} and report.duplicates.contradicting == 1
+    splits["train"] = Split(Waves(4, label=5))
+    assert check(look("album")).problems[0].startswith("split 'train' has the label 5, outside 0…1")
+
+
+@pytest.mark.parametrize(
+    ("target", "targets"),
+    [
+        (Values(names=("x", "y")), np.array([[0.5, 1], [0.5, 2], [0, 0]], np.float32)),
+        (MultiLabel(names=("x", "y")), np.array([[0, 1], [1, 1], [0, 0]], np.uint8)),
+        (Mask(names=("x", "y")), np.array([[[0, 1], [0, 0]], [[1, 1], [0, 0]], [[0, 0], [0, 0]]], np.uint8)),
+    ],
+    ids=["values", "labels", "masks"],
+)
+def test_other_targets_than_classes_are_not_counted_and_contradict_as_a_whole(
+    root, splits, target: Target, targets: np.ndarray
+) -> None:
+    import zoo_made.data
+
+    images = np.zeros((3, 1, 2, 2), np.uint8)
+    images[2] = 9
+    splits |= {"train": Split(images, targets), "test": Split(images[2:] + 1, targets[2:])}
+    zoo_made.data.TARGET = target
+    report = check(look("any"))
+    assert report.problems == [] and report.parts[0].classes is None
+    assert (report.duplicates.within, report.duplicates.contradicting) == ({"train": 1}, 1)
 
 
 @pytest.mark.realdata

@@ -113,7 +113,7 @@ def summary(record: Record, run: RunDir) -> Facts:
         "Seed": str(run.config.seed),
     }
     if record.status == "finished" and not run.metrics_file.exists():
-        network["Training"] = "none: solved in closed form"
+        network["Training"] = "none: the network was adapted and is not trained"
     return Facts(
         "Run",
         {
@@ -179,7 +179,9 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
         shown["Evaluate it on another split"] = f"zoo evaluate {name} --split {other}"
     formats = [registry().short_name(item) for item in registry().items("exporter")]
     exports = {f"Export it as {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
-    return {**shown, "Name the class of an image": f"zoo predict {name} IMAGE", **exports}
+    classified = record.target.kind == "classes"
+    answer = "Name the class of an image" if classified else "Predict the target of an image"
+    return {**shown, answer: f"zoo predict {name} IMAGE", **exports}
 
 
 # --------------------------------------------------------------------------------------------------------- report_items

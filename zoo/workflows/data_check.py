@@ -22,7 +22,7 @@ from zoo.data.data_folder import Digests, Store
 from zoo.data.decoding import SAY_FROM
 from zoo.data.open_dataset import open_dataset
 from zoo.data.splits import check_split
-from zoo.data.targets import class_names, target_of
+from zoo.data.targets import checked_targets, class_names, target_of
 from zoo.data.value_range import choose_value_range
 from zoo.errors import ZooError
 from zoo.runtime import read_image
@@ -34,6 +34,8 @@ Read = Callable[[Path], Image.Image]
 
 EXAMPLES = 5
 """First pictures, pairs of equal ones, and faulty ones, that are named."""
+FETCHED = 256
+"""Samples made or fetched on demand that are asked for at a time."""
 DIGEST = 16
 """Bytes of a picture's digest: two of 2^32 different pictures agree by chance once in 2^64."""
 
@@ -112,7 +114,8 @@ def check(need: Needs) -> Report:
             report.problems.append(str(error))
     read = _reader(need, dataset, splits, store, report)
     for part, loaded in splits.items():
-        seen[part], found = _part(part, parts[part], loaded, class_names(target), report.problems, read)
+        check_targets = partial(checked_targets, item, target, parts[part])
+        seen[part], found = _part(part, parts[part], loaded, class_names(target), report.problems, read, check_targets)
         report.parts.append(found)
     report.notes = store.notes + report.notes
     report.duplicates = _duplicates(seen)
@@ -141,24 +144,53 @@ def _official(file: dict[str, Any]) -> bool | None:
 
 
 def _part(
-    part: str, split: str, loaded: Split, classes: Sequence[str], problems: list[str], read: Read
+    part: str,
+    split: str,
+    loaded: Split,
+    classes: Sequence[str],
+    problems: list[str],
+    read: Read,
+    check_targets: Callable[[Any, int], np.ndarray],
 ) -> tuple[Pictures, PartReport]:
     images = loaded.images
     shapes: Sequence[tuple[int, ...]]
     digests: Sequence[bytes | None]
+    targets = loaded.targets if isinstance(loaded.targets, np.ndarray) else None
     if isinstance(images, SampleSource):
-        images = np.concatenate([np.asarray(image)[None] for image in images.images(np.arange(len(images)))])
-    if isinstance(images, np.ndarray):
+        shapes, digests, given = _fetch(part, images)
+        try:
+            targets = None if given is None else check_targets(given, len(images))
+        except ZooError as error:
+            problems.append(str(error))
+    elif isinstance(images, np.ndarray):
         shapes, digests = [images.shape[1:]] * len(images), [_digest(image.shape, image) for image in images]
     else:
         shapes, digests = _decode(part, images, problems, read)
     names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
-    targets = loaded.targets if isinstance(loaded.targets, np.ndarray) else None
     counts = _count(targets, classes) if targets is not None and classes else None
     sizes = Counter("×".join(map(str, shape)) for shape in shapes)
     return Pictures(names, targets, digests), PartReport(
         part, split, len(images), counts, dict(sizes.most_common()), [str(name) for name in names[:EXAMPLES]]
     )
+
+
+def _fetch(part: str, samples: SampleSource) -> tuple[list[tuple[int, ...]], list[bytes], np.ndarray | None]:
+    """Shapes and digests of images that are made or fetched on demand, and their targets; a few are in memory at a
+    time."""
+    shapes: list[tuple[int, ...]] = []
+    digests: list[bytes] = []
+    targets = []
+    starts = range(0, len(samples), FETCHED)
+    for start in starts if len(samples) < SAY_FROM else tracked(starts, f"{part}: reading {len(samples):,} images"):
+        rows = np.arange(start, min(start + FETCHED, len(samples)))
+        for image in samples.images(rows):
+            pixels = np.asarray(image)
+            shapes.append(pixels.shape)
+            digests.append(_digest(pixels.shape, pixels))
+        found = samples.targets(rows)
+        if found is not None:
+            targets.append(np.asarray(found))
+    return shapes, digests, np.concatenate(targets) if targets else None
 
 
 def _decode(
@@ -219,8 +251,8 @@ def _duplicates(parts: dict[str, Pictures]) -> Duplicates:
         else:
             pair = f"{before}, {part}"
             result.across[pair] = result.across.get(pair, 0) + 1
-        targets = parts[before].targets, parts[part].targets
-        if targets[0] is not None and targets[1] is not None and np.any(targets[0][where] != targets[1][index]):
+        mine, theirs = parts[before].targets, parts[part].targets
+        if mine is not None and theirs is not None and not np.array_equal(mine[where], theirs[index]):
             result.contradicting += 1
         if len(result.examples) < EXAMPLES:
             result.examples.append([f"{before}/{parts[before].names[where]}", f"{part}/{parts[part].names[index]}"])
