@@ -42,7 +42,7 @@ class Corrected(nn.Module):
                 padding_mode=layer.padding_mode,
             )
             self.up = nn.Conv2d(rank, layer.out_channels, 1, bias=False)
-        nn.init.zeros_(self.up.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layer(x) + self.scale * self.up(self.down(x))  # type: ignore[no-any-return]
