@@ -26,12 +26,12 @@ def looked(name: str, **architecture: Any) -> Any:
 def test_norms_are_those_of_autograd() -> None:
     found = looked("fnn")
     counter_random.seed_everything(0)
-    model = build_model(registry(), Section(name="fnn", hidden=8), in_channels=1, num_classes=10, image_size=(8, 8))
+    model = build_model(registry(), Section(name="fnn", hidden=8), in_channels=1, num_outputs=10, image_size=(8, 8))
     data = open_data(registry(), dataset_section(registry(), "digits"), torch.device("cpu"), parts=("train",))
     part = data.part("train")
     batch = next(iter(part.batches_of(counter_random.order(0, 0, len(part))[:16], 16)))
     weights = [model.fc1.weight, model.fc2.weight, model.fc3.weight]
-    expected = torch.autograd.grad(F.cross_entropy(model(batch.inputs), batch.labels), weights)
+    expected = torch.autograd.grad(F.cross_entropy(model(batch.inputs), batch.targets), weights)
     assert found.layers == ("fc1", "fc2", "fc3")
     assert found.norms == pytest.approx([float(gradient.norm()) for gradient in expected], rel=1e-5)
     assert found.ratio == found.norms[0] / found.norms[-1]
@@ -55,8 +55,8 @@ def test_what_a_run_would_refuse_is_refused() -> None:
         gradients(resolve(registry(), "fnn", overrides={"dataset": {"name": "photos"}}), "x")
 
 
-def test_of_a_task_in_closed_form_there_are_none() -> None:
+def test_of_a_task_that_is_solved_without_training_there_are_none() -> None:
     with pytest.raises(
-        UsageError, match="task svd/svd_image is solved in closed form: it has no loss, and so no gradients"
+        UsageError, match="task svd/svd_image is solved without training: it has no loss, and so no gradients"
     ):
         gradients(resolve(registry(), "svd_image"), "x")

@@ -55,13 +55,13 @@ def test_every_architecture_can_be_examined(item) -> None:
     channels, *size = item.spec.input
     section = Section(name=item.canonical, **options_model(item)().model_dump())
     model = build_model(
-        registry(), section, in_channels=channels, num_classes=item.spec.classes, image_size=tuple(size)
+        registry(), section, in_channels=channels, num_outputs=item.spec.num_outputs, image_size=tuple(size)
     )
     found = anatomy(model, item.spec.input)
     assert (found.parameters, found.trainable) == count_parameters(model)
     assert sum(layer.parameters for layer in found.layers) == found.parameters
     assert sum(layer.macs for layer in found.layers) == found.macs
-    assert found.output == (item.spec.classes,)
+    assert found.output == (item.spec.num_outputs,)
     assert all(layer.axes for layer in found.layers if layer.output is not None), "every layer of a classic is followed"
 
 
