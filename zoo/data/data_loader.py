@@ -19,8 +19,8 @@ from zoo.data.masks import MaskLoader
 from zoo.data.open_dataset import open_dataset
 from zoo.data.preprocessing import Preprocessing, plan
 from zoo.data.splits import chosen_target, load_parts, subset
-from zoo.data.streamed_part import StreamedPart
-from zoo.data.targets import class_names, target_of
+from zoo.data.streamed_part import CheckTargets, StreamedPart
+from zoo.data.targets import checked_targets, class_names, target_of
 from zoo.data.value_range import choose_value_range
 from zoo.errors import DataError, UsageError
 from zoo.registry.lookup import Item, Registry, calls_of
@@ -111,7 +111,11 @@ def open_data(
         )
     decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
     load_masks = MaskLoader(target, digest, item.spec.name) if isinstance(target, Mask) else None
-    loaded = {part: _part_of(split, preprocessing, device, decode, load_masks) for part, split in splits.items()}
+    loaded: dict[Part, AnyPart] = {}
+    for part, split in splits.items():
+        name = dataset.parts.get(part, dataset.parts.get("train", part))
+        check: CheckTargets = partial(checked_targets, item, target, name)
+        loaded[part] = _part_of(split, preprocessing, device, decode, load_masks, check)
     fingerprint = dataset.fingerprint
     store.save_digests()
     return Data(
@@ -127,10 +131,16 @@ def open_data(
 
 
 def _part_of(
-    split: Split, preprocessing: Preprocessing, device: torch.device, decode: Decode, load_masks: MaskLoader | None
+    split: Split,
+    preprocessing: Preprocessing,
+    device: torch.device,
+    decode: Decode,
+    load_masks: MaskLoader | None,
+    check: CheckTargets,
 ) -> AnyPart:
     if isinstance(split.images, SampleSource):
-        return StreamedPart(split.images, preprocessing, device, None if load_masks is None else load_masks.target)
+        masks = None if load_masks is None else load_masks.target
+        return StreamedPart(split.images, preprocessing, device, masks, names=split.names, check=check)
     return LoadedPart(split, preprocessing, device, decode, load_masks)
 
 

@@ -64,6 +64,12 @@ def nfc(name: str) -> str:
 
 def _of_classes(split: Split, known: Sequence[str], kept: Sequence[str], name: str) -> Split:
     """The images of some classes, labelled by their places among these; images without labels all stay."""
+    if isinstance(split.images, SampleSource):
+        raise UsageError(
+            f"the samples of split '{name}' are made on demand, and no classes of them can be chosen",
+            where="dataset.classes",
+            fix="leave it out",
+        )
     if not isinstance(split.targets, np.ndarray):
         return split
     places = np.full(len(known), -1, np.int64)
@@ -132,7 +138,8 @@ def check_split(item: Item[DatasetSpec], target: Target, name: str, split: Split
         raise _wrong_split(item, f"split '{name}' has {len(images)} images and {len(split.names)} names")
     if split.targets is not None and isinstance(images, SampleSource):
         raise _wrong_split(
-            item, f"split '{name}' is made of SampleSource, which have their own targets: leave targets out"
+            item,
+            f"split '{name}' is made on demand by a SampleSource, which has the targets: leave out those of the Split",
         )
     targets = None if split.targets is None else checked_targets(item, target, name, split.targets, len(images))
     return Split(
@@ -164,10 +171,11 @@ def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
 
 def subset(split: Split, rows: np.ndarray) -> Split:
     """Some samples of a split, in the order of ``rows``."""
+    names: Sequence[str]
     if split.names is not None:
-        names: list[str] | None = [split.names[row] for row in rows]
-    else:  # of samples that are made on demand there may be too many to name each
-        names = None if isinstance(split.images, SampleSource) else [str(row) for row in rows]
+        names = [split.names[row] for row in rows]
+    else:  # of samples that are made on demand there may be too many for a list of names
+        names = IndexNames(rows) if isinstance(split.images, SampleSource) else [str(row) for row in rows]
     return Split(_rows(split.images, rows), None if split.targets is None else _rows(split.targets, rows), names)
 
 
@@ -175,6 +183,20 @@ def _rows(column: Any, rows: np.ndarray) -> Any:
     if isinstance(column, SampleSource):
         return Chosen(column, rows)
     return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
+
+
+class IndexNames(Sequence[str]):
+    """The names of samples that have none: their indices in the split, and no list of them."""
+
+    def __init__(self, rows: Sequence[int] | np.ndarray) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._rows[index]
+        return [str(each) for each in found] if isinstance(index, slice) else str(found)
 
 
 class Chosen(SampleSource):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -21,18 +21,21 @@ from zoo.api import Batch, Mask, SampleSource
 from zoo.data.augmentation import Augmenter
 from zoo.data.loaded_part import RAW_IMAGES, Augment
 from zoo.data.preprocessing import Preprocessing
+from zoo.data.splits import IndexNames
 from zoo.errors import PluginError
 from zoo.support.progress import tracked
 
 AHEAD = 2
 """Batches that are fetched before they are asked for."""
 PASS = 256
-"""SampleSource that a pass over all of them takes at a time."""
+"""Samples that a pass over all of them takes at a time."""
 STATISTICS = 1024
-"""SampleSource from which augmentation takes what it needs to know of the images."""
+"""Samples from which augmentation learns what it needs to know of the images."""
 SAY_FROM = 10_000
 
 Fetched = tuple[Tensor, Tensor | None]
+CheckTargets = Callable[[Any, int], Any]
+"""The targets of so many samples → the same, of their kind's dtype; raises where they are none (`zoo.data.targets`)."""
 
 
 class StreamedPart:
@@ -44,18 +47,22 @@ class StreamedPart:
         preprocessing: Preprocessing,
         device: torch.device,
         masks: Mask | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        check: CheckTargets | None = None,
     ) -> None:
-        """``masks``: targets are such ones, of the network's size, and are moved with their images."""
+        """``masks``: targets are such ones, of the network's size, and are moved with their images. ``names``: of the
+        samples, by default their indices. ``check``: looks at the targets of every batch."""
         self.device = device
         self.memory_format = torch.contiguous_format
         """In which batches are given; a training sets it to its own."""
-        self._samples, self._preprocessing, self._masks = samples, preprocessing, masks
+        self._samples, self._preprocessing, self._masks, self._check = samples, preprocessing, masks, check
         mean, std = (
             torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
         )
         self._scale, self._shift = 1 / (255 * std), -mean / std
-        self.names: Sequence[str] = IndexNames(len(samples))
+        self.names: Sequence[str] = IndexNames(range(len(samples))) if names is None else names
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -130,9 +137,17 @@ class StreamedPart:
         return torch.from_numpy(np.require(prepared, requirements=["C", "W"]))
 
     def _targets_of(self, rows: np.ndarray) -> Tensor | None:
-        targets = self._samples.targets(rows)
+        targets: Any = self._samples.targets(rows)
         if targets is None:
             return None
+        if self._check is not None:
+            targets = self._check(targets, len(rows))
+        size = (self._preprocessing.height, self._preprocessing.width)
+        if self._masks is not None and np.shape(targets)[1:] != size:
+            raise PluginError(
+                f"masks of samples that are made on demand must be arrays of the network's size, {size[0]}×{size[1]}",
+                fix="set dataset.resize=never, or report it to the authors of the dataset",
+            )
         classes = targets.ndim == 1 and targets.dtype.kind in "iu"
         return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"]))
 
@@ -155,18 +170,3 @@ class StreamedPart:
     def images_of(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""
         return self._images_of(np.fromiter(indices, np.int64)).permute(0, 2, 3, 1).numpy()
-
-
-class IndexNames(Sequence[str]):
-    """The names of so many samples that have none: their indices, and no list of them."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [str(each) for each in range(self._count)[index]]
-        return str(range(self._count)[index])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.api import Classes, Dataset, DatasetSpec, Mask, MultiLabel, NoTarget, Opaque, Target, Values, target_names
+from zoo.api import Classes, Dataset, DatasetSpec, Mask, MultiLabel, NoTarget, Opaque, Target, Values
 from zoo.errors import DataError, PluginError
 from zoo.registry.lookup import Item
 
@@ -26,10 +26,11 @@ def target_of(item: Item[DatasetSpec], dataset: Dataset) -> Target:
     spec, found = item.spec, dataset.target
     if found is None and spec.targets == ("none",):
         return NoTarget()
-    if found is None and spec.classes:
+    if found is None and spec.classes and "classes" in spec.targets:
         return Classes(names=spec.classes)
     if found is None:
-        raise _wrong(item, "neither the dataset nor its spec says what the classes are")
+        names = "classes" if "classes" in spec.targets else "names of its targets"
+        raise _wrong(item, f"neither the dataset nor its spec says what the {names} are")
     if found.kind not in spec.targets:
         raise _wrong(item, f"its targets are {found.kind}, and its spec says {' or '.join(spec.targets)}")
     return found
@@ -66,40 +67,63 @@ def _word(target: Target) -> str:
     return {"classes": "labels", "multi_label": "labels", "mask": "masks"}.get(target.kind, "targets")
 
 
-def _due(target: Target) -> tuple[str, int | None]:
-    """The kinds of dtype that are taken (numpy's letters), and the number of dimensions."""
+def _due(item: Item[DatasetSpec], target: Target) -> tuple[str, tuple[int | None, ...], str]:
+    """The kinds of dtype that are taken (numpy's letters), the shape of one target (None: any side), and both in words.
+
+    Raises PluginError where an opaque target is of no dtype of numbers.
+    """
     match target:
         case Classes():
-            return "iu", 1
+            return "iu", (), "integers (N,)"
         case MultiLabel():
-            return "iub", 2
+            return "iub", (len(target.names),), f"0 or 1 (N, {len(target.names)})"
         case Values():
-            return "fiu", 2
+            return "fiu", (len(target.names),), f"numbers (N, {len(target.names)})"
         case Mask():
-            return "u", 3
+            return "u", (None, None), "uint8 (N, H, W)"
         case Opaque():
-            return np.dtype(target.dtype).kind, 1 + len(target.shape)
-        case _:
-            return "", None
+            sides = "".join(f", {'any' if side is None else side}" for side in target.shape) or ","
+            return _opaque_dtype(item, target).kind, target.shape, f"{target.dtype} (N{sides})"
+        case NoTarget():
+            return "", (), ""
+
+
+def _opaque_dtype(item: Item[DatasetSpec], target: Opaque) -> np.dtype[Any]:
+    try:
+        found = np.dtype(target.dtype)
+    except TypeError as error:
+        raise _wrong(item, f"its targets are of the dtype '{target.dtype}', which numpy does not know") from error
+    if found.kind not in "biufc":
+        raise _wrong(item, f"its targets are of the dtype '{target.dtype}', which is none of numbers")
+    return found
 
 
 def _check_shape(item: Item[DatasetSpec], target: Target, name: str, values: np.ndarray) -> None:
-    kinds, dimensions = _due(target)
-    if isinstance(target, Classes) and (values.ndim != 1 or values.dtype.kind not in kinds):
-        raise _wrong(item, f"the labels of split '{name}' must be integers (N,), not {values.dtype} {values.shape}")
-    width = None if isinstance(target, Classes | Mask | Opaque) else len(target_names(target))
-    sides = target.shape if isinstance(target, Opaque) else (width,)[: 0 if width is None else 1]
-    fits = values.dtype.kind in kinds and values.ndim == dimensions
-    if not fits or any(due not in (None, found) for due, found in zip(sides, values.shape[1:], strict=False)):
-        shape = {"mask": "uint8 (N, H, W)"}.get(target.kind, f"(N, {', '.join(map(str, sides))})")
-        raise _wrong(item, f"the {_word(target)} of split '{name}' must be {shape}, not {values.dtype} {values.shape}")
+    if isinstance(target, NoTarget):
+        raise _wrong(item, f"split '{name}' has targets, and the dataset says that it has none")
+    kinds, shape, words = _due(item, target)
+    fits = values.dtype.kind in kinds and values.ndim == 1 + len(shape)
+    if isinstance(target, Opaque):  # what is never interpreted is never converted
+        fits = fits and values.dtype == np.dtype(target.dtype)
+    if not fits or any(due not in (None, found) for due, found in zip(shape, values.shape[1:], strict=True)):
+        what = f"the {_word(target)} of split '{name}'"
+        raise _wrong(item, f"{what} must be {words}, not {values.dtype} {values.shape}")
 
 
 def _check_range(item: Item[DatasetSpec], target: Target, name: str, values: np.ndarray) -> None:
     if not values.size:
         return
-    if isinstance(target, Values) and not np.isfinite(values).all():
-        raise DataError(f"split '{name}' has targets that are not finite", where=item.canonical, fix="correct the data")
+    if isinstance(target, Values):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(values.astype(np.float32))
+        if not finite.all():
+            row, column = map(int, np.argwhere(~finite)[0])
+            raise DataError(
+                f"split '{name}' has the target {values[row, column]:g} ({target.names[column]} of sample {row}), "
+                "which is not finite as float32",
+                where=item.canonical,
+                fix="correct the targets of the data",
+            )
     if isinstance(target, Values | Opaque | NoTarget):
         return
     most = 1 if isinstance(target, MultiLabel) else len(target.names) - 1
@@ -108,9 +132,9 @@ def _check_range(item: Item[DatasetSpec], target: Target, name: str, values: np.
     if low < 0 or high > most:
         wrong = high if high > most else low
         raise DataError(
-            f"split '{name}' has the label {wrong}, outside 0…{most}",
+            f"split '{name}' has the {'label' if isinstance(target, Classes) else 'value'} {wrong}, outside 0…{most}",
             where=item.canonical,
-            fix="correct the labels of the data",
+            fix=f"correct the {_word(target)} of the data",
         )
 
 
