@@ -38,8 +38,9 @@ def default_task(
     """The task that is learned where none is named, of targets of the first of ``kinds`` that has one.
 
     ``adapted`` is the task made of adaptations that was named, if any. Images without targets that have no default of
-    their own get that of classes, which the plan then refuses with the reason. Raises UsageError where there is none, or
-    two plugins each have one.
+    their own get that of classes, which the plan then refuses with the reason.
+
+    Raises UsageError where there is none, or two plugins each have one.
     """
     for kind in (*kinds, "classes") if tuple(kinds) == ("none",) else kinds:
         found = [item for item in registry.items("task") if item.spec.default and kind in item.spec.accepts]
@@ -99,10 +100,14 @@ def task_options_model(
     return create_model(f"{task.spec.name}_options", __base__=bases)
 
 
-def own_options(item: Item[Any], values: Mapping[str, Any], section: str) -> Options:
-    """The options of one of several items that share a section: the other keys are theirs."""
+def own_options(item: Item[Any], values: Mapping[str, Any], section: str, sharing: Sequence[Item[Any]]) -> Options:
+    """The options of one of several items that share a section: the keys of the others are theirs.
+
+    Raises ConfigError as `options_of` does, for a key of none of them too.
+    """
     model = options_model(item)
-    return checked(model, {key: value for key, value in values.items() if key in model.model_fields}, section)
+    others = {name for each in sharing for name in options_model(each).model_fields} - set(model.model_fields)
+    return checked(model, {key: value for key, value in values.items() if key not in others}, section, sorted(others))
 
 
 def build_exporter(item: Item[ExporterSpec]) -> Exporter:

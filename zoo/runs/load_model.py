@@ -16,7 +16,7 @@ from zoo.api import Classes, Decision, Output, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig, Section
 from zoo.data.preprocessing import Preprocessing, preprocessing_of
 from zoo.data.targets import class_names
-from zoo.errors import CheckpointError, UsageError
+from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.models.building import build_model, load_state
 from zoo.models.tensor_files import read_tensors
 from zoo.registry.lookup import Registry, options_model, registry
@@ -64,7 +64,10 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     announce_versions(record, catalogue)
     checkpoint = checkpoints.chosen(run)
     plan = plan_of(catalogue, config, record.preprocessing)
-    model, decision, output = _rebuilt(catalogue, plan, record)
+    try:
+        model, decision, output = _rebuilt(catalogue, plan, record)
+    except ConfigError as error:  # an option of the run's that a plugin of today does not have
+        raise ConfigError(error.problems, where=run.path) from error
     load_state(model, checkpoints.weights(checkpoint), checkpoint)
     origin = {
         "kind": "run",

@@ -59,17 +59,23 @@ class TaskPlan:
 
     def adaptation_options(self, section: Section, adapt: Sequence[Section]) -> list[Options]:
         """Those of each adaptation: of the task's own in its section, of the others in ``adapt``."""
-        own = self.adaptations[: len(self.adaptations) - len(adapt)]
+        own = self.adaptations[: len(self.task.spec.adaptations)]
         named = zip(self.adaptations[len(own) :], adapt, strict=True)
         return [
-            *(own_options(item, section.options, "task") for item in own),
+            *(own_options(item, section.options, "task", self._sharing) for item in own),
             *(options_of(item, each.options, "adapt") for item, each in named),
         ]
+
+    @property
+    def _sharing(self) -> list[Item[Any]]:
+        """Whose options stand in the task's section, of a task made of adaptations."""
+        learned = [] if self.learned is None else [self.learned]
+        return [*learned, *self.adaptations[: len(self.task.spec.adaptations)]]
 
     def learned_options(self, section: Section) -> Options:
         if self.learned is None or not self.task.spec.adaptations:
             return options_of(self.task, section.options, "task")
-        return own_options(self.learned, section.options, "task")
+        return own_options(self.learned, section.options, "task", self._sharing)
 
 
 def plan_task(

@@ -15,7 +15,7 @@ from torch import nn
 
 from zoo.api import EvaluationResult, Part, PartView, Raw, ReportItem
 from zoo.data.data_loader import Data
-from zoo.errors import CheckpointError, Interrupted, StorageError, UsageError
+from zoo.errors import CheckpointError, ConfigError, Interrupted, StorageError, UsageError
 from zoo.models.building import count_macs, count_parameters, load_state
 from zoo.registry.lookup import calls_of, registry
 from zoo.reporting import run_results
@@ -337,7 +337,10 @@ def _resume(
         )
     require_plugins(where.record, registry(), *COMPONENTS, recipe=config.recipe)
     announce_versions(where.record, registry())
-    plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
+    try:
+        plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
+    except ConfigError as error:  # an option of the run's that a plugin of today does not have
+        raise ConfigError(error.problems, where=where.path) from error
     _refuse_changes(plan, name, overrides)
     if where.record.status == "finished" and _is_whole(where):
         raise UsageError(
