@@ -24,8 +24,9 @@ from zoo.api import (
     target_names,
 )
 from zoo.config.run_config import DatasetSection
+from zoo.contract.targets import class_names
 from zoo.data.splits import check_split, chosen_target
-from zoo.data.targets import checked_targets, class_names, describe_target, described, target_of
+from zoo.data.targets import checked_targets, describe_target, described, target_of
 from zoo.errors import DataError, PluginError, UsageError
 from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import Item

@@ -66,7 +66,7 @@ class Opaque(Frozen):
 
 
 class NoTarget(Frozen):
-    """SampleSource without an answer."""
+    """Samples without an answer."""
 
     kind: Literal["none"] = "none"
 
@@ -77,6 +77,11 @@ Target = Annotated[Classes | MultiLabel | Values | Mask | Opaque | NoTarget, Fie
 def target_names(target: Target) -> tuple[str, ...]:
     """The names of the classes, labels or values; empty for targets that have none."""
     return () if isinstance(target, Opaque | NoTarget) else target.names
+
+
+def class_names(target: Target) -> tuple[str, ...]:
+    """Those of single-label classification; empty for every other target."""
+    return target.names if isinstance(target, Classes) else ()
 
 
 class Output(Frozen):

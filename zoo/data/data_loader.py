@@ -12,6 +12,7 @@ import torch
 
 from zoo.api import Dataset, DatasetSpec, Mask, Part, SampleSource, Split, Target
 from zoo.config.run_config import DatasetSection
+from zoo.contract.targets import class_names
 from zoo.data.data_folder import Store
 from zoo.data.decoding import decoded, faulty
 from zoo.data.loaded_part import Decode, LoadedPart
@@ -20,7 +21,7 @@ from zoo.data.open_dataset import open_dataset
 from zoo.data.preprocessing import Preprocessing, plan
 from zoo.data.splits import chosen_target, load_parts, subset
 from zoo.data.streamed_part import CheckTargets, StreamedPart
-from zoo.data.targets import checked_targets, class_names, target_of
+from zoo.data.targets import checked_targets, target_of
 from zoo.data.value_range import choose_value_range
 from zoo.errors import DataError, UsageError
 from zoo.registry.lookup import Item, Registry, calls_of

@@ -36,11 +36,6 @@ def target_of(item: Item[DatasetSpec], dataset: Dataset) -> Target:
     return found
 
 
-def class_names(target: Target) -> tuple[str, ...]:
-    """Those of single-label classification; empty for every other target."""
-    return target.names if isinstance(target, Classes) else ()
-
-
 def checked_targets(item: Item[DatasetSpec], target: Target, name: str, targets: Any, count: int) -> Any:
     """The targets of split ``name``, of so many images, as an array of their kind's dtype; files of masks stay files.
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from zoo.api import Classes, Decision, Output, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig, Section
+from zoo.contract.targets import class_names
 from zoo.data.preprocessing import Preprocessing, preprocessing_of
-from zoo.data.targets import class_names
 from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.models.building import build_model, load_state
 from zoo.models.tensor_files import read_tensors

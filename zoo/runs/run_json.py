@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from zoo.api import Decision, ReportItem, Target
+from zoo.contract.targets import class_names
 from zoo.data.preprocessing import Preprocessing
-from zoo.data.targets import class_names
 from zoo.support.checksummed_json import digest_of_json
 
 Status = Literal["running", "finished", "interrupted", "failed"]

@@ -18,11 +18,12 @@ import numpy as np
 from PIL import Image
 
 from zoo.api import Dataset, Part, SampleSource, Split
+from zoo.contract.targets import class_names
 from zoo.data.data_folder import Digests, Store
 from zoo.data.decoding import SAY_FROM
 from zoo.data.open_dataset import open_dataset
 from zoo.data.splits import check_split
-from zoo.data.targets import checked_targets, class_names, target_of
+from zoo.data.targets import checked_targets, target_of
 from zoo.data.value_range import choose_value_range
 from zoo.errors import ZooError
 from zoo.runtime import read_image
