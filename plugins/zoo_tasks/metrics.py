@@ -82,8 +82,8 @@ def scores(confusion: Tensor) -> dict[str, list[float]]:
 
 def macro(confusion: Tensor, f1: list[float]) -> float:
     """The mean F1 of the classes that there are samples or predictions of."""
-    counted = (confusion.sum(0) + confusion.sum(1)) > 0
-    return torch.tensor(f1)[counted].mean().item()
+    counted = ((confusion.sum(0) + confusion.sum(1)) > 0).float()
+    return (counted * torch.tensor(f1) / counted.sum()).sum().item()  # in the order of torchmetrics, to the last bit
 
 
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:

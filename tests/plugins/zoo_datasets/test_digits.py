@@ -79,8 +79,8 @@ def test_the_division_never_changes(opened: digits.Digits) -> None:
 
 def test_opening_them_imports_neither_torch_nor_scikit_learn() -> None:
     code = (
-        "import sys, zoo_datasets.digits as d; d.open_digits(None, None).load('train'); print(sorted({'torch', 'sklearn'} & "
-        "set(sys.modules)))"
+        "import sys, zoo_datasets.digits as d; d.open_digits(None, None).load('train'); "
+        "print(sorted({'torch', 'sklearn'} & set(sys.modules)))"
     )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
