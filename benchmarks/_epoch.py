@@ -26,13 +26,13 @@ from zoo.config.run_config import RunConfig
 from zoo.data.data_loader import Data, open_data
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.load_model import build_for, build_task
+from zoo.runs.build_components import build_network, build_task, output_reader, statistics_of
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
 from zoo.support.counter_random import seed_everything
 from zoo.training.devices import set_up
 from zoo.training.optimizers import build_optimizer
-from zoo.training.train_state import TrainState
+from zoo.training.train_state import Learning, TrainState
 from zoo.training.trainer import fit
 
 Pictures = Callable[[Any], torch.utils.data.Dataset[Any]]
@@ -64,8 +64,8 @@ def bare_loop(config: RunConfig, model: nn.Module, data: Data) -> float:
     """The least that an epoch can be written as: no logs, no checks, nothing kept."""
     part = data.part("train")
     images, labels = (
-        torch.from_numpy(part.pictures(range(len(part)))).permute(0, 3, 1, 2).contiguous(),
-        torch.from_numpy(part.labels),
+        torch.from_numpy(part.images_of(range(len(part)))).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(part.targets),
     )
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (data.preprocessing.mean, data.preprocessing.std))
     optimizer = build_optimizer(model, config.train)
@@ -82,13 +82,12 @@ def zoo_fit(config: RunConfig, data: Data, folder: Path) -> float:
     engine = set_up(config)
     state = TrainState(
         config,
-        build_task(registry(), config),
+        learning(config, data),
         network(config, data),
         data,
         engine,
         create(config, folder),
         Console(quiet=True),
-        {},
     )
     started = time.perf_counter()
     fit(state)
@@ -97,7 +96,15 @@ def zoo_fit(config: RunConfig, data: Data, folder: Path) -> float:
 
 def network(config: RunConfig, data: Data) -> nn.Module:
     seed_everything(0)
-    return build_for(registry(), config, data.preprocessing, len(data.classes))
+    plan = resolve(registry(), overrides=config.as_dict())
+    return build_network(registry(), plan, data.preprocessing, learning(config, data).task.num_outputs())
+
+
+def learning(config: RunConfig, data: Data) -> Learning:
+    """The task of a configuration, on this data."""
+    plan = resolve(registry(), overrides=config.as_dict())
+    statistics = statistics_of(plan, data.target, data.part("train"))
+    return Learning(build_task(plan, data.target, statistics), output_reader(plan), statistics=statistics)
 
 
 def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:

@@ -13,19 +13,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from _epoch import measure
 from _record import write_result
 from PIL import Image
 
-from zoo.data.data_loader import open_dataset
+from zoo.data.open_dataset import open_dataset
 from zoo.registry.lookup import registry
 
 
 class Cifar10Pictures(torch.utils.data.Dataset[Any]):
     def __init__(self, transform: Any) -> None:
         train = open_dataset(registry().dataset("cifar10"), {}).load("train")
-        self.data, self.targets, self.transform = train.images.transpose(0, 2, 3, 1), train.labels.tolist(), transform
+        self.data, self.targets, self.transform = (
+            train.images.transpose(0, 2, 3, 1),
+            np.asarray(train.targets).tolist(),
+            transform,
+        )
 
     def __len__(self) -> int:
         return len(self.data)

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _epoch import learning, network
 from _record import write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -42,10 +43,8 @@ from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.load_model import build_for, build_task
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
-from zoo.support.counter_random import seed_everything
 from zoo.training.devices import Engine, set_up
 from zoo.training.optimizers import build_optimizer
 from zoo.training.train_state import TrainState
@@ -64,8 +63,7 @@ class Case:
     engine: Engine
 
     def network(self) -> nn.Module:
-        seed_everything(0)
-        model = build_for(registry(), self.config, self.data.preprocessing, len(self.data.classes))
+        model = network(self.config, self.data)
         return model.to(self.engine.device, memory_format=self.engine.memory_format).train()  # type: ignore[call-overload]
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -87,8 +85,8 @@ class Case:
     def resident(self) -> tuple[Tensor, Tensor]:
         """uint8 images (N, C, H, W) and labels (N,) on the device."""
         part = self.data.part("train")
-        images = torch.from_numpy(part.pictures(range(len(part)))).permute(0, 3, 1, 2).contiguous()
-        return images.to(self.engine.device), torch.as_tensor(part.labels, device=self.engine.device)
+        images = torch.from_numpy(part.images_of(range(len(part)))).permute(0, 3, 1, 2).contiguous()
+        return images.to(self.engine.device), torch.as_tensor(part.targets, device=self.engine.device)
 
 
 def synchronize(device: torch.device) -> None:
@@ -184,13 +182,12 @@ def zoo_state(case: Case, folder: Path) -> TrainState:
     run = create(case.config, folder)
     return TrainState(
         case.config,
-        build_task(registry(), case.config),
+        learning(case.config, case.data),
         case.network(),
         case.data,
         case.engine,
         run,
         Console(quiet=True),
-        {},
     )
 
 
@@ -289,9 +286,9 @@ def first(data: Data, samples: int, device: torch.device) -> Data:
     """The same data with fewer samples in its parts."""
 
     def cut(part: LoadedPart) -> LoadedPart:
-        images = np.ascontiguousarray(part.pictures(range(samples)).transpose(0, 3, 1, 2))
+        images = np.ascontiguousarray(part.images_of(range(samples)).transpose(0, 3, 1, 2))
         return LoadedPart(
-            Split(images, None if part.labels is None else part.labels[:samples]), data.preprocessing, device
+            Split(images, None if part.targets is None else part.targets[:samples]), data.preprocessing, device
         )
 
     return replace(data, parts={name: cut(part) for name, part in data.parts.items()})

@@ -39,7 +39,7 @@ def accuracy(model: nn.Module, part: LoadedPart) -> float:
     right = 0
     with torch.no_grad():
         for batch in part.batches(100):
-            right += int((model.eval()(batch.inputs).argmax(1) == batch.labels).sum())
+            right += int((model.eval()(batch.inputs).argmax(1) == batch.targets).sum())
     return 100 * right / len(part)
 
 

@@ -27,7 +27,7 @@ from zoo_svd.factors import factorise
 from zoo_svd.pictures import as_image
 from zoo_svd.quality import psnr
 
-from zoo.data.data_loader import open_dataset
+from zoo.data.open_dataset import open_dataset
 from zoo.registry.lookup import registry
 
 RANKS = (60, 120)

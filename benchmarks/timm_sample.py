@@ -73,7 +73,7 @@ def parameters_of(name: str) -> int | None:
     try:
         with torch.device("meta"):
             return count_parameters(
-                build_model(registry(), section, in_channels=channels, num_classes=10, image_size=(height, width))
+                build_model(registry(), section, in_channels=channels, num_outputs=10, image_size=(height, width))
             )[0]
     except ZooError:
         return None

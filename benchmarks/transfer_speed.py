@@ -30,7 +30,8 @@ from torch.nn import functional as F
 
 from zoo.data import dataset_cache
 from zoo.data.data_folder import Store
-from zoo.data.data_loader import open_dataset
+from zoo.data.open_dataset import open_dataset
+from zoo.data.targets import describe_target
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.plan import RunPlan
@@ -38,7 +39,7 @@ from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
 from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
-from zoo.training.train_state import TrainState, set_train_mode
+from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit
 
 EPOCHS, BATCH = 5, 64
@@ -50,7 +51,7 @@ def lay_out(folder: Path) -> Path:
     split = dataset.load("train")
     places = ["train"] * 200 + ["val"] * 50 + ["test"] * 4
     for index, place in enumerate(places):
-        label = dataset.classes[int(split.labels[index])]
+        label = describe_target(dataset.target, split.targets[index])
         target = folder / "photos" / place / label
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(split.images[index], target / f"{index:03d}.jpg")
@@ -80,13 +81,12 @@ def ours(prepared: Prepared, folder: Path) -> tuple[float, float, str]:
     passed = time.perf_counter() - started
     state = TrainState(
         prepared.config,
-        prepared.task,
+        prepared.learning,
         prepared.model,
         prepared.data,
         prepared.engine,
         run,
         quiet,
-        prepared.structure,
         features,
     )
     fit(state)
@@ -97,7 +97,7 @@ def _pass(prepared: Prepared, console: Console) -> Any:
     head = registry().architecture("torchvision/vgg16").spec.head
     found = keep_features(
         prepared.config.train, prepared.model, prepared.data, prepared.engine, registry(), head,
-        lambda network: set_train_mode(network, prepared.task), console.print,
+        prepared.learning.adaptations.set_train_mode, console.print,
     )  # fmt: skip
     if found is None:
         raise RuntimeError("no features were kept")
@@ -120,7 +120,7 @@ def plain_loop(prepared: Prepared) -> float:
         model.train()
         for batch in train.batches(BATCH):
             optimizer.zero_grad()
-            F.cross_entropy(model(batch.inputs), batch.labels).backward()
+            F.cross_entropy(model(batch.inputs), batch.targets).backward()
             optimizer.step()
         model.eval()
         with torch.no_grad():

@@ -39,16 +39,14 @@ class Training:
         ready = prepare(resolve(registry(), recipe))
         config = ready.config
         run = create(config, folder / recipe)
-        self.state = TrainState(
-            config, ready.task, ready.model, ready.data, ready.engine, run, Console(quiet=True), ready.structure
-        )
+        self.state = TrainState(config, ready.learning, ready.model, ready.data, ready.engine, run, Console(quiet=True))
         self.steps = self.state.steps_per_epoch * config.train.epochs
         self.state.model.train()
         self._pace = self._take()
 
     def _take(self) -> Iterator[float]:
         """Seconds of each step, epoch after epoch."""
-        with self.state.logs:
+        with self.state.logs, self.state.reading():
             for epoch in count():
                 batches = remaining_batches(self.state, epoch)
                 started = time.perf_counter()

@@ -38,7 +38,7 @@ def test_pictures_labels_and_batches_are_on_the_device() -> None:
     plan = resolve(registry(), "cnn_digits")
     data = open_data(registry(), plan.config.dataset, device, prepare=plan.prepare_images)
     for batch in data.part("train").batches(100):
-        assert {batch.inputs.device, batch.labels.device, batch.indices.device} == {device}
+        assert {batch.inputs.device, batch.targets.device, batch.indices.device} == {device}
 
 
 def test_a_deterministic_run_repeats_to_the_bit(tmp_path) -> None:
