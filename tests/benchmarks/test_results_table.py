@@ -65,8 +65,12 @@ def test_no_figure_is_stated_that_was_not_recorded(item) -> None:
 def test_the_page_on_judging_explains_every_figure_and_file() -> None:
     """Against a task's own answer, for more than five classes."""
     import torch
-    from zoo_tasks.metrics import classification_metrics
+    from zoo_tasks.metrics import ClassificationEvaluator
+
+    from zoo.api import Batch
 
     page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
-    metrics, _ = classification_metrics(torch.eye(6), torch.arange(6))
+    evaluator, labels = ClassificationEvaluator(6), torch.arange(6)
+    evaluator.update({"output": torch.eye(6)}, Batch(torch.zeros(6, 1, 1, 1), labels, labels))
+    metrics = evaluator.compute().metrics
     assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == list(metrics)
