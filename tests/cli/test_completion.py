@@ -68,7 +68,7 @@ def test_every_option_of_every_command_is_completed(command, zoo) -> None:
         ("zoo run torchvision/", {member.canonical for member in registry().members(namespace="torchvision")}),
         ("zoo info --json torchvision/resnext5", {"torchvision/resnext50_32x4d"}),
         ("zoo run x --task ", names("task")),
-        ("zoo info ", names("recipe", "architecture", "dataset", "task", "exporter", "augmentation") | families()),
+        ("zoo info ", names(*KINDS.values()) | families()),
         ("zoo export --format ", names("exporter")),
         ("zoo data check digits ", datasets()),
         ("zoo show ", datasets()),

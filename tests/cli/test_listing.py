@@ -52,8 +52,9 @@ def test_list_shows_every_kind_with_its_items_and_their_plugin(zoo) -> None:
     told = zoo("list")
     assert told.code == 0 and told.err == ""
     titles = [line for line in told.out.splitlines() if line and not line.startswith(" ")]
-    assert titles == ["architectures", "datasets", "tasks", "recipes", "exporters", "augmentations"]
-    for kind in ("architecture", "dataset", "task", "recipe", "exporter", "augmentation"):
+    kinds = ("architecture", "dataset", "task", "adaptation", "recipe", "exporter", "augmentation")
+    assert titles == [f"{kind}s" for kind in kinds]
+    for kind in kinds:
         for item in registry().items(kind):
             assert any(
                 line.split()[0] == item.spec.name and item.spec.summary in line
@@ -231,6 +232,50 @@ def test_info_of_a_dataset_says_which_files_are_here(zoo, tmp_path, monkeypatch)
 def test_info_knows_tasks_exporters_and_augmentations(zoo, name) -> None:
     told = zoo("info", name)
     assert told.code == 0 and f"/{name}" in told.out.splitlines()[0]
+
+
+def test_info_of_a_task_says_what_it_needs_and_which_targets_it_accepts(zoo) -> None:
+    facts = {name: json.loads(zoo("info", name, "--json").out) for name in ("classification", "svd_compress")}
+    for (task,), weights in zip(facts.values(), (False, True), strict=True):
+        assert (task["needs_architecture"], task["needs_labels"], task["needs_weights"]) == (True, True, weights)
+    lines = zoo("info", "classification").out.splitlines()
+    assert "needs    architecture, labels" in lines and "targets  classes" in lines
+    assert "adaptations  svd" in zoo("info", "svd_compress").out
+    found = json.loads(zoo("info", "svd_image", "--json").out)  # a recipe has that name too
+    solved = next(facts for facts in found if facts["kind"] == "task")
+    assert not any(solved[f"needs_{what}"] for what in ("architecture", "labels", "weights"))
+
+
+def test_info_of_an_adaptation_says_what_it_starts_from(zoo) -> None:
+    told = zoo("info", "svd/svd")
+    assert told.code == 0 and told.out.startswith("adaptation svd/svd")
+    assert "needs     weights" in told.out and "computes  the form and the rank of each layer" in told.out
+    assert "data      that the weights were trained on" in told.out
+    assert "options (adapt: [svd: {NAME: VALUE}])" in told.out and "budget" in told.out
+
+
+OUTPUTS = """
+from zoo.api import ArchitectureSpec, DatasetSpec, Output, hookimpl
+
+@hookimpl
+def zoo_register_architectures():
+    outputs = (Output(kind="map", name="mask"), Output(kind="map", name="early", auxiliary=0.4))
+    parts = dict(target="zoo_maps.net:build", input=(1, 8, 8), outputs=outputs)
+    return [ArchitectureSpec(name="maps", summary="a map of every image", **parts)]
+
+@hookimpl
+def zoo_register_datasets():
+    parts = dict(shape=(1, 8, 8), mean=(0.5,), std=(0.5,), licence="CC0", targets=("values", "mask"))
+    return [DatasetSpec(name="fields", summary="numbers, or masks", target="zoo_maps.data:open", **parts)]
+"""
+
+
+def test_info_names_outputs_and_targets_of_other_kinds(zoo, install, fresh_registry) -> None:
+    install("zoo-maps", "maps", OUTPUTS)
+    assert "outputs  mask: map, early: map, auxiliary (weight 0.4)" in zoo("info", "maps/maps").out
+    told = zoo("info", "fields").out
+    assert "targets    values or mask" in told and "found on opening" not in told
+    assert "targets    classes" in zoo("info", "digits").out and "outputs" not in zoo("info", "cnn").out
 
 
 def test_info_of_an_unknown_name_proposes_the_nearest(zoo) -> None:

@@ -143,7 +143,14 @@ def _architecture(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     sizes = {"fixed": "this size only", "min": others, "chosen": f"or, where it is built for that, {others}"}
     yield "input", f"{_shape(facts['input'])}; {sizes[facts['sizing']]}"
     yield "head", facts["head"]
+    usual = len(facts["outputs"]) == 1 and facts["outputs"][0]["kind"] == "vector"
+    yield "outputs", None if usual else ", ".join(_output(each) for each in facts["outputs"])
     yield "differs from the paper", facts["deviations"]
+
+
+def _output(output: dict[str, Any]) -> str:
+    weight = "" if output["auxiliary"] is None else f", auxiliary (weight {output['auxiliary']:g})"
+    return f"{output['name']}: {output['kind']}{weight}"
 
 
 def _family(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -153,8 +160,10 @@ def _family(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "pictures", _shape(facts["shape"])
+    yield "targets", " or ".join(facts["targets"])
     named = f"{len(facts['classes'])}: {', '.join(facts['classes'][:20])}{' …' if len(facts['classes']) > 20 else ''}"
-    yield "classes", named if facts["classes"] else "found on opening"
+    found = "found on opening" if "classes" in facts["targets"] else None
+    yield "classes", named if facts["classes"] else found
     yield "mean, std", f"{_numbers(facts['mean'])}; {_numbers(facts['std'])}"
     yield "licence", facts["licence"]
     yield "homepage", facts["homepage"]
@@ -166,8 +175,18 @@ def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _task(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    yield "default", "for an architecture that is run by its name" if facts["default"] else None
+    yield "solver", facts["solver"]
+    yield "adaptations", ", ".join(facts["adaptations"])
+    yield "targets", " or ".join(facts["accepts"])
+    yield "default", "for these targets, where no task is named" if facts["default"] else None
     yield "needs", ", ".join(word for word in ("architecture", "labels", "weights") if facts[f"needs_{word}"])
+
+
+def _adaptation(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "needs", "weights" if facts["needs_weights"] else None
+    yield "head", "re-initialised for other classes than the weights'" if facts["new_head"] else None
+    yield "data", "that the weights were trained on" if facts["same_inputs"] and not facts["new_head"] else None
+    yield "computes", facts["computes"]
 
 
 def _recipe(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -200,6 +219,7 @@ PARTS = {
     "family": _family,
     "dataset": _dataset,
     "task": _task,
+    "adaptation": _adaptation,
     "recipe": _recipe,
     "exporter": _exporter,
     "metric": _metric,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from zoo.cli.list_items import as_dict
-from zoo.config.item_options import options_of, task_options_model
+from zoo.config.item_options import adaptations_of, options_of, task_options_model
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, options_model
 from zoo.support.paths import data_root
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from zoo.analysis.layer_table import Anatomy
+    from zoo.api import TaskSpec
     from zoo.config.run_config import Section
 
 
@@ -47,6 +48,8 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
             problems += [
                 str(fault) for namespace, fault in catalogue.faults.items() if namespace == item.plugin.namespace
             ]
+        case "task":
+            facts |= _needs(catalogue, item, problems)
         case "recipe":
             facts["configuration"] = _attempt(problems, lambda: _configuration(catalogue, item))
         case "dataset":
@@ -59,6 +62,16 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
     if problems:
         facts["problems"] = problems
     return facts
+
+
+def _needs(catalogue: Registry, item: Item[TaskSpec], problems: list[str]) -> dict[str, bool]:
+    """What a run of a task has to have; a task made of adaptations needs what these need."""
+    adaptations = _attempt(problems, lambda: adaptations_of(catalogue, item)) or []
+    return {
+        "needs_architecture": item.spec.needs_architecture,
+        "needs_labels": item.spec.needs_labels,
+        "needs_weights": any(each.spec.needs_weights for each in adaptations),
+    }
 
 
 def _model_of(catalogue: Registry, item: Item[Any]) -> type[BaseModel]:
