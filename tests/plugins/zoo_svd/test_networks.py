@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from zoo_svd.compress_network import SvdCompress, calibration
 from zoo_svd.compression import Compressor
 from zoo_svd.forms import Choice, candidates
-from zoo_svd.network_task import calibration
 
 import zoo
 from zoo.errors import CheckpointError, ConfigError, UsageError
@@ -20,13 +20,20 @@ from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.load_model import load_shipped
 from zoo.runs.resolve_config import resolve
-from zoo.training.preparation import prepare
+from zoo.training.preparation import Prepared, prepare
+
+
+def adaptation_of(ready: Prepared) -> SvdCompress:
+    assert ready.learning is not None
+    (adaptation,) = ready.learning.adaptations.each
+    assert isinstance(adaptation, SvdCompress)
+    return adaptation
 
 
 def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> None:
     result = zoo.run("digits_svd", out=tmp_path / "run", console=Console(quiet=True))
     record = result.record
-    layers = record.structure["layers"]
+    layers = record.adaptations[0]["layers"]
     weights = sum(
         layer.weight.numel() for layer in candidates(load_shipped(registry(), "digits_pretrain").model).values()
     )
@@ -84,8 +91,9 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
 )
 def test_every_way_to_say_how_small(aim) -> None:
     ready = prepare(resolve(registry(), "digits_svd", overrides={"task": {"budget": None, **aim}}))
-    layers = {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in ready.structure["layers"].items()}
-    original, compressor = load_shipped(registry(), "digits_pretrain").model, ready.task.compressor
+    made, compressor = ready.learning.made[0], adaptation_of(ready).compressor
+    layers = {name: Choice(facts["form"], tuple(facts["ranks"])) for name, facts in made["layers"].items()}
+    original = load_shipped(registry(), "digits_pretrain").model
     if "energy" in aim:
         assert all(
             1 - compressor.decomposition(name, choice.form).lost(choice.ranks) >= 0.9 for name, choice in layers.items()
@@ -114,7 +122,7 @@ def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(cu
     ready = prepare(
         resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}})
     )
-    known = [option for each in ready.task.menus.values() for option in each[1:]]
+    known = [option for each in adaptation_of(ready).menus.values() for option in each[1:]]
     assert known and any(option.harm != pytest.approx(option.lost) for option in known) == measured
 
 
@@ -157,7 +165,7 @@ def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path) -> None:
         console=Console(quiet=True),
     )
     assert (
-        tuned.record.structure["layers"] == bare.record.structure["layers"]
+        tuned.record.adaptations[0]["layers"] == bare.record.adaptations[0]["layers"]
         and tuned.metrics["accuracy"] > bare.metrics["accuracy"] + 0.02
     )
 
@@ -265,7 +273,7 @@ def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_
 
     torch.manual_seed(0)
     model = build_model(
-        registry(), Section(name="torchvision/vgg16"), in_channels=3, num_classes=1000, image_size=(224, 224)
+        registry(), Section(name="torchvision/vgg16"), in_channels=3, num_outputs=1000, image_size=(224, 224)
     ).eval()
     before = count_parameters(model)[0]
     build().emit(model, torch.zeros(2, 3, 224, 224), tmp_path / "before.onnx", EmitRequest(None, None, {}))

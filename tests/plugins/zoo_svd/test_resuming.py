@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from zoo_svd import network_task
+from zoo_svd import compress_network
 
 import zoo
 from zoo.errors import CheckpointError, ZooError
@@ -48,7 +48,7 @@ class Stop(Console):
 @pytest.fixture
 def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
     monkeypatch.setattr(Uneven, "made", itertools.count())
-    monkeypatch.setattr(network_task, "Stopwatch", Uneven)
+    monkeypatch.setattr(compress_network, "Stopwatch", Uneven)
     with pytest.raises(ZooError, match="stopped"):
         zoo.run("digits_svd", overrides=SETTINGS, out=tmp_path / "parts", console=Stop(quiet=True))
     return RunDir(tmp_path / "parts")
@@ -57,10 +57,10 @@ def stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunDir:
 def test_a_run_by_milliseconds_with_fine_tuning_resumes_to_the_bit(
     stopped: RunDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    structure = stopped.record.structure
-    assert structure["layers"]
+    adaptations = stopped.record.adaptations
+    assert adaptations[0]["layers"]
     zoo.run(resume=stopped.path, console=Console(quiet=True))  # its clock is the second, by which another budget is met
-    assert stopped.record.structure == structure
+    assert stopped.record.adaptations == adaptations
     monkeypatch.setattr(Uneven, "made", itertools.count())
     zoo.run("digits_svd", overrides=SETTINGS, out=tmp_path / "whole", console=Console(quiet=True))
     expected, found = (load(path).state_dict() for path in (tmp_path / "whole", stopped.path))
@@ -76,12 +76,12 @@ def test_the_second_clock_alone_would_choose_otherwise(stopped: RunDir, tmp_path
         out=tmp_path / "other",
         console=Console(quiet=True),
     )  # type: ignore[dict-item]
-    assert other.record.structure["layers"] != stopped.record.structure["layers"]
+    assert other.record.adaptations[0]["layers"] != stopped.record.adaptations[0]["layers"]
 
 
 def test_another_original_is_refused(stopped: RunDir) -> None:
     record = stopped.record
-    record.structure["original"] = "0" * 64
+    record.adaptations[0]["original"] = "0" * 64
     stopped.bind(record)
     with pytest.raises(CheckpointError, match="the network that this run compressed has changed since it began"):
         zoo.run(resume=stopped.path, console=Console(quiet=True))
