@@ -6,14 +6,16 @@ from __future__ import annotations
 import sys
 import threading
 import tracemalloc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import zoo
 from zoo.api import Batch, Classes, Dataset, DatasetSpec, Mask, SampleSource, Split, Target, Values
 from zoo.config.run_config import DatasetSection
 from zoo.data import streamed_part
@@ -21,10 +23,12 @@ from zoo.data.data_loader import Data, open_data
 from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.data.streamed_part import AHEAD, StreamedPart
-from zoo.errors import DataError, PluginError, UsageError
+from zoo.errors import DataError, PluginError, UsageError, ZooError
 from zoo.registry.discovery import Plugin
-from zoo.registry.lookup import Registry
+from zoo.registry.lookup import Registry, registry
+from zoo.reporting.console import Console
 from zoo.support.counter_random import order
+from zoo.workflows.run import RunResult
 
 CPU = torch.device("cpu")
 COLOUR = Preprocessing(channels=3, height=6, width=5, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))
@@ -110,8 +114,8 @@ def opened(
         std=COLOUR.std,
         licence="CC0",
     )
-    registry = Registry([Plugin("toys", "zoo-toys", "1", "zoo_toys", specs={"dataset": [spec]})], events=None)
-    return open_data(registry, DatasetSection(name="toy", **section), CPU, seed=seed)
+    catalogue = Registry([Plugin("toys", "zoo-toys", "1", "zoo_toys", specs={"dataset": [spec]})], events=None)
+    return open_data(catalogue, DatasetSection(name="toy", **section), CPU, seed=seed)
 
 
 def both(count: int) -> tuple[StreamedPart, LoadedPart]:
@@ -409,3 +413,103 @@ def test_a_split_that_is_none_is_refused_when_it_is_opened(
 
 def test_a_target_is_of_classes_by_its_spec(monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened(monkeypatch, Split(Stored(*content(4)))).target == Classes(names=CLASSES)
+
+
+# ------------------------------------------------------------------------------------------------------------ a run
+
+REGISTRATION = """
+from zoo.api import DatasetSpec, hookimpl
+
+@hookimpl
+def zoo_register_datasets():
+    told = {"summary": "Stripes.", "classes": ("rows", "columns"), "shape": (1, 16, 16), "mean": (0.5,), "std": (0.5,)}
+    return [
+        DatasetSpec(name=name, target=f"zoo_stripes.made:{target}", licence="CC0", **told)
+        for name, target in (("held", "Held"), ("streamed", "Streamed"))
+    ]
+"""
+MADE = """
+import numpy as np
+from zoo.api import Dataset, SampleSource, Split
+
+COUNT = {"train": 50, "test": 20}
+
+def stripes(indices):
+    noise = np.stack([np.random.default_rng(int(each)).integers(0, 120, (1, 16, 16)) for each in indices])
+    rows = np.arange(16) % 4 < 2
+    pattern = np.where((indices % 2 == 0)[:, None, None], rows[:, None], rows[None, :])[:, None]
+    return (noise + 120 * pattern).astype(np.uint8)
+
+class Source(SampleSource):
+    def __init__(self, first, count):
+        self.first, self.count = first, count
+
+    def __len__(self):
+        return self.count
+
+    def images(self, indices):
+        return stripes(indices + self.first)
+
+    def targets(self, indices):
+        return (indices + self.first) % 2
+
+class Held(Dataset):
+    fingerprint = "stripes"
+    parts = {"train": "train", "test": "test"}
+
+    def __init__(self, options, store):
+        pass
+
+    def source(self, split):
+        return Source(0 if split == "train" else 1000, COUNT[split])
+
+    def load(self, split):
+        source, every = self.source(split), np.arange(COUNT[split])
+        return Split(source.images(every), source.targets(every))
+
+class Streamed(Held):
+    def load(self, split):
+        return Split(self.source(split))
+"""
+
+
+@pytest.fixture
+def stripes(install: Callable[..., Path]) -> Iterator[None]:
+    """A plugin with the same images twice: as an array, and made on demand."""
+    info = install("zoo-stripes", "stripes", REGISTRATION)
+    (info.parent / "zoo_stripes" / "made.py").write_text(MADE, encoding="utf-8")
+    registry.cache_clear()
+    yield
+    registry.cache_clear()
+
+
+def trained(dataset: str, out: Path, console: Console | None = None) -> RunResult:
+    overrides: dict[str, Any] = {
+        "dataset": dataset,
+        "architecture": {"name": "cnn", "n_features": 4},
+        "train": {"epochs": 2, "batch_size": 16, "augment": "flip", "checkpoint_steps": 3, "mixup": 0.2},
+        "device": "cpu",
+    }
+    return zoo.run(overrides=overrides, out=out, console=console or Console(quiet=True))
+
+
+def test_a_run_on_samples_that_are_made_on_demand_is_that_on_an_array_and_resumes_exactly(
+    stripes: None, tmp_path: Path
+) -> None:
+    class Stop(Console):
+        def step(self, progress: Any, batch_samples: int) -> None:
+            if progress.step == 6:
+                raise ZooError("stopped")
+
+    held, streamed = (trained(name, tmp_path / name) for name in ("held", "streamed"))
+    assert held.record.samples == streamed.record.samples == {"train": 50, "test": 20}
+    assert streamed.metrics == pytest.approx(held.metrics, rel=1e-4)
+    one, other = (zoo.load(tmp_path / name).state_dict() for name in ("held", "streamed"))
+    for name, value in one.items():  # alignment in memory may change the last bits of a product
+        torch.testing.assert_close(value, other[name], rtol=1e-4, atol=1e-6)
+    with pytest.raises(ZooError, match="stopped"):
+        trained("streamed", tmp_path / "parts", Stop(quiet=True))
+    again = zoo.run(resume=tmp_path / "parts", console=Console(quiet=True))
+    assert again.metrics == streamed.metrics
+    for name, value in zoo.load(tmp_path / "parts").state_dict().items():
+        assert torch.equal(value, other[name])

@@ -130,12 +130,6 @@ def test_the_scan_sees_a_print_and_leaves_a_parameter_of_that_name_alone(tmp_pat
     assert _prints(file) == [6, 9]
 
 
-def test_the_scan_sees_a_print_and_leaves_a_parameter_of_that_name_alone(tmp_path: Path) -> None:
-    file = tmp_path / "module.py"
-    file.write_text("def solve(print):\n    print(1)\n\n\ndef other():\n    print(2)\n\n\nsolve(print(3))\n")
-    assert _prints(file) == [6, 9]
-
-
 def test_everything_is_printed_through_the_functions_that_escape() -> None:
     files = [file for folder in ("zoo", "plugins") for file in (TOP / folder).rglob("*.py")]
     by_hand = {file.relative_to(TOP).as_posix(): lines for file in files if (lines := _prints(file))}
