@@ -1,6 +1,6 @@
 """Run an exported model on pictures, with numpy, pillow and onnxruntime alone.
 
-    python predict.py photo.jpg folder/ … [--top 3] [--csv FILE]
+    python predict.py photo.jpg folder/ … [--top 3] [--csv FILE] [--masks FOLDER]
 
 It needs Python 3.8, numpy 1.21, Pillow 9.1 and onnxruntime 1.15, or newer ones. Every file that it loads must have the
 sha256 that the bundle.json beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6
@@ -15,6 +15,10 @@ antialiased interpolation, first along its width, then along its height, its asp
 width, or its shorter side is ``scale``, and cropped at the centre (or squashed to that size, whatever its aspect, or
 cropped unscaled, with black where it is too small: as the model was trained); its pixels permuted where the model was
 trained so; divided by 255, minus mean, over std.
+
+The decision in the model's description says how its outputs become an answer: a class (softmax), labels (sigmoid),
+numbers with units (affine), a class for each pixel (pixel_argmax), a vector of length 1 (embedding), or the values as
+they are (raw).
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import count as count_from
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -338,24 +343,222 @@ def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     return np.asarray((images.astype(np.float32) / np.float32(255) - centre) / scale)
 
 
+def _read_whole(path: Path, spec: dict[str, Any]) -> Image.Image:
+    """One file upright at its own size."""
+    return read_image(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range"))
+
+
 def read(path: Path, spec: dict[str, Any]) -> Image.Image:
     """One file at the model's size, by the ``input`` part of its description. Raises ValueError with the reason."""
-    return fit(read_image(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")), spec)
+    return fit(_read_whole(path, spec), spec)
 
 
 def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
     """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    image = to_chw(read(path, spec))[None]
+    return _to_input(read(path, spec), spec)
+
+
+def _to_input(image: Image.Image, spec: dict[str, Any]) -> np.ndarray:
+    pixels = to_chw(image)[None]
     if spec.get("permute_pixels") is not None:
-        image = permute(image, spec["permute_pixels"])
-    return normalise(image, spec["mean"], spec["std"])
+        pixels = permute(pixels, spec["permute_pixels"])
+    return normalise(pixels, spec["mean"], spec["std"])
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
+# ------------------------------------------------------------------------------------------- from outputs to an answer
+
+
+REQUIRED = object()
+NAMES = {"softmax": "classes", "sigmoid": "classes", "affine": "names", "pixel_argmax": "classes"}
+"""The field with the name of each output, for the kinds of decision that have one."""
+FIELDS: dict[str, dict[str, Any]] = {
+    "softmax": {"classes": REQUIRED, "temperature": 1.0, "abstain_below": None},
+    "sigmoid": {"classes": REQUIRED, "thresholds": REQUIRED},
+    "affine": {
+        "names": REQUIRED,
+        "units": [],
+        "scale": REQUIRED,
+        "offset": REQUIRED,
+        "link": "identity",
+        "clip": None,
+    },
+    "pixel_argmax": {"classes": REQUIRED, "size": "image"},
+    "embedding": {"gallery": None},
+    "raw": {},
+}
+"""The fields of each kind of decision with their defaults."""
+SIDES = {"vector": ("N", "K"), "features": ("N", "D"), "map": ("N", "K", "H", "W")}
+"""The shape of each kind of output."""
+OUTPUT_KINDS = {
+    "softmax": ("vector",),
+    "sigmoid": ("vector",),
+    "affine": ("vector",),
+    "pixel_argmax": ("map",),
+    "embedding": ("vector", "features"),
+    "raw": ("vector", "features", "map"),
+}
+"""The kinds of output that each kind of decision can be made on."""
+NO_ANSWER, NO_LABEL = "no answer", "no label"
+
+
+def decision_of(description: dict[str, Any]) -> dict[str, Any]:
+    """The decision in a description, complete; a description of format 1 has classes alone, which means softmax."""
+    output = description["output"]
+    given = output["decision"] if "decision" in output else {"kind": "softmax", "classes": output["classes"]}
+    return {**FIELDS[given["kind"]], **given}
+
+
+def decide(outputs: np.ndarray, decision: dict[str, Any]) -> np.ndarray:
+    """The values that answers are made of, a row for each row of a network's outputs.
+
+    softmax and sigmoid: probabilities, float64 (N, K). affine: numbers in their units, float64 (N, K). pixel_argmax:
+    the class of each pixel of the network's input, uint8 (N, H, W); where the decision's size is "image", `predict`
+    brings them to the size of the image. embedding: float64 (N, D) of length 1, zero vectors stay zero. raw: the
+    outputs.
+    """
+    kind = decision["kind"]
+    if kind == "softmax":
+        return softmax(outputs, decision.get("temperature", 1.0))
+    if kind == "sigmoid":
+        return sigmoid(outputs)
+    if kind == "affine":
+        return affine(outputs, decision)
+    if kind == "pixel_argmax":
+        return np.asarray(outputs.argmax(axis=1).astype(np.uint8))
+    if kind == "embedding":
+        return normalise_rows(outputs)
+    if kind == "raw":
+        return outputs
+    raise ValueError(f"decision {kind!r} is not one of {', '.join(FIELDS)}")
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     """float64: of a class that is all but impossible, it still tells how much so."""
-    exact = logits.astype(np.float64)
+    exact = logits.astype(np.float64) / temperature
     shifted = np.exp(exact - exact.max(axis=-1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def sigmoid(outputs: np.ndarray) -> np.ndarray:
+    """float64; the exponential of a negative number alone, which cannot overflow."""
+    exact = outputs.astype(np.float64)
+    small = np.exp(-np.abs(exact))
+    return np.asarray(np.where(exact >= 0, 1, small) / (1 + small))
+
+
+def affine(outputs: np.ndarray, decision: dict[str, Any]) -> np.ndarray:
+    """float64: link(output) · scale + offset, clipped; infinite where the link "exp" is beyond float64."""
+    values = linked(outputs, decision) * np.asarray(decision["scale"], np.float64)
+    values = values + np.asarray(decision["offset"], np.float64)
+    clip = decision.get("clip")
+    return values if clip is None else np.clip(values, clip[0], clip[1])
+
+
+def linked(outputs: np.ndarray, decision: dict[str, Any]) -> np.ndarray:
+    """float64: the outputs through the link of an affine decision."""
+    exact, link = outputs.astype(np.float64), decision.get("link", "identity")
+    if link == "sigmoid":
+        return sigmoid(exact)
+    with np.errstate(over="ignore"):
+        return np.exp(exact) if link == "exp" else exact
+
+
+def normalise_rows(outputs: np.ndarray) -> np.ndarray:
+    """float64, each row divided by its L2 norm; a row of zeros stays one."""
+    exact = outputs.astype(np.float64)
+    norms = np.sqrt((exact * exact).sum(axis=-1, keepdims=True))
+    return np.asarray(exact / np.where(norms > 0, norms, 1))
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask uint8 (H, W) at the width and height ``size``: each pixel has the class of the one that its centre lies
+    in.
+
+    In whole numbers: a centre on an edge must not fall to one side here and to the other elsewhere by rounding.
+    """
+    rows, across = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size[::-1], mask.shape))  # noqa: B905
+    return np.asarray(mask[rows][:, across])
+
+
+def chosen(values: np.ndarray, decision: dict[str, Any]) -> list[int]:
+    """The classes in the answer of one image by their index, for softmax (one, or none where it abstains) and
+    sigmoid."""
+    if decision["kind"] == "sigmoid":
+        return [int(index) for index in np.flatnonzero(values >= np.asarray(decision["thresholds"], np.float64))]
+    best, least = int(values.argmax()), decision.get("abstain_below")
+    return [] if least is not None and values[best] < least else [best]
+
+
+def top(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
+    """The ``count`` classes with the largest probabilities, best first."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(classes[index], float(probabilities[index])) for index in order]
+
+
+def shares(mask: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """float64 (K,): the share of the pixels of a mask that have each class."""
+    return np.asarray(np.bincount(mask.ravel(), minlength=len(classes)) / max(1, mask.size))
+
+
+def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
+    """The answer for one image in a line, with at most ``count`` classes, labels or values of a vector."""
+    kind = decision["kind"]
+    if kind == "softmax":
+        best = _percentages(top(values, decision["classes"], count))
+        return best if chosen(values, decision) else f"{NO_ANSWER} ({best})"
+    if kind == "sigmoid":
+        return _labels_text(values, decision, count)
+    if kind == "affine":
+        return ", ".join(
+            f"{name} {values[index]:.6g} {unit}".rstrip() for index, (name, unit) in enumerate(_with_units(decision))
+        )
+    if kind == "pixel_argmax":
+        best_shares = top(shares(values, decision["classes"]), decision["classes"], count)
+        return _percentages([(name, share) for name, share in best_shares if share > 0])
+    first = ", ".join(f"{float(value):.6g}" for value in values.ravel()[:count])
+    return first if values.size <= count else f"{first}, … ({values.size} values)"
+
+
+def _labels_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
+    found = chosen(values, decision)
+    if not found:
+        return f"{NO_LABEL} ({_percentages(top(values, decision['classes'], count))})"
+    best = _percentages(top(values[found], [decision["classes"][index] for index in found], count))
+    return best if len(found) <= count else f"{best} and {len(found) - count} more"
+
+
+def _percentages(pairs: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {share:.1%}" for name, share in pairs)
+
+
+def _with_units(decision: dict[str, Any]) -> list[tuple[str, str]]:
+    """The names of an affine decision, each with its unit, which may be empty."""
+    units = decision.get("units")
+    return [(name, units[index] if units else "") for index, name in enumerate(decision["names"])]
+
+
+def columns(decision: dict[str, Any], count: int = 0) -> list[str]:
+    """The header of the cells that `cells` gives; ``count`` is the number of values of an embedding or raw output."""
+    kind = decision["kind"]
+    if kind in ("softmax", "sigmoid"):
+        return ["prediction", *(f"p({name})" for name in decision["classes"])]
+    if kind == "affine":
+        return [f"{name} ({unit})" if unit else name for name, unit in _with_units(decision)]
+    if kind == "pixel_argmax":
+        return [f"share({name})" for name in decision["classes"]]
+    return [f"v{index}" for index in range(count)]
+
+
+def cells(values: np.ndarray, decision: dict[str, Any], digits: str = ".9g") -> list[str]:
+    """The answer for one image as cells of a table; several labels are separated by semicolons. `csv_cell` has not
+    been applied."""
+    kind = decision["kind"]
+    numbers = shares(values, decision["classes"]) if kind == "pixel_argmax" else values.ravel()
+    texts = [format(float(number), digits) for number in numbers]
+    if kind not in ("softmax", "sigmoid"):
+        return texts
+    names = [decision["classes"][index] for index in chosen(values, decision)]
+    return [";".join(names) if names or kind == "sigmoid" else NO_ANSWER, *texts]
 
 
 # -------------------------------------------------------------------------------------------------- finding image files
@@ -446,7 +649,9 @@ class ModelError(ValueError):
 def open_model(
     model: Path, note: Callable[[str], None] | None = None
 ) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
-    """An ONNX file as a function float32 (N, C, H, W) → logits (N, K), on the CPU, and the description it carries.
+    """An ONNX file as a function float32 (N, C, H, W) → outputs, on the CPU, and the description it carries.
+
+    The outputs have the shape that the decision in the description needs (see `due_shape`).
 
     Every file that is loaded has the sha256 that the bundle.json beside it gives. A model that stands alone is loaded
     unchecked, and ``note`` is given a sentence that says so (default: printed to stderr). Raises ModelError, or
@@ -464,30 +669,58 @@ def open_model(
     try:
         description = json.loads(text)
         check_description(description)
-        name, count = session.get_inputs()[0].name, len(description["output"]["classes"])
+        name, decision, output = session.get_inputs()[0].name, decision_of(description), description["output"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{model}: its description is damaged: {error}") from error
 
     def run(inputs: np.ndarray) -> np.ndarray:
         try:
-            logits = np.asarray(session.run(None, {name: inputs})[0])
+            outputs = np.asarray(session.run(None, {name: inputs})[0])
         except Exception as error:
             raise ModelError(
                 f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}"
             ) from error
-        if logits.shape != (len(inputs), count):
-            raise ModelError(
-                f"{model}: it gives {logits.shape} where logits for {count} classes, {(len(inputs), count)}, are due"
-            )
-        return logits
+        due = due_shape(decision, output.get("kind"), inputs.shape)
+        if not has_shape(outputs.shape, due):
+            raise ModelError(f"{model}: {wrong_shape(outputs.shape, due, decision)}")
+        return outputs
 
     return run, description
+
+
+def due_shape(decision: dict[str, Any], output: str | None, inputs: Sequence[int]) -> tuple[int | str, ...]:
+    """The shape that the outputs for inputs (N, C, H, W) must have; a letter where any number will do.
+
+    ``output`` is the kind of output in a description of format 2; one of format 1 has a vector.
+    """
+    sides: dict[str, int] = {"N": inputs[0]}
+    if decision["kind"] in NAMES:
+        sides["K"] = len(decision[NAMES[decision["kind"]]])
+    if decision["kind"] == "pixel_argmax":
+        sides.update(H=inputs[2], W=inputs[3])
+    return tuple(sides.get(side, side) for side in SIDES[output if output in SIDES else "vector"])
+
+
+def has_shape(shape: Sequence[int], due: Sequence[int | str]) -> bool:
+    return len(shape) == len(due) and all(
+        isinstance(due[axis], str) or side == due[axis] for axis, side in enumerate(shape)
+    )
+
+
+def wrong_shape(shape: Sequence[int], due: Sequence[int | str], decision: dict[str, Any]) -> str:
+    """What is wrong with outputs that do not have the shape `due_shape` gives, in words."""
+    field = NAMES.get(decision["kind"])
+    names = "" if field is None else f" ({len(decision[field])} {field})"
+    wanted = ", ".join(map(str, due))
+    return f"it gives {tuple(shape)} where ({wanted}) is due for the decision {decision['kind']}{names}"
 
 
 def check_description(description: dict[str, Any]) -> None:
     """Raises ValueError, LookupError or TypeError unless all of it can be followed: a field that says what is not done
     here is refused."""
-    spec, classes = description["input"], description["output"]["classes"]
+    spec, output = description["input"], description["output"]
+    if description.get("format", 1) not in (1, 2):
+        raise ValueError(f"format {description['format']!r} is not one of 1, 2")
     due = {
         "layout": ("NCHW",),
         "dtype": ("float32",),
@@ -519,8 +752,68 @@ def check_description(description: dict[str, Any]) -> None:
             or (field == "std" and not (values > 0).all())
         ):
             raise ValueError(f"{field} {spec[field]!r} is not a number for each of {spec['channels']} channels")
-    if not classes or not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise ValueError("it names no classes")
+    decision = decision_of(description)
+    check_decision(decision)
+    if "decision" in output and output["kind"] not in OUTPUT_KINDS[decision["kind"]]:
+        kinds = ", ".join(OUTPUT_KINDS[decision["kind"]])
+        raise ValueError(f"output {output['kind']!r} is not one of {kinds}, which {decision['kind']} is made on")
+    if decision["kind"] == "pixel_argmax" and spec.get("permute_pixels") is not None:
+        raise ValueError("permuted pixels have no masks")
+
+
+def check_decision(decision: dict[str, Any]) -> None:
+    """Raises ValueError, LookupError or TypeError unless a complete decision (see `decision_of`) can be carried out."""
+    kind = decision["kind"]
+    unknown = sorted(set(decision) - {"kind", *FIELDS[kind]})
+    if unknown:  # it would change the answer, and it is not known how
+        raise ValueError(f"{kind} has the unknown field {unknown[0]!r}")
+    missing = [field for field, value in decision.items() if value is REQUIRED]
+    if missing:
+        raise ValueError(f"{kind} has no {missing[0]}")
+    names = decision[NAMES[kind]] if kind in NAMES else []
+    if kind in NAMES and not (names and _is_list(names, lambda name: isinstance(name, str))):
+        raise ValueError(f"it names no {NAMES[kind]}")
+    for field, (count, known) in _field_checks(kind, len(names)).items():
+        values = decision[field] if count is not None else [decision[field]]
+        if not _is_list(values, known) or (count is not None and len(values) not in count):
+            raise ValueError(
+                f"{field} {decision[field]!r} is not what {kind} with {len(names)} {NAMES.get(kind)} needs"
+            )
+    clip = decision.get("clip")
+    if clip is not None and not clip[0] < clip[1]:
+        raise ValueError(f"clip {clip!r} is not two rising numbers")
+    if kind == "pixel_argmax" and len(names) > 256:
+        raise ValueError(f"{len(names)} classes are more than the 256 that a mask can hold")
+
+
+def _field_checks(kind: str, names: int) -> dict[str, tuple[tuple[int, ...] | None, Callable[[Any], bool]]]:
+    """How many values each field of a decision may have (None: it is no list), and what each of them must be."""
+    checks: dict[str, dict[str, tuple[tuple[int, ...] | None, Callable[[Any], bool]]]] = {
+        "softmax": {
+            "temperature": (None, lambda value: _is_finite(value) and value > 0),
+            "abstain_below": (None, lambda value: value is None or (_is_finite(value) and 0 < value <= 1)),
+        },
+        "sigmoid": {"thresholds": ((names,), lambda value: _is_finite(value) and 0 <= value <= 1)},
+        "affine": {
+            "units": ((0, names), lambda value: isinstance(value, str)),
+            "scale": ((names,), _is_finite),
+            "offset": ((names,), _is_finite),
+            "link": (None, lambda value: value in ("identity", "exp", "sigmoid")),
+            "clip": (None, lambda value: value is None or (_is_list(value, _is_finite) and len(value) == 2)),
+        },
+        "pixel_argmax": {"size": (None, lambda value: value in ("input", "image"))},
+        "embedding": {"gallery": (None, lambda value: value is None or isinstance(value, str))},
+    }
+    return checks.get(kind, {})
+
+
+def _is_list(values: Any, known: Callable[[Any], bool]) -> bool:
+    return isinstance(values, (list, tuple)) and all(map(known, values))
+
+
+def _is_finite(value: Any) -> bool:
+    """Compared and not converted: an integer in JSON may be too large for a float."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
 def _open_session(model: Path, note: Callable[[str], None]) -> Any:
@@ -684,23 +977,29 @@ def _to_stderr(text: str) -> None:
 
 def predict(
     run: Callable[[np.ndarray], np.ndarray],
-    spec: dict[str, Any],
+    description: dict[str, Any],
     files: Sequence[Path],
-    fixed_batch: int | None = None,
     failures: list[tuple[Path, str]] | None = None,
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """Each file with its probabilities, float64 (K,), in order.
+    """Each file with its values by `decide`, in order; ``run`` gives the outputs of the described model.
 
-    One that cannot be read is added to ``failures`` with the reason, and left out; without ``failures``, raises
+    The masks of a decision pixel_argmax have the size of the network's input. Where the decision's size is "image" and
+    images are squashed, they have the size of the upright image, each pixel the class of the nearest one; with any
+    other way to resize, a part of the image may lie outside of the input, and they keep the input's size.
+
+    A file that cannot be read is added to ``failures`` with the reason, and left out; without ``failures``, raises
     ValueError naming it.
     """
+    spec, decision = description["input"], decision_of(description)
+    fixed_batch = spec.get("batch")
     size = fixed_batch or BATCH
     for start in range(0, len(files), size):
         group, inputs = [], []
         for file in files[start : start + size]:
             try:
-                inputs.append(prepare(file, spec))
-                group.append(file)
+                image = _read_whole(file, spec)
+                inputs.append(_to_input(fit(image, spec), spec))
+                group.append((file, image.size))
             except ValueError as error:
                 if failures is None:
                     raise ValueError(f"{file}: {error}") from error
@@ -710,28 +1009,36 @@ def predict(
         batch = np.concatenate(inputs)
         if fixed_batch and len(batch) < fixed_batch:  # a file with a fixed batch takes no fewer
             batch = np.concatenate([batch, np.zeros((fixed_batch - len(batch), *batch.shape[1:]), np.float32)])
-        probabilities = softmax(run(batch))
-        for index, file in enumerate(group):
-            yield file, probabilities[index]
+        values = decide(run(batch)[: len(group)], decision)
+        whole = decision["kind"] == "pixel_argmax" and decision["size"] == "image" and spec["resize"] == SQUASH
+        for index, (file, own) in enumerate(group):
+            yield file, resize_mask(values[index], own) if whole else values[index]
 
 
-def top(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
-    """The ``count`` likeliest classes, best first."""
-    order = np.argsort(-probabilities, kind="stable")[:count]
-    return [(classes[index], float(probabilities[index])) for index in order]
-
-
-def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], classes: Sequence[str]) -> None:
+def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> None:
+    """``rows`` are files with their values by `decide`."""
     if file.exists() and not file.is_file():  # opening a named pipe may never end
         raise OSError(f"{file}: is no regular file, and no table is written to it")
+    rows = list(rows)
+    header = columns(decision, rows[0][1].size if rows else 0)
     with file.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        names = [csv_cell(name) for name in classes]
-        writer.writerow(["file", "prediction", *(csv_cell(f"p({name})") for name in classes)])
-        for path, probabilities in rows:
-            writer.writerow(
-                [csv_cell(str(path)), names[int(probabilities.argmax())], *(f"{p:.9g}" for p in probabilities)]
-            )
+        writer.writerow(["file", *map(csv_cell, header)])
+        for path, values in rows:
+            writer.writerow([csv_cell(text) for text in (str(path), *cells(values, decision))])
+
+
+def write_masks(folder: Path, rows: Iterable[tuple[Path, np.ndarray]]) -> list[Path]:
+    """Write each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
+    name that is taken by an image before it has a number. Returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files: dict[Path, None] = {}
+    for path, mask in rows:
+        endings = ("" if number == 1 else f"-{number}" for number in count_from(1))
+        file = next(name for ending in endings if (name := folder / f"{path.stem}{ending}.mask.png") not in files)
+        Image.fromarray(mask).save(file)
+        files[file] = None
+    return list(files)
 
 
 def csv_cell(text: str) -> str:
@@ -766,8 +1073,11 @@ def _arguments() -> argparse.Namespace:
         default=Path(__file__).with_name("model.onnx"),
         help="default: the model.onnx beside this file",
     )
-    parser.add_argument("--top", type=int, default=3, help="classes to print for each image (default 3)")
-    parser.add_argument("--csv", type=Path, help="also write every probability to this file")
+    parser.add_argument("--top", type=int, default=3, help="classes or values to print for each image (default 3)")
+    parser.add_argument(
+        "--csv", type=Path, help="also write the answers, with every probability or value, to this file"
+    )
+    parser.add_argument("--masks", type=Path, help="also write the mask of each image as PNG to this folder")
     parser.add_argument(
         "--max-pixels",
         type=int,
@@ -784,21 +1094,23 @@ def main() -> int:
 
         refuse_older({"onnxruntime": onnxruntime.__version__})
         run, description = open_model(asked.model)
-        spec, classes = description["input"], description["output"]["classes"]
+        decision = decision_of(description)
+        if asked.masks and decision["kind"] != "pixel_argmax":
+            raise ModelError(f"{asked.model}: its decision {decision['kind']} gives no masks")
         if asked.max_pixels is not None:
-            spec["max_pixels"] = asked.max_pixels
+            description["input"]["max_pixels"] = asked.max_pixels
         found = find_images(asked.images)
-        rows = list(predict(run, spec, found.files, spec.get("batch"), failures))
+        rows = list(predict(run, description, found.files, failures))
         if asked.csv:
-            write_csv(asked.csv, rows, classes)
+            write_csv(asked.csv, rows, decision)
+        if asked.masks:
+            write_masks(asked.masks, rows)
     except (ValueError, OSError, SetupError, ImportError) as error:
         fix = "; fix: pip install onnxruntime" if isinstance(error, ImportError) else ""
         print(f"error: {printable(str(error))}{fix}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-    for path, probabilities in rows:
-        print(
-            printable(f"{path}: " + ", ".join(f"{name} {p:.1%}" for name, p in top(probabilities, classes, asked.top)))
-        )
+    for path, values in rows:
+        print(printable(f"{path}: {answer_text(values, decision, asked.top)}"))
     if found.skipped:
         print(printable(found.skipped), file=sys.stderr)
     for path, reason in failures:
