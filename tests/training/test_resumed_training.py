@@ -12,16 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoo.data.data_loader import open_data
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs import checkpoints
-from zoo.runs.load_model import build_for, build_task
 from zoo.runs.plan import RunPlan
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, create
-from zoo.support import counter_random
-from zoo.training.devices import set_up
+from zoo.training.preparation import prepare
 from zoo.training.resume import resume
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit
@@ -53,13 +50,10 @@ def planned(**train: object) -> RunPlan:
 
 def make_state(where: Path | RunDir, accuracy: tuple[float, ...] = ACCURACY, **train: object) -> TrainState:
     plan = planned(**train)
-    settled = plan.config
-    engine = set_up(settled)
-    data = open_data(registry(), settled.dataset, engine.device, prepare=plan.prepare_images)
-    counter_random.seed_everything(settled.seed)
-    model = build_for(registry(), settled, data.preprocessing, len(data.classes))
-    run = where if isinstance(where, RunDir) else create(settled, where)
-    state = TrainState(settled, build_task(registry(), settled), model, data, engine, run, Notes(), {})
+    ready = prepare(plan)
+    assert ready.learning is not None
+    run = where if isinstance(where, RunDir) else create(plan.config, where)
+    state = TrainState(plan.config, ready.learning, ready.model, ready.data, ready.engine, run, Notes())
     state.evaluate = lambda _part: SimpleNamespace(metrics={"accuracy": accuracy[state.progress.epoch]})  # type: ignore[method-assign,assignment,return-value]
     return state
 
