@@ -100,7 +100,7 @@ def test_batches_of_a_part_have_both_moved() -> None:
     augment = part.augmenter(canonical(["flip", "crop"]), 0).of_epoch(0)
     for batch in part.batches_of(np.arange(40)[::-1].copy(), 7, augment=augment):
         shown = (batch.inputs[:, 0] * 255).round().long()
-        assert torch.equal(torch.where(batch.labels == 9, 0, batch.labels.long() * 80 + 20), shown)
+        assert torch.equal(torch.where(batch.targets == 9, 0, batch.targets.long() * 80 + 20), shown)
 
 
 MASK, COMPLETE = Mask(names=("a", "b")), Mask(names=("a", "b"), ignore=None)

@@ -128,7 +128,7 @@ def test_a_gpu_gets_the_same_batches(monkeypatch: pytest.MonkeyPatch, resident: 
     split = pictures(50)
     on_gpu = LoadedPart(split, COLOUR, torch.device("cuda"))
     for one, other in zip(on_gpu.batches(7), LoadedPart(split, COLOUR, CPU).batches(7), strict=True):
-        assert all(tensor.is_cuda for tensor in one)
+        assert all(tensor.is_cuda for tensor in (one.inputs, one.targets, one.indices))
         torch.testing.assert_close(one.inputs.cpu(), other.inputs, rtol=0, atol=2e-6)
         assert torch.equal(one.targets.cpu(), other.targets)
         assert torch.equal(one.indices.cpu(), other.indices)

@@ -225,8 +225,8 @@ def test_a_part_has_masks_as_bytes_beside_its_images(permuted) -> None:
         Split(images, masks), how(16, 16, permute_pixels=permuted), torch.device("cpu"), load_masks=loader()
     )
     batches = list(part.batches(4))
-    assert [tuple(batch.labels.shape) for batch in batches] == [(4, 16, 16), (4, 16, 16), (1, 16, 16)]
-    found = torch.cat([batch.labels for batch in batches])
+    assert [tuple(batch.targets.shape) for batch in batches] == [(4, 16, 16), (4, 16, 16), (1, 16, 16)]
+    found = torch.cat([batch.targets for batch in batches])
     assert found.dtype == torch.uint8
     shown = torch.cat([batch.inputs for batch in batches])[:, 0] * 255
     assert np.array_equal(painted(found.numpy())[..., 0], shown.round().numpy())

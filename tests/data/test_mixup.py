@@ -31,7 +31,7 @@ def test_mixup_is_a_weighted_sum_with_a_partner(batch) -> None:
     mixture = mix_again(batch, 0.8, None)
     assert own is batch
     assert share + rest == pytest.approx(1)
-    assert torch.equal(partner.labels, batch.labels[partner.indices])
+    assert torch.equal(partner.targets, batch.targets[partner.indices])
     torch.testing.assert_close(mixture.inputs, share * batch.inputs + rest * batch.inputs[partner.indices])
 
 
@@ -69,8 +69,8 @@ def test_lambda_is_beta(batch) -> None:
 def test_the_mixed_loss_is_the_cross_entropy_of_mixed_labels(batch) -> None:
     mixture = mix(batch, 1.0, None)
     logits = torch.randn(10, 4)
-    found = sum(share * F.cross_entropy(logits, each.labels) for share, each in mixture.parts)
-    soft = sum(share * F.one_hot(each.labels, 4).float() for share, each in mixture.parts)
+    found = sum(share * F.cross_entropy(logits, each.targets) for share, each in mixture.parts)
+    soft = sum(share * F.one_hot(each.targets, 4).float() for share, each in mixture.parts)
     torch.testing.assert_close(found, F.cross_entropy(logits, soft))
 
 
@@ -82,8 +82,8 @@ def test_micro_batches_hold_every_sample_once_and_none_of_one_is_left_over(batch
     assert [len(piece.inputs) for piece in found] == counts
     for part in (0, 1):
         assert torch.equal(
-            torch.cat([piece.parts[part][1].labels for piece in found]),
-            mix_again(batch, 1.0, None).parts[part][1].labels,
+            torch.cat([piece.parts[part][1].targets for piece in found]),
+            mix_again(batch, 1.0, None).parts[part][1].targets,
         )
     assert torch.equal(torch.cat([piece.inputs for piece in found]), mix_again(batch, 1.0, None).inputs)
 
@@ -104,16 +104,16 @@ def test_cutmix_pastes_the_mask_as_the_image(masked) -> None:
     for _ in range(30):
         mixture = mix(masked, None, 1.0, masks=True)
         ((share, found),) = mixture.parts
-        assert share == 1.0 and found.labels.dtype == torch.uint8
-        assert torch.equal(mixture.inputs, found.labels[:, None].float().expand(-1, 3, -1, -1))
-        changed += not torch.equal(found.labels, masked.labels)
+        assert share == 1.0 and found.targets.dtype == torch.uint8
+        assert torch.equal(mixture.inputs, found.targets[:, None].float().expand(-1, 3, -1, -1))
+        changed += not torch.equal(found.targets, masked.targets)
     assert changed > 20
 
 
 def test_mixup_of_masks_keeps_both_and_a_share(masked) -> None:
     (share, own), (rest, partner) = mix(masked, 0.8, None, masks=True).parts
-    assert torch.equal(own.labels, masked.labels)
-    assert torch.equal(partner.labels, masked.labels[partner.indices])
+    assert torch.equal(own.targets, masked.targets)
+    assert torch.equal(partner.targets, masked.targets[partner.indices])
     assert share + rest == pytest.approx(1)
 
 
@@ -128,7 +128,7 @@ def test_micro_batches_of_masks_hold_every_mask_once(masked) -> None:
     torch.manual_seed(1)
     mixture = mix(masked, None, 1.0, masks=True)
     pieces = split(mixture, 4)
-    assert torch.equal(torch.cat([piece.parts[0][1].labels for piece in pieces]), mixture.parts[0][1].labels)
+    assert torch.equal(torch.cat([piece.parts[0][1].targets for piece in pieces]), mixture.parts[0][1].targets)
 
 
 def test_a_target_that_is_not_interpreted_cannot_be_pasted() -> None:
