@@ -87,7 +87,9 @@ class SvdImage(Solver[ImageOptions]):
         """What was found when the images were factorised, at the largest rank: the mean over them."""
         reached = {metric: torch.stack([getattr(held, metric)[-1] for held in model.children()]) for metric in METRICS}
         figures = {metric: float(values.mean()) for metric, values in reached.items()}
-        return EvaluationResult(figures, {metric: values.cpu().numpy() for metric, values in reached.items()})
+        columns = {metric: values.cpu().numpy() for metric, values in reached.items()}
+        # of many images, the first ones alone were factorised
+        return EvaluationResult(figures, columns if all(len(each) == len(part) for each in columns.values()) else {})
 
     def report(self, result: EvaluationResult, part: PartView, directory: Path) -> list[ReportItem]:
         """Of the part that was factorised in this process; of any other, nothing: what a run found stands in its

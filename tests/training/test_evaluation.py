@@ -37,7 +37,7 @@ from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.models.named_outputs import OutputReader
 from zoo.training import evaluation
-from zoo.training.evaluation import evaluate_part, write_predictions
+from zoo.training.evaluation import evaluate_part, write_per_sample, write_predictions
 
 NAMES = ("a", "b", "c", "d", "e", "f")
 SAMPLES = 23
@@ -260,3 +260,14 @@ def test_predictions_are_written_where_outputs_were_kept(
     assert (tmp_path / "predictions.csv").exists() is written
     if written:
         assert {row[1] for row in rows_of(tmp_path / "predictions.csv")[1:]} == {""}
+
+
+def test_what_was_found_of_each_sample_is_a_table(tmp_path: Path) -> None:
+    columns = {"correct": np.array([True, False]), "loss": np.array([0.1234567, 2.0], np.float32)}
+    how = Preprocessing(channels=1, height=8, width=8, mean=(0.5,), std=(0.5,))
+    part = LoadedPart(Split(np.zeros((2, 1, 8, 8), np.uint8), None, ["a.png", "=b"]), how, torch.device("cpu"))
+    write_per_sample(tmp_path / "per_sample.csv", EvaluationResult({}, columns), part)
+    lines = (tmp_path / "per_sample.csv").read_text(encoding="utf-8").splitlines()
+    assert lines == ["sample,correct,loss", "a.png,1,0.123457", "'=b,0,2"]
+    write_per_sample(tmp_path / "none.csv", EvaluationResult({}), part)
+    assert not (tmp_path / "none.csv").exists()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -96,3 +97,12 @@ def write_predictions(file: Path, result: EvaluationResult, part: PartView, targ
         for index in range(len(part))
     )
     write_csv(file, ["sample", "truth", *runtime.columns(told)], rows)
+
+
+def write_per_sample(file: Path, result: EvaluationResult, part: PartView) -> None:
+    """per_sample.csv: what the evaluation found of each sample, a column a figure. Nothing is written where there is
+    none."""
+    columns = {name: np.asarray(column) for name, column in result.per_sample.items()}
+    if columns:
+        told = [np.char.mod("%.6g" if each.dtype.kind == "f" else "%d", each) for each in columns.values()]
+        write_csv(file, ["sample", *columns], ([name, *row] for name, *row in zip(part.names, *told, strict=True)))

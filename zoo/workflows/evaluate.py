@@ -24,7 +24,7 @@ from zoo.runs.resolve_config import dataset_section
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors, write_json
 from zoo.training.devices import choose_device
-from zoo.training.evaluation import evaluate_part, write_predictions
+from zoo.training.evaluation import evaluate_part, write_per_sample, write_predictions
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ class _Evaluated:
 
     def report(self, folder: Path) -> Sequence[ReportItem]:
         loaded = self._loaded
+        write_per_sample(folder / "per_sample.csv", self.result, self._view)
         if loaded.config.architecture is not None:
             file = folder / "predictions.csv"
             write_predictions(file, self.result, self._view, loaded.target, loaded.decision)

@@ -31,7 +31,7 @@ from zoo.runs.run_directory import Record, RunDir, create, find, label_of, run_i
 from zoo.support.atomic_files import remove_temporaries, write_json, write_text
 from zoo.support.formatting import duration, figure, plural
 from zoo.support.untrusted_files import check_own_folders
-from zoo.training.evaluation import write_predictions
+from zoo.training.evaluation import write_per_sample, write_predictions
 from zoo.training.feature_cache import keep_features
 from zoo.training.preparation import Prepared, prepare
 from zoo.training.resume import resume as resume_job
@@ -230,6 +230,7 @@ def _report(
 ) -> list[ReportItem]:
     """predictions.csv, and what adaptations and task show."""
     learning, solver = prepared.learning, prepared.solver
+    write_per_sample(folder / "per_sample.csv", found, view)
     if learning is None or record.decision is None:
         return [] if solver is None else list(solver.report(found, view, folder))
     write_predictions(folder / "predictions.csv", found, view, prepared.data.target, record.decision)
