@@ -94,16 +94,28 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     "config, gone": (lambda run: run.config_file.unlink(), "config.yaml cannot be read: it is missing"),
     "config, a FIFO": (fifo("config.yaml"), "config.yaml cannot be read: it is a named pipe, not a regular file"),
     "record, classes": (
-        edit("run.json", lambda record: record["classes"].reverse(), seal=True),
-        "differs from the run's root record in: classes",
+        edit("run.json", lambda record: record["target"]["names"].reverse(), seal=True),
+        "differs from the run's root record in: target",
+    ),
+    "record, another kind of target": (
+        edit("run.json", lambda record: record["target"].update(kind="multi_label"), seal=True),
+        "differs from the run's root record in: target",
+    ),
+    "record, statistics": (
+        edit("run.json", lambda record: record.update(statistics={"mean": [3.0]}), seal=True),
+        "root record in: statistics",
     ),
     "record, mean": (
         edit("run.json", lambda record: record["preprocessing"].update(mean=[0.25]), seal=True),
         "root record in: preprocessing",
     ),
-    "record, structure": (
-        edit("run.json", lambda record: record.update(structure={"rank": 3}), seal=True),
-        "root record in: structure",
+    "record, adaptations": (
+        edit("run.json", lambda record: record.update(adaptations=[{"rank": 3}]), seal=True),
+        "root record in: adaptations",
+    ),
+    "record, solution": (
+        edit("run.json", lambda record: record.update(solution={"rank": 3}), seal=True),
+        "root record in: solution",
     ),
     "record, data": (
         edit("run.json", lambda record: record.update(fingerprint="f00d"), seal=True),

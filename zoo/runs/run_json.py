@@ -85,7 +85,6 @@ def bound(record: Record) -> dict[str, str]:
 
     So a later zoo, whose records have more fields, finds the same digests.
     """
-    return {
-        name: digest_of_json(value)
-        for name, value in record.model_dump(mode="json", include=set(BOUND), exclude_defaults=True).items()
-    }
+    fields = record.model_dump(mode="json", include=set(BOUND), exclude_defaults=True)
+    fields["target"] = {**fields["target"], "kind": record.target.kind}  # of each class its default, which is left out
+    return {name: digest_of_json(value) for name, value in fields.items()}
