@@ -149,7 +149,7 @@ def test_case_36_a_label_out_of_range(tmp_path, monkeypatch) -> None:
 
     def beyond(self, split):
         loaded = load(self, split)
-        loaded.labels[0] = 2
+        loaded.targets[0] = 2
         return loaded
 
     monkeypatch.setattr(Folder, "load", beyond)

@@ -10,9 +10,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save
 from torch import nn
-from zoo_tasks.transfer import build, learning_layers
+from zoo_tasks.options import TransferOptions
+from zoo_tasks.transfer import Transfer, learning_layers
 
 import zoo
+from zoo.api import AdaptContext, EvaluationResult, PartView
 from zoo.errors import CheckpointError, DataError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
@@ -24,6 +26,17 @@ def network() -> nn.Sequential:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5))
     return nn.Sequential(backbone, nn.Linear(4 * 6 * 6, 8), nn.Linear(8, 2))
+
+
+def _no_evaluation(_model: nn.Module, _part: PartView) -> EvaluationResult:
+    raise AssertionError("freezing layers evaluates nothing")
+
+
+CONTEXT = AdaptContext(None, None, _no_evaluation, print)  # type: ignore[arg-type]  # it looks at no data
+
+
+def made(train: str = "head") -> Transfer:
+    return Transfer(TransferOptions(train=train))
 
 
 @pytest.mark.parametrize(
@@ -48,13 +61,13 @@ def test_a_head_that_is_not_listed_last_is_the_last_layer_all_the_same() -> None
 
 
 def test_frozen_parameters_stay_to_the_bit_and_so_do_the_statistics_of_a_frozen_norm() -> None:
-    task, plain = build(), network()
-    model, structure = task.prepare(copy.deepcopy(plain), None)
-    assert structure == {"trained": ["2"]}
+    transfer, plain = made(), network()
+    model, adaptation = transfer.adapt(copy.deepcopy(plain), CONTEXT)
+    assert adaptation == {"trained": ["2"]} and transfer.trains and transfer.teacher() is None
     optimizer = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=0.1)
     for _ in range(3):
         model.train()
-        task.set_modes(model)
+        transfer.configure_train_mode(model)
         model(torch.randn(8, 3, 8, 8)).square().sum().backward()
         optimizer.step()
     before, after = plain.state_dict(), model.state_dict()
@@ -63,16 +76,16 @@ def test_frozen_parameters_stay_to_the_bit_and_so_do_the_statistics_of_a_frozen_
 
 
 def test_a_norm_that_learns_keeps_learning_its_statistics() -> None:
-    task = build(train="all")
-    model, _ = task.prepare(network(), None)
+    transfer = made("all")
+    model, _ = transfer.adapt(network(), CONTEXT)
     model.train()
-    task.set_modes(model)
+    transfer.configure_train_mode(model)
     assert all(module.training for module in model.modules())
 
 
-def test_the_structure_alone_freezes_the_same() -> None:
-    _, structure = build(train="last:2").prepare(network(), None)
-    rebuilt = build().restructure(network(), structure)
+def test_the_adaptation_alone_freezes_the_same() -> None:
+    _, adaptation = made("last:2").adapt(network(), CONTEXT)
+    rebuilt = made().rebuild(network(), adaptation)
     assert [name for name, each in rebuilt.named_parameters() if each.requires_grad] == [
         "1.weight",
         "1.bias",
@@ -118,7 +131,8 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
     result = zoo.run("squeezenet_transfer", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     record = result.record
     assert (record.parameters, record.trainable) == (723_522, 1_026)
-    assert record.structure == {"trained": ["classifier.1"]}
+    assert (record.adaptations, record.solution) == ([{"trained": ["classifier.1"]}], None)
+    assert record.statistics == {}
     assert (record.preprocessing.scale, record.preprocessing.shape) == (256, (3, 224, 224))
     assert any(
         "50 of 52 tensors; re-initialised: classifier.1.weight 2×512×1×1, classifier.1.bias 2" in note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,6 +136,31 @@ def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download() -> 
         "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5"
         in ready.notes
     )
+
+
+def test_as_a_task_and_as_an_adaptation_of_the_task_it_is_one_training_to_the_bit(tmp_path: Path) -> None:
+    """With the options of the task that is learned: the weights of classes are kept with the run."""
+    learned = {"label_smoothing": 0.1, "class_weights": "balanced"}
+    common = {
+        "architecture": {"name": "cnn"}, "dataset": {"name": "digits", "classes": [5, 6, 7, 8, 9]},
+        "weights": "digits_0_to_4", "device": "cpu", "threads": 1, "train": {"epochs": 1},
+    }  # fmt: skip
+    asked = {
+        "task": {"task": {"name": "transfer", "train": "last:2", **learned}},
+        "adaptation": {
+            "task": {"name": "classification", **learned}, "adapt": [{"name": "transfer", "train": "last:2"}],
+        },
+    }  # fmt: skip
+    one, other = (
+        zoo.run(None, overrides={**common, **more}, out=tmp_path / name, console=Console(quiet=True))
+        for name, more in asked.items()
+    )
+    assert one.record.adaptations == other.record.adaptations == [{"trained": ["fc1", "fc2"]}]
+    assert one.record.statistics == other.record.statistics
+    assert len(one.record.statistics["class_weights"]) == 5
+    assert one.metrics == other.metrics
+    mine, theirs = (zoo.load(each.path).state_dict() for each in (one, other))
+    assert all(torch.equal(mine[name], value) for name, value in theirs.items())
 
 
 @pytest.mark.gpu

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from zoo_tasks.transfer import build
+from zoo_tasks.options import TransferOptions
+from zoo_tasks.transfer import Transfer
 
 import zoo
+from zoo.api import AdaptContext, EvaluationResult, PartView
 from zoo.config.run_config import TrainConfig
 from zoo.errors import Interrupted
 from zoo.reporting.console import Console
@@ -21,10 +23,17 @@ def network() -> nn.Sequential:
     return nn.Sequential(backbone, nn.Linear(4 * 6 * 6, 8), nn.Linear(8, 2))
 
 
+def _no_evaluation(_model: nn.Module, _part: PartView) -> EvaluationResult:
+    raise AssertionError("freezing layers evaluates nothing")
+
+
+CONTEXT = AdaptContext(None, None, _no_evaluation, print)  # type: ignore[arg-type]  # it looks at no data
+
+
 def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:
-    task = build(train="all", layer_decay=0.5)
-    model, _ = task.prepare(network(), None)
-    rates = task.rates(model)
+    transfer = Transfer(TransferOptions(train="all", layer_decay=0.5))
+    model, _ = transfer.adapt(network(), CONTEXT)
+    rates = transfer.lr_multipliers(model)
     assert rates == {
         f"{layer}.{kind}": rate
         for layer, rate in (("2", 1.0), ("1", 0.5), ("0.1", 0.25), ("0.0", 0.125))
@@ -45,10 +54,10 @@ def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:
 
 
 def test_a_schedule_keeps_the_shares() -> None:
-    task = build(train="last:2", layer_decay=0.1)
-    model, _ = task.prepare(network(), None)
+    transfer = Transfer(TransferOptions(train="last:2", layer_decay=0.1))
+    model, _ = transfer.adapt(network(), CONTEXT)
     config = TrainConfig(lr=1.0, epochs=4, schedule="cosine", warmup_epochs=1, optimizer="sgd")
-    optimizer = build_optimizer(model, config, task.rates(model))
+    optimizer = build_optimizer(model, config, transfer.lr_multipliers(model))
     set_rates = build_schedule(optimizer, config, 10)
     for step in range(40):
         set_rates(step)
@@ -61,10 +70,10 @@ def test_a_schedule_keeps_the_shares() -> None:
     [(0, ["2"]), (1, ["2"]), (2, ["1", "2"]), (4, ["0.1", "1", "2"]), (20, ["0.0", "0.1", "1", "2"])],
 )
 def test_layers_join_one_by_one_from_the_head_backwards(epoch, learning) -> None:
-    task = build(train="all", unfreeze_every=2)
-    model, _ = task.prepare(network(), None)
+    transfer = Transfer(TransferOptions(train="all", unfreeze_every=2))
+    model, _ = transfer.adapt(network(), CONTEXT)
     assert all(parameter.requires_grad for parameter in model.parameters())
-    task.begin_epoch(model, epoch)
+    transfer.on_epoch_start(model, epoch)
     assert [name for name, each in model.named_parameters() if each.requires_grad] == [
         f"{layer}.{kind}" for layer in learning for kind in ("weight", "bias")
     ]
@@ -83,9 +92,9 @@ def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_th
     assert changed == {"fc3", "fc2"}  # fc1 would have joined in a third epoch
     from zoo.training import trainer
 
-    def stopping(job, stop):
-        if job.progress.epoch == 1:
-            raise Interrupted("stopped", signum=2, where=job.run.path, fix="go on")
+    def stopping(state, stop):
+        if state.progress.epoch == 1:
+            raise Interrupted("stopped", signum=2, where=state.run.path, fix="go on")
 
     monkeypatch.setattr(trainer, "stop_if_asked", stopping)
     with pytest.raises(Interrupted):

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import zoo
+from zoo.api import AdaptContext, EvaluationResult, PartView
 from zoo.data.preprocessing import Preprocessing
 from zoo.models.building import count_parameters
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.runs.load_model import build_for, build_task
+from zoo.runs.build_components import build_adaptations, build_network
 from zoo.runs.resolve_config import resolve
 
 RECIPES = [item.canonical for item in registry().items("recipe", namespace="torchvision")]
@@ -31,6 +32,10 @@ def test_vgg16_has_the_settings_of_the_reference() -> None:
     )
 
 
+def _no_evaluation(_model: torch.nn.Module, _part: PartView) -> EvaluationResult:
+    raise AssertionError("freezing layers evaluates nothing")
+
+
 @pytest.mark.parametrize(
     ("name", "trained", "parameters"),
     [
@@ -41,12 +46,13 @@ def test_vgg16_has_the_settings_of_the_reference() -> None:
 )
 def test_the_last_layer_alone_learns(name, trained, parameters) -> None:
     plan = resolve(registry(), name)
-    config, learned = plan.config, plan.weights.learned
+    learned = plan.weights.learned
     _, height, width = learned.input
     how = Preprocessing(channels=3, height=height, width=width, mean=learned.mean, std=learned.std)
     with torch.device("meta"):
-        model = build_for(registry(), config, how, 2)
-    model, _ = build_task(registry(), config).prepare(model, None)
+        model = build_network(registry(), plan, how, 2)
+    (transfer,) = build_adaptations(plan)
+    model, _ = transfer.adapt(model, AdaptContext(None, plan.architecture.spec.head, _no_evaluation, print))
     assert count_parameters(model) == (parameters, trained)
 
 
