@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import zoo
+from zoo.api import Classes
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_loader import open_data
 from zoo.errors import DataError, UsageError, ZooError
@@ -62,7 +63,7 @@ def test_layouts_and_what_each_part_is_for(tmp_path, counts, samples) -> None:
     data = opened(lay(tmp_path / "pictures", counts))
     assert data.samples == samples
     assert data.classes == ("cat", "dog", "hen")[: len(data.classes)]
-    assert data.parts["test"].labels is not None
+    assert data.parts["test"].targets is not None
     assert data.preprocessing.shape == (3, 224, 224)
 
 
@@ -70,10 +71,10 @@ def test_a_division_is_the_same_each_time_and_takes_a_share_of_every_class(tmp_p
     root = lay(tmp_path / "pictures", {"cat": 20, "dog": 10})
     first, again = opened(root), opened(root)
     assert list(first.parts["test"].names) == list(again.parts["test"].names)
-    assert np.bincount(first.parts["test"].labels).tolist() == [4, 2]
+    assert np.bincount(first.parts["test"].targets).tolist() == [4, 2]
     assert not set(first.parts["test"].names) & set(first.parts["train"].names)
     assert list(opened(root, split_seed=1).parts["test"].names) != list(first.parts["test"].names)
-    assert np.bincount(opened(root, test_fraction=0.5).parts["test"].labels).tolist() == [10, 5]
+    assert np.bincount(opened(root, test_fraction=0.5).parts["test"].targets).tolist() == [10, 5]
 
 
 def test_pictures_are_what_pillow_makes_of_the_files(tmp_path) -> None:
@@ -87,13 +88,13 @@ def test_pictures_are_what_pillow_makes_of_the_files(tmp_path) -> None:
             )
             left, top = (scaled.width - 24) // 2, (scaled.height - 24) // 2
             expected = np.asarray(scaled.crop((left, top, left + 24, top + 24)))
-        assert np.array_equal(view.pictures([index])[0], expected)
-    assert [picture.shape for picture in view.originals[:4]] == [(3, 18, 20), (3, 18, 20), (3, 19, 20), (3, 19, 20)]
+        assert np.array_equal(view.images_of([index])[0], expected)
+    assert [picture.shape for picture in view.raw_images[:4]] == [(3, 18, 20), (3, 18, 20), (3, 19, 20), (3, 19, 20)]
 
 
 def test_classes_take_turns_so_that_the_first_pictures_show_them_all(tmp_path) -> None:
     view = opened(lay(tmp_path / "pictures", {**SPLIT, "train/hen": 2, "val/hen": 1})).parts["train"]
-    assert view.labels.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 0, 1, 0]
+    assert view.targets.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 0, 1, 0]
     assert view.names[:4] == ["train/cat/0.png", "train/dog/0.png", "train/hen/0.png", "train/cat/1.png"]
 
 
@@ -110,7 +111,7 @@ def test_labels_come_from_a_csv(tmp_path) -> None:
     data = opened(root, labels=str(write_table(tmp_path / "labels.csv", rows)))
     assert data.classes == ("even", "odd")
     assert data.samples == {"train": 4, "test": 2, "predict": 2}
-    assert data.parts["train"].labels.tolist() == [0, 1, 0, 1]
+    assert data.parts["train"].targets.tolist() == [0, 1, 0, 1]
 
 
 def test_a_csv_without_splits_is_divided(tmp_path) -> None:
@@ -180,7 +181,8 @@ def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path) -> None:
         out=tmp_path / "run",
         console=Console(quiet=True),
     )
-    assert result.record.classes == ["cat", "dog"]
+    assert result.record.target == Classes(names=("cat", "dog"))
+    assert result.record.classes == ("cat", "dog")
     assert result.record.samples == {"train": 11, "test": 5, "predict": 3}
     assert (result.path / "predictions.csv").read_text().splitlines()[1].startswith("val/cat/0.png,cat,")
     assert len(list((result.path / "samples").glob("*.png"))) == 5
