@@ -9,19 +9,18 @@ import torch
 from torch import nn
 
 import zoo
-from zoo.api import Auxiliary
+from zoo.api import Output
 from zoo.config.run_config import RunConfig
-from zoo.data.data_loader import open_data
 from zoo.data.mixup import mix
 from zoo.errors import SetupError, UsageError
+from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs import checkpoints
-from zoo.runs.load_model import build_for, build_task, load
+from zoo.runs.load_model import load
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, create
-from zoo.support import counter_random
-from zoo.training.devices import set_up
+from zoo.training.preparation import prepare
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit, forward, remaining_batches
 
@@ -34,21 +33,10 @@ FAST = {
 
 def make_state(tmp_path: Path, **train) -> TrainState:
     plan = resolve(registry(), "cnn_digits", overrides={**FAST, "train": {**FAST["train"], **train}})
-    config = plan.config
-    engine = set_up(config)
-    data = open_data(registry(), config.dataset, engine.device, prepare=plan.prepare_images)
-    counter_random.seed_everything(config.seed)
-    model = build_for(registry(), config, data.preprocessing, 10)
-    return TrainState(
-        config,
-        build_task(registry(), config),
-        model,
-        data,
-        engine,
-        create(config, tmp_path / "run"),
-        Console(quiet=True),
-        {},
-    )
+    ready = prepare(plan)
+    assert ready.learning is not None
+    run = create(plan.config, tmp_path / "run")
+    return TrainState(plan.config, ready.learning, ready.model, ready.data, ready.engine, run, Console(quiet=True))
 
 
 def weights_after(tmp_path, name, **train):
@@ -75,18 +63,21 @@ def test_auxiliary_classifiers_add_their_weighted_losses(tmp_path) -> None:
 
         def forward(self, x):
             logits = self.backbone(x)
-            return Auxiliary(logits, ((0.3, 2 * logits), (0.1, -logits)))
+            return {"output": logits, "early": 2 * logits, "late": -logits}
 
     state = make_state(tmp_path)
+    heads = Output(name="early", auxiliary=0.3), Output(name="late", auxiliary=0.1)
+    state.learning.reader = OutputReader((Output(), *heads))
     state.network = WithHeads(state.model)
     batch = next(iter(remaining_batches(state, 0)))
     piece = mix(batch, None, None)
     logits = state.model(batch.inputs)
     expected = sum(
-        weight * nn.functional.cross_entropy(factor * logits, batch.labels)
+        weight * nn.functional.cross_entropy(factor * logits, batch.targets)
         for weight, factor in ((1, 1), (0.3, 2), (0.1, -1))
     )
-    torch.testing.assert_close(forward(state, piece).mean, expected)
+    with state.reading():
+        torch.testing.assert_close(forward(state, piece).mean, expected)
 
 
 def test_warm_up_rises_to_what_the_schedule_says(tmp_path) -> None:
@@ -204,7 +195,7 @@ def test_case_86_out_of_memory_says_what_was_asked_and_what_to_do(tmp_path) -> N
     state = make_state(tmp_path)
     state.network = lambda inputs: torch.empty(2**60)
     with pytest.raises(
-        SetupError, match=r"out of memory.*batch of 100, pictures of 1×16×16, on cpu.*train\.micro_batches=2"
+        SetupError, match=r"out of memory.*batch of 100, images of 1×16×16, on cpu.*train\.micro_batches=2"
     ) as caught:
         fit(state)
     assert caught.value.exit_code == 6
