@@ -14,7 +14,16 @@ import pytest
 from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, Spec
 from zoo.errors import PluginError, UnknownNameError, UsageError
 from zoo.registry.discovery import Plugin
-from zoo.registry.lookup import Item, Registry, load_object, options_model, registry
+from zoo.registry.lookup import (
+    Item,
+    Registry,
+    calls_of,
+    changes_reported,
+    in_plugin,
+    load_object,
+    options_model,
+    registry,
+)
 
 
 def architecture(name: str, **facts: Any) -> ArchitectureSpec:
@@ -234,3 +243,17 @@ def test_a_stranger_s_architecture_clashes_by_its_bare_name_only(install: Callab
     assert both.architecture("rival/cnn").spec.summary == "another"
     assert both.architecture("fnn").canonical == "classics/fnn"
     assert both.recipe("cnn_digits").canonical == "classics/cnn_digits"
+
+
+@pytest.mark.parametrize(
+    "call", [in_plugin, lambda item, doing: calls_of([item], doing)], ids=["in_plugin", "calls_of"]
+)
+def test_what_plugins_change_goes_to_whoever_asks(call: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    item, told = Item("architecture", architecture("net"), plugin("lab")), list[str]()
+    change = "plugin 'lab' changed the recursion limit in a call; restored"
+    with changes_reported(told.append), call(item, "a call"):
+        sys.setrecursionlimit(sys.getrecursionlimit() + 1)
+    assert told == [change] and capsys.readouterr().err == ""
+    with call(item, "a call"):
+        sys.setrecursionlimit(sys.getrecursionlimit() + 1)
+    assert told == [change] and capsys.readouterr().err == f"warning: {change}\n"

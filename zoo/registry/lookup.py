@@ -8,6 +8,7 @@ import functools
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -255,10 +256,31 @@ def load_object(reference: str, item: Item[Any]) -> Any:
         raise _blame(item, "could not be loaded", error, reference) from error
 
 
+_report: ContextVar[Callable[[str], object] | None] = ContextVar("report", default=None)
+
+
+@contextmanager
+def changes_reported(report: Callable[[str], object]) -> Iterator[None]:
+    """While it lasts, what plugins change in the process goes to ``report`` in place of stderr."""
+    token = _report.set(report)
+    try:
+        yield
+    finally:
+        _report.reset(token)
+
+
+def _say(text: str) -> None:
+    report = _report.get()
+    if report is None:
+        announce(f"warning: {text}")
+    else:
+        report(text)
+
+
 def in_plugin(item: Item[Any], doing: str) -> AbstractContextManager[None]:
     """Around a call into the plugin that an item comes from; what it changed in the process is restored and named on
     stderr."""
-    return isolated(item.plugin.namespace, doing, lambda text: announce(f"warning: {text}"))
+    return isolated(item.plugin.namespace, doing, _say)
 
 
 @contextmanager
@@ -270,7 +292,7 @@ def calls_of(items: Sequence[Item[Any]], doing: str, report: Callable[[str], obj
     """
     namespaces = ", ".join(dict.fromkeys(item.plugin.namespace for item in items))
     try:
-        with isolated(namespaces, doing, report or (lambda text: announce(f"warning: {text}"))):
+        with isolated(namespaces, doing, report or _say):
             yield
     except Escaped as error:
         names = " or ".join(f"{item.kind} '{item.canonical}'" for item in items)
@@ -278,6 +300,17 @@ def calls_of(items: Sequence[Item[Any]], doing: str, report: Callable[[str], obj
         raise PluginError(
             f"{names} tried to end {doing}: {error}", fix=f"report it to the authors of {distributions}"
         ) from error
+
+
+@contextmanager
+def faults_named(item: Item[Any], what: str) -> Iterator[None]:
+    """Around a call into a plugin: an error of its own is a PluginError that names it; ``what`` could not be done."""
+    try:
+        yield
+    except (ZooError, MemoryError):
+        raise
+    except Exception as error:
+        raise _blame(item, f"could not be {what}", error, str(item.spec.implementation)) from error
 
 
 def _blame(item: Item[Any], what: str, error: BaseException, reference: str) -> PluginError:

@@ -3,105 +3,302 @@ saved."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from functools import partial
-from pathlib import Path
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from zoo.config.run_config import Section
+from zoo.api import ArchitectureSpec, Batch, Classes
+from zoo.config.run_config import Section, TrainConfig
+from zoo.errors import ZooError
 from zoo.models.building import build_model, load_state
 from zoo.models.named_outputs import OutputReader, due_shape, fits, shown
 from zoo.models.pretrained_weights import weights_file
 from zoo.models.tensor_files import read_tensors
 from zoo.registry.lookup import Item, Registry
+from zoo.registry.plugin_isolation import isolated
+from zoo.testing.faults import Finding, guarded
+from zoo.testing.fixtures import ENGINE, ToyTask, other_generators
 from zoo.testing.options import default_options
+from zoo.training.losses import piece_loss
+from zoo.training.optimizer_step import Stepper
 
-CLASSES, OTHER_CLASSES = 10, 3
+NUM_OUTPUTS, OTHER_NUM_OUTPUTS = 10, 3
+CHANNELS = (1, 3, 4, 10)
+"""Numbers of input channels that are tried where the spec says that any will do."""
+SEED, OTHER_SEED = 0, 1
+STEPS = 2
+FEW, FEW_OF_A_MODULE = 12_000_000, 200_000
+"""Parameters that are sooner initialised than left to the meta device, whose time goes by the number of modules."""
+LARGE = 16 << 20
+"""Bytes of a tensor that is not written: the many small ones show what there is to see, and this is quicker."""
+ROUNDING = 1e-4
+"""By which outputs may differ from batch to batch, as a share of the largest."""
+SURE = 1e-4
+"""By how much the sums of probabilities may differ from one."""
+
+Shape = tuple[int, int, int]
 
 
-def architecture_faults(catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    """All of it at the smallest size; at the default size, and with another number of classes, whether it gives its
-    logits."""
-    channels, *default = item.spec.input
-    smallest = [item.spec.smallest] * 2 if item.spec.sizing == "min" else default
+@dataclass(frozen=True)
+class Builder:
+    """Builds the network of an architecture at its default options, seeded."""
+
+    catalogue: Registry
+    item: Item[ArchitectureSpec]
+
+    @cached_property
+    def smallest(self) -> Shape:
+        channels, *default = self.item.spec.input
+        height, width = [self.item.spec.smallest] * 2 if self.item.spec.sizing == "min" else default
+        return channels, height, width
+
+    def build(
+        self, shape: Shape | None = None, num_outputs: int = NUM_OUTPUTS, seed: int = SEED, **options: Any
+    ) -> nn.Module:
+        # what is imported meanwhile may change warning filters, which is no fault of the plugin
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            torch.manual_seed(seed)
+            return self.build_here(shape, num_outputs, **options)
+
+    def build_here(self, shape: Shape | None = None, num_outputs: int = NUM_OUTPUTS, **options: Any) -> nn.Module:
+        """With the random generators as they are, which it leaves changed."""
+        shape = shape or self.smallest
+        section = Section(name=self.item.canonical, **{**default_options(self.item), **options})
+        return build_model(self.catalogue, section, in_channels=shape[0], num_outputs=num_outputs, image_size=shape[1:])
+
+    def try_out(self, shape: Shape, num_outputs: int = NUM_OUTPUTS, *, meta: bool) -> None:
+        """Build it and look at its outputs: on the ``meta`` device, without arithmetic, where it can be.
+
+        Raises what `build_model` raises.
+        """
+        try:
+            with torch.device("meta") if meta else nullcontext():
+                self.build(shape, num_outputs)
+        except ZooError:
+            if not meta:
+                raise
+            self.build(shape, num_outputs)  # it may be what the meta device cannot do
+
+
+def architecture_findings(
+    catalogue: Registry, item: Item[Any], sizes: dict[str, int] | None = None
+) -> Iterator[Finding]:
+    """All of it at the smallest size; with other channels, and at the default size with another number of outputs,
+    whether it gives its outputs. ``sizes`` gets its number of parameters."""
+    yield from _spec_findings(item.spec)
+    builder, built = Builder(catalogue, item), list[nn.Module]()
+    yield from guarded("build", _build_findings(builder, built))
+    if not built:
+        return
+    network = Network(builder, built.pop())
+    if sizes is not None:
+        sizes[item.canonical] = network.parameters
+    yield from guarded("build", network.default_findings())
+    yield from guarded("channels", network.channel_findings())
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield from _network_faults(catalogue, item, (channels, smallest[0], smallest[1]), CLASSES)
-        _build(catalogue, item, (channels, smallest[0], smallest[1]), OTHER_CLASSES)
-        if smallest != default:
-            _build(catalogue, item, (channels, default[0], default[1]), CLASSES)
+        torch.manual_seed(SEED)
+        yield from guarded("output", network.output_findings())
+        yield from guarded("head", network.head_findings())
+        yield from guarded("eval_mode", network.eval_findings())
+        yield from guarded("initialisation", network.initialisation_findings())
+        yield from guarded("saving", network.saving_findings())
+        yield from guarded("training", network.training_findings())
+    del network
     for name in item.spec.weights:
-        yield from _weights_faults(catalogue, item, name)
+        yield from guarded("weights", _weights_findings(builder, name))
 
 
-def _network_faults(catalogue: Registry, item: Item[Any], shape: tuple[int, int, int], classes: int) -> Iterator[str]:
-    """One network of this input (C, H, W) and number of classes; `build_model` looks at its logits for two pictures."""
-    where = f"at {'×'.join(map(str, shape))} with {classes} classes, "
-    model, reader = _build(catalogue, item, shape, classes), OutputReader(item.spec.outputs)
-    if item.spec.head is not None and item.spec.head not in dict(model.named_modules()):
-        yield f"its head '{item.spec.head}' is no module of the network"
-    for batch in (1, 3):
-        given = tuple(reader.main_of(model.eval()(torch.randn(batch, *shape))).shape)
-        due = due_shape(reader.main, classes, batch)
-        if not fits(given, due):
-            yield f"{where}its {reader.main.kind} for a batch of {batch} is {given}, not {shown(due)}"
-    unreached = _unreached(model, reader, torch.randn(4, *shape))
-    if unreached:
-        yield f"{where}no gradient reaches {', '.join(unreached[:5])}"
-    inputs = torch.randn(3, *shape)
-    outputs = partial(_main, reader, model.eval())
-    if not torch.equal(outputs(inputs), outputs(inputs)):
-        yield f"{where}two passes in eval mode differ"
-    with torch.no_grad():
-        if not torch.allclose(outputs(inputs)[:1], outputs(inputs[:1]), rtol=1e-4, atol=1e-5):
-            yield f"{where}in eval mode an image's outputs depend on the batch it is in"
-    loaded = _saved_and_loaded(model, _build(catalogue, item, shape, classes)).eval()
-    if not torch.equal(outputs(inputs), _main(reader, loaded, inputs)):
-        yield f"{where}the outputs change when the weights are saved and loaded"
+def _spec_findings(spec: ArchitectureSpec) -> Iterator[Finding]:
+    if spec.channels is not None and spec.input[0] not in spec.channels:
+        yield Finding("spec", f"its input has {spec.input[0]} channels, and channels are {_listed(spec.channels)}")
+    for name, weights in spec.weights.items():
+        if len(weights.mean) != weights.input[0] or len(weights.std) != weights.input[0]:
+            yield Finding(
+                "spec", f"weights '{name}': mean and std need a number for each of {weights.input[0]} channels"
+            )
 
 
-def _build(catalogue: Registry, item: Item[Any], shape: tuple[int, int, int], classes: int) -> nn.Module:
-    section = Section(name=item.canonical, **default_options(item))
-    return build_model(catalogue, section, in_channels=shape[0], num_outputs=classes, image_size=shape[1:])
+def _listed(values: Sequence[object]) -> str:
+    return " or ".join(map(str, values))
 
 
-def _main(reader: OutputReader, model: nn.Module, inputs: Tensor) -> Tensor:
-    with torch.no_grad():
-        return reader.main_of(model(inputs))
+def _build_findings(builder: Builder, built: list[nn.Module]) -> Iterator[Finding]:
+    """``built`` gets the network of the smallest size."""
+    built.append(builder.build())
+    yield from ()
 
 
-def _unreached(model: nn.Module, reader: OutputReader, inputs: Tensor) -> list[str]:
-    """Names of the parameters without a gradient after one training pass; auxiliary outputs count."""
-    outputs = reader.by_name(model.train()(inputs))
-    torch.stack([each.square().sum() for each in outputs.values()]).sum().backward()  # type: ignore[no-untyped-call]
+class Network:
+    """A built network, and what can be found of it."""
+
+    def __init__(self, builder: Builder, model: nn.Module) -> None:
+        self.builder, self.model, self.spec = builder, model, builder.item.spec
+        self.reader = OutputReader(self.spec.outputs)
+        self.shape = builder.smallest
+        self.where = f"at {'×'.join(map(str, self.shape))} with {NUM_OUTPUTS} outputs, "
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def default_findings(self) -> Iterator[Finding]:
+        """At the default size and with another number of outputs."""
+        self.builder.try_out(self.spec.input, OTHER_NUM_OUTPUTS, meta=self.parameters > FEW)
+        yield from ()
+
+    def channel_findings(self) -> Iterator[Finding]:
+        named, modules = self.spec.channels, len(list(self.model.modules()))
+        said = "takes any number of channels" if named is None else f"takes {_listed(named)} channels"
+        for channels in named or CHANNELS:
+            try:
+                if channels != self.shape[0]:
+                    shape = (channels, *self.shape[1:])
+                    self.builder.try_out(shape, meta=self.parameters > max(FEW, FEW_OF_A_MODULE * modules))
+            except ZooError as error:
+                yield Finding(
+                    "channels",
+                    f"its spec says that it {said}, and with {channels} it fails: {error.what}; name those that it "
+                    "takes in ArchitectureSpec.channels",
+                )
+                return
+
+    def outputs(self, inputs: Tensor, model: nn.Module | None = None) -> Tensor:
+        """The main output in eval mode."""
+        with torch.no_grad():
+            return self.reader.main_of((model or self.model).eval()(inputs))
+
+    def output_findings(self) -> Iterator[Finding]:
+        kind = self.reader.main.kind
+        for batch in (1, 3):
+            found = self.outputs(torch.randn(batch, *self.shape))
+            due = due_shape(self.reader.main, NUM_OUTPUTS, batch)
+            if not fits(found.shape, due):
+                text = f"{self.where}its {kind} for a batch of {batch} is {tuple(found.shape)}, not {shown(due)}"
+                yield Finding("output", text)
+                return
+        if kind == "features":
+            return
+        if _are_ones(found.double().logsumexp(1).exp()):
+            yield Finding("logits", "it gives log-probabilities: give logits, the loss has the log-softmax")
+        elif bool((found >= 0).all()) and _are_ones(found.double().sum(1)):
+            yield Finding("logits", "it gives probabilities: give logits, the loss has the softmax")
+
+    def head_findings(self) -> Iterator[Finding]:
+        head, seen = self.spec.head, list[tuple[Any, Any]]()
+        if head is None:
+            return
+        module = self.model.get_submodule(head)
+        handle = module.register_forward_hook(lambda _module, inputs, output: seen.append((inputs[0], output)))
+        try:
+            main = self.outputs(torch.randn(3, *self.shape))
+        finally:
+            handle.remove()
+        if not seen:
+            yield Finding("head", f"its head '{head}' is not called in a forward pass")
+            return
+        features, output = seen[-1]
+        if self.reader.main.kind == "map":
+            if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != NUM_OUTPUTS:
+                yield Finding("head", f"its head '{head}' does not give the {NUM_OUTPUTS} channels of the main output")
+            return
+        if not isinstance(output, Tensor) or not torch.equal(output.flatten(1), main.flatten(1)):
+            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            yield Finding(
+                "head",
+                f"the output of its head '{head}', {got}, is not the network's main output {tuple(main.shape)}: name "
+                "the module that gives it",
+            )
+        elif len(features) != 3 or features.flatten(1).shape[1] != features.shape[1]:
+            yield Finding(
+                "head", f"the input of its head '{head}' is {tuple(features.shape)}, where features (N, D) are due"
+            )
+
+    def eval_findings(self) -> Iterator[Finding]:
+        inputs = torch.randn(3, *self.shape)
+        outputs = self.outputs(inputs)
+        if not torch.equal(outputs, self.outputs(inputs)):
+            yield Finding("eval_mode", f"{self.where}two passes in eval mode differ")
+        elif (outputs[:1] - self.outputs(inputs[:1])).abs().max() > ROUNDING * (outputs.abs().max() + 0.1):
+            yield Finding("eval_mode", f"{self.where}in eval mode an image's outputs depend on the batch it is in")
+
+    def initialisation_findings(self) -> Iterator[Finding]:
+        """Built again, with torch's generator as it was, and the others elsewhere."""
+        changed: list[str] = []
+        strictly = isolated(self.builder.item.plugin.namespace, "being built", changed.append, draws=False)
+        with other_generators(), strictly, torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            again = self.builder.build_here()
+            seeded = torch.initial_seed() != SEED
+        yield from (Finding("global_state", text.removesuffix("; restored")) for text in changed)
+        if seeded:
+            yield Finding("global_state", "building it seeds torch's generator: leave seeds to zoo")
+        one, other = self.model.state_dict(), again.state_dict()
+        differing = [name for name, value in one.items() if name not in other or not _equal(value, other[name])]
+        if differing or one.keys() != other.keys():
+            yield Finding(
+                "initialisation",
+                f"built twice under one seed of torch, {', '.join(differing[:3]) or 'its parameters'} differ: draw "
+                "from torch's generator alone",
+            )
+
+    def training_findings(self) -> Iterator[Finding]:
+        """Two steps, by the trainer's own optimizer step and loss; auxiliary outputs count."""
+        train = TrainConfig(optimizer="sgd", lr=0.001)
+        stepper = Stepper(self.model.train(), train, ENGINE, STEPS)
+        task = ToyTask(Classes(names=tuple(map(str, range(NUM_OUTPUTS)))), self.reader.main.name)
+        before = {name: value.detach().sum().item() for name, value in self.model.named_parameters()}
+        for step in range(STEPS):
+            batch = Batch(torch.randn(4, *self.shape), torch.arange(4), torch.arange(4))
+            outputs = self.reader.by_name(self.model(batch.inputs))
+            loss = piece_loss(task, self.reader, outputs, [(1.0, batch)]).mean
+            if not bool(loss.isfinite()):
+                yield Finding("training", f"{self.where}the loss of step {step + 1} is {loss.item()}")
+                return
+            stepper.backward(loss)
+            unreached = [] if step else _unreached(self.model)
+            if unreached:
+                yield Finding("gradients", f"{self.where}no gradient reaches {', '.join(unreached[:5])}")
+            stepper.update()
+        after = {name: value.detach().sum().item() for name, value in self.model.named_parameters()}
+        if before and before == after:
+            yield Finding("training", f"{self.where}two steps of training change no parameter")
+
+    def saving_findings(self) -> Iterator[Finding]:
+        """By way of safetensors, into a network of another seed."""
+        other = self.builder.build(seed=OTHER_SEED)
+        state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
+        small = {name: tensor for name, tensor in state.items() if tensor.nbytes < LARGE}
+        load_state(other, {**state, **load(save(small))}, "memory")
+        inputs = torch.randn(3, *self.shape)
+        if not torch.equal(self.outputs(inputs), self.outputs(inputs, other)):
+            yield Finding("saving", f"{self.where}the outputs change when the weights are saved and loaded")
+
+
+def _are_ones(sums: Tensor) -> bool:
+    return bool(((sums - 1).abs() < SURE).all())
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other)
+
+
+def _unreached(model: nn.Module) -> list[str]:
+    """Names of the parameters without a gradient."""
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
 
 
-def _saved_and_loaded(model: nn.Module, other: nn.Module) -> nn.Module:
-    """``other`` with the weights of ``model``, by way of a safetensors file."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.safetensors"
-        save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, file)
-        load_state(other, read_tensors(file), file)
-    return other
-
-
-def _weights_faults(catalogue: Registry, item: Item[Any], name: str) -> Iterator[str]:
+def _weights_findings(builder: Builder, name: str) -> Iterator[Finding]:
     """Shipped weights are the file they claim to be, and fit the network."""
-    weights = item.spec.weights[name]
-    if len(weights.mean) != weights.input[0] or len(weights.std) != weights.input[0]:
-        yield f"weights '{name}': mean and std need a number for each of {weights.input[0]} channels"
-    if weights.resource is None:
-        return
-    channels, height, width = weights.input
-    section = Section(name=item.canonical, **{**default_options(item), **weights.architecture_options})
-    model = build_model(
-        catalogue, section, in_channels=channels, num_outputs=len(weights.classes), image_size=(height, width)
-    )
-    path = weights_file(item, name)
-    load_state(model, read_tensors(path), path.name)
+    weights = builder.item.spec.weights[name]
+    if weights.resource is not None:
+        model = builder.build(weights.input, len(weights.classes), **weights.architecture_options)
+        path = weights_file(builder.item, name)
+        load_state(model, read_tensors(path), path.name)
+    yield from ()

@@ -3,101 +3,149 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import ValidationError
 
-from zoo.api import Classes, Dataset, DatasetSpec, SampleSource, Split, Target
+from zoo.api import Classes, Dataset, DatasetSpec, Mask, MultiLabel, SampleSource, Split, Target
 from zoo.data.open_dataset import open_dataset
 from zoo.data.splits import check_split
-from zoo.data.targets import target_of
+from zoo.data.targets import checked_targets, target_of
 from zoo.errors import ZooError
 from zoo.registry.lookup import Item, Registry, options_model
+from zoo.registry.plugin_isolation import isolated
+from zoo.testing.faults import Finding, guarded
+from zoo.testing.fixtures import OTHER_SEED, other_generators
 from zoo.testing.options import default_options
 
 LOOKED_AT = 2000
 """Samples of a split that are looked at, spread over it."""
 
 
-def dataset_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
+def dataset_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
     """Of an embedded dataset, every split; of one that is downloaded, its spec alone."""
     spec: DatasetSpec = item.spec
     if len(spec.mean) != spec.shape[0] or len(spec.std) != spec.shape[0]:
-        yield f"mean and std need a number for each of {spec.shape[0]} channels"
+        yield Finding("spec", f"mean and std need a number for each of {spec.shape[0]} channels")
     if len(set(spec.classes)) != len(spec.classes):
-        yield "a class is named twice"
-    if not spec.embedded:
-        return
+        yield Finding("spec", "a class is named twice")
+    if spec.embedded:
+        opened = list[tuple[Dataset, Target]]()
+        with warnings.catch_warnings():
+            yield from guarded("open", _open_findings(item, opened))
+        for dataset, target in opened:
+            yield from _content_findings(item, dataset, target)
+
+
+def _open_findings(item: Item[Any], opened: list[tuple[Dataset, Target]]) -> Iterator[Finding]:
+    """``opened`` gets the dataset and its target."""
     dataset = open_dataset(item, default_options(item))
-    due = ("train", "test") if spec.labelled else ("predict",)
+    opened.append((dataset, target_of(item, dataset)))
+    yield from ()
+
+
+def _content_findings(item: Item[Any], dataset: Dataset, target: Target) -> Iterator[Finding]:
+    due = ("train", "test") if item.spec.labelled else ("predict",)
     missing = [part for part in due if part not in dataset.parts]
     if missing:
-        yield f"no split serves as {' and '.join(missing)}; parts gives {dict(dataset.parts)}"
-    target, splits = target_of(item, dataset), dict[str, Split]()
+        yield Finding("parts", f"no split serves as {' and '.join(missing)}; parts gives {dict(dataset.parts)}")
+    splits: dict[str, Split] = {}
     for part, name in dataset.parts.items():
-        try:
-            splits[part] = check_split(item, target, name, dataset.load(name))
-        except ZooError as error:
-            yield str(error)
-            continue
-        yield from _split_faults(spec, target, f"split '{name}'", splits[part], labelled=part != "predict")
+        yield from guarded("split", _split_findings(item, dataset, target, part, name, splits))
     if len(splits) == len(dataset.parts):
-        yield from _leak_faults(dataset.parts, splits)
-        yield from _fingerprint_faults(item, dataset)
+        yield from guarded("leak", _leak_findings(dataset.parts, splits))
+        yield from guarded("fingerprint", _fingerprint_findings(item, dataset))
 
 
-def _split_faults(spec: DatasetSpec, target: Target, label: str, split: Split, *, labelled: bool) -> Iterator[str]:
-    images, rows = split.images, _rows(len(split.images))
+def _split_findings(
+    item: Item[Any], dataset: Dataset, target: Target, part: str, name: str, splits: dict[str, Split]
+) -> Iterator[Finding]:
+    """``splits`` gets the part, where it is a split."""
+    split = splits[part] = check_split(item, target, name, dataset.load(name))
+    label, images, rows, due = f"split '{name}'", split.images, _rows(len(split.images)), item.spec.shape
     if isinstance(images, SampleSource):
         targets = images.targets(rows)
-        shapes = {np.asarray(image).shape for image in images.images(rows[:20])}
+        if targets is not None:
+            targets = checked_targets(item, target, name, targets, len(rows))
+        shown = [np.asarray(image) for image in images.images(rows[:20])]
+        shapes = {image.shape for image in shown}
+        wrong = [image.dtype for image in shown if image.dtype != np.uint8]
+        if wrong or len(shown) != len(rows[:20]):
+            got = f"{len(shown)} of {wrong[0] if wrong else 'uint8'}"
+            yield Finding("split", f"{label}: {len(rows[:20])} images of uint8 are due, and it gives {got}")
     else:
         targets = split.targets if isinstance(split.targets, np.ndarray) else None
         shapes = {images.shape[1:]} if isinstance(images, np.ndarray) else set()
-        if not isinstance(images, np.ndarray):
-            yield from (f"{label}: there is no file {file}" for file in images if not file.is_file())
+        files = () if isinstance(images, np.ndarray) else images
+        yield from (Finding("split", f"{label}: there is no file {file}") for file in files if not file.is_file())
     for shape in shapes:
-        if any(due not in (None, found) for due, found in zip(spec.shape, shape, strict=True)):
-            yield f"{label}: images are {shape}, and the spec says {spec.shape}"
+        if len(shape) != 3 or any(side not in (None, found) for side, found in zip(due, shape, strict=True)):
+            yield Finding("split", f"{label}: images are {shape}, and the spec says {due}")
     if split.targets is None and targets is None:
-        if labelled:
-            yield f"{label}: it has no targets, and is not the predict split"
+        if part != "predict":
+            yield Finding("split", f"{label}: it has no targets, and is not the predict split")
+    elif targets is not None and len(rows) == len(images):
+        empty = _without_samples(target, np.asarray(targets))
+        if empty is not None:
+            yield Finding("classes", f"{label}: no sample has the class {empty!r}")
+
+
+def _without_samples(target: Target, targets: np.ndarray) -> str | None:
+    """The first class or label that none of the samples has."""
+    match target:
+        case Classes() | Mask():
+            there = set(np.unique(targets).tolist())
+            return next((name for place, name in enumerate(target.names) if place not in there), None)
+        case MultiLabel():
+            return next(
+                (name for name, here in zip(target.names, targets.max(0).tolist(), strict=True) if not here), None
+            )
+        case _:
+            return None
+
+
+def _leak_findings(parts: Mapping[Any, str], splits: Mapping[str, Split]) -> Iterator[Finding]:
+    """What is learned from is not evaluated on: neither the same images, nor some of them, in any order."""
+    if "train" not in splits:
         return
-    if isinstance(target, Classes) and targets is not None and len(rows) == len(images):
-        empty = [name for place, name in enumerate(target.names) if not (np.asarray(targets) == place).any()]
-        if empty:
-            yield f"{label}: no sample has the class {empty[0]!r}"
-
-
-def _leak_faults(parts: Mapping[Any, str], splits: Mapping[str, Split]) -> Iterator[str]:
-    """Two splits of the same images: what is learned from is not evaluated on."""
-    digests = {part: _images_digest(split) for part, split in splits.items()}
+    train = _digests(splits["train"])
     for part in ("val", "test"):
-        if part in digests and "train" in digests and digests[part] == digests["train"]:
-            yield f"split '{parts[part]}' ({part}) has the same images as the train split"
+        if part in splits and set(_digests(splits[part])) <= set(train):
+            yield Finding("leak", f"split '{parts[part]}' ({part}) has only images that the train split has too")
 
 
-def _fingerprint_faults(item: Item[Any], dataset: Dataset) -> Iterator[str]:
+def _fingerprint_findings(item: Item[Any], dataset: Dataset) -> Iterator[Finding]:
     """The same content has the same fingerprint, and other content another one: opened again, and with each option
-    changed."""
-    options = default_options(item)
-    content, again = _content(dataset), open_dataset(item, options)
+    changed. Opening it again draws no random numbers from the generators of the process."""
+    options, changed = default_options(item), list[str]()
+    content = _content(dataset)
+    strictly = isolated(item.plugin.namespace, "being opened and read", changed.append, draws=False)
+    with torch.random.fork_rng(devices=[]), other_generators():
+        torch.manual_seed(OTHER_SEED)  # so that seeding changes it
+        with strictly:
+            again = open_dataset(item, options)
+            content_again = _content(again)
+    yield from (Finding("global_state", text.removesuffix("; restored")) for text in changed)
     if not dataset.fingerprint or dataset.fingerprint != again.fingerprint:
-        yield "the fingerprint is empty, or another one each time"
-    if _content(again) != content:
-        yield "its content differs each time it is opened"
+        yield Finding("fingerprint", "the fingerprint is empty, or another one each time")
+    if content_again != content:
+        yield Finding("fingerprint", "its content differs each time it is opened")
         return
     for name, value in options.items():
-        for changed in _others(value):
+        for other_value in _others(value):
             try:
-                options_model(item).model_validate({**options, name: changed})
-                other = open_dataset(item, {**options, name: changed})
+                options_model(item).model_validate({**options, name: other_value})
+                other = open_dataset(item, {**options, name: other_value})
+                differs = other.fingerprint == dataset.fingerprint and _content(other) != content
             except (ValidationError, ZooError):
                 continue  # the option does not take it
-            if other.fingerprint == dataset.fingerprint and _content(other) != content:
-                yield f"with {name}={changed!r} the content is another, and the fingerprint the same"
+            if differs:
+                text = f"with {name}={other_value!r} the content is another, and the fingerprint the same"
+                yield Finding("fingerprint", text)
 
 
 def _others(value: Any) -> list[Any]:
@@ -118,19 +166,19 @@ def _content(dataset: Dataset) -> str:
         split = dataset.load(name)
         rows = _rows(len(split.images))
         targets = split.images.targets(rows) if isinstance(split.images, SampleSource) else split.targets
-        digest.update(f"{part} {len(split.images)} {_images_digest(split)}".encode())
+        digest.update(f"{part} {len(split.images)} {' '.join(_digests(split))}".encode(errors="surrogateescape"))
         if isinstance(targets, np.ndarray):
             digest.update(np.ascontiguousarray(targets[rows] if len(targets) != len(rows) else targets).tobytes())
     return digest.hexdigest()
 
 
-def _images_digest(split: Split) -> str:
-    digest, rows = hashlib.sha256(), _rows(len(split.images))
+def _digests(split: Split) -> list[str]:
+    """Of each image that is looked at, in order; of files, of their names."""
+    rows = _rows(len(split.images))
     if isinstance(split.images, np.ndarray):
-        digest.update(np.ascontiguousarray(split.images[rows]).tobytes())
+        images = (split.images[row] for row in rows)
     elif isinstance(split.images, SampleSource):
-        for image in split.images.images(rows):
-            digest.update(np.ascontiguousarray(image).tobytes())
+        images = (np.asarray(image) for image in split.images.images(rows))
     else:
-        digest.update("\n".join(str(split.images[row]) for row in rows).encode(errors="surrogateescape"))
-    return digest.hexdigest()
+        return [str(split.images[row]) for row in rows]
+    return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in images]

@@ -1,30 +1,25 @@
-"""Whether a task, an adaptation or a solver keeps its contract, tried on a tiny network and random images, for each
-kind of target that it accepts.
-"""
+"""Whether a task or a solver keeps its contract, tried on a tiny network and random images, for each kind of target
+that it accepts."""
 
 from __future__ import annotations
 
-import copy
 import inspect
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.api import (
-    Adaptation,
-    AdaptContext,
     Decision,
     EvaluationResult,
     Evaluator,
     Monitor,
     Output,
-    ReportItem,
     Solver,
     TargetKind,
     Task,
@@ -33,249 +28,243 @@ from zoo.data.data_loader import Data
 from zoo.errors import ZooError
 from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Item, Registry, load_object, options_model
-from zoo.reporting.html_page import inside
-from zoo.testing.fixtures import SAMPLES, dummy_data, dummy_network
+from zoo.testing.faults import Finding, guarded
+from zoo.testing.fixtures import SAMPLES, dummy_data, dummy_network, dummy_target
+from zoo.testing.results import report_findings, result_findings
+from zoo.testing.training import SEED, training_findings
 from zoo.training.evaluation import evaluate_part
 from zoo.training.losses import additivity_fault, piece_loss
+from zoo.training.train_state import Learning
 
 CLOSE = 1e-6
 """By which figures of merged evaluators may differ from those of one that has seen everything, as a share."""
+DECISIONS = tuple(each for each in Decision.__args__[0].__args__)
 
 
-def task_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    if item.spec.solver is not None:
-        yield from _solver_faults(item)
-        return
-    if item.spec.target is None:
-        return  # its adaptations are held to theirs, and the task that it takes to its own
+def task_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
+    with torch.random.fork_rng(devices=[]):
+        if item.spec.solver is not None:
+            yield from _solver_findings(item)
+        elif item.spec.target is not None:  # else its adaptations are held to theirs, and its task to its own
+            yield from _task_findings(item)
+
+
+def _task_findings(item: Item[Any]) -> Iterator[Finding]:
     learned = load_object(item.spec.target, item)
     if not (inspect.isclass(learned) and issubclass(learned, Task)):
-        yield f"{item.spec.target} is no class derived from zoo.api.Task"
+        yield Finding("class", f"{item.spec.target} is no class derived from zoo.api.Task")
         return
     if not isinstance(getattr(learned, "monitor", None), Monitor):
-        yield "monitor is no zoo.api.Monitor"
+        yield Finding("class", "monitor is no zoo.api.Monitor")
         return
+    if not isinstance(learned.batchwise, bool):
+        yield Finding("class", f"batchwise is {learned.batchwise!r}, where True or False is due")
     kinds: tuple[TargetKind, ...] = item.spec.accepts or ("classes",)
     for kind in kinds:
-        for fault in _learning_faults(item, learned, kind):
-            yield fault if len(item.spec.accepts) < 2 else f"with {kind}: {fault}"
+        torch.manual_seed(SEED)
+        for check, text in Trial(item, learned, kind).findings():
+            yield Finding(check, text if len(item.spec.accepts) < 2 else f"with {kind}: {text}")
 
 
-def _learning_faults(item: Item[Any], learned: type[Task[Any]], kind: TargetKind) -> Iterator[str]:
-    """statistics → loss → decision → evaluator → report, on a tiny network."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        data, options = dummy_data(kind), options_model(item)()
-        try:
-            statistics = learned.statistics(options, data.target, data.part("train"))
-        except ZooError:
-            return  # it may refuse data it cannot work on
-        try:
-            kept = json.loads(json.dumps(dict(statistics)))
-        except (TypeError, ValueError) as error:
-            yield f"its statistics are no JSON: {error}"
-            return
-        if kept != dict(statistics):
-            yield "its statistics change when they are written as JSON and read again"
-        task, output = learned(options, data.target, kept), _output_of(item)
-        model = dummy_network(data, task.num_outputs(), output.kind)
-        reader = OutputReader((output,), "head" if "features" in item.spec.needs else None)
-        yield from _loss_faults(task, model, data, reader)
-        yield from _evaluation_faults(task, model.eval(), data, reader)
-
-
-def _output_of(item: Item[Any]) -> Output:
+def output_of(item: Item[Any]) -> Output:
+    """The output that a task needs."""
     return Output(kind=next((kind for kind in item.spec.needs if kind != "features"), "vector"))
 
 
-def _loss_faults(task: Task[Any], model: nn.Module, data: Data, reader: OutputReader) -> Iterator[str]:
-    batch = next(iter(data.part("train").batches(SAMPLES)))
-    with reader.reading(model, model.train()) as read:
-        outputs = read(batch.inputs)
-    loss = piece_loss(task, reader, outputs, [(1.0, batch)]).mean
-    if not loss.isfinite():
-        yield f"the loss is {loss.item()}, where a finite number is due"
-        return
-    if not task.batchwise:
-        fault = additivity_fault(task, reader, {name: value.detach() for name, value in outputs.items()}, batch)
-        if fault is not None:
-            yield f"{fault}: each value must be of its sample alone, or the task is `batchwise`"
-    loss.backward()  # type: ignore[no-untyped-call]
-    if not any(parameter.grad is not None for parameter in model.parameters()):
-        yield "no gradient of the loss reaches the network"
+def reader_of(item: Item[Any]) -> OutputReader:
+    return OutputReader((output_of(item),), "head" if "features" in item.spec.needs else None)
 
 
-def _evaluation_faults(task: Task[Any], model: nn.Module, data: Data, reader: OutputReader) -> Iterator[str]:
-    part = data.part("test")
-    unfitted = task.decision(None)
-    if not isinstance(unfitted, _DECISIONS):
-        yield f"decision gives {type(unfitted).__name__}, where a zoo.api.Decision is due"
-        return
-    if not isinstance(task.evaluator(unfitted), Evaluator):
-        yield "evaluator gives something else than a zoo.api.Evaluator"
-        return
-    found = evaluate_part(model, task, unfitted, part, 5, reader)
-    yield from result_faults(found, len(part))
-    if task.monitor.metric not in found.metrics:
-        yield f"monitor names '{task.monitor.metric}', and the metrics are {', '.join(found.metrics) or 'none'}"
-    decision = task.decision(found)
-    if type(decision) is not type(unfitted):
-        yield f"decision gives {decision.kind} after validation, and {unfitted.kind} before it"
-    yield from _merge_faults(task, decision, model, data, reader)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "plots").mkdir()
-        yield from exhibit_faults(task.report(found, part, Path(folder)), Path(folder))
+def evaluated(
+    task: Task[Any], model: nn.Module, item: Item[Any], data: Data, decision: Decision | None = None
+) -> EvaluationResult:
+    """The task's evaluation of a network on the test split, by zoo's own loop."""
+    return evaluate_part(model, task, decision or task.decision(None), data.part("test"), 5, reader_of(item))
 
 
-def _merge_faults(
-    task: Task[Any], decision: Decision, model: nn.Module, data: Data, reader: OutputReader
-) -> Iterator[str]:
-    """Two evaluators that have each seen some batches, merged, against one that has seen them all."""
-    whole, first, second = (task.evaluator(decision) for _ in range(3))
-    with torch.no_grad(), reader.reading(model, model) as read:
-        for place, batch in enumerate(data.part("test").batches(4)):
-            outputs = {name: value.float() for name, value in read(batch.inputs).items()}
-            for evaluator in (whole, first if place == 0 else second):
-                evaluator.update(outputs, batch)
-    first.merge(second)
-    one, other = whole.compute(), first.compute()
-    differing = [
-        name
-        for name, value in one.metrics.items()
-        if not np.isclose(value, other.metrics.get(name, np.nan), rtol=CLOSE, atol=CLOSE, equal_nan=True)
-    ]
-    differing += [
-        name
-        for name, column in one.per_sample.items()
-        if not np.array_equal(np.asarray(column), np.asarray(other.per_sample.get(name)))
-    ]
-    if differing:
-        yield f"merged evaluators give another {differing[0]} than one that has seen all batches"
+class Trial:
+    """A task with one kind of target, on a tiny network."""
 
+    def __init__(self, item: Item[Any], learned: type[Task[Any]], kind: TargetKind) -> None:
+        self.item, self.learned, self.kind = item, learned, kind
+        self.data, self.options = dummy_data(dummy_target(kind)), options_model(item)()
+        self.reader = reader_of(item)
+        self.made: list[Task[Any]] = []
+        self.kept: dict[str, Any] = {}
 
-_DECISIONS = tuple(each for each in Decision.__args__[0].__args__)
+    def findings(self) -> Iterator[Finding]:
+        yield from guarded("statistics", self._statistics_findings())
+        for task in self.made:
+            yield from guarded("outputs", self._output_findings(task))
+            yield from guarded("loss", self._loss_findings(task))
+            yield from guarded("decision", self._decision_findings(task))
+            yield from training_findings(self._learning, self.data)
 
-
-def result_faults(found: object, samples: int) -> Iterator[str]:
-    if not isinstance(found, EvaluationResult):
-        yield f"evaluation gives {type(found).__name__}, where zoo.api.EvaluationResult is due"
-        return
-    wrong = [name for name, value in found.metrics.items() if not isinstance(value, float)]
-    if wrong:
-        yield f"metrics are floats, and {', '.join(wrong)} is not"
-    short = [name for name, column in found.per_sample.items() if len(column) != samples]
-    if short:
-        yield f"per_sample has {len(found.per_sample[short[0]])} values of {short[0]} for {samples} samples"
-    json.dumps(dict(found.details))
-
-
-def exhibit_faults(shown: object, folder: Path) -> Iterator[str]:
-    if not (isinstance(shown, Sequence) and all(isinstance(each, ReportItem) for each in shown)):
-        yield "report gives something else than a sequence of zoo.api.ReportItem"
-        return
-    for each in shown:
-        if inside(folder, each.file) is None:
-            yield f"report shows '{each.file}', which is no .png or .csv that it wrote"
-
-
-def adaptation_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    """adapt → rebuild from its JSON → the hooks of training, on a tiny network."""
-    kind = load_object(item.spec.target, item)
-    if not (inspect.isclass(kind) and issubclass(kind, Adaptation)):
-        yield f"{item.spec.target} is no class derived from zoo.api.Adaptation"
-        return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        data, options = dummy_data("classes"), options_model(item)()
-        plain = dummy_network(data, len(data.classes), "vector")
-        context = AdaptContext(
-            data, "head", lambda _model, _part: EvaluationResult({"accuracy": 0.5}), lambda _text: None
-        )
-        adaptation = kind(options)
+    def _statistics_findings(self) -> Iterator[Finding]:
+        """``made`` gets the task, ``kept`` the statistics as a run keeps them."""
         try:
-            model, made = adaptation.adapt(copy.deepcopy(plain), context)
+            statistics: object = self.learned.statistics(self.options, self.data.target, self.data.part("train"))
         except ZooError:
-            return  # it may refuse a network it cannot work on
-        yield from _rebuilding_faults(kind(options), plain, model, made)
-        yield from _training_faults(adaptation, model)
-        yield from _resuming_faults(kind(options), plain, context, made)
+            return  # it may refuse data that it cannot work on
+        if not isinstance(statistics, Mapping):
+            yield Finding("statistics", f"statistics gives {type(statistics).__name__}, where a mapping is due")
+            return
+        try:
+            self.kept = json.loads(json.dumps(dict(statistics)))
+        except (TypeError, ValueError) as error:
+            yield Finding("statistics", f"its statistics are no JSON: {error}")
+            return
+        if self.kept != dict(statistics):
+            yield Finding("statistics", "its statistics change when they are written as JSON and read again")
+        task = self.learned(self.options, self.data.target, self.kept)
+        self.made.append(task)
+        numbers = [key for key, value in self.kept.items() if _is_numeric(value)]
+        for found in task.constants(torch.zeros(1), *numbers) if numbers else ():
+            if not isinstance(found, Tensor) or found.dtype != torch.float32:
+                yield Finding("statistics", f"constants gives {type(found).__name__}, where float32 tensors are due")
+
+    def _output_findings(self, task: Task[Any]) -> Iterator[Finding]:
+        count: object = task.num_outputs()
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            yield Finding("outputs", f"num_outputs gives {count!r}, where a number above 0 is due")
+
+    def _network(self, task: Task[Any]) -> nn.Module:
+        return dummy_network(task.num_outputs(), self.reader.main.kind)
+
+    def _learning(self, _resumed: bool) -> tuple[nn.Module, Learning]:
+        task = self.learned(self.options, self.data.target, dict(self.kept))
+        return self._network(task), Learning(task, self.reader, statistics=dict(self.kept))
+
+    def _loss_findings(self, task: Task[Any]) -> Iterator[Finding]:
+        model, batch = self._network(task), next(iter(self.data.part("train").batches(SAMPLES)))
+        with self.reader.reading(model, model.train()) as read:
+            outputs = read(batch.inputs)
+        loss = piece_loss(task, self.reader, outputs, [(1.0, batch)]).mean
+        if not bool(loss.isfinite()):
+            yield Finding("loss", f"the loss is {loss.item()}, where a finite number is due")
+            return
+        if not task.batchwise:
+            plain = {name: value.detach() for name, value in outputs.items()}
+            fault = additivity_fault(task, self.reader, plain, batch)
+            if fault is not None:
+                text = f"{fault}: each value must be of its sample alone, or the task is `batchwise`"
+                yield Finding("per_sample", text)
+        if loss.requires_grad:
+            loss.backward()  # type: ignore[no-untyped-call]
+        if all(parameter.grad is None for parameter in model.parameters()):
+            yield Finding("loss", "no gradient of the loss reaches the network")
+
+    def _decision_findings(self, task: Task[Any]) -> Iterator[Finding]:
+        model = self._network(task).eval()
+        unfitted = task.decision(None)
+        if not isinstance(unfitted, DECISIONS):
+            yield Finding("decision", f"decision gives {type(unfitted).__name__}, where a zoo.api.Decision is due")
+            return
+        found: list[EvaluationResult] = []
+        yield from guarded("evaluation", self._evaluation_findings(task, model, unfitted, found))
+        for result in found:
+            decision = task.decision(result)
+            if type(decision) is not type(unfitted):
+                told = getattr(decision, "kind", type(decision).__name__)
+                yield Finding("decision", f"decision gives {told} after validation, and {unfitted.kind} before it")
+                return
+            if self.data.part("test").targets is not None:
+                yield from guarded("merge", self._merge_findings(task, decision, model))
+            yield from guarded(
+                "report", self._report_findings(task, evaluated(task, model, self.item, self.data, decision))
+            )
+
+    def _evaluation_findings(
+        self, task: Task[Any], model: nn.Module, decision: Decision, results: list[EvaluationResult]
+    ) -> Iterator[Finding]:
+        """``results`` gets the result on the test split."""
+        if not isinstance(task.evaluator(decision), Evaluator):
+            yield Finding("evaluation", "evaluator gives something else than a zoo.api.Evaluator")
+            return
+        found = evaluated(task, model, self.item, self.data, decision)
+        faults = list(result_findings(found, len(self.data.part("test"))))
+        yield from faults
+        if self.data.part("test").targets is not None and task.monitor.metric not in found.metrics:
+            names = ", ".join(found.metrics) or "none"
+            yield Finding("evaluation", f"monitor names '{task.monitor.metric}', and the metrics are {names}")
+        results += [] if faults else [found]
+
+    def _merge_findings(self, task: Task[Any], decision: Decision, model: nn.Module) -> Iterator[Finding]:
+        """Two evaluators that have each seen some batches, merged, against one that has seen them all."""
+        whole, first, second = (task.evaluator(decision) for _ in range(3))
+        with torch.no_grad(), self.reader.reading(model, model) as read:
+            for place, batch in enumerate(self.data.part("test").batches(4)):
+                outputs = {name: value.float() for name, value in read(batch.inputs).items()}
+                for evaluator in (whole, first if place == 0 else second):
+                    evaluator.update(outputs, batch)
+        first.merge(second)
+        one, other = whole.compute(), first.compute()
+        differing = [name for name, value in one.metrics.items() if not _close(value, other.metrics.get(name))]
+        differing += [
+            name
+            for name, column in one.per_sample.items()
+            if not np.array_equal(np.asarray(column), np.asarray(other.per_sample.get(name)))
+        ]
+        if differing:
+            text = f"merged evaluators give another {differing[0]} than one that has seen all batches"
+            yield Finding("merge", text)
+
+    def _report_findings(self, task: Task[Any], found: EvaluationResult) -> Iterator[Finding]:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "plots").mkdir()
+            yield from report_findings(task.report(found, self.data.part("test"), Path(folder)), Path(folder))
 
 
-def _rebuilding_faults(
-    adaptation: Adaptation[Any], plain: nn.Module, model: nn.Module, made: dict[str, Any]
-) -> Iterator[str]:
+def _is_numeric(value: object) -> bool:
     try:
-        kept = json.loads(json.dumps(made))
-    except (TypeError, ValueError) as error:
-        yield f"adapt says what it did in a form that is no JSON: {error}"
-        return
-    rebuilt = adaptation.rebuild(copy.deepcopy(plain), kept)
-    if _shapes(rebuilt) != _shapes(model):
-        yield "rebuild gives other parameters than adapt did"
-    elif _learning(rebuilt) != _learning(model):
-        yield "after rebuild other parameters learn than after adapt"
+        torch.tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True
 
 
-def _resuming_faults(
-    adaptation: Adaptation[Any], plain: nn.Module, context: AdaptContext, made: dict[str, Any]
-) -> Iterator[str]:
-    _, again = adaptation.resume(copy.deepcopy(plain), context, json.loads(json.dumps(made)))
-    if json.loads(json.dumps(again)) != json.loads(json.dumps(made)):
-        yield "resume makes another change than adapt did"
+def _close(one: float, other: float | None) -> bool:
+    return other is not None and bool(np.isclose(one, other, rtol=CLOSE, atol=CLOSE, equal_nan=True))
 
 
-def _training_faults(adaptation: Adaptation[Any], model: nn.Module) -> Iterator[str]:
-    if not adaptation.trains:
-        return
-    names = {name for name, _ in model.named_parameters()}
-    frozen = names - set(_learning(model))
-    strange = set(adaptation.lr_multipliers(model)) - names
-    if strange:
-        yield f"lr_multipliers names '{min(strange)}', which is no parameter of the network"
-    adaptation.on_epoch_start(model, 0)
-    adaptation.configure_train_mode(model.train())
-    thawed = frozen & set(_learning(model))
-    if thawed:
-        yield f"on_epoch_start makes '{min(thawed)}' learn, which adapt froze"
-    if not _learning(model):
-        yield "nothing learns, and `trains` says that the network is trained"
-
-
-def _solver_faults(item: Item[Any]) -> Iterator[str]:
+def _solver_findings(item: Item[Any]) -> Iterator[Finding]:
     kind = load_object(item.spec.solver, item)
     if not (inspect.isclass(kind) and issubclass(kind, Solver)):
-        yield f"{item.spec.solver} is no class derived from zoo.api.Solver"
+        yield Finding("class", f"{item.spec.solver} is no class derived from zoo.api.Solver")
         return
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        data, solver = dummy_data(next(iter(item.spec.accepts), "classes")), kind(options_model(item)())
-        solution = json.loads(json.dumps(solver.plan(data)))
-        model = solver.rebuild(solution)
-        before = _shapes(model)
-        solver.solve(model, data, lambda _text: None)
-        if _shapes(model) != before:
-            yield "solve gives the module other values than rebuild made places for: the run could not be read again"
-        part = data.part("test")
-        found = solver.evaluate(model, part)
-        yield from result_faults(found, len(part))
-        if isinstance(found, EvaluationResult):
-            with tempfile.TemporaryDirectory() as folder:
-                (Path(folder) / "plots").mkdir()
-                yield from exhibit_faults(solver.report(found, part, Path(folder)), Path(folder))
+    torch.manual_seed(SEED)
+    data = dummy_data(dummy_target(next(iter(item.spec.accepts), "classes")))
+    solver, part, found = kind(options_model(item)()), data.part("test"), list[EvaluationResult]()
+    yield from guarded("solution", _solution_findings(solver, data, found))
+    for result in found:
+        faults = list(guarded("evaluation", result_findings(result, len(part))))
+        yield from faults
+        if not faults:
+            yield from guarded("report", _solver_report_findings(solver, result, data))
 
 
-def _shapes(model: nn.Module) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in model.state_dict().items()}
+def solved(solver: Solver[Any], data: Data) -> tuple[EvaluationResult, list[str]]:
+    """The result on the test split, and what is wrong with the way to it."""
+    plan: object = solver.plan(data)
+    model = solver.rebuild(json.loads(json.dumps(plan)))
+    before = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    faults = [] if isinstance(plan, dict) else [f"plan gives {type(plan).__name__}, where a dict is due"]
+    solver.solve(model, data, lambda _text: None)
+    if {name: tensor.shape for name, tensor in model.state_dict().items()} != before:
+        faults.append(
+            "solve gives the module other values than rebuild made places for: the run could not be read again"
+        )
+    return solver.evaluate(model, data.part("test")), faults
 
 
-def _learning(model: nn.Module) -> list[str]:
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+def _solution_findings(solver: Solver[Any], data: Data, results: list[EvaluationResult]) -> Iterator[Finding]:
+    """``results`` gets what evaluate gives."""
+    found, faults = solved(solver, data)
+    yield from (Finding("solution", text) for text in faults)
+    results.append(found)
 
 
-def exporter_faults(_catalogue: Registry, item: Item[Any]) -> Iterator[str]:
-    exporter = load_object(item.spec.target, item)(options_model(item)())
-    missing = [
-        name for name in ("emit", "check", "runner", "first_mismatch") if not callable(getattr(exporter, name, None))
-    ]
-    if missing:
-        yield f"lacks {', '.join(missing)} (see zoo.api.Exporter)"
+def _solver_report_findings(solver: Solver[Any], result: EvaluationResult, data: Data) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "plots").mkdir()
+        yield from report_findings(solver.report(result, data.part("test"), Path(folder)), Path(folder))

@@ -1,0 +1,153 @@
+"""The conformance kit on augmentations: each way to break their contract is named by its check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from zoo.testing import Fault
+
+Odd = Callable[..., list[Fault]]
+
+SPEC = """
+from zoo.api import AugmentationSpec, hookimpl
+
+@hookimpl
+def zoo_register_augmentations():
+    return [AugmentationSpec(name="dim", summary="Make images darker.", target="zoo_odd_parts:Odd")]
+"""
+DIM = """
+import random
+import torch
+from torch import Tensor
+from zoo.api import Augmentation
+
+class Dim(Augmentation):
+    draws = 1
+
+    def pixels(self, images, draws):
+        return images * draws[:, :1, None, None]
+
+class Shift(Augmentation):
+    draws = 1
+
+    def geometry(self, draws, sizes):
+        maps = torch.eye(2, 3).repeat(len(draws), 1, 1)
+        maps[:, 0, 2] = (draws[:, 0] - 0.5) * sizes[:, 1]
+        return maps
+
+class Odd({base}):
+    {twist}
+"""
+
+
+def dim(twist: str = "pass", base: str = "Dim") -> str:
+    return DIM.replace("{twist}", twist.replace("\n", "\n    ")).replace("{base}", base)
+
+
+@pytest.mark.parametrize("base", ["Dim", "Shift"])
+def test_a_sound_augmentation_has_no_faults(odd: Odd, base: str) -> None:
+    assert odd(SPEC, dim(base=base)) == []
+
+
+GEOMETRY = "def geometry(self, draws, sizes): "
+PIXELS = "def pixels(self, images, draws): "
+
+
+@pytest.mark.parametrize(
+    ("parts", "check", "fault"),
+    [
+        (dim(base="dict"), "build", "gives Odd, where a zoo.api.Augmentation is due"),
+        (dim("draws = 1.5"), "build", "draws is 1.5, where a number of random numbers is due"),
+        (dim("def fit(self, images, mean): 1 / 0"), "build", "raised ZeroDivisionError"),
+        (dim("def fit(self, images, mean): images.zero_()"), "arguments", "fit changes its arguments"),
+        (dim("def fit(self, images, mean): mean.append(1)"), "arguments", "fit changes its arguments"),
+        (dim(f"{PIXELS}return images.mul_(0)"), "arguments", "pixels changes its arguments"),
+        (dim(f"{PIXELS}return images * draws.zero_()[:, :, None, None]"), "arguments", "pixels changes its arguments"),
+        (dim(f"{PIXELS}return images * 2.0"), "pixels", "where 0 to 255 are due"),
+        (dim(f"{PIXELS}return images - 9.0 * draws[:, :, None, None]"), "pixels", "where 0 to 255 are due"),
+        (dim(f"{PIXELS}return images / 0.0"), "pixels", "where 0 to 255 are due"),
+        (
+            dim(f"{PIXELS}return images[:, :, 1:]"),
+            "pixels",
+            "pixels gives (12, 1, 17, 24), where images (12, 1, 18, 24)",
+        ),
+        (dim(f"{PIXELS}return None"), "pixels", "pixels gives NoneType, where images (12, 1, 18, 24) are due"),
+        (dim(f"{PIXELS}return images * draws[:, 1:2, None, None]"), "pixels", "pixels gives"),
+        (
+            dim(f"{PIXELS}return images * draws[:, :1, None, None] if images.is_floating_point() else images.frac()"),
+            "pixels",
+            "(images 1×18×24, uint8)",
+        ),
+        (
+            dim(
+                "def pixels(self, images, draws):\n"
+                "    assert not (images.is_floating_point() and images.shape[1] == 3)\n"
+                "    return super().pixels(images, draws)"
+            ),
+            "pixels",
+            "raised AssertionError (images 3×18×24, float32)",
+        ),
+        (
+            dim(f"{GEOMETRY}return torch.eye(2, 3)", "Shift"),
+            "geometry",
+            "geometry gives (2, 3), where float32 (12, 2, 3) is due",
+        ),
+        (
+            dim(f"{GEOMETRY}return torch.eye(2, 3).double().repeat(len(draws), 1, 1)", "Shift"),
+            "geometry",
+            "geometry gives torch.float64",
+        ),
+        (
+            dim(f"{GEOMETRY}return torch.full((len(draws), 2, 3), torch.nan)", "Shift"),
+            "geometry",
+            "where finite float32 numbers are due",
+        ),
+        (
+            dim(
+                "turn = 0\ndef geometry(self, draws, sizes):\n    self.turn += 1\n"
+                "    return super().geometry(draws, sizes) if self.turn % 2 else None",
+                "Shift",
+            ),
+            "geometry",
+            "whether it has a geometry depends on the draws",
+        ),
+        (
+            dim(f"{GEOMETRY}return super().geometry(draws, sizes.mul_(2))", "Shift"),
+            "arguments",
+            "geometry changes its arguments",
+        ),
+        (dim("def resample(self, images, draws): return images"), "geometry", "it has resample, and no geometry"),
+        (
+            dim("def resample(self, images, draws): return images[:, :, 1:]", "Shift"),
+            "geometry",
+            "resample gives (12, 1, 17, 24)",
+        ),
+        (
+            dim("def resample(self, images, draws): return images.zero_()", "Shift"),
+            "arguments",
+            "resample changes its arguments",
+        ),
+        (
+            dim(f"{PIXELS}return images * torch.rand(len(images), 1, 1, 1)"),
+            "draws",
+            "the same draws change the same images otherwise a second time",
+        ),
+        (dim(f"{PIXELS}return images * random.random()"), "draws", "the same draws change the same images otherwise"),
+        (
+            dim(f"{PIXELS}return images * draws.mean()"),
+            "draws",
+            "what becomes of an image depends on the others of its batch",
+        ),
+        (dim(f"{PIXELS}return images * 0.5"), "draws", "it asks for 1 draws, and other draws change nothing"),
+        (
+            dim("def fit(self, images, mean): torch.set_default_dtype(torch.float64)"),
+            "global_state",
+            "changed torch's default dtype",
+        ),
+    ],
+)
+def test_each_fault_is_named(odd: Odd, parts: str, check: str, fault: str) -> None:
+    found = odd(SPEC, parts)
+    assert any(fault in line and line.check == f"augmentation/dim/{check}" for line in found), found

@@ -1,0 +1,67 @@
+"""Whether an exporter writes networks that are then verified against PyTorch, and whether architectures can be
+exported."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from zoo.api import ArchitectureSpec, EmitRequest, Exporter, OutputKind
+from zoo.config.item_options import build_exporter
+from zoo.exporting.gate import BATCHES, prove
+from zoo.registry.lookup import Item, Registry
+from zoo.testing.architectures import Builder, Shape
+from zoo.testing.faults import Finding, guarded
+from zoo.testing.fixtures import NAMES, SHAPE, dummy_network
+
+KINDS: tuple[OutputKind, ...] = ("vector", "map")
+METADATA = {"testing": "a small network"}
+SEED = 0
+
+
+def exporter_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
+    exporter = build_exporter(item)
+    missing = [
+        name for name in ("emit", "check", "runner", "first_mismatch") if not callable(getattr(exporter, name, None))
+    ]
+    if missing:
+        yield Finding("methods", f"lacks {', '.join(missing)} (see zoo.api.Exporter)")
+        return
+    for kind in KINDS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            model = dummy_network(len(NAMES), kind)
+        for text in _export_faults(exporter, item.spec.suffix, model, SHAPE):
+            yield Finding(kind, f"a {kind} output: {text}")
+
+
+def _export_faults(exporter: Exporter, suffix: str, model: nn.Module, shape: Shape) -> Iterator[str]:
+    """Of a verified export with a dynamic batch."""
+    generator = torch.Generator().manual_seed(SEED)
+    inputs = [torch.randn(batch, *shape, generator=generator) for batch in BATCHES]
+    request = EmitRequest(opset=None, batch=None, metadata=METADATA)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{suffix}"
+
+        def steps() -> Iterator[Finding]:
+            exporter.emit(model.eval(), inputs[1], path, request)
+            if not path.is_file():
+                yield Finding("export", f"emit wrote no {path.name}")
+                return
+            json.dumps(prove(model, exporter, path, request, inputs, "cpu"))
+
+        yield from (text for _, text in guarded("export", steps()))
+
+
+def export_findings(catalogue: Registry, item: Item[ArchitectureSpec]) -> Iterator[Finding]:
+    """One export at the smallest size by each registered exporter."""
+    builder = Builder(catalogue, item)
+    for exporter in catalogue.items("exporter"):
+        faults = _export_faults(build_exporter(exporter), exporter.spec.suffix, builder.build(), builder.smallest)
+        yield from (Finding("export", f"by the exporter {exporter.canonical}: {text}") for text in faults)

@@ -1,0 +1,30 @@
+"""Whether a recipe resolves to a plan, by specs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from zoo.errors import ZooError
+from zoo.registry.lookup import Item, Registry
+from zoo.runs.plan import RunPlan
+from zoo.runs.resolve_config import resolve
+from zoo.testing.faults import Finding
+
+
+def plan_findings(catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
+    """It resolves to a valid configuration, and the weights it ships are named by its architecture."""
+    try:
+        plan = resolve(catalogue, item.canonical)
+    except ZooError as error:
+        yield Finding("configuration", str(error))
+        return
+    yield from weights_findings(item, plan)
+
+
+def weights_findings(item: Item[Any], plan: RunPlan) -> Iterator[Finding]:
+    if item.spec.weights is None:
+        return
+    known = {} if plan.architecture is None else plan.architecture.spec.weights
+    if item.spec.weights not in known:
+        yield Finding("weights", f"its architecture names no weights '{item.spec.weights}'")
