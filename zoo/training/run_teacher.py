@@ -3,13 +3,14 @@ teaches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.api import Teacher
+from zoo.api import Affine, Decision, Target, Teacher, target_names
 from zoo.config.run_config import TrainConfig
 from zoo.data.data_loader import Data
 from zoo.data.preprocessing import Preprocessing
@@ -21,8 +22,8 @@ from zoo.runs.run_directory import find
 from zoo.training.distillation import Distillation, on_device, weights_digest
 
 
-def run_teacher(train: TrainConfig, data: Data, device: torch.device) -> Distillation:
-    """The distillation that ``train.teacher`` names.
+def run_teacher(train: TrainConfig, data: Data, decision: Decision, device: torch.device) -> Distillation:
+    """The distillation that ``train.teacher`` names, of a network whose outputs are decided by ``decision``.
 
     Raises UsageError where the run has other targets, or its images cannot be had from the inputs.
     """
@@ -31,7 +32,7 @@ def run_teacher(train: TrainConfig, data: Data, device: torch.device) -> Distill
     loaded = load_run(where)
     if loaded.target != data.target:
         raise UsageError(
-            f"the teacher answers for {_told(loaded.target)}, and the data has {_told(data.target)}",
+            _difference(loaded.target, data.target),
             where="train.teacher",
             fix="choose a run of the same targets, in the same order",
         )
@@ -41,13 +42,58 @@ def run_teacher(train: TrainConfig, data: Data, device: torch.device) -> Distill
     on_device(teacher, device)
     architecture = loaded.config.architecture
     outputs = (loaded.output,) if architecture is None else registry().architecture(architecture.name).spec.outputs
-    return Distillation(teacher, data.target, OutputReader(outputs), change, digest=digest)
+    convert = output_change(loaded.decision, decision, device)
+    return Distillation(teacher, data.target, OutputReader(outputs), change, convert, digest=digest)
 
 
-def _told(target: object) -> str:
-    names = getattr(target, "names", ())
+def output_change(theirs: Decision, own: Decision, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """From a teacher's outputs to the network's that mean the same answers.
+
+    Numbers standardised by another train split are scaled and shifted. Raises UsageError where the answers are made of
+    outputs in another way.
+    """
+    if not isinstance(theirs, Affine) or not isinstance(own, Affine):
+        same = theirs.kind == own.kind
+        convertible = same
+    else:
+        convertible = theirs.link == own.link == "identity"
+        same = (theirs.scale, theirs.offset, theirs.link) == (own.scale, own.offset, own.link)
+    if not (same or convertible):
+        raise UsageError(
+            f"the teacher's outputs become answers in another way ({theirs.kind}) than the network's ({own.kind})",
+            where="train.teacher",
+            fix="choose a run of the same task",
+        )
+    if same or not isinstance(theirs, Affine) or not isinstance(own, Affine):
+        return lambda outputs: outputs
+    scales, offsets = (
+        [torch.tensor(values, dtype=torch.float32, device=device) for values in pair]
+        for pair in ((theirs.scale, own.scale), (theirs.offset, own.offset))
+    )
+    return lambda outputs: (outputs * scales[0] + offsets[0] - offsets[1]) / scales[1]
+
+
+def _difference(theirs: Target, own: Target) -> str:
+    """How a teacher's target differs from the data's, in words."""
+    names, mine = target_names(theirs), target_names(own)
+    if theirs.kind != own.kind:
+        return f"the teacher's targets are {theirs.kind}, and the data's are {own.kind}"
+    if sorted(names) != sorted(mine):
+        return f"the teacher answers for {_told(names, mine)}, and the data has {_told(mine, names)}"
+    if names != mine:
+        first = next(place for place, (one, other) in enumerate(zip(names, mine, strict=True)) if one != other)
+        return (
+            f"the teacher has the same names in another order: number {first + 1} is '{names[first]}' there and "
+            f"'{mine[first]}' here"
+        )
+    return f"the teacher's targets are {theirs}, and the data's are {own}"
+
+
+def _told(names: Sequence[str], others: Sequence[str]) -> str:
+    """The first five names, those that are not among the others before the rest."""
+    first = sorted(names, key=lambda name: name in others)
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more if names else str(getattr(target, "kind", target))
+    return ", ".join(first[:5]) + more
 
 
 def input_change(own: Preprocessing, theirs: Preprocessing, device: torch.device) -> partial[Tensor]:
