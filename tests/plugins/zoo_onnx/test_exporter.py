@@ -18,11 +18,11 @@ from zoo_onnx.exporter import build
 from zoo_onnx.first_mismatch import FUSION
 from zoo_onnx.onnx_file import DEFAULT_OPSET
 
-from zoo.api import EmitRequest
+from zoo.api import EmitRequest, Options
 from zoo.errors import ExportError, SetupError, UsageError
 
 PLAIN = EmitRequest(None, None, {"zoo": "{}"})
-EXPORTER = build()
+EXPORTER = build(Options())
 
 
 class Call(nn.Module):

@@ -102,7 +102,7 @@ def test_what_timm_has_not_is_a_key_error(name) -> None:
 def test_networks_are_timms(name, parameters) -> None:
     item = registry().architecture(name)
     with torch.device("meta"):
-        model = build_model(registry(), section(item), in_channels=3, num_classes=1000, image_size=item.spec.input[1:])
+        model = build_model(registry(), section(item), in_channels=3, num_outputs=1000, image_size=item.spec.input[1:])
     assert count_parameters(model) == (parameters, parameters)
     assert item.spec.head in dict(model.named_modules())
 
@@ -113,7 +113,7 @@ def section(item, **options):
 
 def test_options_reach_timm() -> None:
     item = registry().architecture("timm/resnet10t")
-    model = build_model(registry(), section(item, drop_rate=0.25), in_channels=1, num_classes=10, image_size=(32, 32))
+    model = build_model(registry(), section(item, drop_rate=0.25), in_channels=1, num_outputs=10, image_size=(32, 32))
     assert (model.drop_rate, model.conv1[0].in_channels, model.num_classes) == (0.25, 1, 10)
 
 
@@ -150,4 +150,4 @@ def test_an_encoder_is_said_to_have_no_classifier() -> None:
         pytest.raises(UsageError, match="is an encoder: it gives features, and has no classifier"),
         torch.device("meta"),
     ):
-        build_model(registry(), section(item), in_channels=3, num_classes=10, image_size=(32, 32))
+        build_model(registry(), section(item), in_channels=3, num_outputs=10, image_size=(32, 32))

@@ -12,10 +12,11 @@ import torchvision
 from torchvision.models import get_model, get_model_builder, get_model_weights, list_models
 from zoo_torchvision.family import FAMILY
 
-from zoo.api import ArchitectureSpec, Auxiliary
+from zoo.api import ArchitectureSpec
 from zoo.config.run_config import Section
 from zoo.errors import UsageError
 from zoo.models.building import build_model
+from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import registry
 from zoo.testing.options import default_options
 
@@ -36,7 +37,7 @@ LIGHT = [
 def build(name, side, classes=1000, **options):
     item = registry().architecture(f"torchvision/{name}")
     section = Section(name=item.canonical, **{**default_options(item), **options})
-    return build_model(registry(), section, in_channels=3, num_classes=classes, image_size=(side, side))
+    return build_model(registry(), section, in_channels=3, num_outputs=classes, image_size=(side, side))
 
 
 def test_the_names_are_exactly_torchvisions() -> None:
@@ -115,11 +116,12 @@ def test_the_head_is_the_module_that_gives_the_logits(name) -> None:
 
 @pytest.mark.parametrize(("name", "share", "heads", "side"), [("googlenet", 0.3, 2, 64), ("inception_v3", 0.4, 1, 299)])
 def test_auxiliary_classifiers_are_heard_in_training_alone(name, share, heads, side) -> None:
-    model = build(name, side, classes=7)
+    model, reader = build(name, side, classes=7), OutputReader(FAMILY.spec(name).outputs)
+    assert [output.auxiliary for output in reader.auxiliary] == [share] * heads
     inputs = torch.zeros(2, 3, side, side)
-    output = model.train()(inputs)
-    assert isinstance(output, Auxiliary)
-    assert [(weight, tuple(logits.shape)) for weight, logits in output.heads] == [(share, (2, 7))] * heads
+    outputs = reader.by_name(model.train()(inputs))
+    declared = ["output", *(output.name for output in reader.auxiliary)]
+    assert {name: tuple(logits.shape) for name, logits in outputs.items()} == dict.fromkeys(declared, (2, 7))
     assert model.eval()(inputs).shape == (2, 7)
     weights = FAMILY.spec(name).weights["imagenet1k_v1"]
     assert (
@@ -140,7 +142,7 @@ def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for(
             build("vit_b_32", 100)
         with pytest.raises(UsageError, match="take square pictures"):
             build_model(
-                registry(), Section(name="torchvision/vit_b_32"), in_channels=3, num_classes=7, image_size=(64, 96)
+                registry(), Section(name="torchvision/vit_b_32"), in_channels=3, num_outputs=7, image_size=(64, 96)
             )
 
 
