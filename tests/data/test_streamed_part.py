@@ -156,12 +156,13 @@ def test_batches_follow_the_order_that_is_asked_for() -> None:
 
 @pytest.mark.parametrize("first", [0, 1, 3, 5, 6])
 def test_an_epoch_that_is_resumed_has_the_batches_that_were_left(first: int) -> None:
-    streamed, loaded = both(50)
+    images, targets = content(50)
+    samples = Stored(images, targets)
+    streamed, loaded = StreamedPart(samples, COLOUR, CPU), LoadedPart(Split(images, targets), COLOUR, CPU)
     wanted = order(0, 2, 50)
     left = list(streamed.batches_of(wanted, 9, first))
     assert_equal(left, list(streamed.batches_of(wanted, 9))[first:])
     assert_equal(left, list(loaded.batches_of(wanted, 9, first)))
-    samples: Any = streamed._samples
     samples.asked.clear()
     list(streamed.batches_of(wanted, 9, first))
     asked = [row for rows in samples.asked for row in rows]

@@ -10,6 +10,7 @@ import pytest
 from zoo.doctor import places, plugins
 from zoo.doctor.examine import CHECKS, examine
 from zoo.doctor.finding import Finding
+from zoo.registry.contract_changes import ATTRIBUTE
 from zoo.registry.lookup import registry
 
 ROOT = Path(__file__).parents[2]
@@ -64,5 +65,5 @@ def test_every_variable_that_the_zoo_reads_is_known() -> None:
     from zoo.support.environment_variables import SWITCHES, VARIABLES
 
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "zoo").rglob("*.py") if path.name != "variables.py"]
-    read = {name for source in sources for name in re.findall(r'"(ZOO_[A-Z_]+)"', source)} - {places.PREFIX}
+    read = {name for source in sources for name in re.findall(r'"(ZOO_[A-Z_]+)"', source)} - {places.PREFIX, ATTRIBUTE}
     assert read == set(VARIABLES) and set(SWITCHES) <= set(VARIABLES)

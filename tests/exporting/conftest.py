@@ -9,8 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zoo.contract.decisions import Decision, Softmax
-from zoo.contract.targets import Output, OutputKind
+from zoo.api import (
+    Affine,
+    Classes,
+    Decision,
+    Mask,
+    MultiLabel,
+    NoTarget,
+    Output,
+    OutputKind,
+    PixelArgmax,
+    Sigmoid,
+    Softmax,
+    Target,
+    Values,
+)
 from zoo.data.preprocessing import Preprocessing
 from zoo.exporting.export import Bundle, export_model
 from zoo.registry.lookup import registry
@@ -37,6 +50,21 @@ class Small(nn.Module):
         return logits
 
 
+def target_of(decision: Decision | None) -> Target:
+    """The target that a decision answers for."""
+    match decision:
+        case Softmax():
+            return Classes(names=decision.classes)
+        case Sigmoid():
+            return MultiLabel(names=decision.classes)
+        case Affine():
+            return Values(names=decision.names, units=decision.units)
+        case PixelArgmax():
+            return Mask(names=decision.classes)
+        case _:
+            return NoTarget()
+
+
 @pytest.fixture
 def make_loaded() -> Callable[..., LoadedModel]:
     def make(
@@ -53,11 +81,11 @@ def make_loaded() -> Callable[..., LoadedModel]:
         return LoadedModel(
             network,
             "tiny",
-            classes,
+            Classes(names=classes) if classes else target_of(decision),
+            decision or Softmax(classes=classes),
             shape,
             resolve(registry(), recipe).config,
             origin,
-            decision=decision or Softmax(classes=classes),
             output=Output(kind=kind),
         )
 

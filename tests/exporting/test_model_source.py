@@ -46,7 +46,7 @@ def make_run(
                 "architecture": config.architecture.name,
                 "dataset": config.dataset.name,
                 "task": config.task.name,
-                "classes": ["0"],
+                "target": {"kind": "classes", "names": ["0"]},
                 "preprocessing": preprocessing,
                 "fingerprint": "",
             }

@@ -60,7 +60,7 @@ def test_the_samples_that_the_run_kept_are_taken_and_the_export_says_so(
 
 def test_the_kept_samples_are_read_as_the_run_read_its_images(make_away: MakeAway) -> None:
     samples = real_samples(registry(), make_away())
-    assert samples.view.pictures(range(3))[:, 0, 0, 0].tolist() == list(IMAGES.values())
+    assert samples.view.images_of(range(3))[:, 0, 0, 0].tolist() == list(IMAGES.values())
 
 
 @pytest.mark.parametrize("damage", ["no folder", "an empty folder", "a damaged image"])
@@ -86,4 +86,4 @@ def test_an_embedded_dataset_with_options_of_its_own_is_opened_with_their_defaul
         file.unlink()
     samples = real_samples(registry(), loaded)
     assert samples.dataset == "datasets/photos"
-    assert np.asarray(samples.view.pictures([0])).shape == (1, 8, 8, 3)
+    assert np.asarray(samples.view.images_of([0])).shape == (1, 8, 8, 3)

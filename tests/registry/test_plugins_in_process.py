@@ -57,20 +57,20 @@ def zoo_register_architectures():
     return [ArchitectureSpec(name="rude", summary="Ends the process", **parts)]
 """
 BUILDERS = {
-    "built": "import sys\ndef build(**_): sys.exit(0)\n",
+    "built": "import sys\ndef build(*_, **__): sys.exit(0)\n",
     "a forward": """
         import torch
         class Net(torch.nn.Module):
-            def __init__(self, num_classes):
+            def __init__(self, num_outputs):
                 super().__init__()
-                self.fc = torch.nn.Linear(1, num_classes)
+                self.fc = torch.nn.Linear(1, num_outputs)
                 self.training_steps = 0
             def forward(self, inputs):
                 if self.training:
                     raise KeyboardInterrupt
                 return self.fc(inputs.mean(dim=(1, 2, 3))[:, None])
-        def build(*, in_channels, num_classes, image_size):
-            return Net(num_classes)
+        def build(options, *, in_channels, num_outputs, image_size):
+            return Net(num_outputs)
         """,
 }
 

@@ -216,9 +216,10 @@ def test_frozen_weights_are_written_twice_for_all_checkpoints(go) -> None:
 class Pictures:
     device = torch.device("cpu")
     names = ("a", "b", "c", "d", "e")
-    labels = np.array([0, 1, 0, 1, 1])
+    targets = np.array([0, 1, 0, 1, 1])
+    raw_images = ("a picture",)
 
-    def pictures(self, indices):
+    def images_of(self, indices):
         return indices
 
 
@@ -227,7 +228,7 @@ def test_a_part_of_features_gives_batches_in_any_order_and_copies() -> None:
     part = FeaturePart(Pictures(), features)
     batches = list(part.batches_of(np.array([4, 0, 2]), 2))
     assert [batch.inputs.tolist() for batch in batches] == [[[8, 9], [0, 1]], [[4, 5]]]
-    assert [batch.labels.tolist() for batch in batches] == [[1, 0], [0]]
+    assert [batch.targets.tolist() for batch in batches] == [[1, 0], [0]]
     assert [batch.indices.tolist() for batch in batches] == [[4, 0], [2]]
     nn.ReLU(inplace=True)(next(part.batches(5)).inputs.sub_(100))
     assert features.sum() == 45

@@ -4,21 +4,22 @@ is refused in its words."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
+from zoo.api import AdaptationSpec, Batch, PartView
+from zoo.config.item_options import adaptations_of
 from zoo.errors import ConfigError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
-from zoo.training.closed_form import in_closed_form
 from zoo.training.preparation import prepare
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import remaining_batches, take_step
@@ -37,6 +38,10 @@ REAL = {
 """How the files of a dataset that is not embedded are called under ZOO_DATA."""
 
 
+def adaptations(cell: Cell) -> list[AdaptationSpec]:
+    return [item.spec for item in adaptations_of(registry(), registry().task(cell.task))]
+
+
 def overrides(cell: Cell, folder: Path, **dataset: Any) -> dict[str, Any]:
     given = {
         "name": cell.dataset,
@@ -44,7 +49,7 @@ def overrides(cell: Cell, folder: Path, **dataset: Any) -> dict[str, Any]:
         **({"path": str(folder)} if cell.dataset in ("datasets/folder", "datasets/pictures") else {}),
     }
     chosen: dict[str, Any] = {"architecture": {"name": cell.architecture}} if cell.architecture else {}
-    if cell.architecture and registry().task(cell.task).spec.needs_weights:
+    if cell.architecture and any(spec.needs_weights for spec in adaptations(cell)):
         chosen["weights"] = next(iter(registry().architecture(cell.architecture).spec.weights), None)
     return {
         **chosen,
@@ -53,6 +58,28 @@ def overrides(cell: Cell, folder: Path, **dataset: Any) -> dict[str, Any]:
         "device": "cpu",
         "train": {"batch_size": 2, "lr": 1e-5},
     }
+
+
+class FirstFour:
+    """The first four samples of a part."""
+
+    def __init__(self, part: PartView) -> None:
+        self._part = part
+        self.names = part.names[:4]
+        self.targets = None if part.targets is None else part.targets[:4]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        return islice(self._part.batches(4), 1)
+
+    @property
+    def raw_images(self) -> Sequence[np.ndarray]:
+        return self._part.raw_images[:4]
+
+    def images_of(self, indices: Iterable[int]) -> np.ndarray:
+        return self._part.images_of(indices)
 
 
 @pytest.fixture
@@ -86,7 +113,7 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
     plan = resolve(registry(), overrides=overrides(cell, pictures))
     config = plan.config
     # its classes are known once it is opened
-    if cell.dataset == "datasets/folder" and registry().task(cell.task).spec.same_inputs:
+    if cell.dataset == "datasets/folder" and any(spec.same_inputs and not spec.new_head for spec in adaptations(cell)):
         with pytest.raises(
             UsageError,
             match=r"needs the data that the weights were trained on: the weights \w+: .*, datasets/folder: cat, dog",
@@ -94,22 +121,24 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
             prepare(plan)
         return
     ready = prepare(plan)
-    if in_closed_form(ready.task):
-        ready.task.fit(ready.model, ready.data, lambda _text: None)
-        some = islice(ready.data.part(evaluated_part(ready.data)).batches(4), 1)
-        with torch.no_grad():
-            found = ready.task.evaluate(ready.model.eval(), some, ready.data.classes)
+    if ready.learning is None or not ready.trains:
+        some = FirstFour(ready.data.part(evaluated_part(ready.data)))
+        if ready.learning is None:
+            assert ready.solver is not None
+            ready.solver.solve(ready.model, ready.data, lambda _text: None)
+            found = ready.solver.evaluate(ready.model.eval(), some)
+        else:
+            found = ready.learning.evaluate(ready.model, some, 4)
         assert found.metrics and all(np.isfinite(value) for value in found.metrics.values())
         return
     assert set(cell.changes) <= set(ready.data.notes)
     where = create(config, tmp_path / "run")
-    job = TrainState(
-        config, ready.task, ready.model, ready.data, ready.engine, where, Console(quiet=True), ready.structure
-    )
-    before = [parameter.detach().clone() for parameter in job.model.parameters()]
-    loss = take_step(job, next(iter(remaining_batches(job, 0))))
+    state = TrainState(config, ready.learning, ready.model, ready.data, ready.engine, where, Console(quiet=True))
+    before = [parameter.detach().clone() for parameter in state.model.parameters()]
+    with state.reading():
+        loss = take_step(state, next(iter(remaining_batches(state, 0))))
     assert loss.mean.isfinite()
-    assert any(not one.equal(other) for one, other in zip(before, job.model.parameters(), strict=True))
+    assert any(not one.equal(other) for one, other in zip(before, state.model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=label(cell)) for cell in CELLS if cell.refusal is not None])

@@ -8,7 +8,7 @@ from zoo.api import Dataset, DatasetSpec
 from zoo.config.item_options import options_of
 from zoo.data.data_folder import Store
 from zoo.errors import PluginError
-from zoo.registry.lookup import Item, calls_of, load_object
+from zoo.registry.lookup import Item, calls_of, faults_named, load_object
 
 
 def open_dataset(
@@ -18,7 +18,7 @@ def open_dataset(
     that."""
     build = load_object((held_out and item.spec.held_out) or item.spec.target, item)
     given = options_of(item, options, "dataset")
-    with calls_of([item], "opening the dataset"):
+    with calls_of([item], "opening the dataset"), faults_named(item, "opened"):
         opened = build(given, store or Store())
     if not isinstance(opened, Dataset):
         raise PluginError(

@@ -14,7 +14,7 @@ from zoo.api import Classes, Dataset, DatasetSpec, Part, SampleSource, Split, Ta
 from zoo.config.run_config import DatasetSection
 from zoo.data.targets import as_array, checked_targets
 from zoo.errors import DataError, PluginError, UsageError, nearest
-from zoo.registry.lookup import Item
+from zoo.registry.lookup import Item, faults_named
 from zoo.support import counter_random
 from zoo.support.formatting import without_surrogates
 
@@ -101,7 +101,7 @@ def load_parts(
             fix="leave val_fraction at 0",
         )
     splits = {
-        part: check_split(item, target, split, dataset.load(split))
+        part: check_split(item, target, split, _loaded(item, dataset, split))
         for part, split in available.items()
         if wanted is None or part in wanted or (part == "train" and section.val_fraction and "val" in wanted)
     }
@@ -116,6 +116,11 @@ def load_parts(
             f"{item.canonical} has no {' or '.join(wanted or ())} split", fix=f"it has: {', '.join(available)}"
         )
     return splits
+
+
+def _loaded(item: Item[DatasetSpec], dataset: Dataset, split: str) -> Split:
+    with faults_named(item, f"read (its split '{split}')"):
+        return dataset.load(split)
 
 
 def check_split(item: Item[DatasetSpec], target: Target, name: str, split: Split) -> Split:

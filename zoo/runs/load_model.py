@@ -60,7 +60,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     """Raises CheckpointError where the checkpoint is damaged or does not fit, PluginError where a plugin that the run
     was made with is not here; another version of it is a note on stderr."""
     catalogue, config, record = registry(), run.config, run.record
-    require_plugins(record, catalogue, "architecture", "task")
+    require_plugins(record, catalogue, "architecture", "dataset", "task")
     announce_versions(record, catalogue)
     checkpoint = checkpoints.chosen(run)
     plan = plan_of(catalogue, config, record.preprocessing)

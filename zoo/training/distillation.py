@@ -31,6 +31,8 @@ class Distillation:
     target: Target
     reader: OutputReader = field(default_factory=OutputReader)
     prepare: Callable[[Tensor], Tensor] = field(default=lambda inputs: inputs)
+    convert: Callable[[Tensor], Tensor] = field(default=lambda outputs: outputs)
+    """Brings its outputs to the scale of the network's, where they are numbers in other units of the train split."""
     table: Tensor | None = None
     """Its answers to each sample of the train split, where inputs are cached features."""
     digest: str | None = None
@@ -45,7 +47,7 @@ class Distillation:
 
     def _answers(self, inputs: Tensor) -> Tensor:
         with torch.no_grad():
-            return self.reader.main_of(self.teacher.model(self.prepare(inputs))).float()
+            return self.convert(self.reader.main_of(self.teacher.model(self.prepare(inputs))).float())
 
     def tabulate(self, part: PartView, batch_size: int) -> None:
         """Compute the teacher's answers to every sample once."""

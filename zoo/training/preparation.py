@@ -151,7 +151,7 @@ def _adapt(
 def _distillation(plan: RunPlan, learning: Learning, data: Data, engine: Engine) -> Distillation | None:
     """By the run that ``train.teacher`` names, else by what an adaptation is taught by."""
     if plan.config.train.teacher is not None:
-        return run_teacher(plan.config.train, data, engine.device)
+        return run_teacher(plan.config.train, data, learning.task.decision(None), engine.device)
     teacher = learning.adaptations.teacher
     if teacher is None or teacher.share == 0:
         return None

@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.api import Auxiliary
 from zoo.config.run_config import Section
 from zoo.errors import UsageError
 from zoo.models.building import build_model, count_macs, count_parameters
+from zoo.models.named_outputs import OutputReader
 from zoo.models.pretrained_weights import weights_file
 from zoo.registry.lookup import options_model, registry
 from zoo.runs.load_model import load_shipped
+from zoo.runs.resolve_config import resolve
 from zoo.support.atomic_files import sha256
 
 CLASSICS = [item.canonical for item in registry().items("architecture", namespace="classics")]
@@ -34,7 +35,7 @@ def default(name: str) -> Section:
     ],
 )
 def test_parameters_and_macs_are_the_references(name, options, parameters, macs) -> None:
-    model = build_model(registry(), Section(name=name, **options), in_channels=1, num_classes=10, image_size=(28, 28))
+    model = build_model(registry(), Section(name=name, **options), in_channels=1, num_outputs=10, image_size=(28, 28))
     assert count_parameters(model) == (parameters, parameters)
     assert macs is None or count_macs(model, (1, 28, 28)) == macs
 
@@ -49,7 +50,7 @@ def test_parameters_and_macs_are_the_references(name, options, parameters, macs)
     ],
 )
 def test_the_networks_for_cifar_are_the_references(name, parameters, macs) -> None:
-    model = build_model(registry(), Section(name=name), in_channels=3, num_classes=10, image_size=(32, 32))
+    model = build_model(registry(), Section(name=name), in_channels=3, num_outputs=10, image_size=(32, 32))
     assert count_parameters(model) == (parameters, parameters)
     assert count_macs(model, (3, 32, 32)) == macs
 
@@ -61,13 +62,12 @@ def test_any_input_it_says_it_takes(name, channels, more) -> None:
     item = registry().architecture(name)
     size = (item.spec.smallest + more[0], item.spec.smallest + more[1])
     with torch.device("meta"):
-        model = build_model(registry(), default(name), in_channels=channels, num_classes=7, image_size=size)
-        output = model(torch.zeros(3, channels, *size))
-    heads = output.heads if isinstance(output, Auxiliary) else ()
-    assert [
-        tuple(logits.shape)
-        for logits in (model.eval()(torch.zeros(3, channels, *size, device="meta")), *(each for _, each in heads))
-    ] == [(3, 7)] * (1 + len(heads))
+        model = build_model(registry(), default(name), in_channels=channels, num_outputs=7, image_size=size)
+        outputs = OutputReader(item.spec.outputs).by_name(model(torch.zeros(3, channels, *size)))
+    declared = [output.name for output in item.spec.outputs]
+    assert list(outputs) == declared
+    logits = model.eval()(torch.zeros(3, channels, *size, device="meta"))
+    assert [tuple(each.shape) for each in (logits, *outputs.values())] == [(3, 7)] * (1 + len(declared))
 
 
 @pytest.mark.parametrize("name", [name for name in CLASSICS if registry().architecture(name).spec.smallest > 1])
@@ -77,13 +77,13 @@ def test_nothing_smaller_than_the_smallest_is_taken(name) -> None:
         pytest.raises(UsageError, match=f"cannot take {side}×{side} pictures: it needs at least {side + 1}×{side + 1}"),
         torch.device("meta"),
     ):
-        build_model(registry(), default(name), in_channels=1, num_classes=2, image_size=(side, side))
+        build_model(registry(), default(name), in_channels=1, num_outputs=2, image_size=(side, side))
 
 
 def test_the_cnn_is_the_plain_sequential_network() -> None:
     """Independent implementation: nn.Sequential with the same weights."""
     model = build_model(
-        registry(), Section(name="cnn", n_features=6), in_channels=1, num_classes=10, image_size=(28, 28)
+        registry(), Section(name="cnn", n_features=6), in_channels=1, num_outputs=10, image_size=(28, 28)
     )
     layers = [nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 6, 5), nn.ReLU(), nn.MaxPool2d(2)]
     plain = nn.Sequential(*layers, nn.Flatten(), nn.Linear(96, 50), nn.ReLU(), nn.Linear(50, 10))
@@ -94,7 +94,7 @@ def test_the_cnn_is_the_plain_sequential_network() -> None:
 
 def test_lenet_is_the_plain_sequential_network() -> None:
     """Independent implementation: nn.Sequential with the same weights."""
-    model = build_model(registry(), Section(name="lenet"), in_channels=3, num_classes=10, image_size=(32, 32))
+    model = build_model(registry(), Section(name="lenet"), in_channels=3, num_outputs=10, image_size=(32, 32))
     layers = [
         nn.Conv2d(3, 6, 5),
         nn.ReLU(),
@@ -115,7 +115,7 @@ def test_vgg_cifar_has_torchvisions_vgg11_bn_convolutions() -> None:
     from torchvision.models import vgg11_bn
 
     model = build_model(
-        registry(), Section(name="vgg_cifar"), in_channels=3, num_classes=10, image_size=(32, 32)
+        registry(), Section(name="vgg_cifar"), in_channels=3, num_outputs=10, image_size=(32, 32)
     ).eval()
     theirs = vgg11_bn(init_weights=False).features.eval()
     theirs.load_state_dict(model.features.state_dict())
@@ -139,14 +139,15 @@ def test_shipped_weights_are_what_their_description_says(architecture, name) -> 
 @pytest.mark.parametrize("recipe", ["cnn_mnist", "fnn_mnist"])
 def test_shipped_weights_reach_the_accuracy_beside_them(recipe) -> None:
     from zoo.data.data_loader import open_data
-    from zoo.runs.load_model import build_task
-    from zoo.training.evaluation import evaluate
+    from zoo.runs.build_components import build_task, output_reader
+    from zoo.training.evaluation import evaluate_part
 
-    loaded = load_shipped(registry(), recipe)
+    loaded, plan = load_shipped(registry(), recipe), resolve(registry(), recipe)
     data = open_data(
         registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",)
     )
-    found = evaluate(loaded.model, build_task(registry(), loaded.config), data, "test", 1000)
+    task = build_task(plan, loaded.target, {})
+    found = evaluate_part(loaded.model, task, loaded.decision, data.part("test"), 1000, output_reader(plan))
     assert found.metrics["accuracy"] == pytest.approx(loaded.origin["metrics"]["accuracy"], abs=1e-4)
 
 
@@ -173,7 +174,7 @@ def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recip
             expected = loaded.model(batch.inputs).argmax(1).numpy()
         found = run(batch.inputs.numpy()).argmax(1)
         agree += int((expected == found).sum())
-        right += int((found == np.asarray(batch.labels)).sum())
+        right += int((found == np.asarray(batch.targets)).sum())
     assert agree == 10_000
     verified = json.loads((bundle / "verify.json").read_text())["real"]["accuracy"]["exported"]
     assert (

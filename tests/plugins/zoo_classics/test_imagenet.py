@@ -12,9 +12,9 @@ from torch import nn
 from zoo_classics.googlenet import STYLES, Inception, NaiveInception, Widths
 
 import zoo
-from zoo.api import Auxiliary
 from zoo.config.run_config import Section
 from zoo.models.building import build_model, count_macs, count_parameters
+from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import options_model, registry
 from zoo.reporting.console import Console
 
@@ -51,7 +51,7 @@ def network(
     item = registry().architecture(f"classics/{name}")
     section = Section(name=item.canonical, **options_model(item)(**options).model_dump())
     with torch.device(device):
-        return build_model(registry(), section, in_channels=channels, num_classes=classes, image_size=(side, side))
+        return build_model(registry(), section, in_channels=channels, num_outputs=classes, image_size=(side, side))
 
 
 @pytest.mark.parametrize(("name", "options", "parameters"), PUBLISHED)
@@ -135,13 +135,14 @@ def test_googlenet_has_22_layers_and_one_linear_layer() -> None:
     assert alexnet / count_parameters(model)[0] == pytest.approx(8.9, abs=0.05)
 
 
-@pytest.mark.parametrize(("name", "heads"), [("googlenet", [0.3, 0.3]), ("inception_v3", [0.3])])
+@pytest.mark.parametrize(("name", "heads"), [("googlenet", {"aux1": 0.3, "aux2": 0.3}), ("inception_v3", {"aux": 0.3})])
 def test_auxiliary_classifiers_are_there_in_training_alone(name, heads) -> None:
+    reader = OutputReader(registry().architecture(f"classics/{name}").spec.outputs)
+    assert {output.name: output.auxiliary for output in reader.auxiliary} == heads
     model = network(name, side=96, classes=5)
     inputs = torch.zeros(2, 3, 96, 96, device="meta")
-    output = model.train()(inputs)
-    assert isinstance(output, Auxiliary)
-    assert [(weight, tuple(logits.shape)) for weight, logits in output.heads] == [(weight, (2, 5)) for weight in heads]
+    outputs = reader.by_name(model.train()(inputs))
+    assert {name: tuple(logits.shape) for name, logits in outputs.items()} == dict.fromkeys(["output", *heads], (2, 5))
     assert model.eval()(inputs).shape == (2, 5)
     without = network(name, side=96, classes=5, auxiliary=False)
     assert without.train()(inputs).shape == (2, 5)
@@ -180,8 +181,8 @@ def test_inception_v3s_head_is_torchvisions() -> None:
     inputs = torch.randn(2, 3, 299, 299)
     with torch.no_grad():
         expected, found = other(inputs), ours.train()(inputs)
-    torch.testing.assert_close(found.logits, expected.logits)
-    torch.testing.assert_close(found.heads[0][1], expected.aux_logits)
+    torch.testing.assert_close(found["output"], expected.logits)
+    torch.testing.assert_close(found["aux"], expected.aux_logits)
 
 
 @pytest.mark.parametrize("depth", [18, 50])
