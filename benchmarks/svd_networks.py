@@ -21,8 +21,8 @@ import torch
 from _record import write_result
 from torch import nn
 from zoo_svd.allocation import spent
-from zoo_svd.compression import Compressor
 from zoo_svd.compress_network import calibration
+from zoo_svd.compression import Compressor
 
 from zoo.data.data_loader import open_data
 from zoo.data.loaded_part import LoadedPart

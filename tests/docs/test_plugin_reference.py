@@ -1,5 +1,7 @@
-"""docs/plugins/reference.md has every name of `zoo.api` with its fields and methods, from the code; run as a script, this
-writes it."""
+"""docs/plugins/reference.md has every name of `zoo.api` with its fields and methods, from the code.
+
+Run as a script, this writes it.
+"""
 
 from __future__ import annotations
 
@@ -59,11 +61,11 @@ def _model_rows(value: type) -> list[tuple[str, str]]:
             if name in value.__annotations__
         ]
     if is_dataclass(value):
-        own = value.__dict__.get("__annotations__", {})
+        own = inspect.get_annotations(value)
         return [
             (f"`{each.name}: {own[each.name]}`".replace("|", "\\|"), "") for each in fields(value) if each.name in own
         ]
-    named: dict[str, Any] = getattr(value, "__annotations__", {}) if issubclass(value, tuple) else {}
+    named: dict[str, Any] = inspect.get_annotations(value) if issubclass(value, tuple) else {}
     return [(f"`{name}: {text}`".replace("|", "\\|"), "") for name, text in named.items()]
 
 

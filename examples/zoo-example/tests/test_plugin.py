@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
-from zoo_example.focal import build
+from zoo_example.focal import focal
 from zoo_example.shapes import draw
 
-from zoo.api import Batch
 from zoo.testing import check_plugin
 
 
@@ -19,10 +18,7 @@ def test_the_plugin_keeps_the_contract() -> None:
 
 def test_with_gamma_zero_the_focal_loss_is_cross_entropy() -> None:
     logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 0, 1, 2])
-    batch = Batch(torch.empty(6, 1, 1, 1), labels, torch.arange(6))
-    assert build(gamma=0).loss(logits, batch).values.mean().item() == pytest.approx(
-        F.cross_entropy(logits, labels).item()
-    )
+    assert focal(logits, labels, 0.0).mean().item() == pytest.approx(F.cross_entropy(logits, labels).item())
 
 
 def test_a_shape_covers_the_area_that_its_size_gives() -> None:
