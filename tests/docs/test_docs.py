@@ -76,7 +76,7 @@ def recipe_table() -> str:
         }[config.dataset.name]
         classes = len(config.dataset.classes or range(10))
         model = build_model(
-            registry(), config.architecture, in_channels=channels, num_classes=classes, image_size=tuple(shape)
+            registry(), config.architecture, in_channels=channels, num_outputs=classes, image_size=tuple(shape)
         )
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
         if expected is None:
