@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
+from torch import nn
 
 from zoo.testing import Fault
+from zoo.testing.architectures import Unfilled
 
 Odd = Callable[..., list[Fault]]
 
@@ -322,3 +325,14 @@ def test_a_sound_family_has_no_faults(odd: Odd) -> None:
 def test_each_fault_of_a_family_is_named(odd: Odd, family: str, parts: str, check: str, fault: str) -> None:
     found = odd(FAMILY, parts, family=family, imported=check == "plugin/import")
     assert any(fault in line and line.check == check for line in found), found
+
+
+def test_only_large_tensors_are_left_unfilled() -> None:
+    before = torch.get_rng_state()
+    with Unfilled():
+        nn.Linear(1000, 1000, bias=False)
+        nn.init.normal_(torch.empty(1000, 1000))
+        torch.empty(1000, 1000).uniform_()
+        assert torch.equal(torch.get_rng_state(), before)
+        nn.Linear(10, 10)
+    assert not torch.equal(torch.get_rng_state(), before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from zoo.api import ArchitectureSpec, Batch, Classes
 from zoo.config.run_config import Section, TrainConfig
@@ -36,6 +36,8 @@ SEED, OTHER_SEED = 0, 1
 STEPS = 2
 FEW, FEW_OF_A_MODULE = 12_000_000, 200_000
 """Parameters that are sooner initialised than left to the meta device, whose time goes by the number of modules."""
+MANY = 100_000
+"""Elements of a tensor that is large."""
 LARGE = 16 << 20
 """Bytes of a tensor that is not written: the many small ones show what there is to see, and this is quicker."""
 ROUNDING = 1e-4
@@ -44,6 +46,23 @@ SURE = 1e-4
 """By how much the sums of probabilities may differ from one."""
 
 Shape = tuple[int, int, int]
+
+
+class Unfilled(TorchFunctionMode):
+    """While it lasts, large tensors are not filled with random numbers, which is most of the time that building takes.
+
+    For networks whose values are overwritten or do not matter.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        tensor = args[0] if args else given.get("tensor")
+        fills = func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", "") == nn.init.__name__
+        if fills and isinstance(tensor, Tensor) and tensor.numel() > MANY:
+            return tensor
+        return func(*args, **given)
 
 
 @dataclass(frozen=True)
@@ -74,12 +93,12 @@ class Builder:
         return build_model(self.catalogue, section, in_channels=shape[0], num_outputs=num_outputs, image_size=shape[1:])
 
     def try_out(self, shape: Shape, num_outputs: int = NUM_OUTPUTS, *, meta: bool) -> None:
-        """Build it and look at its outputs: on the ``meta`` device, without arithmetic, where it can be.
+        """Build it and look at the shape of its outputs: on the ``meta`` device, without arithmetic, where it can be.
 
         Raises what `build_model` raises.
         """
         try:
-            with torch.device("meta") if meta else nullcontext():
+            with torch.device("meta") if meta else Unfilled():
                 self.build(shape, num_outputs)
         except ZooError:
             if not meta:
@@ -272,7 +291,8 @@ class Network:
 
     def saving_findings(self) -> Iterator[Finding]:
         """By way of safetensors, into a network of another seed."""
-        other = self.builder.build(seed=OTHER_SEED)
+        with Unfilled():
+            other = self.builder.build(seed=OTHER_SEED)
         state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
         small = {name: tensor for name, tensor in state.items() if tensor.nbytes < LARGE}
         load_state(other, {**state, **load(save(small))}, "memory")
