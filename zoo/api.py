@@ -45,6 +45,8 @@ from zoo.contract.specs import (
     WeightsSpec,
 )
 from zoo.contract.targets import (
+    FEATURES,
+    MAIN_OUTPUT,
     Classes,
     Mask,
     MultiLabel,
@@ -74,7 +76,9 @@ from zoo.contract.tasks import (
 )
 
 __all__ = [
+    "FEATURES",
     "JSON",
+    "MAIN_OUTPUT",
     "VERSION",
     "AdaptContext",
     "Adaptation",

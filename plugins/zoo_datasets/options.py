@@ -36,10 +36,10 @@ class FolderOptions(Options):
         "classes in them; auto: splits where train stands beside val or test, else classes",
     )
 
-    @field_validator("path", "labels")
+    @field_validator("labels")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        """A run's config.yaml must mean the same wherever it is run again."""
+        """A run's config.yaml must mean the same wherever it is run again; zoo does this for the path itself."""
         return None if value is None else str(user_path(value).absolute())
 
 
@@ -48,11 +48,6 @@ class PicturesOptions(Options):
         min_length=1,
         description="a picture, a folder of them, or a pattern (*.jpg); written behind the name, as in pictures:PATH",
     )
-
-    @field_validator("path")
-    @classmethod
-    def _absolute(cls, value: str) -> str:
-        return str(user_path(value).absolute())
 
 
 class PhotosOptions(Options):

@@ -18,13 +18,13 @@ import onnx.version_converter
 import torch
 from torch import Tensor, nn
 
-from zoo.api import EmitRequest
+from zoo.api import MAIN_OUTPUT, EmitRequest
 from zoo.errors import ExportError
 from zoo.plugin import storage_errors, write_bytes, write_json
 from zoo_onnx.blame import export_error
 from zoo_onnx.walking import graphs_of
 
-INPUT, OUTPUT = "input", "output"
+INPUT, OUTPUT = "input", MAIN_OUTPUT
 DEFAULT_OPSET = 18
 """What torch's exporter writes natively: no conversion, and read by every onnxruntime since 1.14."""
 LOWEST_OPSET, HIGHEST_OPSET = 15, 25

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.api import (
+    MAIN_OUTPUT,
     Batch,
     Classes,
     Decision,
@@ -36,8 +37,6 @@ from zoo_tasks.drawing import write_report
 from zoo_tasks.metrics import ClassificationEvaluator
 from zoo_tasks.options import ClassificationOptions
 
-OUTPUT = "output"
-
 
 class Classification(Task[ClassificationOptions]):
     monitor = Monitor("accuracy", "max")
@@ -53,10 +52,10 @@ class Classification(Task[ClassificationOptions]):
         weight."""
         if batch.targets is None:
             raise ValueError("classification is trained on labelled images")
-        weights = self._weights(outputs[OUTPUT])
+        weights = self._weights(outputs[MAIN_OUTPUT])
         # (B,)
         values = F.cross_entropy(
-            outputs[OUTPUT].float(),
+            outputs[MAIN_OUTPUT].float(),
             batch.targets,
             weights,
             reduction="none",

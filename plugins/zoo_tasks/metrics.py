@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from zoo.api import Batch, EvaluationResult, Evaluator, Outputs
+from zoo.api import MAIN_OUTPUT, Batch, EvaluationResult, Evaluator, Outputs
 
 BINS = 15
 """Bins of the confidence, as Guo et al. 2017 (On Calibration of Modern Neural Networks) take them."""
@@ -29,7 +29,7 @@ class ClassificationEvaluator(Evaluator):
         self._columns: dict[str, list[Tensor]] = {"prediction": [], "confidence": [], "correct": [], "loss": []}
 
     def update(self, outputs: Outputs, batch: Batch) -> None:
-        logits, labels = outputs["output"], batch.targets
+        logits, labels = outputs[MAIN_OUTPUT], batch.targets
         if labels is None:
             raise ValueError("classification is evaluated on labelled images")
         confidence, guess = logits.cpu().double().softmax(1).max(1)

@@ -27,6 +27,12 @@ def test_the_main_output_is_the_first_that_is_not_auxiliary() -> None:
 def test_features_are_given_by_a_network_that_names_its_head() -> None:
     assert [network(head=head).gives("features") for head in (None, "fc")] == [False, True]
     assert [network().gives(kind) for kind in ("vector", "map")] == [True, False]
+    assert network(outputs=(Output(name="embedding", kind="features"),)).gives("features")
+
+
+def test_a_vector_or_a_map_is_what_the_main_output_is_since_tasks_read_that() -> None:
+    both = network(outputs=(Output(), Output(name="mask", kind="map")))
+    assert [both.gives(kind) for kind in ("vector", "map")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +40,8 @@ def test_features_are_given_by_a_network_that_names_its_head() -> None:
     [
         ((Output(), Output(kind="map")), "two outputs have one name"),
         ((Output(auxiliary=0.5),), "every output is auxiliary"),
+        ((Output(name="logits"), Output(auxiliary=0.5)), "beside the main one is called 'output'"),
+        ((Output(), Output(name="features")), "called 'features', and its kind is vector"),
     ],
 )
 def test_outputs_that_make_no_sense_are_refused(outputs: tuple[Output, ...], why: str) -> None:

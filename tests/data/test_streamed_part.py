@@ -374,27 +374,53 @@ def test_targets_come_in_the_dtype_of_their_kind(monkeypatch: pytest.MonkeyPatch
         [np.zeros((3, 6, 5))] * 4,
     ],
 )
-def test_images_other_than_those_that_were_asked_for_are_the_plugins_fault(given: Any) -> None:
+def test_images_other_than_those_that_were_asked_for_are_the_plugins_fault(
+    given: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Odd(Stored):
         def images(self, indices: np.ndarray) -> Any:
             return given
 
-    part = StreamedPart(Odd(*content(4)), COLOUR, CPU)
-    with pytest.raises(PluginError, match=r"4 samples were asked for as uint8 \(n, C, H, W\), and other images came"):
+    part = opened(monkeypatch, Split(Odd(*content(4)))).part("train")
+    with pytest.raises(PluginError, match=r"4 samples were asked for as uint8 \(n, C, H, W\), and other im") as caught:
         next(part.batches(4))
+    assert (caught.value.where, caught.value.fix) == ("toys/toy", "report it to the authors of zoo-toys")
 
 
-def test_an_error_of_the_source_ends_the_batches_with_it() -> None:
+@pytest.mark.parametrize(
+    ("failing", "told"),
+    [
+        (lambda indices: 9 in indices, "could not be read (sample 9 of its split 'train')"),
+        (lambda indices: 9 in indices and len(indices) > 1, "could not be read (4 samples at once of its split"),
+    ],
+)
+@pytest.mark.parametrize("of", ["images", "targets"])
+def test_an_error_of_the_source_ends_the_batches_and_names_the_dataset_and_the_sample(
+    failing: Callable[[np.ndarray], bool], told: str, of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Failing(Stored):
         def images(self, indices: np.ndarray) -> Any:
-            if 9 in indices:
-                raise OSError("the server does not answer")
+            self.fail("images", indices)
             return super().images(indices)
 
-    batches = StreamedPart(Failing(*content(20)), COLOUR, CPU).batches(4)
+        def targets(self, indices: np.ndarray) -> Any:
+            self.fail("targets", indices)
+            return super().targets(indices)
+
+        def fail(self, asked: str, indices: np.ndarray) -> None:
+            if asked == of and failing(indices):
+                raise OSError("the server does not answer")
+
+    batches = opened(monkeypatch, Split(Failing(*content(20)))).part("train").batches(4)
     assert len(next(batches).inputs) == len(next(batches).inputs) == 4
-    with pytest.raises(OSError, match="the server does not answer"):
+    with pytest.raises(PluginError, match="the server does not answer") as caught:
         next(batches)
+    assert f"dataset 'toys/toy' {told}" in str(caught.value)
+
+
+def test_samples_that_are_made_on_demand_cannot_be_tried_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="the samples of toy are made on demand"):
+        opened(monkeypatch, Split(Stored(*content(4))), skip_bad_images=True)
 
 
 @pytest.mark.parametrize(

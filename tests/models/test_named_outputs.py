@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoo.api import Output
+from zoo.api import FEATURES, Output
 from zoo.errors import PluginError
-from zoo.models.named_outputs import FEATURES, OutputReader, due_shape, fits, shown
+from zoo.models.named_outputs import OutputReader, due_shape, fits, shown
 
 ONE, TWO = torch.zeros(2, 3), torch.ones(2, 3)
-MAIN, EARLY = Output(), Output(name="early", auxiliary=0.3)
+MAIN, EARLY, LOGITS = Output(), Output(name="early", auxiliary=0.3), Output(name="logits")
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ MAIN, EARLY = Output(), Output(name="early", auxiliary=0.3)
         ((EARLY, MAIN), (TWO, ONE), {"output": ONE, "early": TWO}),
         ((MAIN, EARLY), {"early": TWO, "output": ONE}, {"output": ONE, "early": TWO}),
         ((MAIN, EARLY), {"output": ONE}, {"output": ONE}),
+        ((LOGITS, EARLY), {"logits": ONE, "early": TWO}, {"output": ONE, "early": TWO}),  # tasks call it "output"
+        ((LOGITS, EARLY), ONE, {"output": ONE}),
     ],
 )
 def test_every_form_is_read_by_name_with_the_main_output_first(
@@ -82,7 +84,7 @@ class Net(nn.Module):
 def test_features_are_the_input_of_the_head_where_they_are_asked_for() -> None:
     torch.manual_seed(0)
     model, inputs = Net().eval(), torch.randn(2, 1, 8, 8)
-    with OutputReader(head="head").reading(model, model) as read:
+    with OutputReader(head="head", features=True).reading(model, model) as read:
         found = read(inputs)
         again = read(2 * inputs)
     torch.testing.assert_close(found[FEATURES], model.body(inputs).flatten(1))
@@ -92,16 +94,30 @@ def test_features_are_the_input_of_the_head_where_they_are_asked_for() -> None:
         assert set(read(inputs)) == {"output"}
 
 
+@pytest.mark.parametrize(
+    ("declared", "given"),
+    [
+        ((MAIN, Output(name="middle", kind="features")), (ONE, TWO)),
+        ((MAIN, Output(name="features", kind="features")), {"output": ONE, "features": TWO}),
+        ((Output(name="embedding", kind="features"),), TWO),
+    ],
+)
+def test_features_that_a_network_declares_are_its_own(declared: tuple[Output, ...], given: Any) -> None:
+    model = Net()
+    with OutputReader(declared, head="head", features=True).reading(model, lambda _inputs: given) as read:
+        assert read(ONE)[FEATURES] is TWO
+
+
 def test_features_of_what_is_left_behind_a_frozen_backbone_are_read_too() -> None:
     model = Net().eval()
     kept = model.body(torch.randn(2, 1, 8, 8)).flatten(1)
-    with OutputReader(head="head").reading(model, model.head) as read:
+    with OutputReader(head="head", features=True).reading(model, model.head) as read:
         torch.testing.assert_close(read(kept)[FEATURES], kept)
 
 
 def test_reading_leaves_no_hook_behind_even_after_an_error() -> None:
     model = Net()
-    with pytest.raises(RuntimeError), OutputReader(head="head").reading(model, model) as read:
+    with pytest.raises(RuntimeError), OutputReader(head="head", features=True).reading(model, model) as read:
         read(torch.randn(2, 1, 3, 3))
     assert not model.head._forward_pre_hooks
 

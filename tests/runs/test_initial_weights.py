@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 
 import zoo
-from zoo.api import ArchitectureSpec
+from zoo.api import ArchitectureSpec, Classes
 from zoo.errors import UsageError
 from zoo.registry.lookup import Item, registry
 from zoo.reporting.console import Console
@@ -48,9 +48,9 @@ def test_a_name_or_its_beginning_is_the_architectures_weights(cnn: Item[Architec
     found = parse_weights("mni", cnn)
     assert isinstance(found, NamedWeights)
     spec = cnn.spec.weights["mnist"]
-    assert (found.text, found.classes, found.learned, found.builder_options) == (
+    assert (found.text, found.target, found.learned, found.builder_options) == (
         "mnist",
-        spec.classes,
+        Classes(names=spec.classes),
         spec,
         spec.architecture_options,
     )
@@ -63,7 +63,7 @@ def test_a_file_is_known_by_the_architectures_weights_of_its_form(tmp_path: Path
     file.write_bytes(shipped.file().read_bytes())
     found = parse_weights(str(file), cnn)
     assert isinstance(found, FileWeights)
-    assert (found.text, found.classes, found.learned) == (str(file), shipped.classes, shipped.spec)
+    assert (found.text, found.target, found.learned) == (str(file), shipped.target, shipped.spec)
     assert found.inputs(7) == shipped.inputs(7)._replace(name=f"the weights {file}")
     own = {name: torch.zeros_like(value) for name, value in shipped.read({}).tensors.items()}
     assert all(torch.equal(value, shipped.read(own).tensors[name]) for name, value in found.read(own).tensors.items())
@@ -75,7 +75,7 @@ def test_a_file_that_is_like_no_weights_of_the_architecture_is_loaded_with_nothi
     (tmp_path / "odd.safetensors").write_bytes(save({"x.weight": torch.zeros(3, 2)}))
     found = parse_weights(str(tmp_path / "odd.safetensors"), cnn)
     assert isinstance(found, FileWeights)
-    assert (found.classes, found.learned, found.inputs(None)) == ((), None, None)
+    assert (found.target, found.learned, found.inputs(None)) == (None, None, None)
     with pytest.raises(UsageError, match="what the classes of these weights are is not known"):
         _ = found.known
 
@@ -90,7 +90,7 @@ def test_a_run_gives_its_options_its_classes_and_how_it_prepared_images(
     inputs = found.inputs(None)
     assert (
         inputs is not None
-        and inputs.classes == ("0", "1", "2")
+        and inputs.target == Classes(names=("0", "1", "2"))
         and inputs.preprocessing == earlier.record.preprocessing
     )
     assert found.learned is not None and found.learned.input == (1, 16, 16)

@@ -192,10 +192,10 @@ class Several(nn.Module):
 
 def test_an_evaluator_gets_every_output_by_name_as_float32_in_the_order_of_the_part() -> None:
     task, declared = Recorded(), (Output(name="logits"), Output(name="map", kind="map"))
-    found = evaluate_part(Several(), task, Raw(), part(), 7, OutputReader(declared, "head"))
+    found = evaluate_part(Several(), task, Raw(), part(), 7, OutputReader(declared, "head", features=True))
     (recording,) = task.made
     assert recording.indices == list(range(SAMPLES)) and found.metrics == {"samples": SAMPLES}
-    assert [list(each) for each in recording.outputs] == [["logits", "map", "features"]] * 4
+    assert [list(each) for each in recording.outputs] == [["output", "map", "features"]] * 4
     assert all(value.dtype == torch.float32 for each in recording.outputs for value in each.values())
     assert recording.outputs[-1]["features"].shape == (2, 64)
     assert found.outputs is not None and found.outputs.shape == (SAMPLES, 6)

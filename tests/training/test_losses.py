@@ -221,7 +221,7 @@ def test_a_loss_that_is_a_number_of_the_whole_batch_is_refused() -> None:
 
     with pytest.raises(PluginError, match=r"the task's loss is Tensor, where a zoo\.api\.Loss.* is due") as caught:
         piece(Scalar(), *eight())
-    assert "\n" not in str(caught.value)
+    assert caught.value.where == f"{__name__}.{Scalar.__qualname__}.loss" and "\n" not in str(caught.value)
 
 
 def test_no_gradient_flows_through_weights() -> None:

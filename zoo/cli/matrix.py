@@ -34,9 +34,12 @@ def matrix(
     from zoo.workflows.matrix import cells
 
     catalogue, options = registry(), options_of(assignments, "dataset")
+    data, _, path = (data or "").partition(":")
+    if path:
+        note(f"note: the table is made of what datasets say of themselves; {path} is not looked at")
     with json_alone(as_json):
         found = list(
-            cells(catalogue, None if arch is None else wildcard(arch), wildcard(data), wildcard(task), options)
+            cells(catalogue, None if arch is None else wildcard(arch), wildcard(data or None), wildcard(task), options)
         )
     if as_json:
         say_json([{**asdict(cell), "goes": cell.refusal is None} for cell in found])

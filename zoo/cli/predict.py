@@ -133,18 +133,25 @@ def _write(found: Predictions, options: PredictOptions, samples: Samples) -> lis
 
 
 def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:
+    from zoo.data.targets import describe_target
+
     for path, values in found.rows:
-        truth = f" (truth: {samples.truths[path]})" if path in samples.truths else ""
+        told = describe_target(samples.target, samples.truths[path]) if path in samples.truths else ""
+        truth = f" (truth: {told})" if told else ""
         say(f"{samples.name(path)}: {found.answer(values, top)}{truth}")
 
 
 def _facts(found: Predictions, samples: Samples | None, top: int) -> dict[str, Any]:
     """``samples`` are those of a dataset; a file that was a copy is not named."""
+    from zoo.data.targets import truth_facts
+
     rows = []
     for path, values in found.rows:
         row: dict[str, Any] = {"file": path if samples is None or samples.kept else None, **found.facts(values, top)}
         rows.append(
-            row if samples is None else {"sample": samples.name(path), "truth": samples.truths.get(path), **row}
+            row
+            if samples is None
+            else {"sample": samples.name(path), "truth": truth_facts(samples.target, samples.truths.get(path)), **row}
         )
     failures = [{"file": path, "reason": reason} for path, reason in found.failures]
     facts = {"engine": found.engine, "decision": found.decision["kind"], "classes": found.classes}

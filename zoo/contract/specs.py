@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from zoo.contract.base import Frozen, Name, Reference, Sha256
-from zoo.contract.targets import Output, OutputKind, TargetKind
+from zoo.contract.targets import FEATURES, MAIN_OUTPUT, Output, OutputKind, TargetKind
 
 
 class Spec(Frozen):
@@ -90,8 +90,9 @@ class ArchitectureSpec(Buildable):
 
     ``target`` is ``build(options, *, in_channels, num_outputs, image_size, **builder_options) -> nn.Module``, whose
     outputs are ``outputs``: a tensor where that is one, else tensors by name, or in that order. The main output is the
-    first that is not auxiliary; it has ``num_outputs`` channels K, as every auxiliary one. ``builder_options`` are
-    passed as they are, so that one builder serves many networks.
+    first that is not auxiliary; it has ``num_outputs`` channels K, as every auxiliary one. Tasks get it as
+    ``"output"``, whatever its name is. ``builder_options`` are passed as they are, so that one builder serves many
+    networks.
 
     ``input`` is the default (C, H, W). ``sizing="fixed"`` takes images of that height and width only; ``"min"`` any
     that are at least ``smallest`` high and wide; ``"chosen"`` is built for one such size, for that of ``input`` unless
@@ -122,6 +123,11 @@ class ArchitectureSpec(Buildable):
             raise ValueError("two outputs have one name")
         if not any(output.auxiliary is None for output in self.outputs):
             raise ValueError("every output is auxiliary: one of them must be the network's answer")
+        for output in self.outputs:
+            if output.name == MAIN_OUTPUT and output != self.main_output:
+                raise ValueError(f"an output beside the main one is called '{MAIN_OUTPUT}', as tasks call that")
+            if output.name == FEATURES and output.kind != "features":
+                raise ValueError(f"an output is called '{FEATURES}', and its kind is {output.kind}")
         return self
 
     @property
@@ -130,8 +136,10 @@ class ArchitectureSpec(Buildable):
         return next(output for output in self.outputs if output.auxiliary is None)
 
     def gives(self, kind: OutputKind) -> bool:
-        """Whether the network has an output of that kind; features are the input of its head."""
-        return any(output.kind == kind for output in self.outputs) or (kind == "features" and self.head is not None)
+        """Whether a task can read it: as the main output, and features from any output of that kind or the head."""
+        if kind == "features" and (self.head is not None or any(output.kind == kind for output in self.outputs)):
+            return True
+        return self.main_output.kind == kind
 
 
 class FamilySpec(Spec):
@@ -158,8 +166,9 @@ class DatasetSpec(Buildable):
     ``targets`` are the kinds that the answers of its samples may be of, one kind for each way it is opened, the usual
     one first. ``classes`` are the names of its classes where they are known; the opened dataset says any others.
     ``shape`` is (C, H, W), with None where images differ. ``files`` is what a download brings, together.
-    ``path_option`` names the option that is written behind the name, as in ``folder:PATH``; such a dataset is the
-    user's own. One that has neither is ``embedded``: it comes with a package and needs no network.
+    ``path_option`` names the option that is written behind the name, as in ``folder:PATH``: a path, which zoo makes
+    absolute, and replaces a leading ~ in. Such a dataset is the user's own. One that has neither is ``embedded``: it
+    comes with a package and needs no network.
 
     ``held_out`` opens the same data to evaluate a trained model on, and is called as ``target`` is: its test split has
     every image that the data holds out, and all images (a split called ``all``) where it holds out none. Nothing need
@@ -196,8 +205,8 @@ class TaskSpec(Spec):
     """A task: exactly one of three.
 
     - ``target`` names a `Task` class: what is learned. It ``accepts`` targets of any of these kinds (none named: all
-      kinds), and ``needs`` outputs of all of these kinds. ``default``: it is the one for these targets where no task is
-      named.
+      kinds), and ``needs`` a main output of the kind ``vector`` or ``map``, and ``features`` where it reads them too.
+      ``default``: it is the one for these targets where no task is named.
     - ``solver`` names a `Solver` class: what is solved without training. It takes no architecture, and evaluates no
       other data than its own.
     - neither: the default task of the dataset's target, after ``adaptations`` have changed the network. Its options are

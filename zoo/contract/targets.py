@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Outputs = Mapping[str, "Tensor"]
-"""The outputs of a network by name, as `ArchitectureSpec.outputs` declares them."""
+"""The outputs of a network by name: its main output as ``"output"``, the others as `ArchitectureSpec.outputs` names
+them, and ``"features"`` where the task needs them."""
+MAIN_OUTPUT = "output"
+"""The name under which tasks, evaluators and exported files have the main output, whatever the network calls it."""
+FEATURES = "features"
 TargetKind = Literal["classes", "multi_label", "values", "mask", "opaque", "none"]
 OutputKind = Literal["vector", "map", "features"]
 
@@ -88,10 +92,10 @@ class Output(Frozen):
     """One output of a network: ``vector`` (N, K), ``map`` (N, K, H, W) or ``features`` (N, D).
 
     ``auxiliary`` is the weight of its loss where it is an auxiliary one: such an output exists in training mode alone,
-    and may be left out there too. Every network whose spec names its ``head`` also gives ``"features"``, the head's
-    input, without declaring it.
+    and may be left out there too. A network without an output of the kind ``features`` gives them all the same where
+    its spec names its ``head``: they are the head's input.
     """
 
     kind: OutputKind = "vector"
-    name: str = "output"
+    name: str = MAIN_OUTPUT
     auxiliary: float | None = Field(None, gt=0, allow_inf_nan=False)

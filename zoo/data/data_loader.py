@@ -187,8 +187,17 @@ def _leave_out_faulty(
 def _without_faulty(
     split: Split, part: Part, preprocessing: Preprocessing, digest: Digest, name: str
 ) -> tuple[Split, list[dict[str, str]]]:
-    """A split without the files that are no pictures. Raises DataError where that leaves a class without any."""
-    if isinstance(split.images, np.ndarray | SampleSource):
+    """A split without the files that are no pictures.
+
+    Raises DataError where that leaves a class without any, UsageError for samples that cannot be tried beforehand.
+    """
+    if isinstance(split.images, SampleSource):
+        raise UsageError(
+            f"the samples of {name} are made on demand, and cannot be tried beforehand",
+            where="dataset.skip_bad_images",
+            fix="leave it out",
+        )
+    if isinstance(split.images, np.ndarray):
         return split, []
     found = faulty(split.images, preprocessing, digest, name)
     names = split.names if split.names is not None else [str(file) for file in split.images]

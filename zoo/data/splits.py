@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.api import Classes, Dataset, DatasetSpec, Part, SampleSource, Split, Target
 from zoo.config.run_config import DatasetSection
+from zoo.data.sample_sources import Attributed, Chosen, IndexNames
 from zoo.data.targets import as_array, checked_targets
 from zoo.errors import DataError, PluginError, UsageError, nearest
 from zoo.registry.lookup import Item, faults_named
@@ -147,6 +148,8 @@ def check_split(item: Item[DatasetSpec], target: Target, name: str, split: Split
             f"split '{name}' is made on demand by a SampleSource, which has the targets: leave out those of the Split",
         )
     targets = None if split.targets is None else checked_targets(item, target, name, split.targets, len(images))
+    if isinstance(images, SampleSource):
+        images = Attributed(item, name, images)
     return Split(
         images, targets, None if split.names is None else [without_surrogates(str(each)) for each in split.names]
     )
@@ -188,33 +191,3 @@ def _rows(column: Any, rows: np.ndarray) -> Any:
     if isinstance(column, SampleSource):
         return Chosen(column, rows)
     return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows]
-
-
-class IndexNames(Sequence[str]):
-    """The names of samples that have none: their indices in the split, and no list of them."""
-
-    def __init__(self, rows: Sequence[int] | np.ndarray) -> None:
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: Any) -> Any:
-        found = self._rows[index]
-        return [str(each) for each in found] if isinstance(index, slice) else str(found)
-
-
-class Chosen(SampleSource):
-    """Some of other samples, in an order of their own."""
-
-    def __init__(self, samples: SampleSource, rows: np.ndarray) -> None:
-        self._samples, self._rows = samples, rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def images(self, indices: np.ndarray) -> np.ndarray | Sequence[np.ndarray]:
-        return self._samples.images(self._rows[indices])
-
-    def targets(self, indices: np.ndarray) -> np.ndarray | None:
-        return self._samples.targets(self._rows[indices])

@@ -21,7 +21,7 @@ from zoo.api import Batch, Mask, SampleSource
 from zoo.data.augmentation import Augmenter
 from zoo.data.loaded_part import RAW_IMAGES, Augment
 from zoo.data.preprocessing import Preprocessing
-from zoo.data.splits import IndexNames
+from zoo.data.sample_sources import IndexNames
 from zoo.errors import PluginError
 from zoo.support.progress import tracked
 
@@ -125,14 +125,9 @@ class StreamedPart:
         return self._images_of(rows), self._targets_of(rows)
 
     def _images_of(self, rows: np.ndarray) -> Tensor:
-        """uint8 (n, C, H, W) at the network's size. Raises PluginError where the samples are no such images."""
-        given: Any = self._samples.images(rows)
-        groups = [given] if isinstance(given, np.ndarray) else [np.asarray(image)[None] for image in given]
-        if any(each.dtype != np.uint8 or each.ndim != 4 for each in groups) or sum(map(len, groups)) != len(rows):
-            raise PluginError(
-                f"{len(rows)} samples were asked for as uint8 (n, C, H, W), and other images came",
-                fix="report it to the authors of the dataset",
-            )
+        """uint8 (n, C, H, W) at the network's size."""
+        given = self._samples.images(rows)
+        groups = [given] if isinstance(given, np.ndarray) else [image[None] for image in given]
         prepared = np.concatenate([self._preprocessing.apply(each) for each in groups])
         return torch.from_numpy(np.require(prepared, requirements=["C", "W"]))
 

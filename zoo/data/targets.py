@@ -8,7 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from zoo.api import Classes, Dataset, DatasetSpec, Mask, MultiLabel, NoTarget, Opaque, Target, Values
+from zoo.api import (
+    JSON,
+    Classes,
+    Dataset,
+    DatasetSpec,
+    Mask,
+    MultiLabel,
+    NoTarget,
+    Opaque,
+    Target,
+    Values,
+    target_names,
+)
 from zoo.errors import DataError, PluginError
 from zoo.registry.lookup import Item
 
@@ -169,3 +181,40 @@ def describe_target(target: Target, value: Any) -> str:
 def described(target: Target, targets: np.ndarray | None, index: int) -> str:
     """As `describe_target`, of a column; empty where there is none."""
     return "" if targets is None else describe_target(target, targets[index])
+
+
+def summary(target: Target, most: int = 5) -> str:
+    """Which targets these are, with the first of their names: ``classes cat, dog``, ``values x (cm), y (cm)``."""
+    names: Sequence[str] = target_names(target)
+    if isinstance(target, Values) and target.units:
+        names = [f"{name} ({unit})" if unit else name for name, unit in zip(names, target.units, strict=True)]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{target.kind} {', '.join(names[:most])}{more}".strip()
+
+
+def truth_columns(target: Target) -> list[str]:
+    """The header of the cells that `truth_cells` gives: a column for each of a target's values, one for any other."""
+    if not isinstance(target, Values):
+        return ["truth"]
+    units = target.units or ("",) * len(target.names)
+    return [
+        f"truth {name} ({unit})" if unit else f"truth {name}" for name, unit in zip(target.names, units, strict=True)
+    ]
+
+
+def truth_cells(target: Target, value: Any | None) -> list[str]:
+    """One sample's target as cells of a table, empty where it has none."""
+    if value is None:
+        return [""] * len(truth_columns(target))
+    if isinstance(target, Values):
+        return [format(float(number), ".9g") for number in value]
+    return [describe_target(target, value)]
+
+
+def truth_facts(target: Target, value: Any | None) -> JSON | str | None:
+    """One sample's target as JSON: numbers by name, any other in words."""
+    if value is None:
+        return None
+    if isinstance(target, Values):
+        return dict(zip(target.names, map(float, value), strict=True))
+    return describe_target(target, value)

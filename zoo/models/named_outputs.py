@@ -9,21 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zoo.api import Output
+from zoo.api import FEATURES, MAIN_OUTPUT, Output
 from zoo.errors import PluginError
-
-FEATURES = "features"
 
 
 class OutputReader:
     """Reads what a network gives as `zoo.api.Outputs`.
 
-    ``head`` names the module that gives the main output, whose input are the features; it is given where a task needs
-    them, and None otherwise.
+    ``features``: the task needs them. They are the network's own output of that kind, or else the input of ``head``,
+    the module that gives the main output.
     """
 
-    def __init__(self, declared: Sequence[Output] = (Output(),), head: str | None = None) -> None:
-        self.declared, self._head = tuple(declared), head
+    def __init__(
+        self, declared: Sequence[Output] = (Output(),), head: str | None = None, features: bool = False
+    ) -> None:
+        self.declared = tuple(declared)
+        named = next((self._given_as(output) for output in self.declared if output.kind == "features"), None)
+        self._features = named if features else None
+        self._head = head if features and named is None else None
 
     @property
     def main(self) -> Output:
@@ -33,14 +36,17 @@ class OutputReader:
     def auxiliary(self) -> tuple[Output, ...]:
         return tuple(output for output in self.declared if output.auxiliary is not None)
 
+    def _given_as(self, output: Output) -> str:
+        return MAIN_OUTPUT if output == self.main else output.name
+
     def by_name(self, given: Any) -> dict[str, Tensor]:
-        """The main output stands first. A tensor is the main output; tensors in a row are the declared ones in their
-        order, the last of which may be left out.
+        """The main output stands first, as "output". A tensor is the main output; tensors in a row are the declared
+        ones in their order, the last of which may be left out.
 
         Raises PluginError for anything else.
         """
         if isinstance(given, Tensor):
-            return {self.main.name: given}
+            return {MAIN_OUTPUT: given}
         names = [output.name for output in self.declared]
         named = dict(given) if isinstance(given, Mapping) else _by_place(names, given)
         tensors = all(isinstance(each, Tensor) for each in named.values())
@@ -50,10 +56,10 @@ class OutputReader:
                 f"the network gives {found}, where its spec declares {', '.join(names)}",
                 fix="report it to the authors of its plugin",
             )
-        return {self.main.name: named.pop(self.main.name), **named}
+        return {MAIN_OUTPUT: named.pop(self.main.name), **named}
 
     def main_of(self, given: Any) -> Tensor:
-        return self.by_name(given)[self.main.name]
+        return self.by_name(given)[MAIN_OUTPUT]
 
     @contextmanager
     def reading(
@@ -72,6 +78,8 @@ class OutputReader:
         def read(inputs: Tensor) -> dict[str, Tensor]:
             seen.clear()
             outputs = self.by_name(network(inputs))
+            if self._features is not None:
+                return {**outputs, FEATURES: outputs[self._features]}
             return {**outputs, FEATURES: seen[-1].flatten(1)} if seen else outputs
 
         try:

@@ -87,4 +87,4 @@ def output_reader(plan: RunPlan) -> OutputReader:
         return OutputReader()
     learned, spec = plan.task.learned, plan.architecture.spec
     needs_features = learned is not None and "features" in learned.spec.needs
-    return OutputReader(spec.outputs, spec.head if needs_features else None)
+    return OutputReader(spec.outputs, spec.head, needs_features)

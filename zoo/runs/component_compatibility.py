@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from zoo.api import ArchitectureSpec, DatasetSpec, OutputKind
+from zoo.api import ArchitectureSpec, Classes, DatasetSpec, OutputKind
 from zoo.config.run_config import DatasetSection
 from zoo.data.preprocessing import Preprocessing, plan
+from zoo.data.targets import summary
 from zoo.errors import UsageError
 from zoo.registry.lookup import Item
 from zoo.runs.initial_weights import Inputs, RandomWeights, Weights
@@ -47,9 +48,9 @@ def combine(
         _check_outputs(architecture, task)
         _check_weights(architecture, task, weights)
     preprocessing, changes = plan_images(dataset, section, dataset.spec.shape, architecture, weights)
-    check_same_inputs(
-        task, weights, Inputs(dataset.canonical, tuple(section.classes or dataset.spec.classes), preprocessing)
-    )
+    classes = tuple(section.classes or dataset.spec.classes)
+    target = Classes(names=classes) if classes and "classes" in dataset.spec.targets else None
+    check_same_inputs(task, weights, Inputs(dataset.canonical, target, preprocessing))
     return preprocessing, changes
 
 
@@ -83,8 +84,8 @@ def check_same_inputs(task: TaskPlan, weights: Weights, given: Inputs) -> None:
         (key, getattr(one, key), getattr(other, key))
         for key in ("mean", "std", "resize", "scale", "interpolation", "permute_pixels")
     ]
-    if trained.classes and given.classes:
-        pairs.insert(0, ("the classes", trained.classes, given.classes))
+    if trained.target is not None and given.target is not None and trained.target != given.target:
+        pairs.insert(0, ("the", summary(trained.target), summary(given.target)))
     differences = [(what, _shown(mine), _shown(theirs)) for what, mine, theirs in pairs if mine != theirs]
     if differences:
         told = "; ".join(f"{trained.name}: {what} {mine}, {given.name}: {theirs}" for what, mine, theirs in differences)
@@ -129,10 +130,10 @@ def _check_weights(architecture: Item[ArchitectureSpec], task: TaskPlan, weights
     named, name = list(architecture.spec.weights), architecture.spec.name
     if not named:
         raise UsageError(
-            f"{task.label} needs pretrained weights, and {name} names none",
+            f"{task.in_need_of_weights} needs pretrained weights, and {name} names none",
             fix=f"give a file: --weights FILE{NONE}",
         )
     raise UsageError(
-        f"{task.label} needs pretrained weights",
+        f"{task.in_need_of_weights} needs pretrained weights",
         fix=f"add --weights NAME, of {', '.join(named[:5])}, or a file{NONE}",
     )

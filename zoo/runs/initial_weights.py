@@ -1,6 +1,6 @@
 """The weights that a network starts from, as one value.
 
-`parse_weights` reads the text of a configuration's ``weights`` once; everything else that concerns them (their classes,
+`parse_weights` reads the text of a configuration's ``weights`` once; everything else that concerns them (their target,
 how their images were prepared, the options their network was built with, the tensors) is a property or a method of the
 value it returns. No other module parses it.
 """
@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoo.api import ArchitectureSpec, WeightsSpec
+from zoo.api import ArchitectureSpec, Classes, Target, WeightsSpec
 from zoo.data.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessing_of
 from zoo.errors import CheckpointError, UsageError, nearest
 from zoo.registry.lookup import Item
@@ -30,11 +30,10 @@ NONE = "none"
 
 
 class Inputs(NamedTuple):
-    """What a network is trained on or given: ``name`` says which data or weights, no ``classes`` that they are not
-    known."""
+    """What a network is trained on or given: ``name`` says which data or weights; no ``target``: it is not known."""
 
     name: str
-    classes: tuple[str, ...]
+    target: Target | None
     preprocessing: Preprocessing
 
 
@@ -57,9 +56,9 @@ class NamedWeights:
         return self.item.spec.weights[self.text]
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """Of the classifier; empty where there is none, or it is not known."""
-        return self.spec.classes
+    def target(self) -> Target | None:
+        """What their network answers; None where it has no classifier, or its classes are not known."""
+        return _target_of(self.spec)
 
     @property
     def learned(self) -> Learned | None:
@@ -141,8 +140,8 @@ class FileWeights:
         return self.spec
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return () if self.spec is None else self.spec.classes
+    def target(self) -> Target | None:
+        return None if self.spec is None else _target_of(self.spec)
 
     @property
     def learned(self) -> Learned | None:
@@ -176,8 +175,8 @@ class RunWeights:
         return label if inside else str(self.run.path.resolve())
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(self.run.record.classes)
+    def target(self) -> Target | None:
+        return self.run.record.target
 
     @property
     def learned(self) -> Learned | None:
@@ -189,7 +188,7 @@ class RunWeights:
         return {} if architecture is None else architecture.options
 
     def inputs(self, permute_pixels: int | None) -> Inputs | None:
-        return Inputs(f"the run {run_id(self.run.path)}", self.classes, self.run.record.preprocessing)
+        return Inputs(f"the run {run_id(self.run.path)}", self.target, self.run.record.preprocessing)
 
     def read(self, own: Mapping[str, Tensor], task: str | None = None) -> StateDict:
         from zoo.models.state_dicts import StateDict
@@ -279,7 +278,11 @@ def unknown(item: Item[ArchitectureSpec], text: str) -> UsageError:
 
 
 def _inputs(text: str, spec: WeightsSpec, permute_pixels: int | None) -> Inputs:
-    return Inputs(f"the weights {text}", spec.classes, preprocessing_of(spec, permute_pixels))
+    return Inputs(f"the weights {text}", _target_of(spec), preprocessing_of(spec, permute_pixels))
+
+
+def _target_of(spec: WeightsSpec) -> Target | None:
+    return Classes(names=spec.classes) if spec.classes else None
 
 
 def _agreed(options: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""What a network has before its first step: the weights of its plan, and a new head where the classes are others."""
+"""What a network has before its first step: the weights of its plan, and a new head where the targets are others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from zoo.api import Target
+from zoo.data.targets import summary
 from zoo.errors import CheckpointError
 from zoo.models.building import load_state
 from zoo.runs.initial_weights import RandomWeights, RunWeights
@@ -25,11 +27,11 @@ class Start(NamedTuple):
 LOADED, ANEW = "loaded", "re-initialised"
 
 
-def initialise(model: nn.Module, plan: RunPlan, classes: Sequence[str]) -> Start:
+def initialise(model: nn.Module, plan: RunPlan, target: Target) -> Start:
     """Load the weights of ``plan`` into ``model``.
 
-    Where the plan has a new head, that for other ``classes``, or of another size, stays as it was initialised. Raises
-    CheckpointError where anything else differs.
+    Where the plan has a new head, that for another ``target``, or of another size, stays as it was initialised; else
+    the head is loaded, and what it was for is said. Raises CheckpointError where anything else differs.
     """
     weights = plan.weights
     if isinstance(weights, RandomWeights) or plan.architecture is None:
@@ -38,7 +40,7 @@ def initialise(model: nn.Module, plan: RunPlan, classes: Sequence[str]) -> Start
         )
     own = model.state_dict()
     tensors, changes = weights.read(own, plan.config.task.name)
-    same = not weights.classes or weights.classes == tuple(classes)
+    same = weights.target is None or weights.target == target
     kept = _other_heads(plan.architecture.spec.head, tensors, own, same=same) if plan.task.new_head else []
     try:
         load_state(model, {**tensors, **{name: own[name] for name in kept}}, weights.text)
@@ -49,6 +51,8 @@ def initialise(model: nn.Module, plan: RunPlan, classes: Sequence[str]) -> Start
     told = f"starting from the weights {weights.text}: {len(own) - len(kept)} of {len(own)} tensors{read}" + (
         f"; {ANEW}: {anew}" if anew else ""
     )
+    if weights.target is not None and not same and not plan.task.new_head:
+        told += f"; the head too, which is for {summary(weights.target)}"
     rows = (
         (name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items()
     )
@@ -62,7 +66,7 @@ def _size(tensor: torch.Tensor | None) -> str:
 def _other_heads(
     head: str | None, tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], *, same: bool
 ) -> list[str]:
-    """Tensors of classifiers for other classes.
+    """Tensors of heads for another target.
 
     Of another number: they differ in their first dimension alone, or the weights have no head at all; of as many, where
     they are not the ``same``: the head's.

@@ -23,6 +23,7 @@ from zoo.registry.lookup import Item, Registry, options_model
 from zoo.runs.initial_weights import RandomWeights, RunWeights, Weights, parse_weights, run_of
 from zoo.runs.plan import RunPlan, make_plan
 from zoo.runs.run_directory import find
+from zoo.support.paths import user_path
 from zoo.support.yaml_files import parse_yaml, read_yaml
 
 SECTIONS = ("architecture", "dataset", "task")
@@ -338,8 +339,11 @@ def _settle_section(
             f"dataset '{item.spec.name}' needs its {argument}",
             fix=f"say {registry.short_name(item)}:{argument.upper()}",
         )
+    given = part.options
+    if argument is not None and isinstance(given[argument], str):
+        given = {**given, argument: str(user_path(given[argument]).absolute())}  # config.yaml is run from elsewhere too
     try:
-        options = model.model_validate(part.options).model_dump(mode="json")
+        options = model.model_validate(given).model_dump(mode="json")
     except ValidationError as error:
         known = [*model.model_fields, *(DatasetSection.model_fields if section == "dataset" else ())]
         place = "adapt" if section == "adaptation" else section

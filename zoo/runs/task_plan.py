@@ -42,6 +42,14 @@ class TaskPlan:
         return any(item.spec.needs_weights for item in self.adaptations)
 
     @property
+    def in_need_of_weights(self) -> str:
+        """What starts from trained weights, in messages: the task, where that is made of adaptations, or the first of
+        those that are asked for beside it."""
+        own = len(self.task.spec.adaptations)
+        needing = [place for place, item in enumerate(self.adaptations) if item.spec.needs_weights]
+        return f"adaptation {self.adaptations[needing[0]].spec.name}" if needing and needing[0] >= own else self.label
+
+    @property
     def new_head(self) -> bool:
         """Whether a head for other classes than the weights' is initialised anew."""
         return any(item.spec.new_head for item in self.adaptations)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from zoo.registry.discovery import Plugin
@@ -22,20 +23,34 @@ __all__ = ["Fault", "check_plugin", "find_faults"]
 Check = Callable[[Registry, Item[Any]], Iterator[Finding]]
 
 
-def check_plugin(name: str, *, build: bool = True, expected_failures: Mapping[str, str] | None = None) -> None:
+def check_plugin(
+    name: str,
+    *,
+    build: bool = True,
+    data: Mapping[str, str | Path] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> None:
     """Raise AssertionError, with a line for each fault, unless the plugin keeps the whole contract.
 
     ``name`` is its namespace or its import name. ``build=False`` leaves out whatever needs torch: the specs and
-    references alone. ``expected_failures`` are checks that are known to fail, each with the reason, by the identifiers
+    references alone. ``data`` has a small example for each dataset that is the user's own, by its name:
+    ``{"tides": "tests/small.parquet"}``; one that has none there is looked at by its spec alone.
+    ``expected_failures`` are checks that are known to fail, each with the reason, by the identifiers
     that stand behind the faults: ``{"architecture/sepnet/channels": "the stem is for RGB alone"}``. One that does not
     fail is a fault itself.
     """
-    faults = find_faults(name, build=build, expected_failures=expected_failures)
+    faults = find_faults(name, build=build, data=data, expected_failures=expected_failures)
     lines = "\n".join(f"  - {fault} [{fault.check}]" for fault in faults)
     assert not faults, f"plugin '{name}' does not keep the contract:\n{lines}"  # noqa: S101
 
 
-def find_faults(name: str, *, build: bool = True, expected_failures: Mapping[str, str] | None = None) -> list[Fault]:
+def find_faults(
+    name: str,
+    *,
+    build: bool = True,
+    data: Mapping[str, str | Path] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+) -> list[Fault]:
     """What `check_plugin` would complain of, a line each; nothing where all is well."""
     catalogue, expected = registry(), dict(expected_failures or {})
     plugin = next((each for each in catalogue.plugins if name in (each.namespace, each.module)), None)
@@ -45,7 +60,12 @@ def find_faults(name: str, *, build: bool = True, expected_failures: Mapping[str
         return [Fault(f"no plugin has the namespace '{name}'; {advice} (known: {known})", "plugin/state")]
     if plugin.state != "ok":
         return [Fault(f"the plugin is {plugin.state}: {plugin.cause}", "plugin/state")]
-    faults = [*_plugin_faults(plugin), *_item_faults(catalogue, plugin, build)]
+    own = {dataset: str(Path(path).absolute()) for dataset, path in (data or {}).items()}
+    faults = [
+        *_plugin_faults(plugin),
+        *_data_faults(catalogue, plugin, own),
+        *_item_faults(catalogue, plugin, build, own),
+    ]
     missed = [
         Fault(_told(check, reason), check)
         for check, reason in expected.items()
@@ -71,9 +91,18 @@ def _plugin_faults(plugin: Plugin) -> Iterator[Fault]:
         yield Fault(finding.text, f"plugin/{finding.check}")
 
 
-def _item_faults(catalogue: Registry, plugin: Plugin, build: bool) -> Iterator[Fault]:
+def _data_faults(catalogue: Registry, plugin: Plugin, data: Mapping[str, str]) -> Iterator[Fault]:
+    datasets = catalogue.items("dataset", namespace=plugin.namespace)
+    own = [item.spec.name for item in datasets if item.spec.path_option is not None]
+    for name in data:
+        if name not in own:
+            known = f"those that take a path: {', '.join(own) or 'none'}"
+            yield Fault(f"data names '{name}', which is no dataset of the plugin ({known})", "plugin/data")
+
+
+def _item_faults(catalogue: Registry, plugin: Plugin, build: bool, data: Mapping[str, str]) -> Iterator[Fault]:
     sound, sizes = list[Item[Any]](), dict[str, int]()
-    checks = _checks(sizes) if build else {"recipe": plan_findings}
+    checks = _checks(sizes, data) if build else {"recipe": plan_findings}
     for kind in plugin.specs:
         for item in catalogue.items(kind, namespace=plugin.namespace):
             faults = list(_faults_of(catalogue, item, _reference_findings))
@@ -86,7 +115,7 @@ def _item_faults(catalogue: Registry, plugin: Plugin, build: bool) -> Iterator[F
         yield from _export_faults(catalogue, [(sizes[item.canonical], item) for item in architectures])
 
 
-def _checks(sizes: dict[str, int]) -> dict[str, Check]:
+def _checks(sizes: dict[str, int], data: Mapping[str, str]) -> dict[str, Check]:
     """What builds each kind and tries it; this imports torch. ``sizes`` gets the parameters of each architecture."""
     from zoo.testing.adaptations import adaptation_findings
     from zoo.testing.architectures import architecture_findings
@@ -101,7 +130,7 @@ def _checks(sizes: dict[str, int]) -> dict[str, Check]:
     return {
         "architecture": partial(architecture_findings, sizes=sizes),
         "family": family_findings,
-        "dataset": dataset_findings,
+        "dataset": partial(dataset_findings, data=data),
         "task": task_findings,
         "adaptation": adaptation_findings,
         "exporter": exporter_findings,

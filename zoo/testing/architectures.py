@@ -271,7 +271,7 @@ class Network:
         """Two steps, by the trainer's own optimizer step and loss; auxiliary outputs count."""
         train = TrainConfig(optimizer="sgd", lr=0.001)
         stepper = Stepper(self.model.train(), train, ENGINE, STEPS)
-        task = ToyTask(Classes(names=tuple(map(str, range(NUM_OUTPUTS)))), self.reader.main.name)
+        task = ToyTask(Classes(names=tuple(map(str, range(NUM_OUTPUTS)))))
         before = {name: value.detach().sum().item() for name, value in self.model.named_parameters()}
         for step in range(STEPS):
             batch = Batch(torch.randn(4, *self.shape), torch.arange(4), torch.arange(4))

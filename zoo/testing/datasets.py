@@ -1,4 +1,4 @@
-"""Whether an embedded dataset is what its spec says, and its fingerprint what its content is."""
+"""Whether a dataset is what its spec says, and its fingerprint what its content is."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ LOOKED_AT = 2000
 """Samples of a split that are looked at, spread over it."""
 
 
-def dataset_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
-    """Of an embedded dataset, every split; of one that is downloaded, its spec alone."""
+def dataset_findings(_catalogue: Registry, item: Item[Any], data: Mapping[str, str]) -> Iterator[Finding]:
+    """Of an embedded dataset, and of one whose path ``data`` has, every split; of any other, its spec alone."""
     spec: DatasetSpec = item.spec
     if len(spec.mean) != spec.shape[0] or len(spec.std) != spec.shape[0]:
         yield Finding("spec", f"mean and std need a number for each of {spec.shape[0]} channels")
     if len(set(spec.classes)) != len(spec.classes):
         yield Finding("spec", "a class is named twice")
-    if spec.embedded:
+    if spec.embedded or spec.name in data:
+        given = {} if spec.path_option is None else {spec.path_option: data[spec.name]}
         opened = list[tuple[Dataset, Target]]()
         with warnings.catch_warnings():
-            yield from guarded("open", _open_findings(item, opened))
+            yield from guarded("open", _open_findings(item, given, opened))
         for dataset, target in opened:
-            yield from _content_findings(item, dataset, target)
+            yield from _content_findings(item, given, dataset, target)
 
 
-def _open_findings(item: Item[Any], opened: list[tuple[Dataset, Target]]) -> Iterator[Finding]:
+def _open_findings(item: Item[Any], given: dict[str, Any], opened: list[tuple[Dataset, Target]]) -> Iterator[Finding]:
     """``opened`` gets the dataset and its target."""
-    dataset = open_dataset(item, default_options(item))
+    dataset = open_dataset(item, default_options(item, given))
     opened.append((dataset, target_of(item, dataset)))
     yield from ()
 
 
-def _content_findings(item: Item[Any], dataset: Dataset, target: Target) -> Iterator[Finding]:
+def _content_findings(item: Item[Any], given: dict[str, Any], dataset: Dataset, target: Target) -> Iterator[Finding]:
     due = ("train", "test") if item.spec.labelled else ("predict",)
     missing = [part for part in due if part not in dataset.parts]
     if missing:
@@ -58,7 +59,7 @@ def _content_findings(item: Item[Any], dataset: Dataset, target: Target) -> Iter
         yield from guarded("split", _split_findings(item, dataset, target, part, name, splits))
     if len(splits) == len(dataset.parts):
         yield from guarded("leak", _leak_findings(dataset.parts, splits))
-        yield from guarded("fingerprint", _fingerprint_findings(item, dataset))
+        yield from guarded("fingerprint", _fingerprint_findings(item, given, dataset))
 
 
 def _split_findings(
@@ -118,10 +119,10 @@ def _leak_findings(parts: Mapping[Any, str], splits: Mapping[str, Split]) -> Ite
             yield Finding("leak", f"split '{parts[part]}' ({part}) has only images that the train split has too")
 
 
-def _fingerprint_findings(item: Item[Any], dataset: Dataset) -> Iterator[Finding]:
+def _fingerprint_findings(item: Item[Any], given: dict[str, Any], dataset: Dataset) -> Iterator[Finding]:
     """The same content has the same fingerprint, and other content another one: opened again, and with each option
     changed. Opening it again draws no random numbers from the generators of the process."""
-    options, changed = default_options(item), list[str]()
+    options, changed = default_options(item, given), list[str]()
     content = _content(dataset)
     strictly = isolated(item.plugin.namespace, "being opened and read", changed.append, draws=False)
     with torch.random.fork_rng(devices=[]), other_generators():

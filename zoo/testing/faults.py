@@ -21,6 +21,7 @@ CHECKS: dict[str, dict[str, str]] = {
         "state": "it is found, imported and compatible",
         "contract": "it states the version of the contract it was written for, as ZOO_API",
         "import": "importing it and calling its hooks imports neither torch nor numpy",
+        "data": "`data` names datasets of the plugin that take a path",
         "global_state": "its import and registration change nothing in the process",
     },
     "architecture": {

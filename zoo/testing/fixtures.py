@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zoo.api import (
+    MAIN_OUTPUT,
     Batch,
     Classes,
     Decision,
@@ -124,12 +125,11 @@ class ToyTask(Task[Options]):
 
     monitor = Monitor("loss", "min")
 
-    def __init__(self, target: Target, main: str = "output") -> None:
+    def __init__(self, target: Target) -> None:
         super().__init__(Options(), target, {})
-        self.main = main
 
     def loss(self, outputs: Outputs, batch: Batch) -> Loss:
-        output = outputs[self.main].float()
+        output = outputs[MAIN_OUTPUT].float()
         if not isinstance(self.target, Classes) or batch.targets is None or output.ndim not in (2, 4):
             return Loss(output.square().flatten(1).mean(1))
         if output.ndim == 2:
@@ -153,7 +153,7 @@ class _ToyEvaluator(Evaluator):
     def update(self, outputs: Outputs, batch: Batch) -> None:
         self._losses.append(self._task.loss(outputs, batch).values.cpu())
         if isinstance(self._task.target, Classes) and batch.targets is not None:
-            self._right.append((outputs[self._task.main].argmax(1) == batch.targets).float().cpu())
+            self._right.append((outputs[MAIN_OUTPUT].argmax(1) == batch.targets).float().cpu())
 
     def merge(self, other: Self) -> None:
         self._losses += other._losses

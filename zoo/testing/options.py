@@ -1,11 +1,12 @@
-"""An item's options when nothing is asked for."""
+"""An item's options when nothing else is asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from zoo.registry.lookup import Item, options_model
 
 
-def default_options(item: Item[Any]) -> dict[str, Any]:
-    return options_model(item)().model_dump(mode="json")
+def default_options(item: Item[Any], given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return options_model(item).model_validate(given or {}).model_dump(mode="json")

@@ -72,7 +72,7 @@ def output_of(item: Item[Any]) -> Output:
 
 
 def reader_of(item: Item[Any]) -> OutputReader:
-    return OutputReader((output_of(item),), "head" if "features" in item.spec.needs else None)
+    return OutputReader((output_of(item),), "head", "features" in item.spec.needs)
 
 
 def evaluated(

@@ -15,11 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Batch, Loss, PartView, Target, Teacher
+from zoo.api import MAIN_OUTPUT, Batch, Loss, PartView, Target, Teacher
 from zoo.models.named_outputs import OutputReader
-
-ANSWER = "output"
-"""The name of a teacher's outputs in a `Batch`."""
 
 
 @dataclass
@@ -41,9 +38,9 @@ class Distillation:
     def attached(self, parts: Sequence[tuple[float, Batch]], inputs: Tensor) -> list[tuple[float, Batch]]:
         """``parts`` with the teacher's answers to ``inputs``, which may be mixed from several batches."""
         if self.table is not None:
-            return [(share, batch._replace(teacher={ANSWER: self.table[batch.indices]})) for share, batch in parts]
+            return [(share, batch._replace(teacher={MAIN_OUTPUT: self.table[batch.indices]})) for share, batch in parts]
         answers = self._answers(inputs)
-        return [(share, batch._replace(teacher={ANSWER: answers})) for share, batch in parts]
+        return [(share, batch._replace(teacher={MAIN_OUTPUT: answers})) for share, batch in parts]
 
     def _answers(self, inputs: Tensor) -> Tensor:
         with torch.no_grad():
@@ -58,7 +55,7 @@ class Distillation:
         if batch.teacher is None or self.teacher.share == 0:
             return loss
         share, temperature = self.teacher.share, self.teacher.temperature
-        distances = distance(self.target, output.float(), batch.teacher[ANSWER], temperature)
+        distances = distance(self.target, output.float(), batch.teacher[MAIN_OUTPUT], temperature)
         return Loss((1 - share) * loss.values + share * temperature**2 * distances, loss.weights)
 
 

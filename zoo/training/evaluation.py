@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from zoo import runtime
-from zoo.api import Decision, EvaluationResult, Metric, PartView, Target, Task
-from zoo.data.targets import described
+from zoo.api import MAIN_OUTPUT, Decision, EvaluationResult, Metric, PartView, Target, Task
+from zoo.data.targets import truth_cells, truth_columns
 from zoo.models.named_outputs import OutputReader
 from zoo.support.atomic_files import write_csv
 
@@ -41,7 +41,7 @@ def evaluate_part(
     model.eval()
     try:
         with torch.no_grad(), reader.reading(model, network or model) as read:
-            return _streamed(task, decision, part, batch_size, reader.main.name, read, metrics or {})
+            return _streamed(task, decision, part, batch_size, read, metrics or {})
     finally:
         for module, training in modes:
             module.training = training
@@ -52,7 +52,6 @@ def _streamed(
     decision: Decision,
     part: PartView,
     batch_size: int,
-    main: str,
     read: Callable[[Tensor], dict[str, Tensor]],
     metrics: Mapping[str, Metric],
 ) -> EvaluationResult:
@@ -63,9 +62,9 @@ def _streamed(
         if batch.targets is not None:
             evaluator = evaluator or task.evaluator(decision)
             evaluator.update(outputs, batch)
-            _update(metrics, decision, outputs[main], batch.targets)
-        size += outputs[main].nbytes
-        kept = [*kept, outputs[main]] if size <= limit else []
+            _update(metrics, decision, outputs[MAIN_OUTPUT], batch.targets)
+        size += outputs[MAIN_OUTPUT].nbytes
+        kept = [*kept, outputs[MAIN_OUTPUT]] if size <= limit else []
     found = EvaluationResult({}) if evaluator is None else evaluator.compute()
     if evaluator is not None and metrics:
         more = {name: float(metric.compute()) for name, metric in metrics.items()}
@@ -83,7 +82,7 @@ def _update(metrics: Mapping[str, Metric], decision: Decision, output: Tensor, t
 
 
 def write_predictions(file: Path, result: EvaluationResult, part: PartView, target: Target, decision: Decision) -> None:
-    """predictions.csv: the sample, its truth (where it is known), and what the decision makes of its outputs.
+    """predictions.csv: the sample, its target (where that is known), and what the decision makes of its outputs.
 
     Nothing is written where the outputs were too large to keep.
     """
@@ -93,10 +92,15 @@ def write_predictions(file: Path, result: EvaluationResult, part: PartView, targ
     answers = runtime.decide(result.outputs, told)
     names = part.names
     rows = (
-        [names[index], described(target, truths, index), *runtime.cells(answers[index], told, ".6f")]
+        [
+            names[index],
+            *truth_cells(target, None if truths is None else truths[index]),
+            *runtime.cells(answers[index], told, ".6f"),
+        ]
         for index in range(len(part))
     )
-    write_csv(file, ["sample", "truth", *runtime.columns(told)], rows)
+    values = answers[0].size if len(answers) else 0
+    write_csv(file, ["sample", *truth_columns(target), *runtime.columns(told, values)], rows)
 
 
 def write_per_sample(file: Path, result: EvaluationResult, part: PartView) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.api import Batch, Loss, Task
+from zoo.api import MAIN_OUTPUT, Batch, Loss, Task
 from zoo.errors import PluginError
 from zoo.models.named_outputs import OutputReader
 from zoo.training.distillation import Distillation
@@ -39,17 +39,17 @@ def piece_loss(
     An auxiliary output's values are divided by the weights of the main output's own loss, so that there is one sum of
     weights for all of them.
     """
-    samples, main = len(parts[0][1].inputs), reader.main.name
+    samples = len(parts[0][1].inputs)
     left_out = {output.name for output in reader.auxiliary}
     own = {name: value for name, value in outputs.items() if name not in left_out}
 
     def means(given: Mapping[str, Tensor], batch: Batch) -> tuple[Tensor, Tensor | None]:
-        loss = _checked(task.loss(given, batch), samples)
-        return _means(loss if distillation is None else distillation.taught(loss, given[main], batch))
+        loss = _checked(task, task.loss(given, batch), samples)
+        return _means(loss if distillation is None else distillation.taught(loss, given[MAIN_OUTPUT], batch))
 
     terms = [(share, means(own, batch)) for share, batch in parts]
     more = [
-        (output.auxiliary * share, means({**own, main: outputs[output.name]}, batch))
+        (output.auxiliary * share, means({**own, MAIN_OUTPUT: outputs[output.name]}, batch))
         for output in reader.auxiliary
         if output.auxiliary is not None and output.name in outputs and outputs[output.name].requires_grad
         for share, batch in parts
@@ -63,18 +63,21 @@ def piece_loss(
     return PieceLoss(mean / weight, samples * weight)
 
 
-def _checked(loss: Any, samples: int) -> Loss:
+def _checked(task: Task[Any], loss: Any, samples: int) -> Loss:
     """Raises PluginError where a task gives something else than a value, and perhaps a weight, for each sample."""
+    where, fix = f"{type(task).__module__}.{type(task).__qualname__}.loss", "report it to the authors of the task"
     if not isinstance(loss, Loss):
         raise PluginError(
             f"the task's loss is {type(loss).__name__}, where a zoo.api.Loss, with a value for each sample, is due",
-            fix="report it to the authors",
+            where=where,
+            fix=fix,
         )
     if any(each is not None and each.shape != (samples,) for each in loss):
         shapes = " and ".join(str(tuple(each.shape)) for each in loss if each is not None)
         raise PluginError(
             f"the task's loss has the shape {shapes}, where one value a sample is due: ({samples},)",
-            fix="report it to the authors",
+            where=where,
+            fix=fix,
         )
     return loss
 

@@ -103,7 +103,7 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
     task = build_task(plan, data.target, statistics)
     counter_random.seed_everything(config.seed)
     model = build_network(registry(), plan, data.preprocessing, task.num_outputs())
-    start = initialise(model, plan, data.classes)
+    start = initialise(model, plan, data.target)
     adaptations = Adaptations(plan.task.adaptations, build_adaptations(plan))
     metrics = partial(build_metrics, registry(), train.metrics, data.target)
     metrics()  # a fault of theirs is found before anything is trained
@@ -170,5 +170,5 @@ def _open_data(plan: RunPlan, engine: Engine) -> Data:
             raise also_missing(error, plan.weights.item, plan.weights.text, plan.task.task.canonical) from error
         raise
     check_classes(plan.dataset, plan.task, data.classes)
-    check_same_inputs(plan.task, plan.weights, Inputs(data.name, data.classes, data.preprocessing))
+    check_same_inputs(plan.task, plan.weights, Inputs(data.name, data.target, data.preprocessing))
     return data

@@ -14,6 +14,7 @@ import torch
 from zoo.api import Batch, Classes, EvaluationResult, PartView, ReportItem
 from zoo.data.data_loader import Data, open_data
 from zoo.data.splits import nfc, usual_part
+from zoo.data.targets import summary
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.runs.build_components import build_solver, build_task, output_reader
@@ -128,7 +129,7 @@ def _in_the_models_terms(data: Data, split: str, loaded: LoadedModel) -> PartVie
         return in_order(part, data.name, data.classes, loaded.classes)
     if part.targets is not None and data.target != loaded.target:
         raise UsageError(
-            f"the targets of {data.name} ({data.target.kind}) are not the model's ({loaded.target.kind})",
+            f"the targets of {data.name} ({summary(data.target)}) are not the model's ({summary(loaded.target)})",
             fix="choose a dataset with the same targets",
         )
     return part

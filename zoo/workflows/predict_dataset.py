@@ -1,4 +1,4 @@
-"""The first images of a dataset as files to predict, each with the name and the class that it has there
+"""The first images of a dataset as files to predict, each with the name and the target that it has there
 (`zoo predict --data`)."""
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo import runtime
-from zoo.api import SampleSource, Split
+from zoo.api import NoTarget, SampleSource, Target
+from zoo.data.targets import truth_cells, truth_columns
 from zoo.errors import UsageError
 from zoo.support.atomic_files import write_csv, write_image
 
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Samples:
     """``names`` by file: of an image in an array, its dataset, part and name there, such as ``digits/test/7``; any
-    other has the name of its file. ``truths`` by file are the names of their classes, where they have labels. ``kept``:
-    the files are the dataset's own, not copies.
+    other has the name of its file. ``truths`` by file are their targets, where they have any. ``kept``: the files are
+    the dataset's own, not copies.
     """
 
     files: list[Path]
     names: Mapping[Path, str] = field(default_factory=dict)
-    truths: Mapping[Path, str] = field(default_factory=dict)
+    truths: Mapping[Path, Any] = field(default_factory=dict)
+    target: Target = field(default_factory=NoTarget)
     kept: bool = True
 
     def name(self, file: Path) -> str:
@@ -47,7 +49,7 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
     from zoo.data.data_folder import Store
     from zoo.data.open_dataset import open_dataset
     from zoo.data.splits import check_split, usual_part
-    from zoo.data.targets import described, target_of
+    from zoo.data.targets import checked_targets, target_of
     from zoo.registry.lookup import registry
     from zoo.reporting.run_results import to_image
     from zoo.runs.resolve_config import dataset_section
@@ -61,16 +63,17 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
         raise UsageError(f"{item.canonical} has no {part} split", where="--split", fix=f"it has: {', '.join(parts)}")
     target = target_of(item, opened)
     split = check_split(item, target, parts[part], opened.load(parts[part]))
-    targets = split.targets if isinstance(split.targets, np.ndarray) else None
-    truths = [] if targets is None else [described(target, targets, row) for row in range(min(count, len(targets)))]
-    if isinstance(split.images, SampleSource):
-        rows = np.arange(min(count, len(split.images)))
-        split = Split(np.asarray(split.images.images(rows)), split.targets, split.names)
-    if not isinstance(split.images, np.ndarray | SampleSource):
-        files = list(split.images[:count])
-        yield Samples(files, {}, dict(zip(files, truths, strict=False)))
+    rows = np.arange(min(count, len(split.images)))
+    source, targets = split.images, split.targets
+    if isinstance(source, SampleSource):
+        fetched = source.targets(rows)
+        targets = None if fetched is None else checked_targets(item, target, parts[part], fetched, len(rows))
+    truths = list(targets[: len(rows)]) if isinstance(targets, np.ndarray) else []  # files of masks are not read
+    if not isinstance(source, np.ndarray | SampleSource):
+        files = list(source[: len(rows)])
+        yield Samples(files, {}, dict(zip(files, truths, strict=False)), target)
         return
-    images = np.asarray(split.images)[:count]
+    images = source.images(rows) if isinstance(source, SampleSource) else source[: len(rows)]
     names = [
         f"{item.spec.name}/{part}/{name}"
         for name in (split.names or [str(index) for index in range(len(images))])[: len(images)]
@@ -79,16 +82,22 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
         files = [Path(folder) / f"{index}.png" for index in range(len(images))]
         for file, image in zip(files, images, strict=True):
             write_image(file, to_image(image))
-        yield Samples(files, dict(zip(files, names, strict=True)), dict(zip(files, truths, strict=False)), kept=False)
+        yield Samples(
+            files, dict(zip(files, names, strict=True)), dict(zip(files, truths, strict=False)), target, kept=False
+        )
 
 
 def write_predictions(file: Path, found: Predictions, samples: Samples) -> None:
-    """As predictions.csv of a run: sample, truth (where it is known), then the answer as `zoo.runtime.cells` gives it:
+    """As predictions.csv of a run: sample, target (where it is known), then the answer as `zoo.runtime.cells` gives it:
     of a classifier its prediction and the probability of each class."""
     digits = ".6f" if found.classes else ".9g"  # probabilities and shares; other numbers may be of any size
     rows = (
-        [samples.name(path), samples.truths.get(path, ""), *runtime.cells(values, found.decision, digits)]
+        [
+            samples.name(path),
+            *truth_cells(samples.target, samples.truths.get(path)),
+            *runtime.cells(values, found.decision, digits),
+        ]
         for path, values in found.rows
     )
     count = found.rows[0][1].size if found.rows else 0
-    write_csv(file, ["sample", "truth", *runtime.columns(found.decision, count)], rows)
+    write_csv(file, ["sample", *truth_columns(samples.target), *runtime.columns(found.decision, count)], rows)

@@ -1,0 +1,80 @@
+"""Samples that are made or fetched on demand: some of them, their names, and whose fault it is where one fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from zoo.api import DatasetSpec, SampleSource
+from zoo.errors import PluginError
+from zoo.registry.lookup import Item, faults_named
+
+T = TypeVar("T")
+
+
+class IndexNames(Sequence[str]):
+    """The names of samples that have none: their indices in the split, and no list of them."""
+
+    def __init__(self, rows: Sequence[int] | np.ndarray) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._rows[index]
+        return [str(each) for each in found] if isinstance(index, slice) else str(found)
+
+
+class Chosen(SampleSource):
+    """Some of other samples, in an order of their own."""
+
+    def __init__(self, samples: SampleSource, rows: np.ndarray) -> None:
+        self._samples, self._rows = samples, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def images(self, indices: np.ndarray) -> np.ndarray | Sequence[np.ndarray]:
+        return self._samples.images(self._rows[indices])
+
+    def targets(self, indices: np.ndarray) -> np.ndarray | None:
+        return self._samples.targets(self._rows[indices])
+
+
+class Attributed(SampleSource):
+    """The samples of a split, whose errors name the dataset and the first sample that fails."""
+
+    def __init__(self, item: Item[DatasetSpec], split: str, samples: SampleSource) -> None:
+        self._item, self._split, self._samples = item, split, samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def images(self, indices: np.ndarray) -> np.ndarray | Sequence[np.ndarray]:
+        """Raises PluginError where other images come than were asked for."""
+        found = self._asked(self._samples.images, indices)
+        images = [found] if isinstance(found, np.ndarray) else [np.asarray(image)[None] for image in found]
+        if any(each.dtype != np.uint8 or each.ndim != 4 for each in images) or sum(map(len, images)) != len(indices):
+            raise PluginError(
+                f"split '{self._split}': {len(indices)} samples were asked for as uint8 (n, C, H, W), and other images "
+                "came",
+                where=self._item.canonical,
+                fix=f"report it to the authors of {self._item.plugin.distribution}",
+            )
+        return found
+
+    def targets(self, indices: np.ndarray) -> np.ndarray | None:
+        return self._asked(self._samples.targets, indices)
+
+    def _asked(self, ask: Callable[[np.ndarray], T], indices: np.ndarray) -> T:
+        try:
+            return ask(indices)
+        except Exception:
+            for place in range(len(indices)):
+                with faults_named(self._item, f"read (sample {indices[place]} of its split '{self._split}')"):
+                    ask(indices[place : place + 1])
+            with faults_named(self._item, f"read ({len(indices)} samples at once of its split '{self._split}')"):
+                raise
