@@ -9,7 +9,8 @@ this module and stay light.
     Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
     Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`, `warp_images` (bilinear, by the matrices of
                `zoo.api.Augmentation.geometry`)
-    Networks   `count_macs`, `count_parameters`, `softmax`, `MetricEvaluator` (torchmetrics over decided values)
+    Networks   `count_macs`, `count_parameters`, `softmax`, `decide` (what a decision makes of outputs),
+               `MetricEvaluator` (torchmetrics over that)
     Reports    `plot_confusion`, `plot_predictions`, `save_figure`
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
                read from its source)
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from zoo.data.warp import warp_images
     from zoo.exporting.gate import prove as verify_against_pytorch
     from zoo.models.building import count_macs, count_parameters
+    from zoo.models.decided import decide
     from zoo.registry.lookup import Item, load_object, options_model, registry
     from zoo.reporting.plots import confusion as plot_confusion
     from zoo.reporting.plots import predictions as plot_predictions
@@ -51,6 +53,7 @@ _TOOLS = {
     "check_regular": "zoo.support.untrusted_files:check_regular",
     "count_macs": "zoo.models.building:count_macs",
     "count_parameters": "zoo.models.building:count_parameters",
+    "decide": "zoo.models.decided:decide",
     "decorated_functions": "zoo.support.decorated_functions:decorated_functions",
     "echo": "zoo.cli.output:say",
     "figure": "zoo.support.formatting:figure",
@@ -86,6 +89,7 @@ __all__ = [
     "check_regular",
     "count_macs",
     "count_parameters",
+    "decide",
     "decorated_functions",
     "echo",
     "figure",

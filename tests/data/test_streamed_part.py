@@ -418,6 +418,17 @@ def test_an_error_of_the_source_ends_the_batches_and_names_the_dataset_and_the_s
     assert f"dataset 'toys/toy' {told}" in str(caught.value)
 
 
+def test_targets_of_some_samples_are_fetched_alone() -> None:
+    images, targets = content(20)
+    source = Stored(images, targets)
+    loaded = LoadedPart(Split(images, targets), COLOUR, CPU)
+    for part in (StreamedPart(source, COLOUR, CPU), loaded):
+        found = part.targets_of([3, 17, 3])
+        assert found is not None and found.tolist() == targets[[3, 17, 3]].tolist()
+    assert StreamedPart(Stored(images, None), COLOUR, CPU).targets_of([1]) is None
+    assert LoadedPart(Split(images), COLOUR, CPU).targets_of([1]) is None
+
+
 def test_samples_that_are_made_on_demand_cannot_be_tried_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="the samples of toy are made on demand"):
         opened(monkeypatch, Split(Stored(*content(4))), skip_bad_images=True)

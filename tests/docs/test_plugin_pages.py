@@ -16,6 +16,7 @@ from zoo.testing import find_faults
 FOLDER = Path(__file__).parents[2] / "docs" / "plugins"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.stem != "reference")
 BLOCK = re.compile(r'^```\w+ title="([^"]+)"\n(.*?)^```$', re.M | re.S)
+EXAMPLE = re.compile(r'data=\{"(\w+)": "([^"]+)"\}')
 COMMAND = re.compile(r"^    \$ (zoo .*)$", re.M)
 
 
@@ -39,7 +40,7 @@ def test_what_a_page_builds_holds_the_contract_and_runs(
     monkeypatch.chdir(tmp_path)
     registry.cache_clear()
     try:
-        assert find_faults(namespace) == []
+        assert find_faults(namespace, data=dict(EXAMPLE.findall(text))) == []
         for line in COMMAND.findall(text):
             code = run_cli(shlex.split(line)[1:])
             said = capsys.readouterr()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.api import Classes
+from zoo.api import Classes, Mask
 from zoo.reporting import plots
 
 NAMES = ["猫 🐶", "$x^2", "כלב\u202e", "a\nb", "=1", "<b>"]
@@ -19,6 +19,9 @@ class Part:
     def __len__(self):
         return len(NAMES)
 
+    def targets_of(self, indices):
+        return self.targets[list(indices)]
+
     def images_of(self, indices):
         return np.zeros((len(list(indices)), 8, 8, 3), np.uint8)
 
@@ -26,6 +29,16 @@ class Part:
 def size(file):
     with Image.open(file) as image:
         return image.size
+
+
+def test_masks_cover_half_of_their_images_and_leave_what_is_ignored() -> None:
+    images = np.full((1, 2, 2, 1), 200, np.uint8)
+    masks = np.array([[[0, 1], [1, 255]]], np.uint8)
+    shown = plots.masked(images, masks, Mask(names=("road", "car")))
+    blue, orange = (0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)  # the first two of matplotlib's tab10
+    due = [[np.add(200, each) / 2 for each in row] for row in ((blue, orange), (orange, (200, 200, 200)))]
+    np.testing.assert_allclose(shown[0], due, atol=0.5)
+    assert [key.get_label() for key in plots.mask_keys(Mask(names=("road", "car")))] == ["road", "car"]
 
 
 def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:

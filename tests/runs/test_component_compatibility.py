@@ -103,7 +103,13 @@ def judged(
             {},
             "task sort needs two classes or more to tell apart, and toy has one: cat",
         ),
-        (network(), data(), adapted(needs_weights=True), {}, "adaptation change needs pretrained weights, and net names none"),
+        (
+            network(),
+            data(),
+            adapted(needs_weights=True),
+            {},
+            "adaptation change needs pretrained weights, and net names none",
+        ),
         (
             network(weights={"first": WEIGHTS}),
             data(),

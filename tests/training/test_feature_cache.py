@@ -219,6 +219,9 @@ class Pictures:
     targets = np.array([0, 1, 0, 1, 1])
     raw_images = ("a picture",)
 
+    def targets_of(self, indices):
+        return self.targets[list(indices)]
+
     def images_of(self, indices):
         return indices
 

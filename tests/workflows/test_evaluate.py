@@ -250,6 +250,9 @@ class Part:
     def batches(self, batch_size):
         yield Batch(torch.eye(3), torch.from_numpy(self.targets), torch.arange(3))
 
+    def targets_of(self, indices):
+        return self.targets[list(indices)]
+
     def images_of(self, indices):
         return np.zeros((len(list(indices)), 2, 2, 1), np.uint8)
 
@@ -317,5 +320,5 @@ def test_targets_of_another_kind_are_refused(trained, monkeypatch: pytest.Monkey
         return replace(genuine(*arguments, **options), target=Values(names=("height",), units=("mm",)))
 
     monkeypatch.setattr(evaluate, "open_data", numbers)
-    with pytest.raises(UsageError, match=r"the targets of datasets/folder \(values\) are not the model's \(classes\)"):
+    with pytest.raises(UsageError, match=r"folder \(values height \(mm\)\) are not the model's \(classes one, two, zero\)"):
         evaluate_run(done)

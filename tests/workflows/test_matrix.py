@@ -78,6 +78,9 @@ class FirstFour:
     def raw_images(self) -> Sequence[np.ndarray]:
         return self._part.raw_images[:4]
 
+    def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
+        return self._part.targets_of(indices)
+
     def images_of(self, indices: Iterable[int]) -> np.ndarray:
         return self._part.images_of(indices)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -76,4 +77,7 @@ def _rows(found: Comparison) -> list[list[str]]:
 
 
 def _setting(given: Any) -> str:
-    return NONE if given is None else str(given).lower() if isinstance(given, bool) else str(given)
+    """As it would be written in a configuration."""
+    if given is None:
+        return NONE
+    return given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)

@@ -20,7 +20,8 @@ def evaluate(
         str | None, typer.Option("--split", metavar="PART", help="train, val, test (the default) or predict.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", metavar="D", help="Another dataset, of the run's classes or some of them.")
+        str | None,
+        typer.Option("--data", metavar="D", help="Another dataset with the run's targets, or some of its classes."),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[

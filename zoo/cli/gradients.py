@@ -23,6 +23,7 @@ class GradientsOptions:
         typer.Option("--versus", metavar="KEY.PATH=VALUE", help="Beside the same with this changed; may be repeated."),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
+    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task."), ConfigKey("task.name")] = None
     batch_size: Annotated[
         str | None,
         typer.Option("--batch-size", metavar="N", help="Samples of the batch that is looked at."),

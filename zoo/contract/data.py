@@ -131,6 +131,10 @@ class PartView(Protocol):
         """(N, …) of the `Target`'s dtype, or None where the part has none."""
         ...
 
+    def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
+        """Those of some samples, (n, …); of a part that is made on demand, the others are not fetched."""
+        ...
+
     def __len__(self) -> int: ...
 
     def batches(self, batch_size: int) -> Iterator[Batch]:

@@ -90,9 +90,9 @@ class Evaluator(ABC):
 class Metric(Protocol):
     """A running metric, as the classes of torchmetrics are; a new one is built for each evaluation.
 
-    ``preds`` are float32 and what the decision makes of the outputs: probabilities of classes (N, K), of labels (N, K),
-    of the classes of each pixel (N, K, H, W), or values in their units (N, D). ``target`` has the dtype and shape of
-    the dataset's targets.
+    ``preds`` are what the decision makes of the outputs (`zoo.plugin.decide`): probabilities of classes or labels,
+    float32 (N, K); values in their units, float32 (N, D); the class of each pixel, int64 (N, H, W). ``target`` has the
+    dtype and shape of the dataset's targets.
     """
 
     def update(self, preds: Tensor, target: Tensor) -> None: ...

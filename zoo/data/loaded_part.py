@@ -113,6 +113,12 @@ class LoadedPart:
     def targets(self) -> np.ndarray | None:
         return None if self._targets is None else self._targets.cpu().numpy()
 
+    def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
+        if self._targets is None:
+            return None
+        chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self._targets.device)
+        return self._targets.index_select(0, chosen).cpu().numpy()
+
     @cached_property
     def content(self) -> str:
         """A digest of all inputs, as a network gets them."""

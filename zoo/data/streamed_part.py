@@ -87,6 +87,10 @@ class StreamedPart:
             found.append(targets.numpy())
         return np.concatenate(found)
 
+    def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
+        targets = self._targets_of(np.fromiter(indices, np.int64))
+        return None if targets is None else targets.numpy()
+
     @cached_property
     def content(self) -> str:
         """A digest of all inputs, as a network gets them, by one pass over them."""

@@ -23,7 +23,7 @@ COMMANDS = {
     "show": ("zoo.cli.show:show", "Draw pictures of a dataset: plain, permuted or augmented."),
     "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),
     "evaluate": ("zoo.cli.evaluate:evaluate", "Judge a run's model on a part of a dataset."),
-    "predict": ("zoo.cli.predict:predict", "Name the classes of pictures, by a run or by an exported model."),
+    "predict": ("zoo.cli.predict:predict", "What a run or an exported model answers for images."),
     "export": ("zoo.cli.export:export", "Write a trained model for deployment, proved equal before it is published."),
     "runs": ("zoo.cli.runs:runs", "Past runs, newest first, with their result."),
     "compare": ("zoo.cli.compare:compare", "Runs side by side: results, settings that differ, curves in one picture."),

@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from zoo.api import PartView, Target
+from zoo.api import Mask, PartView, Target
 from zoo.data.targets import described
 from zoo.support.atomic_files import replacement
 from zoo.support.paths import check_drawing
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+KEYS = 20
+"""Classes of masks that a legend names."""
 
 
 def save(figure: Figure, file: Path) -> None:
@@ -43,8 +47,9 @@ def grid(
     heading: str,
     colours: Sequence[str] | None = None,
     columns: int = 5,
+    keys: Sequence[Patch] = (),
 ) -> None:
-    """Titled pictures, uint8 (n, H, W, C), ``columns`` to a row."""
+    """Titled images, uint8 (n, H, W, C), ``columns`` to a row, with a legend of ``keys`` below."""
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
     figure.suptitle(textwrap.fill(heading, 17 * columns), parse_math=False)
@@ -54,6 +59,9 @@ def grid(
     for index, (axis, image, title) in enumerate(zip(axes.flat, images, titles, strict=False)):
         _show(axis, image)
         axis.set_title(_short(title), fontsize=9, color=colours[index] if colours else "black", parse_math=False)
+    if keys:
+        for text in figure.legend(handles=keys, loc="outside lower center", ncols=columns).get_texts():
+            text.set_parse_math(False)
     save(figure, file)
 
 
@@ -63,16 +71,41 @@ def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
     return np.asarray(np.rint(0.5 * images + 0.5 * colours), np.uint8)
 
 
+def masked(images: np.ndarray, masks: np.ndarray, target: Mask) -> np.ndarray:
+    """Images, uint8 (n, H, W, 1 or 3), half covered by the colour of each pixel's class in ``masks``, uint8 (n, H, W);
+    where they are ignored, left as they are."""
+    palette = _palette(target)
+    colour = 255 * palette(masks % palette.N)[..., :3]
+    plain = np.broadcast_to(images, (*images.shape[:3], 3))
+    ignored = (masks == target.ignore)[..., None]
+    return np.asarray(np.where(ignored, plain, np.rint(0.5 * plain + 0.5 * colour)), np.uint8)
+
+
+def mask_keys(target: Mask) -> list[Patch]:
+    """The colour of each class, of the first that a legend has room for."""
+    palette = _palette(target)
+    return [Patch(color=palette(place % palette.N), label=name) for place, name in enumerate(target.names[:KEYS])]
+
+
+def _palette(target: Mask) -> Colormap:
+    return colormaps["tab10" if len(target.names) <= 10 else "tab20"]
+
+
 def samples(file: Path, part: PartView, target: Target, heading: str, count: int = 20) -> None:
-    """The first images of a part, four rows of five, each under its target."""
+    """The first images of a part, four rows of five, each under its target; masks lie over their images."""
     indices = range(min(count, len(part)))
-    grid(file, part.images_of(indices), titles_of(part, target, indices), heading)
+    images, keys = part.images_of(indices), list[Patch]()
+    masks = part.targets_of(indices) if isinstance(target, Mask) else None
+    if isinstance(target, Mask) and masks is not None:
+        images, keys = masked(images, masks, target), mask_keys(target)
+    grid(file, images, titles_of(part, target, indices), heading, keys=keys)
 
 
 def titles_of(part: PartView, target: Target, indices: Iterable[int]) -> list[str]:
     """What stands above samples: their targets in words, or their names where there are none."""
-    targets, names = part.targets, part.names
-    return [described(target, targets, index) or names[index] for index in indices]
+    chosen = list(indices)
+    targets, names = part.targets_of(chosen), part.names
+    return [described(target, targets, place) or names[index] for place, index in enumerate(chosen)]
 
 
 def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: Sequence[str], heading: str) -> None:

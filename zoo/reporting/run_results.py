@@ -58,8 +58,9 @@ def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
 def write_samples(folder: Path, part: AnyPart, target: Target) -> None:
     """The first images of a part as files, as the dataset has them, named by index and, of classes, their class."""
     folder.mkdir(exist_ok=True)
-    targets = part.targets if isinstance(target, Classes) else None
-    for index, image in enumerate(part.raw_images[:SAMPLES]):
+    images = part.raw_images[:SAMPLES]
+    targets = part.targets_of(range(len(images))) if isinstance(target, Classes) else None
+    for index, image in enumerate(images):
         name = "".join(char if char.isalnum() else "_" for char in described(target, targets, index))
         truth = "" if targets is None else f"-{name}"
         write_image(folder / f"{index:02d}{truth}.png", to_image(image))

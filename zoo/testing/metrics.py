@@ -85,7 +85,7 @@ def _preds(target: Target, truths: Tensor) -> Tensor:
         case MultiLabel():
             return torch.rand(SAMPLES, width, generator=generator)
         case Mask():
-            return torch.randn(SAMPLES, width, *truths.shape[1:], generator=generator).softmax(1)
+            return torch.randint(0, width, truths.shape, generator=generator)
         case Values():
             return truths + torch.randn(truths.shape, generator=generator)
         case _:

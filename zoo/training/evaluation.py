@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zoo import runtime
 from zoo.api import MAIN_OUTPUT, Decision, EvaluationResult, Metric, PartView, Target, Task
 from zoo.data.targets import truth_cells, truth_columns
+from zoo.models.decided import decide, predictions
 from zoo.models.named_outputs import OutputReader
 from zoo.support.atomic_files import write_csv
 
@@ -75,8 +76,7 @@ def _streamed(
 def _update(metrics: Mapping[str, Metric], decision: Decision, output: Tensor, targets: Tensor) -> None:
     """What a decision makes of the outputs goes into each metric."""
     if metrics:
-        decided = torch.from_numpy(runtime.decide(output.cpu().numpy(), decision.model_dump(mode="json")))
-        preds = decided.float() if decided.is_floating_point() else decided
+        preds = predictions(output, decision)
         for metric in metrics.values():
             metric.update(preds, targets.cpu())
 
@@ -89,7 +89,7 @@ def write_predictions(file: Path, result: EvaluationResult, part: PartView, targ
     if result.outputs is None:
         return
     told, truths = decision.model_dump(mode="json"), part.targets
-    answers = runtime.decide(result.outputs, told)
+    answers = decide(result.outputs, decision)
     names = part.names
     rows = (
         [

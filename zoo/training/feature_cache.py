@@ -51,7 +51,8 @@ class FeaturePart:
         self._features = tensor.to(part.device) if tensor.nbytes <= RESIDENT_BYTES else tensor
         targets = part.targets
         self._targets = None if targets is None else torch.from_numpy(targets).to(self._features.device)
-        self.device, self.names, self.targets, self.images_of = part.device, part.names, targets, part.images_of
+        self.device, self.names, self.targets = part.device, part.names, targets
+        self.targets_of, self.images_of = part.targets_of, part.images_of
         self._part = part
 
     @property

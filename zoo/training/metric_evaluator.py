@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
-import torch
 import torchmetrics
-from torch import Tensor
 
-from zoo import runtime
-from zoo.api import Batch, Decision, EvaluationResult, Evaluator, Outputs
+from zoo.api import MAIN_OUTPUT, Batch, Decision, EvaluationResult, Evaluator, Outputs
 from zoo.errors import PluginError
+from zoo.models.decided import predictions
 
 Make = str | Callable[[], Any]
 
@@ -22,8 +20,8 @@ class MetricEvaluator(Evaluator):
     """``metrics`` are by name, best-known first: each a class of torchmetrics by its name, or a function that makes a
     metric with ``update(predictions, targets)``, ``compute()`` and torchmetrics' merging of states.
 
-    They get decided values (of classes: probabilities) and targets, as tensors on the CPU. ``columns`` makes of both,
-    as arrays of a batch, what is kept for each sample.
+    They get what `zoo.api.Metric` says, on the CPU. ``columns`` makes of the same, as arrays of a batch, what is kept
+    for each sample.
     """
 
     def __init__(
@@ -32,7 +30,7 @@ class MetricEvaluator(Evaluator):
         metrics: Mapping[str, Make],
         columns: Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]] | None = None,
     ) -> None:
-        self._decision = decision.model_dump(mode="json")
+        self._decision = decision
         self._metrics = {name: _made(name, make) for name, make in metrics.items()}
         self._columns_of, self._updated = columns, False
         self._columns: dict[str, list[np.ndarray]] = {}
@@ -41,15 +39,11 @@ class MetricEvaluator(Evaluator):
         if batch.targets is None:
             raise ValueError("metrics are computed where there are targets")
         self._updated = True
-        found = np.asarray(runtime.decide(_main(outputs).cpu().numpy(), self._decision))
-        targets = batch.targets.cpu()
-        predictions = torch.from_numpy(found)
-        if predictions.is_floating_point() and targets.is_floating_point():
-            predictions = predictions.to(targets.dtype)
+        found, targets = predictions(outputs[MAIN_OUTPUT], self._decision), batch.targets.cpu()
         for metric in self._metrics.values():
-            metric.update(predictions, targets)
+            metric.update(found, targets)
         if self._columns_of is not None:
-            for name, column in self._columns_of(found, targets.numpy()).items():
+            for name, column in self._columns_of(found.numpy(), targets.numpy()).items():
                 self._columns.setdefault(name, []).append(np.asarray(column))
 
     def merge(self, other: Self) -> None:
@@ -71,10 +65,6 @@ class MetricEvaluator(Evaluator):
     def compute(self) -> EvaluationResult:
         figures = {name: float(metric.compute()) for name, metric in self._metrics.items()}
         return EvaluationResult(figures, {name: np.concatenate(each) for name, each in self._columns.items()})
-
-
-def _main(outputs: Outputs) -> Tensor:
-    return next(iter(outputs.values()))
 
 
 def _made(name: str, make: Make) -> Any:

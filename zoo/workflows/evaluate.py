@@ -3,7 +3,7 @@ knows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,7 +127,7 @@ def _in_the_models_terms(data: Data, split: str, loaded: LoadedModel) -> PartVie
     part = data.part(split)
     if isinstance(data.target, Classes) and isinstance(loaded.target, Classes):
         return in_order(part, data.name, data.classes, loaded.classes)
-    if part.targets is not None and data.target != loaded.target:
+    if data.target != loaded.target and part.targets is not None:
         raise UsageError(
             f"the targets of {data.name} ({summary(data.target)}) are not the model's ({summary(loaded.target)})",
             fix="choose a dataset with the same targets",
@@ -183,6 +183,10 @@ class Reordered:
         self._part, self._table = part, table
         self.names, self.images_of = part.names, part.images_of
         self.targets = None if part.targets is None else table[part.targets]
+
+    def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
+        theirs = self._part.targets_of(indices)
+        return None if theirs is None else self._table[theirs]
 
     @property
     def raw_images(self) -> Sequence[np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from zoo.api import Mask
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_loader import AnyPart, Data, open_data
 from zoo.data.splits import usual_part
@@ -110,16 +111,22 @@ def _draw_augmented(
     augmenter, indices = part.augmenter(augment, 0), np.array(rows)
     plain = part.images_of(rows)
     images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()
-    changed = [augmenter.of_epoch(epoch)(images, indices) for epoch in range(COLUMNS - 1)]
-    whole = [each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each in changed]
+    masks = part.targets_of(rows) if isinstance(data.target, Mask) else None
+    given = None if masks is None else torch.from_numpy(masks)
+    changed = [augmenter.of_epoch(epoch).pairs(images, given, indices) for epoch in range(COLUMNS - 1)]
+    whole = [plain, *(each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each, _ in changed)]
+    if isinstance(data.target, Mask) and masks is not None:
+        moved = [masks, *(each.numpy() for _, each in changed if each is not None)]
+        whole = [plots.masked(each, mask, data.target) for each, mask in zip(whole, moved, strict=True)]
     # (rows, columns, H, W, C) → (rows · columns, H, W, C)
-    shown = np.stack([plain, *whole], 1).reshape(-1, *plain.shape[1:])
+    shown = np.stack(whole, 1).reshape(-1, *whole[0].shape[1:])
     titles = [
         title
         for name in _titles(part, data, rows)
         for title in (name, *(f"epoch {epoch + 1}" for epoch in range(COLUMNS - 1)))
     ]
-    plots.grid(file, shown, titles, heading, columns=COLUMNS)
+    keys = plots.mask_keys(data.target) if isinstance(data.target, Mask) else ()
+    plots.grid(file, shown, titles, heading, columns=COLUMNS, keys=keys)
 
 
 def _titles(part: AnyPart, data: Data, shown: Sequence[int]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,9 @@ class Part:
     def batches(self, batch_size: int) -> Iterator[Batch]:
         for rows in torch.arange(len(self)).split(batch_size):
             yield Batch(self.logits[rows], None if self.labels is None else self.labels[rows], rows)
+
+    def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
+        return None if self.targets is None else self.targets[list(indices)]
 
     def images_of(self, indices: Sequence[int]) -> np.ndarray:
         chosen = list(indices)

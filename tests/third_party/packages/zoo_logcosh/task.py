@@ -2,6 +2,7 @@ import numpy as np
 from torch.nn import functional as F
 
 from zoo.api import Affine, EvaluationResult, Evaluator, Loss, Monitor, Task
+from zoo.plugin import decide
 
 
 class LogCosh(Task):
@@ -30,8 +31,7 @@ class Errors(Evaluator):
         self.decision, self.errors = decision, []
 
     def update(self, outputs, batch):
-        values = outputs["output"].cpu().numpy() * self.decision.scale + self.decision.offset
-        self.errors.append(np.abs(values - batch.targets.cpu().numpy()))
+        self.errors.append(np.abs(decide(outputs["output"], self.decision) - batch.targets.cpu().numpy()))
 
     def merge(self, other):
         self.errors += other.errors
