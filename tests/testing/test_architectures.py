@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo.testing import Fault
-from zoo.testing.architectures import Unfilled
+from zoo.testing.architectures import MANY, CheaplyFilled
 
 Odd = Callable[..., list[Fault]]
 
@@ -327,12 +327,17 @@ def test_each_fault_of_a_family_is_named(odd: Odd, family: str, parts: str, chec
     assert any(fault in line and line.check == check for line in found), found
 
 
-def test_only_large_tensors_are_left_unfilled() -> None:
+def test_large_tensors_get_few_numbers_of_their_distribution_over_and_over() -> None:
     before = torch.get_rng_state()
-    with Unfilled():
+    with CheaplyFilled():
         nn.Linear(1000, 1000, bias=False)
         nn.init.normal_(torch.empty(1000, 1000))
-        torch.empty(1000, 1000).uniform_()
-        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.equal(torch.get_rng_state(), before)  # left out as a whole
+        nan = torch.full((1010, 1000), torch.nan)
+        uniform, normal = nan.clone().uniform_(3, 4), nan.clone().normal_(5, 0.1)
+        cut = nn.init.trunc_normal_(nan.clone(), 0.0, 1.0, -0.5, 0.5)  # draws until all are within
         nn.Linear(10, 10)
+    for found, low, high in ((uniform, 3, 4), (normal, 4, 6), (cut, -0.5, 0.5)):
+        assert bool(((found >= low) & (found <= high)).all())
+        assert 1000 < len(found.unique()) <= MANY
     assert not torch.equal(torch.get_rng_state(), before)

@@ -320,5 +320,7 @@ def test_targets_of_another_kind_are_refused(trained, monkeypatch: pytest.Monkey
         return replace(genuine(*arguments, **options), target=Values(names=("height",), units=("mm",)))
 
     monkeypatch.setattr(evaluate, "open_data", numbers)
-    with pytest.raises(UsageError, match=r"folder \(values height \(mm\)\) are not the model's \(classes one, two, zero\)"):
+    with pytest.raises(
+        UsageError, match=r"folder \(values height \(mm\)\) are not the model's \(classes one, two, zero\)"
+    ):
         evaluate_run(done)

@@ -48,10 +48,12 @@ SURE = 1e-4
 Shape = tuple[int, int, int]
 
 
-class Unfilled(TorchFunctionMode):
-    """While it lasts, large tensors are not filled with random numbers, which is most of the time that building takes.
+class CheaplyFilled(TorchFunctionMode):
+    """While it lasts, large tensors get few random numbers, over and over: drawing them is most of the time that
+    building takes.
 
-    For networks whose values are overwritten or do not matter.
+    For networks whose values are overwritten or do not matter. They are numbers of the distribution that was asked for,
+    since an initialisation may draw until it has some that suit it (as `trunc_normal_` does).
     """
 
     def __torch_function__(
@@ -59,10 +61,18 @@ class Unfilled(TorchFunctionMode):
     ) -> Any:
         given = kwargs or {}
         tensor = args[0] if args else given.get("tensor")
-        fills = func in (Tensor.normal_, Tensor.uniform_) or getattr(func, "__module__", "") == nn.init.__name__
-        if fills and isinstance(tensor, Tensor) and tensor.numel() > MANY:
-            return tensor
-        return func(*args, **given)
+        if not isinstance(tensor, Tensor) or tensor.numel() <= MANY or tensor.is_meta:
+            return func(*args, **given)
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return tensor  # the whole initialisation is left out
+        if func not in (Tensor.normal_, Tensor.uniform_) or not tensor.is_contiguous():
+            return func(*args, **given)
+        with torch.no_grad():
+            flat = tensor.view(-1)
+            func(flat[:MANY], *args[1:], **given)
+            for start in range(MANY, len(flat), MANY):
+                flat[start : start + MANY] = flat[: min(MANY, len(flat) - start)]
+        return tensor
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,7 @@ class Builder:
         Raises what `build_model` raises.
         """
         try:
-            with torch.device("meta") if meta else Unfilled():
+            with torch.device("meta") if meta else CheaplyFilled():
                 self.build(shape, num_outputs)
         except ZooError:
             if not meta:
@@ -291,7 +301,7 @@ class Network:
 
     def saving_findings(self) -> Iterator[Finding]:
         """By way of safetensors, into a network of another seed."""
-        with Unfilled():
+        with CheaplyFilled():
             other = self.builder.build(seed=OTHER_SEED)
         state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
         small = {name: tensor for name, tensor in state.items() if tensor.nbytes < LARGE}
