@@ -11,69 +11,96 @@ major one.
 
 from __future__ import annotations
 
-from zoo.contract.augmentation import Augmentation
-from zoo.contract.base import JSON, Options, hookimpl
-from zoo.contract.data import Batch, Dataset, DatasetStore, DataView, Part, PartView, SampleSource, Split
-from zoo.contract.decisions import Affine, Decision, Embedding, PixelArgmax, Raw, Sigmoid, Softmax
-from zoo.contract.events import (
-    CheckpointWritten,
-    EpochEnded,
-    Evaluated,
-    Event,
-    Exported,
-    RunEnded,
-    RunStarted,
-    StepLogged,
-)
-from zoo.contract.export import EmitRequest, Exporter, Runner
-from zoo.contract.families import Family
-from zoo.contract.specs import (
-    AdaptationSpec,
-    ArchitectureSpec,
-    AugmentationSpec,
-    Buildable,
-    CommandSpec,
-    DatasetSpec,
-    Expected,
-    ExporterSpec,
-    FamilySpec,
-    FileSpec,
-    MetricSpec,
-    RecipeSpec,
-    Spec,
-    TaskSpec,
-    WeightsSpec,
-)
-from zoo.contract.targets import (
-    FEATURES,
-    MAIN_OUTPUT,
-    Classes,
-    Mask,
-    MultiLabel,
-    NoTarget,
-    Opaque,
-    Output,
-    OutputKind,
-    Outputs,
-    Target,
-    TargetKind,
-    Values,
-    target_names,
-)
-from zoo.contract.tasks import (
-    Adaptation,
-    AdaptContext,
-    Evaluate,
-    EvaluationResult,
-    Evaluator,
-    Loss,
-    Metric,
-    Monitor,
-    ReportItem,
-    Solver,
-    Task,
-    Teacher,
-)
+from typing import TYPE_CHECKING
+
+from zoo.support.lazy_attributes import lazy_attributes
+
+if TYPE_CHECKING:
+    from zoo.contract.augmentation import Augmentation
+    from zoo.contract.base import JSON, Options, hookimpl
+    from zoo.contract.data import Batch, Dataset, DatasetStore, DataView, Part, PartView, SampleSource, Split
+    from zoo.contract.decisions import Affine, Decision, Embedding, PixelArgmax, Raw, Sigmoid, Softmax
+    from zoo.contract.events import (
+        CheckpointWritten,
+        EpochEnded,
+        Evaluated,
+        Event,
+        Exported,
+        RunEnded,
+        RunStarted,
+        StepLogged,
+    )
+    from zoo.contract.export import EmitRequest, Exporter, Runner
+    from zoo.contract.families import Family
+    from zoo.contract.specs import (
+        AdaptationSpec,
+        ArchitectureSpec,
+        AugmentationSpec,
+        Buildable,
+        CommandSpec,
+        DatasetSpec,
+        Expected,
+        ExporterSpec,
+        FamilySpec,
+        FileSpec,
+        MetricSpec,
+        RecipeSpec,
+        Spec,
+        TaskSpec,
+        WeightsSpec,
+    )
+    from zoo.contract.targets import (
+        FEATURES,
+        MAIN_OUTPUT,
+        Classes,
+        Mask,
+        MultiLabel,
+        NoTarget,
+        Opaque,
+        Output,
+        OutputKind,
+        Outputs,
+        Target,
+        TargetKind,
+        Values,
+        target_names,
+    )
+    from zoo.contract.tasks import (
+        Adaptation,
+        AdaptContext,
+        Evaluate,
+        EvaluationResult,
+        Evaluator,
+        Loss,
+        Metric,
+        Monitor,
+        ReportItem,
+        Solver,
+        Task,
+        Teacher,
+    )
+
+_NAMES = {
+    "zoo.contract.augmentation": "Augmentation",
+    "zoo.contract.base": "JSON Options hookimpl",
+    "zoo.contract.data": "Batch Dataset DatasetStore DataView Part PartView SampleSource Split",
+    "zoo.contract.decisions": "Affine Decision Embedding PixelArgmax Raw Sigmoid Softmax",
+    "zoo.contract.events": "CheckpointWritten EpochEnded Evaluated Event Exported RunEnded RunStarted StepLogged",
+    "zoo.contract.export": "EmitRequest Exporter Runner",
+    "zoo.contract.families": "Family",
+    "zoo.contract.specs": (
+        "AdaptationSpec ArchitectureSpec AugmentationSpec Buildable CommandSpec DatasetSpec Expected "
+        "ExporterSpec FamilySpec FileSpec MetricSpec RecipeSpec Spec TaskSpec WeightsSpec"
+    ),
+    "zoo.contract.targets": (
+        "FEATURES MAIN_OUTPUT Classes Mask MultiLabel NoTarget Opaque Output OutputKind Outputs Target "
+        "TargetKind Values target_names"
+    ),
+    "zoo.contract.tasks": (
+        "Adaptation AdaptContext Evaluate EvaluationResult Evaluator Loss Metric Monitor ReportItem Solver Task Teacher"
+    ),
+}
+"""What lies where: a module is imported when one of its names is first used, so that `zoo list` has the specs alone."""
 
 __all__ = [
     "FEATURES",
@@ -152,3 +179,7 @@ __all__ = [
 ]
 
 VERSION = "2.0"
+
+__getattr__, __dir__ = lazy_attributes(
+    __name__, {name: f"{module}:{name}" for module, names in _NAMES.items() for name in names.split()}
+)

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pluggy
 
-from zoo.api import (
-    AdaptationSpec,
-    ArchitectureSpec,
-    AugmentationSpec,
-    CommandSpec,
-    DatasetSpec,
-    ExporterSpec,
-    FamilySpec,
-    MetricSpec,
-    RecipeSpec,
-    TaskSpec,
-)
-from zoo.contract.events import (
-    CheckpointWritten,
-    EpochEnded,
-    Evaluated,
-    Exported,
-    RunEnded,
-    RunStarted,
-    StepLogged,
-)
+if TYPE_CHECKING:  # hooks are known by their names and arguments: importing them costs nothing
+    from collections.abc import Sequence
+
+    from zoo.api import (
+        AdaptationSpec,
+        ArchitectureSpec,
+        AugmentationSpec,
+        CommandSpec,
+        DatasetSpec,
+        ExporterSpec,
+        FamilySpec,
+        MetricSpec,
+        RecipeSpec,
+        TaskSpec,
+    )
+    from zoo.contract.events import (
+        CheckpointWritten,
+        EpochEnded,
+        Evaluated,
+        Exported,
+        RunEnded,
+        RunStarted,
+        StepLogged,
+    )
 
 hookspec = pluggy.HookspecMarker("zoo")
 

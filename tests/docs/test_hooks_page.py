@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
-from zoo import hookspecs
+from zoo import api, hookspecs
 from zoo.contract import events
 from zoo.registry import discovery
 
@@ -27,7 +28,8 @@ def test_the_page_lists_every_hook_and_no_other_in_their_order() -> None:
 def test_the_page_says_what_a_hook_takes_and_gives(name) -> None:
     arguments = list(inspect.signature(HOOKS[name]).parameters)
     if name.startswith("zoo_register_"):
-        (given,) = get_args(get_type_hints(HOOKS[name])["return"])
+        names = {"Sequence": Sequence, **{each: getattr(api, each) for each in api.__all__}}
+        (given,) = get_args(get_type_hints(HOOKS[name], localns=names)["return"])
         assert (arguments, ROWS[name].strip()) == ([], f"`{given.__name__}`")
     else:
         assert re.findall(r"`(\w+)`", ROWS[name]) == arguments

@@ -86,7 +86,7 @@ def test_the_figures_are_the_recipes() -> None:
 def network(recipe: str) -> torch.nn.Module:
     torch.manual_seed(0)
     return build_model(
-        registry(), resolve(registry(), recipe).config.architecture, in_channels=1, num_classes=10, image_size=(28, 28)
+        registry(), resolve(registry(), recipe).config.architecture, in_channels=1, num_outputs=10, image_size=(28, 28)
     ).eval()
 
 

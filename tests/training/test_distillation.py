@@ -14,6 +14,7 @@ from zoo_tasks.classification import Classification
 from zoo_tasks.options import ClassificationOptions
 
 from zoo.api import (
+    MAIN_OUTPUT,
     Batch,
     Classes,
     Loss,
@@ -32,7 +33,7 @@ from zoo.data.mixup import Mixture, mix, unmixed
 from zoo.data.preprocessing import Preprocessing
 from zoo.models.named_outputs import OutputReader
 from zoo.training.devices import Engine
-from zoo.training.distillation import ANSWER, Distillation, distance, on_device, weights_digest
+from zoo.training.distillation import Distillation, distance, on_device, weights_digest
 from zoo.training.optimizer_step import Stepper
 from zoo.training.train_state import Learning
 from zoo.training.trainer import forward, take_step
@@ -133,7 +134,7 @@ def made(share: float, temperature: float = 2.0, model: nn.Module | None = None,
 def test_the_share_divides_the_loss_between_targets_and_teacher_and_leaves_weights(share: float) -> None:
     output, answer = pair(7, 3)
     values, weights = torch.rand(7), torch.rand(7)
-    batch = Batch(torch.zeros(7, 1), torch.zeros(7, dtype=torch.int64), torch.arange(7), {ANSWER: answer})
+    batch = Batch(torch.zeros(7, 1), torch.zeros(7, dtype=torch.int64), torch.arange(7), {MAIN_OUTPUT: answer})
     found = made(share).taught(Loss(values, weights), output, batch)
     soft = F.kl_div((output / 2).log_softmax(1), (answer / 2).softmax(1), reduction="none").sum(1)
     torch.testing.assert_close(found.values, (1 - share) * values + share * 4 * soft)
@@ -264,7 +265,7 @@ def test_answers_of_a_table_are_those_of_the_images_by_sample() -> None:
     ((_, found),) = kept.attached(unmixed(features).parts, features.inputs)
     assert len(teacher.seen) == shown  # it is not asked again
     ((_, due),) = direct.attached(unmixed(batch).parts, batch.inputs)
-    torch.testing.assert_close(found.teacher[ANSWER], due.teacher[ANSWER])
+    torch.testing.assert_close(found.teacher[MAIN_OUTPUT], due.teacher[MAIN_OUTPUT])
 
 
 def test_a_teacher_learns_nothing_and_is_in_eval_mode() -> None:

@@ -24,8 +24,7 @@ chooses nothing, ever; ``predict`` has no targets.
 
 
 class SampleSource(ABC):
-    """A split that is made or fetched on demand: any number of samples, of which only those that are asked for are in
-    memory at a time."""
+    """Any number of samples, generated or fetched on demand: only those of the batches in use are in memory."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -44,12 +43,12 @@ class SampleSource(ABC):
 
 @dataclass(frozen=True)
 class Split:
-    """Images as uint8 (N, C, H, W), the N files they are in, or `SampleSource`; their targets, and a name for each (a
-    file or an index).
+    """The samples of a split.
 
-    ``targets`` are an array of the `Target`'s dtype and shape, N of them, or the N files of masks; None where there are
-    none, and for `SampleSource`, which have their own. Files may differ in size; zoo decodes them once, to the
-    network's size, into a cache.
+    ``images`` is a uint8 array (N, C, H, W), a list of N image files, or a `SampleSource`. Files may differ in size:
+    zoo decodes each once, to the network's input size, into a cache. ``targets`` is an array (N, …) of the `Target`'s
+    dtype and shape, or a list of N mask files; None without targets, and with a `SampleSource`, which gives its own.
+    ``names`` has a name for each sample; the default is its index.
     """
 
     images: np.ndarray | Sequence[Path] | SampleSource

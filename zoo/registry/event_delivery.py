@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pluggy
 
-from zoo.contract.events import Event
 from zoo.registry.plugin_isolation import describe, isolated
+
+if TYPE_CHECKING:
+    from zoo.contract.events import Event
 
 
 class ListenerFault(NamedTuple):

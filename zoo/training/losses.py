@@ -54,13 +54,18 @@ def piece_loss(
         if output.auxiliary is not None and output.name in outputs and outputs[output.name].requires_grad
         for share, batch in parts
     ]
-    mean = torch.stack([share * value for share, (value, _) in terms + more]).sum()
+    mean = _total([(share, value) for share, (value, _) in terms + more])
     if all(weight is None for _, (_, weight) in terms):
         return PieceLoss(mean, float(samples))
-    weight = torch.stack(
-        [share * (torch.ones_like(value) if weight is None else weight) for share, (value, weight) in terms]
-    ).sum()
+    weight = _total([(share, torch.ones_like(value) if weight is None else weight) for share, (value, weight) in terms])
     return PieceLoss(mean / weight, samples * weight)
+
+
+def _total(terms: Sequence[tuple[float, Tensor]]) -> Tensor:
+    """The sum of the values times their shares; of one whole value no arithmetic, which each step would wait for."""
+    if len(terms) == 1 and terms[0][0] == 1.0:
+        return terms[0][1]
+    return torch.stack([share * value for share, value in terms]).sum()
 
 
 def _checked(task: Task[Any], loss: Any, samples: int) -> Loss:
