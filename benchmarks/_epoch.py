@@ -1,7 +1,7 @@
 """One epoch of the zoo's trainer beside a plain DataLoader loop and a bare loop over tensors, of the same network: what
 the epoch benchmarks share.
 
-The plain loop is the one of every tutorial (a dataset of pictures, ToTensor, Normalize, DataLoader), at its fastest
+The plain loop is the one of every tutorial (a dataset of images, ToTensor, Normalize, DataLoader), at its fastest
 number of workers and threads, found first. The zoo's time is `fit` with everything a run does in an epoch: steps, logs,
 finite checks, the checkpoint. Reading the files is in nobody's time. Runs are interleaved; the ratio is of medians.
 """
@@ -35,7 +35,7 @@ from zoo.training.optimizers import build_optimizer
 from zoo.training.train_state import Learning, TrainState
 from zoo.training.trainer import fit
 
-Pictures = Callable[[Any], torch.utils.data.Dataset[Any]]
+Images = Callable[[Any], torch.utils.data.Dataset[Any]]
 """A transform → the dataset that a tutorial would use."""
 
 
@@ -107,7 +107,7 @@ def learning(config: RunConfig, data: Data) -> Learning:
     return Learning(build_task(plan, data.target, statistics), output_reader(plan), statistics=statistics)
 
 
-def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:
+def measure(recipe: str, images: Images, runs: int) -> dict[str, Any]:
     """Seconds of an epoch of a recipe, each way."""
     plan = resolve(registry(), recipe, overrides={"device": "cpu", "train": {"epochs": 1}})
     config, data = (
@@ -125,7 +125,7 @@ def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:
     plain = {}
     for workers, threads, kind in itertools.product((0, 1, 2), sorted({1, all_threads}), transforms):
         plain[workers, threads, kind] = plain_loop(
-            config, network(config, data), pictures(transforms[kind]), workers, threads
+            config, network(config, data), images(transforms[kind]), workers, threads
         )
         print(
             f"{recipe}: plain loop, transforms {kind}, {workers} workers, {threads} threads: "
@@ -135,7 +135,7 @@ def measure(recipe: str, pictures: Pictures, runs: int) -> dict[str, Any]:
     workers, threads, kind = min(plain, key=lambda key: plain[key])
     times: dict[str, list[float]] = {"plain": [], "bare": [], "zoo": []}
     for _ in range(runs):
-        times["plain"].append(plain_loop(config, network(config, data), pictures(transforms[kind]), workers, threads))
+        times["plain"].append(plain_loop(config, network(config, data), images(transforms[kind]), workers, threads))
         torch.set_num_threads(all_threads)
         times["bare"].append(bare_loop(config, network(config, data), data))
         with tempfile.TemporaryDirectory() as folder:

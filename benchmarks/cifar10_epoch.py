@@ -3,8 +3,8 @@ over tensors.
 
     ZOO_DATA=… python benchmarks/cifar10_epoch.py [--runs 5] [--out benchmarks/results/cifar10_epoch.json]
 
-What is measured, and how, stands in `_epoch.py`. The plain loop's pictures do what torchvision's CIFAR10 does for each
-sample (an array becomes a PIL picture, then a tensor); the class itself reads only the pickled form of the data.
+What is measured, and how, stands in `_epoch.py`. The plain loop's images do what torchvision's CIFAR10 does for each
+sample (an array becomes a PIL image, then a tensor); the class itself reads only the pickled form of the data.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zoo.data.open_dataset import open_dataset
 from zoo.registry.lookup import registry
 
 
-class Cifar10Pictures(torch.utils.data.Dataset[Any]):
+class Cifar10Images(torch.utils.data.Dataset[Any]):
     def __init__(self, transform: Any) -> None:
         train = open_dataset(registry().dataset("cifar10"), {}).load("train")
         self.data, self.targets, self.transform = (
@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar10_epoch.json")
     asked = parser.parse_args()
-    write_result(asked.out, {"runs": asked.runs, "lenet": measure("lenet_cifar10", Cifar10Pictures, asked.runs)})
+    write_result(asked.out, {"runs": asked.runs, "lenet": measure("lenet_cifar10", Cifar10Images, asked.runs)})
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ other, on this machine's CPU.
     python benchmarks/decode_overlap.py FOLDER [--rounds 5] [--out benchmarks/results/decode_overlap.json]
 
 FOLDER holds .jpg files. The layers are those of torchvision's squeezenet1_1 and vgg16 before their heads, with random
-weights, channels last, 16 pictures at a time; decoding is the zoo's own, to 224×224, by a thread a core. Both ways
+weights, channels last, 16 images at a time; decoding is the zoo's own, to 224×224, by a thread a core. Both ways
 alternate.
 """
 
@@ -28,7 +28,7 @@ from torch import nn
 
 from zoo.data.preprocessing import Preprocessing
 
-PICTURES = {"squeezenet1_1": 600, "vgg16": 100}
+IMAGES = {"squeezenet1_1": 600, "vgg16": 100}
 BATCH = 16
 PREPARED = Preprocessing(channels=3, height=224, width=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
@@ -78,7 +78,7 @@ def overlapped(backbone: nn.Module, files: list[Path], images: np.ndarray) -> fl
 def compared(name: str, files: list[Path], rounds: int) -> dict[str, Any]:
     torch.manual_seed(0)
     backbone = getattr(torchvision.models, name)().features.eval().to(memory_format=torch.channels_last)
-    files = files[: PICTURES[name]]
+    files = files[: IMAGES[name]]
     images = np.zeros((len(files), 3, 224, 224), np.uint8)
     in_turn(backbone, files, images)
     turns, overlaps = zip(
@@ -86,10 +86,10 @@ def compared(name: str, files: list[Path], rounds: int) -> dict[str, Any]:
     )
     ratio = statistics.median(turns) / statistics.median(overlaps)
     print(
-        f"{name}, {len(files)} pictures: in turn {statistics.median(turns):.2f} s, overlapped "
+        f"{name}, {len(files)} images: in turn {statistics.median(turns):.2f} s, overlapped "
         f"{statistics.median(overlaps):.2f} s: {ratio:.2f}×"
     )
-    return {"pictures": len(files), "in_turn": turns, "overlapped": overlaps, "ratio": ratio}
+    return {"images": len(files), "in_turn": turns, "overlapped": overlaps, "ratio": ratio}
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "decode_overlap.json")
     asked = parser.parse_args()
     files = sorted(asked.folder.rglob("*.jpg"))
-    write_result(asked.out, {"layers": {name: compared(name, files, asked.rounds) for name in PICTURES}})
+    write_result(asked.out, {"layers": {name: compared(name, files, asked.rounds) for name in IMAGES}})
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def plain_run(recipe: str, seed: int, root: Path) -> tuple[float, float]:
 
 
 def zoo_run(recipe: str, seed: int) -> tuple[float, float]:
-    """Test accuracy, and the seconds of the whole run: training, evaluation, pictures."""
+    """Test accuracy, and the seconds of the whole run: training, evaluation, images."""
     with tempfile.TemporaryDirectory() as folder:
         result = zoo.run(
             recipe, overrides={"seed": seed, "device": "cpu"}, out=Path(folder) / "run", console=Console(quiet=True)

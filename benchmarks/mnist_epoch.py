@@ -3,7 +3,7 @@ network.
 
     ZOO_DATA=… python benchmarks/mnist_epoch.py [--runs 5] [--out benchmarks/results/mnist_epoch.json]
 
-What is measured, and how, stands in `_epoch.py`; the pictures of the plain loop are torchvision's MNIST.
+What is measured, and how, stands in `_epoch.py`; the images of the plain loop are torchvision's MNIST.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ renew a row: run the command, copy the `seeds-….json` it leaves there as `RECI
 {table}
 
 The spread is the sample standard deviation over seeds. The time is the median of whole runs: training, evaluation,
-pictures. A commit that is not given was not recorded; `+` marks one with changes.
+images. A commit that is not given was not recorded; `+` marks one with changes.
 """
 NONE = "–"
 

@@ -4,7 +4,7 @@
         [--out benchmarks/results/svd_networks.json]
 
 RUN is a finished run. Plain SVD takes the same share of every layer and truncates its weights (a convolution as k×k and
-1×1). Ours, `draws` times with other calibration pictures of the train split: by responses, every form of a convolution,
+1×1). Ours, `draws` times with other calibration images of the train split: by responses, every form of a convolution,
 forms and ranks shared out by the harm that is measured, smaller layers fitted to those before them. Both are judged on
 the test split.
 """

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from _record import write_result
 from zoo_svd.factors import factorise
-from zoo_svd.pictures import as_image
+from zoo_svd.images import as_image
 from zoo_svd.quality import psnr
 
 from zoo.data.open_dataset import open_dataset
@@ -105,9 +105,9 @@ def main() -> None:
             found.append(turn)
     for line in lines.values():
         line.send(None)
-    result: dict[str, Any] = {"turns": asked.turns, "runs": asked.runs, "ranks": RANKS, "pictures": {}}
+    result: dict[str, Any] = {"turns": asked.turns, "runs": asked.runs, "ranks": RANKS, "images": {}}
     for photo, found in turns.items():
-        told = result["pictures"][photo] = figures(found)
+        told = result["images"][photo] = figures(found)
         medians, (low, high) = told["medians"], told["speedup_quartiles"]
         print(
             f"{photo}: {medians['report'] * 1e3:.1f} ms / {medians['ours'] * 1e3:.1f} ms, {told['speedup']:.1f} times "

@@ -35,7 +35,7 @@ PER_CLASS = 2
 
 
 def digits_folder(root: Path) -> Path:
-    """``root/{train,val}/DIGIT``, two pictures each."""
+    """``root/{train,val}/DIGIT``, two images each."""
     data = load_digits()
     for digit in range(10):
         rows = [row for row in range(len(data.target)) if data.target[row] == digit]

@@ -4,12 +4,12 @@ whole network each time.
     ZOO_DATA=… python benchmarks/transfer_speed.py [--runs 3] [--out benchmarks/results/transfer_speed.json]
 
 200 photographs to learn from and 50 to judge by after each epoch, of cats and dogs. The weights are drawn at random: it
-is time that is measured. Both sides begin with the same decoded pictures in memory. The plain loop is what people
+is time that is measured. Both sides begin with the same decoded images in memory. The plain loop is what people
 write: NCHW, fp32, frozen parameters without gradients, the new layer by Adam, batches of 64. Ours begins each time with
 an empty cache, at the same precision, and writes its checkpoints.
 
 `first_pass` compares the pass that computes the features, with its trials of other layouts and runtimes, with a plain
-loop over the same pictures up to the same layer, NCHW, fp32, without gradients. `bf16` is our five epochs with
+loop over the same images up to the same layer, NCHW, fp32, without gradients. `bf16` is our five epochs with
 train.precision=bf16.
 """
 

@@ -33,7 +33,7 @@ def test_training_on_cuda_reaches_the_accuracy_of_the_cpu(tmp_path, precision) -
     assert found["cuda"] >= max(0.95, found["cpu"] - 0.02)
 
 
-def test_pictures_labels_and_batches_are_on_the_device() -> None:
+def test_images_labels_and_batches_are_on_the_device() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     plan = resolve(registry(), "cnn_digits")
     data = open_data(registry(), plan.config.dataset, device, prepare=plan.prepare_images)

@@ -4,7 +4,7 @@
     ├── UsageError            2   the command line or the Python call is wrong
     │   ├── UnknownNameError  2   a name that nothing is registered under
     │   └── ConfigError       2   a configuration is wrong; carries every problem found
-    ├── DataError             3   a dataset, an archive or a picture
+    ├── DataError             3   a dataset, an archive or an image
     ├── CheckpointError       4   a checkpoint or a weights file
     ├── ExportError           5   an export that could not be made, or not be proved
     ├── SetupError            6   device, provider, missing package

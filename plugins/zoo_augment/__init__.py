@@ -52,7 +52,7 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "trivial_augment",
             "trivial_augment:TrivialAugment",
-            "One random operation at one of 31 random strengths a picture (Müller and Hutter 2021, the wide space).",
+            "One random operation at one of 31 random strengths an image (Müller and Hutter 2021, the wide space).",
             "https://arxiv.org/abs/2103.10158",
         ),
     ]

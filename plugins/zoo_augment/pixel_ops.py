@@ -28,12 +28,12 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from, or towards, the mean grey of the picture."""
+    """Away from, or towards, the mean grey of the image."""
     return blend(images, grey(images).mean((1, 2, 3), keepdim=True), factor)
 
 
 def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
-    """Turn the hue of RGB pictures by ``turn`` (N, 1, 1) of the colour circle, by way of HSV."""
+    """Turn the hue of RGB images by ``turn`` (N, 1, 1) of the colour circle, by way of HSV."""
     red, green, blue = images.div(255).unbind(1)
     value, lowest = images.div(255).amax(1), images.div(255).amin(1)
     spread = value - lowest
@@ -51,7 +51,7 @@ def shift_hue(images: Tensor, turn: Tensor) -> Tensor:
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """Away from, or towards, a slightly smoothed picture (its border as it is)."""
+    """Away from, or towards, a slightly smoothed image (its border as it is)."""
     kernel = images.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]).div_(13).expand(images.shape[1], 1, 3, 3)
     smooth = images.clone()
     if min(images.shape[2:]) > 2:

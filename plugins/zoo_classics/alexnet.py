@@ -7,7 +7,7 @@ in the third convolution and the linear layers; ``groups=2`` has its connections
 parameters are in the linear layers. A padding of 2 makes 224 fit: without it, the paper's own 55 would need 227. Pools
 overlap (3×3, stride 2), and local response normalisation follows the first two convolutions. ``variant="torchvision"``
 is another, narrower network without that norm (Krizhevsky: One weird trick, 2014): 61,100,840 parameters; torchvision's
-weights load. Pictures of other sizes are averaged to 6×6 before the linear layers, which changes nothing at 224.
+weights load. Images of other sizes are averaged to 6×6 before the linear layers, which changes nothing at 224.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STYLES = {"paper": Style((96, 256, 384, 384, 256), True), "torchvision": Style((
 
 
 class AlexNet(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 63."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 63."""
 
     def __init__(
         self, in_channels: int, num_outputs: int, variant: str = "paper", groups: int = 1, dropout: float = 0.5

@@ -82,7 +82,7 @@ ARCHITECTURES = [
     ),
     ArchitectureSpec(
         name="lenet",
-        summary="LeNet for colour pictures: two 5×5 convolutions with pooling, three linear layers",
+        summary="LeNet for colour images: two 5×5 convolutions with pooling, three linear layers",
         source="Y. LeCun, L. Bottou, Y. Bengio, P. Haffner: Gradient-based learning applied to document recognition",
         paper="https://doi.org/10.1109/5.726791",
         year=1998,
@@ -97,7 +97,7 @@ ARCHITECTURES = [
     ),
     ArchitectureSpec(
         name="vgg_cifar",
-        summary="VGG-11's convolutions with batch norm and one linear layer, for 32×32 pictures",
+        summary="VGG-11's convolutions with batch norm and one linear layer, for 32×32 images",
         source=VGG,
         paper="https://arxiv.org/abs/1409.1556",
         year=2014,

@@ -1,6 +1,6 @@
 """A small convolutional network: two times (5×5 convolution, ReLU, 2×2 max-pool), then 50 → ReLU → classes.
 
-The other half of the project's reference pair. With 28×28 grey pictures, 6 feature maps and 10 classes: 28 → 24 → 12 →
+The other half of the project's reference pair. With 28×28 grey images, 6 feature maps and 10 classes: 28 → 24 → 12 →
 8 → 4, so 96 = 6·4·4 features reach the first linear layer, and there are 6,422 parameters. The reference ends in a
 log-softmax, which here is the loss's: the same function.
 """
@@ -14,7 +14,7 @@ from zoo_classics.options import CNNOptions
 
 
 class CNN(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 16."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 16."""
 
     def __init__(self, in_channels: int, num_outputs: int, image_size: tuple[int, int], n_features: int = 6) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """A small fully-connected network: C·H·W → hidden → ReLU → hidden → ReLU → classes.
 
-The one the project's reference experiments put beside the convolutional network: it takes a picture as a bag of pixels,
-so it does not mind when they are permuted. With 28×28 grey pictures, 8 hidden units and 10 classes it has 6,442
+The one the project's reference experiments put beside the convolutional network: it takes an image as a bag of pixels,
+so it does not mind when they are permuted. With 28×28 grey images, 8 hidden units and 10 classes it has 6,442
 parameters. The reference ends in a log-softmax, which here is the loss's: the same function.
 """
 
@@ -13,7 +13,7 @@ from zoo_classics.options import FNNOptions
 
 
 class FNN(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W)."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W)."""
 
     def __init__(self, in_channels: int, num_outputs: int, image_size: tuple[int, int], hidden: int = 8) -> None:
         super().__init__()

@@ -128,7 +128,7 @@ class Head(nn.Module):
 
 
 class GoogLeNet(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32; in training mode
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 32; in training mode
     the logits of both auxiliary classifiers beside, "aux1" and "aux2"."""
 
     def __init__(

@@ -85,7 +85,7 @@ class Inception(nn.Module):
 
 
 class InceptionV2(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 32."""
 
     def __init__(self, in_channels: int, num_outputs: int) -> None:
         super().__init__()

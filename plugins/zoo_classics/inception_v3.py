@@ -1,6 +1,6 @@
 """Inception v3 (Szegedy et al.: Rethinking the Inception architecture for computer vision, 2015).
 
-Factorised further: 7×7 as 1×7 and 7×1, grids halved by convolution and pool side by side; 299×299 pictures; one
+Factorised further: 7×7 as 1×7 and 7×1, grids halved by convolution and pool side by side; 299×299 images; one
 auxiliary classifier, with batch norm, which exists in training alone. 27,161,264 parameters with it. (The course report
 that this project reproduces says it has none; the paper's section 4 and figure 8 have one.) Names, and the places where
 the paper leaves a choice, are torchvision's, so that its weights load.
@@ -162,7 +162,7 @@ class Head(nn.Module):
 
 
 class InceptionV3(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 75; in training mode
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 75; in training mode
     those of the auxiliary classifier beside, "aux"."""
 
     def __init__(self, in_channels: int, num_outputs: int, auxiliary: bool = True, dropout: float = 0.5) -> None:

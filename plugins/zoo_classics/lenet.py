@@ -1,8 +1,8 @@
-"""LeNet for colour pictures: two times (5×5 convolution, ReLU, 2×2 max-pool), then 120 → ReLU → 84 → ReLU → classes.
+"""LeNet for colour images: two times (5×5 convolution, ReLU, 2×2 max-pool), then 120 → ReLU → 84 → ReLU → classes.
 
 After LeNet-5 (LeCun, Bottou, Bengio, Haffner: Gradient-based learning applied to document recognition, 1998), in the
 form that tutorials teach: ReLU in place of the scaled tanh, max-pooling in place of trained subsampling, a full second
-convolution, and a linear output in place of the radial basis functions. With 32×32 colour pictures: 32 → 28 → 14 → 10 →
+convolution, and a linear output in place of the radial basis functions. With 32×32 colour images: 32 → 28 → 14 → 10 →
 5, so 400 = 16·5·5 features reach the first linear layer, and with 10 classes there are 62,006 parameters.
 """
 
@@ -15,7 +15,7 @@ from zoo.api import Options
 
 
 class LeNet(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 16."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 16."""
 
     def __init__(self, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> None:
         super().__init__()

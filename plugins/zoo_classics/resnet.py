@@ -71,7 +71,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 32."""
 
     def __init__(
         self, in_channels: int, num_outputs: int, depth: int, residual: bool = True, variant: str = "torchvision"

@@ -4,7 +4,7 @@ configurations A, B, D and E.
 Convolutions of 3×3 with padding 1 alone, five 2×2 max-pools, then 4096 → 4096 → classes with dropout. VGG-16 is
 configuration D: 13 convolutions and three linear layers, 138,357,544 parameters. ``batch_norm`` puts batch norm after
 every convolution (Ioffe and Szegedy 2015), which the paper did not have. Parameter names are torchvision's, so that its
-weights load; its 7×7 average pool before the linear layers changes nothing at 224 and lets pictures of other sizes in.
+weights load; its 7×7 average pool before the linear layers changes nothing at 224 and lets images of other sizes in.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ WIDTHS = (64, 128, 256, 512, 512)
 
 
 class VGG(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 32."""
 
     def __init__(
         self, in_channels: int, num_outputs: int, depth: int, batch_norm: bool = False, dropout: float = 0.5

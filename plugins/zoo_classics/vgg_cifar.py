@@ -1,9 +1,9 @@
-"""VGG-11's convolutions with batch norm, for 32×32 pictures: 64 M 128 M 256 256 M 512 512 M 512 512 M, then one linear
+"""VGG-11's convolutions with batch norm, for 32×32 images: 64 M 128 M 256 256 M 512 512 M 512 512 M, then one linear
 layer.
 
 After Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition" (2014), configuration
 A; batch norm after Ioffe and Szegedy (2015). Every convolution is 3×3 with padding 1, M is a 2×2 max-pool. Five pools
-leave 512×1×1 of a 32×32 picture, so the classifier is 512 → classes (larger pictures are averaged to that): 9,231,114
+leave 512×1×1 of a 32×32 image, so the classifier is 512 → classes (larger images are averaged to that): 9,231,114
 parameters with 10 classes. The course report that this project reproduces calls it VGG16 and gives its classifier 2048
 inputs; its layers are these, and 512 is what they leave.
 """
@@ -18,7 +18,7 @@ LAYERS = (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M")
 
 
 class VGGCifar(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W), H and W at least 32."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W), H and W at least 32."""
 
     def __init__(self, in_channels: int, num_outputs: int) -> None:
         super().__init__()

@@ -111,8 +111,7 @@ PHOTOS = DatasetSpec(
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
-        "Your own pictures: a folder of classes, or an archive of one, with or without train, val and test "
-        "(folder:PATH)"
+        "Your own images: a folder of classes, or an archive of one, with or without train, val and test (folder:PATH)"
     ),
     target="zoo_datasets.folder:open_folder",
     held_out="zoo_datasets.folder:open_held_out",
@@ -124,11 +123,11 @@ FOLDER = DatasetSpec(
     licence="your own",
 )
 
-PICTURES = DatasetSpec(
-    name="pictures",
-    summary="Your own pictures without labels: a file, a folder, or a pattern of them (pictures:PATH)",
-    target="zoo_datasets.pictures:open_pictures",
-    options="zoo_datasets.options:PicturesOptions",
+IMAGES = DatasetSpec(
+    name="images",
+    summary="Your own images without labels: a file, a folder, or a pattern of them (images:PATH)",
+    target="zoo_datasets.images:open_images",
+    options="zoo_datasets.options:ImagesOptions",
     path_option="path",
     targets=("none",),
     shape=(3, None, None),
@@ -186,4 +185,4 @@ CATDOG = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, FOLDER, PICTURES]
+    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, FOLDER, IMAGES]

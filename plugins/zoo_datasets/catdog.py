@@ -6,8 +6,8 @@
                                                        divided here, once and for all
     train/cat.0.jpg, train/dog.0.jpg, test/1.jpg       Kaggle's competition, as folder:PATH takes it
 
-PetImages is divided by a seed, the same number of each class in each split: 20,000 pictures to train on, 2,000 to
-report on, the rest to predict; of fewer pictures, as many in proportion.
+PetImages is divided by a seed, the same number of each class in each split: 20,000 images to train on, 2,000 to
+report on, the rest to predict; of fewer images, as many in proportion.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from zoo_datasets.options import CatdogOptions
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".rar")
 SHARES = (20_000 / 25_000, 2_000 / 25_000)
 WHOLE = 22_000
-"""From so many pictures on, the numbers of the reference are taken."""
+"""From so many images on, the numbers of the reference are taken."""
 
 
 def open_catdog(options: CatdogOptions, store: DatasetStore) -> Folder:
@@ -84,7 +84,7 @@ def _divided(store: DatasetStore, root: Path, seed: int) -> Folder:
 
 
 def boundaries(mine: int, all_together: int) -> tuple[int, int]:
-    """Where train ends and where val ends, among the pictures of one class."""
+    """Where train ends and where val ends, among the images of one class."""
     if all_together >= WHOLE:
         return round(20_000 * mine / all_together), round(22_000 * mine / all_together)
     first = max(1, round(SHARES[0] * mine))

@@ -1,4 +1,4 @@
-"""scikit-learn's digits: 1,797 pictures of 8×8 pixels with values 0–16, brought to 0–255 as round(value · 255 / 16).
+"""scikit-learn's digits: 1,797 images of 8×8 pixels with values 0–16, brought to 0–255 as round(value · 255 / 16).
 
 They come without a division, so one is fixed here for good: shuffled by ``RandomState(0)`` (a stream that numpy never
 changes), sorted by class, and every fifth goes to the test split. That is 1,437 to train on and 360 to report, each

@@ -82,7 +82,7 @@ class Folder(Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Over the content, name and class of every picture."""
+        """Over the content, name and class of every image."""
         digest = hashlib.sha256()
         for split, samples in sorted(self._splits.items()):
             for file, label in samples:
@@ -135,7 +135,7 @@ def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
 def _splits(options: FolderOptions, store: DatasetStore, *, training: bool) -> tuple[Path, dict[str, list[Sample]]]:
     root = Path(options.path)
     if not root.exists():
-        raise DataError("the folder of pictures does not exist", where=root, fix="check the path behind folder:")
+        raise DataError("the folder of images does not exist", where=root, fix="check the path behind folder:")
     if not root.is_dir():
         root = top_folder(store.unpack(root))
     if options.labels is None:
@@ -146,7 +146,7 @@ def _splits(options: FolderOptions, store: DatasetStore, *, training: bool) -> t
 
 
 def top_folder(unpacked: Path) -> Path:
-    """Where an archive's pictures begin: archives often hold one folder, which holds all the rest."""
+    """Where an archive's images begin: archives often hold one folder, which holds all the rest."""
     inside = [path for path in entries(unpacked) if not path.name.startswith(".")]
     if len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLITS:
         return top_folder(inside[0])
@@ -156,7 +156,7 @@ def top_folder(unpacked: Path) -> Path:
 def read_folder(
     store: DatasetStore, root: Path, test_fraction: float = 0.2, split_seed: int = 0, *, divide: bool = True
 ) -> Folder:
-    """Without ``divide``, pictures without a split of their own all stay in train."""
+    """Without ``divide``, images without a split of their own all stay in train."""
     return _arranged(store, root, scan(root, store), test_fraction, split_seed, divide=divide)
 
 
@@ -176,7 +176,7 @@ def _arranged(
 
 
 def in_turn(samples: Sequence[Sample]) -> list[Sample]:
-    """The first of every class, then the second of every class, and so on: the first pictures, which people are shown,
+    """The first of every class, then the second of every class, and so on: the first images, which people are shown,
     are of all classes."""
     seen: Counter[str | None] = Counter()
     ranks = []
@@ -238,7 +238,7 @@ def _divide(root: Path, splits: Mapping[str, Sequence[Sample]], share: float, se
         files = [sample.file for sample in shuffled if sample.label == name]
         if len(files) < 2:
             raise DataError(
-                f"the class '{name}' has one picture: too few to train and to report on", where=root, fix="add some"
+                f"the class '{name}' has one image: too few to train and to report on", where=root, fix="add some"
             )
         aside.update(files[: min(len(files) - 1, max(1, round(share * len(files))))])
     kept, reported = ([sample for sample in train if (sample.file in aside) == chosen] for chosen in (False, True))

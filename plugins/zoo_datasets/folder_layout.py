@@ -60,7 +60,7 @@ def scan(root: Path, store: DatasetStore, layout: Layout = "auto", *, training: 
         splits = {"train": _labelled(root, strays)}
     if strays:
         shown = ", ".join(sorted({file.suffix.lower() or file.name for file in strays})[:5])
-        store.note(f"{len(strays)} files or folders that are no pictures of a class are ignored ({shown})")
+        store.note(f"{len(strays)} files or folders that are no images of a class are ignored ({shown})")
     return splits
 
 
@@ -200,19 +200,19 @@ def _labelled(folder: Path, strays: list[Path]) -> list[Sample]:
         samples = _named_by_class(folder)
     strays += [path for path in entries(folder) if not path.is_dir() and not samples]
     for name, each in _by_class(folder, inside).items():
-        images = _pictures(each, strays)
+        images = _images(each, strays)
         if not images:
             raise DataError(
-                f"the class '{name}' has no pictures",
+                f"the class '{name}' has no images",
                 where=each,
                 fix=f"add some ({', '.join(IMAGE_SUFFIXES)}), or remove the folder",
             )
         samples += [Sample(file, name) for file in images]
     if not samples:
         raise DataError(
-            "there are no class folders with pictures in it",
+            "there are no class folders with images in it",
             where=folder,
-            fix="put the pictures of each class in a folder of its name",
+            fix="put the images of each class in a folder of its name",
         )
     return samples
 
@@ -252,16 +252,16 @@ def _test(folder: Path, train: Sequence[Sample] | None, strays: list[Path]) -> l
         return _labelled(folder, strays)
     if train is None and (samples := _named_by_class(folder)):
         return samples
-    images = _pictures(folder, strays)
+    images = _images(folder, strays)
     if not images:
-        raise DataError("the test folder has no pictures", where=folder, fix="add some, or remove the folder")
+        raise DataError("the test folder has no images", where=folder, fix="add some, or remove the folder")
     return [Sample(file, None) for file in images]
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
 
-def _pictures(folder: Path, strays: list[Path]) -> list[Path]:
+def _images(folder: Path, strays: list[Path]) -> list[Path]:
     """Images under a folder and its subfolders, in the order of their names; what else is there is added to
     ``strays``."""
     return list(_files(folder, strays))

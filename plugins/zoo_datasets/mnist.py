@@ -63,12 +63,12 @@ class Mnist(Dataset):
 
 
 def open_mnist(_options: Options, store: DatasetStore) -> Mnist:
-    """Raises DataError where a file is missing, or is no IDX file of such pictures or labels."""
+    """Raises DataError where a file is missing, or is no IDX file of such images or labels."""
     return _open(store, MNIST)
 
 
 def open_fashion_mnist(_options: Options, store: DatasetStore) -> Mnist:
-    """Raises DataError where a file is missing, or is no IDX file of such pictures or labels."""
+    """Raises DataError where a file is missing, or is no IDX file of such images or labels."""
     return _open(store, FASHION_MNIST)
 
 
@@ -116,7 +116,7 @@ def _parse(path: Path, stream: BinaryIO, item_shape: tuple[int, ...]) -> np.ndar
     count, *shape = struct.unpack(f">{dimensions}I", header[4:])
     if tuple(shape) != item_shape:
         raise DataError(
-            f"its pictures are {'×'.join(map(str, shape))}, not {'×'.join(map(str, item_shape))}",
+            f"its images are {'×'.join(map(str, shape))}, not {'×'.join(map(str, item_shape))}",
             where=path,
             fix=REPAIR,
         )

@@ -43,10 +43,10 @@ class FolderOptions(Options):
         return None if value is None else str(user_path(value).absolute())
 
 
-class PicturesOptions(Options):
+class ImagesOptions(Options):
     path: str = Field(
         min_length=1,
-        description="a picture, a folder of them, or a pattern (*.jpg); written behind the name, as in pictures:PATH",
+        description="an image, a folder of them, or a pattern (*.jpg); written behind the name, as in images:PATH",
     )
 
 

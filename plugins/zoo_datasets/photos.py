@@ -34,14 +34,14 @@ class Photos(Dataset):
 
         Raises DataError where they are smaller.
         """
-        return Split(self._pictures, None, list(NAMES))
+        return Split(self._images, None, list(NAMES))
 
     @cached_property
     def fingerprint(self) -> str:
-        return hashlib.sha256(self._pictures.tobytes()).hexdigest()
+        return hashlib.sha256(self._images.tobytes()).hexdigest()
 
     @cached_property
-    def _pictures(self) -> np.ndarray:
+    def _images(self) -> np.ndarray:
         folder = _folder()
         images = [np.asarray(Image.open(folder / name).convert("RGB")).transpose(2, 0, 1) for name in NAMES]
         return np.stack(images if self._size is None else [cut_out(image, self._size) for image in images])

@@ -1,4 +1,4 @@
-"""Singular value decomposition: of pictures, which it compresses and denoises, and of networks, whose layers it makes
+"""Singular value decomposition: of images, which it compresses and denoises, and of networks, whose layers it makes
 smaller."""
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
         TaskSpec(
             name="svd_image",
             summary=(
-                "Rebuild pictures from their largest singular values: quality, bytes, the spectrum, against JPEG and "
-                "WebP"
+                "Rebuild images from their largest singular values: quality, bytes, the spectrum, against JPEG and WebP"
             ),
             source="C. Eckart, G. Young: The approximation of one matrix by another of lower rank (1936)",
             solver="zoo_svd.image_task:SvdImage",
@@ -32,7 +31,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
             name="svd_compress",
             summary=(
                 "Make a trained network smaller: its layers as several of lower rank, chosen by what they answer to "
-                "pictures"
+                "images"
             ),
             source=(
                 "X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)"
@@ -104,7 +103,7 @@ def zoo_register_commands() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="svd",
-            summary="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does",
+            summary="Compressed images: decode, export a decoder; draw what a 2×2 matrix does",
             target="zoo_svd.commands:app",
         )
     ]

@@ -49,7 +49,7 @@ class Harm:
 
     @classmethod
     def of(cls, measured: Sequence[tuple[float, float]]) -> Harm:
-        """Ascending shares with harms that do not fall, which measuring by few pictures may make them do."""
+        """Ascending shares with harms that do not fall, which measuring by few images may make them do."""
         kept: list[tuple[float, float]] = []
         for share, harm in sorted(measured):
             if not kept or share > kept[-1][0] * 1.01:

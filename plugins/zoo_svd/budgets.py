@@ -46,7 +46,7 @@ def points(
         found.append(("8 bits alone", 0.25, original[1]))
     bare = Compressor(
         compressor.model,
-        compressor.pictures[:2],
+        compressor.images[:2],
         "plain",
         options.of,
         ("channels",),

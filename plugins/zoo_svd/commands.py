@@ -10,27 +10,25 @@ import typer
 from zoo.errors import UsageError
 from zoo.plugin import echo
 
-app = typer.Typer(help="Compressed pictures: decode, export a decoder; draw what a 2×2 matrix does.")
+app = typer.Typer(help="Compressed images: decode, export a decoder; draw what a 2×2 matrix does.")
 
 
 @app.command()
 def decode(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed image: RUN/compressed/NAME.safetensors.")],
     rank: Annotated[
         int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PNG", help="The picture; by default FILE's name with .png, here.")
+        Path | None, typer.Option("--out", metavar="PNG", help="The image; by default FILE's name with .png, here.")
     ] = None,
 ) -> None:
-    """Rebuild a picture from its factors."""
+    """Rebuild an image from its factors."""
     from PIL import Image
 
     from zoo.plugin import write_image
     from zoo_svd.compressed import read
-    from zoo_svd.pictures import as_image
+    from zoo_svd.images import as_image
 
     small = read(file)
     chosen = _rank(rank, small.rank)
@@ -41,9 +39,7 @@ def decode(
 
 @app.command()
 def export(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A compressed picture: RUN/compressed/NAME.safetensors.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed image: RUN/compressed/NAME.safetensors.")],
     rank: Annotated[
         int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")
     ] = None,
@@ -53,7 +49,7 @@ def export(
     ] = None,
     format: Annotated[str, typer.Option("--format", metavar="F", help="An exporter.")] = "onnx",  # noqa: A002
 ) -> None:
-    """A network that rebuilds the picture from the weight of each component, proved equal to PyTorch: a picture of any
+    """A network that rebuilds the image from the weight of each component, proved equal to PyTorch: an image of any
     rank in one file."""
     from zoo.plugin import registry
     from zoo_svd.compressed import read
@@ -64,7 +60,7 @@ def export(
     target = out or Path(f"{file.stem}{suffix}")
     facts = write(chosen, target, format)
     echo(
-        f"{target}: weights (N, {chosen.rank}) → pictures; proved equal to PyTorch, largest difference "
+        f"{target}: weights (N, {chosen.rank}) → images; proved equal to PyTorch, largest difference "
         f"{facts['max_abs_error']:.2g} of 255"
     )
 
@@ -72,7 +68,7 @@ def export(
 @app.command()
 def ellipse(
     matrix: Annotated[str, typer.Argument(metavar="A,B,C,D", help="A 2×2 matrix by rows, such as 5,3,3,5.")],
-    out: Annotated[Path, typer.Option("--out", metavar="PNG", help="The picture.")] = Path("ellipse.png"),
+    out: Annotated[Path, typer.Option("--out", metavar="PNG", help="The image.")] = Path("ellipse.png"),
 ) -> None:
     """Draw the unit circle, its image under the matrix, and its eigenvectors and singular vectors."""
     import numpy as np

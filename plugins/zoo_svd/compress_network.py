@@ -155,7 +155,7 @@ class SvdCompress(Adaptation[NetworkOptions]):
         return compressor.choices(options.budget or DEFAULT_BUDGET, self.menus, even=options.even)
 
     def _least(self, compressor: Compressor, labels: Tensor | None, drop: float) -> Choices:
-        """Of the smallest budget, by halving, at which the calibration pictures lose no more than ``drop`` points of
+        """Of the smallest budget, by halving, at which the calibration images lose no more than ``drop`` points of
         accuracy."""
         if labels is None:
             raise UsageError(
@@ -182,7 +182,7 @@ class SvdCompress(Adaptation[NetworkOptions]):
 
 
 def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
-    """So many pictures of a part (n, C, H, W), normalised, drawn by a seed, and their targets."""
+    """So many images of a part (n, C, H, W), normalised, drawn by a seed, and their targets."""
     chosen = np.sort(np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False))
     images, labels, start = [], [], 0
     for batch in part.batches(256):

@@ -1,8 +1,8 @@
-"""A picture as a file of its factors: 8-bit integers with a scale a component, as safetensors.
+"""An image as a file of its factors: 8-bit integers with a scale a component, as safetensors.
 
 √σ is split between the sides: L = U·√Σ (m×k) and R = √Σ·Vᵀ (k×n), so that both sides of a component span the same
 range. Each component of each side is rounded to -127 … 127 steps of its own scale, a float32. 600×1200 at rank 120 are
-217,440 bytes, where float32 factors are 864,000 and the picture itself is 720,000.
+217,440 bytes, where float32 factors are 864,000 and the image itself is 720,000.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zoo.plugin import check_regular, write_bytes
 from zoo_svd.factors import Factors
 
 STEPS = 127
-FORMAT = "zoo-svd-picture"
+FORMAT = "zoo-svd-image"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def read(file: Path) -> Compressed:
             facts = opened.metadata() or {}
             if facts.get("format") != FORMAT:
                 raise DataError(
-                    "this file holds no compressed picture",
+                    "this file holds no compressed image",
                     where=file,
                     fix="give one that `zoo run svd_image` wrote (compressed/…)",
                 )
@@ -93,7 +93,7 @@ def read(file: Path) -> Compressed:
             )
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(
-            f"the compressed picture cannot be read: {error}", where=file, fix="check the path, or restore the file"
+            f"the compressed image cannot be read: {error}", where=file, fix="check the path, or restore the file"
         ) from error
     _check(image, file)
     return image
@@ -113,5 +113,5 @@ def _check(image: Compressed, file: Path) -> None:
         or not np.isfinite(steps).all()
     ):
         raise DataError(
-            "the compressed picture is damaged: its parts do not fit together", where=file, fix="restore the file"
+            "the compressed image is damaged: its parts do not fit together", where=file, fix="restore the file"
         )

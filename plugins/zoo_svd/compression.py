@@ -44,7 +44,7 @@ PROBES = (0.5, 0.2, 0.06)
 TIMED = (0.5, 0.15)
 """Shares at which milliseconds are; between, they grow as multiply-accumulates do."""
 WATCHED = 2e10
-"""Multiply-accumulates that one look at the network's answers may take: of large networks, some of the pictures are
+"""Multiply-accumulates that one look at the network's answers may take: of large networks, some of the images are
 looked at."""
 FEWEST = 16
 BATCH = 16
@@ -54,14 +54,14 @@ BYTES = 4
 
 @dataclass
 class Compressor:
-    """A trained ``model`` in eval mode, and ``pictures`` (N, C, H, W) to calibrate by, normalised, on its device.
+    """A trained ``model`` in eval mode, and ``images`` (N, C, H, W) to calibrate by, normalised, on its device.
 
     ``forms``: what a convolution may take. Where costs are of milliseconds, ``stopwatch`` tells them, of ``batch``
-    pictures at a time.
+    images at a time.
     """
 
     model: nn.Module
-    pictures: Tensor
+    images: Tensor
     method: Method = "responses"
     of: Unit = "bytes"
     forms: Sequence[Form] = CONVOLUTIONS
@@ -71,23 +71,23 @@ class Compressor:
     def __post_init__(self) -> None:
         self.model.eval()
         named = candidates(self.model)
-        self.shapes = _shapes(self.model, named, self.pictures[:1])
-        """What each layer takes of one picture, in the order in which they are run."""
+        self.shapes = _shapes(self.model, named, self.images[:1])
+        """What each layer takes of one image, in the order in which they are run."""
         self.layers = {name: layer for name, layer in named.items() if name in self.shapes}
         """Not those whose weights are used without calling them, as torch's own attention does."""
         self.logits = self.answers(self.model)
         inputs = set(self.forms) != {"channels"}
         self._seen = (
-            look(self.model, self.layers, self._batches(self.pictures), inputs=inputs)
+            look(self.model, self.layers, self._batches(self.images), inputs=inputs)
             if self.method == "responses"
             else {}
         )
         self._decompositions: dict[tuple[str, Form], Decomposition] = {}
         self._due: Due | None = None
-        _, channels, height, width = self.pictures.shape
+        _, channels, height, width = self.images.shape
         macs = count_macs(self.model, (channels, height, width))
-        count = min(len(self.pictures), max(FEWEST, int(WATCHED / max(macs, 1))))
-        self._watched = torch.linspace(0, len(self.pictures) - 1, count).round().long()
+        count = min(len(self.images), max(FEWEST, int(WATCHED / max(macs, 1))))
+        self._watched = torch.linspace(0, len(self.images) - 1, count).round().long()
 
     # ------------------------------------------------------------------------------------------------------------ menus
 
@@ -195,7 +195,7 @@ class Compressor:
         """A copy of the network with these choices.
 
         By responses, its smaller layers are fitted to those before them, and its batch norms see the calibration
-        pictures once more; each where that brings the network's answers nearer.
+        images once more; each where that brings the network's answers nearer.
         """
         model = copy.deepcopy(self.model)
         smaller = [name for name in self.shapes if choices[name] is not None]
@@ -204,11 +204,11 @@ class Compressor:
         if self.method == "plain" or not smaller:
             return model
         if self._due is None:
-            self._due = answers(self.model, self.layers, self._batches(self.pictures))
+            self._due = answers(self.model, self.layers, self._batches(self.images))
         divergence = self.divergence(model)
         for improve in (
-            partial(refit, names=smaller, due=self._due, batches=self._batches(self.pictures)),
-            partial(renew_norms, images=self.pictures),
+            partial(refit, names=smaller, due=self._due, batches=self._batches(self.images)),
+            partial(renew_norms, images=self.images),
         ):
             other = copy.deepcopy(model)
             if improve(other) and (reached := self.divergence(other)) < divergence:
@@ -219,17 +219,17 @@ class Compressor:
         return filled(self.layers[name], choice, *self.decomposition(name, choice.form).weights(choice.ranks))
 
     def divergence(self, model: nn.Module, rows: Tensor | None = None) -> float:
-        """The mean Kullback-Leibler divergence of a network's answers to the calibration pictures, or some of them,
+        """The mean Kullback-Leibler divergence of a network's answers to the calibration images, or some of them,
         from the original's, in nats."""
         logits = self.logits if rows is None else self.logits[rows]
         found, due = F.log_softmax(self.answers(model, rows), 1), F.log_softmax(logits, 1)
         return float(F.kl_div(found, due, reduction="batchmean", log_target=True))
 
     def answers(self, model: nn.Module, rows: Tensor | None = None) -> Tensor:
-        """The logits of the calibration pictures, or some of them, a few at a time."""
+        """The logits of the calibration images, or some of them, a few at a time."""
         with torch.no_grad():
             return torch.cat(
-                [model(batch) for batch in self._batches(self.pictures if rows is None else self.pictures[rows])]
+                [model(batch) for batch in self._batches(self.images if rows is None else self.images[rows])]
             )
 
     def _batches(self, images: Tensor) -> Sequence[Tensor]:

@@ -1,4 +1,4 @@
-"""A compressed picture as a network: from the weight of each component to the picture, to be exported."""
+"""A compressed image as a network: from the weight of each component to the image, to be exported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from zoo_svd.compressed import Compressed
 
 
 class Decoder(nn.Module):
-    """Pictures (N, C, H, W), float32, 0 to 255, from weights (N, k): Σ_i w_i · left_i · right_i, clipped.
+    """Images (N, C, H, W), float32, 0 to 255, from weights (N, k): Σ_i w_i · left_i · right_i, clipped.
 
-    The first r weights 1 and the others 0 give the picture of rank r.
+    The first r weights 1 and the others 0 give the image of rank r.
     """
 
     def __init__(self, image: Compressed) -> None:
@@ -48,7 +48,7 @@ def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
     request = EmitRequest(
         None,
         None,
-        {"zoo-svd": f"weights (N, {rank}) of the components → pictures (N, {image.channels}, H, W), 0 to 255"},
+        {"zoo-svd": f"weights (N, {rank}) of the components → images (N, {image.channels}, H, W), 0 to 255"},
     )
     with temporary_folder(file.parent, file.name) as folder:
         temporary = folder / f"model{item.spec.suffix}"

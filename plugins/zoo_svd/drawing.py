@@ -1,4 +1,4 @@
-"""The pictures of ``svd_image`` and of ``zoo svd ellipse``."""
+"""The images of ``svd_image`` and of ``zoo svd ellipse``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from zoo_svd.factors import Factors
 from zoo_svd.linear_map import eigen
 
 LARGEST_SIDE = 4.2
-"""Inches of a picture's longer side."""
+"""Inches of an image's longer side."""
 
 
 def side_by_side(file: Path, tiles: Sequence[tuple[np.ndarray, str]], heading: str) -> None:
-    """Pictures uint8 (H, W, C) of one size in a row, each under its title."""
+    """Images uint8 (H, W, C) of one size in a row, each under its title."""
     height, width = tiles[0][0].shape[:2]
     scale = LARGEST_SIDE / max(height, width)
     figure = Figure(figsize=(max(2.6, width * scale) * len(tiles), height * scale + 1.1), layout="constrained")
@@ -31,7 +31,7 @@ def side_by_side(file: Path, tiles: Sequence[tuple[np.ndarray, str]], heading: s
 
 
 def spectra(file: Path, values: Mapping[str, np.ndarray], ranks: Sequence[int]) -> None:
-    """All singular values of each picture, and the share of the energy in the largest ones; ``ranks`` are marked."""
+    """All singular values of each image, and the share of the energy in the largest ones; ``ranks`` are marked."""
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, each in values.items():
@@ -76,7 +76,7 @@ def rates(
         axis.plot(*zip(*points, strict=True), marker="s", markersize=3, label={"WEBP": "WebP"}.get(name, name))
     axis.axvline(raw, color="0.5", linewidth=0.8, linestyle="--")
     axis.annotate(
-        "the picture itself", (raw, axis.get_ylim()[0]), rotation=90, va="bottom", ha="right", fontsize=8, color="0.4"
+        "the image itself", (raw, axis.get_ylim()[0]), rotation=90, va="bottom", ha="right", fontsize=8, color="0.4"
     )
     axis.set(xscale="log", xlabel="bytes", ylabel="PSNR in dB", title=heading)
     axis.grid(alpha=0.3)
@@ -85,7 +85,7 @@ def rates(
 
 
 def denoising(file: Path, ranks: Sequence[int], reached: Sequence[float], noisy: float, heading: str) -> None:
-    """PSNR to the picture without noise, by rank; ``noisy`` is that of the noisy picture itself."""
+    """PSNR to the image without noise, by rank; ``noisy`` is that of the noisy image itself."""
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axis = figure.subplots()
     best = int(np.argmax(reached))
@@ -93,8 +93,8 @@ def denoising(file: Path, ranks: Sequence[int], reached: Sequence[float], noisy:
     axis.plot(
         ranks[best], reached[best], "o", color="#1a7f37", label=f"best: rank {ranks[best]}, {reached[best]:.2f} dB"
     )
-    axis.axhline(noisy, color="0.5", linestyle="--", linewidth=1, label=f"the noisy picture, {noisy:.2f} dB")
-    axis.set(xscale="log", xlabel="rank", ylabel="PSNR in dB to the picture without noise", title=heading)
+    axis.axhline(noisy, color="0.5", linestyle="--", linewidth=1, label=f"the noisy image, {noisy:.2f} dB")
+    axis.set(xscale="log", xlabel="rank", ylabel="PSNR in dB to the image without noise", title=heading)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     save_figure(figure, file)

@@ -12,7 +12,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 BATCH = 16
 
 
-class _Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+class _Images(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
     def __init__(self, images: np.ndarray) -> None:
         self._batches = iter([images[start : start + BATCH] for start in range(0, len(images), BATCH)])
 
@@ -23,7 +23,7 @@ class _Pictures(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has
 
 def quantise(path: Path, images: np.ndarray) -> bool:
     """Rewrite the file: weights as int8 with a scale for each output, activations as uint8 of the range that normalised
-    ``pictures`` (N, C, H, W) show. False, and the file as it was, where it is not ONNX or the quantizer does not take
+    ``images`` (N, C, H, W) show. False, and the file as it was, where it is not ONNX or the quantizer does not take
     it.
 
     Unsigned activations are what the dot products of x86 and Arm processors multiply by signed weights.
@@ -36,7 +36,7 @@ def quantise(path: Path, images: np.ndarray) -> bool:
         quantize_static(
             prepared,
             found,
-            _Pictures(images),
+            _Images(images),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             weight_type=QuantType.QInt8,

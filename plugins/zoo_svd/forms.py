@@ -53,7 +53,7 @@ class Stage(NamedTuple):
         return self.inputs * self.outputs * height * width
 
     def after(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of what it gives for pictures of such a size."""
+        """Height and width of what it gives for images of such a size."""
         if self.kernel is None or self.padding == "same":
             return size
         padding = (0, 0) if isinstance(self.padding, str) else self.padding
@@ -115,7 +115,7 @@ def weights_of(layer: Layer, choice: Choice) -> int:
 
 
 def macs_of(layer: Layer, choice: Choice, shape: tuple[int, ...]) -> int:
-    """Multiply-accumulates for one picture, ``shape`` being what the layer takes of it: (C, H, W), or (…, n) of a
+    """Multiply-accumulates for one image, ``shape`` being what the layer takes of it: (C, H, W), or (…, n) of a
     linear layer."""
     if isinstance(layer, nn.Linear):
         return weights_of(layer, choice) * places_of(layer, shape)
@@ -127,7 +127,7 @@ def macs_of(layer: Layer, choice: Choice, shape: tuple[int, ...]) -> int:
 
 
 def places_of(layer: Layer, shape: tuple[int, ...]) -> int:
-    """How many times the layer's matrix is applied to one picture."""
+    """How many times the layer's matrix is applied to one image."""
     if isinstance(layer, nn.Linear):
         return int(torch.Size(shape[:-1]).numel())
     whole = Stage(0, 0, *(_two(getattr(layer, name)) for name in ("kernel_size", "stride", "padding", "dilation")))

@@ -1,4 +1,4 @@
-"""What ``svd_image`` shows of each picture: rebuilt at every rank, the spectrum, its bytes beside JPEG and WebP, the
+"""What ``svd_image`` shows of each image: rebuilt at every rank, the spectrum, its bytes beside JPEG and WebP, the
 factors, the noise."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoo.api import ReportItem
 from zoo.plugin import plural, tracked, write_csv, write_image
 from zoo_svd import compressed, drawing
 from zoo_svd.factors import Factors, factorise, share, spectrum
-from zoo_svd.pictures import as_image
+from zoo_svd.images import as_image
 from zoo_svd.quality import psnr, ssim
 
 QUALITIES = (1, 3, 5, 8, 12, 20, 30, 40, 50, 60, 70, 80, 90, 95)
@@ -41,7 +41,7 @@ class Denoised:
 
 @dataclass
 class Work:
-    """One picture: ``original`` uint8 (H, W, C), and the ``matrix`` that is factorised, float32 (H, W·C), with
+    """One image: ``original`` uint8 (H, W, C), and the ``matrix`` that is factorised, float32 (H, W·C), with
     ``noise`` in it where asked for."""
 
     name: str
@@ -60,7 +60,7 @@ class Work:
     @property
     def found(self) -> Factors:
         if self.factors is None:
-            raise RuntimeError("the picture was not factorised yet")
+            raise RuntimeError("the image was not factorised yet")
         return self.factors
 
     @property
@@ -70,14 +70,14 @@ class Work:
 
 
 def write_report(works: Sequence[Work], directory: Path) -> list[ReportItem]:
-    """Pictures under ``directory``/plots and rebuilt/, files of factors under compressed/, and svd.csv."""
+    """Images under ``directory``/plots and rebuilt/, files of factors under compressed/, and svd.csv."""
     plots = directory / "plots"
     for folder in (plots, directory / "rebuilt", directory / "compressed"):
         folder.mkdir(exist_ok=True)
     shown: list[ReportItem] = []
     rows = []
     for index, work in enumerate(
-        tracked(works, f"drawing {plural(len(works), 'picture')}, and what other formats make of them")
+        tracked(works, f"drawing {plural(len(works), 'image')}, and what other formats make of them")
     ):
         while work.stem in {other.stem for other in works[:index]}:  # of one name, from other folders or formats
             work.name = f"{Path(work.name).stem}-{index}{Path(work.name).suffix}"
@@ -156,21 +156,21 @@ def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[ReportItem
         plots / f"denoised-{work.stem}.png", denoised.ranks, reached, psnr(noisy, work.original), work.name
     )
     told = (
-        f"Nearest to the picture without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, "
+        f"Nearest to the image without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, "
         "noise is kept."
     )
     return [
         ReportItem(
             f"{work.name}, rebuilt",
             f"plots/rebuilt-{work.stem}.png",
-            "The picture without noise, with it, and rebuilt from the noisy one.",
+            "The image without noise, with it, and rebuilt from the noisy one.",
         ),
         ReportItem(f"{work.name}, denoised", f"plots/denoised-{work.stem}.png", told),
     ]
 
 
 def _tile(work: Work, rank: int, found: Factors | None = None) -> tuple[np.ndarray, str]:
-    """The picture of a rank, and its title."""
+    """The image of a rank, and its title."""
     factors = found or work.found
     image, count = (
         as_image(factors.at(rank), work.channels),
@@ -205,7 +205,7 @@ def _row(work: Work, factors: Factors, rank: int) -> list[Any]:
 
 COLUMNS = (
     "name", "rank", "energy", "psnr (dB)", "ssim", "bytes in float32", "bytes in 8 bits", "psnr in 8 bits (dB)",
-    "bytes of the picture",
+    "bytes of the image",
     "JPEG of no more bytes, psnr (dB)", "WebP of no more bytes, psnr (dB)",
 )  # fmt: skip
 

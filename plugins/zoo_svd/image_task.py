@@ -14,8 +14,8 @@ from zoo.api import JSON, DataView, EvaluationResult, PartView, ReportItem, Solv
 from zoo.plugin import figure, plural
 from zoo_svd.factors import Factors, factorise, share
 from zoo_svd.image_report import Work, write_report
+from zoo_svd.images import as_image, as_matrix
 from zoo_svd.options import ImageOptions
-from zoo_svd.pictures import as_image, as_matrix
 from zoo_svd.quality import psnr, ssim
 
 METRICS = ("psnr_db", "ssim", "energy")

@@ -25,7 +25,7 @@ CALLS, WARMING = 15, 3
 FEWEST, ENOUGH = 5, 2.0
 """So many calls do where they take more seconds."""
 BATCHES = (1, 32)
-"""Pictures at a time whose milliseconds are told."""
+"""Images at a time whose milliseconds are told."""
 
 
 class Deployed(nn.Module):
@@ -49,7 +49,7 @@ class Deployed(nn.Module):
 
 
 def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], images: Tensor | None = None) -> Deployed | None:
-    """``model`` by the exporter ``item``; with ``pictures`` to calibrate by, in 8 bits. None where that cannot be."""
+    """``model`` by the exporter ``item``; with ``images`` to calibrate by, in 8 bits. None where that cannot be."""
     exporter, model = build_exporter(item), copy.deepcopy(model).cpu().eval()
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         path = Path(folder) / f"model{item.spec.suffix}"

@@ -27,7 +27,7 @@ LAYERS = (
 )
 BATCH = 100
 CALIBRATING = 64
-"""Pictures that show the range of activations in 8 bits."""
+"""Images that show the range of activations in 8 bits."""
 
 
 @dataclass
@@ -43,12 +43,12 @@ class Outcome:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        _, channels, height, width = self.compressor.pictures.shape
+        _, channels, height, width = self.compressor.images.shape
         return channels, height, width
 
     @property
     def calibrating(self) -> torch.Tensor:
-        images = self.compressor.pictures
+        images = self.compressor.images
         return images[torch.linspace(0, len(images) - 1, min(CALIBRATING, len(images))).long()]
 
 
@@ -86,7 +86,7 @@ def write_report(
             "Layers",
             "layers.csv",
             "Those beside a dash stay as they were. Milliseconds are of each layer alone, as an exported file, for 1 "
-            "and for 32 pictures at a time.",
+            "and for 32 images at a time.",
         ),
     ]
     if outcome.options.curve and "accuracy" in result.metrics:
@@ -130,18 +130,18 @@ def _compared(
         told = ["" if value is None else f"{value:.4f}" for value in figures]
         rows.append([metric, *told[:2], "", *told[2:]])
     rows.append(_row("parameters", [count_parameters(model)[0] for model in pair]))
-    rows.append(_row("multiply-accumulates a picture", [count_macs(model, outcome.shape) for model in pair]))
+    rows.append(_row("multiply-accumulates an image", [count_macs(model, outcome.shape) for model in pair]))
     for name, networks in tables.items():
         if all(networks[:2]):
             rows.append(_row(f"{name}: bytes of the file", [each.size if each else None for each in networks]))
             rows.extend(
-                _row(f"{name}: ms for {_pictures(batch)}", _times(networks, outcome.shape, batch)) for batch in BATCHES
+                _row(f"{name}: ms for {_images(batch)}", _times(networks, outcome.shape, batch)) for batch in BATCHES
             )
     return rows
 
 
-def _pictures(batch: int) -> str:
-    return "1 picture" if batch == 1 else f"{batch} pictures"
+def _images(batch: int) -> str:
+    return "1 image" if batch == 1 else f"{batch} images"
 
 
 def _times(networks: Sequence[Deployed | None], shape: Sequence[int], batch: int) -> list[float | None]:

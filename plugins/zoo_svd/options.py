@@ -13,7 +13,7 @@ Rank = Annotated[int, Field(ge=1)]
 
 class ImageOptions(Options):
     ranks: list[Rank] = Field(
-        [60, 120], min_length=1, description="how many singular values a picture is rebuilt from, each in turn"
+        [60, 120], min_length=1, description="how many singular values an image is rebuilt from, each in turn"
     )
     noise: float | None = Field(
         None,
@@ -47,7 +47,7 @@ class NetworkOptions(Options):
             "what the budget is of; ms: milliseconds of each layer as an exported file, measured on this machine"
         ),
     )
-    latency_batch: int = Field(1, ge=1, description="pictures at a time for which milliseconds count")
+    latency_batch: int = Field(1, ge=1, description="images at a time for which milliseconds count")
     forms: list[Form] = Field(
         list(CONVOLUTIONS),
         min_length=1,
@@ -59,8 +59,7 @@ class NetworkOptions(Options):
         gt=0,
         allow_inf_nan=False,
         description=(
-            "in place of a budget: points of accuracy to lose at most on training pictures; the smallest budget that "
-            "does"
+            "in place of a budget: points of accuracy to lose at most on training images; the smallest budget that does"
         ),
     )
     ranks: dict[str, Rank | Annotated[list[Rank], Field(min_length=2, max_length=2)]] | None = Field(
@@ -68,10 +67,10 @@ class NetworkOptions(Options):
         description="in place of a budget: the rank of layers by name, two for tucker; all others stay as they are",
     )
     method: Literal["responses", "plain"] = Field(
-        "responses", description="by what layers answer to calibration pictures, or by their weights alone"
+        "responses", description="by what layers answer to calibration images, or by their weights alone"
     )
     even: bool = Field(False, description="the same share of every layer, in place of more where it matters more")
-    calibration: int = Field(256, ge=2, description="training pictures to calibrate by")
+    calibration: int = Field(256, ge=2, description="training images to calibrate by")
     calibration_seed: int = Field(0, ge=0, description="which ones")
     finetune: bool = Field(
         False, description="train the compressed network on (train.epochs, train.lr), taught by the original"

@@ -1,4 +1,4 @@
-"""How near a picture is to another."""
+"""How near an image is to another."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ WINDOW, SIGMA = 11, 1.5
 
 
 def psnr(image: np.ndarray, original: np.ndarray) -> float:
-    """The peak signal-to-noise ratio in dB of uint8 pictures of one shape, 10·log10(255² / mean squared error).
+    """The peak signal-to-noise ratio in dB of uint8 images of one shape, 10·log10(255² / mean squared error).
 
-    Equal pictures have that of pictures in which one value differs by one: a finite figure can be averaged and written
+    Equal images have that of images in which one value differs by one: a finite figure can be averaged and written
     down.
     """
     error = float(np.square(image.astype(np.float64) - original).mean())

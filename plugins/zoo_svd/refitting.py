@@ -1,9 +1,9 @@
-"""What a network of smaller layers learns from calibration pictures without any training.
+"""What a network of smaller layers learns from calibration images without any training.
 
 A component analysis of each layer alone lets errors add up from layer to layer. So, from the first to the last, the
-last of a layer's smaller ones is fitted by least squares to what the original layer answers to the same pictures, given
+last of a layer's smaller ones is fitted by least squares to what the original layer answers to the same images, given
 what now arrives there (the asymmetric reconstruction of X. Zhang et al. 2015, section 3.3). A ridge keeps it near what
-it was where the pictures say little. Then batch norms take the statistics of what now arrives.
+it was where the images say little. Then batch norms take the statistics of what now arrives.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from zoo_svd.places import patches, rows_of
 from zoo_svd.seen import Hook, watch
 
 GRID, KEPT_BYTES = 8, 1e9
-"""Rows and columns of places that a fit looks at in a picture, or fewer, so that what is due at them takes no more
+"""Rows and columns of places that a fit looks at in an image, or fewer, so that what is due at them takes no more
 bytes."""
 PASSES = 8
-"""Times that a network looks at the pictures at most: of deeper ones, neighbouring layers are fitted together."""
+"""Times that a network looks at the images at most: of deeper ones, neighbouring layers are fitted together."""
 ROWS_A_WEIGHT = 10
 """A layer is fitted where there are so many answers for each number that makes one up."""
 RIDGE = 1e-3
 """Of the mean variance of what is given."""
 NORM_BATCH = 64
-"""Pictures whose mean and variance a batch norm takes at a time."""
+"""Images whose mean and variance a batch norm takes at a time."""
 
 
 class _Enough(Exception):

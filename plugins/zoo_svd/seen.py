@@ -1,4 +1,4 @@
-"""What layers take and answer while a network looks at calibration pictures: means and covariances, over pictures and
+"""What layers take and answer while a network looks at calibration images: means and covariances, over images and
 places."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zoo_svd.forms import Choice, Layer, forms_of, stages
 from zoo_svd.places import channels_of, patches, rows_of
 
 GRID = 16
-"""Inputs are looked at in so many rows and columns of a picture (Zhang et al. take ten places at random); answers
+"""Inputs are looked at in so many rows and columns of an image (Zhang et al. take ten places at random); answers
 everywhere."""
 
 
@@ -56,7 +56,7 @@ class Seen:
 def look(
     model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Tensor], *, inputs: bool = True
 ) -> dict[str, Seen]:
-    """What each layer sees while ``model``, in eval mode, looks at pictures; without ``inputs`` of the answers
+    """What each layer sees while ``model``, in eval mode, looks at images; without ``inputs`` of the answers
     alone."""
     found = {name: Seen() for name in layers}
     watch(
@@ -68,7 +68,7 @@ def look(
 
 
 def watch(model: nn.Module, hooks: Mapping[Layer, Hook], batches: Iterable[Tensor]) -> None:
-    """Let ``model`` look at pictures while each layer's hook is told what the layer takes and what it answers."""
+    """Let ``model`` look at images while each layer's hook is told what the layer takes and what it answers."""
     registered = [layer.register_forward_hook(hook) for layer, hook in hooks.items()]
     try:
         with torch.no_grad():

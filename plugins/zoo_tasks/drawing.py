@@ -1,4 +1,4 @@
-"""What a classification shows: tables as CSV, pictures as PNG, each of them an exhibit of the run's page."""
+"""What a classification shows: tables as CSV, images as PNG, each of them an exhibit of the run's page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.plugin import (
 )
 
 SHOWN = 20
-"""Pictures of predictions, and of mistakes."""
+"""Images of predictions, and of mistakes."""
 
 
 def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
@@ -67,7 +67,7 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
 def write_predicted(
     directory: Path, part: PartView, probabilities: np.ndarray, classes: Sequence[str]
 ) -> list[ReportItem]:
-    """predicted.csv: id, class and probability of each picture; predicted.png shows some."""
+    """predicted.csv: id, class and probability of each image; predicted.png shows some."""
     guesses = probabilities.argmax(1)
     rows = (
         [name, classes[int(guess)], f"{row[guess]:.6f}"]
@@ -81,11 +81,11 @@ def write_predicted(
         probabilities,
         None,
         classes,
-        "pictures without labels",
+        "images without labels",
     )
     return [
         ReportItem(
-            "Pictures without labels",
+            "Images without labels",
             "plots/predicted.png",
             "What some of them are taken for; predicted.csv has them all.",
         )
@@ -110,7 +110,7 @@ def write_per_class(file: Path, per_class: dict[str, list[float]], classes: Sequ
 def write_mistakes(
     directory: Path, part: PartView, probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> ReportItem:
-    """The most confident mistakes: a grid, and a table with a picture of each."""
+    """The most confident mistakes: a grid, and a table with an image of each."""
     guesses = probabilities.argmax(1)
     wrong = np.flatnonzero(guesses != labels)
     worst = [int(index) for index in wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:SHOWN]]
@@ -124,7 +124,7 @@ def write_mistakes(
         write_image(folder / name, Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image))
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
-    write_csv(directory / "mistakes.csv", ["picture", "sample", "truth", "prediction", "probability"], rows)
+    write_csv(directory / "mistakes.csv", ["image", "sample", "truth", "prediction", "probability"], rows)
     return ReportItem("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.")
 
 

@@ -16,7 +16,7 @@ from zoo.api import ArchitectureSpec
 from zoo.plugin import decorated_functions
 
 SMALLEST = 32
-"""Most networks halve the picture five times. timm says the smallest input of few; what is said counts, and so does
+"""Most networks halve the image five times. timm says the smallest input of few; what is said counts, and so does
 `SIZES`."""
 SIZES: dict[str, dict[str, Any]] = {
     "*halo*": {"sizing": "fixed"},
@@ -38,7 +38,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "tresnet*": {"multiple": 4},
     "vit_*_sapiens2": {"multiple": 16},
 }
-"""What timm does not say of the pictures that networks of these names take; found by trying its networks."""
+"""What timm does not say of the images that networks of these names take; found by trying its networks."""
 
 
 class Timm:

@@ -1,4 +1,4 @@
-"""timm's pretrained configurations as the zoo's weights: where a file lies, its licence, its classes, how its pictures
+"""timm's pretrained configurations as the zoo's weights: where a file lies, its licence, its classes, how its images
 were made."""
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from zoo.api import WeightsSpec
 FIT = {"center": "cover", "squash": "squash"}
 """timm's crop modes.
 
-A third, ``border``, pads pictures, which no runtime here does: its weights (six, of one model) are left out.
+A third, ``border``, pads images, which no runtime here does: its weights (six, of one model) are left out.
 """
 HUB = "https://huggingface.co"
 

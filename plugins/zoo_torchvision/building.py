@@ -15,7 +15,7 @@ from zoo.errors import UsageError
 class AuxiliaryOptions(Options):
     transform_input: bool = Field(
         False,
-        description="bring pictures from ImageNet's mean and std to -1 … 1 first, as torchvision's weights want it",
+        description="bring images from ImageNet's mean and std to -1 … 1 first, as torchvision's weights want it",
     )
 
 
@@ -28,7 +28,7 @@ def build(options: Options, *, in_channels: int, num_outputs: int, image_size: t
     if "vision_transformer" in builder.__module__:
         if image_size[0] != image_size[1]:
             raise UsageError(
-                "torchvision's vision transformers take square pictures",
+                "torchvision's vision transformers take square images",
                 fix="choose one side for both, as dataset.resize=224",
             )
         sized = {"image_size": image_size[0]}

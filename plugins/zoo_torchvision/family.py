@@ -15,7 +15,7 @@ from zoo.api import ArchitectureSpec, Output
 from zoo.plugin import decorated_functions
 
 SMALLEST = 32
-"""Most of these networks halve the picture five times: of anything smaller nothing is left.
+"""Most of these networks halve the image five times: of anything smaller nothing is left.
 
 Where torchvision says a larger one, that counts.
 """

@@ -1,4 +1,4 @@
-"""torchvision's weights as the zoo's: where a file lies, its classes, how its pictures were made, what it reaches; from
+"""torchvision's weights as the zoo's: where a file lies, its classes, how its images were made, what it reaches; from
 its own metadata."""
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def input_of(weights: WeightsEnum) -> tuple[int, int, int]:
 
 
 def smallest_of(weights: WeightsEnum) -> int:
-    """The side of the smallest picture that torchvision says the network takes."""
+    """The side of the smallest image that torchvision says the network takes."""
     return min(int(side) for side in weights.meta.get("min_size", (1, 1)))
 
 

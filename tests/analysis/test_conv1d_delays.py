@@ -40,7 +40,7 @@ def test_the_example_has_its_length_and_weights_that_sum_to_one(length) -> None:
 
 
 @pytest.mark.parametrize("window", [Window(4, 1, 2), Window(3, 2, 0, 2), Window(12)])
-def test_the_picture_is_drawn(window, tmp_path) -> None:
+def test_the_image_is_drawn(window, tmp_path) -> None:
     draw(tmp_path / "delays.png", 64, window)
     with Image.open(tmp_path / "delays.png") as image:
         assert image.format == "PNG"

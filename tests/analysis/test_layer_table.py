@@ -131,8 +131,8 @@ def test_hints_tell_what_is_worth_a_thought() -> None:
         nn.Conv2d(1, 1, 3, padding=1),
     )
     said = "\n".join(hints(anatomy(deep, (1, 8, 8))))
-    assert "from 1.1 on, a position sees 10 pixels: more than the picture's 8" in said
-    assert "at 3 the picture is down to 1×1 already" in said
+    assert "from 1.1 on, a position sees 10 pixels: more than the image's 8" in said
+    assert "at 3 the image is down to 1×1 already" in said
 
 
 def test_the_largest_block_is_opened_while_there_is_room() -> None:

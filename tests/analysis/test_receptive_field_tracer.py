@@ -17,7 +17,7 @@ SIDE = 64
 
 
 def seen(model: nn.Module, side: int, row: int, column: int) -> tuple[range, range]:
-    """The rows and columns of the picture that an output position depends on, by its gradient."""
+    """The rows and columns of the image that an output position depends on, by its gradient."""
     image = torch.rand(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     model(image)[0, :, row, column].sum().backward()
     touched = image.grad[0, 0] != 0
@@ -39,7 +39,7 @@ def positive(model: nn.Module) -> nn.Module:
 
 
 def check(axis: Axis, place: int, found: range) -> bool:
-    """Compare with what the axis tells of a position; whether all it tells of lies in the picture, where both must
+    """Compare with what the axis tells of a position; whether all it tells of lies in the image, where both must
     agree to the pixel.
 
     At an edge, what a window would see through an inner layer's padding is not there.
@@ -103,7 +103,7 @@ class Branches(nn.Module):
 
 
 class ChannelsLast(nn.Module):
-    """ConvNeXt's form: a linear layer over the channels of a permuted picture; one window that moves by unequal
+    """ConvNeXt's form: a linear layer over the channels of a permuted image; one window that moves by unequal
     padding."""
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class ChannelsLast(nn.Module):
 
 
 @pytest.mark.parametrize("kind", [Branches, ChannelsLast])
-def test_branches_and_turned_pictures_see_what_their_gradient_says(kind) -> None:
+def test_branches_and_turned_images_see_what_their_gradient_says(kind) -> None:
     torch.manual_seed(0)
     model = kind()
     axes = anatomy(model, (1, SIDE, SIDE)).layers[-1].axes
@@ -163,7 +163,7 @@ class Attending(nn.Module):
 
 
 class Rolled(nn.Module):
-    """Moves the picture in a way that no rule follows."""
+    """Moves the image in a way that no rule follows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ class Rolled(nn.Module):
         return self.second(torch.fft.fft2(self.first(x)).real)  # type: ignore[no-any-return]
 
 
-def test_a_gate_hears_of_the_whole_picture_and_keeps_its_windows() -> None:
+def test_a_gate_hears_of_the_whole_image_and_keeps_its_windows() -> None:
     layers = {layer.name: layer for layer in anatomy(Gate(), (1, SIDE, SIDE)).layers}
     assert not layers["conv"].whole
     assert layers["after"].whole
@@ -182,7 +182,7 @@ def test_a_gate_hears_of_the_whole_picture_and_keeps_its_windows() -> None:
     assert seen(positive(Gate()), SIDE, 5, 5) == (range(SIDE), range(SIDE))
 
 
-def test_attention_hears_of_the_whole_picture() -> None:
+def test_attention_hears_of_the_whole_image() -> None:
     layers = {layer.name: layer for layer in anatomy(Attending(), (1, SIDE, SIDE)).layers}
     assert {axis.field for axis in layers["patches"].axes.values()} == {8}
     assert not layers["norm"].whole

@@ -21,7 +21,7 @@ from zoo.api import CommandSpec, hookimpl
 
 @hookimpl
 def zoo_register_commands():
-    return [CommandSpec(name="fourier", summary="Singular values of pictures", target="zoo_fourier.commands:app")]
+    return [CommandSpec(name="fourier", summary="Singular values of images", target="zoo_fourier.commands:app")]
 """
 SVD_COMMANDS = """
 import typer
@@ -186,7 +186,7 @@ def test_a_plugin_s_command_group_is_listed_and_runs(zoo, install, fresh_registr
     (site / "zoo_fourier" / "commands.py").write_text(SVD_COMMANDS, encoding="utf-8")
     assert "zoo_fourier.commands" not in sys.modules
     listed = zoo("--help")
-    assert "Singular values of pictures" in listed.out
+    assert "Singular values of images" in listed.out
     assert "zoo_fourier.commands" not in sys.modules, "help must not load the group"
     assert zoo("fourier", "compress", "60") == (0, "rank 60\n", "")
     assert zoo("fourier", "compress", "many").code == 2
@@ -197,7 +197,7 @@ def test_a_plugin_s_command_group_is_listed_and_runs(zoo, install, fresh_registr
 def test_a_plugin_cannot_take_the_place_of_a_command(zoo, install, fresh_registry, command) -> None:
     install("zoo-taker", command, SVD.replace('"fourier"', f'"{command}"').replace("zoo_fourier", "zoo_taker"))
     told = zoo(command, "--help")
-    assert told.code == 0 and "Singular values of pictures" not in told.out
+    assert told.code == 0 and "Singular values of images" not in told.out
     row = next(row for row in json.loads(zoo("plugins", "--json").out) if row["distribution"] == "zoo-taker")
     assert (row["namespace"], row["state"], row["gives"]) == (command, "conflict", {})
     assert (

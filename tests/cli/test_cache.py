@@ -14,7 +14,7 @@ def filled(tmp_path, monkeypatch):
     """Three entries of 10, 20 and 30 bytes (and the header of their arrays), and the sizes by key."""
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     for key, count in (("aa11", 10), ("aa22", 20), ("bb33", 30)):
-        description = {"dataset": f"d{count}", "pictures": count, "permute_pixels": None}
+        description = {"dataset": f"d{count}", "images": count, "permute_pixels": None}
         store.open_or_build(key, (count, 1, 1, 1), description, lambda array: array.fill(1))
     return {entry.key: entry.size for entry in store.entries()}
 
@@ -22,7 +22,7 @@ def filled(tmp_path, monkeypatch):
 def test_entries_are_listed_with_size_and_what_they_are(zoo, filled) -> None:
     told = zoo("cache")
     assert told.code == 0 and {line.split()[0] for line in told.out.splitlines()[1:]} == set(filled)
-    assert "d20: pictures 20" in told.out and "permute" not in told.out
+    assert "d20: images 20" in told.out and "permute" not in told.out
     assert told.err == f"{store.folder()}: 3 entries, {sum(filled.values())} bytes; at most 20.0 GB\n"
     facts = json.loads(zoo("cache", "--json").out)
     assert {entry["key"]: entry["size"] for entry in facts["entries"]} == filled

@@ -24,7 +24,7 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
         "folder",
         "mnist",
         "photos",
-        "pictures",
+        "images",
     ]
     assert ["classics/cnn", "yes*", "yes", "yes*", "yes", "yes*", "yes", "no,", "1", "no,", "2"] in rows
     tasks, networks = registry().items("task"), registry().items("architecture")
@@ -47,7 +47,7 @@ def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
         "--set",
         "dataset.resize=never",
     )
-    assert "the pictures are 8×8 and vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
+    assert "the images are 8×8 and vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
     assert told.err == ""
     (cell,) = json.loads(
         zoo("matrix", "--arch", "classics/lenet*", "--data", "digits", "--task", "classification", "--json").out
@@ -58,7 +58,7 @@ def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
         True,
         None,
     )
-    assert cell["changes"] == ["pictures 8×8 are resized to 16×16"]
+    assert cell["changes"] == ["images 8×8 are resized to 16×16"]
 
 
 @pytest.mark.parametrize(

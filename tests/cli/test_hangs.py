@@ -77,7 +77,7 @@ ROLES = {
     "a bundle's model": (["predict", "bundle/model.onnx", "data/cat/0.png"], "bundle/model.onnx", {2, 4}),
     "a compressed image": (["svd", "decode", "X.safetensors"], "X.safetensors", {3}),
     "an image of a class": (["run", "cnn", "--data", "folder:data", "--dry-run"], "data/cat/1.png", {0, 3}),
-    "images by pattern": (["run", "svd_image", "--data", "pictures:X.png", "--dry-run"], "X.png", {3}),
+    "images by pattern": (["run", "svd_image", "--data", "images:X.png", "--dry-run"], "X.png", {3}),
 }
 
 

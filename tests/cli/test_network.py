@@ -14,7 +14,7 @@ def test_info_tells_where_the_parameters_are_and_what_the_network_costs(zoo) -> 
     for text in (
         "62,006, all trainable (3×32×32, 10 classes)",
         "Linear 59,134 (95.4%), Conv2d 2,872 (4.6%)",
-        "651.7 k (651,720) a picture",
+        "651.7 k (651,720) an image",
         "16 pixels after max_pool2d, one every 4 pixels",
         "fc1    ████████████████████████████████████████ 48.12 k (77.6%)",
         "78% of the parameters are in one Linear, fc1",
@@ -102,7 +102,7 @@ def test_the_arithmetic_of_a_layer(zoo) -> None:
 def test_a_convolution_of_a_signal_is_drawn(zoo, tmp_path) -> None:
     file = tmp_path / "delays.png"
     answer = json.loads(zoo("arithmetic", "conv1d", "--out", "1", "--kernel", "4", "--plot", str(file), "--json").out)
-    assert answer["picture"] == str(file)
+    assert answer["image"] == str(file)
     with Image.open(file) as image:
         assert image.format == "PNG"
 

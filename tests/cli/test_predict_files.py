@@ -51,7 +51,7 @@ def test_bad_files_are_named_and_the_others_predicted(zoo, mixed: Path, tmp_path
         assert [Path(row["file"]).name for row in csv.DictReader(stream)] == GOOD
     lines = told.err.splitlines()
     assert [line for line in lines if "trunc.jpg: cannot be read: " in line] and [
-        line for line in lines if "zero.jpg: is no picture" in line
+        line for line in lines if "zero.jpg: is not an image" in line
     ]
     assert "note: skipped files: 1 hidden, 1 non-image" in lines
     assert lines[-1] == "error: 2 of 7 images were not predicted (named above); fix: repair, convert or remove them"
@@ -76,7 +76,7 @@ def test_where_none_can_be_read_nothing_is_drawn(zoo, mixed: Path, tmp_path: Pat
     alone = zoo("predict", BUNDLE, str(mixed / "zero.jpg"))
     assert (
         alone.code == 3
-        and alone.err.startswith("error: this image is no picture in a format read here")
+        and alone.err.startswith("error: this file is not an image in a supported format")
         and alone.err.count("\n") == 1
     )
 

@@ -28,7 +28,7 @@ def two(short, tmp_path, monkeypatch):
     return runs
 
 
-def test_compare_shows_results_differences_remarks_and_where_the_picture_is(zoo, two, tmp_path) -> None:
+def test_compare_shows_results_differences_remarks_and_where_the_image_is(zoo, two, tmp_path) -> None:
     told = zoo("compare", "short", "other", "--out", "drawn")
     lines = [line.split() for line in told.out.splitlines()]
     accuracy = RunDir(two / "cnn_digits" / "short").record.results["test"]["accuracy"]
@@ -82,7 +82,7 @@ def test_a_finished_run_has_its_page_and_report_rewrites_it(zoo, two, tmp_path) 
 
 def test_evaluate_writes_what_it_found_where_asked(zoo, two, tmp_path) -> None:
     told = zoo("evaluate", "short", "--split", "train", "--device", "cpu", "--out", "found")
-    assert told.code == 0 and told.out.endswith("predictions, tables and pictures: found\n")
+    assert told.code == 0 and told.out.endswith("predictions, tables and images: found\n")
     assert "datasets/digits, train split, 1,437 samples: accuracy " in told.out
     assert len((tmp_path / "found" / "predictions.csv").read_text(encoding="utf-8").splitlines()) == 1438
     assert (tmp_path / "found" / "plots" / "mistakes.png").is_file()

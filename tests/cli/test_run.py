@@ -235,7 +235,7 @@ FAULTS = {
     "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' cannot name a run"),
     "case-9": (
         ["cnn_digits", "--set", "dataset.resize=never"],
-        "the pictures are 8×8 and cnn needs 16×16 (dataset.resize=never)",
+        "the images are 8×8 and cnn needs 16×16 (dataset.resize=never)",
     ),
 }
 

@@ -83,10 +83,10 @@ def test_predict_shows_the_likeliest_classes_and_writes_all_of_them(zoo, short, 
     told = zoo("predict", "short", str(short / "samples"), "--top", "2", "--csv", str(table))
     assert told.code == 0
     lines = told.out.splitlines()
-    pictures = sorted(str(path) for path in (short / "samples").iterdir())
-    assert [line.partition(": ")[0] for line in lines] == pictures and all(line.count("%") == 2 for line in lines)
+    images = sorted(str(path) for path in (short / "samples").iterdir())
+    assert [line.partition(": ")[0] for line in lines] == images and all(line.count("%") == 2 for line in lines)
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    assert [row["file"] for row in rows] == pictures
+    assert [row["file"] for row in rows] == images
     first = rows[0]
     assert sum(float(first[f"p({digit})"]) for digit in range(10)) == pytest.approx(1, abs=1e-4)
     assert lines[0].partition(": ")[2].split()[0] == first["prediction"]
@@ -102,7 +102,7 @@ def test_top_is_a_whole_number(zoo, short, top, code) -> None:
     )
 
 
-def test_predict_answers_a_picture_that_is_not_there(zoo, short, tmp_path) -> None:
+def test_predict_answers_an_image_that_is_not_there(zoo, short, tmp_path) -> None:
     told = zoo("predict", "short", str(tmp_path / "no.png"))
     assert told.code == 3 and "no.png" in told.err and told.err.count("\n") == 1
 
@@ -161,7 +161,7 @@ def test_the_verdict_has_the_largest_difference_of_both_comparisons() -> None:
     ]
 
 
-def test_predict_takes_the_first_pictures_of_a_dataset_in_place_of_files(zoo, short, tmp_path) -> None:
+def test_predict_takes_the_first_images_of_a_dataset_in_place_of_files(zoo, short, tmp_path) -> None:
     told = zoo("predict", "short", "--data", "digits", "--count", "4", "--plot", str(tmp_path / "grid.png"))
     assert told.code == 0 and len(told.out.splitlines()) == 4 and (tmp_path / "grid.png").is_file()
     names = [line.partition(": ")[0] for line in told.out.splitlines()]
@@ -201,8 +201,8 @@ def test_predictions_of_a_dataset_in_files_name_the_files(zoo: Callable[..., Any
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give either pictures or --data D"),
-        (["x.png", "--data", "digits"], "give either pictures or --data D"),
+        ([], "give either images or --data D"),
+        (["x.png", "--data", "digits"], "give either images or --data D"),
         (["--data", "digits", "--split", "val"], "datasets/digits has no val split"),
         (["--data", "digits", "--count", "0"], "--count: must be a whole number of at least 1"),
         (["--data", "digts"], "did you mean digits?"),

@@ -9,7 +9,7 @@ import pytest
 from zoo.cli.app import run_cli
 
 
-def test_it_says_where_the_picture_is(tmp_path, monkeypatch, capsys) -> None:
+def test_it_says_where_the_image_is(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_cli(["show", "digits", "--set", "dataset.resize=16", "--count", "5"]) == 0
     assert capsys.readouterr().out == "drawn: digits-train.png\n"
@@ -21,7 +21,7 @@ def test_json(tmp_path, capsys) -> None:
     assert json.loads(capsys.readouterr().out) == {
         "dataset": "digits",
         "split": "train",
-        "picture": str(tmp_path / "a.png"),
+        "image": str(tmp_path / "a.png"),
         "notes": [],
     }
 

@@ -88,7 +88,7 @@ def test_what_cannot_be_had_is_said(zoo, arguments, code, line, tmp_path, monkey
     assert told.code == code and line in told.err and told.out == ""
 
 
-def test_pictures_are_predicted_by_an_architecture_with_weights_and_drawn(zoo, tmp_path) -> None:
+def test_images_are_predicted_by_an_architecture_with_weights_and_drawn(zoo, tmp_path) -> None:
     Image.new("L", (40, 40), 120).save(tmp_path / "grey.png")
     told = zoo(
         "predict", "cnn", str(tmp_path), "--weights", "mnist", "--plot", str(tmp_path / "drawn.png"), "--top", "1"

@@ -15,7 +15,7 @@ MEAN = (0.4, 0.5, 0.6)
 EVERY = [item.spec.name for item in registry().items("augmentation")]
 
 
-def pictures(count=40, channels=3, side=12):
+def noise(count=40, channels=3, side=12):
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, channels, side, side), dtype=np.uint8))
 
 
@@ -29,7 +29,7 @@ def augmented(images, specification, *, seed=0, epoch=0, indices=None):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", EVERY)
 def test_every_step_keeps_form_and_range(name, channels) -> None:
-    images = pictures(channels=channels)
+    images = noise(channels=channels)
     before = images.clone()
     found = augmented(images, [name])
     assert found.shape == images.shape
@@ -42,7 +42,7 @@ def test_every_step_keeps_form_and_range(name, channels) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_what_a_sample_gets_depends_on_seed_epoch_and_index_alone(name) -> None:
-    images = pictures()
+    images = noise()
     whole = augmented(images, [name], epoch=3).float()
     backwards = augmented(images, [name], epoch=3, indices=np.arange(40)[::-1].copy()).float()
     alone = augmented(images, [name], epoch=3, indices=np.array([17])).float()
@@ -54,12 +54,12 @@ def test_what_a_sample_gets_depends_on_seed_epoch_and_index_alone(name) -> None:
 
 def test_the_global_generators_are_left_alone() -> None:
     before = torch.get_rng_state()
-    augmented(pictures(), EVERY)
+    augmented(noise(), EVERY)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_two_steps_of_one_kind_draw_different_numbers() -> None:
-    images = pictures(count=400)
+    images = noise(count=400)
     once = (augmented(images, ["flip"]).float() != images.float()).flatten(1).any(1)
     twice = (augmented(images, ["flip", "flip"]).float() != images.float()).flatten(1).any(1)
     assert 0.4 < once.float().mean() < 0.6

@@ -16,7 +16,7 @@ from zoo.data.data_folder import MANIFEST, Digests, Store, megabytes
 from zoo.data.downloads import UnreachableError
 from zoo.errors import DataError
 
-CONTENTS = {"Toy/raw/pictures.gz": b"some pictures", "Toy/raw/labels.gz": b"some labels, one each"}
+CONTENTS = {"Toy/raw/images.gz": b"some images", "Toy/raw/labels.gz": b"some labels, one each"}
 SPEC = DatasetSpec(
     name="toy",
     summary="a toy",
@@ -75,11 +75,11 @@ def test_official_files_are_used_in_silence(
 
 @pytest.mark.parametrize("content", [b"another!!!!!!", b"longer than the official one"])
 def test_another_content_is_used_and_said(tmp_path: Path, content: bytes) -> None:
-    lay(tmp_path, {**CONTENTS, "Toy/raw/pictures.gz": content})
+    lay(tmp_path, {**CONTENTS, "Toy/raw/images.gz": content})
     store = Store(tmp_path)
-    assert store.files(SPEC)["Toy/raw/pictures.gz"].read_bytes() == content
+    assert store.files(SPEC)["Toy/raw/images.gz"].read_bytes() == content
     (note,) = store.notes
-    assert str(tmp_path / "Toy/raw/pictures.gz") in note
+    assert str(tmp_path / "Toy/raw/images.gz") in note
     assert "not the official file" in note
 
 
@@ -99,7 +99,7 @@ def test_missing_files_are_brought_after_one_line_that_says_what(
 def test_only_what_is_missing_is_brought(tmp_path: Path, asked: list[str]) -> None:
     lay(tmp_path, {"Toy/raw/labels.gz": b"mine"})
     assert Store(tmp_path).files(SPEC)["Toy/raw/labels.gz"].read_bytes() == b"mine"
-    assert asked == ["https://data.example/toy/pictures.gz"]
+    assert asked == ["https://data.example/toy/images.gz"]
 
 
 def assert_names_all_that_is_missing(message: str, root: Path) -> None:
@@ -139,7 +139,7 @@ def test_files_are_hashed_once_until_they_change(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(store_module, "sha256", lambda path: hashed.append(path.name) or real(path))
     lay(tmp_path, CONTENTS)
     Store(tmp_path).files(SPEC)
-    assert sorted(hashed) == ["labels.gz", "pictures.gz"]
+    assert sorted(hashed) == ["labels.gz", "images.gz"]
     Store(tmp_path).files(SPEC)
     assert len(hashed) == 2
     changed = tmp_path / "Toy/raw/labels.gz"

@@ -38,7 +38,7 @@ class Toy(Dataset):
         return self.splits[split]
 
 
-def pictures(count: int, shape: tuple[int, int, int] = (3, 5, 4), classes: int = 3) -> Split:
+def noise(count: int, shape: tuple[int, int, int] = (3, 5, 4), classes: int = 3) -> Split:
     generator = np.random.default_rng(count)
     return Split(generator.integers(0, 256, (count, *shape), dtype=np.uint8), generator.integers(0, classes, count))
 
@@ -69,7 +69,7 @@ def plain(split: Split, preprocessing: Preprocessing = COLOUR) -> np.ndarray:
 
 
 def test_the_permutation_reaches_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    split = pictures(6)
+    split = noise(6)
     opened = open_toy(monkeypatch, Toy({"train": split, "test": split}), section={"permute_pixels": 5})
     expected = plain(split).reshape(6, 3, 20)[:, :, np.random.RandomState(5).permutation(20)].reshape(6, 3, 5, 4)
     np.testing.assert_allclose(next(opened.part("test").batches(6)).inputs.numpy(), expected, rtol=0, atol=2e-6)
@@ -79,7 +79,7 @@ def test_the_permutation_reaches_the_batches(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_parts_can_be_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    toy = Toy({"train": pictures(6), "test": pictures(4)})
+    toy = Toy({"train": noise(6), "test": noise(4)})
     opened = open_toy(monkeypatch, toy, parts=["test"])
     assert opened.samples == {"test": 4}
     assert (opened.name, opened.classes, opened.fingerprint) == ("toys/toy", ("a", "b", "c"), "toy")
@@ -92,13 +92,13 @@ def test_parts_can_be_limited(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_holdout_takes_the_same_share_of_every_class_and_no_sample_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = np.repeat([0, 1, 2], [100, 50, 10])
     images = np.arange(160, dtype=np.uint8)[:, None, None, None] * np.ones((1, 3, 5, 4), np.uint8)
-    toy = Toy({"train": Split(images, labels), "test": pictures(4)})
+    toy = Toy({"train": Split(images, labels), "test": noise(4)})
     opened = open_toy(monkeypatch, toy, section={"val_fraction": 0.1}, seed=7)
     train, select = opened.part("train"), opened.part("val")
     assert np.bincount(select.targets).tolist() == [10, 5, 1]
     assert np.bincount(train.targets).tolist() == [90, 45, 9]
     assert sorted([*map(int, train.names), *map(int, select.names)]) == list(range(160))
-    for part in (train, select):  # a picture's value is its index
+    for part in (train, select):  # an image's value is its index
         rows = [int(name) for name in part.names]
         assert part.images_of(range(len(part)))[:, 0, 0, 0].tolist() == rows
         assert part.targets.tolist() == labels[rows].tolist()
@@ -111,21 +111,21 @@ def test_holdout_takes_the_same_share_of_every_class_and_no_sample_twice(monkeyp
 @pytest.mark.parametrize("fraction", [0.01, 0.999])
 def test_a_holdout_that_leaves_a_part_empty_is_refused(monkeypatch: pytest.MonkeyPatch, fraction: float) -> None:
     with pytest.raises(UsageError, match="leaves a part empty"):
-        open_toy(monkeypatch, Toy({"train": pictures(6), "test": pictures(4)}), section={"val_fraction": fraction})
+        open_toy(monkeypatch, Toy({"train": noise(6), "test": noise(4)}), section={"val_fraction": fraction})
 
 
 def test_a_holdout_beside_a_select_part_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    toy = Toy({"train": pictures(6), "val": pictures(4)}, {"train": "train", "val": "val"})
+    toy = Toy({"train": noise(6), "val": noise(4)}, {"train": "train", "val": "val"})
     with pytest.raises(UsageError, match="validation split of its own"):
         open_toy(monkeypatch, toy, section={"val_fraction": 0.2})
 
 
-GOOD = pictures(4)
+GOOD = noise(4)
 BAD = {
     "no Split": ((GOOD.images, GOOD.targets), "must be a zoo.api.Split"),
     "floats": (Split(GOOD.images / 255, GOOD.targets), "uint8"),
     "no channels": (Split(GOOD.images[:, 0], GOOD.targets), "uint8"),
-    "no pictures": (Split(GOOD.images[:0], GOOD.targets[:0]), "is empty"),
+    "zero images": (Split(GOOD.images[:0], GOOD.targets[:0]), "is empty"),
     "too few labels": (Split(GOOD.images, GOOD.targets[:3]), "4 images and 3 labels"),
     "too few names": (Split(GOOD.images, GOOD.targets, ["one"]), "4 images and 1 names"),
     "label too large": (Split(GOOD.images, np.array([0, 1, 2, 3])), "label 3, outside 0…2"),
@@ -171,8 +171,8 @@ def test_mnist_reaches_the_device_normalised() -> None:
 # ----------------------------------------------------------------------------------------------- classes, and bad files
 
 
-def test_the_pictures_of_some_classes_are_kept_in_their_order(monkeypatch) -> None:
-    toy = Toy({"train": pictures(40), "test": pictures(30)})
+def test_the_images_of_some_classes_are_kept_in_their_order(monkeypatch) -> None:
+    toy = Toy({"train": noise(40), "test": noise(30)})
     data = open_toy(monkeypatch, toy, section={"classes": ["c", "a"]})
     assert data.classes == ("c", "a")
     for part, split in (("train", "train"), ("test", "test")):
@@ -189,13 +189,13 @@ def test_the_pictures_of_some_classes_are_kept_in_their_order(monkeypatch) -> No
 )
 def test_classes_that_make_no_sense_are_told(monkeypatch, classes, words) -> None:
     with pytest.raises(UsageError, match=words):
-        open_toy(monkeypatch, Toy({"train": pictures(9), "test": pictures(9)}), section={"classes": classes})
+        open_toy(monkeypatch, Toy({"train": noise(9), "test": noise(9)}), section={"classes": classes})
 
 
 def test_a_split_without_any_of_the_classes_is_told(monkeypatch) -> None:
-    few = Split(pictures(4).images, np.zeros(4, np.int64))
+    few = Split(noise(4).images, np.zeros(4, np.int64))
     with pytest.raises(DataError, match="split 'test' has no image of the classes b, c"):
-        open_toy(monkeypatch, Toy({"train": pictures(30), "test": few}), section={"classes": ["b", "c"]})
+        open_toy(monkeypatch, Toy({"train": noise(30), "test": few}), section={"classes": ["b", "c"]})
 
 
 def test_numbers_will_do_for_the_names_of_digits() -> None:
@@ -204,13 +204,13 @@ def test_numbers_will_do_for_the_names_of_digits() -> None:
 
 @pytest.fixture
 def files(tmp_path):
-    """Twelve pictures in files, of which 3 is cut off and 7 is text."""
+    """Twelve images in files, of which 3 is cut off and 7 is text."""
     made = []
     for index in range(12):
         made.append(tmp_path / f"{index:02d}.png")
         Image.fromarray(np.random.default_rng(index).integers(0, 256, (5, 4, 3), dtype=np.uint8)).save(made[-1])
     made[3].write_bytes(made[3].read_bytes()[:60])
-    made[7].write_text("not a picture")
+    made[7].write_text("not an image")
     return made
 
 
@@ -218,7 +218,7 @@ def in_files(files, rows):
     return Split([files[row] for row in rows], np.arange(len(rows)) % 3, [files[row].name for row in rows])
 
 
-def test_bad_training_pictures_are_left_out_where_asked_and_named(monkeypatch, files) -> None:
+def test_bad_training_images_are_left_out_where_asked_and_named(monkeypatch, files) -> None:
     toy = Toy({"train": in_files(files, range(9)), "test": in_files(files, [9, 10, 11])})
     with pytest.raises(DataError, match=r"03\.png.*--skip-bad-images"):
         open_toy(monkeypatch, toy)
@@ -228,8 +228,8 @@ def test_bad_training_pictures_are_left_out_where_asked_and_named(monkeypatch, f
     assert train.targets.tolist() == [row % 3 for row in range(9) if row not in (3, 7)]
     assert np.array_equal(train.images_of([3])[0], np.asarray(Image.open(files[4])))
     assert [(each["part"], each["sample"]) for each in data.quarantine] == [("train", "03.png"), ("train", "07.png")]
-    assert "is no picture" in data.quarantine[1]["reason"] and data.quarantine[1]["file"] == str(files[7])
-    assert "2 training pictures that cannot be read are left out; quarantine.json names them" in data.notes
+    assert "is not an image" in data.quarantine[1]["reason"] and data.quarantine[1]["file"] == str(files[7])
+    assert "2 training images that cannot be read are left out; quarantine.json names them" in data.notes
 
 
 def test_what_is_bad_is_remembered_by_content(monkeypatch, files) -> None:
@@ -261,11 +261,11 @@ def test_a_class_of_which_nothing_can_be_read_is_told(monkeypatch, files) -> Non
     toy = Toy(
         {"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])}
     )
-    with pytest.raises(DataError, match="of a class of the train split, no picture can be read"):
+    with pytest.raises(DataError, match="of a class of the train split, no image can be read"):
         open_toy(monkeypatch, toy, section={"skip_bad_images": True})
 
 
-def test_pictures_that_are_held_out_are_the_train_splits(monkeypatch, files) -> None:
+def test_images_that_are_held_out_are_the_train_splits(monkeypatch, files) -> None:
     two = Split(in_files(files, range(10)).images, np.arange(10) % 2)
     data = open_toy(
         monkeypatch,

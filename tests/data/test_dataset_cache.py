@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: whole or not there, shared, and kept under its limit."""
+"""The cache of decoded images: whole or not there, shared, and kept under its limit."""
 
 from __future__ import annotations
 

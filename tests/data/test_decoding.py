@@ -1,4 +1,4 @@
-"""Files of pictures to one array: what makes an entry of the cache another one."""
+"""Files of images to one array: what makes an entry of the cache another one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def files(tmp_path):
     return made
 
 
-def test_every_picture_is_where_its_file_was(files) -> None:
+def test_every_image_is_where_its_file_was(files) -> None:
     array = decoded(files, PLAIN, sha256, "toy")
     for index, file in enumerate(files):
         assert np.array_equal(array[index], PLAIN.read(file))
@@ -67,10 +67,10 @@ def test_pixels_made_in_an_older_way_are_not_used_again(files, monkeypatch) -> N
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(b"", "is no picture"), (b"hello", "is no picture"), (None, "No such file"), ("cut", "cannot be read")],
+    [(b"", "is not an image"), (b"hello", "is not an image"), (None, "No such file"), ("cut", "cannot be read")],
     ids=str,
 )
-def test_a_file_that_is_no_picture_is_named_and_nothing_is_kept(files, content, words) -> None:
+def test_a_file_that_is_no_image_is_named_and_nothing_is_kept(files, content, words) -> None:
     if content is None:
         files[3].unlink()
     else:
@@ -85,4 +85,4 @@ def test_long_work_is_said(files, monkeypatch, capsys) -> None:
     monkeypatch.setattr(decoding, "SAY_FROM", 3)
     decoded(files, PLAIN, sha256, "toy")
     decoded(files, PLAIN, sha256, "toy")
-    assert capsys.readouterr().err == "toy: decoding 6 pictures, once\n"
+    assert capsys.readouterr().err == "toy: decoding 6 images, once\n"

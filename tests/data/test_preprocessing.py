@@ -1,4 +1,4 @@
-"""What is done to pictures before a network sees them, held to numpy and pillow used directly."""
+"""What is done to images before a network sees them, held to numpy and pillow used directly."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def planned(
         (CHOSEN, (1, 40, 24), {"resize": "never"}, (1, 40, 24)),
     ],
 )
-def test_pictures_get_the_size_the_network_needs(
+def test_images_get_the_size_the_network_needs(
     net: ArchitectureSpec | None, shape: tuple[int, int, int], section: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
     preprocessing, notes = planned(net, shape, **section)
@@ -76,13 +76,13 @@ def test_pictures_get_the_size_the_network_needs(
         (AT_LEAST_16, {"resize": 64}, 64),
     ],
 )
-def test_pictures_of_different_sizes_get_the_networks_default(
+def test_images_of_different_sizes_get_the_networks_default(
     net: ArchitectureSpec | None, section: dict[str, Any], expected: int
 ) -> None:
     preprocessing, notes = plan(DatasetSection(name="toy", **section), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
     assert preprocessing.shape == (3, expected, expected)
-    assert notes == [f"pictures of any size are resized to cover {expected}×{expected} and cropped at the centre"]
-    with pytest.raises(UsageError, match=r"the pictures may differ in size .*dataset\.resize=never"):
+    assert notes == [f"images of any size are resized to cover {expected}×{expected} and cropped at the centre"]
+    with pytest.raises(UsageError, match=r"the images may differ in size .*dataset\.resize=never"):
         plan(DatasetSection(name="toy", resize="never"), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
 
 
@@ -94,9 +94,9 @@ RGB_ONLY = architecture(channels=(3,), input=(3, 8, 8))
     [
         (ANY, 1, {}, 1, None),
         (ANY, 3, {}, 3, None),
-        (ANY, 3, {"channels": 1}, 1, "RGB pictures become grey"),
-        (None, 1, {"channels": 3}, 3, "grey pictures become RGB"),
-        (RGB_ONLY, 1, {}, 3, "grey pictures become RGB"),
+        (ANY, 3, {"channels": 1}, 1, "RGB images become grey"),
+        (None, 1, {"channels": 3}, 3, "grey images become RGB"),
+        (RGB_ONLY, 1, {}, 3, "grey images become RGB"),
         (RGB_ONLY, 3, {"channels": 3}, 3, None),
         (architecture(channels=(1, 3)), 3, {}, 3, None),
     ],
@@ -110,7 +110,7 @@ def test_channels_are_adapted_and_said(
 
 
 def test_channels_that_the_network_cannot_take_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"net takes pictures of 3 channels, not 1 .*dataset\.channels"):
+    with pytest.raises(UsageError, match=r"net takes images of 3 channels, not 1 .*dataset\.channels"):
         planned(RGB_ONLY, (3, 8, 8), channels=1)
 
 
@@ -148,7 +148,7 @@ def test_case_9_resize_never_names_both_sizes(net: ArchitectureSpec, needed: str
 
 @pytest.mark.parametrize(("net", "needs"), [(FIXED, "exactly 28×28"), (AT_LEAST_16, "at least 16×16")])
 def test_a_side_that_the_network_cannot_take_is_refused(net: ArchitectureSpec, needs: str) -> None:
-    with pytest.raises(UsageError, match=f"cannot take 12×12 pictures: it needs {needs}"):
+    with pytest.raises(UsageError, match=f"cannot take 12×12 images: it needs {needs}"):
         planned(net, resize=12)
 
 
@@ -159,46 +159,44 @@ def test_two_channels_are_refused() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_are_permuted_by_the_permutation_that_the_seed_names(channels: int) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (5, channels, 6, 7), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (5, channels, 6, 7), dtype=np.uint8)
     preprocessing, _ = planned(ANY, (channels, 6, 7), permute_pixels=11)
-    permuted = preprocessing.apply(pictures)
-    expected = pictures.reshape(5, channels, 42)[:, :, np.random.RandomState(11).permutation(42)].reshape(
-        pictures.shape
-    )
+    permuted = preprocessing.apply(images)
+    expected = images.reshape(5, channels, 42)[:, :, np.random.RandomState(11).permutation(42)].reshape(images.shape)
     assert np.array_equal(permuted, expected)
-    assert not np.array_equal(permuted, pictures)
-    assert not np.array_equal(planned(ANY, (channels, 6, 7), permute_pixels=12)[0].apply(pictures), permuted)
+    assert not np.array_equal(permuted, images)
+    assert not np.array_equal(planned(ANY, (channels, 6, 7), permute_pixels=12)[0].apply(images), permuted)
 
 
 def test_the_permutation_is_of_the_network_s_pixels() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 8), dtype=np.uint8)
-    resized = planned(FIXED)[0].apply(pictures)
-    both = planned(FIXED, permute_pixels=3)[0].apply(pictures)
+    images = np.random.default_rng(0).integers(0, 256, (2, 1, 8, 8), dtype=np.uint8)
+    resized = planned(FIXED)[0].apply(images)
+    both = planned(FIXED, permute_pixels=3)[0].apply(images)
     assert np.array_equal(both.reshape(2, 784), resized.reshape(2, 784)[:, np.random.RandomState(3).permutation(784)])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_resizing_equals_pillow_s_bilinear(channels: int) -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (4, channels, 8, 8), dtype=np.uint8)
-    resized = planned(FIXED, (channels, 8, 8))[0].apply(pictures)
+    images = np.random.default_rng(0).integers(0, 256, (4, channels, 8, 8), dtype=np.uint8)
+    resized = planned(FIXED, (channels, 8, 8))[0].apply(images)
     assert (resized.shape, resized.dtype) == ((4, channels, 28, 28), np.uint8)
-    for image, result in zip(pictures, resized, strict=True):
+    for image, result in zip(images, resized, strict=True):
         for plane, expected in zip(image, result, strict=True):
             assert np.array_equal(
                 np.asarray(Image.fromarray(plane).resize((28, 28), Image.Resampling.BILINEAR)), expected
             )
 
 
-def test_oblong_pictures_keep_their_aspect_and_lose_their_margins() -> None:
+def test_oblong_images_keep_their_aspect_and_lose_their_margins() -> None:
     image = np.zeros((1, 1, 10, 30), np.uint8)
     image[:, :, :, 10:20] = 200
     cropped = planned(architecture(sizing="fixed", input=(1, 10, 10)), (1, 10, 30))[0].apply(image)
     assert (cropped == 200).all()
 
 
-def test_pictures_of_the_right_size_are_not_copied() -> None:
-    pictures = np.zeros((2, 1, 8, 8), np.uint8)
-    assert planned(ANY)[0].apply(pictures) is pictures
+def test_images_of_the_right_size_are_not_copied() -> None:
+    images = np.zeros((2, 1, 8, 8), np.uint8)
+    assert planned(ANY)[0].apply(images) is images
 
 
 def test_colour_becomes_grey_and_grey_colour_where_a_run_says_so() -> None:
@@ -244,7 +242,7 @@ def weights(**facts: Any) -> WeightsSpec:
         ((3, 8, 8), {"channels": 1}, {}, ((1, 24, 24), 28, "bicubic", (0.5,))),
     ],
 )
-def test_pictures_are_prepared_as_the_weights_learned_them(
+def test_images_are_prepared_as_the_weights_learned_them(
     shape: tuple[int, int | None, int | None],
     section: dict[str, Any],
     learned: dict[str, Any],

@@ -134,8 +134,8 @@ def test_the_json_of_the_page_has_the_keys_that_are_printed(command, shown, trai
         monkeypatch.delenv(name)
     capsys.readouterr()
     words = command.split()[1:]
-    pictures = sorted(str(path) for path in trained.glob("runs/cnn_digits/first/samples/*.png"))
-    code = run_cli([pictures[0] if word == "photo.png" else word for word in words])
+    images = sorted(str(path) for path in trained.glob("runs/cnn_digits/first/samples/*.png"))
+    code = run_cli([images[0] if word == "photo.png" else word for word in words])
     told = capsys.readouterr()
     assert code == 0, told.err
     printed, written = json.loads(told.out), json.loads(shown)

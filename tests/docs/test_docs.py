@@ -116,7 +116,7 @@ SUBSTITUTES = {"cnn_mnist": "cnn_digits", "--seeds 3": "--seeds 2", "exports/cnn
 
 @pytest.mark.parametrize("command", commands(README))
 def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, capsys) -> None:
-    """Each is run, in order, in one folder; on embedded data, one epoch, and on a picture of the run where a picture is
+    """Each is run, in order, in one folder; on embedded data, one epoch, and on an image of the run where an image is
     named."""
     monkeypatch.chdir(trained)
     monkeypatch.setenv("ZOO_RUNS", str(trained / "runs"))
@@ -125,11 +125,11 @@ def test_the_commands_of_the_readme_are_right(command, trained, monkeypatch, cap
         pytest.skip("needs a run that was stopped: tests/training/test_resume.py has it")
     for old, new in SUBSTITUTES.items():
         command = command.replace(old, new)
-    pictures = sorted(trained.glob("runs/cnn_digits/*/samples/*.png"))
+    images = sorted(trained.glob("runs/cnn_digits/*/samples/*.png"))
     words = shlex.split(command)[1:]
     if words[0] == "run":
         words += ["--set", "train.epochs=1"] if "--epochs" not in words else []
-    words = [str(pictures[0]) if word == "picture.png" else word for word in words]
+    words = [str(images[0]) if word == "image.png" else word for word in words]
     code = run_cli(words)
     told = capsys.readouterr()
     assert code == 0, f"{command}\n{told.out}\n{told.err}"

@@ -42,7 +42,7 @@ def go_through(folder, monkeypatch, capsys, change=lambda words: words) -> str:
 
 
 def on_digits(words: list[str]) -> list[str]:
-    """The same on embedded pictures: a recipe keeps its name, and is run on the digits."""
+    """The same on embedded images: a recipe keeps its name, and is run on the digits."""
     if words[0] == "run":
         return [*words, "--data", "digits", "--set", "dataset.resize=28", "--set", "train.batch_size=128"]
     return [word.replace("mnist", "digits") for word in words] if words[0] == "show" else words
@@ -101,12 +101,12 @@ def test_parameters_and_settings_are_as_the_page_says() -> None:
 
 def test_the_same_shuffle_of_the_first_weights_undoes_a_shuffle_of_the_pixels() -> None:
     """The reason given for the fully-connected network; no such thing holds for the convolutional one."""
-    pictures = np.random.RandomState(1).randint(0, 256, (50, 1, 28, 28)).astype(np.uint8)
+    images = np.random.RandomState(1).randint(0, 256, (50, 1, 28, 28)).astype(np.uint8)
     shape = {"channels": 1, "height": 28, "width": 28, "mean": (0.1307,), "std": (0.3081,)}
-    permuted = Preprocessing(**shape, permute_pixels=0).apply(pictures)
+    permuted = Preprocessing(**shape, permute_pixels=0).apply(images)
     order = np.random.RandomState(0).permutation(784)
-    assert (permuted.reshape(50, 784) == pictures.reshape(50, 784)[:, order]).all()
-    plain, shuffled = (torch.from_numpy(each).float() / 255 for each in (pictures, permuted))
+    assert (permuted.reshape(50, 784) == images.reshape(50, 784)[:, order]).all()
+    plain, shuffled = (torch.from_numpy(each).float() / 255 for each in (images, permuted))
     model = network("fnn_mnist")
     with torch.no_grad():
         before = model(plain)

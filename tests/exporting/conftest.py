@@ -34,7 +34,7 @@ CLASSES = tuple("0123456789")
 
 
 class Small(nn.Module):
-    """Both kinds of call: leaf modules, and functions called by the network itself. Takes 8×8 grey pictures."""
+    """Both kinds of call: leaf modules, and functions called by the network itself. Takes 8×8 grey images."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -118,8 +118,8 @@ def test_predict_py_runs_with_neither_zoo_nor_torch(
     run_export: Callable[..., Bundle], tmp_path: Path, batch: int | None
 ) -> None:
     bundle = run_export(batch=batch)
-    pictures = [tmp_path / f"{index}.png" for index in range(4)]
-    for index, path in enumerate(pictures):
+    images = [tmp_path / f"{index}.png" for index in range(4)]
+    for index, path in enumerate(images):
         Image.fromarray(np.full((20, 30), index * 60, np.uint8)).save(path)
     code = (
         "import runpy, sys\n"
@@ -132,7 +132,7 @@ def test_predict_py_runs_with_neither_zoo_nor_torch(
     )
     table = tmp_path / "table.csv"
     done = subprocess.run(
-        [sys.executable, "-c", code, str(bundle.path / "predict.py"), *map(str, pictures), "--csv", str(table)],
+        [sys.executable, "-c", code, str(bundle.path / "predict.py"), *map(str, images), "--csv", str(table)],
         capture_output=True,
         text=True,
         check=False,

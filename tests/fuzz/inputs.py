@@ -32,27 +32,27 @@ def make_base(base: Path) -> Path:
         "ZOO_OFFLINE": "1"
     }
     os.chdir(base)
-    pictures = base / "images"
+    images = base / "images"
     generator = np.random.RandomState(0)
     for label in ("bus", "car"):
-        (pictures / label).mkdir(parents=True)
+        (images / label).mkdir(parents=True)
         for index, (suffix, form) in enumerate(FORMATS.items()):
             image = Image.fromarray(generator.randint(0, 256, (12, 16, 3), np.uint8))
             image.save(
-                pictures / label / f"{index}.{suffix}",
+                images / label / f"{index}.{suffix}",
                 form,
                 **({"exif": _exif()} if suffix in ("jpg", "png", "webp") else {}),
             )
     rows = [
-        f"{path.relative_to(pictures).as_posix()},{path.parent.name},{'val' if path.stem == '5' else 'train'}"
-        for path in sorted(pictures.rglob("*.*"))
+        f"{path.relative_to(images).as_posix()},{path.parent.name},{'val' if path.stem == '5' else 'train'}"
+        for path in sorted(images.rglob("*.*"))
     ]
     (base / "labels.csv").write_text("\n".join([",".join(LABELS), *rows]) + "\n", encoding="utf-8")
     with zipfile.ZipFile(base / "images.zip", "w") as archive:
-        for path in sorted(pictures.rglob("*.*")):
+        for path in sorted(images.rglob("*.*")):
             archive.write(path, path.relative_to(base))
     with tarfile.open(base / "images.tar.gz", "w:gz") as tar:
-        tar.add(pictures, "images")
+        tar.add(images, "images")
     commands = (
         ["run", "fnn", "--data", "digits", *TINY, "--name", "it"],
         ["export", "fnn/it", "--onnx", "--out", "exports/it"],

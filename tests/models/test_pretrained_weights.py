@@ -223,7 +223,7 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5", "googlenet"])
 def test_a_file_of_torchvisions_weights_predicts_what_torchvision_does(name, tmp_path, photo) -> None:
-    """The other implementation: torchvision's network, with its own transform of the picture."""
+    """The other implementation: torchvision's network, with its own transform of the image."""
     torch.manual_seed(0)
     extra = {"aux_logits": True, "transform_input": True, "init_weights": True} if name == "googlenet" else {}
     theirs = get_model(name, **extra).eval()

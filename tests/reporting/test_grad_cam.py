@@ -20,11 +20,11 @@ def network(*, inplace: bool = False) -> nn.Sequential:
 
 @pytest.mark.parametrize("inplace", [False, True])
 def test_with_a_mean_and_a_linear_layer_it_is_cam(inplace) -> None:
-    model, pictures = network(inplace=inplace), torch.randn(3, 3, 10, 12)
-    logits, maps = grad_cam(model, pictures)
-    torch.testing.assert_close(logits, model(pictures))
+    model, images = network(inplace=inplace), torch.randn(3, 3, 10, 12)
+    logits, maps = grad_cam(model, images)
+    torch.testing.assert_close(logits, model(images))
     chosen = logits.argmax(1)
-    features = model[:2](pictures).detach()
+    features = model[:2](images).detach()
     due = torch.einsum(
         "nk,nkhw->nhw", model[4].weight[chosen].detach(), features
     ).relu()  # B. Zhou et al. 2016, equation 2, and the ReLU
@@ -37,16 +37,16 @@ def test_maps_are_taken_before_the_head_where_it_is_known() -> None:
     model = nn.Sequential(
         nn.Conv2d(3, 6, 3, stride=2), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).eval()
-    pictures = torch.rand(1, 3, 15, 15)
-    _, before = grad_cam(model, pictures, head="2")
-    features = model[:2](pictures).detach().requires_grad_(True)
+    images = torch.rand(1, 3, 15, 15)
+    _, before = grad_cam(model, images, head="2")
+    features = model[:2](images).detach().requires_grad_(True)
     logits = model[2:](features)
     (gradient,) = torch.autograd.grad(logits[0, logits.argmax()], features)
     due = F.interpolate(
         (gradient.mean((2, 3), keepdim=True) * features.detach()).sum(1, keepdim=True).relu(), (15, 15), mode="bilinear"
     )[:, 0]
     torch.testing.assert_close(before, due / due.max().clamp_min(1e-12))
-    _, after = grad_cam(model, pictures)
+    _, after = grad_cam(model, images)
     assert not torch.equal(before, after)
 
 
@@ -56,9 +56,9 @@ def test_a_bright_corner_that_speaks_for_the_class_is_found() -> None:
         model[0].weight.fill_(1.0)
         model[0].bias.fill_(-1.0)
         model[4].weight.copy_(torch.tensor([1.0, -1, -1, -1])[:, None].expand(4, 5))
-    pictures = torch.zeros(1, 3, 16, 16)
-    pictures[0, :, :4, 12:] = 1
-    _, maps = grad_cam(model, pictures)
+    images = torch.zeros(1, 3, 16, 16)
+    images[0, :, :4, 12:] = 1
+    _, maps = grad_cam(model, images)
     assert maps[0, :4, 12:].mean() > 0.5 and maps[0, 8:, :8].max() == 0
 
 

@@ -65,7 +65,7 @@ def shown(run, record=None) -> Seen:
 
 @pytest.fixture
 def rich(made_run):
-    """A run with hostile names everywhere, a picture, a table and cards."""
+    """A run with hostile names everywhere, an image, a table and cards."""
     run = made_run(
         "one",
         epochs=EPOCHS,
@@ -85,7 +85,7 @@ def rich(made_run):
     image(run.path / "one.png", 200)
     quoted = HOSTILE.replace('"', '""')
     (run.path / "table.csv").write_text(f'class,f1\n"{quoted}",0.5\n', encoding="utf-8")
-    (run.path / "cards.csv").write_text(f'picture,truth\none.png,"{quoted}"\nnone.png,b\n', encoding="utf-8")
+    (run.path / "cards.csv").write_text(f'image,truth\none.png,"{quoted}"\nnone.png,b\n', encoding="utf-8")
     return run
 
 
@@ -95,12 +95,12 @@ def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(
         ReportItem("Classes", "per_class.csv"),
         ReportItem("Mistakes", "mistakes.csv"),
     ]
-    run = made_run("one", epochs=EPOCHS, report_items=report_items, notes=["pictures are resized"], git_commit="abc123")
+    run = made_run("one", epochs=EPOCHS, report_items=report_items, notes=["images are resized"], git_commit="abc123")
     image(run.plots / "a.png")
     image(run.plots / "m.png")
     (run.path / "per_class.csv").write_text("class,f1\na,0.5000\n", encoding="utf-8")
     (run.path / "mistakes.csv").write_text(
-        "picture,truth,prediction,probability\nplots/m.png,cat,dog,0.9990\n", encoding="utf-8"
+        "image,truth,prediction,probability\nplots/m.png,cat,dog,0.9990\n", encoding="utf-8"
     )
     seen = shown(run)
     for words in (
@@ -108,7 +108,7 @@ def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(
         "0.2500",
         "Evaluated once, on the test split (10 samples)",
         "1,234",
-        "5,678 a picture",
+        "5,678 an image",
         "1 min 01 s on cpu",
         "resized",
     ):
@@ -152,7 +152,7 @@ def test_hostile_names_are_text_and_isolated(rich) -> None:
     places, isolated = html.count("&lt;script&gt;alert(1)&lt;/script&gt;"), html.count("<bdi>&lt;script&gt;")
     assert isolated >= 9
     assert places - isolated == 2 + 3 + 1, (
-        "the page's title (twice), what pictures are called (thrice), and 'on …' within a bdi of its own"
+        "the page's title (twice), what images are called (thrice), and 'on …' within a bdi of its own"
     )
 
 
@@ -176,14 +176,14 @@ def test_a_long_table_is_cut_and_says_so(made_run) -> None:
     assert f"c{ROWS - 1}" in seen.texts and f"c{ROWS}" not in seen.texts
 
 
-def test_an_unfinished_run_has_a_page_with_the_pictures_there_are(made_run) -> None:
+def test_an_unfinished_run_has_a_page_with_the_images_there_are(made_run) -> None:
     run = made_run("one", status="interrupted", results={})
-    image(run.plots / "first_pictures.png")
+    image(run.plots / "first_images.png")
     seen = shown(run)
     assert "interrupted" in seen.texts and "This run has no result: it ended before its model was judged." in " ".join(
         seen.text.split()
     )
-    assert "First pictures" in seen.texts
+    assert "First images" in seen.texts
     killed = made_run("two", status="running", results={})
     assert "killed" in shown(killed).texts
 
@@ -226,7 +226,7 @@ def test_report_writes_into_the_run_or_elsewhere_and_replaces_in_one_step(made_r
 def test_a_damaged_table_is_no_crash(made_run) -> None:
     run = made_run("one", report_items=[ReportItem("Empty", "empty.csv"), ReportItem("Ragged", "ragged.csv")])
     (run.path / "empty.csv").write_text("", encoding="utf-8")
-    (run.path / "ragged.csv").write_text("picture,b\nx.png\ny.png,1,2\n", encoding="utf-8")
+    (run.path / "ragged.csv").write_text("image,b\nx.png\ny.png,1,2\n", encoding="utf-8")
     assert "Ragged" in shown(run).texts
 
 
@@ -237,7 +237,7 @@ def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> N
         report_items=[
             ReportItem("Bytes", "bytes.csv"),
             ReportItem("Circle", "circle.csv"),
-            ReportItem("Picture", "a.png"),
+            ReportItem("Image", "a.png"),
         ],
     )
     (run.path / "bytes.csv").write_bytes(b"a,b\n\xff\xfe,1\n")
@@ -337,10 +337,10 @@ def test_every_command_of_a_page_works_for_its_kind_of_run(tmp_path, monkeypatch
     monkeypatch.setenv("ZOO_EXPORTS", str(tmp_path / "exports"))
     monkeypatch.chdir(tmp_path)
     image(tmp_path / "image.png")
-    image(tmp_path / "pictures" / "a.png", 90)
+    image(tmp_path / "images" / "a.png", 90)
     kinds = {
         "classifier": ["run", "cnn_digits", "--set", "train.epochs=1", "--device", "cpu", "--name", "short"],
-        "no network": ["run", "svd_image", "--data", f"pictures:{tmp_path / 'pictures'}", "--set", "task.ranks=[1]"],
+        "no network": ["run", "svd_image", "--data", f"images:{tmp_path / 'images'}", "--set", "task.ranks=[1]"],
     }
     seen = set()
     for kind, words in kinds.items():

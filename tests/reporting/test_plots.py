@@ -1,4 +1,4 @@
-"""Pictures of a run: what they hold, and names that no font or markup expects."""
+"""Images of a run: what they hold, and names that no font or markup expects."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_a_grid_holds_any_number_of_pictures(tmp_path, count) -> None:
+def test_a_grid_holds_any_number_of_images(tmp_path, count) -> None:
     plots.grid(
         tmp_path / "grid.png", np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading"
     )

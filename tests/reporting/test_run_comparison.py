@@ -64,7 +64,7 @@ def test_runs_that_differ_in_nothing_have_no_differences(made_run, tmp_path) -> 
     assert compare(paths([made_run("one"), made_run("other")]), tmp_path).differences == {}
 
 
-def test_the_picture_has_a_panel_for_each_curve(pair, made_run, tmp_path, monkeypatch) -> None:
+def test_the_image_has_a_panel_for_each_curve(pair, made_run, tmp_path, monkeypatch) -> None:
     drawn = []
     monkeypatch.setattr(
         "zoo.reporting.plots.save", lambda figure, file: drawn.append([axis for axis in figure.axes if axis.axison])
@@ -82,16 +82,16 @@ def test_the_picture_has_a_panel_for_each_curve(pair, made_run, tmp_path, monkey
     ]
 
 
-def test_the_picture_is_written_where_asked(pair, tmp_path) -> None:
+def test_the_image_is_written_where_asked(pair, tmp_path) -> None:
     found = compare(paths(pair), tmp_path / "new" / "folder")
-    assert found.picture == tmp_path / "new" / "folder" / "compare.png"
-    with Image.open(found.picture) as drawn:
+    assert found.image == tmp_path / "new" / "folder" / "compare.png"
+    with Image.open(found.image) as drawn:
         assert drawn.size[0] > 1000
 
 
-def test_runs_without_curves_have_no_picture(made_run, tmp_path) -> None:
+def test_runs_without_curves_have_no_image(made_run, tmp_path) -> None:
     assert (
-        compare(paths([made_run("one"), made_run("other")]), tmp_path).picture is None
+        compare(paths([made_run("one"), made_run("other")]), tmp_path).image is None
         and not (tmp_path / "compare.png").exists()
     )
 

@@ -32,20 +32,20 @@ def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Pat
             {"fit": "crop"},
             None,
             (
-                "pictures of any size are cropped at the centre to 32×32 without being resized; smaller ones are "
+                "images of any size are cropped at the centre to 32×32 without being resized; smaller ones are "
                 "padded "
                 "with black"
             ),
         ),
-        ({"fit": "squash"}, None, "pictures of any size are squashed to 32×32, whatever their aspect"),
-        ({"fit": "squash", "resize": 20}, 60, "pictures 60×60 are squashed to 20×20, whatever their aspect"),
-        ({}, None, "pictures of any size are resized to cover 32×32 and cropped at the centre"),
+        ({"fit": "squash"}, None, "images of any size are squashed to 32×32, whatever their aspect"),
+        ({"fit": "squash", "resize": 20}, 60, "images 60×60 are squashed to 20×20, whatever their aspect"),
+        ({}, None, "images of any size are resized to cover 32×32 and cropped at the centre"),
         (
             {"scale": 40},
             None,
-            "pictures of any size are resized to 40 pixels on their shorter side and cropped at the centre to 32×32",
+            "images of any size are resized to 40 pixels on their shorter side and cropped at the centre to 32×32",
         ),
-        ({"resize": 16}, 8, "pictures 8×8 are resized to 16×16"),
+        ({"resize": 16}, 8, "images 8×8 are resized to 16×16"),
     ],
 )
 def test_the_note_says_how_images_come_to_their_size(section: dict[str, object], own: int | None, note: str) -> None:

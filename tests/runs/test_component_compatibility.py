@@ -122,16 +122,16 @@ def judged(
             data(),
             task(),
             {"resize": "never"},
-            "the pictures are 8×8 and net needs 32×32 (dataset.resize=never)",
+            "the images are 8×8 and net needs 32×32 (dataset.resize=never)",
         ),
         (
             network(sizing="fixed"),
             data(),
             task(),
             {"resize": 16},
-            "net cannot take 16×16 pictures: it needs exactly 32×32",
+            "net cannot take 16×16 images: it needs exactly 32×32",
         ),
-        (network(channels=(1,)), data(), task(), {"channels": 3}, "net takes pictures of 1 channels, not 3"),
+        (network(channels=(1,)), data(), task(), {"channels": 3}, "net takes images of 1 channels, not 3"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, dataset, job, section, sentence) -> None:
@@ -153,16 +153,16 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, datase
             data(classes=(), shape=(3, None, None)),
             task(),
             None,
-            ["pictures of any size are resized to cover 32×32 and cropped at the centre"],
+            ["images of any size are resized to cover 32×32 and cropped at the centre"],
         ),
         (network(), data(), adapted(needs_weights=True), Path("some.safetensors"), []),
-        (network(smallest=16), data(), task(), None, ["pictures 8×8 are resized to 16×16"]),
-        (network(channels=(1,)), data(), task(), None, ["RGB pictures become grey"]),
+        (network(smallest=16), data(), task(), None, ["images 8×8 are resized to 16×16"]),
+        (network(channels=(1,)), data(), task(), None, ["RGB images become grey"]),
         (network(head="fc"), data(), task(needs=("features",)), None, []),
         (network(outputs=(Output(kind="map"),)), data(), task(needs=("map",)), None, []),
     ],
 )
-def test_what_goes_together_says_what_it_does_to_the_pictures(architecture, dataset, job, weights, changes) -> None:
+def test_what_goes_together_says_what_it_does_to_the_images(architecture, dataset, job, weights, changes) -> None:
     assert judged(architecture, dataset, job, weights) == changes
 
 

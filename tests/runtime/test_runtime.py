@@ -53,21 +53,21 @@ def test_it_imports_the_standard_library_numpy_and_pillow_alone() -> None:
         ("sixteen.png", Image.fromarray(np.full((4, 5), 200 * 257, np.uint16))),
         ("float.tiff", Image.fromarray(np.full((4, 5), 200, np.float32))),
         ("one.png", Image.new("RGB", (1, 1), (200, 200, 200))),
-        ("picture.webp", Image.new("RGB", (5, 4), (200, 200, 200))),
-        ("picture.bmp", Image.new("RGB", (5, 4), (200, 200, 200))),
-        ("picture.gif", Image.new("L", (5, 4), 200)),
+        ("image.webp", Image.new("RGB", (5, 4), (200, 200, 200))),
+        ("image.bmp", Image.new("RGB", (5, 4), (200, 200, 200))),
+        ("image.gif", Image.new("L", (5, 4), 200)),
     ],
 )
-def test_every_kind_of_picture_becomes_grey_or_rgb_of_the_same_brightness(
+def test_every_kind_of_image_becomes_grey_or_rgb_of_the_same_brightness(
     tmp_path: Path, name: str, image: Image.Image, channels: int
 ) -> None:
     path = tmp_path / name
     image.save(path)
-    picture = read_image(path, channels)
-    assert picture.mode == ("L" if channels == 1 else "RGB")
-    assert picture.size == image.size
+    found = read_image(path, channels)
+    assert found.mode == ("L" if channels == 1 else "RGB")
+    assert found.size == image.size
     due = 255 if name == "bits.png" else 200
-    assert np.abs(np.asarray(picture, dtype=int) - due).max() <= 2  # lossy formats
+    assert np.abs(np.asarray(found, dtype=int) - due).max() <= 2  # lossy formats
 
 
 def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
@@ -85,27 +85,27 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.png", b"", "no picture"),
-        ("text.jpg", b"these are words", "no picture"),
-        ("page.png", b"%PDF-1.4\n%\xe2\xe3", "no picture"),
+        ("empty.png", b"", "no image"),
+        ("text.jpg", b"these are words", "no image"),
+        ("page.png", b"%PDF-1.4\n%\xe2\xe3", "no image"),
     ],
 )
-def test_what_is_no_picture_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_what_is_no_image_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_image(tmp_path / name, 1)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "tiff", "webp", "bmp"])
-def test_a_truncated_picture_is_told(tmp_path: Path, suffix: str) -> None:
+def test_a_truncated_image_is_told(tmp_path: Path, suffix: str) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
     path = save(tmp_path / f"cut.{suffix}", noise)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match=r"cannot be read|no picture"):
+    with pytest.raises(ValueError, match=r"cannot be read|no image"):
         read_image(path, 1)
 
 
-def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(
+def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / "bomb.png", np.zeros((20, 10), np.uint8))
@@ -118,7 +118,7 @@ def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(
     ("size", "crop"),
     [((8, 8), "none"), ((16, 8), "sides"), ((8, 16), "top and bottom"), ((1, 1), "none"), ((1, 300), "height")],
 )
-def test_a_picture_is_scaled_until_it_covers_and_cropped_at_the_centre(size: tuple[int, int], crop: str) -> None:
+def test_an_image_is_scaled_until_it_covers_and_cropped_at_the_centre(size: tuple[int, int], crop: str) -> None:
     image = Image.new("L", size, 77)
     covered = cover(image, 8, 8)
     assert covered.size == (8, 8)
@@ -137,10 +137,10 @@ SIZES = [(300, 200), (200, 300), (257, 256), (640, 427), (224, 224), (90, 1000),
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("scale", "side"), [(256, 224), (232, 224), (224, 224), (342, 299)])
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_a_picture_is_scaled_and_cut_as_by_torchvision(
+def test_an_image_is_scaled_and_cut_as_by_torchvision(
     size: tuple[int, int], scale: int, side: int, interpolation: str
 ) -> None:
-    """The other implementation: torchvision's transforms on the same picture, to the bit."""
+    """The other implementation: torchvision's transforms on the same image, to the bit."""
     from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
@@ -150,7 +150,7 @@ def test_a_picture_is_scaled_and_cut_as_by_torchvision(
 
 
 @pytest.mark.parametrize("size", [*SIZES, (30, 300), (300, 30), (31, 20), (224, 224), (223, 225)])
-def test_a_picture_is_cut_unscaled_as_by_torchvision_with_black_where_it_ends(size: tuple[int, int]) -> None:
+def test_an_image_is_cut_unscaled_as_by_torchvision_with_black_where_it_ends(size: tuple[int, int]) -> None:
     image = Image.fromarray(np.random.default_rng(1).integers(1, 256, (size[1], size[0], 3), dtype=np.uint8))
     from torchvision.transforms import CenterCrop
 
@@ -159,9 +159,9 @@ def test_a_picture_is_cut_unscaled_as_by_torchvision_with_black_where_it_ends(si
 
 
 def test_permuted_pixels_come_from_where_the_permutation_says() -> None:
-    pictures = np.arange(2 * 3 * 16, dtype=np.uint8).reshape(2, 3, 4, 4)
+    images = np.arange(2 * 3 * 16, dtype=np.uint8).reshape(2, 3, 4, 4)
     order = np.random.RandomState(5).permutation(16)
-    assert np.array_equal(permute(pictures, 5).reshape(2, 3, 16), pictures.reshape(2, 3, 16)[:, :, order])
+    assert np.array_equal(permute(images, 5).reshape(2, 3, 16), images.reshape(2, 3, 16)[:, :, order])
 
 
 def test_prepare_gives_the_normalised_input_of_one_file(tmp_path: Path) -> None:

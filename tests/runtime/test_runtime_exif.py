@@ -160,7 +160,7 @@ def test_nothing_is_logged_about_a_broken_file(tmp_path: Path) -> None:
         f"read_image(Path({str(tmp_path / 'image.tif')!r}), 1)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert "ValueError: is no picture" in done.stderr.splitlines()[-1]
+    assert "ValueError: is not an image" in done.stderr.splitlines()[-1]
     assert "More samples per pixel" not in done.stderr
 
 

@@ -65,7 +65,7 @@ def test_a_file_with_the_name_of_an_image_is_never_passed_over(tmp_path: Path) -
 
 
 def test_where_there_is_nothing_it_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no pictures"):
+    with pytest.raises(ValueError, match="no images"):
         find_images([tmp_path])
     with pytest.raises(ValueError, match="no such file or folder"):
         find_images([tmp_path / "nowhere.png"])
@@ -113,8 +113,8 @@ def test_files_that_cannot_be_read_are_collected_and_the_others_predicted(tmp_pa
     rows = list(predict(mean_of, description, files, failures))
     assert [path for path, _ in rows] == [files[1], files[2], files[3]]
     assert [path for path, _ in failures] == [files[0], files[4], files[5], files[6]]
-    assert all("is no picture" in reason for _, reason in failures)
-    with pytest.raises(ValueError, match=r"0\.png: is no picture"):
+    assert all("is not an image" in reason for _, reason in failures)
+    with pytest.raises(ValueError, match=r"0\.png: is not an image"):
         list(predict(mean_of, description, files))
 
 
@@ -139,9 +139,7 @@ def test_predict_py_names_each_bad_file_and_goes_on(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 3, done.stderr
     assert [Path(line.partition(": ")[0]).name for line in done.stdout.splitlines()] == ["good.png", "noext"]
-    assert [
-        line for line in done.stderr.splitlines() if "zero.jpg: is no picture" in line and line.startswith("error: ")
-    ]
+    assert [line for line in done.stderr.splitlines() if "zero.jpg: is not an image" in line and line.startswith("error: ")]
     assert "skipped files: 1 hidden, 1 non-image" in done.stderr.splitlines()
     assert len((tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()) == 3
 
@@ -203,4 +201,4 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     try:
         assert read_image(path, 3).mode == "RGB"
     except ValueError as error:
-        assert str(error).startswith(("cannot be read: ", "is no picture", "is "))
+        assert str(error).startswith(("cannot be read: ", "is not an image", "is "))

@@ -32,9 +32,9 @@ def test_durations(seconds, text) -> None:
 
 
 def test_plurals() -> None:
-    assert [plural(1, "seed"), plural(2, "seed"), plural(0, "entry"), plural(1234, "picture")] == [
+    assert [plural(1, "seed"), plural(2, "seed"), plural(0, "entry"), plural(1234, "image")] == [
         "1 seed",
         "2 seeds",
         "0 entries",
-        "1,234 pictures",
+        "1,234 images",
     ]

@@ -47,7 +47,7 @@ def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest
     [
         ("run", "fnn_mnist", "--data", "folder:{}"),
         ("run", "lenet", "--data", "digits", "--weights", "{}"),
-        ("data", "check", "pictures:{}"),
+        ("data", "check", "images:{}"),
     ],
 )
 def test_a_home_folder_that_does_not_exist_is_named(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:

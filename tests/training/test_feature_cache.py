@@ -133,12 +133,12 @@ def test_features_of_other_weights_or_precision_are_others(go, said, name, chang
 @pytest.mark.parametrize(
     ("train", "reason"),
     [
-        ({"augment": ["flip"]}, "train.augment changes the pictures"),
-        ({"mixup": 0.2}, "train.mixup changes the pictures"),
-        ({"cutmix": 1.0}, "train.cutmix changes the pictures"),
+        ({"augment": ["flip"]}, "train.augment changes the images"),
+        ({"mixup": 0.2}, "train.mixup changes the images"),
+        ({"cutmix": 1.0}, "train.cutmix changes the images"),
     ],
 )
-def test_what_changes_the_pictures_runs_the_frozen_layers_each_time_and_says_so(go, said, train, reason) -> None:
+def test_what_changes_the_images_runs_the_frozen_layers_each_time_and_says_so(go, said, train, reason) -> None:
     go("run", train=train)
     assert any(f"the frozen layers are run in every epoch, since {reason}" in text for text in said)
     assert not dataset_cache.entries()
@@ -150,7 +150,7 @@ def test_what_would_not_fit_the_cache_is_not_kept(go, said, monkeypatch) -> None
     assert any("would take" in text and "ZOO_CACHE_LIMIT" in text for text in said)
 
 
-def test_features_larger_than_their_picture_is_worth_are_not_kept(go, said, monkeypatch) -> None:
+def test_features_larger_than_their_image_is_worth_are_not_kept(go, said, monkeypatch) -> None:
     from zoo.training import feature_cache
 
     monkeypatch.setattr(feature_cache, "LARGEST", 0.05)
@@ -217,11 +217,11 @@ def test_frozen_weights_are_written_twice_for_all_checkpoints(go) -> None:
 # --------------------------------------------------------------------------------------------------------------- a part
 
 
-class Pictures:
+class Images:
     device = torch.device("cpu")
     names = ("a", "b", "c", "d", "e")
     targets = np.array([0, 1, 0, 1, 1])
-    raw_images = ("a picture",)
+    raw_images = ("an image",)
 
     def targets_of(self, indices):
         return self.targets[list(indices)]
@@ -232,7 +232,7 @@ class Pictures:
 
 def test_a_part_of_features_gives_batches_in_any_order_and_copies() -> None:
     features = np.arange(10, dtype=np.float32).reshape(5, 2)
-    part = FeaturePart(Pictures(), features)
+    part = FeaturePart(Images(), features)
     batches = list(part.batches_of(np.array([4, 0, 2]), 2))
     assert [batch.inputs.tolist() for batch in batches] == [[[8, 9], [0, 1]], [[4, 5]]]
     assert [batch.targets.tolist() for batch in batches] == [[1, 0], [0]]
@@ -260,9 +260,9 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
     seconds = {"torch": 3.0, "torch, channels last": 2.0, "the runtime of onnx/onnx": 1.0}
     tried = []
 
-    def timed(candidate, pictures):
+    def timed(candidate, images):
         tried.append(candidate.name)
-        return candidate.run(pictures), seconds[candidate.name]
+        return candidate.run(images), seconds[candidate.name]
 
     monkeypatch.setattr(backbone_pass, "timed", timed)
     engine = Engine(torch.device("cpu"), None, torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""Where a partly frozen network is cut: as late as nothing learns, nothing is left to chance, and one picture does not
+"""Where a partly frozen network is cut: as late as nothing learns, nothing is left to chance, and one image does not
 hear of another."""
 
 from __future__ import annotations
@@ -157,16 +157,16 @@ def test_a_frozen_auxiliary_classifier_is_left_out_and_one_that_learns_is_not() 
 
 def test_backbone_and_head_are_the_network_and_gradients_reach_its_own_parameters() -> None:
     model = frozen_but(sequence(), "7", "9")
-    point, pictures = cut_of(model), torch.randn(5, 3, 8, 8)
+    point, images = cut_of(model), torch.randn(5, 3, 8, 8)
     trained = point.head_of(model)
     with_frozen_norms(model)
     trained.train()
     torch.manual_seed(1)
-    due = model(pictures)
+    due = model(images)
     due.square().sum().backward()
     gradients = {name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None}
     model.zero_grad()
-    features = point.backbone.eval()(pictures)
+    features = point.backbone.eval()(images)
     with_frozen_norms(model)
     torch.manual_seed(1)
     found = trained(features)
@@ -193,10 +193,10 @@ def test_looking_for_a_cut_leaves_modes_buffers_and_chance_as_they_were() -> Non
         [module.training for module in model.modules()],
         {name: each.clone() for name, each in model.named_buffers()},
     )
-    pictures = torch.randn(3, 3, 8, 8)
+    images = torch.randn(3, 3, 8, 8)
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    find_split_point(model, pictures, None, nn.Module.train)
+    find_split_point(model, images, None, nn.Module.train)
     assert torch.equal(torch.get_rng_state(), before)
     assert [module.training for module in model.modules()] == modes
     assert all(torch.equal(each, buffers[name]) for name, each in model.named_buffers())

@@ -125,7 +125,7 @@ def test_the_moving_average_is_what_is_judged_and_kept(tmp_path) -> None:
     assert torch.equal(kept[1]["raw/fc2.bias"], state.model.fc2.bias)
 
 
-def test_augmented_pictures_reach_the_network_and_the_report_part_stays_as_it_is(tmp_path) -> None:
+def test_augmented_images_reach_the_network_and_the_report_part_stays_as_it_is(tmp_path) -> None:
     state = make_state(tmp_path, augment=["flip"])
     plain = make_state(tmp_path / "plain")
     ours, theirs = next(iter(remaining_batches(state, 0))), next(iter(remaining_batches(plain, 0)))
@@ -162,7 +162,7 @@ def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path)
     assert any("stopping early" in note and "epoch 1" in note for note in notes)
 
 
-def test_pictures_are_not_augmented_after_their_pixels_were_permuted(tmp_path) -> None:
+def test_images_are_not_augmented_after_their_pixels_were_permuted(tmp_path) -> None:
     with pytest.raises(UsageError, match="permuted already"):
         zoo.run(
             "cnn_digits",

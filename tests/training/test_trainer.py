@@ -50,10 +50,10 @@ def test_the_trainer_agrees_with_a_plain_pytorch_loop(tmp_path, name, options) -
     optimizer = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name](
         plain.parameters(), lr=0.01, **options
     )
-    pictures = state.part.images_of(range(len(state.part))).astype(np.float64).transpose(0, 3, 1, 2)
+    images = state.part.images_of(range(len(state.part))).astype(np.float64).transpose(0, 3, 1, 2)
     mean, std = state.data.preprocessing.mean[0], state.data.preprocessing.std[0]
     inputs, labels = (
-        torch.from_numpy(((pictures / 255 - mean) / std).astype(np.float32)),
+        torch.from_numpy(((images / 255 - mean) / std).astype(np.float32)),
         torch.from_numpy(state.part.targets),
     )
     plain.train()

@@ -200,7 +200,7 @@ def test_require_here_names_the_command(root) -> None:
 
 
 def arrays(*labels, start=0):
-    """Split of 1×2×2 pictures, each of another content."""
+    """Split of 1×2×2 images, each of another content."""
     count = len(labels)
     images = (
         np.arange(start, start + count, dtype=np.uint8)[:, None, None, None] + np.zeros((1, 1, 2, 2), np.uint8)
@@ -233,7 +233,7 @@ def test_files_are_compared_with_the_official_ones(root, splits) -> None:
     assert [row["official"] for row in report.files] == [True, False] and report.problems == []
 
 
-def test_equal_pictures_are_found_within_and_across_parts(root, splits) -> None:
+def test_equal_images_are_found_within_and_across_parts(root, splits) -> None:
     train, test = arrays(0, 1, 0, 1), arrays(1, 0, start=9)
     train.images[3] = train.images[0]
     test.images[0] = train.images[2]
@@ -257,7 +257,7 @@ def test_unlabelled_parts_have_no_classes(root, splits) -> None:
     assert check(look("album")).parts[1].classes is None
 
 
-def test_pictures_in_files_are_decoded_whole(root, splits, tmp_path) -> None:
+def test_images_in_files_are_decoded_whole(root, splits, tmp_path) -> None:
     generator = np.random.default_rng(0)
     paths = []
     for index, size in enumerate([(8, 6), (8, 6), (5, 4)]):

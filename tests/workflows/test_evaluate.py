@@ -65,7 +65,7 @@ def trained(tmp_path_factory):
 
 
 def renamed(base, target, names):
-    """The report pictures again, in class folders of other names, as a dataset of its own (all of it is judged)."""
+    """The report images again, in class folders of other names, as a dataset of its own (all of it is judged)."""
     for old, new in zip(NAMES, names, strict=True):
         for part in ("train", "test"):
             place = target / part / new

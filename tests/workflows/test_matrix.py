@@ -46,7 +46,7 @@ def overrides(cell: Cell, folder: Path, **dataset: Any) -> dict[str, Any]:
     given = {
         "name": cell.dataset,
         **dataset,
-        **({"path": str(folder)} if cell.dataset in ("datasets/folder", "datasets/pictures") else {}),
+        **({"path": str(folder)} if cell.dataset in ("datasets/folder", "datasets/images") else {}),
     }
     chosen: dict[str, Any] = {"architecture": {"name": cell.architecture}} if cell.architecture else {}
     if cell.architecture and any(spec.needs_weights for spec in adaptations(cell)):
@@ -86,16 +86,16 @@ class FirstFour:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     """A folder of photographs of two classes and of several sizes."""
     numbers = np.random.default_rng(0)
     for part, label, index in [
         (part, label, index) for part in ("train", "val") for label in ("cat", "dog") for index in range(2)
     ]:
-        file = tmp_path / "pictures" / part / label / f"{index}.png"
+        file = tmp_path / "images" / part / label / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(numbers.integers(0, 256, (40 + index, 50, 3), dtype=np.uint8)).save(file)
-    return tmp_path / "pictures"
+    return tmp_path / "images"
 
 
 def marks(cell: Cell) -> list[Any]:
@@ -110,10 +110,10 @@ def label(cell: Cell) -> str:
 @pytest.mark.parametrize(
     "cell", [pytest.param(cell, marks=marks(cell), id=label(cell)) for cell in CELLS if cell.refusal is None]
 )
-def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_path: Path) -> None:
+def test_a_combination_that_goes_takes_a_step(cell: Cell, images: Path, tmp_path: Path) -> None:
     if cell.dataset in REAL and not list(Path(os.environ["ZOO_DATA"]).glob(REAL[cell.dataset])):
         pytest.skip(f"needs the files of {cell.dataset} under ZOO_DATA")
-    plan = resolve(registry(), overrides=overrides(cell, pictures))
+    plan = resolve(registry(), overrides=overrides(cell, images))
     config = plan.config
     # its classes are known once it is opened
     if cell.dataset == "datasets/folder" and any(spec.same_inputs and not spec.new_head for spec in adaptations(cell)):
@@ -145,9 +145,9 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, pictures: Path, tmp_pa
 
 
 @pytest.mark.parametrize("cell", [pytest.param(cell, id=label(cell)) for cell in CELLS if cell.refusal is not None])
-def test_a_combination_that_does_not_go_is_refused_in_the_same_words(cell: Cell, pictures: Path) -> None:
+def test_a_combination_that_does_not_go_is_refused_in_the_same_words(cell: Cell, images: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        prepare(resolve(registry(), overrides=overrides(cell, pictures)))
+        prepare(resolve(registry(), overrides=overrides(cell, images)))
     assert str(caught.value) == cell.refusal
 
 
@@ -162,10 +162,10 @@ REFUSED = [
 @pytest.mark.parametrize(
     ("cell", "resize"), [pytest.param(cell, resize, id=f"{label(cell)}-{resize}") for cell, resize in REFUSED]
 )
-def test_so_it_is_with_a_size_that_is_forced(cell: Cell, resize: Any, pictures: Path) -> None:
+def test_so_it_is_with_a_size_that_is_forced(cell: Cell, resize: Any, images: Path) -> None:
     """Nothing is opened for it: a dataset whose files are not here is refused alike."""
     with pytest.raises(UsageError) as caught:
-        prepare(resolve(registry(), overrides=overrides(cell, pictures, resize=resize)))
+        prepare(resolve(registry(), overrides=overrides(cell, images, resize=resize)))
     assert str(caught.value) == cell.refusal
 
 
@@ -182,9 +182,9 @@ def test_members_of_families_are_judged_where_they_are_asked_for() -> None:
         cell.architecture: cell for cell in cells(registry(), "torchvision/v*_1?", "digits", options={"channels": 1})
     }
     assert "torchvision/vit_b_16" in found and "torchvision/vgg16" not in found
-    assert "vit_b_16 takes pictures of 3 channels, not 1" in found["torchvision/vit_b_16"].refusal
+    assert "vit_b_16 takes images of 3 channels, not 1" in found["torchvision/vit_b_16"].refusal
     assert [cell.changes for cell in cells(registry(), "timm/vit_tiny_patch16_224", "digits", "classification")] == [
-        ("pictures 8×8 are resized to 224×224",)
+        ("images 8×8 are resized to 224×224",)
     ]
 
 

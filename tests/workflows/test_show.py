@@ -30,18 +30,18 @@ def drawn(monkeypatch):
     return calls
 
 
-def test_twenty_pictures_under_their_classes(tmp_path, monkeypatch, drawn) -> None:
+def test_twenty_images_under_their_classes(tmp_path, monkeypatch, drawn) -> None:
     monkeypatch.chdir(tmp_path)
     file, part, _ = show("digits")
     assert (file.name, part) == ("digits-train.png", "train")
     with Image.open(file) as image:
         assert image.format == "PNG"
         assert min(image.size) > 500
-    _, (_, pictures, titles, heading) = drawn[1]
-    assert pictures.shape == (20, 8, 8, 1)
+    _, (_, images, titles, heading) = drawn[1]
+    assert images.shape == (20, 8, 8, 1)
     assert len(titles) == 20
     assert set(titles) <= set("0123456789")
-    assert heading == "digits, train split: 20 of 1,437 pictures, 1×8×8"
+    assert heading == "digits, train split: 20 of 1,437 images, 1×8×8"
 
 
 def test_options_of_the_dataset_part_and_count(tmp_path, drawn) -> None:
@@ -49,12 +49,12 @@ def test_options_of_the_dataset_part_and_count(tmp_path, drawn) -> None:
     assert drawn[1][1][1].shape == (7, 16, 16, 1)
 
 
-def test_pictures_without_labels_are_shown_without_naming_their_part(tmp_path, drawn) -> None:
+def test_images_without_labels_are_shown_without_naming_their_part(tmp_path, drawn) -> None:
     assert show("photos", count=1, options={"resize": 32}, out=tmp_path / "x.png").part == "predict"
     assert drawn[1][1][2] == ["china.jpg"]
 
 
-def test_permuted_pictures_are_below_themselves(tmp_path, drawn) -> None:
+def test_permuted_images_are_below_themselves(tmp_path, drawn) -> None:
     show("digits", permute_pixels=3, out=tmp_path / "x")
     assert (tmp_path / "x.png").is_file()
     _, (_, plain, permuted, titles, _) = drawn[0]
@@ -63,21 +63,21 @@ def test_permuted_pictures_are_below_themselves(tmp_path, drawn) -> None:
     assert np.array_equal(permuted.reshape(10, 64), plain.reshape(10, 64)[:, order])
 
 
-def test_augmented_pictures_are_beside_themselves(tmp_path, drawn) -> None:
+def test_augmented_images_are_beside_themselves(tmp_path, drawn) -> None:
     show("digits", augment=canonical("flip: 1.0"), out=tmp_path / "x.png")
-    _, (_, pictures, titles, heading) = drawn[0]
-    assert pictures.shape == (20, 8, 8, 1)
+    _, (_, images, titles, heading) = drawn[0]
+    assert images.shape == (20, 8, 8, 1)
     for row in range(4):
-        plain, *changed = pictures[5 * row : 5 * row + 5]
+        plain, *changed = images[5 * row : 5 * row + 5]
         assert all(np.array_equal(image, plain[:, ::-1]) for image in changed)
     assert titles[1:5] == ["epoch 1", "epoch 2", "epoch 3", "epoch 4"]
     assert heading == "digits: flip"
 
 
-def test_as_many_augmented_pictures_are_drawn_as_were_asked_for(tmp_path: Path, drawn: list[Any]) -> None:
+def test_as_many_augmented_images_are_drawn_as_were_asked_for(tmp_path: Path, drawn: list[Any]) -> None:
     show("digits", count=10, augment=canonical("flip: 1.0"), out=tmp_path / "x.png")
-    _, (_, pictures, _, _) = drawn[0]
-    assert len(pictures) == 10 * 5
+    _, (_, images, _, _) = drawn[0]
+    assert len(images) == 10 * 5
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A one-dimensional convolution seen as a running sum of delayed signals, as a picture."""
+"""A one-dimensional convolution seen as a running sum of delayed signals, as an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of gradients by depth: a line for each network, on a logarithmic scale."""
+"""The image of gradients by depth: a line for each network, on a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zoo.reporting.plots import save
 
 
 def draw(file: Path, found: Sequence[Gradients], heading: str) -> None:
-    """Depth is the share of the layers that a picture has gone through, so that networks of unlike depth lie over each
+    """Depth is the share of the layers that an image has gone through, so that networks of unlike depth lie over each
     other."""
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     figure.suptitle(heading, parse_math=False)
@@ -29,7 +29,7 @@ def draw(file: Path, found: Sequence[Gradients], heading: str) -> None:
         )
     axes.set_yscale("log")
     axes.set(
-        xlabel="depth: from the layer that sees the picture (0) to the one that gives the logits (1)",
+        xlabel="depth: from the layer that sees the image (0) to the one that gives the logits (1)",
         ylabel="norm of the gradient of a weight",
     )
     axes.grid(alpha=0.3)

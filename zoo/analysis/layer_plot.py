@@ -1,4 +1,4 @@
-"""The picture of a network's layers: where the parameters and the cost are, and how far each layer sees."""
+"""The image of a network's layers: where the parameters and the cost are, and how far each layer sees."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMED = 40
 
 def draw(file: Path, found: Anatomy, heading: str) -> None:
     """Three panels over the layers in their order: parameters, multiply-accumulates, receptive field beside the
-    picture's side."""
+    image's side."""
     layers = [
         layer for layer in found.layers if layer.output is not None and (layer.parameters or layer.macs or layer.steps)
     ]
@@ -73,9 +73,9 @@ def _fields(axis: Axes, layers: list[Layer], found: Anatomy) -> None:
             linestyle="",
             marker="s",
             markersize=4,
-            label="all of the picture reaches it",
+            label="all of the image reaches it",
         )
-    axis.axhline(side, color="0.4", linestyle="--", linewidth=1, label=f"the picture's side, {side}")
+    axis.axhline(side, color="0.4", linestyle="--", linewidth=1, label=f"the image's side, {side}")
     axis.set(ylabel="receptive field, pixels", ylim=(0, None))
     axis.grid(alpha=0.3)
     axis.legend(loc="upper left")

@@ -1,5 +1,5 @@
 """What can be known of a network before it is trained: its layers, what they cost, and what each of them sees of the
-picture."""
+image."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Layer:
 
     @property
     def whole(self) -> bool:
-        """Whether all of the picture reaches this output."""
+        """Whether all of the image reaches this output."""
         return bool(self.axes) and all(axis.whole for axis in self.axes.values())
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """A network at one input. ``macs``: multiply-accumulates of convolutions and matrix products for one picture.
+    """A network at one input. ``macs``: multiply-accumulates of convolutions and matrix products for one image.
 
-    ``activation_bytes``: what its layers put out for one picture in fp32, an output that is written over its input
+    ``activation_bytes``: what its layers put out for one image in fp32, an output that is written over its input
     counted once. ``unused``: parameters that evaluation does not touch, by the outermost module that has them.
     """
 
@@ -62,7 +62,7 @@ class Anatomy:
 
 
 def anatomy(model: nn.Module, shape: tuple[int, int, int]) -> Anatomy:
-    """Examine a network by one forward of a picture (C, H, W) in eval mode, on its device; nothing of it is changed."""
+    """Examine a network by one forward of an image (C, H, W) in eval mode, on its device; nothing of it is changed."""
     training = model.training
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     image = torch.zeros(1, *shape, device=device)
@@ -300,7 +300,7 @@ def hints(found: Anatomy) -> list[str]:
     wide = next((layer for layer in found.layers if layer.steps and _seen(layer) > side and not layer.whole), None)
     if wide is not None:
         said.append(
-            f"from {wide.name} on, a position sees {_seen(wide)} pixels: more than the picture's {side}, the rest is "
+            f"from {wide.name} on, a position sees {_seen(wide)} pixels: more than the image's {side}, the rest is "
             "padding"
         )
     point = next(
@@ -313,8 +313,8 @@ def hints(found: Anatomy) -> list[str]:
     )
     if point is not None:
         said.append(
-            f"at {point.name} the picture is down to 1×1 already: its window sees padding around one position; larger "
-            "pictures would use it"
+            f"at {point.name} the image is down to 1×1 already: its window sees padding around one position; larger "
+            "images would use it"
         )
     for name, count in found.unused.items():
         said.append(f"{name} ({count:,} parameters) is not used in evaluation")

@@ -1,5 +1,5 @@
-"""Which of a tensor's dimensions are the picture's height and width, and what each position along them sees of the
-picture."""
+"""Which of a tensor's dimensions are the image's height and width, and what each position along them sees of the
+image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.analysis.window_arithmetic import Axis
 
 Atom = tuple[str, int]
 """A factor of a dimension, and its size: ``"h"``, ``"w"``, ``"hw"`` (both, mingled), or ``""`` for what is no axis of
-the picture."""
+the image."""
 Dims = tuple[tuple[Atom, ...], ...]
 
 
@@ -26,7 +26,7 @@ class Geometry:
 
     @property
     def whole(self) -> bool:
-        """Whether all of the picture reaches this output."""
+        """Whether all of the image reaches this output."""
         return all(axis.whole for axis in self.axes.values())
 
     def changed(self, names: str, change: Callable[[Axis], Axis]) -> dict[str, Axis]:
@@ -42,12 +42,12 @@ def of_image(image: Tensor) -> Geometry:
 
 
 class Unfollowed(Exception):
-    """An operation moves the picture's axes in a way that is not followed."""
+    """An operation moves the image's axes in a way that is not followed."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """An operation's arguments and outputs; ``of`` knows the geometry of an argument that comes from the picture."""
+    """An operation's arguments and outputs; ``of`` knows the geometry of an argument that comes from the image."""
 
     of: Callable[[object], Geometry | None]
     arguments: Sequence[Any]
@@ -63,7 +63,7 @@ class Call:
         return found
 
     def dims(self, index: int) -> Dims:
-        """Of an argument; one that does not come from the picture has none of its axes."""
+        """Of an argument; one that does not come from the image has none of its axes."""
         found = self.of(self.argument(index))
         return plain(self.argument(index).shape) if found is None or found.dims is None else found.dims
 

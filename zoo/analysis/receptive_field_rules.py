@@ -1,4 +1,4 @@
-"""What an operation does to the picture's axes: a rule for each that is followed, by aten's name."""
+"""What an operation does to the image's axes: a rule for each that is followed, by aten's name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _many(value: Any, count: int) -> list[Any]:
 
 
 def _slide(call: Call, windows: Sequence[Window]) -> tuple[Geometry, dict[str, Window]]:
-    """Windows along the last dimensions, one each; those along dimensions that are no axis of the picture change
+    """Windows along the last dimensions, one each; those along dimensions that are no axis of the image change
     nothing for it."""
     geometry, shape = call.geometry(), call.outputs[0].shape
     dims, axes, applied = list(dims_of(geometry)), dict(geometry.axes), {}
@@ -114,7 +114,7 @@ def _same(call: Call) -> Geometry:
 
 
 def _reshape(call: Call) -> Geometry:
-    """Atoms in their order, dealt out to the new dimensions; an axis of the picture may be joined to others but not
+    """Atoms in their order, dealt out to the new dimensions; an axis of the image may be joined to others but not
     cut."""
     geometry = call.geometry()
     atoms = [atom for dim in dims_of(geometry) for atom in dim]
@@ -190,7 +190,7 @@ def _split(call: Call) -> list[Geometry]:
 
 
 def _cat(call: Call) -> Geometry:
-    """Side by side. Along an axis of the picture what is added may only be a constant, like a class token."""
+    """Side by side. Along an axis of the image what is added may only be a constant, like a class token."""
     inputs, dim = call.inputs(), call.argument(1, 0)
     merged = _merged([geometry for _, geometry in inputs])
     dims = [list(dims_of(geometry)) for _, geometry in inputs]
@@ -202,7 +202,7 @@ def _cat(call: Call) -> Geometry:
 
 
 def _stack(call: Call) -> Geometry:
-    """Along a new dimension, which is no axis of the picture."""
+    """Along a new dimension, which is no axis of the image."""
     inputs, dim = call.inputs(), call.argument(1, 0)
     dims = list(dims_of(inputs[0][1]))
     place = dim if dim >= 0 else dim + call.outputs[0].ndim

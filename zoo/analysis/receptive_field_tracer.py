@@ -1,6 +1,6 @@
-"""Follows a picture's axes through a network's operations, to tell what each output sees of the picture.
+"""Follows an image's axes through a network's operations, to tell what each output sees of the image.
 
-Each tensor that comes from the picture carries a `Geometry`. Operations that no rule knows end the trail: their outputs
+Each tensor that comes from the image carries a `Geometry`. Operations that no rule knows end the trail: their outputs
 have no geometry, and what is made of them has none either. No guess is made.
 """
 
@@ -42,7 +42,7 @@ class Trail:
         return self._known.get(tensor) if isinstance(tensor, Tensor) else None
 
     def follow(self, operation: Any, arguments: Sequence[Any], out: Any) -> Step | None:
-        """Find the geometry of what an operation gave; returns the window it applied to the picture's axes, if any."""
+        """Find the geometry of what an operation gave; returns the window it applied to the image's axes, if any."""
         found = [geometry for each in flat(arguments) if (geometry := self.of(each)) is not None]
         outputs = [each for each in flat([out]) if isinstance(each, Tensor)]
         if not found or not outputs:

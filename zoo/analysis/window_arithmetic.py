@@ -35,7 +35,7 @@ class Window:
         if not self.ceil:
             return free // self.stride + 1
         count = -(-free // self.stride) + 1
-        # A position that begins in the padding behind the picture would see none of it.
+        # A position that begins in the padding behind the image would see none of it.
         return count - 1 if (count - 1) * self.stride >= side + self.padding else count
 
     def positions_formula(self, side: int) -> str:
@@ -56,7 +56,7 @@ class Axis:
     """One axis of a layer's output, measured in pixels of the network's input.
 
     ``side`` positions, ``stride`` pixels apart, each seeing ``field`` pixels, the first of which lies ``padding``
-    pixels before the picture. ``whole`` says that the output depends on all of the picture along this axis, whatever
+    pixels before the image. ``whole`` says that the output depends on all of the image along this axis, whatever
     its window sees.
     """
 
@@ -87,5 +87,5 @@ class Axis:
         return replace(self, side=1, field=self.field + (self.side - 1) * self.stride, whole=True)
 
     def spread(self) -> Axis:
-        """After something that lets every position hear of all others (attention, a norm over the picture)."""
+        """After something that lets every position hear of all others (attention, a norm over the image)."""
         return replace(self, whole=True)

@@ -70,7 +70,7 @@ def arithmetic(options: ArithmeticOptions) -> None:
     if plot is not None:
         _plot(plot, answer, settings)
     if options.as_json:
-        say_json(asdict(answer) | ({"picture": str(plot.absolute())} if plot else {}))
+        say_json(asdict(answer) | ({"image": str(plot.absolute())} if plot else {}))
     else:
         _say(answer, plot)
 

@@ -31,7 +31,7 @@ def cache(
     """List the decoded images and unpacked archives that are cached: their size, and when they were last used.
 
     Beyond the limit (ZOO_CACHE_LIMIT, in GB) decoded entries go that were used longest ago; unpacked archives stay
-    until they are cleared. The archives and pictures themselves, and everything else in the data folder, are never
+    until they are cleared. The archives and images themselves, and everything else in the data folder, are never
     touched.
     """
     from zoo.data import dataset_cache as store

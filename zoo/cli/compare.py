@@ -26,7 +26,7 @@ def compare(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the picture, compare.png; by default this one."),
+        typer.Option("--out", metavar="DIR", help="Folder of the image, compare.png; by default this one."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +35,7 @@ def compare(
     with json_alone(as_json):
         found = compare_(runs, out)
     if as_json:
-        say_json({**dataclasses.asdict(found), "picture": found.picture and found.picture.absolute()})
+        say_json({**dataclasses.asdict(found), "image": found.image and found.image.absolute()})
         return
     say_table(["", *found.names], list(_rows(found)))
     say()
@@ -50,9 +50,9 @@ def compare(
         say("their configurations are the same")
     for remark in found.remarks:
         note(f"note: {remark}")
-    if found.picture is not None:
+    if found.image is not None:
         say()
-        say(f"curves: {found.picture}")
+        say(f"curves: {found.image}")
 
 
 def _rows(found: Comparison) -> list[list[str]]:

@@ -78,7 +78,7 @@ def check(
 ) -> None:
     """Open and count every part, and look for faults.
 
-    Files are compared with the official ones by their sha256; pictures that stand there twice are told.
+    Files are compared with the official ones by their sha256; images that stand there twice are told.
     """
     from zoo.workflows.data_check import check as examine
 
@@ -154,7 +154,7 @@ def _say_files(files: list[dict[str, Any]]) -> None:
 
 def _say_parts(report: Report) -> None:
     rows = [[part.part, part.split, f"{part.samples:,}", ", ".join(_shapes(part.shapes))] for part in report.parts]
-    say_table(["part", "split", "pictures", "C×H×W"], rows, indent="  ")
+    say_table(["part", "split", "images", "C×H×W"], rows, indent="  ")
     labelled = [part for part in report.parts if part.classes is not None]
     classes = list(labelled[0].classes or ()) if labelled else []
     if 0 < len(classes) <= FEW_CLASSES:
@@ -164,7 +164,7 @@ def _say_parts(report: Report) -> None:
         ]
         say_table(["index", "class", *(part.part for part in labelled)], counts, indent="  ")
     elif classes:
-        say(f"  {len(classes):,} classes; --json has how many pictures of each")
+        say(f"  {len(classes):,} classes; --json has how many images of each")
     for part in report.parts:
         say(f"  {part.part} begins with {', '.join(part.first)}")
     for line in _duplicates(report):
@@ -180,16 +180,16 @@ def _shapes(shapes: dict[str, int]) -> list[str]:
 def _duplicates(report: Report) -> list[str]:
     found = report.duplicates
     lines = [
-        f"{plural(count, 'picture')} of {part} stand{'s' * (count == 1)} there again"
+        f"{plural(count, 'image')} of {part} stand{'s' * (count == 1)} there again"
         for part, count in found.within.items()
     ]
     lines += [
-        f"{plural(count, 'picture')} in both {' and '.join(pair.split(', '))}" for pair, count in found.across.items()
+        f"{plural(count, 'image')} in both {' and '.join(pair.split(', '))}" for pair, count in found.across.items()
     ]
     lines += (
-        [f"{plural(found.contradicting, 'picture')} of the same content under different labels"]
+        [f"{plural(found.contradicting, 'image')} of the same content under different labels"]
         if found.contradicting
         else []
     )
     lines += [f"for example {first} = {second}" for first, second in found.examples]
-    return lines or ["no picture stands there twice"]
+    return lines or ["no image stands there twice"]

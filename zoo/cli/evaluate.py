@@ -26,7 +26,7 @@ def evaluate(
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Also write predictions, tables and pictures to this new folder."),
+        typer.Option("--out", metavar="DIR", help="Also write predictions, tables and images to this new folder."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -42,4 +42,4 @@ def evaluate(
     figures = ", ".join(figure(name, value) for name, value in result.metrics.items()) or "no labels to evaluate by"
     say(f"{result.dataset}, {result.evaluated_on}, {plural(result.samples, 'sample')}: {figures}")
     if result.path is not None:
-        say(f"predictions, tables and pictures: {result.path}")
+        say(f"predictions, tables and images: {result.path}")

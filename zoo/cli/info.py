@@ -159,7 +159,7 @@ def _family(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
-    yield "pictures", _shape(facts["shape"])
+    yield "images", _shape(facts["shape"])
     yield "targets", " or ".join(facts["targets"])
     named = f"{len(facts['classes'])}: {', '.join(facts['classes'][:20])}{' …' if len(facts['classes']) > 20 else ''}"
     found = "found on opening" if "classes" in facts["targets"] else None

@@ -125,7 +125,7 @@ def examine(catalogue: Registry, item: Item[Any], asked: Asked) -> tuple[Anatomy
     if accepted is not None and channels not in accepted:
         counts = " or ".join(map(str, accepted))
         raise UsageError(
-            f"{section.name} takes pictures of {counts} channels, not {channels}",
+            f"{section.name} takes images of {counts} channels, not {channels}",
             where="--input",
             fix=f"give {accepted[0]},H,W",
         )

@@ -57,8 +57,8 @@ def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:
         "of these in",
         ", ".join(f"{kind} {size:,} ({size / found.parameters:.1%})" for kind, size in found.by_kind.items()),
     )
-    yield "multiply-accumulates", f"{count(found.macs)} ({found.macs:,}) a picture"
-    yield "activations", f"{found.activation_bytes / 1e6:.3g} MB a picture in fp32"
+    yield "multiply-accumulates", f"{count(found.macs)} ({found.macs:,}) an image"
+    yield "activations", f"{found.activation_bytes / 1e6:.3g} MB an image in fp32"
     yield "output", _shape(found.output)
     widest = _widest(found)
     if widest is not None:
@@ -103,11 +103,11 @@ def say_layers(found: Anatomy) -> None:
     say_table(columns, [_row(layer) for layer in found.layers], indent="  ")
     if any(axis.whole for layer in found.layers for axis in layer.axes.values()):
         say(
-            "  all: the whole picture reaches it; *: its windows see that much, and by a gate, a norm or attention it "
-            "hears of the whole picture"
+            "  all: the whole image reaches it; *: its windows see that much, and by a gate, a norm or attention it "
+            "hears of the whole image"
         )
     if any(layer.output is not None and not layer.axes for layer in found.layers):
-        say("  ?: what it sees of the picture is not followed through an operation before it")
+        say("  ?: what it sees of the image is not followed through an operation before it")
     windows = [row for layer in found.layers for row in _arithmetic(layer)]
     if windows:
         say()

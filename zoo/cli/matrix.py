@@ -75,7 +75,7 @@ def _say(found: list[Cell]) -> None:
         say_wrapped(f"{number}  ", reason)
     if any(cell.changes for cell in found):
         say()
-        say("*  the pictures are changed to suit the network: --json says how")
+        say("*  the images are changed to suit the network: --json says how")
 
 
 def _mark(cell: Cell, reasons: list[str]) -> str:

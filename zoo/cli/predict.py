@@ -28,11 +28,11 @@ class PredictOptions:
             metavar="RUN|BUNDLE|MODEL", help="A run, an exported bundle, a model.onnx; with --weights an architecture."
         ),
     ]
-    pictures: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")
+    images: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of them.")
     ] = None
     data: Annotated[
-        str | None, typer.Option("--data", metavar="D", help="In place of pictures: the first of a dataset.")
+        str | None, typer.Option("--data", metavar="D", help="In place of images: the first of a dataset.")
     ] = None
     split: Annotated[
         str | None, typer.Option("--split", metavar="PART", help="Its part: train, val, test (default) or predict.")
@@ -78,7 +78,7 @@ def predict(options: PredictOptions) -> None:
     from zoo.workflows.predict import predict as predicted
     from zoo.workflows.predict_dataset import Samples, samples_of
 
-    given = Samples(options.pictures or [])
+    given = Samples(options.images or [])
     of_dataset = (
         nullcontext(given) if options.data is None else samples_of(options.data, options.split, int(options.count))
     )
@@ -108,10 +108,10 @@ def _check(options: PredictOptions) -> None:
             )
     check_drawing(options.plot)
     check_drawing(options.explain)
-    if bool(options.pictures) == (options.data is not None):
+    if bool(options.images) == (options.data is not None):
         raise UsageError(
-            "give either pictures or --data D",
-            fix="name picture files or folders, or a dataset (see `zoo list datasets`)",
+            "give either images or --data D",
+            fix="name image files or folders, or a dataset (see `zoo list datasets`)",
         )
 
 
@@ -167,7 +167,7 @@ def _refuse(found: Predictions, samples: Samples) -> None:
         else REPAIR
     )
     if images == 1 and failures:
-        raise DataError(f"this image {failures[0][1]}", where=samples.name(failures[0][0]), fix=fix)
+        raise DataError(f"this file {failures[0][1]}", where=samples.name(failures[0][0]), fix=fix)
     for path, reason in failures:
         note(f"not predicted: {samples.name(path)}: {reason}")
     if failures:

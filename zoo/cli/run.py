@@ -68,7 +68,7 @@ class RunOptions:
     ] = None
     augment: Annotated[
         str | None,
-        typer.Option("--augment", metavar="SPEC", help='Random changes of training pictures: "flip, crop: 4".'),
+        typer.Option("--augment", metavar="SPEC", help='Random changes of training images: "flip, crop: 4".'),
         ConfigKey("train.augment"),
     ] = None
     compile: Annotated[
@@ -78,7 +78,7 @@ class RunOptions:
     ] = False
     skip_bad_images: Annotated[
         bool,
-        typer.Option("--skip-bad-images", help="Leave out training pictures that cannot be read, and list them."),
+        typer.Option("--skip-bad-images", help="Leave out training images that cannot be read, and list them."),
         ConfigKey("dataset.skip_bad_images"),
     ] = False
     assignments: Annotated[

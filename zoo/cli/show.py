@@ -33,7 +33,7 @@ class ShowOptions:
         list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")
     ] = None
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PNG", help="The picture; default: DATASET-PART.png here.")
+        Path | None, typer.Option("--out", metavar="PNG", help="The image; default: DATASET-PART.png here.")
     ] = None
     as_json: AsJson = False
 
@@ -57,7 +57,7 @@ def show(options: ShowOptions) -> None:
             {
                 "dataset": options.dataset,
                 "split": shown.part,
-                "picture": str(shown.file.absolute()),
+                "image": str(shown.file.absolute()),
                 "notes": shown.notes,
             }
         )

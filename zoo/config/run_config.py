@@ -45,7 +45,7 @@ class DatasetSection(Section):
     resize: Literal["auto", "never"] | PositiveInt = Field(
         "auto",
         description=(
-            "auto: bring pictures that the network cannot take to the size it needs; never: make that an error; a "
+            "auto: bring images that the network cannot take to the size it needs; never: make that an error; a "
             "number: that side"
         ),
     )
@@ -61,11 +61,11 @@ class DatasetSection(Section):
         description="the shorter side before the centre is cropped, as 256 before 224; by default just enough to cover",
     )
     channels: Literal["auto", 1, 3] = Field(
-        "auto", description="auto: as the pictures are, or as the network needs; 1: grey; 3: RGB"
+        "auto", description="auto: as the images are, or as the network needs; 1: grey; 3: RGB"
     )
     mean: list[float] | None = Field(None, description="of each channel, 0 to 1, in place of the dataset's own")
     std: list[PositiveFloat] | None = Field(None, description="of each channel, in place of the dataset's own")
-    classes: list[str] | None = Field(None, description="keep the pictures of these classes alone, in this order")
+    classes: list[str] | None = Field(None, description="keep the images of these classes alone, in this order")
     value_range: Literal["auto"] | tuple[Finite, Finite] = Field(
         "auto",
         description=(
@@ -80,13 +80,13 @@ class DatasetSection(Section):
         description="the most pixels an image may have, as it is and scaled; more is an error",
     )
     skip_bad_images: bool = Field(
-        False, description="leave out training pictures that cannot be read; what is judged by never is"
+        False, description="leave out training images that cannot be read; what is judged by never is"
     )
     val_fraction: float = Field(
         0.0, ge=0, lt=1, description="fraction of train put aside as the validation split, where there is none"
     )
     permute_pixels: int | None = Field(
-        None, ge=0, description="permute every picture's pixels by one permutation, drawn from this seed"
+        None, ge=0, description="permute every image's pixels by one permutation, drawn from this seed"
     )
 
     @field_validator("value_range")
@@ -112,7 +112,7 @@ class TrainConfig(Strict):
     )
     drop_last: bool = Field(False, description="leave out an epoch's last, smaller batch")
     augment: list[dict[str, dict[str, Any]]] = Field(
-        [], description="random changes of the training pictures, such as [flip, crop: 4]"
+        [], description="random changes of the training images, such as [flip, crop: 4]"
     )
     metrics: list[str | dict[str, dict[str, Any]]] = Field(
         [], description="more metrics of each evaluation, as names or name: {option: value} (see `zoo list metrics`)"

@@ -107,7 +107,7 @@ class ReportItem:
     """Something of a run to look at: ``file``, a .png or .csv under the run's folder, shown on its page under
     ``title``, with a sentence.
 
-    A table that has a column ``picture``, whose cells name .png files under that folder, is shown as images with
+    A table that has a column ``image``, whose cells name .png files under that folder, is shown as images with
     their facts.
     """
 

@@ -1,4 +1,4 @@
-"""Archives of pictures (.zip, .tar and its compressions, .rar): unpacked once into the cache, member by member, nothing
+"""Archives of images (.zip, .tar and its compressions, .rar): unpacked once into the cache, member by member, nothing
 trusted.
 
     CACHE/unpacked/KEY/content/…    what was in it; KEY begins the sha256 of the archive
@@ -285,7 +285,7 @@ def _open_rar(archive: Path) -> Any:
         raise SetupError(
             "unpacking .rar needs the package rarfile",
             where=archive,
-            fix="pip install 'torch-zoo[rar]', or pack the pictures as .zip",
+            fix="pip install 'torch-zoo[rar]', or pack the images as .zip",
         ) from error
     try:
         opened = rarfile.RarFile(archive)

@@ -52,7 +52,7 @@ class Data:
     split_names: Mapping[str, str] = field(default_factory=dict)
     """The dataset's own name for the split that is each part."""
     quarantine: tuple[dict[str, str], ...] = ()
-    """Training pictures that cannot be read and were left out, as asked: part, sample, reason."""
+    """Training images that cannot be read and were left out, as asked: part, sample, reason."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ def open_data(
     With ``held_out`` the data is opened to evaluate a trained model on. Without ``download`` only what is on this
     machine is opened.
 
-    Raises DataError where files are missing or wrong, UsageError where pictures and network do not go together.
+    Raises DataError where files are missing or wrong, UsageError where images and network do not go together.
     """
     item = registry.dataset(section.name)
     store = Store(download=download, alternatives=_embedded(registry, item))
@@ -108,7 +108,7 @@ def open_data(
     quarantine = _leave_out_faulty(splits, section, preprocessing, digest, item) if section.skip_bad_images else []
     if quarantine:
         changes.append(
-            f"{len(quarantine):,} training pictures that cannot be read are left out; quarantine.json names them"
+            f"{len(quarantine):,} training images that cannot be read are left out; quarantine.json names them"
         )
     decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
     load_masks = MaskLoader(target, digest, item.spec.name) if isinstance(target, Mask) else None
@@ -175,7 +175,7 @@ def _leave_out_faulty(
     digest: Digest,
     item: Item[DatasetSpec],
 ) -> list[dict[str, str]]:
-    """Take what is no picture out of the splits that are learned from; returns what was taken."""
+    """Take what is no image out of the splits that are learned from; returns what was taken."""
     quarantine: list[dict[str, str]] = []
     for part in LEARNED_FROM if section.val_fraction else LEARNED_FROM[:1]:
         if part in splits:
@@ -187,7 +187,7 @@ def _leave_out_faulty(
 def _without_faulty(
     split: Split, part: Part, preprocessing: Preprocessing, digest: Digest, name: str
 ) -> tuple[Split, list[dict[str, str]]]:
-    """A split without the files that are no pictures.
+    """A split without the files that are no images.
 
     Raises DataError where that leaves a class without any, UsageError for samples that cannot be tried beforehand.
     """
@@ -203,9 +203,7 @@ def _without_faulty(
     names = split.names if split.names is not None else [str(file) for file in split.images]
     kept = subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
     if _are_classes(split) and set(np.asarray(split.targets)) != set(np.asarray(kept.targets)):
-        raise DataError(
-            f"of a class of the {part} split, no picture can be read", where=name, fix="see `zoo data check`"
-        )
+        raise DataError(f"of a class of the {part} split, no image can be read", where=name, fix="see `zoo data check`")
     return kept, [
         {"part": part, "sample": names[row], "file": str(split.images[row]), "reason": reason}
         for row, reason in found.items()

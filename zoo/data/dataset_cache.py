@@ -1,6 +1,6 @@
 """What was made of a dataset's files, found by the digest of what made it.
 
-Decoded pictures are kept to be mapped into memory, one uint8 array an entry, and so are the features that a frozen
+Decoded images are kept to be mapped into memory, one uint8 array an entry, and so are the features that a frozen
 backbone makes of them (`zoo.training.feature_cache`); archives are unpacked beside (`zoo.data.archives`).
 
     CACHE/decoded/KEY/images.npy   (N, C, H, W), or features (N, …) as float32
@@ -106,7 +106,7 @@ def clear(keys: Iterable[str] | None = None) -> int:
 
 
 def faults() -> dict[str, str]:
-    """Files that were found to be no pictures, by their sha256, and why; none where another pillow found them, which
+    """Files that were found to be no images, by their sha256, and why; none where another pillow found them, which
     may read more."""
     return {str(key): str(value) for key, value in _remembered(FAULTS, "faults").items()}
 

@@ -1,4 +1,4 @@
-"""Pictures in files → one uint8 array of the network's size, decoded once by several threads and kept in the cache."""
+"""Images in files → one uint8 array of the network's size, decoded once by several threads and kept in the cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.support.progress import tracked
 T = TypeVar("T")
 
 SAY_FROM = 500
-"""So many pictures take long enough to be told about."""
+"""So many images take long enough to be told about."""
 
 
 def decoded(
@@ -37,14 +37,14 @@ def decoded(
 
     ``digest`` gives a file's sha256; ``name`` is for people.
 
-    Raises UnreadablePictures at the first file that is no picture, or with ``all_faults`` once all have been tried;
-    DataError for one that is not there: the pictures of a dataset are taken whole or not at all.
+    Raises UnreadableImages at the first file that is no image, or with ``all_faults`` once all have been tried;
+    DataError for one that is not there: the images of a dataset are taken whole or not at all.
     """
     transform = {"pixels": PIXELS, **preprocessing.model_dump(mode="json", exclude={"mean", "std"})}
     key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
     for file in files:
         key.update(bytes.fromhex(digest_of(file, digest)))
-    description = {"dataset": name, "pictures": len(files), **transform}
+    description = {"dataset": name, "images": len(files), **transform}
     shape = (len(files), *preprocessing.shape)
     return dataset_cache.open_or_build(
         key.hexdigest()[:32],
@@ -67,7 +67,7 @@ class UnreadableImages(DataError):
 def faulty(
     files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str
 ) -> dict[int, str]:
-    """Which of the files are no pictures, and why, by their places. All others are decoded into the cache on the way.
+    """Which of the files are no images, and why, by their places. All others are decoded into the cache on the way.
 
     What is wrong with a file's content is remembered by that content, so that later runs need not try again.
     """
@@ -90,7 +90,7 @@ def faulty(
 
 
 def image_of(file: Path, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of a file. Raises DataError naming a file that is not there or is no picture."""
+    """What ``read`` makes of a file. Raises DataError naming a file that is not there or is no image."""
     try:
         return read(file)
     except (ValueError, OSError) as error:
@@ -130,7 +130,7 @@ def decode_into(
         except OSError as error:
             raise _unreadable(files[index], str(error)) from error
 
-    each_in_threads(one, len(files), f"{name}: decoding {len(files):,} pictures, once")
+    each_in_threads(one, len(files), f"{name}: decoding {len(files):,} images, once")
     if faults:
         raise UnreadableImages(sorted(faults, key=itemgetter(0)))
 
@@ -151,14 +151,14 @@ def each_in_threads(one: Callable[[int], None], count: int, doing: str) -> None:
 def _unreadable(file: Path, reason: str | Exception) -> DataError:
     said = str(reason) if str(reason).startswith(("is ", "has ", "cannot ")) else f"cannot be read: {reason}"
     return DataError(
-        f"this image {said}", where=file, fix=FIXES[reason.option] if isinstance(reason, OutsideLimitError) else REPAIR
+        f"this file {said}", where=file, fix=FIXES[reason.option] if isinstance(reason, OutsideLimitError) else REPAIR
     )
 
 
 REPAIR = (
     "repair, restore or remove the file (`zoo data check` names all of them); a run that was stopped goes on once its "
     "data is as it was; "
-    "--skip-bad-images leaves such pictures out of training"
+    "--skip-bad-images leaves such images out of training"
 )
 FIXES = {
     "max_pixels": (

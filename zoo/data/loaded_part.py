@@ -30,10 +30,10 @@ Augment = EpochAugmentation
 tensor of their own; and so masks with them."""
 
 Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
-"""Files of pictures → uint8 (N, channels, height, width)."""
+"""Files of images → uint8 (N, channels, height, width)."""
 
 BLOCK_BYTES = 4 << 20
-"""Uint8 bytes gathered and normalised at once: batches are slices of such a block, so that small pictures cost few
+"""Uint8 bytes gathered and normalised at once: batches are slices of such a block, so that small images cost few
 calls."""
 RESIDENT_BYTES = 4 << 30
 """A part no larger than this is kept on the device as a whole."""
@@ -102,7 +102,7 @@ class LoadedPart:
 
     @cached_property
     def raw_images(self) -> list[np.ndarray]:
-        """The first pictures as the dataset has them, uint8 (C, h, w) of any size."""
+        """The first images as the dataset has them, uint8 (C, h, w) of any size."""
         return (
             list(self._given)
             if isinstance(self._given, np.ndarray)

@@ -1,4 +1,4 @@
-"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each picture of a batch is mixed with another one, and so is
+"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each image of a batch is mixed with another one, and so is
 its loss.
 
 The loss of a mixed batch is λ · loss(targets) + (1 - λ) · loss(partners' targets), which for cross-entropy is the loss

@@ -1,4 +1,4 @@
-"""How a picture becomes a network's input: one description, kept with every run and written into every export."""
+"""How an image becomes a network's input: one description, kept with every run and written into every export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAYS: dict[Literal["cover", "squash", "crop"], Way] = {
     "squash": "squash to the size",
     "crop": "crop the centre, pad with black",
 }
-"""How pictures come to their size: in a configuration, and in full."""
+"""How images come to their size: in a configuration, and in full."""
 
 
 class Preprocessing(BaseModel):
@@ -41,7 +41,7 @@ class Preprocessing(BaseModel):
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     resize: Way = "cover, crop the centre"
     scale: int | None = None
-    """The shorter side before the centre is cut out; None: just so much that the picture covers height and width."""
+    """The shorter side before the centre is cut out; None: just so much that the image covers height and width."""
     max_pixels: int = MAX_PIXELS
     """An image with more, as it is or scaled, is an error."""
     value_range: tuple[float, float] | None = None
@@ -53,7 +53,7 @@ class Preprocessing(BaseModel):
             raise ValueError("scale is the shorter side before the centre is cropped: it goes with fit=cover alone")
         if self.scale is not None and self.scale < max(self.height, self.width):
             raise ValueError(
-                f"{self.height}×{self.width} cannot be cut out of pictures whose shorter side is {self.scale}"
+                f"{self.height}×{self.width} cannot be cut out of images whose shorter side is {self.scale}"
             )
         return self
 
@@ -72,7 +72,7 @@ class Preprocessing(BaseModel):
         }
 
     def read(self, file: Path) -> np.ndarray:
-        """One picture as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
+        """One image as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
         from zoo import runtime
 
         image = runtime.to_chw(runtime.read(file, self.model_dump()))
@@ -102,7 +102,7 @@ class Preprocessing(BaseModel):
 
 
 class Learned(Protocol):
-    """How trained weights saw their pictures: those of an architecture (`zoo.api.WeightsSpec`), or those of an earlier
+    """How trained weights saw their images: those of an architecture (`zoo.api.WeightsSpec`), or those of an earlier
     run (`LearnedInRun`)."""
 
     @property
@@ -121,7 +121,7 @@ class Learned(Protocol):
 
 @dataclass(frozen=True)
 class LearnedInRun:
-    """What a run's pictures were brought to, as `Learned`."""
+    """What a run's images were brought to, as `Learned`."""
 
     input: tuple[int, int, int]
     mean: tuple[float, ...]
@@ -137,7 +137,7 @@ class LearnedInRun:
 
 
 DEFAULT_SIDE = 224
-"""Of pictures that differ in size, where no architecture says another."""
+"""Of images that differ in size, where no architecture says another."""
 GREY = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in grey: ITU-R 601, as pillow converts."""
 
@@ -150,14 +150,14 @@ def plan(
     architecture: ArchitectureSpec | None = None,
     weights: Learned | None = None,
 ) -> tuple[Preprocessing, list[str]]:
-    """What is done to pictures of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about
+    """What is done to images of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about
     each change.
 
-    With trained ``weights`` pictures are prepared as these learned them: their size, channels, mean and std, where the
+    With trained ``weights`` images are prepared as these learned them: their size, channels, mean and std, where the
     section says no others.
 
-    The one rule: pictures keep their channels and their size where the network takes them. A network that is built for
-    one size gets that size, and one with a smallest size gets that where they are smaller; pictures that differ among
+    The one rule: images keep their channels and their size where the network takes them. A network that is built for
+    one size gets that size, and one with a smallest size gets that where they are smaller; images that differ among
     themselves get the network's default size. ``resize`` forces another side, or makes a change of size an error;
     ``channels`` forces grey or RGB. Raises UsageError where they cannot go together.
     """
@@ -193,13 +193,13 @@ def _checked(**facts: Any) -> Preprocessing:
 
 
 def _as_asked(section: DatasetSection) -> dict[str, Any]:
-    """What a section says of how pictures come to their size."""
+    """What a section says of how images come to their size."""
     asked: dict[str, Any] = {} if section.fit == "auto" else {"resize": WAYS[section.fit], "scale": None}
     return asked if section.scale is None else {**asked, "scale": section.scale}
 
 
 def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) -> Preprocessing:
-    """How pictures of any size are prepared for these weights."""
+    """How images of any size are prepared for these weights."""
     channels, height, width = weights.input
     return Preprocessing(
         channels=3 if channels == 3 else 1,
@@ -213,7 +213,7 @@ def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) ->
 
 
 def _as_learned(weights: Learned, height: int, width: int, *, resized: bool) -> dict[str, Any]:
-    """How pictures were brought to the size that the weights learned; at another one only the interpolation is
+    """How images were brought to the size that the weights learned; at another one only the interpolation is
     theirs."""
     learned: dict[str, Any] = {"interpolation": weights.interpolation}
     if resized and (height, width) == weights.input[1:]:
@@ -237,13 +237,13 @@ def _plan_size(
         target = _needed(architecture, *own)
     if architecture is not None and not takes(architecture, *target):
         raise UsageError(
-            f"{architecture.name} cannot take {target[0]}×{target[1]} pictures: it needs {needs(architecture)}",
+            f"{architecture.name} cannot take {target[0]}×{target[1]} images: it needs {needs(architecture)}",
             fix="change dataset.resize",
         )
     if section.resize == "never" and target != own:
         said = "may differ in size" if own is None else f"are {own[0]}×{own[1]}"
         raise UsageError(
-            f"the pictures {said} and {architecture.name if architecture else 'the network'} needs "
+            f"the images {said} and {architecture.name if architecture else 'the network'} needs "
             f"{target[0]}×{target[1]}",
             where="dataset.resize=never",
             fix="use dataset.resize=auto, or another architecture",
@@ -252,7 +252,7 @@ def _plan_size(
 
 
 def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, learned: bool) -> str | None:
-    """How pictures come to their size, in words; None where they have it already."""
+    """How images come to their size, in words; None where they have it already."""
     height, width, scale = preprocessing.height, preprocessing.width, preprocessing.scale
     if own == (height, width) and scale is None:
         return None
@@ -267,7 +267,7 @@ def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, lea
         how = f"resized to {size}"
     else:
         how = f"resized to cover {size} and cropped at the centre"
-    which = "pictures of any size" if own is None else f"pictures {own[0]}×{own[1]}"
+    which = "images of any size" if own is None else f"images {own[0]}×{own[1]}"
     return f"{which} are {how}{' as the weights learned them' if learned else ''}"
 
 
@@ -283,14 +283,14 @@ def _plan_channels(
         wanted = takes[0]
     if takes is not None and wanted not in takes:
         raise UsageError(
-            f"{architecture.name if architecture else 'the network'} takes pictures of {' or '.join(map(str, takes))} "
+            f"{architecture.name if architecture else 'the network'} takes images of {' or '.join(map(str, takes))} "
             f"channels, not {wanted}",
             where="dataset.channels",
             fix="use dataset.channels=auto, or another architecture",
         )
     if own not in names or wanted not in names:
-        raise UsageError(f"pictures with {own} channels are not supported", fix="use grey (1) or RGB (3) pictures")
-    note = None if wanted == own else f"{names[own]} pictures become {names[wanted]}"
+        raise UsageError(f"images with {own} channels are not supported", fix="use grey (1) or RGB (3) images")
+    note = None if wanted == own else f"{names[own]} images become {names[wanted]}"
     return (3 if wanted == 3 else 1), note
 
 
@@ -327,7 +327,7 @@ def needs(architecture: ArchitectureSpec) -> str:
 
 
 def takes(architecture: ArchitectureSpec, height: int, width: int) -> bool:
-    """Whether an architecture can be built for pictures of that size."""
+    """Whether an architecture can be built for images of that size."""
     if architecture.sizing == "fixed":
         return architecture.input[1:] == (height, width)
     return (
@@ -338,7 +338,7 @@ def takes(architecture: ArchitectureSpec, height: int, width: int) -> bool:
 
 
 def _needed(architecture: ArchitectureSpec, height: int, width: int) -> tuple[int, int]:
-    """The size that pictures of this one are brought to: their own, or the next larger one that the architecture
+    """The size that images of this one are brought to: their own, or the next larger one that the architecture
     takes."""
     if architecture.sizing != "min":
         return architecture.input[1:]

@@ -21,7 +21,7 @@ from zoo.support.formatting import without_surrogates
 
 
 def usual_part(spec: DatasetSpec, of_labelled: Part) -> Part:
-    """The part to look at where none is named: that one, and of pictures without labels the only one that they can
+    """The part to look at where none is named: that one, and of images without labels the only one that they can
     have."""
     return of_labelled if spec.labelled else "predict"
 

@@ -65,7 +65,7 @@ def cached() -> Iterator[Finding]:
     yield Finding(
         "cached",
         "ok",
-        f"{size(total)} of decoded pictures, of at most {size(limit)}",
+        f"{size(total)} of decoded images, of at most {size(limit)}",
         facts={"size": total, "limit": limit},
     )
 

@@ -248,7 +248,7 @@ def _first_mismatch(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) ->
 
 
 def _random_inputs(shape: tuple[int, int, int], batches: tuple[int, ...]) -> Iterator[torch.Tensor]:
-    """Standard normal, as normalised pictures are."""
+    """Standard normal, as normalised images are."""
     generator = torch.Generator().manual_seed(SEED)
     for batch in batches:
         yield torch.randn(batch, *shape, generator=generator)

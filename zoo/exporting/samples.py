@@ -84,7 +84,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
         judged = view.targets is not None and data.target == loaded.target
         ignore = data.target.ignore if isinstance(data.target, Mask) else None
         return Samples(data.name, part, data.fingerprint, view, judged, why, ignore)
-    raise DataError(f"{item.canonical} has no pictures", fix="check the dataset with `zoo data check`")
+    raise DataError(f"{item.canonical} has no images", fix="check the dataset with `zoo data check`")
 
 
 def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:

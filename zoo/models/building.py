@@ -34,7 +34,7 @@ def build_model(
     options = options_of(item, section.options)
     if not takes(item.spec, *image_size):
         raise UsageError(
-            f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} pictures: it needs {needs(item.spec)}",
+            f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} images: it needs {needs(item.spec)}",
             fix="choose such a size: --set dataset.resize=N",
         )
     build = load_object(item.spec.target, item)
@@ -81,7 +81,7 @@ def _check_outputs(
 
 
 def dry_forward(model: nn.Module, shape: tuple[int, int, int]) -> Any:
-    """The output for two grey pictures, in eval mode, on the model's device."""
+    """The output for two grey images, in eval mode, on the model's device."""
     training = model.training
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     model.eval()
@@ -107,10 +107,10 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 
 def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Multiply-accumulates of convolutions and matrix products for one picture (half of torch's FLOP count)."""
+    """Multiply-accumulates of convolutions and matrix products for one image (half of torch's FLOP count)."""
     with counting(model) as counter:
         dry_forward(model, shape)
-    return int(counter.get_total_flops()) // 4  # two pictures; two operations a multiply-accumulate
+    return int(counter.get_total_flops()) // 4  # two images; two operations a multiply-accumulate
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """``report.html``: all of a run on one page that needs nothing beside itself, no network and no script.
 
-What it shows of the task's work are the run's report_items (`zoo.api.ReportItem`): pictures go in as ``data:``
+What it shows of the task's work are the run's report_items (`zoo.api.ReportItem`): images go in as ``data:``
 addresses, tables as tables. Every name is escaped, and isolated where its writing runs the other way.
 """
 
@@ -29,18 +29,18 @@ from zoo.support.untrusted_files import read_bytes, read_text
 
 ROWS = 200
 """Rows of a table that are shown."""
-PICTURE = "picture"
-"""The column whose cells are pictures."""
+IMAGE = "image"
+"""The column whose cells are images."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An item, ready for the page: a picture, a table, or cards of (picture, facts); ``remark`` says what is not
+    """An item, ready for the page: an image, a table, or cards of (image, facts); ``remark`` says what is not
     there."""
 
     title: str
     caption: str
-    picture: str | None = None
+    image: str | None = None
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     cards: Sequence[tuple[str | None, Sequence[tuple[str, str]]]] = ()
@@ -105,7 +105,7 @@ def summary(record: Record, run: RunDir) -> Facts:
     network = {
         "Parameters": _count(record.parameters)
         + (f", {record.trainable:,} trained" if record.trainable not in (None, record.parameters) else ""),
-        "Multiply-accumulates": f"{_count(record.macs)} a picture",
+        "Multiply-accumulates": f"{_count(record.macs)} an image",
         "Training": (
             f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate "
             f"{train.lr:g}"
@@ -188,7 +188,7 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
 
 
 def drawn(run: RunDir) -> list[ReportItem]:
-    """The pictures of a run that names no report_items: one that did not finish, or is from before there were any."""
+    """The images of a run that names no report_items: one that did not finish, or is from before there were any."""
     return [
         ReportItem(file.stem.replace("_", " ").capitalize(), f"plots/{file.name}")
         for file in sorted(run.plots.glob("*.png"))
@@ -201,13 +201,13 @@ def show(folder: Path, item: ReportItem) -> Shown:
         return Shown(item.title, item.caption, remark=f"{item.file} is not in the run's folder.")
     try:
         if file.suffix == ".png":
-            return Shown(item.title, item.caption, picture=address(file))
+            return Shown(item.title, item.caption, image=address(file))
         rows = [[csv_text(cell) for cell in row] for row in csv.reader(io.StringIO(read_text(file)))]
     except (OSError, csv.Error) as error:
         return Shown(item.title, item.caption, remark=f"{item.file} cannot be read: {reason(error)}.")
     columns, rows = (rows[0], rows[1:]) if rows else ([], [])
     remark = f"The first {ROWS} of {len(rows):,}; {item.file} has all of them." if len(rows) > ROWS else ""
-    if PICTURE in columns:
+    if IMAGE in columns:
         return Shown(item.title, item.caption, cards=list(_cards(folder, columns, rows[:ROWS])), remark=remark)
     return Shown(item.title, item.caption, columns=columns, rows=rows[:ROWS], remark=remark)
 
@@ -217,7 +217,7 @@ def _cards(
 ) -> Iterator[tuple[str | None, list[tuple[str, str]]]]:
     for row in rows:
         cells = dict(zip(columns, row, strict=False))
-        file = inside(folder, cells.pop(PICTURE, ""))
+        file = inside(folder, cells.pop(IMAGE, ""))
         yield (address(file) if file is not None and file.suffix == ".png" else None), list(cells.items())
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a run. Each function writes one PNG; matplotlib's figures are used directly, with no global state."""
+"""The images of a run. Each function writes one PNG; matplotlib's figures are used directly, with no global state."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def grid(
 
 
 def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Pictures, uint8 (n, H, W, 3), half covered by the colours of ``maps``, float (n, H, W), 0 to 1."""
+    """Images, uint8 (n, H, W, 3), half covered by the colours of ``maps``, float (n, H, W), 0 to 1."""
     colours = 255 * colormaps["turbo"](maps)[..., :3]
     return np.asarray(np.rint(0.5 * images + 0.5 * colours), np.uint8)
 
@@ -109,7 +109,7 @@ def titles_of(part: PartView, target: Target, indices: Iterable[int]) -> list[st
 
 
 def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: Sequence[str], heading: str) -> None:
-    """Pictures above their permuted selves, uint8 (n, H, W, C) both."""
+    """Images above their permuted selves, uint8 (n, H, W, C) both."""
     count = len(plain)
     figure = Figure(figsize=(1.2 * count, 3.4), layout="constrained")
     figure.suptitle(heading)
@@ -131,7 +131,7 @@ def predictions(
     classes: Sequence[str],
     heading: str,
 ) -> None:
-    """Pictures with prediction and probability: in green where right, with the truth in red where wrong, in black where
+    """Images with prediction and probability: in green where right, with the truth in red where wrong, in black where
     it is not known."""
     chosen = list(indices)
     titles, colours = [], []

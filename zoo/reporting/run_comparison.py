@@ -1,4 +1,4 @@
-"""Runs side by side: what came of each, in which of their settings they differ, and their curves in one picture."""
+"""Runs side by side: what came of each, in which of their settings they differ, and their curves in one image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors
 
-PICTURE = "compare.png"
+IMAGE = "compare.png"
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Comparison:
 
     ``differences`` has, by key, each run's value of it.
 
-    ``metrics`` has the test split's figures, None where a run has none. ``picture`` is None where no run has a curve.
+    ``metrics`` has the test split's figures, None where a run has none. ``image`` is None where no run has a curve.
     """
 
     names: list[str]
@@ -28,14 +28,14 @@ class Comparison:
     metrics: dict[str, list[float | None]]
     differences: dict[str, list[Any]]
     remarks: list[str]
-    picture: Path | None
+    image: Path | None
 
 
 def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
     """Compare two runs or more; their curves are drawn into ``compare.png`` in ``out``, by default the current folder.
 
     A run whose records are damaged is left out, with a remark. Raises UsageError where a run is not found or named
-    twice, CheckpointError where fewer than two are undamaged, StorageError where the picture cannot be written.
+    twice, CheckpointError where fewer than two are undamaged, StorageError where the image cannot be written.
     """
     found = [find(run) for run in runs]
     if len(found) < 2:
@@ -147,8 +147,8 @@ def draw(names: Sequence[str], runs: Sequence[RunDir], folder: Path) -> Path | N
     if not any(rows or steps for rows, steps in curves.values()):
         return None
     if folder.exists() and not folder.is_dir():
-        raise UsageError("the picture's folder is a file", where=folder, fix="choose another --out")
-    file = folder / PICTURE
+        raise UsageError("the image's folder is a file", where=folder, fix="choose another --out")
+    file = folder / IMAGE
     with storage_errors(file):
         plots.compared_curves(file, curves, "runs compared")
     return file

@@ -177,7 +177,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
     """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of
     its own; ``key`` chooses among several networks in that file.
 
-    Raises UsageError where nothing is known of their classes and pictures, CheckpointError where they cannot be had or
+    Raises UsageError where nothing is known of their classes and images, CheckpointError where they cannot be had or
     do not fit.
     """
     item = catalogue.architecture(name)

@@ -6,7 +6,7 @@ VARIABLES = {
     "ZOO_DATA": "datasets and weights",
     "ZOO_RUNS": "run directories",
     "ZOO_EXPORTS": "exported bundles",
-    "ZOO_CACHE": "decoded pictures",
+    "ZOO_CACHE": "decoded images",
     "ZOO_CACHE_LIMIT": "most that the cache may hold",
     "ZOO_OFFLINE": "1 forbids every download",
     "ZOO_DISABLE_PLUGINS": "plugins not to load, with commas between",

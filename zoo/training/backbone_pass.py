@@ -1,4 +1,4 @@
-"""Running a frozen backbone over many pictures, once, by whatever is fastest here and gives the same.
+"""Running a frozen backbone over many images, once, by whatever is fastest here and gives the same.
 
 Candidates are torch as the run is set up, torch with its weights laid out channels last, and, on the CPU, the runtimes
 of the exporters that are installed, which fuse more than torch does. They are tried on a first batch where the whole
@@ -34,7 +34,7 @@ AGREEMENT = {None: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 
 @dataclass(frozen=True)
 class Pass:
-    """``run`` is pictures (B, C, H, W) → features (B, …), float32, on the pictures' device; ``name`` says by what."""
+    """``run`` is images (B, C, H, W) → features (B, …), float32, on the images' device; ``name`` says by what."""
 
     name: str
     run: Callable[[Tensor], Tensor]
@@ -56,7 +56,7 @@ def fastest_pass(
 ) -> Iterator[Chosen]:
     """The fastest way to run ``backbone`` over so many ``samples``, for as long as the context lasts.
 
-    ``probe`` are a few pictures. The backbone is put into eval mode; its weights are left in the layout they had.
+    ``probe`` are a few images. The backbone is put into eval mode; its weights are left in the layout they had.
     """
     backbone.eval()
     try:
@@ -122,7 +122,7 @@ def by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path)
 
 
 def timed(candidate: Pass, probe: Tensor) -> tuple[Tensor, float]:
-    """What it gives, and its seconds; a first call, of two pictures, prepares."""
+    """What it gives, and its seconds; a first call, of two images, prepares."""
     candidate.run(probe[:2])
     _finish(probe)
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of each picture, computed once and kept: later epochs, and later runs, pay for the rest
+"""What a frozen backbone makes of each image, computed once and kept: later epochs, and later runs, pay for the rest
 of the network alone.
 
 Kept in the cache (`zoo.data.dataset_cache`) under a digest of all it depends on: the backbone's operations and weights,
@@ -35,11 +35,11 @@ from zoo.training.split_point import SplitPoint, find_split_point
 KEPT: tuple[Part, ...] = ("train", "val")
 """The parts that every epoch looks at. The test split is judged once, by the network itself."""
 LARGEST = 4
-"""Features of a picture may be so many times its own floats: beyond, to read them costs as much as to compute them."""
+"""Features of an image may be so many times its own floats: beyond, to read them costs as much as to compute them."""
 PROBE = 8
-"""Pictures that ways to run the backbone are tried on."""
+"""Images that ways to run the backbone are tried on."""
 PASS_BATCH = 16
-"""Pictures at a time on the CPU, where more are no faster."""
+"""Images at a time on the CPU, where more are no faster."""
 SAY_FROM_SECONDS = 5.0
 
 
@@ -110,7 +110,7 @@ def keep_features(
         return None
     changing = [name for name in ("augment", "mixup", "cutmix") if getattr(train, name)]
     if changing:
-        note(f"note: the frozen layers are run in every epoch, since train.{changing[0]} changes the pictures")
+        note(f"note: the frozen layers are run in every epoch, since train.{changing[0]} changes the images")
         return None
     model.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
     point = find_split_point(model, _example(data), head, train_mode)
@@ -121,7 +121,7 @@ def keep_features(
     if int(np.prod(shape)) > LARGEST * int(np.prod(data.preprocessing.shape)):
         note(
             f"note: the frozen layers are run in every epoch: what {point.layer} gives is too large to keep "
-            f"({'×'.join(map(str, shape))} a picture)"
+            f"({'×'.join(map(str, shape))} an image)"
         )
         return None
     wanted = {name: data.parts[name] for name in KEPT if name in data.parts}
@@ -174,7 +174,7 @@ def _computed(
             engines.append(str(dataset_cache.described(keys[part]).get("by")))
             if "by" in facts:
                 how = f"computed {chosen().told}"
-    values = f"{int(np.prod(shape)):,} values a picture"
+    values = f"{int(np.prod(shape)):,} values an image"
     note(f"frozen layers: what {point.layer} gives ({values}) is kept for {' and '.join(parts)}, {how}")
     return Features(parts, point.head_of, " and ".join(dict.fromkeys(engines)))
 
@@ -188,7 +188,7 @@ def _write_features(
     starts: Iterable[int] = range(0, len(view), batch)
     if seconds > SAY_FROM_SECONDS:
         starts = tracked(
-            range(0, len(view), batch), f"running the frozen layers over {len(view):,} pictures, once, by {way.name}"
+            range(0, len(view), batch), f"running the frozen layers over {len(view):,} images, once, by {way.name}"
         )
     with torch.no_grad():
         for start, images in zip(starts, view.batches(batch), strict=True):
@@ -196,7 +196,7 @@ def _write_features(
 
 
 def _example(data: Data) -> Tensor:
-    """Three different pictures (3, C, H, W): the first of train, and its changes, where there are not so many."""
+    """Three different images (3, C, H, W): the first of train, and its changes, where there are not so many."""
     train = data.part("train")
     first = next(train.batches(min(3, len(train)))).inputs
     while len(first) < 3:

@@ -1,8 +1,8 @@
-"""Where a network that is partly frozen can be cut: all before the cut is the same function of a picture in every
+"""Where a network that is partly frozen can be cut: all before the cut is the same function of an image in every
 epoch, and is computed once.
 
 The cut is the latest value of the forward such that nothing learns before it, everything after it depends on the
-picture through it alone, and it is a function of one picture: neither of chance (dropout) nor of the rest of the batch
+image through it alone, and it is a function of one image: neither of chance (dropout) nor of the rest of the batch
 (a batch norm that learns). The forward is read by `torch.fx`; where that cannot follow it, the input of the network's
 head is tried. What is found is compared with the network itself before it is used.
 """
@@ -21,14 +21,14 @@ from torch import Tensor, fx, nn
 SEEDS = (11, 12, 13)
 """Of the forwards that are compared to find what depends on chance."""
 CLOSE_ON_CPU, CLOSE = 1e-5, 2e-3
-"""By which rounding may make a network and its two halves differ, or a picture in one batch and in another, of the
+"""By which rounding may make a network and its two halves differ, or an image in one batch and in another, of the
 largest value. Other devices choose their algorithms by the batch, and round products to fewer bits.
 """
 
 
 @dataclass
 class SplitPoint:
-    """``backbone`` is pictures (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``head_of``
+    """``backbone`` is images (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``head_of``
     makes, of this network or of one with other weights, the module from there on, which shares its parameters and
     follows its mode.
     """
@@ -38,7 +38,7 @@ class SplitPoint:
     layer: str
     head_of: Callable[[nn.Module], nn.Module] = field(repr=False)
     shape: tuple[int, ...] = ()
-    """Of one picture's features."""
+    """Of one image's features."""
     silent_heads: bool = False
     """Whether the rest leaves out auxiliary classifiers, which learn nothing."""
 
@@ -50,7 +50,7 @@ def find_split_point(
 
     ``train_mode`` puts it into the mode it is trained in.
 
-    ``example`` is three different pictures (3, C, H, W) on the model's device; ``head`` the name of the module that
+    ``example`` is three different images (3, C, H, W) on the model's device; ``head`` the name of the module that
     gives the logits. The model's mode, its buffers and the random generators are left as they were.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -213,7 +213,7 @@ def _places(model: nn.Module, graph: fx.Graph) -> list[fx.Node]:
 
 
 class _Watching(fx.Interpreter):
-    """Runs a graph and keeps what its places give for the first picture, as they gave it (later operations may work in
+    """Runs a graph and keeps what its places give for the first image, as they gave it (later operations may work in
     place)."""
 
     def __init__(self, model: nn.Module, graph: fx.Graph, places: list[fx.Node]) -> None:
@@ -230,7 +230,7 @@ class _Watching(fx.Interpreter):
 
 
 def _last_pure(model: nn.Module, graph: fx.Graph, places: list[fx.Node], example: Tensor) -> fx.Node | None:
-    """The last place up to which the first picture always gives the same, whatever the second is and however chance
+    """The last place up to which the first image always gives the same, whatever the second is and however chance
     falls."""
     runs = []
     for seed, other in zip(SEEDS, (example[1], example[2], example[1]), strict=True):
@@ -268,7 +268,7 @@ def _second_part(graph: fx.Graph, name: str) -> fx.Graph:
     copies[nodes[begin]] = part.placeholder("features")
 
     def copy_of(node: fx.Node) -> fx.Node:
-        """Made when it is first used: what stands before the cut and does not depend on the picture (a weight, a
+        """Made when it is first used: what stands before the cut and does not depend on the image (a weight, a
         constant) comes along so."""
         if node not in copies:
             copies[node] = part.node_copy(node, copy_of)

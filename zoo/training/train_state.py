@@ -188,7 +188,7 @@ def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, dat
         )
     if train.augment and data.preprocessing.permute_pixels is not None:
         raise UsageError(
-            "augmentation would change pictures whose pixels are permuted already",
+            "augmentation would change images whose pixels are permuted already",
             where="train.augment",
             fix="leave one of them out",
         )

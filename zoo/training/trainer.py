@@ -103,7 +103,7 @@ def forward(state: TrainState, mixture: Mixture) -> PieceLoss:
     """The loss of one piece, in the precision and memory format of the run."""
     engine = state.engine
     inputs = mixture.inputs
-    if inputs.ndim == 4:  # pictures or maps, and not the flat features of a frozen backbone
+    if inputs.ndim == 4:  # images or maps, and not the flat features of a frozen backbone
         inputs = inputs.contiguous(memory_format=engine.memory_format)
     precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
     distillation, parts = state.learning.distillation, mixture.parts

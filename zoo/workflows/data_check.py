@@ -34,16 +34,16 @@ from zoo.workflows.data_download import Needs
 Read = Callable[[Path], Image.Image]
 
 EXAMPLES = 5
-"""First pictures, pairs of equal ones, and faulty ones, that are named."""
+"""First images, pairs of equal ones, and faulty ones, that are named."""
 FETCHED = 256
 """Samples made or fetched on demand that are asked for at a time."""
 DIGEST = 16
-"""Bytes of a picture's digest: two of 2^32 different pictures agree by chance once in 2^64."""
+"""Bytes of an image's digest: two of 2^32 different images agree by chance once in 2^64."""
 
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part: its split, how many pictures it has, of which class (None: without labels) and of which C×H×W, and the
+    """One part: its split, how many images it has, of which class (None: without labels) and of which C×H×W, and the
     names of the first."""
 
     part: str
@@ -56,7 +56,7 @@ class PartReport:
 
 @dataclass
 class Duplicates:
-    """Pictures with exactly the same content: again within a part, of one part in another, and under different
+    """Images with exactly the same content: again within a part, of one part in another, and under different
     labels."""
 
     within: dict[str, int] = field(default_factory=dict)
@@ -84,8 +84,8 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """One part's pictures, by the digest of each (None: it cannot be read)."""
+class Images:
+    """One part's images, by the digest of each (None: it cannot be read)."""
 
     names: Sequence[str]
     targets: np.ndarray | None
@@ -100,7 +100,7 @@ def check(need: Needs) -> Report:
     item, report = need.item, Report(need.item.canonical)
     report.files = [{**file, "official": _official(file)} for file in need.files()]
     report.notes = [f"read from {archive}, in place of the official files" for archive in need.instead]
-    store, seen = Store(download=False), dict[str, Pictures]()
+    store, seen = Store(download=False), dict[str, Images]()
     try:
         dataset = open_dataset(item, need.section.options, store)
         target, parts = target_of(item, dataset), dict(dataset.parts)
@@ -152,7 +152,7 @@ def _part(
     problems: list[str],
     read: Read,
     check_targets: Callable[[Any, int], np.ndarray],
-) -> tuple[Pictures, PartReport]:
+) -> tuple[Images, PartReport]:
     images = loaded.images
     shapes: Sequence[tuple[int, ...]]
     digests: Sequence[bytes | None]
@@ -170,7 +170,7 @@ def _part(
     names = loaded.names if loaded.names is not None else [str(index) for index in range(len(images))]
     counts = _count(targets, classes) if targets is not None and classes else None
     sizes = Counter("×".join(map(str, shape)) for shape in shapes)
-    return Pictures(names, targets, digests), PartReport(
+    return Images(names, targets, digests), PartReport(
         part, split, len(images), counts, dict(sizes.most_common()), [str(name) for name in names[:EXAMPLES]]
     )
 
@@ -197,14 +197,14 @@ def _fetch(part: str, samples: SampleSource) -> tuple[list[tuple[int, ...]], lis
 def _decode(
     part: str, paths: Sequence[Path], problems: list[str], read: Read
 ) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
-    """Shapes and digests of pictures in files, each fully decoded: a header alone does not tell that the rest is
+    """Shapes and digests of images in files, each fully decoded: a header alone does not tell that the rest is
     there."""
     shapes: list[tuple[int, ...]] = []
     digests: list[bytes | None] = []
     faulty = []
     with ThreadPoolExecutor() as pool:
         work = [pool.submit(_read, path, read) for path in paths]
-        for each in work if len(work) < SAY_FROM else tracked(work, f"{part}: decoding {len(work):,} pictures"):
+        for each in work if len(work) < SAY_FROM else tracked(work, f"{part}: decoding {len(work):,} images"):
             found = each.result()
             if isinstance(found, str):
                 faulty.append(found)
@@ -214,7 +214,7 @@ def _decode(
                 digests.append(found[1])
     problems.extend(f"{part}: {fault}" for fault in faulty[:EXAMPLES])
     if len(faulty) > EXAMPLES:
-        problems.append(f"{part}: and {len(faulty) - EXAMPLES:,} more pictures that cannot be read")
+        problems.append(f"{part}: and {len(faulty) - EXAMPLES:,} more images that cannot be read")
     return shapes, digests
 
 
@@ -228,18 +228,18 @@ def _read(path: Path, read: Read) -> tuple[tuple[int, ...], bytes] | str:
 
 
 def _digest(shape: tuple[int, ...], pixels: np.ndarray) -> bytes:
-    """Of a picture of C×H×W; the same bytes in another shape are another picture."""
+    """Of an image of C×H×W; the same bytes in another shape are another image."""
     return hashlib.blake2b(
         np.ascontiguousarray(pixels).data, digest_size=DIGEST, person="×".join(map(str, shape)).encode()[:16]
     ).digest()
 
 
 def _count(labels: np.ndarray, classes: Sequence[str]) -> dict[str, int]:
-    """Pictures by class, in the dataset's order; a class without any is counted too."""
+    """Images by class, in the dataset's order; a class without any is counted too."""
     return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
-def _duplicates(parts: dict[str, Pictures]) -> Duplicates:
+def _duplicates(parts: dict[str, Images]) -> Duplicates:
     result = Duplicates()
     first: dict[bytes, tuple[str, int]] = {}
     for part, index, digest in _each(parts):
@@ -260,7 +260,7 @@ def _duplicates(parts: dict[str, Pictures]) -> Duplicates:
     return result
 
 
-def _each(parts: dict[str, Pictures]) -> Iterator[tuple[str, int, bytes]]:
+def _each(parts: dict[str, Images]) -> Iterator[tuple[str, int, bytes]]:
     for part, images in parts.items():
         for index, digest in enumerate(images.digests):
             if digest is not None:

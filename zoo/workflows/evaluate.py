@@ -56,7 +56,7 @@ def evaluate_run(
     run's, in any order: on the test split, where no other is named. Of another dataset that is all that it holds out
     (its test split, else val), and all of it where it holds out none.
 
-    ``out``, a new or empty folder, gets the task's tables and pictures and evaluation.json. The run itself is left as
+    ``out``, a new or empty folder, gets the task's tables and images and evaluation.json. The run itself is left as
     it is. Raises UsageError where the dataset has no such split, no labels (unless predictions are written to ``out``),
     or classes that the run has not, and where a run without a network is asked about other data than its own.
     """

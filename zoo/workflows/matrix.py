@@ -23,7 +23,7 @@ class Cell:
 
     ``refusal`` is the error that a run would end with, None where it would begin.
 
-    ``changes`` are sentences about what would be done to the pictures. ``architecture`` is None for a task that needs
+    ``changes`` are sentences about what would be done to the images. ``architecture`` is None for a task that needs
     none.
     """
 

@@ -1,4 +1,4 @@
-"""`zoo predict`: pictures through a run (by torch) or an exported model (by onnxruntime, with no torch), prepared by
+"""`zoo predict`: images through a run (by torch) or an exported model (by onnxruntime, with no torch), prepared by
 the same functions."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Network = tuple["nn.Module", "str | None"]
 
 
 class Opened(NamedTuple):
-    """What pictures go through, its description, what computes it and, where that is torch, the network itself."""
+    """What images go through, its description, what computes it and, where that is torch, the network itself."""
 
     run: Run
     description: dict[str, Any]
@@ -105,7 +105,7 @@ class Predictions:
 
         with storage_errors(file):
             plots.grid(
-                file, self._pictures(), self._titles(), f"predicted by {self.engine}", columns=min(5, len(self.rows))
+                file, self._images(), self._titles(), f"predicted by {self.engine}", columns=min(5, len(self.rows))
             )
 
     def explain(self, file: Path) -> None:
@@ -128,9 +128,9 @@ class Predictions:
             )
         from zoo.reporting import plots
 
-        images, titles = self._pictures(), self._titles()
+        images, titles = self._images(), self._titles()
         with storage_errors(file):
-            # a picture, then its map
+            # an image, then its map
             sides = np.stack([images, plots.heated(images, self._maps())], 1).reshape(-1, *images.shape[1:])
             beside = [text for title in titles for text in (title, "what speaks for it")]
             plots.grid(file, sides, beside, f"Grad-CAM, {self.engine}", columns=2 * min(3, len(images)))
@@ -145,7 +145,7 @@ class Predictions:
         inputs = (torch.from_numpy(runtime.prepare(path, self.spec)) for path, _ in self.rows)
         return np.concatenate([grad_cam(model, each, head)[1].numpy() for each in inputs])  # type: ignore[arg-type]
 
-    def _pictures(self) -> np.ndarray:
+    def _images(self) -> np.ndarray:
         return np.stack([np.asarray(runtime.read(path, {**self.spec, "channels": 3})) for path, _ in self.rows])
 
     def _titles(self) -> list[str]:

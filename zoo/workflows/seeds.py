@@ -95,7 +95,7 @@ def command(count: int, name: str | None, config_file: Path | None, overrides: M
 def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, Any]:
     """What the figures of these runs should be read with.
 
-    ``seconds`` are those of whole runs: training, evaluation, pictures.
+    ``seconds`` are those of whole runs: training, evaluation, images.
     """
     record = runs[0].record
     seconds = [each.record.seconds or 0.0 for each in runs]

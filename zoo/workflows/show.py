@@ -1,4 +1,4 @@
-"""`zoo show`: pictures of a dataset as a titled grid, plain, above their permuted selves, or beside augmented versions
+"""`zoo show`: images of a dataset as a titled grid, plain, above their permuted selves, or beside augmented versions
 of themselves."""
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ COLUMNS = 5
 AUGMENTED = 4
 """Images to show beside their augmented versions, where their number is not said."""
 PAIRS = 10
-"""Pictures in a row above their permuted selves."""
+"""Images in a row above their permuted selves."""
 
 
 class Shown(NamedTuple):
-    """The picture, the part that it is of, and what there is to say about the data."""
+    """The image, the part that it is of, and what there is to say about the data."""
 
     file: Path
     part: str
@@ -45,7 +45,7 @@ def show(
     options: dict[str, Any] | None = None,
     out: Path | None = None,
 ) -> Shown:
-    """Draw the first ``count`` pictures (default: 20; 4 with ``augment``, which draws a row for each) of a part
+    """Draw the first ``count`` images (default: 20; 4 with ``augment``, which draws a row for each) of a part
     (default: train), as the dataset section says (``options``: its keys), into a PNG.
 
     ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the
@@ -81,7 +81,7 @@ def _draw(
 ) -> None:
     part = data.part(split)
     size = "×".join(map(str, data.preprocessing.shape))
-    heading = f"{name}, {split} split: {min(count, len(part)):,} of {len(part):,} pictures, {size}"
+    heading = f"{name}, {split} split: {min(count, len(part)):,} of {len(part):,} images, {size}"
     if permute_pixels is not None:
         other = open_data(
             registry(),

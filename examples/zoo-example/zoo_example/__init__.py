@@ -15,7 +15,7 @@ def zoo_register_architectures() -> list[ArchitectureSpec]:
     return [
         ArchitectureSpec(
             name="sepnet",
-            summary="A few depthwise-separable convolutions, pooled over the picture",
+            summary="A few depthwise-separable convolutions, pooled over the image",
             source="A. Howard et al.: MobileNets (2017)",
             paper="https://arxiv.org/abs/1704.04861",
             year=2017,

@@ -2,7 +2,7 @@
 mixes them.
 
 A. Howard et al., MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications, 2017,
-https://arxiv.org/abs/1704.04861. Of the paper's 13 blocks there are `blocks` here, for small pictures.
+https://arxiv.org/abs/1704.04861. Of the paper's 13 blocks there are `blocks` here, for small images.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoo_example.options import SepNetOptions
 
 
 class SepNet(nn.Module):
-    """Logits (N, num_outputs) from pictures (N, in_channels, H, W) of any size."""
+    """Logits (N, num_outputs) from images (N, in_channels, H, W) of any size."""
 
     def __init__(self, in_channels: int, num_outputs: int, width: int, blocks: int) -> None:
         super().__init__()
@@ -42,6 +42,6 @@ def _separable(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def build(options: SepNetOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]) -> SepNet:
-    """The target of the spec; the picture's size does not matter to this network."""
+    """The target of the spec; the image's size does not matter to this network."""
     del image_size
     return SepNet(in_channels, num_outputs, options.width, options.blocks)

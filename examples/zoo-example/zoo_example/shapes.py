@@ -1,4 +1,4 @@
-"""Circles, squares and triangles of any size, place and angle, drawn from a fixed seed: the same pictures everywhere,
+"""Circles, squares and triangles of any size, place and angle, drawn from a fixed seed: the same images everywhere,
 and no download."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from zoo_example.options import ShapesOptions
 
 SIDE = 28
 SPLITS = {"train": (1500, 1), "validation": (300, 2), "test": (600, 3)}
-"""Number of pictures and seed, by split."""
+"""Number of images and seed, by split."""
 
 
 class Shapes(Dataset):

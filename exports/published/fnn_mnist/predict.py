@@ -1,4 +1,4 @@
-"""Run an exported model on pictures, with numpy, pillow and onnxruntime alone.
+"""Run an exported model on images, with numpy, pillow and onnxruntime alone.
 
     python predict.py photo.jpg folder/ … [--top 3] [--csv FILE] [--masks FOLDER]
 
@@ -7,7 +7,7 @@ sha256 that the bundle.json beside it gives. Exit codes: 2 for a wrong command l
 for what is installed, 7 for the disk.
 
 This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself
-prepares its pictures by these same functions, so what was trained on and what is predicted on cannot differ.
+prepares its images by these same functions, so what was trained on and what is predicted on cannot differ.
 
 An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more
 than 8 bits brought to 8; transparency laid over white; converted to grey or RGB (CMYK and palettes too); scaled with
@@ -147,7 +147,7 @@ def read_image(
     except (OutsideLimitError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise ValueError("is no picture in a format read here: " + ", ".join(FORMATS)) from error
+        raise ValueError("is not an image in a supported format: " + ", ".join(FORMATS)) from error
     except Exception as error:  # a damaged file can make Pillow's readers raise anything
         raise ValueError(
             f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}"
@@ -249,7 +249,7 @@ def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None
 
 
 def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
-    """A picture of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale``, ``interpolation`` and
+    """An image of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale``, ``interpolation`` and
     ``max_pixels``."""
     height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
     max_pixels = spec.get("max_pixels", MAX_PIXELS)
@@ -297,7 +297,7 @@ def cover(
 
 
 def crop(image: Image.Image, height: int, width: int) -> Image.Image:
-    """``height`` × ``width`` at the centre, with black where the picture ends before; rounded as torchvision's
+    """``height`` × ``width`` at the centre, with black where the image ends before; rounded as torchvision's
     CenterCrop rounds."""
     left, top = (
         round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
@@ -591,7 +591,7 @@ def find_images(paths: Iterable[Path]) -> Found:
         if path.is_dir():
             inside = _in_folder(path)
             if not inside.files:
-                raise ValueError(f"{path}: no pictures ({', '.join(SUFFIXES)}) in this folder")
+                raise ValueError(f"{path}: no images ({', '.join(SUFFIXES)}) in this folder")
             files += inside.files
             hidden, others = hidden + inside.hidden, others + inside.others
         elif path.exists():

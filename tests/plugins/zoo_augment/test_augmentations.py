@@ -18,7 +18,7 @@ from zoo.support.counter_random import AUGMENT, uniforms
 MEAN = (0.4, 0.5, 0.6)
 
 
-def pictures(count=40, channels=3, side=12):
+def noise(count=40, channels=3, side=12):
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, channels, side, side), dtype=np.uint8))
 
 
@@ -29,24 +29,24 @@ def augmented(images, specification):
 
 @pytest.mark.parametrize(("axis", "dim"), [("horizontal", 2), ("vertical", 1)])
 def test_flip(axis, dim) -> None:
-    images = pictures()
+    images = noise()
     draws = uniforms(0, AUGMENT, 0, np.arange(40), 1)[:, 0]
     for image, found, draw in zip(images, augmented(images, [{"flip": {"p": 0.3, "axis": axis}}]), draws, strict=True):
         assert torch.equal(found, image.flip(dim) if draw < 0.3 else image)
 
 
 @pytest.mark.parametrize("fill", ["black", "reflect"])
-def test_crop_cuts_every_window_of_the_padded_picture_equally_often(fill) -> None:
-    images = pictures(count=2000, channels=1, side=6)
+def test_crop_cuts_every_window_of_the_padded_image_equally_often(fill) -> None:
+    images = noise(count=2000, channels=1, side=6)
     found = augmented(images, [{"crop": {"padding": 2, "fill": fill}}])
     padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="constant" if fill == "black" else "reflect")
     counts = np.zeros((5, 5))
-    for picture, result in zip(padded, found.numpy(), strict=True):
+    for image, result in zip(padded, found.numpy(), strict=True):
         places = [
             (row, column)
             for row in range(5)
             for column in range(5)
-            if np.array_equal(picture[:, row : row + 6, column : column + 6], result)
+            if np.array_equal(image[:, row : row + 6, column : column + 6], result)
         ]
         assert len(places) == 1
         counts[places[0]] += 1
@@ -55,14 +55,14 @@ def test_crop_cuts_every_window_of_the_padded_picture_equally_often(fill) -> Non
 
 
 def test_shift_moves_by_whole_pixels() -> None:
-    found = augmented(pictures(count=500, channels=1, side=10), [{"shift": 0.2}])
+    found = augmented(noise(count=500, channels=1, side=10), [{"shift": 0.2}])
     blank = (found == 0).all(dim=1).all(dim=1).sum(1)  # columns that came in
     assert set(blank.tolist()) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("draw", [0.0, 0.25, 0.5, 0.9])
 def test_rotate_turns_as_torchvision_does(draw) -> None:
-    images = pictures(count=1, side=16).float()
+    images = noise(count=1, side=16).float()
     degrees = (2 * draw - 1) * 30
     found = apply(between_pixels.Rotate(options.Rotate(degrees=30.0)), images, None, torch.tensor([[draw]]), None)[0]
     torch.testing.assert_close(
@@ -74,7 +74,7 @@ def test_rotate_turns_as_torchvision_does(draw) -> None:
 def test_resized_crop_is_bilinear_sampling_of_its_box(draws) -> None:
     """Independent implementation: the box by the paper's formula, then each output pixel's bilinear value in numpy."""
     side, (low, high), (narrow, broad) = 16, (0.25, 0.8), (0.8, 1.25)
-    image = pictures(count=1, channels=1, side=side).float()
+    image = noise(count=1, channels=1, side=side).float()
     crop = between_pixels.ResizedCrop(options.ResizedCrop(scale=(low, high), ratio=(narrow, broad)))
     found = crop.resample(image, torch.tensor([draws]))[0, 0].numpy()
     area = (low + draws[0] * (high - low)) * side * side
@@ -93,7 +93,7 @@ def test_resized_crop_is_bilinear_sampling_of_its_box(draws) -> None:
 
 
 def test_erase_paints_one_rectangle_in_the_mean_colour() -> None:
-    images = pictures(count=300, side=20)
+    images = noise(count=300, side=20)
     found = augmented(images, [{"erase": {"p": 1.0, "scale": [0.1, 0.3]}}])
     mean = torch.tensor(MEAN).view(3, 1, 1) * 255
     for image, result in zip(images, found, strict=True):
@@ -107,7 +107,7 @@ def test_erase_paints_one_rectangle_in_the_mean_colour() -> None:
 
 
 def test_color_jitter_is_brightness_contrast_saturation_hue_in_this_order() -> None:
-    images = pictures(count=1).float()
+    images = noise(count=1).float()
     draws = torch.tensor([[0.1, 0.8, 0.7, 0.9]])
     jitter = colours.ColorJitter(options.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1))
     found = jitter.pixels(images, draws)
@@ -119,7 +119,7 @@ def test_color_jitter_is_brightness_contrast_saturation_hue_in_this_order() -> N
 
 
 def test_principal_components_are_those_of_the_covariance() -> None:
-    images = pictures(count=30)
+    images = noise(count=30)
     images[:, 1] = images[:, 0] // 2  # two channels that go together
     components = colours.principal_components(images)
     values = images.numpy().transpose(1, 0, 2, 3).reshape(3, -1) / 255
@@ -131,7 +131,7 @@ def test_principal_components_are_those_of_the_covariance() -> None:
 
 
 def test_principal_components_have_one_sign_whatever_the_library_s_vectors_have(monkeypatch) -> None:
-    images, eigh = pictures(count=30), torch.linalg.eigh
+    images, eigh = noise(count=30), torch.linalg.eigh
     found = colours.principal_components(images)
     monkeypatch.setattr(
         torch.linalg, "eigh", lambda matrix: (eigh(matrix)[0], eigh(matrix)[1] * torch.tensor([-1.0, 1.0, -1.0]))
@@ -139,13 +139,13 @@ def test_principal_components_have_one_sign_whatever_the_library_s_vectors_have(
     assert torch.equal(colours.principal_components(images), found)
 
 
-def test_pca_noise_shifts_all_pixels_of_a_picture_alike_with_the_paper_s_spread() -> None:
+def test_pca_noise_shifts_all_pixels_of_an_image_alike_with_the_paper_s_spread() -> None:
     images = torch.full((4000, 3, 2, 2), 128, dtype=torch.uint8)
     components = torch.diag(torch.tensor([0.3, 0.2, 0.1]))
     draws = torch.from_numpy(uniforms(0, AUGMENT, 0, np.arange(4000), 6))
-    noise = colours.PCANoise(options.PCANoise(sd=0.1))
-    noise.components = components
-    moved = noise.pixels(images, draws) - 128
+    pca = colours.PCANoise(options.PCANoise(sd=0.1))
+    pca.components = components
+    moved = pca.pixels(images, draws) - 128
     assert torch.equal(moved.amin((2, 3)), moved.amax((2, 3)))
     spread = moved[:, :, 0, 0].std(0) / 255
     torch.testing.assert_close(spread, torch.tensor([0.03, 0.02, 0.01]), rtol=0.05, atol=0)

@@ -98,7 +98,7 @@ def test_kaggles_archive_is_unpacked_where_it_lies() -> None:
     assert any("is not the official file" in note for note in store.notes)
 
 
-def test_kaggles_competition_names_its_pictures_by_class(tmp_path) -> None:
+def test_kaggles_competition_names_its_images_by_class(tmp_path) -> None:
     lay(tmp_path / "kaggle", {"train/cat.#.jpg": 5, "train/dog.#.jpg": 5, "test/#.jpg": 3})
     opened = open_folder(FolderOptions(path=str(tmp_path / "kaggle")), Store())
     assert opened.target.names == ("cat", "dog") and sizes(opened) == {"train": 8, "test": 2, "predict": 3}

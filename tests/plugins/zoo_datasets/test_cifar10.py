@@ -135,7 +135,7 @@ def test_a_link_in_the_archive_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.realdata
-def test_the_real_pictures_have_the_mean_and_spread_of_the_spec() -> None:
+def test_the_real_images_have_the_mean_and_spread_of_the_spec() -> None:
     loaded = open_cifar10(Options(), Store()).load("train")
     values = loaded.images[::5].astype(np.float64) / 255
     np.testing.assert_allclose(values.mean((0, 2, 3)), CIFAR10.mean, atol=2e-3)

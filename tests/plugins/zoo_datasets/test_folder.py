@@ -1,4 +1,4 @@
-"""Folders of pictures: the layouts people have, and what each fault in them gets."""
+"""Folders of images: the layouts people have, and what each fault in them gets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def paint(file: Path, seed: int = 0, size: tuple[int, int] = (20, 16)) -> None:
 
 
 def lay(root: Path, counts: Mapping[str, int]) -> Path:
-    """``{"train/cat": 3}`` → three pictures there, all different."""
+    """``{"train/cat": 3}`` → three images there, all different."""
     for seed, (folder, count) in enumerate(counts.items()):
         (root / folder).mkdir(parents=True, exist_ok=True)
         for index in range(count):
@@ -60,7 +60,7 @@ SPLIT = {"train/cat": 6, "train/dog": 5, "val/cat": 2, "val/dog": 3}
     ids=" ".join,
 )
 def test_layouts_and_what_each_part_is_for(tmp_path, counts, samples) -> None:
-    data = opened(lay(tmp_path / "pictures", counts))
+    data = opened(lay(tmp_path / "images", counts))
     assert data.samples == samples
     assert data.classes == ("cat", "dog", "hen")[: len(data.classes)]
     assert data.parts["test"].targets is not None
@@ -68,7 +68,7 @@ def test_layouts_and_what_each_part_is_for(tmp_path, counts, samples) -> None:
 
 
 def test_a_division_is_the_same_each_time_and_takes_a_share_of_every_class(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", {"cat": 20, "dog": 10})
+    root = lay(tmp_path / "images", {"cat": 20, "dog": 10})
     first, again = opened(root), opened(root)
     assert list(first.parts["test"].names) == list(again.parts["test"].names)
     assert np.bincount(first.parts["test"].targets).tolist() == [4, 2]
@@ -77,8 +77,8 @@ def test_a_division_is_the_same_each_time_and_takes_a_share_of_every_class(tmp_p
     assert np.bincount(opened(root, test_fraction=0.5).parts["test"].targets).tolist() == [10, 5]
 
 
-def test_pictures_are_what_pillow_makes_of_the_files(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
+def test_images_are_what_pillow_makes_of_the_files(tmp_path) -> None:
+    root = lay(tmp_path / "images", SPLIT)
     view = opened(root, resize=24).parts["train"]
     for index, name in enumerate(view.names):
         with Image.open(root / name) as image:
@@ -89,11 +89,11 @@ def test_pictures_are_what_pillow_makes_of_the_files(tmp_path) -> None:
             left, top = (scaled.width - 24) // 2, (scaled.height - 24) // 2
             expected = np.asarray(scaled.crop((left, top, left + 24, top + 24)))
         assert np.array_equal(view.images_of([index])[0], expected)
-    assert [picture.shape for picture in view.raw_images[:4]] == [(3, 18, 20), (3, 18, 20), (3, 19, 20), (3, 19, 20)]
+    assert [raw.shape for raw in view.raw_images[:4]] == [(3, 18, 20), (3, 18, 20), (3, 19, 20), (3, 19, 20)]
 
 
-def test_classes_take_turns_so_that_the_first_pictures_show_them_all(tmp_path) -> None:
-    view = opened(lay(tmp_path / "pictures", {**SPLIT, "train/hen": 2, "val/hen": 1})).parts["train"]
+def test_classes_take_turns_so_that_the_first_images_show_them_all(tmp_path) -> None:
+    view = opened(lay(tmp_path / "images", {**SPLIT, "train/hen": 2, "val/hen": 1})).parts["train"]
     assert view.targets.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 0, 1, 0, 1, 0]
     assert view.names[:4] == ["train/cat/0.png", "train/dog/0.png", "train/hen/0.png", "train/cat/1.png"]
 
@@ -105,7 +105,7 @@ def write_table(file: Path, rows: list[tuple[str, ...]], columns: tuple[str, ...
 
 
 def test_labels_come_from_a_csv(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", {"all": 8})
+    root = lay(tmp_path / "images", {"all": 8})
     rows = [(f"all/{index}.png", "odd" if index % 2 else "even", "train" if index < 4 else "val") for index in range(6)]
     rows += [("all/6.png", "", "test"), ("all/7.png", "", "test")]
     data = opened(root, labels=str(write_table(tmp_path / "labels.csv", rows)))
@@ -115,7 +115,7 @@ def test_labels_come_from_a_csv(tmp_path) -> None:
 
 
 def test_a_csv_without_splits_is_divided(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", {"all": 8})
+    root = lay(tmp_path / "images", {"all": 8})
     rows = [(f"all/{index}.png", "odd" if index % 2 else "even") for index in range(8)]
     data = opened(root, labels=str(write_table(tmp_path / "labels.csv", rows, ("file", "label"))), test_fraction=0.25)
     assert data.samples == {"train": 6, "test": 2}
@@ -133,7 +133,7 @@ def test_a_csv_without_splits_is_divided(tmp_path) -> None:
     ],
 )
 def test_faults_of_a_table_name_the_line(tmp_path, rows, columns, words) -> None:
-    root = lay(tmp_path / "pictures", {"all": 2})
+    root = lay(tmp_path / "images", {"all": 2})
     with pytest.raises(DataError, match=words):
         opened(root, labels=str(write_table(tmp_path / "labels.csv", rows, columns)))
 
@@ -142,10 +142,10 @@ def test_faults_of_a_table_name_the_line(tmp_path, rows, columns, words) -> None
 
 
 def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_again(tmp_path, monkeypatch) -> None:
-    lay(tmp_path / "pictures", SPLIT)
+    lay(tmp_path / "images", SPLIT)
     monkeypatch.chdir(tmp_path)
-    config = resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": "folder:pictures"}}).config
-    assert (config.dataset.name, config.dataset.options["path"]) == ("datasets/folder", str(tmp_path / "pictures"))
+    config = resolve(registry(), "cnn_mnist", overrides={"dataset": {"name": "folder:images"}}).config
+    assert (config.dataset.name, config.dataset.options["path"]) == ("datasets/folder", str(tmp_path / "images"))
     assert resolve(registry(), overrides=config.as_dict()).config == config
 
 
@@ -174,7 +174,7 @@ QUICK = {"train": {"epochs": 3, "batch_size": 4}, "device": "cpu"}
 
 
 def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", {**SPLIT, "test": 3})
+    root = lay(tmp_path / "images", {**SPLIT, "test": 3})
     result = zoo.run(
         "cnn_mnist",
         overrides={**QUICK, "dataset": {"name": f"folder:{root}"}},
@@ -195,7 +195,7 @@ def test_a_folder_trains_is_judged_predicted_and_exported(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", ["<b>x", 'say "hi"', "a b", "naïve ☃", "line\nbreak"])
 def test_class_names_may_be_anything_a_folder_may_be_called(tmp_path, name) -> None:
-    root = lay(tmp_path / "pictures", {f"train/{name}": 3, "train/other": 3, f"val/{name}": 1, "val/other": 1})
+    root = lay(tmp_path / "images", {f"train/{name}": 3, "train/other": 3, f"val/{name}": 1, "val/other": 1})
     result = zoo.run(
         "cnn_mnist",
         overrides={**QUICK, "dataset": {"name": f"folder:{root}"}},

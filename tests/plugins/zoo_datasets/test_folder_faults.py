@@ -32,7 +32,7 @@ def paint(file: Path, seed: int = 0, size: tuple[int, int] = (20, 16)) -> None:
 
 
 def lay(root: Path, counts: Mapping[str, int]) -> Path:
-    """``{"train/cat": 3}`` → three pictures there, all different."""
+    """``{"train/cat": 3}`` → three images there, all different."""
     for seed, (folder, count) in enumerate(counts.items()):
         (root / folder).mkdir(parents=True, exist_ok=True)
         for index in range(count):
@@ -67,10 +67,10 @@ def self_link(root: Path) -> None:
 
 FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] = {
     "case 27 missing": ({}, None, "does not exist"),
-    "case 28 empty": ({".": 0}, None, "no class folders with pictures"),
-    "case 28 empty train": ({"train": 0, "val/cat": 1}, None, "no class folders with pictures in it .*train"),
+    "case 28 empty": ({".": 0}, None, "no class folders with images"),
+    "case 28 empty train": ({"train": 0, "val/cat": 1}, None, "no class folders with images in it .*train"),
     "case 29 one class": ({"train/cat": 3, "val/cat": 1}, None, "there is one class, 'cat'"),
-    "case 30 an empty class": ({**SPLIT, "train/hen": 0}, None, "the class 'hen' has no pictures"),
+    "case 30 an empty class": ({**SPLIT, "train/hen": 0}, None, "the class 'hen' has no images"),
     "case 31 classes differ": (
         {**SPLIT, "train/hen": 2, "val/cow": 2}, None,
         "train and val have different classes: only in val: cow; only in train: hen"
@@ -80,19 +80,19 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
     "case 34 a circle of links": (SPLIT, loop, "leads back to a folder that it is in .*again"),
     "case 34 a link to itself": (SPLIT, self_link, r"leads nowhere: .*me\.png"),
     "case 35 unreadable": (SPLIT, cut, r"cannot be read.*train/cat/0\.png"),
-    "no picture at all": (SPLIT, lambda root: (root / "train/cat/0.png").write_text("hello"),
-    r"is no picture.*train/cat/0\.png"),
+    "no image at all": (SPLIT, lambda root: (root / "train/cat/0.png").write_text("hello"),
+    r"is not an image.*train/cat/0\.png"),
     "two of a split": ({**SPLIT, "validation/cat": 1, "validation/dog": 1}, None,
     "'val' and 'validation' are both the val split"),
     "nothing to train on": ({"val/cat": 1, "val/dog": 1}, None, "there is a folder 'val', and none to train on"),
-    "one of a class": ({"cat": 1, "dog": 3}, None, "the class 'cat' has one picture"),
+    "one of a class": ({"cat": 1, "dog": 3}, None, "the class 'cat' has one image"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faulty_folders_are_one_line_of_exit_code_3(tmp_path, fault) -> None:
     counts, change, words = FAULTS[fault]
-    root = tmp_path / "pictures"
+    root = tmp_path / "images"
     lay(root, counts)
     if change:
         change(root)
@@ -105,16 +105,16 @@ def test_faulty_folders_are_one_line_of_exit_code_3(tmp_path, fault) -> None:
 
 
 def test_case_33_stray_files_are_ignored_and_counted(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
+    root = lay(tmp_path / "images", SPLIT)
     for name in (".DS_Store", "train/notes.txt", "train/cat/scene.xml", "val/dog/.hidden"):
         (root / name).write_text("x")
     data = opened(root)
     assert data.samples == {"train": 11, "test": 5}
-    assert any("3 files or folders that are no pictures of a class are ignored" in note for note in data.notes)
+    assert any("3 files or folders that are no images of a class are ignored" in note for note in data.notes)
 
 
 def test_case_35_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
+    root = lay(tmp_path / "images", SPLIT)
     digest = Store.digest
 
     def refuse(self, path):
@@ -128,7 +128,7 @@ def test_case_35_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch) -> 
 
 
 def test_case_35_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
+    root = lay(tmp_path / "images", SPLIT)
     listed = Path.iterdir
 
     def refuse(self):
@@ -144,7 +144,7 @@ def test_case_35_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch) -
 def test_case_36_a_label_out_of_range(tmp_path, monkeypatch) -> None:
     from zoo_datasets.folder import Folder
 
-    root = lay(tmp_path / "pictures", SPLIT)
+    root = lay(tmp_path / "images", SPLIT)
     load = Folder.load
 
     def beyond(self, split):
@@ -177,7 +177,7 @@ def stopped_run(root: Path, where: Path, **options) -> Path:
 
 
 def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
+    root = lay(tmp_path / "images", SPLIT)
     where = stopped_run(root, tmp_path / "run")
     paint(root / "train/cat/0.png", seed=99)
     changed = opened(root).notes
@@ -193,7 +193,7 @@ def test_case_37_data_that_changed_since_the_checkpoint_is_not_resumed_on(tmp_pa
 
 
 def test_case_38_a_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_back(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
+    root = lay(tmp_path / "images", SPLIT)
     rows = [
         (file.relative_to(root).as_posix(), file.parent.name, file.parent.parent.name)
         for file in sorted(root.rglob("*.png"))
@@ -210,7 +210,7 @@ def test_case_38_a_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_ba
 
 
 def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on_once_it_is_back(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
+    root = lay(tmp_path / "images", SPLIT)
     kept = (root / "val/cat/1.png").read_bytes()
 
     class Remove(Console):
@@ -231,11 +231,9 @@ def test_case_38_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on
     assert (tmp_path / "run" / "report.html").is_file()
 
 
-def test_case_9_resize_never_with_pictures_of_different_sizes(tmp_path) -> None:
-    root = lay(tmp_path / "pictures", SPLIT)
-    with pytest.raises(
-        UsageError, match=r"the pictures may differ in size and cnn needs 28×28 .*dataset\.resize=never"
-    ):
+def test_case_9_resize_never_with_images_of_different_sizes(tmp_path) -> None:
+    root = lay(tmp_path / "images", SPLIT)
+    with pytest.raises(UsageError, match=r"the images may differ in size and cnn needs 28×28 .*dataset\.resize=never"):
         zoo.run(
             "cnn", overrides={"dataset": {"name": f"folder:{root}", "resize": "never"}}, console=Console(quiet=True)
         )

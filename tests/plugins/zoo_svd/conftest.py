@@ -12,7 +12,7 @@ from zoo.training.preparation import prepare
 
 @pytest.fixture(scope="module")
 def trained_digits():
-    """A trained network of five digits, and 200 pictures of them."""
+    """A trained network of five digits, and 200 images of them."""
     ready = prepare(resolve(registry(), "digits_svd"))
     assert ready.learning is not None
     return ready.learning.adaptations.each[0].original, calibration(ready.data.part("train"), 200, 0)[0]

@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 from zoo_svd import compressed
 from zoo_svd.factors import factorise
-from zoo_svd.pictures import as_image, as_matrix
+from zoo_svd.images import as_image, as_matrix
 
 from zoo.cli.app import run_cli
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """A picture uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
+    """An image uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
     numbers = np.random.default_rng(height * width)
     rows, columns = np.linspace(0, 6, height)[:, None], np.linspace(0, 9, width)
     waves = [np.sin(rows * (1 + c) + columns) + np.cos(rows * columns * (0.4 + 0.2 * c)) for c in range(channels)]
@@ -36,7 +36,7 @@ def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, c
     assert run_cli(["svd", "export", "a.safetensors", "--rank", "5"]) == 0
     assert run_cli(["svd", "ellipse", "5,3,3,5", "--out", "e.png"]) == 0
     told = capsys.readouterr().out
-    assert "a.png: 60×40, rank 7 of 20" in told and "a.onnx: weights (N, 5) → pictures; proved equal" in told
+    assert "a.png: 60×40, rank 7 of 20" in told and "a.onnx: weights (N, 5) → images; proved equal" in told
     assert "e.png: singular values 8 and 2; eigenvalues 2 and 8 with eigenvectors (1, −1) and (1, 1)" in told
     assert (tmp_path / "a.onnx").is_file() and (tmp_path / "e.png").stat().st_size > 20_000
 

@@ -10,14 +10,14 @@ from safetensors.numpy import save
 from zoo_svd import compressed
 from zoo_svd.decoder import Decoder, export
 from zoo_svd.factors import factorise
-from zoo_svd.pictures import as_image, as_matrix
+from zoo_svd.images import as_image, as_matrix
 from zoo_svd.quality import psnr
 
 from zoo.errors import DataError
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """A picture uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
+    """An image uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
     numbers = np.random.default_rng(height * width)
     rows, columns = np.linspace(0, 6, height)[:, None], np.linspace(0, 9, width)
     waves = [np.sin(rows * (1 + c) + columns) + np.cos(rows * columns * (0.4 + 0.2 * c)) for c in range(channels)]
@@ -50,8 +50,8 @@ def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path) -> None:
     [
         (b"", "cannot be read"),
         (b"nonsense, and more of it", "cannot be read"),
-        (save({"left": np.zeros((2, 2), np.int8)}), "holds no compressed picture"),
-        (save({"left": np.zeros((2, 2), np.int8)}, {"format": "zoo-svd-picture", "channels": "3"}), "cannot be read"),
+        (save({"left": np.zeros((2, 2), np.int8)}), "holds no compressed image"),
+        (save({"left": np.zeros((2, 2), np.int8)}, {"format": "zoo-svd-image", "channels": "3"}), "cannot be read"),
         (
             save(
                 {
@@ -60,20 +60,20 @@ def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path) -> None:
                     "left_step": np.ones(2, "f4"),
                     "right_step": np.ones(2, "f4"),
                 },
-                {"format": "zoo-svd-picture", "channels": "3"},
+                {"format": "zoo-svd-image", "channels": "3"},
             ),
             "do not fit together",
         ),
     ],
 )
-def test_what_is_no_compressed_picture_is_told(tmp_path, content, words) -> None:
+def test_what_is_no_compressed_image_is_told(tmp_path, content, words) -> None:
     file = tmp_path / "a.safetensors"
     file.write_bytes(content)
     with pytest.raises(DataError, match=words):
         compressed.read(file)
 
 
-def test_the_decoder_gives_the_picture_of_any_rank_and_its_file_does(small, tmp_path) -> None:
+def test_the_decoder_gives_the_image_of_any_rank_and_its_file_does(small, tmp_path) -> None:
     model = Decoder(small).eval()
     weights = torch.zeros(2, 20)
     weights[0, :20], weights[1, :7] = 1, 1

@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_sample_image
 from zoo_svd import factors
 from zoo_svd.factors import factorise, spectrum
-from zoo_svd.pictures import as_image
+from zoo_svd.images import as_image
 from zoo_svd.quality import psnr
 
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")

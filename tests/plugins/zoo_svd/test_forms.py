@@ -72,7 +72,7 @@ def test_what_a_form_costs_is_what_torch_counts(layer, shape, form) -> None:
 
 @pytest.mark.parametrize(("layer", "shape"), LAYERS)
 def test_by_responses_a_rank_errs_by_just_the_energy_it_leaves_out_and_less_than_plain(layer, shape) -> None:
-    """The mean squared error over pictures and places is the sum of the eigenvalues left out, where there is a bias to
+    """The mean squared error over images and places is the sum of the eigenvalues left out, where there is a bias to
     correct."""
     inputs, rank, form = inputs_of(shape), 3, forms_of(layer, ["channels"])[0]
     with torch.no_grad():
@@ -127,7 +127,7 @@ def test_a_tucker_form_of_weights_alone_is_the_truncated_higher_order_svd() -> N
     np.testing.assert_allclose(found, due, atol=1e-6)
 
 
-def test_what_a_layer_sees_are_means_and_covariances_over_pictures_and_places() -> None:
+def test_what_a_layer_sees_are_means_and_covariances_over_images_and_places() -> None:
     layer, inputs = nn.Conv2d(3, 5, 3, padding=1, stride=2), torch.randn(12, 3, 8, 9)
     seen = look(layer, {"": layer}, inputs.split(5))[""]
     columns = F.unfold(inputs, (3, 1), padding=(1, 0), stride=(2, 1)).transpose(1, 2).reshape(-1, 9)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from zoo_svd.factors import share
-from zoo_svd.pictures import as_image, as_matrix
+from zoo_svd.images import as_image, as_matrix
 from zoo_svd.quality import psnr, ssim
 
 import zoo
@@ -21,7 +21,7 @@ from zoo.training.preparation import prepare
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """A picture uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
+    """An image uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
     numbers = np.random.default_rng(height * width)
     rows, columns = np.linspace(0, 6, height)[:, None], np.linspace(0, 9, width)
     waves = [np.sin(rows * (1 + c) + columns) + np.cos(rows * columns * (0.4 + 0.2 * c)) for c in range(channels)]
@@ -63,7 +63,7 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
 def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, capsys, monkeypatch) -> None:
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
     overrides = {
-        "dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")},
+        "dataset": {"name": "images", "path": str(tmp_path / "tiny.png")},
         "task": {"ranks": [3]},
         "name": "tiny",
     }
@@ -73,18 +73,18 @@ def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, c
         assert "a run of task svd/svd_image has no network" in capsys.readouterr().err
     for words in ([], ["--out", str(tmp_path / "found")]):
         assert run_cli(["evaluate", "tiny", *words]) == 0
-        assert capsys.readouterr().out.startswith("datasets/pictures, predict split, 1 sample: psnr ")
+        assert capsys.readouterr().out.startswith("datasets/images, predict split, 1 sample: psnr ")
     assert run_cli(["evaluate", "tiny", "--data", "photos"]) == 2
     assert "knows the data that it saw, and evaluates no other" in capsys.readouterr().err
     Image.fromarray(smooth(9, 8).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
-    assert run_cli(["evaluate", "tiny"]) == 2  # another picture of the same name
+    assert run_cli(["evaluate", "tiny"]) == 2  # another image of the same name
 
 
 def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    Image.fromarray(smooth(80, 60).transpose(1, 2, 0)).save(pictures / "a b.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(pictures)}, "task": {"noise": 30.0, "ranks": [2, 40]}}
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.fromarray(smooth(80, 60).transpose(1, 2, 0)).save(images / "a b.png")
+    overrides = {"dataset": {"name": "images", "path": str(images)}, "task": {"noise": 30.0, "ranks": [2, 40]}}
     result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     (told,) = (each.caption for each in result.record.report_items if each.title == "a b.png, denoised")
     best = float(told.partition(", ")[2].partition(" dB")[0])
@@ -100,7 +100,7 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
     assert again.metrics == result.metrics
 
 
-def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_one_name_have_files_of_their_own(
+def test_of_data_with_labels_the_report_part_is_looked_at_once_and_images_of_one_name_have_files_of_their_own(
     tmp_path,
 ) -> None:
     for part, label, index in [
@@ -122,14 +122,14 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_pictures_of_o
     assert not (result.path / "predict" / "svd.csv").exists()
 
 
-def test_pictures_smaller_than_a_rank_are_whole(tmp_path) -> None:
+def test_images_smaller_than_a_rank_are_whole(tmp_path) -> None:
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [60]}}
+    overrides = {"dataset": {"name": "images", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [60]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     assert result.metrics["energy"] == pytest.approx(1, abs=1e-6)
 
 
-def test_on_another_device_it_says_where_pictures_are_factorised() -> None:
+def test_on_another_device_it_says_where_images_are_factorised() -> None:
     ready = prepare(resolve(registry(), "svd_image", overrides={"task": {"ranks": [2]}}))
     for device, said in (("cpu", False), ("meta", True)):
         told: list[str] = []
@@ -155,14 +155,14 @@ def test_an_architecture_has_no_place_there(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("nothing", "no such file or folder"), ("", "needs its path; fix: say pictures:PATH")]
+    ("path", "words"), [("nothing", "no such file or folder"), ("", "needs its path; fix: say images:PATH")]
 )
-def test_pictures_that_are_not_there_are_told(tmp_path, path, words) -> None:
+def test_images_that_are_not_there_are_told(tmp_path, path, words) -> None:
     target = str(tmp_path / path) if path else ""
     with pytest.raises(ZooError, match=words):
         zoo.run(
             "svd_image",
-            overrides={"dataset": {"name": "pictures", "path": target}},
+            overrides={"dataset": {"name": "images", "path": target}},
             out=tmp_path / "run",
             console=Console(quiet=True),
         )
@@ -172,7 +172,7 @@ def test_pictures_that_are_not_there_are_told(tmp_path, path, words) -> None:
 def test_a_few_pixels_are_solved_and_drawn(tmp_path, height, width) -> None:
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(image).save(tmp_path / "tiny.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path)}, "task": {"ranks": [1]}}
+    overrides = {"dataset": {"name": "images", "path": str(tmp_path)}, "task": {"ranks": [1]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     nearest = np.linalg.svd(image.reshape(height, -1).astype(float), full_matrices=False)
     rebuilt = np.clip(np.rint(nearest[0][:, :1] * nearest[1][:1] @ nearest[2][:1]), 0, 255).reshape(image.shape)
@@ -192,7 +192,7 @@ def test_ssim_takes_the_largest_window_that_fits() -> None:
 
 def test_a_rank_that_is_too_high_is_said(tmp_path, capsys) -> None:
     Image.fromarray(smooth(9, 7).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
-    overrides = {"dataset": {"name": "pictures", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3, 60, 120]}}
+    overrides = {"dataset": {"name": "images", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3, 60, 120]}}
     zoo.run("svd_image", overrides=overrides, out=tmp_path / "run")
     told = capsys.readouterr().out
     assert "tiny.png: a rank of 60 or 120 is more than its 9 singular values: all are taken" in told
@@ -219,7 +219,7 @@ def test_beside_noise_stand_the_formats_of_the_noisy_image(tmp_path) -> None:
     """JPEG of the image without noise would be compared with factors of another image."""
     Image.fromarray(smooth(64, 64).transpose(1, 2, 0)).save(tmp_path / "a.png")
     overrides = {
-        "dataset": {"name": "pictures", "path": str(tmp_path / "a.png")},
+        "dataset": {"name": "images", "path": str(tmp_path / "a.png")},
         "task": {"noise": 40.0, "ranks": [20]},
     }
     result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))

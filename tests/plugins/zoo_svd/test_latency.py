@@ -14,13 +14,13 @@ from zoo.registry.lookup import registry
 def test_eight_bits_are_those_of_the_quantizer_and_near_the_network() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 36, 50)).eval()
-    pictures = torch.randn(40, 3, 8, 8)
+    images = torch.randn(40, 3, 8, 8)
     item = next(iter(registry().items("exporter")))
-    whole, small = deployed(item, model, (3, 8, 8)), deployed(item, model, (3, 8, 8), pictures)
+    whole, small = deployed(item, model, (3, 8, 8)), deployed(item, model, (3, 8, 8), images)
     with torch.no_grad():
-        due = model(pictures)
-        torch.testing.assert_close(whole(pictures), due, rtol=1e-4, atol=1e-5)
-        error = (small(pictures) - due).abs().max() / due.abs().max()
+        due = model(images)
+        torch.testing.assert_close(whole(images), due, rtol=1e-4, atol=1e-5)
+        error = (small(images) - due).abs().max() / due.abs().max()
     # 0.05 where the processor has VNNI; without, sums of 16 bits saturate
     assert 1e-4 < error < 0.1 and small.size < 0.4 * whole.size
 

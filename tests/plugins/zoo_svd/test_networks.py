@@ -57,7 +57,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
     assert int(told["parameters"]["after"].replace(",", "")) == record.parameters
     assert float(told["onnx: bytes of the file"]["share"]) < 0.8
     shape = record.preprocessing.shape
-    assert int(told["multiply-accumulates a picture"]["after"].replace(",", "")) == count_macs(model, shape)
+    assert int(told["multiply-accumulates an image"]["after"].replace(",", "")) == count_macs(model, shape)
     with (result.path / "budgets.csv").open(newline="") as stream:
         points = [(row["method"], float(row["share"]), float(row["accuracy in %"])) for row in csv.DictReader(stream)]
     assert points[0] == ("the original", 1.0, 100.0) and points[1][:2] == ("8 bits alone", 0.25) and points[1][2] > 99
@@ -118,7 +118,7 @@ def test_every_way_to_say_how_small(aim) -> None:
 
 
 @pytest.mark.parametrize(("curve", "measured"), [([0.5], True), ([], False)])
-def test_what_the_picture_of_budgets_shows_is_measured_however_small_was_said(curve, measured) -> None:
+def test_what_the_image_of_budgets_shows_is_measured_however_small_was_said(curve, measured) -> None:
     ready = prepare(
         resolve(registry(), "digits_svd", overrides={"task": {"budget": None, "energy": 0.9, "curve": curve}})
     )
@@ -170,7 +170,7 @@ def test_fine_tuning_by_the_original_brings_accuracy_back(tmp_path) -> None:
     )
 
 
-def test_calibration_pictures_are_drawn_by_their_seed() -> None:
+def test_calibration_images_are_drawn_by_their_seed() -> None:
     ready = prepare(resolve(registry(), "digits_svd"))
     train = ready.data.part("train")
     one, labels = calibration(train, 20, 0)
@@ -291,9 +291,9 @@ def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_
     OnnxExporter().emit(found, torch.zeros(2, 3, 224, 224), tmp_path / "after.onnx", EmitRequest(None, None, {}))
     sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("before", "after")]
     assert sizes[0] / sizes[1] == pytest.approx(2.72, abs=0.01)
-    pictures = torch.randn(2, 3, 224, 224)
+    images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
-        due = found(pictures).numpy()
+        due = found(images).numpy()
     np.testing.assert_allclose(
-        OnnxExporter().runner(tmp_path / "after.onnx", "cpu")(pictures.numpy()), due, atol=1e-4 * np.abs(due).max()
+        OnnxExporter().runner(tmp_path / "after.onnx", "cpu")(images.numpy()), due, atol=1e-4 * np.abs(due).max()
     )

@@ -249,7 +249,7 @@ def table(file: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("labels", [None, [0, 1, 1]])
-def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_truths(
+def test_the_report_writes_predictions_in_order_and_images_where_there_are_truths(
     tmp_path: Path, labels: list[int] | None
 ) -> None:
     shown = reported(labels, tmp_path)
@@ -269,7 +269,7 @@ def test_the_report_writes_predictions_in_order_and_pictures_where_there_are_tru
     )
     assert all(isinstance(each, ReportItem) and inside(tmp_path, each.file) for each in shown)
     assert [each.title for each in shown] == (
-        ["Pictures without labels"]
+        ["Images without labels"]
         if labels is None
         else ["Confusion", "Classes", "Calibration", "Predictions", "Mistakes"]
     )
@@ -284,10 +284,10 @@ def test_the_table_of_classes_and_of_mistakes(tmp_path: Path) -> None:
     (mistake,) = table(tmp_path / "mistakes.csv")
     probability = f"{1 / (1 + np.exp(-4)):.4f}"
     assert mistake == {
-        "picture": "plots/mistakes/00.png", "sample": "<b>.png", "truth": "dog", "prediction": "$x$ cat",
+        "image": "plots/mistakes/00.png", "sample": "<b>.png", "truth": "dog", "prediction": "$x$ cat",
         "probability": probability
     }  # fmt: skip
-    with Image.open(tmp_path / mistake["picture"]) as drawn:
+    with Image.open(tmp_path / mistake["image"]) as drawn:
         shown = np.asarray(drawn)
     assert shown.tolist() == [[102] * 4] * 4
 

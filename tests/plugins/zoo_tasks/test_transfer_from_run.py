@@ -62,7 +62,7 @@ def earlier():
 
 
 @pytest.mark.parametrize("name", ["first", "cnn", "cnn/first", "path"])
-def test_a_run_gives_its_weights_its_options_and_how_it_saw_pictures(earlier, name) -> None:
+def test_a_run_gives_its_weights_its_options_and_how_it_saw_images(earlier, name) -> None:
     asked = {
         "architecture": {"name": "cnn"}, "dataset": {"name": "digits", "classes": [7, 8, 9]},
         "task": {"name": "transfer"},
@@ -174,7 +174,7 @@ def test_on_cuda_transfer_reaches_the_accuracy_of_the_cpu(tmp_path, cached) -> N
     assert found["cuda"] >= found["cpu"] - 0.03
 
 
-def test_pictures_without_labels_are_foretold_in_a_table(photographs, squeezenet, tmp_path) -> None:
+def test_images_without_labels_are_foretold_in_a_table(photographs, squeezenet, tmp_path) -> None:
     for index in range(3):
         file = photographs / "test" / f"{index}.png"
         file.parent.mkdir(exist_ok=True)
@@ -186,5 +186,5 @@ def test_pictures_without_labels_are_foretold_in_a_table(photographs, squeezenet
     assert [row["id"] for row in rows] == [f"test/{index}.png" for index in range(3)]
     assert all(row["class"] in ("bright", "dark") and 0.5 <= float(row["probability"]) <= 1 for row in rows)
     exhibit = result.record.report_items[-1]
-    assert (exhibit.title, exhibit.file) == ("Pictures without labels", "predict/plots/predicted.png")
+    assert (exhibit.title, exhibit.file) == ("Images without labels", "predict/plots/predicted.png")
     assert (result.path / exhibit.file).is_file()

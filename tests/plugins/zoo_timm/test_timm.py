@@ -86,7 +86,7 @@ def test_what_the_weights_of_a_model_without_a_classifier_are() -> None:
 
 def test_weights_that_cannot_be_said_are_left_out() -> None:
     assert "in22k_ijepa" not in FAMILY.spec("vit_giant_patch16_gap_224").weights  # .tar, which holds more than tensors
-    assert FAMILY.spec("deepseek_vit_412m").weights == {}  # padded pictures
+    assert FAMILY.spec("deepseek_vit_412m").weights == {}  # padded images
 
 
 @pytest.mark.parametrize("name", ["resnet50.a1_in1k", "no_such_net", ""])
@@ -136,7 +136,7 @@ def test_multiples_are_needed(name) -> None:
 
 
 def taken(name, side):
-    """Whether a network takes pictures of that side, on the meta device."""
+    """Whether a network takes images of that side, on the meta device."""
     try:
         with torch.device("meta"):
             return timm.create_model(name, num_classes=7)(torch.zeros(2, 3, side, side)).shape == (2, 7)

@@ -1,4 +1,4 @@
-"""A picture as a matrix, and back: its rows stay, the columns of its channels lie side by side, pixel by pixel."""
+"""An image as a matrix, and back: its rows stay, the columns of its channels lie side by side, pixel by pixel."""
 
 from __future__ import annotations
 

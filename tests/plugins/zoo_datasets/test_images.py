@@ -1,4 +1,4 @@
-"""Pictures without labels, by a file, a folder or a pattern."""
+"""Images without labels, by a file, a folder or a pattern."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from zoo_datasets.options import PicturesOptions
-from zoo_datasets.pictures import open_pictures
+from zoo_datasets.images import open_images
+from zoo_datasets.options import ImagesOptions
 
 from zoo.data.data_folder import Store
 from zoo.errors import DataError
@@ -21,12 +21,12 @@ def album(tmp_path):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(numbers.integers(0, 256, (6, 5, 3), dtype=np.uint8)).save(file)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     return tmp_path
 
 
 def opened(path: Path):
-    return open_pictures(PicturesOptions(path=str(path)), Store(Path("unused")))
+    return open_images(ImagesOptions(path=str(path)), Store(Path("unused")))
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def opened(path: Path):
     ],
 )
 def test_what_a_path_means(album, path, names) -> None:
-    split = opened(album / path).load("pictures")
+    split = opened(album / path).load("images")
     assert (split.names, split.targets) == (names, None)
     assert [Path(file).name for file in split.images] == names and all(Path(file).is_file() for file in split.images)
 
@@ -58,9 +58,9 @@ def test_the_fingerprint_is_of_names_and_contents(album) -> None:
 
 @pytest.mark.parametrize(
     ("path", "words"),
-    [("nothing", "no such file or folder"), ("*.gif", "no such file or folder"), ("**x", ""), ("empty", "no pictures")],
+    [("nothing", "no such file or folder"), ("*.gif", "no such file or folder"), ("**x", ""), ("empty", "no images")],
 )
 def test_where_there_are_none_it_is_told(album, path, words) -> None:
     (album / "empty").mkdir()
-    with pytest.raises(DataError, match=f"{words}.*fix: check the path behind pictures:"):
+    with pytest.raises(DataError, match=f"{words}.*fix: check the path behind images:"):
         opened(album / path)

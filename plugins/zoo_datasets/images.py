@@ -1,4 +1,4 @@
-"""Pictures of any size, without labels: a file, a folder of them, or all that a pattern fits, as pictures:PATH."""
+"""Images of any size, without labels: a file, a folder of them, or all that a pattern fits, as images:PATH."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from zoo.api import Dataset, DatasetStore, Part, Split
 from zoo.errors import DataError
 from zoo.plugin import find_images, user_path
-from zoo_datasets.options import PicturesOptions
+from zoo_datasets.options import ImagesOptions
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     """The implementation of `zoo.api.Dataset`."""
 
-    parts: Mapping[Part, str] = {"predict": "pictures"}
+    parts: Mapping[Part, str] = {"predict": "images"}
 
     def __init__(self, store: DatasetStore, files: list[Path]) -> None:
         self._store, self._files = store, files
@@ -33,14 +33,14 @@ class Pictures(Dataset):
         return digest.hexdigest()
 
 
-def open_pictures(options: PicturesOptions, store: DatasetStore) -> Pictures:
+def open_images(options: ImagesOptions, store: DatasetStore) -> Images:
     """Raises DataError where there is nothing at the path. A file whose name is a pattern's is that file."""
     place = user_path(options.path)
     try:
         fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
         found = find_images(sorted(fitting) or [place])
     except ValueError as error:
-        raise DataError(str(error), fix="check the path behind pictures:") from error
+        raise DataError(str(error), fix="check the path behind images:") from error
     if found.skipped:
         store.note(found.skipped)
-    return Pictures(store, found.files)
+    return Images(store, found.files)

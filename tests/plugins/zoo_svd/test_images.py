@@ -1,15 +1,15 @@
-"""Pictures by singular values; their files, their decoder, their commands."""
+"""Images by singular values; their files, their decoder, their commands."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from zoo_svd.pictures import as_image, as_matrix
+from zoo_svd.images import as_image, as_matrix
 from zoo_svd.quality import psnr, ssim
 
 
 def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
-    """A picture uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
+    """An image uint8 (C, H, W) with a spectrum that falls as a photograph's does."""
     numbers = np.random.default_rng(height * width)
     rows, columns = np.linspace(0, 6, height)[:, None], np.linspace(0, 9, width)
     waves = [np.sin(rows * (1 + c) + columns) + np.cos(rows * columns * (0.4 + 0.2 * c)) for c in range(channels)]
@@ -18,11 +18,11 @@ def smooth(height: int, width: int, channels: int = 3) -> np.ndarray:
     )
 
 
-# ---------------------------------------------------------------------------------------------------- pictures, quality
+# ---------------------------------------------------------------------------------------------------- images, quality
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_goes_to_a_matrix_and_back(channels) -> None:
+def test_an_image_goes_to_a_matrix_and_back(channels) -> None:
     image = smooth(6, 5, channels)
     matrix = as_matrix(image)
     assert matrix.shape == (6, 5 * channels) and matrix[2, 3 * channels + channels - 1] == image[-1, 2, 3]
