@@ -5,8 +5,8 @@
 
 RUN is a finished run. Plain SVD takes the same share of every layer and truncates its weights (a convolution as k×k and
 1×1). Ours, `draws` times with other calibration images of the train split: by responses, every form of a convolution,
-forms and ranks shared out by the harm that is measured, smaller layers fitted to those before them. Both are judged on
-the test split.
+forms and ranks shared out by the harm that is measured, smaller layers fitted to those before them. Both are evaluated
+on the test split.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """A seeded sample of timm's networks of under 30 M parameters: each is built, trained one step on digits, exported and
-proved by onnxruntime.
+verified by onnxruntime.
 
     python benchmarks/timm_sample.py [--count 100] [--seed 0] [--out benchmarks/results/timm_sample.json]
 
@@ -90,13 +90,13 @@ def step_and_export(name: str, data: Path, folder: Path) -> dict[str, Any]:
     overrides = {"device": "cpu", "dataset": dataset, "train": {"epochs": 1, "batch_size": 10 * PER_CLASS, "lr": 1e-4}}
     result = zoo.run(name, overrides=overrides, out=folder / "run", console=Console(quiet=True))
     zoo.export(str(result.path), out=folder / "bundle")
-    proved = json.loads((folder / "bundle" / "verify.json").read_text(encoding="utf-8"))
+    verified = json.loads((folder / "bundle" / "verify.json").read_text(encoding="utf-8"))
     return {
         "input": list(result.record.preprocessing.shape),
         "parameters": result.record.parameters,
         "bytes": (folder / "bundle" / "model.onnx").stat().st_size,
-        "opset": proved["form"]["opset"],
-        "max_abs_error": max(proved[part]["max_abs_error"] for part in ("random", "real")),
+        "opset": verified["form"]["opset"],
+        "max_abs_error": max(verified[part]["max_abs_error"] for part in ("random", "real")),
     }
 
 
@@ -135,7 +135,7 @@ def main() -> None:
         for number, (name, parameters) in enumerate(sample(asked.count, asked.seed), 1):
             rows.append({"parameters": parameters, **attempt(name, data)})
             print(
-                f"{number}/{asked.count} {name}: {rows[-1].get('reason', 'proved')} ({rows[-1]['seconds']} s)",
+                f"{number}/{asked.count} {name}: {rows[-1].get('reason', 'verified')} ({rows[-1]['seconds']} s)",
                 flush=True,
             )
     passed = sum(row["ok"] for row in rows)
@@ -145,7 +145,7 @@ def main() -> None:
         "its JSON lies beside this.\n\n"
     )
     asked.out.with_suffix(".md").write_text(f"{title}{table(rows)}\n", encoding="utf-8")
-    print(f"{passed} of {len(rows)} built, trained a step, were exported and proved")
+    print(f"{passed} of {len(rows)} built, trained a step, were exported and verified")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@ whole network each time.
 
     ZOO_DATA=… python benchmarks/transfer_speed.py [--runs 3] [--out benchmarks/results/transfer_speed.json]
 
-200 photographs to learn from and 50 to judge by after each epoch, of cats and dogs. The weights are drawn at random: it
-is time that is measured. Both sides begin with the same decoded images in memory. The plain loop is what people
+200 photographs to learn from and 50 to evaluate on after each epoch, of cats and dogs. The weights are drawn at random:
+it is time that is measured. Both sides begin with the same decoded images in memory. The plain loop is what people
 write: NCHW, fp32, frozen parameters without gradients, the new layer by Adam, batches of 64. Ours begins each time with
 an empty cache, at the same precision, and writes its checkpoints.
 

@@ -6,7 +6,7 @@
     │   └── ConfigError       2   a configuration is wrong; carries every problem found
     ├── DataError             3   a dataset, an archive or an image
     ├── CheckpointError       4   a checkpoint or a weights file
-    ├── ExportError           5   an export that could not be made, or not be proved
+    ├── ExportError           5   an export that could not be made, or not be verified
     ├── SetupError            6   device, provider, missing package
     │   └── PluginError       6   a plugin that is broken, in conflict or incompatible
     ├── StorageError          7   disk full, read-only, locked

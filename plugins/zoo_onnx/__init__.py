@@ -1,4 +1,4 @@
-"""Export to ONNX, proved by onnxruntime."""
+"""Export to ONNX, verified by onnxruntime."""
 
 from __future__ import annotations
 

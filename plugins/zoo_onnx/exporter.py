@@ -30,7 +30,7 @@ from zoo_onnx.walking import tensors_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 STRICT_FP32: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
-"""On CUDA onnxruntime rounds fp32 products to TF32 (10 bits) unless told not to; equality at fp32 could not be proved
+"""On CUDA onnxruntime rounds fp32 products to TF32 (10 bits) unless told not to; equality at fp32 could not be verified
 so."""
 
 

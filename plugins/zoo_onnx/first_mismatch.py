@@ -51,7 +51,7 @@ class Group(NamedTuple):
 
 
 def find_first_mismatch(path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
-    """E.g. ``"conv2 (Conv2d)"``; a sentence where only the optimised graph departs; None where nothing does."""
+    """E.g. ``"conv2 (Conv2d)"``; a sentence where only the optimised graph differs; None where nothing does."""
     record = Record.of(model, inputs)
     proto = onnx.load(path)
     values = _run_unoptimised(proto, path, inputs)

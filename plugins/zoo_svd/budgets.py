@@ -59,7 +59,7 @@ def points(
         ("plain SVD", bare, bare.menus(measured=False, even=True), True),
     )
     work = [(*method, budget) for method in methods for budget in sorted(options.curve)]
-    for method, each, menu, even, budget in tracked(work, f"judging the network at {len(options.curve)} budgets"):
+    for method, each, menu, even, budget in tracked(work, f"evaluating the network at {len(options.curve)} budgets"):
         try:
             choices = each.choices(budget, menu, even=even)
         except UsageError:

@@ -49,7 +49,7 @@ def export(
     ] = None,
     format: Annotated[str, typer.Option("--format", metavar="F", help="An exporter.")] = "onnx",  # noqa: A002
 ) -> None:
-    """A network that rebuilds the image from the weight of each component, proved equal to PyTorch: an image of any
+    """A network that rebuilds the image from the weight of each component, verified against PyTorch: an image of any
     rank in one file."""
     from zoo.plugin import registry
     from zoo_svd.compressed import read
@@ -60,7 +60,7 @@ def export(
     target = out or Path(f"{file.stem}{suffix}")
     facts = write(chosen, target, format)
     echo(
-        f"{target}: weights (N, {chosen.rank}) → images; proved equal to PyTorch, largest difference "
+        f"{target}: weights (N, {chosen.rank}) → images; verified against PyTorch, largest difference "
         f"{facts['max_abs_error']:.2g} of 255"
     )
 

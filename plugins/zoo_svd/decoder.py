@@ -40,7 +40,7 @@ def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
     """Write the decoder by an exporter and prove it equal, at batches of 1, 2 and 7, to the module; returns what was
     found.
 
-    Raises ExportError, with nothing left behind, where it departs.
+    Raises ExportError, with nothing left behind, where it differs.
     """
     item = registry().exporter(exporter_name)
     exporter = build_exporter(item)

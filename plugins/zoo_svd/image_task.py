@@ -109,7 +109,7 @@ class SvdImage(Solver[ImageOptions]):
 
 
 def _part_of(data: DataView) -> PartView:
-    """The part to look at: the one that a run judges."""
+    """The part to look at: the one that a run evaluates."""
     return data.parts["test"] if "test" in data.parts else next(iter(data.parts.values()))
 
 

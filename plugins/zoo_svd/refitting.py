@@ -61,7 +61,7 @@ def _keeping(rows: list[Tensor], grid: int) -> Hook:
 
 @dataclass
 class _Fit:
-    """The normal equations of one ``layer``'s departure from what is ``due``: what must be added to its weights."""
+    """The normal equations of one ``layer``'s difference from what is ``due``: what must be added to its weights."""
 
     layer: Layer
     due: Sequence[Tensor]

@@ -69,7 +69,7 @@ def test_the_page_on_judging_explains_every_figure_and_file() -> None:
 
     from zoo.api import Batch
 
-    page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     evaluator, labels = ClassificationEvaluator(6), torch.arange(6)
     evaluator.update({"output": torch.eye(6)}, Batch(torch.zeros(6, 1, 1, 1), labels, labels))
     metrics = evaluator.compute().metrics

@@ -28,8 +28,8 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
     ]
     assert ["classics/cnn", "yes*", "yes", "yes*", "yes", "yes*", "yes", "no,", "1", "no,", "2"] in rows
     tasks, networks = registry().items("task"), registry().items("architecture")
-    judged = [task for task in tasks if task.spec.needs_architecture]
-    assert len([row for row in rows if row[:1] and row[0].startswith("classics/")]) == len(judged) * len(networks)
+    evaluated = [task for task in tasks if task.spec.needs_architecture]
+    assert len([row for row in rows if row[:1] and row[0].startswith("classics/")]) == len(evaluated) * len(networks)
     assert "task transfer needs pretrained weights, and alexnet names none" in told.out
     assert "1  task classification needs labels, and photos has none; fix: choose another dataset" in told.out
     assert "families are left out; add --arch, for example one of 'timm/*', 'torchvision/*'" in told.err

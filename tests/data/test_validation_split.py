@@ -33,6 +33,6 @@ def test_which_samples_are_set_aside_says_nothing_of_the_order_of_training(seed:
 
 
 def test_no_two_streams_are_one() -> None:
-    streams = [counter_random.ORDER, counter_random.HOLDOUT, counter_random.AUGMENT]
+    streams = [counter_random.ORDER, counter_random.VALIDATION, counter_random.AUGMENT]
     drawn = {tuple(counter_random.hash64(0, stream, 0, np.arange(4))) for stream in streams}
     assert len(drawn) == 3

@@ -1,4 +1,4 @@
-"""A stranger's plugin: built as a wheel, installed beside the core, listed, held to the contract, trained and
+"""A third party's plugin: built as a wheel, installed beside the core, listed, held to the contract, trained and
 exported."""
 
 from __future__ import annotations

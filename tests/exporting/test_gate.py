@@ -96,7 +96,7 @@ def test_a_network_that_multiplies_rounding_is_told_from_a_wrong_file(
     wrong = Faulty(change("head.bias", lambda b: b + 5 * np.arange(10, dtype=np.float32)))
     with pytest.raises(
         ExportError,
-        match=r"own float32 departs from its float64 by .* the network itself is that uncertain .*train it longer",
+        match=r"own float32 differs from its float64 by .* the network itself is that uncertain .*train it longer",
     ):
         run_export(make_loaded(Rounding()), exporter=wrong)
     with pytest.raises(ExportError) as caught:

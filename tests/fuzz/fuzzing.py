@@ -115,10 +115,10 @@ def violations(arguments: list[str], watch: Watch, folder: Path) -> list[str]:
         signal.alarm(0)
         watch.allowed = ()
     told, said = (stream.buffer.getvalue().decode("utf-8", "replace") for stream in (out, err))
-    return _judge(code, told, said, watch.seen, time.monotonic() - started)
+    return _faults_of(code, told, said, watch.seen, time.monotonic() - started)
 
 
-def _judge(code: object, told: str, said: str, seen: list[str], seconds: float) -> list[str]:
+def _faults_of(code: object, told: str, said: str, seen: list[str], seconds: float) -> list[str]:
     lines = said.strip().splitlines()
     wrong = list(seen[:3])
     if not isinstance(code, int) or code == 1:

@@ -1,4 +1,4 @@
-"""What a stranger's file or folder is: described within limits, with nothing executed and nothing written."""
+"""What a third party's file or folder is: described within limits, with nothing executed and nothing written."""
 
 from __future__ import annotations
 

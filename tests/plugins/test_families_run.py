@@ -71,7 +71,7 @@ def test_a_step_and_a_proved_export(name: str, sampled: ModuleType, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_hundred_of_timms(sampled: ModuleType, tmp_path: Path) -> None:
-    """The recorded table, once more: at least 98 of a seeded hundred build, train, are exported and proved."""
+    """The recorded table, once more: at least 98 of a seeded hundred build, train, are exported and verified."""
     data = sampled.digits_folder(tmp_path / "digits")
     rows = [sampled.attempt(name, data) for name, _ in sampled.sample(100, 0)]
     assert sum(row["ok"] for row in rows) >= 98, [(row["name"], row["reason"]) for row in rows if not row["ok"]]

@@ -180,8 +180,9 @@ def test_an_unfinished_run_has_a_page_with_the_images_there_are(made_run) -> Non
     run = made_run("one", status="interrupted", results={})
     image(run.plots / "first_images.png")
     seen = shown(run)
-    assert "interrupted" in seen.texts and "This run has no result: it ended before its model was judged." in " ".join(
-        seen.text.split()
+    assert (
+        "interrupted" in seen.texts
+        and "This run has no result: it ended before its model was evaluated." in " ".join(seen.text.split())
     )
     assert "First images" in seen.texts
     killed = made_run("two", status="running", results={})

@@ -1,4 +1,4 @@
-"""The judge of combinations: what it refuses and with which sentence, and that a run is refused with the same."""
+"""Which combinations are refused, with which sentence, and that a run is refused with the same."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def adapted(**facts: Any) -> TaskPlan:
     return TaskPlan(task().task, task().task, (change,))
 
 
-def judged(
+def evaluated(
     architecture: Item[Any] | None, dataset: Item[Any], job: TaskPlan, file: Path | None = None, **section: Any
 ) -> list[str]:
     weights = RandomWeights() if architecture is None or file is None else FileWeights(architecture, str(file))
@@ -136,7 +136,7 @@ def judged(
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, dataset, job, section, sentence) -> None:
     with pytest.raises(UsageError) as caught:
-        judged(architecture, dataset, job, **section)
+        evaluated(architecture, dataset, job, **section)
     assert sentence in str(caught.value)
     assert caught.value.fix and caught.value.exit_code == 2
 
@@ -163,12 +163,12 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, datase
     ],
 )
 def test_what_goes_together_says_what_it_does_to_the_images(architecture, dataset, job, weights, changes) -> None:
-    assert judged(architecture, dataset, job, weights) == changes
+    assert evaluated(architecture, dataset, job, weights) == changes
 
 
 def test_a_dataset_that_finds_its_classes_is_asked_again_once_it_is_open() -> None:
     folder = data(classes=(), path_option="path")
-    judged(network(), folder, task())
+    evaluated(network(), folder, task())
     with pytest.raises(UsageError, match="toy has one: cat"):
         check_classes(folder, task(), ["cat"])
     check_classes(folder, task(), ["cat", "dog"])

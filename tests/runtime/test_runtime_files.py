@@ -139,7 +139,9 @@ def test_predict_py_names_each_bad_file_and_goes_on(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 3, done.stderr
     assert [Path(line.partition(": ")[0]).name for line in done.stdout.splitlines()] == ["good.png", "noext"]
-    assert [line for line in done.stderr.splitlines() if "zero.jpg: is not an image" in line and line.startswith("error: ")]
+    assert [
+        line for line in done.stderr.splitlines() if "zero.jpg: is not an image" in line and line.startswith("error: ")
+    ]
     assert "skipped files: 1 hidden, 1 non-image" in done.stderr.splitlines()
     assert len((tmp_path / "rows.csv").read_text(encoding="utf-8").splitlines()) == 3
 

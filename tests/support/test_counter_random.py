@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from zoo.support.counter_random import HOLDOUT, ORDER, hash64, order, seed_everything
+from zoo.support.counter_random import ORDER, VALIDATION, hash64, order, seed_everything
 
 MASK = 2**64 - 1
 
@@ -45,7 +45,7 @@ def test_an_order_holds_every_sample_once(count: int) -> None:
 def test_an_order_is_the_same_every_time_and_another_for_each_seed_epoch_and_stream() -> None:
     first = order(0, 0, 1000)
     assert np.array_equal(first, order(0, 0, 1000))
-    others = [order(1, 0, 1000), order(0, 1, 1000), order(0, 0, 1000, HOLDOUT)]
+    others = [order(1, 0, 1000), order(0, 1, 1000), order(0, 0, 1000, VALIDATION)]
     for one in others:
         assert np.mean(first == one) < 0.02
     assert not np.array_equal(others[0], others[1])

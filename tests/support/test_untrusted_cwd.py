@@ -1,4 +1,4 @@
-"""A command started in a stranger's folder runs nothing that lies there."""
+"""A command started in a third party's folder runs nothing that lies there."""
 
 from __future__ import annotations
 

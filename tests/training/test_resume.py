@@ -95,7 +95,7 @@ def test_a_killed_run_resumes_to_the_bit(tmp_path, more) -> None:
     step = state["progress"]["step"]
     assert state["seconds"] > spent  # the checkpoint was written in the second epoch
     assert 0 <= before[-1] - step <= 20
-    assert step % 81, "killed at the end of an epoch: nothing is proved"
+    assert step % 81, "killed at the end of an epoch: nothing is verified"
     resumed = subprocess.run(
         [sys.executable, "-m", "zoo", "run", "--resume", str(killed.path)], capture_output=True, text=True, check=False
     )

@@ -137,8 +137,8 @@ def test_augmented_images_reach_the_network_and_the_report_part_stays_as_it_is(t
     same = [torch.equal(one, other) for one, other in zip(ours.inputs, theirs.inputs, strict=True)]
     assert all(one or other for one, other in zip(flipped, same, strict=True))
     assert 20 < sum(flipped) < 80
-    judged = [next(iter(each.data.part("test").batches(50))).inputs for each in (state, plain)]
-    assert torch.equal(*judged)
+    evaluated = [next(iter(each.data.part("test").batches(50))).inputs for each in (state, plain)]
+    assert torch.equal(*evaluated)
 
 
 def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Judging a run again: on other parts, on other datasets, with classes matched by their names."""
+"""Evaluating a run again: on other parts, on other datasets, with classes matched by their names."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def trained(tmp_path_factory):
 
 
 def renamed(base, target, names):
-    """The report images again, in class folders of other names, as a dataset of its own (all of it is judged)."""
+    """The report images again, in class folders of other names, as a dataset of its own (all of it is evaluated)."""
     for old, new in zip(NAMES, names, strict=True):
         for part in ("train", "test"):
             place = target / part / new
@@ -105,7 +105,7 @@ def test_another_dataset_of_the_same_classes_is_judged(trained, tmp_path) -> Non
 
 
 def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, monkeypatch) -> None:
-    """A dataset that tells its classes in reverse is judged as if it did not."""
+    """A dataset that tells its classes in reverse is evaluated as if it did not."""
     from zoo.workflows import evaluate
 
     _, done = trained

@@ -95,7 +95,7 @@ def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault; may stand anywhere.")] = False,
 ) -> None:
-    """A model zoo made of plugins: train any registered combination, ship a proved ONNX file."""
+    """A model zoo made of plugins: train any registered combination, ship a verified ONNX file."""
     if version:
         typer.echo(f"zoo {metadata.version('torch-zoo')}")
     elif ctx.invoked_subcommand is None:

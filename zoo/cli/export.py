@@ -62,7 +62,7 @@ def verdict(verification: dict[str, Any]) -> list[str]:
     largest = max(verification["random"]["max_abs_error"], real["max_abs_error"])
     batches = ", ".join(map(str, verification["batches"]))
     where = f"on {verification['provider']}, batches {batches}"
-    lines = [f"proved equal to PyTorch {where}: largest difference {largest:.1e}, {agreed}"]
+    lines = [f"verified against PyTorch {where}: largest difference {largest:.1e}, {agreed}"]
     accuracy = real.get("accuracy")
     if accuracy is not None:
         lines.append(f"accuracy {accuracy['exported']:.2%} (PyTorch {accuracy['pytorch']:.2%})")

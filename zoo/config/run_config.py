@@ -80,7 +80,8 @@ class DatasetSection(Section):
         description="the most pixels an image may have, as it is and scaled; more is an error",
     )
     skip_bad_images: bool = Field(
-        False, description="leave out training images that cannot be read; what is judged by never is"
+        False,
+        description="leave out training images that cannot be read; images that the run is evaluated on never are",
     )
     val_fraction: float = Field(
         0.0, ge=0, lt=1, description="fraction of train put aside as the validation split, where there is none"
@@ -144,7 +145,7 @@ class TrainConfig(Strict):
     )
     clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients together")
     ema_decay: float | None = Field(
-        None, gt=0, lt=1, description="decay of a moving average of the weights, which is then judged and kept"
+        None, gt=0, lt=1, description="decay of a moving average of the weights, which is then evaluated and kept"
     )
     patience: PositiveInt | None = Field(
         None, description="stop after so many epochs in which the validation split found none better"

@@ -1,7 +1,7 @@
 """The data folder: the files a dataset needs, found there or downloaded after a line that says so.
 
 Layouts are the ones people already have, and what lies there already is used with no network: in silence where it is
-the official file; otherwise the dataset judges its form, and the run says that the content is another one.
+the official file; otherwise the dataset checks its form, and the run says that the content is another one.
 """
 
 from __future__ import annotations

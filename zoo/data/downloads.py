@@ -55,7 +55,7 @@ def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: 
         to.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(RETRIES + 1):
             try:
-                # what is known in part is judged by the fetch
+                # what is known in part is checked by the fetch
                 known = f"sha256:{sha256}" if len(sha256 or "") == SHA256_DIGITS else None
                 pooch.retrieve(url, known_hash=known, fname=to.name, path=to.parent, downloader=fetch)
                 return fetch.found
@@ -119,10 +119,10 @@ class _Fetch:
                 advance(len(chunk))
                 if self.size is not None and received > self.size:
                     break
-        self._judge(response.url, first, received, digest.hexdigest())
+        self._check_content(response.url, first, received, digest.hexdigest())
         output.chmod(0o644)  # temporary files are private; data is for everyone whom the folder lets in
 
-    def _judge(self, url: str, first: bytes, received: int, digest: str) -> None:
+    def _check_content(self, url: str, first: bytes, received: int, digest: str) -> None:
         import requests
 
         if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
@@ -210,7 +210,7 @@ def _reason(error: requests.RequestException) -> str:
         exceptions.TooManyRedirects: "the server redirects without end",
     }
     known = next((text for kind, text in kinds.items() if isinstance(error, kind)), None)
-    ours = len(error.args) == 1 and isinstance(error.args[0], str)  # raised here, by `_judge`
+    ours = len(error.args) == 1 and isinstance(error.args[0], str)  # raised here, by `_check_content`
     return known or (str(error) if ours else _system_reason(error) or "the server cannot be reached")
 
 

@@ -162,7 +162,7 @@ def _wrong_split(item: Item[DatasetSpec], what: str) -> PluginError:
 def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     """Put a seeded fraction of train aside: of classes, the same share of each."""
     count = len(train.images)
-    shuffled = counter_random.order(seed, 0, count, counter_random.HOLDOUT)
+    shuffled = counter_random.order(seed, 0, count, counter_random.VALIDATION)
     groups = (
         [shuffled[train.targets[shuffled] == label] for label in np.unique(train.targets)]
         if isinstance(train.targets, np.ndarray) and train.targets.ndim == 1 and train.targets.dtype == np.int64

@@ -32,7 +32,7 @@ def folders() -> Iterator[Finding]:
 
 
 def _folder(name: str, variable: str, path: Path) -> Finding:
-    """A folder that is not there yet is judged by the one it would be made in."""
+    """A folder that is not there yet is checked by the one it would be made in."""
     above = next(folder for folder in (path, *path.parents) if folder.exists())
     facts = {"path": str(path), "exists": path.is_dir()}
     if not above.is_dir():

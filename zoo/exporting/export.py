@@ -33,12 +33,12 @@ def export(
     batch: int | None = None,
     provider: str = "cpu",
 ) -> Bundle:
-    """Export a run, or what a recipe or architecture has to show, and publish it once it is proved equal to the PyTorch
-    model.
+    """Export a run, or what a recipe or architecture has to show, and publish it once it is verified against the
+    PyTorch model.
 
     ``batch`` None leaves the batch dynamic; ``provider`` is what proves it ("cpu", "cuda"). ``out`` is the bundle's
     folder, by default ``<ZOO_EXPORTS>/<name>``. Raises ExportError, with nothing published, where the file cannot be
-    made or departs from the model.
+    made or differs from the model.
     """
     from zoo.registry.lookup import registry
 

@@ -87,7 +87,7 @@ def _require_input(loaded: LoadedModel) -> None:
 
 @dataclass(frozen=True)
 class Proof:
-    """All that one export is proved with."""
+    """All that one export is verified with."""
 
     loaded: LoadedModel
     exporter: Exporter
@@ -100,7 +100,7 @@ class Proof:
 def ensure(proof: Proof) -> dict[str, Any]:
     """Prove the file at ``proof.path``; returns what was found, as JSON.
 
-    Raises ExportError naming the first layer that departs.
+    Raises ExportError naming the first layer that differs.
     """
     form = proof.exporter.check(proof.path, proof.request)
     runner = proof.exporter.runner(proof.path, proof.provider)
@@ -136,7 +136,7 @@ def prove(
     """Prove a file by its form and by its outputs as they are, whatever their shape behind the batch, against ``model``
     on these batches.
 
-    Returns what was found, as JSON. Raises ExportError naming the first layer that departs.
+    Returns what was found, as JSON. Raises ExportError naming the first layer that differs.
     """
     form, runner, comparison = exporter.check(path, request), exporter.runner(path, provider), Comparison(Raw())
     for inputs in batches:
@@ -212,7 +212,7 @@ def _compare(
         own = _own_uncertainty(proof.loaded.model, inputs, proof.loaded.decision)
         if own > TOLERANCE:
             said += (
-                f"; PyTorch's own float32 departs from its float64 by {own:.2g} relative: the network itself is that "
+                f"; PyTorch's own float32 differs from its float64 by {own:.2g} relative: the network itself is that "
                 "uncertain"
             )
             raise ExportError(
@@ -262,4 +262,4 @@ def _first_real_inputs(samples: Samples, batches: tuple[int, ...]) -> Iterator[t
 def _all_real_inputs(samples: Samples, fixed: int | None) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
     """With what the answers should be, where the samples have targets of the model's own kind and names."""
     for batch in samples.view.batches(fixed or LARGEST_BATCH):
-        yield batch.inputs, batch.targets.numpy() if samples.judged and batch.targets is not None else None
+        yield batch.inputs, batch.targets.numpy() if samples.scored and batch.targets is not None else None

@@ -29,14 +29,14 @@ PARTS = ("test", "val", "train", "predict")
 
 
 class Samples(NamedTuple):
-    """``judged`` says whether the targets are of the model's kind and names; ``why`` names the choice where it is not
+    """``scored`` says whether the targets are of the model's kind and names; ``why`` names the choice where it is not
     the run's own data; ``ignore`` is the value of pixels in target masks that do not count."""
 
     dataset: str
     part: str
     fingerprint: str
     view: AnyPart
-    judged: bool
+    scored: bool
     why: str | None
     ignore: int | None = None
 
@@ -81,9 +81,9 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
         except UsageError:  # it has no such part
             continue
         view = data.part(part)
-        judged = view.targets is not None and data.target == loaded.target
+        scored = view.targets is not None and data.target == loaded.target
         ignore = data.target.ignore if isinstance(data.target, Mask) else None
-        return Samples(data.name, part, data.fingerprint, view, judged, why, ignore)
+        return Samples(data.name, part, data.fingerprint, view, scored, why, ignore)
     raise DataError(f"{item.canonical} has no images", fix="check the dataset with `zoo data check`")
 
 
@@ -100,7 +100,7 @@ def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
         return None
     fingerprint = str(loaded.origin.get("fingerprint", ""))
     why = f"{absent}; verified on the {len(files)} images that the run kept in samples/"
-    return Samples(loaded.config.dataset.name, "samples", fingerprint, view, judged=False, why=why)
+    return Samples(loaded.config.dataset.name, "samples", fingerprint, view, scored=False, why=why)
 
 
 def part_of_files(files: Sequence[Path], preprocessing: Preprocessing) -> LoadedPart:

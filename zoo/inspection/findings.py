@@ -105,6 +105,6 @@ def guarded(read: Callable[[Found], None], found: Found) -> Found:
         found.refused.append(
             f"it cannot be read on: {error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
         )
-    except Exception as error:  # what a stranger's bytes lead a reader of archives or pickles to
+    except Exception as error:  # what a third party's bytes lead a reader of archives or pickles to
         found.refused.append(f"it cannot be read on: {type(error).__name__}")
     return found

@@ -109,7 +109,7 @@ def read_pickle(source: Path, key: str | None = None) -> StateDict:
             content = torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("the file does not exist", where=source, fix="check the path") from error
-    except Exception as error:  # the unpickler raises whatever the bytes of a stranger lead it to
+    except Exception as error:  # the unpickler raises whatever the bytes of a third party lead it to
         _refuse_pickle(source, error)
     state = state_of(content, key, source)
     # safetensors takes no shared memory

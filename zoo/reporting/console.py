@@ -85,9 +85,9 @@ class Console:
 
     def epoch(self, progress: TrainingProgress, row: dict[str, float]) -> None:
         selected = [figure(name.removeprefix("val_"), value) for name, value in row.items() if name.startswith("val_")]
-        judged = f"  validation split: {', '.join(selected)}" if selected else ""
+        evaluated = f"  validation split: {', '.join(selected)}" if selected else ""
         self.print(
-            f"epoch {progress.epoch}/{self._epochs}  train loss {row['train_loss']:.4f}{judged}  "
+            f"epoch {progress.epoch}/{self._epochs}  train loss {row['train_loss']:.4f}{evaluated}  "
             f"{row['samples_per_second']:,.0f} samples/s"
         )
         if self._bar is not None:

@@ -170,7 +170,7 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
-    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a validation split was judged, its
+    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a validation split was evaluated, its
     metrics by epoch."""
     selected = [name for name in (rows[0] if rows else {}) if name.startswith("val_")]
     measured = [name for name in selected if not name.endswith("loss")]

@@ -129,12 +129,13 @@ def remarks_on(names: Sequence[str], runs: Sequence[RunDir]) -> list[str]:
         for name, run in zip(names, runs, strict=True)
         if run.standing != "finished"
     ]
-    judged: dict[tuple[str, str], list[str]] = {}
+    evaluated: dict[tuple[str, str], list[str]] = {}
     for name, run in zip(names, runs, strict=True):
-        judged.setdefault((run.record.dataset, run.record.fingerprint), []).append(name)
-    if len(judged) > 1:
+        evaluated.setdefault((run.record.dataset, run.record.fingerprint), []).append(name)
+    if len(evaluated) > 1:
         groups = "; ".join(
-            f"{', '.join(group)} on {dataset} ({fingerprint[:12]})" for (dataset, fingerprint), group in judged.items()
+            f"{', '.join(group)} on {dataset} ({fingerprint[:12]})"
+            for (dataset, fingerprint), group in evaluated.items()
         )
         remarks.append(f"these runs saw different data, so their figures do not compare: {groups}")
     return remarks

@@ -12,7 +12,7 @@ import random
 
 import numpy as np
 
-ORDER, HOLDOUT, AUGMENT = 1, 2, 16
+ORDER, VALIDATION, AUGMENT = 1, 2, 16
 """Streams: two uses of one (seed, epoch, index) never see the same number.
 
 Each step of an augmentation has one, from `AUGMENT` on.

@@ -2,7 +2,7 @@
 
 Reading follows links and takes regular files alone: a folder, named pipe, device or socket is refused before it is
 opened, since opening or reading one may never end. Appending follows no link and takes a regular file with one name, so
-that a log planted in a stranger's run leads to no file outside of it. (Whole files are written by
+that a log planted in a third party's run leads to no file outside of it. (Whole files are written by
 `zoo.support.atomic_files`, under a new name that is then renamed: a link in the way is replaced, not followed.)
 """
 

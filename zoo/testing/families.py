@@ -36,9 +36,9 @@ def _member_findings(family: Family, item: Item[Any]) -> Iterator[Finding]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         yield Finding("members", f"lists '{twice[0]}' twice")
-    strangers = [name for name in item.spec.examples if name not in names]
-    if strangers:
-        yield Finding("members", f"its example '{strangers[0]}' is not among its names")
+    unlisted = [name for name in item.spec.examples if name not in names]
+    if unlisted:
+        yield Finding("members", f"its example '{unlisted[0]}' is not among its names")
 
 
 def _description_findings(family: Family) -> Iterator[Finding]:

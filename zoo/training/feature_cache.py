@@ -33,7 +33,7 @@ from zoo.training.devices import Engine
 from zoo.training.split_point import SplitPoint, find_split_point
 
 KEPT: tuple[Part, ...] = ("train", "val")
-"""The parts that every epoch looks at. The test split is judged once, by the network itself."""
+"""The parts that every epoch looks at. The test split is evaluated once, by the network itself."""
 LARGEST = 4
 """Features of an image may be so many times its own floats: beyond, to read them costs as much as to compute them."""
 PROBE = 8

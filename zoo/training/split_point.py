@@ -119,15 +119,15 @@ def _by_graph(
 ) -> SplitPoint | None:
     training, silent_heads = _training_graph(model, train_mode, example)
     model.eval()
-    judging = fx.Tracer().trace(model)
+    evaluating = fx.Tracer().trace(model)
     train_mode(model)
     place = _last_pure(model, training, _places(model, training), example)
-    if place is None or place.name not in {node.name for node in _places(model, judging)}:
+    if place is None or place.name not in {node.name for node in _places(model, evaluating)}:
         return None
-    backbone = fx.GraphModule(model, _first_part(judging, place.name))
+    backbone = fx.GraphModule(model, _first_part(evaluating, place.name))
 
     def head_of(network: nn.Module) -> nn.Module:
-        return _Rest(network, _second_part(training, place.name), _second_part(judging, place.name))
+        return _Rest(network, _second_part(training, place.name), _second_part(evaluating, place.name))
 
     return SplitPoint(backbone, _name_of(place), head_of, silent_heads=silent_heads)
 
@@ -167,9 +167,9 @@ def _parameters(model: nn.Module, node: fx.Node) -> dict[str, nn.Parameter]:
 class _Rest(nn.Module):
     """A network from the cut on: one graph for training and one for evaluation, over the same modules."""
 
-    def __init__(self, network: nn.Module, training: fx.Graph, judging: fx.Graph) -> None:
+    def __init__(self, network: nn.Module, training: fx.Graph, evaluating: fx.Graph) -> None:
         super().__init__()
-        self._train, self._judge = fx.GraphModule(network, training), fx.GraphModule(network, judging)
+        self._train, self._eval = fx.GraphModule(network, training), fx.GraphModule(network, evaluating)
 
     def train(self, mode: bool = True) -> _Rest:
         """The modules belong to the network, whose modes are the task's to set."""
@@ -177,7 +177,7 @@ class _Rest(nn.Module):
         return self
 
     def forward(self, features: Tensor) -> Any:
-        return (self._train if self.training else self._judge)(features)
+        return (self._train if self.training else self._eval)(features)
 
 
 def _name_of(node: fx.Node) -> str:

@@ -156,7 +156,7 @@ def compiler_errors() -> Iterator[None]:
 
 
 def close_epoch(state: TrainState, epoch: int, started: float, first_batch: int) -> dict[str, float]:
-    """Judge the validation split where there is one, and write the epoch's row."""
+    """Evaluate the validation split where there is one, and write the epoch's row."""
     if state.engine.device.type == "cuda":
         torch.cuda.synchronize(state.engine.device)
     seconds = time.perf_counter() - started

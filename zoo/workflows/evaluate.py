@@ -65,8 +65,8 @@ def evaluate_run(
     loaded = load_run(where, target)
     split, data, held_out = _open(where, loaded, target, split, dataset)
     view = _in_the_models_terms(data, split, loaded)
-    judge = _Evaluated(where, loaded, view)
-    found = judge.result
+    evaluated = _Evaluated(where, loaded, view)
+    found = evaluated.result
     if not found.metrics and folder is None:
         raise UsageError(
             f"the {split} split of {data.name} has no labels to evaluate by",
@@ -84,7 +84,7 @@ def evaluate_run(
         evaluated_on=f"{split} split" if held_out is None else _named_split(held_out.split),
     )
     if folder is not None:
-        _write(result, folder, lambda: judge.report(folder))
+        _write(result, folder, lambda: evaluated.report(folder))
     return result
 
 

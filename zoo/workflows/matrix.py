@@ -57,7 +57,7 @@ def cells(
 
 
 def _networks(catalogue: Registry, pattern: str | None) -> list[str | None]:
-    """Canonical names; a member of a family is described only when its cells are judged."""
+    """Canonical names; a member of a family is described only when its cells are checked."""
     found = [item.canonical for item in catalogue.items("architecture", pattern or "*")]
     return [*found, *((member.canonical for member in catalogue.members(pattern)) if pattern is not None else ())]
 

@@ -14,7 +14,7 @@ OFFLINE = [name for name in RECIPES if registry().dataset(registry().recipe(name
 MNIST = [name for name in RECIPES if registry().recipe(name).spec.dataset == "datasets/mnist"]
 CIFAR = [name for name in RECIPES if registry().recipe(name).spec.dataset == "datasets/cifar10"]
 ONCE = {"classics/vgg_cifar10"}
-"""An hour and more on two cores: recorded once, so that there is no spread to judge another run by."""
+"""An hour and more on two cores: recorded once, so that there is no spread to evaluate another run by."""
 MEASURED = [name for name in RECIPES if name not in ONCE]
 LONG = 20
 """Seconds beyond which a recipe is run by `make test-slow` alone."""

@@ -36,7 +36,7 @@ def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, c
     assert run_cli(["svd", "export", "a.safetensors", "--rank", "5"]) == 0
     assert run_cli(["svd", "ellipse", "5,3,3,5", "--out", "e.png"]) == 0
     told = capsys.readouterr().out
-    assert "a.png: 60×40, rank 7 of 20" in told and "a.onnx: weights (N, 5) → images; proved equal" in told
+    assert "a.png: 60×40, rank 7 of 20" in told and "a.onnx: weights (N, 5) → images; verified against PyTorch" in told
     assert "e.png: singular values 8 and 2; eigenvalues 2 and 8 with eigenvectors (1, −1) and (1, 1)" in told
     assert (tmp_path / "a.onnx").is_file() and (tmp_path / "e.png").stat().st_size > 20_000
 
