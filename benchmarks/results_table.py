@@ -19,10 +19,11 @@ RECORDS = Path(__file__).parent / "results" / "recipes"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 TEXT = """# Results
 
-What every recipe reaches on the test split of its data, which chooses nothing. `benchmarks/results_table.py` writes
-this page from the recorded runs in [benchmarks/results/recipes](../benchmarks/results/recipes), each the summary that
-the command left; the same figures stand in the recipes (`zoo info RECIPE`), and a test compares the three. To add or
-renew a row: run the command, copy the `seeds-….json` it leaves there as `RECIPE.json`, and run the script.
+What every recipe reaches on the test split of its data. Nothing is selected on that split.
+`benchmarks/results_table.py` writes this page from the recorded runs in
+[benchmarks/results/recipes](../benchmarks/results/recipes), each the summary that the command left. The same figures
+stand in the recipes (`zoo info RECIPE`), and a test compares the three. To add or renew a row, run the command, copy
+the `seeds-….json` it leaves there as `RECIPE.json`, and run the script.
 
 {table}
 

@@ -103,7 +103,7 @@ def _metrics(run: Path) -> list[dict[str, float]]:
 
 @contextmanager
 def _copied_at(checkpoint: int, to: Path) -> Iterator[None]:
-    """The run's folder is copied as it is right after so many checkpoints were published: what a kill at that moment
+    """A copy of the run's folder right after a number of checkpoints were published: what a kill at that moment
     leaves."""
     original, count = RunDir.write_root, 0
 

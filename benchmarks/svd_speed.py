@@ -5,7 +5,7 @@
 The report's lines: `numpy.linalg.svd` of the 600×1200 matrix with full matrices, then U·diag(S)·Vᵀ for each rank (60
 and 120). Ours: `factorise` once, then both ranks. Both start from the same uint8 matrix. Each lives in a process of its
 own, since the threads of numpy's library and of torch's would get into each other's way, and waits while the other has
-its turn: WARM_UP seconds untimed (the other's threads still spin at first), then so many runs timed. The speed-up is
+its turn: WARM_UP seconds untimed (the other's threads still spin at first), then RUNS runs timed. The speed-up is
 the median over the turns of the ratio within a turn. The quality of each is compared with the other's, after clipping,
 in dB.
 """

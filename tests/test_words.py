@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -65,3 +66,30 @@ def test_splits_have_their_usual_names() -> None:
 
 def test_the_test_finds_a_word() -> None:
     assert words("DatasetHoldout") & NOT == {"holdout"} and words("weight_decay") & NOT == {"decay"}
+
+
+# ---------------------------------------------------------------------------------------------------------------- prose
+
+TOP = Path(__file__).parents[1]
+PROSE = re.compile(
+    r"\b(pictures?|judg(e[ds]?|ing|e?ments?)|proved|strangers?|foret(ell|old)|hold-?outs?|so many|likeliest|exhibits?"
+    r"|departs?|departures?|drawn anew)\b",
+    re.IGNORECASE,
+)
+"""What no help text, message, docstring, comment or page says: the glossary has the field's words for it."""
+
+
+def texts() -> list[Path]:
+    code = [file for root in ("zoo", "plugins", "examples", "benchmarks") for file in (TOP / root).rglob("*.py")]
+    pages = [*(TOP / "docs").rglob("*.md"), *(TOP / "examples").rglob("*.md"), *(TOP / "zoo").rglob("*.j2")]
+    return [*code, *pages, TOP / "README.md", TOP / "CONTRIBUTING.md"]
+
+
+def test_no_text_has_a_word_that_the_glossary_replaces() -> None:
+    found = [
+        f"{file.relative_to(TOP)}:{number}: {match[0]}"
+        for file in texts()
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), 1)
+        for match in PROSE.finditer(line.replace("_", " "))
+    ]
+    assert found == []

@@ -18,11 +18,11 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
             "whole_pixels:Shift",
             "Move by whole pixels, up to this share of the side in each direction; what comes in is black.",
         ),
-        _spec("crop", "whole_pixels:Crop", "Pad every side by so many pixels and cut the old size out at random."),
+        _spec("crop", "whole_pixels:Crop", "Pad every side by some pixels, then crop the original size at random."),
         _spec(
             "rotate",
             "between_pixels:Rotate",
-            "Turn about the centre by at most so many degrees either way; what comes in is black.",
+            "Rotate about the centre by a random angle up to a number of degrees, either way, with black borders.",
         ),
         _spec(
             "resized_crop",

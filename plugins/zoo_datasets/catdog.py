@@ -26,7 +26,7 @@ from zoo_datasets.options import CatdogOptions
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".rar")
 SHARES = (20_000 / 25_000, 2_000 / 25_000)
 WHOLE = 22_000
-"""From so many images on, the numbers of the reference are taken."""
+"""Number of images from which on the reference's split sizes are used."""
 
 
 def open_catdog(options: CatdogOptions, store: DatasetStore) -> Folder:

@@ -17,7 +17,7 @@ app = typer.Typer(help="Compressed images: decode, export a decoder; draw what a
 def decode(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed image: RUN/compressed/NAME.safetensors.")],
     rank: Annotated[
-        int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")
+        int | None, typer.Option("--rank", metavar="K", help="Number of singular values to keep; the default is all.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PNG", help="The image; by default FILE's name with .png, here.")
@@ -41,7 +41,7 @@ def decode(
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A compressed image: RUN/compressed/NAME.safetensors.")],
     rank: Annotated[
-        int | None, typer.Option("--rank", metavar="K", help="Of so many singular values; by default all that it has.")
+        int | None, typer.Option("--rank", metavar="K", help="Number of singular values to keep; the default is all.")
     ] = None,
     out: Annotated[
         Path | None,

@@ -182,7 +182,7 @@ class SvdCompress(Adaptation[NetworkOptions]):
 
 
 def calibration(part: PartView, count: int, seed: int) -> tuple[Tensor, Tensor | None]:
-    """So many images of a part (n, C, H, W), normalised, drawn by a seed, and their targets."""
+    """``count`` images of a part (n, C, H, W), normalised, drawn by a seed, and their targets."""
     chosen = np.sort(np.random.default_rng(seed).choice(len(part), min(count, len(part)), replace=False))
     images, labels, start = [], [], 0
     for batch in part.batches(256):

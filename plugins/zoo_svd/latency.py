@@ -23,7 +23,7 @@ from zoo_svd.eight_bits import quantise
 CALLS, WARMING = 15, 3
 """Calls of which the median counts, after a few that do not."""
 FEWEST, ENOUGH = 5, 2.0
-"""So many calls do where they take more seconds."""
+"""Number of calls that is enough where they take longer."""
 BATCHES = (1, 32)
 """Images at a time whose milliseconds are told."""
 

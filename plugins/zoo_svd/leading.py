@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 WIDER, AT_LEAST, MULTIPLE = 4 / 3, 40, 32
-"""The block: this many times as wide as what is wanted, and at least so many wider, rounded up to a multiple that
-matrix products like."""
+"""The block is this factor wider than the wanted number of columns, and at least this number of columns wider, rounded
+up to a multiple that matrix products like."""
 WORTHWHILE = 0.4
 """Of the matrix's side: a wider block takes as long as all eigenvectors do."""
 ENOUGH, ROUNDS = 5.0, 6

@@ -12,7 +12,7 @@ from zoo_svd.forms import Layer
 
 def rows_of(layer: Layer, outputs: Tensor, grid: int | None = None) -> Tensor:
     """What ``layer`` answers, (N·places, m), at all places or some: of a convolution's maps (N, m, H, W) a ``grid`` of
-    so many rows and columns, of a linear layer's (N, …, m) as many places.
+    this number of rows and columns, of a linear layer's (N, …, m) as many places.
     """
     return _at_some(outputs, grid) if isinstance(layer, nn.Linear) else channels_of(outputs, grid)
 
@@ -62,5 +62,5 @@ def _taken(side: int, kernel: int, stride: int, dilation: int, grid: int) -> Ten
 
 
 def spread(count: int, grid: int) -> Tensor:
-    """Some of so many places, evenly; all where they are few."""
+    """Some of ``count`` places, evenly spaced; all where they are few."""
     return torch.linspace(0, count - 1, min(grid, count)).round().long()

@@ -27,7 +27,7 @@ bytes."""
 PASSES = 8
 """Times that a network looks at the images at most: of deeper ones, neighbouring layers are fitted together."""
 ROWS_A_WEIGHT = 10
-"""A layer is fitted where there are so many answers for each number that makes one up."""
+"""A layer is fitted where there are at least this many answers for each number that makes one up."""
 RIDGE = 1e-3
 """Of the mean variance of what is given."""
 NORM_BATCH = 64

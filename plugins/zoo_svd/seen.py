@@ -14,7 +14,7 @@ from zoo_svd.forms import Choice, Layer, forms_of, stages
 from zoo_svd.places import channels_of, patches, rows_of
 
 GRID = 16
-"""Inputs are looked at in so many rows and columns of an image (Zhang et al. take ten places at random); answers
+"""Inputs are looked at in this number of rows and columns of an image (Zhang et al. take ten places at random); answers
 everywhere."""
 
 

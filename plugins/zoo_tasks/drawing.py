@@ -1,4 +1,4 @@
-"""What a classification shows: tables as CSV, images as PNG, each of them an exhibit of the run's page."""
+"""What a classification shows: tables as CSV, images as PNG, each of them an item of the run's page."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
         ReportItem(
             "Classes",
             "per_class.csv",
-            "Of the samples taken for a class, precision are right; of those in it, recall are found.",
+            "Precision: share of the samples predicted as a class that are of it. Recall: share of its samples that "
+            "are predicted as it.",
         ),
         ReportItem(
             "Calibration",
@@ -87,7 +88,7 @@ def write_predicted(
         ReportItem(
             "Images without labels",
             "plots/predicted.png",
-            "What some of them are taken for; predicted.csv has them all.",
+            "Predictions for some of them; predicted.csv has all.",
         )
     ]
 

@@ -41,7 +41,7 @@ class Transfer(Adaptation[TransferOptions]):
         return model
 
     def lr_multipliers(self, model: nn.Module) -> Mapping[str, float]:
-        """The head's is whole; that of each layer before is so many times the next one's."""
+        """1 for the head; that of each layer before is this factor times the next one's."""
         return {
             parameter: self.options.layer_decay**back
             for back, name in enumerate(reversed(self._learning))
@@ -49,7 +49,7 @@ class Transfer(Adaptation[TransferOptions]):
         }
 
     def on_epoch_start(self, model: nn.Module, epoch: int) -> None:
-        """One layer more learns every so many epochs, where that was asked for."""
+        """One layer more learns after each period of epochs, where that was asked for."""
         if self.options.unfreeze_every is None:
             return
         now = _parameters(model, self._learning[-(1 + epoch // self.options.unfreeze_every) :])
@@ -72,7 +72,7 @@ def _parameters(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Paramet
 
 
 def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[str]:
-    """Names of the modules that learn. Raises UsageError where there are not so many."""
+    """Names of the modules that learn. Raises UsageError where there are fewer."""
     layers = [name for name, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]
     if train == "all":
         return layers

@@ -311,7 +311,7 @@ def test_a_wrong_weight_is_found_whatever_the_decision(export: Export, tmp_path:
             onnx.save(proto, path)
 
     last = r"2 \(Conv2d\)" if name == "pixel_argmax" else r"3 \(Linear\)"
-    with pytest.raises(ExportError, match=f"first to depart: {last}"):
+    with pytest.raises(ExportError, match=f"first mismatch: {last}"):
         export(name, exporter=Faulty())
     assert not (tmp_path / "out").exists()
 

@@ -72,7 +72,7 @@ def change(name: str | None, edit: Callable[[np.ndarray], np.ndarray]) -> Callab
 def test_a_planted_fault_fails_the_gate_names_the_layer_and_publishes_nothing(
     run_export: RunExport, tmp_path: Path, fault: Callable[[onnx.ModelProto], None], layer: str
 ) -> None:
-    with pytest.raises(ExportError, match=f"first to depart: {layer}") as caught:
+    with pytest.raises(ExportError, match=f"first mismatch: {layer}") as caught:
         run_export(exporter=Faulty(fault))
     assert caught.value.exit_code == 5
     assert [path for path in tmp_path.iterdir() if "out" in path.name] == []
@@ -118,7 +118,7 @@ class Offset(nn.Module):
 
 def test_an_offset_that_all_logits_share_hides_no_error(run_export: RunExport, make_loaded: MakeLoaded) -> None:
     one_class = np.eye(10, dtype=np.float32)[3] * np.float32(0.005)  # half of 1e-4 of 100
-    with pytest.raises(ExportError, match=r"where 0\.0001 is allowed; first to depart: .*(Add|head|output)"):
+    with pytest.raises(ExportError, match=r"where 0\.0001 is allowed; first mismatch: .*(Add|head|output)"):
         run_export(make_loaded(Offset()), exporter=Faulty(change("head.bias", lambda b: b + one_class)))
 
 
@@ -187,7 +187,7 @@ def test_nan_on_both_sides_is_a_fault_and_names_where_it_arises(
 ) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Logarithm(), nn.Linear(10, 10))
     with pytest.raises(
-        ExportError, match=r"PyTorch and of the exported model are not finite; first to depart: 2 \(Logarithm\)"
+        ExportError, match=r"PyTorch and of the exported model are not finite; first mismatch: 2 \(Logarithm\)"
     ):
         run_export(make_loaded(network))
     assert not (tmp_path / "out").exists()

@@ -47,7 +47,7 @@ def first_party() -> dict[str, str]:
     return {plugin.namespace: plugin.state for plugin in plugins if plugin.distribution == CORE}
 
 
-def test_a_stranger_s_plugin_is_found_beside_the_first_party_ones(install: Install) -> None:
+def test_a_third_party_s_plugin_is_found_beside_the_first_party_ones(install: Install) -> None:
     install("zoo-good", "good", GOOD, requires=[f"{CORE}>=0.1", "numpy"])
     plugin = found("good")
     assert (plugin.distribution, plugin.version, plugin.module, plugin.state, plugin.cause) == (
@@ -250,7 +250,7 @@ def test_a_first_party_name_is_reserved(install: Install) -> None:
     assert Registry(*discover()).dataset("datasets/digits").plugin.distribution == CORE
 
 
-def test_a_stranger_s_module_in_the_place_of_a_first_party_one_is_a_conflict(install: Install) -> None:
+def test_a_third_party_s_module_in_the_place_of_a_first_party_one_is_a_conflict(install: Install) -> None:
     install("zoo-evil", "evil", "raise RuntimeError('not even imported')", module="zoo_datasets")
     plugin = found("datasets")
     assert plugin.state == "conflict"

@@ -226,7 +226,7 @@ def test_looking_around_imports_neither_torch_nor_numpy() -> None:
     )
 
 
-def test_a_stranger_s_architecture_clashes_by_its_bare_name_only(install: Callable[..., Path]) -> None:
+def test_a_third_party_s_architecture_clashes_by_its_bare_name_only(install: Callable[..., Path]) -> None:
     from zoo.registry.discovery import discover
 
     source = """

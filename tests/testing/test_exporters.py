@@ -66,7 +66,7 @@ def test_a_sound_exporter_has_no_faults(odd: Odd) -> None:
             "vector",
             "a vector output: the exported model is not the PyTorch model",
         ),
-        (exporter(twist=" * 1.01"), "map", "first to depart: the last one"),
+        (exporter(twist=" * 1.01"), "map", "first mismatch: the last one"),
         (exporter(twist=".reshape(len(inputs), -1)"), "map", "a map output: "),
         (exporter(twist="[:2]"), "vector", "a vector output: "),
         (

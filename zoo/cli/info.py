@@ -34,7 +34,7 @@ def info(
         str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")
     ] = None,
     classes: Annotated[
-        int | None, typer.Option("--classes", metavar="N", min=1, help="Examine it with so many classes.")
+        int | None, typer.Option("--classes", metavar="N", min=1, help="Number of classes (outputs) to build it with.")
     ] = None,
     assignments: Annotated[
         list[str] | None,

@@ -37,7 +37,7 @@ class PredictOptions:
     split: Annotated[
         str | None, typer.Option("--split", metavar="PART", help="Its part: train, val, test (default) or predict.")
     ] = None
-    count: Annotated[str, typer.Option("--count", metavar="N", help="So many of them.")] = "10"
+    count: Annotated[str, typer.Option("--count", metavar="N", help="Number of samples to predict.")] = "10"
     weights: Annotated[
         str | None,
         typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file."),

@@ -148,7 +148,7 @@ class TrainConfig(Strict):
         None, gt=0, lt=1, description="decay of a moving average of the weights, which is then evaluated and kept"
     )
     patience: PositiveInt | None = Field(
-        None, description="stop after so many epochs in which the validation split found none better"
+        None, description="stop after this number of epochs without a better one on the validation split"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32"
@@ -161,9 +161,11 @@ class TrainConfig(Strict):
         True, description="run layers that learn nothing once, and keep what they give (see transfer.md)"
     )
     checkpoint_steps: PositiveInt | None = Field(
-        None, description="also write a checkpoint every so many steps, within an epoch"
+        None, description="number of steps after which a checkpoint is also written within an epoch"
     )
-    checkpoint_seconds: PositiveFloat = Field(120.0, description="and after so many seconds")
+    checkpoint_seconds: PositiveFloat = Field(
+        120.0, description="seconds after which a checkpoint is also written within an epoch"
+    )
     keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept, beside the best")
     log_steps: PositiveInt = Field(100, description="steps between two logged losses")
     log_samples: bool = Field(False, description="write the indices of every batch to samples.jsonl")

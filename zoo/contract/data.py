@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Part = Literal["train", "val", "test", "predict"]
 """What a split is for.
 
-``train`` is learned from; ``val`` picks the best checkpoint and fits the decision; ``test`` gives the figure and
-chooses nothing, ever; ``predict`` has no targets.
+``train`` is learned from; ``val`` selects the best checkpoint and fits the decision; ``test`` gives the figure, and
+nothing is selected on it; ``predict`` has no targets.
 """
 
 

@@ -82,7 +82,7 @@ class EpochEnded(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(RunEvent):
-    """The trained model was evaluated on ``split``, which has so many ``samples``.
+    """The trained model was evaluated on ``split``, of ``samples`` samples.
 
     The evaluation on the validation split that ends an epoch is part of `EpochEnded`.
     """

@@ -39,11 +39,11 @@ from zoo.support.untrusted_files import read_text
 CONTENT, FACTS, DIGESTS = "content", "entry.json", "digests.json"
 MAX_MEMBERS = 2_000_000
 MAX_RATIO, MIN_CAP = 100, 1 << 30
-"""Unpacked bytes may be so many times the archive's, and a gigabyte in any case."""
+"""Largest ratio of unpacked bytes to the archive's; a gigabyte is allowed in any case."""
 JUNK = "__MACOSX"
 CHUNK = 1 << 20
 SAY_FROM = 500
-"""So many members take long enough to be told about."""
+"""Number of members from which on progress is shown."""
 DAMAGED: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     tarfile.TarError,

@@ -15,18 +15,18 @@ from zoo.api import Batch
 
 
 def one_left_over(samples: int, size: int) -> bool:
-    """Whether cutting so many samples by ``size`` would leave a single one at the end, behind others."""
+    """Whether cutting ``samples`` samples by ``size`` would leave a single one at the end, behind others."""
     return 1 < size < samples and samples % size == 1
 
 
 def sizes(samples: int, size: int) -> list[int]:
-    """Of the pieces of so many samples, in their order."""
+    """The sizes of the pieces of ``samples`` samples, in their order."""
     found = [min(size, samples - start) for start in range(0, samples, size)]
     return [*found[:-2], size + 1] if one_left_over(samples, size) else found
 
 
 def last_joined(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
-    """``batches``, of which the last is of one sample, as so many: the last two are one."""
+    """``batches``, whose last one has a single sample, with the last two joined."""
     yield from islice(batches, count - 1)
     last = list(batches)
     targets = [batch.targets for batch in last if batch.targets is not None]

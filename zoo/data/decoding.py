@@ -22,7 +22,7 @@ from zoo.support.progress import tracked
 T = TypeVar("T")
 
 SAY_FROM = 500
-"""So many images take long enough to be told about."""
+"""Number of images from which on progress is shown."""
 
 
 def decoded(

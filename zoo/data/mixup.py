@@ -73,7 +73,7 @@ def mix(batch: Batch, mixup: float | None, cutmix: float | None, *, masks: bool 
 
 
 def split(mixture: Mixture, size: int) -> list[Mixture]:
-    """Micro-batches of so many samples; the last may be smaller, or larger by one (`zoo.data.batch_sampler`)."""
+    """Micro-batches of ``size`` samples; the last may be smaller, or larger by one (`zoo.data.batch_sampler`)."""
     counts = sizes(len(mixture.inputs), size)
     if len(counts) == 1:
         return [mixture]

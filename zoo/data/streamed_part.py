@@ -35,7 +35,7 @@ SAY_FROM = 10_000
 
 Fetched = tuple[Tensor, Tensor | None]
 CheckTargets = Callable[[Any, int], Any]
-"""The targets of so many samples → the same, of their kind's dtype; raises where they are none (`zoo.data.targets`)."""
+"""Targets and their number → the targets as their kind's dtype; raises for anything else (`zoo.data.targets`)."""
 
 
 class StreamedPart:

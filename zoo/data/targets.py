@@ -49,7 +49,7 @@ def target_of(item: Item[DatasetSpec], dataset: Dataset) -> Target:
 
 
 def checked_targets(item: Item[DatasetSpec], target: Target, name: str, targets: Any, count: int) -> Any:
-    """The targets of split ``name``, of so many images, as an array of their kind's dtype; files of masks stay files.
+    """The targets of split ``name``, of ``count`` images, as an array of their kind's dtype; files of masks stay files.
 
     Raises PluginError where they are none of that kind, DataError where a value is out of range.
     """

@@ -146,7 +146,7 @@ def prove(
         if fault is not None:
             layer = exporter.first_mismatch(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
             raise ExportError(
-                f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}",
+                f"the exported model is not the PyTorch model: {fault}; first mismatch: {layer}",
                 where=path.name,
                 fix=NOTHING,
             )
@@ -208,7 +208,7 @@ def _compare(
     fault = comparison.add(expected[:count], found[:count], targets)
     if fault is not None:
         layer = _first_mismatch(proof, inputs, expected)
-        said = f"the exported model is not the PyTorch model: {fault}; first to depart: {layer}"
+        said = f"the exported model is not the PyTorch model: {fault}; first mismatch: {layer}"
         own = _own_uncertainty(proof.loaded.model, inputs, proof.loaded.decision)
         if own > TOLERANCE:
             said += (

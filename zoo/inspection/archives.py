@@ -25,7 +25,7 @@ DIRECTORY = 46
 
 
 class Limited(io.RawIOBase):
-    """A stream of which only so many bytes can be read; where it can, it goes past the content of members without
+    """A stream of which only `READ_LIMIT` bytes can be read; where it can, it goes past the content of members without
     reading it."""
 
     def __init__(self, stream: Any) -> None:

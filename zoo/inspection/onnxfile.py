@@ -25,7 +25,7 @@ def looks_like_onnx(path: Path, head: bytes) -> bool:
 
 
 class Reader:
-    """Fields of messages in a mapped file, of which only so many are read."""
+    """Fields of messages in a mapped file; at most `MOST_FIELDS` are read."""
 
     def __init__(self, content: mmap.mmap) -> None:
         self.content, self._left = content, MOST_FIELDS

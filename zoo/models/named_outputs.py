@@ -90,7 +90,7 @@ class OutputReader:
 
 
 def _by_place(names: Sequence[str], given: Any) -> dict[str, Any]:
-    """Empty where ``given`` is no row of so many values at most."""
+    """Empty where ``given`` is no sequence of at most ``len(names)`` values."""
     in_row = isinstance(given, Sequence) and len(given) <= len(names)
     return dict(zip(names, given, strict=False)) if in_row else {}
 
@@ -105,7 +105,7 @@ def _form_of(given: Any) -> str:
 
 
 def due_shape(output: Output, num_outputs: int, samples: int) -> tuple[int | None, ...]:
-    """The shape of an output for so many samples, None where a side is the network's own affair."""
+    """The shape of an output for ``samples`` samples; None where a side is the network's own affair."""
     match output.kind:
         case "vector":
             return samples, num_outputs

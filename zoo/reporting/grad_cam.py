@@ -19,7 +19,7 @@ from zoo.errors import UsageError
 
 def grad_cam(model: nn.Module, inputs: Tensor, head: str | None = None) -> tuple[Tensor, Tensor]:
     """The logits (N, K) of images (N, C, H, W), and for each a map float32 (N, H, W), 0 to 1, of what speaks for its
-    likeliest class.
+    top-1 class.
 
     ``model`` is in eval mode; ``head`` names the module that gives its logits, where that is known: maps are taken
     before it. Raises UsageError where no layer of the network has maps.

@@ -87,7 +87,7 @@ def spread(metric: str, mean: float, sd: float) -> str:
 
 
 def known(metric: str, mean: float, sd: float, seeds: int) -> str:
-    """A figure that was measured so many times."""
+    """A figure that was measured ``seeds`` times."""
     return (
         f"{figure(metric, mean)}, one run"
         if seeds == 1

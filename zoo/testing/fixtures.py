@@ -63,7 +63,7 @@ def dummy_target(kind: TargetKind) -> Target:
 
 
 def dummy_targets(target: Target, count: int, generator: np.random.RandomState) -> np.ndarray | None:
-    """So many targets, of every class and value."""
+    """``count`` targets, of every class and value."""
     width = len(target_names(target))
     match target:
         case Classes():

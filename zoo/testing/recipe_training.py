@@ -55,7 +55,7 @@ def _target(plan: RunPlan) -> Target:
     """A target of the dataset's kind, with the names of its classes where the spec says them."""
     target = dummy_target(plan.dataset.spec.targets[0])
     if isinstance(target, Classes | MultiLabel):
-        names = plan.classes or tuple("0123456789")  # so many that metrics of the first few classes exist
+        names = plan.classes or tuple("0123456789")  # enough that metrics of the first few classes exist
         return target.model_copy(update={"names": names})
     return target
 

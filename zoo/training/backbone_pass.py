@@ -54,7 +54,7 @@ class Chosen(NamedTuple):
 def fastest_pass(
     backbone: nn.Module, probe: Tensor, samples: int, engine: Engine, catalogue: Registry
 ) -> Iterator[Chosen]:
-    """The fastest way to run ``backbone`` over so many ``samples``, for as long as the context lasts.
+    """The fastest way to run ``backbone`` over ``samples`` samples, for as long as the context lasts.
 
     ``probe`` are a few images. The backbone is put into eval mode; its weights are left in the layout they had.
     """

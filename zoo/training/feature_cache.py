@@ -35,7 +35,7 @@ from zoo.training.split_point import SplitPoint, find_split_point
 KEPT: tuple[Part, ...] = ("train", "val")
 """The parts that every epoch looks at. The test split is evaluated once, by the network itself."""
 LARGEST = 4
-"""Features of an image may be so many times its own floats: beyond, to read them costs as much as to compute them."""
+"""Largest ratio of an image's features to its own floats: beyond, to read them costs as much as to compute them."""
 PROBE = 8
 """Images that ways to run the backbone are tried on."""
 PASS_BATCH = 16
@@ -196,7 +196,7 @@ def _write_features(
 
 
 def _example(data: Data) -> Tensor:
-    """Three different images (3, C, H, W): the first of train, and its changes, where there are not so many."""
+    """Three different images (3, C, H, W): the first of train, and changed copies where there are fewer."""
     train = data.part("train")
     first = next(train.batches(min(3, len(train)))).inputs
     while len(first) < 3:

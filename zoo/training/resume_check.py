@@ -53,7 +53,7 @@ class Probe(nn.Module):
 
 
 def check_exact(train: TrainConfig, model: nn.Module, engine: Engine, steps: int) -> None:
-    """Try the optimizer, the schedule and the precision of a training of so many ``steps`` on parameters of the
+    """Try the optimizer, the schedule and the precision of a training of ``steps`` steps on parameters of the
     dimensions that ``model``'s have.
 
     Raises UsageError where the optimizer cannot take a step, where its state cannot be kept, and where going on from a

@@ -269,7 +269,7 @@ def micro_batch(train: TrainConfig) -> int:
 
 
 def batch_notes(train: TrainConfig, samples: int) -> list[str]:
-    """What is worth knowing, before training, of how so many samples are cut into batches."""
+    """What is worth knowing, before training, of how ``samples`` samples are cut into batches."""
     if train.drop_last or not one_left_over(samples, train.batch_size):
         return []
     return [f"the last batch of each epoch has {train.batch_size + 1} samples: the one that is left over joins it"]
