@@ -11,10 +11,12 @@ import sys
 import pytest
 import typer
 
+from zoo.api import VERSION
 from zoo.cli import app
 from zoo.cli.app import run_cli
 from zoo.errors import CheckpointError, DataError, ExportError, SetupError, StorageError
 from zoo.registry.core_commands import COMMANDS
+from zoo.registry.lookup import registry
 
 SVD = """
 from zoo.api import CommandSpec, hookimpl
@@ -58,7 +60,9 @@ def test_every_command_has_its_help(zoo, command) -> None:
 def test_the_version_is_the_distribution_s(zoo) -> None:
     from importlib import metadata
 
-    assert zoo("--version") == (0, f"zoo {metadata.version('torch-zoo')}\n", "")
+    version, names = metadata.version("torch-zoo"), ", ".join(plugin.namespace for plugin in registry().plugins)
+    lines = [f"zoo {version}, plugin contract {VERSION}", f"plugins of torch-zoo {version}: {names}"]
+    assert zoo("--version") == (0, "\n".join(lines) + "\n", "")
 
 
 LIGHT = [

@@ -132,10 +132,14 @@ def test_faults_are_one_line(pair, tmp_path) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="folder is a file"):
         compare([one, other], tmp_path / "file")
-    (tmp_path / "shut").mkdir()
-    (tmp_path / "shut" / "compare.png").mkdir()
-    with pytest.raises(UsageError, match="the plot would be a folder"):
-        compare([one, other], tmp_path / "shut")
+
+
+def test_an_image_that_is_there_is_not_overwritten(pair, tmp_path) -> None:
+    for name in ("compare.png", "compare-2.png"):
+        (tmp_path / name).write_text("mine", encoding="utf-8")
+    found = compare([run.path for run in pair], tmp_path)
+    assert found.image == tmp_path / "compare-3.png" and found.image.is_file()
+    assert (tmp_path / "compare.png").read_text(encoding="utf-8") == "mine"
 
 
 def test_flatten_keeps_lists_and_empty_mappings_as_values() -> None:

@@ -11,7 +11,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
-from importlib import metadata
 from typing import Annotated, Any
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them scans every installed distribution
@@ -92,12 +91,16 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def main(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the versions of zoo, its contract and plugins.")
+    ] = False,
     _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault; may stand anywhere.")] = False,
 ) -> None:
     """A model zoo made of plugins: train any registered combination, ship a verified ONNX file."""
     if version:
-        typer.echo(f"zoo {metadata.version('torch-zoo')}")
+        from zoo.cli.plugins import versions
+
+        typer.echo("\n".join(versions()))
     elif ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 

@@ -26,7 +26,9 @@ def compare(
     ],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the image, compare.png; by default this one."),
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for the image, compare.png or compare-2.png …; default: this one."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

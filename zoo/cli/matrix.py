@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,8 +54,12 @@ def matrix(
 
 
 def _say(found: list[Cell]) -> None:
-    """A table for each task; why a combination is refused stands below, once."""
-    reasons: list[str] = []
+    """A table for each task, then the reasons for refusals: one line for those that differ in the names alone."""
+    texts: dict[str, list[str]] = {}
+    for cell in found:
+        if cell.refusal is not None:
+            texts.setdefault(_without_names(cell), []).append(cell.refusal)
+    reasons = list(texts)
     for number, task in enumerate(dict.fromkeys(cell.task for cell in found)):
         if number:
             say()
@@ -71,8 +76,8 @@ def _say(found: list[Cell]) -> None:
         )
     if reasons:
         say()
-    for number, reason in enumerate(reasons, 1):
-        say_wrapped(f"{number}  ", reason)
+    for number, (reason, told) in enumerate(texts.items(), 1):
+        say_wrapped(f"{number}  ", told[0] if len(set(told)) == 1 else reason)
     if any(cell.changes for cell in found):
         say()
         say("*  the images are changed to suit the network: --json says how")
@@ -81,6 +86,14 @@ def _say(found: list[Cell]) -> None:
 def _mark(cell: Cell, reasons: list[str]) -> str:
     if cell.refusal is None:
         return "yes*" if cell.changes else "yes"
-    if cell.refusal not in reasons:
-        reasons.append(cell.refusal)
-    return f"no, {reasons.index(cell.refusal) + 1}"
+    return f"no, {reasons.index(_without_names(cell)) + 1}"
+
+
+def _without_names(cell: Cell) -> str:
+    """The refusal with ARCHITECTURE, DATASET and TASK in place of the names."""
+    text = cell.refusal or ""
+    names = {"ARCHITECTURE": cell.architecture, "DATASET": cell.dataset, "TASK": cell.task}
+    for word, name in names.items():
+        for each in () if name is None else (name, name.rpartition("/")[2]):
+            text = re.sub(rf"(?<![\w/]){re.escape(each)}(?![\w/])", word, text)
+    return text

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib import metadata
 from typing import Any
 
+from zoo.api import VERSION
 from zoo.cli.output import json_alone, note, plural, say, say_json, say_table
 from zoo.cli.shared_options import AsJson
 from zoo.registry.discovery import Plugin
 from zoo.registry.lookup import registry
 from zoo.support.formatting import many
+
+
+def versions() -> Iterator[str]:
+    """Lines for `zoo --version`: what a report of a fault should name."""
+    yield f"zoo {metadata.version('torch-zoo')}, plugin contract {VERSION}"
+    by_distribution: dict[str, list[str]] = {}
+    for plugin in registry().plugins:
+        name = plugin.namespace if plugin.state == "ok" else f"{plugin.namespace} ({plugin.state})"
+        by_distribution.setdefault(f"{plugin.distribution} {plugin.version}", []).append(name)
+    for distribution, names in by_distribution.items():
+        yield f"plugins of {distribution}: {', '.join(names)}"
 
 
 def plugins(as_json: AsJson = False) -> None:

@@ -19,7 +19,6 @@ from zoo.api import (
     Opaque,
     Target,
     Values,
-    target_names,
 )
 from zoo.errors import DataError, PluginError
 from zoo.registry.lookup import Item
@@ -181,15 +180,6 @@ def describe_target(target: Target, value: Any) -> str:
 def described(target: Target, targets: np.ndarray | None, index: int) -> str:
     """As `describe_target`, of a column; empty where there is none."""
     return "" if targets is None else describe_target(target, targets[index])
-
-
-def summary(target: Target, most: int = 5) -> str:
-    """Which targets these are, with the first of their names: ``classes cat, dog``, ``values x (cm), y (cm)``."""
-    names: Sequence[str] = target_names(target)
-    if isinstance(target, Values) and target.units:
-        names = [f"{name} ({unit})" if unit else name for name, unit in zip(names, target.units, strict=True)]
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{target.kind} {', '.join(names[:most])}{more}".strip()
 
 
 def truth_columns(target: Target) -> list[str]:

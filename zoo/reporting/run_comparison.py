@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +142,12 @@ def remarks_on(names: Sequence[str], runs: Sequence[RunDir]) -> list[str]:
     return remarks
 
 
+def unused(file: Path) -> Path:
+    """The path itself, or with the first number behind its name that no file has: nothing is overwritten."""
+    paths = (file, *(file.with_stem(f"{file.stem}-{number}") for number in range(2, 10_000)))
+    return next(path for path in paths if not os.path.lexists(path))
+
+
 def draw(names: Sequence[str], runs: Sequence[RunDir], folder: Path) -> Path | None:
     from zoo.reporting import plots
 
@@ -149,7 +156,7 @@ def draw(names: Sequence[str], runs: Sequence[RunDir], folder: Path) -> Path | N
         return None
     if folder.exists() and not folder.is_dir():
         raise UsageError("the image's folder is a file", where=folder, fix="choose another --out")
-    file = folder / IMAGE
+    file = unused(folder / IMAGE)
     with storage_errors(file):
         plots.compared_curves(file, curves, "runs compared")
     return file

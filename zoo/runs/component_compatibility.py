@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from zoo.api import ArchitectureSpec, Classes, DatasetSpec, OutputKind
 from zoo.config.run_config import DatasetSection
 from zoo.data.preprocessing import Preprocessing, plan
-from zoo.data.targets import summary
+from zoo.data.target_summary import summary
 from zoo.errors import UsageError
 from zoo.registry.lookup import Item
 from zoo.runs.initial_weights import Inputs, RandomWeights, Weights

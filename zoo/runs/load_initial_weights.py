@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo.api import Target
-from zoo.data.targets import summary
+from zoo.data.target_summary import summary
 from zoo.errors import CheckpointError
 from zoo.models.building import load_state
 from zoo.runs.initial_weights import RandomWeights, RunWeights

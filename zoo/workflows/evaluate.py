@@ -14,7 +14,7 @@ import torch
 from zoo.api import Batch, Classes, EvaluationResult, PartView, ReportItem
 from zoo.data.data_loader import Data, open_data
 from zoo.data.splits import nfc, usual_part
-from zoo.data.targets import summary
+from zoo.data.target_summary import summary
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.runs.build_components import build_solver, build_task, output_reader
