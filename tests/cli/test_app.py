@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 import typer
+from typer.main import get_command
 
 from zoo.api import VERSION
 from zoo.cli import app
 from zoo.cli.app import run_cli
 from zoo.errors import CheckpointError, DataError, ExportError, SetupError, StorageError
-from zoo.registry.core_commands import COMMANDS
+from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
 from zoo.registry.lookup import registry
 
 SVD = """
@@ -46,7 +48,7 @@ def run_fresh(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command(zoo, arguments) -> None:
     told = zoo(*arguments)
     assert told.code == 0 and told.err == ""
-    listed = told.out.partition("Commands:")[2]
+    listed = told.out.partition("--help")[2]
     assert [name for name in COMMANDS if f"\n  {name} " not in listed] == []
 
 
@@ -55,6 +57,25 @@ def test_every_command_has_its_help(zoo, command) -> None:
     told = zoo(command, "--help")
     assert told.code == 0
     assert COMMANDS[command][1].split()[0] in told.out and f"Usage: zoo {command}" in told.out
+
+
+def test_the_help_has_every_command_under_a_heading_and_an_example_for_each(zoo) -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == sorted(COMMANDS)
+    assert [line[:-1] for line in zoo("--help").out.splitlines() if line[:-1] in SECTIONS] == list(SECTIONS)
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_the_example_of_a_command_is_a_line_that_it_takes(zoo, command) -> None:
+    first, name, *arguments = shlex.split(EXAMPLES[command])
+    assert (first, name) == ("zoo", command)
+    found = get_command(app.app).get_command(None, command)  # type: ignore[arg-type]
+    found.make_context(command, arguments)  # raises a UsageError for what it does not know
+    assert f"Example: {EXAMPLES[command]}" in " ".join(zoo(command, "--help").out.split())
+
+
+def test_a_group_or_its_help_has_an_example_where_it_is_no_group() -> None:
+    single = [name for name in COMMANDS if not hasattr(get_command(app.app).get_command(None, name), "commands")]  # type: ignore[arg-type]
+    assert set(single) == set(EXAMPLES)
 
 
 def test_the_version_is_the_distribution_s(zoo) -> None:

@@ -22,7 +22,7 @@ from typer.main import get_command, get_group
 from zoo.cli.item_names import unknown
 from zoo.cli.shared_options import HELP
 from zoo.errors import PluginError, StorageError, ZooError
-from zoo.registry.core_commands import COMMANDS
+from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
 from zoo.registry.plugin_isolation import Escaped, contained
 from zoo.support.formatting import printable
 from zoo.support.standard_streams import SafeStream, lost, reader_left
@@ -57,8 +57,9 @@ class LazyGroup(TyperGroup):
         return get_group(load_object(groups[cmd_name].spec.target, groups[cmd_name]))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        for heading, names in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
         groups = _plugin_groups()
         if groups:
             with formatter.section("Commands of plugins"):
@@ -77,9 +78,14 @@ def _load_command(name: str) -> Any:
     module, _, attribute = reference.partition(":")
     found = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
-        return get_group(found)
+        group = get_group(found)
+        group.help = text
+        return group
+    details = (inspect.getdoc(found) or "").partition("\n\n")[2]
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(name, help=inspect.getdoc(found) or text, context_settings=HELP)(found)
+    single.command(
+        name, help=f"{text}\n\n{details}".strip(), epilog=f"Example: {EXAMPLES[name]}", context_settings=HELP
+    )(found)
     return get_command(single)
 
 
@@ -94,7 +100,9 @@ def main(
     version: Annotated[
         bool, typer.Option("--version", help="Print the versions of zoo, its contract and plugins.")
     ] = False,
-    _debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a fault; may stand anywhere.")] = False,
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
 ) -> None:
     """A model zoo made of plugins: train any registered combination, ship a verified ONNX file."""
     if version:

@@ -24,23 +24,24 @@ class ArithmeticOptions:
     kind: Annotated[str, typer.Argument(metavar="LAYER", help="conv1d, conv2d, maxpool2d, avgpool2d or linear.")]
     shape: Annotated[
         str | None,
-        typer.Option("--input", metavar="C,H,W", help="Channels and sides; default 3,32,32 (conv1d 1,64; linear 400)."),
+        typer.Option("--input", metavar="C,H,W", help="Input shape; default 3,32,32 (conv1d 1,64; linear 400)."),
     ] = None
     out: Annotated[
-        int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or a linear layer's outputs.")
+        int | None, typer.Option("--out", metavar="N", min=1, help="Output channels, or outputs of a linear layer.")
     ] = None
     kernel: Annotated[
-        str | None, typer.Option("--kernel", metavar="N", help="One number, or one for each axis: 1,7.")
+        str | None,
+        typer.Option("--kernel", metavar="N", help="Kernel size: one number, or one for each axis, such as 1,7."),
     ] = None
-    stride: Annotated[str | None, typer.Option("--stride", metavar="N", help="Default: 1; a pool's is its kernel.")] = (
-        None
-    )
-    padding: Annotated[str, typer.Option("--padding", metavar="N", help="On each side.")] = "0"
-    dilation: Annotated[str, typer.Option("--dilation", metavar="N", help="Distance between taps.")] = "1"
-    groups: Annotated[int, typer.Option("--groups", metavar="N", help="Groups of channels that do not mix.")] = 1
-    no_bias: Annotated[bool, typer.Option("--no-bias", help="Without the constant of each output.")] = False
+    stride: Annotated[
+        str | None, typer.Option("--stride", metavar="N", help="Stride; default: 1, for pools the kernel.")
+    ] = None
+    padding: Annotated[str, typer.Option("--padding", metavar="N", help="Padding on each side.")] = "0"
+    dilation: Annotated[str, typer.Option("--dilation", metavar="N", help="Dilation.")] = "1"
+    groups: Annotated[int, typer.Option("--groups", metavar="N", help="Groups of channels.")] = 1
+    no_bias: Annotated[bool, typer.Option("--no-bias", help="Without a bias.")] = False
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="conv1d: as the running sum of delayed signals.")
+        Path | None, typer.Option("--plot", metavar="PNG", help="Draw a conv1d as a running sum of delayed signals.")
     ] = None
     as_json: AsJson = False
 

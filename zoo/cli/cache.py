@@ -21,7 +21,7 @@ SHORT = 12
 
 def cache(
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY", help="Only these entries, by the beginning of their keys.")
+        list[str] | None, typer.Argument(metavar="KEY", help="Only the entries whose keys begin so.")
     ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove them; they are decoded again when a run needs them.")

@@ -18,7 +18,7 @@ def completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
     line: Annotated[
         str | None,
-        typer.Option("--line", metavar="TEXT", help="What the script asks: the candidates for this command line."),
+        typer.Option("--line", metavar="TEXT", help="Used by the script: print the candidates for this command line."),
     ] = None,
 ) -> None:
     """The script that completes command lines in bash, zsh or fish.

@@ -40,7 +40,7 @@ def download(
 @data.command()
 def path(
     name: Annotated[
-        str | None, typer.Argument(metavar="DATASET", help="A dataset; without one, the data folder itself.")
+        str | None, typer.Argument(metavar="DATASET", help="Dataset; without one, the data folder.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,7 +72,8 @@ def path(
 @data.command()
 def check(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="DATASET", help="Datasets; without one, every dataset that is here.")
+        list[str] | None,
+        typer.Argument(metavar="DATASET", help="Datasets; without one, every dataset that is on this machine."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -14,7 +14,7 @@ from zoo.cli.shared_options import AsJson
 
 def evaluate(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")
+        str, typer.Argument(metavar="RUN", help="Run: its folder, its id, or a recipe's name for its newest run.")
     ],
     split: Annotated[
         str | None, typer.Option("--split", metavar="PART", help="train, val, test (the default) or predict.")

@@ -17,18 +17,18 @@ def export(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|RUN", help="A recipe, an architecture (its newest run, else what it ships), or a run."
+            metavar="NAME|RUN", help="Run, recipe or architecture (its newest run, else the weights it ships)."
         ),
     ],
-    onnx: Annotated[bool, typer.Option("--onnx", help="The same as --format onnx.")] = False,
+    onnx: Annotated[bool, typer.Option("--onnx", help="Same as --format onnx.")] = False,
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="An exporter; see `zoo list exporters`.")
+        str | None, typer.Option("--format", metavar="F", help="Exporter; see `zoo list exporters`.")
     ] = None,
     opset: Annotated[
-        str | None, typer.Option("--opset", metavar="N", help="Opset of the file; by default the exporter's.")
+        str | None, typer.Option("--opset", metavar="N", help="Opset of the ONNX file; default: the exporter's.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder of the bundle; by default exports/NAME.")
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for the bundle; default: exports/NAME.")
     ] = None,
     batch: Annotated[
         str, typer.Option("--batch", metavar="dynamic|N", help="Leave the batch dynamic, or fix it.")

@@ -17,28 +17,31 @@ from zoo.support.paths import check_drawing
 
 @dataclass(frozen=True)
 class GradientsOptions:
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A recipe, or an architecture (with --data).")]
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe, or architecture (with --data).")]
     versus: Annotated[
         list[str] | None,
-        typer.Option("--versus", metavar="KEY.PATH=VALUE", help="Beside the same with this changed; may be repeated."),
+        typer.Option(
+            "--versus",
+            metavar="KEY.PATH=VALUE",
+            help="Compare with the same network with this key changed; may be repeated.",
+        ),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
     task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task."), ConfigKey("task.name")] = None
     batch_size: Annotated[
         str | None,
-        typer.Option("--batch-size", metavar="N", help="Samples of the batch that is looked at."),
+        typer.Option("--batch-size", metavar="N", help="Size of the batch."),
         ConfigKey("train.batch_size"),
     ] = None
-    seed: Annotated[
-        str | None, typer.Option("--seed", metavar="N", help="Seed of weights and batch."), ConfigKey("seed")
-    ] = None
+    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Random seed."), ConfigKey("seed")] = None
     device: Annotated[
         str | None,
         typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
         ConfigKey("device"),
     ] = None
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any configuration key; may be repeated."),
     ] = None
     plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the norms by depth.")] = None
     as_json: AsJson = False

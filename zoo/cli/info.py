@@ -31,20 +31,24 @@ def info(
         ),
     ],
     shape: Annotated[
-        str | None, typer.Option("--input", metavar="C,H,W", help="Examine the network at this input, not at its own.")
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="C,H,W",
+            help="Input shape to examine the network at, such as 3,224,224; default: its own.",
+        ),
     ] = None,
     classes: Annotated[
         int | None, typer.Option("--classes", metavar="N", min=1, help="Number of classes (outputs) to build it with.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="An option of architecture; may be repeated."),
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set an option of the architecture; may be repeated."),
     ] = None,
-    layers: Annotated[
-        bool, typer.Option("--layers", help="The table of its layers, and the arithmetic behind it.")
-    ] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="List the layers with the arithmetic of each.")] = False,
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="Draw parameters, cost and receptive field by layer.")
+        Path | None,
+        typer.Option("--plot", metavar="PNG", help="Draw parameters, cost and receptive field of each layer."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -39,7 +39,9 @@ def list_items(
     pattern: Annotated[
         str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")
     ] = None,
-    plugin: Annotated[str | None, typer.Option("--plugin", metavar="NS", help="Only what this plugin gives.")] = None,
+    plugin: Annotated[
+        str | None, typer.Option("--plugin", metavar="NS", help="Only what this plugin provides.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     with json_alone(as_json):

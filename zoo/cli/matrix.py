@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def matrix(
     arch: Annotated[
         str | None,
-        typer.Option("--arch", metavar="P", help="Architectures of these names, families' too: 'timm/*vit*'."),
+        typer.Option("--arch", metavar="P", help="Architectures whose names match, also of families: 'timm/*vit*'."),
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="P", help="Datasets of these names.")] = None,
-    task: Annotated[str | None, typer.Option("--task", metavar="P", help="Tasks of these names.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="P", help="Datasets whose names match.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="P", help="Tasks whose names match.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY.PATH=VALUE", help="A key that every dataset has, such as dataset.resize=never."
+            "--set", metavar="KEY.PATH=VALUE", help="Set a key that every dataset has, such as dataset.resize=never."
         ),
     ] = None,
     as_json: AsJson = False,

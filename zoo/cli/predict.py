@@ -25,34 +25,36 @@ class PredictOptions:
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|BUNDLE|MODEL", help="A run, an exported bundle, a model.onnx; with --weights an architecture."
+            metavar="RUN|BUNDLE|MODEL", help="Run, exported bundle or model.onnx; with --weights, an architecture."
         ),
     ]
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of them.")
+        list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of images.")
     ] = None
     data: Annotated[
-        str | None, typer.Option("--data", metavar="D", help="In place of images: the first of a dataset.")
+        str | None,
+        typer.Option("--data", metavar="D", help="Predict the first samples of a dataset in place of images."),
     ] = None
     split: Annotated[
-        str | None, typer.Option("--split", metavar="PART", help="Its part: train, val, test (default) or predict.")
+        str | None,
+        typer.Option("--split", metavar="PART", help="Split of the dataset: train, val, test (default) or predict."),
     ] = None
     count: Annotated[str, typer.Option("--count", metavar="N", help="Number of samples to predict.")] = "10"
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="W", help="Weights the architecture names, or a safetensors file."),
+        typer.Option("--weights", metavar="W", help="Weights that the architecture lists, or a safetensors file."),
     ] = None
     key: Annotated[
         str | None,
         typer.Option(
-            WEIGHTS_KEY, metavar="KEY", help="The network to take where that file holds several, such as ema."
+            WEIGHTS_KEY, metavar="KEY", help="Key of the state dict where the file holds several, such as ema."
         ),
     ] = None
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the images under their predictions.")
+        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the images with their predictions.")
     ] = None
     explain: Annotated[
-        Path | None, typer.Option("--explain", metavar="PNG", help="Draw what speaks for each prediction (Grad-CAM).")
+        Path | None, typer.Option("--explain", metavar="PNG", help="Draw a Grad-CAM heat map for each prediction.")
     ] = None
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability or value to this file.")
@@ -60,13 +62,15 @@ class PredictOptions:
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="FOLDER", help="Also write the mask of each image as PNG.")
     ] = None
-    top: Annotated[str, typer.Option("--top", metavar="K", help="Classes or values to show for each image.")] = "3"
+    top: Annotated[
+        str, typer.Option("--top", metavar="K", help="Number of classes or values to print for each image.")
+    ] = "3"
     max_pixels: Annotated[
         str | None,
         typer.Option(
             "--max-pixels",
             metavar="N",
-            help="Most pixels of an image, as it is and scaled; default: the model's (100 million).",
+            help="Largest number of pixels of an image, original and scaled; default: the model's (100 million).",
         ),
     ] = None
     as_json: AsJson = False

@@ -13,13 +13,11 @@ from zoo.cli.shared_options import AsJson
 
 def report(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")
+        str, typer.Argument(metavar="RUN", help="Run: its folder, its id, or a recipe's name for its newest run.")
     ],
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Where to write the page; by default report.html in the run's folder."
-        ),
+        typer.Option("--out", metavar="FILE", help="File to write; default: report.html in the run's folder."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

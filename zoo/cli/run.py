@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class RunOptions:
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="A recipe, an architecture (with --data), or a task (with --from RUN)."),
+        typer.Argument(metavar="[NAME]", help="Recipe, architecture (with --data) or task (with --from RUN)."),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
     arch: Annotated[
@@ -35,31 +35,32 @@ class RunOptions:
             "--weights",
             "--from",
             metavar="W",
-            help="Start from weights the architecture names, a file, a run, or none.",
+            help="Initial weights: a name the architecture lists, a file, a run, or none.",
         ),
         ConfigKey("weights"),
     ] = None
     weights_key: Annotated[
         str | None,
         typer.Option(
-            WEIGHTS_KEY, metavar="KEY", help="The network to take where the weights file holds several, such as ema."
+            WEIGHTS_KEY, metavar="KEY", help="Key of the state dict where the weights file holds several, such as ema."
         ),
         ConfigKey("weights_key"),
     ] = None
     epochs: Annotated[
         str | None,
-        typer.Option("--epochs", metavar="N", help="Times the training split is seen."),
+        typer.Option("--epochs", metavar="N", help="Number of epochs."),
         ConfigKey("train.epochs"),
     ] = None
     batch_size: Annotated[
-        str | None, typer.Option("--batch-size", metavar="N", help="Samples a step."), ConfigKey("train.batch_size")
+        str | None, typer.Option("--batch-size", metavar="N", help="Batch size."), ConfigKey("train.batch_size")
     ] = None
     lr: Annotated[str | None, typer.Option("--lr", metavar="X", help="Learning rate."), ConfigKey("train.lr")] = None
-    seed: Annotated[
-        str | None, typer.Option("--seed", metavar="N", help="Seed of everything random."), ConfigKey("seed")
-    ] = None
+    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Random seed."), ConfigKey("seed")] = None
     seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="N", help="Run N seeds, from the recipe's upwards: mean ± sd.")
+        str | None,
+        typer.Option(
+            "--seeds", metavar="N", help="Train with N seeds, from the configured one upwards, and report mean ± sd."
+        ),
     ] = None
     device: Annotated[
         str | None,
@@ -68,12 +69,12 @@ class RunOptions:
     ] = None
     augment: Annotated[
         str | None,
-        typer.Option("--augment", metavar="SPEC", help='Random changes of training images: "flip, crop: 4".'),
+        typer.Option("--augment", metavar="SPEC", help='Augmentation of training images: "flip, crop: 4".'),
         ConfigKey("train.augment"),
     ] = None
     compile: Annotated[
         bool,
-        typer.Option("--compile", help="Compile the network: slow to start, often faster to train."),
+        typer.Option("--compile", help="Compile the network: slower to start, often faster to train."),
         ConfigKey("train.compile"),
     ] = False
     skip_bad_images: Annotated[
@@ -82,26 +83,30 @@ class RunOptions:
         ConfigKey("dataset.skip_bad_images"),
     ] = False
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Any other key; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any configuration key; may be repeated."),
     ] = None
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="A YAML file over the recipe, e.g. a run's config.yaml."),
+        typer.Option(
+            "--config", metavar="FILE", help="YAML file that overrides the recipe, such as a run's config.yaml."
+        ),
     ] = None
     run_name: Annotated[
         str | None,
-        typer.Option("--name", metavar="N", help="Name of the run directory, in place of date and time."),
+        typer.Option("--name", metavar="N", help="Name of the run directory; default: date and time."),
         ConfigKey("name"),
     ] = None
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run directory itself.")] = None
-    resume: Annotated[
-        str | None, typer.Option("--resume", metavar="RUN", help="Go on with a run that was stopped.")
-    ] = None
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Path of the run directory.")] = None
+    resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Resume an interrupted run.")] = None
     inexact: Annotated[
         bool,
-        typer.Option("--inexact", help="Resume under another torch, device or thread count: no longer bit for bit."),
+        typer.Option(
+            "--inexact",
+            help="Resume with another torch, device or thread count; results are then not bit for bit the same.",
+        ),
     ] = False
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, train and write nothing.")] = False
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")] = False
     as_json: AsJson = False
 
 

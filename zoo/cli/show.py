@@ -21,19 +21,24 @@ class ShowOptions:
         str | None, typer.Option("--split", metavar="PART", help="train (the default), val, test or predict.")
     ] = None
     count: Annotated[
-        int | None, typer.Option("--count", metavar="N", help="Images to show: 20, with --augment 4 by default.")
+        int | None, typer.Option("--count", metavar="N", help="Number of images; default: 20, with --augment 4.")
     ] = None
     permute: Annotated[
-        int | None, typer.Option("--permute-pixels", metavar="SEED", help="Above themselves with permuted pixels.")
+        int | None,
+        typer.Option(
+            "--permute-pixels", metavar="SEED", help="Show each image above its version with permuted pixels."
+        ),
     ] = None
     augment: Annotated[
-        str | None, typer.Option("--augment", metavar="SPEC", help='Beside random changes of them: "flip, crop: 4".')
+        str | None,
+        typer.Option("--augment", metavar="SPEC", help='Show each image beside augmented versions: "flip, crop: 4".'),
     ] = None
     assignments: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="A key of dataset; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set a key of the dataset; may be repeated."),
     ] = None
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="PNG", help="The image; default: DATASET-PART.png here.")
+        Path | None, typer.Option("--out", metavar="PNG", help="Image file to write; default: DATASET-SPLIT.png.")
     ] = None
     as_json: AsJson = False
 

@@ -14,7 +14,7 @@ from zoo.errors import CheckpointError
 
 def verify(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="A run: its folder, its id, or a recipe's name for its newest run.")
+        str, typer.Argument(metavar="RUN", help="Run: its folder, its id, or a recipe's name for its newest run.")
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -16,7 +16,7 @@ weights = group("Trained weights of architectures: which there are, bring them, 
 
 @weights.command(name="list")
 def list_weights(
-    name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="An architecture, such as torchvision/resnet18.")],
+    name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="Architecture, such as torchvision/resnet18.")],
     as_json: AsJson = False,
 ) -> None:
     """The weights that an architecture names."""
@@ -51,10 +51,12 @@ def _row(row: dict[str, Any]) -> list[str]:
 
 @weights.command()
 def download(
-    name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="An architecture, such as torchvision/resnet18.")],
+    name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="Architecture, such as torchvision/resnet18.")],
     which: Annotated[
         str,
-        typer.Argument(metavar="[WEIGHTS]", help="Weights it names, or how their name begins; by default the first."),
+        typer.Argument(
+            metavar="[WEIGHTS]", help="Name of its weights, or the beginning of the name; default: the first."
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -78,11 +80,13 @@ def download(
 
 @weights.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A pickled state dict (.pth, .pt, .bin).")],
-    to: Annotated[Path, typer.Argument(metavar="OUT", help="The safetensors file to write.")],
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Pickled state dict to convert (.pth, .pt, .bin).")],
+    to: Annotated[Path, typer.Argument(metavar="OUT", help="Safetensors file to write.")],
     key: Annotated[
         str | None,
-        typer.Option(WEIGHTS_KEY, metavar="KEY", help="The network to take where the file holds several, such as ema."),
+        typer.Option(
+            WEIGHTS_KEY, metavar="KEY", help="Key of the state dict where the file holds several, such as ema."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

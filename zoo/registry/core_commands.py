@@ -6,50 +6,78 @@ Known here, so that ``zoo --help`` imports none of them and no plugin takes thei
 from __future__ import annotations
 
 COMMANDS = {
-    "list": ("zoo.cli.list_items:list_items", "What is here, from whom."),
+    "list": ("zoo.cli.list_items:list_items", "List installed components and the plugins that provide them."),
     "info": (
         "zoo.cli.info:info",
-        "All about one item: what it is, from whom, its options, its expected figure; a network's layers and cost.",
+        "Show one component: its options, source and expected result; of a network also its layers and cost.",
     ),
-    "matrix": ("zoo.cli.matrix:matrix", "Which architectures, datasets and tasks go together, and why others do not."),
-    "gradients": (
-        "zoo.cli.gradients:gradients",
-        "The norm of the gradient at each layer of a network, before it has learned anything.",
+    "matrix": (
+        "zoo.cli.matrix:matrix",
+        "Show which architectures, datasets and tasks can be combined, and why others cannot.",
     ),
+    "gradients": ("zoo.cli.gradients:gradients", "Measure the gradient norm of each layer before training."),
     "arithmetic": (
         "zoo.cli.arithmetic:arithmetic",
-        "The arithmetic of one layer: output, parameters and cost, with the formulas filled in.",
+        "Compute one layer's output shape, parameters and cost, with the formulas filled in.",
     ),
     "show": ("zoo.cli.show:show", "Draw images of a dataset: plain, permuted or augmented."),
-    "run": ("zoo.cli.run:run", "Train and evaluate a recipe; leaves a run directory."),
-    "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a run's model on a part of a dataset."),
-    "predict": ("zoo.cli.predict:predict", "What a run or an exported model answers for images."),
-    "export": ("zoo.cli.export:export", "Write a trained model for deployment, verified before it is published."),
-    "runs": ("zoo.cli.runs:runs", "Past runs, newest first, with their result."),
-    "compare": ("zoo.cli.compare:compare", "Runs side by side: results, settings that differ, curves in one image."),
-    "report": ("zoo.cli.report:report", "One page that shows all of a run, with nothing to load from elsewhere."),
+    "run": ("zoo.cli.run:run", "Train and evaluate a recipe or a combination, in a run directory."),
+    "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained model on a split."),
+    "predict": ("zoo.cli.predict:predict", "Predict images with a run or an exported model."),
+    "export": ("zoo.cli.export:export", "Export a trained model; it is published only if it matches PyTorch."),
+    "runs": ("zoo.cli.runs:runs", "List runs with their results, newest first."),
+    "compare": (
+        "zoo.cli.compare:compare",
+        "Compare runs: results, differing settings, and training curves in one image.",
+    ),
+    "report": ("zoo.cli.report:report", "Write a run's report as one self-contained HTML page."),
     "verify": (
         "zoo.cli.verify:verify",
-        "Check every file of a run against its root record; say what is damaged and what can still be done.",
+        "Check every file of a run against its recorded digest; say what is damaged and what can be recovered.",
     ),
     "inspect": (
         "zoo.cli.inspect:inspect",
-        "Describe a file or folder from someone else, executing and writing nothing.",
+        "Describe a file or folder of unknown origin, without executing or writing anything.",
     ),
-    "plugins": ("zoo.cli.plugins:plugins", "Every plugin: its state, what it gives, why one is broken."),
-    "weights": (
-        "zoo.cli.weights:weights",
-        "Trained weights of architectures: which there are, bring them, convert a file of them.",
-    ),
-    "data": ("zoo.cli.data:data", "The files of datasets: bring them, find them, examine them."),
-    "cache": (
-        "zoo.cli.cache:cache",
-        "List the decoded images and unpacked archives that are cached; --clear removes them.",
-    ),
+    "plugins": ("zoo.cli.plugins:plugins", "List plugins: their state, what they provide, and why one is broken."),
+    "weights": ("zoo.cli.weights:weights", "List, download and convert trained weights."),
+    "data": ("zoo.cli.data:data", "Download, locate and check the files of datasets."),
+    "cache": ("zoo.cli.cache:cache", "List cached images and unpacked archives; --clear removes them."),
     "doctor": (
         "zoo.cli.doctor:doctor",
-        "Examine this installation: versions, devices, folders, plugins; each with what to do.",
+        "Check this installation: versions, devices, folders and plugins, each with a fix.",
     ),
-    "completion": ("zoo.cli.completion:completion", "The script that completes command lines in bash, zsh or fish."),
+    "completion": ("zoo.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
 }
 """A function is a command; a ``typer.Typer``, a group of them."""
+SECTIONS = {
+    "Train and deploy": ("run", "evaluate", "predict", "export"),
+    "Components": ("list", "info", "matrix", "plugins"),
+    "Runs": ("runs", "report", "compare", "verify"),
+    "Data and weights": ("show", "data", "weights", "cache"),
+    "Analysis": ("gradients", "arithmetic"),
+    "Tools": ("inspect", "doctor", "completion"),
+}
+"""The headings of `zoo --help`, with the commands under each."""
+EXAMPLES = {
+    "list": "zoo list architectures 'resnet*'",
+    "info": "zoo info resnet18 --layers",
+    "matrix": "zoo matrix --arch resnet18",
+    "gradients": "zoo gradients cnn_digits --versus train.batch_size=8",
+    "arithmetic": "zoo arithmetic conv2d --input 3,224,224 --kernel 7 --stride 2",
+    "show": 'zoo show digits --augment "rotate: 15"',
+    "run": "zoo run resnet18_transfer --data folder:photos --epochs 3",
+    "evaluate": "zoo evaluate cnn_digits --split test",
+    "predict": "zoo predict exports/cnn_digits photo.png",
+    "export": "zoo export cnn_digits --onnx",
+    "runs": "zoo runs --json",
+    "compare": "zoo compare cnn_digits lenet",
+    "report": "zoo report cnn_digits",
+    "verify": "zoo verify cnn_digits",
+    "cache": "zoo cache",
+    "inspect": "zoo inspect download.pth",
+    "plugins": "zoo plugins",
+    "doctor": "zoo doctor",
+    "completion": "zoo completion bash",
+}
+"""A command line for each command that is not a group; it ends the command's help."""
