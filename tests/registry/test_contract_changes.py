@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from zoo import hookspecs
+from zoo import api, hookspecs
 from zoo.api import VERSION
 from zoo.errors import PluginError
 from zoo.registry import contract_changes
@@ -69,7 +69,7 @@ def test_the_arguments_of_event_hooks_have_a_place_in_the_event() -> None:
     for hook, values in EVENTS.items():
         event = hookspecs.__dict__[hook].__annotations__["event"]
         fields = {name.removeprefix("event.") for name in values.values()}
-        assert fields <= set(hookspecs.__dict__[event].__dataclass_fields__)
+        assert fields <= set(getattr(api, event).__dataclass_fields__)
     told = old_arguments("zoo_epoch_ended", lambda run, row: None)
     assert told == "zoo_epoch_ended takes one argument, event: run is now event.run, row is now event.metrics"
     assert old_arguments("zoo_epoch_ended", lambda event: None) is None

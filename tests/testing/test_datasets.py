@@ -190,8 +190,8 @@ def test_more_samples_than_are_looked_at_have_no_faults(odd: Odd) -> None:
         (CLASSES, parts(fingerprint="str(id(self))"), "fingerprint", "the fingerprint is empty, or another one each"),
         # what is made on demand
         (CLASSES, source(labels="np.array([0, 1, 2, 0, 1, 2])"), "split", "has the label 2, outside 0…1"),
-        (CLASSES, source(twist=".astype('float32')"), "split", "6 images of uint8 are due, and it gives 6 of float32"),
-        (CLASSES, source(twist="[:1]"), "split", "6 images of uint8 are due, and it gives 1 of uint8"),
+        (CLASSES, source(twist=".astype('float32')"), "split", "6 samples were asked for as uint8 (n, C, H, W), and"),
+        (CLASSES, source(twist="[:1]"), "split", "6 samples were asked for as uint8 (n, C, H, W), and"),
         # changed global state
         (CLASSES, parts(opening="np.random.seed(0)"), "global_state", "changed the random state of numpy"),
         (CLASSES, parts(load="random.random()"), "global_state", "changed the random state of Python"),
