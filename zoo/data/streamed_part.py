@@ -131,7 +131,7 @@ class StreamedPart:
     def _images_of(self, rows: np.ndarray) -> Tensor:
         """uint8 (n, C, H, W) at the network's size."""
         given = self._samples.images(rows)
-        groups = [given] if isinstance(given, np.ndarray) else [image[None] for image in given]
+        groups = [given] if isinstance(given, np.ndarray) else [np.asarray(image)[None] for image in given]
         prepared = np.concatenate([self._preprocessing.apply(each) for each in groups])
         return torch.from_numpy(np.require(prepared, requirements=["C", "W"]))
 
