@@ -36,8 +36,8 @@ def test_a_config_survives_a_round_trip_through_plain_data() -> None:
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        *[(("train", "epochs"), value) for value in (0, -1, "text", 1.5, None)],  # case 2
-        *[(("train", "lr"), value) for value in (float("nan"), float("inf"), 0, -0.1, "fast", None)],  # case 3
+        *[(("train", "epochs"), value) for value in (0, -1, "text", 1.5, None)],
+        *[(("train", "lr"), value) for value in (float("nan"), float("inf"), 0, -0.1, "fast", None)],
         *[(("train", "batch_size"), value) for value in (0, "abc")],
         *[(("train", "weight_decay"), value) for value in (-1, float("nan"))],
         *[(("train", "momentum"), value) for value in (1.0, -0.1)],
@@ -47,7 +47,7 @@ def test_a_config_survives_a_round_trip_through_plain_data() -> None:
         *[(("dataset", "permute_pixels"), value) for value in (-1, "yes")],
         (("train", "precision"), "fp8"),
         (("train", "keep_checkpoints"), 1),
-        (("schema",), SCHEMA + 1),  # case 17
+        (("schema",), SCHEMA + 1),
         (("seed",), -1),
         (("seed",), 2**63),
         (("threads",), 0),

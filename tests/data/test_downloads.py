@@ -136,12 +136,12 @@ def test_what_cannot_be_trusted_is_not_kept(
 
 
 FAULTS = {
-    "case 45: a web page": ("/page", ["a web page came in place of file.bin"]),
-    "case 46: another content": ("/wrong", [SHA256, hashlib.sha256(CONTENT[::-1]).hexdigest()]),
-    "case 46: too long": ("/long", ["more than its 512,000 bytes"]),
-    "case 47: a short body": ("/short", ["fewer than its 512,000 bytes arrived"]),
-    "case 47: a short body, no length": ("/short-without-length", ["fewer than its 512,000 bytes arrived"]),
-    "case 48: a redirect to http": ("/to-http", ["redirects to an address without https", "http://localhost:"]),
+    "a web page": ("/page", ["a web page came in place of file.bin"]),
+    "another content": ("/wrong", [SHA256, hashlib.sha256(CONTENT[::-1]).hexdigest()]),
+    "too long": ("/long", ["more than its 512,000 bytes"]),
+    "a short body": ("/short", ["fewer than its 512,000 bytes arrived"]),
+    "a short body, no length": ("/short-without-length", ["fewer than its 512,000 bytes arrived"]),
+    "a redirect to http": ("/to-http", ["redirects to an address without https", "http://localhost:"]),
     "not found": ("/nothing", ["the server answers 404"]),
     "busy": ("/busy", ["503"]),
 }

@@ -70,68 +70,68 @@ def test_plugins_are_sorted_whatever_order_they_are_found_in(install: Install) -
 
 
 FAULTS = {
-    "case 19: import raises": (
+    "import raises": (
         "import no_such_module_anywhere",
         [],
         "broken",
         ["ModuleNotFoundError", "no_such_module_anywhere"],
     ),
-    "case 19: a syntax error": ("def", [], "broken", ["SyntaxError"]),
-    "case 20: SystemExit at import": ("import sys; sys.exit(3)", [], "broken", ["SystemExit: 3"]),
-    "case 22: another core version": (GOOD, [f"{CORE}>=99,<100"], "incompatible", [f"{CORE}<100,>=99", core_version()]),
-    "case 25: unmarked": (
+    "a syntax error": ("def", [], "broken", ["SyntaxError"]),
+    "SystemExit at import": ("import sys; sys.exit(3)", [], "broken", ["SystemExit: 3"]),
+    "another core version": (GOOD, [f"{CORE}>=99,<100"], "incompatible", [f"{CORE}<100,>=99", core_version()]),
+    "unmarked": (
         "def zoo_register_tasks(): return []",
         [],
         "broken",
         ["zoo_register_tasks is not marked", "@zoo.api.hookimpl"],
     ),
-    "case 25: misspelt": (
+    "misspelt": (
         "def zoo_register_archtectures(): return []",
         [],
         "broken",
         ["did you mean zoo_register_architectures?"],
     ),
-    "case 25: misspelt and marked": (
+    "misspelt and marked": (
         GOOD.replace("zoo_register_architectures", "zoo_registr_architectures"),
         [],
         "broken",
         ["did you mean"],
     ),
-    "case 26: returns nothing": (NONE_GIVEN.format("pass"), [], "broken", ["zoo_register_architectures", "NoneType"]),
-    "case 26: returns a number": (NONE_GIVEN.format("return 3"), [], "broken", ["zoo_register_architectures", "int"]),
-    "case 26: returns text": (
+    "returns nothing": (NONE_GIVEN.format("pass"), [], "broken", ["zoo_register_architectures", "NoneType"]),
+    "returns a number": (NONE_GIVEN.format("return 3"), [], "broken", ["zoo_register_architectures", "int"]),
+    "returns text": (
         NONE_GIVEN.format("return 'net'"),
         [],
         "broken",
         ["str 'n' where ArchitectureSpec is due"],
     ),
-    "case 26: returns dicts": (
+    "returns dicts": (
         NONE_GIVEN.format("return [{'name': 'net'}]"),
         [],
         "broken",
         ["dict", "ArchitectureSpec is due"],
     ),
-    "case 26: another kind's spec": (
+    "another kind's spec": (
         GOOD.replace("zoo_register_architectures", "zoo_register_tasks"),
         [],
         "broken",
         ["ArchitectureSpec", "where TaskSpec is due"],
     ),
-    "case 26: one name twice": (
+    "one name twice": (
         GOOD.replace("input=(1, 8, 8))]", "input=(1, 8, 8))] * 2"),
         [],
         "broken",
         ["returned 'zebra' twice"],
     ),
-    "case 26: raises": (
+    "raises": (
         NONE_GIVEN.format("return 1 / 0"),
         [],
         "broken",
         ["zoo_register_architectures raised ZeroDivisionError"],
     ),
-    "case 26: exits": (NONE_GIVEN.format("raise SystemExit('bye')"), [], "broken", ["SystemExit: bye"]),
-    "case 26: raises midway": (NONE_GIVEN.format("yield 1 / 0"), [], "broken", ["ZeroDivisionError"]),
-    "case 26: an invalid spec": (GOOD.replace('"zebra"', '"Big Zebra"'), [], "broken", ["ValidationError"]),
+    "exits": (NONE_GIVEN.format("raise SystemExit('bye')"), [], "broken", ["SystemExit: bye"]),
+    "raises midway": (NONE_GIVEN.format("yield 1 / 0"), [], "broken", ["ZeroDivisionError"]),
+    "an invalid spec": (GOOD.replace('"zebra"', '"Big Zebra"'), [], "broken", ["ValidationError"]),
     "a wrapper": (
         GOOD.replace("@hookimpl", "@hookimpl(wrapper=True)"),
         [],

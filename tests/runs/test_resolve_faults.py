@@ -15,84 +15,84 @@ from zoo.runs.resolve_config import parse_assignment, resolve
 from zoo.support.yaml_files import write_yaml
 
 FAULTS: dict[str, tuple[str, list[str]]] = {
-    "case 1: architecture": (
+    "unknown architecture": (
         "dataset: toy\narchitecture: nett\n",
         ["no architecture is called 'nett'", "did you mean net"],
     ),
-    "case 1: dataset": ("dataset: toyy\n", ["no dataset is called 'toyy'", "did you mean toy"]),
-    "case 1: task": ("dataset: toy\ntask: sorts\n", ["no task is called 'sorts'", "did you mean sort"]),
-    "case 1: recipe": (
+    "unknown dataset": ("dataset: toyy\n", ["no dataset is called 'toyy'", "did you mean toy"]),
+    "unknown task": ("dataset: toy\ntask: sorts\n", ["no task is called 'sorts'", "did you mean sort"]),
+    "unknown recipe": (
         "dataset: toy\nrecipe: net_shape\n",
         ["no recipe is called 'net_shape'", "did you mean net_shapes"],
     ),
-    "case 2: zero": ("dataset: toy\ntrain: {epochs: 0}\n", ["train.epochs: must be greater than or equal to 1, not 0"]),
-    "case 2: negative": (
+    "epochs: zero": ("dataset: toy\ntrain: {epochs: 0}\n", ["train.epochs: must be greater than or equal to 1, not 0"]),
+    "epochs: negative": (
         "dataset: toy\ntrain: {epochs: -1}\n",
         ["train.epochs: must be greater than or equal to 1, not -1"],
     ),
-    "case 2: text": ("dataset: toy\ntrain: {epochs: many}\n", ["train.epochs: must be a valid integer, not 'many'"]),
-    "case 3: nan": ("dataset: toy\ntrain: {lr: .nan}\n", ["train.lr: must be a finite number, not nan"]),
-    "case 3: inf": ("dataset: toy\ntrain: {lr: .inf}\n", ["train.lr: must be a finite number, not inf"]),
-    "case 3: zero": ("dataset: toy\ntrain: {lr: 0}\n", ["train.lr: must be greater than 0, not 0"]),
-    "case 3: negative": ("dataset: toy\ntrain: {lr: -1}\n", ["train.lr: must be greater than 0, not -1"]),
-    "case 8: upwards": ("dataset: toy\nname: ../up\n", ["name: '../up' cannot name a run"]),
-    "case 8: newline": ('dataset: toy\nname: "a\\nb"\n', ["name: 'a\\nb' cannot name a run"]),
-    "case 10: empty": ("", ["is empty"]),
-    "case 10: no dataset": ("seed: 1\n", ["no dataset is named", "--data"]),
+    "epochs: text": ("dataset: toy\ntrain: {epochs: many}\n", ["train.epochs: must be a valid integer, not 'many'"]),
+    "lr: nan": ("dataset: toy\ntrain: {lr: .nan}\n", ["train.lr: must be a finite number, not nan"]),
+    "lr: inf": ("dataset: toy\ntrain: {lr: .inf}\n", ["train.lr: must be a finite number, not inf"]),
+    "lr: zero": ("dataset: toy\ntrain: {lr: 0}\n", ["train.lr: must be greater than 0, not 0"]),
+    "lr: negative": ("dataset: toy\ntrain: {lr: -1}\n", ["train.lr: must be greater than 0, not -1"]),
+    "name: upwards": ("dataset: toy\nname: ../up\n", ["name: '../up' cannot name a run"]),
+    "name: newline": ('dataset: toy\nname: "a\\nb"\n', ["name: 'a\\nb' cannot name a run"]),
+    "nothing: empty": ("", ["is empty"]),
+    "nothing: no dataset": ("seed: 1\n", ["no dataset is named", "--data"]),
     "case 11": ("dataset: [toy\n", [":2:1"]),
-    "case 12: top": ("dataset: toy\nsede: 1\n", ["sede: unknown key (", "; fix: did you mean seed?"]),
-    "case 12: train": (
+    "unknown key: top": ("dataset: toy\nsede: 1\n", ["sede: unknown key (", "; fix: did you mean seed?"]),
+    "unknown key: train": (
         "dataset: toy\ntrain: {batchsize: 1}\n",
         ["train.batchsize: unknown key (", "; fix: did you mean batch_size?"],
     ),
-    "case 12: architecture": (
+    "unknown key: architecture": (
         "dataset: toy\narchitecture: {name: net, widht: 1}\n",
         ["architecture.widht: unknown key (", "; fix: did you mean width?"],
     ),
-    "case 12: no options": (
+    "unknown key: no options": (
         "dataset: toy\narchitecture: {name: plain, width: 1}\n",
         ["architecture.width: unknown key (", "; fix: leave it out"],
     ),
-    "case 12: dataset": (
+    "unknown key: dataset": (
         "dataset: {name: shapes, side: 1}\n",
         ["dataset.side: unknown key (", "; fix: did you mean sides?"],
     ),
-    "case 12: the core's": (
+    "unknown key: the core's": (
         "dataset: {name: shapes, val_fractoin: 1}\n",
         ["dataset.val_fractoin: unknown key (", "; fix: did you mean val_fraction?"],
     ),
-    "case 12: like nothing": (
+    "unknown key: like nothing": (
         "dataset: {name: shapes, xyzzy: 1}\n",
         ["dataset.xyzzy: unknown key (", "; fix: choose one of: sides, resize, fit, scale, channels"],
     ),
-    "case 13: text": ("dataset: toy\ntrain: {lr: abc}\n", ["train.lr: must be a valid number, not 'abc'"]),
-    "case 13: a list": ("dataset: toy\nseed: [1]\n", ["seed: must be a valid integer, not [1]"]),
-    "case 13: no section": ("dataset: toy\ntrain: 3\n", ["train: must be a valid dictionary"]),
-    "case 13: dataset": ("dataset: 3\n", ["dataset: must be a valid dictionary"]),
-    "case 13: name": ("dataset: {name: [toy]}\n", ["dataset.name: must be a valid string, not ['toy']"]),
-    "case 13: option": (
+    "wrong type: text": ("dataset: toy\ntrain: {lr: abc}\n", ["train.lr: must be a valid number, not 'abc'"]),
+    "wrong type: a list": ("dataset: toy\nseed: [1]\n", ["seed: must be a valid integer, not [1]"]),
+    "wrong type: no section": ("dataset: toy\ntrain: 3\n", ["train: must be a valid dictionary"]),
+    "wrong type: dataset": ("dataset: 3\n", ["dataset: must be a valid dictionary"]),
+    "wrong type: name": ("dataset: {name: [toy]}\n", ["dataset.name: must be a valid string, not ['toy']"]),
+    "wrong type: option": (
         "dataset: toy\narchitecture: {name: net, width: wide}\n",
         ["architecture.width: must be a valid integer, not 'wide'"],
     ),
-    "case 13: option out of range": (
+    "wrong type: option out of range": (
         "dataset: toy\narchitecture: {name: net, width: 0}\n",
         ["architecture.width: must be greater than or equal"],
     ),
-    "case 13: union": (
+    "wrong type: union": (
         "dataset: {name: toy, resize: big}\n",
         ["dataset.resize: must be 'auto' or 'never' or a valid integer, not 'big'"],
     ),
-    "case 13: a key that is no word": ("dataset: {name: toy, 1: 2}\n", ["dataset.1: Keys should be strings"]),
+    "wrong type: a key that is no word": ("dataset: {name: toy, 1: 2}\n", ["dataset.1: Keys should be strings"]),
     "case 14": ("dataset: toy\ndataset: toy\n", [":2:1", "stands twice"]),
     "case 15": ("dataset: !!python/object:os.system {}\n", [":1:10"]),
     "case 16": (f"dataset: toy\nname: &a [{'x, ' * 400}]\nweights: [{'*a, ' * 400}]\n", ["aliases are expanded"]),
     "case 17": ("schema: 2\ndataset: toy\n", ["schema 2 is newer than this zoo, which reads 1", "update torch-zoo"]),
-    "case 17: older": ("schema: 0\ndataset: toy\n", ["schema 0 is unknown to this zoo"]),
-    "case 18: weights": (
+    "schema: older": ("schema: 0\ndataset: toy\n", ["schema 0 is unknown to this zoo"]),
+    "no such weights": (
         "dataset: toy\narchitecture: net\nweights: nowhere.safetensors\n",
         ["'nowhere.safetensors' is no file", "check the path, or name one of: tuned"],
     ),
-    "case 18: weights, nearly": (
+    "no such weights, nearly": (
         "dataset: toy\narchitecture: net\nweights: tunde\n",
         ["'tunde' is no file", "did you mean tuned?"],
     ),

@@ -21,8 +21,8 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -215,15 +215,15 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
             raise DataError(
                 _what_it_is(archive), where=archive, fix="give a .zip, .tar, .tar.gz, .tar.bz2, .tar.xz or .rar"
             )
-        with FORMATS[kind](archive) as opened:
-            yield _listing(archive, opened)
+        with FORMATS[kind](archive) as opened, closing(_listing(archive, opened)) as members:
+            yield members
     except _damage() as error:
         if isinstance(error, OSError) and error.filename is not None and error.errno is not None:
             raise  # the disk's trouble, not the archive's
         raise _damaged(archive, error) from error
 
 
-def _listing(archive: Path, opened: Any) -> Iterator[Member]:
+def _listing(archive: Path, opened: Any) -> Generator[Member, None, None]:
     try:
         match opened:
             case zipfile.ZipFile():
