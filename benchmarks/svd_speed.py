@@ -1,8 +1,8 @@
-"""A photograph of 600×400×3 rebuilt at two ranks: the zoo's factorisation against the course report's lines.
+"""A photograph of 600×400×3 rebuilt at two ranks: zoo's factorisation against the usual lines of numpy.
 
     python benchmarks/svd_speed.py [--turns 15] [--runs 5] [--out benchmarks/results/svd_speed.json]
 
-The report's lines: `numpy.linalg.svd` of the 600×1200 matrix with full matrices, then U·diag(S)·Vᵀ for each rank (60
+Of numpy: `numpy.linalg.svd` of the 600×1200 matrix with full matrices, then U·diag(S)·Vᵀ for each rank (60
 and 120). Ours: `factorise` once, then both ranks. Both start from the same uint8 matrix. Each lives in a process of its
 own, since the threads of numpy's library and of torch's would get into each other's way, and waits while the other has
 its turn: WARM_UP seconds untimed (the other's threads still spin at first), then RUNS runs timed. The speed-up is

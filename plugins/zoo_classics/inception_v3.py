@@ -1,9 +1,8 @@
 """Inception v3 (Szegedy et al.: Rethinking the Inception architecture for computer vision, 2015).
 
 Factorised further: 7×7 as 1×7 and 7×1, grids halved by convolution and pool side by side; 299×299 images; one
-auxiliary classifier, with batch norm, which exists in training alone. 27,161,264 parameters with it. (The course report
-that this project reproduces says it has none; the paper's section 4 and figure 8 have one.) Names, and the places where
-the paper leaves a choice, are torchvision's, so that its weights load.
+auxiliary classifier, with batch norm, which exists in training alone (section 4 and figure 8 of the paper). 27,161,264
+parameters with it. Names, and the places where the paper leaves a choice, are torchvision's, so that its weights load.
 """
 
 from __future__ import annotations

@@ -29,10 +29,6 @@ def _mnist(
     return RecipeSpec(
         name=name,
         summary=summary,
-        source=(
-            "the course report this project began from: fully-connected and convolutional networks on MNIST, plain and "
-            "permuted"
-        ),
         architecture=architecture,
         dataset="datasets/mnist",
         task="tasks/classification",
@@ -53,7 +49,6 @@ def _cifar(
     return RecipeSpec(
         name=name,
         summary=summary,
-        source="the course report this project began from: LeNet and a VGG on CIFAR-10",
         architecture=architecture,
         dataset="datasets/cifar10",
         task="tasks/classification",

@@ -4,8 +4,7 @@ layer.
 After Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition" (2014), configuration
 A; batch norm after Ioffe and Szegedy (2015). Every convolution is 3×3 with padding 1, M is a 2×2 max-pool. Five pools
 leave 512×1×1 of a 32×32 image, so the classifier is 512 → classes (larger images are averaged to that): 9,231,114
-parameters with 10 classes. The course report that this project reproduces calls it VGG16 and gives its classifier 2048
-inputs; its layers are these, and 512 is what they leave.
+parameters with 10 classes.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 AlexNet with a first convolution of 7×7 and stride 2 in place of 11×11 and 4, and a stride of 2 in the second: 224 → 110
 → pool 55 → 26 → pool 13 → 13 → 13 → 13 → pool 6 → 4096 → 4096 → 1000; 62,357,608 parameters. ``wide=True`` is the
-paper's last variant, with 512, 1024 and 512 filters in layers 3 to 5: 107,627,624 parameters. (The course report that
-this project reproduces gives 512, 512, 1024; the paper's table 3 has it as here.) The sides are the paper's figure 3's,
-which pools that round up give; the contrast normalisation is AlexNet's. Images of other sizes are averaged to 6×6
-before the linear layers, which changes nothing at 224.
+paper's last variant, with 512, 1024 and 512 filters in layers 3 to 5 (table 3): 107,627,624 parameters. The sides are
+the paper's figure 3's, which pools that round up give; the contrast normalisation is AlexNet's. Images of other sizes
+are averaged to 6×6 before the linear layers, which changes nothing at 224.
 """
 
 from __future__ import annotations

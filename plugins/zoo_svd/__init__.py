@@ -7,11 +7,6 @@ from zoo.api import AdaptationSpec, CommandSpec, Expected, RecipeSpec, TaskSpec,
 
 ZOO_API = "2.0"
 
-COURSE = (
-    "the course report this project began from: a photograph of 600×400×3 as a 600×1200 matrix, rebuilt from 60 and "
-    "from 120 singular values"
-)
-
 CORE = "one CPU core"
 
 
@@ -67,7 +62,6 @@ def zoo_register_recipes() -> list[RecipeSpec]:
         RecipeSpec(
             name="svd_image",
             summary="Two photographs of 600×400 rebuilt from their largest 60 and 120 singular values",
-            source=COURSE,
             dataset="datasets/photos",
             task="svd/svd_image",
             parameters={"dataset": {"size": [600, 400]}, "task": {"ranks": [60, 120]}},
@@ -76,7 +70,6 @@ def zoo_register_recipes() -> list[RecipeSpec]:
         RecipeSpec(
             name="svd_denoise",
             summary="Noise is added to two photographs, and the rank that removes most of it is looked for",
-            source=COURSE,
             dataset="datasets/photos",
             task="svd/svd_image",
             parameters={"dataset": {"size": [600, 400]}, "task": {"ranks": [60, 120], "noise": 25.0}},

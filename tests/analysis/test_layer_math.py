@@ -87,7 +87,7 @@ def test_a_linear_layer_is_what_torch_builds(shape, bias) -> None:
     assert (answer.output, answer.macs) == ((120,), inputs * 120)
 
 
-def test_the_example_of_the_course() -> None:
+def test_a_worked_example() -> None:
     """5×5 on 3×32×32 to 10 channels: 760 parameters, 28×28; the same convolution with one filter each: 260."""
     answer = single("conv2d", (3, 32, 32), Settings(out=10, kernel=(5,)))
     assert (answer.parameters, answer.output) == (760, (10, 28, 28))
