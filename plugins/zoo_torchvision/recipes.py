@@ -18,13 +18,16 @@ ADAM: dict[str, Any] = {
 }
 
 
-def _transfer(name: str, network: str, title: str, epochs: int, expected: Expected | None = None) -> RecipeSpec:
+def _transfer(
+    name: str, network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None
+) -> RecipeSpec:
     return RecipeSpec(
         name=name,
         summary=(
             f"{title}, trained on ImageNet, learns cats and dogs: the last layer alone, {epochs} "
             f"epoch{'s' if epochs > 1 else ''}"
         ),
+        source=source,
         architecture=f"torchvision/{network}",
         dataset="datasets/catdog",
         task="tasks/transfer",
