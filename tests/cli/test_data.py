@@ -65,7 +65,7 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
 def test_check_without_a_name_takes_what_is_here(zoo) -> None:
     told = zoo("data", "check", "--json")
     assert told.code == 0 and "datasets/digits" in [report["dataset"] for report in json.loads(told.out)]
-    assert "datasets/mnist: not here; `zoo data download mnist` brings it" in told.err
+    assert "datasets/mnist: not here; `zoo data download mnist` downloads it" in told.err
 
 
 def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FEW_CLASSES = 40
 """Classes up to which the table by class is shown; ``--json`` has it always."""
 
-data = group("The files of datasets: bring them, find them, examine them.")
+data = group("Download, locate and check the files of datasets.")
 
 
 @data.command()
@@ -25,7 +25,7 @@ def download(
     names: Annotated[list[str], typer.Argument(metavar="DATASET", help="Datasets.")],
     as_json: AsJson = False,
 ) -> None:
-    """Bring what datasets need, or say that it is here."""
+    """Download the files of datasets, or say that they are here."""
     with json_alone(as_json):
         from zoo.workflows import data_download
 
@@ -44,7 +44,7 @@ def path(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Where the data folder is, or a dataset's files."""
+    """Print the path of the data folder, or of a dataset's files."""
     from zoo.support.paths import data_root
 
     if name is None:
@@ -77,7 +77,7 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open and count every part, and look for faults.
+    """Open a dataset, count its samples and look for faults.
 
     Files are compared with the official ones by their sha256; images that stand there twice are told.
     """
@@ -108,7 +108,7 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
         data_download.require_here(needs)
     for need in needs:
         if need.missing:
-            note(f"{need.item.canonical}: not here; `zoo data download {need.name}` brings it")
+            note(f"{need.item.canonical}: not here; `zoo data download {need.name}` downloads it")
     return [need for need in needs if not need.missing]
 
 

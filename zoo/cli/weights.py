@@ -11,7 +11,7 @@ from zoo.cli.output import figure, json_alone, note, say, say_json, say_table
 from zoo.cli.shared_options import WEIGHTS_KEY, AsJson, group
 from zoo.errors import UsageError
 
-weights = group("Trained weights of architectures: which there are, bring them, convert a file of them.")
+weights = group("List, download and convert trained weights.")
 
 
 @weights.command(name="list")
@@ -19,7 +19,7 @@ def list_weights(
     name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="Architecture, such as torchvision/resnet18.")],
     as_json: AsJson = False,
 ) -> None:
-    """The weights that an architecture names."""
+    """List the pretrained weights of an architecture."""
     with json_alone(as_json):
         from zoo.models.pretrained_weights import listed
         from zoo.registry.lookup import registry
@@ -60,7 +60,7 @@ def download(
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Bring the weights of an architecture, before going offline, or say that they are here."""
+    """Download the weights of an architecture, or say that they are here."""
     with json_alone(as_json):
         from zoo.registry.lookup import registry
         from zoo.runs.initial_weights import NamedWeights, named, unknown

@@ -165,7 +165,7 @@ class DatasetSpec(Buildable):
 
     ``targets`` are the kinds that the answers of its samples may be of, one kind for each way it is opened, the usual
     one first. ``classes`` are the names of its classes where they are known; the opened dataset says any others.
-    ``shape`` is (C, H, W), with None where images differ. ``files`` is what a download brings, together.
+    ``shape`` is (C, H, W), with None where images differ. ``files`` are what a download gets, together.
     ``path_option`` names the option that is written behind the name, as in ``folder:PATH``: a path, which zoo makes
     absolute, and replaces a leading ~ in. Such a dataset is the user's own. One that has neither is ``embedded``: it
     comes with a package and needs no network.
@@ -197,7 +197,7 @@ class DatasetSpec(Buildable):
 
     @property
     def download_size(self) -> int:
-        """Bytes that a download brings."""
+        """Bytes to download."""
         return sum(file.size for file in self.files)
 
 

@@ -40,7 +40,7 @@ class Store:
 
     def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
         """Path by `FileSpec.path`. Raises DataError naming all that is missing, each with its address and its place."""
-        self._bring(spec, [file for file in spec.files if not self._place(file).is_file()])
+        self._download(spec, [file for file in spec.files if not self._place(file).is_file()])
         for file in spec.files:
             if not self._official(file):
                 self.notes.append(
@@ -84,7 +84,7 @@ class Store:
         place = self._place(file)
         return place.stat().st_size == file.size and self._digests.of(place) == file.sha256
 
-    def _bring(self, spec: DatasetSpec, missing: list[FileSpec]) -> None:
+    def _download(self, spec: DatasetSpec, missing: list[FileSpec]) -> None:
         if not missing:
             return
         if not self._may_download or offline():

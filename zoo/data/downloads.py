@@ -39,7 +39,7 @@ class UnreachableError(DataError):
 
 
 def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: str | None = None) -> str:
-    """Bring the file that has this sha256 and this many bytes; returns its sha256.
+    """Download the file that has this sha256 and this many bytes; returns its sha256.
 
     ``sha256`` may be the digits that it begins with, or None where the server is to tell it (as a hub of models does,
     in ``X-Linked-ETag``); ``size`` is None where only the server knows it. ``name`` is what messages call the file, by

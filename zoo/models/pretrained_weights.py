@@ -44,7 +44,7 @@ def weights_file(item: Architecture, name: str, task: str | None = None) -> Path
     elif published.is_file():
         _convert(published, place, spec, _checked(published, spec))
     else:
-        _bring(item, name, spec, place, task)
+        _download(item, name, spec, place, task)
     return place
 
 
@@ -109,7 +109,7 @@ def _digest(file: Path) -> str:
     return found
 
 
-def _bring(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: str | None) -> None:
+def _download(item: Architecture, name: str, spec: WeightsSpec, place: Path, task: str | None) -> None:
     if offline():
         raise missing_weights(item, name, "ZOO_OFFLINE forbids downloads", task)
     size = "" if spec.size is None else f", {megabytes(spec.size)}"

@@ -21,7 +21,7 @@ from zoo.support.untrusted_files import read_text
 
 
 def listed(key: str, distribution: str, family: Family) -> Sequence[str]:
-    """The members of the family ``key`` (``namespace/name``) that ``distribution`` (with its version) brings.
+    """The members of the family ``key`` (``namespace/name``) that ``distribution`` (with its version) has.
 
     Raises what the family raises, and ValueError where a name is none (`zoo.api.Name`).
     """

@@ -25,8 +25,9 @@ class Absent(DataError):
 
 
 class Looker:
-    """A `zoo.api.DatasetStore` that brings nothing: it writes down which files a dataset asks for, and gives those that
-    are here."""
+    """A `zoo.api.DatasetStore` that downloads nothing: it writes down which files a dataset asks for, and gives those
+    that are here.
+    """
 
     def __init__(self) -> None:
         self._store = Store(download=False)
@@ -113,8 +114,8 @@ def look(name: str) -> Needs:
 
 
 def download(names: Sequence[str]) -> list[Needs]:
-    """Bring the files of datasets, after a line that says what, from where and under which licence; returns them all in
-    place.
+    """Download the files of datasets, after a line that says what, from where and under which licence; returns them all
+    in place.
 
     Raises one DataError for all that could not be had; what could be is there then.
     """
