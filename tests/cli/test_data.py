@@ -54,8 +54,8 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     told = zoo("data", "check", "digits")
     assert (
         told.code == 0
-        and "  train  train  1,437     1×8×8" in told.out.splitlines()
-        and "no image stands there twice" in told.out
+        and "  train  train  1,437   1×8×8" in told.out.splitlines()
+        and "no duplicate images" in told.out
     )
     (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
     assert [part["samples"] for part in report["parts"]] == [1437, 360] and report["ok"]
@@ -81,7 +81,7 @@ def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:
     assert zoo("data", "path", dataset) == (0, f"{tmp_path / 'pets'}\n", "")
     assert "your own, there is nothing to download" in zoo("data", "download", dataset).out
     told = zoo("data", "check", dataset)
-    assert told.code == 0 and "note: 1 " in told.out and "no image stands there twice" in told.out
+    assert told.code == 0 and "note: 1 " in told.out and "no duplicate images" in told.out
     (report,) = json.loads(zoo("data", "check", dataset, "--json").out)
     assert {part["part"]: part["classes"] for part in report["parts"]} == {
         "train": {"cat": 8, "dog": 8},

@@ -193,4 +193,4 @@ def _duplicates(report: Report) -> list[str]:
         else []
     )
     lines += [f"for example {first} = {second}" for first, second in found.examples]
-    return lines or ["no image stands there twice"]
+    return lines or ["no duplicate images"]
