@@ -16,7 +16,6 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="links need a privilege 
 Zoo = Callable[..., Any]
 OUTPUTS = {
     "out.html": ["report", "short", "--out", "out.html"],
-    "drawn/compare.png": ["compare", "short", "other", "--out", "drawn"],
     "out.csv": ["predict", "short", "image.png", "--csv", "out.csv"],
     "plot.png": ["predict", "short", "image.png", "--plot", "plot.png"],
     "explained.png": ["predict", "short", "image.png", "--explain", "explained.png"],

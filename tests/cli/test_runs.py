@@ -205,7 +205,7 @@ def test_predictions_of_a_dataset_in_files_name_the_files(zoo: Callable[..., Any
         (["x.png", "--data", "digits"], "give either images or --data D"),
         (["--data", "digits", "--split", "val"], "datasets/digits has no val split"),
         (["--data", "digits", "--count", "0"], "--count: must be a whole number of at least 1"),
-        (["--data", "digts"], "did you mean digits?"),
+        (["--data", "digts"], "did you mean digits"),
     ],
 )
 def test_predict_is_told_what_to_predict(zoo, short, arguments, words) -> None:

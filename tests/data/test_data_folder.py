@@ -139,7 +139,7 @@ def test_files_are_hashed_once_until_they_change(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(store_module, "sha256", lambda path: hashed.append(path.name) or real(path))
     lay(tmp_path, CONTENTS)
     Store(tmp_path).files(SPEC)
-    assert sorted(hashed) == ["labels.gz", "images.gz"]
+    assert sorted(hashed) == ["images.gz", "labels.gz"]
     Store(tmp_path).files(SPEC)
     assert len(hashed) == 2
     changed = tmp_path / "Toy/raw/labels.gz"

@@ -85,9 +85,9 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.png", b"", "no image"),
-        ("text.jpg", b"these are words", "no image"),
-        ("page.png", b"%PDF-1.4\n%\xe2\xe3", "no image"),
+        ("empty.png", b"", "not an image"),
+        ("text.jpg", b"these are words", "not an image"),
+        ("page.png", b"%PDF-1.4\n%\xe2\xe3", "not an image"),
     ],
 )
 def test_what_is_no_image_is_told(tmp_path: Path, name: str, content: bytes, message: str) -> None:
