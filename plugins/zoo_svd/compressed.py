@@ -19,7 +19,8 @@ from zoo.plugin import check_regular, write_bytes
 from zoo_svd.factors import Factors
 
 STEPS = 127
-FORMAT = "zoo-svd-image"
+FORMAT = "zoo-svd-picture"
+"""Written into files, which later versions must read: it keeps its first name."""
 
 
 @dataclass(frozen=True)

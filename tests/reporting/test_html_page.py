@@ -89,7 +89,7 @@ def rich(made_run):
     return run
 
 
-def test_the_page_shows_result_facts_exhibits_epochs_configuration_and_commands(made_run) -> None:
+def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(made_run) -> None:
     report_items = [
         ReportItem("Confusion", "plots/a.png", "By class."),
         ReportItem("Classes", "per_class.csv"),

@@ -20,6 +20,7 @@ from zoo.api import (
     Target,
     Values,
 )
+from zoo.data.target_summary import names_with_units
 from zoo.errors import DataError, PluginError
 from zoo.registry.lookup import Item
 
@@ -184,12 +185,7 @@ def described(target: Target, targets: np.ndarray | None, index: int) -> str:
 
 def truth_columns(target: Target) -> list[str]:
     """The header of the cells that `truth_cells` gives: a column for each of a target's values, one for any other."""
-    if not isinstance(target, Values):
-        return ["truth"]
-    units = target.units or ("",) * len(target.names)
-    return [
-        f"truth {name} ({unit})" if unit else f"truth {name}" for name, unit in zip(target.names, units, strict=True)
-    ]
+    return [f"truth {name}" for name in names_with_units(target)] if isinstance(target, Values) else ["truth"]
 
 
 def truth_cells(target: Target, value: Any | None) -> list[str]:

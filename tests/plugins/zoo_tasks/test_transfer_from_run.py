@@ -185,6 +185,6 @@ def test_images_without_labels_are_foretold_in_a_table(photographs, squeezenet, 
         rows = list(csv.DictReader(stream))
     assert [row["id"] for row in rows] == [f"test/{index}.png" for index in range(3)]
     assert all(row["class"] in ("bright", "dark") and 0.5 <= float(row["probability"]) <= 1 for row in rows)
-    exhibit = result.record.report_items[-1]
-    assert (exhibit.title, exhibit.file) == ("Images without labels", "predict/plots/predicted.png")
-    assert (result.path / exhibit.file).is_file()
+    item = result.record.report_items[-1]
+    assert (item.title, item.file) == ("Images without labels", "predict/plots/predicted.png")
+    assert (result.path / item.file).is_file()
