@@ -36,7 +36,7 @@ from _record import write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo.api import Split
+from zoo.api import Classes, Split
 from zoo.config.run_config import RunConfig
 from zoo.data.data_loader import Data, open_data
 from zoo.data.loaded_part import LoadedPart
@@ -304,7 +304,11 @@ def random_case(
     how = Preprocessing(channels=channels, height=height, width=width, mean=(0.5,) * channels, std=(0.25,) * channels)
     split = Split(draw.integers(0, 256, (samples, *shape), dtype=np.uint8), draw.integers(0, classes, samples))
     part = LoadedPart(split, how, engine.device)
-    return Case(config, Data("random", tuple(map(str, range(classes))), {"train": part}, how, "random", ()), engine)
+    return Case(
+        config,
+        Data("random", Classes(names=tuple(map(str, range(classes)))), {"train": part}, how, "random", ()),
+        engine,
+    )
 
 
 def cases(device: str, *, tiny: bool) -> dict[str, Callable[[], Case]]:
@@ -315,12 +319,12 @@ def cases(device: str, *, tiny: bool) -> dict[str, Callable[[], Case]]:
             recipe_case, "cnn_mnist", device, precision, 256 if tiny else None, batch_size=size
         )
     for precision, size in (("bf16", 128), ("bf16", 1024), ("fp32", 128)):
-        train = {"epochs": 1, "precision": precision, "batch_size": size}
-        images = (3, 32, 32), 10, 256 if tiny else 50_000
+        train = {"epochs": 1, "precision": "fp32" if tiny else precision, "batch_size": 8 if tiny else size}
+        images = (3, 32, 32), 10, 16 if tiny else 50_000  # a CPU may only imitate bf16
         found[f"vgg_cifar10 {precision} {size}"] = partial(
             random_case, {"device": device, "train": train}, *images, recipe="vgg_cifar10"
         )
-    half = "fp32" if tiny else "bf16"  # a CPU may only imitate bf16
+    half = "fp32" if tiny else "bf16"
     train = {
         "epochs": 1,
         "precision": half,
