@@ -26,7 +26,7 @@ from zoo.config.run_config import RunConfig, Section
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ConfigError, PluginError, UsageError, ZooError
 from zoo.models.building import build_model
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Item, Registry
 from zoo.runs import checkpoints
 from zoo.runs.load_model import load_run

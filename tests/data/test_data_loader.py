@@ -17,7 +17,7 @@ from zoo.config.run_config import DatasetSection
 from zoo.data.data_loader import Data, open_data
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError, PluginError, UsageError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry
 
 CPU = torch.device("cpu")

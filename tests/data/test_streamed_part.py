@@ -24,7 +24,7 @@ from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.data.streamed_part import AHEAD, StreamedPart
 from zoo.errors import DataError, PluginError, UsageError, ZooError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry, registry
 from zoo.reporting.console import Console
 from zoo.support.counter_random import order

@@ -28,7 +28,7 @@ from zoo.contract.targets import class_names
 from zoo.data.splits import check_split, chosen_target
 from zoo.data.targets import checked_targets, describe_target, described, target_of
 from zoo.errors import DataError, PluginError, UsageError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Item
 
 THREE = ("a", "b", "c")

@@ -11,7 +11,7 @@ from zoo.config.run_config import Section
 from zoo.errors import PluginError, UsageError
 from zoo.models import building
 from zoo.models.building import build_model, count_macs
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry, options_model, registry
 
 

@@ -25,7 +25,7 @@ from zoo.errors import CheckpointError, UsageError
 from zoo.models import pretrained_weights
 from zoo.models.pretrained_weights import by_hand, listed, weights_file
 from zoo.models.tensor_files import read_tensors
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Item, registry
 from zoo.runs.initial_weights import named
 from zoo.runs.load_model import load_pretrained

@@ -12,8 +12,9 @@ from zoo import api, hookspecs
 from zoo.api import VERSION
 from zoo.errors import PluginError
 from zoo.registry import contract_changes
+from zoo.registry.catalogue import Plugin
 from zoo.registry.contract_changes import EVENTS, FIELDS, incompatibility, old_arguments, renamed
-from zoo.registry.discovery import Plugin, discover
+from zoo.registry.discovery import discover
 from zoo.registry.lookup import Registry
 
 Install = Callable[..., Path]

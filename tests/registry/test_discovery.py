@@ -13,7 +13,8 @@ import pytest
 
 from zoo.api import Exported
 from zoo.errors import PluginError, UnknownNameError
-from zoo.registry.discovery import CORE, Plugin, discover
+from zoo.registry.catalogue import Plugin
+from zoo.registry.discovery import CORE, discover
 from zoo.registry.lookup import Registry, core_version
 
 Install = Callable[..., Path]

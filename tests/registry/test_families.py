@@ -9,7 +9,7 @@ import pytest
 
 from zoo.api import ArchitectureSpec, FamilySpec, Spec
 from zoo.errors import PluginError, UnknownNameError, UsageError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, Spec
 from zoo.errors import PluginError, UnknownNameError, UsageError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import (
     Item,
     Registry,

@@ -10,7 +10,7 @@ import pytest
 from pydantic import Field
 
 from zoo.api import ArchitectureSpec, DatasetSpec, Options, RecipeSpec, TaskSpec, WeightsSpec
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry
 
 

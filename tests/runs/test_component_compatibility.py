@@ -10,7 +10,7 @@ import pytest
 from zoo.api import AdaptationSpec, ArchitectureSpec, DatasetSpec, Output, TaskSpec, WeightsSpec
 from zoo.config.run_config import DatasetSection
 from zoo.errors import UsageError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Item
 from zoo.runs.component_compatibility import check_classes, combine
 from zoo.runs.initial_weights import FileWeights, RandomWeights

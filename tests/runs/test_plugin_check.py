@@ -9,7 +9,7 @@ import pytest
 
 from zoo.api import ArchitectureSpec, Spec
 from zoo.errors import PluginError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry
 from zoo.runs.plugin_check import plugin_problems, require_plugins, version_notes
 from zoo.runs.run_json import Record

@@ -11,7 +11,7 @@ import torch
 from zoo.api import Metric, MetricSpec, Options
 from zoo.contract.targets import Classes, Target, Values
 from zoo.errors import ConfigError, PluginError, UnknownNameError, UsageError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry
 from zoo.runs.plugin_metrics import Entry, build_metrics, find_metrics
 

@@ -9,7 +9,7 @@ import pytest
 from zoo.api import AdaptationSpec, DatasetSpec, Options, TaskSpec
 from zoo.config.run_config import Section
 from zoo.errors import ConfigError, UsageError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Item, Registry
 from zoo.runs.task_plan import TaskPlan, plan_task
 

@@ -21,7 +21,7 @@ from zoo.api import (
     Teacher,
 )
 from zoo.errors import CheckpointError, PluginError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Item
 from zoo.training.adaptations import Adaptations
 

@@ -9,7 +9,7 @@ from zoo.cli.output import note, plural
 from zoo.errors import UnknownNameError, nearest
 
 if TYPE_CHECKING:
-    from zoo.registry.discovery import Plugin
+    from zoo.registry.catalogue import Plugin
     from zoo.registry.lookup import Item, Registry
 
 

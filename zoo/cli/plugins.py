@@ -9,7 +9,7 @@ from typing import Any
 from zoo.api import VERSION
 from zoo.cli.output import json_alone, note, plural, say, say_json, say_table
 from zoo.cli.shared_options import AsJson
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import registry
 from zoo.support.formatting import many
 

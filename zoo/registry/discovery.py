@@ -7,19 +7,18 @@ import importlib
 import types
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
 import pluggy
 
 from zoo import api, hookspecs
-from zoo.errors import PluginError, nearest
+from zoo.errors import nearest
+from zoo.registry.catalogue import Plugin
 from zoo.registry.contract_changes import ATTRIBUTE, incompatibility, old_arguments, renamed
 from zoo.registry.distributions import (
     CORE,
     Refused,
-    State,
     distribution_of,
     refuse_conflict,
     refuse_incompatible,
@@ -43,37 +42,6 @@ HOOKS: dict[str, tuple[str, type[api.Spec]]] = {
     "command": ("zoo_register_commands", api.CommandSpec),
 }
 """What a plugin may register, by kind: the hook that gives it and the spec it must be."""
-
-
-@dataclass
-class Plugin:
-    """One entry point and what came of it. ``cause`` says why it is not ok; ``specs`` are its items by kind.
-
-    ``contract`` is the version of `zoo.api` that it states; ``note`` is something about it that should be repaired.
-    """
-
-    namespace: str
-    distribution: str
-    version: str
-    module: str
-    state: State = "ok"
-    cause: str | None = None
-    specs: dict[str, list[api.Spec]] = field(default_factory=dict)
-    contract: str | None = None
-    note: str | None = None
-
-    def unavailable(self, what: str = "", fix: str = "see `zoo plugins`") -> PluginError:
-        """The error for something that needs this plugin, which is not ok: ``what`` is not possible, and why.
-
-        ``fix`` stands where the cause names none of its own.
-        """
-        cause, _, own = (self.cause or "").partition("; fix: ")
-        if self.state == "disabled":
-            fix = f"take {self.namespace} out of ZOO_DISABLE_PLUGINS"
-        start = f"{what}: " if what else ""
-        return PluginError(
-            f"{start}plugin '{self.namespace}' is {self.state}: {cause}", where=self.distribution, fix=own or fix
-        )
 
 
 def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple[list[Plugin], pluggy.PluginManager]:

@@ -8,13 +8,12 @@ import json
 from collections import Counter
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 from urllib.parse import unquote, urlparse
 
+from zoo.registry.catalogue import State
 from zoo.registry.core_commands import COMMANDS
 
 CORE = "torch-zoo"
-State = Literal["ok", "disabled", "conflict", "incompatible", "broken"]
 
 
 class Refused(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zoo.errors import PluginError, UnknownNameError
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry, registry
 from zoo.runs.run_json import Record
 from zoo.support.progress import announce

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Item, Registry, changes_reported, load_object, options_model, registry
 from zoo.registry.plugin_isolation import isolated
 from zoo.testing.faults import WITHOUT_BUILDING, Fault, Finding, guarded, is_known

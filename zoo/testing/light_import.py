@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 from zoo.api import FamilySpec
-from zoo.registry.discovery import Plugin
+from zoo.registry.catalogue import Plugin
 from zoo.testing.faults import Finding
 
 HEAVY = ("torch", "numpy")
