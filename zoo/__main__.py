@@ -15,10 +15,20 @@ def main() -> None:
     ignore_matplotlibrc()
     stdout, _ = protect()
     try:
-        from zoo.cli.app import finish, run_cli
+        from zoo.cli import quick
+        from zoo.cli.failures import finish
+
+        if quick.answer(sys.argv[1:]):
+            sys.exit(finish(0, stdout))
+        from zoo.cli.app import run_cli
+
+        code = run_cli()
+        if code == 0 and quick.wanted(sys.argv[1:]):
+            sys.stdout.flush()
+            quick.remember()
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(finish(run_cli(), stdout))
+    sys.exit(finish(code, stdout))
 
 
 if __name__ == "__main__":

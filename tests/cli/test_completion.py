@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from zoo.cli.completion import SCRIPTS, candidates, split
-from zoo.cli.completion_candidates import ARGUMENTS
-from zoo.cli.list_items import KINDS
+from zoo.cli.completion import candidates
+from zoo.cli.completion_candidates import PLACES
+from zoo.cli.completion_scripts import SCRIPTS
+from zoo.cli.line_completion import split
+from zoo.cli.listing import KINDS
 from zoo.config.run_config import TrainConfig
 from zoo.registry.core_commands import COMMANDS
 from zoo.registry.lookup import registry
@@ -169,7 +171,7 @@ def test_an_unknown_shell_is_one_line(zoo) -> None:
 
 
 def test_places_speak_of_commands_there_are(zoo) -> None:
-    for place in ARGUMENTS:
+    for place in PLACES:
         command, _, metavar = place.rpartition(" ")
         if command:
             assert command in COMMANDS and metavar in zoo(command, "--help").out

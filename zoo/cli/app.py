@@ -3,12 +3,10 @@ code."""
 
 from __future__ import annotations
 
-import errno
 import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Annotated, Any
@@ -19,25 +17,12 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
+from zoo.cli.failures import INTERRUPTED, fail, path_line, usage_line
 from zoo.cli.item_names import unknown
 from zoo.cli.shared_options import HELP
 from zoo.errors import PluginError, StorageError, ZooError
 from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
 from zoo.registry.plugin_isolation import Escaped, contained
-from zoo.support.formatting import printable
-from zoo.support.standard_streams import SafeStream, lost, reader_left
-
-BROKEN_PIPE, INTERRUPTED = 128 + 13, 128 + 2
-DISK_ERRORS = {
-    errno.EIO,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EMFILE,
-    errno.ENFILE,
-}
 
 
 class LazyGroup(TyperGroup):
@@ -54,7 +39,9 @@ class LazyGroup(TyperGroup):
             raise unknown("command", cmd_name, self.list_commands(ctx), "see `zoo --help`")
         from zoo.registry.lookup import load_object
 
-        return get_group(load_object(groups[cmd_name].spec.target, groups[cmd_name]))
+        found = load_object(groups[cmd_name].spec.target, groups[cmd_name])
+        found.rich_markup_mode = None  # help looks the same in every command
+        return get_group(found)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for heading, names in SECTIONS.items():
@@ -106,9 +93,11 @@ def main(
 ) -> None:
     """A model zoo made of plugins: train any registered combination, ship a verified ONNX file."""
     if version:
-        from zoo.cli.plugins import versions
+        from zoo.api import VERSION
+        from zoo.cli.plugin_table import versions
+        from zoo.registry.lookup import core_version, registry
 
-        typer.echo("\n".join(versions()))
+        typer.echo("\n".join(versions(core_version(), VERSION, registry().plugins)))
     elif ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
@@ -124,55 +113,19 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
     try:
         return _invoke(arguments)
     except KeyboardInterrupt as error:
-        return _fail("stopped by Ctrl-C", INTERRUPTED, error, debug)
+        return fail("stopped by Ctrl-C", INTERRUPTED, error, debug)
     except ZooError as error:
-        return _fail(str(error), error.exit_code, error, debug)
+        return fail(str(error), error.exit_code, error, debug)
     except Exception as error:
         usage = usage_line(error, arguments)
         if usage is not None:
-            return _fail(usage, 2, error, debug)
-        path = _path_line(error)
+            return fail(usage, 2, error, debug)
+        path = path_line(error)
         if path is not None:
-            return _fail(path, StorageError.exit_code if isinstance(error, OSError) else 2, error, debug)
+            return fail(path, StorageError.exit_code if isinstance(error, OSError) else 2, error, debug)
         what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         hint = "" if debug else "; fix: add --debug to see where, and report it"
-        return _fail(f"unexpected {what}; a bug: please report it{hint}", 1, error, debug)
-
-
-def _path_line(error: Exception) -> str | None:
-    """One line for a path that the operating system or pathlib refuses (too long, empty, no permission), or a disk that
-    fails; else None."""
-    if isinstance(error, OSError) and error.filename is not None and error.strerror:
-        return (
-            f"cannot use this path: {error.strerror} ({str(error.filename)[:200]}); fix: check the path, or choose "
-            "another place"
-        )
-    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
-        return (
-            f"a file cannot be read or written: {error.strerror}; fix: check the disk, its free space and its "
-            "permissions"
-        )
-    if isinstance(error, ValueError) and str(error).endswith(
-        ("has an empty name", "embedded null byte", "null character in path")
-    ):
-        return "a path is empty, or no path of a file; fix: name a file"
-    return None
-
-
-def finish(code: int, stdout: SafeStream) -> int:
-    """The exit code of a command that ended with ``code``: another one where it succeeded, but what it printed did not
-    arrive."""
-    fault = lost(stdout)
-    if code != 0 or fault is None:
-        return code
-    if reader_left(fault):  # as in `zoo list | head`
-        return BROKEN_PIPE
-    return _fail(
-        f"cannot write (stdout): {fault.strerror}; fix: send the output somewhere else",
-        StorageError.exit_code,
-        fault,
-        debug=False,
-    )
+        return fail(f"unexpected {what}; a bug: please report it{hint}", 1, error, debug)
 
 
 def _invoke(arguments: list[str]) -> int:
@@ -191,31 +144,6 @@ def _invoke(arguments: list[str]) -> int:
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     return 0
-
-
-def usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
-    """One line for an error of the parser.
-
-    (Known by its form: typer has its own copy of click since 0.26, and uses click before.)
-    """
-    format_message = getattr(error, "format_message", None)
-    if format_message is None:
-        return None
-    message = str(getattr(error, "message", "")) if getattr(error, "possibilities", None) else format_message()
-    near = getattr(error, "possibilities", None)
-    context = getattr(error, "ctx", None)
-    command = [word for word in arguments[:1] if word in COMMANDS]
-    path = context.command_path if context is not None else " ".join(["zoo", *command])
-    fix = f"did you mean {' or '.join(near)}?" if near else f"see `{path} --help`"
-    return f"{' '.join(message.split()).rstrip('.')}; fix: {fix}"
-
-
-def _fail(line: str, code: int, error: BaseException, debug: bool) -> int:
-    if debug:
-        print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr)
-    lines = error.lines if isinstance(error, ZooError) else (line,)
-    print("error: " + "\n".join(map(printable, lines)), file=sys.stderr)
-    return code
 
 
 def _print_any_character() -> None:

@@ -8,82 +8,77 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from zoo.registry.lookup import Item
+    from zoo.registry.catalogue import Catalogue
 
 Candidates = list[tuple[str, str]]
 
 
-def kinds() -> Candidates:
-    from zoo.cli.list_items import KINDS
+def kinds(_catalogue: Catalogue, _typed: str) -> Candidates:
+    from zoo.cli.listing import KINDS
 
     return [(kind, "") for kind in KINDS]
 
 
-def recipes_and_architectures(incomplete: str = "") -> Candidates:
-    return [*_items("recipe", "architecture"), *members(incomplete)]
+def recipes_and_architectures(catalogue: Catalogue, typed: str) -> Candidates:
+    return [*_items(catalogue, "recipe", "architecture"), *members(catalogue, typed)]
 
 
-def architectures(incomplete: str = "") -> Candidates:
-    return [*_items("architecture"), *members(incomplete)]
+def architectures(catalogue: Catalogue, typed: str) -> Candidates:
+    return [*_items(catalogue, "architecture"), *members(catalogue, typed)]
 
 
-def members(incomplete: str) -> Candidates:
+def members(catalogue: Catalogue, typed: str) -> Candidates:
     """Of the family whose name is typed; else the families, each ready for a member's name."""
-    from zoo.registry.lookup import registry
-
-    namespace, slash, _ = incomplete.partition("/")
+    namespace, slash, _ = typed.partition("/")
     if slash:
-        return [(member.canonical, "") for member in registry().members(namespace=namespace)]
-    return [(item.canonical.removesuffix("*"), item.spec.summary) for item in registry().items("family")]
+        return [(member.canonical, "") for member in catalogue.members(namespace=namespace)]
+    return [(item.canonical.removesuffix("*"), item.spec.summary) for item in catalogue.items("family")]
 
 
-def datasets(incomplete: str = "") -> Candidates:
+def datasets(catalogue: Catalogue, typed: str) -> Candidates:
     """Names and, after the colon of one that takes a folder, folders."""
-    name, colon, start = incomplete.partition(":")
+    name, colon, start = typed.partition(":")
     if colon:
         return [(f"{name}:{folder}", "folder") for folder in _folders(start)]
-    from zoo.registry.lookup import registry
-
-    catalogue = registry()
     own = {catalogue.short_name(item) for item in catalogue.items("dataset") if item.spec.path_option is not None}
-    return [(f"{name}:" if name in own else name, summary) for name, summary in _items("dataset")]
+    return [(f"{name}:" if name in own else name, summary) for name, summary in _items(catalogue, "dataset")]
 
 
-def cache_keys() -> Candidates:
+def cache_keys(_catalogue: Catalogue, _typed: str) -> Candidates:
     from zoo.data.dataset_cache import entries
 
     return [(entry.key, str(entry.description.get("dataset", ""))) for entry in entries()]
 
 
-def tasks() -> Candidates:
-    return _items("task")
+def tasks(catalogue: Catalogue, _typed: str) -> Candidates:
+    return _items(catalogue, "task")
 
 
-def exporters() -> Candidates:
-    return _items("exporter")
+def exporters(catalogue: Catalogue, _typed: str) -> Candidates:
+    return _items(catalogue, "exporter")
 
 
-def items(incomplete: str = "") -> Candidates:
+def items(catalogue: Catalogue, typed: str) -> Candidates:
     kinds = ("recipe", "architecture", "dataset", "task", "adaptation", "exporter", "augmentation", "metric")
-    return [*_items(*kinds), *members(incomplete)]
+    return [*_items(catalogue, *kinds), *members(catalogue, typed)]
 
 
-def exportable(incomplete: str = "") -> Candidates:
-    return [*recipes_and_architectures(incomplete), *runs()]
+def exportable(catalogue: Catalogue, typed: str) -> Candidates:
+    return [*recipes_and_architectures(catalogue, typed), *runs(catalogue, typed)]
 
 
-def predictors() -> Candidates:
+def predictors(catalogue: Catalogue, typed: str) -> Candidates:
     """Bundles and runs."""
     from zoo.support.paths import exports_root
 
     bundles = [(str(file.parent), "bundle") for file in sorted(exports_root().glob("*/bundle.json"))]
-    return [*bundles, *runs()]
+    return [*bundles, *runs(catalogue, typed)]
 
 
-def runs() -> Candidates:
+def runs(_catalogue: Catalogue, _typed: str) -> Candidates:
     """Newest first; the label of several stands for the newest of them."""
     from zoo.runs.run_directory import all_runs, run_id
 
@@ -92,20 +87,18 @@ def runs() -> Candidates:
     return [*((label, "newest run of it") for label in labels), *((name, "run") for name in found)]
 
 
-def plugins() -> Candidates:
-    from zoo.registry.lookup import registry
-
-    return [(plugin.namespace, f"{plugin.distribution} {plugin.version}") for plugin in registry().plugins]
+def plugins(catalogue: Catalogue, _typed: str) -> Candidates:
+    return [(plugin.namespace, f"{plugin.distribution} {plugin.version}") for plugin in catalogue.plugins]
 
 
-def devices() -> Candidates:
+def devices(_catalogue: Catalogue, _typed: str) -> Candidates:
     """Those that the driver shows as files; which of them torch can use is said when it is imported."""
     cards = [f"cuda:{index}" for index, _ in enumerate(Path("/dev").glob("nvidia[0-9]*"))]
     names = ["cpu", *(["cuda", *cards] if cards else []), *(["mps"] if sys.platform == "darwin" else [])]
     return [("auto", "the best there is"), *((name, "") for name in names)]
 
 
-def settings() -> Candidates:
+def settings(_catalogue: Catalogue, _typed: str) -> Candidates:
     """The keys of a configuration, ready for their value."""
     from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfig
 
@@ -120,7 +113,7 @@ def settings() -> Candidates:
     return [*found, *((f"{section}.", "its own options") for section in ("architecture", "dataset", "task"))]
 
 
-def parts() -> Candidates:
+def parts(_catalogue: Catalogue, _typed: str) -> Candidates:
     from typing import get_args
 
     from zoo.api import Part
@@ -128,28 +121,22 @@ def parts() -> Candidates:
     return [(part, "") for part in get_args(Part)]
 
 
-def layers() -> Candidates:
+def layers(_catalogue: Catalogue, _typed: str) -> Candidates:
     from zoo.analysis.layer_math import KINDS
 
     return [(kind, "") for kind in KINDS]
 
 
-def shells() -> Candidates:
+def shells(_catalogue: Catalogue, _typed: str) -> Candidates:
     from zoo.cli.completion_scripts import SCRIPTS
 
     return [(shell, "") for shell in SCRIPTS]
 
 
-def _items(*wanted: str) -> Candidates:
+def _items(catalogue: Catalogue, *wanted: str) -> Candidates:
     """Bare names where one plugin alone has it, else canonical ones."""
-    from zoo.cli.item_names import display_name
-    from zoo.registry.lookup import registry
-
-    catalogue = registry()
-    found: Iterable[Item[Any]] = (item for kind in wanted for item in catalogue.items(kind))
-    return list(
-        {display_name(catalogue, item): (display_name(catalogue, item), item.spec.summary) for item in found}.values()
-    )
+    found = (item for kind in wanted for item in catalogue.items(kind))
+    return list({catalogue.short_name(item): item.spec.summary for item in found}.items())
 
 
 def _folders(start: str) -> Iterator[str]:
@@ -167,7 +154,10 @@ def _folders(start: str) -> Iterator[str]:
             yield f"{above}/{folder.name}/" if "/" in start else f"{folder.name}/"
 
 
-OPTIONS: dict[str, Callable[[], Candidates]] = {
+Source = Callable[["Catalogue", str], Candidates]
+PLACES: dict[str, Source] = {
+    "--arch": architectures,
+    "--data": datasets,
     "--device": devices,
     "--format": exporters,
     "--plugin": plugins,
@@ -175,40 +165,30 @@ OPTIONS: dict[str, Callable[[], Candidates]] = {
     "--set": settings,
     "--split": parts,
     "--task": tasks,
-}
-ARGUMENTS: dict[str, Callable[[], Candidates]] = {
+    "ARCHITECTURE": architectures,
+    "DATASET": datasets,
     "KEY": cache_keys,
     "KIND": kinds,
     "LAYER": layers,
+    "NAME|RUN": exportable,
     "RUN": runs,
     "RUN|BUNDLE|MODEL": predictors,
     "SHELL": shells,
-}
-"""By what help calls it, alone or after its command; so a plugin's command that speaks of a RUN is completed as ours
-are."""
-DEPENDING: dict[str, Callable[[str], Candidates]] = {
-    "--arch": architectures,
-    "--data": datasets,
-    "DATASET": datasets,
+    "gradients NAME": recipes_and_architectures,
     "info NAME": items,
     "run NAME": recipes_and_architectures,
-    "gradients NAME": recipes_and_architectures,
-    "ARCHITECTURE": architectures,
-    "NAME|RUN": exportable,
 }
-"""The places whose candidates depend on what was typed, named in the same ways."""
+"""By what help calls a place, alone or after its command; so a plugin's command that speaks of a RUN is completed as
+ours are."""
 
 
-def candidates_for(command: str, names: Iterable[str], typed: str) -> Candidates | None:
+def candidates_for(catalogue: Catalogue, command: str, names: Iterable[str], typed: str) -> Candidates | None:
     """What may stand for a parameter, by one of its ``names``: an option's, or what help calls an argument.
 
     None where nothing is known.
     """
     for name in names:
-        depending = DEPENDING.get(f"{command} {name}") or DEPENDING.get(name)
-        if depending is not None:
-            return depending(typed)
-        known = OPTIONS.get(name) or ARGUMENTS.get(f"{command} {name}") or ARGUMENTS.get(name)
+        known = PLACES.get(f"{command} {name}") or PLACES.get(name)
         if known is not None:
-            return known()
+            return known(catalogue, typed)
     return None

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from zoo.cli.item_names import display_name, is_pattern, note_faulty, origin, unknown, wildcard
-from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table
+from zoo.cli.listing import print_items
+from zoo.cli.output import json_alone
 from zoo.cli.shared_options import AsJson
-from zoo.errors import UsageError
-from zoo.registry.lookup import Item, Member, Registry, registry
-
-KINDS = {
-    "architectures": "architecture",
-    "datasets": "dataset",
-    "tasks": "task",
-    "adaptations": "adaptation",
-    "recipes": "recipe",
-    "exporters": "exporter",
-    "augmentations": "augmentation",
-    "metrics": "metric",
-}
+from zoo.registry.lookup import registry
 
 
 def list_items(
@@ -46,86 +33,4 @@ def list_items(
 ) -> None:
     with json_alone(as_json):
         catalogue = registry()
-    kinds = list(KINDS.values()) if kind is None else [_kind(kind)]
-    if plugin is not None:
-        _check_plugin(catalogue, plugin)
-    found: dict[str, list[Item[Any] | Member]] = {
-        each: list(_found(catalogue, each, pattern, plugin)) for each in kinds
-    }
-    if as_json:
-        say_json([as_dict(item) for items in found.values() for item in items])
-    else:
-        _say_groups(catalogue, {each: items for each, items in found.items() if items}, titled=kind is None)
-    note_faulty(catalogue.plugins)
-    for fault in catalogue.faults.values():
-        note(f"note: {fault}")
-
-
-def _found(catalogue: Registry, kind: str, pattern: str | None, plugin: str | None) -> Iterator[Item[Any] | Member]:
-    """A family is one line among the architectures, until its members are asked for by a name or by their plugin."""
-    yield from catalogue.items(kind, wildcard(pattern), plugin)
-    if kind == "architecture" and (pattern is not None or plugin is not None):
-        yield from catalogue.members(wildcard(pattern), plugin)
-    elif kind == "architecture":
-        yield from catalogue.items("family")
-
-
-def as_dict(item: Item[Any] | Member) -> dict[str, Any]:
-    if isinstance(item, Member):
-        return {
-            **as_dict(item.family),
-            "kind": "architecture",
-            "name": item.name,
-            "canonical": item.canonical,
-            "summary": None,
-        }
-    return {
-        "kind": item.kind,
-        "name": item.spec.name,
-        "canonical": item.canonical,
-        "summary": item.spec.summary,
-        "plugin": item.plugin.namespace,
-        "distribution": item.plugin.distribution,
-        "version": item.plugin.version,
-    }
-
-
-def _say_groups(catalogue: Registry, groups: dict[str, list[Item[Any] | Member]], *, titled: bool) -> None:
-    if not groups:
-        note("nothing here has such a name")
-    for index, (kind, items) in enumerate(groups.items()):
-        if titled:
-            if index:
-                say()
-            say(emphasised(f"{kind}s"))
-        rows = [_row(catalogue, item) for item in items]
-        say_table(["name", "summary", "from"], rows, wide=1, indent="  " if titled else "")
-
-
-def _row(catalogue: Registry, item: Item[Any] | Member) -> list[str]:
-    if isinstance(item, Member):
-        # to know more of it, its library would have to be imported
-        return [
-            item.canonical,
-            "",
-            origin(item.family.plugin),
-        ]
-    return [display_name(catalogue, item), item.spec.summary, origin(item.plugin)]
-
-
-def _kind(text: str) -> str:
-    for many, one in KINDS.items():
-        if text in (many, one):
-            return one
-    if is_pattern(text):
-        raise UsageError(f"'{text}' stands where the kind is due", fix=f"for example `zoo list recipes '{text}'`")
-    raise unknown("kind of item", text, KINDS, f"choose one of: {', '.join(KINDS)}")
-
-
-def _check_plugin(catalogue: Registry, namespace: str) -> None:
-    known = {plugin.namespace: plugin for plugin in catalogue.plugins}
-    if namespace not in known:
-        raise unknown("plugin", namespace, known, f"choose one of: {', '.join(known)}")
-    found = known[namespace]
-    if found.state != "ok":
-        raise found.unavailable()
+    print_items(catalogue, kind, pattern, plugin, as_json=as_json)

@@ -42,7 +42,8 @@ disabled."""
 class Plugin:
     """One entry point and what came of it. ``cause`` says why it is not ok; ``specs`` are its items by kind.
 
-    ``contract`` is the version of `zoo.api` that it states; ``note`` is something about it that should be repaired.
+    ``contract`` is the version of `zoo.api` that it states; ``note`` is something about it that should be repaired;
+    ``warnings`` name what its registration changed in the process.
     """
 
     namespace: str
@@ -51,9 +52,10 @@ class Plugin:
     module: str
     state: State = "ok"
     cause: str | None = None
-    specs: dict[str, list[api.Spec]] = field(default_factory=dict)
+    specs: dict[str, list[Any]] = field(default_factory=dict)
     contract: str | None = None
     note: str | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def unavailable(self, what: str = "", fix: str = "see `zoo plugins`") -> PluginError:
         """The error for something that needs this plugin, which is not ok: ``what`` is not possible, and why.

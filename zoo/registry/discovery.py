@@ -67,13 +67,15 @@ def discover(entry_points: Iterable[metadata.EntryPoint] | None = None) -> tuple
                 raise Refused("disabled", "named in ZOO_DISABLE_PLUGINS")
             refuse_conflict(point, claims, first_party, found)
             refuse_incompatible(point)
-            with isolated(point.name, "its registration", _warn, draws=False):
+            with isolated(point.name, "its registration", plugin.warnings.append, draws=False):
                 _load(plugin, point, manager)
         except Refused as refusal:
             plugin.state, plugin.cause = refusal.state, str(refusal)
         except Exception as error:  # what its distribution says of itself cannot be read
             plugin.state, plugin.cause = "broken", f"its metadata cannot be read: {describe(error)}"
         plugins.append(plugin)
+        for text in plugin.warnings:
+            announce(f"warning: {text}")
     if setting("ZOO_STRICT_PLUGINS") == "1":
         _raise_first_fault(plugins)
     return plugins, manager
@@ -140,10 +142,6 @@ def _refuse_other_contract(plugin: Plugin, stated: object) -> None:
     plugin.contract = str(stated)
     if fault is not None:
         raise Refused("incompatible", fault)
-
-
-def _warn(text: str) -> None:
-    announce(f"warning: {text}")
 
 
 def _unregister(manager: pluggy.PluginManager, name: str) -> None:
