@@ -33,7 +33,6 @@ from zoo.api import (
     target_names,
 )
 from zoo.errors import DataError, UsageError
-from zoo_tasks.drawing import write_report
 from zoo_tasks.metrics import ClassificationEvaluator
 from zoo_tasks.options import ClassificationOptions
 
@@ -79,6 +78,8 @@ class Classification(Task[ClassificationOptions]):
     def report(self, result: EvaluationResult, part: PartView, directory: Path) -> list[ReportItem]:
         if not isinstance(self.target, Classes) or result.outputs is None:
             return []
+        from zoo_tasks.drawing import write_report  # with matplotlib, which no step of the training waits for
+
         return write_report(result, part, self.target.names, directory)
 
 

@@ -13,7 +13,7 @@ from zoo.cli.run import RunOptions
 from zoo.config.run_config import DatasetSection, RunConfig, TrainConfig
 from zoo.errors import UsageError
 from zoo.runs.run_directory import Record
-from zoo.workflows.run import RunResult
+from zoo.workflows.run_result import RunResult
 from zoo.workflows.seeds import SeedsResult
 
 RECORD = Record(

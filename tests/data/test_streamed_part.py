@@ -28,7 +28,7 @@ from zoo.registry.catalogue import Plugin
 from zoo.registry.lookup import Registry, registry
 from zoo.reporting.console import Console
 from zoo.support.counter_random import order
-from zoo.workflows.run import RunResult
+from zoo.workflows.run_result import RunResult
 
 CPU = torch.device("cpu")
 COLOUR = Preprocessing(channels=3, height=6, width=5, mean=(0.2, 0.4, 0.6), std=(0.1, 0.2, 0.3))

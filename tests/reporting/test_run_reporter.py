@@ -95,7 +95,7 @@ def test_a_resumed_and_a_failed_run_say_so(tmp_path: Path, heard: Heard, monkeyp
         raise OSError("no space left")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
-        patch.setattr("zoo.workflows.run.evaluated_part", fail)
+        patch.setattr("zoo.workflows.run_stages.evaluated_part", fail)
         zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Console(quiet=True))
     assert [(event["status"], event["metrics"]) for event in heard() if event["hook"] == "zoo_run_ended"] == [
         ("failed", {})

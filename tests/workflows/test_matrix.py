@@ -24,7 +24,7 @@ from zoo.training.preparation import prepare
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import remaining_batches, take_step
 from zoo.workflows.matrix import Cell, cells
-from zoo.workflows.run import evaluated_part
+from zoo.workflows.run_stages import evaluated_part
 
 CELLS = list(cells(registry()))
 FORCED = [*cells(registry(), options={"resize": "never"}), *cells(registry(), options={"resize": 40})]

@@ -10,7 +10,7 @@ import pytest
 from zoo.errors import UsageError
 from zoo.reporting.console import Console
 from zoo.workflows import seeds
-from zoo.workflows.run import RunResult
+from zoo.workflows.run_result import RunResult
 from zoo.workflows.seeds import command, run_seeds, summarise
 
 

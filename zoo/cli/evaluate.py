@@ -30,10 +30,16 @@ def evaluate(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
+    from zoo.registry.lookup import registry
+    from zoo.runs.run_directory import find
+
+    where = find(run)  # a wrong name is refused before torch is imported
+    if data is not None:
+        registry().dataset(data.partition(":")[0])
     from zoo.workflows.evaluate import evaluate_run
 
     with json_alone(as_json):
-        result = evaluate_run(run, split, data, device, out)
+        result = evaluate_run(where, split, data, device, out)
     if as_json:
         say_json(dataclasses.asdict(result))
         return

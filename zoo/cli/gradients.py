@@ -69,13 +69,15 @@ def gradients(options: GradientsOptions) -> None:
 
 
 def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None) -> list[Any]:
-    from zoo.analysis.gradients import gradients as look
     from zoo.registry.lookup import registry
     from zoo.runs.resolve_config import merge, parse_assignment, resolve
 
     catalogue, found = registry(), []
-    for label, change in [(name, {}), *((text.strip(), parse_assignment(text)) for text in versus)]:
-        plan = resolve(catalogue, name, overrides=merge(merge({}, given), change))
+    changes = [(name, {}), *((text.strip(), parse_assignment(text)) for text in versus)]
+    plans = [(label, resolve(catalogue, name, overrides=merge(merge({}, given), change))) for label, change in changes]
+    from zoo.analysis.gradients import gradients as look  # with torch: a wrong name is refused without it
+
+    for label, plan in plans:
         config = plan.config
         note(f"{label}: one batch of {config.train.batch_size} of {config.dataset.name}, seed {config.seed}")
         found.append(look(plan, label))

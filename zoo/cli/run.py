@@ -14,7 +14,7 @@ from zoo.cli.shared_options import WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from zoo.workflows.run import RunResult
+    from zoo.workflows.run_result import RunResult
     from zoo.workflows.seeds import SeedsResult
 
 

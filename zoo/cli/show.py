@@ -46,11 +46,15 @@ class ShowOptions:
 @takes(ShowOptions)
 def show(options: ShowOptions) -> None:
     from zoo.config.augmentation_options import parse_augment
-    from zoo.workflows.show import show as draw
+    from zoo.registry.lookup import registry
+    from zoo.runs.resolve_config import dataset_section
 
     out = options.out
     check_drawing(out if out is None or out.suffix else out.with_suffix(".png"))
     section = options_of(options.assignments, "dataset")
+    dataset_section(registry(), options.dataset, **section)  # a wrong name is refused before torch is imported
+    from zoo.workflows.show import show as draw
+
     steps = parse_augment(options.augment) if options.augment is not None else []
     with json_alone(options.as_json):
         shown = draw(

@@ -14,7 +14,7 @@ from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
 from zoo.exporting.bundle import Bundle, describe, fill, metadata_of, stage
 from zoo.exporting.model_source import locate
 from zoo.exporting.storage_errors import storage_errors_of_any_kind
-from zoo.support.paths import exports_root, user_path
+from zoo.support.paths import exports_root, optional_path, user_path
 
 if TYPE_CHECKING:
     from zoo.api import Exporter, ExporterSpec
@@ -29,7 +29,7 @@ def export(
     *,
     format: str = "onnx",  # noqa: A002
     opset: int | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     batch: int | None = None,
     provider: str = "cpu",
 ) -> Bundle:
@@ -45,7 +45,9 @@ def export(
     catalogue = registry()
     item = catalogue.exporter(format)
     loaded, sentence = locate(catalogue, name)
-    return export_model(catalogue, loaded, sentence, item, opset=opset, out=out, batch=batch, provider=provider)
+    return export_model(
+        catalogue, loaded, sentence, item, opset=opset, out=optional_path(out), batch=batch, provider=provider
+    )
 
 
 def export_model(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.api import ArchitectureSpec
 from zoo.config.item_options import options_of
@@ -20,6 +19,9 @@ from zoo.models.named_outputs import OutputReader, due_shape, fits, shown
 from zoo.models.tensor_files import check_finite
 from zoo.registry.lookup import Item, Registry, in_plugin, load_object
 from zoo.registry.plugin_isolation import describe
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 
 def build_model(
@@ -120,6 +122,8 @@ def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
     The fused attention of torch's own layers is counted by nobody, so it is left out; and the counter stumbles over a
     parameter that is the input of a module (a class token), unless no parameter asks for a gradient.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton
+
     fused, trained = (
         torch.backends.mha.get_fastpath_enabled(),
         [each for each in model.parameters() if each.requires_grad],

@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from zoo.support.atomic_files import storage_errors
 from zoo.support.formatting import figure, printable
 from zoo.support.untrusted_files import open_log
-from zoo.training.train_state import Progress as TrainingProgress
+
+if TYPE_CHECKING:
+    from zoo.training.train_state import Progress as TrainingProgress
 
 REFRESH_SECONDS = 0.1
 

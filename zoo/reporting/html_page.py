@@ -25,6 +25,7 @@ from zoo.runs.run_directory import Record, RunDir, find, run_id
 from zoo.support.atomic_files import write_text
 from zoo.support.checksummed_json import reason
 from zoo.support.formatting import csv_text, duration, known, label, plural, value
+from zoo.support.paths import optional_path
 from zoo.support.untrusted_files import read_bytes, read_text
 
 ROWS = 200
@@ -55,13 +56,13 @@ class Facts:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def report(run: str | Path, out: Path | None = None) -> Path:
+def report(run: str | Path, out: str | Path | None = None) -> Path:
     """Write the page of a run, finished or not, into its folder or to ``out``; returns where.
 
     Raises UsageError, or StorageError.
     """
     where = find(run)
-    return write_page(where, where.record, out)
+    return write_page(where, where.record, optional_path(out))
 
 
 def write_page(run: RunDir, record: Record, out: Path | None = None) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import storage_errors
+from zoo.support.paths import user_path
 
 IMAGE = "compare.png"
 
@@ -32,7 +33,7 @@ class Comparison:
     image: Path | None
 
 
-def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
+def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> Comparison:
     """Compare two runs or more; their curves are drawn into ``compare.png`` in ``out``, by default the current folder.
 
     A run whose records are damaged is left out, with a remark. Raises UsageError where a run is not found or named
@@ -62,7 +63,12 @@ def compare(runs: Sequence[str | Path], out: Path | None = None) -> Comparison:
     names = distinct_names(whole)
     remarks = [*left_out, *remarks_on(names, whole)]
     return Comparison(
-        names, facts_of(whole), metrics_of(whole), differences_of(whole), remarks, draw(names, whole, out or Path())
+        names,
+        facts_of(whole),
+        metrics_of(whole),
+        differences_of(whole),
+        remarks,
+        draw(names, whole, user_path(out or ".")),
     )
 
 

@@ -15,7 +15,6 @@ from zoo.api import Classes, ReportItem, Target
 from zoo.data.data_loader import AnyPart, Data
 from zoo.data.targets import described
 from zoo.registry.lookup import Registry
-from zoo.reporting import plots
 from zoo.runs.run_directory import Record, RunDir
 from zoo.support.atomic_files import write_csv, write_image
 from zoo.support.git_commit import commit_of
@@ -32,12 +31,16 @@ def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> Non
 
 def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
     """curves.png"""
+    from zoo.reporting import plots  # with matplotlib, which no step of the training waits for
+
     plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), record.id)
     return [ReportItem("Training", "plots/curves.png", "The loss of single batches, and its mean over each epoch.")]
 
 
 def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
     """samples.png and, where pixels are permuted, permuted.png. The task writes its own beside them."""
+    from zoo.reporting import plots
+
     train = data.part("train")
     plots.samples(run.plots / "samples.png", train, data.target, f"the first training images of {record.dataset}")
     seen = "as the network sees them"
@@ -72,6 +75,8 @@ def to_image(image: np.ndarray) -> Image.Image:
 
 
 def _write_permuted(file: Path, part: AnyPart, data: Data) -> None:
+    from zoo.reporting import plots
+
     count = min(10, len(part))
     unpermuted = data.preprocessing.model_copy(update={"permute_pixels": None})
     plain = np.concatenate([unpermuted.apply(image[None]) for image in part.raw_images[:count]]).transpose(0, 2, 3, 1)

@@ -44,6 +44,11 @@ def user_path(text: str | Path) -> Path:
         ) from error
 
 
+def optional_path(text: str | Path | None) -> Path | None:
+    """None, or the path as `user_path` has it."""
+    return None if text is None else user_path(text)
+
+
 def data_root() -> Path:
     """``ZOO_DATA``: datasets and weights, in the layouts people already have. Default: the platform's user cache."""
     if place := setting("ZOO_DATA"):

@@ -73,7 +73,9 @@ def set_up(config: RunConfig) -> Engine:
     if config.deterministic:
         # without it CUDA's matrix products may differ from run to run, and torch refuses
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.deterministic)
+    now = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    if now != (config.deterministic, False):  # the call imports torch's compiler, as long as all of torch
+        torch.use_deterministic_algorithms(config.deterministic)
     on_cuda = device.type == "cuda"
     bf16 = on_cuda and torch.cuda.is_bf16_supported()
     wanted = config.train.precision

@@ -1,60 +1,32 @@
-"""The story of ``zoo run``: resolve → data → model → adapt → fit → decide → evaluate → report, in a run directory."""
+"""The story of ``zoo run``: names and paths are resolved first, without torch; then its stages are carried out."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from zoo.api import EvaluationResult, Part, PartView, Raw, ReportItem
-from zoo.data.data_loader import Data
-from zoo.errors import CheckpointError, ConfigError, Interrupted, StorageError, UsageError
-from zoo.models.building import count_macs, count_parameters, load_state
-from zoo.registry.lookup import calls_of, registry
-from zoo.reporting import run_results
+from zoo.errors import CheckpointError, ConfigError, DataError, UsageError
+from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.reporting.html_page import write_page
-from zoo.reporting.run_reporter import RunReporter
-from zoo.runs import checkpoints
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
 from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.root_json import differences
-from zoo.runs.run_directory import Record, RunDir, create, find, label_of, run_id
-from zoo.support.atomic_files import remove_temporaries, write_json, write_text
-from zoo.support.formatting import duration, figure, plural
+from zoo.runs.run_directory import RunDir, find, label_of
+from zoo.support.paths import optional_path
 from zoo.support.untrusted_files import check_own_folders
-from zoo.training.evaluation import write_per_sample, write_predictions
-from zoo.training.feature_cache import keep_features
-from zoo.training.preparation import Prepared, prepare
-from zoo.training.resume import resume as resume_job
-from zoo.training.solving import keep_adapted, solve
-from zoo.training.train_state import Learning, Progress, TrainState, steps_per_epoch
-from zoo.training.trainer import fit
 
-
-@dataclass(frozen=True)
-class RunResult:
-    """A run that ended: its folder, its record and the metrics of its test split. ``path`` is None after a dry run."""
-
-    path: Path | None
-    record: Record
-    metrics: dict[str, float]
+if TYPE_CHECKING:
+    from zoo.workflows.run_result import RunResult
 
 
 def run(
     name: str | None = None,
     *,
-    config_file: Path | None = None,
+    config_file: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     resume: str | Path | None = None,
     inexact: bool = False,
     dry_run: bool = False,
@@ -65,260 +37,23 @@ def run(
     ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a run that
     was stopped; overrides must then agree with it. Raises ZooError; the traceback is in the run's error.log.
     """
-    console = console or Console()
+    console, config_file, out = console or Console(), optional_path(config_file), optional_path(out)
     if resume is not None:
         return _resume(resume, name, config_file, overrides or {}, inexact, console)
     plan = resolve(registry(), name, file=config_file, overrides=overrides)
-    if dry_run:
-        return _dry_run(plan, console)
-    prepared = prepare(plan)
-    _introduce(prepared, console)
-    return _carry_out(create(plan.config, out), prepared, console, resumed=False)
+    _require_data(plan)
+    from zoo.workflows import run_stages  # with torch: what is wrong with the names is said without it
+
+    return run_stages.dry_run(plan, console) if dry_run else run_stages.start(plan, out, console)
 
 
-# --------------------------------------------------------------------------------------------------------- the chapters
-
-
-def _introduce(prepared: Prepared, console: Console) -> None:
-    config, data, engine = prepared.config, prepared.data, prepared.engine.describe()
-    parameters, trainable = count_parameters(prepared.model)
-    counts = ", ".join(f"{part} {count:,}" for part, count in data.samples.items())
-    trained = "" if trainable == parameters else f", {trainable:,} of them trained"
-    name = f"{config.architecture.name}: {parameters:,} parameters{trained}; " if config.architecture else ""
-    console.print(f"{name}{data.name}: {counts}; task {config.task.name}")
-    form = ", channels last" if engine["channels_last"] else ""
-    console.print(f"on {engine['name']} ({engine['device']}), {engine['precision']}{form}, seed {config.seed}")
-    for note in prepared.notes:
-        console.print(f"note: {note}")
-
-
-def _dry_run(plan: RunPlan, console: Console) -> RunResult:
-    prepared = prepare(plan, compute=False)
-    _introduce(prepared, console)
-    train = plan.config.train
-    if not prepared.trains:
-        console.print("dry run: nothing was computed or written")
-    else:
-        steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
-        console.print(
-            f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written"
-        )
-    return RunResult(None, _new_record(prepared, "dry-run"), {})
-
-
-def _new_record(prepared: Prepared, identity: str) -> Record:
-    config, data = prepared.config, prepared.data
-    parameters, trainable = count_parameters(prepared.model)
-    return Record(
-        id=identity,
-        status="running",
-        created=datetime.now(UTC).isoformat(timespec="microseconds"),
-        label=label_of(config),
-        architecture=config.architecture.name if config.architecture else None,
-        dataset=config.dataset.name,
-        task=config.task.name,
-        target=data.target,
-        preprocessing=data.preprocessing,
-        statistics={} if prepared.learning is None else prepared.learning.statistics,
-        adaptations=[] if prepared.learning is None else prepared.learning.made,
-        solution=prepared.solution,
-        parameters=parameters,
-        trainable=trainable,
-        macs=count_macs(prepared.model, data.preprocessing.shape) if config.architecture else None,
-        samples=data.samples,
-        fingerprint=data.fingerprint,
-        notes=prepared.notes,
-        device=prepared.engine.describe(),
-        **run_results.facts(registry()),
-    )
-
-
-def _carry_out(
-    where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False
-) -> RunResult:
-    """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
-    with where.lock():
-        remove_temporaries(where.path)
-        console.log = where.log_file
-        record = where.record if resumed else _new_record(prepared, run_id(where.path))
-        if not resumed:
-            where.bind(record)
-        record.status = "running"
-        if prepared.data.quarantine:
-            write_json(where.path / "quarantine.json", list(prepared.data.quarantine))
-        if prepared.start:
-            run_results.write_start(where.path / "weights.csv", prepared.start)
-        where.write_record(record)
-        reporter = RunReporter(console, where, record)
-        reporter.started(prepared.config.as_dict(), resumed=resumed)
-        try:
-            with calls_of(prepared.plan.items, "the run", console.warn):
-                metrics = _train_and_evaluate(where, record, prepared, reporter, inexact if resumed else None)
-            record.status = "finished"
-            reporter.stamp()
-            write_page(where, record)
-        except BaseException as error:
-            record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
-            with suppress(StorageError):  # a full disk, say: the fault itself is what to tell
-                write_text(where.error_file, traceback.format_exc())
-            raise
-        finally:
-            console.close()
-            reporter.ended()
-    _conclude(where, record, console)
-    return RunResult(where.path, record, metrics)
-
-
-def _train_and_evaluate(
-    where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
-) -> dict[str, float]:
-    data = prepared.data
-    for line in prepared.said:
-        reporter.print(line)
-    model = (_train if prepared.trains else _without_training)(where, record, prepared, reporter, inexact)
-    part = evaluated_part(data)
-    view = data.part(part)
-    _fit_decision(record, prepared, model)
-    found = _evaluate(record, prepared, model, part)
-    record.results[part] = dict(found.metrics)
-    where.write_record(record)
-    reporter.evaluated(part, found.metrics, len(view))
-    run_results.write_samples(where.samples, view, data.target)
-    shown = _report(prepared, record, found, view, where.path)
-    drawn = (
-        [*run_results.write_curves(where, record), *run_results.write_images(where, record, data)]
-        if prepared.trains
-        else []
-    )
-    record.report_items = [
-        *drawn[:1],
-        *shown,
-        *drawn[1:],
-        *(predict_unlabelled(where, record, prepared, model) if part != "predict" else ()),
-    ]
-    return dict(found.metrics)
-
-
-def evaluated_part(data: Data) -> Part:
-    """The test split; of data without one, what there is."""
-    return "test" if "test" in data.parts else next(iter(data.parts))
-
-
-def _fit_decision(record: Record, prepared: Prepared, model: nn.Module) -> None:
-    """By the validation split, where there is one; the test split is then decided by it."""
-    learning, data = prepared.learning, prepared.data
-    if learning is None:
-        record.decision = Raw()
-        return
-    batch_size = prepared.config.train.eval_batch_size
-    val = learning.evaluate(model, data.part("val"), batch_size) if "val" in data.parts else None
-    with calls_of(prepared.plan.task.items, "fitting the decision"):
-        record.decision = learning.task.decision(val)
-
-
-def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) -> EvaluationResult:
-    view = prepared.data.part(part)
-    if prepared.learning is None:
-        if prepared.solver is None:
-            raise TypeError("there is neither a task nor a solver")
-        return prepared.solver.evaluate(model, view)
-    return prepared.learning.evaluate(model, view, prepared.config.train.eval_batch_size, record.decision)
-
-
-def _report(
-    prepared: Prepared, record: Record, found: EvaluationResult, view: PartView, folder: Path
-) -> list[ReportItem]:
-    """predictions.csv, and what adaptations and task show."""
-    learning, solver = prepared.learning, prepared.solver
-    write_per_sample(folder / "per_sample.csv", found, view)
-    if learning is None or record.decision is None:
-        return [] if solver is None else list(solver.report(found, view, folder))
-    write_predictions(folder / "predictions.csv", found, view, prepared.data.target, record.decision)
-    batch_size, decision = prepared.config.train.eval_batch_size, record.decision
-    changes = learning.adaptations.report(
-        found, view, lambda network, part: learning.evaluate(network, part, batch_size, decision), folder
-    )
-    return [*changes, *learning.task.report(found, view, folder)]
-
-
-def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model: nn.Module) -> list[ReportItem]:
-    """What the network answers to images without targets, in a folder of their own."""
-    if "predict" not in prepared.data.parts:
-        return []
-    folder = where.path / "predict"
-    (folder / "plots").mkdir(parents=True, exist_ok=True)
-    found = _evaluate(record, prepared, model, "predict")
-    shown = _report(prepared, record, found, prepared.data.part("predict"), folder)
-    return [replace(each, file=f"predict/{each.file}") for each in shown]
-
-
-def _without_training(
-    where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
-) -> nn.Module:
-    """A solver's module, or a network that was adapted and is not trained."""
-    if inexact is not None:
-        _forget_results(where, record)
-    model = prepared.model.to(prepared.engine.device)
-    if prepared.solver is not None:
-        solution = prepared.solution or {}
-        record.checkpoint = solve(where, prepared.solver, model, prepared.data, solution, reporter.print)
-    elif prepared.learning is not None:
-        record.checkpoint = keep_adapted(where, model, prepared.data, prepared.learning.made)
-    reporter.checkpoint(Progress(), str(record.checkpoint))
-    record.parameters, record.trainable = count_parameters(model)
-    return model
-
-
-def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> nn.Module:
-    """The best model of a training, or else the last."""
-    learning = prepared.learning
-    if learning is None:
-        raise TypeError("there is no task to train")
-    state = _train_state(where, prepared, learning, reporter)
-    if inexact is not None:
-        resume_job(state, inexact=inexact, accepted=partial(_forget_results, where, record))
-    progress = fit(state)
-    reporter.close()
-    root = where.root
-    if progress.best is not None and root.last is not None and root.chosen != root.last.name:
-        best = checkpoints.chosen(where)
-        load_state(state.result, checkpoints.weights(best), best)
-        reporter.print(
-            f"reporting on the best epoch, {progress.best['epoch']} "
-            f"({figure(progress.best['metric'], progress.best['value'])})"
-        )
-    record.checkpoint = root.chosen
-    return state.result
-
-
-def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter: RunReporter) -> TrainState:
-    """With the features of frozen layers, where these are kept; a teacher then answers once for each sample."""
-    config, data, model, engine = prepared.config, prepared.data, prepared.model, prepared.engine
-    head = None if prepared.plan.architecture is None else prepared.plan.architecture.spec.head
-    features = keep_features(
-        config.train, model, data, engine, registry(), head, learning.adaptations.set_train_mode, reporter.print
-    )
-    if features is not None and learning.distillation is not None:
-        learning.distillation.tabulate(data.part("train"), config.train.eval_batch_size)
-    return TrainState(config, learning, model, data, engine, where, reporter, features, clock=reporter.clock)
-
-
-def _forget_results(where: RunDir, record: Record) -> None:
-    """Before the run goes back to a checkpoint that they may not be of."""
-    record.results, record.checkpoint = {}, None
-    where.write_record(record)
-
-
-def _conclude(where: RunDir, record: Record, console: Console) -> None:
-    part, metrics = next(reversed(record.results.items()))
-    console.print(
-        f"{part} split, {plural(record.samples[part], 'sample')}: "
-        f"{', '.join(figure(name, value) for name, value in metrics.items())}"
-    )
-    console.print(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
-
-
-# --------------------------------------------------------------------------------------------------------------- resume
+def _require_data(plan: RunPlan) -> None:
+    """Raises DataError where the dataset is to be read from a path at which nothing is."""
+    option = plan.dataset.spec.path_option
+    path = None if option is None else plan.config.dataset.options.get(option)
+    if path and not Path(path).exists():
+        name = plan.config.dataset.name.rpartition("/")[2]
+        raise DataError("nothing is at the path of the dataset", where=path, fix=f"check the path behind {name}:")
 
 
 def _resume(
@@ -347,9 +82,9 @@ def _resume(
         raise UsageError(
             "this run is finished: there is nothing to resume", where=where.path, fix="start a new one with `zoo run`"
         )
-    prepared = prepare(plan, where.record)
-    _introduce(prepared, console)
-    return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
+    from zoo.workflows import run_stages
+
+    return run_stages.go_on(where, plan, console, inexact=inexact)
 
 
 def _is_whole(where: RunDir) -> bool:
@@ -357,6 +92,8 @@ def _is_whole(where: RunDir) -> bool:
 
     Where it is not, a finished run can go back to an earlier one.
     """
+    from zoo.runs import checkpoints
+
     try:
         checkpoints.chosen(where)
     except CheckpointError:

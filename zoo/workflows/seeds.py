@@ -19,8 +19,9 @@ from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.run_directory import Record
 from zoo.support.atomic_files import write_json
 from zoo.support.formatting import label, plural, spread
+from zoo.support.paths import optional_path
 from zoo.workflows import run
-from zoo.workflows.run import RunResult
+from zoo.workflows.run_result import RunResult
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ def run_seeds(
     count: int,
     name: str | None = None,
     *,
-    config_file: Path | None = None,
+    config_file: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     console: Console | None = None,
 ) -> SeedsResult:
     """Run with ``count`` seeds, from the configuration's own upwards, each in a run directory of its own.
@@ -50,7 +51,7 @@ def run_seeds(
     """
     if count < 1:
         raise UsageError(f"--seeds must be at least 1, not {count}", fix="for example --seeds 3")
-    console = console or Console()
+    console, config_file, out = console or Console(), optional_path(config_file), optional_path(out)
     config = resolve(registry(), name, file=config_file, overrides=overrides).config
     runs: list[RunResult] = []
     for seed in range(config.seed, config.seed + count):
