@@ -205,7 +205,7 @@ def test_keys_that_differ_do_not_conflict() -> None:
         (["--resume", "short", "--out", "x"], "--resume and --out"),
         (["--resume", "short", "--seeds", "2"], "--seeds and --resume"),
         (["cnn_digits", "--inexact"], "--inexact without --resume"),
-        (["cnn_digits", "--set", "lr"], "--set takes key.path=value"),
+        (["cnn_digits", "--set", "lr"], "--set expects KEY.PATH=VALUE"),
     ],
 )
 def test_options_that_make_no_sense_are_one_line(zoo, started, arguments, words) -> None:
@@ -231,8 +231,8 @@ FAULTS = {
     "case-3-negative": (["cnn_digits", "--lr", "-0.1"], "train.lr: must be greater than 0, not '-0.1'"),
     "case-5": (["cnn_digits", "--device", "cuda:99"], "device 'cuda:99' is not here; fix: choose one of: auto, cpu"),
     "unknown-key": (["cnn_digits", "--set", "train.lrr=1"], "train.lrr: unknown key; fix: did you mean lr?"),
-    "case-8-up": (["cnn_digits", "--name", "../x"], "name: '../x' cannot name a run"),
-    "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' cannot name a run"),
+    "case-8-up": (["cnn_digits", "--name", "../x"], "name: '../x' is not a valid run name"),
+    "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' is not a valid run name"),
     "case-9": (
         ["cnn_digits", "--set", "dataset.resize=never"],
         "the images are 8×8 and cnn needs 16×16 (dataset.resize=never)",

@@ -63,7 +63,7 @@ def test_a_configuration_holds_every_option_and_can_be_read_again() -> None:
     config = resolve(registry(), "cnn_digits", overrides={"train": {"augment": "shift: 0.2"}}).config
     assert config.train.augment == [{"shift": {"fraction": 0.2}}]
     assert resolve(registry(), overrides=config.as_dict()).config == config
-    with pytest.raises(UsageError, match=r"train\.augment: no step is called 'flipp'; did you mean flip"):
+    with pytest.raises(UsageError, match=r"train\.augment: unknown augmentation 'flipp'; did you mean flip"):
         resolve(registry(), "cnn_digits", overrides={"train": {"augment": "flipp"}})
 
 

@@ -254,7 +254,7 @@ def test_weights_of_which_nothing_is_known_are_refused(tmp_path) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"'imagenat' is no file, no run, nor weights that torchvision/squeezenet1_1 names .*did you mean "
+            r"'imagenat' is not a file, a run, or weights of torchvision/squeezenet1_1 .*did you mean "
             r"imagenet1k_v1"
         ),
     ):

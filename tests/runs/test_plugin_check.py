@@ -92,7 +92,7 @@ def test_another_version_is_a_note(record: Record) -> None:
     here = catalogue(NET, version="2.0")
     require_plugins(record, here, "architecture")
     assert version_notes(record, here) == [
-        "the run was made with zoo-lab 1.0, and zoo-lab 2.0 is installed: its results may differ"
+        "the run was made with zoo-lab 1.0, but zoo-lab 2.0 is installed: results may differ"
     ]
 
 

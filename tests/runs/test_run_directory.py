@@ -217,7 +217,7 @@ def test_a_record_of_a_zoo_whose_records_had_fewer_fields_is_as_it_was() -> None
     write_sealed(run.record_file, value)
     assert run.fault is None and run.record == record(created="2026-01-01")
     write_sealed(run.record_file, {**value, "adaptations": [{"rank": 3}]})
-    assert run.fault == "run.json differs from the run's root record in: adaptations"
+    assert run.fault == "run.json does not match root.json in: adaptations"
 
 
 def test_a_run_of_a_zoo_before_contract_2_is_refused_in_one_line_that_says_so() -> None:

@@ -58,22 +58,22 @@ PIXELS = "def pixels(self, images, draws): "
 @pytest.mark.parametrize(
     ("parts", "check", "fault"),
     [
-        (dim(base="dict"), "build", "gives Odd, where a zoo.api.Augmentation is due"),
-        (dim("draws = 1.5"), "build", "draws is 1.5, where a number of random numbers is due"),
+        (dim(base="dict"), "build", "returns Odd, expected zoo.api.Augmentation"),
+        (dim("draws = 1.5"), "build", "draws is 1.5, expected an integer"),
         (dim("def fit(self, images, mean): 1 / 0"), "build", "raised ZeroDivisionError"),
-        (dim("def fit(self, images, mean): images.zero_()"), "arguments", "fit changes its arguments"),
-        (dim("def fit(self, images, mean): mean.append(1)"), "arguments", "fit changes its arguments"),
-        (dim(f"{PIXELS}return images.mul_(0)"), "arguments", "pixels changes its arguments"),
-        (dim(f"{PIXELS}return images * draws.zero_()[:, :, None, None]"), "arguments", "pixels changes its arguments"),
-        (dim(f"{PIXELS}return images * 2.0"), "pixels", "where 0 to 255 are due"),
-        (dim(f"{PIXELS}return images - 9.0 * draws[:, :, None, None]"), "pixels", "where 0 to 255 are due"),
-        (dim(f"{PIXELS}return images / 0.0"), "pixels", "where 0 to 255 are due"),
+        (dim("def fit(self, images, mean): images.zero_()"), "arguments", "fit modifies its arguments"),
+        (dim("def fit(self, images, mean): mean.append(1)"), "arguments", "fit modifies its arguments"),
+        (dim(f"{PIXELS}return images.mul_(0)"), "arguments", "pixels modifies its arguments"),
+        (dim(f"{PIXELS}return images * draws.zero_()[:, :, None, None]"), "arguments", "pixels modifies its arguments"),
+        (dim(f"{PIXELS}return images * 2.0"), "pixels", "expected 0 to 255"),
+        (dim(f"{PIXELS}return images - 9.0 * draws[:, :, None, None]"), "pixels", "expected 0 to 255"),
+        (dim(f"{PIXELS}return images / 0.0"), "pixels", "expected 0 to 255"),
         (
             dim(f"{PIXELS}return images[:, :, 1:]"),
             "pixels",
-            "pixels gives (12, 1, 17, 24), where images (12, 1, 18, 24)",
+            "pixels returns (12, 1, 17, 24), expected images (12, 1, 18, 24)",
         ),
-        (dim(f"{PIXELS}return None"), "pixels", "pixels gives NoneType, where images (12, 1, 18, 24) are due"),
+        (dim(f"{PIXELS}return None"), "pixels", "pixels returns NoneType, expected images (12, 1, 18, 24)"),
         (dim(f"{PIXELS}return images * draws[:, 1:2, None, None]"), "pixels", "pixels gives"),
         (
             dim(f"{PIXELS}return images * draws[:, :1, None, None] if images.is_floating_point() else images.frac()"),
@@ -92,17 +92,17 @@ PIXELS = "def pixels(self, images, draws): "
         (
             dim(f"{GEOMETRY}return torch.eye(2, 3)", "Shift"),
             "geometry",
-            "geometry gives (2, 3), where float32 (12, 2, 3) is due",
+            "geometry returns (2, 3), expected float32 (12, 2, 3)",
         ),
         (
             dim(f"{GEOMETRY}return torch.eye(2, 3).double().repeat(len(draws), 1, 1)", "Shift"),
             "geometry",
-            "geometry gives torch.float64",
+            "geometry returns torch.float64",
         ),
         (
             dim(f"{GEOMETRY}return torch.full((len(draws), 2, 3), torch.nan)", "Shift"),
             "geometry",
-            "where finite float32 numbers are due",
+            "expected finite float32 values",
         ),
         (
             dim(
@@ -111,14 +111,14 @@ PIXELS = "def pixels(self, images, draws): "
                 "Shift",
             ),
             "geometry",
-            "whether it has a geometry depends on the draws",
+            "geometry returns None for some draws only",
         ),
         (
             dim(f"{GEOMETRY}return super().geometry(draws, sizes.mul_(2))", "Shift"),
             "arguments",
-            "geometry changes its arguments",
+            "geometry modifies its arguments",
         ),
-        (dim("def resample(self, images, draws): return images"), "geometry", "it has resample, and no geometry"),
+        (dim("def resample(self, images, draws): return images"), "geometry", "it has resample but no geometry"),
         (
             dim("def resample(self, images, draws): return images[:, :, 1:]", "Shift"),
             "geometry",
@@ -127,20 +127,20 @@ PIXELS = "def pixels(self, images, draws): "
         (
             dim("def resample(self, images, draws): return images.zero_()", "Shift"),
             "arguments",
-            "resample changes its arguments",
+            "resample modifies its arguments",
         ),
         (
             dim(f"{PIXELS}return images * torch.rand(len(images), 1, 1, 1)"),
             "draws",
-            "the same draws change the same images otherwise a second time",
+            "the same images and draws give different results the second time",
         ),
-        (dim(f"{PIXELS}return images * random.random()"), "draws", "the same draws change the same images otherwise"),
+        (dim(f"{PIXELS}return images * random.random()"), "draws", "the same images and draws give different results"),
         (
             dim(f"{PIXELS}return images * draws.mean()"),
             "draws",
-            "what becomes of an image depends on the others of its batch",
+            "the result for an image depends on the other images of its batch",
         ),
-        (dim(f"{PIXELS}return images * 0.5"), "draws", "it asks for 1 draws, and other draws change nothing"),
+        (dim(f"{PIXELS}return images * 0.5"), "draws", "draws is 1, but the result does not depend on the draws"),
         (
             dim("def fit(self, images, mean): torch.set_default_dtype(torch.float64)"),
             "global_state",

@@ -153,7 +153,7 @@ def test_the_path_behind_the_name_becomes_absolute_and_the_configuration_runs_ag
     ("name", "words"),
     [
         ("folder", "needs its path; fix: say folder:PATH"),
-        ("digits:x", "takes nothing behind its name"),
+        ("digits:x", "takes no path"),
         ("foldr:x", "did you mean folder"),
     ],
 )

@@ -242,7 +242,8 @@ def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
 def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told() -> None:
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))
     with pytest.raises(
-        CheckpointError, match=r"do not fit.*svd_compress of that run changed the network; start from.*digits_0_to_4"
+        CheckpointError,
+        match=r"do not fit.*svd_compress of that run changed the network; use the initial weights of that run instead: .*digits_0_to_4",
     ):
         prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}))
 
