@@ -59,7 +59,10 @@ def test_compare_as_json(zoo, two) -> None:
         (["compare", "short", "shrot"], "no run is called 'shrot'"),
         (["report", "shrot"], "no run is called 'shrot'"),
         (["evaluate", "short", "--data", "digit"], "no dataset is called 'digit'; fix: did you mean digits?"),
-        (["evaluate", "short", "--device", "cuda:99"], "device 'cuda:99' is not here; fix: choose one of: auto, cpu"),
+        (
+            ["evaluate", "short", "--device", "cuda:99"],
+            "device 'cuda:99' is not available; fix: choose one of: auto, cpu",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(zoo, two, arguments, words) -> None:

@@ -255,5 +255,5 @@ def test_verify_reads_the_cached_arrays_of_the_run_s_dataset(zoo, run) -> None:
     told = zoo("verify", "hurt")
     (line,) = (line for line in told.out.splitlines() if line.startswith("cache"))
     assert told.code == 4 and line.split()[:3] == ["cache", "mine", "damaged"]
-    assert "was changed since it was written" in line and "made again at its next use" in line
+    assert "was changed after it was written" in line and "rebuilt at its next use" in line
     assert "evaluate, predict and export use step-" in told.out

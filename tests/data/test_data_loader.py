@@ -229,7 +229,7 @@ def test_bad_training_images_are_left_out_where_asked_and_named(monkeypatch, fil
     assert np.array_equal(train.images_of([3])[0], np.asarray(Image.open(files[4])))
     assert [(each["part"], each["sample"]) for each in data.quarantine] == [("train", "03.png"), ("train", "07.png")]
     assert "is not an image" in data.quarantine[1]["reason"] and data.quarantine[1]["file"] == str(files[7])
-    assert "2 training images that cannot be read are left out; quarantine.json names them" in data.notes
+    assert "2 training images that cannot be read are skipped; see quarantine.json" in data.notes
 
 
 def test_what_is_bad_is_remembered_by_content(monkeypatch, files) -> None:
@@ -261,7 +261,7 @@ def test_a_class_of_which_nothing_can_be_read_is_told(monkeypatch, files) -> Non
     toy = Toy(
         {"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])}
     )
-    with pytest.raises(DataError, match="of a class of the train split, no image can be read"):
+    with pytest.raises(DataError, match="no image of a class of the train split can be read"):
         open_toy(monkeypatch, toy, section={"skip_bad_images": True})
 
 

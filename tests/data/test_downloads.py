@@ -120,10 +120,10 @@ def test_what_is_known_of_a_file_in_part_is_checked(
     [
         ("/wrong", SHA256[:8], f"not {SHA256[:8]}…"),
         ("/hub-wrong", None, SHA256),
-        ("/good", None, "the server tells no sha256 of file.bin"),
-        ("/hub-git", None, "the server tells no sha256 of file.bin"),
-        ("/short", SHA256[:8], "fewer than its 512,000 bytes arrived"),
-        ("/page", None, "a web page came in place of file.bin"),
+        ("/good", None, "the server provides no sha256 for file.bin"),
+        ("/hub-git", None, "the server provides no sha256 for file.bin"),
+        ("/short", SHA256[:8], "received fewer than its 512,000 bytes"),
+        ("/page", None, "the server sent a web page instead of file.bin"),
     ],
 )
 def test_what_cannot_be_trusted_is_not_kept(
@@ -136,12 +136,12 @@ def test_what_cannot_be_trusted_is_not_kept(
 
 
 FAULTS = {
-    "a web page": ("/page", ["a web page came in place of file.bin"]),
+    "a web page": ("/page", ["the server sent a web page instead of file.bin"]),
     "another content": ("/wrong", [SHA256, hashlib.sha256(CONTENT[::-1]).hexdigest()]),
-    "too long": ("/long", ["more than its 512,000 bytes"]),
-    "a short body": ("/short", ["fewer than its 512,000 bytes arrived"]),
-    "a short body, no length": ("/short-without-length", ["fewer than its 512,000 bytes arrived"]),
-    "a redirect to http": ("/to-http", ["redirects to an address without https", "http://localhost:"]),
+    "too long": ("/long", ["received more than its 512,000 bytes"]),
+    "a short body": ("/short", ["received fewer than its 512,000 bytes"]),
+    "a short body, no length": ("/short-without-length", ["received fewer than its 512,000 bytes"]),
+    "a redirect to http": ("/to-http", ["redirects to a URL without https", "http://localhost:"]),
     "not found": ("/nothing", ["the server answers 404"]),
     "busy": ("/busy", ["503"]),
 }

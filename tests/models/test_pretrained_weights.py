@@ -124,7 +124,7 @@ def test_weights_are_downloaded_once_checked_and_kept_as_safetensors(server, pat
 
 
 def test_what_is_not_the_file_it_should_be_is_not_kept(server) -> None:
-    with pytest.raises(CheckpointError, match=r"its sha256 is .*, not 00000000….*put the file there by hand"):
+    with pytest.raises(CheckpointError, match=r"its sha256 is .*, not 00000000….*download the file yourself to"):
         weights_file(item(server.address, sha256="00000000"), "first")
     with pytest.raises(CheckpointError, match="the server answers 404"):
         weights_file(item(server.address, "/nothing.pth", sha256="00000000"), "first")

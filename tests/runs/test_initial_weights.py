@@ -76,7 +76,7 @@ def test_a_file_that_is_like_no_weights_of_the_architecture_is_loaded_with_nothi
     found = parse_weights(str(tmp_path / "odd.safetensors"), cnn)
     assert isinstance(found, FileWeights)
     assert (found.target, found.learned, found.inputs(None)) == (None, None, None)
-    with pytest.raises(UsageError, match="what the classes of these weights are is not known"):
+    with pytest.raises(UsageError, match="the class names of these weights are unknown"):
         _ = found.known
 
 

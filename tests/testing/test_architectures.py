@@ -157,7 +157,7 @@ def test_a_sound_auxiliary_output_has_no_faults(odd: Odd) -> None:
             "",
             layers(twist="logits = logits[:2]"),
             "output",
-            "its vector for a batch of 3 is (2, 10), not (3, 10)",
+            "its vector for a batch of 3 has shape (2, 10), not (3, 10)",
         ),
         ("", layers(twist="logits = logits * float('nan')"), "training", "the loss of step 1 is nan"),
         ("", layers(twist="logits = logits.detach()"), "training", "raised RuntimeError"),

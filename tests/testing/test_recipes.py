@@ -70,11 +70,11 @@ def test_a_sound_recipe_has_no_faults(odd: Odd, source: str) -> None:
         (
             train("{'optimizer': 'adam', 'optimizer_options': {'nesterov': True}}"),
             "optimizer",
-            "the optimizer does not take this",
+            "the optimizer does not accept its options",
         ),
-        (train("{'momentum': 0.9}"), "optimizer", "the optimizer does not take this"),
+        (train("{'momentum': 0.9}"), "optimizer", "the optimizer does not accept its options"),
         (train("{'schedule': 'cosin'}"), "schedule", "no schedule is called 'cosin'"),
-        (train("{'schedule': 'step', 'schedule_options': {'decays': 3}}"), "schedule", "does not take this"),
+        (train("{'schedule': 'step', 'schedule_options': {'decays': 3}}"), "schedule", "does not accept its options"),
         (train("{'schedule_options': {'decay_t': 3}}"), "schedule", "a constant schedule has no options"),
         (
             expected("acuracy"),

@@ -160,7 +160,7 @@ class Reversed(ClassificationEvaluator):
         (
             odd_task("def loss(self, outputs, batch): return Loss(outputs['output'])"),
             "loss",
-            "where one value a sample is due: (12,)",
+            "expected one value per sample: (12,)",
         ),
         (
             odd_task(PAIRS),

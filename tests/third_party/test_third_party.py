@@ -104,7 +104,10 @@ def test_weights_of_a_run_whose_units_are_others_say_so(capsys: pytest.CaptureFi
     transferred = said(capsys, *other, "--set", "adapt=[transfer]")
     assert "6 of 8 tensors; re-initialised: head.weight" in transferred
     refused = said(capsys, "evaluate", first, "--data", "digits", code=2)
-    assert "datasets/digits (classes 0, 1, 2, 3, 4 and 5 more) are not the model's (values x (cm), y (cm))" in refused
+    assert (
+        "datasets/digits has other targets (classes 0, 1, 2, 3, 4 and 5 more) than the model (values x (cm), y (cm))"
+        in refused
+    )
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class DatasetSection(Section):
     )
     scale: PositiveInt | None = Field(
         None,
-        description="length of the shorter side before the centre crop, such as 256 for a crop of 224; default: the crop size",
+        description="shorter side before the centre crop, such as 256 for a crop of 224; default: the crop size",
     )
     channels: Literal["auto", 1, 3] = Field(
         "auto", description="auto: the images' own number if the network supports it; 1: greyscale; 3: RGB"
@@ -112,7 +112,7 @@ class TrainConfig(Strict):
     eval_batch_size: PositiveInt = Field(1000, description="samples per evaluation step")
     micro_batches: PositiveInt = Field(
         1,
-        description="split each batch into this number of parts, for less memory; the step stays the same, except batch norm",
+        description="split each batch into this number of parts to save memory (batch norm then sees a part)",
     )
     drop_last: bool = Field(False, description="drop the last, smaller batch of an epoch")
     augment: list[dict[str, dict[str, Any]]] = Field(

@@ -1,4 +1,4 @@
-"""The story of ``zoo run``: resolve → data → model → adapt → fit → decide → evaluate → report, in a run directory."""
+"""``zoo run``: resolve → data → model → adapt → fit → decide → evaluate → report, in a run directory."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from zoo.training.trainer import fit
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run that ended: its folder, its record and the metrics of its test split. ``path`` is None after a dry run."""
+    """A finished run: its folder (None after a dry run), its record and the metrics of the test split."""
 
     path: Path | None
     record: Record
@@ -60,10 +60,10 @@ def run(
     dry_run: bool = False,
     console: Console | None = None,
 ) -> RunResult:
-    """Train, evaluate and report one combination; returns where everything is.
+    """Train, evaluate and report one configuration.
 
-    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a run that
-    was stopped; overrides must then agree with it. Raises ZooError; the traceback is in the run's error.log.
+    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a stopped
+    run; overrides must then agree with its configuration. Raises ZooError; the traceback is in the run's error.log.
     """
     console = console or Console()
     if resume is not None:
@@ -76,7 +76,7 @@ def run(
     return _carry_out(create(plan.config, out), prepared, console, resumed=False)
 
 
-# --------------------------------------------------------------------------------------------------------- the chapters
+# ------------------------------------------------------------------------------------------------------------ the steps
 
 
 def _introduce(prepared: Prepared, console: Console) -> None:
@@ -136,7 +136,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
 def _carry_out(
     where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False
 ) -> RunResult:
-    """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
+    """Train, evaluate and report under the run's lock; record the outcome in run.json."""
     with where.lock():
         remove_temporaries(where.path)
         console.log = where.log_file
@@ -159,7 +159,7 @@ def _carry_out(
             write_page(where, record)
         except BaseException as error:
             record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
-            with suppress(StorageError):  # a full disk, say: the fault itself is what to tell
+            with suppress(StorageError):  # on a full disk, for example: the original error matters more
                 write_text(where.error_file, traceback.format_exc())
             raise
         finally:
@@ -200,12 +200,12 @@ def _train_and_evaluate(
 
 
 def evaluated_part(data: Data) -> Part:
-    """The test split; of data without one, what there is."""
+    """Return the test split or, for data without one, another split."""
     return "test" if "test" in data.parts else next(iter(data.parts))
 
 
 def _fit_decision(record: Record, prepared: Prepared, model: nn.Module) -> None:
-    """By the validation split, where there is one; the test split is then decided by it."""
+    """Fit the decision on the validation split if there is one; the evaluation on the test split uses it."""
     learning, data = prepared.learning, prepared.data
     if learning is None:
         record.decision = Raw()
@@ -228,7 +228,7 @@ def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) 
 def _report(
     prepared: Prepared, record: Record, found: EvaluationResult, view: PartView, folder: Path
 ) -> list[ReportItem]:
-    """predictions.csv, and what adaptations and task show."""
+    """Write predictions.csv and the report items of the adaptations and the task."""
     learning, solver = prepared.learning, prepared.solver
     write_per_sample(folder / "per_sample.csv", found, view)
     if learning is None or record.decision is None:
@@ -242,7 +242,7 @@ def _report(
 
 
 def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model: nn.Module) -> list[ReportItem]:
-    """What the network answers to images without targets, in a folder of their own."""
+    """Predict the unlabelled images, and write the report items into a separate folder."""
     if "predict" not in prepared.data.parts:
         return []
     folder = where.path / "predict"
@@ -255,7 +255,7 @@ def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model:
 def _without_training(
     where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
 ) -> nn.Module:
-    """A solver's module, or a network that was adapted and is not trained."""
+    """Return a solver's module, or the adapted network if it is not trained."""
     if inexact is not None:
         _forget_results(where, record)
     model = prepared.model.to(prepared.engine.device)
@@ -270,7 +270,7 @@ def _without_training(
 
 
 def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> nn.Module:
-    """The best model of a training, or else the last."""
+    """Train, and return the best model, or the last if there is no best."""
     learning = prepared.learning
     if learning is None:
         raise TypeError("there is no task to train")
@@ -292,7 +292,8 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
 
 
 def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter: RunReporter) -> TrainState:
-    """With the features of frozen layers, where these are kept; a teacher then answers once for each sample."""
+    """Return the training state, with cached features of frozen layers if possible; the teacher's outputs are then
+    cached, too."""
     config, data, model, engine = prepared.config, prepared.data, prepared.model, prepared.engine
     head = None if prepared.plan.architecture is None else prepared.plan.architecture.spec.head
     features = keep_features(
@@ -304,7 +305,7 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
 
 
 def _forget_results(where: RunDir, record: Record) -> None:
-    """Before the run goes back to a checkpoint that they may not be of."""
+    """Remove the results before the run is resumed from another checkpoint."""
     record.results, record.checkpoint = {}, None
     where.write_record(record)
 
@@ -333,14 +334,12 @@ def _resume(
     check_own_folders(where.path)
     config = where.config
     if config_file is not None:
-        raise UsageError(
-            "--resume goes on with the run's own configuration", where="--config", fix="leave out --config"
-        )
+        raise UsageError("--resume uses the configuration of the run", where="--config", fix="remove --config")
     require_plugins(where.record, registry(), *COMPONENTS, recipe=config.recipe)
     announce_versions(where.record, registry())
     try:
-        plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
-    except ConfigError as error:  # an option of the run's that a plugin of today does not have
+        plan = resolve(registry(), overrides=config.as_dict())  # options newer than the run get their defaults
+    except ConfigError as error:  # the installed plugin lacks an option of the run
         raise ConfigError(error.problems, where=where.path) from error
     _refuse_changes(plan, name, overrides)
     if where.record.status == "finished" and _is_whole(where):
@@ -353,10 +352,8 @@ def _resume(
 
 
 def _is_whole(where: RunDir) -> bool:
-    """Whether the checkpoint of a run's results is undamaged.
-
-    Where it is not, a finished run can go back to an earlier one.
-    """
+    """Return whether the checkpoint of a run's results is undamaged; otherwise a finished run can be resumed from an
+    earlier checkpoint."""
     try:
         checkpoints.chosen(where)
     except CheckpointError:
@@ -365,7 +362,7 @@ def _is_whole(where: RunDir) -> bool:
 
 
 def _refuse_changes(plan: RunPlan, name: str | None, overrides: Mapping[str, Any]) -> None:
-    """A resumed run is the same run: name each thing that was asked to be different."""
+    """Raise UsageError with each option that differs from the run's configuration."""
     config = plan.config
     before, asked = config.as_dict(), config.as_dict()
     if overrides:
@@ -376,8 +373,8 @@ def _refuse_changes(plan: RunPlan, name: str | None, overrides: Mapping[str, Any
         config.architecture and config.architecture.name,
         config.task.name,
     ):
-        changed.insert(0, f"the run is of {label_of(config)}, not {name}")
+        changed.insert(0, f"the run is {label_of(config)}, not {name}")
     if changed:
         raise UsageError(
-            f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run"
+            f"--resume cannot change a run: {'; '.join(changed)}", fix="remove these options, or start a new run"
         )

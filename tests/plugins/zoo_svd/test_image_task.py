@@ -75,7 +75,7 @@ def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, c
         assert run_cli(["evaluate", "tiny", *words]) == 0
         assert capsys.readouterr().out.startswith("datasets/images, predict split, 1 sample: psnr ")
     assert run_cli(["evaluate", "tiny", "--data", "photos"]) == 2
-    assert "knows the data that it saw, and evaluates no other" in capsys.readouterr().err
+    assert "can be evaluated only on its own data" in capsys.readouterr().err
     Image.fromarray(smooth(9, 8).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
     assert run_cli(["evaluate", "tiny"]) == 2  # another image of the same name
 
