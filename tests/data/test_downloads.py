@@ -142,7 +142,7 @@ FAULTS = {
     "a short body": ("/short", ["received fewer than its 512,000 bytes"]),
     "a short body, no length": ("/short-without-length", ["received fewer than its 512,000 bytes"]),
     "a redirect to http": ("/to-http", ["redirects to a URL without https", "http://localhost:"]),
-    "not found": ("/nothing", ["the server answers 404"]),
+    "not found": ("/nothing", ["the server responds with status 404"]),
     "busy": ("/busy", ["503"]),
 }
 
@@ -187,7 +187,7 @@ def test_an_earlier_file_stays_where_its_replacement_fails(server: ThreadingHTTP
 
 @pytest.mark.parametrize("url", ["http://example.com/file.bin", "ftp://example.com/file.bin", "file:///etc/passwd"])
 def test_no_address_but_https_is_asked(tmp_path: Path, url: str) -> None:
-    with pytest.raises(DataError, match="https only"):
+    with pytest.raises(DataError, match="need https"):
         download(url, tmp_path / "file.bin", SHA256, 1)
 
 

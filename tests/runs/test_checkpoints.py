@@ -147,7 +147,7 @@ def test_a_checkpoint_of_another_run_is_named_and_left_where_it_is(run, model, t
 
 def test_a_file_that_reads_back_otherwise_than_written_publishes_nothing(run, model, monkeypatch) -> None:
     monkeypatch.setattr("zoo.support.atomic_files.sha256", lambda _: "0" * 64)
-    with pytest.raises(StorageError, match="read back differs"):
+    with pytest.raises(StorageError, match="differs when read back"):
         checkpoints.save(run, 1, model, {}, {})
     assert run.root.checkpoints == () and list(run.checkpoints.iterdir()) == []
 

@@ -129,9 +129,9 @@ def evaluated(
             data(),
             task(),
             {"resize": 16},
-            "net cannot take 16×16 images: it needs exactly 32×32",
+            "net does not support 16×16 images: it needs exactly 32×32",
         ),
-        (network(channels=(1,)), data(), task(), {"channels": 3}, "net takes images of 1 channels, not 3"),
+        (network(channels=(1,)), data(), task(), {"channels": 3}, "net needs images with 1 channels, not 3"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, dataset, job, section, sentence) -> None:

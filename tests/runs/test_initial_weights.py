@@ -132,7 +132,7 @@ def test_what_is_nothing_of_these_is_refused_with_its_fix(
 
 
 def test_a_run_of_another_architecture_is_refused(earlier: RunDir) -> None:
-    with pytest.raises(UsageError, match=r"is of classics/cnn, not of classics/lenet; fix: leave --arch out"):
+    with pytest.raises(UsageError, match=r"has classics/cnn, not classics/lenet; fix: leave --arch out"):
         parse_weights(str(earlier.path), registry().architecture("lenet"))
 
 

@@ -98,7 +98,7 @@ def test_two_of_one_name_are_reported_under_their_whole_names(catalogue: Registr
         (["f1"], UsageError, ["lab (zoo-lab)", "rival (zoo-rival)", "lab/f1 or rival/f1"]),
         (["topk"], UnknownNameError, ["did you mean top_k"]),
         (["top_k", "lab/top_k"], UsageError, ["'lab/top_k' is given twice", "train.metrics"]),
-        (["mae"], UsageError, ["'lab/mae' is of values targets, and the data has classes"]),
+        (["mae"], UsageError, ["'lab/mae' needs values targets, but the data has classes"]),
         ([{"top_k": {"kk": 2}}], ConfigError, ["train.metrics.top_k.kk: unknown key", "did you mean k?"]),
         ([{"top_k": {}, "f1": {}}], UsageError, ["is not a metric"]),
         ([3], UsageError, ["3 is not a metric"]),

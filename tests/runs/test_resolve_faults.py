@@ -51,7 +51,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown key: no options": (
         "dataset: toy\narchitecture: {name: plain, width: 1}\n",
-        ["architecture.width: unknown key (", "; fix: leave it out"],
+        ["architecture.width: unknown key (", "; fix: remove it"],
     ),
     "unknown key: dataset": (
         "dataset: {name: shapes, side: 1}\n",
@@ -90,11 +90,11 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
     "schema: older": ("schema: 0\ndataset: toy\n", ["schema 0 is not supported by this zoo"]),
     "no such weights": (
         "dataset: toy\narchitecture: net\nweights: nowhere.safetensors\n",
-        ["'nowhere.safetensors' is no file", "check the path, or choose one of: tuned"],
+        ["'nowhere.safetensors' is not a file", "check the path, or choose one of: tuned"],
     ),
     "no such weights, nearly": (
         "dataset: toy\narchitecture: net\nweights: tunde\n",
-        ["'tunde' is no file", "did you mean tuned?"],
+        ["'tunde' is not a file", "did you mean tuned?"],
     ),
 }
 

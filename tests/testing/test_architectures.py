@@ -129,7 +129,7 @@ def test_a_sound_auxiliary_output_has_no_faults(odd: Odd) -> None:
         ("", "build = 3", "target", "zoo_odd_parts:build is not callable"),
         ("", "def built(): ...", "target", "could not be loaded: AttributeError"),
         (', options="zoo_odd_parts:Net"', layers(), "target", "are no zoo.api.Options"),
-        (', head="top"', layers(), "build", "has no module 'top', which its spec names as its head"),
+        (', head="top"', layers(), "build", "has no module 'top', which is the head in its spec"),
         ("", layers(classes=" + 1"), "build", "gives (2, 11) for two images"),
         ("", layers(build="assert num_outputs == 10"), "build", "could not be built for 1×8×8"),
         (", channels=(3,)", layers(), "spec", "input has 1 channels, but channels are 3"),
@@ -207,8 +207,8 @@ def test_a_sound_auxiliary_output_has_no_faults(odd: Odd) -> None:
             "channels",
             "its spec says that it supports any number of channels, but it fails with 4",
         ),
-        ("", layers(build="assert in_channels != 10"), "channels", "and with 10 it fails"),
-        ("", layers(inputs="1"), "channels", "and with 3 it fails"),
+        ("", layers(build="assert in_channels != 10"), "channels", "but it fails with 10"),
+        ("", layers(inputs="1"), "channels", "but it fails with 3"),
         (", channels=(1, 3)", layers(inputs="1"), "channels", "it supports 1 or 3 channels, but it fails with 3"),
         # changed global state
         (

@@ -74,7 +74,7 @@ PIXELS = "def pixels(self, images, draws): "
             "pixels returns (12, 1, 17, 24), expected images (12, 1, 18, 24)",
         ),
         (dim(f"{PIXELS}return None"), "pixels", "pixels returns NoneType, expected images (12, 1, 18, 24)"),
-        (dim(f"{PIXELS}return images * draws[:, 1:2, None, None]"), "pixels", "pixels gives"),
+        (dim(f"{PIXELS}return images * draws[:, 1:2, None, None]"), "pixels", "pixels returns"),
         (
             dim(f"{PIXELS}return images * draws[:, :1, None, None] if images.is_floating_point() else images.frac()"),
             "pixels",
@@ -122,7 +122,7 @@ PIXELS = "def pixels(self, images, draws): "
         (
             dim("def resample(self, images, draws): return images[:, :, 1:]", "Shift"),
             "geometry",
-            "resample gives (12, 1, 17, 24)",
+            "resample returns (12, 1, 17, 24)",
         ),
         (
             dim("def resample(self, images, draws): return images.zero_()", "Shift"),

@@ -85,7 +85,7 @@ def test_a_plugin_states_the_contract_it_was_written_for(odd: Odd) -> None:
 
 def test_a_command_group_bears_the_name_of_its_plugin(odd: Odd) -> None:
     found = odd(COMMAND, "def app(): ...")
-    assert [line.check for line in found] == ["command/other/name"] and "call it 'odd'" in found[0]
+    assert [line.check for line in found] == ["command/other/name"] and "as name: 'odd'" in found[0]
 
 
 # --------------------------------------------------------------------------------------- identifiers, expected failures

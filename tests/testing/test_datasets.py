@@ -128,8 +128,8 @@ def test_more_samples_than_are_looked_at_have_no_faults(odd: Odd) -> None:
             "it has no targets; only the predict split may have none",
         ),
         (CLASSES, parts(load="raise RuntimeError('gone')"), "split", "raised RuntimeError: gone"),
-        (CLASSES, parts(opening="return 3"), "open", "opens as int, which is no zoo.api.Dataset"),
-        (CLASSES, parts(target="Mask(names=('a',))"), "open", "its targets are mask, and its spec says classes"),
+        (CLASSES, parts(opening="return 3"), "open", "opens as int, expected zoo.api.Dataset"),
+        (CLASSES, parts(target="Mask(names=('a',))"), "open", "its targets are mask, but its spec has classes"),
         ("classes=('a', 'a')", parts(), "spec", "a class name occurs twice"),
         # a class without samples
         (CLASSES, parts(labels="[0] * 6"), "classes", "split 'train': no sample has the class 'b'"),
@@ -200,8 +200,13 @@ def test_more_samples_than_are_looked_at_have_no_faults(odd: Odd) -> None:
         (CLASSES, parts(fingerprint="str(id(self))"), "fingerprint", "the fingerprint is empty or changes each"),
         # what is made on demand
         (CLASSES, source(labels="np.array([0, 1, 2, 0, 1, 2])"), "split", "has the label 2, outside 0…1"),
-        (CLASSES, source(twist=".astype('float32')"), "split", "6 samples were asked for as uint8 (n, C, H, W), and"),
-        (CLASSES, source(twist="[:1]"), "split", "6 samples were asked for as uint8 (n, C, H, W), and"),
+        (
+            CLASSES,
+            source(twist=".astype('float32')"),
+            "split",
+            "the sample source did not return 6 images as uint8 (n, C, H, W)",
+        ),
+        (CLASSES, source(twist="[:1]"), "split", "the sample source did not return 6 images as uint8 (n, C, H, W)"),
         # changed global state
         (CLASSES, parts(opening="np.random.seed(0)"), "global_state", "changed the random state of numpy"),
         (CLASSES, parts(load="random.random()"), "global_state", "changed the random state of Python"),

@@ -60,7 +60,7 @@ def test_a_sound_recipe_has_no_faults(odd: Odd, source: str) -> None:
     [
         (train("{'epoch': 3}"), "configuration", "train.epoch: unknown key; fix: did you mean epochs?"),
         (recipe("architecture='classics/cn'"), "configuration", "did you mean"),
-        (recipe("parameters={'dataset': {'resize': 8}}"), "configuration", "cannot take 8×8 images"),
+        (recipe("parameters={'dataset': {'resize': 8}}"), "configuration", "does not support 8×8 images"),
         (train("{'augment': ['flp']}"), "configuration", "unknown augmentation 'flp'; did you mean flip?"),
         (train("{'augment': [{'crop': {'paddin': 2}}]}"), "configuration", "crop.paddin: unknown option"),
         (train("{'metrics': ['acuracy']}"), "configuration", "no metric is called 'acuracy'"),

@@ -209,7 +209,7 @@ class Reversed(ClassificationEvaluator):
                 "    def compute(self): return EvaluationResult({'accuracy': 1.0}, {'rank': [1, 2]})",
             ),
             "evaluation",
-            "per_sample has 2 values of rank for 12 samples",
+            "per_sample has 2 values of rank, expected 12",
         ),
         (
             odd_task(

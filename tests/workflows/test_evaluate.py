@@ -132,7 +132,8 @@ def test_other_classes_are_refused_with_the_difference(trained, tmp_path) -> Non
     with pytest.raises(
         UsageError,
         match=(
-            r"classes that the model lacks: 'dos', 'uno'; the dataset lacks 'one', 'two'; fix: choose a dataset whose classes"
+            "classes that the model lacks: 'dos', 'uno'; the dataset lacks 'one', 'two'; "
+            "fix: choose a dataset whose classes"
         ),
     ):
         evaluate_run(done, dataset=other)

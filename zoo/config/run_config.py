@@ -80,7 +80,7 @@ class DatasetSection(Section):
     )
     skip_bad_images: bool = Field(
         False,
-        description="skip training images that cannot be read; an unreadable validation or test image is always an error",
+        description="skip unreadable training images; an unreadable validation or test image is always an error",
     )
     val_fraction: float = Field(
         0.0,

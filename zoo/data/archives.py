@@ -348,9 +348,9 @@ def _damaged(archive: Path, error: BaseException, member: str | None = None) -> 
     where = "" if member is None else f", at {member!r:.80}"
     other = "; or install unrar, which supports more .rar variants" if "rarfile" in type(error).__module__ else ""
     return DataError(
-        f"this archive is damaged or was cut off{where}: {reason}",
+        f"this archive is damaged or incomplete{where}: {reason}",
         where=archive,
-        fix=f"get it again from its source{other}",
+        fix=f"download it again{other}",
     )
 
 

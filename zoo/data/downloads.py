@@ -197,7 +197,7 @@ def _reason(error: requests.RequestException) -> str:
     from requests import exceptions
 
     if error.response is not None:
-        return f"the server answers {error.response.status_code}"
+        return f"the server responds with status {error.response.status_code}"
     if "NameResolutionError" in repr(error):
         return "the name of the server cannot be resolved"
     kinds = {

@@ -243,7 +243,7 @@ def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told() -> No
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))
     with pytest.raises(
         CheckpointError,
-        match=r"do not fit.*svd_compress of that run changed the network; use the initial weights of that run instead: .*digits_0_to_4",
+        match=r"do not fit.*svd_compress of that run changed the network; use the initial weights .*digits_0_to_4",
     ):
         prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}))
 

@@ -212,7 +212,7 @@ def test_one_error_lists_all_that_is_missing_of_data_and_weights() -> None:
         "kagglecatsanddogs_5340.zip (824.9 MB) → ",
         "https://download.pytorch.org/models/vgg16-397923af.pth (553.4 MB) → ",
         "meanwhile, --data digits needs no download",
-        "start from random weights: --weights none, and `zoo run digits_transfer` needs no download",
+        "--weights none starts from random weights, and `zoo run digits_transfer` needs no download",
     ):
         assert words in message, message
     assert caught.value.exit_code == 3
