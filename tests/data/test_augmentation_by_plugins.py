@@ -138,7 +138,7 @@ def test_a_disabled_plugin_is_named(plugin, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("function", r"augmentation 'acme/darken' could not be built: .*expected zoo\.api\.Augmentation"),
+        ("function", r"augmentation 'acme/darken' could not be built: .*expected a zoo\.api\.Augmentation"),
         ("Growing", r"failed on the first training images: .*images \(2, 3, 8, 8\) became \(2, 3, 16, 16\)"),
         ("Unfit", "failed on the first training images: KeyError.*no such colour"),
     ],

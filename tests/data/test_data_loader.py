@@ -185,7 +185,7 @@ def test_the_images_of_some_classes_are_kept_in_their_order(monkeypatch) -> None
 
 @pytest.mark.parametrize(
     ("classes", "words"),
-    [(["a", "d"], "has no class 'd'"), (["a", "a"], "named twice"), (["Aa", "b"], "did you mean a")],
+    [(["a", "d"], "has no class 'd'"), (["a", "a"], "given twice"), (["Aa", "b"], "did you mean a")],
 )
 def test_classes_that_make_no_sense_are_told(monkeypatch, classes, words) -> None:
     with pytest.raises(UsageError, match=words):

@@ -68,9 +68,9 @@ def test_case_62_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([torch.zeros(1)], "this holds a list"),
-        ({"lr": 0.1}, "this holds a dict"),
-        ({}, "this holds a dict"),
+        ([torch.zeros(1)], "this file holds a list"),
+        ({"lr": 0.1}, "this file holds a dict"),
+        ({}, "this file holds a dict"),
         ({1: torch.zeros(1)}, "holds a dict"),
     ],
 )

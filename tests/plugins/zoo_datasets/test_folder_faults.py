@@ -69,7 +69,7 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
     "case 27 missing": ({}, None, "does not exist"),
     "case 28 empty": ({".": 0}, None, "no class folders with images"),
     "case 28 empty train": ({"train": 0, "val/cat": 1}, None, "no class folders with images in it .*train"),
-    "case 29 one class": ({"train/cat": 3, "val/cat": 1}, None, "there is one class, 'cat'"),
+    "case 29 one class": ({"train/cat": 3, "val/cat": 1}, None, "there is only one class, 'cat'"),
     "case 30 an empty class": ({**SPLIT, "train/hen": 0}, None, "the class 'hen' has no images"),
     "case 31 classes differ": (
         {**SPLIT, "train/hen": 2, "val/cow": 2}, None,
@@ -84,7 +84,7 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
     r"is not an image.*train/cat/0\.png"),
     "two of a split": ({**SPLIT, "validation/cat": 1, "validation/dog": 1}, None,
     "'val' and 'validation' are both the val split"),
-    "nothing to train on": ({"val/cat": 1, "val/dog": 1}, None, "there is a folder 'val', and none to train on"),
+    "nothing to train on": ({"val/cat": 1, "val/dog": 1}, None, "there is a folder 'val', but no train folder"),
     "one of a class": ({"cat": 1, "dog": 3}, None, "the class 'cat' has one image"),
 }  # fmt: skip
 

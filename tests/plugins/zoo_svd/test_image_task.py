@@ -117,7 +117,7 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_images_of_one
 
     overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"ranks": [2]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Listening(quiet=True))
-    assert "the first 20 of 24 images are looked at" in told
+    assert "using the first 20 of 24 images" in told
     assert list(result.record.results) == ["test"] and len(list((result.path / "compressed").iterdir())) == 20
     assert not (result.path / "predict" / "svd.csv").exists()
 
@@ -195,7 +195,7 @@ def test_a_rank_that_is_too_high_is_said(tmp_path, capsys) -> None:
     overrides = {"dataset": {"name": "images", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3, 60, 120]}}
     zoo.run("svd_image", overrides=overrides, out=tmp_path / "run")
     told = capsys.readouterr().out
-    assert "tiny.png: a rank of 60 or 120 is more than its 9 singular values: all are taken" in told
+    assert "tiny.png: rank 60 or 120 exceeds its 9 singular values; using all of them" in told
     assert "rank 9: " in told and "100% of the energy" in told and "rank 60:" not in told
     with (tmp_path / "run" / "svd.csv").open(newline="") as stream:
         assert [row["rank"] for row in csv.DictReader(stream)] == ["3", "9"]

@@ -140,7 +140,7 @@ def test_a_vision_transformer_is_built_for_another_size_where_that_is_asked_for(
             UsageError, match="does not support 100×100 images: it needs at least 32×32, in multiples of 32"
         ):
             build("vit_b_32", 100)
-        with pytest.raises(UsageError, match="take square images"):
+        with pytest.raises(UsageError, match="need square images"):
             build_model(
                 registry(), Section(name="torchvision/vit_b_32"), in_channels=3, num_outputs=7, image_size=(64, 96)
             )
