@@ -7,7 +7,8 @@ import sys
 
 
 def main() -> None:
-    # importing makes many objects and no garbage: by default a quarter of `zoo list` is collecting it
+    # Imports create many objects and no garbage. With the default thresholds, garbage collection takes a quarter of
+    # the time of `zoo list`.
     gc.set_threshold(20_000, 10, 10)
     from zoo.support.standard_streams import protect
     from zoo.support.untrusted_cwd import ignore_matplotlibrc

@@ -1,12 +1,11 @@
-"""All that a plugin imports: the specs it registers, and the base classes and protocols of its implementations.
+"""The plugin API: the specs that a plugin registers, and the base classes and protocols that it implements.
 
-This module never imports torch or numpy, and neither may a plugin's ``__init__``: specs name their implementation as
-``"module:attribute"``, imported the first time it is needed. ``zoo.hookspecs`` shows the hooks; ``docs/hooks.md``
-explains both. Models build their validators when they are first used (``defer_build``): `zoo list` does not wait for
-what it does not need.
+This module never imports torch or numpy, and a plugin's ``__init__`` must not either: a spec names its implementation
+as ``"module:attribute"``, which is imported on first use. ``zoo.hookspecs`` lists the hooks; ``docs/hooks.md`` explains
+both. Validators are built on first use (``defer_build``), which keeps `zoo list` fast.
 
-Policy: additions raise the minor number of `VERSION`; a removal is announced one minor version ahead and raises the
-major one.
+Versioning: an addition raises the minor number of `VERSION`. A removal is announced one minor version ahead and raises
+the major number.
 """
 
 from __future__ import annotations
@@ -100,7 +99,7 @@ _NAMES = {
         "Adaptation AdaptContext Evaluate EvaluationResult Evaluator Loss Metric Monitor ReportItem Solver Task Teacher"
     ),
 }
-"""What lies where: a module is imported when one of its names is first used, so that `zoo list` has the specs alone."""
+"""The names of each module. A module is imported when one of its names is first used; `zoo list` imports only specs."""
 
 __all__ = [
     "FEATURES",

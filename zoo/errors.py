@@ -1,19 +1,19 @@
-"""Every error the zoo raises on purpose, and the exit code each one ends the command with.
+"""The exceptions that zoo raises, with the exit code of each.
 
-    ZooError                  1   a bug, or an error nobody classified
+    ZooError                  1   a bug, or an unclassified error
     ├── UsageError            2   the command line or the Python call is wrong
-    │   ├── UnknownNameError  2   a name that nothing is registered under
-    │   └── ConfigError       2   a configuration is wrong; carries every problem found
+    │   ├── UnknownNameError  2   an unknown name
+    │   └── ConfigError       2   a configuration is wrong; holds every problem found
     ├── DataError             3   a dataset, an archive or an image
     ├── CheckpointError       4   a checkpoint or a weights file
-    ├── ExportError           5   an export that could not be made, or not be verified
+    ├── ExportError           5   an export that failed, or failed its verification
     ├── SetupError            6   device, provider, missing package
-    │   └── PluginError       6   a plugin that is broken, in conflict or incompatible
+    │   └── PluginError       6   a broken, conflicting or incompatible plugin
     ├── StorageError          7   disk full, read-only, locked
-    ├── DivergedError         8   the loss is no longer finite
-    └── Interrupted 129/130/143   stopped by a signal, with a checkpoint left behind
+    ├── DivergedError         8   the loss is not finite
+    └── Interrupted 129/130/143   stopped by a signal, after writing a checkpoint
 
-A message is one line: what, (where), and what to do next.
+A message is one line: what is wrong (where); how to fix it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,15 @@ from collections.abc import Iterable, Sequence
 
 
 class ZooError(Exception):
-    """Base of the tree; ``what`` happened, ``where``, and the ``fix`` to try next.
+    """Base class. ``what`` is wrong, ``where``, and the ``fix`` to try next.
 
-    ``details`` are listed below that line, one a line.
-
-    ``lines`` has the text as it is shown: none of them holds a line break of ours, so that one in a name can be
-    escaped.
+    ``details`` are printed below that line, one per line. ``lines`` holds the message as it is printed. A line contains
+    no line break of zoo's own, so that a line break in a file name can be escaped.
     """
 
     exit_code = 1
     usual_fix: str | None = None
-    """Said where an error names no fix of its own."""
+    """The fix of an error that is raised without one."""
 
     def __init__(self, what: str, *, where: object = None, fix: str | None = None, details: Sequence[str] = ()) -> None:
         fix = self.usual_fix if fix is None else fix
@@ -52,7 +50,7 @@ class UsageError(ZooError):
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing is registered under; the message proposes the nearest ones."""
+    """An unknown name; the message suggests similar ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, fix: str | None = None) -> None:
         near = nearest(name, known)
@@ -62,9 +60,9 @@ class UnknownNameError(UsageError):
 
 
 class ConfigError(UsageError):
-    """A configuration that cannot be used; ``problems`` holds every one of its faults, a line each.
+    """An invalid configuration. ``problems`` lists every problem, one per line.
 
-    A line may end with a fix of its own, after "; fix: ".
+    A line may end with its own fix, after "; fix: ".
     """
 
     usual_fix = "see what can be set with `zoo info NAME`"
@@ -117,5 +115,5 @@ class Interrupted(ZooError):
 
 
 def nearest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The ``count`` known names that look most like ``name``, best first; ties keep their order."""
+    """Return up to ``count`` known names that are similar to ``name``, most similar first; ties keep their order."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)

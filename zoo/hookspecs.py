@@ -1,4 +1,4 @@
-"""The whole contract between the core and its plugins. Every hook is optional; mark yours with `zoo.api.hookimpl`."""
+"""All plugin hooks. Every hook is optional; mark an implementation with `zoo.api.hookimpl`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-if TYPE_CHECKING:  # hooks are known by their names and arguments: importing them costs nothing
+if TYPE_CHECKING:  # pluggy needs only the hooks' names and arguments, so the types are not imported at run time
     from collections.abc import Sequence
 
     from zoo.api import (
@@ -34,93 +34,94 @@ if TYPE_CHECKING:  # hooks are known by their names and arguments: importing the
 hookspec = pluggy.HookspecMarker("zoo")
 
 # mypy: disable-error-code="empty-body"
-# Registration: called once, when the plugin is discovered. Importing torch here is refused by the conformance kit.
+# Registration hooks: called once, when the plugin is discovered. `zoo.testing.check_plugin` fails if they import
+# torch.
 
 
 @hookspec
 def zoo_register_architectures() -> Sequence[ArchitectureSpec]:
-    """Networks this plugin can build."""
+    """Return the architectures of this plugin."""
 
 
 @hookspec
 def zoo_register_families() -> Sequence[FamilySpec]:
-    """Libraries of networks, too many to be described before they are asked for."""
+    """Return libraries of architectures (timm, for example) whose members are described on demand."""
 
 
 @hookspec
 def zoo_register_datasets() -> Sequence[DatasetSpec]:
-    """Datasets this plugin can open."""
+    """Return the datasets of this plugin."""
 
 
 @hookspec
 def zoo_register_tasks() -> Sequence[TaskSpec]:
-    """Tasks: what is learned, by which loss, evaluated how."""
+    """Return the tasks of this plugin: loss, evaluation and decision rule."""
 
 
 @hookspec
 def zoo_register_adaptations() -> Sequence[AdaptationSpec]:
-    """Changes to a network before it is trained, under any task."""
+    """Return adaptations: changes to a network before training, under any task."""
 
 
 @hookspec
 def zoo_register_recipes() -> Sequence[RecipeSpec]:
-    """Names for combinations that work."""
+    """Return recipes: named combinations of architecture, dataset, task and configuration."""
 
 
 @hookspec
 def zoo_register_exporters() -> Sequence[ExporterSpec]:
-    """Formats for deployment."""
+    """Return exporters: formats for deployment."""
 
 
 @hookspec
 def zoo_register_metrics() -> Sequence[MetricSpec]:
-    """Metrics that a configuration can name."""
+    """Return metrics for `train.metrics`."""
 
 
 @hookspec
 def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
-    """Random changes of training images."""
+    """Return augmentations for `train.augment`."""
 
 
 @hookspec
 def zoo_register_commands() -> Sequence[CommandSpec]:
-    """A command group under this plugin's own name."""
+    """Return the plugin's command group, which bears the plugin's namespace."""
 
 
-# Events: for trackers. A listener gets a frozen copy and changes nothing; one that raises is reported once for each
-# hook in a run, and the run goes on.
+# Events, for experiment trackers. A hook receives a read-only copy and cannot change the run. If a hook raises, zoo
+# reports it once per run and continues.
 
 
 @hookspec
 def zoo_run_started(event: RunStarted) -> None:
-    """The run's folder exists and its configuration is resolved."""
+    """Called when the run's folder exists and its configuration is resolved."""
 
 
 @hookspec
 def zoo_step_logged(event: StepLogged) -> None:
-    """The loss of a step was read and logged: the first step, and every ``train.log_steps`` steps."""
+    """Called when the loss of a step is logged: at the first step, then every ``train.log_steps`` steps."""
 
 
 @hookspec
 def zoo_epoch_ended(event: EpochEnded) -> None:
-    """An epoch was trained and, where there is a validation split, evaluated on it."""
+    """Called at the end of an epoch, after the evaluation on the validation split if there is one."""
 
 
 @hookspec
 def zoo_evaluated(event: Evaluated) -> None:
-    """The trained model was evaluated on a split."""
+    """Called when the trained model was evaluated on a split."""
 
 
 @hookspec
 def zoo_checkpoint_written(event: CheckpointWritten) -> None:
-    """A checkpoint is on the disk."""
+    """Called when a checkpoint was written to disk."""
 
 
 @hookspec
 def zoo_run_ended(event: RunEnded) -> None:
-    """The run finished, was interrupted or failed."""
+    """Called when the run finished, was interrupted or failed."""
 
 
 @hookspec
 def zoo_exported(event: Exported) -> None:
-    """A bundle passed the gate and is published."""
+    """Called when an exported bundle was verified and published."""

@@ -1,7 +1,6 @@
-"""The toolkit of plugins: every helper of zoo that a plugin may use beyond `zoo.api` and `zoo.errors`.
+"""Helper functions for plugins. With `zoo.api` and `zoo.errors`, these are the only modules of zoo a plugin may import.
 
-Names are stable within a major version. Each is loaded when it is first used, so that a plugin's package can import
-this module and stay light.
+Names are stable within a major version. Each is imported on first use, so that importing this module is cheap.
 
     Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates`
     Files      `write_csv`, `write_image`, `write_bytes`, `write_json`, `storage_errors`,
@@ -9,11 +8,11 @@ this module and stay light.
     Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
     Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`, `warp_images` (bilinear, by the matrices of
                `zoo.api.Augmentation.geometry`)
-    Networks   `count_macs`, `count_parameters`, `softmax`, `decide` (what a decision makes of outputs),
-               `MetricEvaluator` (torchmetrics over that)
+    Networks   `count_macs`, `count_parameters`, `softmax`, `decide` (applies a decision to outputs),
+               `MetricEvaluator` (applies torchmetrics to the result)
     Reports    `plot_confusion`, `plot_predictions`, `save_figure`
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
-               read from its source)
+               read from its source without importing it)
     Export     `build_exporter`, `verify_against_pytorch`
 """
 

@@ -1,4 +1,4 @@
-"""Augmentations that change values and move nothing."""
+"""Augmentations that change values but not positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each augmentation can be told. The first field is the main one, which may be written without its name."""
+"""The options of the augmentations. The name of the first option may be omitted, as in ``crop: 4``."""
 
 from __future__ import annotations
 
@@ -22,32 +22,36 @@ Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 
 class Flip(Options):
     p: Share = Field(0.5, description="probability")
-    axis: Literal["horizontal", "vertical"] = Field("horizontal", description="horizontal: left and right change sides")
+    axis: Literal["horizontal", "vertical"] = Field("horizontal", description="horizontal: mirror left and right")
 
 
 class Shift(Options):
-    fraction: Share = Field(0.1, description="largest move, as a share of the side")
+    fraction: Share = Field(0.1, description="maximum shift, relative to the side")
 
 
 class Crop(Options):
     padding: Annotated[int, Field(ge=1)] = Field(4, description="pixels added on each side")
-    fill: Literal["black", "reflect"] = Field("black", description="what is added")
+    fill: Literal["black", "reflect"] = Field("black", description="content of the padding")
 
 
 class Rotate(Options):
-    degrees: Annotated[float, Field(gt=0, le=180)] = Field(15.0, description="largest angle, either way")
+    degrees: Annotated[float, Field(gt=0, le=180)] = Field(
+        15.0, description="maximum angle in degrees, in both directions"
+    )
 
 
 class ResizedCrop(Options):
-    scale: Range = Field((0.08, 1.0), description="least and largest share of the area")
-    ratio: Range = Field((3 / 4, 4 / 3), description="least and largest width over height")
+    scale: Range = Field((0.08, 1.0), description="minimum and maximum share of the area")
+    ratio: Range = Field((3 / 4, 4 / 3), description="minimum and maximum of width / height")
 
 
 class ColorJitter(Options):
     brightness: Annotated[float, Field(ge=0)] = Field(0.4, description="factors from 1 - x to 1 + x")
     contrast: Annotated[float, Field(ge=0)] = Field(0.4, description="factors from 1 - x to 1 + x")
     saturation: Annotated[float, Field(ge=0)] = Field(0.4, description="factors from 1 - x to 1 + x")
-    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(0.0, description="largest turn of the colour circle")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        0.0, description="maximum hue shift, as a fraction of the colour circle"
+    )
 
 
 class PCANoise(Options):
@@ -56,8 +60,8 @@ class PCANoise(Options):
 
 class Erase(Options):
     p: Share = Field(0.25, description="probability")
-    scale: Range = Field((0.02, 0.33), description="least and largest share of the area")
-    ratio: Range = Field((0.3, 3.3), description="least and largest height over width")
+    scale: Range = Field((0.02, 0.33), description="minimum and maximum share of the area")
+    ratio: Range = Field((0.3, 3.3), description="minimum and maximum of height / width")
 
 
 class TrivialAugment(Options):

@@ -1,4 +1,4 @@
-"""Augmentations that move whole pixels: images keep their type and their values, to the bit."""
+"""Augmentations that move whole pixels: dtype and values stay exact."""
 
 from __future__ import annotations
 

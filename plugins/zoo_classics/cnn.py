@@ -1,8 +1,7 @@
 """A small convolutional network: two times (5×5 convolution, ReLU, 2×2 max-pool), then 50 → ReLU → classes.
 
-The other half of the project's reference pair. With 28×28 grey images, 6 feature maps and 10 classes: 28 → 24 → 12 →
-8 → 4, so 96 = 6·4·4 features reach the first linear layer, and there are 6,422 parameters. The reference ends in a
-log-softmax, which here is the loss's: the same function.
+With 28×28 greyscale images, 6 feature maps and 10 classes: 28 → 24 → 12 → 8 → 4, so the first linear layer has 96 =
+6·4·4 inputs, and the network has 6,422 parameters.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A small fully-connected network: C·H·W → hidden → ReLU → hidden → ReLU → classes.
 
-The one the project's reference experiments put beside the convolutional network: it takes an image as a bag of pixels,
-so it does not mind when they are permuted. With 28×28 grey images, 8 hidden units and 10 classes it has 6,442
-parameters. The reference ends in a log-softmax, which here is the loss's: the same function.
+It does not use the positions of pixels, so that a fixed permutation of the pixels does not affect it; compare `CNN`.
+With 28×28 greyscale images, 8 hidden units and 10 classes, it has 6,442 parameters.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each of these networks can be asked for."""
+"""The options of these architectures."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class CNNOptions(Options):
     n_features: int = Field(6, ge=1, description="feature maps of each convolution")
 
 
-DROPOUT = Field(0.5, ge=0, lt=1, description="share of the units left out before the linear layers, in training")
-AUXILIARY = Field(True, description="auxiliary classifiers in training; none in evaluation and export in any case")
+DROPOUT = Field(0.5, ge=0, lt=1, description="dropout probability before the linear layers")
+AUXILIARY = Field(True, description="use auxiliary classifiers in training; evaluation and export never have them")
 
 
 class AlexNetOptions(Options):

@@ -1,4 +1,4 @@
-"""Cats and dogs: photographs in any of the layouts that people have them in.
+"""Cats and dogs, in any of the usual layouts.
 
     cat_dog/{train,val}/{Cat,Dog}/…, cat_dog/test/…    the reference's own; test has no labels;
                                                        as a folder, or an archive cat_dog.zip, .tar.gz, .rar
@@ -6,8 +6,8 @@
                                                        divided here, once and for all
     train/cat.0.jpg, train/dog.0.jpg, test/1.jpg       Kaggle's competition, as folder:PATH takes it
 
-PetImages is divided by a seed, the same number of each class in each split: 20,000 images to train on, 2,000 to
-report on, the rest to predict; of fewer images, as many in proportion.
+PetImages is divided by a seed, the same number of each class in each split: 20,000 images to train on, 2,000 to report
+on, the rest to predict; of fewer images, as many in proportion.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ FILES = {"train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)), "
 SHAPE = (3, 32, 32)
 RECORD = 1 + 3 * 32 * 32
 RECORDS = 10_000
-REPAIR = "remove it to have the archive downloaded anew"
+REPAIR = "remove it to download the archive again"
 
 
 class Cifar10(Dataset):
@@ -104,7 +104,7 @@ def _parse(place: Path, name: str, content: bytes) -> np.ndarray:
     due = RECORDS * RECORD
     if len(content) != due:
         found = "more" if len(content) > due else f"{len(content):,}"
-        raise DataError(f"{name} must have {due:,} bytes, and has {found}", where=place, fix=REPAIR)
+        raise DataError(f"{name} must have {due:,} bytes, but has {found}", where=place, fix=REPAIR)
     records = np.frombuffer(bytearray(content), np.uint8).reshape(RECORDS, RECORD)
     highest = int(records[:, 0].max())
     if highest >= len(CIFAR10.classes):

@@ -82,7 +82,7 @@ def read_table() -> tuple[np.ndarray, np.ndarray]:
         numbers = np.loadtxt(stream, delimiter=",", dtype=np.float64)
     if numbers.shape != (SAMPLES, SIDE * SIDE + 1):
         raise DataError(
-            f"a table of {SAMPLES} × {SIDE * SIDE + 1} numbers is due, not {numbers.shape}",
+            f"expected a table of {SAMPLES} × {SIDE * SIDE + 1} numbers, not {numbers.shape}",
             where=table,
             fix="reinstall scikit-learn",
         )

@@ -7,10 +7,10 @@
     PATH/CLASS/…                                               divided once, the same fraction of every class, by a seed
     PATH and a CSV file with the columns file, label[, split]
 
-What each split is for: train is learned from; test, where it has labels, is reported on, and then val selects; without
-such a test, val is reported on; without either, a fraction of train is put aside. To evaluate a trained model nothing
-is put aside (`open_held_out`). Classes are in the order of their names, and their images in turn. Files that are no
-images are ignored and counted. `folder_layout` finds the files; `folder_table` reads the CSV form.
+Purpose of the splits: train is for training. A labelled test is the test split, and val the validation split. Without a
+labelled test, val is the test split. Without either, a fraction of train becomes the test split, except for the
+evaluation of a trained model (`open_held_out`). Classes are sorted by name, and images alternate between classes. Files
+that are not images are ignored and counted. `folder_layout` finds the files; `folder_table` reads the CSV form.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Folder(Dataset):
             if file.is_symlink() and not file.exists():
                 return "a link that leads nowhere"  # it may be left out of training, and is refused elsewhere
             raise DataError(
-                f"cannot be read: {error.strerror}", where=file, fix="restore it, or give us the right to read it"
+                f"cannot be read: {error.strerror}", where=file, fix="restore it, or change its permissions"
             ) from error
 
     def _name(self, file: Path) -> str:
@@ -135,7 +135,7 @@ def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
 def _splits(options: FolderOptions, store: DatasetStore, *, training: bool) -> tuple[Path, dict[str, list[Sample]]]:
     root = Path(options.path)
     if not root.exists():
-        raise DataError("the folder of images does not exist", where=root, fix="check the path behind folder:")
+        raise DataError("the folder of images does not exist", where=root, fix="check the path after folder:")
     if not root.is_dir():
         root = top_folder(store.unpack(root))
     if options.labels is None:
@@ -204,7 +204,7 @@ def _classes(root: Path, splits: Mapping[str, Sequence[Sample]]) -> list[str]:
             )
     if len(classes) < 2:
         raise DataError(
-            f"there is one class, '{classes[0]}', and nothing to tell it from",
+            f"there is only one class, '{classes[0]}'",
             where=root,
             fix="add a folder for another class",
         )
@@ -238,7 +238,7 @@ def _divide(root: Path, splits: Mapping[str, Sequence[Sample]], share: float, se
         files = [sample.file for sample in shuffled if sample.label == name]
         if len(files) < 2:
             raise DataError(
-                f"the class '{name}' has one image: too few to train and to report on", where=root, fix="add some"
+                f"the class '{name}' has one image: too few for training and test", where=root, fix="add some"
             )
         aside.update(files[: min(len(files) - 1, max(1, round(share * len(files))))])
     kept, reported = ([sample for sample in train if (sample.file in aside) == chosen] for chosen in (False, True))

@@ -51,7 +51,7 @@ def scan(root: Path, store: DatasetStore, layout: Layout = "auto", *, training: 
     if named:
         if training and "train" not in named:
             found = min(each.name for each in named.values())
-            raise DataError(f"there is a folder '{found}', and none to train on", where=root, fix="add train/CLASS/…")
+            raise DataError(f"there is a folder '{found}', but no train folder", where=root, fix="add train/CLASS/…")
         strays += [folder for folder in folders if folder not in named.values()]
         splits = {name: _labelled(folder, strays) for name, folder in named.items() if name != "test"}
         if "test" in named:
@@ -85,7 +85,7 @@ def entries(folder: Path) -> list[Path]:
         return sorted(folder.iterdir(), key=lambda path: (nfc(path.name), path.name))
     except OSError as error:
         raise DataError(
-            f"the folder cannot be read: {error.strerror}", where=folder, fix="give yourself the right to read it"
+            f"the folder cannot be read: {error.strerror}", where=folder, fix="change its permissions"
         ) from error
 
 
@@ -308,7 +308,5 @@ def _is_folder(path: Path, *, may_dangle: bool) -> bool:
         if path.is_symlink() and not may_dangle:
             raise DataError(f"this link leads nowhere: {error.strerror}", where=path, fix="remove the link") from error
         if not path.is_symlink():
-            raise DataError(
-                f"cannot be read: {error.strerror}", where=path, fix="give yourself the right to read it"
-            ) from error
+            raise DataError(f"cannot be read: {error.strerror}", where=path, fix="change its permissions") from error
     return path.is_dir()

@@ -1,9 +1,8 @@
-"""Labels from a CSV file: a row an image, with its file (from the folder on), its label and, if there is such a column,
-its split.
+"""Labels from a CSV file: a row per image, with the file (relative to the folder), the label and optionally the split.
 
-Tables are read as spreadsheets write them: separated by commas, semicolons or tabs, with a first line ``sep=;`` if
-there is one, column names in any case, cells left empty at the end of a row, and rows left empty. The encoding is
-UTF-8, or UTF-16 with its byte order mark.
+Tables may be written by a spreadsheet: separated by commas, semicolons or tabs, with an optional first line ``sep=;``,
+column names in any case, empty cells at the end of a row, and empty rows. The encoding is UTF-8, or UTF-16 with a byte
+order mark.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ def read_table(table: Path, root: Path, *, training: bool = True) -> dict[str, l
         for line, row in _rows(table):
             split, sample = _sample(row, root, table, line)
             if sample.file in seen:
-                raise _fault(f"'{row['file']}' stands on line {seen[sample.file]} already", table, line)
+                raise _fault(f"'{row['file']}' is already on line {seen[sample.file]}", table, line)
             seen[sample.file] = line
             splits.setdefault(split, []).append(sample)
     except OSError as error:
@@ -102,7 +101,7 @@ def _text(table: Path) -> str:
             f"line {line}: the table of labels is not in UTF-8", where=table, fix="save it as “CSV UTF-8”"
         ) from error
     if "\0" in text:
-        raise DataError("the table of labels is no text in UTF-8", where=table, fix="save it as “CSV UTF-8”")
+        raise DataError("the table of labels is not UTF-8 text", where=table, fix="save it as “CSV UTF-8”")
     return text
 
 
@@ -135,7 +134,7 @@ def _places(header: Sequence[str], table: Path) -> dict[str, int]:
         raise DataError(
             f"the table has no column '{missing[0]}'",
             where=table,
-            fix="name the columns file, label and, if you like, split",
+            fix="name the columns file, label and optionally split",
         )
     return places
 
@@ -143,7 +142,7 @@ def _places(header: Sequence[str], table: Path) -> dict[str, int]:
 def _sample(row: Cells, root: Path, table: Path, line: int) -> tuple[str, Sample]:
     split = (row.get("split") or "train").lower()
     if split not in SPLITS:
-        raise _fault(f"'{split}' is no split: {', '.join(SPLITS)}", table, line)
+        raise _fault(f"'{split}' is not a split: {', '.join(SPLITS)}", table, line)
     file = _find(root, row["file"], table, line) if row["file"] else None
     if file is None:
         raise _fault(f"there is no file '{row['file']}' in {root}", table, line)

@@ -1,4 +1,4 @@
-"""Images of any size, without labels: a file, a folder of them, or all that a pattern fits, as images:PATH."""
+"""Unlabelled images of any size: a file, a folder, or all files that match a pattern, as images:PATH."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def open_images(options: ImagesOptions, store: DatasetStore) -> Images:
         fitting = () if place.exists() else Path(place.anchor).glob(str(place.relative_to(place.anchor)))
         found = find_images(sorted(fitting) or [place])
     except ValueError as error:
-        raise DataError(str(error), fix="check the path behind images:") from error
+        raise DataError(str(error), fix="check the path after images:") from error
     if found.skipped:
         store.note(found.skipped)
     return Images(store, found.files)

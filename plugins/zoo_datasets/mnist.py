@@ -26,7 +26,7 @@ PREFIX = {"train": "train", "test": "t10k"}
 SIDE = 28
 MOST = 1_000_000
 """Samples a file may announce: a damaged header must not make us ask for terabytes."""
-REPAIR = "remove the file to have it downloaded anew"
+REPAIR = "remove the file to download it again"
 
 
 class Mnist(Dataset):
@@ -121,12 +121,12 @@ def _parse(path: Path, stream: BinaryIO, item_shape: tuple[int, ...]) -> np.ndar
             fix=REPAIR,
         )
     if not 1 <= count <= MOST:
-        raise DataError(f"it announces {count:,} samples, not 1 to {MOST:,}", where=path, fix=REPAIR)
+        raise DataError(f"its header states {count:,} samples, not 1 to {MOST:,}", where=path, fix=REPAIR)
     due = count * int(np.prod(item_shape, dtype=np.int64))
     values = stream.read(due + 1)
     if len(values) != due:
         found = "more" if len(values) > due else f"{len(values):,}"
-        raise DataError(f"its header announces {due:,} bytes of values, and it has {found}", where=path, fix=REPAIR)
+        raise DataError(f"its header states {due:,} bytes of values, but it has {found}", where=path, fix=REPAIR)
     return np.frombuffer(values, np.uint8).reshape(count, *item_shape).copy()
 
 

@@ -1,4 +1,4 @@
-"""What ``--set dataset.…`` may say of these datasets, beside what the core gives to every one."""
+"""The options of these datasets, in addition to those common to all datasets."""
 
 from __future__ import annotations
 
@@ -13,46 +13,44 @@ Side = Annotated[int, Field(ge=1)]
 
 
 class CatdogOptions(Options):
-    split_seed: int = Field(0, ge=0, description="how PetImages, which has no splits, is divided")
+    split_seed: int = Field(0, ge=0, description="seed of the division of PetImages into splits")
 
 
 class FolderOptions(Options):
-    path: str = Field(
-        min_length=1, description="the folder, or an archive of one; written behind the name, as in folder:PATH"
-    )
+    path: str = Field(min_length=1, description="the folder, or an archive of one; given after the name: folder:PATH")
     labels: str | None = Field(
-        None, description="a CSV file with the columns file, label and, if you like, split, in place of class folders"
+        None, description="a CSV file with the columns file, label and optionally split, instead of class folders"
     )
     test_fraction: float = Field(
         0.2,
         gt=0,
         lt=1,
-        description="fraction of each class put aside as the test split, where the folder has no test and no val",
+        description="fraction of each class for the test split, if the folder has neither test nor val",
     )
-    split_seed: int = Field(0, ge=0, description="which ones these are")
+    split_seed: int = Field(0, ge=0, description="seed of that split")
     layout: Literal["auto", "classes", "splits"] = Field(
         "auto",
-        description="classes: one class for each folder directly under the root; splits: train, val and test with "
-        "classes in them; auto: splits where train stands beside val or test, else classes",
+        description="classes: one class for each direct subfolder; splits: train, val and test with class folders; "
+        "auto: splits if there is train with val or test, otherwise classes",
     )
 
     @field_validator("labels")
     @classmethod
     def _absolute(cls, value: str | None) -> str | None:
-        """A run's config.yaml must mean the same wherever it is run again; zoo does this for the path itself."""
+        """Make the path absolute, so that config.yaml works from any folder; zoo does the same for ``path``."""
         return None if value is None else str(user_path(value).absolute())
 
 
 class ImagesOptions(Options):
     path: str = Field(
         min_length=1,
-        description="an image, a folder of them, or a pattern (*.jpg); written behind the name, as in images:PATH",
+        description="an image, a folder of images, or a pattern (*.jpg); given after the name: images:PATH",
     )
 
 
 class PhotosOptions(Options):
     size: tuple[Side, Side] | None = Field(
         None,
-        description="rows and columns: they are turned to that orientation and cropped at the centre; by default they "
-        "stay as they are",
+        description="height and width; the photographs are rotated to that orientation and cropped at the centre; "
+        "default: unchanged",
     )

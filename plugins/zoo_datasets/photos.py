@@ -1,7 +1,4 @@
-"""scikit-learn's two sample photographs, as they lie in its package.
-
-They have no labels: there is nothing to learn from, and much to look at.
-"""
+"""scikit-learn's two sample photographs, read from its package. They have no labels."""
 
 from __future__ import annotations
 
@@ -62,7 +59,7 @@ def cut_out(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     _, own_height, own_width = turned.shape
     if own_height < height or own_width < width:
         raise DataError(
-            f"photos are {own_height}×{own_width}, and {height}×{width} cannot be cut out of them",
+            f"photos are {own_height}×{own_width}, too small for a crop of {height}×{width}",
             fix="choose a smaller dataset.size",
         )
     top, left = (own_height - height) // 2, (own_width - width) // 2

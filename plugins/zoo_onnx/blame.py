@@ -1,4 +1,4 @@
-"""Torch's export failures, told in one line that names the operator and the module it stands in."""
+"""Turn failures of torch's exporter into one-line errors with the operator and its module."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def export_error(
         "" if any("No ONNX function found" in text for text in texts) else f": {_one_line(list(_chain(error))[-1])}"
     )
     return ExportError(
-        f"the operator {operator} cannot be written as ONNX{reason}",
+        f"the operator {operator} has no ONNX equivalent{reason}",
         where=_module_of(program, node[1] if node else "", operator, model),
         fix="replace it by other operators in the network",
     )
@@ -53,14 +53,14 @@ def _tracing_error(error: Exception, model: nn.Module, inputs: Tensor, shapes: A
     where = _failing_module(model, inputs, shapes)
     if any(isinstance(link, GuardOnDataDependentSymNode) for link in _chain(error)):
         return ExportError(
-            "the network branches on the values of its input, which a graph cannot (data-dependent control flow)",
+            "the network has data-dependent control flow, which a graph cannot represent",
             where=where,
             fix="use torch.where or torch.cond in place of `if` or `while` on a tensor",
         )
     return ExportError(
         f"the network cannot be traced: {_one_line(error)}",
         where=where,
-        fix="change the network so that torch.export takes it",
+        fix="change the network so that torch.export can trace it",
     )
 
 

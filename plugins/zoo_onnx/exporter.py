@@ -1,4 +1,4 @@
-"""The ONNX exporter: writes a file with torch's exporter, checks its form with onnx, runs it with onnxruntime."""
+"""The ONNX exporter: writes a file with torch.onnx, checks it with onnx, and runs it with onnxruntime."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from zoo_onnx.walking import tensors_of
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 STRICT_FP32: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
-"""On CUDA onnxruntime rounds fp32 products to TF32 (10 bits) unless told not to; equality at fp32 could not be verified
-so."""
+"""Provider options. On CUDA, onnxruntime uses TF32 (10 bits) for fp32 products by default, too imprecise to verify."""
 
 
 def build(_options: Options) -> OnnxExporter:
@@ -42,10 +41,11 @@ class OnnxExporter:
     """The implementation of `zoo.api.Exporter` for ONNX."""
 
     def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
-        """Write ``model`` with input "input" (N, C, H, W) and output "output" (N, …); only N is dynamic, and that
-        unless ``request.batch`` is a number. Weights lie in the file itself below 2 GB, else in ``<name>.data`` beside
-        it; which module each node stands for, in ``<stem>.layers.json``. Leaves nothing where it raises: ExportError,
-        or StorageError.
+        """Write ``model`` with input "input" (N, C, H, W) and output "output" (N, …).
+
+        Only N is dynamic, and only if ``request.batch`` is None. Weights are in the file, or above 2 GB in
+        ``<name>.data``. ``<stem>.layers.json`` has the module of each node. Raises ExportError or StorageError, and
+        then leaves no files.
         """
         opset = asked_opset(request)
         try:
@@ -56,17 +56,16 @@ class OnnxExporter:
             raise
 
     def check(self, path: Path, request: EmitRequest) -> dict[str, Any]:
-        """Raises ExportError unless the file passes onnx's full check and is what was asked for: opset, metadata,
-        batch, no data outside it."""
+        """Check the file with onnx's full check, and its opset, metadata, batch and data files. Raises ExportError."""
         try:
             model = onnx.load(path, load_external_data=False)
         except Exception as error:
-            raise ExportError(f"this is no ONNX file: {_one_line(error)}", where=path.name) from error
+            raise ExportError(f"this is not an ONNX file: {_one_line(error)}", where=path.name) from error
         _refuse_escaping_data(model, path)
         try:
             onnx.checker.check_model(str(path), full_check=True)
         except Exception as error:
-            raise ExportError(f"onnx's checker refuses the file: {_one_line(error)}", where=path.name) from error
+            raise ExportError(f"the file fails onnx's checker: {_one_line(error)}", where=path.name) from error
         opset = _check_opset(model, asked_opset(request))
         if model.ir_version != lowest_ir(opset):
             raise ExportError(
@@ -98,7 +97,7 @@ class OnnxExporter:
 
 
 class OnnxRunner:
-    """A file in onnxruntime, at its default optimisation level: as those who use it will run it."""
+    """A file in onnxruntime, at the default optimisation level, as in deployment."""
 
     def __init__(self, path: Path, provider: str) -> None:
         """Raises UsageError for a provider unknown here, SetupError where it is not the one that runs, ExportError
@@ -119,7 +118,7 @@ class OnnxRunner:
         running = self._session.get_providers()[0]
         if running != asked:
             raise SetupError(
-                f"onnxruntime cannot use {asked} here and would carry on with {running}",
+                f"onnxruntime cannot use {asked} here and falls back to {running}",
                 where=f"provider {provider}",
                 fix=(
                     "install the driver and the libraries it needs (onnxruntime-gpu[cuda,cudnn]), or use the provider "
@@ -132,7 +131,7 @@ class OnnxRunner:
 
 
 def data_file(path: Path) -> Path:
-    """Where the weights of a file over 2 GB lie."""
+    """Return the path of the weights of a model over 2 GB."""
     return path.with_name(path.name + ".data")
 
 
@@ -148,7 +147,7 @@ def _refuse_missing(provider: str) -> None:
         import contextlib
         import io
 
-        onnxruntime.set_default_logger_severity(4)  # what fails is told by the one error that follows
+        onnxruntime.set_default_logger_severity(4)  # the error below replaces onnxruntime's log
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             onnxruntime.preload_dlls()
 
@@ -181,7 +180,7 @@ def _check_opset(model: onnx.ModelProto, asked: int) -> int:
     if found != [asked]:
         got = ", ".join(map(str, found)) or "none"
         raise ExportError(
-            f"opset {asked} was asked for and the file has {got}",
+            f"the file has opset {got}, not {asked} as requested",
             fix=f"choose another, from {LOWEST_OPSET} to {HIGHEST_OPSET}",
         )
     return asked

@@ -1,9 +1,9 @@
-"""Which layer of an exported network is the first to compute something else than the PyTorch module it came from.
+"""Find the first layer of an exported network whose output differs from that of its PyTorch module.
 
-The exporter writes beside the file which module each node stands for. So the network is run in PyTorch with a hook on
-every module and a record of every operator, and in onnxruntime with every value as an output and no optimisation; then
-both are compared in the order of execution: a leaf module by the last of its nodes, what is called outside of leaf
-modules (``F.relu``, ``flatten``) by its operator's values.
+The exporter writes the module of each node beside the file. The network is run in PyTorch with a hook on every module
+and a record of every operator, and in onnxruntime without optimisation and with every value as an output. Both are
+compared in the order of execution: a leaf module by its last node, and operators outside of leaf modules (``F.relu``,
+``flatten``) by their values.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Singular value decomposition: of images, which it compresses and denoises, and of networks, whose layers it makes
-smaller."""
+"""Singular value decomposition: compress and denoise images, and compress networks by low-rank factorisation."""
 
 from __future__ import annotations
 
@@ -25,8 +24,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
         TaskSpec(
             name="svd_compress",
             summary=(
-                "Make a trained network smaller: its layers as several of lower rank, chosen by what they answer to "
-                "images"
+                "Compress a trained network: low-rank factorisation of its layers, fitted to their outputs on images"
             ),
             source=(
                 "X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)"
@@ -41,7 +39,7 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
     return [
         AdaptationSpec(
             name="svd",
-            summary="Write layers as several of lower rank, chosen by what they answer to images",
+            summary="Low-rank factorisation of layers, fitted to their outputs on images",
             source=(
                 "X. Zhang et al.: Accelerating very deep convolutional networks for classification and detection (2015)"
             ),
@@ -50,7 +48,7 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
             needs_weights=True,
             same_inputs=True,
             computes=(
-                "the form and the rank of each layer, from what it answers to calibration images (task.calibration)"
+                "the form and the rank of each layer, from its outputs for calibration images (task.calibration)"
             ),
         )
     ]
@@ -69,7 +67,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
         ),
         RecipeSpec(
             name="svd_denoise",
-            summary="Noise is added to two photographs, and the rank that removes most of it is looked for",
+            summary="Add noise to two photographs, and find the rank that removes most of it",
             dataset="datasets/photos",
             task="svd/svd_image",
             parameters={"dataset": {"size": [600, 400]}, "task": {"ranks": [60, 120], "noise": 25.0}},
@@ -77,7 +75,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
         ),
         RecipeSpec(
             name="digits_svd",
-            summary="A CNN that knows the digits 0 to 4, at half of its bytes: no download, some seconds",
+            summary="Compress a CNN for the digits 0 to 4 to half its size: no download, a few seconds",
             architecture="classics/cnn",
             dataset="datasets/digits",
             task="svd/svd_compress",
@@ -96,7 +94,7 @@ def zoo_register_commands() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="svd",
-            summary="Compressed images: decode, export a decoder; draw what a 2×2 matrix does",
+            summary="Compressed images: decode, export a decoder; plot a 2×2 matrix as a linear map",
             target="zoo_svd.commands:app",
         )
     ]

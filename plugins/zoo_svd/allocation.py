@@ -101,9 +101,9 @@ def allocate(menus: Mapping[str, Menu], budget: float) -> Choices:
     chosen, left = {name: menu[0] for name, menu in menus.items()}, allowed - whole(menus)
     if budget < 1 and all(len(menu) == 1 for menu in menus.values()):
         raise UsageError(
-            "no layer of this network becomes cheaper in any form",
+            "no factorisation makes a layer of this network cheaper",
             where="task.of",
-            fix="leave it as it is, or count other costs",
+            fix="use another unit: --set task.of=bytes or task.of=macs",
         )
     while left < 0:
         step = _cheapest_step(offers, chosen)
@@ -112,7 +112,7 @@ def allocate(menus: Mapping[str, Menu], budget: float) -> Choices:
             raise UsageError(
                 f"a budget of {budget:g} cannot be met",
                 where="task.budget",
-                fix=f"give at least {least:.3f}: there every layer is as cheap as it can be",
+                fix=f"use at least {least:.3f}, where every layer has its lowest cost",
             )
         name, option = step
         left += chosen[name].cost - option.cost

@@ -10,7 +10,7 @@ import typer
 from zoo.errors import UsageError
 from zoo.plugin import echo
 
-app = typer.Typer(help="Compressed images: decode, export a decoder; draw what a 2×2 matrix does.")
+app = typer.Typer(help="Compressed images: decode, export a decoder; plot a 2×2 matrix as a linear map.")
 
 
 @app.command()
@@ -49,8 +49,7 @@ def export(
     ] = None,
     format: Annotated[str, typer.Option("--format", metavar="F", help="An exporter.")] = "onnx",  # noqa: A002
 ) -> None:
-    """A network that rebuilds the image from the weight of each component, verified against PyTorch: an image of any
-    rank in one file."""
+    """Export a decoder network, which maps component weights to the image at any rank, verified against PyTorch."""
     from zoo.plugin import registry
     from zoo_svd.compressed import read
     from zoo_svd.decoder import export as write
@@ -83,7 +82,7 @@ def ellipse(
         values = np.array([])
     if len(values) != 4 or not np.isfinite(values).all():
         raise UsageError(
-            f"a 2×2 matrix has four numbers, and '{matrix}' is not that", fix="for example: zoo svd ellipse 5,3,3,5"
+            f"expected the four numbers of a 2×2 matrix, not '{matrix}'", fix="for example: zoo svd ellipse 5,3,3,5"
         )
     square = values.reshape(2, 2)
     with storage_errors(out):

@@ -1,5 +1,5 @@
-"""A trained network made smaller: its layers become several of lower rank, in closed form; it may then be trained on,
-taught by the original."""
+"""Compress a trained network by low-rank factorisation of its layers, in closed form, optionally followed by
+distillation from the original."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class SvdCompress(Adaptation[NetworkOptions]):
         again, made = self._compress(compressor, choices)
         if made != adaptation:
             raise CheckpointError(
-                "the network that this run compressed has changed since it began",
+                "the weights of the network that this run compressed have changed since the run started",
                 where="weights",
-                fix="bring its weights back, or start a new run",
+                fix="restore those weights, or start a new run",
             )
         return again, made
 
@@ -111,7 +111,7 @@ class SvdCompress(Adaptation[NetworkOptions]):
         self.original = copy.deepcopy(model).eval().to(images.device)
         if images.device.type == "mps":
             raise UsageError(
-                "this task computes in double precision, which mps has not",
+                "this task needs double precision, which mps does not support",
                 where="task.svd_compress",
                 fix="add --device cpu",
             )
@@ -159,7 +159,7 @@ class SvdCompress(Adaptation[NetworkOptions]):
         accuracy."""
         if labels is None:
             raise UsageError(
-                "accuracy is lost where there are labels, and this data has none",
+                "task.max_drop needs labels, but this data has none",
                 where="task.max_drop",
                 fix="give task.budget",
             )

@@ -84,9 +84,9 @@ def read(file: Path) -> Compressed:
             facts = opened.metadata() or {}
             if facts.get("format") != FORMAT:
                 raise DataError(
-                    "this file holds no compressed image",
+                    "this file is not a compressed image",
                     where=file,
-                    fix="give one that `zoo run svd_image` wrote (compressed/…)",
+                    fix="use a file that `zoo run svd_image` wrote (compressed/…)",
                 )
             found = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118  # it is no mapping
             image = Compressed(
@@ -114,5 +114,7 @@ def _check(image: Compressed, file: Path) -> None:
         or not np.isfinite(steps).all()
     ):
         raise DataError(
-            "the compressed image is damaged: its parts do not fit together", where=file, fix="restore the file"
+            "the compressed image is damaged: the shapes of its tensors do not match",
+            where=file,
+            fix="restore the file",
         )

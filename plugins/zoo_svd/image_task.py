@@ -62,14 +62,14 @@ class SvdImage(Solver[ImageOptions]):
     def solve(self, model: nn.Module, data: DataView, print: Callable[[str], None]) -> None:  # noqa: A002
         """All ranks of an image come from one factorisation."""
         if self._part is not None and len(self._works) < len(self._part):
-            print(f"the first {len(self._works)} of {len(self._part):,} images are looked at")
+            print(f"using the first {len(self._works)} of {len(self._part):,} images")
         if any(held.device.type != "cpu" for held in model.buffers()):
             print("images are factorised on the cpu, whatever the device")
         for held, work in zip(model.children(), self._works, strict=True):
             large = [str(rank) for rank in self.options.ranks if rank > min(work.matrix.shape)]
             if large:
                 there = plural(min(work.matrix.shape), "singular value")
-                print(f"{work.name}: a rank of {' or '.join(large)} is more than its {there}: all are taken")
+                print(f"{work.name}: rank {' or '.join(large)} exceeds its {there}; using all of them")
             work.factors = factorise(work.matrix, work.ranks[-1])
             rebuilt = [as_image(matrix, work.channels) for matrix in work.factors.each(work.ranks)]
             reached = _reached(work, rebuilt)

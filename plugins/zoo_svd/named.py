@@ -1,4 +1,4 @@
-"""Ranks of layers that somebody names."""
+"""Ranks of layers given by name (``task.ranks``)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def named(compressor: Compressor, ranks: Mapping[str, int | Sequence[int]], form
             known = list(compressor.layers)
             near = ", ".join(nearest(name, known, count=1) or known[:10])
             raise UsageError(
-                f"the network has no layer '{name}' that could be factorised",
+                f"the network has no layer '{name}' that can be factorised",
                 where="task.ranks",
                 fix=f"for example: {near}",
             )
@@ -34,7 +34,7 @@ def named(compressor: Compressor, ranks: Mapping[str, int | Sequence[int]], form
             )
         if not pays(layer, choice):
             raise UsageError(
-                f"{choice} would make '{name}' no smaller: of {layer.weight.numel():,} weights it makes "
+                f"{choice} does not make '{name}' smaller: {layer.weight.numel():,} weights become "
                 f"{weights_of(layer, choice):,}",
                 where="task.ranks",
                 fix="give a lower rank",
@@ -48,7 +48,7 @@ def _choice(name: str, layer: Layer, given: int | Sequence[int], forms: Sequence
         return Choice(next((form for form in forms_of(layer, forms) if form != "tucker"), "channels"), (given,))
     if "tucker" not in forms_of(layer):
         raise UsageError(
-            f"'{name}' takes one rank: it is no convolution of more than one pixel",
+            f"'{name}' takes one rank: it is not a convolution larger than 1×1",
             where="task.ranks",
             fix="give one number",
         )

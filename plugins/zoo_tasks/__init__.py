@@ -1,4 +1,4 @@
-"""The tasks: what is learned, by which loss, evaluated how, shown how; and what a network keeps of what it knows."""
+"""First-party tasks and adaptations: classification, transfer learning and LoRA."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="classification",
-            summary="Train every parameter to name the class of an image (cross-entropy)",
+            summary="Image classification with cross-entropy; all parameters are trained",
             target="zoo_tasks.classification:Classification",
             options="zoo_tasks.options:ClassificationOptions",
             accepts=("classes",),
@@ -20,7 +20,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
         ),
         TaskSpec(
             name="transfer",
-            summary="Keep what trained weights know and teach the last layers something new",
+            summary="Transfer learning: train the last layers of a pretrained network for new classes",
             adaptations=("transfer",),
         ),
     ]
@@ -31,7 +31,7 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
     return [
         AdaptationSpec(
             name="transfer",
-            summary="Freeze the layers that keep what trained weights know; the others learn, the head anew",
+            summary="Freeze pretrained layers and train the others, with a new head",
             source="J. Yosinski et al.: How transferable are features in deep neural networks? (2014)",
             target="zoo_tasks.transfer:Transfer",
             options="zoo_tasks.options:TransferOptions",
@@ -40,7 +40,7 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
         ),
         AdaptationSpec(
             name="lora",
-            summary="Keep trained weights and learn a correction of low rank beside each layer, and a new head",
+            summary="LoRA: freeze pretrained weights, train a low-rank update of each layer and a new head",
             source="E. Hu et al.: LoRA: low-rank adaptation of large language models (2021)",
             target="zoo_tasks.lora:Lora",
             options="zoo_tasks.options:LoraOptions",

@@ -1,8 +1,6 @@
-"""Classification: every parameter is trained by cross-entropy; evaluated by accuracy and what else `zoo_tasks.metrics`
-has.
+"""Image classification with cross-entropy, evaluated with the metrics of `zoo_tasks.metrics`.
 
-Networks return logits; the log-softmax is the loss's, so that ``cross_entropy(logits)`` is the reference's NLL of a
-log-softmax.
+Networks return logits; the loss applies log-softmax.
 """
 
 from __future__ import annotations
@@ -42,13 +40,12 @@ class Classification(Task[ClassificationOptions]):
 
     @classmethod
     def statistics(cls, options: ClassificationOptions, target: Target, train: PartView) -> dict[str, Any]:
-        """The weight of each class, where classes are weighted."""
+        """Return the class weights, if any."""
         weights = class_weights(options, target_names(target), train)
         return {} if weights is None else {"class_weights": weights}
 
     def loss(self, outputs: Outputs, batch: Batch) -> Loss:
-        """Cross-entropy of each sample in float32; where classes are weighted, that of its label is the sample's
-        weight."""
+        """Return the cross-entropy of each sample, float32; its weight is the class weight of its label, if any."""
         if batch.targets is None:
             raise ValueError("classification is trained on labelled images")
         weights = self._weights(outputs[MAIN_OUTPUT])
@@ -62,7 +59,7 @@ class Classification(Task[ClassificationOptions]):
         )
         if weights is None:
             return Loss(values)
-        # torch has multiplied by them, and smooths by those of all classes
+        # torch multiplies by the class weights, and label smoothing uses those of all classes.
         return Loss(values / weights[batch.targets], weights[batch.targets])
 
     def _weights(self, like: Tensor) -> Tensor | None:
@@ -72,7 +69,7 @@ class Classification(Task[ClassificationOptions]):
         return Softmax(classes=target_names(self.target))
 
     def evaluator(self, decision: Decision) -> ClassificationEvaluator:
-        """Neither smoothing nor weights count in it."""
+        """Return an evaluator without label smoothing and class weights."""
         return ClassificationEvaluator(len(target_names(self.target)))
 
     def report(self, result: EvaluationResult, part: PartView, directory: Path) -> list[ReportItem]:
@@ -84,9 +81,9 @@ class Classification(Task[ClassificationOptions]):
 
 
 def class_weights(options: ClassificationOptions, classes: Sequence[str], train: PartView) -> list[float] | None:
-    """A weight for each class, rounded to float32.
+    """Return a weight for each class, rounded to float32.
 
-    Raises UsageError for a wrong number of them, DataError where a class to balance has no sample.
+    Raises UsageError for a wrong number of weights, DataError if a class to balance has no samples.
     """
     asked = options.class_weights
     if asked is None:
@@ -94,7 +91,7 @@ def class_weights(options: ClassificationOptions, classes: Sequence[str], train:
     if asked != "balanced":
         if len(asked) != len(classes):
             raise UsageError(
-                f"{len(asked)} weights are given for {len(classes)} classes",
+                f"there are {len(asked)} weights for {len(classes)} classes",
                 where="task.class_weights",
                 fix="give one for each, in their order",
             )
@@ -102,7 +99,7 @@ def class_weights(options: ClassificationOptions, classes: Sequence[str], train:
     labels = train.targets
     if labels is None:
         raise DataError(
-            "classes are balanced by labels, and the train split has none",
+            "class_weights=balanced needs labels, but the train split has none",
             where="task.class_weights",
             fix="leave it out",
         )

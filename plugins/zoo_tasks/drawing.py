@@ -1,4 +1,4 @@
-"""What a classification shows: tables as CSV, images as PNG, each of them an item of the run's page."""
+"""The report of a classification: tables as CSV and figures as PNG."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from zoo.plugin import (
 )
 
 SHOWN = 20
-"""Images of predictions, and of mistakes."""
+"""The number of images in the figures of predictions and of mistakes."""
 
 
 def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str], directory: Path) -> list[ReportItem]:
@@ -48,18 +48,18 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
         ReportItem(
             "Classes",
             "per_class.csv",
-            "Precision: share of the samples predicted as a class that are of it. Recall: share of its samples that "
-            "are predicted as it.",
+            "Precision: share of the samples predicted as a class that belong to it. Recall: share of the samples of a "
+            "class that are predicted as it.",
         ),
         ReportItem(
             "Calibration",
             "plots/calibration.png",
-            "Where bars reach the diagonal, the network is right as often as its confidence says.",
+            "For a calibrated network, the bars reach the diagonal: its accuracy equals its confidence.",
         ),
         ReportItem(
             "Predictions",
             "plots/predictions.png",
-            "Samples from all over the part, with the prediction's probability; red where it is wrong.",
+            "Samples evenly spaced over the split, with the prediction and its probability; red if wrong.",
         ),
         write_mistakes(directory, part, probabilities, labels, classes),
     ]
@@ -94,7 +94,7 @@ def write_predicted(
 
 
 def _all_over(part: PartView) -> list[int]:
-    """A few samples from all over a part: the first ones may be all of one class."""
+    """Return a few evenly spaced samples, because the first ones may all be of one class."""
     return [int(index) for index in np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round()]
 
 
@@ -138,7 +138,7 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
     drawn.suptitle(heading)
     above, below = drawn.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="accuracy of the bin")
-    above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="as sure as right")
+    above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="perfect calibration")
     above.plot(
         np.asarray(bins["confidence"])[held],
         np.asarray(bins["accuracy"])[held],

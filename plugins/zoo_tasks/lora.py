@@ -1,8 +1,8 @@
-"""Low-rank adaptation: trained weights stay, and each layer learns a correction of low rank beside them (E. Hu et al.:
-LoRA: low-rank adaptation of large language models, 2021, section 4.1).
+"""LoRA: freeze the pretrained weights and train a low-rank update of each layer (E. Hu et al.: LoRA: low-rank
+adaptation of large language models, 2021, section 4.1).
 
-A linear layer x ↦ W·x becomes x ↦ W·x + (alpha / rank) · B·A·x, with A (rank, in) and B (out, rank). A convolution gets
-one with A of its own kernel and B of 1×1. B begins at zero, so that the network begins as it was.
+A linear layer x ↦ W·x becomes x ↦ W·x + (alpha / rank) · B·A·x, with A (rank, in) and B (out, rank). For a convolution,
+A has its kernel size and B is 1×1. B is initialised with zeros, so that the network is unchanged at the start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from zoo_tasks.options import LoraOptions
 
 
 class Corrected(nn.Module):
-    """A layer with a correction of low rank beside it."""
+    """A frozen layer with a trainable low-rank update."""
 
     def __init__(self, layer: nn.Linear | nn.Conv2d, rank: int, alpha: float) -> None:
         super().__init__()
@@ -50,22 +50,24 @@ class Corrected(nn.Module):
 
 class Lora(Adaptation[LoraOptions]):
     def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, dict[str, Any]]:
-        """Raises UsageError where no layer can be corrected."""
+        """Add low-rank updates. Raises UsageError if no layer supports them."""
         layers = correctable(model, context.head)
         if not layers:
             raise UsageError(
-                "no layer of this network can be corrected: it has no linear layer or convolution before its head",
+                "LoRA needs a linear layer or an ungrouped convolution before the head, which this network lacks",
                 where="adapt",
                 fix="choose another network, or the adaptation transfer",
             )
         adaptation = {"layers": layers, "head": context.head}
         model = self.rebuild(model, adaptation)
         learned = sum(each.numel() for each in model.parameters() if each.requires_grad)
-        context.print(f"lora: {plural(len(layers), 'layer')} of rank {self.options.rank}, {learned:,} parameters learn")
+        context.print(
+            f"lora: {plural(len(layers), 'layer')} of rank {self.options.rank}, {learned:,} trainable parameters"
+        )
         return model, adaptation
 
     def rebuild(self, model: nn.Module, adaptation: JSON) -> nn.Module:
-        """Only the corrections and the head learn."""
+        """Add the updates; only they and the head are trainable."""
         model.requires_grad_(False)
         for name in adaptation["layers"]:
             owner, _, last = name.rpartition(".")
@@ -76,16 +78,16 @@ class Lora(Adaptation[LoraOptions]):
         return model
 
     def configure_train_mode(self, model: nn.Module) -> None:
-        """Batch norms learn nothing, and keep their statistics."""
+        """Set batch norms, which are frozen, to eval mode."""
         for module in model.modules():
             if isinstance(module, _BatchNorm) and not any(each.requires_grad for each in module.parameters()):
                 module.eval()
 
 
 def correctable(model: nn.Module, head: str | None) -> Sequence[str]:
-    """Names of the linear layers and ungrouped convolutions outside the head.
+    """Return the names of the linear layers and ungrouped convolutions outside the head.
 
-    Attention layers of torch use the weights of the layers in them directly: these are left out.
+    Layers inside torch's attention modules are excluded, because those use the weights directly.
     """
     inside = [name for name, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)]
     left_out = [*inside, *([] if head is None else [head])]

@@ -1,4 +1,4 @@
-"""What classification is evaluated by, batch by batch."""
+"""The metrics of classification, computed batch by batch."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ClassificationEvaluator(Evaluator):
     def update(self, outputs: Outputs, batch: Batch) -> None:
         logits, labels = outputs[MAIN_OUTPUT], batch.targets
         if labels is None:
-            raise ValueError("classification is evaluated on labelled images")
+            raise ValueError("the evaluation of classification needs labels")
         confidence, guess = logits.cpu().double().softmax(1).max(1)
         truth = labels.cpu()
         cells = torch.bincount(truth * self._classes + guess, minlength=self._classes**2)

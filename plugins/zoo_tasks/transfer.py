@@ -1,11 +1,10 @@
-"""Transfer learning: a network that has been trained on something else keeps what it knows, and learns something new.
+"""Transfer learning: train the last layers of a pretrained network for a new target.
 
-zoo builds the network for the new target and loads trained weights into all but its head
-(`zoo.runs.load_initial_weights`). This adaptation says which parameters learn (``train``) and how the others behave
-meanwhile: frozen parameters get no gradient, a frozen batch norm keeps its statistics and normalises by them, and
-dropout stays as it is in training, whether what it works on is frozen or not (J. Yosinski et al.: How transferable are
-features in deep neural networks?, 2014, has the measurements behind freezing). Layers may learn at rates that fall
-towards the input, and one after the other (J. Howard, S. Ruder: Universal language model fine-tuning for text
+zoo builds the network for the new target and loads the weights into all layers except the head
+(`zoo.runs.load_initial_weights`). This adaptation selects the trainable parameters (``train``). Frozen parameters have
+no gradient; a frozen batch norm stays in eval mode; dropout stays active, after frozen layers, too (J. Yosinski et al.:
+How transferable are features in deep neural networks?, 2014). Optionally, learning rates decrease towards the input,
+and layers are unfrozen one after the other (J. Howard, S. Ruder: Universal language model fine-tuning for text
 classification, 2018, sections 3.2 and 3.3).
 """
 
@@ -28,7 +27,7 @@ class Transfer(Adaptation[TransferOptions]):
         self._learning: Sequence[str] = ()
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, dict[str, Any]]:
-        """Freeze all but what ``train`` says; the JSON names the layers that learn."""
+        """Freeze all layers except those of ``train``; the JSON names the trainable layers."""
         adaptation = {"trained": list(learning_layers(model, self.options.train, context.head))}
         return self.rebuild(model, adaptation), adaptation
 
@@ -41,7 +40,7 @@ class Transfer(Adaptation[TransferOptions]):
         return model
 
     def lr_multipliers(self, model: nn.Module) -> Mapping[str, float]:
-        """1 for the head; that of each layer before is this factor times the next one's."""
+        """Return 1 for the head, and for each other layer ``layer_decay`` times the multiplier of the next one."""
         return {
             parameter: self.options.layer_decay**back
             for back, name in enumerate(reversed(self._learning))
@@ -49,7 +48,7 @@ class Transfer(Adaptation[TransferOptions]):
         }
 
     def on_epoch_start(self, model: nn.Module, epoch: int) -> None:
-        """One layer more learns after each period of epochs, where that was asked for."""
+        """Unfreeze one more layer after every ``unfreeze_every`` epochs."""
         if self.options.unfreeze_every is None:
             return
         now = _parameters(model, self._learning[-(1 + epoch // self.options.unfreeze_every) :])
@@ -57,7 +56,7 @@ class Transfer(Adaptation[TransferOptions]):
             parameter.requires_grad_(name in now)
 
     def configure_train_mode(self, model: nn.Module) -> None:
-        """A batch norm that learns nothing is in eval mode."""
+        """Set frozen batch norms to eval mode."""
         for module in model.modules():
             if isinstance(module, _BatchNorm) and not any(parameter.requires_grad for parameter in module.parameters()):
                 module.eval()
@@ -72,7 +71,7 @@ def _parameters(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Paramet
 
 
 def learning_layers(model: nn.Module, train: str, head: str | None) -> Sequence[str]:
-    """Names of the modules that learn. Raises UsageError where there are fewer."""
+    """Return the names of the trainable modules. Raises UsageError if the network has fewer than ``last:N``."""
     layers = [name for name, module in model.named_modules() if any(True for _ in module.parameters(recurse=False))]
     if train == "all":
         return layers

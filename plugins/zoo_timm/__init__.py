@@ -1,4 +1,4 @@
-"""timm: every architecture of PyTorch Image Models, under its name there."""
+"""timm: all architectures of PyTorch Image Models, with timm's names."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ from zoo.errors import UsageError
 
 
 class TimmOptions(Options):
-    drop_rate: float | None = Field(None, ge=0, lt=1, description="dropout before the classifier; none: as timm has it")
+    drop_rate: float | None = Field(None, ge=0, lt=1, description="dropout before the classifier; none: timm's default")
     drop_path_rate: float | None = Field(
-        None, ge=0, lt=1, description="stochastic depth, where the network has it; none: as timm has it"
+        None, ge=0, lt=1, description="stochastic depth, for networks that have it; none: timm's default"
     )
 
 
@@ -31,6 +31,6 @@ def build(
     )
     if model.num_classes != num_outputs:
         raise UsageError(
-            f"timm's {name} is an encoder: it gives features, and has no classifier", fix="choose another network"
+            f"timm's {name} is an encoder: it returns features and has no classifier", fix="choose another network"
         )
     return model

@@ -1,5 +1,4 @@
-"""torchvision: every classification network of torchvision, under its name there, and recipes that start from its
-weights."""
+"""torchvision: all classification networks of torchvision, with torchvision's names, and recipes with its weights."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from zoo.errors import UsageError
 class AuxiliaryOptions(Options):
     transform_input: bool = Field(
         False,
-        description="bring images from ImageNet's mean and std to -1 … 1 first, as torchvision's weights want it",
+        description="convert images normalised with ImageNet's mean and std to -1 … 1, as torchvision's weights need",
     )
 
 
@@ -28,8 +28,8 @@ def build(options: Options, *, in_channels: int, num_outputs: int, image_size: t
     if "vision_transformer" in builder.__module__:
         if image_size[0] != image_size[1]:
             raise UsageError(
-                "torchvision's vision transformers take square images",
-                fix="choose one side for both, as dataset.resize=224",
+                "torchvision's vision transformers need square images",
+                fix="set one size for both sides: --set dataset.resize=224",
             )
         sized = {"image_size": image_size[0]}
     model: nn.Module = builder(weights=None, num_classes=num_outputs, **sized)
@@ -39,7 +39,7 @@ def build(options: Options, *, in_channels: int, num_outputs: int, image_size: t
 def build_with_auxiliary(
     options: AuxiliaryOptions, *, in_channels: int, num_outputs: int, image_size: tuple[int, int], name: str
 ) -> nn.Module:
-    """GoogLeNet and Inception v3, whose auxiliary classifiers are heard in training."""
+    """Build GoogLeNet or Inception v3, whose auxiliary classifiers are used in training."""
     model: nn.Module = get_model_builder(name)(
         weights=None,
         num_classes=num_outputs,

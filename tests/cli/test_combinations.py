@@ -30,11 +30,11 @@ def test_the_matrix_says_yes_or_why_not(zoo) -> None:
     tasks, networks = registry().items("task"), registry().items("architecture")
     evaluated = [task for task in tasks if task.spec.needs_architecture]
     assert len([row for row in rows if row[:1] and row[0].startswith("classics/")]) == len(evaluated) * len(networks)
-    assert "task TASK needs pretrained weights, and ARCHITECTURE names none" in " ".join(told.out.split())
-    assert "1  task TASK needs labels, and DATASET has none; fix: choose another dataset" in told.out
+    assert "task TASK needs pretrained weights, but ARCHITECTURE has none" in " ".join(told.out.split())
+    assert "1  task TASK needs labels, but DATASET has none; fix: choose another dataset" in told.out
     assert not any(line.startswith("9  ") for line in told.out.splitlines())  # reasons that differ in names are one
     alone = zoo("matrix", "--arch", "classics/alexnet", "--data", "digits", "--task", "transfer").out
-    assert "1 task transfer needs pretrained weights, and alexnet names none; fix" in " ".join(alone.split())
+    assert "1 task transfer needs pretrained weights, but alexnet has none; fix" in " ".join(alone.split())
     assert "families are left out; add --arch, for example one of 'timm/*', 'torchvision/*'" in told.err
 
 
@@ -69,7 +69,7 @@ def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
     [
         (["--data", "zzz"], 0, "nothing here has such a name"),
         (["--set", "train.lr=1"], 2, "--set train is none of the dataset's options"),
-        (["--set", "dataset.path=x"], 2, "dataset.path: not a key that every dataset has"),
+        (["--set", "dataset.path=x"], 2, "dataset.path: not an option common to all datasets"),
     ],
 )
 def test_what_the_matrix_cannot_take_is_said(zoo, arguments, code, line) -> None:
@@ -108,9 +108,9 @@ def test_gradients_as_json(zoo) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["cnn"], "no dataset is named"),
+        (["cnn"], "no dataset is given"),
         (["cnn_digits", "--versus", "architecture.n_feature=3"], "did you mean n_features?"),
-        (["cnn_digits", "--versus", "nothing"], "--set takes key.path=value, not 'nothing'"),
+        (["cnn_digits", "--versus", "nothing"], "--set expects KEY.PATH=VALUE, not 'nothing'"),
     ],
 )
 def test_what_gradients_cannot_take_is_said(zoo, arguments, line) -> None:

@@ -226,10 +226,10 @@ def test_a_run_whose_plugin_changed_says_so_wherever_it_is_opened(
         told = zoo("verify", "net/one")
         assert told.code == 0 and "zoo-lab 1.0" in told.out, (state, told)
         if state != "renamed":
-            assert "before its plugins are installed as they were" in " ".join(told.out.split())
+            assert "install the plugins of the run first" in " ".join(told.out.split())
 
     replant(info, source, "2.0")
-    note = "the run was made with zoo-lab 1.0, and zoo-lab 2.0 is installed: its results may differ"
+    note = "the run was made with zoo-lab 1.0, but zoo-lab 2.0 is installed: results may differ"
     for arguments in (*needing[:3], *looking):
         told = zoo(*arguments)
         assert told.code == 0 and note in told.err, (arguments, told)

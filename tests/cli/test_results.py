@@ -35,7 +35,7 @@ def test_compare_shows_results_differences_remarks_and_where_the_image_is(zoo, t
     assert told.code == 0 and lines[0] == ["short", "other"]
     assert ["accuracy", f"{accuracy:.2%}", "–"] in lines and ["parameters", "1,922", "1,922"] in lines
     assert ["train.lr", "0.01", "0.5"] in lines and ["status", "finished", "interrupted"] in lines
-    assert "note: other is interrupted: what it has is not its result" in told.err
+    assert "note: other is interrupted: its metrics are not final" in told.err
     assert "note: these runs saw different data, so their figures do not compare: short on datasets/digits" in told.err
     assert told.out.endswith("curves: drawn/compare.png\n") and (tmp_path / "drawn" / "compare.png").is_file()
 
@@ -59,7 +59,10 @@ def test_compare_as_json(zoo, two) -> None:
         (["compare", "short", "shrot"], "no run is called 'shrot'"),
         (["report", "shrot"], "no run is called 'shrot'"),
         (["evaluate", "short", "--data", "digit"], "no dataset is called 'digit'; fix: did you mean digits?"),
-        (["evaluate", "short", "--device", "cuda:99"], "device 'cuda:99' is not here; fix: choose one of: auto, cpu"),
+        (
+            ["evaluate", "short", "--device", "cuda:99"],
+            "device 'cuda:99' is not available; fix: choose one of: auto, cpu",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_one_line(zoo, two, arguments, words) -> None:

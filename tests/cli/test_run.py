@@ -205,7 +205,7 @@ def test_keys_that_differ_do_not_conflict() -> None:
         (["--resume", "short", "--out", "x"], "--resume and --out"),
         (["--resume", "short", "--seeds", "2"], "--seeds and --resume"),
         (["cnn_digits", "--inexact"], "--inexact without --resume"),
-        (["cnn_digits", "--set", "lr"], "--set takes key.path=value"),
+        (["cnn_digits", "--set", "lr"], "--set expects KEY.PATH=VALUE"),
     ],
 )
 def test_options_that_make_no_sense_are_one_line(zoo, started, arguments, words) -> None:
@@ -229,10 +229,13 @@ FAULTS = {
     "case-3-inf": (["cnn_digits", "--lr", "inf"], "train.lr: must be a finite number, not 'inf'"),
     "case-3-zero": (["cnn_digits", "--lr", "0"], "train.lr: must be greater than 0, not '0'"),
     "case-3-negative": (["cnn_digits", "--lr", "-0.1"], "train.lr: must be greater than 0, not '-0.1'"),
-    "case-5": (["cnn_digits", "--device", "cuda:99"], "device 'cuda:99' is not here; fix: choose one of: auto, cpu"),
+    "case-5": (
+        ["cnn_digits", "--device", "cuda:99"],
+        "device 'cuda:99' is not available; fix: choose one of: auto, cpu",
+    ),
     "unknown-key": (["cnn_digits", "--set", "train.lrr=1"], "train.lrr: unknown key; fix: did you mean lr?"),
-    "case-8-up": (["cnn_digits", "--name", "../x"], "name: '../x' cannot name a run"),
-    "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' cannot name a run"),
+    "case-8-up": (["cnn_digits", "--name", "../x"], "name: '../x' is not a valid run name"),
+    "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' is not a valid run name"),
     "case-9": (
         ["cnn_digits", "--set", "dataset.resize=never"],
         "the images are 8×8 and cnn needs 16×16 (dataset.resize=never)",
@@ -253,7 +256,7 @@ def test_a_batch_that_leaves_no_step_is_refused(zoo, case) -> None:
     told = zoo("run", "cnn_digits", "--batch-size", "5000", "--set", "train.drop_last=true")
     assert told.code == 2 and told.err.count("\n") == 1
     assert (
-        told.err.startswith("error: a batch of 5000 is larger than the 1437 training samples")
+        told.err.startswith("error: the batch size 5000 exceeds the 1437 training samples")
         and "; fix: use a smaller --batch-size" in told.err
     )
 

@@ -95,11 +95,11 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     "config, a FIFO": (fifo("config.yaml"), "config.yaml cannot be read: it is a named pipe, not a regular file"),
     "record, classes": (
         edit("run.json", lambda record: record["target"]["names"].reverse(), seal=True),
-        "differs from the run's root record in: target",
+        "does not match root.json in: target",
     ),
     "record, another kind of target": (
         edit("run.json", lambda record: record["target"].update(kind="multi_label"), seal=True),
-        "differs from the run's root record in: target",
+        "does not match root.json in: target",
     ),
     "record, statistics": (
         edit("run.json", lambda record: record.update(statistics={"mean": [3.0]}), seal=True),
@@ -152,19 +152,25 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     ),
     "root, gone": (
         lambda run: run.root_file.unlink(),
-        "no root record (root.json): an older zoo wrote the run, or the file was removed",
+        "no root.json: the run is from an older zoo, or the file was removed",
     ),
     "root, a FIFO": (fifo("root.json"), "root.json cannot be read: it is a named pipe, not a regular file"),
-    "state": (edit("state.json", lambda state: state["progress"].update(step=1)), "state.json changed since written"),
-    "state, manifest": (edited_state_with_a_manifest_to_fit, "its MANIFEST.json is not the one in the root record"),
+    "state": (
+        edit("state.json", lambda state: state["progress"].update(step=1)),
+        "state.json changed after zoo wrote it",
+    ),
+    "state, manifest": (edited_state_with_a_manifest_to_fit, "its MANIFEST.json does not match root.json"),
     "manifest, bytes": (
         lambda run: (chosen(run) / "MANIFEST.json").write_bytes(b"\xff"),
-        "its MANIFEST.json is not the one in the root record",
+        "its MANIFEST.json does not match root.json",
     ),
     "checkpoint, foreign": (from_another_run, "it comes from another run"),
     "checkpoint, renamed": (renamed, "it is missing"),
     "checkpoint, a FIFO": (fifo("model.safetensors"), "model.safetensors: it is a named pipe, not a regular file"),
-    "weights": (lambda run: flip_a_bit(chosen(run) / "model.safetensors"), "model.safetensors changed since written"),
+    "weights": (
+        lambda run: flip_a_bit(chosen(run) / "model.safetensors"),
+        "model.safetensors changed after zoo wrote it",
+    ),
 }
 
 
@@ -249,5 +255,5 @@ def test_verify_reads_the_cached_arrays_of_the_run_s_dataset(zoo, run) -> None:
     told = zoo("verify", "hurt")
     (line,) = (line for line in told.out.splitlines() if line.startswith("cache"))
     assert told.code == 4 and line.split()[:3] == ["cache", "mine", "damaged"]
-    assert "was changed since it was written" in line and "made again at its next use" in line
+    assert "was changed after it was written" in line and "rebuilt at its next use" in line
     assert "evaluate, predict and export use step-" in told.out

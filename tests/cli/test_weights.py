@@ -70,7 +70,7 @@ def test_a_run_asks_which_of_two_networks_it_starts_from(zoo, tmp_path) -> None:
     told = zoo(*run, "--weights", str(tmp_path / "two.safetensors"), "--weights-key", "ema")
     assert told.code == 0 and "read under 'ema'" in told.out
     told = zoo(*run, "--weights-key", "ema")
-    assert told.code == 2 and "weights names none" in told.err
+    assert told.code == 2 and "weights is not a file" in told.err
 
 
 @pytest.mark.parametrize(

@@ -45,11 +45,11 @@ def test_the_canonical_form_is_its_own_canonical_form() -> None:
         ("crop: 0", "greater than or equal to 1"),
         ("flip: 2", "less than or equal to 1"),
         ("rotate: lots", "valid number"),
-        ("crop: {pading: 4}", "it takes: padding, fill"),
+        ("crop: {pading: 4}", "known options: padding, fill"),
         ("resized_crop: {scale: [1, 0.5]}", "the smaller first"),
         ("trivial_augment: 3", "trivial_augment has no options"),
-        ("3", "3 is no step"),
-        ("crop: [", "no list of steps"),
+        ("3", "3 is not a step"),
+        ("crop: [", "not a list of steps"),
         ("flp, crop: 0", "flip.*; .*crop.padding"),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_configuration_holds_every_option_and_can_be_read_again() -> None:
     config = resolve(registry(), "cnn_digits", overrides={"train": {"augment": "shift: 0.2"}}).config
     assert config.train.augment == [{"shift": {"fraction": 0.2}}]
     assert resolve(registry(), overrides=config.as_dict()).config == config
-    with pytest.raises(UsageError, match=r"train\.augment: no step is called 'flipp'; did you mean flip"):
+    with pytest.raises(UsageError, match=r"train\.augment: unknown augmentation 'flipp'; did you mean flip"):
         resolve(registry(), "cnn_digits", overrides={"train": {"augment": "flipp"}})
 
 

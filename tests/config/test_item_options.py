@@ -163,7 +163,7 @@ def test_each_wrong_option_has_its_line() -> None:
 
 def test_an_item_without_options_says_so() -> None:
     with pytest.raises(
-        ConfigError, match=r"architecture\.width: unknown key.*fix: leave it out: there are no options here"
+        ConfigError, match=r"architecture\.width: unknown key.*fix: remove it: there are no options here"
     ):
         options_of(catalogue().architecture("plain"), {"width": 3})
 
@@ -194,7 +194,7 @@ def test_options_of_items_that_share_a_section_are_told_apart_and_a_key_of_none_
         ({"dataset": {"side": 3}}, "dataset.side: unknown key; fix: did you mean sides?"),
         ({"task": {"smothing": 0.1}}, "task.smothing: unknown key; fix: did you mean smoothing?"),
         ({"adapt": [{"thin": {"rnak": 3}}]}, "adapt.rnak: unknown key; fix: did you mean rank?"),
-        ({"architecture": {"name": "plain", "width": 3}}, "architecture.width: unknown key; fix: leave it out"),
+        ({"architecture": {"name": "plain", "width": 3}}, "architecture.width: unknown key; fix: remove it"),
     ],
 )
 @pytest.mark.parametrize("where", ["recipe", "file", "overrides"])
@@ -292,7 +292,8 @@ def test_two_parts_of_a_task_with_one_option_are_the_plugins_fault(name: str, op
     with pytest.raises(PluginError) as caught:
         task_options_model(registry, registry.task(name))
     assert str(caught.value) == (
-        f"two parts of task 'lab/{name}' have an option '{option}' (zoo-lab); fix: report it to the authors"
+        f"two components of task 'lab/{name}' have an option '{option}' (zoo-lab); "
+        "fix: report it to the plugin's authors"
     )
 
 
@@ -336,11 +337,11 @@ def test_two_defaults_for_one_kind_are_an_error_that_names_both_packages_and_the
     with pytest.raises(UsageError) as caught:
         resolve(registry, overrides={"architecture": "net", "dataset": "toy"})
     assert str(caught.value) == (
-        "no task is named, and other/rank (zoo-other) and lab/sort (zoo-lab) are each the default for classes; fix: "
+        "no task is given, but other/rank (zoo-other) and lab/sort (zoo-lab) are each the default for classes; fix: "
         "add --task other/rank or --task lab/sort"
     )
     assert caught.value.exit_code == 2
-    with pytest.raises(UsageError, match="task freeze is learned as the default task, and other/rank"):
+    with pytest.raises(UsageError, match="task freeze trains the default task, but other/rank"):
         resolve(registry, overrides={"architecture": "net", "dataset": "toy", "task": "freeze"})
     for name in ("lab/sort", "other/rank"):
         given = {"architecture": "net", "dataset": "toy", "task": name}
@@ -356,19 +357,19 @@ def test_two_defaults_for_one_kind_are_an_error_that_names_both_packages_and_the
     [
         (
             {"dataset": "numbers"},
-            "no task is named, and no installed task is the default for values; fix: add --task NAME",
+            "no task is given, but no installed task is the default for values; fix: add --task NAME",
         ),
-        ({"dataset": "bare"}, "task sort needs labels, and bare has none; fix: choose another dataset"),
+        ({"dataset": "bare"}, "task sort needs labels, but bare has none; fix: choose another dataset"),
         (
             {"dataset": "numbers", "task": "freeze_and_thin"},
             (
-                "task freeze_and_thin is learned as the default task, and no installed task is the default for values; "
+                "task freeze_and_thin trains the default task, but no installed task is the default for values; "
                 "fix: add --task NAME (see `zoo list tasks`), and --set adapt=[freeze,thin]"
             ),
         ),
         (
             {"dataset": "bare", "task": "freeze"},
-            "task freeze needs labels, and bare has none; fix: choose another dataset",
+            "task freeze needs labels, but bare has none; fix: choose another dataset",
         ),
     ],
 )

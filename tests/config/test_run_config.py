@@ -92,7 +92,7 @@ def test_a_plain_name_can_name_a_run(name: str) -> None:
     ],
 )
 def test_case_8_a_name_that_is_no_folder_s_is_refused(name: str) -> None:
-    with pytest.raises(ValidationError, match="cannot name a run"):
+    with pytest.raises(ValidationError, match="is not a valid run name"):
         RunConfig.model_validate({**LEAST, "name": name})
 
 

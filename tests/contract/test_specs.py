@@ -38,10 +38,10 @@ def test_a_vector_or_a_map_is_what_the_main_output_is_since_tasks_read_that() ->
 @pytest.mark.parametrize(
     ("outputs", "why"),
     [
-        ((Output(), Output(kind="map")), "two outputs have one name"),
+        ((Output(), Output(kind="map")), "two outputs have the same name"),
         ((Output(auxiliary=0.5),), "every output is auxiliary"),
-        ((Output(name="logits"), Output(auxiliary=0.5)), "beside the main one is called 'output'"),
-        ((Output(), Output(name="features")), "called 'features', and its kind is vector"),
+        ((Output(name="logits"), Output(auxiliary=0.5)), "only the main output may be called 'output'"),
+        ((Output(), Output(name="features")), "the output 'features' must be of the kind features, not vector"),
     ],
 )
 def test_outputs_that_make_no_sense_are_refused(outputs: tuple[Output, ...], why: str) -> None:
@@ -52,9 +52,9 @@ def test_outputs_that_make_no_sense_are_refused(outputs: tuple[Output, ...], why
 @pytest.mark.parametrize(
     ("facts", "why"),
     [
-        ({}, "this has none of them"),
-        ({"target": "a:B", "solver": "a:C"}, "this has target and solver"),
-        ({"target": "a:B", "default": True}, "names its target and the kinds"),
+        ({}, "this one has none of them"),
+        ({"target": "a:B", "solver": "a:C"}, "this one has target and solver"),
+        ({"target": "a:B", "default": True}, "a default task needs target and accepts"),
         ({"adaptations": ("x",), "options": "a:O"}, "leave options out"),
     ],
 )

@@ -105,7 +105,7 @@ def test_what_was_changed_since_it_was_unpacked_is_unpacked_again_after_a_word(
     } == FILES
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
-    assert line.endswith("it is unpacked again")
+    assert line.endswith("unpacking it again")
     opened(archive)
     assert capsys.readouterr().err == ""
 
@@ -188,7 +188,10 @@ def test_what_cannot_be_trusted_is_named_and_leaves_nothing(case: str, tmp_path:
 def test_case_43_a_bomb_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = zipped(tmp_path / "bomb.zip", {"a/1.jpg": bytes(3_000_000)})
     monkeypatch.setattr(archives, "MIN_CAP", 1_000_000)
-    with pytest.raises(DataError, match=r"comes to more than 1,000,000 bytes, 100 times the archive: a bomb"):
+    with pytest.raises(
+        DataError,
+        match=r"its content exceeds 1,000,000 bytes, 100 times the archive's size: possibly a decompression bomb",
+    ):
         opened(path)
     monkeypatch.setattr(archives, "MIN_CAP", 1 << 30)
     monkeypatch.setattr(archives, "MAX_MEMBERS", 2)
@@ -206,7 +209,7 @@ def test_case_44_an_archive_that_was_cut_off_is_damaged(kind: str, share: float,
         zipped(tmp_path / "pets.zip", noise) if kind == "zip" else tarred(tmp_path / f"pets.{kind}", noise, mode[kind])
     )
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(DataError, match="is damaged or was cut off"):
+    with pytest.raises(DataError, match="is damaged or incomplete"):
         opened(path)
     assert list(archives.folder().iterdir()) == []
 
@@ -214,7 +217,7 @@ def test_case_44_an_archive_that_was_cut_off_is_damaged(kind: str, share: float,
 def test_an_altered_member_is_damaged(tmp_path: Path) -> None:
     path = zipped(tmp_path / "pets.zip", {"pets/1.jpg": bytes(range(256))}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace(bytes(range(10, 20)), bytes(10)))
-    with pytest.raises(DataError, match=r"damaged or was cut off, at 'pets/1\.jpg'"):
+    with pytest.raises(DataError, match=r"damaged or incomplete, at 'pets/1\.jpg'"):
         opened(path)
 
 
@@ -222,13 +225,16 @@ def test_a_zip_whose_names_are_no_text_is_damaged(tmp_path: Path) -> None:
     """From fuzzing: the flag says that names are UTF-8, and a byte of one was changed."""
     path = zipped(tmp_path / "pets.zip", {"pets/é.jpg": b"x"}, zipfile.ZIP_STORED)
     path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xfe"))
-    with pytest.raises(DataError, match="damaged or was cut off"):
+    with pytest.raises(DataError, match="damaged or incomplete"):
         opened(path)
 
 
 @pytest.mark.parametrize(
     ("body", "said"),
-    [(b"<!DOCTYPE html><p>log in", "a web page stands in place of the archive"), (b"text", "no archive of a form")],
+    [
+        (b"<!DOCTYPE html><p>log in", "this file is a web page, not an archive"),
+        (b"text", "not an archive in a supported"),
+    ],
 )
 def test_case_45_a_web_page_in_place_of_an_archive_is_told(tmp_path: Path, body: bytes, said: str) -> None:
     (tmp_path / "pets.zip").write_bytes(body)

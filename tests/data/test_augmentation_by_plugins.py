@@ -107,8 +107,8 @@ def test_zoo_show_draws_it(plugin, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("darkn", "no step is called 'darkn'; did you mean darken"),
-        ("darken: {lest: 1}", "darken.lest: unknown option; it takes: least"),
+        ("darkn", "unknown augmentation 'darkn'; did you mean darken"),
+        ("darken: {lest: 1}", "darken.lest: unknown option; known options: least"),
         ("darken: 2", "less than or equal to 1, not 2"),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_disabled_plugin_is_named(plugin, monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("function", r"augmentation 'acme/darken' could not be built: .*a zoo\.api\.Augmentation is due"),
+        ("function", r"augmentation 'acme/darken' could not be built: .*expected a zoo\.api\.Augmentation"),
         ("Growing", r"failed on the first training images: .*images \(2, 3, 8, 8\) became \(2, 3, 16, 16\)"),
         ("Unfit", "failed on the first training images: KeyError.*no such colour"),
     ],

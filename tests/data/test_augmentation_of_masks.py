@@ -117,14 +117,14 @@ def test_most_targets_go_with_every_augmentation(target) -> None:
 
 def test_an_opaque_target_goes_with_colours_alone() -> None:
     assert augmentation_fault(canonical("color_jitter, erase, pca_noise"), DEPTH) is None
-    told = "crop moves pixels, and targets of kind 'opaque' cannot be moved with them"
+    told = "crop moves pixels, but targets of the kind 'opaque' cannot be moved with them"
     assert augmentation_fault(canonical("color_jitter, crop, flip"), DEPTH) == told
 
 
 @pytest.mark.parametrize("step", ["shift", "crop", "rotate", "trivial_augment", "crop: {padding: 1}"])
 def test_masks_without_a_value_to_ignore_cannot_have_pixels_from_outside(step) -> None:
     found = augmentation_fault(canonical(step), COMPLETE)
-    assert found is not None and "brings in pixels from outside the image" in found and "\n" not in found
+    assert found is not None and "fills pixels from outside the image" in found and "\n" not in found
 
 
 @pytest.mark.parametrize("step", ["flip", "resized_crop", "flip: {axis: vertical}", "color_jitter"])

@@ -138,7 +138,7 @@ def test_the_plan_says_it_before_training(folder: str, capsys: pytest.CaptureFix
     ]
     assert run_cli(words) == 0
     told = capsys.readouterr().out
-    assert "the last batch of each epoch has 5 samples: the one that is left over joins it" in told
+    assert "the last batch of each epoch has 5 samples, to avoid a batch of one sample" in told
     assert "2 epochs, 8 steps of 4" in told
 
 

@@ -117,7 +117,7 @@ def test_offline_one_error_names_all_that_is_missing(tmp_path: Path) -> None:
 
 
 def test_downloads_can_be_switched_off(tmp_path: Path, asked: list[str]) -> None:
-    with pytest.raises(DataError, match="switched off"):
+    with pytest.raises(DataError, match="disabled"):
         Store(tmp_path, download=False).files(SPEC)
     assert asked == []
 

@@ -126,13 +126,13 @@ BAD = {
     "floats": (Split(GOOD.images / 255, GOOD.targets), "uint8"),
     "no channels": (Split(GOOD.images[:, 0], GOOD.targets), "uint8"),
     "zero images": (Split(GOOD.images[:0], GOOD.targets[:0]), "is empty"),
-    "too few labels": (Split(GOOD.images, GOOD.targets[:3]), "4 images and 3 labels"),
-    "too few names": (Split(GOOD.images, GOOD.targets, ["one"]), "4 images and 1 names"),
+    "too few labels": (Split(GOOD.images, GOOD.targets[:3]), "4 images, but 3 labels"),
+    "too few names": (Split(GOOD.images, GOOD.targets, ["one"]), "4 images, but 1 names"),
     "label too large": (Split(GOOD.images, np.array([0, 1, 2, 3])), "label 3, outside 0…2"),
     "negative label": (Split(GOOD.images, np.array([0, 1, -1, 2])), "label -1, outside 0…2"),
     "fractional labels": (Split(GOOD.images, np.array([0.0, 1.0, 0.5, 2.0])), "must be integers"),
-    "rows of different lengths": (Split([[1, 2], [3]], GOOD.targets), "are no array"),
-    "labels of different lengths": (Split(GOOD.images, [[1], [1, 2]]), "are no array"),
+    "rows of different lengths": (Split([[1, 2], [3]], GOOD.targets), "are not an array"),
+    "labels of different lengths": (Split(GOOD.images, [[1], [1, 2]]), "are not an array"),
     "no images": (Split(None, None), "must be uint8"),
     "objects": (Split(np.array([{}, {}], dtype=object), None), "must be uint8"),
     "one-hot labels": (Split(GOOD.images, np.eye(4, 3, dtype=np.int64)), "must be integers"),
@@ -185,7 +185,7 @@ def test_the_images_of_some_classes_are_kept_in_their_order(monkeypatch) -> None
 
 @pytest.mark.parametrize(
     ("classes", "words"),
-    [(["a", "d"], "has no class 'd'"), (["a", "a"], "named twice"), (["Aa", "b"], "did you mean a")],
+    [(["a", "d"], "has no class 'd'"), (["a", "a"], "given twice"), (["Aa", "b"], "did you mean a")],
 )
 def test_classes_that_make_no_sense_are_told(monkeypatch, classes, words) -> None:
     with pytest.raises(UsageError, match=words):
@@ -229,7 +229,7 @@ def test_bad_training_images_are_left_out_where_asked_and_named(monkeypatch, fil
     assert np.array_equal(train.images_of([3])[0], np.asarray(Image.open(files[4])))
     assert [(each["part"], each["sample"]) for each in data.quarantine] == [("train", "03.png"), ("train", "07.png")]
     assert "is not an image" in data.quarantine[1]["reason"] and data.quarantine[1]["file"] == str(files[7])
-    assert "2 training images that cannot be read are left out; quarantine.json names them" in data.notes
+    assert "2 training images that cannot be read are skipped; see quarantine.json" in data.notes
 
 
 def test_what_is_bad_is_remembered_by_content(monkeypatch, files) -> None:
@@ -261,7 +261,7 @@ def test_a_class_of_which_nothing_can_be_read_is_told(monkeypatch, files) -> Non
     toy = Toy(
         {"train": Split([files[0], files[3], files[7]], np.array([0, 1, 1])), "test": in_files(files, [9, 10, 11])}
     )
-    with pytest.raises(DataError, match="of a class of the train split, no image can be read"):
+    with pytest.raises(DataError, match="no image of a class of the train split can be read"):
         open_toy(monkeypatch, toy, section={"skip_bad_images": True})
 
 

@@ -123,8 +123,8 @@ def test_an_array_that_was_changed_is_made_again_after_a_word(kind: str, capsys:
     assert calls == ["a"]
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("toy: the cached array ")
-    assert "was changed since it was written" in line
-    assert line.endswith("it is made again")
+    assert "was changed after it was written" in line
+    assert line.endswith("it is rebuilt")
     build(value=2, shape=shape, calls=calls)
     assert (calls, capsys.readouterr().err) == (["a"], "")
 

@@ -120,10 +120,10 @@ def test_what_is_known_of_a_file_in_part_is_checked(
     [
         ("/wrong", SHA256[:8], f"not {SHA256[:8]}…"),
         ("/hub-wrong", None, SHA256),
-        ("/good", None, "the server tells no sha256 of file.bin"),
-        ("/hub-git", None, "the server tells no sha256 of file.bin"),
-        ("/short", SHA256[:8], "fewer than its 512,000 bytes arrived"),
-        ("/page", None, "a web page came in place of file.bin"),
+        ("/good", None, "the server provides no sha256 for file.bin"),
+        ("/hub-git", None, "the server provides no sha256 for file.bin"),
+        ("/short", SHA256[:8], "received fewer than its 512,000 bytes"),
+        ("/page", None, "the server sent a web page instead of file.bin"),
     ],
 )
 def test_what_cannot_be_trusted_is_not_kept(
@@ -136,13 +136,13 @@ def test_what_cannot_be_trusted_is_not_kept(
 
 
 FAULTS = {
-    "a web page": ("/page", ["a web page came in place of file.bin"]),
+    "a web page": ("/page", ["the server sent a web page instead of file.bin"]),
     "another content": ("/wrong", [SHA256, hashlib.sha256(CONTENT[::-1]).hexdigest()]),
-    "too long": ("/long", ["more than its 512,000 bytes"]),
-    "a short body": ("/short", ["fewer than its 512,000 bytes arrived"]),
-    "a short body, no length": ("/short-without-length", ["fewer than its 512,000 bytes arrived"]),
-    "a redirect to http": ("/to-http", ["redirects to an address without https", "http://localhost:"]),
-    "not found": ("/nothing", ["the server answers 404"]),
+    "too long": ("/long", ["received more than its 512,000 bytes"]),
+    "a short body": ("/short", ["received fewer than its 512,000 bytes"]),
+    "a short body, no length": ("/short-without-length", ["received fewer than its 512,000 bytes"]),
+    "a redirect to http": ("/to-http", ["redirects to a URL without https", "http://localhost:"]),
+    "not found": ("/nothing", ["the server responds with status 404"]),
     "busy": ("/busy", ["503"]),
 }
 
@@ -187,7 +187,7 @@ def test_an_earlier_file_stays_where_its_replacement_fails(server: ThreadingHTTP
 
 @pytest.mark.parametrize("url", ["http://example.com/file.bin", "ftp://example.com/file.bin", "file:///etc/passwd"])
 def test_no_address_but_https_is_asked(tmp_path: Path, url: str) -> None:
-    with pytest.raises(DataError, match="https only"):
+    with pytest.raises(DataError, match="need https"):
         download(url, tmp_path / "file.bin", SHA256, 1)
 
 

@@ -196,7 +196,7 @@ def test_a_file_that_is_no_mask_is_named_with_the_reason(tmp_path) -> None:
     assert "this mask is no PNG" in told(tmp_path / "mask.jpg")
     (tmp_path / "cut.png").write_bytes(good.read_bytes()[:-30])
     assert "this mask cannot be read" in told(tmp_path / "cut.png")
-    assert "this mask is 8×9 and its image 8×8" in told(save_grey(tmp_path / "wide.png", indices(8, 9)))
+    assert "this mask is 8×9, but its image is 8×8" in told(save_grey(tmp_path / "wide.png", indices(8, 9)))
     assert "cannot be read: No such file" in told(tmp_path / "gone.png")
     beyond = indices(8, 8)
     beyond[3, 2] = 5
@@ -208,13 +208,13 @@ def test_a_file_that_is_no_mask_is_named_with_the_reason(tmp_path) -> None:
 def test_arrays_are_checked_too() -> None:
     masks = np.zeros((2, 8, 8), np.uint8)
     assert "masks must be uint8 (N, H, W), not int64" in fault(masks.astype(np.int64))
-    assert "there are 3 images and 2 masks" in fault(masks, np.zeros((3, 3, 8, 8), np.uint8))
-    assert "the masks are 8×8 and their images 8×9" in fault(masks, np.zeros((2, 3, 8, 9), np.uint8))
+    assert "there are 3 images, but 2 masks" in fault(masks, np.zeros((3, 3, 8, 8), np.uint8))
+    assert "the masks are 8×8, but their images are 8×9" in fault(masks, np.zeros((2, 3, 8, 9), np.uint8))
     masks[1, 0, 7] = 255
     assert "has the value 255 in row 0, column 7: the classes are 0 to 4 (toy, mask 1)" in fault(masks, ignore=None)
     small = np.zeros((2, 3, 4, 4), np.uint8)
     told = fault(np.zeros((2, 4, 4), np.uint8), small, ignore=None, preprocessing=how(resize=WAYS["crop"]))
-    assert "this mask is smaller than 8×8, and there is no value to ignore (Mask.ignore) to pad it with" in told
+    assert "this mask is smaller than 8×8, and there is no ignore value (Mask.ignore) for padding" in told
 
 
 @pytest.mark.parametrize("permuted", [None, 3])

@@ -133,7 +133,7 @@ def test_micro_batches_of_masks_hold_every_mask_once(masked) -> None:
 
 def test_a_target_that_is_not_interpreted_cannot_be_pasted() -> None:
     depth, mask = Opaque(dtype="float32", shape=(None, None)), Mask(names=("a", "b"))
-    told = "CutMix pastes a box of one image into another, and targets of kind 'opaque' cannot be pasted with it"
+    told = "CutMix pastes a box of one image into another, which targets of the kind 'opaque' do not support"
     assert mixing_fault(TrainConfig(cutmix=1.0, mixup=0.2), depth) == told
     for target, train in (
         (depth, TrainConfig(mixup=0.2)),

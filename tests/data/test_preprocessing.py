@@ -110,7 +110,7 @@ def test_channels_are_adapted_and_said(
 
 
 def test_channels_that_the_network_cannot_take_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"net takes images of 3 channels, not 1 .*dataset\.channels"):
+    with pytest.raises(UsageError, match=r"net needs images with 3 channels, not 1 .*dataset\.channels"):
         planned(RGB_ONLY, (3, 8, 8), channels=1)
 
 
@@ -148,7 +148,7 @@ def test_case_9_resize_never_names_both_sizes(net: ArchitectureSpec, needed: str
 
 @pytest.mark.parametrize(("net", "needs"), [(FIXED, "exactly 28×28"), (AT_LEAST_16, "at least 16×16")])
 def test_a_side_that_the_network_cannot_take_is_refused(net: ArchitectureSpec, needs: str) -> None:
-    with pytest.raises(UsageError, match=f"cannot take 12×12 images: it needs {needs}"):
+    with pytest.raises(UsageError, match=f"does not support 12×12 images: it needs {needs}"):
         planned(net, resize=12)
 
 

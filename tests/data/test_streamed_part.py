@@ -315,8 +315,9 @@ def test_names_of_samples_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_classes_of_samples_that_are_made_on_demand_cannot_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError) as caught:
         opened(monkeypatch, Split(Stored(*content(9))), classes=["a", "b"])
-    assert "made on demand, and no classes of them can be chosen (dataset.classes); fix: leave it out" in str(
-        caught.value
+    assert (
+        "come from a SampleSource, which does not support a choice of classes (dataset.classes); fix: leave it out"
+        in str(caught.value)
     )
 
 
@@ -339,7 +340,7 @@ def test_classes_of_samples_that_are_made_on_demand_cannot_be_chosen(monkeypatch
             Mask(names=CLASSES),
             np.zeros((4, 3, 3), np.uint8),
             PluginError,
-            "masks of samples that are made on demand must be arrays of the network's size, 6×5",
+            "masks from a SampleSource must be arrays of the network's size, 6×5",
         ),
     ],
 )
@@ -382,7 +383,9 @@ def test_images_other_than_those_that_were_asked_for_are_the_plugins_fault(
             return given
 
     part = opened(monkeypatch, Split(Odd(*content(4)))).part("train")
-    with pytest.raises(PluginError, match=r"4 samples were asked for as uint8 \(n, C, H, W\), and other im") as caught:
+    with pytest.raises(
+        PluginError, match=r"the sample source did not return 4 images as uint8 \(n, C, H, W\)"
+    ) as caught:
         next(part.batches(4))
     assert (caught.value.where, caught.value.fix) == ("toys/toy", "report it to the authors of zoo-toys")
 
@@ -438,8 +441,8 @@ def test_samples_that_are_made_on_demand_cannot_be_tried_beforehand(monkeypatch:
     ("split", "kind", "words"),
     [
         (Split(Stored(*content(0))), DataError, "split 'train' is empty"),
-        (Split(Stored(*content(4)), np.zeros(4, np.int64)), PluginError, "leave out those of the Split"),
-        (Split(Stored(*content(4)), names=["one"]), PluginError, "has 4 images and 1 names"),
+        (Split(Stored(*content(4)), np.zeros(4, np.int64)), PluginError, "remove Split.targets"),
+        (Split(Stored(*content(4)), names=["one"]), PluginError, "has 4 images, but 1 names"),
     ],
 )
 def test_a_split_that_is_none_is_refused_when_it_is_opened(

@@ -112,10 +112,10 @@ def test_an_array_of_the_right_dtype_is_not_copied() -> None:
         ),
         (POINTS, np.zeros((2, 1), np.int16), "the targets of split 'test' must be int16 (N,), not int16 (2, 1)"),
         (POINTS, np.array([300], np.int32), "the targets of split 'test' must be int16 (N,), not int32 (1,)"),
-        (NoTarget(), [0, 1], "split 'test' has targets, and the dataset says that it has none"),
-        (CLASSES, [[0], [1, 2]], "the labels of split 'test' are no array"),
-        (Opaque(dtype="depth", shape=()), [0], "its targets are of the dtype 'depth', which numpy does not know"),
-        (Opaque(dtype="object", shape=()), [0], "its targets are of the dtype 'object', which is none of numbers"),
+        (NoTarget(), [0, 1], "split 'test' has targets, but the dataset declares none"),
+        (CLASSES, [[0], [1, 2]], "the labels of split 'test' are not an array"),
+        (Opaque(dtype="depth", shape=()), [0], "its targets have the dtype 'depth', which numpy does not have"),
+        (Opaque(dtype="object", shape=()), [0], "its targets have the dtype 'object', which is not numeric"),
     ],
 )
 def test_another_dtype_or_shape_is_the_plugins_fault_in_one_line(target: Target, given: Any, words: str) -> None:
@@ -128,12 +128,12 @@ def test_another_dtype_or_shape_is_the_plugins_fault_in_one_line(target: Target,
 @pytest.mark.parametrize(
     ("target", "given", "words"),
     [
-        (CLASSES, [0, 1], "split 'test' has 3 images and 2 labels"),
-        (LABELS, [[0, 0, 1]], "split 'test' has 3 images and 1 labels"),
-        (VALUES, np.zeros((4, 2)), "split 'test' has 3 images and 4 targets"),
-        (MASK, np.zeros((4, 2, 2), np.uint8), "split 'test' has 3 images and 4 masks"),
-        (MASK, [Path("one.png")], "split 'test' has 3 images and 1 masks"),
-        (POINTS, np.zeros(2, np.int16), "split 'test' has 3 images and 2 targets"),
+        (CLASSES, [0, 1], "split 'test' has 3 images, but 2 labels"),
+        (LABELS, [[0, 0, 1]], "split 'test' has 3 images, but 1 labels"),
+        (VALUES, np.zeros((4, 2)), "split 'test' has 3 images, but 4 targets"),
+        (MASK, np.zeros((4, 2, 2), np.uint8), "split 'test' has 3 images, but 4 masks"),
+        (MASK, [Path("one.png")], "split 'test' has 3 images, but 1 masks"),
+        (POINTS, np.zeros(2, np.int16), "split 'test' has 3 images, but 2 targets"),
     ],
 )
 def test_there_is_one_target_for_each_image(target: Target, given: Any, words: str) -> None:
@@ -237,15 +237,15 @@ def test_the_dataset_says_what_its_targets_are_else_its_spec() -> None:
 @pytest.mark.parametrize(
     ("spec", "said", "words"),
     [
-        (item(), None, "neither the dataset nor its spec says what the classes are"),
-        (item("values"), None, "neither the dataset nor its spec says what the names of its targets are"),
+        (item(), None, "neither the dataset nor its spec gives the classes"),
+        (item("values"), None, "neither the dataset nor its spec gives the names of its targets"),
         (
             item("values", classes=("x",)),
             None,
-            "neither the dataset nor its spec says what the names of its targets are",
+            "neither the dataset nor its spec gives the names of its targets",
         ),
-        (item(), VALUES, "its targets are values, and its spec says classes"),
-        (item("values", "mask"), NoTarget(), "its targets are none, and its spec says values or mask"),
+        (item(), VALUES, "its targets are values, but its spec has classes"),
+        (item("values", "mask"), NoTarget(), "its targets are none, but its spec has values or mask"),
     ],
 )
 def test_a_target_that_nothing_or_another_kind_is_said_of_is_the_plugins_fault(

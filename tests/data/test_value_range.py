@@ -178,13 +178,13 @@ def test_a_range_of_one_s_own_is_taken(tmp_path: Path) -> None:
 
 def test_what_no_rule_fits_is_refused_with_the_option_to_set(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"from 0 to 99\d+, which no usual range holds .*dataset\.value_range=\[LOW,HIGH\]"
+        DataError, match=r"0 to 99\d+, fit none of the usual ranges .*dataset\.value_range=\[LOW,HIGH\]"
     ):
         opened(lay(tmp_path / "large", 100_000, np.int32))
     mixed = lay(tmp_path / "mixed", 1, np.float32)
     save(mixed / "dark" / "9.tif", (VALUES * 4000).astype(np.uint16))
     save(mixed / "light" / "9.tif", (VALUES * 4000).astype(np.uint16))
-    with pytest.raises(DataError, match=r"float values are 0 to 1 and integer values 0 to 4095"):
+    with pytest.raises(DataError, match=r"float values 0 to 1, but integer values 0 to 4095"):
         opened(mixed, test_fraction=0.1, split_seed=3)
 
 

@@ -27,7 +27,7 @@ def test_the_commands_come_out_as_the_page_says(tmp_path, monkeypatch, capsys) -
         assert code == 0, f"{command}\n{said.out}\n{said.err}"
         told += said.out
     assert "6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5" in told
-    assert "what relu_2 gives (50 values an image) is kept for train" in told
+    assert "the output of relu_2 (50 values per image) is cached for train" in told
     records = {run.path.name: run.record for run in all_runs()}
     pretrained = next(record for record in records.values() if record.label == "digits_pretrain")
     transferred = next(

@@ -26,14 +26,14 @@ def test_a_provider_that_falls_back_is_not_usable(monkeypatch) -> None:
         assert onnxruntime_providers.attempt(onnxruntime_providers.tiny_model(), onnxruntime_providers.CUDA)
     assert onnxruntime_providers.attempt(b"no model", onnxruntime_providers.CPU)
     needed, other = (
-        onnxruntime_providers.provider_finding(onnxruntime_providers.CUDA, "carries on", needed=True),
-        onnxruntime_providers.provider_finding(onnxruntime_providers.CUDA, "carries on", needed=False),
+        onnxruntime_providers.provider_finding(onnxruntime_providers.CUDA, "falls back", needed=True),
+        onnxruntime_providers.provider_finding(onnxruntime_providers.CUDA, "falls back", needed=False),
     )
     assert (needed.level, other.level, other.facts) == (
         "warning",
         "ok",
-        {"usable": False, "fault": "carries on"},
+        {"usable": False, "fault": "falls back"},
     ) and needed.fix
     assert (
-        onnxruntime_providers.provider_finding(onnxruntime_providers.CPU, "carries on", needed=True).level == "problem"
+        onnxruntime_providers.provider_finding(onnxruntime_providers.CPU, "falls back", needed=True).level == "problem"
     )

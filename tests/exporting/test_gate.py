@@ -96,7 +96,7 @@ def test_a_network_that_multiplies_rounding_is_told_from_a_wrong_file(
     wrong = Faulty(change("head.bias", lambda b: b + 5 * np.arange(10, dtype=np.float32)))
     with pytest.raises(
         ExportError,
-        match=r"own float32 differs from its float64 by .* the network itself is that uncertain .*train it longer",
+        match=r"in PyTorch itself, float32 differs from float64 by .* amplifies rounding errors .*train it longer",
     ):
         run_export(make_loaded(Rounding()), exporter=wrong)
     with pytest.raises(ExportError) as caught:
@@ -118,7 +118,7 @@ class Offset(nn.Module):
 
 def test_an_offset_that_all_logits_share_hides_no_error(run_export: RunExport, make_loaded: MakeLoaded) -> None:
     one_class = np.eye(10, dtype=np.float32)[3] * np.float32(0.005)  # half of 1e-4 of 100
-    with pytest.raises(ExportError, match=r"where 0\.0001 is allowed; first mismatch: .*(Add|head|output)"):
+    with pytest.raises(ExportError, match=r"tolerance 0\.0001; first mismatch: .*(Add|head|output)"):
         run_export(make_loaded(Offset()), exporter=Faulty(change("head.bias", lambda b: b + one_class)))
 
 
@@ -321,7 +321,7 @@ def test_an_outlier_of_a_batch_does_not_explain_that_its_other_samples_change_th
     found = np.float32([[1e6, 0, 0], [5, 0, 0], [0, 5, 0], [0, 4.9999, 5]])
     assert comparison.add(expected, found, labels) is None
     assert comparison.drop() == (
-        "its accuracy is 50.00% where PyTorch has 100.00%: 2 of 4 samples are lost, of which the tolerance explains 1"
+        "its accuracy is 50.00%, PyTorch's is 100.00%: 2 of 4 samples are lost, of which the tolerance explains 1"
     )
     only_explained = Comparison(THREE)
     assert only_explained.add(expected[2:], found[2:], labels[2:]) is None

@@ -133,7 +133,7 @@ def test_a_drop_of_pixels_or_labels_that_the_tolerance_does_not_explain_is_told(
     comparison = Comparison(PixelArgmax(classes=LABELS), ignore=255)
     assert comparison.add(expected, found, mask) is None
     assert comparison.drop() == (
-        "its accuracy is 87.50% where PyTorch has 100.00%: 1 of 8 pixels are lost, of which the tolerance explains 0"
+        "its accuracy is 87.50%, PyTorch's is 100.00%: 1 of 8 pixels are lost, of which the tolerance explains 0"
     )
     ignored = Comparison(PixelArgmax(classes=LABELS), ignore=255)
     mask[1, 0, 0] = 255

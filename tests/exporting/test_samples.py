@@ -52,7 +52,7 @@ def test_the_samples_that_the_run_kept_are_taken_and_the_export_says_so(
     )
     assert "accuracy" not in real  # of three images it says nothing
     assert bundle.verification["predict"]["real"] == 3
-    said = "verified on the 3 images that the run kept in samples/"
+    said = "verified on the 3 images in the run's samples/"
     assert [note for note in bundle.notes if note.endswith(said)] == [real["why"]]
     assert str(tmp_path) not in (bundle.path / "verify.json").read_text(encoding="utf-8")
     assert said in (bundle.path / "README.md").read_text(encoding="utf-8")

@@ -43,7 +43,7 @@ STORED = {"run": {0, 3, 4, 7}, "resume": {0, 3, 4, 7}, "export": {0, 3, 4, 5, 7}
 """The exit codes that a failing file may end each story with: data, checkpoint, export, disk. Never 1."""
 
 
-LOST = "is lost with its checkpoint"
+LOST = "is lost; the best is now"
 """What a run prints where its best epoch cannot be had any more."""
 
 

@@ -38,9 +38,7 @@ def test_a_head_that_the_network_lacks_is_blamed_on_its_plugin(monkeypatch) -> N
         catalogue = catalogue_of(monkeypatch, lambda _, **__: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), head)
         return building.build_model(catalogue, Section(name="odd"), in_channels=1, num_outputs=10, image_size=(8, 8))
 
-    with pytest.raises(
-        PluginError, match=r"has no module 'no\.such\.layer', which its spec names as its head"
-    ) as caught:
+    with pytest.raises(PluginError, match=r"has no module 'no\.such\.layer', which is the head in its spec") as caught:
         build("no.such.layer")
     assert "zoo-stranger" in str(caught.value)
     assert isinstance(build("1"), nn.Sequential)
@@ -58,14 +56,14 @@ class Wrong(nn.Module):
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda _, **__: "a network", "built a str, which is no torch.nn.Module"),
+        (lambda _, **__: "a network", "built a str, expected torch.nn.Module"),
         (
             lambda _, **__: Wrong(lambda x: x.flatten(1)),
-            r"gives \(2, 64\) for two images, where a vector \(2, 10\) is due",
+            r"returns \(2, 64\) for two images, expected a vector \(2, 10\)",
         ),
-        (lambda _, **__: Wrong(lambda x: [x.tolist()]), "gives list of list, where its spec declares output"),
-        (lambda _, **__: Wrong(lambda x: None), "gives NoneType, where its spec declares output"),
-        (lambda _, **__: Wrong(lambda x: {"logits": x}), "gives logits, where its spec declares output"),
+        (lambda _, **__: Wrong(lambda x: [x.tolist()]), "returns list of list, but its spec declares output"),
+        (lambda _, **__: Wrong(lambda x: None), "returns NoneType, but its spec declares output"),
+        (lambda _, **__: Wrong(lambda x: {"logits": x}), "returns logits, but its spec declares output"),
         (lambda _, **__: nn.Sequential(nn.Flatten(), nn.Linear(3, 10)), "fails on images of 1×8×8"),
         (raising, "could not be built for 1×8×8: RuntimeError: no such layer"),
         (lambda _, in_channels: None, "could not be built"),

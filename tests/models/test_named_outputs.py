@@ -59,7 +59,7 @@ def test_every_form_is_read_by_name_with_the_main_output_first(
 )
 def test_anything_else_is_refused_in_one_line_that_says_what_came(given: Any, told: str) -> None:
     with pytest.raises(
-        PluginError, match=rf"the network gives {told}, where its spec declares output, early"
+        PluginError, match=rf"the network returns {told}, but its spec declares output, early"
     ) as caught:
         OutputReader((MAIN, EARLY)).by_name(given)
     assert "\n" not in str(caught.value)

@@ -124,9 +124,9 @@ def test_weights_are_downloaded_once_checked_and_kept_as_safetensors(server, pat
 
 
 def test_what_is_not_the_file_it_should_be_is_not_kept(server) -> None:
-    with pytest.raises(CheckpointError, match=r"its sha256 is .*, not 00000000….*put the file there by hand"):
+    with pytest.raises(CheckpointError, match=r"its sha256 is .*, not 00000000….*download the file yourself to"):
         weights_file(item(server.address, sha256="00000000"), "first")
-    with pytest.raises(CheckpointError, match="the server answers 404"):
+    with pytest.raises(CheckpointError, match="the server responds with status 404"):
         weights_file(item(server.address, "/nothing.pth", sha256="00000000"), "first")
     assert [file for file in data_root().rglob("*") if file.is_file()] == []
 
@@ -157,7 +157,7 @@ def test_weights_that_were_changed_are_refused(server) -> None:
     content[-1] ^= 1
     place.write_bytes(content)
     os.utime(place, (1, 1))
-    with pytest.raises(CheckpointError, match=r"these weights were changed: .*remove the file, to have it anew"):
+    with pytest.raises(CheckpointError, match=r"these weights were changed: .*remove the file to download it again"):
         weights_file(architecture, "first")
     place.unlink()
     assert weights_file(architecture, "first") == place
@@ -254,7 +254,7 @@ def test_weights_of_which_nothing_is_known_are_refused(tmp_path) -> None:
     with pytest.raises(
         UsageError,
         match=(
-            r"'imagenat' is no file, no run, nor weights that torchvision/squeezenet1_1 names .*did you mean "
+            r"'imagenat' is not a file, a run, or weights of torchvision/squeezenet1_1 .*did you mean "
             r"imagenet1k_v1"
         ),
     ):

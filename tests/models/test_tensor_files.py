@@ -57,7 +57,7 @@ def test_case_62_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest
     file = tmp_path / "evil.pth"
     torch.save({"weight": Shell()}, file) if how == "torch" else file.write_bytes(pickle.dumps({"weight": Shell()}))
     with pytest.raises(
-        CheckpointError, match=r"needs more than tensors, and is not loaded: it asks for .*\bpathlib\."
+        CheckpointError, match=r"has other objects than tensors, and is not loaded: .*\bpathlib\."
     ) as caught:
         convert(file, tmp_path / "out.safetensors")
     assert "orch" not in str(caught.value) and "eights_only" not in str(caught.value)
@@ -68,9 +68,9 @@ def test_case_62_code_in_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ([torch.zeros(1)], "this holds a list"),
-        ({"lr": 0.1}, "this holds a dict"),
-        ({}, "this holds a dict"),
+        ([torch.zeros(1)], "this file holds a list"),
+        ({"lr": 0.1}, "this file holds a dict"),
+        ({}, "this file holds a dict"),
         ({1: torch.zeros(1)}, "holds a dict"),
     ],
 )

@@ -70,5 +70,5 @@ def test_frozen_weights_are_no_hindrance_and_gradients_stay_off() -> None:
 
 
 def test_a_network_without_maps_is_told_so() -> None:
-    with pytest.raises(UsageError, match="no layer of this network gives maps"):
+    with pytest.raises(UsageError, match="which no layer of this network has"):
         grad_cam(nn.Sequential(nn.Flatten(), nn.Linear(48, 2)), torch.zeros(1, 3, 4, 4))

@@ -100,7 +100,7 @@ def test_different_data_and_unfinished_runs_are_said(made_run, tmp_path) -> None
     runs = [made_run("one"), made_run("other", fingerprint="9999"), made_run("third", status="interrupted", results={})]
     remarks = compare(paths(runs), tmp_path).remarks
     assert remarks == [
-        "third is interrupted: what it has is not its result",
+        "third is interrupted: its metrics are not final",
         (
             "these runs saw different data, so their figures do not compare: one, third on lab/toy (abcdef012345); "
             "other "

@@ -37,8 +37,8 @@ def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Pat
                 "with black"
             ),
         ),
-        ({"fit": "squash"}, None, "images of any size are squashed to 32×32, whatever their aspect"),
-        ({"fit": "squash", "resize": 20}, 60, "images 60×60 are squashed to 20×20, whatever their aspect"),
+        ({"fit": "squash"}, None, "images of any size are squashed to 32×32, ignoring their aspect ratio"),
+        ({"fit": "squash", "resize": 20}, 60, "images 60×60 are squashed to 20×20, ignoring their aspect ratio"),
         ({}, None, "images of any size are resized to cover 32×32 and cropped at the centre"),
         (
             {"scale": 40},

@@ -65,7 +65,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_previous_good_one_and_named
     assert read_tensors(file)
     found, root, lines = checkpoints.newest_good(run)
     assert found.name == root.last.name == first
-    assert lines == [f"checkpoint {second} is damaged (model.safetensors changed since written) and is left out"]
+    assert lines == [f"checkpoint {second} is damaged (model.safetensors changed after zoo wrote it) and is ignored"]
 
 
 @pytest.mark.parametrize("break_it", ["no manifest", "no state", "garbage manifest", "manifest made anew", "no folder"])
@@ -130,7 +130,7 @@ def test_what_a_crash_left_between_folder_and_root_record_is_not_used_and_goes(r
             checkpoints.save(run, 2, model, {}, {})
     assert checkpoints.names(run.checkpoints) == ["step-000002", first]
     found, _, lines = checkpoints.newest_good(run)
-    assert found.name == first and lines == ["checkpoint step-000002 is not in the root record and is not used"]
+    assert found.name == first and lines == ["checkpoint step-000002 is not listed in root.json and is not used"]
     assert checkpoints.save(run, 2, model, {}, {}) == "step-000002"
     assert checkpoints.newest_good(run)[2] == []
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_of_another_run_is_named_and_left_where_it_is(run, model, t
 
 def test_a_file_that_reads_back_otherwise_than_written_publishes_nothing(run, model, monkeypatch) -> None:
     monkeypatch.setattr("zoo.support.atomic_files.sha256", lambda _: "0" * 64)
-    with pytest.raises(StorageError, match="read back differs"):
+    with pytest.raises(StorageError, match="differs when read back"):
         checkpoints.save(run, 1, model, {}, {})
     assert run.root.checkpoints == () and list(run.checkpoints.iterdir()) == []
 

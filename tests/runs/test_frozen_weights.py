@@ -63,7 +63,7 @@ def test_one_lost_copy_costs_nothing_is_named_and_is_written_again(
     how(file)  # type: ignore[operator]
     newest, _, lines = checkpoints.newest_good(run)
     assert newest.name == "step-000002" and lines == [
-        f"{file.name} is damaged: the other copy of the frozen weights is used"
+        f"{file.name} is damaged; the other copy of the frozen weights is used"
     ]
     assert torch.equal(checkpoints.weights(newest)["0.weight"], model[0].weight)
     checkpoints.save(run, 3, model, {}, {}, frozen=FROZEN)
@@ -73,7 +73,7 @@ def test_one_lost_copy_costs_nothing_is_named_and_is_written_again(
 def test_without_either_copy_no_checkpoint_counts_as_good(run: RunDir) -> None:
     for file in copies(run):
         flip_a_bit(file)
-    with pytest.raises(CheckpointError, match="both copies of its frozen weights changed since written"):
+    with pytest.raises(CheckpointError, match="both copies of its frozen weights changed after zoo wrote it"):
         checkpoints.newest_good(run)
     with pytest.raises(CheckpointError, match="both copies of the frozen weights are damaged"):
         checkpoints.weights(run.checkpoints / "step-000002")

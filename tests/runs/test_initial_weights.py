@@ -76,7 +76,7 @@ def test_a_file_that_is_like_no_weights_of_the_architecture_is_loaded_with_nothi
     found = parse_weights(str(tmp_path / "odd.safetensors"), cnn)
     assert isinstance(found, FileWeights)
     assert (found.target, found.learned, found.inputs(None)) == (None, None, None)
-    with pytest.raises(UsageError, match="what the classes of these weights are is not known"):
+    with pytest.raises(UsageError, match="the class names of these weights are unknown"):
         _ = found.known
 
 
@@ -104,22 +104,22 @@ def test_a_run_gives_its_options_its_classes_and_how_it_prepared_images(
             "mnits",
             "cnn",
             None,
-            "'mnits' is no file, no run, nor weights that classics/cnn names (weights); fix: did you mean mnist?",
+            "'mnits' is not a file, a run, or weights of classics/cnn (weights); fix: did you mean mnist?",
         ),
         ("nowhere", "lenet", None, "fix: check the path"),
         (
             "mnist",
             None,
             None,
-            "weights: there is no architecture to load 'mnist' into; fix: leave it out, or add --arch NAME",
+            "weights: there is no architecture to load 'mnist' into; fix: remove weights, or add --arch NAME",
         ),
         (
             "mnist",
             "cnn",
             "ema",
-            "weights_key: 'ema' chooses in a file of weights, and weights names none; fix: leave it out",
+            "weights_key: 'ema' needs a weights file, but weights is not a file; fix: remove weights_key",
         ),
-        (None, "cnn", "ema", "weights_key: 'ema' chooses in a file of weights"),
+        (None, "cnn", "ema", "weights_key: 'ema' needs a weights file"),
     ],
 )
 def test_what_is_nothing_of_these_is_refused_with_its_fix(
@@ -132,7 +132,7 @@ def test_what_is_nothing_of_these_is_refused_with_its_fix(
 
 
 def test_a_run_of_another_architecture_is_refused(earlier: RunDir) -> None:
-    with pytest.raises(UsageError, match=r"is of classics/cnn, not of classics/lenet; fix: leave --arch out"):
+    with pytest.raises(UsageError, match=r"has classics/cnn, not classics/lenet; fix: leave --arch out"):
         parse_weights(str(earlier.path), registry().architecture("lenet"))
 
 

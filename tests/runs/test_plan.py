@@ -68,17 +68,17 @@ def test_all_problems_are_reported_at_once_whatever_finds_them() -> None:
     with pytest.raises(ConfigError) as caught:
         resolve(registry(), overrides=overrides)
     starts = (
-        "dataset: none is named; add --data NAME",
+        "no dataset is given; add --data NAME",
         "train.epochs: must be",
         "architecture.n_featurs: unknown key",
-        "'mnits' is no file, no run",
+        "'mnits' is not a file, a run",
     )
     assert [any(problem.startswith(start) for problem in caught.value.problems) for start in starts] == [True] * 4
     with pytest.raises(ConfigError) as caught:
         resolve(registry(), "vgg16", overrides={"dataset": "photos", "train": {"epochs": 0}})
     assert [problem.partition(";")[0] for problem in caught.value.problems] == [
         "train.epochs: must be greater than or equal to 1, not 0",
-        "task classification needs labels, and photos has none",
+        "task classification needs labels, but photos has none",
     ]
 
 

@@ -92,7 +92,7 @@ def test_another_version_is_a_note(record: Record) -> None:
     here = catalogue(NET, version="2.0")
     require_plugins(record, here, "architecture")
     assert version_notes(record, here) == [
-        "the run was made with zoo-lab 1.0, and zoo-lab 2.0 is installed: its results may differ"
+        "the run was made with zoo-lab 1.0, but zoo-lab 2.0 is installed: results may differ"
     ]
 
 
@@ -101,5 +101,6 @@ def test_no_other_text_of_a_record_gets_into_a_command(made_run: Any, written: s
     record = made_run("one", plugins={"lab": written}).record
     (problem,) = plugin_problems(record, NOBODY)
     assert str(problem) == (
-        "the run was made with plugin 'lab', which is not installed; fix: install the package that has plugin 'lab'"
+        "the run was made with plugin 'lab', which is not installed; "
+        "fix: install the package that provides plugin 'lab'"
     )

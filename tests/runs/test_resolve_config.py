@@ -108,7 +108,7 @@ def test_an_assignment_is_a_layer(text: str, expected: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("text", ["train.lr", "=3", "train..lr=1", ".=1", ""])
 def test_an_assignment_without_key_or_value_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match=r"key\.path=value"):
+    with pytest.raises(UsageError, match=r"KEY\.PATH=VALUE"):
         parse_assignment(text)
 
 

@@ -83,7 +83,7 @@ def test_config_and_record_are_read_as_they_were_written(tmp_path: Path) -> None
 def test_a_damaged_record_is_named_and_hides_no_other_run(text: str) -> None:
     good, bad = made("good", "2026-01-01"), made("bad", "2026-01-02")
     bad.record_file.write_text(text, encoding="latin-1")
-    with pytest.raises(CheckpointError, match=r"run\.json (is damaged|cannot be read|holds no JSON object)") as caught:
+    with pytest.raises(CheckpointError, match=r"run\.json (is damaged|cannot be read|is not a JSON object)") as caught:
         _ = bad.record
     assert caught.value.exit_code == 4 and "\n" not in str(caught.value)
     assert [run.path for run in all_runs()] == [good.path, bad.path]
@@ -217,7 +217,7 @@ def test_a_record_of_a_zoo_whose_records_had_fewer_fields_is_as_it_was() -> None
     write_sealed(run.record_file, value)
     assert run.fault is None and run.record == record(created="2026-01-01")
     write_sealed(run.record_file, {**value, "adaptations": [{"rank": 3}]})
-    assert run.fault == "run.json differs from the run's root record in: adaptations"
+    assert run.fault == "run.json does not match root.json in: adaptations"
 
 
 def test_a_run_of_a_zoo_before_contract_2_is_refused_in_one_line_that_says_so() -> None:

@@ -129,11 +129,11 @@ def test_what_adaptations_need_is_needed_by_the_plan(tasks: Registry) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "adapt", "words"),
     [
-        ("sort", "bare", (), "task sort needs labels, and bare has none; fix: choose another dataset"),
-        ("freeze", "bare", (), "task freeze needs labels, and bare has none; fix: choose another dataset"),
-        ("fit", "toy", (), "task fit learns values or opaque, and the targets of toy are classes; fix: choose another"),
-        ("solve_classes", "bare", (), "task solve_classes needs labels, and bare has none"),
-        ("solve", "bare", ("thin",), "task solve has no network that could be adapted (adapt); fix: leave adapt out"),
+        ("sort", "bare", (), "task sort needs labels, but bare has none; fix: choose another dataset"),
+        ("freeze", "bare", (), "task freeze needs labels, but bare has none; fix: choose another dataset"),
+        ("fit", "toy", (), "task fit needs values or opaque targets, but toy has classes; fix: choose another"),
+        ("solve_classes", "bare", (), "task solve_classes needs labels, but bare has none"),
+        ("solve", "bare", ("thin",), "task solve has no network to adapt (adapt); fix: remove adapt"),
         ("sort", "toy", ("thinn",), "no adaptation is called 'thinn'; fix: did you mean thin?"),
     ],
 )

@@ -69,13 +69,13 @@ def test_a_write_that_fails_keeps_the_old_file(
 @pytest.mark.skipif(os.name == "nt", reason="devices have no such names there")
 def test_no_file_takes_the_place_of_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "out").symlink_to(os.devnull)
-    with pytest.raises(StorageError, match="no file takes its place"):
+    with pytest.raises(StorageError, match="cannot be replaced"):
         write_text(tmp_path / "out", "x")
     assert (tmp_path / "out").is_symlink()
     monkeypatch.setattr(atomic_files, "DEVICES", tmp_path / "dev")
     (tmp_path / "dev").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "dev")
-    with pytest.raises(StorageError, match="no file takes its place"):
+    with pytest.raises(StorageError, match="cannot be replaced"):
         write_text(tmp_path / "link" / "stdout", "x")
 
 

@@ -53,7 +53,7 @@ def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest
 def test_a_home_folder_that_does_not_exist_is_named(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     """`Path.expanduser` raises a RuntimeError for it."""
     assert run_cli([word.format("~no-such-user/images") for word in words]) == 2
-    assert "'~no-such-user' is no home folder on this machine" in capsys.readouterr().err
+    assert "there is no home folder '~no-such-user'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["plot.xyz", "plot", "plot.gif.txt", ".png"])

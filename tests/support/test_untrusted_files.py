@@ -73,7 +73,7 @@ def test_a_file_beyond_the_limit_is_refused_whatever_its_size_says(tmp_path: Pat
     path = tmp_path / "file"
     path.write_bytes(b"12345")
     assert read_bytes(path, limit=5) == b"12345"
-    with pytest.raises(UnsuitableFileError, match="has more than the 4 bytes"):
+    with pytest.raises(UnsuitableFileError, match="has more than 4 bytes"):
         read_bytes(path, limit=4)
     os.truncate(path, 1 << 40)  # a hole of a terabyte
     with pytest.raises(UnsuitableFileError, match="more than the 1,000 bytes"):

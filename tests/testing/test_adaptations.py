@@ -94,25 +94,25 @@ def test_every_hook_is_called(odd: Odd, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("twist", "check", "fault"),
     [
-        ("def adapt(self, model, context): return model", "adapt", "adapt gives something else than a network"),
+        ("def adapt(self, model, context): return model", "adapt", "adapt must return a tuple of a network"),
         ("def adapt(self, model, context): raise KeyError('head')", "adapt", "raised KeyError: 'head'"),
-        ("def adapt(self, model, context): return model, {1, 2}", "adapt", "in a form that is no JSON"),
-        ("def adapt(self, model, context): return model, ['head']", "adapt", "as list, where a dict is due"),
+        ("def adapt(self, model, context): return model, {1, 2}", "adapt", "a description that is not JSON"),
+        ("def adapt(self, model, context): return model, ['head']", "adapt", "of type list, expected dict"),
         ("def adapt(self, model, context): return nn.Linear(64, 3), {}", "rebuild", "raised KeyError"),
         (
             "def adapt(self, model, context): return super().adapt(model, context)[0], {'learning': 'body'}",
             "rebuild",
-            "after rebuild other parameters learn than after adapt",
+            "rebuild and adapt leave different parameters trainable",
         ),
         (
             "def adapt(self, model, context): return super().adapt(grown(model), context)",
             "rebuild",
-            "rebuild gives other parameters than adapt did",
+            "rebuild and adapt return networks with different parameters",
         ),
         (
             "def resume(self, model, context, adaptation): return model, {'learning': 'body'}",
             "resume",
-            "resume makes another change than adapt did",
+            "resume and adapt return different descriptions",
         ),
         # hooks that raise, and those that return something else than they should
         *(
@@ -125,46 +125,54 @@ def test_every_hook_is_called(odd: Odd, tmp_path: Path) -> None:
             )
         ),
         ("def report(self, *_): raise RuntimeError('never called')", "report", "raised RuntimeError: never called"),
-        ("def report(self, *_): return 'a.png'", "report", "report gives something else than a sequence of"),
-        ("def teacher(self): return nn.Linear(1, 1)", "hooks", "teacher gives Linear, where a zoo.api.Teacher or None"),
-        ("def teacher(self): return Teacher(None)", "hooks", "teacher gives Teacher, where a zoo.api.Teacher or None"),
-        ("trains = 'yes'", "hooks", "trains is 'yes', where True or False is due"),
-        ("def lr_multipliers(self, model): return [0.5]", "hooks", "lr_multipliers gives list, where a mapping is due"),
+        ("def report(self, *_): return 'a.png'", "report", "report must return a sequence of"),
+        (
+            "def teacher(self): return nn.Linear(1, 1)",
+            "hooks",
+            "teacher returns Linear, expected zoo.api.Teacher or None",
+        ),
+        (
+            "def teacher(self): return Teacher(None)",
+            "hooks",
+            "teacher returns Teacher, expected zoo.api.Teacher or None",
+        ),
+        ("trains = 'yes'", "hooks", "trains is 'yes', expected True or False"),
+        ("def lr_multipliers(self, model): return [0.5]", "hooks", "lr_multipliers returns list, expected a mapping"),
         (
             "def lr_multipliers(self, model): return {'tail.weight': 0.5}",
             "hooks",
-            "lr_multipliers names 'tail.weight', which is no parameter of the network",
+            "lr_multipliers: 'tail.weight' is not a parameter of the network",
         ),
         (
             "def lr_multipliers(self, model): return {'head.weight': '0.5'}",
             "hooks",
-            "lr_multipliers has '0.5', where shares of the learning rate are due",
+            "lr_multipliers has '0.5', expected numbers of at least 0",
         ),
         (
             "def configure_train_mode(self, model): return model.body.eval()",
             "hooks",
-            "configure_train_mode gives Sequential, where None is due",
+            "configure_train_mode returns Sequential, expected None",
         ),
         (
             "def on_epoch_start(self, model, epoch): return epoch",
             "hooks",
-            "on_epoch_start gives int, where None is due",
+            "on_epoch_start returns int, expected None",
         ),
         (
             "def on_epoch_start(self, model, epoch): model.requires_grad_(True)",
             "hooks",
-            "on_epoch_start makes 'body.1.bias' learn, which adapt froze",
+            "on_epoch_start unfreezes 'body.1.bias', which adapt froze",
         ),
         (
             "def rebuild(self, model, adaptation): return model.requires_grad_(False)",
             "hooks",
-            "nothing learns, and `trains` says that the network is trained",
+            "`trains` is True, but no parameter is trainable",
         ),
         # training and exact resume
         (
             MOVING,
             "resume",
-            "a training that is resumed ends with another 'head.",
+            "'head.",
         ),
         (
             "def lr_multipliers(self, model): return {name: 0.0 for name, _ in model.named_parameters()}",
@@ -187,4 +195,4 @@ def test_each_fault_is_named(odd: Odd, twist: str, check: str, fault: str) -> No
 def test_an_adaptation_is_an_adaptation(odd: Odd) -> None:
     found = odd(SPEC, "class Odd: pass")
     assert [line.check for line in found] == ["adaptation/change/class"]
-    assert "zoo_odd_parts:Odd is no class derived from zoo.api.Adaptation" in found[0]
+    assert "zoo_odd_parts:Odd is not a subclass of zoo.api.Adaptation" in found[0]

@@ -126,38 +126,38 @@ def test_a_sound_auxiliary_output_has_no_faults(odd: Odd) -> None:
 @pytest.mark.parametrize(
     ("more", "parts", "check", "fault"),
     [
-        ("", "build = 3", "target", "zoo_odd_parts:build cannot be called"),
+        ("", "build = 3", "target", "zoo_odd_parts:build is not callable"),
         ("", "def built(): ...", "target", "could not be loaded: AttributeError"),
         (', options="zoo_odd_parts:Net"', layers(), "target", "are no zoo.api.Options"),
-        (', head="top"', layers(), "build", "has no module 'top', which its spec names as its head"),
+        (', head="top"', layers(), "build", "has no module 'top', which is the head in its spec"),
         ("", layers(classes=" + 1"), "build", "gives (2, 11) for two images"),
         ("", layers(build="assert num_outputs == 10"), "build", "could not be built for 1×8×8"),
-        (", channels=(3,)", layers(), "spec", "its input has 1 channels, and channels are 3"),
+        (", channels=(3,)", layers(), "spec", "input has 1 channels, but channels are 3"),
         ("", layers(idle=True), "gradients", "no gradient reaches idle.weight, idle.bias"),
-        ("", layers(twist="logits = logits + torch.rand(1)"), "eval_mode", "two passes in eval mode differ"),
+        ("", layers(twist="logits = logits + torch.rand(1)"), "eval_mode", "two forward passes in eval mode differ"),
         (
             "",
             layers(twist="logits = logits - logits.mean(0)"),
             "eval_mode",
-            "an image's outputs depend on the batch it is in",
+            "the outputs of an image depend on its batch",
         ),
         (
             "",
             layers(twist="logits = logits + id(self) % 97"),
             "saving",
-            "the outputs change when the weights are saved and loaded",
+            "the outputs differ after the weights are saved and loaded",
         ),
         (
             "",
             layers(setup="self.memory = torch.randn(1)", twist="logits = logits + self.memory"),
             "saving",
-            "the outputs change when the weights are saved and loaded",
+            "the outputs differ after the weights are saved and loaded",
         ),
         (
             "",
             layers(twist="logits = logits[:2]"),
             "output",
-            "its vector for a batch of 3 is (2, 10), not (3, 10)",
+            "its vector for a batch of 3 has shape (2, 10), not (3, 10)",
         ),
         ("", layers(twist="logits = logits * float('nan')"), "training", "the loss of step 1 is nan"),
         ("", layers(twist="logits = logits.detach()"), "training", "raised RuntimeError"),
@@ -177,8 +177,8 @@ def test_a_sound_auxiliary_output_has_no_faults(odd: Odd) -> None:
             "is not the network's main output",
         ),
         # what is no logits
-        ("", layers(twist="logits = logits.log_softmax(1)"), "logits", "it gives log-probabilities: give logits"),
-        ("", layers(twist="logits = logits.softmax(1)"), "logits", "it gives probabilities: give logits"),
+        ("", layers(twist="logits = logits.log_softmax(1)"), "logits", "it returns log-probabilities: return logits"),
+        ("", layers(twist="logits = logits.softmax(1)"), "logits", "it returns probabilities: return logits"),
         # initialisation that is not seeded
         (
             "",
@@ -186,30 +186,30 @@ def test_a_sound_auxiliary_output_has_no_faults(odd: Odd) -> None:
             + "\nBuilt = Net\ndef Net(*sizes):\n    made = Built(*sizes)\n"
             "    made.fc.bias.data += float(np.random.default_rng().normal())\n    return made\n",
             "initialisation",
-            "built twice under one seed of torch, fc.bias differ",
+            "built twice with the same torch seed, fc.bias differ",
         ),
         (
             "",
             layers(after="made.fc.bias.data += np.random.normal()"),
             "initialisation",
-            "built twice under one seed of torch, fc.bias differ",
+            "built twice with the same torch seed, fc.bias differ",
         ),
         (
             "",
             layers(after="made.fc.bias.data += random.random()"),
             "initialisation",
-            "built twice under one seed of torch, fc.bias differ",
+            "built twice with the same torch seed, fc.bias differ",
         ),
         # a lie about channels
         (
             "",
             layers(build="assert in_channels in (1, 3)"),
             "channels",
-            "its spec says that it takes any number of channels, and with 4 it fails",
+            "its spec says that it supports any number of channels, but it fails with 4",
         ),
-        ("", layers(build="assert in_channels != 10"), "channels", "and with 10 it fails"),
-        ("", layers(inputs="1"), "channels", "and with 3 it fails"),
-        (", channels=(1, 3)", layers(inputs="1"), "channels", "it takes 1 or 3 channels, and with 3 it fails"),
+        ("", layers(build="assert in_channels != 10"), "channels", "but it fails with 10"),
+        ("", layers(inputs="1"), "channels", "but it fails with 3"),
+        (", channels=(1, 3)", layers(inputs="1"), "channels", "it supports 1 or 3 channels, but it fails with 3"),
         # changed global state
         (
             "",
@@ -263,7 +263,7 @@ def test_a_default_size_that_fails_is_named(odd: Odd) -> None:
 def test_the_head_of_a_map_gives_its_channels(odd: Odd) -> None:
     found = odd(net(', head="body", outputs=(Output(kind="map"),)'), MAP.format(twist=""))
     assert [line.check for line in found] == ["architecture/net/head"], found
-    assert "its head 'body' does not give the 10 channels of the main output" in found[0]
+    assert "its head 'body' does not return the 10 channels of the main output" in found[0]
 
 
 def test_a_head_behind_which_features_are_no_vector_is_named(odd: Odd) -> None:
@@ -271,7 +271,7 @@ def test_a_head_behind_which_features_are_no_vector_is_named(odd: Odd) -> None:
     parts = MAP.replace("nn.Conv2d(4, outputs, 1)", "nn.Conv2d(4, outputs, 8)")
     found = odd(net(', head="head"'), parts.format(twist=".flatten(1)"))
     assert [line.check for line in found] == ["architecture/net/head"], found
-    assert "the input of its head 'head' is (3, 4, 8, 8), where features (N, D) are due" in found[0]
+    assert "the input of its head 'head' has shape (3, 4, 8, 8), expected features (N, D)" in found[0]
 
 
 def test_log_probabilities_of_pixels_are_named(odd: Odd) -> None:
@@ -283,7 +283,7 @@ def test_what_no_exporter_can_write_is_named(odd: Odd) -> None:
     """A data-dependent branch, which the exporter cannot trace."""
     found = odd(net(), layers(twist="logits = logits if bool(logits.sum() > 0) else logits * 1.0"))
     assert [line.check for line in found] == ["architecture/net/export"], found
-    assert "by the exporter onnx/onnx: " in found[0]
+    assert "with exporter onnx/onnx: " in found[0]
 
 
 def test_without_build_only_specs_and_references_are_looked_at(odd: Odd) -> None:
@@ -303,15 +303,20 @@ def test_a_sound_family_has_no_faults(odd: Odd) -> None:
             flock(names='["other"]', known="True"),
             layers(),
             "family/flock/members",
-            "its example 'net' is not among its names",
+            "its example 'net' is not in names()",
         ),
         (
             flock(known="True"),
             layers(),
             "family/flock/description",
-            "describes 'no_such_member', which it does not list; raise KeyError",
+            "spec('no_such_member') must raise KeyError, since names does not list it",
         ),
-        (flock(name="'wren'"), layers(), "family/flock/description", "describes 'net' as ArchitectureSpec(name='wren'"),
+        (
+            flock(name="'wren'"),
+            layers(),
+            "family/flock/description",
+            "spec('net') returns ArchitectureSpec(name='wren'",
+        ),
         (
             flock(),
             layers(idle=True),

@@ -85,7 +85,7 @@ def test_a_plugin_states_the_contract_it_was_written_for(odd: Odd) -> None:
 
 def test_a_command_group_bears_the_name_of_its_plugin(odd: Odd) -> None:
     found = odd(COMMAND, "def app(): ...")
-    assert [line.check for line in found] == ["command/other/name"] and "call it 'odd'" in found[0]
+    assert [line.check for line in found] == ["command/other/name"] and "as name: 'odd'" in found[0]
 
 
 # --------------------------------------------------------------------------------------- identifiers, expected failures
@@ -109,14 +109,14 @@ def test_an_expected_failure_is_no_fault(odd: Odd) -> None:
 def test_an_unexpected_pass_is_a_fault(odd: Odd) -> None:
     both = {GRADIENTS: "the layer is for later", CHANNELS: "it knows three"}
     found = odd(NET, IDLE, expected={**both, "architecture/net/saving": "it forgets"})
-    told = "unexpected pass: 'architecture/net/saving' was to fail (it forgets); take it out of expected_failures"
+    told = "unexpected pass: 'architecture/net/saving' did not fail (it forgets); remove it from expected_failures"
     assert found == [told] and found[0].check == "architecture/net/saving"
 
 
 @pytest.mark.parametrize("name", ["architecture/net/gradient", "net/gradients", "gradients", "model/net/gradients"])
 def test_an_expected_failure_of_no_check_is_a_fault(odd: Odd, name: str) -> None:
     found = odd(NET, IDLE.replace("nn.Linear(3, 3)", "None").replace("!= 4", "> 0"), expected={name: "?"})
-    assert found == [f"expected_failures names '{name}', which is no check: write KIND/NAME/CHECK, as faults show it"]
+    assert found == [f"expected_failures: '{name}' is not a check: write KIND/NAME/CHECK, as shown behind each fault"]
 
 
 def test_without_building_what_needs_it_is_not_expected_to_fail(odd: Odd) -> None:

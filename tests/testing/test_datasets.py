@@ -116,16 +116,21 @@ def test_more_samples_than_are_looked_at_have_no_faults(odd: Odd) -> None:
 @pytest.mark.parametrize(
     ("more", "parts", "check", "fault"),
     [
-        (CLASSES, parts(parts="{'train': 'train'}"), "parts", "no split serves as test"),
-        (CLASSES, parts(width="5"), "split", "images are (1, 4, 5), and the spec says (1, 4, 4)"),
+        (CLASSES, parts(parts="{'train': 'train'}"), "parts", "parts has no test split"),
+        (CLASSES, parts(width="5"), "split", "images have shape (1, 4, 5), but the spec has (1, 4, 4)"),
         (CLASSES, parts(dtype="float32"), "split", "must be uint8 (N, C, H, W), not float32 (6, 1, 4, 4)"),
         (CLASSES, parts(labels="[0, 1, 2, 0, 1, 2]"), "split", "has the label 2, outside 0…1"),
         (CLASSES, parts(labels="[0.0] * 6"), "split", "must be integers (N,), not float64 (6,)"),
-        (CLASSES, parts(load="return Split(images(split))"), "split", "it has no targets, and is not the predict"),
+        (
+            CLASSES,
+            parts(load="return Split(images(split))"),
+            "split",
+            "it has no targets; only the predict split may have none",
+        ),
         (CLASSES, parts(load="raise RuntimeError('gone')"), "split", "raised RuntimeError: gone"),
-        (CLASSES, parts(opening="return 3"), "open", "opens as int, which is no zoo.api.Dataset"),
-        (CLASSES, parts(target="Mask(names=('a',))"), "open", "its targets are mask, and its spec says classes"),
-        ("classes=('a', 'a')", parts(), "spec", "a class is named twice"),
+        (CLASSES, parts(opening="return 3"), "open", "opens as int, expected zoo.api.Dataset"),
+        (CLASSES, parts(target="Mask(names=('a',))"), "open", "its targets are mask, but its spec has classes"),
+        ("classes=('a', 'a')", parts(), "spec", "a class name occurs twice"),
         # a class without samples
         (CLASSES, parts(labels="[0] * 6"), "classes", "split 'train': no sample has the class 'b'"),
         (CLASSES, source(labels="np.zeros(6, int)"), "classes", "split 'train': no sample has the class 'b'"),
@@ -146,52 +151,62 @@ def test_more_samples_than_are_looked_at_have_no_faults(odd: Odd) -> None:
             CLASSES,
             parts(parts="{'train': 'same', 'test': 'same'}"),
             "leak",
-            "split 'same' (test) has only images that the train split has too",
+            "all images of split 'same' (test) are also in the train split",
         ),
         (
             CLASSES,
             parts(load="return Split(images('x')[:: 1 if split == 'train' else -1], np.array([0, 1] * 3))"),
             "leak",
-            "split 'rest' (test) has only images that the train split has too",
+            "all images of split 'rest' (test) are also in the train split",
         ),
         (
             CLASSES,
             parts(load="return Split(images('x', 6)[: COUNTS[split]], np.array([0, 1] * 3)[: COUNTS[split]])"),
             "leak",
-            "split 'rest' (test) has only images that the train split has too",
+            "all images of split 'rest' (test) are also in the train split",
         ),
-        (CLASSES, source(parts="{'train': 'a', 'val': 'b', 'test': 'cc'}"), "leak", "split 'b' (val) has only images"),
+        (CLASSES, source(parts="{'train': 'a', 'val': 'b', 'test': 'cc'}"), "leak", "all images of split 'b' (val)"),
         # content that differs under one fingerprint
         (
             CLASSES,
             parts(load="return Split(images(split) + noise(), np.array([0, 1] * 3))"),
             "fingerprint",
-            "its content differs each time it is opened",
+            "the content changes each time the dataset is opened",
         ),
         (
             CLASSES,
             source(twist=" + noise()"),
             "fingerprint",
-            "its content differs each time it is opened",
+            "the content changes each time the dataset is opened",
         ),
         (
             CLASSES,
             source(labels="np.random.default_rng().permutation([0, 1] * 3)"),
             "fingerprint",
-            "its content differs each time it is opened",
+            "the content changes each time the dataset is opened",
         ),
         (
             f"{CLASSES}, options='zoo_odd_parts:Choice'",
             parts(opening="Data.brighter = options.brighter"),
             "fingerprint",
-            "with brighter=True the content is another, and the fingerprint the same",
+            "with brighter=True the content changes, but the fingerprint does not",
         ),
-        (CLASSES, parts(fingerprint="''"), "fingerprint", "the fingerprint is empty, or another one each time"),
-        (CLASSES, parts(fingerprint="str(id(self))"), "fingerprint", "the fingerprint is empty, or another one each"),
+        (
+            CLASSES,
+            parts(fingerprint="''"),
+            "fingerprint",
+            "the fingerprint is empty or changes each time the dataset is opened",
+        ),
+        (CLASSES, parts(fingerprint="str(id(self))"), "fingerprint", "the fingerprint is empty or changes each"),
         # what is made on demand
         (CLASSES, source(labels="np.array([0, 1, 2, 0, 1, 2])"), "split", "has the label 2, outside 0…1"),
-        (CLASSES, source(twist=".astype('float32')"), "split", "6 samples were asked for as uint8 (n, C, H, W), and"),
-        (CLASSES, source(twist="[:1]"), "split", "6 samples were asked for as uint8 (n, C, H, W), and"),
+        (
+            CLASSES,
+            source(twist=".astype('float32')"),
+            "split",
+            "the sample source did not return 6 images as uint8 (n, C, H, W)",
+        ),
+        (CLASSES, source(twist="[:1]"), "split", "the sample source did not return 6 images as uint8 (n, C, H, W)"),
         # changed global state
         (CLASSES, parts(opening="np.random.seed(0)"), "global_state", "changed the random state of numpy"),
         (CLASSES, parts(load="random.random()"), "global_state", "changed the random state of Python"),
@@ -212,4 +227,4 @@ def test_each_fault_is_named(odd: Odd, more: str, parts: str, check: str, fault:
 def test_mean_and_std_are_of_each_channel(odd: Odd) -> None:
     found = odd(data().replace("mean=(0.5,)", "mean=(0.5, 0.5)"), parts())
     assert [line.check for line in found] == ["dataset/data/spec"]
-    assert "mean and std need a number for each of 1 channels" in found[0]
+    assert "mean and std must have 1 values, one per channel" in found[0]

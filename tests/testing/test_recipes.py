@@ -60,26 +60,26 @@ def test_a_sound_recipe_has_no_faults(odd: Odd, source: str) -> None:
     [
         (train("{'epoch': 3}"), "configuration", "train.epoch: unknown key; fix: did you mean epochs?"),
         (recipe("architecture='classics/cn'"), "configuration", "did you mean"),
-        (recipe("parameters={'dataset': {'resize': 8}}"), "configuration", "cannot take 8×8 images"),
-        (train("{'augment': ['flp']}"), "configuration", "no step is called 'flp'; did you mean flip?"),
+        (recipe("parameters={'dataset': {'resize': 8}}"), "configuration", "does not support 8×8 images"),
+        (train("{'augment': ['flp']}"), "configuration", "unknown augmentation 'flp'; did you mean flip?"),
         (train("{'augment': [{'crop': {'paddin': 2}}]}"), "configuration", "crop.paddin: unknown option"),
         (train("{'metrics': ['acuracy']}"), "configuration", "no metric is called 'acuracy'"),
         (recipe("parameters={'task': {'label_smooth': 0.1}}"), "configuration", "did you mean label_smoothing"),
-        (recipe("weights='best'"), "weights", "its architecture names no weights 'best'"),
+        (recipe("weights='best'"), "weights", "its architecture has no weights named 'best'"),
         (train("{'optimizer': 'adamm'}"), "optimizer", "no optimizer is called 'adamm'; fix: did you mean adam"),
         (
             train("{'optimizer': 'adam', 'optimizer_options': {'nesterov': True}}"),
             "optimizer",
-            "the optimizer does not take this",
+            "the optimizer does not accept its options",
         ),
-        (train("{'momentum': 0.9}"), "optimizer", "the optimizer does not take this"),
+        (train("{'momentum': 0.9}"), "optimizer", "the optimizer does not accept its options"),
         (train("{'schedule': 'cosin'}"), "schedule", "no schedule is called 'cosin'"),
-        (train("{'schedule': 'step', 'schedule_options': {'decays': 3}}"), "schedule", "does not take this"),
+        (train("{'schedule': 'step', 'schedule_options': {'decays': 3}}"), "schedule", "does not accept its options"),
         (train("{'schedule_options': {'decay_t': 3}}"), "schedule", "a constant schedule has no options"),
         (
             expected("acuracy"),
             "expected",
-            "expected names the metric 'acuracy', and there are accuracy, top5_accuracy, macro_f1",
+            "expected names the metric 'acuracy', but the metrics are accuracy, top5_accuracy, macro_f1",
         ),
         (
             recipe(
@@ -87,7 +87,7 @@ def test_a_sound_recipe_has_no_faults(odd: Odd, source: str) -> None:
                 "expected=Expected(mean=30, sd=0, seeds=1, seconds=1, device='cpu')"
             ),
             "expected",
-            "expected names the metric 'accuracy', and there are psnr_db, ssim, energy",
+            "expected names the metric 'accuracy', but the metrics are psnr_db, ssim, energy",
         ),
     ],
 )

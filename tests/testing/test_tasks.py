@@ -119,27 +119,27 @@ class Reversed(ClassificationEvaluator):
 @pytest.mark.parametrize(
     ("parts", "check", "fault"),
     [
-        ("class Odd: pass", "class", "zoo_odd_parts:Odd is no class derived from zoo.api.Task"),
-        (odd_task("monitor = None"), "class", "monitor is no zoo.api.Monitor"),
+        ("class Odd: pass", "class", "zoo_odd_parts:Odd is not a subclass of zoo.api.Task"),
+        (odd_task("monitor = None"), "class", "monitor is not a zoo.api.Monitor"),
         (
             odd_task("monitor = Monitor('f1', 'max')"),
             "evaluation",
-            "monitor names 'f1', and the metrics are accuracy, macro_f1, calibration_error, loss",
+            "monitor names 'f1', but the metrics are accuracy, macro_f1, calibration_error, loss",
         ),
         (
             odd_task("@classmethod\ndef statistics(cls, *_):\n    return {'names': {1, 2}}"),
             "statistics",
-            "its statistics are no JSON",
+            "its statistics are not JSON",
         ),
         (
             odd_task("@classmethod\ndef statistics(cls, *_):\n    return [1.0]"),
             "statistics",
-            "statistics gives list, where a mapping is due",
+            "statistics returns list, expected a mapping",
         ),
         (
             odd_task("@classmethod\ndef statistics(cls, *_):\n    return {1: 2.0}"),
             "statistics",
-            "its statistics change when they are written as JSON and read again",
+            "its statistics change when written as JSON and read back",
         ),
         (
             odd_task(
@@ -147,9 +147,9 @@ class Reversed(ClassificationEvaluator):
                 "def constants(self, like, *keys):\n    return tuple(self.stats[key] for key in keys)"
             ),
             "statistics",
-            "constants gives float, where float32 tensors are due",
+            "constants returns float, expected float32 tensors",
         ),
-        (odd_task("def num_outputs(self): return 3.0"), "outputs", "num_outputs gives 3.0"),
+        (odd_task("def num_outputs(self): return 3.0"), "outputs", "num_outputs returns 3.0"),
         (odd_task("def num_outputs(self): raise RuntimeError('none')"), "outputs", "raised RuntimeError: none"),
         # a loss that is not per sample
         (
@@ -160,17 +160,17 @@ class Reversed(ClassificationEvaluator):
         (
             odd_task("def loss(self, outputs, batch): return Loss(outputs['output'])"),
             "loss",
-            "where one value a sample is due: (12,)",
+            "expected one value per sample: (12,)",
         ),
         (
             odd_task(PAIRS),
             "per_sample",
-            "each value must be of its sample alone, or the task is `batchwise`",
+            "each value must depend on its sample only; otherwise set batchwise",
         ),
         (
             odd_task("def loss(self, outputs, batch): return Loss(outputs['output'].sum(1) * float('nan'))"),
             "loss",
-            "the loss is nan, where a finite number is due",
+            "the loss is nan, expected a finite number",
         ),
         (
             odd_task("def loss(self, outputs, batch): return Loss(outputs['output'].detach().sum(1))"),
@@ -181,17 +181,17 @@ class Reversed(ClassificationEvaluator):
         (
             odd_task("def evaluator(self, decision): return {}"),
             "evaluation",
-            "evaluator gives something else than a zoo.api.Evaluator",
+            "evaluator must return a zoo.api.Evaluator",
         ),
         (
             odd_task("def evaluator(self, decision): return Counting(3)", COUNTED),
             "merge",
-            "merged evaluators give another batches than one that has seen all batches",
+            "batches differs between merged evaluators and one that has seen all batches",
         ),
         (
             odd_task("def evaluator(self, decision): return Reversed(3)", REVERSED),
             "merge",
-            "merged evaluators give another prediction than one that has seen all batches",
+            "prediction differs between merged evaluators and one that has seen all batches",
         ),
         (
             odd_task(
@@ -200,7 +200,7 @@ class Reversed(ClassificationEvaluator):
                 "    def compute(self): return EvaluationResult({'accuracy': 1})",
             ),
             "evaluation",
-            "metrics are floats, and accuracy is not",
+            "metrics must be floats: accuracy is not",
         ),
         (
             odd_task(
@@ -209,7 +209,7 @@ class Reversed(ClassificationEvaluator):
                 "    def compute(self): return EvaluationResult({'accuracy': 1.0}, {'rank': [1, 2]})",
             ),
             "evaluation",
-            "per_sample has 2 values of rank for 12 samples",
+            "per_sample has 2 values of rank, expected 12",
         ),
         (
             odd_task(
@@ -218,23 +218,27 @@ class Reversed(ClassificationEvaluator):
                 "    def compute(self): return EvaluationResult({'accuracy': 1.0}, details={'a': {1}})",
             ),
             "evaluation",
-            "its details are no JSON",
+            "details is not JSON",
         ),
-        (odd_task("def decision(self, val): return 'softmax'"), "decision", "decision gives str, where a zoo.api.Dec"),
+        (
+            odd_task("def decision(self, val): return 'softmax'"),
+            "decision",
+            "decision returns str, expected a zoo.api.Dec",
+        ),
         (
             odd_task("def decision(self, val): return super().decision(val) if val is None else Raw()"),
             "decision",
-            "decision gives raw after validation, and softmax before it",
+            "decision returns raw with val, but softmax without",
         ),
         (
             odd_task("def report(self, *_): return ['plots/a.png']"),
             "report",
-            "report gives something else than a sequence of zoo.api.ReportItem",
+            "report must return a sequence of zoo.api.ReportItem",
         ),
         (
             odd_task("def report(self, *_): return [ReportItem('A', '../a.png')]"),
             "report",
-            "report shows '../a.png', which is no .png or .csv that it wrote",
+            "report returns '../a.png', which is not a .png or .csv file that it wrote",
         ),
         # training and exact resume
         (
@@ -251,12 +255,12 @@ class Reversed(ClassificationEvaluator):
                 "    return Loss(value * (1 + self.steps) * torch.arange(1.0, 4.0)[batch.targets])"
             ),
             "resume",
-            "a training that is resumed ends with another",
+            "differs between a resumed and an uninterrupted training",
         ),
         (
             odd_task("def evaluator(self, decision): return Total(3, self)", TOTAL),
             "resume",
-            "a training that is resumed ends with another val_count than one that is not interrupted",
+            "val_count differs between a resumed and an uninterrupted training",
         ),
         # changed global state, and what would end the command
         (
@@ -292,10 +296,10 @@ def test_a_fault_says_the_kind_of_target_it_was_found_with(odd: Odd) -> None:
         (
             "def solve(self, model, data, print): model.register_buffer('more', torch.zeros(3))",
             "solution",
-            "solve gives the module other values than rebuild made places for",
+            "solve changes the names or shapes of the module's state_dict from those of rebuild",
         ),
-        ("def evaluate(self, model, part): return 3.0", "evaluation", "evaluation gives float, where"),
-        ("def report(self, *_): return [1]", "report", "report gives something else than a sequence of"),
+        ("def evaluate(self, model, part): return 3.0", "evaluation", "evaluation returns float, expected"),
+        ("def report(self, *_): return [1]", "report", "report must return a sequence of"),
         ("def rebuild(self, solution): raise KeyError('rank')", "solution", "raised KeyError: 'rank'"),
     ],
 )
@@ -306,6 +310,4 @@ def test_each_fault_of_a_solver_is_named(odd: Odd, twist: str, check: str, fault
 
 def test_a_solver_is_a_solver(odd: Odd) -> None:
     found = odd(SOLVER, "class Odd: pass")
-    assert [line.check for line in found] == ["task/task/class"] and "is no class derived from zoo.api.Solver" in found[
-        0
-    ]
+    assert [line.check for line in found] == ["task/task/class"] and "is not a subclass of zoo.api.Solver" in found[0]

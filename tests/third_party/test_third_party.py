@@ -100,11 +100,14 @@ def test_weights_of_a_run_whose_units_are_others_say_so(capsys: pytest.CaptureFi
     run = ("run", "ripple", "--data", "tides:spots.parquet", "--task", "logcosh", *SMALL)
     first = json.loads(said(capsys, *run, "--json"))["id"]
     other = (*run, "--weights", first, "--set", "dataset.units=[mm, mm]")
-    assert "8 of 8 tensors; the head too, which is for values x (cm), y (cm)" in said(capsys, *other)
+    assert "8 of 8 tensors; loaded the head, too, whose target is values x (cm), y (cm)" in said(capsys, *other)
     transferred = said(capsys, *other, "--set", "adapt=[transfer]")
     assert "6 of 8 tensors; re-initialised: head.weight" in transferred
     refused = said(capsys, "evaluate", first, "--data", "digits", code=2)
-    assert "datasets/digits (classes 0, 1, 2, 3, 4 and 5 more) are not the model's (values x (cm), y (cm))" in refused
+    assert (
+        "datasets/digits has other targets (classes 0, 1, 2, 3, 4 and 5 more) than the model (values x (cm), y (cm))"
+        in refused
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ def test_each_goes_with_what_others_wrote(
     [
         (
             ("ripple", "--data", "digits", "--task", "logcosh"),
-            "task logcosh learns values, and the targets of digits are",
+            "task logcosh needs values targets, but digits has",
         ),
         (("ripple", "--data", "tides:nowhere.parquet", "--task", "classification"), "the targets of tides are values"),
         (("lenet", "--data", "tides:nowhere.parquet", "--task", "svd_compress"), "values"),
@@ -150,7 +153,7 @@ def test_each_goes_with_what_others_wrote(
         ),
         (
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "logcosh", "--set", "adapt=[lora]"),
-            "adaptation lora needs pretrained weights, and ripple names none",
+            "adaptation lora needs pretrained weights, but ripple has none",
         ),
     ],
 )

@@ -108,7 +108,7 @@ def test_resuming_makes_the_same_network_in_the_same_order() -> None:
 
 def test_one_that_would_change_the_network_otherwise_than_then_is_named() -> None:
     before = [FACTS[0], {"layer": "two", "after": ["another"]}]
-    with pytest.raises(CheckpointError, match="adaptation two changes the network otherwise") as caught:
+    with pytest.raises(CheckpointError, match="adaptation two makes a different change") as caught:
         of(Appends("one"), Appends("two")).resume(nn.Sequential(), CONTEXT, before)
     assert "\n" not in str(caught.value)
 
@@ -129,12 +129,12 @@ def test_one_that_measures_is_given_what_it_said_when_the_run_began() -> None:
     [
         ({"ranks": np.int64(3)}, "no JSON: Object of type int64"),
         ({"layers": {"a", "b"}}, "no JSON: Object of type set"),
-        ([1, 2], "as list, where an object is due"),
-        ("half", "as str, where an object is due"),
+        ([1, 2], "of type list, expected dict"),
+        ("half", "of type str, expected dict"),
     ],
 )
 def test_what_cannot_be_kept_as_an_object_of_json_is_blamed_on_its_plugin(facts: Any, words: str) -> None:
-    with pytest.raises(PluginError, match=f"adaptation 'stranger/one' says what it did .*{words}") as caught:
+    with pytest.raises(PluginError, match=f"adaptation 'stranger/one' returns a description .*{words}") as caught:
         of(Appends("one", facts=facts)).adapt(nn.Sequential(), CONTEXT)
     assert "zoo-stranger" in str(caught.value) and "\n" not in str(caught.value)
 

@@ -193,7 +193,7 @@ def test_a_mean_that_is_weighted_in_each_piece_is_not_additive_and_both_figures_
         for rows in torch.arange(8).split([5, 3])  # type: ignore[no-untyped-call]
     )
     fault = fault_of(SelfWeighted(weights), logits, batch)
-    assert fault == f"the loss of 8 samples is {whole:.6g}, and that of two pieces of them {pieces:.6g}"
+    assert fault == f"the loss of 8 samples is {whole:.6g}, but {pieces:.6g} in two micro-batches"
 
 
 def test_values_of_another_shape_are_refused() -> None:
@@ -201,7 +201,7 @@ def test_values_of_another_shape_are_refused() -> None:
         def loss(self, outputs: Outputs, batch: Batch) -> Loss:
             return Loss(outputs["output"].sum(1, keepdim=True))
 
-    with pytest.raises(PluginError, match=r"the shape \(8, 1\), where one value a sample is due: \(8,\)"):
+    with pytest.raises(PluginError, match=r"the shape \(8, 1\), expected one value per sample: \(8,\)"):
         piece(Wrong(), *eight())
 
 
@@ -210,7 +210,7 @@ def test_weights_of_another_shape_are_refused() -> None:
         def loss(self, outputs: Outputs, batch: Batch) -> Loss:
             return Loss(outputs["output"].sum(1), torch.ones(3))
 
-    with pytest.raises(PluginError, match=r"the shape \(8,\) and \(3,\), where one value a sample is due: \(8,\)"):
+    with pytest.raises(PluginError, match=r"the shape \(8,\) and \(3,\), expected one value per sample: \(8,\)"):
         piece(Wrong(), *eight())
 
 
@@ -219,7 +219,7 @@ def test_a_loss_that_is_a_number_of_the_whole_batch_is_refused() -> None:
         def loss(self, outputs: Outputs, batch: Batch) -> Tensor:
             return outputs["output"].mean()
 
-    with pytest.raises(PluginError, match=r"the task's loss is Tensor, where a zoo\.api\.Loss.* is due") as caught:
+    with pytest.raises(PluginError, match=r"the task's loss is Tensor, expected a zoo\.api\.Loss") as caught:
         piece(Scalar(), *eight())
     assert caught.value.where == f"{__name__}.{Scalar.__qualname__}.loss" and "\n" not in str(caught.value)
 
@@ -268,7 +268,8 @@ def test_a_run_whose_loss_cannot_be_taken_in_pieces_is_refused(monkeypatch: pyte
     monkeypatch.setattr(Classification, "loss", lambda _self, outputs, batch: faulty.loss(outputs, batch))
     overrides = {"train": {"micro_batches": 2}, "dataset": {"resize": 16}, "device": "cpu"}
     with pytest.raises(
-        UsageError, match=r"this task's loss cannot be taken in pieces: the loss of 7 samples is .*train\.micro_batches"
+        UsageError,
+        match=r"this task's loss cannot be computed in micro-batches: the loss of 7 samples is .*train\.micro_batches",
     ):
         zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()

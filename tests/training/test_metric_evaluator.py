@@ -166,7 +166,7 @@ def test_a_metric_that_torchmetrics_cannot_merge_is_named() -> None:
 
 
 def test_a_metric_that_torchmetrics_does_not_have_is_named() -> None:
-    with pytest.raises(PluginError, match="torchmetrics has no metric 'Acuracy', which 'accuracy' names"):
+    with pytest.raises(PluginError, match="metric 'accuracy': torchmetrics has no class 'Acuracy'"):
         MetricEvaluator(Softmax(classes=NAMES), {"accuracy": "Acuracy"})
 
 

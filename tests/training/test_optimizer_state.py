@@ -128,7 +128,7 @@ def test_a_tensor_that_is_kept_twice_is_one_tensor_again(model: nn.Module) -> No
 def test_what_a_checkpoint_cannot_hold_is_refused_by_name(model: nn.Module) -> None:
     optimizer = Keeper(model.parameters(), lr=0.1)
     optimizer.keep([torch.eye(3).to_sparse()])
-    with pytest.raises(UsageError, match=r"keeps a Tensor \(0\.weight/kept/0\), which a checkpoint cannot hold"):
+    with pytest.raises(UsageError, match=r"has a Tensor \(0\.weight/kept/0\), which a checkpoint cannot store"):
         optimizer_state(optimizer, model)
     optimizer.keep(object())
     with pytest.raises(UsageError, match=r"keeps a object"):

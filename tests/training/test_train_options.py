@@ -163,7 +163,7 @@ def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path)
 
 
 def test_images_are_not_augmented_after_their_pixels_were_permuted(tmp_path) -> None:
-    with pytest.raises(UsageError, match="permuted already"):
+    with pytest.raises(UsageError, match="cannot be combined with permuted pixels"):
         zoo.run(
             "cnn_digits",
             overrides={"dataset": {"permute_pixels": 1}, "train": {"augment": "flip"}},

@@ -100,7 +100,7 @@ def test_drop_last_leaves_out_the_smaller_batch(tmp_path) -> None:
 
 
 def test_case_4_a_batch_larger_than_the_data_with_drop_last_is_refused(tmp_path) -> None:
-    with pytest.raises(UsageError, match=r"5000 is larger than the 1437 training samples"):
+    with pytest.raises(UsageError, match=r"5000 exceeds the 1437 training samples"):
         make_state(tmp_path, batch_size=5000, drop_last=True)
 
 

@@ -132,11 +132,12 @@ def test_other_classes_are_refused_with_the_difference(trained, tmp_path) -> Non
     with pytest.raises(
         UsageError,
         match=(
-            r"only the dataset has 'dos', 'uno'; only the model has 'one', 'two'; fix: choose a dataset whose classes"
+            "classes that the model lacks: 'dos', 'uno'; the dataset lacks 'one', 'two'; "
+            "fix: choose a dataset whose classes"
         ),
     ):
         evaluate_run(done, dataset=other)
-    with pytest.raises(UsageError, match="only the dataset has '0', '1', '2', '3', '4' and 5 more"):
+    with pytest.raises(UsageError, match="classes that the model lacks: '0', '1', '2', '3', '4' and 5 more"):
         evaluate_run(done, dataset="digits")
 
 
@@ -186,7 +187,7 @@ def test_some_of_the_classes_are_evaluated_by_the_run_s_indices(
 def test_classes_that_the_run_has_not_are_named(trained: tuple[Path, RunDir], tmp_path: Path) -> None:
     base, done = trained
     dataset = held_out(base, tmp_path / "set", {"one": "one", "seven": "zero"})
-    with pytest.raises(UsageError, match="only the dataset has 'seven'; only the model has 'two', 'zero'"):
+    with pytest.raises(UsageError, match="classes that the model lacks: 'seven'; the dataset lacks 'two', 'zero'"):
         evaluate_run(done, dataset=dataset)
 
 
@@ -221,7 +222,7 @@ def test_a_part_without_labels_gets_predictions_where_a_folder_is_named(trained,
             file = next(iter((base / "test" / name).iterdir()))
             (tmp_path / "set" / part / name / file.name).write_bytes(file.read_bytes())
     dataset = f"folder:{tmp_path / 'set'}"
-    with pytest.raises(UsageError, match="has no labels to evaluate by; fix: add --out DIR for its predictions"):
+    with pytest.raises(UsageError, match="has no labels; fix: add --out DIR to write predictions"):
         evaluate_run(done, "predict", dataset)
     found = evaluate_run(done, "predict", dataset, out=tmp_path / "out")
     assert (found.metrics, found.samples) == ({}, 4) and len(read(tmp_path / "out" / "predictions.csv")) == 4
@@ -233,9 +234,9 @@ def test_what_is_there_is_kept(trained, tmp_path, place) -> None:
     (tmp_path / "file").write_text("mine", encoding="utf-8")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(UsageError, match="a new folder, or an empty one"):
+    with pytest.raises(UsageError, match="must be new or empty"):
         evaluate_run(done, out=tmp_path / place)
-    with pytest.raises(UsageError, match="a new folder"):
+    with pytest.raises(UsageError, match="must be new or empty"):
         evaluate_run(done, out=done.path)
     assert (tmp_path / "full" / "mine.txt").read_text(encoding="utf-8") == "mine"
 
@@ -321,6 +322,6 @@ def test_targets_of_another_kind_are_refused(trained, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(evaluate, "open_data", numbers)
     with pytest.raises(
-        UsageError, match=r"folder \(values height \(mm\)\) are not the model's \(classes one, two, zero\)"
+        UsageError, match=r"folder has other targets \(values height \(mm\)\) than the model \(classes one, two, zero\)"
     ):
         evaluate_run(done)

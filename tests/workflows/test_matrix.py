@@ -173,8 +173,8 @@ def test_both_answers_are_in_the_table() -> None:
     assert {cell.refusal is None for cell in CELLS} == {True, False}
     assert len(REFUSED) > 40
     refused = {(cell.task, cell.refusal.partition(";")[0]) for cell in CELLS if cell.refusal is not None}
-    assert ("tasks/classification", "task classification needs labels, and photos has none") in refused
-    assert ("tasks/transfer", "task transfer needs pretrained weights, and alexnet names none") in refused
+    assert ("tasks/classification", "task classification needs labels, but photos has none") in refused
+    assert ("tasks/transfer", "task transfer needs pretrained weights, but alexnet has none") in refused
 
 
 def test_members_of_families_are_judged_where_they_are_asked_for() -> None:
@@ -182,7 +182,7 @@ def test_members_of_families_are_judged_where_they_are_asked_for() -> None:
         cell.architecture: cell for cell in cells(registry(), "torchvision/v*_1?", "digits", options={"channels": 1})
     }
     assert "torchvision/vit_b_16" in found and "torchvision/vgg16" not in found
-    assert "vit_b_16 takes images of 3 channels, not 1" in found["torchvision/vit_b_16"].refusal
+    assert "vit_b_16 needs images with 3 channels, not 1" in found["torchvision/vit_b_16"].refusal
     assert [cell.changes for cell in cells(registry(), "timm/vit_tiny_patch16_224", "digits", "classification")] == [
         ("images 8×8 are resized to 224×224",)
     ]
@@ -192,7 +192,7 @@ def test_members_of_families_are_judged_where_they_are_asked_for() -> None:
     ("options", "problem"),
     [
         ({"resize": "sometimes"}, "dataset.resize"),
-        ({"path": "here"}, "dataset.path: not a key that every dataset has; known: resize, fit, scale, channels"),
+        ({"path": "here"}, "dataset.path: not an option common to all datasets; known: resize, fit, scale, channels"),
     ],
 )
 def test_other_options_are_refused(options, problem) -> None:

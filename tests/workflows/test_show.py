@@ -85,7 +85,7 @@ def test_as_many_augmented_images_are_drawn_as_were_asked_for(tmp_path: Path, dr
     [
         ({"count": 0}, "--count must be at least 1"),
         ({"split": "nope"}, "has no nope split"),
-        ({"permute_pixels": 1, "augment": canonical("flip")}, "do not go together"),
+        ({"permute_pixels": 1, "augment": canonical("flip")}, "cannot be combined"),
         ({"options": {"resise": 3}}, "resise"),
     ],
 )

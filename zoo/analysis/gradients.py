@@ -1,9 +1,8 @@
-"""The norm of the gradient at each layer of a network before its first step: whether the loss reaches the first layers
-at all.
+"""Gradient norms of the layers of a network before the first step, which show vanishing or exploding gradients.
 
-X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks (2010) look at networks
-so; shortcuts are what keeps the norms of a deep one together (K. He et al.: Deep residual learning for image
-recognition, 2015; its figure 1 is what comes of it).
+The method follows X. Glorot, Y. Bengio: Understanding the difficulty of training deep feedforward neural networks
+(2010). Shortcut connections keep the norms of deep networks similar (K. He et al.: Deep residual learning for image
+recognition, 2015).
 """
 
 from __future__ import annotations
@@ -36,19 +35,19 @@ class Gradients:
 
     @property
     def ratio(self) -> float:
-        """The first layer's norm over the last one's: 1 where both learn alike."""
+        """The first layer's norm divided by the last layer's."""
         return self.norms[0] / self.norms[-1] if self.norms[-1] else float("nan")
 
 
 def gradients(plan: RunPlan, label: str) -> Gradients:
-    """Of the first training batch that a run of ``plan`` would see, before its first step, in fp32.
+    """Compute the gradients of the first training batch of ``plan``, before the first step, in fp32.
 
-    Raises what the run would raise.
+    Raises the errors of the run.
     """
     config, ready = plan.config, prepare(plan)
     if ready.learning is None:
         raise UsageError(
-            f"task {config.task.name} is solved without training: it has no loss, and so no gradients",
+            f"task {config.task.name} is solved without training, so it has no gradients",
             fix="choose another task",
         )
     part = ready.data.part("train")

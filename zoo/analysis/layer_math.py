@@ -1,4 +1,4 @@
-"""The arithmetic of a single layer: its output, its parameters and its cost, with the formulas filled in.
+"""The output shape, parameters and cost of a single layer, with the formulas.
 
 Nothing here imports torch.
 """
@@ -22,10 +22,8 @@ AXES = {1: ("length",), 2: ("height", "width")}
 
 @dataclass(frozen=True)
 class Single:
-    """A layer's answer.
-
-    Shapes are (channels, …) without the batch; ``formulas`` says by name how each number comes about.
-    """
+    """The result for a layer. Shapes are (channels, …) without the batch; ``formulas`` has the formula of each
+    number."""
 
     kind: Kind
     input: tuple[int, ...]
@@ -37,10 +35,7 @@ class Single:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a layer was asked to be; one number for every axis, or one for each.
-
-    A pool's stride is its kernel where none is given.
-    """
+    """The settings of a layer; one number for all axes, or one per axis. The default stride of a pool is its kernel."""
 
     out: int | None = None
     kernel: tuple[int, ...] = ()
@@ -52,7 +47,7 @@ class Settings:
 
 
 def single(kind: Kind, shape: tuple[int, ...], settings: Settings) -> Single:
-    """Raises UsageError where there can be no such layer."""
+    """Return the result for a layer. Raises UsageError if there is no such layer."""
     if kind == "linear":
         return _linear(shape, settings)
     count = SPATIAL[kind]

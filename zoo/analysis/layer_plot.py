@@ -1,4 +1,4 @@
-"""The image of a network's layers: where the parameters and the cost are, and how far each layer sees."""
+"""The plot of a network's layers: parameters, cost and receptive field."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""What can be known of a network before it is trained: its layers, what they cost, and what each of them sees of the
-image."""
+"""The layers of a network before training: parameters, cost and receptive fields."""
 
 from __future__ import annotations
 
@@ -251,8 +250,8 @@ def _outermost(model: nn.Module, names: set[str]) -> dict[str, int]:
 
 
 def blocks(layers: Sequence[Layer], limit: int = 12) -> list[tuple[str, int]]:
-    """Where the parameters are, name and count in the network's order: the largest block is opened for as long as there
-    are ``limit`` at most."""
+    """Return blocks with their parameter counts, in the network's order. The largest block is split repeatedly, up to
+    ``limit`` blocks."""
     rows = [
         (tuple(layer.name.split(".")) if layer.name else ("(itself)",), layer.parameters)
         for layer in layers
@@ -288,7 +287,7 @@ def _grouped(rows: Sequence[tuple[tuple[str, ...], int]], opened: set[tuple[str,
 
 
 def hints(found: Anatomy) -> list[str]:
-    """What is worth a thought before training, a sentence each."""
+    """Return hints about the architecture, one sentence each."""
     said = []
     heaviest = max(found.layers, key=lambda layer: layer.parameters, default=None)
     if heaviest is not None and heaviest.parameters >= 0.5 * found.parameters and len(found.by_kind) > 1:

@@ -1,13 +1,13 @@
-"""The words of random augmentation: a specification of registered augmentations, checked against their options.
+"""Parsing and validation of augmentation specifications.
 
-`zoo.data.augmentation` carries it out; this imports no torch.
+`zoo.data.augmentation` applies them; this module does not import torch.
 
-A specification is a list of steps, taken in order; a step is the name of an augmentation, or a name with its options or
-its main (first) one:
+A specification is a list of steps, applied in order. A step is the name of an augmentation, alone or with its options,
+or with the value of its first option:
 
     [flip, crop: 4, color_jitter: {brightness: 0.4, hue: 0.1}]
 
-On a command line the brackets may be left out: ``--augment "flip, crop: 4"``.
+On the command line the brackets are optional: ``--augment "flip, crop: 4"``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Specification = Sequence[dict[str, dict[str, Any]]]
 
 
 def parse_augment(text: str) -> list[dict[str, dict[str, Any]]]:
-    """A specification from a command line, in canonical form. Raises UsageError."""
+    """Return a specification from the command line in canonical form. Raises UsageError."""
     try:
         return canonical(text)
     except ValueError as error:
@@ -35,16 +35,16 @@ def parse_augment(text: str) -> list[dict[str, dict[str, Any]]]:
 
 
 def canonical(value: Any) -> list[dict[str, dict[str, Any]]]:
-    """Any accepted form as a list of ``{name: {every option}}``.
+    """Return any accepted form as a list of ``{name: {every option}}``.
 
-    Raises ValueError with every problem, or PluginError where a plugin that is named is not available.
+    Raises ValueError with every problem, or PluginError if the plugin of a step is not available.
     """
     if isinstance(value, str):
         inner = value.strip().removeprefix("[").removesuffix("]")
         try:
             value = parse_yaml(f"[{inner}]", where="augment")
         except ConfigError as error:
-            raise ValueError(f"'{inner}' is no list of steps: {error}") from error
+            raise ValueError(f"'{inner}' is not a list of steps: {error}") from error
     if not isinstance(value, Sequence):
         raise ValueError(f"must be a list of steps, not {value!r:.60}")
     problems: list[str] = []
@@ -55,7 +55,10 @@ def canonical(value: Any) -> list[dict[str, dict[str, Any]]]:
 
 
 def build_steps(specification: Specification) -> list[tuple[Item[AugmentationSpec], Options]]:
-    """The augmentations of a canonical specification, each with its options. Raises UnknownNameError or PluginError."""
+    """Return the augmentations of a canonical specification with their options.
+
+    Raises UnknownNameError or PluginError.
+    """
     items = [(registry().augmentation(name), given) for each in specification for name, given in each.items()]
     return [(item, options_model(item).model_validate(given)) for item, given in items]
 
@@ -63,7 +66,7 @@ def build_steps(specification: Specification) -> list[tuple[Item[AugmentationSpe
 def _step(value: Any, problems: list[str]) -> tuple[str, Options | None]:
     name, options = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, {})
     if not isinstance(name, str):
-        problems.append(f"{value!r:.60} is no step: write a name, or a name with its options")
+        problems.append(f"{value!r:.60} is not a step: write a name, or a name with its options")
         return "", None
     item = _registered(name, problems)
     if item is None:
@@ -90,17 +93,17 @@ def _registered(name: str, problems: list[str]) -> Item[AugmentationSpec] | None
         known = [spec.name for spec in specs]
         near = nearest(name, known, count=1)
         problems.append(
-            f"no step is called '{name}'; "
+            f"unknown augmentation '{name}'; "
             + (f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}")
         )
-    except UsageError as error:  # two plugins have one of that name
+    except UsageError as error:  # two plugins have an augmentation of that name
         problems.append(f"{error.what}; {error.fix}")
     return None
 
 
 def _explained(name: str, model: type[Options], fault: Any) -> str:
     known = (
-        f"; it takes: {', '.join(model.model_fields) or 'none'}"
+        f"; known options: {', '.join(model.model_fields) or 'none'}"
         if fault["type"] == "extra_forbidden"
         else f", not {fault['input']!r:.40}"
     )

@@ -1,4 +1,4 @@
-"""The options of an item as the object that its implementation receives."""
+"""Validation of the options of items, into the objects that their implementations receive."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from zoo.registry.lookup import Item, Registry, load_object, options_model
 def options_of(
     item: Item[Any], values: Mapping[str, Any], section: str | None = None, others: Collection[str] = ()
 ) -> Options:
-    """The options of ``item``, checked against its model.
+    """Return the options of ``item``, validated against its model.
 
-    ``section`` is their place in a configuration, ``others`` are keys that are known there beside them. Raises
-    ConfigError with a line for each option that is unknown, with the closest name, or has no valid value.
+    ``section`` is their section of the configuration; ``others`` are further keys that are valid there. Raises
+    ConfigError with a line for each unknown option (with the closest match) and each invalid value.
     """
     return checked(options_model(item), values, section or item.kind, others)
 
@@ -35,12 +35,12 @@ def checked(model: type[Options], values: Mapping[str, Any], section: str, other
 def default_task(
     registry: Registry, kinds: Sequence[TargetKind], adapted: Item[TaskSpec] | None = None
 ) -> Item[TaskSpec]:
-    """The task that is learned where none is named, of targets of the first of ``kinds`` that has one.
+    """Return the default task for the first of ``kinds`` that has one.
 
-    ``adapted`` is the task made of adaptations that was named, if any. Images without targets that have no default of
-    their own get that of classes, which the plan then refuses with the reason.
+    ``adapted`` is the named task, if it is one made of adaptations. Unlabelled images without a default task get that
+    of classes, which the plan then refuses with the reason.
 
-    Raises UsageError where there is none, or two plugins each have one.
+    Raises UsageError if there is no default task, or more than one.
     """
     for kind in (*kinds, "classes") if tuple(kinds) == ("none",) else kinds:
         found = [item for item in registry.items("task") if item.spec.default and kind in item.spec.accepts]
@@ -48,19 +48,19 @@ def default_task(
             owners = " and ".join(f"{item.canonical} ({item.plugin.distribution})" for item in found)
             names = [item.canonical for item in found]
             raise UsageError(
-                f"{_needs_default(adapted)}, and {owners} are each the default for {kind}",
+                f"{_needs_default(adapted)}, but {owners} are each the default for {kind}",
                 fix=f"add --task {' or --task '.join(names)}{_as_adapted(adapted)}",
             )
         if found:
             return found[0]
     raise UsageError(
-        f"{_needs_default(adapted)}, and no installed task is the default for {' or '.join(kinds)}",
+        f"{_needs_default(adapted)}, but no installed task is the default for {' or '.join(kinds)}",
         fix=f"add --task NAME (see `zoo list tasks`){_as_adapted(adapted)}",
     )
 
 
 def _needs_default(adapted: Item[TaskSpec] | None) -> str:
-    return "no task is named" if adapted is None else f"task {adapted.spec.name} is learned as the default task"
+    return "no task is given" if adapted is None else f"task {adapted.spec.name} trains the default task"
 
 
 def _as_adapted(adapted: Item[TaskSpec] | None) -> str:
@@ -68,7 +68,7 @@ def _as_adapted(adapted: Item[TaskSpec] | None) -> str:
 
 
 def adaptations_of(registry: Registry, task: Item[TaskSpec]) -> list[Item[AdaptationSpec]]:
-    """Those that the task's spec names; a bare name is one of its own plugin, where that has it."""
+    """Return the adaptations of the task's spec. A short name refers to the task's own plugin first."""
     found = []
     for name in task.spec.adaptations:
         own = registry.items("adaptation", name, namespace=task.plugin.namespace)
@@ -79,10 +79,9 @@ def adaptations_of(registry: Registry, task: Item[TaskSpec]) -> list[Item[Adapta
 def task_options_model(
     registry: Registry, task: Item[TaskSpec], kinds: Sequence[TargetKind] = ("classes",)
 ) -> type[Options]:
-    """The options of a task as it is typed: of one made of adaptations, theirs and those of the default task that it
-    takes.
+    """Return the options model of a task; for one made of adaptations, their options and those of the default task.
 
-    Raises PluginError where two of them have an option of one name.
+    Raises PluginError if two of them have an option of the same name.
     """
     if not task.spec.adaptations:
         return options_model(task)
@@ -92,18 +91,18 @@ def task_options_model(
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise PluginError(
-            f"two parts of task '{task.canonical}' have an option '{twice[0]}'",
+            f"two components of task '{task.canonical}' have an option '{twice[0]}'",
             where=task.plugin.distribution,
-            fix="report it to the authors",
+            fix="report it to the plugin's authors",
         )
     bases = tuple(dict.fromkeys(model for model in reversed(models) if model is not Options)) or (Options,)
     return create_model(f"{task.spec.name}_options", __base__=bases)
 
 
 def own_options(item: Item[Any], values: Mapping[str, Any], section: str, sharing: Sequence[Item[Any]]) -> Options:
-    """The options of one of several items that share a section: the keys of the others are theirs.
+    """Return the options of one of several items that share a section.
 
-    Raises ConfigError as `options_of` does, for a key of none of them too.
+    Raises ConfigError as `options_of` does, also for a key that belongs to none of them.
     """
     model = options_model(item)
     others = {name for each in sharing for name in options_model(each).model_fields} - set(model.model_fields)
@@ -111,6 +110,6 @@ def own_options(item: Item[Any], values: Mapping[str, Any], section: str, sharin
 
 
 def build_exporter(item: Item[ExporterSpec]) -> Exporter:
-    """The exporter of a format, at its default options."""
+    """Return the exporter of a format with its default options."""
     exporter: Exporter = load_object(item.spec.target, item)(options_model(item)())
     return exporter

@@ -1,7 +1,4 @@
-"""`RunConfig`: the one model that a recipe, a YAML file and the command line fill in together.
-
-What it says, a run does.
-"""
+"""`RunConfig`: the complete configuration of a run, merged from a recipe, a YAML file and the command line."""
 
 from __future__ import annotations
 
@@ -27,12 +24,12 @@ class Strict(BaseModel):
 
 
 class Section(BaseModel):
-    """A named item and its options; the options beyond the fields below are the plugin's, checked against its own
-    model."""
+    """A named item and its options. Keys other than the fields below are options of the item, validated by its plugin's
+    options model."""
 
     model_config = ConfigDict(extra="allow", validate_assignment=True)
 
-    name: str = Field(description="bare or namespace/name")
+    name: str = Field(description="NAME or NAMESPACE/NAME")
 
     @property
     def options(self) -> dict[str, Any]:
@@ -40,54 +37,59 @@ class Section(BaseModel):
 
 
 class DatasetSection(Section):
-    """Options that every dataset has, beside its own."""
+    """The options common to all datasets; a dataset may have its own in addition."""
 
     resize: Literal["auto", "never"] | PositiveInt = Field(
         "auto",
         description=(
-            "auto: bring images that the network cannot take to the size it needs; never: make that an error; a "
-            "number: that side"
+            "auto: resize only if the network does not accept the images' size; never: raise an error instead; a "
+            "number: resize to that side length in pixels"
         ),
     )
     fit: Literal["auto", "cover", "squash", "crop"] = Field(
         "auto",
         description=(
-            "cover that size and crop the centre, squash to it, or crop unscaled, padded with black; auto: as weights "
-            "learned, or cover"
+            "cover: keep the aspect ratio and crop the centre; squash: ignore the aspect ratio; crop: crop or pad with "
+            "black, without resizing; auto: as for the pretrained weights, otherwise cover"
         ),
     )
     scale: PositiveInt | None = Field(
         None,
-        description="the shorter side before the centre is cropped, as 256 before 224; by default just enough to cover",
+        description="shorter side before the centre crop, such as 256 for a crop of 224; default: the crop size",
     )
     channels: Literal["auto", 1, 3] = Field(
-        "auto", description="auto: as the images are, or as the network needs; 1: grey; 3: RGB"
+        "auto", description="auto: the images' own number if the network supports it; 1: greyscale; 3: RGB"
     )
-    mean: list[float] | None = Field(None, description="of each channel, 0 to 1, in place of the dataset's own")
-    std: list[PositiveFloat] | None = Field(None, description="of each channel, in place of the dataset's own")
-    classes: list[str] | None = Field(None, description="keep the images of these classes alone, in this order")
+    mean: list[float] | None = Field(None, description="mean of each channel, 0 to 1; default: the dataset's")
+    std: list[PositiveFloat] | None = Field(
+        None, description="standard deviation of each channel; default: the dataset's"
+    )
+    classes: list[str] | None = Field(None, description="use only the images of these classes, in this order")
     value_range: Literal["auto"] | tuple[Finite, Finite] = Field(
         "auto",
         description=(
-            "values of grey images with more than 8 bits that become 0 and 255, as [0, 4095]; auto: by all training "
-            "images"
+            "values of greyscale images with more than 8 bits that become 0 and 255, such as [0, 4095]; auto: minimum "
+            "and maximum of the training images"
         ),
     )
     max_pixels: int = Field(
         MAX_PIXELS,
         ge=1,
         lt=2**31,
-        description="the most pixels an image may have, as it is and scaled; more is an error",
+        description="maximum number of pixels of an image, before and after resizing; larger images are an error",
     )
     skip_bad_images: bool = Field(
         False,
-        description="leave out training images that cannot be read; images that the run is evaluated on never are",
+        description="skip unreadable training images; an unreadable validation or test image is always an error",
     )
     val_fraction: float = Field(
-        0.0, ge=0, lt=1, description="fraction of train put aside as the validation split, where there is none"
+        0.0,
+        ge=0,
+        lt=1,
+        description="fraction of the train split to use for validation, if the dataset has no validation split",
     )
     permute_pixels: int | None = Field(
-        None, ge=0, description="permute every image's pixels by one permutation, drawn from this seed"
+        None, ge=0, description="seed of a random permutation that is applied to the pixels of every image"
     )
 
     @field_validator("value_range")
@@ -100,74 +102,80 @@ class DatasetSection(Section):
     @field_validator("classes", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        """From Python, digits may be given as numbers."""
+        """Accept integers as class names, as in ``classes: [3, 5]``."""
         return [str(each) if type(each) is int else each for each in value] if isinstance(value, list) else value
 
 
 class TrainConfig(Strict):
-    epochs: PositiveInt = Field(1, description="times the training split is seen")
-    batch_size: PositiveInt = Field(64, description="samples a step")
-    eval_batch_size: PositiveInt = Field(1000, description="samples a step in evaluation")
+    epochs: PositiveInt = Field(1, description="number of passes over the train split")
+    batch_size: PositiveInt = Field(64, description="samples per training step")
+    eval_batch_size: PositiveInt = Field(1000, description="samples per evaluation step")
     micro_batches: PositiveInt = Field(
-        1, description="pieces a batch is taken in: the same step in less memory (batch norm sees a piece)"
+        1,
+        description="split each batch into this number of parts to save memory (batch norm then sees a part)",
     )
-    drop_last: bool = Field(False, description="leave out an epoch's last, smaller batch")
+    drop_last: bool = Field(False, description="drop the last, smaller batch of an epoch")
     augment: list[dict[str, dict[str, Any]]] = Field(
-        [], description="random changes of the training images, such as [flip, crop: 4]"
+        [], description="augmentations of the training images, such as [flip, crop: 4]"
     )
     metrics: list[str | dict[str, dict[str, Any]]] = Field(
-        [], description="more metrics of each evaluation, as names or name: {option: value} (see `zoo list metrics`)"
+        [], description="additional metrics, as NAME or NAME: {OPTION: VALUE} (see `zoo list metrics`)"
     )
-    teacher: str | None = Field(
-        None, description="a run whose network teaches this one (distillation), beside the targets"
+    teacher: str | None = Field(None, description="run whose network is the teacher in knowledge distillation")
+    distillation: float = Field(
+        0.9, ge=0, le=1, description="weight of the distillation loss; the task loss has the rest"
     )
-    distillation: float = Field(0.9, ge=0, le=1, description="the teacher's share of the loss")
-    temperature: PositiveFloat = Field(2.0, description="at which the teacher's answers are compared")
+    temperature: PositiveFloat = Field(2.0, description="temperature of the distillation loss")
     mixup: PositiveFloat | None = Field(
-        None, description="alpha of mixup; with cutmix as well, a coin chooses for each batch"
+        None, description="alpha of mixup; if cutmix is set too, each batch uses one of them at random"
     )
     cutmix: PositiveFloat | None = Field(None, description="alpha of CutMix")
-    optimizer: str = Field("adam", description="a class of torch.optim in lower case, else a name of timm.optim")
+    optimizer: str = Field("adam", description="class of torch.optim in lower case, or a name of timm.optim")
     lr: PositiveFloat = Field(1e-3, description="learning rate")
-    momentum: float | None = Field(None, ge=0, lt=1, description="for optimizers that have one")
-    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="as the optimizer understands it")
+    momentum: float | None = Field(None, ge=0, lt=1, description="momentum, for optimizers that have it")
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="weight decay of the optimizer")
     weight_decay_scope: Literal["all", "weights"] = Field(
-        "all", description="what weight_decay is of; weights: not biases and norms (1-D parameters)"
+        "all", description="parameters with weight decay; weights: all except biases and norms (1-D parameters)"
     )
-    optimizer_options: dict[str, Scalar | list[float]] = Field({}, description="anything else the optimizer takes")
-    schedule: str = Field("constant", description="constant, or a schedule of timm.scheduler: cosine, step, poly, …")
-    schedule_options: dict[str, Scalar | list[int]] = Field({}, description="anything else the schedule takes")
+    optimizer_options: dict[str, Scalar | list[float]] = Field({}, description="further arguments of the optimizer")
+    schedule: str = Field(
+        "constant", description="learning rate schedule: constant, or one of timm.scheduler (cosine, step, poly, …)"
+    )
+    schedule_options: dict[str, Scalar | list[int]] = Field({}, description="further arguments of the schedule")
     warmup_epochs: float = Field(
         0.0,
         ge=0,
         allow_inf_nan=False,
-        description="epochs over which the learning rate rises to what the schedule says",
+        description="epochs of linear learning rate warmup",
     )
-    clip_norm: PositiveFloat | None = Field(None, description="largest norm of all gradients together")
+    clip_norm: PositiveFloat | None = Field(None, description="maximum total norm of the gradients")
     ema_decay: float | None = Field(
-        None, gt=0, lt=1, description="decay of a moving average of the weights, which is then evaluated and kept"
+        None,
+        gt=0,
+        lt=1,
+        description="decay of an exponential moving average of the weights, which is then evaluated and saved",
     )
     patience: PositiveInt | None = Field(
-        None, description="stop after this number of epochs without a better one on the validation split"
+        None, description="stop after this number of epochs without improvement on the validation split"
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 autocast on CUDA devices that have it, else fp32"
+        "auto", description="auto: bf16 autocast on CUDA devices that support it, otherwise fp32"
     )
     compile: bool = Field(
-        False, description="compile the network (torch.compile): slow to start, often faster to train"
+        False, description="compile the network (torch.compile): a slower start, often faster training"
     )
-    channels_last: Literal["auto"] | bool = Field("auto", description="memory format of 4-D tensors; auto: on CUDA")
-    cache_features: bool = Field(
-        True, description="run layers that learn nothing once, and keep what they give (see transfer.md)"
+    channels_last: Literal["auto"] | bool = Field(
+        "auto", description="use the channels-last memory format; auto: on CUDA"
     )
+    cache_features: bool = Field(True, description="run frozen layers once and cache their outputs (see transfer.md)")
     checkpoint_steps: PositiveInt | None = Field(
-        None, description="number of steps after which a checkpoint is also written within an epoch"
+        None, description="also write a checkpoint within an epoch after this number of steps"
     )
     checkpoint_seconds: PositiveFloat = Field(
-        120.0, description="seconds after which a checkpoint is also written within an epoch"
+        120.0, description="also write a checkpoint within an epoch after this number of seconds"
     )
-    keep_checkpoints: int = Field(2, ge=2, description="newest checkpoints kept, beside the best")
-    log_steps: PositiveInt = Field(100, description="steps between two logged losses")
+    keep_checkpoints: int = Field(2, ge=2, description="number of newest checkpoints to keep, in addition to the best")
+    log_steps: PositiveInt = Field(100, description="log the loss every this number of steps")
     log_samples: bool = Field(False, description="write the indices of every batch to samples.jsonl")
 
     @field_validator("augment", mode="before")
@@ -177,30 +185,32 @@ class TrainConfig(Strict):
 
 
 class RunConfig(Strict):
-    schema_version: int = Field(SCHEMA, alias="schema", description="version of this layout")
-    recipe: str | None = Field(None, description="the recipe this came from")
-    name: str | None = Field(None, description="name of the run directory, in place of date and time")
+    schema_version: int = Field(SCHEMA, alias="schema", description="version of the configuration format")
+    recipe: str | None = Field(None, description="recipe that the configuration is based on")
+    name: str | None = Field(None, description="name of the run directory; default: date and time")
     architecture: Section | None = None
     dataset: DatasetSection
     task: Section
     adapt: list[Section] = Field(
-        [], description="changes to the network before it is trained, in order, each a name or a name with its options"
+        [], description="adaptations of the network before training, in order, as NAME or NAME: {OPTION: VALUE}"
     )
     weights: str | None = Field(
         None,
         description=(
-            "start from these: weights the architecture names, a safetensors file, a run, or none, where a task needs "
-            "some"
+            "initial weights: pretrained weights of the architecture (see `zoo info`), a safetensors file or a run; "
+            "none: random weights, also for a task that needs trained ones"
         ),
     )
-    weights_key: str | None = Field(None, description="the network to take where that file holds several, such as ema")
+    weights_key: str | None = Field(
+        None, description="which network of the weights file to load if it holds several, such as ema"
+    )
     train: TrainConfig = TrainConfig()
     seed: int = Field(
-        0, ge=0, lt=2**63, description="of initial weights, order of samples, dropout and the validation split"
+        0, ge=0, lt=2**63, description="seed of initial weights, sample order, dropout and the validation split"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
-    deterministic: bool = Field(False, description="refuse operations that differ from run to run (slower on CUDA)")
-    threads: PositiveInt | None = Field(None, description="CPU threads; by default all cores")
+    deterministic: bool = Field(False, description="use only deterministic operations (slower on CUDA)")
+    threads: PositiveInt | None = Field(None, description="number of CPU threads; default: all cores")
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, populate_by_name=True)
 
@@ -208,14 +218,14 @@ class RunConfig(Strict):
     @classmethod
     def _known_schema(cls, value: int) -> int:
         if value != SCHEMA:
-            newer = "newer than" if value > SCHEMA else "unknown to"
+            newer = "newer than" if value > SCHEMA else "not supported by"
             raise ValueError(f"schema {value} is {newer} this zoo, which reads {SCHEMA}; update torch-zoo")
         return value
 
     @field_validator("adapt", mode="before")
     @classmethod
     def _by_name(cls, value: Any) -> Any:
-        """A bare name, or a name with its options (``lora: {rank: 4}``), says the same as a section."""
+        """Accept a name, or a name with its options (``lora: {rank: 4}``), in place of a section."""
         return [_section(each) for each in value] if isinstance(value, list) else value
 
     @field_validator("name")
@@ -226,7 +236,7 @@ class RunConfig(Strict):
         return value
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON data, with `schema` first; `RunConfig.model_validate` of it gives an equal config."""
+        """Return plain JSON data, `schema` first; `RunConfig.model_validate` of it returns an equal config."""
         return self.model_dump(mode="json", by_alias=True)
 
 
@@ -250,7 +260,7 @@ def _text_keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[
 
 
 def _members(annotation: Any) -> Iterator[type]:
-    """The types in a union and of a list's items."""
+    """Yield the types of a union's members and of a list's items."""
     if get_origin(annotation) in (UnionType, Union, list):
         for each in get_args(annotation):
             yield from _members(each)
@@ -259,14 +269,14 @@ def _members(annotation: Any) -> Iterator[type]:
 
 
 TEXT_KEYS = tuple(_text_keys(RunConfig))
-"""Keys of a configuration whose values, or whose lists' items, are text and nothing else."""
+"""Configuration keys whose values (or list items) can only be strings."""
 
 
 def check_run_name(value: str) -> None:
-    """Raises ValueError unless ``value`` can be the name of one folder, anywhere."""
+    """Raise ValueError unless ``value`` is a valid folder name on every operating system."""
     allowed = all(char.isalnum() or char in "._-" for char in value)
     if not value or len(value) > 100 or not allowed or value[0] in ".-":
         raise ValueError(
-            f"{value!r} cannot name a run: letters, digits, '.', '_' and '-' alone, at most 100, not starting with '.' "
-            "or '-'"
+            f"{value!r} is not a valid run name: use up to 100 letters, digits, '.', '_' and '-', not starting with "
+            "'.' or '-'"
         )

@@ -1,4 +1,4 @@
-"""What pydantic has against a configuration, as lines that say where, what is due, and what was given."""
+"""pydantic's validation errors as one-line messages: the key, the expected value, the given value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNKNOWN = "unknown key; fix: "
 
 
 def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[str]:
-    """One line a fault; unknown keys with the nearest known one."""
+    """Return one line per error; for an unknown key, with the closest known one."""
     lines = []
     for fault in _fold_unions(error.errors(), model):
         keys = [str(key) for key in fault["loc"]]
@@ -43,8 +43,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
 
 
 def suggest_among(line: str, known: list[str]) -> str:
-    """The line of an unknown key, with the nearest of these in place of the model's own: an option may be meant for
-    another part of a section."""
+    """Return the line of an unknown key with suggestions from ``known`` instead of the model's own fields, since
+    several items may share a section."""
     place, marker, _ = line.partition(f": {UNKNOWN}")
     if not marker:
         return line
@@ -55,11 +55,11 @@ def suggest_among(line: str, known: list[str]) -> str:
 def _advice(near: list[str], known: list[str]) -> str:
     if near:
         return f"did you mean {near[0]}?"
-    return f"choose one of: {', '.join(known)}" if known else "leave it out: there are no options here"
+    return f"choose one of: {', '.join(known)}" if known else "remove it: there are no options here"
 
 
 def _fold_unions(faults: list[ErrorDetails], model: type[BaseModel]) -> list[ErrorDetails]:
-    """pydantic tells of each member of a union by itself; one fault says what all of them would take."""
+    """Merge the errors that pydantic reports for each member of a union into one."""
     folded: dict[tuple[object, ...], ErrorDetails] = {}
     for fault in faults:
         loc = fault["loc"]

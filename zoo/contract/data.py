@@ -1,4 +1,4 @@
-"""Datasets as plugins open them, and what a task sees of them."""
+"""Datasets as plugins open them, and the data that a task receives."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Part = Literal["train", "val", "test", "predict"]
-"""What a split is for.
+"""The purpose of a split.
 
-``train`` is learned from; ``val`` selects the best checkpoint and fits the decision; ``test`` gives the figure, and
-nothing is selected on it; ``predict`` has no targets.
+``train`` is for training. ``val`` selects the best checkpoint and fits the decision. ``test`` gives the reported
+metrics; nothing is selected on it. ``predict`` has no targets.
 """
 
 
 class SampleSource(ABC):
-    """Any number of samples, generated or fetched on demand: only those of the batches in use are in memory."""
+    """Samples that are generated or fetched on demand, so that only the current batches are in memory."""
 
     @abstractmethod
     def __len__(self) -> int: ...
 
     @abstractmethod
     def images(self, indices: np.ndarray) -> np.ndarray | Sequence[np.ndarray]:
-        """The images of these samples, int64 (n,): uint8 (n, C, H, W), or n of (C, h, w) where sizes differ.
+        """Return the images of the samples ``indices``, int64 (n,): uint8 (n, C, H, W), or n of (C, h, w) if sizes
+        differ.
 
-        It may be called by several threads at once.
+        May be called from several threads at once.
         """
 
     @abstractmethod
     def targets(self, indices: np.ndarray) -> np.ndarray | None:
-        """Their targets, as `Split.targets` has them; None for a split without."""
+        """Return the targets of the samples, as in `Split.targets`; None for a split without targets."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class Split:
 
     ``images`` is a uint8 array (N, C, H, W), a list of N image files, or a `SampleSource`. Files may differ in size:
     zoo decodes each once, to the network's input size, into a cache. ``targets`` is an array (N, …) of the `Target`'s
-    dtype and shape, or a list of N mask files; None without targets, and with a `SampleSource`, which gives its own.
-    ``names`` has a name for each sample; the default is its index.
+    dtype and shape, or a list of N mask files. It is None for a split without targets, and for a `SampleSource`, which
+    provides its own. ``names`` has a name for each sample; the default is its index.
     """
 
     images: np.ndarray | Sequence[Path] | SampleSource
@@ -57,60 +58,64 @@ class Split:
 
 
 class Dataset(ABC):
-    """An opened dataset."""
+    """Base class of an opened dataset."""
 
     @property
     def target(self) -> Target | None:
-        """What the answers of its samples are. None, the default: one of the classes that its spec names; and none at
-        all where the spec says that there is none."""
+        """The target of the samples. None, the default, means `Classes` with the classes of the spec, or `NoTarget` if
+        the spec's ``targets`` are ``("none",)``."""
         return None
 
     @property
     @abstractmethod
     def parts(self) -> Mapping[Part, str]:
-        """Which of its splits serves which purpose, such as ``{"train": "train", "test": "test"}``."""
+        """The name of the split for each purpose, such as ``{"train": "train", "test": "test"}``."""
 
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest of the content: equal where a run would see the same images and targets."""
+        """A digest of the content: equal for the same images and targets, different otherwise."""
 
     @abstractmethod
-    def load(self, split: str) -> Split: ...
+    def load(self, split: str) -> Split:
+        """Return the samples of the split named ``split``, one of the values of `parts`."""
 
 
 class DatasetStore(Protocol):
-    """What zoo hands to a dataset: the data folder, and the files of its spec, found there or downloaded after saying
-    so."""
+    """The data folder, and the files of a dataset's spec. Missing files are downloaded; zoo first prints source, size
+    and licence."""
 
     @property
     def root(self) -> Path: ...
 
     def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
-        """Path by `FileSpec.path`. Raises DataError naming all that is missing where there is no network."""
+        """Return the path of each file by its `FileSpec.path`, and download missing ones.
+
+        Raises DataError with all missing files if they cannot be downloaded.
+        """
         ...
 
     def unpack(self, archive: Path) -> Path:
-        """The folder with what is in an archive of images (.zip, .tar.*, .rar), unpacked once into the cache.
+        """Unpack an archive of images (.zip, .tar.*, .rar) into the cache, once, and return the folder.
 
-        Raises DataError.
+        Raises DataError if the archive is damaged or unsafe.
         """
         ...
 
     def digest(self, path: Path) -> str:
-        """The sha256 of any file, remembered for as long as its size and time of change stay."""
+        """Return the sha256 of a file. It is cached while the file's size and modification time stay the same."""
         ...
 
     def note(self, text: str) -> None:
-        """Record one line worth knowing about the data; the run prints it."""
+        """Record a note about the data, one line; the run prints it."""
         ...
 
 
 class Batch(NamedTuple):
-    """``inputs`` float32 (B, C, H, W), normalised; ``targets`` (B, …) of the `Target`'s dtype, or None; ``indices``
-    int64 (B,) into the part; ``teacher``: the outputs of a teacher on the same images, where there is one.
+    """A batch of samples, on the device.
 
-    All on the device.
+    ``inputs``: float32 (B, C, H, W), normalised. ``targets``: (B, …) of the `Target`'s dtype, or None. ``indices``:
+    int64 (B,), the samples' indices in the split. ``teacher``: the teacher's outputs for the same images, or None.
     """
 
     inputs: Tensor
@@ -120,38 +125,38 @@ class Batch(NamedTuple):
 
 
 class PartView(Protocol):
-    """One part of the data, ready for a network."""
+    """One split of the data, preprocessed for a network."""
 
     @property
     def names(self) -> Sequence[str]: ...
 
     @property
     def targets(self) -> np.ndarray | None:
-        """(N, …) of the `Target`'s dtype, or None where the part has none."""
+        """(N, …) of the `Target`'s dtype, or None if the split has no targets."""
         ...
 
     def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
-        """Those of some samples, (n, …); of a part that is made on demand, the others are not fetched."""
+        """Return the targets of the samples ``indices``, (n, …). A `SampleSource` is read for these samples only."""
         ...
 
     def __len__(self) -> int: ...
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Every sample once, in order."""
+        """Yield every sample once, in order, in batches of up to ``batch_size``."""
         ...
 
     @property
     def raw_images(self) -> Sequence[np.ndarray]:
-        """The first images (20 of them) as the dataset has them, uint8 (C, h, w), of any size."""
+        """The first 20 images before preprocessing, uint8 (C, h, w), of any size."""
         ...
 
     def images_of(self, indices: Iterable[int]) -> np.ndarray:
-        """uint8 (n, H, W, C), as the network sees them but before normalisation, for people to look at."""
+        """Return images for display, uint8 (n, H, W, C): the network's inputs before normalisation."""
         ...
 
 
 class DataView(Protocol):
-    """The data of a run, ready for a network."""
+    """The data of a run, preprocessed for a network."""
 
     @property
     def target(self) -> Target: ...

@@ -1,7 +1,7 @@
-"""How the outputs of a network become an answer (`Decision`), as data.
+"""Decision rules: how a network's outputs become a prediction (`Decision`), as data.
 
-A task fits it on the validation split; the run stores it; the evaluation on the test split, the export gate,
-bundle.json and every client carry it out. ``zoo.runtime.decide`` is the reference.
+A task fits the rule on the validation split, and the run and bundle.json store it. The evaluation on the test split,
+the verification of an export and every client apply it. ``zoo.runtime.decide`` is the reference implementation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from zoo.contract.base import Frozen
 
 
 class Softmax(Frozen):
-    """The class with the largest probability, softmax(output / temperature); none where that is below
+    """The class with the largest probability, softmax(output / temperature); no class if it is below
     ``abstain_below``."""
 
     kind: Literal["softmax"] = "softmax"
@@ -32,7 +32,7 @@ class Sigmoid(Frozen):
 
 
 class Affine(Frozen):
-    """Numbers: ``link(output) · scale + offset``, clipped to ``clip`` where it is given; ``units`` may be empty."""
+    """Numbers: ``link(output) · scale + offset``, clipped to ``clip`` if given. ``units`` may be empty."""
 
     kind: Literal["affine"] = "affine"
     names: tuple[str, ...] = Field(min_length=1)
@@ -44,8 +44,8 @@ class Affine(Frozen):
 
 
 class PixelArgmax(Frozen):
-    """A class for each pixel, the one with the largest output; ``size`` says whether the answer has the size of the
-    network's input or of the image."""
+    """For each pixel, the class with the largest output. The predicted mask has the ``size`` of the network's input or
+    of the original image."""
 
     kind: Literal["pixel_argmax"] = "pixel_argmax"
     classes: tuple[str, ...] = Field(min_length=1)
@@ -53,14 +53,14 @@ class PixelArgmax(Frozen):
 
 
 class Embedding(Frozen):
-    """L2-normalised features; ``gallery`` names a file of the bundle with the vectors they are compared to."""
+    """L2-normalised features. ``gallery`` names a file of the bundle with the vectors to compare them with."""
 
     kind: Literal["embedding"] = "embedding"
     gallery: str | None = None
 
 
 class Raw(Frozen):
-    """The values as they are."""
+    """The network's outputs, unchanged."""
 
     kind: Literal["raw"] = "raw"
 

@@ -1,7 +1,8 @@
-"""The events of a run, for trackers: each is one frozen object, and one hook of `zoo.hookspecs` takes it.
+"""The events of a run, for experiment trackers. Each event is an immutable object, passed to one hook of
+`zoo.hookspecs`.
 
-An event holds copies: nothing in it is an object of the run. Mappings are read-only and sequences are tuples, all the
-way down; `Event.as_dict` gives a copy of plain dicts and lists, ready for ``json.dumps``.
+An event holds copies, never objects of the run. At every level, mappings are read-only and sequences are tuples;
+`Event.as_dict` returns a copy of plain dicts and lists, ready for ``json.dumps``.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from zoo.contract.base import JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """``record`` is what run.json holds at that time, or at the end of the last epoch for `StepLogged`."""
+    """Base class of events. ``record`` is the content of run.json at that time; for `StepLogged`, at the end of the
+    last epoch."""
 
     hook: ClassVar[str] = ""
-    """The hook that takes this event."""
+    """The hook that receives this event."""
 
     record: JSON
 
@@ -29,21 +31,21 @@ class Event:
             object.__setattr__(self, each.name, read_only(getattr(self, each.name)))
 
     def as_dict(self) -> dict[str, Any]:
-        """All fields as JSON: dicts, lists, numbers and text; paths are text."""
+        """Return all fields as JSON values; paths become strings."""
         return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent(Event):
-    """``run`` is the run's folder."""
+    """An event of one run. ``run`` is the run's folder."""
 
     run: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(RunEvent):
-    """The run's folder exists and ``config`` is its configuration; ``resumed`` where the run goes on from a
-    checkpoint."""
+    """The run's folder exists, and ``config`` is its resolved configuration. ``resumed`` is true if the run continues
+    from a checkpoint."""
 
     hook: ClassVar[str] = "zoo_run_started"
 
@@ -53,9 +55,9 @@ class RunStarted(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepLogged(RunEvent):
-    """A step whose loss was read from the device: the first of a run and every ``train.log_steps`` steps.
+    """A step was logged: the first of a run, then every ``train.log_steps`` steps.
 
-    ``epoch`` and ``step`` count from 1. ``loss`` is that of the step's batch, ``lr`` the learning rate it used.
+    ``epoch`` and ``step`` count from 1. ``loss`` is the loss of the step's batch, ``lr`` its learning rate.
     """
 
     hook: ClassVar[str] = "zoo_step_logged"
@@ -69,9 +71,9 @@ class StepLogged(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochEnded(RunEvent):
-    """An epoch, counted from 1, was trained and, where there is a validation split, evaluated on it.
+    """An epoch, counted from 1, ended, and the network was evaluated on the validation split if there is one.
 
-    ``metrics`` are its row of metrics.csv: ``train_loss``, ``lr`` and ``val_…``, among others.
+    ``metrics`` is the epoch's row of metrics.csv: ``train_loss``, ``lr``, ``val_…`` and others.
     """
 
     hook: ClassVar[str] = "zoo_epoch_ended"
@@ -82,9 +84,9 @@ class EpochEnded(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(RunEvent):
-    """The trained model was evaluated on ``split``, of ``samples`` samples.
+    """The trained model was evaluated on ``split``, which has ``samples`` samples.
 
-    The evaluation on the validation split that ends an epoch is part of `EpochEnded`.
+    The evaluation at the end of each epoch is part of `EpochEnded`, not of this event.
     """
 
     hook: ClassVar[str] = "zoo_evaluated"
@@ -96,9 +98,9 @@ class Evaluated(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointWritten(RunEvent):
-    """A checkpoint is on the disk, in the folder ``path``, which a later one may replace.
+    """A checkpoint was written to the folder ``path``. A later checkpoint may replace it.
 
-    ``epoch`` counts the epochs that are complete in it. ``best`` says whether it is of the best epoch so far.
+    ``epoch`` is the number of complete epochs. ``best`` is true if this is the best epoch so far.
     """
 
     hook: ClassVar[str] = "zoo_checkpoint_written"
@@ -111,7 +113,7 @@ class CheckpointWritten(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEnded(RunEvent):
-    """The run ended; ``metrics`` are those of the first split it was evaluated on, empty where there is none."""
+    """The run ended. ``metrics`` are those of the first split it was evaluated on; empty if it was not evaluated."""
 
     hook: ClassVar[str] = "zoo_run_ended"
 
@@ -121,10 +123,10 @@ class RunEnded(RunEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported(Event):
-    """A bundle passed the gate and is published in the folder ``bundle``.
+    """A bundle was verified and published in the folder ``bundle``.
 
-    ``run`` is the folder of the run it was made from, and ``record`` that run's; None and empty for weights that are
-    of no run. ``verification`` is what verify.json holds.
+    ``run`` is the folder of the exported run, and ``record`` its run.json. For weights that come from no run, they are
+    None and empty. ``verification`` is the content of verify.json.
     """
 
     hook: ClassVar[str] = "zoo_exported"
@@ -135,7 +137,7 @@ class Exported(Event):
 
 
 def read_only(value: Any) -> Any:
-    """A copy whose mappings and sequences cannot be changed; what is read-only already is returned as it is."""
+    """Return a copy with read-only mappings and with tuples; a mapping that is already read-only is not copied."""
     if isinstance(value, MappingProxyType):
         return value
     if isinstance(value, Mapping):

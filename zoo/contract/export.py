@@ -1,4 +1,4 @@
-"""Exporters: how a model is written for deployment, and how such a file is checked and run."""
+"""Exporters: write a model for deployment, then check and run the file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ if TYPE_CHECKING:
 
 
 class Runner(Protocol):
-    """An exported file, loaded by a runtime that is not torch; ``provider`` is the one that really runs it."""
+    """An exported file, loaded by a runtime other than PyTorch. ``provider`` is the execution provider in use."""
 
     provider: str
 
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
-        """float32 (N, C, H, W), normalised → the main output, float32 (N, …)."""
+        """Return the main output, float32 (N, …), for normalised inputs, float32 (N, C, H, W)."""
         ...
 
 
 class EmitRequest(NamedTuple):
-    """What is asked of an exporter.
+    """Options of one export.
 
-    ``batch`` None leaves the batch dynamic; ``metadata`` is written into the file, text by key.
+    ``opset`` is the ONNX opset; None is the exporter's default. ``batch`` is a fixed batch size; None makes the batch
+    dynamic. ``metadata`` is written into the file.
     """
 
     opset: int | None
@@ -33,23 +34,32 @@ class EmitRequest(NamedTuple):
 
 
 class Exporter(Protocol):
-    """Writes a model for deployment. Zoo's gate verifies what it wrote; nothing is published before that."""
+    """Writes a model for deployment. Zoo verifies every written file against PyTorch before it publishes it."""
 
     def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
-        """Write ``model`` (eval mode, CPU) to ``path``; ``example`` is (2, C, H, W).
+        """Write ``model`` (in eval mode, on the CPU) to ``path``. ``example`` is an input, float32 (2, C, H, W).
 
-        Raises ExportError naming operator and module.
+        Raises ExportError that names the unsupported operator and its module.
         """
         ...
 
     def check(self, path: Path, request: EmitRequest) -> dict[str, Any]:
-        """Verify the file's form (its checker, opset, metadata) and return what was found. Raises ExportError."""
+        """Check that the file is valid and has the requested opset and metadata; return the details for verify.json.
+
+        Raises ExportError.
+        """
         ...
 
     def runner(self, path: Path, provider: str) -> Runner:
-        """Raises SetupError where ``provider`` (``"cpu"``, ``"cuda"``) is not the one that runs."""
+        """Load the file with the execution provider ``"cpu"`` or ``"cuda"``.
+
+        Raises SetupError if the runtime falls back to another provider.
+        """
         ...
 
     def first_mismatch(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
-        """The first layer whose output is not the module's, or None where no layer by itself differs."""
+        """Return the first layer whose output differs from that of its PyTorch module by more than ``tolerance``.
+
+        None if no single layer differs.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Families: the many architectures of a library."""
+"""Families: libraries of architectures."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from zoo.contract.specs import ArchitectureSpec
 
 
 class Family(Protocol):
-    """What a `FamilySpec` names: architectures of a library, known by name long before one is described."""
+    """A library of architectures: lists their names, and describes one on demand. `FamilySpec.target` refers to it."""
 
     @property
     def version(self) -> str:
-        """What the names depend on, as the version of the library; they are asked for once and remembered for as long
-        as this stays."""
+        """The version of the library. Zoo caches `names` until it changes."""
         ...
 
     def names(self) -> Sequence[str]:
-        """Every member. This may take seconds and read files; importing torch or numpy here is a fault."""
+        """Return the names of all members. It may take seconds and read files, but must not import torch or numpy."""
         ...
 
     def spec(self, name: str) -> ArchitectureSpec:
-        """One member, under that name; the library may be imported now. Raises KeyError where there is none."""
+        """Return the spec of one member, with that name. It may import the library.
+
+        Raises KeyError if there is no such member.
+        """
         ...

@@ -1,4 +1,4 @@
-"""What every registered item says of itself. Specs are light: nothing here imports torch or numpy."""
+"""Specs: the descriptions that plugins register. Nothing here imports torch or numpy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoo.contract.targets import FEATURES, MAIN_OUTPUT, Output, OutputKind, Targ
 
 
 class Spec(Frozen):
-    """``source`` is the paper, book or page that the item follows."""
+    """Base class of specs. ``source`` is the paper, book or page that the item follows."""
 
     name: Name
     summary: str = Field(min_length=1, max_length=200)
@@ -19,13 +19,16 @@ class Spec(Frozen):
 
     @property
     def implementation(self) -> str | None:
-        """The reference to what the item is made of; None where it is made of other items."""
+        """The reference to the implementation; None if the item is composed of other items."""
         return None
 
 
 class Buildable(Spec):
-    """``target`` is the implementation; ``options`` the `Options` model that ``--set SECTION.key=value`` is checked
-    against, and of which the implementation receives an instance."""
+    """Base class of specs with an implementation, ``target``.
+
+    ``options`` is an `Options` model. ``--set SECTION.key=value`` is validated against it, and the implementation
+    receives an instance.
+    """
 
     target: Reference
     options: Reference | None = None
@@ -36,8 +39,7 @@ class Buildable(Spec):
 
 
 class FileSpec(Frozen):
-    """One file to have: where it lies under the data folder, where it comes from, and how to know that it is the right
-    one."""
+    """A file to download: its path under the data folder, its URL, size and checksum."""
 
     path: str
     url: str = Field(pattern=r"^https://")
@@ -46,16 +48,18 @@ class FileSpec(Frozen):
 
 
 class WeightsSpec(Frozen):
-    """Trained weights of an architecture: downloaded (``url``) or shipped inside the plugin (``resource``,
+    """Trained weights of an architecture, downloaded (``url``) or shipped in the plugin's package (``resource``,
     ``"package:path/in/package"``).
 
-    ``size`` is that of the file in bytes, as near as its publisher says; ``sha256`` as much of its digest as he gives,
-    from its beginning: all 64 digits of what is shipped, perhaps the eight of a file's name; None where only the server
-    tells it, with the file. ``format`` ``"torch"`` is a pickled state dict, of which tensors alone are read.
-    ``classes`` is empty where the weights have no classifier. Images were brought to ``input`` (C, H, W) as
-    ``resize`` and ``fit`` say: the shorter side to ``resize`` (None: to the input's) and the centre cut out, or
-    squashed to it whatever their aspect. ``architecture_options`` are the options the network was built with;
-    ``metrics`` what the weights reach on the test split of ``dataset``, measured.
+    ``size`` is the file's size in bytes, approximate if the publisher states only that. ``sha256`` is the digest or its
+    first digits (at least 8): all 64 for shipped weights, often 8 in a published file name, and None if only the server
+    provides it with the download. ``format`` ``"torch"`` is a pickled state dict, loaded with tensors only. ``classes``
+    is empty if the weights have no classifier.
+
+    The weights expect images of size ``input`` (C, H, W). ``fit="cover"`` resizes the shorter side to ``resize`` (None:
+    to that of ``input``) and crops the centre; ``"squash"`` resizes without keeping the aspect ratio.
+    ``architecture_options`` are the options the network was built with. ``metrics`` are measured on the test split of
+    ``dataset``.
     """
 
     summary: str
@@ -79,27 +83,29 @@ class WeightsSpec(Frozen):
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
         if (self.url is None) == (self.resource is None):
-            raise ValueError("weights are either downloaded or shipped: give one of url and resource")
+            raise ValueError("weights are either downloaded or shipped: give exactly one of url and resource")
         if self.resource is not None and len(self.sha256 or "") != 64:
-            raise ValueError("weights that are shipped need their whole sha256")
+            raise ValueError("shipped weights need their full sha256 (64 digits)")
         return self
 
 
 class ArchitectureSpec(Buildable):
-    """A network.
+    """An architecture.
 
-    ``target`` is ``build(options, *, in_channels, num_outputs, image_size, **builder_options) -> nn.Module``, whose
-    outputs are ``outputs``: a tensor where that is one, else tensors by name, or in that order. The main output is the
-    first that is not auxiliary; it has ``num_outputs`` channels K, as every auxiliary one. Tasks get it as
-    ``"output"``, whatever its name is. ``builder_options`` are passed as they are, so that one builder serves many
-    networks.
+    ``target`` is ``build(options, *, in_channels, num_outputs, image_size, **builder_options) -> nn.Module``.
+    ``builder_options`` are passed unchanged, so that one builder can serve many architectures.
 
-    ``input`` is the default (C, H, W). ``sizing="fixed"`` takes images of that height and width only; ``"min"`` any
-    that are at least ``smallest`` high and wide; ``"chosen"`` is built for one such size, for that of ``input`` unless
-    another is asked for (a transformer whose positions are parameters). Where ``multiple`` is not 1, sides must be
-    multiples of it. ``channels`` are the counts of input channels it can be built for, the preferred first; None is
-    any. ``head`` is the dotted name of the module that gives the main output. ``num_outputs`` is the number it was
-    published with. ``deviations`` says where the network differs from its paper, for `zoo info`.
+    The module returns ``outputs``: a tensor if there is one output, otherwise a mapping by name or a sequence in that
+    order. The main output is the first that is not auxiliary. It has ``num_outputs`` channels, as has every auxiliary
+    output. Tasks receive it as ``"output"``, whatever its name.
+
+    ``input`` is the default (C, H, W). ``sizing="fixed"`` accepts only images of that height and width. ``"min"``
+    accepts any image at least ``smallest`` high and wide. ``"chosen"`` is built for one such size, by default that of
+    ``input`` (a vision transformer, whose position embeddings are parameters). Both sides must be multiples of
+    ``multiple``. ``channels`` are the supported numbers of input channels, the preferred one first; None means any.
+
+    ``head`` is the dotted name of the module that computes the main output. ``num_outputs`` is the number of outputs in
+    the publication. ``deviations`` states how the network differs from its paper.
     """
 
     paper: str | None = None
@@ -111,7 +117,7 @@ class ArchitectureSpec(Buildable):
     channels: tuple[Literal[1, 3], ...] | None = Field(default=None, min_length=1)
     head: str | None = None
     outputs: tuple[Output, ...] = (Output(),)
-    num_outputs: int = Field(default=10, ge=1, description="the number it was published with")
+    num_outputs: int = Field(default=10, ge=1, description="number of outputs in the publication")
     deviations: str | None = None
     builder_options: dict[str, Any] = Field({})
     weights: dict[str, WeightsSpec] = Field({})
@@ -120,36 +126,39 @@ class ArchitectureSpec(Buildable):
     def _has_one_main_output(self) -> Self:
         names = [output.name for output in self.outputs]
         if len(set(names)) != len(names):
-            raise ValueError("two outputs have one name")
+            raise ValueError("two outputs have the same name")
         if not any(output.auxiliary is None for output in self.outputs):
-            raise ValueError("every output is auxiliary: one of them must be the network's answer")
+            raise ValueError("every output is auxiliary: one must be the main output")
         for output in self.outputs:
             if output.name == MAIN_OUTPUT and output != self.main_output:
-                raise ValueError(f"an output beside the main one is called '{MAIN_OUTPUT}', as tasks call that")
+                raise ValueError(f"only the main output may be called '{MAIN_OUTPUT}'")
             if output.name == FEATURES and output.kind != "features":
-                raise ValueError(f"an output is called '{FEATURES}', and its kind is {output.kind}")
+                raise ValueError(f"the output '{FEATURES}' must be of the kind features, not {output.kind}")
         return self
 
     @property
     def main_output(self) -> Output:
-        """What the network answers: the first output that is not auxiliary."""
+        """The first output that is not auxiliary."""
         return next(output for output in self.outputs if output.auxiliary is None)
 
     def gives(self, kind: OutputKind) -> bool:
-        """Whether a task can read it: as the main output, and features from any output of that kind or the head."""
+        """Return whether a task can read an output of this kind.
+
+        It must be the main output; features may also come from another output of that kind or from the head's input.
+        """
         if kind == "features" and (self.head is not None or any(output.kind == kind for output in self.outputs)):
             return True
         return self.main_output.kind == kind
 
 
 class FamilySpec(Spec):
-    """The many architectures of a library, which bear its names.
+    """A library of architectures, such as timm, whose members keep the library's names.
 
-    ``target`` is a `Family`: an object that lists them and describes each.
+    ``target`` is a `Family`, an object that lists and describes the members.
 
-    A member is ``namespace/member``, and answers to its bare name where no registered architecture and no other family
-    has it. `zoo list` shows the family in one line. ``examples`` are a few light members, for people and for the
-    conformance kit to try.
+    The full name of a member is ``namespace/member``. The short name ``member`` works if no registered architecture and
+    no other family has it. `zoo list` shows the family in one line. ``examples`` are a few small members, shown to
+    users and tested by the conformance kit.
     """
 
     target: Reference
@@ -163,16 +172,17 @@ class FamilySpec(Spec):
 class DatasetSpec(Buildable):
     """A dataset. ``target`` is ``open(options, store) -> Dataset``.
 
-    ``targets`` are the kinds that the answers of its samples may be of, one kind for each way it is opened, the usual
-    one first. ``classes`` are the names of its classes where they are known; the opened dataset says any others.
-    ``shape`` is (C, H, W), with None where images differ. ``files`` are what a download gets, together.
-    ``path_option`` names the option that is written behind the name, as in ``folder:PATH``: a path, which zoo makes
-    absolute, and replaces a leading ~ in. Such a dataset is the user's own. One that has neither is ``embedded``: it
-    comes with a package and needs no network.
+    ``targets`` are the kinds of targets it can have, the default first; the options choose between them. ``classes``
+    are its class names if known in advance; otherwise the opened dataset provides them. ``shape`` is (C, H, W), with
+    None for sides that vary. ``files`` are downloaded together.
 
-    ``held_out`` opens the same data to evaluate a trained model on, and is called as ``target`` is: its test split has
-    every image that the data holds out, and all images (a split called ``all``) where it holds out none. Nothing need
-    be there to train on. Without it, ``target`` serves.
+    ``path_option`` names the option for a user's own data, written after the name as in ``folder:PATH``. Zoo makes that
+    path absolute and expands a leading ~. A dataset with neither ``files`` nor ``path_option`` is ``embedded``: it is
+    part of a package and needs no network.
+
+    ``held_out`` opens the same data for the evaluation of a trained model, with the signature of ``target``. It needs
+    no training images. Its test split has every image that the data holds out for testing, or all images (a split
+    called ``all``) if none are held out. The default is ``target``.
     """
 
     held_out: Reference | None = None
@@ -188,7 +198,7 @@ class DatasetSpec(Buildable):
 
     @property
     def labelled(self) -> bool:
-        """Whether samples have an answer."""
+        """Whether the samples have targets."""
         return self.targets != ("none",)
 
     @property
@@ -202,15 +212,15 @@ class DatasetSpec(Buildable):
 
 
 class TaskSpec(Spec):
-    """A task: exactly one of three.
+    """A task. Give exactly one of ``target``, ``solver`` and ``adaptations``.
 
-    - ``target`` names a `Task` class: what is learned. It ``accepts`` targets of any of these kinds (none named: all
-      kinds), and ``needs`` a main output of the kind ``vector`` or ``map``, and ``features`` where it reads them too.
-      ``default``: it is the one for these targets where no task is named.
-    - ``solver`` names a `Solver` class: what is solved without training. It takes no architecture, and evaluates no
-      other data than its own.
-    - neither: the default task of the dataset's target, after ``adaptations`` have changed the network. Its options are
-      those of both.
+    - ``target`` refers to a `Task` class, which is trained. ``accepts`` are the kinds of targets it supports (empty:
+      all). ``needs`` is the kind of main output, ``vector`` or ``map``, and ``features`` if the task reads them too.
+      ``default=True`` makes it the default task for these targets.
+    - ``solver`` refers to a `Solver` class, which computes the result without training. It takes no architecture and
+      evaluates only its own data.
+    - ``adaptations`` are applied to the network, which is then trained on the default task of the dataset's target. The
+      options are those of the adaptations and of that task.
     """
 
     target: Reference | None = None
@@ -226,11 +236,11 @@ class TaskSpec(Spec):
         named = [key for key in ("target", "solver", "adaptations") if getattr(self, key)]
         if len(named) != 1:
             given = " and ".join(named) or "none of them"
-            raise ValueError(f"a task is named by one of target, solver and adaptations, and this has {given}")
+            raise ValueError(f"a task needs exactly one of target, solver and adaptations, but this one has {given}")
         if self.default and (self.target is None or not self.accepts):
-            raise ValueError("a default task names its target and the kinds of targets that it accepts")
+            raise ValueError("a default task needs target and accepts")
         if self.options is not None and self.adaptations:
-            raise ValueError("the options of a task made of adaptations are theirs: leave options out")
+            raise ValueError("a task made of adaptations has their options: leave options out")
         return self
 
     @property
@@ -248,14 +258,14 @@ class TaskSpec(Spec):
 
 
 class AdaptationSpec(Buildable):
-    """A change to a network before it is trained, under any task. ``target`` names an `Adaptation` class.
+    """A change to a network before training, under any task. ``target`` refers to an `Adaptation` class.
 
-    ``needs_weights``: it starts from trained weights, of the architecture's own, a file or a run. ``new_head``: a head
-    for other classes than theirs is initialised anew. ``same_inputs``: without a new head, it must get the classes, the
-    size and the preprocessing that the weights were trained on, since it works by the network's answers. ``computes``:
-    what ``adapt`` works out from the network and the data, in words, where that takes long, such as "the rank of each
-    layer": a dry run leaves it out and says so. A combination that lacks what an adaptation needs is refused before
-    anything is opened, and `zoo matrix` says so.
+    ``needs_weights``: it needs trained weights (from a plugin, a file or a run). ``new_head``: it re-initialises the
+    head if the classes differ from those of the weights. ``same_inputs``: without a new head, the dataset must have the
+    classes, image size and preprocessing that the weights were trained with. ``computes`` names what a slow ``adapt``
+    computes from the network and the data, such as "the rank of each layer"; a dry run skips it and prints that.
+
+    A run that lacks what an adaptation needs is refused before anything is opened; `zoo matrix` shows the reason.
     """
 
     needs_weights: bool = False
@@ -265,8 +275,8 @@ class AdaptationSpec(Buildable):
 
 
 class Expected(Frozen):
-    """The figure a recipe is known to reach on the test split: ``mean`` ± ``sd`` over ``seeds`` runs, measured by its
-    author."""
+    """The metric that a recipe reaches on the test split, as measured by its author: ``mean`` ± ``sd`` (standard
+    deviation) over ``seeds`` runs."""
 
     metric: str = "accuracy"
     mean: float
@@ -277,12 +287,10 @@ class Expected(Frozen):
 
 
 class RecipeSpec(Spec):
-    """A combination that works, under a name.
+    """A named combination of architecture, dataset, task and configuration.
 
-    ``parameters`` is a partial run configuration (see ``docs/configuration.md``).
-
-    ``weights`` names those of the architecture's weights that this recipe trains and ships: `zoo export` falls back on
-    them.
+    ``parameters`` is a partial run configuration (see ``docs/configuration.md``). ``weights`` names the weights of the
+    architecture that this recipe trained; `zoo export` uses them if there is no run of the recipe.
     """
 
     architecture: str | None = None
@@ -303,7 +311,7 @@ class ExporterSpec(Buildable):
 
 
 class AugmentationSpec(Buildable):
-    """A random change of training images, which ``train.augment`` and ``zoo show --augment`` know by its name.
+    """A random transform of training images, for ``train.augment`` and ``zoo show --augment``.
 
     ``target`` is an `Augmentation` class, called with the options object; ``crop: 4`` sets the first field of
     ``options``. The summary is a full sentence.
@@ -311,11 +319,11 @@ class AugmentationSpec(Buildable):
 
 
 class MetricSpec(Buildable):
-    """A metric, which a configuration names in ``train.metrics``.
+    """A metric for ``train.metrics``.
 
-    ``target`` is ``build(options, target) -> Metric``: ``options`` is an instance of the options model, ``target`` the
-    dataset's `Target` with its names. ``accepts`` are the kinds of targets it can be computed for; another is refused
-    before anything is opened. ``mode`` says whether more is better.
+    ``target`` is ``build(options, target) -> Metric``. ``options`` is an instance of the options model, ``target`` the
+    dataset's `Target` with its names. ``accepts`` are the kinds of targets it supports; a run with another kind is
+    refused before anything is opened. ``mode`` ``"max"`` means that higher is better.
     """
 
     accepts: tuple[TargetKind, ...] = Field(("classes",), min_length=1)

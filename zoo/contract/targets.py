@@ -1,7 +1,7 @@
-"""What the answer of a sample is (`Target`), and what a network gives (`Output`).
+"""The targets of samples (`Target`) and the outputs of networks (`Output`).
 
-The kinds stand in specs, so that `zoo list` and `zoo matrix` need neither torch nor data; an opened dataset says the
-rest.
+Specs contain only their kinds, so that `zoo list` and `zoo matrix` need neither torch nor data. An opened dataset
+provides the rest, such as class names.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Outputs = Mapping[str, "Tensor"]
-"""The outputs of a network by name: its main output as ``"output"``, the others as `ArchitectureSpec.outputs` names
-them, and ``"features"`` where the task needs them."""
+"""The outputs of a network by name: the main output as ``"output"``, the others under their names in
+`ArchitectureSpec.outputs`, and ``"features"`` if the task needs them."""
 MAIN_OUTPUT = "output"
-"""The name under which tasks, evaluators and exported files have the main output, whatever the network calls it."""
+"""The name of the main output in tasks, evaluators and exported files, whatever its name in the network."""
 FEATURES = "features"
 TargetKind = Literal["classes", "multi_label", "values", "mask", "opaque", "none"]
 OutputKind = Literal["vector", "map", "features"]
@@ -41,7 +41,7 @@ class MultiLabel(Frozen):
 
 
 class Values(Frozen):
-    """Numbers: float32 (N, D). ``units`` has the unit of each, or is empty."""
+    """Numbers: float32 (N, D). ``units`` has the unit of each, or is empty. For regression."""
 
     kind: Literal["values"] = "values"
     names: tuple[str, ...] = Field(min_length=1)
@@ -49,9 +49,8 @@ class Values(Frozen):
 
 
 class Mask(Frozen):
-    """A class for each pixel: uint8 (N, H, W), or files; pixels of the value ``ignore`` count neither in the loss nor
-    in metrics.
-    """
+    """A class for each pixel: uint8 (N, H, W), or image files. The loss and the metrics skip pixels of the value
+    ``ignore``. For segmentation."""
 
     kind: Literal["mask"] = "mask"
     names: tuple[str, ...] = Field(min_length=1)
@@ -59,9 +58,9 @@ class Mask(Frozen):
 
 
 class Opaque(Frozen):
-    """Anything else of a fixed dtype and shape (depth, keypoints): (N, *shape), None where a side is not known.
+    """Any other target of a fixed dtype and shape (depth, keypoints): (N, *shape), with None for unknown sides.
 
-    It is carried and never interpreted: geometric augmentation and CutMix are refused for it.
+    Zoo passes it to the task unchanged, and refuses geometric augmentation and CutMix for it.
     """
 
     kind: Literal["opaque"] = "opaque"
@@ -70,7 +69,7 @@ class Opaque(Frozen):
 
 
 class NoTarget(Frozen):
-    """Samples without an answer."""
+    """No targets: unlabelled samples."""
 
     kind: Literal["none"] = "none"
 
@@ -79,21 +78,21 @@ Target = Annotated[Classes | MultiLabel | Values | Mask | Opaque | NoTarget, Fie
 
 
 def target_names(target: Target) -> tuple[str, ...]:
-    """The names of the classes, labels or values; empty for targets that have none."""
+    """Return the names of the classes, labels or values; empty for targets without names."""
     return () if isinstance(target, Opaque | NoTarget) else target.names
 
 
 def class_names(target: Target) -> tuple[str, ...]:
-    """Those of single-label classification; empty for every other target."""
+    """Return the class names of single-label classification; empty for every other target."""
     return target.names if isinstance(target, Classes) else ()
 
 
 class Output(Frozen):
     """One output of a network: ``vector`` (N, K), ``map`` (N, K, H, W) or ``features`` (N, D).
 
-    ``auxiliary`` is the weight of its loss where it is an auxiliary one: such an output exists in training mode alone,
-    and may be left out there too. A network without an output of the kind ``features`` gives them all the same where
-    its spec names its ``head``: they are the head's input.
+    ``auxiliary`` is the loss weight of an auxiliary output. Such an output exists only in training mode, where it is
+    optional. A network without an output of the kind ``features`` still provides them if its spec names its ``head``:
+    they are the head's input.
     """
 
     kind: OutputKind = "vector"

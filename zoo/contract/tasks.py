@@ -1,8 +1,7 @@
-"""What is learned (`Task`), how a network is changed first (`Adaptation`), and what is solved without training
+"""Base classes of tasks (`Task`), of changes to a network before training (`Adaptation`), and of closed-form solutions
 (`Solver`).
 
-Every optional method is real and does nothing, so that a type checker sees a wrong override and zoo never asks an
-object what it has.
+Optional methods have a default implementation that does nothing, so that type checkers find wrong overrides.
 """
 
 from __future__ import annotations
@@ -37,17 +36,17 @@ O = TypeVar("O", bound=Options)  # noqa: E741  # as the sketch and the docs call
 
 
 class Monitor(NamedTuple):
-    """The metric that picks the best checkpoint, and whether more of it is better."""
+    """The metric that selects the best checkpoint; ``mode`` ``"max"`` means that higher is better."""
 
     metric: str
     mode: Literal["max", "min"]
 
 
 class Loss(NamedTuple):
-    """The loss of each sample of a batch, float32 (B,), and its weight (B,); None: each counts one.
+    """The loss of each sample of a batch, float32 (B,), and its weight (B,); None weights every sample by 1.
 
-    The trainer takes Σ values·weights / Σ weights over the whole batch, also where that is computed in pieces
-    (``train.micro_batches``). No gradient flows through weights.
+    The trainer minimises Σ values·weights / Σ weights over the whole batch, also if ``train.micro_batches`` splits it.
+    No gradient flows through the weights.
     """
 
     values: Tensor
@@ -56,11 +55,11 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What was found on a part. ``metrics`` are floats by name, best-known first; none where there are no targets.
+    """The result of an evaluation on a split.
 
-    ``per_sample`` are columns (N,) in the part's order, for tables and paired tests. ``details`` is anything else worth
-    keeping, as JSON (a confusion matrix, for one). ``outputs`` is the main output, float32 (N, …), which zoo adds where
-    it fits into memory.
+    ``metrics`` are floats by name, the best known first; empty if the split has no targets. ``per_sample`` are columns
+    (N,) in the split's order, for tables and paired tests. ``details`` is further JSON, such as a confusion matrix.
+    ``outputs`` is the main output, float32 (N, …); zoo adds it if it fits into memory.
     """
 
     metrics: Mapping[str, float]
@@ -70,9 +69,10 @@ class EvaluationResult:
 
 
 class Evaluator(ABC):
-    """Figures of a part, batch by batch: no part need fit into memory.
+    """Computes metrics batch by batch, so that a split need not fit into memory.
 
-    Batches have targets, come in the part's order, and outputs are those of a network in eval mode, under no_grad.
+    Batches have targets and come in the split's order. Outputs come from a network in eval mode, under
+    ``torch.no_grad``.
     """
 
     @abstractmethod
@@ -80,7 +80,7 @@ class Evaluator(ABC):
 
     @abstractmethod
     def merge(self, other: Self) -> None:
-        """Add what another evaluator of this kind has seen: the samples that follow its own."""
+        """Add the state of another evaluator of this class, which has seen the samples that follow."""
 
     @abstractmethod
     def compute(self) -> EvaluationResult: ...
@@ -88,27 +88,26 @@ class Evaluator(ABC):
 
 @runtime_checkable
 class Metric(Protocol):
-    """A running metric, as the classes of torchmetrics are; a new one is built for each evaluation.
+    """A running metric with the interface of torchmetrics. Zoo builds a new one for each evaluation.
 
-    ``preds`` are what the decision makes of the outputs (`zoo.plugin.decide`): probabilities of classes or labels,
-    float32 (N, K); values in their units, float32 (N, D); the class of each pixel, int64 (N, H, W). ``target`` has the
-    dtype and shape of the dataset's targets.
+    ``preds`` are the outputs after the decision (`zoo.plugin.decide`): probabilities of classes or labels, float32 (N,
+    K); values in their units, float32 (N, D); the class of each pixel, int64 (N, H, W). ``target`` has the dtype and
+    shape of the dataset's targets.
     """
 
     def update(self, preds: Tensor, target: Tensor) -> None: ...
 
     def compute(self) -> Tensor | float:
-        """One number over all batches so far."""
+        """Return one number for all batches so far."""
         ...
 
 
 @dataclass(frozen=True)
 class ReportItem:
-    """Something of a run to look at: ``file``, a .png or .csv under the run's folder, shown on its page under
-    ``title``, with a sentence.
+    """A figure or table of the report: ``file``, a .png or .csv under the run's folder, with a ``title`` and a
+    ``caption``.
 
-    A table that has a column ``image``, whose cells name .png files under that folder, is shown as images with
-    their facts.
+    A table with a column ``image`` of .png files under that folder is shown as a gallery: each image with its row.
     """
 
     title: str
@@ -117,15 +116,15 @@ class ReportItem:
 
 
 Evaluate = Callable[["nn.Module", PartView], EvaluationResult]
-"""The task's evaluation of a network on a part."""
+"""Evaluates a network on a split, with the task's evaluator."""
 
 
 class Task(ABC, Generic[O]):
-    """What is learned. One shared trainer serves every task; a task has no loop of its own.
+    """Base class of tasks: loss, evaluation and decision. The training loop is zoo's, the same for every task.
 
-    ``statistics`` is computed of the train split once and stored with the run, so that resume, export and evaluation
-    need no training data. ``batchwise``: the loss is over pairs within a batch, so that taking a batch in pieces is
-    refused.
+    ``statistics`` are computed once, on the train split, and stored with the run, so that resume, export and evaluation
+    need no training data. Set ``batchwise`` if the loss of a sample depends on the others of its batch (contrastive
+    losses); micro-batches are then refused.
     """
 
     monitor: ClassVar[Monitor]
@@ -137,15 +136,15 @@ class Task(ABC, Generic[O]):
 
     @classmethod
     def statistics(cls, options: O, target: Target, train: PartView) -> JSON:  # noqa: ARG003  # of those who override it
-        """What the task needs to know of the train split, as JSON: class weights, mean and standard deviation of
-        values.
+        """Return the statistics of the train split that the task needs, as JSON: class weights, or mean and standard
+        deviation of values.
 
-        Raises UsageError or DataError where the options do not fit the data.
+        Raises UsageError or DataError if the options do not fit the data.
         """
         return {}
 
     def constants(self, like: Tensor, *keys: str) -> tuple[Tensor, ...]:
-        """Numbers of the statistics as float32 tensors on the device of ``like``, copied there once."""
+        """Return the statistics named ``keys`` as float32 tensors on the device of ``like``; they are copied once."""
         import torch
 
         found = []
@@ -157,34 +156,36 @@ class Task(ABC, Generic[O]):
         return tuple(found)
 
     def num_outputs(self) -> int:
-        """Channels of the network's main output; by default one for each name of the target."""
+        """Return the number of channels of the network's main output; by default the number of target names."""
         return len(target_names(self.target))
 
     @abstractmethod
     def loss(self, outputs: Outputs, batch: Batch) -> Loss:
-        """The loss of each sample. It reads nothing back from the device.
+        """Return the loss of each sample. It must not copy values from the device (``.item()``).
 
-        Of an auxiliary output, it is asked with that in the main output's place.
+        For an auxiliary output, zoo calls it with that output in place of the main output.
         """
 
     @abstractmethod
     def decision(self, val: EvaluationResult | None) -> Decision:
-        """How outputs become an answer, fitted on ``val`` where that is given: the result, with its outputs where they
-        fit, of the trained network on the validation split."""
+        """Return the decision rule, fitted on ``val`` if given.
+
+        ``val`` is the result of the trained network on the validation split, with its outputs if they fit into memory.
+        """
 
     @abstractmethod
-    def evaluator(self, decision: Decision) -> Evaluator: ...
+    def evaluator(self, decision: Decision) -> Evaluator:
+        """Return a new evaluator that applies ``decision``."""
 
     def report(self, result: EvaluationResult, part: PartView, directory: Path) -> Sequence[ReportItem]:
-        """Write what people would rather look at (images, tables) into ``directory``, and name what the run's page is
-        to show of it."""
+        """Write figures and tables into ``directory``, and return those that the run's report shows."""
         return ()
 
 
 @dataclass(frozen=True)
 class AdaptContext:
-    """What an adaptation may use: the data; the name of the module that gives the main output, where it is known; the
-    task's evaluation; and a way to print one line."""
+    """The arguments of `Adaptation.adapt`: the data; the name of the module that computes the main output, or None; the
+    task's evaluation; a function that prints one line."""
 
     data: DataView
     head: str | None
@@ -194,10 +195,9 @@ class AdaptContext:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A network whose outputs are taught beside the targets (G. Hinton et al.: Distilling the knowledge in a neural
-    network, 2015).
+    """The teacher of knowledge distillation (G. Hinton et al.: Distilling the knowledge in a neural network, 2015).
 
-    The loss is (1 - share) · task's + share · T² · distance to the teacher's answers at the temperature T.
+    The loss is (1 - share) · task loss + share · T² · distance to the teacher's outputs at the temperature T.
     """
 
     model: nn.Module
@@ -206,10 +206,10 @@ class Teacher:
 
 
 class Adaptation(ABC, Generic[O]):
-    """A change to a network before it is trained, under any task: freezing, another form of its layers, added weights.
+    """Base class of changes to a network before training, under any task: frozen layers, factorised layers, adapters.
 
-    `adapt` makes the change and returns what it did, as JSON; `rebuild` makes the same change from that JSON alone, so
-    that a run's network is rebuilt with no data: build → rebuild → load weights.
+    `adapt` changes the network and returns a JSON description of the change. `rebuild` makes the same change from that
+    JSON alone, so that a run's network can be rebuilt without data: build → rebuild → load weights.
     """
 
     def __init__(self, options: O) -> None:
@@ -217,63 +217,69 @@ class Adaptation(ABC, Generic[O]):
 
     @property
     def trains(self) -> bool:
-        """Whether the network is trained after the change; where no adaptation of a run says so, it is not."""
+        """Whether the network is trained after the change. A run trains if any of its adaptations returns True."""
         return True
 
     @abstractmethod
-    def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, dict[str, Any]]: ...
+    def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, dict[str, Any]]:
+        """Return the changed network and the description of the change, as JSON."""
 
     @abstractmethod
-    def rebuild(self, model: nn.Module, adaptation: JSON) -> nn.Module: ...
+    def rebuild(self, model: nn.Module, adaptation: JSON) -> nn.Module:
+        """Return the network with the change that ``adaptation``, from `adapt`, describes."""
 
     def resume(self, model: nn.Module, context: AdaptContext, adaptation: JSON) -> tuple[nn.Module, dict[str, Any]]:
-        """As `adapt`, of a run that goes on; what it returns must equal ``adaptation``. One that measures, and might
-        choose otherwise another time, makes the same choices here."""
+        """Called in place of `adapt` when a run is resumed; the description must equal ``adaptation``.
+
+        Override it if `adapt` depends on measurements, such as times, and might choose differently.
+        """
         return self.adapt(model, context)
 
     def teacher(self) -> Teacher | None:
-        """What the training after `adapt` is taught by."""
+        """Return the teacher of the training that follows, or None for training without distillation."""
         return None
 
     def lr_multipliers(self, model: nn.Module) -> Mapping[str, float]:
-        """The share of the learning rate that parameters have which do not learn at all of it, by name."""
+        """Return the learning rate multiplier of parameters, by name; 1 for those not named."""
         return {}
 
     def configure_train_mode(self, model: nn.Module) -> None:
-        """Called whenever the model has been put into training mode, to keep a part of it (a frozen batch norm) out of
-        that."""
+        """Called after each ``model.train()``, to set modules that must stay in eval mode (a frozen batch norm)."""
 
     def on_epoch_start(self, model: nn.Module, epoch: int) -> None:
-        """Called before each epoch (counted from 0). It may set ``requires_grad`` of what learns by the last epoch, but
-        of nothing that `adapt` froze."""
+        """Called before each epoch, counted from 0.
+
+        It may freeze and unfreeze parameters that are trained by the last epoch, but not those that `adapt` froze.
+        """
 
     def report(
         self, result: EvaluationResult, part: PartView, evaluate: Evaluate, directory: Path
     ) -> Sequence[ReportItem]:
-        """As `Task.report`, of the change; ``result`` is that of the network after training."""
+        """Return figures and tables about the change, as `Task.report`; ``result`` is that of the trained network."""
         return ()
 
 
 class Solver(ABC, Generic[O]):
-    """What is solved without training, of the data alone (the SVD of an image)."""
+    """Base class of tasks that are solved from the data without training (the SVD of an image)."""
 
     def __init__(self, options: O) -> None:
         self.options = options
 
     @abstractmethod
     def plan(self, data: DataView) -> dict[str, Any]:
-        """What will be solved, as JSON: all that `rebuild` needs."""
+        """Return a description of the problem, as JSON, from which `rebuild` builds the module."""
 
     @abstractmethod
     def rebuild(self, solution: JSON) -> nn.Module:
-        """A module with a place for everything that `solve` finds."""
+        """Return a module with a parameter or buffer for everything that `solve` computes."""
 
     @abstractmethod
     def solve(self, model: nn.Module, data: DataView, print: Callable[[str], None]) -> None:  # noqa: A002
-        """Fill the module that `rebuild` made; ``print`` prints one line."""
+        """Compute the solution and store it in ``model``, the module from `rebuild`; ``print`` prints one line."""
 
     @abstractmethod
-    def evaluate(self, model: nn.Module, part: PartView) -> EvaluationResult: ...
+    def evaluate(self, model: nn.Module, part: PartView) -> EvaluationResult:
+        """Return the evaluation of the solution on a split."""
 
     def report(self, result: EvaluationResult, part: PartView, directory: Path) -> Sequence[ReportItem]:
         """As `Task.report`."""

@@ -1,12 +1,11 @@
-"""Archives of images (.zip, .tar and its compressions, .rar): unpacked once into the cache, member by member, nothing
-trusted.
+"""Unpack archives of images (.zip, .tar with its compressions, .rar) into the cache, once. Archives are not trusted.
 
     CACHE/unpacked/KEY/content/…    what was in it; KEY begins the sha256 of the archive
                        digests.json the sha256 of each file, checked whenever it is used
                        entry.json   what it is
 
-A member that leads out of the folder, is a link or a device, collides with another or comes to more than the caps ends
-it with nothing left behind.
+An archive is refused, and nothing is left, if a member leads out of the folder, is a link or a device, or collides with
+another one, or if the number or size of the members exceeds the limits.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ from zoo.support.untrusted_files import read_text
 CONTENT, FACTS, DIGESTS = "content", "entry.json", "digests.json"
 MAX_MEMBERS = 2_000_000
 MAX_RATIO, MIN_CAP = 100, 1 << 30
-"""Largest ratio of unpacked bytes to the archive's; a gigabyte is allowed in any case."""
+"""The maximum ratio of unpacked size to archive size; a gigabyte is always allowed."""
 JUNK = "__MACOSX"
 CHUNK = 1 << 20
 SAY_FROM = 500
-"""Number of members from which on progress is shown."""
+"""The number of members from which progress is shown."""
 DAMAGED: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -58,7 +57,7 @@ DAMAGED: tuple[type[Exception], ...] = (
 
 @dataclass(frozen=True)
 class Member:
-    """``kind`` is file, folder, or what else it is, in words; ``open`` gives the bytes of a file."""
+    """A member of an archive. ``kind`` is file, folder, or a description of anything else; ``open`` opens a file."""
 
     name: str
     kind: str
@@ -70,25 +69,24 @@ def folder() -> Path:
 
 
 def unpack(archive: Path, digest: str, digest_of: Callable[[Path], str] = sha256) -> Path:
-    """The folder with what is in ``archive``, whose sha256 is ``digest``; unpacked again, after a word, where a file in
-    it was changed since.
+    """Return the folder with the content of ``archive``, whose sha256 is ``digest``.
 
-    ``digest_of`` gives the sha256 of a file. Raises DataError where the archive cannot be trusted or read,
-    StorageError.
+    It is unpacked again, after a note, if a file in it has changed. ``digest_of`` returns the sha256 of a file. Raises
+    DataError if the archive is unsafe or damaged, and StorageError.
     """
     place = folder() / digest[:32]
     if (place / FACTS).is_file():
         changed = _changed(place, digest_of)
         if changed is None:
             return place / CONTENT
-        announce(f"{archive.name}: in what was unpacked to {place}, {changed}; it is unpacked again")
+        announce(f"{archive.name}: unpacked to {place}, but {changed}; unpacking it again")
         shutil.rmtree(place, ignore_errors=True)
     _unpack(archive, place)
     return place / CONTENT
 
 
 def _changed(place: Path, digest_of: Callable[[Path], str]) -> str | None:
-    """What is not as it was unpacked, or None."""
+    """Return what has changed since the archive was unpacked, or None."""
     try:
         due = {_composed(name): str(digest) for name, digest in json.loads(read_text(place / DIGESTS)).items()}
     except (OSError, ValueError, AttributeError):
@@ -108,7 +106,7 @@ def _changed(place: Path, digest_of: Callable[[Path], str]) -> str | None:
 
 
 def _composed(name: str) -> str:
-    """Some file systems give a name back with its accents apart."""
+    """Return the composed form of a name, because some file systems return decomposed accents."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -122,17 +120,17 @@ def _unpack(archive: Path, place: Path) -> None:
         write_json(temporary / FACTS, {"created": datetime.now(UTC).isoformat(), "size": size, "description": facts})
         with storage_errors(place):
             if place.exists() and not (place / FACTS).is_file():
-                shutil.rmtree(place, ignore_errors=True)  # what is left of one that was being removed
+                shutil.rmtree(place, ignore_errors=True)  # the remains of an interrupted removal
             try:
                 temporary.rename(place)
             except OSError:
-                if not (place / FACTS).is_file():  # else another process was faster, with the same content
+                if not (place / FACTS).is_file():  # otherwise another process has just written the same content
                     raise
             sync_folder(place.parent)
 
 
 def extract(archive: Path, to: Path) -> tuple[dict[str, str], int]:
-    """The sha256 of each file that was written, by its path from ``to``, and their bytes together."""
+    """Extract, and return the sha256 of each written file, by its path relative to ``to``, and the total size."""
     most = max(MIN_CAP, MAX_RATIO * archive.stat().st_size)
     names = _Names(archive)
     digests: dict[str, str] = {}
@@ -151,25 +149,25 @@ def extract(archive: Path, to: Path) -> tuple[dict[str, str], int]:
                         if size > most:
                             raise _untrusted(
                                 archive,
-                                f"it comes to more than {most:,} bytes, {MAX_RATIO} times the archive: a bomb, it "
-                                "seems",
+                                f"its content exceeds {most:,} bytes, {MAX_RATIO} times the archive's size: possibly a "
+                                "decompression bomb",
                             )
                         stream.write(chunk)
                         written.update(chunk)
             digests[target.relative_to(to).as_posix()] = written.hexdigest()
     if not digests:
-        raise DataError("there are no files in this archive", where=archive, fix="get it again from its source")
+        raise DataError("there are no files in this archive", where=archive, fix="download it again")
     return digests, size
 
 
 class _Names:
-    """The names so far, so that no two members come to the same file, on any system."""
+    """The names so far, so that no two members have the same path on any file system."""
 
     def __init__(self, archive: Path) -> None:
         self._archive, self._files, self._folders, self._count = archive, set[str](), set[str](), 0
 
     def place(self, member: Member, root: Path) -> Path | None:
-        """Where a file goes; None for folders and what a Mac adds. Raises DataError for what is not to be unpacked."""
+        """Return the path of a file; None for folders and macOS metadata. Raises DataError for unsafe members."""
         self._count += 1
         if self._count > MAX_MEMBERS:
             raise _untrusted(self._archive, f"it has more than {MAX_MEMBERS:,} members")
@@ -213,13 +211,13 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
     try:
         if kind is None:
             raise DataError(
-                _what_it_is(archive), where=archive, fix="give a .zip, .tar, .tar.gz, .tar.bz2, .tar.xz or .rar"
+                _what_it_is(archive), where=archive, fix="use a .zip, .tar, .tar.gz, .tar.bz2, .tar.xz or .rar file"
             )
         with FORMATS[kind](archive) as opened, closing(_listing(archive, opened)) as members:
             yield members
     except _damage() as error:
         if isinstance(error, OSError) and error.filename is not None and error.errno is not None:
-            raise  # the disk's trouble, not the archive's
+            raise  # a disk error, not a fault of the archive
         raise _damaged(archive, error) from error
 
 
@@ -275,9 +273,9 @@ def _kind_of(mode: int) -> str:
 
 
 def _open_rar(archive: Path) -> Any:
-    """By rarfile, which calls unrar, unar, 7z or bsdtar for what is compressed.
+    """Open with rarfile, which calls unrar, unar, 7z or bsdtar for compressed members.
 
-    Raises SetupError where it or a tool that is needed is missing.
+    Raises SetupError if rarfile or such a tool is missing.
     """
     try:
         import rarfile
@@ -298,7 +296,7 @@ def _open_rar(archive: Path) -> Any:
             rarfile.tool_setup()
         except rarfile.RarCannotExec as error:
             raise SetupError(
-                "unpacking a compressed .rar needs a tool that can",
+                "unpacking a compressed .rar file needs an external tool",
                 where=archive,
                 fix="install unrar, unar, 7z or bsdtar, or pack the images as .zip",
             ) from error
@@ -320,7 +318,7 @@ FORMATS: dict[str, Callable[[Path], Any]] = {
 
 
 def _format(archive: Path) -> str | None:
-    """By its first bytes; a name may say anything."""
+    """Return the format by the first bytes, because the name may be wrong."""
     with archive.open("rb") as stream:
         head = stream.read(262)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -335,12 +333,12 @@ def _what_it_is(archive: Path) -> str:
     with archive.open("rb") as stream:
         head = stream.read(512).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html")):
-        return "a web page stands in place of the archive"
-    return "this is no archive of a form that is unpacked here"
+        return "this file is a web page, not an archive"
+    return "this file is not an archive in a supported format"
 
 
 def _damage() -> tuple[type[Exception], ...]:
-    """What reading a damaged archive raises; rarfile's errors too, where it is in use."""
+    """Return the exceptions raised for damaged archives, including rarfile's if it is imported."""
     rarfile = sys.modules.get("rarfile")
     return DAMAGED if rarfile is None else (*DAMAGED, rarfile.Error)
 
@@ -348,11 +346,11 @@ def _damage() -> tuple[type[Exception], ...]:
 def _damaged(archive: Path, error: BaseException, member: str | None = None) -> DataError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     where = "" if member is None else f", at {member!r:.80}"
-    other = "; of a .rar, unrar reads forms that other tools do not" if "rarfile" in type(error).__module__ else ""
+    other = "; or install unrar, which supports more .rar variants" if "rarfile" in type(error).__module__ else ""
     return DataError(
-        f"this archive is damaged or was cut off{where}: {reason}",
+        f"this archive is damaged or incomplete{where}: {reason}",
         where=archive,
-        fix=f"get it again from its source{other}",
+        fix=f"download it again{other}",
     )
 
 
@@ -360,12 +358,12 @@ def _untrusted(archive: Path, what: str) -> DataError:
     return DataError(
         f"this archive is not unpacked: {what}",
         where=archive,
-        fix="unpack it by hand if you trust it, and give the folder",
+        fix="if you trust it, unpack it yourself and use the folder",
     )
 
 
 def _progress(members: Iterator[Member], name: str) -> Iterator[Member]:
-    """The members, behind a bar on stderr where that is a terminal, and a line where it is not."""
+    """Yield the members, with a progress bar on stderr if that is a terminal, otherwise after a line."""
     if sys.stderr.isatty():
         yield from drawn(members, f"{name}: unpacking")
         return

@@ -1,7 +1,7 @@
-"""Random augmentation, a batch at once on the device. What a sample gets depends on (seed, epoch, its index) alone.
+"""Random augmentation of batches on the device. The result for a sample depends only on (seed, epoch, index).
 
-Augmentations come from plugins (`zoo.api.Augmentation`); this builds them, draws their random numbers and moves masks
-as their images are moved.
+Augmentations come from plugins (`zoo.api.Augmentation`). This module builds them, draws their random numbers and
+transforms masks together with their images.
 """
 
 from __future__ import annotations
@@ -23,18 +23,17 @@ from zoo.registry.plugin_isolation import describe
 from zoo.support import counter_random
 
 SAMPLE = 5000
-"""An augmentation learns (`Augmentation.fit`) from this number of images, evenly spaced over the split, to twice as
-many."""
+"""`Augmentation.fit` receives at least this number of images, and up to twice as many, evenly spaced over the split."""
 PROBES = 256
-"""Samples whose draws show whether an augmentation looks outside the image."""
+"""The number of samples for testing whether an augmentation samples outside the image."""
 
 
 class Augmenter:
     """The augmentations of a specification, fitted to one split.
 
-    ``images`` are those of the split, uint8 (N, C, H, W); ``mean`` their colour, 0–1 a channel. ``ignore`` fills masks
-    where something comes in from outside; None where there are no masks. Raises PluginError where an augmentation
-    cannot be built, or fails on the first of these images.
+    ``images`` are those of the split, uint8 (N, C, H, W); ``mean`` their channel means, 0 to 1. ``ignore`` fills masks
+    outside the image; None if there are no masks. Raises PluginError if an augmentation cannot be built or fails on the
+    first images.
     """
 
     def __init__(
@@ -57,17 +56,17 @@ class Augmenter:
 
 @dataclass(frozen=True)
 class EpochAugmentation:
-    """The changes of one epoch, to any batch of the split."""
+    """The augmentation of one epoch, for any batch of the split."""
 
     augmenter: Augmenter
     epoch: int
 
     def __call__(self, images: Tensor, indices: np.ndarray) -> Tensor:
-        """Images (N, C, H, W), 0–255, and their indices (N,) in the split; they come back changed, of the same size."""
+        """Return the augmented images, in the same shape, for images (N, C, H, W), 0–255, with indices (N,)."""
         return self.pairs(images, None, indices)[0]
 
     def pairs(self, images: Tensor, masks: Tensor | None, indices: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """As `__call__`, with the masks (N, H, W) of these images, which are moved as the images are."""
+        """Like `__call__`, with the masks (N, H, W) of the images, which are transformed in the same way."""
         for position, augmentation in enumerate(self.augmenter.augmentations):
             draws = counter_random.uniforms(
                 self.augmenter.seed, counter_random.AUGMENT + position, self.epoch, indices, augmentation.draws
@@ -81,7 +80,7 @@ class EpochAugmentation:
 def apply(
     augmentation: Augmentation[Options], images: Tensor, masks: Tensor | None, draws: Tensor, ignore: int | None
 ) -> tuple[Tensor, Tensor | None]:
-    """One augmentation of a batch: its pixels, then its geometry, of the images and of the masks if there are any."""
+    """Apply one augmentation to a batch of images, and its geometry also to the masks, if any."""
     images = augmentation.pixels(images, draws)
     moved = augmentation.resample(images, draws)
     if moved is not None and masks is None:
@@ -97,9 +96,9 @@ def apply(
 
 
 def augmentation_fault(specification: Specification, target: Target) -> str | None:
-    """Why the targets of samples cannot follow an augmentation of their images, in one line; None where they can.
+    """Return why targets of this kind do not support an augmentation, in one line, or None.
 
-    Classes, labels and values stay as they are; masks are moved with their images; opaque targets cannot be.
+    Classes, labels and values do not change. Masks are transformed with their images. Opaque targets cannot be.
     """
     if target.kind not in ("mask", "opaque"):
         return None
@@ -108,17 +107,17 @@ def augmentation_fault(specification: Specification, target: Target) -> str | No
         if maps is None:
             continue
         if not isinstance(target, Mask):
-            return f"{item.spec.name} moves pixels, and targets of kind '{target.kind}' cannot be moved with them"
+            return f"{item.spec.name} moves pixels, but targets of the kind '{target.kind}' cannot be moved with them"
         if target.ignore is None and _looks_outside(maps, size):
             return (
-                f"{item.spec.name} brings in pixels from outside the image, and the masks have no value to ignore "
-                "(Mask.ignore) to give them"
+                f"{item.spec.name} fills pixels from outside the image, but the masks have no ignore value "
+                "(Mask.ignore) for them"
             )
     return None
 
 
 def _probe(augmentation: Augmentation[Options], size: int = 224) -> Tensor | None:
-    """Its matrices for samples of many draws, the extremes among them."""
+    """Return its matrices for many draws, including the extremes."""
     count = augmentation.draws
     draws = counter_random.uniforms(0, counter_random.AUGMENT, 0, np.arange(PROBES), count)
     extremes = np.stack([np.zeros(count, np.float32), np.full(count, np.nextafter(np.float32(1), np.float32(0)))])
@@ -136,7 +135,7 @@ def _built(item: Item[AugmentationSpec], options: Options) -> Augmentation[Optio
         with in_plugin(item, f"building {item.spec.name}"):
             built = target(options)
             if not isinstance(built, Augmentation):
-                raise TypeError(f"a zoo.api.Augmentation is due, not {type(built).__name__}")
+                raise TypeError(f"expected a zoo.api.Augmentation, not {type(built).__name__}")
     except ZooError:
         raise
     except Exception as error:
@@ -147,8 +146,8 @@ def _built(item: Item[AugmentationSpec], options: Options) -> Augmentation[Optio
 def _fitted(
     item: Item[AugmentationSpec], options: Options, sample: Tensor, mean: Sequence[float], seed: int
 ) -> Augmentation[Options]:
-    """An augmentation that has seen the split, and has been tried on the first of its images: what is wrong with it is
-    said before training."""
+    """Return an augmentation fitted to the split and tested on the first images, so that its errors occur before the
+    training."""
     augmentation = _built(item, options)
     few = sample[:2]
     draws = counter_random.uniforms(seed, counter_random.AUGMENT, 0, np.arange(len(few)), augmentation.draws)

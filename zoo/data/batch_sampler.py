@@ -1,7 +1,6 @@
-"""How samples are cut into batches, and batches into micro-batches: by a size, and none of a single sample is left
-over.
+"""Division of samples into batches, and of batches into micro-batches.
 
-Batch norm cannot be trained on one sample, so a last batch of one joins the batch before it.
+Batch norm cannot be trained on one sample, so a last batch of one sample is merged with the batch before it.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from zoo.api import Batch
 
 
 def one_left_over(samples: int, size: int) -> bool:
-    """Whether cutting ``samples`` samples by ``size`` would leave a single one at the end, behind others."""
+    """Return whether batches of ``size`` would leave a last batch of one sample."""
     return 1 < size < samples and samples % size == 1
 
 
 def sizes(samples: int, size: int) -> list[int]:
-    """The sizes of the pieces of ``samples`` samples, in their order."""
+    """Return the batch sizes for ``samples`` samples, in order."""
     found = [min(size, samples - start) for start in range(0, samples, size)]
     return [*found[:-2], size + 1] if one_left_over(samples, size) else found
 
 
 def last_joined(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
-    """``batches``, whose last one has a single sample, with the last two joined."""
+    """Yield ``batches`` with the last two merged, because the last one has a single sample."""
     yield from islice(batches, count - 1)
     last = list(batches)
     targets = [batch.targets for batch in last if batch.targets is not None]

@@ -1,7 +1,7 @@
-"""The data folder: the files a dataset needs, found there or downloaded after a line that says so.
+"""The data folder: existing files of a dataset are used, missing ones are downloaded after a line with source and size.
 
-Layouts are the ones people already have, and what lies there already is used with no network: in silence where it is
-the official file; otherwise the dataset checks its form, and the run says that the content is another one.
+Existing files need no network access. If the content of a file differs from the official one, the dataset checks its
+format, and the run prints a note.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ MANIFEST = ".zoo-manifest.json"
 class Store:
     """The implementation of `zoo.api.DatasetStore`.
 
-    ``alternatives`` are embedded datasets to propose where files are missing. ``notes`` collects what is worth saying
-    about the files.
+    ``alternatives`` are embedded datasets to suggest if files are missing. ``notes`` collects notes about the files.
     """
 
     def __init__(self, root: Path | None = None, download: bool = True, alternatives: Sequence[str] = ()) -> None:
@@ -39,12 +38,12 @@ class Store:
         self._digests = Digests(self.root)
 
     def files(self, spec: DatasetSpec) -> Mapping[str, Path]:
-        """Path by `FileSpec.path`. Raises DataError naming all that is missing, each with its address and its place."""
+        """Return the path of each file by `FileSpec.path`. Raises DataError with URL and path of each missing file."""
         self._download(spec, [file for file in spec.files if not self._place(file).is_file()])
         for file in spec.files:
             if not self._official(file):
                 self.notes.append(
-                    f"{self._place(file)} is not the official file (its sha256 is another one); it is used as it is"
+                    f"{self._place(file)} is not the official file (its sha256 differs); it is used anyway"
                 )
         self._digests.save()
         return {file.path: self._place(file) for file in spec.files}
@@ -65,7 +64,7 @@ class Store:
         return Digests(cache_root())
 
     def digest(self, path: Path) -> str:
-        """The sha256 of a file that the user keeps wherever he likes; what was found is kept by `save_digests`."""
+        """Return the sha256 of a file anywhere; `save_digests` stores it."""
         return self._elsewhere.of(path)
 
     def save_digests(self) -> None:
@@ -88,7 +87,7 @@ class Store:
         if not missing:
             return
         if not self._may_download or offline():
-            cause = "ZOO_OFFLINE forbids downloads" if offline() else "downloads are switched off"
+            cause = "ZOO_OFFLINE forbids downloads" if offline() else "downloads are disabled"
             raise missing_files(self.root, {spec.name: missing}, cause, self.alternatives)
         announce(self._announcement(spec, missing))
         for file in missing:
@@ -108,34 +107,33 @@ class Store:
 
 
 class MissingFilesError(DataError):
-    """Files of datasets that are not here and cannot be downloaded."""
+    """Files of datasets are missing and cannot be downloaded."""
 
 
 def missing_files(
     root: Path, needed: Mapping[str, Sequence[FileSpec]], cause: str, alternatives: Sequence[str] = ()
 ) -> MissingFilesError:
-    """The one error for all the files that are missing, by the name of the dataset that needs them: each with its
-    address and its place."""
+    """Return one error for all missing files, given by dataset name, with the URL and path of each."""
     files = [file for missing in needed.values() for file in missing]
     meanwhile = f"; meanwhile, --data {' or --data '.join(alternatives)} needs no download" if alternatives else ""
     return MissingFilesError(
         f"{_files(files)} of {' and '.join(needed)} cannot be downloaded: {cause}",
         where=root,
-        fix=f"try again with a network, or put by hand what is listed here to its place{meanwhile}",
+        fix=f"try again with network access, or save the files below under the given paths{meanwhile}",
         details=[f"{file.url} ({megabytes(file.size)}) → {root / file.path}" for file in files],
     )
 
 
 class Digests:
-    """sha256 of files, remembered in a folder for as long as nothing says that they changed (`_state`); those under it
-    may move with it."""
+    """A cache of sha256 digests, stored in a folder and valid while a file's `_state` stays the same. Paths are
+    relative to the folder if possible, so that it can be moved."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._known: dict[str, Any] = self._read()
         self._unsaved = False
         self.changed: list[Path] = []
-        """Files that had another content when they were last asked for."""
+        """Files whose content has changed since the last call."""
 
     def of(self, path: Path) -> str:
         state = _state(path)
@@ -153,7 +151,7 @@ class Digests:
         return str(entry["sha256"])
 
     def save(self) -> None:
-        """Write what is new; a folder that cannot be written to costs only the hashing, next time."""
+        """Write new digests; if the folder is read-only, they are computed again next time."""
         if not self._unsaved:
             return
         try:
@@ -172,9 +170,9 @@ class Digests:
 
 
 def _state(path: Path) -> dict[str, int]:
-    """What a changed file differs in.
+    """Return the properties that differ for a changed file.
 
-    A program may set size and time of change back as they were, but not ctime, which the system keeps.
+    A program can restore size and modification time, but not ctime, which the system maintains.
     """
     found = path.stat()
     return {

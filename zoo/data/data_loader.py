@@ -1,4 +1,4 @@
-"""A dataset, opened and made ready for one network: its splits, its target and how its images are prepared."""
+"""Open a dataset for a network: splits, target and preprocessing."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from zoo.registry.lookup import Item, Registry, calls_of
 AnyPart = LoadedPart | StreamedPart
 
 Digest = Callable[[Path], str]
-"""A file → its sha256."""
+"""Returns the sha256 of a file."""
 
 PrepareImages = Callable[[tuple[int, int | None, int | None]], tuple[Preprocessing, list[str]]]
-"""The shape of images (C, H, W; None where they differ) → how they are prepared, and a sentence for each change to
-them."""
+"""Returns the preprocessing for images of a shape (C, H, W; None for sides that vary), and a sentence for each
+change."""
 
 LEARNED_FROM: tuple[Part, ...] = ("train", "val")
-"""Parts made of the train split: the second only where it is held out of it."""
+"""The splits made from the train split; the second only with ``val_fraction``."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Data:
     split_names: Mapping[str, str] = field(default_factory=dict)
     """The dataset's own name for the split that is each part."""
     quarantine: tuple[dict[str, str], ...] = ()
-    """Training images that cannot be read and were left out, as asked: part, sample, reason."""
+    """Skipped training images: split, sample, reason."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; empty where the targets are others."""
+        """The class names; empty for other targets."""
         return class_names(self.target)
 
     @property
@@ -64,7 +64,7 @@ class Data:
         return {part: len(view) for part, view in self.parts.items()}
 
     def part(self, name: str) -> AnyPart:
-        """Raises UsageError where this data has no such part."""
+        """Return a split. Raises UsageError if the data does not have it."""
         if name not in self.parts:
             raise UsageError(f"{self.name} has no {name} split", fix=f"choose one of: {', '.join(self.parts)}")
         return self.parts[name]
@@ -82,13 +82,12 @@ def open_data(
     download: bool = True,
     held_out: bool = False,
 ) -> Data:
-    """Open a dataset for a plan (its ``prepare_images``), exactly as an earlier run's ``preprocessing`` says, or else
-    for no network in particular. ``parts`` limits what is loaded.
+    """Open a dataset with the ``prepare_images`` of a plan, with the ``preprocessing`` of an earlier run, or for no
+    particular network. ``parts`` limits the splits to load.
 
-    With ``held_out`` the data is opened to evaluate a trained model on. Without ``download`` only what is on this
-    machine is opened.
+    ``held_out`` opens the data for the evaluation of a trained model. ``download=False`` uses only existing files.
 
-    Raises DataError where files are missing or wrong, UsageError where images and network do not go together.
+    Raises DataError for missing or invalid files, UsageError if the network does not support the images.
     """
     item = registry.dataset(section.name)
     store = Store(download=download, alternatives=_embedded(registry, item))
@@ -100,16 +99,14 @@ def open_data(
     with calls_of([item], "reading the dataset"):
         splits = load_parts(item, dataset, whole, section, parts, seed)
     changes: list[str] = []
-    digest = cache(store.digest)  # each file is asked for several times, and looked at once
+    digest = cache(store.digest)  # each file is needed several times
     if preprocessing is None:
         preprocessing, changes = _choose_preprocessing(item, section, dataset, splits, digest, prepare)
     if section.val_fraction and "val" in splits and (parts is None or "train" in parts):
         changes.append(f"{section.val_fraction:.0%} of train is held out as the validation split")
     quarantine = _leave_out_faulty(splits, section, preprocessing, digest, item) if section.skip_bad_images else []
     if quarantine:
-        changes.append(
-            f"{len(quarantine):,} training images that cannot be read are left out; quarantine.json names them"
-        )
+        changes.append(f"{len(quarantine):,} training images that cannot be read are skipped; see quarantine.json")
     decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
     load_masks = MaskLoader(target, digest, item.spec.name) if isinstance(target, Mask) else None
     loaded: dict[Part, AnyPart] = {}
@@ -146,7 +143,7 @@ def _part_of(
 
 
 def _embedded(registry: Registry, item: Item[DatasetSpec]) -> list[str]:
-    """Datasets that are here without a download and could be tried in its place."""
+    """Return embedded datasets that could be used instead."""
     specs = [other.spec for other in registry.items("dataset")]
     return [spec.name for spec in specs if spec.embedded and spec.labelled == item.spec.labelled]
 
@@ -159,7 +156,7 @@ def _choose_preprocessing(
     digest: Digest,
     prepare: PrepareImages | None,
 ) -> tuple[Preprocessing, list[str]]:
-    """How the images are prepared, now that their shape and values can be looked at; a sentence for each change."""
+    """Return the preprocessing for the shape and value range of the images, and a sentence for each change."""
     images = next(iter(splits.values())).images
     shape = images.shape[1:] if isinstance(images, np.ndarray) else item.spec.shape
     found = prepare(shape) if prepare is not None else plan(section, shape, item.spec.mean, item.spec.std)
@@ -175,7 +172,7 @@ def _leave_out_faulty(
     digest: Digest,
     item: Item[DatasetSpec],
 ) -> list[dict[str, str]]:
-    """Take what is no image out of the splits that are learned from; returns what was taken."""
+    """Remove unreadable images from the train splits, and return them."""
     quarantine: list[dict[str, str]] = []
     for part in LEARNED_FROM if section.val_fraction else LEARNED_FROM[:1]:
         if part in splits:
@@ -203,7 +200,7 @@ def _without_faulty(
     names = split.names if split.names is not None else [str(file) for file in split.images]
     kept = subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
     if _are_classes(split) and set(np.asarray(split.targets)) != set(np.asarray(kept.targets)):
-        raise DataError(f"of a class of the {part} split, no image can be read", where=name, fix="see `zoo data check`")
+        raise DataError(f"no image of a class of the {part} split can be read", where=name, fix="see `zoo data check`")
     return kept, [
         {"part": part, "sample": names[row], "file": str(split.images[row]), "reason": reason}
         for row, reason in found.items()

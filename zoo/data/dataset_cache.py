@@ -1,17 +1,17 @@
-"""What was made of a dataset's files, found by the digest of what made it.
+"""The cache of decoded images, features and unpacked archives, keyed by the digest of everything they depend on.
 
-Decoded images are kept to be mapped into memory, one uint8 array an entry, and so are the features that a frozen
-backbone makes of them (`zoo.training.feature_cache`); archives are unpacked beside (`zoo.data.archives`).
+Decoded images are one memory-mapped uint8 array per entry, and so are the features of a frozen backbone
+(`zoo.training.feature_cache`). Archives are unpacked into the cache, too (`zoo.data.archives`).
 
     CACHE/decoded/KEY/images.npy   (N, C, H, W), or features (N, …) as float32
                       entry.json   what it is; touched at each use
     CACHE/unpacked/KEY/content/…
                       entry.json
 
-An entry is written under a temporary name and renamed, so it is whole or not there, and two processes may make one at a
-time. It holds the digests of its array, a block at a time; they are checked when a process first opens it, and an entry
-that differs is made again. Together entries stay under a limit (``ZOO_CACHE_LIMIT``, in GB): beyond it, those go that
-were used longest ago.
+An entry is written under a temporary name and renamed, so that it is always complete, and several processes may write
+the same one. It has a digest of each block of its array. They are checked when a process first opens the entry; a
+damaged entry is rebuilt. If the total size exceeds ``ZOO_CACHE_LIMIT`` (in GB), the least recently used entries are
+removed.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def folder() -> Path:
 
 
 def limit() -> int:
-    """Bytes that all entries together may take. Raises UsageError where ``ZOO_CACHE_LIMIT`` is no number."""
+    """Return the maximum total size in bytes. Raises UsageError if ``ZOO_CACHE_LIMIT`` is not a number."""
     text = setting("ZOO_CACHE_LIMIT") or str(LIMIT_GB)
     try:
         value = float(text)
@@ -77,7 +77,7 @@ def limit() -> int:
 
 
 def entries() -> list[Entry]:
-    """Every whole entry, the one used last first."""
+    """Return every complete entry, the most recently used first."""
     return _entries(folder(), archives.folder())
 
 
@@ -88,9 +88,9 @@ def _entries(*folders: Path) -> list[Entry]:
 
 
 def clear(keys: Iterable[str] | None = None) -> int:
-    """Remove the entries of these keys, or all; returns the bytes freed.
+    """Remove the entries of these keys, or all, and return the number of bytes freed.
 
-    Arrays that are mapped somewhere stay readable there.
+    Processes that have mapped an array can still read it.
     """
     wanted = None if keys is None else set(keys)
     freed = 0
@@ -106,8 +106,8 @@ def clear(keys: Iterable[str] | None = None) -> int:
 
 
 def faults() -> dict[str, str]:
-    """Files that were found to be no images, by their sha256, and why; none where another pillow found them, which
-    may read more."""
+    """Return known unreadable images, by sha256, with the reason; none from another version of pillow, which may
+    support more formats."""
     return {str(key): str(value) for key, value in _remembered(FAULTS, "faults").items()}
 
 
@@ -117,8 +117,8 @@ def remember_faults(found: Mapping[str, str]) -> None:
 
 
 def extremes(key: str) -> list[list[Any]] | None:
-    """What `zoo.data.value_range` measured in the images of ``key``; None where it has not done so, or with another
-    pillow."""
+    """Return the value extremes of the images of ``key``, from `zoo.data.value_range`; None if not measured with this
+    version of pillow."""
     try:
         found = [
             [bool(each[0]), float(each[1]), float(each[2]), int(each[3])]
@@ -134,7 +134,7 @@ def remember_extremes(key: str, found: Sequence[Sequence[Any]]) -> None:
 
 
 def _remembered(file: str, what: str) -> dict[str, Any]:
-    """Facts about images that were found with the pillow that is installed."""
+    """Return the stored facts about images from the installed version of pillow."""
     try:
         known = json.loads(read_text(cache_root() / file))
         return dict(known[what]) if known["pillow"] == metadata.version("pillow") else {}
@@ -155,10 +155,10 @@ def open_or_build(
     build: Callable[[np.memmap[Any, Any]], None],
     dtype: type[np.generic] = np.uint8,
 ) -> np.memmap[Any, Any]:
-    """The array of ``key``, of ``shape`` and ``dtype``, copy-on-write; ``build`` fills it where it is not there, and
+    """Return the array of ``key``, of ``shape`` and ``dtype``, mapped copy-on-write. ``build`` fills a missing one, and
     may add to the description.
 
-    Raises StorageError where the disk is full or read-only; whatever ``build`` raises leaves nothing behind.
+    Raises StorageError if the disk is full or read-only. If ``build`` raises, no entry is left.
     """
     place = folder() / key
     array = _mapped(place)
@@ -168,7 +168,7 @@ def open_or_build(
         array = _mapped(place)
     if array is None:
         raise StorageError(
-            "what was decoded was removed at once by another process",
+            "another process removed the new cache entry at once",
             where=place,
             fix="raise ZOO_CACHE_LIMIT, then start again",
         )
@@ -176,7 +176,7 @@ def open_or_build(
 
 
 def _mapped(place: Path) -> np.memmap[Any, Any] | None:
-    """The entry in use from now on; None where there is none, or a damaged one, after a line about that."""
+    """Map an entry and mark it as used; None if it is missing, or (after a note) damaged."""
     entry = _read(place)
     if entry is None:
         return None
@@ -184,9 +184,9 @@ def _mapped(place: Path) -> np.memmap[Any, Any] | None:
         fault = _fault(place / IMAGES, entry)
         if fault is not None:
             what = entry.description.get("dataset", place.name)
-            announce(f"{what}: the cached array {place} {fault}; it is made again")
+            announce(f"{what}: the cached array {place} {fault}; it is rebuilt")
             return None
-        with suppress(PermissionError):  # somebody else's cache, which we may only read
+        with suppress(PermissionError):  # a cache without write permission
             os.utime(place / FACTS)
         return np.lib.format.open_memmap(place / IMAGES, mode="c")
     except (FileNotFoundError, ValueError):
@@ -194,11 +194,11 @@ def _mapped(place: Path) -> np.memmap[Any, Any] | None:
 
 
 _checked: set[tuple[int, ...]] = set()
-"""Arrays whose digests this process has checked, by what changes whenever a file does."""
+"""Arrays whose digests this process has checked, by properties that change with the file."""
 
 
 def _fault(file: Path, entry: Entry) -> str | None:
-    """What is wrong with an array by its digests, or None."""
+    """Return what is wrong with an array according to its digests, or None."""
     if not entry.digests:
         return "has no digests (an older version wrote it)"
     found = file.stat()
@@ -206,13 +206,14 @@ def _fault(file: Path, entry: Entry) -> str | None:
     if state not in _checked:
         changed = first_change(file, entry.digests)
         if changed is not None:
-            return f"was changed since it was written (from byte {changed:,} on)"
+            return f"was changed after it was written (from byte {changed:,})"
         _checked.add(state)
     return None
 
 
 def damage(entry: Entry) -> str | None:
-    """What is wrong with the array of an entry, or None; all of it is read. It is made again at its next use."""
+    """Return what is wrong with the array of an entry, or None. Reads the whole array; a damaged one is rebuilt at its
+    next use."""
     try:
         return _fault(entry.path / IMAGES, entry)
     except OSError as error:
@@ -220,7 +221,7 @@ def damage(entry: Entry) -> str | None:
 
 
 def described(key: str) -> dict[str, Any]:
-    """The description of a whole entry; empty where there is none."""
+    """Return the description of a complete entry; empty if there is none."""
     entry = _read(folder() / key)
     return {} if entry is None else entry.description
 
@@ -236,7 +237,7 @@ def _build(
         needed, free = dtype.itemsize * int(np.prod(shape, dtype=np.int64)), shutil.disk_usage(temporary).free
         if needed > free:
             raise StorageError(
-                f"what is to be kept needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free",
+                f"the cache entry needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free",
                 where=folder(),
                 fix=FIX,
             )
@@ -258,7 +259,7 @@ def _build(
 
 
 def _put(temporary: Path, place: Path) -> None:
-    """Rename, where there is no whole entry yet: another process may have been faster, with the same content."""
+    """Rename, unless another process has already written the same entry."""
     entry = _read(place)
     if place.exists() and (entry is None or _fault(place / IMAGES, entry)):
         shutil.rmtree(place, ignore_errors=True)
@@ -270,8 +271,7 @@ def _put(temporary: Path, place: Path) -> None:
 
 
 def _reserve(file: Path) -> None:
-    """A mapped file for which the disk or a quota has no room would end the process, without a word: ask for all of it
-    first."""
+    """Allocate the whole file first: without free space, writing to a mapped file would kill the process."""
     if hasattr(os, "posix_fallocate"):
         with file.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
@@ -294,10 +294,9 @@ def _read(path: Path) -> Entry | None:
 
 
 def _evict(keep: str) -> None:
-    """Remove arrays used longest ago until the rest fits, never the one in hand; and what processes left that were
-    killed.
+    """Remove the least recently used arrays until the rest fits, except ``keep``, and the remains of killed processes.
 
-    Unpacked archives stay: a run may be reading from them.
+    Unpacked archives stay, because a run may be reading them.
     """
     _remove_abandoned()
     room = limit()

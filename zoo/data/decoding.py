@@ -1,4 +1,4 @@
-"""Images in files → one uint8 array of the network's size, decoded once by several threads and kept in the cache."""
+"""Decode image files into one cached uint8 array of the network's size, with several threads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from zoo.support.progress import tracked
 T = TypeVar("T")
 
 SAY_FROM = 500
-"""Number of images from which on progress is shown."""
+"""The number of images from which progress is shown."""
 
 
 def decoded(
@@ -33,12 +33,10 @@ def decoded(
     *,
     all_faults: bool = False,
 ) -> np.memmap[Any, Any]:
-    """uint8 (N, channels, height, width), mapped copy-on-write.
+    """Return uint8 (N, channels, height, width), mapped copy-on-write.
 
-    ``digest`` gives a file's sha256; ``name`` is for people.
-
-    Raises UnreadableImages at the first file that is no image, or with ``all_faults`` once all have been tried;
-    DataError for one that is not there: the images of a dataset are taken whole or not at all.
+    ``digest`` returns a file's sha256; ``name`` is for messages. Raises UnreadableImages at the first file that is not
+    an image (with ``all_faults``, after trying all files), and DataError for a missing file.
     """
     transform = {"pixels": PIXELS, **preprocessing.model_dump(mode="json", exclude={"mean", "std"})}
     key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
@@ -55,7 +53,7 @@ def decoded(
 
 
 class UnreadableImages(DataError):
-    """``faults`` has each file that cannot be read, and the error that says why."""
+    """``faults`` has each unreadable file with its error."""
 
     def __init__(self, faults: list[tuple[Path, ValueError]]) -> None:
         error = _unreadable(*faults[0])
@@ -90,7 +88,7 @@ def faulty(
 
 
 def image_of(file: Path, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of a file. Raises DataError naming a file that is not there or is no image."""
+    """Return ``read(file)``. Raises DataError for a file that is missing or not an image."""
     try:
         return read(file)
     except (ValueError, OSError) as error:
@@ -98,7 +96,7 @@ def image_of(file: Path, read: Callable[[Path], T]) -> T:
 
 
 def digest_of(file: Path, digest: Callable[[Path], str]) -> str:
-    """The sha256 of a file. Raises DataError naming one that is not there."""
+    """Return the sha256 of a file. Raises DataError if it is missing."""
     try:
         return digest(file)
     except OSError as error:
@@ -111,7 +109,7 @@ def is_dangling(file: Path) -> bool:
 
 def _dangling(file: Path) -> str:
     """Why a link is no image."""
-    return f"is a link that leads nowhere: {file.readlink()}"
+    return f"is a broken link to {file.readlink()}"
 
 
 def decode_into(
@@ -123,7 +121,7 @@ def decode_into(
         try:
             array[index] = preprocessing.read(files[index])
         except ValueError as error:
-            # results are taken in order, so that the first faulty file is named whichever thread is faster
+            # Results are read in order, so that the first unreadable file is reported, whichever thread is faster.
             if not all_faults:
                 raise UnreadableImages([(files[index], error)]) from error
             faults.append((files[index], error))
@@ -136,9 +134,9 @@ def decode_into(
 
 
 def each_in_threads(one: Callable[[int], None], count: int, doing: str) -> None:
-    """Call ``one`` with each index below ``count``; of what it raises, the first by index is raised. ``doing`` is
-    shown where there are many."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # pillow frees the interpreter while it decodes
+    """Call ``one`` with each index below ``count``, in threads; raise the first exception by index. ``doing`` is the
+    label of the progress bar, shown for many calls."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # pillow releases the GIL while it decodes
         work = [pool.submit(one, index) for index in range(count)]
         try:
             for each in work if count < SAY_FROM else tracked(work, doing):
@@ -156,13 +154,13 @@ def _unreadable(file: Path, reason: str | Exception) -> DataError:
 
 
 REPAIR = (
-    "repair, restore or remove the file (`zoo data check` names all of them); a run that was stopped goes on once its "
-    "data is as it was; "
-    "--skip-bad-images leaves such images out of training"
+    "repair, restore or remove the file (`zoo data check` lists all of them); a stopped run can be resumed once its "
+    "data is restored; "
+    "--skip-bad-images skips such images in training"
 )
 FIXES = {
     "max_pixels": (
-        "make it smaller, or train with a larger dataset.max_pixels (each million pixels takes some 4 MB of memory)"
+        "make it smaller, or train with a larger dataset.max_pixels (a million pixels needs about 4 MB of memory)"
     ),
     "value_range": (
         "train with dataset.value_range=[LOW,HIGH] that includes these values, or convert the image to that range"

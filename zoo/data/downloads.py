@@ -1,7 +1,4 @@
-"""One file over https: to a temporary name in its folder, its size and sha256 checked, then renamed.
-
-What fails leaves nothing behind.
-"""
+"""Download a file over https to a temporary name, check size and sha256, and rename it. Failures leave no file."""
 
 from __future__ import annotations
 
@@ -24,38 +21,38 @@ if TYPE_CHECKING:
     from requests import Response
 
 ALLOWED = ("https://",)
-"""What an address, and every one it redirects to, must start with."""
+"""The required prefix of a URL and of all its redirects."""
 RETRIES = 2
 RETRY_SECONDS = 1.0
 TIMEOUT = (10.0, 30.0)
-"""Seconds to connect, and to wait for the next bytes."""
+"""The timeouts in seconds for the connection and for the next bytes."""
 CHUNK = 1 << 18
 SHA256_DIGITS = 64
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class UnreachableError(DataError):
-    """The server could not be reached, or broke off at every attempt."""
+    """The server could not be reached, or every attempt was interrupted."""
 
 
 def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: str | None = None) -> str:
-    """Download the file that has this sha256 and this many bytes; returns its sha256.
+    """Download the file with this sha256 and size in bytes, and return its sha256.
 
-    ``sha256`` may be the digits that it begins with, or None where the server is to tell it (as a hub of models does,
-    in ``X-Linked-ETag``); ``size`` is None where only the server knows it. ``name`` is what messages call the file, by
-    default that of ``to``. Raises DataError (UnreachableError: no network) or StorageError.
+    ``sha256`` may be the first digits, or None if the server provides it (in ``X-Linked-ETag``, as the Hugging Face Hub
+    does). ``size`` may be None. ``name`` is the file's name in messages, by default that of ``to``. Raises DataError
+    (UnreachableError: no network) or StorageError.
     """
     import pooch
     import requests
 
     _check_address(url, to)
-    pooch.get_logger().setLevel("WARNING")  # what is downloaded has been said already, with its licence
+    pooch.get_logger().setLevel("WARNING")  # zoo has already printed source and licence
     fetch = _Fetch(to, sha256, size, name or to.name)
     with storage_errors(to):
         to.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(RETRIES + 1):
             try:
-                # what is known in part is checked by the fetch
+                # A partial digest is checked by `_Fetch`.
                 known = f"sha256:{sha256}" if len(sha256 or "") == SHA256_DIGITS else None
                 pooch.retrieve(url, known_hash=known, fname=to.name, path=to.parent, downloader=fetch)
                 return fetch.found
@@ -71,7 +68,7 @@ def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: 
 class _Fetch:
     """The downloader that pooch calls with an address and a temporary file.
 
-    Raises RequestException where another attempt may help.
+    Raises RequestException if another attempt may help.
     """
 
     def __init__(self, to: Path, sha256: str | None, size: int | None, name: str) -> None:
@@ -81,14 +78,14 @@ class _Fetch:
     def __call__(self, url: str, output: str, _pooch: object) -> None:
         import requests
 
-        # a server that calls .gz a coding of its content must not have it decoded on the way
+        # Some servers declare .gz files as a content encoding; they must not be decoded.
         plain = {"Accept-Encoding": "identity"}
         with requests.get(
             url, headers=plain, stream=True, timeout=TIMEOUT, hooks={"response": self._check_redirect}
         ) as response:
             if 400 <= response.status_code < 500:
                 raise DataError(
-                    f"cannot download {self.name}: the server answers {response.status_code}",
+                    f"cannot download {self.name}: the server responds with status {response.status_code}",
                     where=url,
                     fix=_by_hand(self.to),
                 )
@@ -98,7 +95,7 @@ class _Fetch:
             self._store(response, Path(output))
 
     def _listen(self, response: Response) -> None:
-        """What the server says of the file: of its digest where none is known, of its size where that is not."""
+        """Take digest and size from the response headers if they are unknown."""
         told = response.headers.get("x-linked-etag", "").strip('"').lower()
         if self.sha256 is None and SHA256.fullmatch(told):
             self.sha256 = told
@@ -120,30 +117,30 @@ class _Fetch:
                 if self.size is not None and received > self.size:
                     break
         self._check_content(response.url, first, received, digest.hexdigest())
-        output.chmod(0o644)  # temporary files are private; data is for everyone whom the folder lets in
+        output.chmod(0o644)  # temporary files are private, but data files are shared
 
     def _check_content(self, url: str, first: bytes, received: int, digest: str) -> None:
         import requests
 
         if first.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            raise DataError(f"a web page came in place of {self.name}", where=url, fix=_by_hand(self.to))
+            raise DataError(f"the server sent a web page instead of {self.name}", where=url, fix=_by_hand(self.to))
         if self.size is not None and received < self.size:
-            raise requests.ConnectionError(f"fewer than its {self.size:,} bytes arrived")
+            raise requests.ConnectionError(f"received fewer than its {self.size:,} bytes")
         if self.sha256 is None:
             raise DataError(
-                f"the server tells no sha256 of {self.name}, so what came cannot be trusted",
+                f"the server provides no sha256 for {self.name}, so the download cannot be verified",
                 where=url,
                 fix=_by_hand(self.to),
             )
         if not digest.startswith(self.sha256):
             size = (
-                f"more than its {self.size:,} bytes arrived and "
+                f"received more than its {self.size:,} bytes; "
                 if self.size is not None and received > self.size
                 else ""
             )
             due = self.sha256 if len(self.sha256) == SHA256_DIGITS else f"{self.sha256}…"
             raise DataError(
-                f"{self.name} is not the file it should be: {size}its sha256 is {digest}, not {due}",
+                f"{self.name} is not the expected file: {size}its sha256 is {digest}, not {due}",
                 where=url,
                 fix=_by_hand(self.to),
             )
@@ -158,22 +155,22 @@ class _Fetch:
                     urljoin(response.url, response.headers["location"]), self.to, redirected_from=response.url
                 )
             except DataError:
-                response.close()  # requests has not handed it out yet
+                response.close()  # requests has not returned it yet
                 raise
 
 
 def _check_address(url: str, to: Path, redirected_from: str | None = None) -> None:
     if not url.startswith(ALLOWED):
         how = (
-            "downloads are https only, and this address is not"
+            "downloads need https, but this URL is not https"
             if redirected_from is None
-            else f"{redirected_from} redirects to an address without https"
+            else f"{redirected_from} redirects to a URL without https"
         )
         raise DataError(f"{to.name}: {how}", where=url, fix=_by_hand(to))
 
 
 def _chunks(response: Response) -> Iterator[bytes]:
-    """The body as it comes; one that is cut off just ends, since its length is checked anyway."""
+    """Yield the body; an interrupted one just ends, because its length is checked afterwards."""
     import requests
 
     try:
@@ -184,7 +181,7 @@ def _chunks(response: Response) -> Iterator[bytes]:
 
 @contextmanager
 def _progress(name: str, size: int | None) -> Iterator[Any]:
-    """A function to call with every count of new bytes; it draws a bar where stderr is a terminal."""
+    """Yield a function to call with the number of new bytes; it draws a progress bar if stderr is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _count: None
         return
@@ -200,14 +197,14 @@ def _reason(error: requests.RequestException) -> str:
     from requests import exceptions
 
     if error.response is not None:
-        return f"the server answers {error.response.status_code}"
+        return f"the server responds with status {error.response.status_code}"
     if "NameResolutionError" in repr(error):
         return "the name of the server cannot be resolved"
     kinds = {
         exceptions.SSLError: "the certificate of the server is not accepted",
         exceptions.ProxyError: "the proxy cannot be reached",
-        exceptions.Timeout: "the server does not answer in time",
-        exceptions.TooManyRedirects: "the server redirects without end",
+        exceptions.Timeout: "the server does not respond in time",
+        exceptions.TooManyRedirects: "the server redirects too many times",
     }
     known = next((text for kind, text in kinds.items() if isinstance(error, kind)), None)
     ours = len(error.args) == 1 and isinstance(error.args[0], str)  # raised here, by `_check_content`
@@ -215,7 +212,7 @@ def _reason(error: requests.RequestException) -> str:
 
 
 def _system_reason(error: BaseException) -> str | None:
-    """What the operating system says beneath the libraries' errors, such as "Connection refused"."""
+    """Return the operating system's message, such as "Connection refused"."""
     below: BaseException | None = error
     while below is not None:
         if isinstance(below, OSError) and below.strerror and below.errno:
@@ -225,4 +222,4 @@ def _system_reason(error: BaseException) -> str | None:
 
 
 def _by_hand(to: Path) -> str:
-    return f"try again later, or put the file there by hand: {to}"
+    return f"try again later, or download the file yourself to {to}"

@@ -1,8 +1,8 @@
-"""One part of a dataset, ready for a network, by one fast path.
+"""A split of a dataset, preprocessed for a network and loaded completely.
 
-A part is one uint8 tensor, brought to the network's size once, and targets. A batch is an index into it and one
-fused normalise: there is no Python call a sample. Small parts live on the device as a whole; others stay in host memory
-and travel a block at a time.
+The images are one uint8 tensor of the network's size. A batch is an indexing operation and a fused normalisation,
+without Python calls per sample. Small splits are stored on the device; others stay in host memory and are copied in
+blocks.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from zoo.data.preprocessing import Preprocessing
 from zoo.runtime import read_image, to_chw
 
 Augment = EpochAugmentation
-"""Images (N, C, H, W), uint8 on the device, and their indices (N,) in the part → images of that size, 0–255, in a
-tensor of their own; and so masks with them."""
+"""Augments uint8 images (N, C, H, W) on the device with their indices (N,) in the split, and their masks; returns new
+tensors of the same shapes, with values from 0 to 255."""
 
 Decode = Callable[[Sequence[Path], Preprocessing], np.ndarray]
-"""Files of images → uint8 (N, channels, height, width)."""
+"""Decodes image files to uint8 (N, channels, height, width)."""
 
 BLOCK_BYTES = 4 << 20
-"""Uint8 bytes gathered and normalised at once: batches are slices of such a block, so that small images cost few
-calls."""
+"""The size in bytes of a block that is gathered and normalised at once; batches are slices of blocks, which saves calls
+for small images."""
 RESIDENT_BYTES = 4 << 30
-"""A part no larger than this is kept on the device as a whole."""
+"""The maximum size in bytes of a split that is stored on the device."""
 
 
 RAW_IMAGES = 20
-"""Images a part keeps as the dataset gave them, to show and to try predictions on."""
+"""The number of original images that are kept for display and for test predictions."""
 
 
 class LoadedPart:
-    """One part, ready for a network; the implementation of `zoo.api.PartView`."""
+    """A split, preprocessed for a network; an implementation of `zoo.api.PartView`."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class LoadedPart:
             if isinstance(split.images, np.ndarray)
             else (decode or _no_decoder)(split.images, preprocessing)
         )
-        # torch wants an array it could write to: a dataset's read-only one is copied, others are not
+        # torch needs a writable array, so a read-only one is copied.
         images = torch.from_numpy(np.require(arrays, requirements=["C", "W"]))
         self.images = images.to(device) if images.nbytes <= RESIDENT_BYTES else images
         self._load_masks = load_masks
@@ -85,7 +85,7 @@ class LoadedPart:
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
 
     def _loaded_targets(self, split: Split, preprocessing: Preprocessing) -> Tensor | None:
-        """In the dtype and shape that batches have; None where there are none."""
+        """Return the targets in the dtype and shape of batches, or None."""
         if split.targets is None:
             return None
         if self._load_masks is None or isinstance(split.images, SampleSource):
@@ -97,12 +97,12 @@ class LoadedPart:
 
     @property
     def files(self) -> Sequence[Path]:
-        """The files of the first images, where the dataset consists of files."""
+        """The files of the first images, if the dataset consists of files."""
         return [] if isinstance(self._given, np.ndarray) else self._given
 
     @cached_property
     def raw_images(self) -> list[np.ndarray]:
-        """The first images as the dataset has them, uint8 (C, h, w) of any size."""
+        """The first images before preprocessing, uint8 (C, h, w) of any size."""
         return (
             list(self._given)
             if isinstance(self._given, np.ndarray)
@@ -121,7 +121,7 @@ class LoadedPart:
 
     @cached_property
     def content(self) -> str:
-        """A digest of all inputs, as a network gets them."""
+        """Return a digest of all inputs of the network."""
         digest = hashlib.blake2b(
             f"{tuple(self.images.shape)} {self._scale.tolist()} {self._shift.tolist()}".encode(), digest_size=32
         )
@@ -130,18 +130,16 @@ class LoadedPart:
         return digest.hexdigest()
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Every sample once, in order; nothing is copied that lies there already."""
+        """Yield every sample once, in order, without copying data that is already in place."""
         return self.batches_of(np.arange(len(self)), batch_size)
 
     def batches_of(
         self, indices: np.ndarray, batch_size: int, first: int = 0, augment: Augment | None = None
     ) -> Iterator[Batch]:
-        """Batches of ``indices``, in their order, from batch ``first`` on; the last may be smaller.
+        """Yield batches of ``indices``, in order, from batch ``first``; the last may be smaller.
 
-        ``augment`` changes them on the device.
-
-        Blocks start where they would with ``first=0``: a batch then has the same alignment in memory whether its epoch
-        was resumed or not, and BLAS, whose rounding may depend on alignment, the same result.
+        ``augment`` is applied on the device. Blocks start at the same places as with ``first=0``, so that a batch has
+        the same memory alignment in a resumed epoch; the rounding of BLAS may depend on it.
         """
         per_block = max(1, BLOCK_BYTES // (batch_size * max(1, self.images[0].nbytes)))
         skipped_blocks, skipped = divmod(first, per_block)
@@ -159,13 +157,13 @@ class LoadedPart:
                 images, targets = augment.pairs(images, targets, indices[start : start + block])
             elif augment is not None:
                 images = augment(images, indices[start : start + block])
-            laid = images.contiguous(memory_format=self.memory_format)  # as bytes: a quarter of what floats would be
+            laid = images.contiguous(memory_format=self.memory_format)  # as bytes, a quarter of the size of floats
             inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
             columns = (_pieces(column, batch_size) for column in (inputs, targets, rows.to(self.device)))
             yield from map(Batch, *columns)
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
-        """The random changes of a specification for this part's images, and for the masks with them."""
+        """Return the augmenter of a specification for this split's images and masks."""
         ignore = None if self._load_masks is None else self._load_masks.target.ignore
         return Augmenter(specification, seed, self.images, self._mean, ignore)
 
@@ -176,18 +174,18 @@ class LoadedPart:
 
 
 def _as_tensor(targets: np.ndarray) -> Tensor:
-    """Integers of one dimension are classes, whatever their size: losses and metrics take int64."""
+    """Return a tensor; 1-D integers are classes and become int64, as losses and metrics need."""
     classes = targets.ndim == 1 and targets.dtype.kind in "iu"
     return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"]))
 
 
 def _pieces(column: Tensor | None, size: int) -> Iterator[Any]:
-    """A column of batches: None for each of them where there is none."""
+    """Yield the batches of a column, or None for each batch if there is no column."""
     return itertools.repeat(None) if column is None else iter(column.split(size))  # type: ignore[no-untyped-call]
 
 
 def _no_decoder(files: Sequence[Path], _preprocessing: Preprocessing) -> np.ndarray:
-    raise TypeError(f"{len(files)} files are given, and nothing to decode them with")
+    raise TypeError(f"there is no decoder for {len(files)} files")
 
 
 def range_names(count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""A mask in a PNG file, and how it lies on its image."""
+"""Mask files (PNG), and their alignment with their images."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ from zoo.runtime import FORMATS, ORIENTATION, TURNS, OutsideLimitError, check_pi
 MODES = ("P", "L", "1")
 """Pillow's names of a palette, and of grey of up to 8 bits."""
 DEPTH_AT = 24
-"""Where a PNG has its bits for each value: behind the signature, the length and the name of its first chunk, and the
-sides."""
+"""The offset of the bit depth in a PNG: after the signature, the length and name of the first chunk, and the size."""
 GREY_STEPS = {2: 85, 4: 17}
-"""By the bits of grey: what Pillow multiplies values with, so that white is 255."""
+"""The factor by which Pillow multiplies greyscale values of a bit depth, so that white becomes 255."""
 
 
 class Placement(NamedTuple):
-    """How an image lies: its ``size`` (width, height) upright, and what brings it upright from how it is stored, as the
-    entries of Pillow's ``info`` or, of a TIFF, as a transposition."""
+    """The orientation of an image: its upright ``size`` (width, height), and the transposition from the stored to the
+    upright image, as entries of Pillow's ``info`` or, for TIFF, as a method."""
 
     size: tuple[int, int]
     info: Mapping[str, Any] = MappingProxyType({})
     turn: Image.Transpose | None = None
 
     def upright(self, stored: Image.Image) -> Image.Image:
-        """Pixels that are stored as those of the image are, upright."""
+        """Return an image with the same stored orientation, upright."""
         if self.turn is not None:
             return stored.transpose(self.turn)
         copy = stored.copy()
@@ -40,7 +39,7 @@ class Placement(NamedTuple):
 
 
 def placement_of(file: Path) -> Placement:
-    """Of an image file. Raises ValueError or OSError where it is none."""
+    """Return the placement of an image file. Raises ValueError or OSError if it is not an image."""
     with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
         turn = None
         if image.format == "TIFF":
@@ -56,7 +55,7 @@ def placement_of(file: Path) -> Placement:
 
 
 def read_mask(file: Path, max_pixels: int) -> tuple[Image.Image, bool]:
-    """The indices of a PNG as an image of mode L, upright by its own EXIF orientation, and whether it has one.
+    """Return the class indices of a PNG as an image of mode L, upright, and whether it has an EXIF orientation.
 
     Raises ValueError with the reason, or OSError.
     """
@@ -77,7 +76,7 @@ def read_mask(file: Path, max_pixels: int) -> tuple[Image.Image, bool]:
         reason = getattr(error, "strerror", None) or error or type(error).__name__
         raise ValueError(f"cannot be read: {reason}") from error
     if image.mode not in MODES:
-        raise ValueError(f"has the mode {image.mode}: indices of classes are a palette, or grey of up to 8 bits")
+        raise ValueError(f"has the mode {image.mode}: a mask must be a palette image, or greyscale with up to 8 bits")
     values = np.asarray(turned).astype(np.uint8)
     if image.mode == "L" and depth in GREY_STEPS:
         values //= np.uint8(GREY_STEPS[depth])
@@ -85,14 +84,14 @@ def read_mask(file: Path, max_pixels: int) -> tuple[Image.Image, bool]:
 
 
 def aligned(mask: Image.Image, turned: bool, placement: Placement) -> Image.Image:
-    """A mask on its image, upright. Raises ValueError where it has another size.
+    """Return a mask aligned with its upright image. Raises ValueError if the sizes differ.
 
-    A mask without an orientation of its own lies on the pixels as the image's file stores them, or on the upright
-    image where it fits that alone.
+    A mask without an EXIF orientation matches the pixels as the image's file stores them, or the upright image if only
+    that size fits.
     """
     lying = mask if turned else placement.upright(mask)
     found = next((each for each in (lying, mask) if each.size == placement.size), None)
     if found is None:
         sizes = [f"{height}×{width}" for width, height in (mask.size, placement.size)]
-        raise ValueError(f"is {sizes[0]} and its image {sizes[1]}")
+        raise ValueError(f"is {sizes[0]}, but its image is {sizes[1]}")
     return found

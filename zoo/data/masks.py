@@ -1,5 +1,5 @@
-"""Masks, a class for each pixel: from arrays or PNG files to one uint8 array of the network's size, decoded once and
-kept in the cache, brought to size as their images are, by the nearest pixel."""
+"""Masks (a class for each pixel): decode arrays or PNG files into one cached uint8 array of the network's size. Masks
+are resized like their images, with nearest-neighbour sampling."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ Masks = np.ndarray | Sequence[Path]
 """uint8 (N, h, w), or N PNG files."""
 
 NEAREST = Image.Resampling.NEAREST
-FIX = "correct or replace the file; a mask is a PNG of the size of its image whose values are indices of classes"
+FIX = "correct or replace the file; a mask is a PNG of the size of its image, with class indices as values"
 
 
 @dataclass(frozen=True)
 class MaskLoader:
-    """Loads the masks of a dataset's splits. ``digest`` gives a file's sha256; ``name`` is the dataset's."""
+    """Loads the masks of a dataset's splits. ``digest`` returns a file's sha256; ``name`` is the dataset's."""
 
     target: Mask
     digest: Callable[[Path], str]
     name: str
 
     def __call__(self, masks: Masks, images: Images, preprocessing: Preprocessing) -> np.ndarray:
-        """uint8 (N, height, width), with ``target.ignore`` where an image is padded.
+        """Return uint8 (N, height, width), with ``target.ignore`` where an image is padded.
 
-        Raises DataError naming the first mask that is none: not a PNG of class indices, of another size than its image,
-        or with the index of no class.
+        Raises DataError for the first invalid mask: not a PNG of class indices, of another size than its image, or with
+        a value that is not a class.
         """
         self._check_form(masks, images)
         shape = (len(masks), preprocessing.height, preprocessing.width)
@@ -70,7 +70,7 @@ class MaskLoader:
         )
 
     def _key(self, facts: dict[str, Any], masks: Sequence[Path], images: Images) -> str:
-        """The content of the images is part of it: their sizes and orientations are."""
+        """Return the cache key, which depends on the images, too, because of their sizes and orientations."""
         key = hashlib.sha256(json.dumps({"masks": facts}, sort_keys=True).encode())
         for file in (*masks, *(() if isinstance(images, np.ndarray) else images)):
             key.update(bytes.fromhex(digest_of(file, self.digest)))
@@ -100,12 +100,12 @@ class MaskLoader:
     def _check_form(self, masks: Masks, images: Images) -> None:
         reason = None
         if len(masks) != len(images):
-            reason = f"there are {len(images):,} images and {len(masks):,} masks"
+            reason = f"there are {len(images):,} images, but {len(masks):,} masks"
         elif isinstance(masks, np.ndarray) and (masks.dtype != np.uint8 or masks.ndim != 3):
             reason = f"masks must be uint8 (N, H, W), not {masks.dtype} {masks.shape}"
         elif isinstance(masks, np.ndarray) and isinstance(images, np.ndarray) and masks.shape[1:] != images.shape[2:]:
             sizes = ["×".join(map(str, shape)) for shape in (masks.shape[1:], images.shape[2:])]
-            reason = f"the masks are {sizes[0]} and their images {sizes[1]}"
+            reason = f"the masks are {sizes[0]}, but their images are {sizes[1]}"
         if reason is not None:
             raise DataError(reason, where=self.name, fix="give each image a mask of its size")
 
@@ -118,7 +118,7 @@ class MaskLoader:
 
 
 def check_indices(mask: np.ndarray, target: Mask) -> None:
-    """Raises ValueError with the first pixel (H, W) that is of no class and not ignored."""
+    """Raise ValueError with the first pixel whose value is neither a class nor ``ignore``; ``mask`` is (H, W)."""
     wrong = mask >= len(target.names)
     if target.ignore is not None:
         wrong &= mask != target.ignore
@@ -132,9 +132,9 @@ def check_indices(mask: np.ndarray, target: Mask) -> None:
 
 
 def fit_mask(mask: Image.Image, preprocessing: Preprocessing, ignore: int | None) -> np.ndarray:
-    """uint8 (height, width), the pixels at which the image's are: its resize policy by the nearest pixel.
+    """Return uint8 (height, width), resized like the image, with nearest-neighbour sampling.
 
-    Raises ValueError where it must be padded and there is no value to ignore.
+    Raises ValueError if it must be padded and there is no ignore value.
     """
     height, width, most = preprocessing.height, preprocessing.width, preprocessing.max_pixels
     if preprocessing.resize == WAYS["crop"]:
@@ -152,10 +152,10 @@ def _cropped(mask: Image.Image, height: int, width: int, ignore: int | None) -> 
     if ignore is None:
         if mask.width < width or mask.height < height:
             raise ValueError(
-                f"is smaller than {height}×{width}, and there is no value to ignore (Mask.ignore) to pad it with"
+                f"is smaller than {height}×{width}, and there is no ignore value (Mask.ignore) for padding"
             )
         return np.asarray(crop(mask, height, width))
-    # `crop` pads with 0: for the time of the crop, 0 and the value to ignore change places
+    # `crop` pads with 0, so 0 and the ignore value are exchanged before and after it.
     swapped = Image.fromarray(np.asarray(mask) ^ np.uint8(ignore))
     return np.asarray(np.asarray(crop(swapped, height, width)) ^ np.uint8(ignore))
 

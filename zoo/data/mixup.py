@@ -1,9 +1,8 @@
-"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): each image of a batch is mixed with another one, and so is
-its loss.
+"""Mixup (Zhang et al. 2017) and CutMix (Yun et al. 2019): mix each image of a batch with another one.
 
-The loss of a mixed batch is λ · loss(targets) + (1 - λ) · loss(partners' targets), which for cross-entropy is the loss
-of the mixed targets; so any task's loss will do. Partners, λ and boxes are drawn from torch's own generator, whose
-state is in every checkpoint.
+The loss of a mixed batch is λ · loss(targets) + (1 - λ) · loss(partners' targets). For cross-entropy, this equals the
+loss of mixed targets, and it works for the loss of any task. Partners, λ and boxes are drawn from torch's generator,
+whose state is in every checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from zoo.data.batch_sampler import sizes
 
 
 class Mixture(NamedTuple):
-    """Inputs float32 (B, C, H, W), and the batches whose targets they are of, each with its share of the loss."""
+    """Inputs, float32 (B, C, H, W), and the batches with their targets, each with its share of the loss."""
 
     inputs: Tensor
     parts: tuple[tuple[float, Batch], ...]
@@ -32,13 +31,13 @@ def unmixed(batch: Batch) -> Mixture:
 
 
 def mixing_fault(train: TrainConfig, target: Target) -> str | None:
-    """Why batches with this target cannot be mixed as asked, in one line; None where they can.
+    """Return why batches with this target cannot be mixed, in one line, or None.
 
-    Mixup weighs the losses of two targets, whatever they are. So does CutMix, but for masks, which it pastes as the
-    images; a target that is not interpreted can be neither weighed by an area nor pasted.
+    Mixup weights the losses of two targets of any kind. So does CutMix, except for masks, which it pastes like the
+    images. It does not support opaque targets.
     """
     if train.cutmix is not None and target.kind == "opaque":
-        return "CutMix pastes a box of one image into another, and targets of kind 'opaque' cannot be pasted with it"
+        return "CutMix pastes a box of one image into another, which targets of the kind 'opaque' do not support"
     return None
 
 
@@ -89,13 +88,13 @@ def _pieces(batch: Batch, counts: list[int]) -> list[Batch]:
 
 
 def _beta(alpha: float) -> float:
-    """Beta(α, α) as a ratio of gammas, from torch's generator."""
+    """Draw from Beta(α, α), as a ratio of gamma variables, with torch's generator."""
     one, other = torch._standard_gamma(torch.tensor([alpha, alpha], dtype=torch.float64)).tolist()
     return float(one / (one + other)) if one + other > 0 else 0.5
 
 
 def _box(share: float, height: int, width: int) -> tuple[int, int, int, int]:
-    """A box of (1 - share) of the area about a random centre, cut off at the border."""
+    """Return a box with (1 - share) of the area and a random centre, clipped to the image."""
     side = math.sqrt(1 - share)
     tall, wide = round(height * side), round(width * side)
     row, column = int(torch.randint(height, ())), int(torch.randint(width, ()))

@@ -1,4 +1,4 @@
-"""Opening a dataset by its plugin; nothing here imports torch."""
+"""Open a dataset with its plugin; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from zoo.registry.lookup import Item, calls_of, faults_named, load_object
 def open_dataset(
     item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None, *, held_out: bool = False
 ) -> Dataset:
-    """With ``held_out``, as the dataset opens it to evaluate a trained model on, where it has a way of its own for
-    that."""
+    """Open a dataset; with ``held_out``, with its spec's ``held_out`` function if it has one."""
     build = load_object((held_out and item.spec.held_out) or item.spec.target, item)
     given = options_of(item, options, "dataset")
     with calls_of([item], "opening the dataset"), faults_named(item, "opened"):
         opened = build(given, store or Store())
     if not isinstance(opened, Dataset):
         raise PluginError(
-            f"dataset '{item.canonical}' opens as {type(opened).__name__}, which is no zoo.api.Dataset",
+            f"dataset '{item.canonical}' opens as {type(opened).__name__}, expected zoo.api.Dataset",
             where=item.plugin.distribution,
             fix="report it to the plugin's authors",
         )

@@ -1,4 +1,4 @@
-"""How an image becomes a network's input: one description, kept with every run and written into every export."""
+"""Preprocessing: the description of how an image becomes a network's input, stored in every run and every export."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ WAYS: dict[Literal["cover", "squash", "crop"], Way] = {
     "squash": "squash to the size",
     "crop": "crop the centre, pad with black",
 }
-"""How images come to their size: in a configuration, and in full."""
+"""The resize policies: the configuration's value, and the description's."""
 
 
 class Preprocessing(BaseModel):
-    """The deterministic part of the transform; `zoo.runtime` carries it out, here and in every exported bundle."""
+    """The deterministic transform of images; `zoo.runtime` applies it, here and in every exported bundle."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,19 +41,19 @@ class Preprocessing(BaseModel):
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     resize: Way = "cover, crop the centre"
     scale: int | None = None
-    """The shorter side before the centre is cut out; None: just so much that the image covers height and width."""
+    """The shorter side before the centre crop; None: the smallest size that covers height and width."""
     max_pixels: int = MAX_PIXELS
-    """An image with more, as it is or scaled, is an error."""
+    """The maximum number of pixels of an image, before and after resizing."""
     value_range: tuple[float, float] | None = None
-    """Values of grey images with more than 8 bits that become 0 and 255; None where there was none to learn from."""
+    """The values of greyscale images with more than 8 bits that become 0 and 255; None without such images."""
 
     @model_validator(mode="after")
     def _can_be_cut_out(self) -> Self:
         if self.scale is not None and self.resize != "cover, crop the centre":
-            raise ValueError("scale is the shorter side before the centre is cropped: it goes with fit=cover alone")
+            raise ValueError("scale is the shorter side before the centre crop: it needs fit=cover")
         if self.scale is not None and self.scale < max(self.height, self.width):
             raise ValueError(
-                f"{self.height}×{self.width} cannot be cut out of images whose shorter side is {self.scale}"
+                f"{self.height}×{self.width} cannot be cropped from images whose shorter side is {self.scale}"
             )
         return self
 
@@ -72,14 +72,15 @@ class Preprocessing(BaseModel):
         }
 
     def read(self, file: Path) -> np.ndarray:
-        """One image as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
+        """Return one image as uint8 (channels, height, width). Raises ValueError with the reason, or OSError."""
         from zoo import runtime
 
         image = runtime.to_chw(runtime.read(file, self.model_dump()))
         return image if self.permute_pixels is None else runtime.permute(image[None], self.permute_pixels)[0]
 
     def apply(self, images: np.ndarray) -> np.ndarray:
-        """uint8 (N, C, h, w) of any size → uint8 (N, channels, height, width), permuted where it says so."""
+        """Return uint8 (N, channels, height, width), with permuted pixels if set, for uint8 (N, C, h, w) of any
+        size."""
         from zoo.runtime import permute
 
         fitted = self._fit(images)
@@ -102,8 +103,8 @@ class Preprocessing(BaseModel):
 
 
 class Learned(Protocol):
-    """How trained weights saw their images: those of an architecture (`zoo.api.WeightsSpec`), or those of an earlier
-    run (`LearnedInRun`)."""
+    """The preprocessing of trained weights: of an architecture (`zoo.api.WeightsSpec`) or an earlier run
+    (`LearnedInRun`)."""
 
     @property
     def input(self) -> tuple[int, int, int]: ...
@@ -121,7 +122,7 @@ class Learned(Protocol):
 
 @dataclass(frozen=True)
 class LearnedInRun:
-    """What a run's images were brought to, as `Learned`."""
+    """The preprocessing of a run, as `Learned`."""
 
     input: tuple[int, int, int]
     mean: tuple[float, ...]
@@ -137,9 +138,9 @@ class LearnedInRun:
 
 
 DEFAULT_SIDE = 224
-"""Of images that differ in size, where no architecture says another."""
+"""The size for images of varying size, without an architecture."""
 GREY = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in grey: ITU-R 601, as pillow converts."""
+"""The weights of red, green and blue in greyscale: ITU-R 601, as in pillow."""
 
 
 def plan(
@@ -150,16 +151,14 @@ def plan(
     architecture: ArchitectureSpec | None = None,
     weights: Learned | None = None,
 ) -> tuple[Preprocessing, list[str]]:
-    """What is done to images of ``shape`` (C, H, W; None where they differ) for an architecture, and a sentence about
-    each change.
+    """Return the preprocessing of images of ``shape`` (C, H, W; None for sides that vary) for an architecture, and a
+    sentence for each change.
 
-    With trained ``weights`` images are prepared as these learned them: their size, channels, mean and std, where the
-    section says no others.
-
-    The one rule: images keep their channels and their size where the network takes them. A network that is built for
-    one size gets that size, and one with a smallest size gets that where they are smaller; images that differ among
-    themselves get the network's default size. ``resize`` forces another side, or makes a change of size an error;
-    ``channels`` forces grey or RGB. Raises UsageError where they cannot go together.
+    With trained ``weights``, size, channels, mean and std are those of the weights unless the section sets them.
+    Otherwise, images keep their channels and size if the network supports them. They are resized for a network with a
+    fixed size, if they are smaller than the network's minimum, and to the network's default size if their sizes vary.
+    ``resize`` sets another side length, or makes a change of size an error; ``channels`` sets greyscale or RGB. Raises
+    UsageError if the network does not support the images.
     """
     own = (shape[1], shape[2]) if shape[1] is not None and shape[2] is not None else None
     height, width = _plan_size(section, own, architecture, weights)
@@ -193,13 +192,13 @@ def _checked(**facts: Any) -> Preprocessing:
 
 
 def _as_asked(section: DatasetSection) -> dict[str, Any]:
-    """What a section says of how images come to their size."""
+    """Return the resize options of a section."""
     asked: dict[str, Any] = {} if section.fit == "auto" else {"resize": WAYS[section.fit], "scale": None}
     return asked if section.scale is None else {**asked, "scale": section.scale}
 
 
 def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) -> Preprocessing:
-    """How images of any size are prepared for these weights."""
+    """Return the preprocessing of images of any size for these weights."""
     channels, height, width = weights.input
     return Preprocessing(
         channels=3 if channels == 3 else 1,
@@ -213,8 +212,7 @@ def preprocessing_of(weights: WeightsSpec, permute_pixels: int | None = None) ->
 
 
 def _as_learned(weights: Learned, height: int, width: int, *, resized: bool) -> dict[str, Any]:
-    """How images were brought to the size that the weights learned; at another one only the interpolation is
-    theirs."""
+    """Return the resize options of the weights; at another size than theirs, only the interpolation."""
     learned: dict[str, Any] = {"interpolation": weights.interpolation}
     if resized and (height, width) == weights.input[1:]:
         learned |= {"scale": weights.resize} if weights.fit == "cover" else {"resize": WAYS[weights.fit]}
@@ -224,7 +222,7 @@ def _as_learned(weights: Learned, height: int, width: int, *, resized: bool) -> 
 def _plan_size(
     section: DatasetSection, own: tuple[int, int] | None, architecture: ArchitectureSpec | None, weights: Learned | None
 ) -> tuple[int, int]:
-    """The size for images of size ``own``, None where they may differ."""
+    """Return the size for images of size ``own`` (None if it varies)."""
     if isinstance(section.resize, int):
         target = (section.resize, section.resize)
     elif weights is not None and section.resize == "auto":
@@ -237,13 +235,13 @@ def _plan_size(
         target = _needed(architecture, *own)
     if architecture is not None and not takes(architecture, *target):
         raise UsageError(
-            f"{architecture.name} cannot take {target[0]}×{target[1]} images: it needs {needs(architecture)}",
+            f"{architecture.name} does not support {target[0]}×{target[1]} images: it needs {needs(architecture)}",
             fix="change dataset.resize",
         )
     if section.resize == "never" and target != own:
         said = "may differ in size" if own is None else f"are {own[0]}×{own[1]}"
         raise UsageError(
-            f"the images {said} and {architecture.name if architecture else 'the network'} needs "
+            f"the images {said}, but {architecture.name if architecture else 'the network'} needs "
             f"{target[0]}×{target[1]}",
             where="dataset.resize=never",
             fix="use dataset.resize=auto, or another architecture",
@@ -252,7 +250,7 @@ def _plan_size(
 
 
 def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, learned: bool) -> str | None:
-    """How images come to their size, in words; None where they have it already."""
+    """Return a sentence about the resizing, or None if there is none."""
     height, width, scale = preprocessing.height, preprocessing.width, preprocessing.scale
     if own == (height, width) and scale is None:
         return None
@@ -260,7 +258,7 @@ def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, lea
     if preprocessing.resize == WAYS["crop"]:
         how = f"cropped at the centre to {size} without being resized; smaller ones are padded with black"
     elif preprocessing.resize == WAYS["squash"]:
-        how = f"squashed to {size}, whatever their aspect"
+        how = f"squashed to {size}, ignoring their aspect ratio"
     elif scale is not None:
         how = f"resized to {scale} pixels on their shorter side and cropped at the centre to {size}"
     elif own is not None and own[0] * width == own[1] * height:
@@ -268,7 +266,7 @@ def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, lea
     else:
         how = f"resized to cover {size} and cropped at the centre"
     which = "images of any size" if own is None else f"images {own[0]}×{own[1]}"
-    return f"{which} are {how}{' as the weights learned them' if learned else ''}"
+    return f"{which} are {how}{' as for the pretrained weights' if learned else ''}"
 
 
 def _plan_channels(
@@ -283,13 +281,13 @@ def _plan_channels(
         wanted = takes[0]
     if takes is not None and wanted not in takes:
         raise UsageError(
-            f"{architecture.name if architecture else 'the network'} takes images of {' or '.join(map(str, takes))} "
+            f"{architecture.name if architecture else 'the network'} needs images with {' or '.join(map(str, takes))} "
             f"channels, not {wanted}",
             where="dataset.channels",
             fix="use dataset.channels=auto, or another architecture",
         )
     if own not in names or wanted not in names:
-        raise UsageError(f"images with {own} channels are not supported", fix="use grey (1) or RGB (3) images")
+        raise UsageError(f"images with {own} channels are not supported", fix="use greyscale (1) or RGB (3) images")
     note = None if wanted == own else f"{names[own]} images become {names[wanted]}"
     return (3 if wanted == 3 else 1), note
 
@@ -297,10 +295,10 @@ def _plan_channels(
 def _normalisation(
     section: DatasetSection, own: int, channels: int, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[Sequence[float], Sequence[float]]:
-    """The dataset's mean and std for the channels there will be, or those that were asked for.
+    """Return mean and std for the final channels: those of the configuration, or the dataset's.
 
-    Grey as RGB has its values three times. RGB as grey has the weighted mean; of the std the weighted mean too, which
-    is exact where the channels go together, as those of photographs nearly do.
+    For greyscale as RGB, the values are repeated three times. For RGB as greyscale, both are weighted means, which for
+    the std is exact for perfectly correlated channels; those of photographs nearly are.
     """
     if own != channels:
         mean, std = ((values[0],) * 3 if channels == 3 else (_weighted(values),) for values in (mean, std))
@@ -319,7 +317,7 @@ def _weighted(values: Sequence[float]) -> float:
 
 
 def needs(architecture: ArchitectureSpec) -> str:
-    """The sizes an architecture takes, in words."""
+    """Return the image sizes that an architecture supports, in words."""
     if architecture.sizing == "fixed":
         return f"exactly {architecture.input[1]}×{architecture.input[2]}"
     multiples = f", in multiples of {architecture.multiple}" if architecture.multiple > 1 else ""
@@ -327,7 +325,7 @@ def needs(architecture: ArchitectureSpec) -> str:
 
 
 def takes(architecture: ArchitectureSpec, height: int, width: int) -> bool:
-    """Whether an architecture can be built for images of that size."""
+    """Return whether an architecture can be built for images of that size."""
     if architecture.sizing == "fixed":
         return architecture.input[1:] == (height, width)
     return (
@@ -338,8 +336,7 @@ def takes(architecture: ArchitectureSpec, height: int, width: int) -> bool:
 
 
 def _needed(architecture: ArchitectureSpec, height: int, width: int) -> tuple[int, int]:
-    """The size that images of this one are brought to: their own, or the next larger one that the architecture
-    takes."""
+    """Return the image size itself, or the next larger one that the architecture supports."""
     if architecture.sizing != "min":
         return architecture.input[1:]
     scale = max(1.0, architecture.smallest / min(height, width))

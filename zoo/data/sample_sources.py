@@ -1,4 +1,4 @@
-"""Samples that are made or fetched on demand: some of them, their names, and whose fault it is where one fails."""
+"""Wrappers of `zoo.api.SampleSource`: subsets, names, and errors that name dataset and sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class IndexNames(Sequence[str]):
-    """The names of samples that have none: their indices in the split, and no list of them."""
+    """The default names of samples, their indices in the split, without storing a list."""
 
     def __init__(self, rows: Sequence[int] | np.ndarray) -> None:
         self._rows = rows
@@ -29,7 +29,7 @@ class IndexNames(Sequence[str]):
 
 
 class Chosen(SampleSource):
-    """Some of other samples, in an order of their own."""
+    """A subset of other samples, in any order."""
 
     def __init__(self, samples: SampleSource, rows: np.ndarray) -> None:
         self._samples, self._rows = samples, rows
@@ -54,13 +54,12 @@ class Attributed(SampleSource):
         return len(self._samples)
 
     def images(self, indices: np.ndarray) -> np.ndarray | Sequence[np.ndarray]:
-        """Raises PluginError where other images come than were asked for."""
+        """Return the images. Raises PluginError if their number, dtype or shape is wrong."""
         found = self._asked(self._samples.images, indices)
         images = [found] if isinstance(found, np.ndarray) else [np.asarray(image)[None] for image in found]
         if any(each.dtype != np.uint8 or each.ndim != 4 for each in images) or sum(map(len, images)) != len(indices):
             raise PluginError(
-                f"split '{self._split}': {len(indices)} samples were asked for as uint8 (n, C, H, W), and other images "
-                "came",
+                f"split '{self._split}': the sample source did not return {len(indices)} images as uint8 (n, C, H, W)",
                 where=self._item.canonical,
                 fix=f"report it to the authors of {self._item.plugin.distribution}",
             )

@@ -1,5 +1,4 @@
-"""A dataset's splits as parts: checked, of the classes that are kept, with some of train put aside where that is asked
-for."""
+"""Load a dataset's splits: validation, selection of classes, and ``val_fraction``."""
 
 from __future__ import annotations
 
@@ -21,21 +20,20 @@ from zoo.support.formatting import without_surrogates
 
 
 def usual_part(spec: DatasetSpec, of_labelled: Part) -> Part:
-    """The part to look at where none is named: that one, and of images without labels the only one that they can
-    have."""
+    """Return the default split: ``of_labelled``, or ``predict`` for a dataset without labels."""
     return of_labelled if spec.labelled else "predict"
 
 
 def chosen_target(section: DatasetSection, target: Target, dataset: str) -> Target:
-    """The target with the classes that a section keeps.
+    """Return the target with the selected classes of a section.
 
-    Raises UsageError for a class that is unknown or named twice, and for targets that are not classes.
+    Raises UsageError for an unknown or repeated class, and for targets that are not classes.
     """
     if section.classes is None:
         return target
     if not isinstance(target, Classes):
         raise UsageError(
-            f"the targets of {dataset} are {target.kind}, of which no classes can be chosen",
+            f"dataset.classes needs targets of the kind classes, but {dataset} has {target.kind}",
             where="dataset.classes",
             fix="leave it out",
         )
@@ -54,20 +52,20 @@ def _chosen_classes(wanted: Sequence[str], known: Sequence[str], dataset: str) -
         )
     chosen = tuple(named[nfc(name)] for name in wanted)
     if len(set(chosen)) != len(chosen):
-        raise UsageError("a class is named twice", where="dataset.classes", fix="name each once")
+        raise UsageError("a class is given twice", where="dataset.classes", fix="remove the duplicate")
     return chosen
 
 
 def nfc(name: str) -> str:
-    """The form in which names of classes are compared: one name may be written in several Unicode forms."""
+    """Return the Unicode normal form in which class names are compared."""
     return unicodedata.normalize("NFC", name)
 
 
 def _of_classes(split: Split, known: Sequence[str], kept: Sequence[str], name: str) -> Split:
-    """The images of some classes, labelled by their places among these; images without labels all stay."""
+    """Return the images of the selected classes with new labels; unlabelled images all stay."""
     if isinstance(split.images, SampleSource):
         raise UsageError(
-            f"the samples of split '{name}' are made on demand, and no classes of them can be chosen",
+            f"the samples of split '{name}' come from a SampleSource, which does not support a choice of classes",
             where="dataset.classes",
             fix="leave it out",
         )
@@ -93,7 +91,7 @@ def load_parts(
     wanted: Sequence[str] | None,
     seed: int,
 ) -> dict[Part, Split]:
-    """``target`` is the dataset's own, of all its classes."""
+    """Return the splits; ``target`` is the dataset's own, with all its classes."""
     available: dict[Part, str] = dict(dataset.parts)
     if section.val_fraction and "val" in available:
         raise UsageError(
@@ -125,9 +123,9 @@ def _loaded(item: Item[DatasetSpec], dataset: Dataset, split: str) -> Split:
 
 
 def check_split(item: Item[DatasetSpec], target: Target, name: str, split: Split) -> Split:
-    """What a dataset of these targets gave as split ``name``.
+    """Return ``split`` after validation, with its targets as arrays.
 
-    Raises PluginError where it is no split, DataError where it is empty or has a target out of range.
+    Raises PluginError if it is not a valid `Split`, DataError if it is empty or has a target out of range.
     """
     if not isinstance(split, Split):
         raise _wrong_split(item, f"split '{name}' must be a zoo.api.Split, not {type(split).__name__}")
@@ -141,11 +139,11 @@ def check_split(item: Item[DatasetSpec], target: Target, name: str, split: Split
     if len(images) == 0:
         raise DataError(f"split '{name}' is empty", where=item.canonical, fix="check the data folder")
     if split.names is not None and len(split.names) != len(images):
-        raise _wrong_split(item, f"split '{name}' has {len(images)} images and {len(split.names)} names")
+        raise _wrong_split(item, f"split '{name}' has {len(images)} images, but {len(split.names)} names")
     if split.targets is not None and isinstance(images, SampleSource):
         raise _wrong_split(
             item,
-            f"split '{name}' is made on demand by a SampleSource, which has the targets: leave out those of the Split",
+            f"split '{name}' has a SampleSource, which provides the targets: remove Split.targets",
         )
     targets = None if split.targets is None else checked_targets(item, target, name, split.targets, len(images))
     if isinstance(images, SampleSource):
@@ -160,7 +158,7 @@ def _wrong_split(item: Item[DatasetSpec], what: str) -> PluginError:
 
 
 def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Put a seeded fraction of train aside: of classes, the same share of each."""
+    """Split off a seeded fraction of train, stratified by class."""
     count = len(train.images)
     shuffled = counter_random.order(seed, 0, count, counter_random.VALIDATION)
     groups = (
@@ -182,7 +180,7 @@ def subset(split: Split, rows: np.ndarray) -> Split:
     names: Sequence[str]
     if split.names is not None:
         names = [split.names[row] for row in rows]
-    else:  # of samples that are made on demand there may be too many for a list of names
+    else:  # a SampleSource may have too many samples for a list of names
         names = IndexNames(rows) if isinstance(split.images, SampleSource) else [str(row) for row in rows]
     return Split(_rows(split.images, rows), None if split.targets is None else _rows(split.targets, rows), names)
 

@@ -1,6 +1,6 @@
-"""One part of a dataset whose samples are made or fetched on demand: no array holds them all.
+"""A split of a `SampleSource`, whose samples are generated or fetched on demand.
 
-A batch is asked for by its indices; the next ones are fetched by other threads while it is used.
+While a batch is in use, other threads fetch the next ones.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from zoo.errors import PluginError
 from zoo.support.progress import tracked
 
 AHEAD = 2
-"""Batches that are fetched before they are asked for."""
+"""The number of batches that are fetched in advance."""
 PASS = 256
-"""Samples that a pass over all of them takes at a time."""
+"""The batch size of a pass over all samples."""
 STATISTICS = 1024
-"""Samples from which augmentation learns what it needs to know of the images."""
+"""The number of samples for `Augmentation.fit`."""
 SAY_FROM = 10_000
 
 Fetched = tuple[Tensor, Tensor | None]
@@ -39,7 +39,7 @@ CheckTargets = Callable[[Any, int], Any]
 
 
 class StreamedPart:
-    """One part, ready for a network; an implementation of `zoo.api.PartView` for `zoo.api.SampleSource`."""
+    """A split, preprocessed for a network; an implementation of `zoo.api.PartView` for `zoo.api.SampleSource`."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class StreamedPart:
 
     @cached_property
     def targets(self) -> np.ndarray | None:
-        """Of every sample, by one pass over them."""
+        """The targets of all samples, by one pass over them."""
         found = []
         for rows in self._passes("reading targets"):
             targets = self._targets_of(rows)
@@ -93,7 +93,7 @@ class StreamedPart:
 
     @cached_property
     def content(self) -> str:
-        """A digest of all inputs, as a network gets them, by one pass over them."""
+        """Return a digest of all inputs of the network, by one pass over them."""
         digest = hashlib.blake2b(f"{len(self)} {self._scale.tolist()} {self._shift.tolist()}".encode(), digest_size=32)
         for rows in self._passes("reading images"):
             digest.update(self._images_of(rows).numpy().data)
@@ -144,7 +144,7 @@ class StreamedPart:
         size = (self._preprocessing.height, self._preprocessing.width)
         if self._masks is not None and np.shape(targets)[1:] != size:
             raise PluginError(
-                f"masks of samples that are made on demand must be arrays of the network's size, {size[0]}×{size[1]}",
+                f"masks from a SampleSource must be arrays of the network's size, {size[0]}×{size[1]}",
                 fix="set dataset.resize=never, or report it to the authors of the dataset",
             )
         classes = targets.ndim == 1 and targets.dtype.kind in "iu"
@@ -161,7 +161,7 @@ class StreamedPart:
         return Batch(inputs, targets, indices)
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
-        """The random changes of a specification for this part's images."""
+        """Return the augmenter of a specification for this split's images."""
         first = self._images_of(np.arange(min(STATISTICS, len(self))))
         ignore = None if self._masks is None else self._masks.ignore
         return Augmenter(specification, seed, first.to(self.device), self._preprocessing.mean, ignore)

@@ -1,4 +1,4 @@
-"""Targets in a few words, for messages; nothing here imports numpy."""
+"""Short descriptions of targets, for messages; nothing here imports numpy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from zoo.api import Target, Values, target_names
 
 
 def names_with_units(target: Target) -> list[str]:
-    """The names of a target, numbers with their units: ``x (cm)``."""
+    """Return the names of a target, values with their units: ``x (cm)``."""
     names = target_names(target)
     if not isinstance(target, Values) or not target.units:
         return list(names)
@@ -14,7 +14,7 @@ def names_with_units(target: Target) -> list[str]:
 
 
 def summary(target: Target, most: int = 5) -> str:
-    """Which targets these are, with the first of their names: ``classes cat, dog``, ``values x (cm), y (cm)``."""
+    """Return the kind and the first names of a target: ``classes cat, dog``, ``values x (cm), y (cm)``."""
     names = names_with_units(target)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{target.kind} {', '.join(names[:most])}{more}".strip()

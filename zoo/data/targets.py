@@ -1,4 +1,4 @@
-"""The targets of a dataset: which they are, whether a split's are of that kind, and how one of them is written."""
+"""Targets of datasets: determination, validation and display."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ SHOWN = 3
 
 
 def target_of(item: Item[DatasetSpec], dataset: Dataset) -> Target:
-    """What the opened dataset says, else one of the classes that its spec names.
+    """Return the target of the opened dataset, otherwise the classes of its spec.
 
-    Raises PluginError where neither does, or where it is of a kind that the spec does not name.
+    Raises PluginError if neither is given, or if the kind is not in the spec.
     """
     spec, found = item.spec, dataset.target
     if found is None and spec.targets == ("none",):
@@ -42,16 +42,17 @@ def target_of(item: Item[DatasetSpec], dataset: Dataset) -> Target:
         return Classes(names=spec.classes)
     if found is None:
         names = "classes" if "classes" in spec.targets else "names of its targets"
-        raise _wrong(item, f"neither the dataset nor its spec says what the {names} are")
+        raise _wrong(item, f"neither the dataset nor its spec gives the {names}")
     if found.kind not in spec.targets:
-        raise _wrong(item, f"its targets are {found.kind}, and its spec says {' or '.join(spec.targets)}")
+        raise _wrong(item, f"its targets are {found.kind}, but its spec has {' or '.join(spec.targets)}")
     return found
 
 
 def checked_targets(item: Item[DatasetSpec], target: Target, name: str, targets: Any, count: int) -> Any:
-    """The targets of split ``name``, of ``count`` images, as an array of their kind's dtype; files of masks stay files.
+    """Return the targets of split ``name`` with ``count`` images, as an array of their kind's dtype; mask files stay
+    files.
 
-    Raises PluginError where they are none of that kind, DataError where a value is out of range.
+    Raises PluginError if they are not of that kind, DataError if a value is out of range.
     """
     if isinstance(target, Mask) and _are_files(targets):
         found: Any = list(targets)
@@ -59,7 +60,7 @@ def checked_targets(item: Item[DatasetSpec], target: Target, name: str, targets:
         found = as_array(item, f"the {_word(target)} of split '{name}'", targets)
         _check_shape(item, target, name, found)
     if len(found) != count:
-        raise _wrong(item, f"split '{name}' has {count} images and {len(found)} {_word(target)}")
+        raise _wrong(item, f"split '{name}' has {count} images, but {len(found)} {_word(target)}")
     if isinstance(found, np.ndarray):
         _check_range(item, target, name, found)
         found = np.asarray(found, DTYPES.get(target.kind, getattr(target, "dtype", None)))
@@ -75,9 +76,9 @@ def _word(target: Target) -> str:
 
 
 def _due(item: Item[DatasetSpec], target: Target) -> tuple[str, tuple[int | None, ...], str]:
-    """The kinds of dtype that are taken (numpy's letters), the shape of one target (None: any side), and both in words.
+    """Return the accepted dtype kinds (numpy's letters), the shape of one target (None: any), and both in words.
 
-    Raises PluginError where an opaque target is of no dtype of numbers.
+    Raises PluginError if the dtype of an opaque target is not numeric.
     """
     match target:
         case Classes():
@@ -99,18 +100,18 @@ def _opaque_dtype(item: Item[DatasetSpec], target: Opaque) -> np.dtype[Any]:
     try:
         found = np.dtype(target.dtype)
     except TypeError as error:
-        raise _wrong(item, f"its targets are of the dtype '{target.dtype}', which numpy does not know") from error
+        raise _wrong(item, f"its targets have the dtype '{target.dtype}', which numpy does not have") from error
     if found.kind not in "biufc":
-        raise _wrong(item, f"its targets are of the dtype '{target.dtype}', which is none of numbers")
+        raise _wrong(item, f"its targets have the dtype '{target.dtype}', which is not numeric")
     return found
 
 
 def _check_shape(item: Item[DatasetSpec], target: Target, name: str, values: np.ndarray) -> None:
     if isinstance(target, NoTarget):
-        raise _wrong(item, f"split '{name}' has targets, and the dataset says that it has none")
+        raise _wrong(item, f"split '{name}' has targets, but the dataset declares none")
     kinds, shape, words = _due(item, target)
     fits = values.dtype.kind in kinds and values.ndim == 1 + len(shape)
-    if isinstance(target, Opaque):  # what is never interpreted is never converted
+    if isinstance(target, Opaque):  # opaque targets are not converted
         fits = fits and values.dtype == np.dtype(target.dtype)
     if not fits or any(due not in (None, found) for due, found in zip(shape, values.shape[1:], strict=True)):
         what = f"the {_word(target)} of split '{name}'"
@@ -149,7 +150,7 @@ def as_array(item: Item[DatasetSpec], what: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:  # rows of different lengths
-        raise _wrong(item, f"{what} are no array: {error}") from error
+        raise _wrong(item, f"{what} are not an array: {error}") from error
 
 
 def _wrong(item: Item[DatasetSpec], what: str) -> PluginError:
@@ -157,9 +158,9 @@ def _wrong(item: Item[DatasetSpec], what: str) -> PluginError:
 
 
 def describe_target(target: Target, value: Any) -> str:
-    """One sample's target in words, for titles and tables: the class, the labels, or the numbers with their units.
+    """Return one sample's target for titles and tables: the class, the labels, or the values with their units.
 
-    Masks are described by the classes in them, opaque targets not at all.
+    Masks are described by their classes; opaque targets give an empty string.
     """
     match target:
         case Classes():
@@ -179,7 +180,7 @@ def describe_target(target: Target, value: Any) -> str:
 
 
 def described(target: Target, targets: np.ndarray | None, index: int) -> str:
-    """As `describe_target`, of a column; empty where there is none."""
+    """Like `describe_target`, for a row of a column; empty without targets."""
     return "" if targets is None else describe_target(target, targets[index])
 
 

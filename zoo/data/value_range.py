@@ -1,8 +1,7 @@
-"""Which values of a dataset's grey images with more than 8 bits are black and white: decided once, from all of its
-training images.
+"""The value range of greyscale images with more than 8 bits: which values become 0 and 255.
 
-The rule of `dataset.value_range=auto`: floats from 0 to 1 are 0–1; else the smallest of 0–255, 0–4095 and 0–65535 that
-holds all values. Images of 8 bits a channel have no part in it.
+`dataset.value_range=auto` determines it from all training images: 0–1 for floats from 0 to 1, otherwise the smallest of
+0–255, 0–4095 and 0–65535 that contains all values. Images with 8 bits per channel are not affected.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from zoo.support.progress import tracked
 
 RANGES = ((0.0, 255.0), (0.0, 4095.0), (0.0, 65535.0))
 FLOATS = (0.0, 1.0)
-FIX = "set dataset.value_range=[LOW,HIGH], the values that are to be black and white"
+FIX = "set dataset.value_range=[LOW,HIGH], the values that become 0 and 255"
 
 
 class Extremes(NamedTuple):
-    """The least and the greatest value in some images of one kind."""
+    """The minimum and maximum value of images of one kind."""
 
     is_float: bool
     least: float
@@ -42,9 +41,9 @@ class Extremes(NamedTuple):
 def choose_value_range(
     section: DatasetSection, dataset: Dataset, splits: Mapping[Part, Split], digest: Callable[[Path], str], name: str
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """The range that the section asks for, or else the one for all training images, and a sentence about that one.
+    """Return the range of the section, or the one for all training images with a sentence about it.
 
-    ``splits`` are those opened.
+    ``splits`` are the opened splits.
     """
     if section.value_range != "auto":
         return section.value_range, None
@@ -53,8 +52,7 @@ def choose_value_range(
 
 
 def _training_files(section: DatasetSection, dataset: Dataset, splits: Mapping[Part, Split]) -> list[Path]:
-    """Those of the train split, held out or not, also where it is not among the ``splits``; none where images are
-    arrays."""
+    """Return the files of the whole train split, even if it is not in ``splits``; none if images are arrays."""
     if (
         any(isinstance(split.images, np.ndarray | SampleSource) for split in splits.values())
         or "train" not in dataset.parts
@@ -73,11 +71,9 @@ def _files_of(split: Split) -> list[Path]:
 def find_value_range(
     files: Sequence[Path], digest: Callable[[Path], str], name: str, max_pixels: int
 ) -> tuple[tuple[float, float] | None, str | None]:
-    """The range for all training ``files``, and a sentence about it; None where all have 8 bits.
+    """Return the range for all training ``files``, and a sentence about it; None if all have 8 bits.
 
-    Files that cannot be read have no part in it.
-
-    What was found is remembered by the content of the files. Raises DataError where no range of the rule fits.
+    Unreadable files are skipped. The result is cached by the content of the files. Raises DataError if no range fits.
     """
     present = [file for file in files if not is_dangling(file)]
     key = hashlib.sha256(f"{PIXELS} {max_pixels} {FORMATS}".encode())
@@ -104,7 +100,7 @@ def _decide(found: Sequence[Extremes], name: str) -> tuple[float, float]:
     if len(set(ranges.values())) > 1:
         floats, integers = (f"{low:g} to {high:g}" for low, high in (ranges[True], ranges[False]))
         raise DataError(
-            f"among the training images, float values are {floats} and integer values {integers}", where=name, fix=FIX
+            f"the training images have float values {floats}, but integer values {integers}", where=name, fix=FIX
         )
     return next(iter(ranges.values()))
 
@@ -116,7 +112,7 @@ def _range_of(each: Extremes, name: str) -> tuple[float, float]:
         if low <= each.least and each.most <= high:
             return low, high
     raise DataError(
-        f"the values of its grey images go from {each.least:g} to {each.most:g}, which no usual range holds",
+        f"the values of its greyscale images, {each.least:g} to {each.most:g}, fit none of the usual ranges",
         where=name,
         fix=FIX,
     )
@@ -135,8 +131,8 @@ def measure_extremes(files: Sequence[Path], name: str, max_pixels: int) -> list[
 
 
 def _extremes(file: Path, max_pixels: int) -> Extremes | None:
-    """None for an image of 8 bits, for which its header is enough, and for one that cannot be read: whoever decodes it
-    says why."""
+    """Return the extremes; None for an image of 8 bits (from its header) and for an unreadable one, which is reported
+    when it is decoded."""
     try:
         with file.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
             kind = deep_kind(image)

@@ -1,4 +1,4 @@
-"""Images and masks resampled by matrices (`zoo.api.Augmentation.geometry`)."""
+"""Affine resampling of images and masks (`zoo.api.Augmentation.geometry`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 
 def warp_images(images: Tensor, maps: Tensor) -> Tensor:
-    """Images (N, C, H, W) resampled bilinearly, float32, black outside.
+    """Return images (N, C, H, W) resampled bilinearly, float32, black outside.
 
-    ``maps`` (N, 2, 3) takes a point (x, y) of the output, in pixels from its centre, to the input's.
+    ``maps`` (N, 2, 3) map a point (x, y) of the output, in pixels from its centre, to a point of the input.
     """
     height, width = images.shape[2:]
     sides = torch.tensor([width / 2, height / 2], device=images.device, dtype=torch.float32)
@@ -21,9 +21,9 @@ def warp_images(images: Tensor, maps: Tensor) -> Tensor:
 
 
 def warp_masks(masks: Tensor, maps: Tensor, fill: int) -> Tensor:
-    """Masks (N, H, W) of any dtype by the nearest pixel, ``fill`` outside.
+    """Return masks (N, H, W) of any dtype resampled to the nearest pixel, ``fill`` outside.
 
-    Not by `grid_sample`: its units round, and a mask that is moved by whole pixels must be exact.
+    It does not use `grid_sample`, whose normalised coordinates round: a shift by whole pixels must be exact.
     """
     n, height, width = masks.shape
     column, row = source_points(maps, height, width)
@@ -34,8 +34,8 @@ def warp_masks(masks: Tensor, maps: Tensor, fill: int) -> Tensor:
 
 
 def source_points(maps: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Column and row (N, H, W) of the input's pixel in which the centre of each pixel of the output falls, whole
-    numbers; beyond the sides where that is outside."""
+    """Return column and row (N, H, W) of the input pixel that contains the centre of each output pixel, as integers
+    (outside the image, too)."""
     x = torch.arange(width, device=maps.device, dtype=maps.dtype) + (0.5 - width / 2)
     y = (torch.arange(height, device=maps.device, dtype=maps.dtype) + (0.5 - height / 2)).view(-1, 1)
     xx, xy, right, yx, yy, down = (entry.view(-1, 1, 1) for entry in maps.flatten(1).unbind(1))

@@ -1,4 +1,4 @@
-"""What runs are computed on: processor, memory, CUDA, Apple's GPU, and the compiler that ``--compile`` needs."""
+"""Checks of the hardware: processor, memory, CUDA, Apple's GPU, and the compiler for ``--compile``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def processor() -> Iterator[Finding]:
         yield Finding(
             "cpu",
             "warning",
-            f"{says}; this container may use {quota:g} cores, and more threads than that wait for each other",
+            f"{says}; this container may use {quota:g} cores, and more threads slow each other down",
             fix,
             facts,
         )
@@ -54,7 +54,7 @@ def _processor_quota() -> float | None:
 
 
 def memory() -> Iterator[Finding]:
-    """What there is and what can be had without swapping, or what a container may use where that is less."""
+    """Check total and available memory, or the limit of a container if that is lower."""
     import psutil
 
     known, limit = psutil.virtual_memory(), _memory_limit()
@@ -83,8 +83,7 @@ def _memory_limit() -> int | None:
 
 
 def cuda() -> Iterator[Finding]:
-    """Every CUDA device, after a product has really been computed on it; where there is none, whether that is as it
-    should be."""
+    """Check every CUDA device with a matrix product; without a device, check whether one is expected."""
     import torch
 
     seen, built = driver_devices(), torch.version.cuda
@@ -156,8 +155,8 @@ def cuda_device(index: int, built: str, seen: list[str]) -> Finding:
         return Finding(
             name,
             "problem",
-            f"{says}; a product of ones is wrong on it",
-            "do not train on it: have the device examined",
+            f"{says}; it computes a wrong matrix product",
+            "do not train on it; check the device for hardware errors",
             facts,
         )
     return Finding(name, "ok", says, facts=facts)
@@ -168,7 +167,7 @@ def _there_are(devices: list[str]) -> str:
 
 
 def driver_devices() -> list[str]:
-    """What the NVIDIA driver itself knows, as ``name (driver version)``; none where there is no driver."""
+    """Return the devices of the NVIDIA driver, as ``name (driver version)``; none without a driver."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return []

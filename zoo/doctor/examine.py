@@ -1,7 +1,4 @@
-"""What `zoo doctor` finds out: small independent checks, each told as ok, a warning or a problem, with what to do.
-
-None uses the network.
-"""
+"""`zoo doctor`: independent checks, each with the result ok, warning or problem, and a fix. None uses the network."""
 
 from __future__ import annotations
 
@@ -32,13 +29,13 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("plugins", plugins.states),
     ("plugins", plugins.implementations),
 )
-"""Each with the topic it is listed under."""
+"""The checks, with the topics under which they are listed."""
 
 
 def examine(checks: Iterable[tuple[str, Check]] = CHECKS) -> Iterator[tuple[str, list[Finding]]]:
-    """Each topic with its findings, as soon as they are there.
+    """Yield each topic with its findings.
 
-    A check that raises is itself a problem, and the others go on.
+    A check that raises is reported as a problem; the others still run.
     """
     for topic, group in groupby(checks, key=lambda pair: pair[0]):
         yield topic, [finding for _, check in group for finding in _carry_out(check)]

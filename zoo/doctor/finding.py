@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ ORDER: tuple[Level, ...] = ("ok", "warning", "problem")
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: ``says`` what is so, ``fix`` what to do about it.
-
-    ``facts`` are the same for scripts, as JSON data.
-    """
+    """One line of the report: ``says`` is the result, ``fix`` what to do about it, ``facts`` the same as JSON."""
 
     name: str
     level: Level

@@ -1,5 +1,5 @@
-"""The providers of onnxruntime that can really be used: each is given a tiny model to run, since onnxruntime carries on
-on the CPU in silence."""
+"""Check the execution providers of onnxruntime by running a tiny model, because onnxruntime silently falls back to the
+CPU."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def provider_finding(provider: str, fault: str | None, needed: bool) -> Finding:
         why = (
             "there is no CUDA device for it"
             if provider == CUDA
-            else "what it needs is not here, and the zoo does not need it"
+            else "its libraries are missing, and zoo does not need it"
         )
         return Finding(provider, "ok", f"comes with onnxruntime; {why}", facts=facts)
     return Finding(
@@ -53,7 +53,7 @@ def provider_finding(provider: str, fault: str | None, needed: bool) -> Finding:
 
 
 def attempt(model: bytes, provider: str) -> str | None:
-    """Run the tiny model on a provider; what is wrong, or None."""
+    """Run the tiny model on a provider; return what is wrong, or None."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -62,11 +62,11 @@ def attempt(model: bytes, provider: str) -> str | None:
         session = onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
         running = session.get_providers()
         if running[0] != provider:
-            return f"onnxruntime carries on with {running[0]}"
+            return f"onnxruntime falls back to {running[0]}"
         (found,) = session.run(None, {"x": np.array([[1.0, 2.0]], np.float32)})
     except Exception as error:
         return " ".join(str(error).split())[:200]
-    return None if np.array_equal(found, [[7.0, 10.0]]) else f"it computes {found.tolist()} where [[7.0, 10.0]] is due"
+    return None if np.array_equal(found, [[7.0, 10.0]]) else f"it computes {found.tolist()}, expected [[7.0, 10.0]]"
 
 
 def tiny_model() -> bytes:

@@ -50,7 +50,7 @@ def _folder(name: str, variable: str, path: Path) -> Finding:
 
 
 def is_writable(folder: Path) -> bool:
-    """By writing: permissions alone do not tell of read-only file systems and quotas."""
+    """Return whether a folder is writable, by writing: permissions do not show read-only file systems and quotas."""
     try:
         with tempfile.TemporaryFile(dir=folder) as stream:
             stream.write(b"zoo")
@@ -88,15 +88,15 @@ def network() -> Iterator[Finding]:
 
 
 def environment() -> Iterator[Finding]:
-    """Every ZOO_ variable in force; an unknown one does nothing, which its author should know."""
+    """Report every ZOO_ variable that is set, with a warning for unknown ones, which have no effect."""
     for name, value in sorted(os.environ.items()):
         if not name.startswith(PREFIX):
             continue
         facts = {"value": value, "known": name in VARIABLES}
         if name not in VARIABLES:
             near = nearest(name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in VARIABLES], count=1)
-            fix = f"did you mean {PREFIX}{near[0]}?" if near else f"the zoo knows {', '.join(VARIABLES)}"
-            yield Finding(name, "warning", f"={value} is no variable of the zoo", fix, facts)
+            fix = f"did you mean {PREFIX}{near[0]}?" if near else f"choose one of: {', '.join(VARIABLES)}"
+            yield Finding(name, "warning", f"={value} is not a variable of zoo", fix, facts)
         elif name in SWITCHES and value not in ("", "0", "1"):
             yield Finding(
                 name, "warning", f"={value} is neither 0 nor 1", f"set it to 1, or unset it; {VARIABLES[name]}", facts

@@ -1,4 +1,4 @@
-"""The plugins: the state of each, and whether what it registered can be imported."""
+"""Checks of plugins: their state, and whether their implementations can be imported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def states() -> Iterator[Finding]:
 
 
 def implementations() -> Iterator[Finding]:
-    """Import what every item names, and list the families: a spec may be fine and its module not."""
+    """Import the implementation of every item, and list the families, because a valid spec may have a broken module."""
     items = [item for kind in HOOKS for item in registry().items(kind)]
     broken = 0
     for item in items:
@@ -48,6 +48,6 @@ def implementations() -> Iterator[Finding]:
         yield Finding(
             "items",
             "ok",
-            f"{len(items)}; all that they name can be imported",
+            f"{len(items)}; all implementations can be imported",
             facts={"items": len(items), "members": len(members)},
         )

@@ -1,10 +1,9 @@
-"""Putting a finished bundle in its place: in one step, so that a reader or a crash sees the old one or the new one,
-whole.
+"""Publish a finished bundle atomically: a reader, also after a crash, sees the complete old or the complete new one.
 
-Linux exchanges two folders in one step. Where that is not to be had, the new files are first laid into the old bundle
-under hidden names that hold their digest (``.model.onnx.3f9a…``), then bundle.json is replaced, which is the one step,
-and then each file takes its own name. In between, `zoo.runtime` finds a file that is not what bundle.json says under
-its hidden name; a program that opens model.onnx alone finds one at any time.
+Linux can exchange two folders in one step. On other systems, the new files are first copied into the old bundle under
+hidden names with their digest (``.model.onnx.3f9a…``). Then bundle.json is replaced, which is the atomic step, and each
+file is renamed. Until then, `zoo.runtime` reads a file that does not match bundle.json under its hidden name. A program
+that opens only model.onnx finds the old or the new one at any time.
 """
 
 from __future__ import annotations
@@ -30,24 +29,23 @@ INDEX = "bundle.json"
 LOCK, JOURNAL = ".publishing.lock", ".publishing.json"
 HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{16}")
 LITTER = {"__pycache__", ".DS_Store", "Thumbs.db"}
-"""What using a bundle leaves in it, and may be thrown away with it."""
+"""Files that the use of a bundle leaves in it; they may be deleted with it."""
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 
 
 def check_target(target: Path) -> None:
-    """Raises UsageError where something lies at ``target`` that is no bundle, or a bundle with files of the user's in
-    it."""
+    """Raise UsageError if ``target`` exists and is not a bundle, or is a bundle with other files in it."""
     fix = "choose another --out"
     existing = next(folder for folder in (target, *target.absolute().parents) if folder.exists() or folder.is_symlink())
     if not existing.is_dir():
         raise UsageError(
-            "the place to export to is a file" if existing == target else "the place to export to is inside a file",
+            "the output folder is a file" if existing == target else "a parent of the output folder is a file",
             where=existing,
             fix=fix,
         )
     if target.is_symlink():
         raise UsageError(
-            "the place to export to is a link to another folder, which is not written through",
+            "the output folder is a symbolic link",
             where=target,
             fix=f"remove it, or {fix}",
         )
@@ -55,13 +53,11 @@ def check_target(target: Path) -> None:
         return
     listed = _listed(target)
     if listed is None:
-        raise UsageError(
-            "the place to export to is a folder that holds something else than a bundle", where=target, fix=fix
-        )
+        raise UsageError("the output folder exists and is not a bundle", where=target, fix=fix)
     strange = sorted(path.name for path in target.iterdir() if not _is_own(path, listed))
     if strange:
         raise UsageError(
-            f"the bundle to be replaced holds files that are not its own: {', '.join(strange[:5])}",
+            f"the bundle to replace contains other files: {', '.join(strange[:5])}",
             where=target,
             fix=f"move them, or {fix}",
         )
@@ -69,9 +65,9 @@ def check_target(target: Path) -> None:
 
 @contextmanager
 def temporary_beside(target: Path) -> Iterator[Path]:
-    """A new folder beside ``target``, hidden, gone at the end unless it was published.
+    """Yield a new hidden folder beside ``target``; it is removed at the end unless it was published.
 
-    Clears away what killed exports left.
+    Folders that killed exports left are removed, too.
     """
     with storage_errors(target):
         remove_abandoned(target.parent, target.name)
@@ -80,9 +76,9 @@ def temporary_beside(target: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Make ``folder`` be ``target``.
+    """Replace ``target`` by ``folder``.
 
-    Raises UsageError as `check_target` does, StorageError where the disk refuses; the old bundle then stays.
+    Raises UsageError as `check_target` does, or StorageError if writing fails; the old bundle then stays.
     """
     check_target(target)
     with storage_errors(target):
@@ -102,7 +98,7 @@ def publish(folder: Path, target: Path) -> None:
 
 
 def exchange(folder: Path, target: Path) -> bool:
-    """Swap two folders in one step (Linux); False where the system or the file system cannot."""
+    """Exchange two folders atomically (Linux); return False if the system or the file system does not support it."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
@@ -116,9 +112,9 @@ def exchange(folder: Path, target: Path) -> bool:
 
 
 def _replace_files(folder: Path, target: Path) -> None:
-    """File by file, with bundle.json as the step that counts.
+    """Replace file by file; replacing bundle.json is the atomic step.
 
-    What a crash left before or after it is taken away, or gone on from.
+    Files that a crash left are removed, or used to complete the replacement.
     """
     new = {
         file.name: target / hidden_name(file.name, sha256(file))
@@ -139,23 +135,23 @@ def _replace_files(folder: Path, target: Path) -> None:
     sync_folder(target)
     for name, hidden in new.items():
         hidden.replace(target / name)
-    kept = {INDEX, *new} | LITTER | ({LOCK} if os.name == "nt" else set())  # there, no open file can be removed
-    for path in sorted(target.iterdir(), key=lambda path: path.name == JOURNAL):  # which goes last
+    kept = {INDEX, *new} | LITTER | ({LOCK} if os.name == "nt" else set())  # Windows cannot remove an open file
+    for path in sorted(target.iterdir(), key=lambda path: path.name == JOURNAL):  # the journal is removed last
         if path.name not in kept:
             path.unlink()
     sync_folder(target)
 
 
 def hidden_name(name: str, digest: str) -> str:
-    """Of a file of a bundle while another one has its name (see `zoo.runtime`)."""
+    """Return the temporary name of a bundle's file while the old file has its name (see `zoo.runtime`)."""
     return f".{name}.{digest[:16]}"
 
 
 def _listed(bundle: Path) -> set[str] | None:
-    """The files that are a bundle's own, or were those of the one whose replacing was cut off; None where the folder is
-    no bundle.
+    """Return the files that belong to a bundle, or to one whose replacement was interrupted; None if the folder is not
+    a bundle.
 
-    Raises StorageError where that cannot be found out.
+    Raises StorageError if the folder cannot be read.
     """
     try:
         before = json.loads(read_text(bundle / JOURNAL))["files"] if (bundle / JOURNAL).exists() else ()
@@ -163,12 +159,12 @@ def _listed(bundle: Path) -> set[str] | None:
     except (FileNotFoundError, UnsuitableFileError, ValueError, KeyError, TypeError):
         return None
     except OSError as error:
-        what = f"the bundle to be replaced cannot be read: {error.strerror or error}"
+        what = f"the bundle to replace cannot be read: {error.strerror or error}"
         raise StorageError(what, where=bundle, fix="repair the folder, or choose another --out") from error
 
 
 def _is_own(path: Path, listed: set[str]) -> bool:
-    """Whether a file is the bundle's, or what its use, or a publishing that was cut off, left in it."""
+    """Return whether a file belongs to the bundle, or was left by its use or by an interrupted export."""
     if path.name in listed | LITTER | {LOCK, JOURNAL}:
         return True
     hidden = HIDDEN.fullmatch(path.name)

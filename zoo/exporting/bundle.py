@@ -1,4 +1,4 @@
-"""What a bundle says of itself, and the files it is made of."""
+"""The files of a bundle and its description (bundle.json)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from zoo.runs.load_model import LoadedModel
 
 FORMAT = 2
-"""Since 2 a description holds the decision; in 1 it held classes, which meant softmax."""
+"""The version of the format. Version 2 has the decision; version 1 had only classes, with softmax implied."""
 VERIFICATION, CARD, PREDICT = "verify.json", "README.md", "predict.py"
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A published export: its folder, which model it is of, in words, and what the gate found (verify.json)."""
+    """A published export: its folder, a description of the model's source, and the content of verify.json."""
 
     path: Path
     source: str
@@ -37,7 +37,7 @@ class Bundle:
 
 
 def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict[str, Any]:
-    """All that is needed to use the file with no zoo at hand, as JSON; it is written into the file itself."""
+    """Return all that is needed to use the file without zoo, as JSON; it is also written into the file."""
     return {
         "format": FORMAT,
         "name": loaded.name,
@@ -54,7 +54,7 @@ def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict
 
 
 def metadata_of(description: dict[str, Any]) -> dict[str, str]:
-    """The text that goes into the file: the whole under one key, and what other readers look for under plain ones."""
+    """Return the metadata of the file: the whole description under one key, and common entries for other readers."""
     whole = json.dumps(description, ensure_ascii=False)
     found = {runtime.METADATA_KEY: whole, "name": description["name"], "description": description["summary"]}
     classes = description["output"]["decision"].get("classes")
@@ -62,7 +62,7 @@ def metadata_of(description: dict[str, Any]) -> dict[str, str]:
 
 
 def stage(folder: Path, model: Path, description: dict[str, Any]) -> None:
-    """Write what predict.py needs: itself, and a bundle.json with the digests of what is there so far."""
+    """Write predict.py, and a bundle.json with the digests of the files so far, so that predict.py can run."""
     write_bytes(folder / PREDICT, Path(runtime.__file__).read_bytes())
     write_json(
         folder / INDEX, {"format": FORMAT, "model": model.name, "description": description, "files": _digests(folder)}
@@ -77,9 +77,9 @@ def fill(
     exporter: Item[ExporterSpec],
     facts: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write what else belongs beside the model file, bundle.json last. ``facts``: ``description``, ``verification``.
+    """Write the other files of the bundle, bundle.json last. ``facts``: ``description``, ``verification``.
 
-    Returns verify.json's.
+    Returns the content of verify.json.
     """
     verification = {
         "format": FORMAT,
@@ -145,7 +145,7 @@ def _summary(registry: Registry, loaded: LoadedModel) -> str:
 
 
 def _sources(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
-    """What the model card cites: the data and the network, from their specs."""
+    """Return the references of the model card: dataset and architecture, from their specs."""
     dataset = registry.dataset(loaded.config.dataset.name)
     architecture: dict[str, Any] = {"name": "", "source": None}
     if loaded.config.architecture is not None:

@@ -1,5 +1,4 @@
-"""The bundle as its users run it: its predict.py on image files, compared with the path that evaluates a model during
-training."""
+"""Run a bundle's predict.py on image files, and compare its predictions with those of PyTorch's evaluation."""
 
 from __future__ import annotations
 
@@ -30,22 +29,22 @@ if TYPE_CHECKING:
     from zoo.runs.load_model import LoadedModel
 
 ONNX = ".onnx"
-"""The format that predict.py opens by itself."""
+"""The format that predict.py can open itself."""
 SEED = 20_018
 SHAPES = {"portrait": (1.3, 2.1), "landscape": (2.3, 1.2), "small": (0.6, 0.4)}
-"""Width and height of made images, as shares of the network's."""
+"""Width and height of synthetic images, relative to the network's input."""
 
 
 def check_client(
     folder: Path, model: Path, description: dict[str, Any], loaded: LoadedModel, samples: Samples, runner: Runner
 ) -> dict[str, Any]:
-    """Run the predict.py in ``folder`` on image files: portrait, landscape and smaller than the input, RGB and grey,
-    and real ones.
+    """Run the predict.py in ``folder`` on real and synthetic images: portrait, landscape, smaller than the input, RGB
+    and greyscale.
 
-    Its answers and their numbers must be those of the model in PyTorch, on inputs made as during training, and the
-    decision in the description must be the model's: an image may be on the same side of a wrong threshold. Returns what
-    was found, as JSON; raises ExportError. A model that is no ONNX file is run by ``runner``, on what predict.py makes
-    of the files.
+    Its predictions and numbers must match the model in PyTorch with the preprocessing of training. The decision in the
+    description must equal the model's, because a wrong threshold might not change any of these images. A model other
+    than ONNX is run by ``runner`` on the inputs that predict.py prepares. Returns the result as JSON; raises
+    ExportError.
     """
     with TemporaryDirectory(prefix="zoo-export-") as name:
         work = Path(name)
@@ -67,7 +66,7 @@ def check_client(
                 compare_masks(expected, client.masks(expected), loaded.preprocessing.describe())
         except Difference as difference:
             where = difference.image or None
-            on = "differs from PyTorch on an image file: " if where else ""
+            on = "differs from PyTorch for an image file: " if where else ""
             raise ExportError(f"the bundle's predict.py {on}{difference}", where=where, fix=fix) from difference
         if runtime.decision_of(description) != as_json(loaded.decision):
             raise ExportError("the bundle's predict.py has another decision than the model", fix=fix)
@@ -75,7 +74,8 @@ def check_client(
 
 
 def _made_images(folder: Path, preprocessing: Preprocessing) -> list[Path]:
-    """Patches of colour under fine noise: another way to scale, crop, sample or normalise gives other inputs."""
+    """Write images of coloured patches with fine noise, for which different resizing, cropping or normalisation gives
+    different inputs."""
     numbers = np.random.default_rng(SEED)
     files = []
     for shape, (across, down) in SHAPES.items():
@@ -92,7 +92,7 @@ def _made_images(folder: Path, preprocessing: Preprocessing) -> list[Path]:
 
 
 def _deep_image(folder: Path, preprocessing: Preprocessing, grey: np.ndarray) -> Path:
-    """``grey`` in more than 8 bits, within the range of values that the model was trained with."""
+    """Write ``grey`` with more than 8 bits, within the value range that the model was trained with."""
     if preprocessing.value_range is None:
         file = folder / "deep-l.png"
         Image.fromarray(grey.astype(np.uint16) * 257).save(file)
@@ -104,7 +104,7 @@ def _deep_image(folder: Path, preprocessing: Preprocessing, grey: np.ndarray) ->
 
 
 def _real_images(folder: Path, samples: Samples) -> list[Path]:
-    """The first samples as files: the dataset's own, or its arrays written losslessly."""
+    """Return the first samples as files: the dataset's own, or lossless copies of its arrays."""
     files = []
     own = samples.view.files
     for index, file in enumerate(own):
@@ -117,7 +117,7 @@ def _real_images(folder: Path, samples: Samples) -> list[Path]:
 
 
 def _outputs(part: AnyPart, loaded: LoadedModel, count: int) -> np.ndarray:
-    """Of the first images of a part, as they are evaluated."""
+    """Return the outputs for the first images of a split, as in the evaluation."""
     inputs = next(iter(part.batches_of(np.arange(count), count))).inputs
     with torch.inference_mode():
         return np.asarray(loaded.model(inputs.clone()).numpy())  # a layer may work in place
@@ -134,7 +134,7 @@ class Client(NamedTuple):
         return self.folder / "predict.csv"
 
     def masks(self, expected: Expected) -> list[Path]:
-        """The masks that it writes, in the order of the images; empty for decisions without masks."""
+        """Return the masks that it writes, in the order of the images; empty for decisions without masks."""
         written = expected.decision.kind == "pixel_argmax"
         return [self.folder / "masks" / f"{file.stem}.mask.png" for file in expected.files if written]
 
@@ -168,13 +168,13 @@ class Client(NamedTuple):
 
 
 def _suspects(description: dict[str, Any], loaded: LoadedModel) -> str:
-    """Where the description differs from how the model was trained, in words: the likely cause."""
+    """Return the differences between the description and the model's training, which are the likely cause."""
     told, true = description["input"], loaded.preprocessing.describe()
     wrong = [
-        f"{field} is {told.get(field)!r} where the model was trained with {value!r}"
+        f"{field} is {told.get(field)!r}, but the model was trained with {value!r}"
         for field, value in true.items()
         if told.get(field) != value
     ]
     given, own = description["output"].get("decision", {}), as_json(loaded.decision)
-    wrong += [f"{field} is not the model's" for field, value in own.items() if given.get(field) != value]
+    wrong += [f"{field} differs from the model's" for field, value in own.items() if given.get(field) != value]
     return f"the description is wrong: {'; '.join(wrong)}" if wrong else "report this"

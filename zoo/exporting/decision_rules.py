@@ -1,4 +1,4 @@
-"""What is compared of two engines' outputs, by the kind of the decision that is made on them."""
+"""Which values of two engines' outputs are compared, for each kind of decision."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from zoo import runtime
 from zoo.contract.decisions import Affine, Decision, Embedding, PixelArgmax, Sigmoid, Softmax
 
 TOLERANCE = 1e-4
-"""Largest difference allowed at fp32, as a share of the largest compared value of the batch."""
+"""The tolerance at fp32, relative to the largest compared value of the batch."""
 ALMOST_ONE = float(np.nextafter(1.0, 0.0))
 UNITS = {"softmax": "samples", "sigmoid": "labels", "pixel_argmax": "pixels"}
-"""What is counted where answers are compared with targets."""
+"""The unit in which correct predictions are counted."""
 WORDS = {"softmax": "the top-1 class", "sigmoid": "a label", "pixel_argmax": "the class of a pixel"}
 
 
 class Answers(NamedTuple):
-    """Discrete answers (B, …), and by how much the compared values would have to differ for another one, each way."""
+    """Discrete predictions (B, …), and their margins: by how much the compared values must change to change them."""
 
     values: np.ndarray
     margins: np.ndarray
 
 
 def as_json(decision: Decision) -> dict[str, Any]:
-    """The decision as `zoo.runtime` takes it."""
+    """Return the decision in the form of `zoo.runtime`."""
     return dict(decision.model_dump(mode="json"))
 
 
@@ -37,11 +37,11 @@ def names_of(decision: Decision) -> tuple[str, ...]:
 
 
 def compared(outputs: np.ndarray, decision: Decision) -> np.ndarray:
-    """float64: centred over the classes for softmax and pixel_argmax, of length 1 for embedding, else as they are.
+    """Return the values to compare, float64: centred over the classes for softmax and pixel_argmax, L2-normalised for
+    embedding, otherwise unchanged.
 
-    Softmax ignores what all logits of a row share, so an offset that is common to them must not count as an error, nor,
-    above all, as size: the tolerance is a share of the largest value, and an offset of 10,000 would allow an error of 1
-    in logits that differ by 2.
+    Softmax ignores an offset common to all logits of a row. Without centring, an offset of 10,000 would count as size:
+    the tolerance is relative to the largest value, and would allow an error of 1 in logits that differ by 2.
     """
     if isinstance(decision, Softmax | PixelArgmax):
         return centred(outputs)
@@ -49,29 +49,26 @@ def compared(outputs: np.ndarray, decision: Decision) -> np.ndarray:
 
 
 def centred(logits: np.ndarray) -> np.ndarray:
-    """float64 (B, K, …), the mean over K subtracted.
-
-    A single class has nothing to be compared with: its logit stays as it is.
-    """
+    """Return float64 (B, K, …) with the mean over K subtracted; the logit of a single class is unchanged."""
     exact = logits.astype(np.float64)
     return exact if exact.shape[1] < 2 else exact - exact.mean(1, keepdims=True)
 
 
 def layer_tolerance(outputs: np.ndarray, decision: Decision) -> float:
-    """What is allowed of the compared values, as a share of the largest output: layers are compared as they are."""
+    """Return the tolerance for layers, relative to the largest output, because layers are compared without centring."""
     if not isinstance(decision, Softmax | PixelArgmax):
         return TOLERANCE
     return TOLERANCE * float(np.abs(centred(outputs)).max() / max(float(np.abs(outputs).max()), 1e-30))
 
 
 def answers(values: np.ndarray, decision: Decision) -> Answers | None:
-    """Of compared values; None for decisions whose answers are numbers."""
+    """Return the predictions for compared values; None for decisions that predict numbers."""
     if isinstance(decision, Softmax):
         return _abstaining(values, decision)
     if isinstance(decision, PixelArgmax):
         return Answers(values.argmax(1), two_largest(values))
     if isinstance(decision, Sigmoid):
-        # a probability of 1 is reached where float64 rounds to it
+        # A probability can reach 1 by rounding in float64.
         thresholds = np.clip(np.asarray(decision.thresholds, np.float64), 1e-300, ALMOST_ONE)
         limits = np.log(thresholds) - np.log1p(-thresholds)
         return Answers(runtime.sigmoid(values) >= np.asarray(decision.thresholds), np.abs(values - limits))
@@ -79,8 +76,8 @@ def answers(values: np.ndarray, decision: Decision) -> Answers | None:
 
 
 def _abstaining(values: np.ndarray, decision: Softmax) -> Answers:
-    """-1 for no answer. A change of every logit by ε changes the logarithm of a probability by at most 2ε /
-    temperature."""
+    """Return the predictions, with -1 for abstention. A change of each logit by at most ε changes the logarithm of a
+    probability by at most 2ε / temperature."""
     best, margins = values.argmax(1), two_largest(values)
     if decision.abstain_below is None:
         return Answers(best, margins)
@@ -99,8 +96,8 @@ def two_largest(values: np.ndarray) -> np.ndarray:
 
 
 def value_fault(expected: np.ndarray, found: np.ndarray, decision: Decision) -> str | None:
-    """What is wrong with the numbers of an affine decision, in words: a link may enlarge an error that the outputs are
-    allowed."""
+    """Return what is wrong with the numbers of an affine decision, or None. The link may enlarge an error that is
+    within the tolerance for outputs."""
     if not isinstance(decision, Affine) or decision.link == "identity":
         return None
     ours, theirs = (runtime.linked(values, as_json(decision)) for values in (expected, found))
@@ -109,4 +106,4 @@ def value_fault(expected: np.ndarray, found: np.ndarray, decision: Decision) -> 
     error, scale = float(np.abs(ours - theirs).max()), float(np.abs(ours).max())
     if error <= TOLERANCE * scale:
         return None
-    return f"largest error after the link {decision.link} {error / scale:.3g} relative, where {TOLERANCE:g} is allowed"
+    return f"largest error after the link {decision.link} {error / scale:.3g} relative, tolerance {TOLERANCE:g}"

@@ -1,6 +1,6 @@
-"""The story of `zoo export`: requires → emit → ensures → publish.
+"""`zoo export`: require → emit → ensure → publish.
 
-The gate is the core's; emit and the foreign runner are a plugin's.
+Zoo checks the model and verifies the file; the exporter of a plugin writes and runs it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def export(
     batch: int | None = None,
     provider: str = "cpu",
 ) -> Bundle:
-    """Export a run, or what a recipe or architecture has to show, and publish it once it is verified against the
-    PyTorch model.
+    """Export a run, or the newest run or the shipped weights of a recipe or architecture, verify the file against
+    PyTorch, and publish it.
 
-    ``batch`` None leaves the batch dynamic; ``provider`` is what proves it ("cpu", "cuda"). ``out`` is the bundle's
-    folder, by default ``<ZOO_EXPORTS>/<name>``. Raises ExportError, with nothing published, where the file cannot be
-    made or differs from the model.
+    ``batch`` None makes the batch dynamic. ``provider`` is the execution provider of the verification ("cpu", "cuda").
+    ``out`` is the bundle's folder, by default ``<ZOO_EXPORTS>/<name>``. Raises ExportError, and publishes nothing, if
+    the file cannot be written or differs from the model.
     """
     from zoo.registry.lookup import registry
 
@@ -62,7 +62,7 @@ def export_model(
     batch: int | None = None,
     provider: str = "cpu",
 ) -> Bundle:
-    """`export` for a model that is loaded already. ``exporter`` stands in for the one that ``item`` names."""
+    """Like `export`, for a loaded model. ``exporter`` replaces the one of ``item``."""
     import torch
 
     from zoo.api import EmitRequest
@@ -72,7 +72,7 @@ def export_model(
     from zoo.reporting.run_reporter import send_exported
 
     if batch is not None and batch < 1:
-        raise UsageError(f"a batch of {batch} is none", fix="use --batch dynamic, or a number from 1")
+        raise UsageError(f"--batch must be at least 1, not {batch}", fix="use --batch dynamic, or a number from 1")
     target = (user_path(out) if out is not None else exports_root() / loaded.name).absolute()
     check_target(target)
     exporter = exporter or build_exporter(item)

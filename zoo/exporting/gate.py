@@ -1,5 +1,4 @@
-"""The two sides of the gate: what a model must be before it is exported, and what the final bytes must do before they
-are published."""
+"""The checks of an export: of the model before it, and of the written file before it is published."""
 
 from __future__ import annotations
 
@@ -25,29 +24,28 @@ if TYPE_CHECKING:
     from zoo.runs.load_model import LoadedModel
 
 BATCHES = (1, 2, 7)
-"""Batches a file of dynamic batch is tried at: the special 1, the traced 2, and an odd one that nothing was written
-for."""
+"""The batch sizes for a file with a dynamic batch: 1, which may be special; 2, which was traced; and another one."""
 LARGEST_BATCH = 128
 SEED = 20_011
-CENTRED = "outputs centred over the classes; |Δ| ≤ relative · max|y| a batch"
-EQUAL = "equal where the margin exceeds twice that; all finite; accuracy no lower than such margins explain"
-PLAIN = "|Δ| ≤ relative · max|y| a batch; all finite"
+CENTRED = "outputs centred over the classes; |Δ| ≤ relative · max|y| per batch"
+EQUAL = "equal where the margin exceeds twice that; all finite; accuracy lower by no more than smaller margins explain"
+PLAIN = "|Δ| ≤ relative · max|y| per batch; all finite"
 RULES = {
     "softmax": f"{CENTRED}; top-1 {EQUAL}",
-    "sigmoid": f"|Δ| ≤ relative · max|y| a batch; labels {EQUAL}",
+    "sigmoid": f"|Δ| ≤ relative · max|y| per batch; labels {EQUAL}",
     "affine": f"{PLAIN}; the same after the link",
     "pixel_argmax": f"{CENTRED}; the class of each pixel {EQUAL}",
-    "embedding": f"outputs divided by their L2 norm a row; {PLAIN}",
+    "embedding": f"outputs divided by the L2 norm of each row; {PLAIN}",
     "raw": PLAIN,
 }
-"""What `Comparison` holds the outputs to, by the kind of the decision."""
+"""The criterion of `Comparison`, by the kind of the decision."""
 NOTHING = "nothing was published; look at that layer, or try another --opset"
 
 
 def require(loaded: LoadedModel) -> list[str]:
-    """Bring the model into the state it is exported in; returns a line for each thing that had to be changed.
+    """Prepare the model for export (eval mode, CPU), and return a line for each change.
 
-    Raises CheckpointError where a weight is not finite.
+    Raises CheckpointError if a weight is not finite.
     """
     notes = []
     training = [name or "the network" for name, module in loaded.model.named_modules() if module.training]
@@ -66,28 +64,28 @@ def require(loaded: LoadedModel) -> list[str]:
 
 
 def _require_input(loaded: LoadedModel) -> None:
-    """The model takes what its preprocessing makes, and gives outputs that its decision can be made on."""
+    """Check that the model accepts inputs of its preprocessing's shape, and that its outputs fit its decision."""
     shape = loaded.preprocessing.shape
     try:
         with torch.inference_mode():
             outputs = loaded.model(torch.zeros(2, *shape))
     except Exception as error:
         raise ExportError(
-            f"the model does not take its own input {shape}: {type(error).__name__}: {error}", where=loaded.name
+            f"the model fails for its own input shape {shape}: {type(error).__name__}: {error}", where=loaded.name
         ) from error
     decision, kind = as_json(loaded.decision), loaded.output.kind
     if kind not in runtime.OUTPUT_KINDS[decision["kind"]]:
         raise ExportError(f"a {kind} output has no decision {decision['kind']}", where=loaded.name)
     given, due = tuple(getattr(outputs, "shape", ())), runtime.due_shape(decision, kind, (2, *shape))
     if not isinstance(outputs, torch.Tensor):
-        raise ExportError(f"the model gives a {type(outputs).__name__} where a tensor is due", where=loaded.name)
+        raise ExportError(f"the model returns a {type(outputs).__name__}, expected a tensor", where=loaded.name)
     if not runtime.has_shape(given, due):
         raise ExportError(f"the model does not fit: {runtime.wrong_shape(given, due, decision)}", where=loaded.name)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """All that one export is verified with."""
+    """The inputs of the verification of one export."""
 
     loaded: LoadedModel
     exporter: Exporter
@@ -98,9 +96,9 @@ class Proof:
 
 
 def ensure(proof: Proof) -> dict[str, Any]:
-    """Prove the file at ``proof.path``; returns what was found, as JSON.
+    """Verify the file at ``proof.path``, and return the result as JSON.
 
-    Raises ExportError naming the first layer that differs.
+    Raises ExportError with the first layer that differs.
     """
     form = proof.exporter.check(proof.path, proof.request)
     runner = proof.exporter.runner(proof.path, proof.provider)
@@ -133,10 +131,9 @@ def prove(
     batches: Iterable[torch.Tensor],
     provider: str,
 ) -> dict[str, Any]:
-    """Prove a file by its form and by its outputs as they are, whatever their shape behind the batch, against ``model``
-    on these batches.
+    """Verify an exported file against ``model`` on these batches: its format, and its outputs (B, …) of any shape.
 
-    Returns what was found, as JSON. Raises ExportError naming the first layer that differs.
+    Returns the result as JSON. Raises ExportError with the first layer that differs.
     """
     form, runner, comparison = exporter.check(path, request), exporter.runner(path, provider), Comparison(Raw())
     for inputs in batches:
@@ -189,9 +186,9 @@ def _compare(
     where: str,
     targets: np.ndarray | None = None,
 ) -> None:
-    """Run one batch on both sides.
+    """Run one batch with both engines, and compare the outputs.
 
-    A last batch that is smaller than a fixed one is filled up, and what that adds is not counted.
+    If the batch size is fixed, a smaller last batch is padded; the padding is not compared.
     """
     count, fixed = len(inputs), proof.request.batch
     if fixed and count < fixed:
@@ -212,8 +209,8 @@ def _compare(
         own = _own_uncertainty(proof.loaded.model, inputs, proof.loaded.decision)
         if own > TOLERANCE:
             said += (
-                f"; PyTorch's own float32 differs from its float64 by {own:.2g} relative: the network itself is that "
-                "uncertain"
+                f"; in PyTorch itself, float32 differs from float64 by {own:.2g} relative: the network amplifies "
+                "rounding errors"
             )
             raise ExportError(
                 said, where=where, fix="nothing was published; train it longer, or with more samples a step"
@@ -222,24 +219,23 @@ def _compare(
 
 
 def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor, decision: Decision) -> float:
-    """How far the compared outputs in float32 are from those in float64, relative to the largest; 0 where float64
-    cannot be computed.
+    """Return the difference between outputs in float32 and float64, relative to the largest; 0 if float64 fails.
 
-    A network whose batch norms have seen a step or two can multiply rounding a million times, and one whose logits
-    share a large offset rounds away what sets them apart: then no two engines agree, and neither is wrong.
+    After only a few training steps, batch norms can amplify rounding errors a million times; a large common offset of
+    the logits rounds away their differences. Then no two engines agree, and neither is wrong.
     """
     try:
         with torch.inference_mode():
             exact = compared(copy.deepcopy(model).double()(inputs.double()).numpy(), decision)
             single = compared(model(inputs.clone()).numpy(), decision)
             return float(np.abs(single - exact).max() / np.abs(exact).max())
-    except Exception:  # an answer to a question that only an error message asks
+    except Exception:  # only used for the error message
         return 0.0
 
 
 def _first_mismatch(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) -> str:
-    """Layers are compared as they are, outputs possibly centred: where no layer differs, they are compared again by
-    what is allowed of the outputs."""
+    """Return the first layer that differs. Layers are compared without centring; if none differs, they are compared
+    again with the tolerance of the centred outputs."""
     found = (
         proof.exporter.first_mismatch(proof.path, proof.loaded.model, inputs.clone(), each)
         for each in (TOLERANCE, layer_tolerance(expected, proof.loaded.decision))
@@ -248,7 +244,7 @@ def _first_mismatch(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) ->
 
 
 def _random_inputs(shape: tuple[int, int, int], batches: tuple[int, ...]) -> Iterator[torch.Tensor]:
-    """Standard normal, as normalised images are."""
+    """Yield standard normal inputs, which resemble normalised images."""
     generator = torch.Generator().manual_seed(SEED)
     for batch in batches:
         yield torch.randn(batch, *shape, generator=generator)
@@ -260,6 +256,6 @@ def _first_real_inputs(samples: Samples, batches: tuple[int, ...]) -> Iterator[t
 
 
 def _all_real_inputs(samples: Samples, fixed: int | None) -> Iterator[tuple[torch.Tensor, np.ndarray | None]]:
-    """With what the answers should be, where the samples have targets of the model's own kind and names."""
+    """Yield all inputs, with targets if they are of the model's kind and names."""
     for batch in samples.view.batches(fixed or LARGEST_BATCH):
         yield batch.inputs, batch.targets.numpy() if samples.scored and batch.targets is not None else None

@@ -1,5 +1,5 @@
-"""What to export: a run that was named, else the newest finished run of a recipe or architecture, else the weights that
-are shipped."""
+"""The model to export: a run, otherwise the newest finished run of a recipe or architecture, otherwise its shipped
+weights."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 
 class Source(NamedTuple):
-    """The model, and a sentence that says which one was taken."""
+    """The model, and a sentence with its origin."""
 
     loaded: LoadedModel
     sentence: str
 
 
 def locate(registry: Registry, name: str) -> Source:
-    """Raises UnknownNameError for a name that is neither a run nor registered, CheckpointError where there is nothing
-    to export under it."""
+    """Return the model for ``name``. Raises UnknownNameError if it is neither a run nor registered, CheckpointError if
+    it has nothing to export."""
     run = _run_at(name)
     if run is not None:
         return _of_run(run, "as asked")
@@ -43,13 +43,13 @@ def locate(registry: Registry, name: str) -> Source:
     run = _newest_run(registry, item)
     if run is not None:
         found = _of_run(run, f"the newest finished run of {item.spec.name}")
-        # the bundle bears the name that was asked for
+        # The bundle gets the requested name.
         return found._replace(loaded=replace(found.loaded, name=item.spec.name))
     return _shipped(registry, item)
 
 
 def _run_at(name: str) -> RunDir | None:
-    """The run whose folder is ``name``, as a path or under ``ZOO_RUNS``."""
+    """Return the run whose folder is ``name``, as a path or under ``ZOO_RUNS``; None if there is none."""
     for path in (Path(name), runs_root() / name):
         if (path / "run.json").is_file():
             return RunDir(path)
@@ -91,7 +91,7 @@ def _shipped(registry: Registry, item: Item[ArchitectureSpec]) -> Source:
         )
     return Source(
         load_shipped(registry, item.canonical),
-        f"exporting the weights that {item.canonical} ships: it has no finished run under {runs_root()}",
+        f"exporting the shipped weights of {item.canonical}, since it has no finished run under {runs_root()}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Two engines' outputs for the same inputs: how far apart, the same answers or not, and how often right."""
+"""Comparison of two engines' outputs for the same inputs: errors, predictions, and accuracy."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ SIDES = ("pytorch", "exported")
 
 
 class Comparison:
-    """Adds up batches of (expected, found), each float32 (B, …), by what the decision makes of them.
+    """Accumulates batches of (expected, found) outputs, each float32 (B, …), for one decision.
 
-    ``ignore`` is the value of the pixels in target masks that do not count.
+    ``ignore`` is the value of ignored pixels in target masks.
     """
 
     def __init__(self, decision: Decision, ignore: int | None = None) -> None:
@@ -38,12 +38,12 @@ class Comparison:
         self._targets = _TargetCounts(decision, ignore)
 
     def add(self, expected: np.ndarray, found: np.ndarray, targets: np.ndarray | None = None) -> str | None:
-        """What is wrong with a batch, in words, or None. NaN is wrong, even on both sides.
+        """Add a batch, and return what is wrong with it, or None. NaN is an error, even in both outputs.
 
-        ``targets``: what the answers should be, in the dtype and shape of the dataset's target.
+        ``targets`` have the dtype and shape of the dataset's target.
         """
         if expected.shape != found.shape:
-            return f"the shape is {found.shape} where {expected.shape} is due"
+            return f"the shape is {found.shape}, expected {expected.shape}"
         sides = [
             side
             for side, values in (("PyTorch", expected), ("the exported model", found))
@@ -56,7 +56,7 @@ class Comparison:
         error = float(np.abs(ours - theirs).max())
         relative = error / scale if scale else (0.0 if error == 0 else float("inf"))
         if error > TOLERANCE * scale:
-            return f"largest error {error:.3g} absolute, {relative:.3g} relative, where {TOLERANCE:g} is allowed"
+            return f"largest error {error:.3g} absolute, {relative:.3g} relative, tolerance {TOLERANCE:g}"
         decided = answers(ours, self._decision), answers(theirs, self._decision)
         fault = value_fault(ours, theirs, self._decision) or self._add_answers(*decided, len(ours), scale)
         if fault is not None:
@@ -70,13 +70,13 @@ class Comparison:
         return None
 
     def _add_answers(self, ours: Answers | None, theirs: Answers | None, samples: int, scale: float) -> str | None:
-        """An answer of numbers counts as one that agrees: it is within the tolerance."""
+        """Predicted numbers count as equal, since they are within the tolerance."""
         if ours is None or theirs is None:
             counted = agree = clear = samples
         else:
             same, decided = ours.values == theirs.values, ours.margins > 2 * TOLERANCE * scale
             if (decided & ~same).any():
-                return f"{WORDS[self._decision.kind]} differs where the margin is clear"
+                return f"{WORDS[self._decision.kind]} differs although its margin exceeds the tolerance"
             counted, agree, clear = same.size, int(same.sum()), int(decided.sum())
         self._decisions += counted
         self._agree += agree
@@ -91,7 +91,8 @@ class Comparison:
                 self._targets.add_values(values[0], values[1], targets)
 
     def facts(self) -> dict[str, Any]:
-        """``decisions`` counts answers: one a sample, for sigmoid one a label, for pixel_argmax one a pixel."""
+        """Return the result as JSON. ``decisions`` counts predictions: per sample, per label for sigmoid, per pixel for
+        pixel_argmax."""
         facts: dict[str, Any] = {
             "samples": self._samples,
             "max_abs_error": self._largest_error,
@@ -105,26 +106,26 @@ class Comparison:
         return facts
 
     def accuracy(self) -> dict[str, Any] | None:
-        """The share of answers that are the target on both sides, overall and by class (one without targets is left
-        out); None for answers that are numbers, and where no targets were given."""
+        """Return the accuracy of both engines, overall and by class (classes without targets are omitted); None for
+        predicted numbers and without targets."""
         return self._targets.accuracy()
 
     def mean_absolute_error(self) -> dict[str, dict[str, float]] | None:
-        """Of the numbers of an affine decision by name, on both sides; None for others and where no targets were
-        given."""
+        """Return the mean absolute error of both engines for each number of an affine decision; None for other
+        decisions and without targets."""
         return self._targets.mean_absolute_error()
 
     def drop(self) -> str | None:
-        """What is wrong with the accuracy of the exported model, in words, or None.
+        """Return what is wrong with the accuracy of the exported model, or None.
 
-        The tolerance explains that an answer changes where its margin is below twice the tolerance. Here that is a
-        share of the sample's own largest value: a batch's one outlier widens what is allowed for all its other samples.
+        The tolerance explains a changed prediction if its margin is below twice the tolerance. Here, the tolerance is
+        relative to the sample's own largest value, so that one outlier does not loosen it for its whole batch.
         """
         return self._targets.drop()
 
 
 class _TargetCounts:
-    """How many answers are the target, by class and side, as counts: the masks of a whole split need not be kept."""
+    """Counts of correct predictions by class and engine, so that the masks of a split need not be kept."""
 
     def __init__(self, decision: Decision, ignore: int | None) -> None:
         self._decision, self._ignore, self._names = decision, ignore, names_of(decision)
@@ -182,6 +183,6 @@ class _TargetCounts:
         if lost <= self._explained:
             return None
         return (
-            f"its accuracy is {right['exported'] / total:.2%} where PyTorch has {right['pytorch'] / total:.2%}: {lost} "
+            f"its accuracy is {right['exported'] / total:.2%}, PyTorch's is {right['pytorch'] / total:.2%}: {lost} "
             f"of {total} {UNITS[self._decision.kind]} are lost, of which the tolerance explains {self._explained}"
         )

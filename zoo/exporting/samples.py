@@ -1,5 +1,5 @@
-"""Real images to verify an export on: the model's own test data; where that is absent, what its run kept of it, or the
-closest embedded dataset."""
+"""Real images for the verification of an export: the model's own test data, otherwise the samples in its run, otherwise
+the closest embedded dataset."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from zoo.runs.load_model import LoadedModel
 
 PARTS = ("test", "val", "train", "predict")
-"""In the order of preference; every part will do to compare two engines, the test split gives the figure too."""
+"""The order of preference. Any split allows the comparison of two engines; the test split also gives its metrics."""
 
 
 class Samples(NamedTuple):
-    """``scored`` says whether the targets are of the model's kind and names; ``why`` names the choice where it is not
-    the run's own data; ``ignore`` is the value of pixels in target masks that do not count."""
+    """Images and targets. ``scored``: the targets are of the model's kind and names. ``why`` explains the choice if it
+    is not the run's own data. ``ignore`` is the value of ignored pixels in target masks."""
 
     dataset: str
     part: str
@@ -42,7 +42,7 @@ class Samples(NamedTuple):
 
 
 def real_samples(registry: Registry, loaded: LoadedModel) -> Samples:
-    """Nothing is ever downloaded for it. Raises ExportError where no images are here."""
+    """Return images for the verification, without downloads. Raises ExportError if there are none."""
     own = loaded.config.dataset
     try:
         return _open(registry, own, loaded, None)
@@ -78,7 +78,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
                 seed=loaded.config.seed,
                 download=False,
             )
-        except UsageError:  # it has no such part
+        except UsageError:  # no such split
             continue
         view = data.part(part)
         scored = view.targets is not None and data.target == loaded.target
@@ -88,7 +88,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
 
 
 def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
-    """The images that a run keeps in its folder as files, without their labels: they are too few for an accuracy."""
+    """Return the images in a run's folder, without labels, since they are too few for an accuracy."""
     from zoo.runtime import find_images
 
     if loaded.run is None or not loaded.run.samples.is_dir():
@@ -96,15 +96,15 @@ def _kept_by_run(loaded: LoadedModel, absent: str) -> Samples | None:
     try:
         files = find_images([loaded.run.samples]).files
         view = part_of_files(files, loaded.preprocessing)
-    except (ValueError, OSError):  # an empty folder, or a damaged file: the embedded datasets are left
+    except (ValueError, OSError):  # an empty folder or a damaged file: fall back to the embedded datasets
         return None
     fingerprint = str(loaded.origin.get("fingerprint", ""))
-    why = f"{absent}; verified on the {len(files)} images that the run kept in samples/"
+    why = f"{absent}; verified on the {len(files)} images in the run's samples/"
     return Samples(loaded.config.dataset.name, "samples", fingerprint, view, scored=False, why=why)
 
 
 def part_of_files(files: Sequence[Path], preprocessing: Preprocessing) -> LoadedPart:
-    """Image files without labels, read as those of a dataset. Raises ValueError where one cannot be read."""
+    """Return a split of image files without labels. Raises ValueError if one cannot be read."""
 
     def decode(paths: Sequence[Path], how: Preprocessing) -> np.ndarray:
         return np.stack([how.read(path) for path in paths])
@@ -113,7 +113,7 @@ def part_of_files(files: Sequence[Path], preprocessing: Preprocessing) -> Loaded
 
 
 def _nearest(registry: Registry, loaded: LoadedModel) -> list[Item[DatasetSpec]]:
-    """Embedded datasets: the same number of classes first, then the same channels, then the closest side."""
+    """Return the embedded datasets, sorted by number of classes, channels and image size like the model's."""
     wanted, names = loaded.preprocessing, names_of(loaded.decision)
 
     def distance(item: Item[DatasetSpec]) -> tuple[bool, bool, int, str]:

@@ -1,4 +1,4 @@
-"""A disk that is full, whatever the library that met it raises."""
+"""Detection of a full disk in the exceptions of other libraries."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ from zoo.support.atomic_files import storage_errors
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TEXTS = ("no space left on device", "os error 28", "disk quota exceeded")
-"""In what libraries written in C++ and Rust say (safetensors, protobuf), whose errors are no OSError."""
+"""Error texts of C++ and Rust libraries (protobuf, safetensors), which do not raise OSError."""
 
 
 @contextmanager
 def storage_errors_of_any_kind(where: Path) -> Iterator[None]:
-    """As `zoo.support.atomic_files.storage_errors`, and for an error of another kind, too, that was raised because of a
-    full disk."""
+    """Like `zoo.support.atomic_files.storage_errors`, but also for other exceptions caused by a full disk."""
     try:
         with storage_errors(where):
             yield

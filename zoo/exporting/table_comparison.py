@@ -1,4 +1,4 @@
-"""What a bundle's predict.py wrote about image files, beside what PyTorch computed for them."""
+"""Comparison of the tables and masks of a bundle's predict.py with PyTorch's results."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from zoo.exporting.decision_rules import TOLERANCE, answers, as_json, compared
 from zoo.exporting.output_comparison import Comparison
 
 SMALLEST_PROBABILITY = 1e-300
-"""A smaller probability is taken for this one: its logarithm is compared, and 0 has none."""
+"""Smaller probabilities are raised to this value, because logarithms are compared."""
 TEXT_ERROR = 1e-8
-"""How far a number may be from its text in a table, as a share of it."""
+"""The relative rounding error of a number in a table."""
 
 
 class Difference(Exception):
-    """What differs, in words; ``image`` is the file."""
+    """A difference, in words; ``image`` is the file."""
 
     def __init__(self, what: str, image: str = "") -> None:
         super().__init__(what)
@@ -32,7 +32,7 @@ class Difference(Exception):
 
 @dataclass(frozen=True)
 class Expected:
-    """What PyTorch gives for image files: its outputs, and the values decided on them in the sizes of the answers."""
+    """PyTorch's outputs for image files, and the predictions from them in their final sizes."""
 
     decision: Decision
     files: list[Path]
@@ -41,11 +41,11 @@ class Expected:
 
     @cached_property
     def scale(self) -> float:
-        """The largest of the compared outputs of all images, which the tolerance is a share of."""
+        """The largest compared output of all images, to which the tolerance is relative."""
         return float(np.abs(compared(self.outputs, self.decision)).max())
 
     def clear(self, index: int) -> np.ndarray | None:
-        """Where the answers of one image have a clear margin; None for answers that are numbers."""
+        """Return where the predictions of one image have a margin above the tolerance; None for numbers."""
         found = answers(compared(self.outputs[index : index + 1], self.decision), self.decision)
         return None if found is None else np.asarray(found.margins[0] > 2 * TOLERANCE * self.scale)
 
@@ -61,10 +61,10 @@ class Expected:
 
 
 def compare_tables(expected: Expected, due: Path, found: Path) -> dict[str, Any]:
-    """Compare two tables of one writer; returns what was found, as JSON. Raises Difference."""
+    """Compare two tables in the same format, and return the result as JSON. Raises Difference."""
     (header, *wanted), (other, *given) = (_rows(file) for file in (due, found))
     if header != other:
-        raise Difference("names other answers, or in another order, than the model has")
+        raise Difference("has other columns, or in another order, than the model")
     if len(given) != len(wanted):
         raise Difference(f"predicts {len(given)} of {len(wanted)} images")
     texts = header[1:2] == ["prediction"]
@@ -74,9 +74,9 @@ def compare_tables(expected: Expected, due: Path, found: Path) -> dict[str, Any]
         errors.append(float(np.abs(numbers[0] - numbers[1]).max()))
         fault = _fault(expected, index, numbers, comparison)
         if texts and row[1] != own[1] and (fault or np.all(expected.clear(index))):
-            fault = fault or f"the prediction is {own[1]!r} where PyTorch has {row[1]!r}"
+            fault = fault or f"the prediction is {own[1]!r}, PyTorch's is {row[1]!r}"
         if fault is not None:
-            raise Difference(f"its values by up to {errors[-1]:.2g}; {fault}", Path(row[0]).name)
+            raise Difference(f"its values differ by up to {errors[-1]:.2g}; {fault}", Path(row[0]).name)
         agree += not texts or row[1] == own[1]
     return {
         "tolerance": TOLERANCE,
@@ -93,7 +93,7 @@ def _of_table(decision: Decision) -> Decision:
 
 
 def _fault(expected: Expected, index: int, numbers: tuple[np.ndarray, ...], comparison: Comparison) -> str | None:
-    """What is wrong with the numbers of one image, in words."""
+    """Return what is wrong with the numbers of one image, or None."""
     decision, (ours, theirs) = expected.decision, numbers
     if not np.isfinite(theirs).all():
         return "they are not finite"
@@ -103,7 +103,7 @@ def _fault(expected: Expected, index: int, numbers: tuple[np.ndarray, ...], comp
     if isinstance(decision, Sigmoid):
         allowed = np.full(ours.shape, TOLERANCE)
     elif isinstance(decision, Affine):
-        # what a link gives is compared among all values; the offset is no part of it, or it would hide an error
+        # The offset is subtracted, because a large offset would hide an error.
         largest = np.abs(runtime.linked(expected.outputs, as_json(decision))).max()
         allowed = TOLERANCE * largest * np.abs(np.asarray(decision.scale)) + TEXT_ERROR * np.abs(ours)
     elif isinstance(decision, PixelArgmax):
@@ -111,18 +111,18 @@ def _fault(expected: Expected, index: int, numbers: tuple[np.ndarray, ...], comp
     else:
         allowed = np.full(ours.shape, (TOLERANCE + TEXT_ERROR) * np.abs(ours).max())
     beyond = np.abs(ours - theirs) > allowed
-    return f"{int(beyond.sum())} of {beyond.size} are beyond what is allowed" if beyond.any() else None
+    return f"{int(beyond.sum())} of {beyond.size} exceed the tolerance" if beyond.any() else None
 
 
 def compare_masks(expected: Expected, masks: list[Path], spec: dict[str, Any]) -> None:
-    """The masks that predict.py wrote have the size and, where the margin is clear, the classes of PyTorch's. Raises
+    """Check the size of the masks of predict.py and, where the margin exceeds the tolerance, their classes. Raises
     Difference."""
     for index, (file, mask) in enumerate(zip(expected.files, masks, strict=True)):
         with Image.open(mask) as image:
             found = np.asarray(image)
         due, clear = expected.values[index], np.asarray(expected.clear(index))
         if found.shape != due.shape:
-            raise Difference(f"its mask has the shape {found.shape} where {due.shape} is due", file.name)
+            raise Difference(f"its mask has the shape {found.shape}, expected {due.shape}", file.name)
         if _has_own_size(expected.decision, spec):
             clear = _at_own_size(clear.astype(np.uint8), file, spec).astype(bool)
         wrong = int(((found != due) & clear).sum())
@@ -131,7 +131,7 @@ def compare_masks(expected: Expected, masks: list[Path], spec: dict[str, Any]) -
 
 
 def _has_own_size(decision: Decision, spec: dict[str, Any]) -> bool:
-    """Whether masks are brought to the size of their image (see `zoo.runtime.predict`)."""
+    """Return whether masks are resized to their image (see `zoo.runtime.predict`)."""
     return isinstance(decision, PixelArgmax) and decision.size == "image" and spec["resize"] == runtime.SQUASH
 
 

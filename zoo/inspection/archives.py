@@ -1,4 +1,4 @@
-"""Archives, listed and not unpacked: names, kinds and sizes, as far as reading them costs little."""
+"""List archives without unpacking them: names, kinds and sizes of members, up to a limit."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ DIRECTORY = 46
 
 
 class Limited(io.RawIOBase):
-    """A stream of which only `READ_LIMIT` bytes can be read; where it can, it goes past the content of members without
-    reading it."""
+    """A stream that allows reading up to `READ_LIMIT` bytes, and skips the content of members by seeking if
+    possible."""
 
     def __init__(self, stream: Any) -> None:
         self._stream, self._left = stream, READ_LIMIT
@@ -61,13 +61,13 @@ def read_zip(path: Path, found: Found) -> None:
 
 
 def _check_directory(path: Path) -> None:
-    """The directory of a zip is read as a whole: it must be of a size that is no burden."""
+    """Check the size of a zip's directory, because it is read as a whole."""
     with open_regular(path) as stream:
         stream.seek(max(0, path.stat().st_size - 65_557))
         tail = stream.read(65_557)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) < at + 22:
-        raise Unreadable("it has no directory: it is cut off, or no zip")
+        raise Unreadable("it has no directory: it is incomplete, or not a zip file")
     length = struct.unpack("<L", tail[at + 12 : at + 16])[0]
     if length > MOST_MEMBERS * DIRECTORY * 4:
         raise Unreadable(f"its directory has {size(length)}: it is not listed")
@@ -100,7 +100,7 @@ def read_tar(path: Path, found: Found, compression: str | None) -> None:
                     if len(names) == MOST_MEMBERS:
                         raise Unreadable(f"listing stopped after {MOST_MEMBERS:,} members")
         except (tarfile.TarError, EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
-            raise Unreadable("it is damaged, cut off, or no tar") from error
+            raise Unreadable("it is damaged, incomplete, or not a tar file") from error
         finally:
             found.facts |= {"members": len(names), "unpacked": size(unpacked)}
             _refuse(found, names, unpacked)
@@ -119,7 +119,7 @@ def read_rar(path: Path, found: Found) -> None:
 
 
 def _refuse(found: Found, members: list[tuple[str, str]], unpacked: int) -> None:
-    """What zoo would refuse to unpack, the first of each reason."""
+    """Add what zoo would refuse to unpack, with the first member for each reason."""
     reasons: dict[str, str] = {}
     for name, kind in members:
         plain = name.replace("\\", "/")

@@ -87,7 +87,7 @@ def read_safetensors(path: Path, found: Found) -> None:
         try:
             header = json.loads(stream.read(length))
         except (ValueError, RecursionError) as error:
-            raise Unreadable("its header is no JSON") from error
+            raise Unreadable("its header is not JSON") from error
     if not isinstance(header, dict):
         raise Unreadable("its header names no tensors")
     metadata = header.pop("__metadata__", None)
@@ -117,7 +117,7 @@ def _shape(value: dict[str, Any]) -> list[int]:
 
 
 def _wrong_offsets(tensors: dict[str, dict[str, Any]], total: int) -> str | None:
-    """The tensors must lie one after the other, each as long as its shape says, and fill the file."""
+    """Return a fault of the offsets, or None: tensors must be contiguous, match their shapes, and fill the file."""
     places = []
     for name, value in tensors.items():
         match value.get("data_offsets"):
@@ -173,7 +173,7 @@ def describe_configuration(values: dict[str, Any], found: Found) -> None:
 
 
 def plugins_of(names: list[str]) -> list[str]:
-    """The plugins that canonical names (``namespace/name``) come from, and whether each is installed."""
+    """Return the plugins of canonical names (``namespace/name``), and whether each is installed."""
     from zoo.registry.lookup import registry
 
     here = {plugin.namespace: plugin.state for plugin in registry().plugins}

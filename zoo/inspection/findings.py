@@ -1,5 +1,5 @@
-"""What an inspection of a file or folder finds, and what its readers share: records of limited size, digests, and a
-guard against bad content."""
+"""The result of an inspection, and helpers of its readers: JSON of limited size, digests, and handling of damaged
+content."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ HOLDS, DIFFERS, MISSING, UNCHECKED = "holds", "differs", "missing", "not checked
 
 @dataclass
 class Found:
-    """What something is (``kind``), facts about it, the names in it with a word on each, digests that are recorded and
-    whether they hold, the plugins it would need, and what is refused of it and why.
-    """
+    """The result of an inspection: its ``kind``, facts, contents with a description each, recorded digests and whether
+    they match, required plugins, and refused content with reasons."""
 
     kind: str
     path: str
@@ -45,7 +44,7 @@ class Found:
 
 
 class Unreadable(ValueError):
-    """A file that begins as one kind and is not one, in words."""
+    """A file that starts like a known kind but is not valid; the text is the reason."""
 
 
 def load_json(path: Path) -> Any:
@@ -94,7 +93,7 @@ def _digest_state(folder: Path, name: str, expected: Any, budget: int) -> tuple[
 
 
 def guarded(read: Callable[[Found], None], found: Found) -> Found:
-    """``found`` as far as ``read`` came; what stopped it is refused, in words."""
+    """Return ``found`` after ``read``; an exception is added to ``found.refused``."""
     try:
         read(found)
     except Unreadable as error:

@@ -37,7 +37,7 @@ def _entries(folder: Path, limit: int = MOST_FILES) -> Iterator[os.DirEntry[str]
 
 
 def _list_files(folder: Path, found: Found) -> None:
-    """What lies directly in it, by name; what is no file or folder of its own is refused."""
+    """List the direct entries by name; links and special files are refused."""
     for entry in sorted(_entries(folder), key=lambda each: each.name):
         if entry.is_symlink():
             word = "link"
@@ -96,8 +96,7 @@ def _read_run(path: Path, found: Found) -> None:
 
 
 def _describe_target(record: dict[str, Any], found: Found) -> None:
-    """What the run learned, what was done to its network, and how it decides; of a run from before contract 2.0, its
-    classes."""
+    """Describe target, adaptations and decision of a run; for a run from before contract 2.0, its classes."""
     target, adaptations = mapping(record.get("target")), record.get("adaptations")
     if "classes" in record and not target:
         target = {"kind": "classes", "names": record["classes"]}

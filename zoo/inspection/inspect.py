@@ -1,5 +1,4 @@
-"""What a file or folder from someone else is and contains: nothing in it is executed, loaded or written, and what is
-read of it is limited."""
+"""Inspect a file or folder from an untrusted source: nothing is executed, loaded or written, and reading is limited."""
 
 from __future__ import annotations
 
@@ -11,9 +10,9 @@ from zoo.support.untrusted_files import open_regular
 
 
 def inspect(path: Path) -> Found | None:
-    """None where it is nothing that zoo knows.
+    """Return what a path is and contains; None for an unknown kind of file.
 
-    Raises OSError where it is missing or may not be read, or is a pipe, device or socket.
+    Raises OSError if it is missing, unreadable, or a pipe, device or socket.
     """
     if path.is_dir():
         return folders.inspect(path)

@@ -1,4 +1,4 @@
-"""Building networks from their specs, checking what came out, and loading weights into them."""
+"""Build networks from their specs, check their outputs, and load weights."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 def build_model(
     registry: Registry, section: Section, *, in_channels: int, num_outputs: int, image_size: tuple[int, int]
 ) -> nn.Module:
-    """The network of a section.
+    """Build the network of a configuration section.
 
-    Raises UsageError where its spec says that it cannot take such images or its builder refuses them, ConfigError for
-    an option that is unknown, PluginError where the plugin builds something else than a network with these outputs.
+    Raises UsageError if its spec or its builder does not support the image size, ConfigError for an unknown option,
+    PluginError if the result is not a network with the declared outputs.
     """
     item = registry.architecture(section.name)
     options = options_of(item, section.options)
     if not takes(item.spec, *image_size):
         raise UsageError(
-            f"{item.canonical} cannot take {image_size[0]}×{image_size[1]} images: it needs {needs(item.spec)}",
-            fix="choose such a size: --set dataset.resize=N",
+            f"{item.canonical} does not support {image_size[0]}×{image_size[1]} images: it needs {needs(item.spec)}",
+            fix="set a supported size: --set dataset.resize=N",
         )
     build = load_object(item.spec.target, item)
     try:
@@ -56,17 +56,17 @@ def build_model(
             item, f"could not be built for {in_channels}×{image_size[0]}×{image_size[1]}: {describe(error)}"
         ) from error
     if not isinstance(model, nn.Module):
-        raise _blame(item, f"built a {type(model).__name__}, which is no torch.nn.Module")
+        raise _blame(item, f"built a {type(model).__name__}, expected torch.nn.Module")
     _check_outputs(item, model, (in_channels, *image_size), num_outputs)
     if item.spec.head is not None and item.spec.head not in dict(model.named_modules()):
-        raise _blame(item, f"has no module '{item.spec.head}', which its spec names as its head")
+        raise _blame(item, f"has no module '{item.spec.head}', which is the head in its spec")
     return model
 
 
 def _check_outputs(
     item: Item[ArchitectureSpec], model: nn.Module, shape: tuple[int, int, int], num_outputs: int
 ) -> None:
-    """A dry forward of two images; batch-norm statistics and the random generator stay as they were."""
+    """Run a forward pass with two images, without changing batch-norm statistics or the random generator."""
     reader = OutputReader(item.spec.outputs)
     try:
         with in_plugin(item, f"a forward of {item.canonical}"):
@@ -79,11 +79,11 @@ def _check_outputs(
         raise _blame(item, error.what.removeprefix("the network ")) from error
     due = due_shape(reader.main, num_outputs, 2)
     if not fits(found.shape, due):
-        raise _blame(item, f"gives {tuple(found.shape)} for two images, where a {reader.main.kind} {shown(due)} is due")
+        raise _blame(item, f"returns {tuple(found.shape)} for two images, expected a {reader.main.kind} {shown(due)}")
 
 
 def dry_forward(model: nn.Module, shape: tuple[int, int, int]) -> Any:
-    """The output for two grey images, in eval mode, on the model's device."""
+    """Return the output for two uniform grey images, in eval mode, on the model's device."""
     training = model.training
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     model.eval()
@@ -103,13 +103,14 @@ def _blame(item: Item[Any], what: str) -> PluginError:
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """All parameters, and those that are trained."""
+    """Return the number of all parameters and of the trainable ones."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
 
 
 def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Multiply-accumulates of convolutions and matrix products for one image (half of torch's FLOP count)."""
+    """Return the multiply-accumulates (MACs) of convolutions and matrix products for one image (half of torch's
+    FLOPs)."""
     with counting(model) as counter:
         dry_forward(model, shape)
     return int(counter.get_total_flops()) // 4  # two images; two operations a multiply-accumulate
@@ -117,10 +118,10 @@ def count_macs(model: nn.Module, shape: tuple[int, int, int]) -> int:
 
 @contextmanager
 def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
-    """Around a forward without gradients whose operations are counted, all of them and for every network.
+    """Count the operations of a forward pass without gradients.
 
-    The fused attention of torch's own layers is counted by nobody, so it is left out; and the counter stumbles over a
-    parameter that is the input of a module (a class token), unless no parameter asks for a gradient.
+    The fused attention of torch's layers is disabled, because the counter does not support it. Gradients are disabled
+    for all parameters, because the counter fails for a parameter that is the input of a module (a class token).
     """
     from torch.utils.flop_counter import FlopCounterMode  # imports triton
 
@@ -141,10 +142,10 @@ def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:
-    """Load every weight, strictly.
+    """Load all weights, strictly.
 
-    Raises CheckpointError naming the first five that are missing, unknown or of another shape, or the first three that
-    are not finite.
+    Raises CheckpointError with the first five tensors that are missing, unknown or of another shape, or the first three
+    that are not finite.
     """
     own = model.state_dict()
     faults = [f"missing {key}" for key in own if key not in tensors]

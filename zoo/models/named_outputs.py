@@ -1,4 +1,4 @@
-"""A network's outputs by name, whatever form it gives them in, with the features where a task needs them."""
+"""A network's outputs by name, from a tensor, a sequence or a mapping, with features if a task needs them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from zoo.errors import PluginError
 
 
 class OutputReader:
-    """Reads what a network gives as `zoo.api.Outputs`.
+    """Converts the return value of a network into `zoo.api.Outputs`.
 
-    ``features``: the task needs them. They are the network's own output of that kind, or else the input of ``head``,
-    the module that gives the main output.
+    With ``features``, it adds the network's output of that kind, or else the input of ``head``, the module that
+    computes the main output.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class OutputReader:
         return MAIN_OUTPUT if output == self.main else output.name
 
     def by_name(self, given: Any) -> dict[str, Tensor]:
-        """The main output stands first, as "output". A tensor is the main output; tensors in a row are the declared
-        ones in their order, the last of which may be left out.
+        """Return the outputs by name, the main output first, as "output".
 
-        Raises PluginError for anything else.
+        A tensor is the main output. A sequence has the declared outputs in order; the last ones may be missing. Raises
+        PluginError for anything else.
         """
         if isinstance(given, Tensor):
             return {MAIN_OUTPUT: given}
@@ -53,7 +53,7 @@ class OutputReader:
         if self.main.name not in named or not set(named) <= set(names) or not tensors:
             found = ", ".join(map(str, named)) if named and tensors else _form_of(given)
             raise PluginError(
-                f"the network gives {found}, where its spec declares {', '.join(names)}",
+                f"the network returns {found}, but its spec declares {', '.join(names)}",
                 fix="report it to the authors of its plugin",
             )
         return {MAIN_OUTPUT: named.pop(self.main.name), **named}
@@ -65,9 +65,9 @@ class OutputReader:
     def reading(
         self, model: nn.Module, network: Callable[[Tensor], Any]
     ) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
-        """``network`` as a function that gives outputs by name.
+        """Yield a function that returns the outputs of ``network`` by name.
 
-        ``model`` holds the head; ``network`` is it, or what is left of it behind a frozen backbone.
+        ``model`` holds the head; ``network`` is the model, or the part of it after a frozen backbone.
         """
         seen: list[Tensor] = []
         handle = None
@@ -90,13 +90,13 @@ class OutputReader:
 
 
 def _by_place(names: Sequence[str], given: Any) -> dict[str, Any]:
-    """Empty where ``given`` is no sequence of at most ``len(names)`` values."""
+    """Return outputs by name; empty unless ``given`` is a sequence of at most ``len(names)`` values."""
     in_row = isinstance(given, Sequence) and len(given) <= len(names)
     return dict(zip(names, given, strict=False)) if in_row else {}
 
 
 def _form_of(given: Any) -> str:
-    """What a network gives, by its types, for an error message."""
+    """Return the types of a network's return value, for an error message."""
     if isinstance(given, Mapping):
         return ", ".join(f"{name} ({type(each).__name__})" for name, each in given.items()) or "nothing"
     if isinstance(given, Sequence) and not isinstance(given, str):
@@ -105,7 +105,7 @@ def _form_of(given: Any) -> str:
 
 
 def due_shape(output: Output, num_outputs: int, samples: int) -> tuple[int | None, ...]:
-    """The shape of an output for ``samples`` samples; None where a side is the network's own affair."""
+    """Return the expected shape of an output for ``samples`` samples, with None for sides the network may choose."""
     match output.kind:
         case "vector":
             return samples, num_outputs

@@ -1,4 +1,4 @@
-"""Trained weights by name: shipped in a plugin, found in the data folder, or downloaded once; safetensors in the end.
+"""Pretrained weights by name: shipped in a plugin, in the data folder, or downloaded; converted to safetensors.
 
 DATA/weights/NAMESPACE/ARCHITECTURE/
     NAME.safetensors        what is loaded
@@ -30,10 +30,10 @@ Architecture = Item[ArchitectureSpec]
 
 
 def weights_file(item: Architecture, name: str, task: str | None = None) -> Path:
-    """The safetensors file of weights, checked: their own sha256, or that of the file they were made from.
+    """Return the safetensors file of weights, after checking its sha256 or that of the file it was converted from.
 
-    What is not here is downloaded after a line that says so. Raises CheckpointError where it cannot be had or is not
-    what it should be.
+    A missing file is downloaded, after a line with source, size and licence. Raises CheckpointError if the download
+    fails or the checksum is wrong.
     """
     spec = item.spec.weights[name]
     if spec.resource is not None:
@@ -53,7 +53,7 @@ def _place(item: Architecture, name: str) -> Path:
 
 
 def by_hand(item: Architecture, name: str) -> Path:
-    """Where the publisher's file can be put by hand: under its own name where it has to be converted."""
+    """Return the path for a manual download: with the publisher's file name if it must be converted."""
     spec, place = item.spec.weights[name], _place(item, name)
     return place if spec.format == "safetensors" else place.with_name(str(spec.url).rpartition("/")[2])
 
@@ -68,7 +68,7 @@ def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
     found = sha256(path) if path.is_file() else "no file"
     if found != spec.sha256:
         raise CheckpointError(
-            f"the weights '{name}' are not what {item.canonical} ships: {found} for {spec.sha256}",
+            f"the weights '{name}' of {item.canonical} were changed: their sha256 is {found}, not {spec.sha256}",
             where=path,
             fix="reinstall the plugin",
         )
@@ -76,8 +76,7 @@ def _shipped(item: Architecture, name: str, spec: WeightsSpec) -> Path:
 
 
 def _check_here(place: Path, spec: WeightsSpec) -> None:
-    """A file that was brought is the same still; one that was put there by hand is what its publisher says, as far as
-    he says."""
+    """Check a downloaded file against its recorded digest, and a manually saved one against the publisher's."""
     try:
         due = json.loads(read_text(place.with_suffix(".json")))["safetensors"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -87,7 +86,7 @@ def _check_here(place: Path, spec: WeightsSpec) -> None:
         raise CheckpointError(
             f"these weights were changed: their sha256 is {found}, not {due}",
             where=place,
-            fix="remove the file, to have it anew",
+            fix="remove the file to download it again",
         )
 
 
@@ -95,9 +94,9 @@ def _checked(file: Path, spec: WeightsSpec) -> str:
     found = _digest(file)
     if spec.sha256 is not None and not found.startswith(spec.sha256):
         raise CheckpointError(
-            f"this is not the file it should be: its sha256 is {found}, not {spec.sha256}…",
+            f"this is not the expected file: its sha256 is {found}, not {spec.sha256}…",
             where=file,
-            fix=f"get it from {spec.url}",
+            fix=f"download it from {spec.url}",
         )
     return found
 
@@ -128,7 +127,9 @@ def _download(item: Architecture, name: str, spec: WeightsSpec, place: Path, tas
         raise missing_weights(item, name, error.what, task) from error
     except DataError as error:
         raise CheckpointError(
-            error.what, where=error.where, fix=f"try again later, or put the file there by hand: {by_hand(item, name)}"
+            error.what,
+            where=error.where,
+            fix=f"try again later, or download the file yourself to {by_hand(item, name)}",
         ) from error
     finally:
         if fetched != place:
@@ -139,34 +140,33 @@ def missing_weights(item: Architecture, name: str, cause: str, task: str | None 
     return CheckpointError(
         f"the weights '{name}' of {item.canonical} are not here and cannot be downloaded: {cause}",
         where=_place(item, name).parent,
-        fix="try again with a network, or put by hand what is listed here to its place; meanwhile, "
-        f"--weights none begins with none{_meanwhile(task)}",
+        fix="try again with network access, or save the file below under the given path; meanwhile, "
+        f"--weights none starts from random weights{_meanwhile(task)}",
         details=[_listing(item, name)],
     )
 
 
 def also_missing(error: MissingFilesError, item: Architecture, name: str, task: str) -> MissingFilesError:
-    """The error for files of data that are missing, with the weights of a run added where these are missing too."""
+    """Return the error for missing data files, with the missing weights of the run added."""
     if _is_here(item, name):
         return error
     return MissingFilesError(
         f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
         where=error.where,
-        fix=f"{error.fix}; --weights none begins with none{_meanwhile(task)}",
+        fix=f"{error.fix}; --weights none starts from random weights{_meanwhile(task)}",
         details=[*error.details, _listing(item, name)],
     )
 
 
 def _meanwhile(wanted: str | None) -> str:
-    """A recipe of the task ``wanted`` (any task, where that is None) that starts from weights and needs no download,
-    where there is one."""
+    """Return a suggestion of a recipe of the task ``wanted`` (None: any) that needs no download, or an empty string."""
     catalogue = registry()
     for each in catalogue.items("recipe"):
         try:
             task, dataset = catalogue.task(each.spec.task), catalogue.dataset(each.spec.dataset).spec
             known = catalogue.architecture(each.spec.architecture).spec.weights if each.spec.architecture else {}
         except ZooError:
-            continue  # it names what is not installed
+            continue  # it needs something that is not installed
         weights = known.get(str(each.spec.parameters.get("weights")))
         if (
             wanted in (None, each.spec.task)
@@ -180,7 +180,7 @@ def _meanwhile(wanted: str | None) -> str:
 
 
 def _listing(item: Architecture, name: str) -> str:
-    """Address, size and place."""
+    """Return URL, size and path."""
     spec = item.spec.weights[name]
     size = "" if spec.size is None else f" ({megabytes(spec.size)})"
     return f"{spec.url}{size} → {by_hand(item, name)}"
@@ -201,8 +201,7 @@ def _note_origin(place: Path, spec: WeightsSpec, digest: str) -> None:
 
 
 def listed(item: Architecture) -> Sequence[dict[str, Any]]:
-    """All weights of an architecture, as JSON: name, what they are, whether they are here, and where they can be put by
-    hand."""
+    """Return all weights of an architecture, as JSON: name, description, whether the file exists, and its path."""
     rows = []
     for name, spec in item.spec.weights.items():
         place = None if spec.resource is not None else str(by_hand(item, name))

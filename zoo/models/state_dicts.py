@@ -1,5 +1,4 @@
-"""State dicts as others publish them, brought to the names of a network: the one that is meant is found, and its
-wrapper's prefix removed."""
+"""Third-party state dicts: find the network's state dict in a file, and adapt its names to the network."""
 
 from __future__ import annotations
 
@@ -14,14 +13,14 @@ from zoo.errors import CheckpointError, UsageError
 from zoo.support.formatting import plural
 
 WRAPPERS = ("module", "_orig_mod", "model", "backbone", "network", "net")
-"""What DataParallel, torch.compile and trainers put before the names of the network they hold."""
+"""Prefixes that DataParallel, torch.compile and training frameworks add to the names."""
 MAX_DEPTH = 4
 COUNTER = ".num_batches_tracked"
 OPTION = "--weights-key"
 
 
 class StateDict(NamedTuple):
-    """Tensors by name, and what was done to the names, in words that go behind "read"; none where nothing was."""
+    """Tensors by name, and notes about changed names, in words that follow "read"."""
 
     tensors: dict[str, Tensor]
     notes: tuple[str, ...] = ()
@@ -31,18 +30,17 @@ class StateDict(NamedTuple):
 
 
 def state_of(content: Any, key: str | None, where: object) -> StateDict:
-    """The state dict in what a trainer saved: the content itself, or the only network in it, or the one under ``key``,
-    without wrappers.
+    """Return the state dict in a saved object: the object itself, its only network, or the one under ``key``, without
+    the prefixes of wrappers.
 
-    Raises CheckpointError where there is none, UsageError where there are several and none is chosen, or none is called
-    ``key``.
+    Raises CheckpointError if there is none, UsageError if there are several and no ``key``, or if ``key`` is unknown.
     """
     known = dict(_networks(content))
     if not known:
         raise CheckpointError(
-            f"this holds a {type(content).__name__}, and no named tensors",
+            f"this file holds a {type(content).__name__}, not named tensors",
             where=where,
-            fix="save the state dict of the network alone",
+            fix="save only the state dict of the network",
         )
     if key is None and len(known) > 1:
         raise _several(list(known), where)
@@ -53,14 +51,12 @@ def state_of(content: Any, key: str | None, where: object) -> StateDict:
 
 
 def _networks(content: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """Every mapping of names to tensors that looks like a network's, by the keys that lead to it.
-
-    The content itself is one, or what it holds.
-    """
+    """Yield every mapping of names to tensors that looks like a network, with its dotted key; the content itself may be
+    one."""
     if not isinstance(content, Mapping) or depth > MAX_DEPTH:
         return
     if content and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()):
-        # the state of a scaler or a counter is no network
+        # The state of a loss scaler or a counter is not a network.
         if not place or any(value.ndim > 1 for value in content.values()):
             yield place, content
         return
@@ -70,7 +66,7 @@ def _networks(content: Any, place: str = "", depth: int = 0) -> Iterator[tuple[s
 
 
 def _unwrapped(tensors: Mapping[str, Tensor], notes: tuple[str, ...]) -> StateDict:
-    """Without the prefixes of `WRAPPERS` that every name has."""
+    """Return the tensors without the prefixes of `WRAPPERS` that all names share."""
     removed = ""
     names = list(tensors)
     while (wrapper := names[0].partition(".")[0]) in WRAPPERS and all(name.startswith(f"{wrapper}.") for name in names):
@@ -86,11 +82,12 @@ def _unwrapped(tensors: Mapping[str, Tensor], notes: tuple[str, ...]) -> StateDi
 def fit_to(
     own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], key: str | None = None, where: object = None
 ) -> StateDict:
-    """``tensors`` under the names of a network whose state dict is ``own``: the prefix that all share is removed or
-    added, and batch norm's counters of batches, which older files lack, start at 0. What is still missing or unknown is
-    left for `zoo.models.building.load_state` to report.
+    """Return ``tensors`` under the names of a network with the state dict ``own``.
 
-    Raises UsageError where several networks in it fit and ``key`` chooses none of them.
+    A common prefix is removed or added. Batch norm's ``num_batches_tracked``, which older files lack, starts at 0.
+    `zoo.models.building.load_state` reports tensors that are still missing or unknown.
+
+    Raises UsageError if several networks in the file fit and ``key`` selects none.
     """
     chosen = dict(tensors) if key is None else _under(key, tensors, [], where)
     notes = [] if key is None else [f"under '{key}'"]
@@ -113,7 +110,8 @@ def fit_to(
 
 
 def _prefix(names: Sequence[str], wanted: Collection[str], where: object) -> str:
-    """The prefix (``"module."``, or none) under which ``names`` have at least half of ``wanted``."""
+    """Return the prefix (``"module."``, or an empty string) with which ``names`` contain at least half of
+    ``wanted``."""
     counts = Counter(prefix for name in names for prefix in _prefixes(name) if name.removeprefix(prefix) in wanted)
     most = max(counts.values(), default=0)
     if 2 * most < len(wanted) or counts[""] == most:
@@ -130,7 +128,7 @@ def _prefixes(name: str) -> Iterator[str]:
 
 
 def head_shape(shapes: Mapping[str, tuple[int, ...]], head: str, key: str | None = None) -> tuple[int, ...] | None:
-    """The shape of a classifier's weights by the shapes in a file, under whatever prefix; None where it has none."""
+    """Return the shape of the head's weights in a file, with any prefix; None if there are none."""
     wanted = f"{head}.weight"
     names = [
         name
@@ -147,7 +145,7 @@ def _under(key: str, tensors: Mapping[str, Tensor], known: list[str], where: obj
         raise UsageError(
             f"there is no '{key}' in these weights",
             where=where,
-            fix=f"leave out {OPTION}, or choose one of: {', '.join(groups[:10])}",
+            fix=f"remove {OPTION}, or choose one of: {', '.join(groups[:10])}",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Files of named tensors: safetensors, and once, on the way there, the pickles that others publish."""
+"""Files of named tensors: safetensors, and conversion from pickled state dicts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PICKLES = (".pt", ".pth", ".pkl", ".bin", ".ckpt")
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises CheckpointError; a pickle is refused."""
+    """Return the tensors of a safetensors file. Raises CheckpointError, also for a pickle."""
     if path.suffix in PICKLES:
         raise CheckpointError(
-            "this is a pickle, which can run code when it is read, and is refused",
+            "this is a pickle, which can run code when it is loaded; zoo does not load it",
             where=path,
             fix=f"convert it first: zoo weights convert {path.name} {path.stem}.safetensors",
         )
@@ -35,14 +35,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except FileNotFoundError as error:
         raise CheckpointError("the weights file does not exist", where=path, fix="check the path") from error
-    except (SafetensorError, OSError, RuntimeError) as error:  # the last is torch's, of a file that cannot be mapped
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+    ) as error:  # torch raises RuntimeError for a file that cannot be mapped
         raise CheckpointError(
             f"the weights file cannot be read: {error}", where=path, fix="restore it from its source"
         ) from error
 
 
 def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
-    """The content of a safetensors file; equal tensors give equal bytes. Their memory format is not kept."""
+    """Return the content of a safetensors file; equal tensors give equal bytes. Memory formats are not kept."""
     apart: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in tensors.items():
@@ -55,24 +59,22 @@ def to_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 
 
 def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of a safetensors file's tensors, from its header alone. Raises CheckpointError."""
+    """Return the shapes of a safetensors file's tensors, from its header only. Raises CheckpointError."""
     try:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  # it is no mapping
     except (SafetensorError, OSError):
-        read_tensors(path)  # says what is wrong
+        read_tensors(path)  # raises the error
         raise
 
 
 def convert(source: Path, to: Path, key: str | None = None) -> StateDict:
-    """A pickled state dict as safetensors, published in one step; returns it.
+    """Convert a pickled state dict to safetensors, write it atomically, and return it.
 
-    Only tensors are read: no code in it runs.
-
-    ``key`` names one of several networks in it. Raises CheckpointError where it holds no named tensors or some that are
-    not finite, UsageError where the choice of a network is missing or wrong, StorageError where ``to`` cannot be
-    written.
+    Only tensors are loaded; no code in the pickle is run. ``key`` selects one of several networks. Raises
+    CheckpointError if there are no named tensors or values are not finite, UsageError if ``key`` is missing or unknown,
+    StorageError if ``to`` cannot be written.
     """
     state = read_pickle(source, key)
     check_finite(state.tensors, source)
@@ -81,7 +83,7 @@ def convert(source: Path, to: Path, key: str | None = None) -> StateDict:
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
-    """Raises CheckpointError naming tensors with values that are not finite, the first three."""
+    """Raise CheckpointError with the first three tensors that have values that are not finite."""
     bad = {
         name: int((~value.isfinite()).sum())
         for name, value in tensors.items()
@@ -95,12 +97,12 @@ def check_finite(tensors: Mapping[str, Tensor], where: object) -> None:
         raise CheckpointError(
             f"the weights have values that are not finite: {listed}{more}",
             where=where,
-            fix="get them again from their source",
+            fix="download them again",
         )
 
 
 def read_pickle(source: Path, key: str | None = None) -> StateDict:
-    """By ``torch.load(weights_only=True)``, whose unpickler knows tensors and plain containers alone."""
+    """Load with ``torch.load(weights_only=True)``, which supports only tensors and plain containers."""
     try:
         with warnings.catch_warnings():
             check_regular(source)
@@ -109,16 +111,16 @@ def read_pickle(source: Path, key: str | None = None) -> StateDict:
             content = torch.load(source, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError("the file does not exist", where=source, fix="check the path") from error
-    except Exception as error:  # the unpickler raises whatever the bytes of a third party lead it to
+    except Exception as error:  # the unpickler may raise anything for damaged files
         _refuse_pickle(source, error)
     state = state_of(content, key, source)
-    # safetensors takes no shared memory
+    # safetensors does not support shared memory.
     copies = {name: value.detach().clone().contiguous() for name, value in state.tensors.items()}
     return StateDict(copies, state.notes)
 
 
 def _refuse_pickle(source: Path, error: Exception) -> NoReturn:
-    """What is wrong with a pickle that cannot be read as tensors alone, by its opcodes and not by torch's text."""
+    """Raise the error for a pickle that cannot be loaded as tensors, from its opcodes, not from torch's message."""
     if isinstance(error, OSError) and error.errno is not None and error.strerror:
         raise CheckpointError(
             f"the file cannot be read: {error.strerror}", where=source, fix="check its permissions"
@@ -127,24 +129,24 @@ def _refuse_pickle(source: Path, error: Exception) -> NoReturn:
         others = foreign(imports(source))
     except (NotAPickle, OSError):
         raise CheckpointError(
-            "this is no pickle, or it is damaged", where=source, fix="get it again from its source"
+            "this is not a pickle, or it is damaged", where=source, fix="download it again"
         ) from error
     if not others:
         raise CheckpointError(
-            "this pickle of tensors is damaged or was cut off", where=source, fix="get it again from its source"
+            "this pickle of tensors is damaged or incomplete", where=source, fix="download it again"
         ) from error
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     raise CheckpointError(
-        f"this pickle needs more than tensors, and is not loaded: it asks for {', '.join(others[:3])}{more}",
+        f"this pickle has other objects than tensors, and is not loaded: {', '.join(others[:3])}{more}",
         where=source,
-        fix="ask its publisher for safetensors, or save the state dict of the network alone",
+        fix="ask its publisher for safetensors, or save only the state dict of the network",
     ) from error
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Temporary name → fsync → rename → fsync of the folder.
+    """Write atomically: temporary name, fsync, rename, fsync of the folder.
 
-    Raises StorageError; what stood there before stays where it fails.
+    Raises StorageError; an existing file then stays unchanged.
     """
     try:
         with storage_errors(path):

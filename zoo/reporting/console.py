@@ -1,5 +1,4 @@
-"""What a run says while it works: a bar with rate and time left on a terminal, plain lines where the output is a file;
-all of it in log.txt."""
+"""The console output of a run: a progress bar on a terminal, plain lines otherwise; everything also goes to log.txt."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ class Console:
         self._drawn = self._rate = self._loss = 0.0
 
     def print(self, text: str) -> None:
-        """One line, to people and to the log."""
+        """Print a line to the console and the log."""
         if not self._quiet:
             self._out.print(printable(text), markup=False, emoji=False)
         self._write(text)
@@ -82,7 +81,7 @@ class Console:
         )
         if self._bar is None:
             self.print(text)
-        else:  # people see it in the bar
+        else:  # the bar shows it
             self._write(text)
 
     def epoch(self, progress: TrainingProgress, row: dict[str, float]) -> None:

@@ -1,9 +1,8 @@
-"""Where a network looks: Grad-CAM (R. Selvaraju et al.: Grad-CAM: visual explanations from deep networks via
-gradient-based localization, 2017).
+"""Grad-CAM heat maps (R. Selvaraju et al.: Grad-CAM: visual explanations from deep networks via gradient-based
+localization, 2017).
 
-The maps A_k of the last layer that still has places (N, K, h, w) are added up, each weighted by the mean over its
-places of the gradient of a class's logit, and what speaks against the class is left out: ReLU(Σ_k mean(∂y/∂A_k) · A_k),
-their equations 1 and 2.
+The feature maps A_k of the last layer with spatial dimensions (N, K, h, w) are summed, each weighted by the spatial
+mean of the gradient of a class's logit; negative values are dropped: ReLU(Σ_k mean(∂y/∂A_k) · A_k), equations 1 and 2.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from zoo.errors import UsageError
 
 
 def grad_cam(model: nn.Module, inputs: Tensor, head: str | None = None) -> tuple[Tensor, Tensor]:
-    """The logits (N, K) of images (N, C, H, W), and for each a map float32 (N, H, W), 0 to 1, of what speaks for its
-    top-1 class.
+    """Return the logits (N, K) of images (N, C, H, W), and the Grad-CAM maps of their top-1 classes, float32 (N, H, W),
+    0 to 1.
 
-    ``model`` is in eval mode; ``head`` names the module that gives its logits, where that is known: maps are taken
-    before it. Raises UsageError where no layer of the network has maps.
+    ``model`` is in eval mode. ``head`` names the module that computes its logits, or is None; feature maps are taken
+    before it. Raises UsageError if no layer of the network has feature maps.
     """
     found = _last_maps(model, inputs, head)
     if found is None:
         raise UsageError(
-            "no layer of this network gives maps (N, K, h, w) that could be looked at",
+            "Grad-CAM needs feature maps (N, K, h, w), which no layer of this network has",
             fix="choose a convolutional network",
         )
     module, kept = model.get_submodule(found), list[Tensor]()
@@ -50,8 +49,7 @@ def grad_cam(model: nn.Module, inputs: Tensor, head: str | None = None) -> tuple
 
 
 def _last_maps(model: nn.Module, inputs: Tensor, head: str | None) -> str | None:
-    """The module that gave the last maps of more than one place before the head was reached, by running the network
-    once."""
+    """Return the name of the last module before the head with feature maps larger than 1×1, by running the network."""
     last, reached = None, False
     hooks = []
 

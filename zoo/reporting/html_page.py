@@ -1,7 +1,7 @@
-"""``report.html``: all of a run on one page that needs nothing beside itself, no network and no script.
+"""``report.html``: a self-contained page about a run, without scripts, network access or other files.
 
-What it shows of the task's work are the run's report_items (`zoo.api.ReportItem`): images go in as ``data:``
-addresses, tables as tables. Every name is escaped, and isolated where its writing runs the other way.
+It shows the run's report_items (`zoo.api.ReportItem`): images as ``data:`` URLs, tables as HTML tables. All names are
+escaped, and isolated against right-to-left text.
 """
 
 from __future__ import annotations
@@ -29,15 +29,14 @@ from zoo.support.paths import optional_path
 from zoo.support.untrusted_files import read_bytes, read_text
 
 ROWS = 200
-"""Rows of a table that are shown."""
+"""The maximum number of rows of a table."""
 IMAGE = "image"
-"""The column whose cells are images."""
+"""The name of a column with image files."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """An item, ready for the page: an image, a table, or cards of (image, facts); ``remark`` says what is not
-    there."""
+    """An item of the page: an image, a table, or cards of (image, facts); ``remark`` explains what is missing."""
 
     title: str
     caption: str
@@ -57,7 +56,7 @@ class Facts:
 
 
 def report(run: str | Path, out: str | Path | None = None) -> Path:
-    """Write the page of a run, finished or not, into its folder or to ``out``; returns where.
+    """Write the report of a run, finished or not, into its folder or to ``out``, and return its path.
 
     Raises UsageError, or StorageError.
     """
@@ -66,7 +65,7 @@ def report(run: str | Path, out: str | Path | None = None) -> Path:
 
 
 def write_page(run: RunDir, record: Record, out: Path | None = None) -> Path:
-    """The page replaces an older one in one step."""
+    """Write the page, replacing an older one atomically."""
     file = run.page_file if out is None else out
     if file.is_dir():
         raise UsageError("the page would be a folder", where=file, fix="name a file, for example report.html")
@@ -144,7 +143,7 @@ def environment_of(record: Record) -> list[Facts]:
 
 
 def expected_sentence(run: RunDir) -> str | None:
-    """What the run's recipe is known to reach, where it still says so and the run is of that combination."""
+    """Return a sentence with the expected metric of the run's recipe, or None if there is none or the run differs."""
     recipe = run.config.recipe
     if recipe is None:
         return None
@@ -166,8 +165,7 @@ def expected_sentence(run: RunDir) -> str | None:
 
 
 def commands(run: RunDir, record: Record) -> dict[str, str]:
-    """What can be done with a run of this kind: each of these command lines works as it stands, but for the image that
-    it names."""
+    """Return command lines for this run, by purpose; they can be copied as they are, except for the image name."""
     name, own = shlex.quote(run_id(run.path)), run.config.name
     again = "" if own is None else f" --name {shlex.quote(f'{own}-again')}"
     shown = {"Repeat it": f"zoo run --config {shlex.quote(str(run.config_file))}{again}"}
@@ -189,7 +187,7 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
 
 
 def drawn(run: RunDir) -> list[ReportItem]:
-    """The images of a run that names no report_items: one that did not finish, or is from before there were any."""
+    """Return the images of a run without report_items: an unfinished one, or one from an older version."""
     return [
         ReportItem(file.stem.replace("_", " ").capitalize(), f"plots/{file.name}")
         for file in sorted(run.plots.glob("*.png"))
@@ -223,7 +221,8 @@ def _cards(
 
 
 def inside(folder: Path, name: str) -> Path | None:
-    """A .png or .csv under ``folder``: a run may come from anybody, and its page holds nothing from elsewhere."""
+    """Return a .png or .csv file under ``folder``, or None; a run from an untrusted source must not include other files
+    in its page."""
     file = Path(os.path.realpath(folder / name))  # Path.resolve raises a RuntimeError for links in a circle
     return (
         file

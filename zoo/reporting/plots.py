@@ -1,4 +1,4 @@
-"""The images of a run. Each function writes one PNG; matplotlib's figures are used directly, with no global state."""
+"""The plots of a run. Each function writes one PNG with matplotlib's figure objects, without global state."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from zoo.support.paths import check_drawing
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 KEYS = 20
-"""Classes of masks that a legend names."""
+"""The maximum number of mask classes in a legend."""
 
 
 def save(figure: Figure, file: Path) -> None:
-    """In the format of its suffix, one of `zoo.support.paths.DRAWINGS`.
+    """Save a figure in the format of the suffix, one of `zoo.support.paths.DRAWINGS`.
 
-    A letter that the font lacks is drawn as a box; names stand in full in the tables beside the plots.
+    Characters that the font lacks are drawn as boxes; the tables beside the plots have the full names.
     """
     check_drawing(file)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def grid(
     columns: int = 5,
     keys: Sequence[Patch] = (),
 ) -> None:
-    """Titled images, uint8 (n, H, W, C), ``columns`` to a row, with a legend of ``keys`` below."""
+    """Draw titled images, uint8 (n, H, W, C), in rows of ``columns``, with a legend of ``keys`` below."""
     rows = max(1, -(-len(images) // columns))
     figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
     figure.suptitle(textwrap.fill(heading, 17 * columns), parse_math=False)
@@ -66,14 +66,14 @@ def grid(
 
 
 def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Images, uint8 (n, H, W, 3), half covered by the colours of ``maps``, float (n, H, W), 0 to 1."""
+    """Return images, uint8 (n, H, W, 3), overlaid with the colours of ``maps``, float (n, H, W), 0 to 1."""
     colours = 255 * colormaps["turbo"](maps)[..., :3]
     return np.asarray(np.rint(0.5 * images + 0.5 * colours), np.uint8)
 
 
 def masked(images: np.ndarray, masks: np.ndarray, target: Mask) -> np.ndarray:
-    """Images, uint8 (n, H, W, 1 or 3), half covered by the colour of each pixel's class in ``masks``, uint8 (n, H, W);
-    where they are ignored, left as they are."""
+    """Return images, uint8 (n, H, W, 1 or 3), overlaid with the colours of the classes in ``masks``, uint8 (n, H, W);
+    ignored pixels are not overlaid."""
     palette = _palette(target)
     colour = 255 * palette(masks % palette.N)[..., :3]
     plain = np.broadcast_to(images, (*images.shape[:3], 3))
@@ -82,7 +82,7 @@ def masked(images: np.ndarray, masks: np.ndarray, target: Mask) -> np.ndarray:
 
 
 def mask_keys(target: Mask) -> list[Patch]:
-    """The colour of each class, of the first that a legend has room for."""
+    """Return the legend entries of the first classes."""
     palette = _palette(target)
     return [Patch(color=palette(place % palette.N), label=name) for place, name in enumerate(target.names[:KEYS])]
 
@@ -92,7 +92,7 @@ def _palette(target: Mask) -> Colormap:
 
 
 def samples(file: Path, part: PartView, target: Target, heading: str, count: int = 20) -> None:
-    """The first images of a part, four rows of five, each under its target; masks lie over their images."""
+    """Draw the first images of a split, in rows of five, with their targets as titles and masks as overlays."""
     indices = range(min(count, len(part)))
     images, keys = part.images_of(indices), list[Patch]()
     masks = part.targets_of(indices) if isinstance(target, Mask) else None
@@ -102,14 +102,14 @@ def samples(file: Path, part: PartView, target: Target, heading: str, count: int
 
 
 def titles_of(part: PartView, target: Target, indices: Iterable[int]) -> list[str]:
-    """What stands above samples: their targets in words, or their names where there are none."""
+    """Return the titles of samples: their targets, or their names if there are no targets."""
     chosen = list(indices)
     targets, names = part.targets_of(chosen), part.names
     return [described(target, targets, place) or names[index] for place, index in enumerate(chosen)]
 
 
 def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: Sequence[str], heading: str) -> None:
-    """Images above their permuted selves, uint8 (n, H, W, C) both."""
+    """Draw images above their versions with permuted pixels, both uint8 (n, H, W, C)."""
     count = len(plain)
     figure = Figure(figsize=(1.2 * count, 3.4), layout="constrained")
     figure.suptitle(heading)
@@ -131,8 +131,8 @@ def predictions(
     classes: Sequence[str],
     heading: str,
 ) -> None:
-    """Images with prediction and probability: in green where right, with the truth in red where wrong, in black where
-    it is not known."""
+    """Draw images with prediction and probability: green if correct, red with the true class if wrong, black if the
+    true class is unknown."""
     chosen = list(indices)
     titles, colours = [], []
     for index in chosen:
@@ -145,7 +145,8 @@ def predictions(
 
 
 def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str], heading: str) -> None:
-    """Counts (truth by row, prediction by column), shaded by share of the row; numbers where they can be read."""
+    """Draw a confusion matrix (truth by row, prediction by column), shaded by the share of the row; with numbers if
+    there is room."""
     counts = np.asarray(matrix)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = float(np.clip(0.42 * len(classes) + 2, 4, 16))
@@ -170,8 +171,8 @@ Rows = Sequence[Mapping[str, float]]
 
 
 def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
-    """The loss by step (``steps``) with its mean by epoch (``rows``) and, where a validation split was evaluated, its
-    metrics by epoch."""
+    """Plot the loss by step (``steps``), its mean by epoch (``rows``) and, if there are any, validation metrics by
+    epoch."""
     selected = [name for name in (rows[0] if rows else {}) if name.startswith("val_")]
     measured = [name for name in selected if not name.endswith("loss")]
     figure = Figure(figsize=(9 if measured else 6, 3.8), layout="constrained")
@@ -197,8 +198,8 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
 
 
 def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: str) -> None:
-    """The train loss of several runs, name → (epochs, steps), and each of their validation metrics, by epoch; by step
-    where no run has two epochs."""
+    """Plot train loss and validation metrics of several runs, name → (epochs, steps), by epoch; the loss by step if no
+    run has two epochs."""
     by_epoch = any(len(rows) > 1 for rows, _ in runs.values())
     metrics = (
         dict.fromkeys(name for rows, _ in runs.values() for row in rows[:1] for name in row if name.startswith("val_"))
@@ -239,6 +240,6 @@ def _show(axis: Axes, image: np.ndarray) -> None:
 
 
 def _short(text: str, length: int = 24) -> str:
-    """On one line, without characters that steer the direction of what stands beside them."""
+    """Shorten text to one line, without characters that change the text direction."""
     text = " ".join("".join(char for char in text if unicodedata.category(char) != "Cf").split())
     return text if len(text) <= length else text[: length - 1] + "…"

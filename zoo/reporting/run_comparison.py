@@ -1,4 +1,4 @@
-"""Runs side by side: what came of each, in which of their settings they differ, and their curves in one image."""
+"""Comparison of runs: metrics, differing settings, and a plot of their curves."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ IMAGE = "compare.png"
 
 @dataclass(frozen=True)
 class Comparison:
-    """``names`` tell the runs apart; everything else is in their order.
+    """A comparison of runs; all lists are in the order of ``names``, which are distinct.
 
-    ``differences`` has, by key, each run's value of it.
-
-    ``metrics`` has the test split's figures, None where a run has none. ``image`` is None where no run has a curve.
+    ``differences`` has the values of each differing key. ``metrics`` are those of the test split, with None for runs
+    without them. ``image`` is None if no run has curves.
     """
 
     names: list[str]
@@ -34,10 +33,10 @@ class Comparison:
 
 
 def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> Comparison:
-    """Compare two runs or more; their curves are drawn into ``compare.png`` in ``out``, by default the current folder.
+    """Compare two or more runs, and plot their curves to ``compare.png`` in ``out``, by default the current folder.
 
-    A run whose records are damaged is left out, with a remark. Raises UsageError where a run is not found or named
-    twice, CheckpointError where fewer than two are undamaged, StorageError where the image cannot be written.
+    Runs with damaged records are skipped, with a remark. Raises UsageError if a run is not found or given twice,
+    CheckpointError if fewer than two are undamaged, StorageError if the image cannot be written.
     """
     found = [find(run) for run in runs]
     if len(found) < 2:
@@ -73,7 +72,7 @@ def compare(runs: Sequence[str | Path], out: str | Path | None = None) -> Compar
 
 
 def _fault(run: RunDir) -> str | None:
-    """Why nothing of a run can be compared: its records, or a log that cannot be read."""
+    """Return why a run cannot be compared (damaged records or logs), or None."""
     try:
         run.epochs()
         run.steps()
@@ -83,7 +82,7 @@ def _fault(run: RunDir) -> str | None:
 
 
 def distinct_names(runs: Sequence[RunDir]) -> list[str]:
-    """What the runs are of where that tells them apart, else the names of their folders, else their whole ids."""
+    """Return distinct names: the labels if they are distinct, otherwise the folder names, otherwise the full ids."""
     for names in ([run.record.label for run in runs], [run.path.name for run in runs]):
         if len(set(names)) == len(names):
             return names
@@ -111,7 +110,7 @@ def metrics_of(runs: Sequence[RunDir]) -> dict[str, list[float | None]]:
 
 
 def differences_of(runs: Sequence[RunDir]) -> dict[str, list[Any]]:
-    """Every key of the configurations on which not all agree. (Their names are no setting.)"""
+    """Return the configuration keys whose values differ, except the runs' names."""
     configs = [flatten(run.config.as_dict()) for run in runs]
     keys = [key for key in dict.fromkeys(key for config in configs for key in config) if key != "name"]
     rows = {key: [config.get(key) for config in configs] for key in keys}
@@ -130,9 +129,9 @@ def flatten(value: Any, above: str = "") -> dict[str, Any]:
 
 
 def remarks_on(names: Sequence[str], runs: Sequence[RunDir]) -> list[str]:
-    """What makes these runs less comparable than their figures look."""
+    """Return remarks on what makes the runs less comparable."""
     remarks = [
-        f"{name} is {run.standing}: what it has is not its result"
+        f"{name} is {run.standing}: its metrics are not final"
         for name, run in zip(names, runs, strict=True)
         if run.standing != "finished"
     ]
@@ -149,7 +148,7 @@ def remarks_on(names: Sequence[str], runs: Sequence[RunDir]) -> list[str]:
 
 
 def unused(file: Path) -> Path:
-    """The path itself, or with the first number behind its name that no file has: nothing is overwritten."""
+    """Return the path, or with a number appended if the file exists, so that nothing is overwritten."""
     paths = (file, *(file.with_stem(f"{file.stem}-{number}") for number in range(2, 10_000)))
     return next(path for path in paths if not os.path.lexists(path))
 

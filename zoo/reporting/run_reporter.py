@@ -1,5 +1,4 @@
-"""What a run reports as it goes on: to the console, to plugins that listen to its events, and to run.json, which has
-how long it took so far."""
+"""Reports the progress of a run to the console, to the event hooks of plugins, and to run.json (its duration)."""
 
 from __future__ import annotations
 
@@ -23,11 +22,11 @@ from zoo.training.train_state import Progress
 class RunReporter:
     """The implementation of `zoo.training.train_state.Callback` for a run in a folder.
 
-    The record's ``seconds`` go on from what they were. They are written after every epoch too, and into every
-    checkpoint: of a run that is killed, those of all the work that it kept are counted.
+    The record's ``seconds`` continue from their previous value. They are also written after every epoch and into every
+    checkpoint, so that the duration stays correct if the run is killed.
 
-    An event is built only where a plugin listens to it. A plugin that fails at a hook is reported the first time; at
-    the end of the run, how often it failed.
+    An event is built only if a plugin implements its hook. The first failure of a plugin at a hook is reported at once,
+    the number of failures at the end of the run.
     """
 
     def __init__(self, console: Console, where: RunDir, record: Record) -> None:
@@ -63,7 +62,7 @@ class RunReporter:
         self._send(events.Evaluated, lambda: {"split": split, "metrics": metrics, "samples": samples})
 
     def stamp(self) -> None:
-        """Set the record's seconds to those until now."""
+        """Update the record's seconds."""
         self._record.seconds = round(self.clock.seconds, 3)
 
     def ended(self) -> None:
@@ -80,8 +79,8 @@ class RunReporter:
         self._where.write_record(self._record)
 
     def _send(self, kind: type[events.RunEvent], facts: Callable[[], dict[str, Any]], *, fresh: bool = True) -> None:
-        """Build and send an event where a plugin listens to it, with the record as it is, or unless ``fresh`` as it was
-        at the last event."""
+        """Build and send an event if a plugin implements its hook, with the current record, or (unless ``fresh``) that
+        of the last event."""
         catalogue = registry()
         if not catalogue.listens(kind):
             return
@@ -96,7 +95,7 @@ class RunReporter:
 
 
 def send_exported(catalogue: Registry, bundle: Path, verification: Mapping[str, Any], run: RunDir | None) -> list[str]:
-    """Send the event of a published bundle; returns a line for each fault of a plugin."""
+    """Send the event of a published bundle, and return a line for each failure of a plugin."""
     if not catalogue.listens(events.Exported):
         return []
     try:

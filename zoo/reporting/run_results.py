@@ -1,5 +1,4 @@
-"""What a finished run shows: its figures in run.json, its plots, and a few samples to try predictions
-on."""
+"""The results of a finished run: metrics in run.json, plots, and a few samples for predictions."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchm
 
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
-    """weights.csv: what became of each tensor of the network, where it started from trained weights."""
+    """Write weights.csv: for each tensor of the network, whether it was loaded or re-initialised."""
     write_csv(file, ["tensor", "shape", "shape in the weights", "what became of it"], tensors)
 
 
@@ -38,7 +37,7 @@ def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
 
 
 def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
-    """samples.png and, where pixels are permuted, permuted.png. The task writes its own beside them."""
+    """Write samples.png and, for permuted pixels, permuted.png."""
     from zoo.reporting import plots
 
     train = data.part("train")
@@ -59,7 +58,7 @@ def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
 
 
 def write_samples(folder: Path, part: AnyPart, target: Target) -> None:
-    """The first images of a part as files, as the dataset has them, named by index and, of classes, their class."""
+    """Write the first original images of a split as files, named by index and class."""
     folder.mkdir(exist_ok=True)
     images = part.raw_images[:SAMPLES]
     targets = part.targets_of(range(len(images))) if isinstance(target, Classes) else None
@@ -91,7 +90,7 @@ def _write_permuted(file: Path, part: AnyPart, data: Data) -> None:
 
 
 def facts(registry: Registry) -> dict[str, Any]:
-    """Versions, plugins and commit: what a figure should be read with."""
+    """Return versions, plugins and commit, the conditions of the results."""
     versions = {name: metadata.version(name) for name in PACKAGES} | machine()
     plugins = {
         plugin.namespace: f"{plugin.distribution} {plugin.version}"

@@ -1,4 +1,4 @@
-"""From a plan to its objects: the task, the adaptations, the solver and the network."""
+"""Build the components of a plan: task, adaptations, solver and network."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from zoo.runs.task_plan import refused_target
 
 
 def build_task(plan: RunPlan, target: Target, statistics: Mapping[str, Any]) -> Task[Any]:
-    """The task that is learned, of a dataset with this target. Raises UsageError where it does not accept it."""
+    """Build the task for a dataset with this target. Raises UsageError if the task does not accept it."""
     item = plan.task.learned
     if item is None:
-        raise TypeError(f"{plan.task.label} learns nothing")
+        raise TypeError(f"{plan.task.label} has no training task")
     accepted = item.spec.accepts
     if accepted and target.kind not in accepted:
         raise refused_target(plan.task.task, plan.dataset.spec.name, (target.kind,), accepted)
@@ -31,12 +31,12 @@ def build_task(plan: RunPlan, target: Target, statistics: Mapping[str, Any]) -> 
 
 
 def statistics_of(plan: RunPlan, target: Target, train: PartView) -> dict[str, Any]:
-    """What the task needs to know of the train split."""
+    """Return the task's statistics of the train split, as JSON."""
     item = plan.task.learned
     if item is None:
         return {}
     learned: type[Task[Any]] = _class_of(item, item.spec.target, Task)
-    with calls_of([item], "looking at the train split"):
+    with calls_of([item], "computing its statistics"):
         return dict(learned.statistics(plan.learned_options, target, train))
 
 
@@ -57,11 +57,11 @@ def build_solver(plan: RunPlan) -> Solver[Any]:
 
 
 def _class_of(item: Item[Any], reference: str | None, base: type) -> Any:
-    """Raises PluginError where a spec names something else than a class of that kind."""
+    """Raises PluginError unless ``reference`` is a subclass of ``base``."""
     found = load_object(str(reference), item)
     if not (isinstance(found, type) and issubclass(found, base)):
         raise PluginError(
-            f"{item.kind} '{item.canonical}' names {reference}, which is no zoo.api.{base.__name__}",
+            f"{item.kind} '{item.canonical}': {reference} is not a subclass of zoo.api.{base.__name__}",
             where=item.plugin.distribution,
             fix="report it to the plugin's authors",
         )
@@ -69,7 +69,7 @@ def _class_of(item: Item[Any], reference: str | None, base: type) -> Any:
 
 
 def build_network(catalogue: Registry, plan: RunPlan, preprocessing: Preprocessing, num_outputs: int) -> nn.Module:
-    """The network of a plan, before any adaptation; an empty module where it has no architecture."""
+    """Build the network of a plan, before any adaptation; an empty module if the plan has no architecture."""
     if plan.architecture is None or plan.config.architecture is None:
         return nn.Module()
     return build_model(
@@ -82,7 +82,7 @@ def build_network(catalogue: Registry, plan: RunPlan, preprocessing: Preprocessi
 
 
 def output_reader(plan: RunPlan) -> OutputReader:
-    """How the outputs of the plan's network are read; with features where the task needs them."""
+    """Return the reader of the network's outputs, which adds features if the task needs them."""
     if plan.architecture is None:
         return OutputReader()
     learned, spec = plan.task.learned, plan.architecture.spec

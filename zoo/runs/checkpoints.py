@@ -1,12 +1,12 @@
-"""Checkpoints: safetensors and JSON in folders that never change, each listed with its digest in the run's root record.
+"""Checkpoints: immutable folders of safetensors and JSON, each listed with its digest in the run's root.json.
 
     checkpoints/step-000938/            model.safetensors, optimizer.safetensors, state.json and
                                         MANIFEST.json (the run, and the sha256 of each file)
-    checkpoints/frozen-….safetensors    where much of the model is frozen (see `zoo.runs.frozen_weights`)
+    checkpoints/frozen-….safetensors    if much of the model is frozen (see `zoo.runs.frozen_weights`)
 
-A folder is written under a temporary name, read back, and renamed. Then the root record is replaced: from that moment
-on the checkpoint is the last one and, where its epoch is the best, the best one. Only then are older checkpoints
-removed. A folder that the root record does not list was left by a crash or comes from elsewhere, and is never read.
+A folder is written under a temporary name, read back, and renamed. Replacing root.json then publishes it as the last
+checkpoint and, if its epoch is the best so far, as the best. Older checkpoints are removed after that. A folder that
+root.json does not list was left by a crash or comes from another run; it is never read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optimizer.safetensors"
 
 
 class Manifest(Fixed):
-    """``run`` is that of the root record. ``files`` has the sha256 of each file of the checkpoint."""
+    """MANIFEST.json: ``run`` is the id in root.json; ``files`` has the sha256 of each file of the checkpoint."""
 
     run: str
     files: dict[str, Digest]
@@ -60,13 +60,13 @@ def save(
     frozen: Collection[str] = (),
     keep: int | None = None,
 ) -> str:
-    """Publish a checkpoint as the run's last one; returns its name.
+    """Write a checkpoint, publish it as the run's last one, and return its name.
 
-    Raises StorageError, with the earlier ones still in force.
+    ``best`` describes the best epoch so far: the one that ended with this checkpoint, or that of the last checkpoint.
+    ``frozen`` names tensors that have not changed since an earlier checkpoint named them. The newest ``keep``
+    checkpoints stay, and the best checkpoint as of each of them.
 
-    ``best`` has the facts of the best epoch up to here, which ended with this checkpoint or is that of the last one.
-    ``frozen`` names weights that have been the same in every checkpoint of this run in which they were named. The
-    newest ``keep`` checkpoints stay, with the best of each.
+    Raises StorageError; earlier checkpoints then stay valid.
     """
     root, folder = run.root, run.checkpoints
     _sweep(folder, root)
@@ -88,7 +88,7 @@ def _write(
     state: Mapping[str, Any],
     frozen: Collection[str],
 ) -> str:
-    """Write and read back all of a checkpoint, and rename it to ``name``; returns the sha256 of its manifest."""
+    """Write and read back a checkpoint, rename it to ``name``, and return the sha256 of its manifest."""
     from zoo.models.tensor_files import to_bytes
 
     apart = {key: value for key, value in model.items() if key in frozen}
@@ -117,7 +117,7 @@ def _write(
 
 
 def _write_checked(path: Path, content: bytes) -> str:
-    """Write a new file to the disk and compare what is read from it; returns its sha256."""
+    """Write a new file, compare it with what is read back, and return its sha256."""
     with path.open("xb") as stream:
         stream.write(content)
         stream.flush()
@@ -125,15 +125,15 @@ def _write_checked(path: Path, content: bytes) -> str:
     digest = hashlib.sha256(content).hexdigest()
     if atomic_files.sha256(path) != digest:
         raise StorageError(
-            "a file of a checkpoint read back differs from what was written",
+            "a checkpoint file differs when read back from disk",
             where=path,
-            fix="check the disk and the memory",
+            fix="check the disk and the memory for hardware errors",
         )
     return digest
 
 
 def _best(last: Published | None, name: str, facts: Mapping[str, Any] | None) -> Best | None:
-    """The best epoch as of checkpoint ``name``: the same as before, or the one that this checkpoint ends."""
+    """Return the best epoch as of checkpoint ``name``: the previous one, or the epoch that ends with ``name``."""
     if facts is None:
         return None
     known = None if last is None else last.best
@@ -145,18 +145,15 @@ def _best(last: Published | None, name: str, facts: Mapping[str, Any] | None) ->
 
 
 def _kept(entries: Sequence[Published], keep: int | None) -> tuple[Published, ...]:
-    """The newest ``keep``, and the best checkpoint as of each of these: a run that goes back to one of them goes back
-    to its best as well."""
+    """Return the newest ``keep`` checkpoints and the best as of each of them, since a run that is resumed from one of
+    them needs its best, too."""
     newest = entries if keep is None else entries[-keep:]
     wanted = {entry.name for entry in newest} | {entry.best.checkpoint for entry in newest if entry.best is not None}
     return tuple(entry for entry in entries if entry.name in wanted)
 
 
 def _sweep(folder: Path, root: Root) -> None:
-    """Remove what this run left behind: older checkpoints, and what a crash cut off.
-
-    Another run's checkpoint is left where it is.
-    """
+    """Remove older checkpoints of this run and incomplete ones after a crash, but not checkpoints of another run."""
     listed = {entry.name for entry in root.checkpoints}
     for name in names(folder):
         if name not in listed and not is_foreign(folder / name, root):
@@ -172,15 +169,15 @@ def _free_name(folder: Path, step: int) -> str:
         if not os.path.lexists(folder / name):
             return name
         name = f"step-{step:06d}.{again}"
-    raise StorageError("too many checkpoints of one step", where=folder, fix="move some of them elsewhere")
+    raise StorageError("too many checkpoints of the same step", where=folder, fix="move some of them out of the folder")
 
 
 # ------------------------------------------------------------------------------------------------------------- checking
 
 
 def names(folder: Path) -> list[str]:
-    """The folders that have the name of a checkpoint, newest first: by the number of their step, then in the order they
-    were written."""
+    """Return the folders named like checkpoints, newest first: by step, then by the order in which they were
+    written."""
     found = [
         path.name
         for path in folder.glob("step-*")
@@ -195,17 +192,17 @@ def _position(name: str) -> tuple[int, int]:
 
 
 def unlisted(run: RunDir, root: Root) -> dict[str, str]:
-    """The folders that have the name of a checkpoint and are none of this run's, and why."""
+    """Return the folders named like checkpoints that are not part of this run, each with the reason."""
     listed = {entry.name for entry in root.checkpoints}
     found = [name for name in names(run.checkpoints) if name not in listed]
     return {
-        name: "comes from another run" if is_foreign(run.checkpoints / name, root) else "is not in the root record"
+        name: "comes from another run" if is_foreign(run.checkpoints / name, root) else "is not listed in root.json"
         for name in found
     }
 
 
 def is_foreign(checkpoint: Path, root: Root) -> bool:
-    """Whether a checkpoint's manifest names another run."""
+    """Return whether a checkpoint's manifest names another run."""
     try:
         return _manifest(checkpoint).run != root.run
     except (OSError, ValueError):
@@ -215,9 +212,9 @@ def is_foreign(checkpoint: Path, root: Root) -> bool:
 def damage(
     folder: Path, root: Root, entry: Published, digest: Callable[[Path], str] = atomic_files.sha256
 ) -> str | None:
-    """What is wrong with a listed checkpoint, or None: every file is read.
+    """Return what is wrong with a listed checkpoint, or None.
 
-    (A changed weights file often loads without complaint.)
+    Every file is read and hashed, because a changed weights file often loads without an error.
     """
     checkpoint = folder / entry.name
     if not checkpoint.is_dir():
@@ -228,7 +225,7 @@ def damage(
             return (
                 "it comes from another run"
                 if is_foreign(checkpoint, root)
-                else "its MANIFEST.json is not the one in the root record"
+                else "its MANIFEST.json does not match root.json"
             )
         manifest, wrong = _manifest(checkpoint), []
         for file, expected in manifest.files.items():
@@ -238,7 +235,7 @@ def damage(
         return f"{file}: {reason(error)}"
     if manifest.frozen is not None and len(frozen_weights.damaged_copies(folder, manifest.frozen.sha256, digest)) == 2:
         wrong.append("both copies of its frozen weights")
-    return f"{', '.join(wrong)} changed since written" if wrong else None
+    return f"{', '.join(wrong)} changed after zoo wrote it" if wrong else None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -247,10 +244,9 @@ def _remembered(path: Path, _identity: tuple[int, ...]) -> str:
 
 
 def remembered(path: Path) -> str:
-    """As `zoo.support.atomic_files.sha256`, of a file that this process has read before and that has not changed since
-    by its inode and times.
+    """Return the sha256 of a file; cached in this process while its inode and times do not change.
 
-    For what is checked at every checkpoint of a training, where reading gigabytes again would take longer than a short
+    For files that are checked at every checkpoint of a training: reading gigabytes again could take longer than a short
     epoch.
     """
     facts = path.stat()
@@ -260,11 +256,11 @@ def remembered(path: Path) -> str:
 
 
 def survey(run: RunDir, digest: Callable[[Path], str] = atomic_files.sha256) -> tuple[Root, list[str]]:
-    """The root record without the checkpoints that are damaged, and a line for each thing that is lost."""
+    """Return the root record without damaged checkpoints, and a line for each loss."""
     root, folder, digest = run.root, run.checkpoints, functools.cache(digest)
     faults = {entry.name: damage(folder, root, entry, digest) for entry in root.checkpoints}
     lines = [
-        f"checkpoint {name} is damaged ({fault}) and is left out" for name, fault in faults.items() if fault is not None
+        f"checkpoint {name} is damaged ({fault}) and is ignored" for name, fault in faults.items() if fault is not None
     ]
     good = [entry for entry in root.checkpoints if faults[entry.name] is None]
     left = tuple(
@@ -275,16 +271,15 @@ def survey(run: RunDir, digest: Callable[[Path], str] = atomic_files.sha256) -> 
         lines.append(lost_best({} if good[-1].best is None else good[-1].best.facts))
     for sha256 in frozen_digests(folder, root.with_changes(checkpoints=tuple(good))):
         damaged = frozen_weights.damaged_copies(folder, sha256, digest)
-        lines += [f"{path.name} is damaged: the other copy of the frozen weights is used" for path in damaged]
+        lines += [f"{path.name} is damaged; the other copy of the frozen weights is used" for path in damaged]
     return root.with_changes(checkpoints=left), lines
 
 
 def lost_best(best: Mapping[str, Any]) -> str:
-    """What is printed where the best epoch, with these facts, cannot be had any more."""
-    what = f"epoch {best['epoch']}, {best['metric']} {best['value']:.6g}" if best else "its facts too"
+    """Return the message for a best epoch, with these facts, whose checkpoint is lost."""
+    what = f"epoch {best['epoch']}, {best['metric']} {best['value']:.6g}" if best else "epoch unknown"
     return (
-        f"the best epoch so far ({what}) is lost with its checkpoint: the best is from now on chosen among the epochs "
-        "that are left"
+        f"the checkpoint of the best epoch so far ({what}) is lost; the best is now selected among the remaining epochs"
     )
 
 
@@ -293,9 +288,9 @@ def _without_best(entry: Published) -> Published:
 
 
 def newest_good(run: RunDir) -> tuple[Path, Root, list[str]]:
-    """The newest undamaged checkpoint, the root record without the damaged ones, and a line for each that is not used.
+    """Return the newest undamaged checkpoint, the root record without damaged ones, and a line for each unused one.
 
-    Raises CheckpointError where none is left.
+    Raises CheckpointError if none is left.
     """
     root, lines = survey(run)
     lines += [f"checkpoint {name} {why} and is not used" for name, why in unlisted(run, run.root).items()]
@@ -303,34 +298,36 @@ def newest_good(run: RunDir) -> tuple[Path, Root, list[str]]:
         raise CheckpointError(
             "no usable checkpoint: " + ("; ".join(lines) or "none was written yet"),
             where=run.path,
-            fix="start the run anew",
+            fix="start the run again from the beginning",
         )
     return run.checkpoints / root.last.name, root, lines
 
 
 def chosen(run: RunDir) -> Path:
-    """The checkpoint to evaluate and export, undamaged: the one that the run's metrics are of.
+    """Return the checkpoint to evaluate and export: the one that the run's metrics come from.
 
-    Raises CheckpointError.
+    Raises CheckpointError if it is damaged or missing.
     """
     while True:
         root = run.root
         if root.last is None or root.chosen is None:
-            raise CheckpointError("no checkpoint was written yet", where=run.path, fix="start the run anew")
+            raise CheckpointError(
+                "no checkpoint was written yet", where=run.path, fix="start the run again from the beginning"
+            )
         entry = next((each for each in root.checkpoints if each.name == root.chosen), None)
-        fault = "the root record has no digest of it" if entry is None else damage(run.checkpoints, root, entry)
+        fault = "root.json has no digest of it" if entry is None else damage(run.checkpoints, root, entry)
         if fault is None:
             return run.checkpoints / root.chosen
-        if run.root == root:  # else a run at work has just replaced it by a newer one
+        if run.root == root:  # otherwise a running training has just replaced it
             raise CheckpointError(f"checkpoint {root.chosen} is damaged: {fault}", where=run.path, fix=_remedy(run))
 
 
 def _remedy(run: RunDir) -> str:
     good = survey(run)[0].last
     return (
-        "restore it from a copy, or start the run anew"
+        "restore it from a copy, or start the run again from the beginning"
         if good is None
-        else f"restore it, or go back to {good.name}: zoo run --resume {run.path}"
+        else f"restore it from a copy, or continue from {good.name}: zoo run --resume {run.path}"
     )
 
 
@@ -338,7 +335,7 @@ def _remedy(run: RunDir) -> str:
 
 
 def weights(checkpoint: Path) -> dict[str, Tensor]:
-    """All of the model's tensors."""
+    """Return all tensors of the model."""
     from zoo.models.tensor_files import read_tensors
 
     frozen = _manifest(checkpoint).frozen
@@ -347,7 +344,7 @@ def weights(checkpoint: Path) -> dict[str, Tensor]:
 
 
 def load(checkpoint: Path) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
-    """Model tensors, the other tensors, and the state."""
+    """Return the model's tensors, the optimizer's tensors, and the content of state.json."""
     from zoo.models.tensor_files import read_tensors
 
     state = json.loads(read_text(checkpoint / STATE, RECORD_LIMIT))
@@ -360,7 +357,7 @@ def _manifest(checkpoint: Path) -> Manifest:
 
 
 def frozen_digests(folder: Path, root: Root) -> list[str]:
-    """The sha256 of the frozen weights that listed checkpoints have, each once."""
+    """Return the sha256 of the frozen weights of all listed checkpoints, without repeats."""
     found = [_frozen_of(folder, entry) for entry in root.checkpoints]
     return list(dict.fromkeys(frozen.sha256 for frozen in found if frozen is not None))
 

@@ -1,5 +1,7 @@
-"""Which architectures, datasets and tasks go together, how their images are then prepared, and why others do not: for a
-plan and for `zoo matrix`."""
+"""Compatibility of architecture, dataset and task: the resulting preprocessing, or the reason why they do not fit.
+
+Used by plans and by `zoo matrix`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from zoo.registry.lookup import Item
 from zoo.runs.initial_weights import Inputs, RandomWeights, Weights
 from zoo.runs.task_plan import TaskPlan
 
-NONE = "; --weights none begins with none"
+NONE = ", or start from random weights: --weights none"
 NOTHING = RandomWeights()
 OUTPUTS: dict[OutputKind, str] = {
     "vector": "a vector for each image",
@@ -30,16 +32,16 @@ def combine(
     section: DatasetSection,
     weights: Weights = NOTHING,
 ) -> tuple[Preprocessing, list[str]]:
-    """How the images are prepared, as far as it is known before a file is opened, and a sentence for each change to
-    them.
+    """Return the preprocessing, as far as it is known before a file is opened, and a sentence for each change to the
+    images.
 
-    Raises UsageError where the three cannot go together.
+    Raises UsageError if the three are not compatible.
     """
     if architecture is None and task.needs_architecture:
         raise UsageError(f"{task.label} needs an architecture", fix="add --arch NAME (see `zoo list architectures`)")
     if architecture is not None and not task.needs_architecture:
         raise UsageError(
-            f"{task.label} is of data alone, and takes no architecture",
+            f"{task.label} takes no architecture",
             where=architecture.canonical,
             fix="leave --arch out",
         )
@@ -61,16 +63,16 @@ def plan_images(
     architecture: Item[ArchitectureSpec] | None = None,
     weights: Weights = NOTHING,
 ) -> tuple[Preprocessing, list[str]]:
-    """How images of ``shape`` (C, H, W; None where they differ) of a dataset are prepared for an architecture and the
-    weights it starts from."""
+    """Return the preprocessing of images of ``shape`` (C, H, W; None for sides that vary) for an architecture and its
+    initial weights, and a sentence for each change."""
     learned = None if isinstance(weights, RandomWeights) else weights.learned
     network = None if architecture is None else architecture.spec
     return plan(section, shape, dataset.spec.mean, dataset.spec.std, network, learned)
 
 
 def check_same_inputs(task: TaskPlan, weights: Weights, given: Inputs) -> None:
-    """Raises UsageError naming each difference, where the task needs the inputs that its weights were trained on and
-    these are known."""
+    """Raise UsageError with each difference if the task needs the data that its weights were trained on, and that is
+    known."""
     if not task.same_inputs or isinstance(weights, RandomWeights):
         return
     trained = weights.inputs(given.preprocessing.permute_pixels)
@@ -88,10 +90,12 @@ def check_same_inputs(task: TaskPlan, weights: Weights, given: Inputs) -> None:
         pairs.insert(0, ("the", summary(trained.target), summary(given.target)))
     differences = [(what, _shown(mine), _shown(theirs)) for what, mine, theirs in pairs if mine != theirs]
     if differences:
-        told = "; ".join(f"{trained.name}: {what} {mine}, {given.name}: {theirs}" for what, mine, theirs in differences)
+        listed = "; ".join(
+            f"{trained.name}: {what} {mine}, {given.name}: {theirs}" for what, mine, theirs in differences
+        )
         raise UsageError(
-            f"{task.label} needs the data that the weights were trained on: {told}",
-            fix="leave out the options that change the data, or train the network on this data first",
+            f"{task.label} needs the data that the weights were trained on: {listed}",
+            fix="remove the options that change the data, or train the network on this data first",
         )
 
 
@@ -103,11 +107,12 @@ def _shown(value: object, most: int = 5) -> str:
 
 
 def check_classes(dataset: Item[DatasetSpec], task: TaskPlan, classes: Sequence[str]) -> None:
-    """Asked again once a dataset that finds its classes has been opened. Raises UsageError."""
+    """Raise UsageError for classification with one class. Called again after opening a dataset whose spec has no
+    classes."""
     learned, classified = task.learned, "classes" in dataset.spec.targets
     if learned is not None and learned.spec.needs_labels and classified and len(classes) == 1:
         raise UsageError(
-            f"{task.label} needs two classes or more to tell apart, and {dataset.spec.name} has one: {classes[0]}",
+            f"{task.label} needs at least two classes, but {dataset.spec.name} has one: {classes[0]}",
             fix="choose another dataset (see `zoo list datasets`)",
         )
 
@@ -118,7 +123,7 @@ def _check_outputs(architecture: Item[ArchitectureSpec], task: TaskPlan) -> None
     if missing:
         given = ", ".join(dict.fromkeys(output.kind for output in architecture.spec.outputs))
         raise UsageError(
-            f"{task.label} needs a network that gives {OUTPUTS[missing[0]]}, and {architecture.spec.name} gives "
+            f"{task.label} needs a network with the output {OUTPUTS[missing[0]]}, but {architecture.spec.name} has "
             f"{given}",
             fix="choose another architecture (see `zoo list architectures`)",
         )
@@ -130,10 +135,10 @@ def _check_weights(architecture: Item[ArchitectureSpec], task: TaskPlan, weights
     named, name = list(architecture.spec.weights), architecture.spec.name
     if not named:
         raise UsageError(
-            f"{task.in_need_of_weights} needs pretrained weights, and {name} names none",
+            f"{task.in_need_of_weights} needs pretrained weights, but {name} has none",
             fix=f"give a file: --weights FILE{NONE}",
         )
     raise UsageError(
         f"{task.in_need_of_weights} needs pretrained weights",
-        fix=f"add --weights NAME, of {', '.join(named[:5])}, or a file{NONE}",
+        fix=f"add --weights {' or '.join(named[:5])} or --weights FILE{NONE}",
     )

@@ -1,11 +1,12 @@
-"""Weights that a run does not train, stored once for all of its checkpoints.
+"""Frozen weights, stored once for all checkpoints of a run.
 
     checkpoints/frozen-SHA256.safetensors        named by the sha256 of its content
     checkpoints/frozen-SHA256.copy.safetensors   the same bytes again
 
-A file in each checkpoint would cost 540 MB an epoch for VGG-16 with a new head of 2 MB; a single file, or links to one,
-would let one damage spoil every checkpoint. Two separate files cost twice the frozen weights, however many checkpoints
-there are, and either may be lost: the other one is read, and the next checkpoint writes the lost one again.
+A copy in each checkpoint would cost 540 MB per epoch for VGG-16 with a new head of 2 MB. With a single file, or links
+to it, one damaged file would damage every checkpoint. Two separate copies cost twice the size of the frozen weights,
+for any number of checkpoints. If one copy is damaged, the other is read, and the next checkpoint writes the first
+again.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WORTH_A_FILE = 1 << 20
-"""Bytes of frozen weights from which on they are stored apart."""
+"""The size in bytes from which frozen weights are stored separately."""
 
 
 class Frozen(Fixed):
-    """What a checkpoint's manifest says of them: their file, and the names of its tensors in order."""
+    """The entry of a checkpoint's manifest: the file of frozen weights and the names of its tensors, in order."""
 
     sha256: Digest
     tensors: tuple[str, ...]
@@ -39,12 +40,12 @@ def copies(folder: Path, sha256: str) -> tuple[Path, Path]:
 
 
 def damaged_copies(folder: Path, sha256: str, digest: Callable[[Path], str] = atomic_files.sha256) -> list[Path]:
-    """Those of the two files that are missing, unreadable or changed."""
+    """Return the copies that are missing, unreadable or changed."""
     return [path for path in copies(folder, sha256) if not _holds(path, sha256, digest)]
 
 
 def good_copy(folder: Path, sha256: str) -> Path:
-    """Raises CheckpointError where both are damaged."""
+    """Return an undamaged copy. Raises CheckpointError if both are damaged."""
     for path in copies(folder, sha256):
         if _holds(path, sha256, atomic_files.sha256):
             return path
@@ -54,7 +55,8 @@ def good_copy(folder: Path, sha256: str) -> Path:
 
 
 def store(folder: Path, tensors: Mapping[str, Tensor], before: Frozen | None, digest: Callable[[Path], str]) -> Frozen:
-    """Write what is not there yet. ``before`` is that of the last checkpoint: the same names have the same values.
+    """Write the copies that do not exist yet. ``before`` is the entry of the last checkpoint; tensors of the same names
+    have the same values.
 
     Raises StorageError.
     """
@@ -69,15 +71,15 @@ def store(folder: Path, tensors: Mapping[str, Tensor], before: Frozen | None, di
         write_bytes(path, content)
         if atomic_files.sha256(path) != found.sha256:
             raise StorageError(
-                "the frozen weights read back differ from those written",
+                "the frozen weights differ when read back from disk",
                 where=path,
-                fix="check the disk and the memory",
+                fix="check the disk and the memory for hardware errors",
             )
     return found
 
 
 def remove_others(folder: Path, needed: Iterable[str]) -> None:
-    """Remove the files of frozen weights that no checkpoint has any more."""
+    """Remove the files of frozen weights that no checkpoint uses."""
     kept = {path for sha256 in needed for path in copies(folder, sha256)}
     for path in folder.glob("frozen-*.safetensors"):
         if path not in kept:

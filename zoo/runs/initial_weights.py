@@ -1,8 +1,7 @@
-"""The weights that a network starts from, as one value.
+"""The initial weights of a network.
 
-`parse_weights` reads the text of a configuration's ``weights`` once; everything else that concerns them (their target,
-how their images were prepared, the options their network was built with, the tensors) is a property or a method of the
-value it returns. No other module parses it.
+`parse_weights` parses the configuration key ``weights``; no other module does. The object it returns has the target of
+the weights, the preprocessing of their images, the options of their network, and the tensors.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ if TYPE_CHECKING:
     from zoo.models.state_dicts import StateDict
 
 NONE = "none"
-"""Asks a task that needs weights to begin with random ones all the same."""
+"""The value of ``weights`` that starts from random weights even if the task needs trained ones."""
 
 
 class Inputs(NamedTuple):
-    """What a network is trained on or given: ``name`` says which data or weights; no ``target``: it is not known."""
+    """The inputs of a network: ``name`` of the data or weights, ``target`` (None if unknown) and preprocessing."""
 
     name: str
     target: Target | None
@@ -39,14 +38,14 @@ class Inputs(NamedTuple):
 
 @dataclass(frozen=True)
 class RandomWeights:
-    """The network as it is initialised. ``text`` is `NONE` where the configuration says so."""
+    """Random initialisation. ``text`` is `NONE` if the configuration asks for it explicitly."""
 
     text: str | None = None
 
 
 @dataclass(frozen=True)
 class NamedWeights:
-    """Weights that an architecture names: shipped by its plugin, in the data folder, or to be downloaded."""
+    """Pretrained weights of an architecture: shipped by its plugin, in the data folder, or to be downloaded."""
 
     item: Item[ArchitectureSpec]
     text: str
@@ -57,43 +56,44 @@ class NamedWeights:
 
     @property
     def target(self) -> Target | None:
-        """What their network answers; None where it has no classifier, or its classes are not known."""
+        """The target of the weights; None if they have no classifier, or its classes are unknown."""
         return _target_of(self.spec)
 
     @property
     def learned(self) -> Learned | None:
-        """How their images were prepared; None where that is not known."""
+        """The preprocessing of the weights' training images; None if unknown."""
         return self.spec
 
     @property
     def builder_options(self) -> Mapping[str, Any]:
-        """Options that their network was built with: without them the weights are another function."""
+        """The options of the weights' network; with other options, the same weights compute something else."""
         return self.spec.architecture_options
 
     def inputs(self, permute_pixels: int | None) -> Inputs | None:
-        """What they were trained on; ``permute_pixels`` is that of the run, since published weights do not tell
-        theirs."""
+        """Return the inputs the weights were trained on; ``permute_pixels`` is that of the run, because published
+        weights do not record theirs."""
         return _inputs(self.text, self.spec, permute_pixels)
 
     def file(self, task: str | None = None) -> Path:
-        """The safetensors file, checked, and downloaded where it is missing.
+        """Return the path of the safetensors file, downloaded if missing, after checking its digest.
 
-        Raises CheckpointError; ``task`` is for what that error proposes.
+        Raises CheckpointError, which mentions ``task`` in its fix.
         """
         from zoo.models.pretrained_weights import weights_file
 
         return weights_file(self.item, self.text, task)
 
     def read(self, own: Mapping[str, Tensor], task: str | None = None) -> StateDict:
-        """The tensors under the names that the network has, whose state is ``own``. Raises CheckpointError."""
+        """Return the tensors under the network's names; ``own`` is its state dict. Raises CheckpointError."""
         return _fitted(own, self.file(task), None, self.text)
 
 
 @dataclass(frozen=True)
 class FileWeights:
-    """A safetensors file. What is known of it is what is known of the architecture's own weights of the same form.
+    """A safetensors file. Classes and preprocessing are taken from the architecture's pretrained weights with as many
+    classes.
 
-    ``key`` chooses one of several networks in it.
+    ``key`` selects one of several networks in the file.
     """
 
     item: Item[ArchitectureSpec]
@@ -106,7 +106,7 @@ class FileWeights:
 
     @cached_property
     def spec(self) -> WeightsSpec | None:
-        """The first of the architecture's weights with as many classes."""
+        """The architecture's first pretrained weights with as many classes as the file, or None."""
         count = self._head_classes
         return (
             None
@@ -124,18 +124,18 @@ class FileWeights:
 
     @property
     def known(self) -> WeightsSpec:
-        """As ``spec``. Raises UsageError where nothing is known of this file."""
+        """As ``spec``, but raises UsageError instead of returning None."""
         if self.spec is None:
             count = self._head_classes
             why = (
-                "it has no head that is known"
+                "the head's number of classes cannot be determined"
                 if count is None
-                else f"none of the architecture's own weights has its {count} classes"
+                else f"none of the architecture's pretrained weights has {count} classes"
             )
             raise UsageError(
-                f"what the classes of these weights are is not known: {why}",
+                f"the class names of these weights are unknown: {why}",
                 where=self.path,
-                fix="predict by a run or a bundle",
+                fix="predict with a run or a bundle",
             )
         return self.spec
 
@@ -149,7 +149,7 @@ class FileWeights:
 
     @property
     def builder_options(self) -> Mapping[str, Any]:
-        """A file does not tell them: those on which all of the architecture's own weights agree."""
+        """The options on which all pretrained weights of the architecture agree, since a file does not record them."""
         return _agreed(spec.architecture_options for spec in self.item.spec.weights.values())
 
     def inputs(self, permute_pixels: int | None) -> Inputs | None:
@@ -163,7 +163,7 @@ class FileWeights:
 class RunWeights:
     """The best checkpoint of an earlier run.
 
-    ``text`` is what finds the same run again when there is a newer one of its recipe.
+    ``text`` identifies this run even if there is a newer one of the same recipe.
     """
 
     run: RunDir
@@ -197,12 +197,13 @@ class RunWeights:
         return StateDict(checkpoints.weights(checkpoints.chosen(self.run)))
 
     def explain(self, error: CheckpointError) -> CheckpointError:
-        """``error``, that they do not fit, with what to do where the run's task had made another network of the one it
-        started from."""
+        """Return ``error`` (the weights do not fit) with a fix if the run's task had changed the network."""
         started_from, task = self.run.config.weights, self.run.config.task.name
         if started_from in (None, NONE):
             return error
-        fix = f"task {task} of that run changed the network; start from what the run started from, {started_from}"
+        fix = (
+            f"task {task} of that run changed the network; use the initial weights of that run instead: {started_from}"
+        )
         return CheckpointError(error.what, where=error.where, fix=fix)
 
 
@@ -211,22 +212,21 @@ Weights = RandomWeights | PretrainedWeights
 
 
 def parse_weights(text: str | None, item: Item[ArchitectureSpec] | None, key: str | None = None) -> Weights:
-    """What ``text`` stands for: nothing or `NONE`, a file, weights that the architecture ``item`` names (or how their
-    name begins), or a run.
+    """Return the weights for ``text``: None or `NONE`, a file, pretrained weights of the architecture ``item`` (by name
+    or its beginning), or a run.
 
-    Raises UsageError for anything else, for a run of another architecture, and for a ``key`` where there is no file to
-    choose in.
+    Raises UsageError for anything else, for a run of another architecture, and for a ``key`` without a file.
     """
     is_file = text not in (None, NONE) and user_path(str(text)).is_file()
     if key is not None and not is_file:
         raise UsageError(
-            f"weights_key: '{key}' chooses in a file of weights, and weights names none", fix="leave it out"
+            f"weights_key: '{key}' needs a weights file, but weights is not a file", fix="remove weights_key"
         )
     if text is None or text == NONE:
         return RandomWeights(text)
     if item is None:
         raise UsageError(
-            f"weights: there is no architecture to load '{text}' into", fix="leave it out, or add --arch NAME"
+            f"weights: there is no architecture to load '{text}' into", fix="remove weights, or add --arch NAME"
         )
     if is_file:
         return FileWeights(item, text, key)
@@ -240,21 +240,22 @@ def parse_weights(text: str | None, item: Item[ArchitectureSpec] | None, key: st
     if theirs is None or theirs.name != item.canonical:
         label = theirs.name if theirs else "no architecture"
         raise UsageError(
-            f"weights: the run {run_id(run.path)} is of {label}, not of {item.canonical}", fix="leave --arch out"
+            f"weights: the run {run_id(run.path)} has {label}, not {item.canonical}", fix="leave --arch out"
         )
     return RunWeights(run)
 
 
 def run_of(text: object) -> RunDir | None:
-    """The run that ``text`` names, where no architecture is named that might have weights of that name; else None."""
+    """Return the run that ``text`` names, or None. For configurations without an architecture, whose pretrained weights
+    would take precedence."""
     if not isinstance(text, str) or text == NONE or user_path(text).is_file():
         return None
     return find(text) if is_run(text) else None
 
 
 def named(item: Item[ArchitectureSpec], text: str) -> str | None:
-    """The name of an architecture's weights that ``text`` stands for: itself, or the first whose name or dataset begins
-    with it."""
+    """Return the name of an architecture's weights for ``text``: an exact name, or the first whose name or dataset
+    begins with it; None if there is none."""
     known = item.spec.weights
     if text in known:
         return text
@@ -270,11 +271,9 @@ def unknown(item: Item[ArchitectureSpec], text: str) -> UsageError:
     advice = (
         f"did you mean {near[0]}?"
         if near
-        else "check the path" + (f", or name one of: {', '.join(known[:10])}" if known else "")
+        else "check the path" + (f", or choose one of: {', '.join(known[:10])}" if known else "")
     )
-    return UsageError(
-        f"'{text}' is no file, no run, nor weights that {item.canonical} names", where="weights", fix=advice
-    )
+    return UsageError(f"'{text}' is not a file, a run, or weights of {item.canonical}", where="weights", fix=advice)
 
 
 def _inputs(text: str, spec: WeightsSpec, permute_pixels: int | None) -> Inputs:

@@ -1,4 +1,4 @@
-"""What a network has before its first step: the weights of its plan, and a new head where the targets are others."""
+"""Load the initial weights of a plan into its network; the head is re-initialised if the targets differ."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from zoo.runs.plan import RunPlan
 
 
 class Start(NamedTuple):
-    """A sentence about the weights, and for each tensor of the network its name, its shape, that in the weights, and
-    `LOADED` or `ANEW`."""
+    """A summary line, and a row for each tensor: name, shape, shape in the weights, and `LOADED` or `ANEW`."""
 
     told: str | None
     tensors: tuple[tuple[str, str, str, str], ...] = ()
@@ -30,13 +29,13 @@ LOADED, ANEW = "loaded", "re-initialised"
 def initialise(model: nn.Module, plan: RunPlan, target: Target) -> Start:
     """Load the weights of ``plan`` into ``model``.
 
-    Where the plan has a new head, that for another ``target``, or of another size, stays as it was initialised; else
-    the head is loaded, and what it was for is said. Raises CheckpointError where anything else differs.
+    If the plan has a new head, a head for another ``target`` or of another size stays randomly initialised. Otherwise
+    the head is loaded, too, and the summary names its target. Raises CheckpointError if any other tensor differs.
     """
     weights = plan.weights
     if isinstance(weights, RandomWeights) or plan.architecture is None:
         return Start(
-            None if weights.text is None else "no pretrained weights: the whole network is initialised at random"
+            None if weights.text is None else "no pretrained weights: the whole network is randomly initialised"
         )
     own = model.state_dict()
     tensors, changes = weights.read(own, plan.config.task.name)
@@ -48,11 +47,11 @@ def initialise(model: nn.Module, plan: RunPlan, target: Target) -> Start:
         raise weights.explain(error) if isinstance(weights, RunWeights) else error from error
     anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
     read = f", read {', '.join(changes)}" if changes else ""
-    told = f"starting from the weights {weights.text}: {len(own) - len(kept)} of {len(own)} tensors{read}" + (
+    told = f"initial weights {weights.text}: loaded {len(own) - len(kept)} of {len(own)} tensors{read}" + (
         f"; {ANEW}: {anew}" if anew else ""
     )
     if weights.target is not None and not same and not plan.task.new_head:
-        told += f"; the head too, which is for {summary(weights.target)}"
+        told += f"; loaded the head, too, whose target is {summary(weights.target)}"
     rows = (
         (name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items()
     )
@@ -66,10 +65,10 @@ def _size(tensor: torch.Tensor | None) -> str:
 def _other_heads(
     head: str | None, tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor], *, same: bool
 ) -> list[str]:
-    """Tensors of heads for another target.
+    """Return the names of the tensors of heads for another target.
 
-    Of another number: they differ in their first dimension alone, or the weights have no head at all; of as many, where
-    they are not the ``same``: the head's.
+    With another number of outputs, these are the tensors whose first dimension differs, or the head's if the weights
+    have none. With the same number of outputs but not the ``same`` target, these are the head's tensors.
     """
     shared = [(name, value.shape, tensors[name].shape) for name, value in own.items() if name in tensors]
     kept = [name for name, mine, theirs in shared if mine != theirs and mine[1:] == theirs[1:]]

@@ -1,6 +1,6 @@
-"""Bringing a trained model back: from a run directory, or from the weights a plugin ships.
+"""Load a trained model from a run directory or from the weights that a plugin ships.
 
-Neither data nor network is needed.
+This needs neither data nor network access.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from zoo.runs.task_plan import plan_task
 
 @dataclass
 class LoadedModel:
-    """A model in eval mode, and all that is needed to use it. ``origin`` says, as JSON, where its weights come from."""
+    """A model in eval mode, and all that is needed to use it. ``origin`` is the source of its weights, as JSON."""
 
     model: nn.Module
     name: str
@@ -47,18 +47,24 @@ class LoadedModel:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; empty where the targets are others."""
+        """The class names; empty for other targets."""
         return class_names(self.target)
 
 
 def load(run: str | Path) -> nn.Module:
-    """The trained network of a run (its best checkpoint), in eval mode on the CPU; ``zoo.load`` in the Python API."""
+    """Return the trained network of a run (its best checkpoint), in eval mode on the CPU.
+
+    ``run`` is a path, a ``label/name``, or a label for its newest run. Raises UsageError if there is no such run, and
+    CheckpointError if its checkpoint is damaged.
+    """
     return load_run(find(run)).model
 
 
 def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
-    """Raises CheckpointError where the checkpoint is damaged or does not fit, PluginError where a plugin that the run
-    was made with is not here; another version of it is a note on stderr."""
+    """Return the model of a run. If a plugin has another version than in the run, a note is printed on stderr.
+
+    Raises CheckpointError if the checkpoint is damaged or does not fit, PluginError if a plugin of the run is missing.
+    """
     catalogue, config, record = registry(), run.config, run.record
     require_plugins(record, catalogue, "architecture", "dataset", "task")
     announce_versions(record, catalogue)
@@ -66,7 +72,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     plan = plan_of(catalogue, config, record.preprocessing)
     try:
         model, decision, output = _rebuilt(catalogue, plan, record)
-    except ConfigError as error:  # an option of the run's that a plugin of today does not have
+    except ConfigError as error:  # the installed plugin lacks an option of the run
         raise ConfigError(error.problems, where=run.path) from error
     load_state(model, checkpoints.weights(checkpoint), checkpoint)
     origin = {
@@ -92,8 +98,8 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
 
 
 def plan_of(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing) -> RunPlan:
-    """The plan of a recorded configuration, as far as it is needed to build the network: the weights that it started
-    from need not be there any more."""
+    """Return the plan of a recorded configuration for building its network; its initial weights need not exist any
+    more."""
     architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name)
     dataset = catalogue.dataset(config.dataset.name)
     task = plan_task(catalogue, catalogue.task(config.task.name), dataset, [section.name for section in config.adapt])
@@ -101,7 +107,7 @@ def plan_of(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing
 
 
 def _rebuilt(catalogue: Registry, plan: RunPlan, record: Record) -> tuple[nn.Module, Decision, Output]:
-    """The network of a run with the adaptations that were made to it, how it decides, and its main output."""
+    """Return the network of a run with its adaptations, its decision, and its main output."""
     if plan.task.learned is None:
         return build_solver(plan).rebuild(record.solution or {}), Raw(), Output()
     task = build_task(plan, record.target, record.statistics)
@@ -112,7 +118,7 @@ def _rebuilt(catalogue: Registry, plan: RunPlan, record: Record) -> tuple[nn.Mod
 
 
 def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
-    """The model of a recipe with the weights it ships. Raises CheckpointError where it ships none."""
+    """Return the model of a recipe with its shipped weights. Raises CheckpointError if it ships none."""
     item = catalogue.runnable(name)
     shipped = getattr(item.spec, "weights", None)
     if item.kind != "recipe" or not isinstance(shipped, str):
@@ -123,8 +129,8 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     config, architecture = plan.config, plan.architecture
     if architecture is None or shipped not in architecture.spec.weights:
         raise CheckpointError(
-            f"recipe '{item.canonical}' ships the weights '{shipped}', which its architecture does not name",
-            fix="report it to the authors of its plugin",
+            f"recipe '{item.canonical}' ships the weights '{shipped}', but its architecture does not have them",
+            fix="report it to the plugin's authors",
         )
     weights = architecture.spec.weights[shipped]
     preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
@@ -151,21 +157,18 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
 
 
 def require_network(run: RunDir) -> None:
-    """Raises UsageError for a run whose task has no network: what it made lies in its folder."""
+    """Raise UsageError for a run whose task has no network; its results are in its folder."""
     config = run.config
     if config.architecture is None:
         raise UsageError(
             f"a run of task {config.task.name} has no network",
             where=run.path,
-            fix="see its report.html for what it made",
+            fix="see its report.html for the results",
         )
 
 
 class Pretrained(NamedTuple):
-    """A network in eval mode with trained weights, and what is known of these.
-
-    ``origin`` says in words which they are.
-    """
+    """A network in eval mode with trained weights, its classes and preprocessing; ``origin`` describes the weights."""
 
     model: nn.Module
     classes: tuple[str, ...]
@@ -174,11 +177,10 @@ class Pretrained(NamedTuple):
 
 
 def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> Pretrained:
-    """An architecture with weights of its own, by their name, or from a safetensors file that has the form of some of
-    its own; ``key`` chooses among several networks in that file.
+    """Return an architecture with its pretrained weights, by name, or with those of a safetensors file that has as many
+    classes as some of them; ``key`` selects one of several networks in the file.
 
-    Raises UsageError where nothing is known of their classes and images, CheckpointError where they cannot be had or
-    do not fit.
+    Raises UsageError if their classes and preprocessing are unknown, CheckpointError if they are missing or do not fit.
     """
     item = catalogue.architecture(name)
     chosen = parse_weights(weights, item, key)
@@ -189,7 +191,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
         raise UsageError(
             f"the weights '{weights}' of {item.canonical} have no classifier",
             where="weights",
-            fix="choose others, or train one on them",
+            fix="choose other weights, or train a classifier first: zoo run --weights",
         )
     preprocessing = preprocessing_of(spec)
     section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
@@ -205,7 +207,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
 
 
 def newest_run(config: RunConfig) -> RunDir | None:
-    """The newest finished run whose architecture, dataset and task, with their options, are those of ``config``."""
+    """Return the newest finished run with the architecture, dataset and task of ``config``, options included."""
     wanted = sections_of(config)
     return next(
         (run for run, record in usable_runs() if record.status == "finished" and sections_of(run.config) == wanted),

@@ -1,7 +1,7 @@
-"""A run's plan: everything about it that is decided before a file of data is opened, decided once.
+"""The plan of a run: everything that is decided before a data file is opened.
 
-`zoo.runs.resolve_config.resolve` makes it. The runner, ``--dry-run``, ``--resume``, `zoo info` and `zoo export` use it,
-and decide nothing of it again.
+`zoo.runs.resolve_config.resolve` makes it. `zoo run` (with ``--dry-run`` and ``--resume``), `zoo info` and `zoo export`
+all use it, so that these decisions are made in one place.
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ from zoo.runs.task_plan import TaskPlan, plan_task
 
 @dataclass(frozen=True)
 class RunPlan:
-    """``config`` is canonical: names in full, every option with its value.
+    """``config`` is canonical: full names, and a value for every option.
 
-    ``architecture`` is None for a task of data alone.
-
-    ``preprocessing`` is what is done to images of the shape that the dataset's spec states, and ``changes`` says so in
-    sentences.
+    ``architecture`` is None for a task without a network. ``preprocessing`` is for images of the shape in the dataset's
+    spec; ``changes`` describes it in sentences.
     """
 
     config: RunConfig
@@ -39,14 +37,13 @@ class RunPlan:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Empty where the dataset finds them when it is opened."""
+        """The class names; empty if they are only known when the dataset is opened."""
         return tuple(self.config.dataset.classes or self.dataset.spec.classes)
 
     def prepare_images(self, shape: tuple[int, int | None, int | None]) -> tuple[Preprocessing, list[str]]:
-        """``preprocessing`` and ``changes`` for images that turn out to have another ``shape`` (C, H, W) than the spec
-        states.
+        """Return ``preprocessing`` and ``changes`` for images of another ``shape`` (C, H, W) than in the spec.
 
-        A task of data alone has no network that would need a size, so that no change of size is reported.
+        A task without a network needs no particular size, so a change of size is not reported for it.
         """
         if shape == self.dataset.spec.shape:
             preprocessing, changes = self.preprocessing, list(self.changes)
@@ -70,7 +67,7 @@ class RunPlan:
 
 
 def make_plan(catalogue: Registry, config: RunConfig, weights: Weights) -> RunPlan:
-    """Raises UsageError where the parts of ``config`` cannot go together."""
+    """Return the plan of ``config``. Raises UsageError if its components are not compatible."""
     architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name)
     dataset = catalogue.dataset(config.dataset.name)
     adapt = [section.name for section in config.adapt]

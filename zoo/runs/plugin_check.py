@@ -1,7 +1,7 @@
-"""Whether the plugins that a run was made with are still here, and of the same version.
+"""Compare the installed plugins with those that a run was made with.
 
-A run records the distribution and version of each plugin (``Record.plugins``). Wherever a run is opened, what is
-missing is an error that names these, and another version is a note.
+A run records the distribution and version of each plugin (``Record.plugins``). When a run is opened, a missing plugin
+is an error with both, and another version is a note.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from zoo.support.progress import announce
 COMPONENTS = ("architecture", "dataset", "task")
 """Fields of a record that hold a canonical name, ``namespace/name``."""
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99} [A-Za-z0-9][A-Za-z0-9.!+_-]{0,99}")
-"""A distribution and its version: a record may come from anybody, and no other text gets into a command to run."""
+"""A distribution and its version. A record may come from an untrusted source, so no other text is put into a suggested
+command."""
 
 
 class Origin(NamedTuple):
-    """A plugin as a run recorded it; ``distribution`` and ``version`` are None where it did not."""
+    """A plugin as recorded in a run; ``distribution`` and ``version`` are None if the record lacks them."""
 
     namespace: str
     distribution: str | None
@@ -36,14 +37,14 @@ class Origin(NamedTuple):
     @property
     def install(self) -> str:
         if self.distribution is None:
-            return f"install the package that has plugin '{self.namespace}'"
+            return f"install the package that provides plugin '{self.namespace}'"
         return f"pip install {self.distribution}=={self.version}"
 
 
 def require_plugins(record: Record, catalogue: Registry, *kinds: str, recipe: str | None = None) -> None:
-    """Raises PluginError where a component of a run cannot be had, because its plugin is not as it was.
+    """Raise PluginError if a component of a run is not available, because its plugin is missing or has changed.
 
-    ``kinds`` are those of `COMPONENTS` that are needed; ``recipe`` is the run's, where that is needed too.
+    ``kinds`` are the required kinds of `COMPONENTS`; ``recipe`` is the run's recipe if that is required, too.
     """
     names = {**{kind: getattr(record, kind) for kind in kinds}, "recipe": recipe}
     for kind, name in names.items():
@@ -59,13 +60,13 @@ def require_plugins(record: Record, catalogue: Registry, *kinds: str, recipe: st
 
 
 def plugin_problems(record: Record, catalogue: Registry) -> list[PluginError]:
-    """An error for each plugin of a run's components that is not here, or cannot be used; no component is looked up."""
+    """Return an error for each plugin of the run that is missing or cannot be used; components are not looked up."""
     found = (_plugin_problem(origin, catalogue) for origin in _origins(record))
     return [problem for problem in found if problem is not None]
 
 
 def version_notes(record: Record, catalogue: Registry) -> list[str]:
-    """A line for each distribution of a run's components that is installed in another version than the run's."""
+    """Return a line for each distribution that is installed in another version than the run's."""
     lines = []
     for origin in _origins(record):
         plugin = _plugin(catalogue, origin.namespace)
@@ -74,8 +75,8 @@ def version_notes(record: Record, catalogue: Registry) -> list[str]:
         here = f"{plugin.distribution} {plugin.version}"
         if here != f"{origin.distribution} {origin.version}":
             lines.append(
-                f"the run was made with {origin.distribution} {origin.version}, and {here} is installed: its results "
-                "may differ"
+                f"the run was made with {origin.distribution} {origin.version}, but {here} is installed: results may "
+                "differ"
             )
     return list(dict.fromkeys(lines))
 
@@ -87,13 +88,13 @@ def announce_versions(record: Record, catalogue: Registry) -> None:
 
 
 def notes_of(record: Record) -> list[str]:
-    """All that differs, a line each, where a run is only looked at and nothing of its plugins is needed."""
+    """Return a line for each difference, for commands that only show a run and do not need its plugins."""
     catalogue = registry()
     return [*map(str, plugin_problems(record, catalogue)), *version_notes(record, catalogue)]
 
 
 def explain_missing(record: Record, name: str, error: UnknownNameError, catalogue: Registry) -> PluginError:
-    """The error for a component of a run that its plugin, which is here, no longer has."""
+    """Return the error for a component that the installed version of its plugin no longer has."""
     origin, plugin = origin_of(record, name), _plugin(catalogue, name.partition("/")[0])
     here = "" if plugin is None else f", and {plugin.distribution} {plugin.version} is installed"
     return PluginError(
@@ -104,7 +105,7 @@ def explain_missing(record: Record, name: str, error: UnknownNameError, catalogu
 
 
 def origin_of(record: Record, name: str) -> Origin:
-    """The plugin of a canonical name, as the run recorded it."""
+    """Return the plugin of a canonical name, as recorded in the run."""
     namespace = name.partition("/")[0]
     written = record.plugins.get(namespace, "")
     if SAFE.fullmatch(written) is None:
@@ -114,7 +115,7 @@ def origin_of(record: Record, name: str) -> Origin:
 
 
 def _origins(record: Record) -> Iterator[Origin]:
-    """Each plugin once."""
+    """Yield each plugin of the run once."""
     names = [getattr(record, kind) for kind in COMPONENTS]
     yield from dict.fromkeys(origin_of(record, name) for name in names if name is not None and "/" in name)
 

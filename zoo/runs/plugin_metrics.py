@@ -1,4 +1,4 @@
-"""The metrics that a configuration names (``train.metrics``), built from what plugins registered."""
+"""The registered metrics that a configuration names in ``train.metrics``."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ Entry = str | Mapping[str, Mapping[str, Any]]
 
 
 def find_metrics(registry: Registry, entries: Sequence[Entry], kind: str) -> dict[str, Item[MetricSpec]]:
-    """The metrics of ``entries`` by the name they are reported under: bare, or ``namespace/name`` where two share it.
+    """Return the metrics of ``entries`` by reported name: the short name, or ``namespace/name`` if two share it.
 
-    Imports nothing of a plugin. Raises UnknownNameError, or UsageError where one is named twice, or does not accept
-    targets of ``kind``.
+    Does not import plugin implementations. Raises UnknownNameError, or UsageError if a metric is given twice or does
+    not accept targets of ``kind``.
     """
     items = [registry.metric(_split(entry)[0]) for entry in entries]
     names = [item.canonical for item in items]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(f"metric '{twice}' is named twice", where=WHERE, fix="keep one of them")
+        raise UsageError(f"metric '{twice}' is given twice", where=WHERE, fix="keep one of them")
     for item in items:
         if kind not in item.spec.accepts:
             raise UsageError(
-                f"metric '{item.canonical}' is of {' or '.join(item.spec.accepts)} targets, and the data has {kind}",
+                f"metric '{item.canonical}' needs {' or '.join(item.spec.accepts)} targets, but the data has {kind}",
                 where=WHERE,
-                fix="leave it out, or choose another (see `zoo list metrics`)",
+                fix="remove it, or choose another (see `zoo list metrics`)",
             )
     bare = [item.spec.name for item in items]
     return {item.spec.name if bare.count(item.spec.name) == 1 else item.canonical: item for item in items}
 
 
 def build_metrics(registry: Registry, entries: Sequence[Entry], target: Target) -> dict[str, Metric]:
-    """A new metric for each of ``entries``, by the name it is reported under.
+    """Build a new metric for each of ``entries``, by reported name.
 
-    Raises what `find_metrics` raises, ConfigError for wrong options, and PluginError where one cannot be built.
+    Raises the errors of `find_metrics`, ConfigError for invalid options, and PluginError if a metric cannot be built.
     """
     found = find_metrics(registry, entries, target.kind)
     options = [_split(entry)[1] for entry in entries]
@@ -55,7 +55,7 @@ def _split(entry: Entry) -> tuple[str, Mapping[str, Any]]:
     if isinstance(entry, str):
         return entry, {}
     if not isinstance(entry, Mapping) or len(entry) != 1:
-        raise UsageError(f"{entry!r:.60} names no metric", where=WHERE, fix="write NAME, or NAME: {OPTION: VALUE}")
+        raise UsageError(f"{entry!r:.60} is not a metric", where=WHERE, fix="write NAME, or NAME: {OPTION: VALUE}")
     ((name, options),) = entry.items()
     return name, options or {}
 

@@ -1,9 +1,7 @@
-"""From a name, a file and overrides to the plan of a run, in whose configuration every name is canonical and every
-option is checked.
+"""Resolve a name, a configuration file and overrides into the plan of a run, with full names and validated options.
 
-Layers, each over the one before: defaults < recipe < file < command line. Changing the item of a section drops the
-options that belonged to the former item, since they are not the new one's; the dataset options that the core gives to
-every dataset stay.
+Precedence: defaults < recipe < file < command line. If a layer names another item in a section, the options of the
+previous item are dropped; the options common to all datasets stay.
 """
 
 from __future__ import annotations
@@ -28,18 +26,18 @@ from zoo.support.yaml_files import parse_yaml, read_yaml
 
 SECTIONS = ("architecture", "dataset", "task")
 ADD_DATASET = "add --data NAME (see `zoo list datasets`)"
-NO_DATASET = f"dataset: none is named; {ADD_DATASET}"
+NO_DATASET = f"no dataset is given; {ADD_DATASET}"
 Layer = Mapping[str, Any]
 
 
 class Whole(dict[str, Any]):
-    """A mapping that replaces what lower layers say, where others are merged with it key by key."""
+    """A mapping that replaces the value of lower layers instead of being merged with it."""
 
 
 def resolve(
     registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None
 ) -> RunPlan:
-    """The plan of a run. Raises UnknownNameError, UsageError, or ConfigError with every problem found."""
+    """Return the plan of a run. Raises UnknownNameError, UsageError, or ConfigError with every problem found."""
     merged = _merge_layers(registry, name, file, overrides or {})
     problems: list[str] = []
     refusals: list[ZooError] = []
@@ -80,7 +78,7 @@ def resolve(
 
 def _merge_layers(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:
     written: Layer = {} if file is None else read_yaml(file, TEXT_KEYS)
-    base = name if name is not None else written.get("recipe")  # a file that names a recipe says what differs from it
+    base = name if name is not None else written.get("recipe")  # a file with a recipe overrides that recipe
     layers: list[Layer] = [written, overrides]
     if isinstance(base, str):
         layers.insert(0, _layer_of_name(registry, base))
@@ -93,12 +91,10 @@ def _merge_layers(registry: Registry, name: str | None, file: Path | None, overr
 
 
 def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | None:
-    """The weights of a configuration, whose text becomes canonical.
+    """Look up the initial weights, and replace their text in ``merged`` by the canonical one.
 
-    None where another problem of it keeps them from being looked up.
-
-    The architecture gets the options that their network was built with, where no layer says others. Of a run,
-    architecture and dataset are taken where no layer names others.
+    Options of the weights' network become options of the architecture unless a layer sets them. A run also provides
+    architecture and dataset unless a layer names them. Returns None if another problem prevents the lookup.
     """
     text, key = merged.get("weights"), merged.get("weights_key")
     if not isinstance(text, str | None) or not isinstance(key, str | None):
@@ -110,7 +106,7 @@ def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | Non
         try:
             item = registry.architecture(section["name"])
         except (ZooError, TypeError, KeyError):
-            return None  # it is reported where the section is checked
+            return None  # reported when the section is validated
     weights = parse_weights(text, item, key)
     merged["weights"] = weights.text
     if isinstance(section, dict) and not isinstance(weights, RandomWeights):
@@ -120,7 +116,7 @@ def _settle_weights(registry: Registry, merged: dict[str, Any]) -> Weights | Non
 
 
 def _settle_teacher(merged: dict[str, Any]) -> None:
-    """The name of a teacher becomes one that finds the same run again when there is a newer one of its recipe."""
+    """Replace the teacher by a name that identifies the same run even if there is a newer one of its recipe."""
     train = merged.get("train")
     if isinstance(train, dict) and isinstance(train.get("teacher"), str):
         train["teacher"] = RunWeights(find(train["teacher"])).text
@@ -152,8 +148,8 @@ def _validated(merged: dict[str, Any], problems: list[str]) -> RunConfig | None:
 
 
 def _sections_alone(merged: dict[str, Any]) -> RunConfig | None:
-    """Of a configuration that has problems, so that whether its parts go together is reported with them; None where the
-    problems are in these."""
+    """Return the sections of a configuration with problems elsewhere, so that incompatible components are reported with
+    them; None if the sections have problems."""
     try:
         return RunConfig.model_validate(
             {section: merged[section] for section in SECTIONS if merged.get(section) is not None}
@@ -166,19 +162,19 @@ def _combined(problems: list[str], refusals: list[ZooError], where: object) -> Z
     if len(refusals) == 1 and not problems:
         return refusals[0]
     if problems == [NO_DATASET] and not refusals:
-        return UsageError("no dataset is named", fix=ADD_DATASET)
+        return UsageError("no dataset is given", fix=ADD_DATASET)
     return ConfigError(list(dict.fromkeys([*problems, *map(str, refusals)])), where=where)
 
 
 def parse_assignment(text: str) -> dict[str, Any]:
-    """``"train.lr=1e-3"`` → ``{"train": {"lr": 0.001}}``; the value is YAML.
+    """Parse ``"train.lr=1e-3"`` into ``{"train": {"lr": 0.001}}``; the value is YAML.
 
-    A mapping is `Whole`, but for that of a section.
+    A mapping as value becomes a `Whole`, except for a section.
     """
     path, equals, value = text.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
-        raise UsageError(f"--set takes key.path=value, not '{text}'", fix="for example --set train.lr=0.1")
+        raise UsageError(f"--set expects KEY.PATH=VALUE, not '{text}'", fix="for example --set train.lr=0.1")
     nested: Any = parse_yaml(
         value,
         where=f"--set {path}",
@@ -191,7 +187,7 @@ def parse_assignment(text: str) -> dict[str, Any]:
 
 
 def merge(below: dict[str, Any], above: Layer) -> dict[str, Any]:
-    """``above`` over ``below``, mappings key by key unless they are `Whole`; changes and returns ``below``."""
+    """Merge ``above`` into ``below``, mappings key by key unless they are `Whole`; modify and return ``below``."""
     for key, value in above.items():
         if isinstance(value, Mapping):
             replaced = isinstance(value, Whole) or not isinstance(below.get(key), dict)
@@ -227,7 +223,7 @@ def _default_task(registry: Registry, merged: Layer) -> str:
 
 
 def _kinds(registry: Registry, dataset: Any) -> Sequence[TargetKind]:
-    """The kinds of targets of a dataset; classes where it is not named, or unknown, which is reported elsewhere."""
+    """Return the kinds of targets of a dataset; classes if it is missing or unknown, which is reported elsewhere."""
     try:
         return registry.dataset(str(dataset["name"])).spec.targets
     except (ZooError, TypeError, KeyError):
@@ -237,7 +233,7 @@ def _kinds(registry: Registry, dataset: Any) -> Sequence[TargetKind]:
 def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> None:
     for section in SECTIONS:
         new, old = layer.get(section), merged.get(section)
-        if isinstance(new, str):  # `dataset: mnist` in a file says the same as `dataset: {name: mnist}`
+        if isinstance(new, str):  # `dataset: mnist` is short for `dataset: {name: mnist}`
             layer = {**layer, section: {"name": new}}
             new = layer[section]
         if section == "dataset" and isinstance(new, Mapping) and ":" in str(new.get("name", "")):
@@ -255,13 +251,11 @@ def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> No
 
 
 def _with_argument(registry: Registry, section: Layer) -> Layer:
-    """``folder:PATH`` is the dataset `folder` with the option that its spec calls its argument."""
+    """Split ``folder:PATH`` into the dataset `folder` and its path option."""
     name, _, argument = str(section["name"]).partition(":")
     spec = registry.dataset(name).spec
     if spec.path_option is None:
-        raise UsageError(
-            f"dataset '{name}' takes nothing behind its name, and '{argument}' stands there", fix=f"say {name}"
-        )
+        raise UsageError(f"dataset '{name}' takes no path, but '{name}:{argument}' has one", fix=f"write {name}")
     if section.get(spec.path_option, argument) != argument:
         raise UsageError(
             f"dataset.{spec.path_option} is given twice, as '{argument}' and as '{section[spec.path_option]}'",
@@ -271,7 +265,7 @@ def _with_argument(registry: Registry, section: Layer) -> Layer:
 
 
 def dataset_section(registry: Registry, name: str, **core: Any) -> DatasetSection:
-    """The section of a dataset that is named by itself, its argument and options settled. Raises UsageError."""
+    """Return the complete section of a dataset given by name or as NAME:PATH. Raises UsageError."""
     values: dict[str, Any] = {}
     _merge_layer(registry, values, {"dataset": {"name": name, **core}})
     try:
@@ -285,9 +279,9 @@ def dataset_section(registry: Registry, name: str, **core: Any) -> DatasetSectio
 
 
 def core_dataset_section(options: Layer) -> DatasetSection:
-    """The keys that every dataset has, for no dataset in particular.
+    """Return a section with the options common to all datasets, for no particular dataset.
 
-    Raises ConfigError, for a dataset's own options too.
+    Raises ConfigError, also for options of a particular dataset.
     """
     try:
         section = DatasetSection(name="any", **options)
@@ -296,7 +290,10 @@ def core_dataset_section(options: Layer) -> DatasetSection:
     if section.options:
         known = [key for key in DatasetSection.model_fields if key != "name"]
         raise ConfigError(
-            [f"dataset.{key}: not a key that every dataset has; known: {', '.join(known)}" for key in section.options]
+            [
+                f"dataset.{key}: not an option common to all datasets; known: {', '.join(known)}"
+                for key in section.options
+            ]
         )
     return section
 
@@ -313,7 +310,7 @@ def _item(registry: Registry, section: str, name: str) -> Item[Any]:
 
 
 def _options_model(registry: Registry, section: str, merged: Layer) -> Callable[[Item[Any]], type[Options]]:
-    """A task made of adaptations has the options of the task that it takes, which depends on the dataset."""
+    """A task made of adaptations also has the options of the default task, which depends on the dataset."""
     if section != "task":
         return options_model
     kinds = _kinds(registry, merged.get("dataset"))
@@ -323,11 +320,13 @@ def _options_model(registry: Registry, section: str, merged: Layer) -> Callable[
 def _settle_section(
     registry: Registry, section: str, part: Any, model_of: Callable[[Item[Any]], type[Options]] = options_model
 ) -> list[str]:
-    """Make the name of a section canonical and its options complete; returns the problems, or raises where a name is
-    unknown."""
-    if not isinstance(part, Section):  # the config as a whole did not validate: still look at the options
+    """Complete a section with its full name and all options, and return the problems.
+
+    Raises UnknownNameError.
+    """
+    if not isinstance(part, Section):  # the configuration is invalid: still validate the options
         if not isinstance(part, Mapping) or not isinstance(part.get("name"), str):
-            return []  # nothing, or what pydantic has complained of already
+            return []  # missing, or already reported by pydantic
         core = DatasetSection.model_fields if section == "dataset" else Section.model_fields
         options = {key: value for key, value in part.items() if isinstance(key, str) and key not in core}
         part = Section(name=part["name"], **options)
@@ -341,7 +340,10 @@ def _settle_section(
         )
     given = part.options
     if argument is not None and isinstance(given[argument], str):
-        given = {**given, argument: str(user_path(given[argument]).absolute())}  # config.yaml is run from elsewhere too
+        given = {
+            **given,
+            argument: str(user_path(given[argument]).absolute()),
+        }  # config.yaml may be used from another folder
     try:
         options = model.model_validate(given).model_dump(mode="json")
     except ValidationError as error:

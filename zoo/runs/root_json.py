@@ -1,10 +1,10 @@
-"""``root.json``: the one record of a run that everything else in its folder is checked against.
+"""``root.json``: the record that the other files of a run are verified against.
 
-It holds the configuration, digests of the fields of run.json that rebuild the model, and the published checkpoints,
-each by the sha256 of its MANIFEST.json, which in turn holds those of the checkpoint's files. It is replaced in one
-step, so that after a crash at any moment the last checkpoint, the best one and the metric that made it the best agree.
+It holds the configuration, digests of the fields of run.json that rebuild the model, and the list of checkpoints with
+the sha256 of each MANIFEST.json, which in turn holds the digests of the checkpoint's files. It is replaced atomically,
+so that after a crash the last checkpoint, the best one and its metric are consistent.
 
-A folder may be moved or copied: nothing here depends on its path.
+Nothing in it depends on the path: a run's folder may be moved or copied.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Fixed(BaseModel):
 
 
 class Best(Fixed):
-    """The best epoch up to a checkpoint: the checkpoint of its end, and what made it the best."""
+    """The best epoch as of a checkpoint: its own checkpoint, and its metric."""
 
     checkpoint: CheckpointName
     metric: str
@@ -44,13 +44,13 @@ class Best(Fixed):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """As `zoo.training.train_state.Progress` has them."""
+        """In the form of `zoo.training.train_state.Progress`."""
         return self.model_dump(exclude={"checkpoint"})
 
 
 class Published(Fixed):
-    """A checkpoint of the run: ``digest`` is the sha256 of its manifest, ``epoch`` counts the epochs that were done,
-    ``best`` is as of then."""
+    """A checkpoint: ``digest`` is the sha256 of its manifest, ``epoch`` the number of complete epochs, ``best`` the
+    best epoch as of then."""
 
     name: CheckpointName
     digest: Digest
@@ -60,10 +60,8 @@ class Published(Fixed):
 
 
 class Root(Fixed):
-    """``run`` is drawn at random, and stands in the manifest of every checkpoint.
-
-    ``checkpoints`` are in the order they were published in.
-    """
+    """``run`` is a random id, also stored in the manifest of every checkpoint. ``checkpoints`` are in the order of
+    writing."""
 
     format: Literal[1] = 1
     run: str
@@ -78,7 +76,7 @@ class Root(Fixed):
 
     @property
     def chosen(self) -> str | None:
-        """The checkpoint to evaluate and export: the best as of the last, or the last where no epoch was compared."""
+        """The checkpoint to evaluate and export: the best, or the last if there is no best."""
         last = self.last
         return None if last is None else last.name if last.best is None else last.best.checkpoint
 
@@ -95,7 +93,7 @@ def new_root(config: RunConfig) -> Root:
 
 
 def config_text(config: RunConfig) -> str:
-    """What config.yaml holds."""
+    """Return the content of config.yaml."""
     return write_yaml(config.as_dict())
 
 
@@ -104,9 +102,9 @@ def write_root(file: Path, root: Root) -> None:
 
 
 def read_root(file: Path) -> Root:
-    """Raises CheckpointError where there is none, or it is not as zoo wrote it."""
+    """Read root.json. Raises CheckpointError if it is missing or was changed."""
     if not os.path.lexists(file):
-        what = f"the run has no root record ({file.name}): an older zoo wrote the run, or the file was removed"
+        what = f"the run has no {file.name}: the run is from an older zoo, or the file was removed"
         raise CheckpointError(
             what,
             where=file.parent,
@@ -114,7 +112,7 @@ def read_root(file: Path) -> Root:
         )
     value, intact = read_sealed(file)
     if not intact:
-        what = f"{file.name} was changed after zoo wrote it: its sha256 differs from the one in it"
+        what = f"{file.name} was changed after zoo wrote it: its content does not match the sha256 in it"
         raise CheckpointError(what, where=file.parent, fix="restore it from a copy of the run")
     try:
         return Root.model_validate(value)
@@ -124,7 +122,7 @@ def read_root(file: Path) -> Root:
 
 
 def differences(one: Any, other: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """The dotted keys at which two nested mappings differ, with both values."""
+    """Yield the dotted keys at which two nested mappings differ, with both values."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in {**one, **other}:
             yield from differences(one.get(key), other.get(key), f"{path}.{key}".lstrip("."))

@@ -1,4 +1,4 @@
-"""A run directory: where each thing of a run is, how it is created, locked, recorded and found again."""
+"""Run directories: paths, creation, locking, records and lookup."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from zoo.support.untrusted_files import RECORD_LIMIT, check_own_file, read_bytes
 from zoo.support.yaml_files import MAX_BYTES, parse_yaml
 
 RECORDS = ("run.json", "root.json")
-"""A folder with either is a run, though a damaged one where it lacks the other."""
+"""A folder with one of these files is a run; without the other, it is a damaged one."""
 RESTORE = "restore it from a copy of the run; see `zoo verify`"
 
 
 class RunDir:
-    """The paths of one run, and its records, each checked against ``root.json``.
+    """The paths and records of a run; records are verified against ``root.json``.
 
     Create with `create`, find with `find`.
     """
@@ -55,15 +55,13 @@ class RunDir:
 
     @property
     def root(self) -> Root:
-        """Raises CheckpointError where the root record is missing or damaged."""
+        """The content of root.json. Raises CheckpointError if it is missing or damaged."""
         return read_root(self.root_file)
 
     @property
     def config(self) -> RunConfig:
-        """Raises CheckpointError where config.yaml holds another configuration than the run began with.
-
-        (Comments may be added.)
-        """
+        """The configuration. Raises CheckpointError if config.yaml was changed after the run started (comments may be
+        added)."""
         root = self.root
         try:
             content = read_bytes(self.config_file, MAX_BYTES)
@@ -81,27 +79,27 @@ class RunDir:
 
     def _refuse_changes(self, root: Root, found: Any) -> None:
         changed = [
-            f"{key or 'all of it'} is {new!r:.60} and was {old!r:.60}"
+            f"{key or 'the configuration'} is {new!r:.60} and was {old!r:.60}"
             for key, old, new in differences(root.config, found)
         ]
         if changed:
             more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-            what = f"config.yaml was changed after the run began: {'; '.join(changed[:5])}{more}"
+            what = f"config.yaml was changed after the run started: {'; '.join(changed[:5])}{more}"
             raise CheckpointError(
                 what, where=self.path, fix="undo the change, or start a new run with `zoo run --config`"
             )
 
     @property
     def record(self) -> Record:
-        """Raises UsageError where the folder is no run, CheckpointError where run.json is damaged, was edited, or is of
-        another run."""
+        """The content of run.json. Raises UsageError if the folder is not a run, CheckpointError if run.json is
+        damaged, was edited, or is from another run."""
         if not os.path.lexists(self.record_file) and not os.path.lexists(self.root_file):
-            raise UsageError("this is no run directory", where=self.path, fix="see `zoo runs`")
+            raise UsageError("this is not a run directory", where=self.path, fix="see `zoo runs`")
         root = self.root
         value, intact = read_sealed(self.record_file)
         if isinstance(value, dict) and "classes" in value and "target" not in value:
             raise CheckpointError(
-                "this run was written before contract 2.0, and cannot be read by this zoo",
+                "this run was written before contract 2.0; this zoo cannot read it",
                 where=self.path,
                 fix="use the zoo that wrote it, or start a new run",
             )
@@ -115,24 +113,24 @@ class RunDir:
             name for name in {**root.record, **found} if root.record and root.record.get(name) != found.get(name)
         ]
         if changed:
-            what = f"run.json differs from the run's root record in: {', '.join(changed)}"
+            what = f"run.json does not match root.json in: {', '.join(changed)}"
             raise CheckpointError(what, where=self.path, fix=RESTORE)
         if record.checkpoint not in (None, root.chosen):
             what = (
-                f"the results in run.json are of checkpoint {record.checkpoint}, and the root record's best one is "
+                f"the results in run.json are from checkpoint {record.checkpoint}, but the best in root.json is "
                 f"{root.chosen}"
             )
             raise CheckpointError(
                 what, where=self.path, fix="restore run.json and root.json from the same copy of the run"
             )
         if not intact:
-            what = "run.json was changed after zoo wrote it: its sha256 differs from the one in it"
+            what = "run.json was changed after zoo wrote it: its content does not match the sha256 in it"
             raise CheckpointError(what, where=self.path, fix=RESTORE)
         return record
 
     @property
     def fault(self) -> str | None:
-        """Why the run cannot be used, by its records alone, or None. (`zoo verify` reads its checkpoints too.)"""
+        """Why the run cannot be used, or None. Only the records are checked; `zoo verify` also reads checkpoints."""
         try:
             _ = self.record, self.config
         except ZooError as error:
@@ -141,7 +139,7 @@ class RunDir:
 
     @property
     def standing(self) -> str:
-        """The record's status; a run that says it is running, with nobody holding its lock, was killed."""
+        """The status in run.json; ``killed`` if that is ``running`` and no process holds the lock."""
         status = self.record.status
         if status != "running":
             return status
@@ -152,18 +150,18 @@ class RunDir:
             return "running"
 
     def epochs(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv so far, up to one that a crash cut off."""
+        """Return the complete rows of metrics.csv; a crash may have left an incomplete last row."""
         lines = self._lines(self.metrics_file)
         return _whole({name: float(cell) for name, cell in row.items()} for row in csv.DictReader(lines))
 
     def steps(self) -> list[dict[str, float]]:
-        """The lines of steps.jsonl so far, up to one that a crash cut off."""
+        """Return the complete lines of steps.jsonl; a crash may have left an incomplete last line."""
         return _whole(
             {name: float(value) for name, value in json.loads(line).items()} for line in self._lines(self.steps_file)
         )
 
     def _lines(self, log: Path) -> list[str]:
-        """None where there is no such file. Raises UsageError where it cannot be read."""
+        """Return the lines of a log; none if it does not exist. Raises UsageError if it cannot be read."""
         try:
             return read_text(log).splitlines()
         except FileNotFoundError:
@@ -182,16 +180,16 @@ class RunDir:
         write_sealed(self.record_file, record.model_dump(mode="json"))
 
     def bind(self, record: Record) -> None:
-        """Write a new run's record, whose `BOUND` fields are from now on those of this run.
+        """Write the first record of a run; its `BOUND` fields cannot change afterwards.
 
-        The root record comes first: no run.json is without.
+        root.json is written first, so that a run.json never exists without it.
         """
         self.write_root(self.root.with_changes(record=bound(record)))
         self.write_record(record)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for this process; the operating system frees it however the process ends."""
+        """Lock the run for this process. The operating system releases the lock when the process ends."""
         from filelock import FileLock, Timeout
 
         holder = self.path / ".lock.pid"
@@ -205,11 +203,11 @@ class RunDir:
             except OSError:
                 pid = "unknown"
             raise StorageError(
-                f"another run is using this directory (process {pid})",
+                f"another process is using this run directory (process {pid})",
                 where=self.path,
-                fix="wait for it, or choose --name",
+                fix="wait until it ends, or choose another --name",
             ) from error
-        except OSError as error:  # a link stands there, for one
+        except OSError as error:  # the lock file is a link, for example
             raise StorageError(
                 f"the run cannot be locked: {error.strerror or error}",
                 where=self.path / ".lock",
@@ -231,23 +229,23 @@ def _whole(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def label_of(config: RunConfig) -> str:
-    """The folder that runs of this configuration share: the recipe's bare name or, without one, the architecture's or
-    the task's."""
+    """Return the parent folder of runs of this configuration: the short name of the recipe, otherwise of the
+    architecture, otherwise of the task."""
     name = config.recipe or (config.architecture.name if config.architecture else config.task.name)
     return name.rpartition("/")[2]
 
 
 def create(config: RunConfig, out: Path | None = None) -> RunDir:
-    """Make a new run directory, known to be writable, with its root record and config.yaml.
+    """Create a run directory with root.json and config.yaml, and check that it is writable.
 
-    Raises StorageError, or UsageError where the place is taken.
+    Raises StorageError, or UsageError if the directory exists and is not empty.
     """
     name = config.name or f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{secrets.token_hex(2)}"
     path = out if out is not None else runs_root() / label_of(config) / name
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not existing.is_dir():
         raise UsageError(
-            "the run directory would be inside a file" if existing != path else "the run directory is a file",
+            "a parent of the run directory is a file" if existing != path else "the run directory is a file",
             where=existing,
             fix="choose another --out",
         )
@@ -274,7 +272,7 @@ def create(config: RunConfig, out: Path | None = None) -> RunDir:
 
 
 def run_id(path: Path) -> str:
-    """``label/name`` under the runs folder, else the path itself."""
+    """Return ``label/name`` for a run under the runs folder, otherwise the path."""
     try:
         return path.absolute().relative_to(runs_root().absolute()).as_posix()
     except ValueError:
@@ -282,21 +280,21 @@ def run_id(path: Path) -> str:
 
 
 def all_runs() -> list[RunDir]:
-    """Every run under ``ZOO_RUNS``, newest first; those whose run.json cannot be read come last."""
+    """Return every run under ``ZOO_RUNS``, newest first; runs with an unreadable run.json come last."""
     folders = sorted({file.parent for name in RECORDS for file in runs_root().glob(f"*/*/{name}")})
     found = [(created(folder / "run.json"), RunDir(folder)) for folder in folders]
     return [run for _, run in sorted(found, key=lambda pair: pair[0], reverse=True)]
 
 
 def usable_runs() -> Iterator[tuple[RunDir, Record]]:
-    """Those of `all_runs` whose records are as zoo wrote them, with their run.json."""
+    """Yield those of `all_runs` whose records are undamaged, with their record."""
     for run in all_runs():
         if run.fault is None:
             yield run, run.record
 
 
 def created(record_file: Path) -> str:
-    """When a run was created (ISO 8601, UTC), or an empty string where its record cannot be read."""
+    """Return the time of creation (ISO 8601, UTC), or an empty string if the record cannot be read."""
     try:
         value = json.loads(read_text(record_file, RECORD_LIMIT))["created"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -305,7 +303,10 @@ def created(record_file: Path) -> str:
 
 
 def find(name: str | Path) -> RunDir:
-    """A run by its path, its ``label/name``, its name alone, or a label (the newest run of it)."""
+    """Return a run by its path, its ``label/name``, its name, or its label (the newest run of that label).
+
+    Raises UsageError if there is none.
+    """
     path = Path(name)
     for candidate in (path, runs_root() / path):
         if any(os.path.lexists(candidate / file) for file in RECORDS):

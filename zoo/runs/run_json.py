@@ -1,4 +1,4 @@
-"""What ``run.json`` holds, and which of it never changes."""
+"""The content of ``run.json``, and the fields of it that never change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Status = Literal["running", "finished", "interrupted", "failed"]
 
 
 class Record(BaseModel):
-    """``run.json``: what is needed to trust a run, and to rebuild its model with no data and no network."""
+    """``run.json``: what is needed to verify a run, and to rebuild its model without data or network access."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,13 +31,13 @@ class Record(BaseModel):
     target: Target
     preprocessing: Preprocessing
     statistics: dict[str, Any] = {}
-    """Of the train split, as the task computed them."""
+    """The task's statistics of the train split."""
     adaptations: list[dict[str, Any]] = []
-    """What each adaptation did to the network, in their order."""
+    """The description that each adaptation returned, in order."""
     solution: dict[str, Any] | None = None
-    """What a solver solved."""
+    """The plan that a solver returned."""
     decision: Decision | None = None
-    """How outputs become an answer, once it has been fitted."""
+    """The decision, once it has been fitted."""
     parameters: int | None = None
     trainable: int | None = None
     macs: int | None = None
@@ -49,15 +49,15 @@ class Record(BaseModel):
     plugins: dict[str, str] = {}
     git_commit: str | None = None
     results: dict[str, dict[str, float]] = {}
-    """Metrics by part."""
+    """Metrics by split."""
     checkpoint: str | None = None
-    """The checkpoint that the results are of."""
+    """The checkpoint that the results come from."""
     report_items: list[ReportItem] = []
-    """What its page shows, in this order."""
+    """The items of the report, in order."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes; empty where the targets are others."""
+        """The class names; empty for other targets."""
         return class_names(self.target)
 
 
@@ -76,15 +76,17 @@ BOUND = (
     "samples",
     "fingerprint",
 )
-"""Fields of a record that never change. What rebuilds the model is among them."""
+"""The fields of a record that never change, including all that rebuild the model."""
 
 
 def bound(record: Record) -> dict[str, str]:
-    """A digest of each of the `BOUND` fields that has not its default; nor do options within one count that have
-    theirs.
+    """Return a digest of each `BOUND` field. Fields and nested options with their default value are left out.
 
-    So a later zoo, whose records have more fields, finds the same digests.
+    A later zoo, whose records have more fields, therefore computes the same digests.
     """
     fields = record.model_dump(mode="json", include=set(BOUND), exclude_defaults=True)
-    fields["target"] = {**fields["target"], "kind": record.target.kind}  # of each class its default, which is left out
+    fields["target"] = {
+        **fields["target"],
+        "kind": record.target.kind,
+    }  # kind is the default of each class, and would be left out
     return {name: digest_of_json(value) for name, value in fields.items()}

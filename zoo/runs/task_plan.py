@@ -1,5 +1,4 @@
-"""What a run does to a network, decided from specs alone: the task as it was named, the one that is learned, and the
-adaptations before it."""
+"""The task and the adaptations of a run, decided from specs."""
 
 from __future__ import annotations
 
@@ -16,8 +15,8 @@ from zoo.registry.lookup import Item, Registry
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """``task`` as it was named, and ``learned``: itself, or the default task of the target where it is made of
-    adaptations; None where it is a solver's."""
+    """``task`` is the task of the configuration. ``learned`` is the task to train: ``task`` itself, the default task of
+    the target if ``task`` is made of adaptations, or None if it is a solver."""
 
     task: Item[TaskSpec]
     learned: Item[TaskSpec] | None
@@ -25,7 +24,7 @@ class TaskPlan:
 
     @property
     def label(self) -> str:
-        """Its name in messages."""
+        """The task's name in messages."""
         return f"task {self.task.spec.name}"
 
     @property
@@ -43,30 +42,30 @@ class TaskPlan:
 
     @property
     def in_need_of_weights(self) -> str:
-        """What starts from trained weights, in messages: the task, where that is made of adaptations, or the first of
-        those that are asked for beside it."""
+        """The name, in messages, of the component that needs trained weights: the task if it is made of adaptations,
+        otherwise the first such adaptation."""
         own = len(self.task.spec.adaptations)
         needing = [place for place, item in enumerate(self.adaptations) if item.spec.needs_weights]
         return f"adaptation {self.adaptations[needing[0]].spec.name}" if needing and needing[0] >= own else self.label
 
     @property
     def new_head(self) -> bool:
-        """Whether a head for other classes than the weights' is initialised anew."""
+        """Whether the head is re-initialised if the weights have other classes."""
         return any(item.spec.new_head for item in self.adaptations)
 
     @property
     def same_inputs(self) -> bool:
-        """Whether the data must be that which the weights were trained on."""
+        """Whether the data must be the data that the weights were trained on."""
         return any(item.spec.same_inputs for item in self.adaptations) and not self.new_head
 
     @property
     def computes(self) -> str | None:
-        """What the adaptations work out first, in words."""
+        """What slow adaptations compute first, in words, or None."""
         told = [item.spec.computes for item in self.adaptations if item.spec.computes is not None]
         return " and ".join(told) or None
 
     def adaptation_options(self, section: Section, adapt: Sequence[Section]) -> list[Options]:
-        """Those of each adaptation: of the task's own in its section, of the others in ``adapt``."""
+        """Return the options of each adaptation: of the task's own from its section, of the others from ``adapt``."""
         own = self.adaptations[: len(self.task.spec.adaptations)]
         named = zip(self.adaptations[len(own) :], adapt, strict=True)
         return [
@@ -76,7 +75,7 @@ class TaskPlan:
 
     @property
     def _sharing(self) -> list[Item[Any]]:
-        """Whose options stand in the task's section, of a task made of adaptations."""
+        """The items that share the task's section, for a task made of adaptations."""
         learned = [] if self.learned is None else [self.learned]
         return [*learned, *self.adaptations[: len(self.task.spec.adaptations)]]
 
@@ -89,12 +88,11 @@ class TaskPlan:
 def plan_task(
     registry: Registry, task: Item[TaskSpec], dataset: Item[DatasetSpec], adapt: Sequence[str] = ()
 ) -> TaskPlan:
-    """Raises UsageError where the dataset's targets are none that the task accepts, or a solver is to be adapted."""
+    """Return the task plan. Raises UsageError if the task does not accept the dataset's targets, or if a solver is
+    combined with adaptations."""
     if task.spec.solver is not None:
         if adapt:
-            raise UsageError(
-                f"task {task.spec.name} has no network that could be adapted", where="adapt", fix="leave adapt out"
-            )
+            raise UsageError(f"task {task.spec.name} has no network to adapt", where="adapt", fix="remove adapt")
         _check_accepts(task, task, dataset)
         return TaskPlan(task, None)
     learned = default_task(registry, dataset.spec.targets, task) if task.spec.adaptations else task
@@ -115,10 +113,10 @@ def refused_target(
 ) -> UsageError:
     if tuple(kinds) == ("none",):
         return UsageError(
-            f"task {task.spec.name} needs labels, and {dataset} has none",
-            fix="choose another dataset (see `zoo list datasets`), or a task that needs none",
+            f"task {task.spec.name} needs labels, but {dataset} has none",
+            fix="choose another dataset (see `zoo list datasets`), or a task without labels",
         )
     return UsageError(
-        f"task {task.spec.name} learns {' or '.join(accepted)}, and the targets of {dataset} are {' or '.join(kinds)}",
+        f"task {task.spec.name} needs {' or '.join(accepted)} targets, but {dataset} has {' or '.join(kinds)}",
         fix="choose another dataset (see `zoo list datasets`), or another task (see `zoo list tasks`)",
     )

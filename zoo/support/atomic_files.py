@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a crash, sees the old content or the new and never a part."""
+"""Write files atomically: a reader, also after a crash, sees the complete old or the complete new content."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ CHUNK = 1 << 20
 
 
 def write_text(path: Path, text: str) -> None:
-    """Bytes of a file name that are not UTF-8 are written as escapes."""
+    """Write text as UTF-8; bytes of file names that are not UTF-8 are escaped."""
     write_bytes(path, without_surrogates(text).encode())
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Text goes through `zoo.support.formatting.csv_cell`: a name is no formula in a spreadsheet."""
+    """Write a CSV file; text is escaped by `zoo.support.formatting.csv_cell` against formulas in spreadsheets."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     for row in ([*header], *rows):
@@ -47,19 +47,18 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_json(path: Path, value: Any) -> None:
-    r"""Bytes of a file name that are not UTF-8 are escaped as JSON has it, ``\udce9``: what is read is what was
-    written."""
+    r"""Write JSON. Bytes of file names that are not UTF-8 are escaped (``\udce9``), so that they can be read back."""
     write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Raises StorageError; the old file stays where it fails."""
+    """Write a file atomically. Raises StorageError; the old file then stays unchanged."""
     with replacement(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_image(path: Path, image: Image) -> None:
-    """In the format of the suffix. Raises UsageError for one that pillow does not know, StorageError."""
+    """Write an image in the format of the suffix. Raises UsageError for an unknown suffix, and StorageError."""
     from PIL.Image import registered_extensions
 
     kind = registered_extensions().get(path.suffix.lower())
@@ -71,11 +70,10 @@ def write_image(path: Path, image: Image) -> None:
 
 @contextmanager
 def replacement(path: Path) -> Iterator[Path]:
-    """A new, empty file beside ``path``, for a library to write to: synced and renamed to ``path`` where the block ends
-    well, else removed.
+    """Yield a new, empty file beside ``path``, for a library to write to. It is synced and renamed to ``path`` at the
+    end of the block, or removed if the block raises.
 
-    A link at ``path`` is replaced, and what it leads to is left alone. Raises StorageError; the old file stays where it
-    fails.
+    A link at ``path`` is replaced; its target is not changed. Raises StorageError; the old file then stays unchanged.
     """
     _refuse_device(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -95,8 +93,7 @@ def replacement(path: Path) -> Iterator[Path]:
 
 
 def _refuse_device(path: Path) -> None:
-    """A file would take the place of /dev/null or /dev/stdout for the whole system, where the user has the right to do
-    that."""
+    """Refuse devices: with the necessary rights, the file would replace /dev/null or /dev/stdout for all programs."""
     try:
         device = path.parent.resolve().is_relative_to(DEVICES) or not any(
             kind(path.stat().st_mode) for kind in REPLACED
@@ -105,17 +102,14 @@ def _refuse_device(path: Path) -> None:
         return
     if device:
         raise StorageError(
-            "cannot write: this is a device or belongs to the system, and no file takes its place",
+            "cannot write: this is a device or a system file, which cannot be replaced",
             where=path,
             fix="name a file",
         )
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Temporaries of this file that a killed process left.
-
-    Nobody writes one file for a day: its time of change would be younger.
-    """
+    """Remove temporary files of ``path`` that a killed process left, if they are more than a day old."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
         with suppress(OSError):
             found = left.lstat()
@@ -124,9 +118,9 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a killed process left of `replacement`, in a folder and those beneath it.
+    """Remove temporary files of `replacement` in a folder and its subfolders.
 
-    The caller knows that nobody is writing there.
+    Call it only if no other process is writing there.
     """
     for place, _, names in os.walk(folder):
         for name in fnmatch.filter(names, ".*.????????.tmp"):
@@ -151,7 +145,7 @@ def sync_file(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a regular file. Raises OSError for anything else, and where it grows faster than it is read."""
+    """Return the sha256 of a regular file. Raises OSError for anything else, and if it grows while it is read."""
     digest, buffer = hashlib.sha256(), memoryview(bytearray(CHUNK))
     with open_regular(path) as stream:
         left = max(os.fstat(stream.fileno()).st_size, CHUNK)  # some file systems say 0 of files with content
@@ -165,7 +159,7 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def storage_errors(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into one line that says what to do."""
+    """Turn an OSError of writing into a one-line StorageError with a fix."""
     try:
         yield
     except OSError as error:

@@ -1,5 +1,4 @@
-"""Digests of a large file, a block at a time, by several threads: one that was changed, cut off or zeroed is known, and
-where."""
+"""Digests of the blocks of a large file, computed by several threads, to detect changes and their place."""
 
 from __future__ import annotations
 
@@ -17,12 +16,12 @@ BLOCK_BYTES = 16 << 20
 def block_digests(file: Path) -> list[str]:
     """The sha256 of every 16 MiB of a file. Raises OSError."""
     size = file.stat().st_size
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashlib frees the interpreter while it works
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashlib releases the GIL
         return list(pool.map(lambda start: _digest(file, start), range(0, max(size, 1), BLOCK_BYTES)))
 
 
 def first_change(file: Path, digests: Sequence[str]) -> int | None:
-    """The byte at which the first block begins that is not what ``digests`` says; None where all are.
+    """Return the offset of the first block that does not match ``digests``, or None if all match.
 
     Raises OSError.
     """

@@ -1,7 +1,6 @@
-"""JSON files that hold the sha256 of their own content, so that a change by anything but zoo is noticed.
+"""JSON files that contain the sha256 of their own content, to detect damage and edits.
 
-A seal finds damage and edits. It is no signature: whoever computes the seal anew is found out only by what other
-records say of the same file.
+The sha256 is not a signature: if somebody recomputes it, only the digest in another record reveals the change.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ SEAL = "sha256"
 
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
-    """Replaces the file in one step. Raises StorageError, with the old file still in place."""
+    """Write the file atomically. Raises StorageError; the old file then stays unchanged."""
     write_json(path, {**value, SEAL: digest_of_json(value)})
 
 
 def read_sealed(path: Path) -> tuple[dict[str, Any], bool]:
-    """The object in the file, and whether it is as zoo wrote it.
+    """Return the object in the file, and whether it matches its sha256.
 
-    Raises CheckpointError where it cannot be read at all.
+    Raises CheckpointError if the file cannot be read.
     """
     try:
         value = json.loads(read_text(path, RECORD_LIMIT))
@@ -36,7 +35,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Any], bool]:
             f"{path.name} cannot be read: {reason(error)}", where=path, fix="restore it from a copy of the run"
         ) from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path.name} holds no JSON object", where=path, fix="restore it from a copy of the run")
+        raise CheckpointError(f"{path.name} is not a JSON object", where=path, fix="restore it from a copy of the run")
     seal = value.pop(SEAL, None)
     return value, seal == digest_of_json(value)
 
@@ -47,7 +46,7 @@ def digest_of_json(value: Any) -> str:
 
 
 def reason(error: Exception) -> str:
-    """Why a file cannot be read, on one line, without the class of the error."""
+    """Return why a file cannot be read, in one line, without the class of the error."""
     match error:
         case FileNotFoundError():
             return "it is missing"

@@ -1,9 +1,7 @@
-"""Randomness as a function of (seed, epoch, sample index): the same whatever the number of workers, the batch size or
-the device.
+"""Random numbers as a function of (seed, epoch, sample index), independent of workers, batch size and device.
 
 The generator is SplitMix64's finaliser (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA
-2014) applied to the counter, vectorised over samples. Nothing here draws from, or disturbs, torch's or numpy's global
-generators.
+2014) applied to the counter, vectorised over samples. It does not use the global generators of torch and numpy.
 """
 
 from __future__ import annotations
@@ -13,10 +11,8 @@ import random
 import numpy as np
 
 ORDER, VALIDATION, AUGMENT = 1, 2, 16
-"""Streams: two uses of one (seed, epoch, index) never see the same number.
-
-Each step of an augmentation has one, from `AUGMENT` on.
-"""
+"""Streams, so that two uses of the same (seed, epoch, index) get different numbers. The steps of an augmentation have
+the streams from `AUGMENT`."""
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

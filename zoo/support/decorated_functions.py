@@ -1,4 +1,4 @@
-"""What a package defines, read from its source: nothing of it is imported."""
+"""Names of the decorated functions of a package, read from its source without importing it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def decorated_functions(package: str, folder: str, decorator: str) -> list[str]:
-    """Names of the functions at the top of the modules in ``folder`` of a package that bear ``@decorator`` or
-    ``@decorator(...)``, sorted.
+    """Return the sorted names of the top-level functions with ``@decorator`` or ``@decorator(...)`` in the modules of
+    ``folder``, a folder of a package.
 
-    Raises ModuleNotFoundError where the package is not installed.
+    Raises ModuleNotFoundError if the package is not installed.
     """
     found = importlib.util.find_spec(package)
     if found is None or not found.submodule_search_locations:

@@ -1,4 +1,4 @@
-"""The environment variables that the zoo reads, and what each is for."""
+"""The environment variables of zoo, with their purpose."""
 
 from __future__ import annotations
 
@@ -13,4 +13,4 @@ VARIABLES = {
     "ZOO_STRICT_PLUGINS": "1 makes a faulty plugin an error",
 }
 SWITCHES = ("ZOO_OFFLINE", "ZOO_STRICT_PLUGINS")
-"""Those that are on or off."""
+"""The variables with the values 0 and 1."""

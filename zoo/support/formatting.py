@@ -1,4 +1,4 @@
-"""Figures and names as people read them; every command, log line and page writes them alike."""
+"""Formatting of numbers and names, the same in all commands, logs and pages."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import re
 import unicodedata
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-"""Unicode's categories of characters that steer a terminal or show nothing: controls, formats (bidirectional too), lone
+"""Unicode categories of invisible and control characters: controls, formats (including bidirectional ones), lone
 surrogates, separators."""
 JOINERS = "\u200c\u200d"
-"""Format characters that Persian, Indic scripts and emoji are written with."""
+"""Format characters that are part of Persian, Indic scripts and emoji."""
 
 
 def printable(text: str, *, lines: bool = False) -> str:
-    r"""Text that is safe on a terminal and in a log: each character of `UNSEEN` becomes a visible escape, such as
+    r"""Return text that is safe for a terminal and a log: each character of `UNSEEN` becomes an escape, such as
     ``\x1b`` or ``\u202e``.
 
-    A byte of a file name that is not UTF-8 (a lone surrogate in Python) is shown as that byte, ``\xe9``. ``lines``
-    keeps line breaks, for a text of several lines; a name in it must have been made printable before.
+    A byte of a file name that is not UTF-8 (a lone surrogate in Python) becomes ``\xe9``. ``lines`` keeps line breaks,
+    for text of several lines; make names in it printable first.
     """
     if text.isprintable():
         return text
@@ -34,28 +34,28 @@ def _escape(char: str) -> str:
 
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-"""How a cell begins that a spreadsheet would compute, or that was kept from it by apostrophes."""
+"""Beginnings of cells that a spreadsheet would evaluate, or that were escaped with apostrophes."""
 SURROGATES = re.compile(r"[\ud800-\udfff]")
 
 
 def without_surrogates(text: str) -> str:
-    """Text that can be written as UTF-8: a byte of a file name that is not UTF-8 stands there as `printable` shows it,
-    and all else as it is."""
+    """Return text that can be encoded as UTF-8: bytes of file names that are not UTF-8 are escaped as in
+    `printable`."""
     return SURROGATES.sub(lambda found: _escape(found[0]), text)
 
 
 def csv_cell(text: str) -> str:
-    """Text as a cell of a CSV file: behind an apostrophe where a spreadsheet would take it for a formula; a number
-    stays one.
+    """Return text as a CSV cell, with an apostrophe before anything that a spreadsheet would evaluate as a formula,
+    except numbers.
 
-    A byte that is not UTF-8 is written as `printable` shows it. `csv_text` gives the text back.
+    Bytes that are not UTF-8 are escaped as in `printable`. `csv_text` is the inverse.
     """
     text = without_surrogates(text)
     return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
 
 
 def csv_text(cell: str) -> str:
-    """The text that `csv_cell` wrote."""
+    """Return the text of a cell written by `csv_cell`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
@@ -68,7 +68,7 @@ def _is_number(text: str) -> bool:
 
 
 def value(metric: str, number: float) -> str:
-    """An accuracy as a percentage, what ends in _db as decibels, any other metric with four decimals."""
+    """Format a metric: accuracies as a percentage, names that end in _db in decibels, others with four decimals."""
     if metric.endswith("_db"):
         return f"{number:.2f} dB"
     return f"{number:.2%}" if metric.endswith("accuracy") else f"{number:.4f}"
@@ -87,7 +87,7 @@ def spread(metric: str, mean: float, sd: float) -> str:
 
 
 def known(metric: str, mean: float, sd: float, seeds: int) -> str:
-    """A figure that was measured ``seeds`` times."""
+    """Format a metric with its standard deviation over ``seeds`` runs."""
     return (
         f"{figure(metric, mean)}, one run"
         if seeds == 1
@@ -114,7 +114,7 @@ def plural(count: int, word: str) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes, in the unit that leaves few digits."""
+    """Format a number of bytes in a suitable unit."""
     for unit, power in (("GB", 9), ("MB", 6), ("kB", 3)):
         if count >= 10**power:
             return f"{count / 10**power:.1f} {unit}"

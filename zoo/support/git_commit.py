@@ -1,6 +1,5 @@
-"""The commit that a folder is at, read from git's own files: git itself is not started, since a repository's
-configuration names programs (a file system monitor, filters, hooks) that it would run.
-"""
+"""The commit of a folder, read from git's files. Git itself is not started, because a repository's configuration can
+make it run programs (a file system monitor, filters, hooks)."""
 
 from __future__ import annotations
 
@@ -16,8 +15,7 @@ SMALL, PACKED = 1 << 12, 64 << 20
 
 
 def commit_of(folder: Path) -> str | None:
-    """The commit checked out in the repository that ``folder`` is in, as 40 or 64 hexadecimal digits; None where there
-    is none to be read."""
+    """Return the checked-out commit of the repository of ``folder``, as 40 or 64 hexadecimal digits, or None."""
     try:
         git = _git_folder(folder.absolute())
         return None if git is None else _commit(git)
@@ -54,7 +52,7 @@ def _commit(git: Path) -> str | None:
 
 
 def _common(git: Path) -> Path:
-    """Where a work tree's repository keeps what all its work trees share."""
+    """Return the folder of a repository that all its work trees share."""
     try:
         return git / read_text(git / "commondir", SMALL).strip()
     except FileNotFoundError:

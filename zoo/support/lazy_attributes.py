@@ -1,5 +1,4 @@
-"""Attributes of a module that are imported when they are first used (PEP 562), so that importing it costs next to
-nothing."""
+"""Module attributes that are imported on first use (PEP 562), so that importing the module is cheap."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 
 
 def lazy_attributes(module: str, targets: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a module whose attributes are ``targets``, each as "module:attribute"."""
+    """Return ``__getattr__`` and ``__dir__`` for a module with the attributes ``targets``, as "module:attribute"."""
 
     def get(name: str) -> Any:
         if name not in targets:

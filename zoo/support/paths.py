@@ -1,4 +1,4 @@
-"""Where things live. Each place has one environment variable."""
+"""The folders of zoo. Each has an environment variable."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DRAWINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg", "
 
 
 def setting(name: str) -> str:
-    """An environment variable's value; one that is empty or blank is one that is not set: ``""``."""
+    """Return the value of an environment variable, or ``""`` if it is unset or blank."""
     return os.environ.get(name, "").strip()
 
 
 def check_drawing(file: Path | None) -> None:
-    """Before the work that a plot shows is done. Raises UsageError where its file cannot be one."""
+    """Check the file name of a plot before the work is done. Raises UsageError."""
     if file is None:
         return
     if file.suffix.lower() not in DRAWINGS:
@@ -32,15 +32,15 @@ def check_drawing(file: Path | None) -> None:
 
 
 def user_path(text: str | Path) -> Path:
-    """A path as the user wrote it, with a leading ~ or ~name replaced.
+    """Return a path from the user, with a leading ~ or ~name expanded.
 
-    Raises UsageError where there is no such home folder.
+    Raises UsageError if there is no such home folder.
     """
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise UsageError(
-            f"'{Path(text).parts[0]}' is no home folder on this machine", where=text, fix="write the path in full"
+            f"there is no home folder '{Path(text).parts[0]}'", where=text, fix="write the path in full"
         ) from error
 
 
@@ -50,7 +50,7 @@ def optional_path(text: str | Path | None) -> Path | None:
 
 
 def data_root() -> Path:
-    """``ZOO_DATA``: datasets and weights, in the layouts people already have. Default: the platform's user cache."""
+    """``ZOO_DATA``: datasets and weights. Default: the platform's user cache."""
     if place := setting("ZOO_DATA"):
         return user_path(place)
     from platformdirs import user_cache_path
@@ -59,7 +59,7 @@ def data_root() -> Path:
 
 
 def cache_root() -> Path:
-    """``ZOO_CACHE``: what was decoded from a dataset's files, to be mapped into memory.
+    """``ZOO_CACHE``: decoded images, features and unpacked archives.
 
     Default: the platform's user cache.
     """
@@ -86,7 +86,7 @@ def offline() -> bool:
 
 
 def machine() -> dict[str, str]:
-    """Facts about this machine that a figure should be read with."""
+    """Return facts about this machine that matter for measurements."""
     return {
         "system": platform.platform(terse=True),
         "python": platform.python_version(),
@@ -96,7 +96,7 @@ def machine() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Its model, where the system tells; Python itself knows only the kind on Linux."""
+    """Return the processor's model if known; on Linux, Python itself knows only the architecture."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

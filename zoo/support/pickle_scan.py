@@ -1,7 +1,4 @@
-"""What a pickle would import if it were loaded, read from its opcodes alone: nothing in it is executed.
-
-Never imports torch.
-"""
+"""The imports of a pickle, read from its opcodes; nothing in it is executed, and torch is not imported."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ from typing import IO
 from zoo.support.untrusted_files import open_regular
 
 MAX_BYTES = 64 << 20
-"""Bytes of opcodes that are read; a pickle of tensors has a few hundred for each tensor, and their values lie
+"""The maximum size of opcodes in bytes. A pickle of tensors has a few hundred for each tensor; values are stored
 elsewhere."""
 MAX_NAMES = 1000
 MAX_STREAMS = 5
-"""torch's older format is this many pickles, one after the other, and then the values."""
+"""The number of consecutive pickles in torch's older format, before the values."""
 TENSOR_NAMES = (
     "torch",
     "torch._utils",
@@ -31,17 +28,17 @@ TENSOR_NAMES = (
     "collections",
     "numpy",
 )
-"""Modules that a pickle of tensors alone may name; of the last two, only what `is_of_tensors` says."""
+"""Modules that a pickle of tensors may import; from the last two, only the names that `is_of_tensors` allows."""
 
 
 class NotAPickle(ValueError):
-    """The file has no opcodes that can be read."""
+    """The file has no readable opcodes."""
 
 
 def imports(path: Path) -> list[str]:
-    """The ``module.name`` that unpickling would import, each once, in order.
+    """Return the ``module.name`` of each import of a pickle, without repeats, in order.
 
-    Raises NotAPickle, or OSError where the file cannot be read.
+    Raises NotAPickle, or OSError if the file cannot be read.
     """
     found: dict[str, None] = {}
     with open_regular(path) as stream:
@@ -59,7 +56,7 @@ def imports(path: Path) -> list[str]:
 
 
 def foreign(names: list[str]) -> list[str]:
-    """Those of ``names`` that a file of tensors alone has no use for."""
+    """Return those of ``names`` that tensors do not need."""
     return [name for name in names if not is_of_tensors(name)]
 
 
@@ -71,8 +68,7 @@ def is_of_tensors(name: str) -> bool:
 
 
 def _opcodes(stream: IO[bytes]) -> bytes:
-    """At most MAX_BYTES of the pickle: the member data.pkl of an archive that torch writes, else the file's
-    beginning."""
+    """Return at most MAX_BYTES of the pickle: data.pkl of a torch archive, otherwise the beginning of the file."""
     if stream.read(4) == b"PK\x03\x04":
         try:
             with zipfile.ZipFile(stream) as archive:

@@ -1,4 +1,4 @@
-"""Long work outside training: a bar on stderr where that is a terminal, a line where it is not."""
+"""Progress of long work outside training: a bar on stderr if that is a terminal, otherwise a line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 def announce(text: str) -> None:
-    """One line on stderr."""
+    """Print a line on stderr."""
     print(printable(text), file=sys.stderr)
 
 
 def tracked(work: Sequence[T], text: str) -> Iterable[T]:
-    """The items of ``work``, in order, as they are taken."""
+    """Return an iterable over ``work`` that shows its progress, labelled ``text``."""
     if not sys.stderr.isatty():
         announce(text)
         return work
@@ -29,7 +29,7 @@ def tracked(work: Sequence[T], text: str) -> Iterable[T]:
 
 
 def drawn(work: Iterable[T], text: str, total: int | None = None) -> Iterator[T]:
-    """The items of ``work`` behind a bar on stderr; without a ``total`` it only shows that work goes on."""
+    """Yield the items of ``work`` with a bar on stderr; without ``total``, the bar is indeterminate."""
     from rich.progress import BarColumn, TaskProgressColumn, TimeRemainingColumn
 
     with bar(BarColumn(), TaskProgressColumn(), TimeRemainingColumn()) as progress:
@@ -38,7 +38,7 @@ def drawn(work: Iterable[T], text: str, total: int | None = None) -> Iterator[T]
 
 @contextmanager
 def bar(*columns: ProgressColumn) -> Iterator[Progress]:
-    """A bar on stderr behind a description that is written as it is: no name in it is taken for rich's markup."""
+    """Yield a progress bar on stderr whose description is not interpreted as rich markup."""
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 

@@ -1,8 +1,7 @@
-"""The process's stdout and stderr, made safe to write to: a reader that left, a full device or a closed descriptor
-raises nothing.
+"""Safe stdout and stderr: a closed pipe, a full device or a closed descriptor does not raise.
 
-What is written from then on is dropped, so that a training goes on (its log.txt has every line); what was lost sets the
-exit code in the end.
+Later output is dropped, so that a training continues (its log.txt has every line). Lost output sets the exit code at
+the end.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import sys
 from typing import Any
 
 LEFT = (errno.EPIPE, errno.EINVAL if os.name == "nt" else errno.EPIPE)
-"""What writing to a pipe says when nobody reads it any more; Windows says something else."""
+"""The error codes of writing to a closed pipe; Windows has another one."""
 
 
 class SafeStream(io.RawIOBase):
-    """The bytes below a text stream. ``lost`` is the first error of writing; nothing is written after it."""
+    """The binary layer of a text stream. ``lost`` is the first error of writing; later output is dropped."""
 
     def __init__(self, raw: Any) -> None:
         self._raw, self.lost = raw, None  # type: tuple[Any, OSError | None]
@@ -33,7 +32,7 @@ class SafeStream(io.RawIOBase):
         return len(data)
 
     def _write(self, data: Any) -> int:
-        while (written := self._raw.write(data)) is None:  # somebody set the terminal to non-blocking, and it is full
+        while (written := self._raw.write(data)) is None:  # the terminal is non-blocking and full
             select.select([], [self.fileno()], [])
         return int(written)
 
@@ -51,10 +50,10 @@ class SafeStream(io.RawIOBase):
 
 
 def protect() -> tuple[SafeStream, SafeStream]:
-    """Replace sys.stdout and sys.stderr; returns what is below them.
+    """Replace sys.stdout and sys.stderr, and return their binary layers.
 
-    A descriptor that the process was started without is filled, lest the first file that is opened takes its number and
-    gets what is printed.
+    Missing descriptors are opened on the null device; otherwise, the first opened file would get their number and all
+    printed text.
     """
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) <= 2:  # writing to such a one fails, as it should
         pass
@@ -76,7 +75,7 @@ def protect() -> tuple[SafeStream, SafeStream]:
 
 
 def lost(stdout: SafeStream) -> OSError | None:
-    """What went wrong in writing to stdout, once all of it has been tried."""
+    """Flush stdout, and return its first write error, or None."""
     sys.stdout.flush()
     return stdout.lost
 

@@ -1,4 +1,4 @@
-"""Stopping on request: the first SIGINT, SIGTERM or SIGHUP asks, the second ends the process at once."""
+"""Stop signals: the first SIGINT, SIGTERM or SIGHUP requests a stop, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import FrameType
 
 
 def _asking() -> list[signal.Signals]:
-    """A terminal that is closed (SIGHUP) stops a run, unless it was started to outlive it, by nohup; Windows has no
-    such signal."""
+    """Return the handled signals: SIGHUP (a closed terminal) unless the run was started with nohup; Windows does not
+    have it."""
     hangup = getattr(signal, "SIGHUP", None)
     return [
         signal.SIGINT,
@@ -21,7 +21,7 @@ def _asking() -> list[signal.Signals]:
 
 
 class StopRequest:
-    """Set by a signal; looked at between two steps."""
+    """A stop request, set by a signal and checked between steps."""
 
     signum: int | None = None
 
@@ -31,7 +31,7 @@ class _Received:
 
 
 def received() -> int:
-    """How many signals our handlers have had: a KeyboardInterrupt without one was not the user's."""
+    """Return the number of signals handled by zoo: a KeyboardInterrupt without one was not raised by the user."""
     return _Received.count
 
 
@@ -40,7 +40,7 @@ def is_ours(handler: object) -> bool:
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:
-    """Python's own handler of SIGINT, counted."""
+    """Count the signal, then call Python's handler of SIGINT."""
     _Received.count += 1
     signal.default_int_handler(signum, frame)
 

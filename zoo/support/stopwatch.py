@@ -1,4 +1,4 @@
-"""The seconds that a run takes, over all the pieces it is done in."""
+"""The duration of a run in seconds, including its parts before it was resumed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 class Clock:
-    """Goes on from the seconds ``before``, those of a run's earlier pieces."""
+    """A clock that starts at ``before``, the seconds of a run's earlier parts."""
 
     def __init__(self, before: float = 0.0) -> None:
         self._before, self._started = before, time.monotonic()
@@ -16,5 +16,5 @@ class Clock:
         return self._before + time.monotonic() - self._started
 
     def go_on_from(self, before: float) -> None:
-        """A checkpoint knows of more seconds than what was recorded when the run was killed."""
+        """Set the earlier seconds from a checkpoint, which may be newer than run.json after the run was killed."""
         self._before = max(self._before, before)

@@ -1,10 +1,9 @@
-"""Temporary folders that survive no process: each holds a lock file, locked for as long as its owner lives, wherever
-that process runs.
+"""Temporary folders that are removed after their process ends: each has a lock file, locked while its owner runs.
 
     PARENT/.NAME.TOKEN.tmp/lock       locked by the operating system, which frees the lock however the owner ends
-                           content/   what is being made; renamed to its place when it is whole
+                           content/   the new content; renamed to its final path when it is complete
 
-A process id would not do: the owner may live in another container, where the same number is another process or none.
+A process id would not suffice, because the owner may run in another container with its own process ids.
 """
 
 from __future__ import annotations
@@ -24,13 +23,12 @@ from zoo.support.atomic_files import storage_errors
 
 LOCK, CONTENT = "lock", "content"
 ABANDONED_SECONDS = 24 * 3600.0
-"""A temporary without a lock file was left between two calls, or by an older version: after so long nobody is at work
-on it."""
+"""The age in seconds from which a folder without a lock file is abandoned (left by a crash or an older version)."""
 
 
 @contextmanager
 def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """A new folder in ``parent``, for what is to become ``parent/name``; gone at the end unless it was renamed.
+    """Yield a new folder in ``parent`` for the content of ``parent/name``; removed at the end unless it was renamed.
 
     Raises StorageError.
     """
@@ -49,7 +47,7 @@ def temporary_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def remove_abandoned(parent: Path, name: str | None = None) -> None:
-    """Remove temporaries of ``parent/name``, or all hidden folders in ``parent``, whose owners are gone."""
+    """Remove temporary folders of ``parent/name``, or of all names in ``parent``, whose owners have ended."""
     pattern = ".*" if name is None else f".{glob.escape(name)}.*.tmp"
     for folder in parent.glob(pattern):
         if folder.is_dir() and not folder.is_symlink():
@@ -58,9 +56,9 @@ def remove_abandoned(parent: Path, name: str | None = None) -> None:
 
 
 def _claim(parent: Path, name: str) -> tuple[Path, FileLock]:
-    """A folder whose lock is held.
+    """Return a new folder and its acquired lock.
 
-    Where it was taken for abandoned between its making and its locking, the lock makes it again.
+    If another process removed the folder before it was locked, locking creates it again.
     """
     outer = parent / f".{name}.{secrets.token_hex(4)}.tmp"
     outer.mkdir()

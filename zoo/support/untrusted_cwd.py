@@ -1,4 +1,4 @@
-"""What the current folder may not decide: a command is often started in a folder that came from somebody else."""
+"""Protection against files in the current folder, which may come from an untrusted source."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ MATPLOTLIBRC = "matplotlibrc"
 
 
 def import_nothing_from_here() -> None:
-    """``python -m zoo`` has the current folder first in the search for modules: a torch.py in it would be imported.
+    """Remove the current folder from sys.path, unless it contains this package.
 
-    (The command ``zoo`` has not.)
-
-    It stays where this very package is in it.
+    ``python -m zoo`` puts it first, so that a torch.py in it would be imported; the command ``zoo`` does not.
     """
     here = Path.cwd()
     if sys.path and Path(sys.path[0] or here) == here and Path(__file__).resolve().parent.parent != here.resolve():

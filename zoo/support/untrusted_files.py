@@ -1,9 +1,9 @@
-"""Opening files that somebody else may have prepared.
+"""Safe opening of files from untrusted sources.
 
-Reading follows links and takes regular files alone: a folder, named pipe, device or socket is refused before it is
-opened, since opening or reading one may never end. Appending follows no link and takes a regular file with one name, so
-that a log planted in a third party's run leads to no file outside of it. (Whole files are written by
-`zoo.support.atomic_files`, under a new name that is then renamed: a link in the way is replaced, not followed.)
+Reading follows links, but accepts only regular files: a folder, named pipe, device or socket is refused before it is
+opened, because opening or reading it may block forever. Appending follows no links and needs a regular file without
+hard links, so that a log in an untrusted run cannot lead to a file outside of it. (`zoo.support.atomic_files` writes
+complete files under a new name and renames them, which replaces a link instead of following it.)
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import IO
 from zoo.errors import StorageError
 
 TEXT_LIMIT = 1 << 30
-"""Bytes of a text file that are read at most where its reader names no limit of its own: tables, logs of a run."""
+"""The default limit in bytes for text files (tables, logs)."""
 RECORD_LIMIT = 64 << 20
-"""Bytes of a JSON record (run.json, bundle.json, a checkpoint's state) that are read at most."""
+"""The limit in bytes for JSON records (run.json, bundle.json, the state of a checkpoint)."""
 KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -32,10 +32,7 @@ KINDS = (
 
 
 class UnsuitableFileError(OSError):
-    """A file of a kind, or of a size, that is not read.
-
-    As text it is the reason alone: "is a named pipe, not a regular file".
-    """
+    """A file of an unsupported kind or size. Its text is the reason: "is a named pipe, not a regular file"."""
 
     def __init__(self, reason: str, path: str | os.PathLike[str]) -> None:
         super().__init__(errno.EINVAL, reason, os.fspath(path))
@@ -45,9 +42,9 @@ class UnsuitableFileError(OSError):
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """For libraries that open a path themselves.
+    """Check that a path is a regular file, before a library opens it.
 
-    Raises UnsuitableFileError, or FileNotFoundError, PermissionError as `os.stat` does.
+    Raises UnsuitableFileError, or FileNotFoundError and PermissionError like `os.stat`.
     """
     _check_kind(path, os.stat(path))  # noqa: PTH116  # a string serves too
 
@@ -67,19 +64,19 @@ def open_regular(path: Path) -> io.BufferedReader:
 
 
 def read_bytes(path: Path, limit: int = TEXT_LIMIT) -> bytes:
-    """The content of a regular file of at most ``limit`` bytes.
+    """Return the content of a regular file of at most ``limit`` bytes.
 
-    Raises UnsuitableFileError for a larger one, whatever size it claims to have.
+    Raises UnsuitableFileError for a larger one, even if its reported size is smaller.
     """
     with open_regular(path) as stream:
         content = stream.read(limit + 1) or b""  # None where the file has nothing to give yet, as some under /proc
     if len(content) > limit:
-        raise UnsuitableFileError(f"has more than the {limit:,} bytes that are read", path)
+        raise UnsuitableFileError(f"has more than {limit:,} bytes, the limit", path)
     return content
 
 
 def read_text(path: Path, limit: int = TEXT_LIMIT, encoding: str = "utf-8") -> str:
-    """As `read_bytes`. Raises UnsuitableFileError too where the content is no text in ``encoding``."""
+    """Like `read_bytes`, decoded. Also raises UnsuitableFileError if the content is not text in ``encoding``."""
     try:
         return read_bytes(path, limit).decode(encoding)
     except UnicodeDecodeError as error:
@@ -87,11 +84,9 @@ def read_text(path: Path, limit: int = TEXT_LIMIT, encoding: str = "utf-8") -> s
 
 
 def open_log(path: Path, mode: str = "a") -> IO[str]:
-    """A file of a run's own, for appending text (``"a"``) or changing it in place (``"r+"``); ``"a"`` makes it where it
-    is missing.
+    """Open a log of a run, for appending (``"a"``, which creates a missing file) or for changes in place (``"r+"``).
 
-    Raises StorageError where ``path`` is a link, has a second name (a hard link) or is no regular file, and where it
-    cannot be opened.
+    Raises StorageError if ``path`` is a link, has hard links, is not a regular file, or cannot be opened.
     """
     flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY if mode == "a" else os.O_RDWR
     try:
@@ -117,19 +112,19 @@ def open_log(path: Path, mode: str = "a") -> IO[str]:
 
 
 def check_own_file(path: Path) -> None:
-    """For libraries that open a file to write to it.
+    """Check a file before a library writes to it.
 
-    Raises StorageError where one is there that is a link, has a second name or is not regular.
+    Raises StorageError if it exists and is a link, has hard links or is not a regular file.
     """
     if os.path.lexists(path):
         _check_own(path, os.lstat(path))
 
 
 def check_own_folders(root: Path) -> None:
-    """What is written below ``root`` must stay below it: raises StorageError where a folder in it is a link (or a link
-    leads nowhere).
+    """Check that files written below ``root`` stay below it: raise StorageError if a folder in it is a link, or a link
+    is broken.
 
-    ``root`` itself, and the folders above it, may be links. So may files, because they are never written through.
+    ``root`` itself and its parents may be links. Files may be links, because they are never written through.
     """
     pending = [root]
     while pending:

@@ -1,9 +1,7 @@
-"""YAML 1.2 in and out, as plain data: no tags, no duplicate keys, no bombs.
+"""Read and write YAML 1.2 as plain data, without tags, duplicate keys or alias bombs.
 
-(1e-3 is a number, `no` is a word, and so is a date.)
-
-Under ``text_keys`` a value, or each item of a list, is the text that stands there: of a class called 001 the zeros are
-part of its name.
+(1e-3 is a number; `no` and dates are strings.) Values under ``text_keys``, or each item of a list there, are read as
+strings, so that a class called 001 keeps its zeros.
 """
 
 from __future__ import annotations
@@ -28,14 +26,14 @@ TAG = "tag:yaml.org,2002:"
 
 
 class _Constructor(SafeConstructor):
-    """A date is text: nothing in a configuration is one."""
+    """Reads dates as strings, because no configuration key is a date."""
 
 
 _Constructor.add_constructor(f"{TAG}timestamp", SafeConstructor.construct_yaml_str)
 
 
 def read_yaml(path: Path, text_keys: Iterable[Sequence[str]] = ()) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigError with line and column."""
+    """Return the mapping in a YAML file. Raises ConfigError with line and column."""
     try:
         text = read_text(path, MAX_BYTES)
     except FileNotFoundError as error:
@@ -48,14 +46,14 @@ def read_yaml(path: Path, text_keys: Iterable[Sequence[str]] = ()) -> dict[str, 
     if value is None:
         raise ConfigError(["the configuration file is empty; fix: start from the config.yaml of a run"], where=path)
     if not isinstance(value, dict):
-        raise ConfigError([f"a mapping of keys is due at the top, not a {type(value).__name__}"], where=path)
+        raise ConfigError([f"the configuration must be a mapping, not a {type(value).__name__}"], where=path)
     return value
 
 
 def parse_yaml(text: str, *, where: object, text_keys: Iterable[Sequence[str]] = ()) -> Any:
-    """One YAML value as plain data; each of ``text_keys`` is the keys that lead to a text, none for the value itself.
+    """Return a YAML value as plain data; each of ``text_keys`` is the path of keys to a string (empty: the value).
 
-    Raises ConfigError naming the fault, its line and its column.
+    Raises ConfigError with line and column.
     """
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 2)
@@ -68,7 +66,7 @@ def parse_yaml(text: str, *, where: object, text_keys: Iterable[Sequence[str]] =
             _read_as_text(node, keys)
         value = yaml.constructor.construct_document(node)
     except DuplicateKeyError as error:
-        raise ConfigError([f"the same key stands twice: {error.problem}"], where=_place(where, error)) from error
+        raise ConfigError([f"duplicate key: {error.problem}"], where=_place(where, error)) from error
     except MarkedYAMLError as error:
         raise ConfigError([f"not valid here: {error.problem}"], where=_place(where, error)) from error
     except (YAMLError, RecursionError, ValueError) as error:
@@ -78,7 +76,7 @@ def parse_yaml(text: str, *, where: object, text_keys: Iterable[Sequence[str]] =
 
 
 def _read_as_text(node: Node, keys: Sequence[str]) -> None:
-    """Make text of the scalars under these keys: a value (unless it is null), or each of a list."""
+    """Read the scalars under these keys as strings: a value (unless it is null), or each item of a list."""
     for key in keys:
         below = node.value if isinstance(node, MappingNode) else []
         found = [value for name, value in below if isinstance(name, ScalarNode) and name.value == key]
@@ -117,7 +115,7 @@ def _place(where: object, error: MarkedYAMLError) -> str:
 
 
 def _count(value: Any, where: object) -> None:
-    """Refuse what aliases blow up: every node counts as often as it is reached."""
+    """Refuse alias bombs: every node counts as often as it is referenced."""
     stack, seen = [value], 0
     while stack:
         node = stack.pop()

@@ -1,7 +1,6 @@
-"""The conformance kit for plugin authors: ``check_plugin("my_namespace")`` in a test holds a plugin to what its users
-will expect of it.
+"""The conformance kit for plugin authors: call ``check_plugin("my_namespace")`` in a test.
 
-`docs/plugins.md` lists what is checked. Everything is tried at its default options, on the CPU, with no network.
+`docs/plugins.md` lists the checks. They use default options, run on the CPU and need no network.
 """
 
 from __future__ import annotations
@@ -30,14 +29,15 @@ def check_plugin(
     data: Mapping[str, str | Path] | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> None:
-    """Raise AssertionError, with a line for each fault, unless the plugin keeps the whole contract.
+    """Check a plugin against the contract of zoo.api; raise AssertionError with one line per fault.
 
-    ``name`` is its namespace or its import name. ``build=False`` leaves out whatever needs torch: the specs and
-    references alone. ``data`` has a small example for each dataset that is the user's own, by its name:
-    ``{"tides": "tests/small.parquet"}``; one that has none there is looked at by its spec alone.
-    ``expected_failures`` are checks that are known to fail, each with the reason, by the identifiers
-    that stand behind the faults: ``{"architecture/sepnet/channels": "the stem is for RGB alone"}``. One that does not
-    fail is a fault itself.
+    ``name`` is the plugin's namespace or import name. ``build=False`` checks only specs and references, without torch.
+    ``data`` gives a small example for each dataset of the user's own (one with a ``path_option``), such as ``{"tides":
+    "tests/small.parquet"}``. Without an example, only the spec of such a dataset is checked.
+
+    ``expected_failures`` maps the identifiers of checks that are known to fail to the reason, such as
+    ``{"architecture/sepnet/channels": "the stem is for RGB only"}``. The identifier follows each fault in brackets. An
+    expected failure that passes is a fault.
     """
     faults = find_faults(name, build=build, data=data, expected_failures=expected_failures)
     lines = "\n".join(f"  - {fault} [{fault.check}]" for fault in faults)
@@ -51,12 +51,12 @@ def find_faults(
     data: Mapping[str, str | Path] | None = None,
     expected_failures: Mapping[str, str] | None = None,
 ) -> list[Fault]:
-    """What `check_plugin` would complain of, a line each; nothing where all is well."""
+    """Return the faults that `check_plugin` would raise; an empty list if there are none."""
     catalogue, expected = registry(), dict(expected_failures or {})
     plugin = next((each for each in catalogue.plugins if name in (each.namespace, each.module)), None)
     if plugin is None:
         known = ", ".join(each.namespace for each in catalogue.plugins)
-        advice = "install the distribution (pip install -e .) and look at `zoo plugins`"
+        advice = "install the distribution (pip install -e .) and check `zoo plugins`"
         return [Fault(f"no plugin has the namespace '{name}'; {advice} (known: {known})", "plugin/state")]
     if plugin.state != "ok":
         return [Fault(f"the plugin is {plugin.state}: {plugin.cause}", "plugin/state")]
@@ -67,17 +67,17 @@ def find_faults(
         *_item_faults(catalogue, plugin, build, own),
     ]
     missed = [
-        Fault(_told(check, reason), check)
+        Fault(_expectation_fault(check, reason), check)
         for check, reason in expected.items()
         if check not in {fault.check for fault in faults} and (build or not is_known(check) or _needs_no_torch(check))
     ]
     return [*(fault for fault in faults if fault.check not in expected), *missed]
 
 
-def _told(check: str, reason: str) -> str:
+def _expectation_fault(check: str, reason: str) -> str:
     if not is_known(check):
-        return f"expected_failures names '{check}', which is no check: write KIND/NAME/CHECK, as faults show it"
-    return f"unexpected pass: '{check}' was to fail ({reason}); take it out of expected_failures"
+        return f"expected_failures: '{check}' is not a check: write KIND/NAME/CHECK, as shown behind each fault"
+    return f"unexpected pass: '{check}' did not fail ({reason}); remove it from expected_failures"
 
 
 def _needs_no_torch(check: str) -> bool:
@@ -96,8 +96,8 @@ def _data_faults(catalogue: Registry, plugin: Plugin, data: Mapping[str, str]) -
     own = [item.spec.name for item in datasets if item.spec.path_option is not None]
     for name in data:
         if name not in own:
-            known = f"those that take a path: {', '.join(own) or 'none'}"
-            yield Fault(f"data names '{name}', which is no dataset of the plugin ({known})", "plugin/data")
+            known = f"datasets with a path: {', '.join(own) or 'none'}"
+            yield Fault(f"data: '{name}' is not a dataset of the plugin that takes a path ({known})", "plugin/data")
 
 
 def _item_faults(catalogue: Registry, plugin: Plugin, build: bool, data: Mapping[str, str]) -> Iterator[Fault]:
@@ -116,7 +116,7 @@ def _item_faults(catalogue: Registry, plugin: Plugin, build: bool, data: Mapping
 
 
 def _checks(sizes: dict[str, int], data: Mapping[str, str]) -> dict[str, Check]:
-    """What builds each kind and tries it; this imports torch. ``sizes`` gets the parameters of each architecture."""
+    """Return the checks of each kind; imports torch. ``sizes`` receives the parameter count of each architecture."""
     from zoo.testing.adaptations import adaptation_findings
     from zoo.testing.architectures import architecture_findings
     from zoo.testing.augmentations import augmentation_findings
@@ -141,7 +141,7 @@ def _checks(sizes: dict[str, int], data: Mapping[str, str]) -> dict[str, Check]:
 
 
 def _export_faults(catalogue: Registry, sizes: Sequence[tuple[int, Item[Any]]]) -> Iterator[Fault]:
-    """Of the architecture with the fewest parameters for each kind of main output."""
+    """Export the smallest architecture of each kind of main output."""
     if not sizes:
         return
     from zoo.testing.exporters import export_findings
@@ -152,7 +152,7 @@ def _export_faults(catalogue: Registry, sizes: Sequence[tuple[int, Item[Any]]]) 
 
 
 def _faults_of(catalogue: Registry, item: Item[Any], check: Check) -> Iterator[Fault]:
-    """What a check finds, each finding under its item's label; and what the item changed in the process meanwhile."""
+    """Yield the findings of a check, and every change of process-wide state during it."""
     label, place = f"{item.kind} '{item.spec.name}'", f"{item.kind}/{item.spec.name}"
     changed: list[str] = []
     with changes_reported(changed.append), isolated(item.plugin.namespace, "the checks", changed.append):
@@ -163,18 +163,18 @@ def _faults_of(catalogue: Registry, item: Item[Any], check: Check) -> Iterator[F
 
 
 def _reference_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
-    """Targets and options can be imported, and every option has a default."""
+    """Check that targets and options can be imported, and that every option has a default."""
     reference = getattr(item.spec, "target", None) or getattr(item.spec, "solver", None)
     loaded = load_object(reference, item) if reference is not None else None
     if loaded is not None and item.kind != "family" and not callable(loaded):
-        yield Finding("target", f"{reference} cannot be called")
+        yield Finding("target", f"{reference} is not callable")
     if hasattr(item.spec, "options"):
-        argument = getattr(item.spec, "path_option", None)  # written behind the name, as in folder:PATH
+        argument = getattr(item.spec, "path_option", None)  # given after the name, as in folder:PATH
         fields = options_model(item).model_fields
         needed = [name for name, field in fields.items() if field.is_required() and name != argument]
         if argument is not None and argument not in fields:
-            yield Finding("target", f"the argument '{argument}' is not among its options")
+            yield Finding("target", f"path_option '{argument}' is not a field of its options")
         if needed:
             yield Finding("target", f"options without a default: {', '.join(needed)}")
     if item.kind == "command" and item.spec.name != item.plugin.namespace:
-        yield Finding("name", f"a command group bears its plugin's name: call it '{item.plugin.namespace}'")
+        yield Finding("name", f"a command group must have its plugin's namespace as name: '{item.plugin.namespace}'")

@@ -1,4 +1,4 @@
-"""Whether an adaptation keeps its contract, tried on a tiny network, random images and a simple task."""
+"""Checks of adaptations, on a tiny network, random images and a simple task."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from zoo.training.evaluation import evaluate_part
 from zoo.training.train_state import Learning
 
 KINDS: tuple[TargetKind, ...] = ("classes", "values")
-"""Of targets: an adaptation is of a network, whatever it learns."""
+"""Two kinds of targets suffice, because an adaptation does not depend on the target."""
 
 
 def adaptation_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
     kind = load_object(item.spec.target, item)
     if not (inspect.isclass(kind) and issubclass(kind, Adaptation)):
-        yield Finding("class", f"{item.spec.target} is no class derived from zoo.api.Adaptation")
+        yield Finding("class", f"{item.spec.target} is not a subclass of zoo.api.Adaptation")
         return
     with torch.random.fork_rng(devices=[]):
         for target in KINDS:
             torch.manual_seed(SEED)
             found = list(Trial(item, kind, target).findings(all_of_it=target == KINDS[0]))
-            if found:  # with the other kind it would be the same once more
+            if found:  # the other kind of target would repeat the same findings
                 yield from (Finding(check, f"with {target}: {text}") for check, text in found)
                 return
 
 
 class Trial:
-    """An adaptation of a tiny network under a simple task with one kind of target."""
+    """The checks of an adaptation with one kind of target."""
 
     def __init__(self, item: Item[Any], kind: type[Adaptation[Any]], target: TargetKind) -> None:
         self.item, self.kind, self.options = item, kind, options_model(item)()
@@ -60,7 +60,7 @@ class Trial:
         return evaluate_part(model, self.task, self.task.decision(None), part, 5, self.reader)
 
     def findings(self, *, all_of_it: bool) -> Iterator[Finding]:
-        """``all_of_it`` with what takes longer: resuming, the report and a training."""
+        """``all_of_it`` adds the slow checks: resume, report and training."""
         yield from guarded("adapt", self._adapt_findings())
         for adaptation, model in self.adapted:
             yield from guarded("rebuild", self._rebuild_findings(model))
@@ -73,51 +73,51 @@ class Trial:
                 yield from training_findings(self._learning, self.data)
 
     def _adapt_findings(self) -> Iterator[Finding]:
-        """``adapted`` gets the adaptation and the network; ``made`` what it did, as a run keeps it."""
+        """Set ``adapted`` to the adaptation and the network, and ``made`` to its description as a run stores it."""
         adaptation = self.kind(self.options)
         try:
             changed: object = adaptation.adapt(copy.deepcopy(self.plain), self.context)
         except ZooError:
-            return  # it may refuse a network that it cannot work on
+            return  # an adaptation may refuse a network that it does not support
         if not (isinstance(changed, tuple) and len(changed) == 2 and isinstance(changed[0], nn.Module)):
-            yield Finding("adapt", "adapt gives something else than a network and what it did to it")
+            yield Finding("adapt", "adapt must return a tuple of a network and a dict")
             return
         model, made = changed
         try:
             self.made = json.loads(json.dumps(made))
         except (TypeError, ValueError) as error:
-            yield Finding("adapt", f"adapt says what it did in a form that is no JSON: {error}")
+            yield Finding("adapt", f"adapt returns a description that is not JSON: {error}")
             return
         if not isinstance(made, dict):
-            yield Finding("adapt", f"adapt says what it did as {type(made).__name__}, where a dict is due")
+            yield Finding("adapt", f"adapt returns a description of type {type(made).__name__}, expected dict")
             return
         self.adapted.append((adaptation, model))
 
     def _rebuild_findings(self, model: nn.Module) -> Iterator[Finding]:
         rebuilt = self.kind(self.options).rebuild(copy.deepcopy(self.plain), self.made)
         if _shapes(rebuilt) != _shapes(model):
-            yield Finding("rebuild", "rebuild gives other parameters than adapt did")
+            yield Finding("rebuild", "rebuild and adapt return networks with different parameters")
         elif _learning(rebuilt) != _learning(model):
-            yield Finding("rebuild", "after rebuild other parameters learn than after adapt")
+            yield Finding("rebuild", "rebuild and adapt leave different parameters trainable")
 
     def _resume_findings(self) -> Iterator[Finding]:
         _, again = self.kind(self.options).resume(copy.deepcopy(self.plain), self.context, self.made)
         if json.loads(json.dumps(again)) != self.made:
-            yield Finding("resume", "resume makes another change than adapt did")
+            yield Finding("resume", "resume and adapt return different descriptions")
 
     def _hook_findings(self, adaptation: Adaptation[Any], model: nn.Module) -> Iterator[Finding]:
-        """Each hook once, as the trainer calls it."""
+        """Call each hook once, as the trainer does."""
         trains: object = adaptation.trains
         if not isinstance(trains, bool):
-            yield Finding("hooks", f"trains is {trains!r}, where True or False is due")
+            yield Finding("hooks", f"trains is {trains!r}, expected True or False")
         learned: object = adaptation.teacher()
         if learned is not None and not (isinstance(learned, Teacher) and isinstance(learned.model, nn.Module)):
-            yield Finding("hooks", f"teacher gives {type(learned).__name__}, where a zoo.api.Teacher or None is due")
+            yield Finding("hooks", f"teacher returns {type(learned).__name__}, expected zoo.api.Teacher or None")
         names = {name for name, _ in model.named_parameters()}
         frozen = names - set(_learning(model))
         shares: object = adaptation.lr_multipliers(model)
         if not isinstance(shares, Mapping):
-            yield Finding("hooks", f"lr_multipliers gives {type(shares).__name__}, where a mapping is due")
+            yield Finding("hooks", f"lr_multipliers returns {type(shares).__name__}, expected a mapping")
         else:
             yield from _share_findings(shares, names)
         for epoch in range(2):
@@ -126,12 +126,12 @@ class Trial:
                 ("configure_train_mode", adaptation.configure_train_mode(model.train())),  # type: ignore[func-returns-value]
             ):
                 if given is not None and epoch == 0:
-                    yield Finding("hooks", f"{name} gives {type(given).__name__}, where None is due")
+                    yield Finding("hooks", f"{name} returns {type(given).__name__}, expected None")
         thawed = frozen & set(_learning(model))
         if thawed:
-            yield Finding("hooks", f"on_epoch_start makes '{min(thawed)}' learn, which adapt froze")
+            yield Finding("hooks", f"on_epoch_start unfreezes '{min(thawed)}', which adapt froze")
         if adaptation.trains and not _learning(model):
-            yield Finding("hooks", "nothing learns, and `trains` says that the network is trained")
+            yield Finding("hooks", "`trains` is True, but no parameter is trainable")
 
     def _report_findings(self, adaptation: Adaptation[Any], model: nn.Module) -> Iterator[Finding]:
         part = self.data.part("test")
@@ -159,10 +159,10 @@ class Trial:
 def _share_findings(shares: Mapping[Any, Any], names: set[str]) -> Iterator[Finding]:
     strange = sorted(str(name) for name in shares if name not in names)
     if strange:
-        yield Finding("hooks", f"lr_multipliers names '{strange[0]}', which is no parameter of the network")
+        yield Finding("hooks", f"lr_multipliers: '{strange[0]}' is not a parameter of the network")
     wrong = [value for value in shares.values() if not isinstance(value, int | float) or not value >= 0]
     if wrong:
-        yield Finding("hooks", f"lr_multipliers has {wrong[0]!r}, where shares of the learning rate are due")
+        yield Finding("hooks", f"lr_multipliers has {wrong[0]!r}, expected numbers of at least 0")
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:

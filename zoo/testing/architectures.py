@@ -1,5 +1,4 @@
-"""Whether an architecture gives logits of the declared shape, can be trained, is deterministic, and survives being
-saved."""
+"""Checks of architectures: shape of the logits, training, determinism, saving and loading."""
 
 from __future__ import annotations
 
@@ -31,29 +30,30 @@ from zoo.training.optimizer_step import Stepper
 
 NUM_OUTPUTS, OTHER_NUM_OUTPUTS = 10, 3
 CHANNELS = (1, 3, 4, 10)
-"""Numbers of input channels that are tried where the spec says that any will do."""
+"""The numbers of input channels that are tested if the spec supports any number."""
 SEED, OTHER_SEED = 0, 1
 STEPS = 2
 FEW, FEW_OF_A_MODULE = 12_000_000, 200_000
-"""Parameters that are sooner initialised than left to the meta device, whose time goes by the number of modules."""
+"""Parameter counts (in total, and per module) up to which initialisation is faster than the meta device. The time of
+the meta device grows with the number of modules."""
 MANY = 100_000
-"""Elements of a tensor that is large."""
+"""The number of elements above which a tensor is filled by `CheaplyFilled`."""
 LARGE = 16 << 20
-"""Bytes of a tensor that is not written: the many small ones show what there is to see, and this is quicker."""
+"""The size in bytes from which a tensor is not serialised; the small tensors suffice for the check, in less time."""
 ROUNDING = 1e-4
-"""By which outputs may differ from batch to batch, as a share of the largest."""
+"""Tolerance between outputs in different batches, relative to the largest output."""
 SURE = 1e-4
-"""By how much the sums of probabilities may differ from one."""
+"""Tolerance between a sum of probabilities and 1."""
 
 Shape = tuple[int, int, int]
 
 
 class CheaplyFilled(TorchFunctionMode):
-    """While it lasts, large tensors get few random numbers, over and over: drawing them is most of the time that
-    building takes.
+    """A context in which large tensors are filled with a short, repeated block of random numbers.
 
-    For networks whose values are overwritten or do not matter. They are numbers of the distribution that was asked for,
-    since an initialisation may draw until it has some that suit it (as `trunc_normal_` does).
+    Drawing random numbers takes most of the time of building a network. Use it for networks whose values are
+    overwritten or do not matter. The numbers come from the requested distribution, because an initialisation may redraw
+    until its conditions hold (as `trunc_normal_` does).
     """
 
     def __torch_function__(
@@ -64,7 +64,7 @@ class CheaplyFilled(TorchFunctionMode):
         if not isinstance(tensor, Tensor) or tensor.numel() <= MANY or tensor.is_meta:
             return func(*args, **given)
         if getattr(func, "__module__", "") == nn.init.__name__:
-            return tensor  # the whole initialisation is left out
+            return tensor  # skip the initialisation
         if func not in (Tensor.normal_, Tensor.uniform_) or not tensor.is_contiguous():
             return func(*args, **given)
         with torch.no_grad():
@@ -77,7 +77,7 @@ class CheaplyFilled(TorchFunctionMode):
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds the network of an architecture at its default options, seeded."""
+    """Builds the network of an architecture with its default options and a fixed seed."""
 
     catalogue: Registry
     item: Item[ArchitectureSpec]
@@ -91,21 +91,21 @@ class Builder:
     def build(
         self, shape: Shape | None = None, num_outputs: int = NUM_OUTPUTS, seed: int = SEED, **options: Any
     ) -> nn.Module:
-        # what is imported meanwhile may change warning filters, which is no fault of the plugin
+        # An import of a third-party library may change the warning filters, which is not the plugin's fault.
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             torch.manual_seed(seed)
             return self.build_here(shape, num_outputs, **options)
 
     def build_here(self, shape: Shape | None = None, num_outputs: int = NUM_OUTPUTS, **options: Any) -> nn.Module:
-        """With the random generators as they are, which it leaves changed."""
+        """Build it without seeding or restoring the random generators."""
         shape = shape or self.smallest
         section = Section(name=self.item.canonical, **{**default_options(self.item), **options})
         return build_model(self.catalogue, section, in_channels=shape[0], num_outputs=num_outputs, image_size=shape[1:])
 
     def try_out(self, shape: Shape, num_outputs: int = NUM_OUTPUTS, *, meta: bool) -> None:
-        """Build it and look at the shape of its outputs: on the ``meta`` device, without arithmetic, where it can be.
+        """Build it and check the shapes of its outputs, on the ``meta`` device (without arithmetic) if ``meta``.
 
-        Raises what `build_model` raises.
+        Raises the errors of `build_model`.
         """
         try:
             with torch.device("meta") if meta else CheaplyFilled():
@@ -113,14 +113,17 @@ class Builder:
         except ZooError:
             if not meta:
                 raise
-            self.build(shape, num_outputs)  # it may be what the meta device cannot do
+            self.build(shape, num_outputs)  # the network may use an operation that the meta device lacks
 
 
 def architecture_findings(
     catalogue: Registry, item: Item[Any], sizes: dict[str, int] | None = None
 ) -> Iterator[Finding]:
-    """All of it at the smallest size; with other channels, and at the default size with another number of outputs,
-    whether it gives its outputs. ``sizes`` gets its number of parameters."""
+    """Run all checks at the smallest image size.
+
+    With other channels, and at the default size with another number of outputs, only the output shapes are checked.
+    ``sizes`` receives the parameter count.
+    """
     yield from _spec_findings(item.spec)
     builder, built = Builder(catalogue, item), list[nn.Module]()
     yield from guarded("build", _build_findings(builder, built))
@@ -146,11 +149,11 @@ def architecture_findings(
 
 def _spec_findings(spec: ArchitectureSpec) -> Iterator[Finding]:
     if spec.channels is not None and spec.input[0] not in spec.channels:
-        yield Finding("spec", f"its input has {spec.input[0]} channels, and channels are {_listed(spec.channels)}")
+        yield Finding("spec", f"input has {spec.input[0]} channels, but channels are {_listed(spec.channels)}")
     for name, weights in spec.weights.items():
         if len(weights.mean) != weights.input[0] or len(weights.std) != weights.input[0]:
             yield Finding(
-                "spec", f"weights '{name}': mean and std need a number for each of {weights.input[0]} channels"
+                "spec", f"weights '{name}': mean and std must have {weights.input[0]} values, one per channel"
             )
 
 
@@ -159,13 +162,13 @@ def _listed(values: Sequence[object]) -> str:
 
 
 def _build_findings(builder: Builder, built: list[nn.Module]) -> Iterator[Finding]:
-    """``built`` gets the network of the smallest size."""
+    """Append the network of the smallest size to ``built``."""
     built.append(builder.build())
     yield from ()
 
 
 class Network:
-    """A built network, and what can be found of it."""
+    """The checks of a built network."""
 
     def __init__(self, builder: Builder, model: nn.Module) -> None:
         self.builder, self.model, self.spec = builder, model, builder.item.spec
@@ -178,13 +181,13 @@ class Network:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def default_findings(self) -> Iterator[Finding]:
-        """At the default size and with another number of outputs."""
+        """Check the default size with another number of outputs."""
         self.builder.try_out(self.spec.input, OTHER_NUM_OUTPUTS, meta=self.parameters > FEW)
         yield from ()
 
     def channel_findings(self) -> Iterator[Finding]:
         named, modules = self.spec.channels, len(list(self.model.modules()))
-        said = "takes any number of channels" if named is None else f"takes {_listed(named)} channels"
+        said = "supports any number of channels" if named is None else f"supports {_listed(named)} channels"
         for channels in named or CHANNELS:
             try:
                 if channels != self.shape[0]:
@@ -193,8 +196,8 @@ class Network:
             except ZooError as error:
                 yield Finding(
                     "channels",
-                    f"its spec says that it {said}, and with {channels} it fails: {error.what}; name those that it "
-                    "takes in ArchitectureSpec.channels",
+                    f"its spec says that it {said}, but it fails with {channels}: {error.what}; list the supported "
+                    "numbers in ArchitectureSpec.channels",
                 )
                 return
 
@@ -209,15 +212,15 @@ class Network:
             found = self.outputs(torch.randn(batch, *self.shape))
             due = due_shape(self.reader.main, NUM_OUTPUTS, batch)
             if not fits(found.shape, due):
-                text = f"{self.where}its {kind} for a batch of {batch} is {tuple(found.shape)}, not {shown(due)}"
+                text = f"{self.where}its {kind} for a batch of {batch} has shape {tuple(found.shape)}, not {shown(due)}"
                 yield Finding("output", text)
                 return
         if kind == "features":
             return
         if _are_ones(found.double().logsumexp(1).exp()):
-            yield Finding("logits", "it gives log-probabilities: give logits, the loss has the log-softmax")
+            yield Finding("logits", "it returns log-probabilities: return logits, the loss applies log-softmax")
         elif bool((found >= 0).all()) and _are_ones(found.double().sum(1)):
-            yield Finding("logits", "it gives probabilities: give logits, the loss has the softmax")
+            yield Finding("logits", "it returns probabilities: return logits, the loss applies softmax")
 
     def head_findings(self) -> Iterator[Finding]:
         head, seen = self.spec.head, list[tuple[Any, Any]]()
@@ -235,30 +238,32 @@ class Network:
         features, output = seen[-1]
         if self.reader.main.kind == "map":
             if not isinstance(output, Tensor) or output.ndim != 4 or output.shape[1] != NUM_OUTPUTS:
-                yield Finding("head", f"its head '{head}' does not give the {NUM_OUTPUTS} channels of the main output")
+                yield Finding(
+                    "head", f"its head '{head}' does not return the {NUM_OUTPUTS} channels of the main output"
+                )
             return
         if not isinstance(output, Tensor) or not torch.equal(output.flatten(1), main.flatten(1)):
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             yield Finding(
                 "head",
-                f"the output of its head '{head}', {got}, is not the network's main output {tuple(main.shape)}: name "
-                "the module that gives it",
+                f"the output of its head '{head}', {got}, is not the network's main output {tuple(main.shape)}: set "
+                "head to the module that computes it",
             )
         elif len(features) != 3 or features.flatten(1).shape[1] != features.shape[1]:
             yield Finding(
-                "head", f"the input of its head '{head}' is {tuple(features.shape)}, where features (N, D) are due"
+                "head", f"the input of its head '{head}' has shape {tuple(features.shape)}, expected features (N, D)"
             )
 
     def eval_findings(self) -> Iterator[Finding]:
         inputs = torch.randn(3, *self.shape)
         outputs = self.outputs(inputs)
         if not torch.equal(outputs, self.outputs(inputs)):
-            yield Finding("eval_mode", f"{self.where}two passes in eval mode differ")
+            yield Finding("eval_mode", f"{self.where}two forward passes in eval mode differ")
         elif (outputs[:1] - self.outputs(inputs[:1])).abs().max() > ROUNDING * (outputs.abs().max() + 0.1):
-            yield Finding("eval_mode", f"{self.where}in eval mode an image's outputs depend on the batch it is in")
+            yield Finding("eval_mode", f"{self.where}in eval mode, the outputs of an image depend on its batch")
 
     def initialisation_findings(self) -> Iterator[Finding]:
-        """Built again, with torch's generator as it was, and the others elsewhere."""
+        """Build it again with the same state of torch's generator and another state of Python's and numpy's."""
         changed: list[str] = []
         strictly = isolated(self.builder.item.plugin.namespace, "being built", changed.append, draws=False)
         with other_generators(), strictly, torch.random.fork_rng(devices=[]):
@@ -267,18 +272,18 @@ class Network:
             seeded = torch.initial_seed() != SEED
         yield from (Finding("global_state", text.removesuffix("; restored")) for text in changed)
         if seeded:
-            yield Finding("global_state", "building it seeds torch's generator: leave seeds to zoo")
+            yield Finding("global_state", "building it seeds torch's generator: do not set seeds, zoo does")
         one, other = self.model.state_dict(), again.state_dict()
         differing = [name for name, value in one.items() if name not in other or not _equal(value, other[name])]
         if differing or one.keys() != other.keys():
             yield Finding(
                 "initialisation",
-                f"built twice under one seed of torch, {', '.join(differing[:3]) or 'its parameters'} differ: draw "
-                "from torch's generator alone",
+                f"built twice with the same torch seed, {', '.join(differing[:3]) or 'its parameters'} differ: draw "
+                "random numbers only from torch's generator",
             )
 
     def training_findings(self) -> Iterator[Finding]:
-        """Two steps, by the trainer's own optimizer step and loss; auxiliary outputs count."""
+        """Train two steps with the trainer's optimizer step and loss, auxiliary outputs included."""
         train = TrainConfig(optimizer="sgd", lr=0.001)
         stepper = Stepper(self.model.train(), train, ENGINE, STEPS)
         task = ToyTask(Classes(names=tuple(map(str, range(NUM_OUTPUTS)))))
@@ -300,7 +305,7 @@ class Network:
             yield Finding("training", f"{self.where}two steps of training change no parameter")
 
     def saving_findings(self) -> Iterator[Finding]:
-        """By way of safetensors, into a network of another seed."""
+        """Save as safetensors and load into a network built with another seed."""
         with CheaplyFilled():
             other = self.builder.build(seed=OTHER_SEED)
         state = {name: tensor.contiguous() for name, tensor in self.model.state_dict().items()}
@@ -308,7 +313,7 @@ class Network:
         load_state(other, {**state, **load(save(small))}, "memory")
         inputs = torch.randn(3, *self.shape)
         if not torch.equal(self.outputs(inputs), self.outputs(inputs, other)):
-            yield Finding("saving", f"{self.where}the outputs change when the weights are saved and loaded")
+            yield Finding("saving", f"{self.where}the outputs differ after the weights are saved and loaded")
 
 
 def _are_ones(sums: Tensor) -> bool:
@@ -320,12 +325,12 @@ def _equal(one: Tensor, other: Tensor) -> bool:
 
 
 def _unreached(model: nn.Module) -> list[str]:
-    """Names of the parameters without a gradient."""
+    """Return the names of trainable parameters without a gradient."""
     return [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
 
 
 def _weights_findings(builder: Builder, name: str) -> Iterator[Finding]:
-    """Shipped weights are the file they claim to be, and fit the network."""
+    """Check that shipped weights have their checksum and fit the network."""
     weights = builder.item.spec.weights[name]
     if weights.resource is not None:
         model = builder.build(weights.input, len(weights.classes), **weights.architecture_options)

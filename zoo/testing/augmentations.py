@@ -1,4 +1,4 @@
-"""Whether an augmentation changes images by its draws alone, and leaves them images."""
+"""Checks of augmentations: valid images as results, and no randomness but the draws."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from zoo.testing.fixtures import OTHER_SEED, other_generators
 
 SAMPLES, HEIGHT, WIDTH = 12, 18, 24
 CLOSE = 1e-2
-"""By which values of 0–255 may differ where the same image is in another batch."""
+"""Tolerance between results for the same image in different batches, for values from 0 to 255."""
 SLACK = 1e-3
-"""By which rounding may take a value beyond 0–255."""
+"""Tolerance for values outside 0 to 255."""
 IGNORE = 255
 
 
 def augmentation_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
-    """On grey and RGB images, uint8 and float; the first of these that shows a fault."""
+    """Check with greyscale and RGB images, uint8 and float32; stop at the first combination with a fault."""
     generator = torch.Generator().manual_seed(0)
     for channels in (1, 3):
         images = torch.randint(0, 256, (SAMPLES, channels, HEIGHT, WIDTH), generator=generator, dtype=torch.uint8)
@@ -41,18 +41,18 @@ def augmentation_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Fin
 def _findings(item: Item[Any], images: Tensor, given: Tensor, generator: torch.Generator) -> Iterator[Finding]:
     augmentation = load_object(item.spec.target, item)(options_model(item)())
     if not isinstance(augmentation, Augmentation):
-        text = f"{item.spec.target} gives {type(augmentation).__name__}, where a zoo.api.Augmentation is due"
+        text = f"{item.spec.target} returns {type(augmentation).__name__}, expected zoo.api.Augmentation"
         yield Finding("build", text)
         return
     count: object = augmentation.draws
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        yield Finding("build", f"draws is {count!r}, where a number of random numbers is due")
+        yield Finding("build", f"draws is {count!r}, expected an integer of at least 0")
         return
     mean = [0.5] * images.shape[1]
     kept = images.clone()
     augmentation.fit(images, mean)
     if not torch.equal(images, kept) or mean != [0.5] * images.shape[1]:
-        yield Finding("arguments", "fit changes its arguments")
+        yield Finding("arguments", "fit modifies its arguments")
         return
     trial = Trial(augmentation, given, generator)
     found = [*guarded("pixels", trial.pixel_findings()), *guarded("geometry", trial.geometry_findings())]
@@ -74,21 +74,24 @@ class Trial:
         arguments = self.draws.clone(), self.sizes.clone()
         maps: object = self.augmentation.geometry(*arguments)
         if not (torch.equal(arguments[0], self.draws) and torch.equal(arguments[1], self.sizes)):
-            yield Finding("arguments", "geometry changes its arguments")
+            yield Finding("arguments", "geometry modifies its arguments")
         if maps is not None and not (isinstance(maps, Tensor) and maps.shape == (len(self.images), 2, 3)):
             got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-            yield Finding("geometry", f"geometry gives {got}, where float32 {(len(self.images), 2, 3)} is due")
+            yield Finding("geometry", f"geometry returns {got}, expected float32 {(len(self.images), 2, 3)}")
             return
         if isinstance(maps, Tensor) and (maps.dtype != torch.float32 or not bool(maps.isfinite().all())):
-            yield Finding("geometry", f"geometry gives {maps.dtype}, where finite float32 numbers are due")
+            yield Finding("geometry", f"geometry returns {maps.dtype}, expected finite float32 values")
             return
         if (self.augmentation.geometry(self.others, self.sizes) is None) != (maps is None):
-            yield Finding("geometry", "whether it has a geometry depends on the draws: it must on its options alone")
-        images = self.augmentation.pixels(self.images.clone(), self.draws)  # what is moved is changed first
+            yield Finding(
+                "geometry",
+                "geometry returns None for some draws only: that may depend on the options, not on the draws",
+            )
+        images = self.augmentation.pixels(self.images.clone(), self.draws)  # pixels comes first
         moved = list(self._image_findings("resample", self.augmentation.resample, images, must=False))
         yield from (Finding("geometry" if check == "pixels" else check, text) for check, text in moved)
         if maps is None and self.augmentation.resample(images.clone(), self.draws) is not None:
-            yield Finding("geometry", "it has resample, and no geometry, by which masks are moved")
+            yield Finding("geometry", "it has resample but no geometry, which masks need")
 
     def _image_findings(
         self, name: str, method: Callable[[Tensor, Tensor], Tensor | None], given: Tensor, *, must: bool
@@ -96,31 +99,31 @@ class Trial:
         images, draws = given.clone(), self.draws.clone()
         found: object = method(images, draws)
         if not (torch.equal(images, given) and torch.equal(draws, self.draws)):
-            yield Finding("arguments", f"{name} changes its arguments")
+            yield Finding("arguments", f"{name} modifies its arguments")
         if found is None and not must:
             return
         if not isinstance(found, Tensor) or found.shape != images.shape:
             got = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            yield Finding("pixels", f"{name} gives {got}, where images {tuple(images.shape)} are due")
+            yield Finding("pixels", f"{name} returns {got}, expected images {tuple(images.shape)}")
         elif not bool(((found >= -SLACK) & (found <= 255 + SLACK)).all()):
             low, high = float(found.min()), float(found.max())
-            yield Finding("pixels", f"{name} gives values from {low:.4g} to {high:.4g}, where 0 to 255 are due")
+            yield Finding("pixels", f"{name} returns values from {low:.4g} to {high:.4g}, expected 0 to 255")
 
     def draw_findings(self) -> Iterator[Finding]:
-        """All methods together, as the trainer calls them."""
+        """Check all methods together, as the trainer calls them."""
         torch.manual_seed(0)
         first = self._changed(self.images, self.draws)
         with other_generators():
             torch.manual_seed(OTHER_SEED)
             again = self._changed(self.images, self.draws)
         if not torch.equal(first, again):
-            yield Finding("draws", "the same draws change the same images otherwise a second time")
+            yield Finding("draws", "the same images and draws give different results the second time")
             return
         alone = self._changed(self.images[3:5], self.draws[3:5])
         if not torch.allclose(alone.float(), first[3:5].float(), rtol=0, atol=CLOSE):
-            yield Finding("draws", "what becomes of an image depends on the others of its batch")
+            yield Finding("draws", "the result for an image depends on the other images of its batch")
         if self.augmentation.draws and torch.equal(self._changed(self.images, self.others), first):
-            yield Finding("draws", f"it asks for {self.augmentation.draws} draws, and other draws change nothing")
+            yield Finding("draws", f"draws is {self.augmentation.draws}, but the result does not depend on the draws")
 
     def _changed(self, images: Tensor, draws: Tensor) -> Tensor:
         return apply(self.augmentation, images.clone(), None, draws.clone(), IGNORE)[0]

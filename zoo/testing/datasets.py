@@ -1,4 +1,4 @@
-"""Whether a dataset is what its spec says, and its fingerprint what its content is."""
+"""Checks of datasets: the content against the spec, and the fingerprint against the content."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from zoo.testing.fixtures import OTHER_SEED, other_generators
 from zoo.testing.options import default_options
 
 LOOKED_AT = 2000
-"""Samples of a split that are looked at, spread over it."""
+"""The number of samples per split that are checked, evenly spaced."""
 
 
 def dataset_findings(_catalogue: Registry, item: Item[Any], data: Mapping[str, str]) -> Iterator[Finding]:
-    """Of an embedded dataset, and of one whose path ``data`` has, every split; of any other, its spec alone."""
+    """Check every split of an embedded dataset and of one with a path in ``data``; of any other, only the spec."""
     spec: DatasetSpec = item.spec
     if len(spec.mean) != spec.shape[0] or len(spec.std) != spec.shape[0]:
-        yield Finding("spec", f"mean and std need a number for each of {spec.shape[0]} channels")
+        yield Finding("spec", f"mean and std must have {spec.shape[0]} values, one per channel")
     if len(set(spec.classes)) != len(spec.classes):
-        yield Finding("spec", "a class is named twice")
+        yield Finding("spec", "a class name occurs twice")
     if spec.embedded or spec.name in data:
         given = {} if spec.path_option is None else {spec.path_option: data[spec.name]}
         opened = list[tuple[Dataset, Target]]()
@@ -43,7 +43,7 @@ def dataset_findings(_catalogue: Registry, item: Item[Any], data: Mapping[str, s
 
 
 def _open_findings(item: Item[Any], given: dict[str, Any], opened: list[tuple[Dataset, Target]]) -> Iterator[Finding]:
-    """``opened`` gets the dataset and its target."""
+    """Append the dataset and its target to ``opened``."""
     dataset = open_dataset(item, default_options(item, given))
     opened.append((dataset, target_of(item, dataset)))
     yield from ()
@@ -53,7 +53,7 @@ def _content_findings(item: Item[Any], given: dict[str, Any], dataset: Dataset, 
     due = ("train", "test") if item.spec.labelled else ("predict",)
     missing = [part for part in due if part not in dataset.parts]
     if missing:
-        yield Finding("parts", f"no split serves as {' and '.join(missing)}; parts gives {dict(dataset.parts)}")
+        yield Finding("parts", f"parts has no {' and '.join(missing)} split: {dict(dataset.parts)}")
     splits: dict[str, Split] = {}
     for part, name in dataset.parts.items():
         yield from guarded("split", _split_findings(item, dataset, target, part, name, splits))
@@ -65,7 +65,7 @@ def _content_findings(item: Item[Any], given: dict[str, Any], dataset: Dataset, 
 def _split_findings(
     item: Item[Any], dataset: Dataset, target: Target, part: str, name: str, splits: dict[str, Split]
 ) -> Iterator[Finding]:
-    """``splits`` gets the part, where it is a split."""
+    """Add the split to ``splits`` if it can be loaded."""
     split = splits[part] = check_split(item, target, name, dataset.load(name))
     label, images, rows, due = f"split '{name}'", split.images, _rows(len(split.images)), item.spec.shape
     if isinstance(images, SampleSource):
@@ -77,13 +77,15 @@ def _split_findings(
         targets = split.targets if isinstance(split.targets, np.ndarray) else None
         shapes = {images.shape[1:]} if isinstance(images, np.ndarray) else set()
         files = () if isinstance(images, np.ndarray) else images
-        yield from (Finding("split", f"{label}: there is no file {file}") for file in files if not file.is_file())
+        yield from (
+            Finding("split", f"{label}: the file {file} does not exist") for file in files if not file.is_file()
+        )
     for shape in shapes:
         if len(shape) != 3 or any(side not in (None, found) for side, found in zip(due, shape, strict=True)):
-            yield Finding("split", f"{label}: images are {shape}, and the spec says {due}")
+            yield Finding("split", f"{label}: images have shape {shape}, but the spec has {due}")
     if split.targets is None and targets is None:
         if part != "predict":
-            yield Finding("split", f"{label}: it has no targets, and is not the predict split")
+            yield Finding("split", f"{label}: it has no targets; only the predict split may have none")
     elif targets is not None and len(rows) == len(images):
         empty = _without_samples(target, np.asarray(targets))
         if empty is not None:
@@ -91,7 +93,7 @@ def _split_findings(
 
 
 def _without_samples(target: Target, targets: np.ndarray) -> str | None:
-    """The first class or label that none of the samples has."""
+    """Return the first class or label without samples, or None."""
     match target:
         case Classes() | Mask():
             there = set(np.unique(targets).tolist())
@@ -105,31 +107,33 @@ def _without_samples(target: Target, targets: np.ndarray) -> str | None:
 
 
 def _leak_findings(parts: Mapping[Any, str], splits: Mapping[str, Split]) -> Iterator[Finding]:
-    """What is learned from is not evaluated on: neither the same images, nor some of them, in any order."""
+    """Check that the validation and test splits are not subsets of the train split, in any order."""
     if "train" not in splits:
         return
     train = _digests(splits["train"])
     for part in ("val", "test"):
         if part in splits and set(_digests(splits[part])) <= set(train):
-            yield Finding("leak", f"split '{parts[part]}' ({part}) has only images that the train split has too")
+            yield Finding("leak", f"all images of split '{parts[part]}' ({part}) are also in the train split")
 
 
 def _fingerprint_findings(item: Item[Any], given: dict[str, Any], dataset: Dataset) -> Iterator[Finding]:
-    """The same content has the same fingerprint, and other content another one: opened again, and with each option
-    changed. Opening it again draws no random numbers from the generators of the process."""
+    """Check the fingerprint: equal when the dataset is opened again, different when an option changes the content.
+
+    Opening it must not draw from the random generators of the process.
+    """
     options, changed = default_options(item, given), list[str]()
     content = _content(dataset)
     strictly = isolated(item.plugin.namespace, "being opened and read", changed.append, draws=False)
     with torch.random.fork_rng(devices=[]), other_generators():
-        torch.manual_seed(OTHER_SEED)  # so that seeding changes it
+        torch.manual_seed(OTHER_SEED)  # another state, so that a dataset that sets a seed is found
         with strictly:
             again = open_dataset(item, options)
             content_again = _content(again)
     yield from (Finding("global_state", text.removesuffix("; restored")) for text in changed)
     if not dataset.fingerprint or dataset.fingerprint != again.fingerprint:
-        yield Finding("fingerprint", "the fingerprint is empty, or another one each time")
+        yield Finding("fingerprint", "the fingerprint is empty or changes each time the dataset is opened")
     if content_again != content:
-        yield Finding("fingerprint", "its content differs each time it is opened")
+        yield Finding("fingerprint", "the content changes each time the dataset is opened")
         return
     for name, value in options.items():
         for other_value in _others(value):
@@ -138,9 +142,9 @@ def _fingerprint_findings(item: Item[Any], given: dict[str, Any], dataset: Datas
                 other = open_dataset(item, {**options, name: other_value})
                 differs = other.fingerprint == dataset.fingerprint and _content(other) != content
             except (ValidationError, ZooError):
-                continue  # the option does not take it
+                continue  # not a valid value of the option
             if differs:
-                text = f"with {name}={other_value!r} the content is another, and the fingerprint the same"
+                text = f"with {name}={other_value!r} the content changes, but the fingerprint does not"
                 yield Finding("fingerprint", text)
 
 
@@ -169,7 +173,7 @@ def _content(dataset: Dataset) -> str:
 
 
 def _digests(split: Split) -> list[str]:
-    """Of each image that is looked at, in order; of files, of their names."""
+    """Return the digests of the checked images, in order; for files, their paths."""
     rows = _rows(len(split.images))
     if isinstance(split.images, np.ndarray):
         images = (split.images[row] for row in rows)

@@ -1,5 +1,4 @@
-"""Whether an exporter writes networks that are then verified against PyTorch, and whether architectures can be
-exported."""
+"""Checks of exporters, and of the export of architectures; each export is verified against PyTorch."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ def exporter_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding
 
 
 def _export_faults(exporter: Exporter, suffix: str, model: nn.Module, shape: Shape) -> Iterator[str]:
-    """Of a verified export with a dynamic batch."""
+    """Yield the faults of a verified export with a dynamic batch."""
     generator = torch.Generator().manual_seed(SEED)
     inputs = [torch.randn(batch, *shape, generator=generator) for batch in BATCHES]
     request = EmitRequest(opset=None, batch=None, metadata=METADATA)
@@ -60,8 +59,8 @@ def _export_faults(exporter: Exporter, suffix: str, model: nn.Module, shape: Sha
 
 
 def export_findings(catalogue: Registry, item: Item[ArchitectureSpec]) -> Iterator[Finding]:
-    """One export at the smallest size by each registered exporter."""
+    """Export at the smallest image size with each registered exporter."""
     builder = Builder(catalogue, item)
     for exporter in catalogue.items("exporter"):
         faults = _export_faults(build_exporter(exporter), exporter.spec.suffix, builder.build(), builder.smallest)
-        yield from (Finding("export", f"by the exporter {exporter.canonical}: {text}") for text in faults)
+        yield from (Finding("export", f"with exporter {exporter.canonical}: {text}") for text in faults)

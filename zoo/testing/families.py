@@ -1,5 +1,5 @@
-"""Whether a family lists its members, describes them, and says KeyError of what it has not; its examples are held to
-what any architecture is."""
+"""Checks of families: names, specs of members, KeyError for unknown names; the examples pass the checks of
+architectures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.testing.architectures import architecture_findings
 from zoo.testing.faults import Finding, guarded
 
 DESCRIBED = 25
-"""Members that are described, spread over the list; building them all could take days."""
+"""The number of members whose specs are checked, evenly spaced; building all of them could take days."""
 
 
 def family_findings(catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
@@ -38,7 +38,7 @@ def _member_findings(family: Family, item: Item[Any]) -> Iterator[Finding]:
         yield Finding("members", f"lists '{twice[0]}' twice")
     unlisted = [name for name in item.spec.examples if name not in names]
     if unlisted:
-        yield Finding("members", f"its example '{unlisted[0]}' is not among its names")
+        yield Finding("members", f"its example '{unlisted[0]}' is not in names()")
 
 
 def _description_findings(family: Family) -> Iterator[Finding]:
@@ -46,17 +46,19 @@ def _description_findings(family: Family) -> Iterator[Finding]:
     for name in names[:: max(1, len(names) // DESCRIBED)]:
         spec = family.spec(name)
         if not isinstance(spec, ArchitectureSpec) or spec.name != name:
-            yield Finding("description", f"describes '{name}' as {spec!r:.60}")
+            yield Finding(
+                "description", f"spec('{name}') returns {spec!r:.60}, expected an ArchitectureSpec of that name"
+            )
     unknown = "no_such_member"
     try:
         family.spec(unknown)
     except KeyError:
         return
-    yield Finding("description", f"describes '{unknown}', which it does not list; raise KeyError")
+    yield Finding("description", f"spec('{unknown}') must raise KeyError, since names does not list it")
 
 
 def _example_findings(catalogue: Registry, item: Item[Any], name: str) -> Iterator[Finding]:
-    """Those of an architecture."""
+    """Run the checks of an architecture."""
 
     def found() -> Iterator[Finding]:
         yield from architecture_findings(catalogue, catalogue.architecture(f"{item.plugin.namespace}/{name}"))

@@ -1,4 +1,4 @@
-"""What the conformance kit finds: faults, each with the identifier of the check that found it."""
+"""The checks of the conformance kit, and their findings: faults with the identifier of the check."""
 
 from __future__ import annotations
 
@@ -9,118 +9,118 @@ from zoo.errors import ZooError
 from zoo.registry.plugin_isolation import contained, describe
 
 OF_ANY = {
-    "target": "it can be imported and called, and its options are a zoo.api.Options in which each has a default",
+    "target": "it can be imported and called, and its options are a zoo.api.Options whose fields all have defaults",
     "global_state": (
-        "importing, building and opening it changes nothing in the process: default dtype and device, threads, random "
-        "generators, warning filters, working folder, environment"
+        "importing, building and opening it changes no state of the process: default dtype and device, threads, "
+        "random generators, warning filters, working directory, environment"
     ),
 }
 """Checks of every kind that has an implementation."""
 CHECKS: dict[str, dict[str, str]] = {
     "plugin": {
-        "state": "it is found, imported and compatible",
+        "state": "it is installed, can be imported and is compatible",
         "contract": "it states the version of the contract it was written for, as ZOO_API",
-        "import": "importing it and calling its hooks imports neither torch nor numpy",
-        "data": "`data` names datasets of the plugin that take a path",
-        "global_state": "its import and registration change nothing in the process",
+        "import": "importing it and calling its hooks does not import torch or numpy",
+        "data": "`data` contains only datasets of the plugin that take a path",
+        "global_state": "its import and registration change no state of the process",
     },
     "architecture": {
         **OF_ANY,
-        "spec": "its default input and its weights go with each other and with the channels that it names",
+        "spec": "the channels of its default input, of its weights and of `channels` are consistent",
         "build": (
-            "it is built and runs at its smallest and at its default size, and with another number of outputs; its "
-            "outputs are what the spec declares"
+            "it can be built and run at its smallest and its default size, and with another number of outputs; its "
+            "outputs match the spec"
         ),
-        "initialisation": "built twice under one seed of torch, its parameters are equal",
-        "output": "the main output has its shape for batches of 1 and 3",
-        "logits": "it gives logits, not probabilities or log-probabilities",
-        "head": "the module that `head` names gives the main output, and its input is a vector of features",
-        "eval_mode": "in eval mode, two passes agree, and no output depends on the other images of its batch",
-        "gradients": "a gradient reaches every parameter that is trained",
-        "training": "two steps of training have finite losses and change its parameters",
-        "saving": "its outputs are the same after saving the weights and loading them into a new network",
-        "channels": "it is built and runs with each number of channels that the spec names; 1, 3, 4 and 10 if none",
-        "weights": "shipped weights are the file that the spec describes, and fit the network",
-        "export": "the smallest network of each kind of output is exported by each exporter, and verified",
+        "initialisation": "built twice with the same torch seed, it has equal parameters",
+        "output": "the main output has the declared shape for batches of 1 and 3",
+        "logits": "it returns logits, not probabilities or log-probabilities",
+        "head": "the module `head` computes the main output, and its input is a feature vector",
+        "eval_mode": "in eval mode, two forward passes agree, and no output depends on the other images of the batch",
+        "gradients": "every trainable parameter has a gradient",
+        "training": "two training steps have finite losses and change its parameters",
+        "saving": "its outputs are unchanged after its weights are saved and loaded into a new network",
+        "channels": "it can be built and run with each number of channels in the spec; if none, with 1, 3, 4 and 10",
+        "weights": "shipped weights have the checksum of the spec and fit the network",
+        "export": "the smallest network of each kind of output passes export and verification with each exporter",
     },
     "dataset": {
         **OF_ANY,
-        "spec": "mean and std have a number for each channel; no class is named twice",
-        "open": "it opens, and its targets are of a kind that the spec names",
-        "parts": "its parts have a train and a test split, or a predict split where it has no targets",
-        "split": "images and targets have the types, shapes and values that the spec and the target say",
+        "spec": "mean and std have a value for each channel; no class name occurs twice",
+        "open": "it can be opened, and its targets are of a kind in the spec",
+        "parts": "it has a train and a test split, or a predict split if it has no targets",
+        "split": "images and targets have the dtypes, shapes and values of the spec and the target",
         "classes": "each class and label has samples",
-        "leak": "the validation and the test split are not images of the train split",
-        "fingerprint": "the same content has the same fingerprint, and another content another one",
+        "leak": "the validation and test splits are not subsets of the train split",
+        "fingerprint": "equal content has equal fingerprints, and different content different ones",
     },
     "task": {
         **OF_ANY,
-        "class": "target names a zoo.api.Task (solver: a zoo.api.Solver), whose monitor is a Monitor",
-        "statistics": "they are JSON, and the task can be made of them; `constants` finds the numbers in them",
-        "outputs": "num_outputs is a number above 0",
-        "loss": "it is a zoo.api.Loss, finite, and has a gradient",
-        "per_sample": "the loss of samples does not depend on the others of their batch, or the task is batchwise",
-        "evaluation": "the evaluator gives an EvaluationResult, with the metric that the monitor names",
-        "merge": "merged evaluators give what one gives that has seen all batches",
-        "decision": "it is a zoo.api.Decision, of one kind with and without a validation result",
+        "class": "target is a zoo.api.Task whose monitor is a Monitor (solver: a zoo.api.Solver)",
+        "statistics": "they are JSON, from which the task can be built; `constants` returns their values as tensors",
+        "outputs": "num_outputs is an integer above 0",
+        "loss": "it is a finite zoo.api.Loss with a gradient",
+        "per_sample": "the loss of a sample does not depend on the others of its batch, unless the task is batchwise",
+        "evaluation": "the evaluator returns an EvaluationResult that has the monitored metric",
+        "merge": "merged evaluators give the same result as one that has seen all batches",
+        "decision": "it is a zoo.api.Decision, of the same kind with and without a validation result",
         "report": "it returns ReportItems whose files it wrote",
-        "training": "two epochs by zoo's trainer change the network",
-        "resume": "a training that is interrupted and resumed ends with the same weights and metrics",
-        "solution": "a solver plans in JSON, and fills the module that it rebuilds from that",
+        "training": "two epochs with zoo's trainer change the network",
+        "resume": "an interrupted and resumed training ends with the same weights and metrics",
+        "solution": "plan returns JSON, and solve fills the module that rebuild makes from it",
     },
     "adaptation": {
         **OF_ANY,
-        "class": "target names a zoo.api.Adaptation",
-        "adapt": "it changes a network, and says how in JSON",
-        "rebuild": "it makes the same change from that JSON alone",
+        "class": "target is a zoo.api.Adaptation",
+        "adapt": "it returns the changed network and a JSON description",
+        "rebuild": "it makes the same change from that JSON",
         "resume": "resuming makes the same change, and a resumed training ends with the same weights and metrics",
         "hooks": (
-            "trains, teacher, lr_multipliers, configure_train_mode and on_epoch_start can be called and return what "
-            "they should; nothing that adapt froze is thawed"
+            "trains, teacher, lr_multipliers, configure_train_mode and on_epoch_start return the expected types; "
+            "no parameter that adapt froze is unfrozen"
         ),
-        "training": "two epochs by zoo's trainer change the network, where `trains` says so",
+        "training": "two epochs with zoo's trainer change the network, if `trains` is True",
         "report": "it returns ReportItems whose files it wrote",
     },
     "exporter": {
         **OF_ANY,
         "methods": "it has emit, check, runner and first_mismatch",
-        "vector": "a small network with a vector output is exported and verified against PyTorch",
+        "vector": "a small network with a vector output can be exported and verified against PyTorch",
         "map": "the same with a map output",
     },
     "augmentation": {
         **OF_ANY,
-        "build": "it is a zoo.api.Augmentation with a number of draws",
-        "pixels": "images keep their shape and values of 0 to 255, uint8 and float, grey and RGB",
-        "geometry": "matrices are float32 (N, 2, 3) or, whatever the draws, None; resample has a geometry too",
-        "arguments": "no method changes its arguments",
-        "draws": "an image's change depends on its own draws alone, and on them",
+        "build": "it is a zoo.api.Augmentation, and draws is an integer of at least 0",
+        "pixels": "images keep their shape and values from 0 to 255: uint8 and float32, greyscale and RGB",
+        "geometry": "geometry returns float32 (N, 2, 3), or None for all draws; resample needs a geometry",
+        "arguments": "no method modifies its arguments",
+        "draws": "the result for an image depends on its draws only, not on its batch or other random numbers",
     },
     "metric": {
         **OF_ANY,
-        "build": "it is built for each kind of target that it accepts",
-        "value": "it gives one finite number",
-        "batches": "it gives the same of one batch as of the same samples in several, and starts anew when built again",
-        "arguments": "it does not change its arguments",
+        "build": "it can be built for each kind of target that it accepts",
+        "value": "it returns one finite number",
+        "batches": "it has the same value for one batch and for several, and a new one keeps no earlier samples",
+        "arguments": "update does not modify its arguments",
     },
     "recipe": {
-        "configuration": "it resolves to a plan that can run: names, options, metrics, augmentation and image size",
-        "weights": "its architecture names the weights that it ships",
-        "optimizer": "the optimizer and its options exist",
-        "schedule": "the schedule and its options exist",
-        "metrics": "train.metrics can be built with their options",
-        "expected": "expected.metric is a metric of its task, or one of train.metrics",
+        "configuration": "it resolves to a valid configuration: names, options, metrics, augmentation and image size",
+        "weights": "its architecture has the weights that it names",
+        "optimizer": "the optimizer and its options are valid",
+        "schedule": "the schedule and its options are valid",
+        "metrics": "the metrics of train.metrics can be built with their options",
+        "expected": "expected.metric is a metric of its task or of train.metrics",
         "global_state": OF_ANY["global_state"],
     },
     "family": {
         **OF_ANY,
-        "members": "it has version, names and spec; no name twice, and its examples are among them",
-        "description": "it describes each member under its name, and raises KeyError for others",
+        "members": "it has version, names and spec; no name occurs twice, and names contains its examples",
+        "description": "spec returns each member under its name, and raises KeyError for other names",
     },
-    "command": {**OF_ANY, "name": "the group has the plugin's name"},
+    "command": {**OF_ANY, "name": "the group has the plugin's namespace as name"},
 }
-"""What is checked of each kind: the last part of a check's identifier, and what must hold.
+"""The checks of each kind: the last part of the check's identifier, and the requirement.
 
-The examples of a family are held to the checks of an architecture, as ``family/NAME/EXAMPLE/CHECK``.
+The examples of a family must pass the checks of an architecture, as ``family/NAME/EXAMPLE/CHECK``.
 """
 WITHOUT_BUILDING = {("plugin", check) for check in CHECKS["plugin"]} | {
     *((kind, "target") for kind, checks in CHECKS.items() if "target" in checks),
@@ -128,18 +128,18 @@ WITHOUT_BUILDING = {("plugin", check) for check in CHECKS["plugin"]} | {
     ("recipe", "weights"),
     ("command", "name"),
 }
-"""Kind and name of the checks that need no torch."""
+"""The checks that do not need torch, by kind and name."""
 
 
 class Finding(NamedTuple):
-    """What one check of an item found."""
+    """A fault that a check found, before the item's name is added."""
 
     check: str
     text: str
 
 
 class Fault(str):
-    """A fault in one line. ``check`` identifies the check that found it, such as ``architecture/sepnet/gradients``."""
+    """A fault, in one line. ``check`` is the identifier of its check, such as ``architecture/sepnet/gradients``."""
 
     check: str
 
@@ -150,7 +150,7 @@ class Fault(str):
 
 
 def guarded(check: str, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings; an exception is one of ``check``, and the last."""
+    """Yield the findings; an exception becomes a finding of ``check`` and ends them."""
     rest = iter(findings)
     while True:
         try:
@@ -168,7 +168,7 @@ def guarded(check: str, findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def is_known(check: str) -> bool:
-    """Whether an identifier can be one of a check, whatever the item is called."""
+    """Return whether an identifier names a check, for any item name."""
     kind, _, rest = check.partition("/")
     names = CHECKS["architecture"] if kind == "family" and rest.count("/") == 2 else CHECKS.get(kind, {})
     return rest.rpartition("/")[2] in names and (kind == "plugin") != ("/" in rest)

@@ -1,4 +1,4 @@
-"""Small data, networks and a task that the checks try components with: seeded, in memory."""
+"""Small seeded datasets, networks and a task for the checks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def dummy_target(kind: TargetKind) -> Target:
 
 
 def dummy_targets(target: Target, count: int, generator: np.random.RandomState) -> np.ndarray | None:
-    """``count`` targets, of every class and value."""
+    """Return ``count`` targets in which every class and value occurs."""
     width = len(target_names(target))
     match target:
         case Classes():
@@ -81,7 +81,7 @@ def dummy_targets(target: Target, count: int, generator: np.random.RandomState) 
 
 
 def dummy_data(target: Target) -> Data:
-    """A train, a validation and a test split of other samples each."""
+    """Return data with disjoint train, validation and test splits."""
     generator = np.random.RandomState(0)
     preprocessing = Preprocessing(channels=1, height=SHAPE[1], width=SHAPE[2], mean=(0.5,), std=(0.25,))
     parts: dict[Any, Any] = {}
@@ -93,7 +93,7 @@ def dummy_data(target: Target) -> Data:
 
 
 class _Flat(nn.Module):
-    """A vector from an image, by two linear layers."""
+    """A network of two linear layers with a vector output."""
 
     def __init__(self, num_outputs: int) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class _Flat(nn.Module):
 
 
 class _Map(nn.Module):
-    """A map from an image, by two convolutions."""
+    """A network of two convolutions with a map output."""
 
     def __init__(self, num_outputs: int) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def dummy_network(num_outputs: int, kind: OutputKind) -> nn.Module:
 
 
 class ToyTask(Task[Options]):
-    """What networks and adaptations are trained by: cross-entropy of classes, the squared output of anything else."""
+    """The task for networks and adaptations: cross-entropy for classes, the squared output for other targets."""
 
     monitor = Monitor("loss", "min")
 
@@ -167,7 +167,7 @@ class _ToyEvaluator(Evaluator):
 
 @contextmanager
 def other_generators() -> Iterator[None]:
-    """While it lasts, Python's and numpy's random generators stand elsewhere; torch's own are left alone."""
+    """Temporarily change the state of Python's and numpy's random generators, but not of torch's."""
     plain, of_numpy = random.getstate(), np.random.get_state()
     random.seed(OTHER_SEED)
     np.random.seed(OTHER_SEED)

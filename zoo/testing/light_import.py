@@ -1,4 +1,4 @@
-"""Whether importing a plugin is light, and leaves the process as it is."""
+"""Checks of a plugin's import: no torch or numpy, no changes of the process."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ IMPORT_SECONDS = 60
 
 
 def import_findings(plugin: Plugin) -> Iterator[Finding]:
-    """Import the plugin, call its hooks and list its families in a fresh interpreter: neither torch nor numpy may come
-    with it, and the process stays as it is."""
+    """Import the plugin, call its hooks and list its families in a new interpreter. This must not import torch or
+    numpy, nor change process-wide state."""
     script = (
         f"import sys, json, importlib, random; sys.path[:] = {sys.path!r}\n"
         "from zoo.registry.plugin_isolation import isolated\n"
@@ -42,11 +42,11 @@ def import_findings(plugin: Plugin) -> Iterator[Finding]:
     )
     if done.returncode:
         told = done.stderr.strip().splitlines()[-1:]
-        yield Finding("import", f"importing {plugin.module} in a fresh interpreter failed: {told}")
+        yield Finding("import", f"importing {plugin.module} in a new interpreter failed: {told}")
         return
     heavy, changed = json.loads(done.stdout.strip().splitlines()[-1])
     if heavy:
-        advice = "name implementations as 'module:attribute' and import there"
+        advice = "refer to implementations as 'module:attribute' and import heavy packages there"
         yield Finding("import", f"importing {plugin.module} imports {' and '.join(heavy)}; {advice}")
     for text in changed:
         yield Finding("global_state", text)

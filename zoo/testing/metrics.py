@@ -1,4 +1,4 @@
-"""Whether a metric is built for the targets it accepts, and gives one number that depends on the samples alone."""
+"""Checks of metrics: built for every accepted kind of target, one finite number, the same in one batch or several."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.testing.fixtures import SAMPLES, dummy_target, dummy_targets
 
 CLOSE = 1e-5
 CUT = 5
-"""Samples of the first of two batches."""
+"""The number of samples in the first of two batches."""
 
 
 def metric_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
@@ -33,7 +33,7 @@ def _findings(item: Item[Any], target: Target) -> Iterator[Finding]:
     build, options = load_object(item.spec.target, item), options_model(item)()
     metric = build(options, target)
     if not isinstance(metric, Metric):
-        text = f"it builds a {type(metric).__name__} without update(preds, target) and compute()"
+        text = f"it returns a {type(metric).__name__} without update(preds, target) and compute()"
         yield Finding("build", text)
         return
     truths = dummy_targets(target, SAMPLES, np.random.RandomState(0))
@@ -43,7 +43,7 @@ def _findings(item: Item[Any], target: Target) -> Iterator[Finding]:
 
 
 def _value_findings(make: Callable[[], Metric], target: Target, truths: Tensor) -> Iterator[Finding]:
-    """Of all samples at once, and of the same in batches."""
+    """Compare the value for one batch with that for two batches of the same samples."""
     preds = _preds(target, truths)
     kept = preds.clone(), truths.clone()
     first, whole = make(), make()
@@ -52,23 +52,25 @@ def _value_findings(make: Callable[[], Metric], target: Target, truths: Tensor) 
     whole.update(preds, truths)
     value: Any = whole.compute()
     if not (torch.equal(preds, kept[0]) and torch.equal(truths, kept[1])):
-        yield Finding("arguments", "update changes its arguments")
+        yield Finding("arguments", "update modifies its arguments")
         return
     if isinstance(value, Tensor) and value.numel() != 1:
-        yield Finding("value", f"compute gives {tuple(value.shape)}, where one number is due")
+        yield Finding("value", f"compute returns shape {tuple(value.shape)}, expected one number")
         return
     if not isinstance(value, Tensor | float | int) or not math.isfinite(float(value)):
-        yield Finding("value", f"compute gives {value!r}, where one finite number is due")
+        yield Finding("value", f"compute returns {value!r}, expected one finite number")
         return
     parts = make()
     parts.update(preds[:CUT], truths[:CUT])
     if not _close(float(parts.compute()), float(before)):
-        yield Finding("batches", "one that is built again has not forgotten the samples of the one before")
+        yield Finding("batches", "a new metric still contains the samples of the previous one")
         return
     parts.update(preds[CUT:], truths[CUT:])
     other = float(parts.compute())
     if not _close(other, float(value)):
-        text = f"it gives {float(value):.6g} of {SAMPLES} samples at once, and {other:.6g} of the same in two batches"
+        text = (
+            f"it is {float(value):.6g} for {SAMPLES} samples in one batch, but {other:.6g} for the same in two batches"
+        )
         yield Finding("batches", text)
 
 
@@ -77,7 +79,7 @@ def _close(one: float, other: float) -> bool:
 
 
 def _preds(target: Target, truths: Tensor) -> Tensor:
-    """What a decision makes of random outputs."""
+    """Return random predictions, in the form that the decision produces."""
     generator, width = torch.Generator().manual_seed(0), len(target_names(target))
     match target:
         case Classes():

@@ -1,4 +1,4 @@
-"""An item's options when nothing else is asked for."""
+"""Default options of an item."""
 
 from __future__ import annotations
 

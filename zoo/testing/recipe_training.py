@@ -1,4 +1,4 @@
-"""Whether what a recipe says of its training exists: optimizer, schedule, metrics, and the metric of its figure."""
+"""Checks of a recipe's training configuration: optimizer, schedule, metrics, and the metric of ``expected``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from zoo.testing.tasks import evaluated, output_of, solved
 from zoo.training.optimizers import build_optimizer, build_schedule
 
 STEPS = 3
-"""Steps of an epoch that a schedule is built for."""
+"""The number of steps per epoch for which a schedule is built."""
 
 
 def recipe_findings(
     catalogue: Registry, item: Item[Any], known: dict[object, Sequence[str]] | None = None
 ) -> Iterator[Finding]:
-    """``known`` keeps the metrics of tasks between recipes."""
+    """``known`` caches the metrics of tasks between recipes."""
     try:
         plan = resolve(catalogue, item.canonical)
     except ZooError:
@@ -46,16 +46,16 @@ def recipe_findings(
 
 
 def _built(build: Any, *arguments: Any) -> Iterator[Finding]:
-    """No finding, or what building raises."""
+    """Call ``build``; its exceptions become findings."""
     build(*arguments)
     yield from ()
 
 
 def _target(plan: RunPlan) -> Target:
-    """A target of the dataset's kind, with the names of its classes where the spec says them."""
+    """Return a target of the dataset's kind, with the class names of the spec if it has them."""
     target = dummy_target(plan.dataset.spec.targets[0])
     if isinstance(target, Classes | MultiLabel):
-        names = plan.classes or tuple("0123456789")  # enough that metrics of the first few classes exist
+        names = plan.classes or tuple("0123456789")  # enough for metrics of the first few classes
         return target.model_copy(update={"names": names})
     return target
 
@@ -68,11 +68,13 @@ def _expected_findings(
         known[key] = _metrics_found(plan, target)
     names = [*known[key], *more]
     if metric not in names:
-        yield Finding("expected", f"expected names the metric '{metric}', and there are {', '.join(names) or 'none'}")
+        yield Finding(
+            "expected", f"expected names the metric '{metric}', but the metrics are {', '.join(names) or 'none'}"
+        )
 
 
 def _metrics_found(plan: RunPlan, target: Target) -> Sequence[str]:
-    """The names of the metrics of the plan's task at its default options, on small data."""
+    """Return the metric names of the plan's task with its default options, computed on small data."""
     data = dummy_data(target)
     if plan.task.learned is None:
         solver = load_object(str(plan.task.task.spec.solver), plan.task.task)

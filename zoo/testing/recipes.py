@@ -1,4 +1,4 @@
-"""Whether a recipe resolves to a plan, by specs alone."""
+"""Checks of recipes from specs only, without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from zoo.testing.faults import Finding
 
 
 def plan_findings(catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
-    """It resolves to a valid configuration, and the weights it ships are named by its architecture."""
+    """Check that the recipe resolves to a valid configuration, and that its architecture lists its weights."""
     try:
         plan = resolve(catalogue, item.canonical)
     except ZooError as error:
@@ -27,4 +27,4 @@ def weights_findings(item: Item[Any], plan: RunPlan) -> Iterator[Finding]:
         return
     known = {} if plan.architecture is None else plan.architecture.spec.weights
     if item.spec.weights not in known:
-        yield Finding("weights", f"its architecture names no weights '{item.spec.weights}'")
+        yield Finding("weights", f"its architecture has no weights named '{item.spec.weights}'")

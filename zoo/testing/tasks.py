@@ -1,5 +1,4 @@
-"""Whether a task or a solver keeps its contract, tried on a tiny network and random images, for each kind of target
-that it accepts."""
+"""Checks of tasks and solvers, on a tiny network and random images, for each accepted kind of target."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ from zoo.training.losses import additivity_fault, piece_loss
 from zoo.training.train_state import Learning
 
 CLOSE = 1e-6
-"""By which figures of merged evaluators may differ from those of one that has seen everything, as a share."""
+"""Relative tolerance between merged evaluators and a single one."""
 DECISIONS = tuple(each for each in Decision.__args__[0].__args__)
 
 
@@ -45,20 +44,20 @@ def task_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
     with torch.random.fork_rng(devices=[]):
         if item.spec.solver is not None:
             yield from _solver_findings(item)
-        elif item.spec.target is not None:  # else its adaptations are held to theirs, and its task to its own
+        elif item.spec.target is not None:  # the checks of adaptations and of the default task cover the others
             yield from _task_findings(item)
 
 
 def _task_findings(item: Item[Any]) -> Iterator[Finding]:
     learned = load_object(item.spec.target, item)
     if not (inspect.isclass(learned) and issubclass(learned, Task)):
-        yield Finding("class", f"{item.spec.target} is no class derived from zoo.api.Task")
+        yield Finding("class", f"{item.spec.target} is not a subclass of zoo.api.Task")
         return
     if not isinstance(getattr(learned, "monitor", None), Monitor):
-        yield Finding("class", "monitor is no zoo.api.Monitor")
+        yield Finding("class", "monitor is not a zoo.api.Monitor")
         return
     if not isinstance(learned.batchwise, bool):
-        yield Finding("class", f"batchwise is {learned.batchwise!r}, where True or False is due")
+        yield Finding("class", f"batchwise is {learned.batchwise!r}, expected True or False")
     kinds: tuple[TargetKind, ...] = item.spec.accepts or ("classes",)
     for kind in kinds:
         torch.manual_seed(SEED)
@@ -67,7 +66,7 @@ def _task_findings(item: Item[Any]) -> Iterator[Finding]:
 
 
 def output_of(item: Item[Any]) -> Output:
-    """The output that a task needs."""
+    """Return the output that the task needs."""
     return Output(kind=next((kind for kind in item.spec.needs if kind != "features"), "vector"))
 
 
@@ -78,12 +77,12 @@ def reader_of(item: Item[Any]) -> OutputReader:
 def evaluated(
     task: Task[Any], model: nn.Module, item: Item[Any], data: Data, decision: Decision | None = None
 ) -> EvaluationResult:
-    """The task's evaluation of a network on the test split, by zoo's own loop."""
+    """Return the task's evaluation of a network on the test split, by zoo's evaluation loop."""
     return evaluate_part(model, task, decision or task.decision(None), data.part("test"), 5, reader_of(item))
 
 
 class Trial:
-    """A task with one kind of target, on a tiny network."""
+    """The checks of a task with one kind of target, on a tiny network."""
 
     def __init__(self, item: Item[Any], learned: type[Task[Any]], kind: TargetKind) -> None:
         self.item, self.learned, self.kind = item, learned, kind
@@ -101,32 +100,32 @@ class Trial:
             yield from training_findings(self._learning, self.data)
 
     def _statistics_findings(self) -> Iterator[Finding]:
-        """``made`` gets the task, ``kept`` the statistics as a run keeps them."""
+        """Set ``made`` to the task and ``kept`` to its statistics as a run stores them."""
         try:
             statistics: object = self.learned.statistics(self.options, self.data.target, self.data.part("train"))
         except ZooError:
-            return  # it may refuse data that it cannot work on
+            return  # a task may refuse data that it does not support
         if not isinstance(statistics, Mapping):
-            yield Finding("statistics", f"statistics gives {type(statistics).__name__}, where a mapping is due")
+            yield Finding("statistics", f"statistics returns {type(statistics).__name__}, expected a mapping")
             return
         try:
             self.kept = json.loads(json.dumps(dict(statistics)))
         except (TypeError, ValueError) as error:
-            yield Finding("statistics", f"its statistics are no JSON: {error}")
+            yield Finding("statistics", f"its statistics are not JSON: {error}")
             return
         if self.kept != dict(statistics):
-            yield Finding("statistics", "its statistics change when they are written as JSON and read again")
+            yield Finding("statistics", "its statistics change when written as JSON and read back")
         task = self.learned(self.options, self.data.target, self.kept)
         self.made.append(task)
         numbers = [key for key, value in self.kept.items() if _is_numeric(value)]
         for found in task.constants(torch.zeros(1), *numbers) if numbers else ():
             if not isinstance(found, Tensor) or found.dtype != torch.float32:
-                yield Finding("statistics", f"constants gives {type(found).__name__}, where float32 tensors are due")
+                yield Finding("statistics", f"constants returns {type(found).__name__}, expected float32 tensors")
 
     def _output_findings(self, task: Task[Any]) -> Iterator[Finding]:
         count: object = task.num_outputs()
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            yield Finding("outputs", f"num_outputs gives {count!r}, where a number above 0 is due")
+            yield Finding("outputs", f"num_outputs returns {count!r}, expected an integer above 0")
 
     def _network(self, task: Task[Any]) -> nn.Module:
         return dummy_network(task.num_outputs(), self.reader.main.kind)
@@ -141,13 +140,13 @@ class Trial:
             outputs = read(batch.inputs)
         loss = piece_loss(task, self.reader, outputs, [(1.0, batch)]).mean
         if not bool(loss.isfinite()):
-            yield Finding("loss", f"the loss is {loss.item()}, where a finite number is due")
+            yield Finding("loss", f"the loss is {loss.item()}, expected a finite number")
             return
         if not task.batchwise:
             plain = {name: value.detach() for name, value in outputs.items()}
             fault = additivity_fault(task, self.reader, plain, batch)
             if fault is not None:
-                text = f"{fault}: each value must be of its sample alone, or the task is `batchwise`"
+                text = f"{fault}: each value must depend on its sample only; otherwise set batchwise"
                 yield Finding("per_sample", text)
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -158,15 +157,15 @@ class Trial:
         model = self._network(task).eval()
         unfitted = task.decision(None)
         if not isinstance(unfitted, DECISIONS):
-            yield Finding("decision", f"decision gives {type(unfitted).__name__}, where a zoo.api.Decision is due")
+            yield Finding("decision", f"decision returns {type(unfitted).__name__}, expected a zoo.api.Decision")
             return
         found: list[EvaluationResult] = []
         yield from guarded("evaluation", self._evaluation_findings(task, model, unfitted, found))
         for result in found:
             decision = task.decision(result)
             if type(decision) is not type(unfitted):
-                told = getattr(decision, "kind", type(decision).__name__)
-                yield Finding("decision", f"decision gives {told} after validation, and {unfitted.kind} before it")
+                fitted = getattr(decision, "kind", type(decision).__name__)
+                yield Finding("decision", f"decision returns {fitted} with val, but {unfitted.kind} without")
                 return
             if self.data.part("test").targets is not None:
                 yield from guarded("merge", self._merge_findings(task, decision, model))
@@ -177,20 +176,20 @@ class Trial:
     def _evaluation_findings(
         self, task: Task[Any], model: nn.Module, decision: Decision, results: list[EvaluationResult]
     ) -> Iterator[Finding]:
-        """``results`` gets the result on the test split."""
+        """Append the result on the test split to ``results``."""
         if not isinstance(task.evaluator(decision), Evaluator):
-            yield Finding("evaluation", "evaluator gives something else than a zoo.api.Evaluator")
+            yield Finding("evaluation", "evaluator must return a zoo.api.Evaluator")
             return
         found = evaluated(task, model, self.item, self.data, decision)
         faults = list(result_findings(found, len(self.data.part("test"))))
         yield from faults
         if self.data.part("test").targets is not None and task.monitor.metric not in found.metrics:
             names = ", ".join(found.metrics) or "none"
-            yield Finding("evaluation", f"monitor names '{task.monitor.metric}', and the metrics are {names}")
+            yield Finding("evaluation", f"monitor names '{task.monitor.metric}', but the metrics are {names}")
         results += [] if faults else [found]
 
     def _merge_findings(self, task: Task[Any], decision: Decision, model: nn.Module) -> Iterator[Finding]:
-        """Two evaluators that have each seen some batches, merged, against one that has seen them all."""
+        """Compare two merged evaluators, each with part of the batches, with one that has seen all batches."""
         whole, first, second = (task.evaluator(decision) for _ in range(3))
         with torch.no_grad(), self.reader.reading(model, model) as read:
             for place, batch in enumerate(self.data.part("test").batches(4)):
@@ -206,7 +205,7 @@ class Trial:
             if not np.array_equal(np.asarray(column), np.asarray(other.per_sample.get(name)))
         ]
         if differing:
-            text = f"merged evaluators give another {differing[0]} than one that has seen all batches"
+            text = f"{differing[0]} differs between merged evaluators and one that has seen all batches"
             yield Finding("merge", text)
 
     def _report_findings(self, task: Task[Any], found: EvaluationResult) -> Iterator[Finding]:
@@ -230,7 +229,7 @@ def _close(one: float, other: float | None) -> bool:
 def _solver_findings(item: Item[Any]) -> Iterator[Finding]:
     kind = load_object(item.spec.solver, item)
     if not (inspect.isclass(kind) and issubclass(kind, Solver)):
-        yield Finding("class", f"{item.spec.solver} is no class derived from zoo.api.Solver")
+        yield Finding("class", f"{item.spec.solver} is not a subclass of zoo.api.Solver")
         return
     torch.manual_seed(SEED)
     data = dummy_data(dummy_target(next(iter(item.spec.accepts), "classes")))
@@ -244,21 +243,22 @@ def _solver_findings(item: Item[Any]) -> Iterator[Finding]:
 
 
 def solved(solver: Solver[Any], data: Data) -> tuple[EvaluationResult, list[str]]:
-    """The result on the test split, and what is wrong with the way to it."""
+    """Return the result on the test split, and the faults of `plan` and `solve`."""
     plan: object = solver.plan(data)
     model = solver.rebuild(json.loads(json.dumps(plan)))
     before = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    faults = [] if isinstance(plan, dict) else [f"plan gives {type(plan).__name__}, where a dict is due"]
+    faults = [] if isinstance(plan, dict) else [f"plan returns {type(plan).__name__}, expected dict"]
     solver.solve(model, data, lambda _text: None)
     if {name: tensor.shape for name, tensor in model.state_dict().items()} != before:
         faults.append(
-            "solve gives the module other values than rebuild made places for: the run could not be read again"
+            "solve changes the names or shapes of the module's state_dict from those of rebuild: zoo could not load "
+            "the run"
         )
     return solver.evaluate(model, data.part("test")), faults
 
 
 def _solution_findings(solver: Solver[Any], data: Data, results: list[EvaluationResult]) -> Iterator[Finding]:
-    """``results`` gets what evaluate gives."""
+    """Append the result of `evaluate` to ``results``."""
     found, faults = solved(solver, data)
     yield from (Finding("solution", text) for text in faults)
     results.append(found)

@@ -1,5 +1,5 @@
-"""A training of a few steps by zoo's own trainer: whether the network learns, and whether a training that is
-interrupted and resumed ends as one that is not."""
+"""Checks by zoo's trainer, in a few steps: the network changes, and an interrupted and resumed training gives the same
+result."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EPOCHS, BATCH_SIZE = 2, SAMPLES // 2
 SEED = 0
 
 Make = Callable[[bool], tuple[nn.Module, Learning]]
-"""The network and what it learns, made anew; True: as a run that is resumed makes them."""
+"""Builds the network and its `Learning`; the argument is True for a resumed run."""
 
 
 class Interruption(Exception):
@@ -32,7 +32,7 @@ class Interruption(Exception):
 
 
 class _Watch:
-    """Hears how training goes; ``interrupts`` it after its first epoch."""
+    """Interrupts the training after its first epoch if ``interrupts``."""
 
     def __init__(self, *, interrupts: bool) -> None:
         self._interrupts = interrupts
@@ -49,7 +49,7 @@ class _Watch:
 
 
 def training_findings(make: Make, data: Data) -> Iterator[Finding]:
-    """Two epochs of two steps each: uninterrupted, and with an interruption between them."""
+    """Train two epochs of two steps each, without and with an interruption between them."""
     with tempfile.TemporaryDirectory() as folder:
         whole: list[tuple[dict[str, Tensor], RunDir]] = []
         yield from guarded("training", _whole_findings(make, data, Path(folder, "whole"), whole))
@@ -60,7 +60,7 @@ def training_findings(make: Make, data: Data) -> Iterator[Finding]:
 def _whole_findings(
     make: Make, data: Data, folder: Path, whole: list[tuple[dict[str, Tensor], RunDir]]
 ) -> Iterator[Finding]:
-    """``whole`` gets the weights after the training and its run."""
+    """Append the weights after the training and its run to ``whole``."""
     state = _state(make, data, folder)
     before = {name: value.clone() for name, value in state.model.named_parameters()}
     fit(state)
@@ -81,8 +81,8 @@ def _resume_findings(
     if differing:
         yield Finding(
             "resume",
-            f"a training that is resumed ends with another '{differing[0]}' than one that is not interrupted: what it "
-            "remembers beside the weights is lost",
+            f"'{differing[0]}' differs between a resumed and an uninterrupted training: state outside the state_dict "
+            "is lost",
         )
         return
     timed = ("train_seconds", "samples_per_second")
@@ -90,12 +90,10 @@ def _resume_findings(
         [{key: value for key, value in row.items() if key not in timed} for row in run.epochs()]
         for run in (whole, state.run)
     )
-    # NaN is no metric's fault here, and equal to itself in text
+    # Compared as text, because NaN is not equal to itself.
     names = [name for name in one[-1] if str(one[-1][name]) != str(other[-1].get(name))]
     if names:
-        yield Finding(
-            "resume", f"a training that is resumed ends with another {names[0]} than one that is not interrupted"
-        )
+        yield Finding("resume", f"{names[0]} differs between a resumed and an uninterrupted training")
 
 
 def _state(make: Make, data: Data, folder: Path, *, resumed: bool = False, interrupts: bool = False) -> TrainState:

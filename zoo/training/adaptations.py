@@ -1,4 +1,4 @@
-"""The adaptations of a run as one: made in their order, and asked together while the network is trained."""
+"""The adaptations of a run, combined: applied in order, with their hooks called during training."""
 
 from __future__ import annotations
 
@@ -24,34 +24,34 @@ from zoo.errors import CheckpointError, PluginError
 from zoo.registry.lookup import Item, calls_of
 
 Made = list[dict[str, Any]]
-"""What each adaptation did, as JSON."""
+"""The descriptions that the adaptations returned, as JSON."""
 
 
 @dataclass(frozen=True)
 class Adaptations:
-    """``items`` say where each comes from."""
+    """A list of adaptations; ``items`` are their registered items."""
 
     items: Sequence[Item[AdaptationSpec]] = ()
     each: Sequence[Adaptation[Any]] = ()
 
     @property
     def trains(self) -> bool:
-        """Whether there is training after them: there is where there are none, or one of them asks for it."""
+        """Whether the network is trained: True without adaptations, otherwise if any of them returns True."""
         return not self.each or any(adaptation.trains for adaptation in self.each)
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, Made]:
         return self._changed(model, lambda adaptation, network, _place: adaptation.adapt(network, context))
 
     def resume(self, model: nn.Module, context: AdaptContext, made: Made) -> tuple[nn.Module, Made]:
-        """As when the run began. Raises CheckpointError where one changes the network otherwise today."""
+        """Apply the adaptations as when the run started. Raises CheckpointError if one makes a different change."""
         model, again = self._changed(
             model, lambda adaptation, network, place: adaptation.resume(network, context, made[place])
         )
         for item, now, before in zip(self.items, again, made, strict=True):
             if now != before:
                 raise CheckpointError(
-                    f"adaptation {item.spec.name} changes the network otherwise than when this run began",
-                    fix="bring back what changed, or start a new run",
+                    f"adaptation {item.spec.name} makes a different change than when this run started",
+                    fix="restore the data and package versions of the run, or start a new run",
                 )
         return model, again
 
@@ -67,12 +67,12 @@ class Adaptations:
 
     @property
     def teacher(self) -> Teacher | None:
-        """That of the last adaptation that has one."""
+        """Return the teacher of the last adaptation that has one."""
         teachers = [teacher for teacher in (adaptation.teacher() for adaptation in self.each) if teacher is not None]
         return teachers[-1] if teachers else None
 
     def lr_multipliers(self, model: nn.Module) -> Mapping[str, float]:
-        """Where two name a parameter, their shares are multiplied."""
+        """Return the multipliers of all adaptations; multipliers of the same parameter are multiplied."""
         shares: dict[str, float] = {}
         for adaptation in self.each:
             for name, share in adaptation.lr_multipliers(model).items():
@@ -80,7 +80,7 @@ class Adaptations:
         return shares
 
     def set_train_mode(self, model: nn.Module) -> None:
-        """Training mode, but for what the adaptations keep out of it."""
+        """Set training mode, except for modules that adaptations keep in eval mode."""
         model.train()
         for adaptation in self.each:
             adaptation.configure_train_mode(model)
@@ -94,18 +94,18 @@ class Adaptations:
 
 
 def _as_json(item: Item[AdaptationSpec], facts: Any) -> dict[str, Any]:
-    """As it will be read from the run's record. Raises PluginError for what is no object of JSON."""
+    """Return the description as it will be read from run.json. Raises PluginError unless it is a JSON object."""
     try:
         found = json.loads(json.dumps(facts))
     except (TypeError, ValueError) as error:
         raise PluginError(
-            f"adaptation '{item.canonical}' says what it did in a form that is no JSON: {error}",
+            f"adaptation '{item.canonical}' returns a description that is not JSON: {error}",
             where=item.plugin.distribution,
             fix="report it to the authors",
         ) from error
     if not isinstance(found, dict):
         raise PluginError(
-            f"adaptation '{item.canonical}' says what it did as {type(found).__name__}, where an object is due",
+            f"adaptation '{item.canonical}' returns a description of type {type(found).__name__}, expected dict",
             where=item.plugin.distribution,
             fix="report it to the authors",
         )

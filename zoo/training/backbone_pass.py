@@ -1,8 +1,8 @@
-"""Running a frozen backbone over many images, once, by whatever is fastest here and gives the same.
+"""Run a frozen backbone once over many images, with the fastest engine that gives the same features.
 
-Candidates are torch as the run is set up, torch with its weights laid out channels last, and, on the CPU, the runtimes
-of the exporters that are installed, which fuse more than torch does. They are tried on a first batch where the whole
-would take long enough to repay that. None is of lower precision than was asked for.
+The candidates are torch with the run's settings, torch with channels-last weights, and, on the CPU, the runtimes of
+installed exporters, which fuse more operations. They are timed on a first batch if the whole pass takes long enough to
+make up for it. No candidate has a lower precision than the run.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from zoo.support.temporary_folders import remove_abandoned, temporary_folder
 from zoo.training.devices import Engine
 
 RELAYING_PAYS, EXPORTING_PAYS = 5.0, 60.0
-"""Seconds that the whole pass would take, from which on another layout, and another runtime, is tried."""
+"""Estimated seconds of the whole pass from which another memory format, and another runtime, are tried."""
 AGREEMENT = {None: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-3}
-"""By which features may differ from those of the run's own precision (None: fp32), of the largest."""
+"""Tolerance between features, relative to the largest, by the run's precision (None: fp32)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Pass:
 
 
 class Chosen(NamedTuple):
-    """The way to run a backbone, a sentence about the choice, and the seconds that all samples should take."""
+    """The chosen pass, a sentence about the choice, and the estimated seconds for all samples."""
 
     way: Pass
     told: str
@@ -54,9 +54,9 @@ class Chosen(NamedTuple):
 def fastest_pass(
     backbone: nn.Module, probe: Tensor, samples: int, engine: Engine, catalogue: Registry
 ) -> Iterator[Chosen]:
-    """The fastest way to run ``backbone`` over ``samples`` samples, for as long as the context lasts.
+    """Yield the fastest pass of ``backbone`` over ``samples`` samples, valid within the context.
 
-    ``probe`` are a few images. The backbone is put into eval mode; its weights are left in the layout they had.
+    ``probe`` are a few images. The backbone is set to eval mode; the memory format of its weights is restored.
     """
     backbone.eval()
     try:
@@ -91,7 +91,7 @@ def _temporary() -> Iterator[Path]:
 def _others(
     backbone: nn.Module, probe: Tensor, engine: Engine, catalogue: Registry, folder: Path
 ) -> Iterator[tuple[float, Callable[[], Pass | None]]]:
-    """What else there is to try, each with the seconds of the whole from which on it pays."""
+    """Yield the other candidates, each with the seconds of the whole pass from which it is worth trying."""
     if engine.memory_format != torch.channels_last:
         yield RELAYING_PAYS, partial(_by_torch, "torch, channels last", backbone, engine.autocast, torch.channels_last)
     if engine.device.type == "cpu":
@@ -111,7 +111,7 @@ def _by_torch(name: str, backbone: nn.Module, autocast: torch.dtype | None, memo
 
 
 def by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path) -> Pass | None:
-    """The backbone as an exported file, in the exporter's own runtime; None where it cannot be exported or run so."""
+    """Return the backbone as an exported file in the exporter's runtime; None if it cannot be exported or run."""
     try:
         exporter = build_exporter(item)
         exporter.emit(backbone, probe[:2].contiguous(), path, EmitRequest(None, None, {}))
@@ -122,7 +122,7 @@ def by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path)
 
 
 def timed(candidate: Pass, probe: Tensor) -> tuple[Tensor, float]:
-    """What it gives, and its seconds; a first call, of two images, prepares."""
+    """Return the features and the seconds, after a warm-up call with two images."""
     candidate.run(probe[:2])
     _finish(probe)
     started = time.perf_counter()

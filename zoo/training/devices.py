@@ -1,7 +1,4 @@
-"""Which device runs, at which precision, in which memory format.
-
-Nothing is changed silently: what was chosen is said and recorded.
-"""
+"""The choice of device, precision and memory format. It is printed and recorded in run.json."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from zoo.errors import SetupError, UsageError
 
 @dataclass(frozen=True)
 class Engine:
-    """Device, autocast type (None: fp32) and memory format of one run."""
+    """Device, autocast dtype (None: fp32) and memory format of a run."""
 
     device: torch.device
     autocast: torch.dtype | None
@@ -42,9 +39,9 @@ class Engine:
 
 
 def choose_device(name: str) -> torch.device:
-    """auto, cpu, cuda, cuda:N or mps as a device that is really there.
+    """Return the device for auto, cpu, cuda, cuda:N or mps.
 
-    Raises UsageError listing the devices there are.
+    Raises UsageError with the available devices if it does not exist.
     """
     if name == "auto":
         best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -52,11 +49,11 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"'{name}' is no device", fix=f"choose one of: auto, {', '.join(available())}") from error
+        raise UsageError(f"'{name}' is not a device", fix=f"choose one of: auto, {', '.join(available())}") from error
     if device.type == "cuda" and device.index is None and torch.cuda.is_available():
         device = torch.device("cuda", torch.cuda.current_device())
     if str(device) not in available():
-        raise UsageError(f"device '{name}' is not here", fix=f"choose one of: auto, {', '.join(available())}")
+        raise UsageError(f"device '{name}' is not available", fix=f"choose one of: auto, {', '.join(available())}")
     return device
 
 
@@ -66,12 +63,12 @@ def available() -> list[str]:
 
 
 def set_up(config: RunConfig) -> Engine:
-    """Choose the engine of a run and put the process in order for it (threads, determinism)."""
+    """Choose the engine of a run, and set the threads and the determinism of the process."""
     device = choose_device(config.device)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     if config.deterministic:
-        # without it CUDA's matrix products may differ from run to run, and torch refuses
+        # Without it, cuBLAS is not deterministic, and torch raises an error.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     now = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     if now != (config.deterministic, False):  # the call imports torch's compiler, as long as all of torch
@@ -80,7 +77,7 @@ def set_up(config: RunConfig) -> Engine:
     bf16 = on_cuda and torch.cuda.is_bf16_supported()
     wanted = config.train.precision
     if wanted == "bf16" and on_cuda and not bf16:
-        raise SetupError(f"{torch.cuda.get_device_name(device)} has no bf16", fix="use train.precision=fp32")
+        raise SetupError(f"{torch.cuda.get_device_name(device)} does not support bf16", fix="use train.precision=fp32")
     types = {"bf16": torch.bfloat16, "fp16": torch.float16, "auto": torch.bfloat16 if bf16 else None}
     last = on_cuda if config.train.channels_last == "auto" else config.train.channels_last
     return Engine(device, types.get(wanted), torch.channels_last if last else torch.contiguous_format)
@@ -88,8 +85,7 @@ def set_up(config: RunConfig) -> Engine:
 
 @contextmanager
 def out_of_memory(what: str) -> Iterator[None]:
-    """Turn the allocator's refusal into one line that says what was asked and what to do; nothing is made smaller
-    silently."""
+    """Turn an out-of-memory error into one line with the cause and the fix; batch sizes are never reduced silently."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
@@ -104,5 +100,5 @@ def out_of_memory(what: str) -> Iterator[None]:
         size = f" ({asked[1]} at once)" if asked else ""
         raise SetupError(
             f"out of memory{size} with {what}",
-            fix="use a smaller --batch-size, or take it in pieces: train.micro_batches=2",
+            fix="use a smaller --batch-size, or split batches: --set train.micro_batches=2",
         ) from error

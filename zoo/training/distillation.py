@@ -1,8 +1,8 @@
-"""Distillation: a teacher's answers are learned beside the targets (G. Hinton, O. Vinyals, J. Dean: Distilling the
-knowledge in a neural network, 2015).
+"""Knowledge distillation: train on a teacher's outputs in addition to the targets (G. Hinton, O. Vinyals, J. Dean:
+Distilling the knowledge in a neural network, 2015).
 
-The teacher sees the pixels that the network sees, after augmentation and mixing; where the network is trained on cached
-features, the teacher's answers are computed once from the images, and looked up by sample.
+The teacher receives the same images as the network, after augmentation and mixing. If the network is trained on cached
+features, the teacher's outputs are computed once from the images and looked up by sample.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from zoo.models.named_outputs import OutputReader
 
 @dataclass
 class Distillation:
-    """``teacher`` in eval mode, on the device; ``reader`` finds its main output; ``prepare`` brings the network's
-    inputs to its own."""
+    """A teacher in eval mode on the device; ``reader`` returns its main output; ``prepare`` converts the network's
+    inputs into the teacher's."""
 
     teacher: Teacher
     target: Target
     reader: OutputReader = field(default_factory=OutputReader)
     prepare: Callable[[Tensor], Tensor] = field(default=lambda inputs: inputs)
     convert: Callable[[Tensor], Tensor] = field(default=lambda outputs: outputs)
-    """Brings its outputs to the scale of the network's, where they are numbers in other units of the train split."""
+    """Converts its outputs to the scale of the network's, if they are standardised by another train split."""
     table: Tensor | None = None
-    """Its answers to each sample of the train split, where inputs are cached features."""
+    """Its outputs for each sample of the train split, if inputs are cached features."""
     digest: str | None = None
-    """Of its weights, where it is a run: a training that is resumed is exact with the same teacher alone."""
+    """The digest of its weights, if it is a run: resuming is exact only with the same teacher."""
 
     def attached(self, parts: Sequence[tuple[float, Batch]], inputs: Tensor) -> list[tuple[float, Batch]]:
-        """``parts`` with the teacher's answers to ``inputs``, which may be mixed from several batches."""
+        """Return ``parts`` with the teacher's outputs for ``inputs``, which may be mixed from several batches."""
         if self.table is not None:
             return [(share, batch._replace(teacher={MAIN_OUTPUT: self.table[batch.indices]})) for share, batch in parts]
         answers = self._answers(inputs)
@@ -47,11 +47,11 @@ class Distillation:
             return self.convert(self.reader.main_of(self.teacher.model(self.prepare(inputs))).float())
 
     def tabulate(self, part: PartView, batch_size: int) -> None:
-        """Compute the teacher's answers to every sample once."""
+        """Compute and store the teacher's outputs for every sample."""
         self.table = torch.cat([self._answers(batch.inputs) for batch in part.batches(batch_size)])
 
     def taught(self, loss: Loss, output: Tensor, batch: Batch) -> Loss:
-        """The loss with the distance to the teacher's answers in it, by its share."""
+        """Return the loss combined with the distance to the teacher's outputs, by its share."""
         if batch.teacher is None or self.teacher.share == 0:
             return loss
         share, temperature = self.teacher.share, self.teacher.temperature
@@ -60,11 +60,11 @@ class Distillation:
 
 
 def distance(target: Target, output: Tensor, answer: Tensor, temperature: float) -> Tensor:
-    """Of an output to a teacher's, for each sample (B,): the Kullback-Leibler divergence of the classes at the
-    temperature (of pixels: their mean; of labels: that of each label, their mean), and for numbers the mean squared
-    difference, divided by T².
+    """Return the distance of an output to the teacher's, for each sample, (B,).
 
-    A teacher's map of another size is brought to the output's (bilinear).
+    For classes, it is the Kullback-Leibler divergence at the temperature (for masks, the mean over pixels; for
+    multi-label targets, the mean over labels). For numbers, it is the mean squared difference divided by T². A
+    teacher's map of another size is resized (bilinear).
     """
     if output.ndim == 4 and answer.shape[2:] != output.shape[2:]:
         answer = F.interpolate(answer, output.shape[2:], mode="bilinear", align_corners=False)
@@ -82,12 +82,12 @@ def distance(target: Target, output: Tensor, answer: Tensor, temperature: float)
 
 
 def on_device(teacher: Teacher, device: torch.device) -> nn.Module:
-    """The teacher's network, where it is used: in eval mode, and learning nothing."""
+    """Return the teacher's network on the device, in eval mode and without gradients."""
     return teacher.model.to(device).eval().requires_grad_(False)
 
 
 def weights_digest(model: nn.Module) -> str:
-    """A digest of all weights and buffers, by name."""
+    """Return a digest of all weights and buffers, with their names."""
     found = hashlib.blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
         found.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

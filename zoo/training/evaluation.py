@@ -1,4 +1,4 @@
-"""Evaluating a network on a part of the data, batch by batch, and the table of what it answers."""
+"""Evaluate a network on a split, batch by batch, and write its predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from zoo.models.named_outputs import OutputReader
 from zoo.support.atomic_files import write_csv
 
 LARGEST_OUTPUTS = 1 << 30
-"""Bytes of a part's outputs that are kept with its result; larger ones are not."""
+"""The maximum size in bytes of the outputs that are kept with a result."""
 
 
 def evaluate_part(
@@ -32,11 +32,10 @@ def evaluate_part(
     network: Callable[[Tensor], Any] | None = None,
     metrics: Mapping[str, Metric] | None = None,
 ) -> EvaluationResult:
-    """Evaluate a network on a part, in eval mode and without gradients; the modes of its modules are left as they
-    were.
+    """Evaluate a network on a split, in eval mode and without gradients; the modes of its modules are restored.
 
-    ``network`` is what the part's batches go through, where that is not ``model`` as a whole: it then has the model's
-    modules, and its mode. ``metrics`` are computed beside the task's own. Without targets there are outputs alone.
+    ``network`` replaces ``model`` for the forward pass, if batches are cached features; it shares the model's modules
+    and mode. ``metrics`` are computed in addition to the task's. Without targets, the result has only outputs.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -74,7 +73,7 @@ def _streamed(
 
 
 def _update(metrics: Mapping[str, Metric], decision: Decision, output: Tensor, targets: Tensor) -> None:
-    """What a decision makes of the outputs goes into each metric."""
+    """Update each metric with the predictions of the decision."""
     if metrics:
         preds = predictions(output, decision)
         for metric in metrics.values():
@@ -82,10 +81,8 @@ def _update(metrics: Mapping[str, Metric], decision: Decision, output: Tensor, t
 
 
 def write_predictions(file: Path, result: EvaluationResult, part: PartView, target: Target, decision: Decision) -> None:
-    """predictions.csv: the sample, its target (where that is known), and what the decision makes of its outputs.
-
-    Nothing is written where the outputs were too large to keep.
-    """
+    """Write predictions.csv: sample, target (if known) and prediction. Not written if the outputs were too large to
+    keep."""
     if result.outputs is None:
         return
     told, truths = decision.model_dump(mode="json"), part.targets
@@ -104,8 +101,7 @@ def write_predictions(file: Path, result: EvaluationResult, part: PartView, targ
 
 
 def write_per_sample(file: Path, result: EvaluationResult, part: PartView) -> None:
-    """per_sample.csv: what the evaluation found of each sample, a column a figure. Nothing is written where there is
-    none."""
+    """Write per_sample.csv with the columns of ``result.per_sample``. Not written if there are none."""
     columns = {name: np.asarray(column) for name, column in result.per_sample.items()}
     if columns:
         told = [np.char.mod("%.6g" if each.dtype.kind == "f" else "%d", each) for each in columns.values()]

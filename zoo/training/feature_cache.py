@@ -1,9 +1,7 @@
-"""What a frozen backbone makes of each image, computed once and kept: later epochs, and later runs, pay for the rest
-of the network alone.
+"""Cached features of a frozen backbone: computed once per image, so that later epochs and runs compute only the head.
 
-Kept in the cache (`zoo.data.dataset_cache`) under a digest of all it depends on: the backbone's operations and weights,
-the inputs as the network gets them, and the precision. So a run that changes the learning rate, the seed or the head
-finds its features there already.
+The cache (`zoo.data.dataset_cache`) is keyed by a digest of all they depend on: the backbone's operations and weights,
+the network's inputs, and the precision. A run with another learning rate, seed or head uses the same features.
 """
 
 from __future__ import annotations
@@ -33,18 +31,19 @@ from zoo.training.devices import Engine
 from zoo.training.split_point import SplitPoint, find_split_point
 
 KEPT: tuple[Part, ...] = ("train", "val")
-"""The parts that every epoch looks at. The test split is evaluated once, by the network itself."""
+"""The splits that are used in every epoch. The test split is evaluated once, with the whole network."""
 LARGEST = 4
-"""Largest ratio of an image's features to its own floats: beyond, to read them costs as much as to compute them."""
+"""The maximum size of an image's features relative to the image; reading larger ones takes as long as computing
+them."""
 PROBE = 8
-"""Images that ways to run the backbone are tried on."""
+"""The number of images for timing the candidates."""
 PASS_BATCH = 16
-"""Images at a time on the CPU, where more are no faster."""
+"""The batch size on the CPU, where larger ones are not faster."""
 SAY_FROM_SECONDS = 5.0
 
 
 class FeaturePart:
-    """One part as a backbone's features, float32 (N, …); what the trainer and a task need of a part."""
+    """A split as features of a backbone, float32 (N, …), with the interface that the trainer and a task use."""
 
     def __init__(self, part: AnyPart, features: np.ndarray) -> None:
         tensor = torch.from_numpy(features)
@@ -69,7 +68,7 @@ class FeaturePart:
     def batches_of(
         self, indices: np.ndarray, batch_size: int, first: int = 0, augment: Augment | None = None
     ) -> Iterator[Batch]:
-        """Batches of ``indices``, in their order, from batch ``first`` on; copies, since a network may work in
+        """Yield batches of ``indices``, in order, from batch ``first``; copies, because a network may modify them in
         place."""
         if augment is not None:
             raise TypeError("features cannot be augmented")
@@ -81,10 +80,7 @@ class FeaturePart:
 
 @dataclass
 class Features:
-    """The parts of the data as features, and the rest of the network, which takes them.
-
-    ``engine`` says what computed them.
-    """
+    """The splits as features, and the head of the network. ``engine`` names what computed them."""
 
     parts: Mapping[Part, FeaturePart]
     head_of: Callable[[nn.Module], nn.Module]
@@ -101,35 +97,35 @@ def keep_features(
     train_mode: Callable[[nn.Module], None],
     note: Callable[[str], None],
 ) -> Features | None:
-    """The features of ``data``'s parts before what ``model`` learns, or None, with a note where that may surprise.
+    """Return the features of ``data`` at the split point of ``model``, or None, with a note if the reason is not
+    obvious.
 
-    ``train_mode`` puts the model into the mode it is trained in; ``head`` names the module that gives its logits, where
-    that is known.
+    ``train_mode`` sets the model's training mode; ``head`` names the module that computes its main output, or is None.
     """
     if not train.cache_features or all(parameter.requires_grad for parameter in model.parameters()):
         return None
     changing = [name for name in ("augment", "mixup", "cutmix") if getattr(train, name)]
     if changing:
-        note(f"note: the frozen layers are run in every epoch, since train.{changing[0]} changes the images")
+        note(f"note: features of frozen layers are not cached: train.{changing[0]} changes the images in every epoch")
         return None
     model.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
     point = find_split_point(model, _example(data), head, train_mode)
     if point is None:
-        note("note: the frozen layers are run in every epoch: nothing before what learns is the same each time")
+        note("note: features of frozen layers are not cached: no layer before the trained ones has a constant output")
         return None
     shape = point.shape
     if int(np.prod(shape)) > LARGEST * int(np.prod(data.preprocessing.shape)):
         note(
-            f"note: the frozen layers are run in every epoch: what {point.layer} gives is too large to keep "
-            f"({'×'.join(map(str, shape))} an image)"
+            f"note: features of frozen layers are not cached: the output of {point.layer} is too large "
+            f"({'×'.join(map(str, shape))} per image)"
         )
         return None
     wanted = {name: data.parts[name] for name in KEPT if name in data.parts}
     needed = 4 * int(np.prod(shape)) * sum(map(len, wanted.values()))
     if needed > dataset_cache.limit():
         note(
-            f"note: the frozen layers are run in every epoch: what {point.layer} gives would take {size(needed)} (see "
-            "ZOO_CACHE_LIMIT)"
+            f"note: features of frozen layers are not cached: the output of {point.layer} would need {size(needed)} "
+            "(see ZOO_CACHE_LIMIT)"
         )
         return None
     return _computed(point, shape, wanted, data.name, engine, catalogue, note)
@@ -144,7 +140,7 @@ def _computed(
     catalogue: Registry,
     note: Callable[[str], None],
 ) -> Features:
-    """The features of each part from the cache; what is not there is computed, by one pass for all of it."""
+    """Return the features of each split from the cache; missing ones are computed, with the same pass for all."""
     backbone_digest = _digest_of(point, engine)
     keys = {
         part: hashlib.blake2b(f"{backbone_digest} {view.content}".encode(), digest_size=16).hexdigest()
@@ -174,21 +170,22 @@ def _computed(
             engines.append(str(dataset_cache.described(keys[part]).get("by")))
             if "by" in facts:
                 how = f"computed {chosen().told}"
-    values = f"{int(np.prod(shape)):,} values an image"
-    note(f"frozen layers: what {point.layer} gives ({values}) is kept for {' and '.join(parts)}, {how}")
+    values = f"{int(np.prod(shape)):,} values per image"
+    note(f"frozen layers: the output of {point.layer} ({values}) is cached for {' and '.join(parts)}, {how}")
     return Features(parts, point.head_of, " and ".join(dict.fromkeys(engines)))
 
 
 def _write_features(
     chosen: Callable[[], Chosen], view: AnyPart, batch: int, facts: dict[str, Any], array: np.memmap[Any, Any]
 ) -> None:
-    """Compute a part's features into ``array``, and add to ``facts`` by what."""
+    """Compute the features of a split into ``array``, and add the engine to ``facts``."""
     way, _, seconds = chosen()
     facts["by"] = way.name
     starts: Iterable[int] = range(0, len(view), batch)
     if seconds > SAY_FROM_SECONDS:
         starts = tracked(
-            range(0, len(view), batch), f"running the frozen layers over {len(view):,} images, once, by {way.name}"
+            range(0, len(view), batch),
+            f"computing features of frozen layers for {len(view):,} images, once, with {way.name}",
         )
     with torch.no_grad():
         for start, images in zip(starts, view.batches(batch), strict=True):
@@ -196,7 +193,7 @@ def _write_features(
 
 
 def _example(data: Data) -> Tensor:
-    """Three different images (3, C, H, W): the first of train, and changed copies where there are fewer."""
+    """Return three different images (3, C, H, W): the first of train, and modified copies if there are fewer."""
     train = data.part("train")
     first = next(train.batches(min(3, len(train)))).inputs
     while len(first) < 3:
@@ -205,7 +202,7 @@ def _example(data: Data) -> Tensor:
 
 
 def _digest_of(point: SplitPoint, engine: Engine) -> str:
-    """Of a backbone's operations and weights, and the precision it is run in."""
+    """Return the digest of a backbone's operations and weights, and of the precision."""
     operations = getattr(point.backbone, "code", point.backbone)
     known = f"{operations} {point.layer} {engine.autocast} {engine.device.type}"
     digest = hashlib.blake2b(known.encode(), digest_size=32)

@@ -1,5 +1,5 @@
-"""The loss of a batch that is taken in pieces: sums of weighted values over sums of weights, so that pieces give what
-the whole gives."""
+"""The loss of a batch that is split into micro-batches: sum of weighted values over sum of weights, so that the result
+does not depend on the split."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from zoo.models.named_outputs import OutputReader
 from zoo.training.distillation import Distillation
 
 AGREEMENT = 1e-4
-"""By which the loss of pieces may differ from that of the whole, as a share of it: rounding alone is below."""
+"""Relative tolerance between the loss of micro-batches and of the whole batch; rounding errors are smaller."""
 
 
 class PieceLoss(NamedTuple):
-    """The mean loss of a piece, by the weights of its samples, and the sum of these: a number where each sample counts
-    one."""
+    """The weighted mean loss of a micro-batch, and the sum of its weights (a number if all weights are 1)."""
 
     mean: Tensor
     weight: Tensor | float
@@ -33,11 +32,10 @@ def piece_loss(
     parts: Sequence[tuple[float, Batch]],
     distillation: Distillation | None = None,
 ) -> PieceLoss:
-    """The loss of a network's ``outputs`` for one piece, whose targets are those of ``parts``, each with its share
+    """Return the loss of a network's ``outputs`` for one micro-batch; ``parts`` are its targets, each with its share
     (`zoo.data.mixup.Mixture`).
 
-    An auxiliary output's values are divided by the weights of the main output's own loss, so that there is one sum of
-    weights for all of them.
+    The losses of auxiliary outputs are normalised by the weights of the main output, so that all share one sum.
     """
     samples = len(parts[0][1].inputs)
     left_out = {output.name for output in reader.auxiliary}
@@ -62,25 +60,25 @@ def piece_loss(
 
 
 def _total(terms: Sequence[tuple[float, Tensor]]) -> Tensor:
-    """The sum of the values times their shares; of one whole value no arithmetic, which each step would wait for."""
+    """Return the sum of values times shares; a single value with share 1 is returned unchanged, to save operations."""
     if len(terms) == 1 and terms[0][0] == 1.0:
         return terms[0][1]
     return torch.stack([share * value for share, value in terms]).sum()
 
 
 def _checked(task: Task[Any], loss: Any, samples: int) -> Loss:
-    """Raises PluginError where a task gives something else than a value, and perhaps a weight, for each sample."""
+    """Return ``loss``. Raises PluginError unless it has one value, and optionally one weight, per sample."""
     where, fix = f"{type(task).__module__}.{type(task).__qualname__}.loss", "report it to the authors of the task"
     if not isinstance(loss, Loss):
         raise PluginError(
-            f"the task's loss is {type(loss).__name__}, where a zoo.api.Loss, with a value for each sample, is due",
+            f"the task's loss is {type(loss).__name__}, expected a zoo.api.Loss with one value per sample",
             where=where,
             fix=fix,
         )
     if any(each is not None and each.shape != (samples,) for each in loss):
         shapes = " and ".join(str(tuple(each.shape)) for each in loss if each is not None)
         raise PluginError(
-            f"the task's loss has the shape {shapes}, where one value a sample is due: ({samples},)",
+            f"the task's loss has the shape {shapes}, expected one value per sample: ({samples},)",
             where=where,
             fix=fix,
         )
@@ -88,14 +86,13 @@ def _checked(task: Task[Any], loss: Any, samples: int) -> Loss:
 
 
 def _means(loss: Loss) -> tuple[Tensor, Tensor | None]:
-    """The mean weighted value of the samples, and their mean weight; None where each counts one."""
+    """Return the mean weighted value of the samples, and their mean weight (None if all weights are 1)."""
     values, weights = loss
     return (values.mean(), None) if weights is None else ((values * weights.detach()).mean(), weights.detach().mean())
 
 
 def additivity_fault(task: Task[Any], reader: OutputReader, outputs: Mapping[str, Tensor], batch: Batch) -> str | None:
-    """How the loss of these samples differs from that of two pieces of them, of different sizes, taken together; None
-    where it does not."""
+    """Return how the loss of a batch differs from that of two unequal micro-batches, or None if it does not."""
     samples = len(batch.inputs)
     whole, cut = piece_loss(task, reader, outputs, [(1.0, batch)]), samples // 2 + 1
     pieces = [
@@ -106,7 +103,7 @@ def additivity_fault(task: Task[Any], reader: OutputReader, outputs: Mapping[str
     together = sum(float(each.mean) * float(each.weight) for each in pieces) / weight
     if abs(together - float(whole.mean)) <= AGREEMENT * max(1.0, abs(float(whole.mean))):
         return None
-    return f"the loss of {samples} samples is {float(whole.mean):.6g}, and that of two pieces of them {together:.6g}"
+    return f"the loss of {samples} samples is {float(whole.mean):.6g}, but {together:.6g} in two micro-batches"
 
 
 def _rows(batch: Batch, rows: slice) -> Batch:

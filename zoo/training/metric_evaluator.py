@@ -1,4 +1,4 @@
-"""An evaluator made of torchmetrics, over what a decision makes of the outputs."""
+"""An evaluator that applies torchmetrics to the predictions of a decision."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Make = str | Callable[[], Any]
 
 
 class MetricEvaluator(Evaluator):
-    """``metrics`` are by name, best-known first: each a class of torchmetrics by its name, or a function that makes a
-    metric with ``update(predictions, targets)``, ``compute()`` and torchmetrics' merging of states.
+    """An evaluator from ``metrics`` by name, best known first.
 
-    They get what `zoo.api.Metric` says, on the CPU. ``columns`` makes of the same, as arrays of a batch, what is kept
-    for each sample.
+    A metric is the name of a torchmetrics class, or a function that returns a metric with ``update(preds, target)``,
+    ``compute()`` and torchmetrics' merging of states. Its inputs are those of `zoo.api.Metric`, on the CPU. ``columns``
+    computes the per-sample columns from the same inputs, as arrays of a batch.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class MetricEvaluator(Evaluator):
 
     def update(self, outputs: Outputs, batch: Batch) -> None:
         if batch.targets is None:
-            raise ValueError("metrics are computed where there are targets")
+            raise ValueError("metrics need targets")
         self._updated = True
         found, targets = predictions(outputs[MAIN_OUTPUT], self._decision), batch.targets.cpu()
         for metric in self._metrics.values():
@@ -47,7 +47,7 @@ class MetricEvaluator(Evaluator):
                 self._columns.setdefault(name, []).append(np.asarray(column))
 
     def merge(self, other: Self) -> None:
-        """Raises PluginError for a metric whose states torchmetrics cannot merge."""
+        """Add the state of another evaluator. Raises PluginError for a metric that torchmetrics cannot merge."""
         if not self._updated:
             self._metrics, self._updated = copy.deepcopy(other._metrics), other._updated
             self._columns = {name: list(columns) for name, columns in other._columns.items()}
@@ -72,5 +72,5 @@ def _made(name: str, make: Make) -> Any:
         return make()
     found = getattr(torchmetrics, make, None)
     if found is None:
-        raise PluginError(f"torchmetrics has no metric '{make}', which '{name}' names", fix="report it to the authors")
+        raise PluginError(f"metric '{name}': torchmetrics has no class '{make}'", fix="report it to the authors")
     return found()

@@ -1,8 +1,8 @@
-"""An optimizer's state as tensors and JSON, keyed by parameter name, and back, through the optimizer's own
+"""Conversion of an optimizer's state to tensors and JSON, keyed by parameter name, and back, with the optimizer's
 ``state_dict`` and ``load_state_dict``.
 
-Types and nesting stay: a Python number comes back as a Python number, a tuple as a tuple, a tensor with its dtype and
-strides, and a tensor that is kept twice as one tensor. What a file cannot hold is refused by name.
+Types and nesting are preserved: Python numbers, tuples, dtypes and strides of tensors, and tensors that are shared. A
+value that cannot be stored is an error with its name.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ PREFIX = "optimizer/"
 
 
 def optimizer_state(optimizer: Optimizer, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors under ``optimizer/NUMBER/PARAMETER/SLOT``, and as JSON where each of them belongs, beside all values that
-    are no tensors.
+    """Return tensors by ``optimizer/NUMBER/PARAMETER/SLOT``, and JSON with all other values and the places of the
+    tensors.
 
-    Raises UsageError for a value that neither can hold.
+    Raises UsageError for a value that cannot be stored.
     """
     by_id = {id(parameter): name for name, parameter in model.named_parameters()}
     names = [by_id[id(parameter)] for group in optimizer.param_groups for parameter in group["params"]]
@@ -56,13 +56,13 @@ def restore_optimizer(
 ) -> None:
     """The inverse of `optimizer_state`.
 
-    Raises CheckpointError where the parameters are others; their order does not matter.
+    Raises CheckpointError if the parameters differ; their order does not matter.
     """
     by_id = {id(parameter): name for name, parameter in model.named_parameters()}
     own = [[by_id[id(parameter)] for parameter in group["params"]] for group in optimizer.param_groups]
     if [sorted(names) for names in own] != [sorted(group["params"]) for group in saved["groups"]]:
         raise CheckpointError(
-            "the optimizer's state is of other parameters", fix="resume with the configuration of the run"
+            "the optimizer's state is for other parameters", fix="resume with the configuration of the run"
         )
     index = {name: at for at, name in enumerate(name for names in own for name in names)}
     unpacker = _Unpacker(tensors)
@@ -76,8 +76,8 @@ def restore_optimizer(
 
 
 class _Packer:
-    """Values as JSON, in which an object of one key says a type that JSON lacks; ``tensors`` has those that JSON refers
-    to."""
+    """Converts values to JSON. Types that JSON lacks become an object with one key; ``tensors`` has those that the JSON
+    refers to."""
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
@@ -119,7 +119,7 @@ def _scalar(value: Any, path: str) -> Any:
 
 def _cannot_hold(value: Any, path: str) -> UsageError:
     return UsageError(
-        f"the optimizer keeps a {type(value).__name__} ({path}), which a checkpoint cannot hold",
+        f"the optimizer's state has a {type(value).__name__} ({path}), which a checkpoint cannot store",
         fix="choose another optimizer",
     )
 
@@ -147,7 +147,7 @@ class _Unpacker:
         return self._by_type[kind](content)
 
     def _tensor(self, key: str, strides: list[int] | None) -> Tensor:
-        """A copy in memory of its own: a tensor that was read may be a view of the file."""
+        """Return a copy, because a loaded tensor may be a view of the file."""
         if key not in self._made:
             read = self._tensors[key]
             made = (

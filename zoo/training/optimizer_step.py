@@ -1,5 +1,4 @@
-"""What changes a model's weights in a step, with all of its state: the optimizer, its schedule, fp16's loss scaler and
-the moving average."""
+"""One training step: optimizer, learning rate schedule, fp16 loss scaler and moving average, with their state."""
 
 from __future__ import annotations
 
@@ -17,13 +16,13 @@ from zoo.training.optimizers import build_optimizer, build_schedule
 from zoo.training.weight_averaging import MovingAverage
 
 RAW = "raw/"
-"""Before the names of the weights that are trained, where those that are kept are their moving average."""
+"""The prefix of the trained weights in a checkpoint whose model is their moving average."""
 
 
 class Stepper:
-    """Built for a ``model`` on its device.
+    """Performs the training steps of a ``model`` on its device.
 
-    Raises UsageError for an optimizer, a schedule or an option that is not known.
+    Raises UsageError for an unknown optimizer, schedule or option.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Stepper:
 
     @property
     def result(self) -> nn.Module:
-        """What is evaluated and kept: the model or, where there is one, its moving average."""
+        """The model to evaluate and save: the moving average if there is one, otherwise the model."""
         return self.model if self.average is None else self.average.model
 
     @property
@@ -50,7 +49,7 @@ class Stepper:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def set_rates(self, step: int) -> None:
-        """The learning rates of a step, counted from 0."""
+        """Set the learning rates for a step, counted from 0."""
         if self.schedule is not None:
             self.schedule(step)
 
@@ -62,9 +61,9 @@ class Stepper:
         torch._foreach_mul_(gradients, factor)
 
     def update(self) -> None:
-        """One step of the optimizer and, where it took one, of the moving average.
+        """Update the weights, and then the moving average.
 
-        (fp16's scaler leaves out a step whose gradients overflow.)
+        The fp16 loss scaler skips a step whose gradients overflow; the moving average then does not change either.
         """
         scale = self.scaler.get_scale()
         if self._clip_norm is not None:
@@ -77,7 +76,7 @@ class Stepper:
             self.average.update(self.model)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Everything but the weights of `result`: tensors, and JSON."""
+        """Return all state except the weights of `result`, as tensors and JSON."""
         tensors, optimizer = optimizer_state(self.optimizer, self.model)
         if self.average is not None:
             tensors |= {RAW + name: value for name, value in self.model.state_dict().items()}
@@ -87,9 +86,9 @@ class Stepper:
     def restore(
         self, weights: dict[str, Tensor], tensors: dict[str, Tensor], state: Mapping[str, Any], where: object
     ) -> None:
-        """Set all of it back to what `state` gave; ``weights`` are those of `result`.
+        """Restore the state returned by `state`; ``weights`` are those of `result`.
 
-        Raises CheckpointError where they do not fit.
+        Raises CheckpointError if they do not fit.
         """
         load_state(self.result, weights, where)
         if self.average is not None:

@@ -1,4 +1,4 @@
-"""Optimizers and schedules by name: torch's own first, then timm's."""
+"""Optimizers and learning rate schedules by name: torch's first, then timm's."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ TORCH = {
 
 
 SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt")
-"""timm's, but for plateau, whose rate depends on more than the step."""
+"""timm's schedules, except plateau, whose learning rate depends on more than the step."""
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, float] | None = None) -> Optimizer:
-    """The optimizer over the parameters that are trained; ``rates`` gives some of them, by name, a share of the
-    learning rate.
+    """Return the optimizer of the trainable parameters; ``rates`` are learning rate multipliers by parameter name.
 
-    Raises UsageError naming the nearest optimizer or the option it does not take.
+    Raises UsageError for an unknown optimizer, with the closest match, or an option that it does not accept.
     """
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     parameters = list(named.values())
@@ -56,9 +55,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, f
             return _timm_optimizer(groups, config.optimizer, options)
         takes = inspect.signature(known).parameters
         if "fused" in takes and "fused" not in options and _can_fuse(parameters):
-            options["fused"] = (
-                True  # one kernel for all parameters: many small ones would cost more than the arithmetic
-            )
+            options["fused"] = True  # one kernel for all parameters is faster than a kernel for each
         if config.weight_decay == 0 and "weight_decay" not in takes:
             del options["weight_decay"]
         return known(groups, **options)
@@ -68,16 +65,16 @@ def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, f
         AssertionError,
         RuntimeError,
         ImportError,
-    ) as error:  # of these, timm and the libraries that it wraps raise any
+    ) as error:  # timm and the libraries that it wraps raise any of these
         raise UsageError(
-            f"the optimizer does not take this: {error}",
+            f"the optimizer does not accept its options: {error}",
             where=f"train.optimizer={config.optimizer}",
             fix="change the train options",
         ) from error
 
 
 def _groups(parameters: list[nn.Parameter], config: TrainConfig) -> list[dict[str, Any]]:
-    """One group, or two where biases and the parameters of norms, all of one dimension, are not decayed."""
+    """Return one parameter group, or two if biases and norm parameters (all 1-D) have no weight decay."""
     if config.weight_decay_scope == "all":
         return [{"params": parameters}]
     groups = [
@@ -106,7 +103,7 @@ def _timm_optimizer(groups: list[dict[str, Any]], name: str, options: dict[str, 
 
 
 def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -> Schedule | None:
-    """The schedule of the learning rate, or None where it is constant.
+    """Return the learning rate schedule, or None for a constant learning rate.
 
     Raises UsageError for an unknown name or option.
     """
@@ -116,7 +113,7 @@ def build_schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: i
 
 
 def _warm_up(optimizer: Optimizer, schedule: Schedule | None, steps: int) -> Schedule:
-    """The rates of ``schedule``, times a share that rises linearly to 1 over the first ``steps``."""
+    """Return ``schedule`` with linear warmup: learning rates multiplied by a factor that rises to 1 over ``steps``."""
     constant = [group["lr"] for group in optimizer.param_groups]
 
     def set_rates(step: int) -> None:
@@ -157,7 +154,7 @@ def _schedule(optimizer: Optimizer, config: TrainConfig, steps_per_epoch: int) -
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         where = f"train.schedule={config.schedule}"
         raise UsageError(
-            f"the schedule does not take this: {error}", where=where, fix="change train.schedule_options"
+            f"the schedule does not accept its options: {error}", where=where, fix="change train.schedule_options"
         ) from error
     update: Schedule = scheduler.step_update
     return update

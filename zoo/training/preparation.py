@@ -1,8 +1,6 @@
-"""Everything before the first step: the data of a plan is opened, its network built and adapted.
+"""Preparation before the first step: open the data, build and adapt the network. Nothing is written.
 
-Nothing is written.
-
-`zoo run`, its dry run, ``--resume`` and `zoo gradients` all start here, so that they agree about what would be trained.
+`zoo run` (with ``--dry-run`` and ``--resume``) and `zoo gradients` all use it, so that they train the same network.
 """
 
 from __future__ import annotations
@@ -45,10 +43,9 @@ from zoo.training.train_state import Learning, batch_notes, check_pieces, check_
 
 @dataclass
 class Prepared:
-    """A plan whose data is open and whose network is built: ready to be trained or solved, and nothing has been written
-    yet.
+    """A plan with opened data and a built network, ready to be trained or solved.
 
-    ``learning`` is None where it is solved: then ``solver`` and ``solution`` are given.
+    For a solver task, ``learning`` is None, and ``solver`` and ``solution`` are set.
     """
 
     plan: RunPlan
@@ -61,7 +58,7 @@ class Prepared:
     solution: dict[str, Any] | None = None
     start: tuple[tuple[str, str, str, str], ...] = ()
     said: list[str] = field(default_factory=list)
-    """What the adaptations print, for the run's console and log."""
+    """Lines printed by the adaptations, for the run's console and log."""
 
     @property
     def config(self) -> RunConfig:
@@ -73,11 +70,10 @@ class Prepared:
 
 
 def prepare(plan: RunPlan, record: Record | None = None, *, compute: bool = True) -> Prepared:
-    """All that comes before training; ``record`` is that of a run that is resumed.
+    """Prepare a plan for training; ``record`` is that of a run to resume.
 
-    Without ``compute``, what the adaptations compute first is left out.
-
-    Raises ZooError where the combination makes no sense, data is missing or wrong, or a plugin is at fault.
+    ``compute=False`` skips slow computations of adaptations. Raises ZooError for incompatible components, missing or
+    invalid data, or a broken plugin.
     """
     engine = set_up(plan.config)
     data = _open_data(plan, engine)
@@ -92,7 +88,7 @@ def _prepare_solver(plan: RunPlan, data: Data, engine: Engine, record: Record | 
     with calls_of([plan.task.task], "planning the solution"):
         solution = solver.plan(data) if record is None or record.solution is None else record.solution
         if record is not None:
-            solver.plan(data)  # what it remembers of the data
+            solver.plan(data)  # a solver may store facts about the data
         model = solver.rebuild(solution)
     return Prepared(plan, data, model, engine, list(data.notes), solver=solver, solution=solution)
 
@@ -106,7 +102,7 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
     start = initialise(model, plan, data.target)
     adaptations = Adaptations(plan.task.adaptations, build_adaptations(plan))
     metrics = partial(build_metrics, registry(), train.metrics, data.target)
-    metrics()  # a fault of theirs is found before anything is trained
+    metrics()  # finds errors in metrics before the training
     learning = Learning(task, output_reader(plan), adaptations, statistics, metrics=metrics)
     said: list[str] = []
     computes = None if compute else plan.task.computes
@@ -126,18 +122,16 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
 
 
 def _train_part(data: Data) -> Any:
-    """The part that is learned from. Raises UsageError where there is none."""
+    """Return the train split. Raises UsageError if there is none."""
     if "train" not in data.parts:
-        raise UsageError(
-            f"{data.name} has no train split to learn from", fix=f"it has: {', '.join(data.parts)}; choose other data"
-        )
+        raise UsageError(f"{data.name} has no train split, only {', '.join(data.parts)}", fix="choose another dataset")
     return data.part("train")
 
 
 def _adapt(
     plan: RunPlan, learning: Learning, model: nn.Module, data: Data, record: Record | None, say: Callable[[str], None]
 ) -> nn.Module:
-    """The network as the adaptations make it, or, of a run that is resumed, made it."""
+    """Return the adapted network; for a resumed run, with the same changes as before."""
     head = None if plan.architecture is None else plan.architecture.spec.head
     batch_size = plan.config.train.eval_batch_size
     context = AdaptContext(data, head, lambda network, part: learning.evaluate(network, part, batch_size), say)
@@ -149,7 +143,7 @@ def _adapt(
 
 
 def _distillation(plan: RunPlan, learning: Learning, data: Data, engine: Engine) -> Distillation | None:
-    """By the run that ``train.teacher`` names, else by what an adaptation is taught by."""
+    """Return the distillation with the run of ``train.teacher``, otherwise with an adaptation's teacher, or None."""
     if plan.config.train.teacher is not None:
         return run_teacher(plan.config.train, data, learning.task.decision(None), engine.device)
     teacher = learning.adaptations.teacher
@@ -160,7 +154,7 @@ def _distillation(plan: RunPlan, learning: Learning, data: Data, engine: Engine)
 
 
 def _open_data(plan: RunPlan, engine: Engine) -> Data:
-    """With all that can be known of a plan once its data is open checked."""
+    """Open the data, and make the checks of the plan that need it."""
     try:
         data = open_data(
             registry(), plan.config.dataset, engine.device, prepare=plan.prepare_images, seed=plan.config.seed

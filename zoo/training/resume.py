@@ -1,4 +1,4 @@
-"""Saving all of a job in a checkpoint, and setting a fresh job back to one."""
+"""Save the whole state of a training in a checkpoint, and restore it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from zoo.training.train_state import Progress, TrainState, check_finite
 
 
 def save(state: TrainState) -> str:
-    """Write a checkpoint of everything, and remove those beyond the number to keep.
+    """Write a checkpoint, and remove those beyond the number to keep.
 
-    An older one that was damaged is named and not counted.
+    Damaged older checkpoints are reported and not counted.
     """
     check_finite(state, state.loss_sum.item())
     _leave_out_damaged(state)
@@ -67,16 +67,16 @@ def _leave_out_damaged(state: TrainState) -> None:
 
 
 def _settle(state: TrainState, root: Root) -> None:
-    """The root record has what is left of the run, and the training the best epoch that is left."""
+    """Update root.json to the remaining checkpoints, and the training state to the best remaining epoch."""
     state.run.write_root(root)
     state.progress.best = None if root.last is None or root.last.best is None else root.last.best.facts
 
 
 def resume(state: TrainState, *, inexact: bool = False, accepted: Callable[[], None] = lambda: None) -> None:
-    """Set a fresh job back to its newest good checkpoint, and its run to what was known then.
+    """Restore a training from its newest undamaged checkpoint, and cut the run's logs back to it.
 
-    ``accepted`` is called once nothing is refused any more, before anything changes. Raises CheckpointError where the
-    result could not be the same to the bit.
+    ``accepted`` is called after all checks and before any change. Raises CheckpointError if the result could not be
+    bit-identical, unless ``inexact``.
     """
     checkpoint, root, lines = checkpoints.newest_good(state.run)
     weights, tensors, saved = checkpoints.load(checkpoint)
@@ -87,7 +87,7 @@ def resume(state: TrainState, *, inexact: bool = False, accepted: Callable[[], N
         raise CheckpointError(
             f"resuming here would not be exact: {', '.join(changed)}",
             where=checkpoint,
-            fix="add --inexact to go on all the same",
+            fix="add --inexact to resume anyway",
         )
     if "optimizer" not in saved:
         raise CheckpointError(
@@ -113,7 +113,7 @@ def resume(state: TrainState, *, inexact: bool = False, accepted: Callable[[], N
 
 
 def _check_data(state: TrainState, checkpoint: Path, fingerprint: str) -> None:
-    """Raises CheckpointError, with the numbers of samples that differ, where the data is not that of a checkpoint."""
+    """Raise CheckpointError, with the changed numbers of samples, if the data has changed since the checkpoint."""
     if fingerprint == state.data.fingerprint:
         return
     was, counts = state.run.record.samples, state.data.samples
@@ -123,11 +123,11 @@ def _check_data(state: TrainState, checkpoint: Path, fingerprint: str) -> None:
         if was.get(part) != counts.get(part)
     ]
     what = ": ".join(["the data has changed since the checkpoint", *([", ".join(told)] if told else [])])
-    raise CheckpointError(what, where=checkpoint, fix="bring the data back, or start a new run")
+    raise CheckpointError(what, where=checkpoint, fix="restore the data, or start a new run")
 
 
 def environment(state: TrainState) -> dict[str, str]:
-    """What must be equal for a resumed run to end with the same bits."""
+    """Return the conditions that must be equal for a bit-identical resume."""
     facts = state.engine.describe()
     kept = {} if state.features is None else {"features": state.features.engine}
     distillation = state.learning.distillation

@@ -1,8 +1,8 @@
-"""Whether training with these settings resumes to the bit: tried on a few small parameters before a run's first step.
+"""Check, before a run's first step, that training with its settings can be resumed bit-identically.
 
-An optimizer may keep state where no checkpoint sees it (a random generator of its own, a counter), or be unable to
-train what it is given. Both are found by trying: a few steps, a checkpoint in memory, and the next steps twice, by what
-went on and by what was restored. No list of names.
+An optimizer may keep state outside its state_dict (a random generator, a counter), or may not support the parameters.
+The check finds both, for any optimizer, with a few small parameters: some steps, a checkpoint in memory, then the next
+steps twice, with the original and with the restored state.
 """
 
 from __future__ import annotations
@@ -23,18 +23,16 @@ from zoo.training.devices import Engine
 from zoo.training.optimizer_step import Stepper
 
 BEFORE, AFTER = 4, 9
-"""Steps before the checkpoint and after it: together they pass the sixth, where slow weights are synchronised, and the
-tenth."""
+"""Steps before and after the checkpoint. Together they pass the sixth (where Lookahead synchronises its slow weights)
+and the tenth."""
 OVERFLOWS = (1, 6)
-"""Steps whose gradients are infinite where the loss is scaled (fp16), so that the scale changes on both sides of the
-checkpoint."""
+"""Steps with infinite gradients for fp16, so that the loss scale changes before and after the checkpoint."""
 SIDES = (20, 18, 3, 3, 3)
-"""Of a parameter, as many of them as it has dimensions: beyond 16, where some optimizers begin to factorise."""
+"""The side lengths of a parameter; more than 16, from which some optimizers factorise their state."""
 
 
 class Probe(nn.Module):
-    """A parameter for each number of dimensions; the loss is a smooth function of all of them and of a step's
-    number."""
+    """A module with a parameter for each number of dimensions; its loss is a smooth function of them and the step."""
 
     def __init__(self, dimensions: Collection[int], device: torch.device, seed: int) -> None:
         super().__init__()
@@ -53,11 +51,10 @@ class Probe(nn.Module):
 
 
 def check_exact(train: TrainConfig, model: nn.Module, engine: Engine, steps: int) -> None:
-    """Try the optimizer, the schedule and the precision of a training of ``steps`` steps on parameters of the
-    dimensions that ``model``'s have.
+    """Check optimizer, schedule and precision of a training of ``steps`` steps, with parameters of the same numbers of
+    dimensions as ``model``'s.
 
-    Raises UsageError where the optimizer cannot take a step, where its state cannot be kept, and where going on from a
-    checkpoint gives other bits.
+    Raises UsageError if a step fails, if the state cannot be stored, or if a resumed training differs.
     """
     dimensions = {min(each.ndim, len(SIDES)) for each in model.parameters() if each.requires_grad} or {1, 2, 3, 4}
     try:
@@ -65,12 +62,10 @@ def check_exact(train: TrainConfig, model: nn.Module, engine: Engine, steps: int
             difference = first_difference(train, dimensions, engine, steps)
     except ZooError:
         raise
-    except (
-        Exception
-    ) as error:  # of an optimizer of another library: whatever it is, the user chose it, and can choose another
+    except Exception as error:  # a third-party optimizer may raise anything; the user can choose another
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(
-            f"the optimizer cannot take a step: {reason}",
+            f"a step of the optimizer fails: {reason}",
             where=f"train.optimizer={train.optimizer}",
             fix="choose another optimizer, such as adamw",
         ) from error
@@ -84,7 +79,7 @@ def check_exact(train: TrainConfig, model: nn.Module, engine: Engine, steps: int
 
 
 def first_difference(train: TrainConfig, dimensions: Collection[int], engine: Engine, steps: int) -> str | None:
-    """The first thing that differs between a training that went on and one that was restored, or None."""
+    """Return the first difference between an uninterrupted and a restored training, or None."""
     one = _Trial(train, dimensions, engine, steps, seed=0)
     one.take(range(BEFORE))
     kept = one.checkpoint()
@@ -106,7 +101,7 @@ class _Trial:
         self._device, self._steps = engine.device, steps
 
     def take(self, numbers: range) -> None:
-        """These steps of the probe, spread over all those of the schedule."""
+        """Take these steps of the probe, spread over all steps of the schedule."""
         with uncompiled():
             for number in numbers:
                 self.stepper.set_rates(number * self._steps // (BEFORE + AFTER))
@@ -117,7 +112,7 @@ class _Trial:
                 self.stepper.update()
 
     def content(self) -> tuple[dict[str, Tensor], str]:
-        """Weights and state as tensors, and the rest of the state as JSON."""
+        """Return weights and state as tensors, and the rest of the state as JSON."""
         tensors, state = self.stepper.state()
         weights = {f"weights/{name}": value for name, value in self.stepper.result.state_dict().items()}
         return {
@@ -139,7 +134,7 @@ class _Trial:
 
 
 def generators(device: torch.device) -> dict[str, Tensor]:
-    """The states of torch's generators that a training on ``device`` draws from."""
+    """Return the states of torch's generators that a training on ``device`` uses."""
     states = {"generator/cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["generator/cuda"] = torch.cuda.get_rng_state(device)
@@ -154,7 +149,7 @@ def set_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
 
 @contextmanager
 def same_generators(device: torch.device) -> Iterator[None]:
-    """Leave the generators as they were, Python's own too."""
+    """Restore the random generators at the end, including Python's."""
     states, plain = generators(device), random.getstate()
     try:
         yield
@@ -164,6 +159,5 @@ def same_generators(device: torch.device) -> Iterator[None]:
 
 
 def uncompiled() -> AbstractContextManager[object]:
-    """Run what is compiled (torch.compile) as it is written, where that is at work at all: to compile for a few small
-    steps could take minutes."""
+    """Disable torch.compile, if it is in use: compiling for a few small steps could take minutes."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()

@@ -1,7 +1,5 @@
-"""What a run writes while it trains: metrics.csv, steps.jsonl and samples.jsonl.
-
-A resumed run cuts them back to its checkpoint.
-"""
+"""The logs of a training: metrics.csv, steps.jsonl and samples.jsonl. A resumed run truncates them to its
+checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RunLogs:
-    """Appends to the three files; a context manager, since they are open while training runs."""
+    """Appends to the three files; a context manager that keeps them open during training."""
 
     def __init__(self, run: RunDir, *, log_samples: bool) -> None:
         self._paths = [run.metrics_file, run.steps_file, *([run.samples_file] if log_samples else [])]
@@ -49,7 +47,7 @@ class RunLogs:
             stream.flush()
 
     def step(self, step: int, epoch: int, loss: float, lr: float, batch_size: int) -> float:
-        """A line of steps.jsonl; returns the rate since the last one, in samples a second."""
+        """Write a line of steps.jsonl, and return the samples per second since the last line."""
         now = time.perf_counter()
         rate = (step - self._last_step) * batch_size / max(now - self._last_time, 1e-9)
         self._last_step, self._last_time = step, now
@@ -60,16 +58,16 @@ class RunLogs:
         return rate
 
     def samples(self, step: int, indices: Tensor) -> None:
-        """Which samples a step took, where the run was asked to write that down."""
+        """Write the samples of a step if ``log_samples``."""
         if self._log_samples:
             self._line(self._run.samples_file, {"step": step, "samples": indices.tolist()})
 
     def offsets(self) -> dict[str, int]:
-        """Bytes written to each file so far, for a checkpoint."""
+        """Return the bytes written to each file so far, for a checkpoint."""
         return {path.name: path.stat().st_size if path.exists() else 0 for path in self._paths}
 
     def rewind(self, offsets: dict[str, int], step: int) -> None:
-        """Cut each file back to what it held when the checkpoint of ``step`` was written."""
+        """Truncate each file to its content at the checkpoint of ``step``."""
         self._last_step = step
         for path in self._paths:
             if path.exists():

@@ -1,5 +1,4 @@
-"""A run's network as a teacher: its own preprocessing is brought about from the inputs of the network that it
-teaches."""
+"""A run's network as a teacher: convert the student's inputs and compare targets and outputs."""
 
 from __future__ import annotations
 
@@ -23,9 +22,9 @@ from zoo.training.distillation import Distillation, on_device, weights_digest
 
 
 def run_teacher(train: TrainConfig, data: Data, decision: Decision, device: torch.device) -> Distillation:
-    """The distillation that ``train.teacher`` names, of a network whose outputs are decided by ``decision``.
+    """Return the distillation with the run of ``train.teacher``, for a network with ``decision``.
 
-    Raises UsageError where the run has other targets, or its images cannot be had from the inputs.
+    Raises UsageError if the run has other targets, or if its inputs cannot be computed from the network's.
     """
     where = find(str(train.teacher))
     require_network(where)
@@ -47,10 +46,9 @@ def run_teacher(train: TrainConfig, data: Data, decision: Decision, device: torc
 
 
 def output_change(theirs: Decision, own: Decision, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """From a teacher's outputs to the network's that mean the same answers.
+    """Return the function that converts a teacher's outputs into equivalent outputs of the network.
 
-    Numbers standardised by another train split are scaled and shifted. Raises UsageError where the answers are made of
-    outputs in another way.
+    Numbers standardised by another train split are scaled and shifted. Raises UsageError for other kinds of decisions.
     """
     if not isinstance(theirs, Affine) or not isinstance(own, Affine):
         same = theirs.kind == own.kind
@@ -60,7 +58,7 @@ def output_change(theirs: Decision, own: Decision, device: torch.device) -> Call
         same = (theirs.scale, theirs.offset, theirs.link) == (own.scale, own.offset, own.link)
     if not (same or convertible):
         raise UsageError(
-            f"the teacher's outputs become answers in another way ({theirs.kind}) than the network's ({own.kind})",
+            f"the teacher has the decision {theirs.kind}, but the network has {own.kind}",
             where="train.teacher",
             fix="choose a run of the same task",
         )
@@ -74,51 +72,51 @@ def output_change(theirs: Decision, own: Decision, device: torch.device) -> Call
 
 
 def _difference(theirs: Target, own: Target) -> str:
-    """How a teacher's target differs from the data's, in words."""
+    """Return how a teacher's target differs from the data's."""
     names, mine = target_names(theirs), target_names(own)
     if theirs.kind != own.kind:
-        return f"the teacher's targets are {theirs.kind}, and the data's are {own.kind}"
+        return f"the teacher's targets are {theirs.kind}, but the data's are {own.kind}"
     if sorted(names) != sorted(mine):
-        return f"the teacher answers for {_told(names, mine)}, and the data has {_told(mine, names)}"
+        return f"the teacher predicts {_listed(names, mine)}, but the data has {_listed(mine, names)}"
     if names != mine:
         first = next(place for place, (one, other) in enumerate(zip(names, mine, strict=True)) if one != other)
         return (
-            f"the teacher has the same names in another order: number {first + 1} is '{names[first]}' there and "
-            f"'{mine[first]}' here"
+            f"the teacher has the same names in another order: number {first + 1} is '{names[first]}' there, but "
+            f"'{mine[first]}' in the data"
         )
-    return f"the teacher's targets are {theirs}, and the data's are {own}"
+    return f"the teacher's targets are {theirs}, but the data's are {own}"
 
 
-def _told(names: Sequence[str], others: Sequence[str]) -> str:
-    """The first five names, those that are not among the others before the rest."""
+def _listed(names: Sequence[str], others: Sequence[str]) -> str:
+    """Return the first five names; those that are not among the others come first."""
     first = sorted(names, key=lambda name: name in others)
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(first[:5]) + more
 
 
 def input_change(own: Preprocessing, theirs: Preprocessing, device: torch.device) -> partial[Tensor]:
-    """From inputs of one preprocessing to those of another: normalised otherwise, grey as three channels, another size
-    (bilinear, antialiased).
+    """Return the function that converts inputs of one preprocessing into those of another: normalisation, greyscale to
+    RGB, size (bilinear, antialiased).
 
-    Raises UsageError where the pixels are permuted otherwise, have another range of values, or are colours that the
-    teacher does not know.
+    Raises UsageError if the pixel permutation or the value range differs, or if the teacher takes only greyscale images
+    and the inputs are RGB.
     """
     what = None
     if own.permute_pixels != theirs.permute_pixels:
-        what = "pixels in another order"
+        what = "another order of pixels"
     elif own.value_range != theirs.value_range:
         what = "another range of pixel values"
     elif (own.channels == 1) < (theirs.channels == 1):
         what = "grey images"
     if what is not None:
         raise UsageError(
-            f"the teacher was trained on {what}, which these inputs are not",
+            f"the teacher was trained on {what} than these inputs have",
             where="train.teacher",
             fix="choose a teacher of the same kind of images",
         )
     if own.permute_pixels is not None and own.shape[1:] != theirs.shape[1:]:
         raise UsageError(
-            "images whose pixels are permuted cannot be brought to the teacher's size",
+            "images with permuted pixels cannot be resized to the teacher's size",
             where="train.teacher",
             fix="choose a teacher of the same size",
         )

@@ -1,4 +1,4 @@
-"""Tasks that are solved without training: what a run does in place of it."""
+"""Runs without training: closed-form tasks, and adaptations that are not trained."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def solve(
     solution: dict[str, Any],
     print: Callable[[str], None],  # noqa: A002
 ) -> str:
-    """Fill the module of a solver, and keep it as a checkpoint, whose name is returned."""
+    """Compute a solver's solution, write it as a checkpoint, and return the checkpoint's name."""
     solver.solve(model, data, print)
     return checkpoints.save(where, 0, model, {}, {"solution": solution, "fingerprint": data.fingerprint}, keep=1)
 
 
 def keep_adapted(where: RunDir, model: nn.Module, data: Data, made: list[dict[str, Any]]) -> str:
-    """The checkpoint of a network that was adapted and is not trained."""
+    """Write a checkpoint of an adapted network that is not trained, and return its name."""
     return checkpoints.save(where, 0, model, {}, {"adaptations": made, "fingerprint": data.fingerprint}, keep=1)

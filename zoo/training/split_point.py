@@ -1,10 +1,10 @@
-"""Where a network that is partly frozen can be cut: all before the cut is the same function of an image in every
-epoch, and is computed once.
+"""Find the split point of a partly frozen network: the backbone before it is constant during training, so that its
+features are computed once.
 
-The cut is the latest value of the forward such that nothing learns before it, everything after it depends on the
-image through it alone, and it is a function of one image: neither of chance (dropout) nor of the rest of the batch
-(a batch norm that learns). The forward is read by `torch.fx`; where that cannot follow it, the input of the network's
-head is tried. What is found is compared with the network itself before it is used.
+The split point is the latest value of the forward pass with three properties: no layer before it is trained; everything
+after it depends on the image only through it; and it depends on one image only, neither on random numbers (dropout) nor
+on the rest of the batch (a batch norm in training mode). The forward pass is traced with `torch.fx`; if tracing fails,
+the input of the network's head is tried. The result is compared with the whole network before it is used.
 """
 
 from __future__ import annotations
@@ -19,39 +19,38 @@ import torch
 from torch import Tensor, fx, nn
 
 SEEDS = (11, 12, 13)
-"""Of the forwards that are compared to find what depends on chance."""
+"""The seeds of the forward passes that are compared to find random values."""
 CLOSE_ON_CPU, CLOSE = 1e-5, 2e-3
-"""By which rounding may make a network and its two halves differ, or an image in one batch and in another, of the
-largest value. Other devices choose their algorithms by the batch, and round products to fewer bits.
-"""
+"""Relative tolerance between the network and its two parts, and between an image in different batches. Devices other
+than the CPU choose algorithms by batch size and round products to fewer bits."""
 
 
 @dataclass
 class SplitPoint:
-    """``backbone`` is images (N, C, H, W) → features (N, …); ``layer`` the name of what gives them; ``head_of``
-    makes, of this network or of one with other weights, the module from there on, which shares its parameters and
-    follows its mode.
+    """A split of a network into backbone and head.
+
+    ``backbone`` maps images (N, C, H, W) to features (N, …), the output of ``layer``. ``head_of`` returns the module
+    after the split point for this network or one with other weights; it shares the network's parameters and mode.
     """
 
     backbone: nn.Module
-    """To be put into eval mode before it is run: its modules are the network's own."""
+    """Set it to eval mode before running it; it shares its modules with the network."""
     layer: str
     head_of: Callable[[nn.Module], nn.Module] = field(repr=False)
     shape: tuple[int, ...] = ()
-    """Of one image's features."""
+    """The shape of one image's features."""
     silent_heads: bool = False
-    """Whether the rest leaves out auxiliary classifiers, which learn nothing."""
+    """Whether the head omits auxiliary classifiers, which are frozen."""
 
 
 def find_split_point(
     model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]
 ) -> SplitPoint | None:
-    """The cut of ``model``, or None where it has no frozen beginning.
+    """Return the split point of ``model``, or None if its first layers are not frozen.
 
-    ``train_mode`` puts it into the mode it is trained in.
-
-    ``example`` is three different images (3, C, H, W) on the model's device; ``head`` the name of the module that
-    gives the logits. The model's mode, its buffers and the random generators are left as they were.
+    ``train_mode`` sets the model's training mode. ``example`` is three different images (3, C, H, W) on the model's
+    device. ``head`` is the name of the module that computes the logits. The model's mode, its buffers and the random
+    generators are restored.
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return None
@@ -82,7 +81,7 @@ def _left_as_it_was(model: nn.Module) -> Iterator[None]:
 
 
 def _agrees(model: nn.Module, point: SplitPoint, example: Tensor, train_mode: Callable[[nn.Module], None]) -> bool:
-    """Whether backbone and rest together are the network, in evaluation and, for equal chances, in training."""
+    """Return whether backbone and head together equal the network, in eval mode and (with equal seeds) in training."""
     trained = point.head_of(model)
     point.backbone.eval()
     features = point.backbone(example)
@@ -94,10 +93,10 @@ def _agrees(model: nn.Module, point: SplitPoint, example: Tensor, train_mode: Ca
         torch.manual_seed(seed)
         if not whole:
             return trained(features.clone())
-        # auxiliary classifiers that are left out draw no random numbers either
+        # Omitted auxiliary classifiers draw no random numbers.
         model.training = train and not point.silent_heads
         output = model(example)
-        return next(iter(output.values())) if isinstance(output, Mapping) else output  # the main output stands first
+        return next(iter(output.values())) if isinstance(output, Mapping) else output  # the main output is the first
 
     return all(
         _close(logits(train, SEEDS[0], whole=True), logits(train, SEEDS[0], whole=False)) for train in (False, True)
@@ -135,10 +134,10 @@ def _by_graph(
 def _training_graph(
     model: nn.Module, train_mode: Callable[[nn.Module], None], example: Tensor
 ) -> tuple[fx.Graph, bool]:
-    """The forward in training, and whether auxiliary classifiers were left out of it: where they learn nothing, their
-    loss is a constant.
+    """Return the graph of the training forward pass, and whether auxiliary classifiers were omitted: if they are
+    frozen, their loss is constant.
 
-    A network has auxiliary classifiers as long as it is itself in training mode; its modules keep their modes.
+    Auxiliary classifiers run only if the network itself is in training mode; its modules keep their modes.
     """
     train_mode(model)
     if isinstance(model(example), Tensor):
@@ -153,7 +152,7 @@ def _training_graph(
 
 
 def _parameters(model: nn.Module, node: fx.Node) -> dict[str, nn.Parameter]:
-    """The parameters that a node uses, by their names in the network."""
+    """Return the parameters that a node uses, by name."""
     target = str(node.target)
     if node.op == "call_module":
         return {f"{target}.{name}": parameter for name, parameter in model.get_submodule(target).named_parameters()}
@@ -165,14 +164,14 @@ def _parameters(model: nn.Module, node: fx.Node) -> dict[str, nn.Parameter]:
 
 
 class _Rest(nn.Module):
-    """A network from the cut on: one graph for training and one for evaluation, over the same modules."""
+    """A network after the split point, with a graph for training and one for evaluation over the same modules."""
 
     def __init__(self, network: nn.Module, training: fx.Graph, evaluating: fx.Graph) -> None:
         super().__init__()
         self._train, self._eval = fx.GraphModule(network, training), fx.GraphModule(network, evaluating)
 
     def train(self, mode: bool = True) -> _Rest:
-        """The modules belong to the network, whose modes are the task's to set."""
+        """Set the mode of this module only; its modules belong to the network, which sets their modes."""
         self.training = mode
         return self
 
@@ -181,15 +180,15 @@ class _Rest(nn.Module):
 
 
 def _name_of(node: fx.Node) -> str:
-    """The module that computes it, the innermost where they are nested; the operation's own name outside of all."""
+    """Return the innermost module that computes a node, or the operation's name outside of modules."""
     if node.op == "call_module":
         return str(node.target)
     return next(reversed([path for path in node.meta.get("nn_module_stack", {}) if path]), node.name)
 
 
 def _places(model: nn.Module, graph: fx.Graph) -> list[fx.Node]:
-    """Nodes, in order, that everything after them depends on the input through alone, and that nothing learns
-    before."""
+    """Return the candidate nodes, in order: all later nodes depend on the input only through them, and no earlier node
+    is trained."""
     depends: set[fx.Node] = set()
     live: set[fx.Node] = set()
     left = {node: len(node.users) for node in graph.nodes}
@@ -213,8 +212,8 @@ def _places(model: nn.Module, graph: fx.Graph) -> list[fx.Node]:
 
 
 class _Watching(fx.Interpreter):
-    """Runs a graph and keeps what its places give for the first image, as they gave it (later operations may work in
-    place)."""
+    """Runs a graph and copies the outputs of its candidates for the first image, before in-place operations change
+    them."""
 
     def __init__(self, model: nn.Module, graph: fx.Graph, places: list[fx.Node]) -> None:
         super().__init__(model, graph=graph)
@@ -230,8 +229,8 @@ class _Watching(fx.Interpreter):
 
 
 def _last_pure(model: nn.Module, graph: fx.Graph, places: list[fx.Node], example: Tensor) -> fx.Node | None:
-    """The last place up to which the first image always gives the same, whatever the second is and however chance
-    falls."""
+    """Return the last candidate whose output for the first image depends neither on the other images nor on the
+    seed."""
     runs = []
     for seed, other in zip(SEEDS, (example[1], example[2], example[1]), strict=True):
         torch.manual_seed(seed)
@@ -268,8 +267,8 @@ def _second_part(graph: fx.Graph, name: str) -> fx.Graph:
     copies[nodes[begin]] = part.placeholder("features")
 
     def copy_of(node: fx.Node) -> fx.Node:
-        """Made when it is first used: what stands before the cut and does not depend on the image (a weight, a
-        constant) comes along so."""
+        """Copy a node on first use, so that nodes before the split point that do not depend on the image (weights,
+        constants) are included."""
         if node not in copies:
             copies[node] = part.node_copy(node, copy_of)
         return copies[node]
@@ -285,7 +284,7 @@ def _second_part(graph: fx.Graph, name: str) -> fx.Graph:
 def _before_head(
     model: nn.Module, example: Tensor, head: str | None, train_mode: Callable[[nn.Module], None]
 ) -> SplitPoint | None:
-    """All but the head, where only that learns and its output is the network's."""
+    """Return the split point before the head, if only the head is trained and its output is the network's."""
     if head is None or head not in dict(model.named_modules()):
         return None
     module = model.get_submodule(head)
@@ -306,10 +305,7 @@ def _before_head(
 
 
 def _without(model: nn.Module, name: str) -> nn.Module:
-    """The network with an identity in the place of a module.
-
-    Only the modules on the way to it are new; all others are shared.
-    """
+    """Return the network with an identity in place of a module; other modules are shared, not copied."""
     first, _, others = name.partition(".")
     shared = copy.copy(model)
     shared.__dict__["_modules"] = {

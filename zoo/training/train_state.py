@@ -1,5 +1,4 @@
-"""What one training needs, put together: configuration, task, model, data, device, and all the state that training
-changes."""
+"""The state of a training: configuration, task, model, data, device, and everything that training changes."""
 
 from __future__ import annotations
 
@@ -38,10 +37,8 @@ from zoo.training.run_logs import RunLogs
 
 @dataclass
 class Progress:
-    """Where training stands; all of it is in every checkpoint.
-
-    ``batch`` counts the batches of ``epoch`` that are done.
-    """
+    """The progress of a training, stored in every checkpoint. ``batch`` is the number of complete batches of
+    ``epoch``."""
 
     epoch: int = 0
     batch: int = 0
@@ -51,7 +48,7 @@ class Progress:
 
 
 class Callback(Protocol):
-    """Is told how training goes, and changes nothing."""
+    """Receives the progress of a training, and must not change it."""
 
     def begin(self, progress: Progress, steps_per_epoch: int, epochs: int) -> None: ...
     def step(self, progress: Progress, batch_samples: int) -> None: ...
@@ -63,8 +60,7 @@ class Callback(Protocol):
 
 @dataclass
 class Learning:
-    """What is learned, and how: the task, how a network's outputs are read, the adaptations with what they did, the
-    teacher."""
+    """The task, the reader of the network's outputs, the adaptations with their descriptions, and the teacher."""
 
     task: Task[Any]
     reader: OutputReader
@@ -73,20 +69,20 @@ class Learning:
     made: Made = field(default_factory=list)
     distillation: Distillation | None = None
     metrics: Callable[[], Mapping[str, Metric]] = dict
-    """New ones for each evaluation, beside the task's own."""
+    """Builds the additional metrics for an evaluation."""
 
     def evaluate(
         self, model: nn.Module, part: PartView, batch_size: int, decision: Decision | None = None
     ) -> EvaluationResult:
-        """The task's evaluation of a network, by the decision that is not fitted where none is given."""
+        """Return the task's evaluation of a network; the default is the unfitted decision."""
         decision = decision or self.task.decision(None)
         return evaluate_part(model, self.task, decision, part, batch_size, self.reader, metrics=self.metrics())
 
 
 @dataclass
 class TrainState:
-    """All that one training needs; `zoo.training.resume.resume` sets it back to a checkpoint,
-    `zoo.training.trainer.fit` runs it."""
+    """Everything that a training needs. `zoo.training.resume.resume` restores it from a checkpoint;
+    `zoo.training.trainer.fit` trains it."""
 
     config: RunConfig
     learning: Learning
@@ -96,7 +92,7 @@ class TrainState:
     run: RunDir
     watch: Callback
     features: Features | None = None
-    """What the frozen layers give, where that is kept: then the rest of the network is trained on it."""
+    """The cached features of frozen layers, on which the head is trained, or None."""
     progress: Progress = field(default_factory=Progress)
     clock: Clock = field(default_factory=Clock)
 
@@ -125,19 +121,19 @@ class TrainState:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """While it lasts, ``read`` gives the outputs of the trained network by name."""
+        """Within the context, ``read`` returns the outputs of the trained network by name."""
         with self.learning.reader.reading(self.model, self.network) as self.read:
             yield
 
     def begin_epoch(self, epoch: int) -> None:
-        """Training mode, but for what the adaptations keep out of it; and whatever else they do before an epoch."""
+        """Set training mode, except for modules that adaptations keep in eval mode, and call `on_epoch_start`."""
         self.learning.adaptations.on_epoch_start(self.model, epoch)
         self.learning.adaptations.set_train_mode(self.model)
         if self.features is not None:
             self.trained.train()
 
     def evaluate(self, part: Part) -> EvaluationResult:
-        """The task's evaluation of what has been learned so far, on a part that is not the test split."""
+        """Return the task's evaluation of the current model on a split other than the test split."""
         batch_size, decision = self.config.train.eval_batch_size, self.task.decision(None)
         if self.features is None:
             return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision)
@@ -156,13 +152,13 @@ class TrainState:
 
     @property
     def result(self) -> nn.Module:
-        """What is evaluated and kept: the model or, where there is one, its moving average."""
+        """The model to evaluate and save: the moving average if there is one, otherwise the model."""
         return self.stepper.result
 
 
 def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
-    """Raises UsageError for a training that could not begin, or not be resumed exactly; a run asks this before it
-    writes anything."""
+    """Raise UsageError for a training that cannot start or cannot be resumed exactly. Called before anything is
+    written."""
     train = config.train
     steps = steps_per_epoch(train, len(data.part("train")))
     build_schedule(build_optimizer(model, train, learning.adaptations.lr_multipliers(model)), train, steps)
@@ -171,7 +167,7 @@ def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, dat
         raise UsageError(
             "early stopping needs a validation split",
             where="train.patience",
-            fix="set some of train aside: dataset.val_fraction=0.1",
+            fix="use a part of train: --set dataset.val_fraction=0.1",
         )
     faults = {
         "augment": augmentation_fault(train.augment, data.target),
@@ -182,34 +178,35 @@ def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, dat
             raise UsageError(fault, where=f"train.{key}", fix="leave it out, or choose another")
     if learning.task.batchwise and (train.mixup or train.cutmix):
         raise UsageError(
-            "this task's loss is over pairs within a batch, which cannot be mixed",
+            "this task's loss depends on pairs within a batch, which cannot be mixed",
             where="train.mixup" if train.mixup else "train.cutmix",
             fix="leave it out",
         )
     if train.augment and data.preprocessing.permute_pixels is not None:
         raise UsageError(
-            "augmentation would change images whose pixels are permuted already",
+            "augmentation cannot be combined with permuted pixels",
             where="train.augment",
             fix="leave one of them out",
         )
 
 
 def check_pieces(train: TrainConfig, model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
-    """Raises UsageError where the loss of a batch is not that of its pieces, and where the network cannot be trained on
-    the smallest of these."""
+    """Raise UsageError if micro-batches change the loss, or if the network cannot be trained on the smallest one."""
     part = data.part("train")
     if train.micro_batches > 1 and len(part) > 1:
         if learning.task.batchwise:
             raise UsageError(
-                "this task's loss is over pairs within a batch, which cannot be taken in pieces",
+                "this task's loss depends on pairs within a batch, which micro-batches would split",
                 where="train.micro_batches",
-                fix="leave it at 1",
+                fix="set it to 1",
             )
         batch = next(part.batches(7))
         fault = additivity_fault(learning.task, learning.reader, _some_outputs(model, learning, batch, engine), batch)
         if fault is not None:
             raise UsageError(
-                f"this task's loss cannot be taken in pieces: {fault}", where="train.micro_batches", fix="leave it at 1"
+                f"this task's loss cannot be computed in micro-batches: {fault}",
+                where="train.micro_batches",
+                fix="set it to 1",
             )
     if (
         min(
@@ -223,7 +220,7 @@ def check_pieces(train: TrainConfig, model: nn.Module, learning: Learning, data:
 
 
 def _some_outputs(model: nn.Module, learning: Learning, batch: Batch, engine: Engine) -> dict[str, Tensor]:
-    """Outputs of the shapes that the network gives for a batch, at random."""
+    """Return random outputs in the shapes of the network's."""
     network = copy.deepcopy(model).to(engine.device).eval()
     with torch.no_grad(), same_generators(engine.device), learning.reader.reading(network, network) as read:
         outputs = read(batch.inputs)
@@ -232,8 +229,7 @@ def _some_outputs(model: nn.Module, learning: Learning, batch: Batch, engine: En
 
 
 def check_single(model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
-    """Raises UsageError where a network cannot be trained on one sample at a time, as batch norm over single values
-    cannot."""
+    """Raise UsageError if a network cannot be trained on a single sample (batch norm over single values)."""
     network = copy.deepcopy(model).to(engine.device)
     learning.adaptations.set_train_mode(network)
     try:
@@ -243,12 +239,12 @@ def check_single(model: nn.Module, learning: Learning, data: Data, engine: Engin
         raise UsageError(
             f"this network cannot be trained on one sample at a time: {error}",
             where="train.batch_size",
-            fix="use a larger --batch-size, or fewer pieces",
+            fix="use a larger --batch-size, or fewer micro-batches",
         ) from error
 
 
 def steps_per_epoch(train: TrainConfig, samples: int) -> int:
-    """Raises UsageError where there would be none."""
+    """Return the number of steps per epoch. Raises UsageError if there are none."""
     steps = (
         samples // train.batch_size
         if train.drop_last
@@ -256,23 +252,23 @@ def steps_per_epoch(train: TrainConfig, samples: int) -> int:
     )
     if steps == 0:
         raise UsageError(
-            f"a batch of {train.batch_size} is larger than the {samples} training samples, and train.drop_last leaves "
-            "no step",
+            f"the batch size {train.batch_size} exceeds the {samples} training samples, so train.drop_last drops the "
+            "only batch",
             fix="use a smaller --batch-size, or train.drop_last=false",
         )
     return steps
 
 
 def micro_batch(train: TrainConfig) -> int:
-    """Samples that are taken at once."""
+    """Return the number of samples per micro-batch."""
     return -(-train.batch_size // train.micro_batches)
 
 
 def batch_notes(train: TrainConfig, samples: int) -> list[str]:
-    """What is worth knowing, before training, of how ``samples`` samples are cut into batches."""
+    """Return notes about the division of ``samples`` samples into batches."""
     if train.drop_last or not one_left_over(samples, train.batch_size):
         return []
-    return [f"the last batch of each epoch has {train.batch_size + 1} samples: the one that is left over joins it"]
+    return [f"the last batch of each epoch has {train.batch_size + 1} samples, to avoid a batch of one sample"]
 
 
 def check_finite(state: TrainState, loss: float) -> None:

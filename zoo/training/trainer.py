@@ -1,4 +1,4 @@
-"""The one trainer: `fit` runs any task's model over any data, on any device. It knows no task by name."""
+"""The trainer: `fit` trains any model for any task on any data and device. It has no code for particular tasks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from zoo.training.train_state import Progress, TrainState, check_finite, micro_b
 
 
 def fit(state: TrainState) -> Progress:
-    """Train from where the job stands to its last epoch.
+    """Train from the current state to the last epoch.
 
-    Raises DivergedError, or Interrupted with a checkpoint left behind.
+    Raises DivergedError if the loss is not finite, and Interrupted, after writing a checkpoint, on a stop signal.
     """
     state.watch.begin(state.progress, state.steps_per_epoch, state.config.train.epochs)
     with stop_on_signals() as stop, state.logs, state.reading(), out_of_memory(asked_memory(state)):
@@ -44,7 +44,7 @@ def fit(state: TrainState) -> Progress:
 
 
 def remaining_epochs(state: TrainState) -> Iterator[int]:
-    """The epochs still to do, until the last or until there has been no better one for as long as was asked."""
+    """Yield the remaining epochs; stop early after ``train.patience`` epochs without improvement."""
     train = state.config.train
     while state.progress.epoch < train.epochs:
         best = state.progress.best
@@ -57,7 +57,7 @@ def remaining_epochs(state: TrainState) -> Iterator[int]:
 
 
 def remaining_batches(state: TrainState, epoch: int) -> Iterator[Batch]:
-    """The rest of an epoch, in the order that (seed, epoch) gives."""
+    """Yield the remaining batches of an epoch, in the order given by (seed, epoch)."""
     train = state.config.train
     order = counter_random.order(state.config.seed, epoch, len(state.part))
     augment = None if state.augmenter is None else state.augmenter.of_epoch(epoch)
@@ -72,10 +72,10 @@ def remaining_batches(state: TrainState, epoch: int) -> Iterator[Batch]:
 
 
 def take_step(state: TrainState, batch: Batch) -> PieceLoss:
-    """Forward and backward, piece by piece, then one update; returns the loss of the batch, still on the device.
+    """Run forward and backward for each micro-batch, then one update; return the batch's loss, on the device.
 
-    The sum of the weights is known after the last piece alone: until then gradients are sums over the number of
-    samples.
+    The sum of the sample weights is only known after the last micro-batch. Until then, gradients are normalised by the
+    number of samples.
     """
     train, samples = state.config.train, len(batch.inputs)
     state.stepper.set_rates(state.progress.step)
@@ -100,10 +100,10 @@ def take_step(state: TrainState, batch: Batch) -> PieceLoss:
 
 
 def forward(state: TrainState, mixture: Mixture) -> PieceLoss:
-    """The loss of one piece, in the precision and memory format of the run."""
+    """Return the loss of one micro-batch, in the precision and memory format of the run."""
     engine = state.engine
     inputs = mixture.inputs
-    if inputs.ndim == 4:  # images or maps, and not the flat features of a frozen backbone
+    if inputs.ndim == 4:  # images or maps, not flat features
         inputs = inputs.contiguous(memory_format=engine.memory_format)
     precision = nullcontext() if engine.autocast is None else torch.autocast(engine.device.type, engine.autocast)
     distillation, parts = state.learning.distillation, mixture.parts
@@ -114,7 +114,7 @@ def forward(state: TrainState, mixture: Mixture) -> PieceLoss:
 
 
 def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
-    """Count the step, sum the loss and its weight on the device, and every few steps read and log it."""
+    """Count the step, accumulate the loss and its weight on the device, and log it every ``train.log_steps`` steps."""
     progress, every = state.progress, state.config.train.log_steps
     samples = len(batch.inputs)
     state.loss_sum.add_(loss.mean * loss.weight)
@@ -132,7 +132,7 @@ def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
 
 def asked_memory(state: TrainState) -> str:
     train = state.config.train
-    pieces = f" in {train.micro_batches} pieces" if train.micro_batches > 1 else ""
+    pieces = f" in {train.micro_batches} micro-batches" if train.micro_batches > 1 else ""
     return (
         f"a batch of {train.batch_size}{pieces}, images of {'×'.join(map(str, state.data.preprocessing.shape))}, on "
         f"{state.engine.name}"
@@ -141,7 +141,7 @@ def asked_memory(state: TrainState) -> str:
 
 @contextmanager
 def compiler_errors() -> Iterator[None]:
-    """torch.compile's failures as one line."""
+    """Turn failures of torch.compile into a one-line error."""
     from torch._dynamo.exc import TorchDynamoException  # costs a second to import
 
     try:
@@ -156,7 +156,7 @@ def compiler_errors() -> Iterator[None]:
 
 
 def close_epoch(state: TrainState, epoch: int, started: float, first_batch: int) -> dict[str, float]:
-    """Evaluate the validation split where there is one, and write the epoch's row."""
+    """Evaluate on the validation split if there is one, and write the epoch's row of metrics.csv."""
     if state.engine.device.type == "cuda":
         torch.cuda.synchronize(state.engine.device)
     seconds = time.perf_counter() - started
@@ -178,7 +178,7 @@ def close_epoch(state: TrainState, epoch: int, started: float, first_batch: int)
 
 
 def remember_best(state: TrainState, row: dict[str, float]) -> None:
-    """Keep in mind the best epoch by the validation split; the test split is never asked."""
+    """Update the best epoch, by the validation split only, never by the test split."""
     metric, mode = state.task.monitor
     value = row.get(f"val_{metric}")
     if value is None:
@@ -196,7 +196,7 @@ def remember_best(state: TrainState, row: dict[str, float]) -> None:
 def save_if_due(state: TrainState) -> None:
     train, progress = state.config.train, state.progress
     if progress.batch == state.steps_per_epoch:
-        return  # the epoch is about to be closed, and saved with its row
+        return  # the end of the epoch follows, which writes a checkpoint
     if (
         train.checkpoint_steps and progress.step % train.checkpoint_steps == 0
     ) or time.monotonic() - state.saved_at > train.checkpoint_seconds:
@@ -210,8 +210,8 @@ def stop_if_asked(state: TrainState, stop: StopRequest) -> None:
         save(state)
     epoch = min(state.progress.epoch + 1, state.config.train.epochs)
     raise Interrupted(
-        f"stopped at step {state.progress.step}, epoch {epoch}; all of it is kept",
+        f"stopped at step {state.progress.step}, epoch {epoch}; a checkpoint was written",
         signum=stop.signum,
         where=state.run.path,
-        fix=f"go on with `zoo run --resume {state.run.path}`",
+        fix=f"continue with `zoo run --resume {state.run.path}`",
     )

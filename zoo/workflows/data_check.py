@@ -1,7 +1,4 @@
-"""Is a dataset what it should be?
-
-Every part is opened and counted, its files are compared with the official ones (`zoo data check`).
-"""
+"""`zoo data check`: open every split of a dataset, count its images, and compare its files with the official ones."""
 
 from __future__ import annotations
 
@@ -34,17 +31,17 @@ from zoo.workflows.data_download import Needs
 Read = Callable[[Path], Image.Image]
 
 EXAMPLES = 5
-"""First images, pairs of equal ones, and faulty ones, that are named."""
+"""The number of first, duplicate and unreadable images that are listed."""
 FETCHED = 256
-"""Samples made or fetched on demand that are asked for at a time."""
+"""The batch size for samples of a `SampleSource`."""
 DIGEST = 16
-"""Bytes of an image's digest: two of 2^32 different images agree by chance once in 2^64."""
+"""The digest size of an image in bytes: among 2^32 different images, two agree by chance with probability 2^-64."""
 
 
 @dataclass(frozen=True)
 class PartReport:
-    """One part: its split, how many images it has, of which class (None: without labels) and of which C×H×W, and the
-    names of the first."""
+    """A split: its name, its number of images, in total and by class (None: no labels), their shapes (C×H×W), and the
+    names of the first ones."""
 
     part: str
     split: str
@@ -56,8 +53,7 @@ class PartReport:
 
 @dataclass
 class Duplicates:
-    """Images with exactly the same content: again within a part, of one part in another, and under different
-    labels."""
+    """Images with exactly the same content: within a split, in two splits, and with different labels."""
 
     within: dict[str, int] = field(default_factory=dict)
     across: dict[str, int] = field(default_factory=dict)
@@ -67,9 +63,9 @@ class Duplicates:
 
 @dataclass
 class Report:
-    """What was found.
+    """The result of the check.
 
-    ``files`` says of each whether its content is the ``official`` one; ``problems`` are what makes a dataset unusable.
+    ``files`` has an entry for each file, with ``official`` for its content; ``problems`` make the dataset unusable.
     """
 
     dataset: str
@@ -85,7 +81,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Images:
-    """One part's images, by the digest of each (None: it cannot be read)."""
+    """The images of a split, by digest (None: unreadable)."""
 
     names: Sequence[str]
     targets: np.ndarray | None
@@ -93,13 +89,13 @@ class Images:
 
 
 def check(need: Needs) -> Report:
-    """Open every part of a dataset whose files are here.
+    """Check every split of a dataset whose files exist.
 
-    What is wrong stands in the report; only a dataset that is not there raises.
+    Problems are part of the report. Raises DataError only if files are missing.
     """
     item, report = need.item, Report(need.item.canonical)
     report.files = [{**file, "official": _official(file)} for file in need.files()]
-    report.notes = [f"read from {archive}, in place of the official files" for archive in need.instead]
+    report.notes = [f"read from {archive} instead of the official files" for archive in need.instead]
     store, seen = Store(download=False), dict[str, Images]()
     try:
         dataset = open_dataset(item, need.section.options, store)
@@ -124,7 +120,7 @@ def check(need: Needs) -> Report:
 
 
 def _reader(need: Needs, dataset: Dataset, splits: dict[Part, Split], store: Store, report: Report) -> Read:
-    """How image files are read where this dataset is trained on."""
+    """Return the function that reads image files as in a training on this dataset."""
     section, value_range = need.section, None
     try:
         value_range, told = choose_value_range(section, dataset, splits, store.digest, need.item.spec.name)
@@ -135,7 +131,7 @@ def _reader(need: Needs, dataset: Dataset, splits: dict[Part, Split], store: Sto
 
 
 def _official(file: dict[str, Any]) -> bool | None:
-    """Whether a file's content is the official one; None where it is not here."""
+    """Return whether a file's content is the official one; None if the file is missing."""
     if not file["present"]:
         return None
     digests = Digests(data_root())
@@ -176,8 +172,7 @@ def _part(
 
 
 def _fetch(part: str, samples: SampleSource) -> tuple[list[tuple[int, ...]], list[bytes], np.ndarray | None]:
-    """Shapes and digests of images that are made or fetched on demand, and their targets; a few are in memory at a
-    time."""
+    """Return shapes and digests of the images of a `SampleSource`, and their targets; images are read in batches."""
     shapes: list[tuple[int, ...]] = []
     digests: list[bytes] = []
     targets = []
@@ -197,8 +192,8 @@ def _fetch(part: str, samples: SampleSource) -> tuple[list[tuple[int, ...]], lis
 def _decode(
     part: str, paths: Sequence[Path], problems: list[str], read: Read
 ) -> tuple[list[tuple[int, ...]], list[bytes | None]]:
-    """Shapes and digests of images in files, each fully decoded: a header alone does not tell that the rest is
-    there."""
+    """Return shapes and digests of image files. Each is fully decoded, because a valid header does not show that the
+    file is complete."""
     shapes: list[tuple[int, ...]] = []
     digests: list[bytes | None] = []
     faulty = []
@@ -214,7 +209,7 @@ def _decode(
                 digests.append(found[1])
     problems.extend(f"{part}: {fault}" for fault in faulty[:EXAMPLES])
     if len(faulty) > EXAMPLES:
-        problems.append(f"{part}: and {len(faulty) - EXAMPLES:,} more images that cannot be read")
+        problems.append(f"{part}: {len(faulty) - EXAMPLES:,} more images cannot be read")
     return shapes, digests
 
 

@@ -1,5 +1,4 @@
-"""The files that datasets need: which they are, where they lie, and bringing them (`zoo data download`,
-`zoo data path`)."""
+"""The files that datasets need: their list, their paths and their download (`zoo data download`, `zoo data path`)."""
 
 from __future__ import annotations
 
@@ -21,13 +20,11 @@ from zoo.support.paths import data_root, offline
 
 
 class Absent(DataError):
-    """What a dataset asks for is not here, or not unpacked; raised while looking, never shown."""
+    """A file is missing or not unpacked. Raised by `Looker`, and never shown to users."""
 
 
 class Looker:
-    """A `zoo.api.DatasetStore` that downloads nothing: it writes down which files a dataset asks for, and gives those
-    that are here.
-    """
+    """A `zoo.api.DatasetStore` that downloads nothing: it records the requested files and returns those that exist."""
 
     def __init__(self) -> None:
         self._store = Store(download=False)
@@ -43,36 +40,36 @@ class Looker:
         return places
 
     def unpack(self, archive: Path) -> Path:
-        """Which files are asked for is known by then; unpacking may take minutes."""
+        """Refuse: the requested files are known by now, and unpacking may take minutes."""
         self.archives.append(archive)
-        raise Absent("not unpacked to be looked at", where=archive, fix="unpack it by a run")
+        raise Absent("the archive is not unpacked here", where=archive, fix="start a run, which unpacks it")
 
     def digest(self, path: Path) -> str:
         return self._store.digest(path)
 
     def note(self, text: str) -> None:
-        """What a dataset says while it is looked at is said again when it is used."""
+        """Ignore the note, since it is printed again when the dataset is used."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """A dataset and the files it asks for in the state the data folder is in: content that lies there in another form
-    is not asked for."""
+    """A dataset and the files it needs, given the present content of the data folder: files whose content is there in
+    another form are not needed."""
 
     item: Item[DatasetSpec]
     section: DatasetSection
     asked: tuple[FileSpec, ...]
     instead: tuple[Path, ...] = ()
-    """Archives that are read in place of the official files."""
+    """The archives that are read instead of the official files."""
 
     @property
     def name(self) -> str:
-        """The name to type: bare where no other dataset has it."""
+        """The name for the command line: the short one if it is unique."""
         return registry().short_name(self.item)
 
     @property
     def argument(self) -> str | None:
-        """What a dataset of the user's own was told behind its name: its folder, for one."""
+        """The path of a dataset of the user's own, given after its name."""
         name = self.item.spec.path_option
         return None if name is None else str(self.section.options[name])
 
@@ -81,7 +78,7 @@ class Needs:
         return tuple(file for file in self.asked if not (data_root() / file.path).is_file())
 
     def files(self) -> list[dict[str, Any]]:
-        """Each file of the dataset with its place; ``needed`` is false where its content lies here in another form."""
+        """Return each file of the dataset with its path; ``needed`` is false if its content exists in another form."""
         rows = []
         for file in self.item.spec.files:
             place = data_root() / file.path
@@ -97,7 +94,7 @@ class Needs:
 
 
 def look(name: str) -> Needs:
-    """What a dataset needs. Raises UnknownNameError, or DataError where what is here cannot be opened."""
+    """Return what a dataset needs. Raises UnknownNameError, or DataError if existing files cannot be opened."""
     catalogue = registry()
     section = dataset_section(catalogue, name)
     item = catalogue.dataset(section.name)
@@ -114,10 +111,9 @@ def look(name: str) -> Needs:
 
 
 def download(names: Sequence[str]) -> list[Needs]:
-    """Download the files of datasets, after a line that says what, from where and under which licence; returns them all
-    in place.
+    """Download the missing files of datasets, after printing source, size and licence.
 
-    Raises one DataError for all that could not be had; what could be is there then.
+    Raises one DataError for all failures; the other files are downloaded nevertheless.
     """
     wanted = list(dict.fromkeys(names))
     needs = [look(name) for name in wanted]
@@ -133,14 +129,14 @@ def download(names: Sequence[str]) -> list[Needs]:
             errors.append(error)
     if len(errors) == 1:
         raise errors[0]
-    if errors:  # each says which of its files are missing; the one for all says it for all, and why
+    if errors:  # one error lists the missing files of all datasets, with the causes
         causes = [error.__cause__ if isinstance(error.__cause__, DataError) else error for error in errors]
         _refuse([look(name) for name in wanted], "; ".join(cause.what for cause in causes))
     return [look(name) for name in wanted]
 
 
 def require_here(needs: Sequence[Needs]) -> None:
-    """Raise DataError where a dataset would have to be downloaded."""
+    """Raise DataError if files of a dataset are missing."""
     absent = [need.name for need in needs if need.missing]
     if absent:
         raise DataError(

@@ -1,5 +1,5 @@
-"""The story of `zoo evaluate`: a trained model on a split of its own dataset, or of another one with classes that it
-knows."""
+"""`zoo evaluate`: evaluate a trained model on a split of its dataset, or of another dataset with the same classes or a
+subset of them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from zoo.training.evaluation import evaluate_part, write_per_sample, write_predi
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """What `evaluate_run` found, and on what; ``metrics`` is empty where nothing is labelled, ``path`` is where its
-    report was written."""
+    """The result of `evaluate_run`: dataset, split, metrics (empty without labels), and the ``path`` of the report."""
 
     run: str
     dataset: str
@@ -42,7 +41,7 @@ class RunEvaluation:
     notes: tuple[str, ...] = ()
     path: Path | None = None
     evaluated_on: str = ""
-    """What ``samples`` are, in words: a part, a split of the dataset's own, or all its images."""
+    """A description of ``samples``: a split, or all images of the dataset."""
 
 
 def evaluate_run(
@@ -52,13 +51,14 @@ def evaluate_run(
     device: str = "auto",
     out: str | Path | None = None,
 ) -> RunEvaluation:
-    """Evaluate a run's best checkpoint on a split of its own dataset, or of another one whose classes are some of the
-    run's, in any order: on the test split, where no other is named. Of another dataset that is all that it holds out
-    (its test split, else val), and all of it where it holds out none.
+    """Evaluate a run's best checkpoint on a split of its dataset, or of another dataset whose classes are a subset of
+    the run's, in any order.
 
-    ``out``, a new or empty folder, gets the task's tables and images and evaluation.json. The run itself is left as
-    it is. Raises UsageError where the dataset has no such split, no labels (unless predictions are written to ``out``),
-    or classes that the run has not, and where a run without a network is asked about other data than its own.
+    The default is the test split. For another dataset, it is the test split, otherwise the validation split, otherwise
+    all images. ``out`` is a new or empty folder for tables, figures and evaluation.json. The run is not changed.
+
+    Raises UsageError if the dataset has no such split, no labels (unless ``out`` is given, for predictions), or classes
+    that the run lacks, and if a run without a network is to be evaluated on other data.
     """
     where, folder = run if isinstance(run, RunDir) else find(run), None if out is None else _free(Path(out))
     target = choose_device(device)
@@ -69,8 +69,8 @@ def evaluate_run(
     found = evaluated.result
     if not found.metrics and folder is None:
         raise UsageError(
-            f"the {split} split of {data.name} has no labels to evaluate by",
-            fix="add --out DIR for its predictions, or choose another part",
+            f"the {split} split of {data.name} has no labels",
+            fix="add --out DIR to write predictions, or choose another split",
         )
     result = RunEvaluation(
         run=run_id(where.path),
@@ -89,7 +89,7 @@ def evaluate_run(
 
 
 class _Evaluated:
-    """The evaluation of a run's model on a part, and the tables and images that show it."""
+    """The evaluation of a run's model on a split, with its tables and figures."""
 
     def __init__(self, where: RunDir, loaded: LoadedModel, view: PartView) -> None:
         record, config = where.record, loaded.config
@@ -123,20 +123,20 @@ class _Evaluated:
 
 
 def _in_the_models_terms(data: Data, split: str, loaded: LoadedModel) -> PartView:
-    """The part with the targets that the model answers for. Raises UsageError where they are others."""
+    """Return the split with labels in the model's order of classes. Raises UsageError for other targets."""
     part = data.part(split)
     if isinstance(data.target, Classes) and isinstance(loaded.target, Classes):
         return in_order(part, data.name, data.classes, loaded.classes)
     if data.target != loaded.target and part.targets is not None:
         raise UsageError(
-            f"the targets of {data.name} ({summary(data.target)}) are not the model's ({summary(loaded.target)})",
+            f"{data.name} has other targets ({summary(data.target)}) than the model ({summary(loaded.target)})",
             fix="choose a dataset with the same targets",
         )
     return part
 
 
 class HeldOut(NamedTuple):
-    """What another dataset holds out: its own name for that split, and the options it was opened with."""
+    """The held-out split of another dataset: its name, and the options it was opened with."""
 
     split: str
     options: dict[str, Any]
@@ -145,9 +145,9 @@ class HeldOut(NamedTuple):
 def _open(
     where: RunDir, loaded: LoadedModel, device: torch.device, split: str | None, dataset: str | None
 ) -> tuple[str, Data, HeldOut | None]:
-    """The split to evaluate on and its data; and what that is, where another dataset was asked for what it holds out.
+    """Return the split to evaluate and its data; for another dataset without a given split, also the `HeldOut`.
 
-    Raises UsageError where a run without a network is asked about other data than its own.
+    Raises UsageError if a run without a network is to be evaluated on other data.
     """
     config = loaded.config
     section = config.dataset
@@ -169,15 +169,14 @@ def _open(
     )
     if config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
         raise UsageError(
-            f"a run of task {config.task.name} knows the data that it saw, and evaluates no other",
+            f"a run of task {config.task.name} can be evaluated only on its own data",
             fix=f"zoo run {config.task.name} --data D",
         )
     return split, data, HeldOut(data.split_names[split], section.options) if held_out else None
 
 
 class Reordered:
-    """A part whose labels are told in another order of the classes: ``table`` has the new label at the place of the old
-    one, int64 (K,)."""
+    """A split with its labels mapped to another order of classes. ``table``: int64 (K,), the new label by the old."""
 
     def __init__(self, part: PartView, table: np.ndarray) -> None:
         self._part, self._table = part, table
@@ -206,9 +205,9 @@ class Reordered:
 
 
 def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence[str]) -> PartView:
-    """A dataset's part with the labels of a model's classes, which may be more.
+    """Return a split of a dataset with the labels of the model's classes, which may be more.
 
-    Raises UsageError naming the classes that the model has not.
+    Raises UsageError with the classes that the model lacks.
     """
     if tuple(theirs) == tuple(ours):
         return part
@@ -216,10 +215,10 @@ def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence
     extra = {name for name in theirs if nfc(name) not in places}
     if extra:
         missing = {name for name in ours if nfc(name) not in set(map(nfc, theirs))}
-        more = f"; only the model has {_few(missing)}" if missing else ""
+        more = f"; the dataset lacks {_few(missing)}" if missing else ""
         raise UsageError(
-            f"the classes of {dataset} are not the model's: only the dataset has {_few(extra)}{more}",
-            fix="choose a dataset whose classes are some of the model's",
+            f"{dataset} has classes that the model lacks: {_few(extra)}{more}",
+            fix="choose a dataset whose classes are a subset of the model's",
         )
     return Reordered(part, np.array([places[nfc(name)] for name in theirs]))
 
@@ -231,14 +230,14 @@ def _named_split(name: str) -> str:
 def _notes_on_classes(theirs: Sequence[str], ours: Sequence[str]) -> tuple[str, ...]:
     if len(theirs) == len(ours):
         return ()
-    return (f"the images are of {len(theirs)} of the model's {len(ours)} classes: {_few(theirs)}",)
+    return (f"the dataset has {len(theirs)} of the model's {len(ours)} classes: {_few(theirs)}",)
 
 
 def _notes_on_leaks(held_out: HeldOut | None, loaded: LoadedModel) -> tuple[str, ...]:
-    """Where a dataset that holds nothing out is the one that the run learned from."""
+    """Return a note if a dataset without held-out images is the run's training data."""
     if held_out is None or held_out.split not in ("all", "train") or held_out.options != loaded.config.dataset.options:
         return ()
-    return ("the run was trained on some of these images; without --data only those that it held out are evaluated",)
+    return ("the run was trained on some of these images; without --data, only its held-out images are evaluated",)
 
 
 def _few(names: Collection[str], count: int = 5) -> str:
@@ -248,9 +247,7 @@ def _few(names: Collection[str], count: int = 5) -> str:
 
 def _free(folder: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(
-            "what is found is written to a new folder, or an empty one", where=folder, fix="choose another --out"
-        )
+        raise UsageError("the output folder must be new or empty", where=folder, fix="choose another --out")
     return folder
 
 

@@ -1,4 +1,4 @@
-"""The table of combinations: for each architecture, dataset and task, whether a run of them would begin, or why not."""
+"""`zoo matrix`: for each combination of architecture, dataset and task, whether it can be run, or why not."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from zoo.runs.task_plan import plan_task
 
 @dataclass(frozen=True)
 class Cell:
-    """One combination, by canonical names.
+    """One combination, with full names.
 
-    ``refusal`` is the error that a run would end with, None where it would begin.
-
-    ``changes`` are sentences about what would be done to the images. ``architecture`` is None for a task that needs
-    none.
+    ``refusal`` is the error that a run would raise, or None. ``changes`` are sentences about the preprocessing.
+    ``architecture`` is None for a task that needs none.
     """
 
     architecture: str | None
@@ -41,11 +39,11 @@ def cells(
     tasks: str = "*",
     options: dict[str, Any] | None = None,
 ) -> Iterator[Cell]:
-    """All combinations whose names match the shell patterns, by task, architecture and dataset.
+    """Return all combinations whose names match the shell patterns, sorted by task, architecture and dataset.
 
-    Without a pattern ``architectures`` are those that are registered; with one, also the members of families.
-    ``options`` are the core's keys of a dataset (``resize``, ``channels``). A task that needs weights is taken to start
-    from the first that an architecture names. Raises UsageError for other options.
+    Members of families are included only if ``architectures`` is a pattern. ``options`` are options common to all
+    datasets (``resize``, ``channels``). A task that needs weights is checked with the architecture's first pretrained
+    weights. Raises UsageError for other options.
     """
     section = core_dataset_section(options or {})
     networks = _networks(catalogue, architectures)

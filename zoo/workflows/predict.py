@@ -1,5 +1,7 @@
-"""`zoo predict`: images through a run (by torch) or an exported model (by onnxruntime, with no torch), prepared by
-the same functions."""
+"""`zoo predict`: predict images with a run (in PyTorch) or an exported model (in onnxruntime, without torch).
+
+Both use the same preprocessing functions.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,12 @@ if TYPE_CHECKING:
 Run = Callable[[np.ndarray], np.ndarray]
 T = TypeVar("T")
 Network = tuple["nn.Module", "str | None"]
-"""A model, and the name of the module that gives its logits, where that is known."""
+"""A model, and the name of its head, or None."""
 
 
 class Opened(NamedTuple):
-    """What images go through, its description, what computes it and, where that is torch, the network itself."""
+    """An opened model: the function for inputs, its description, the name of the engine and, for PyTorch, the
+    network."""
 
     run: Run
     description: dict[str, Any]
@@ -42,11 +45,11 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True)
 class Predictions:
-    """``rows`` holds each image with its values in order, as `zoo.runtime.decide` gives them for ``decision``: of a
-    classifier its probabilities, float64 (K,). ``engine`` is what computed them.
+    """Predictions, in the order of the images.
 
-    ``spec`` is the ``input`` part of the model's description: how images are prepared. ``notes`` say what could not be
-    checked, a line each.
+    ``rows`` has each image with its values, the result of `zoo.runtime.decide` for ``decision``: for a classifier the
+    probabilities, float64 (K,). ``engine`` names the runtime. ``spec`` is the preprocessing, the ``input`` part of the
+    model's description. ``notes`` list what could not be checked.
     """
 
     decision: dict[str, Any]
@@ -54,7 +57,7 @@ class Predictions:
     engine: str
     spec: dict[str, Any]
     failures: list[tuple[Path, str]] = field(default_factory=list)
-    """Images that cannot be read or are not taken, and why."""
+    """Images that cannot be read or are refused, with the reason."""
     network: Network | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
 
@@ -64,13 +67,16 @@ class Predictions:
         return tuple(self.decision.get("classes", ()))
 
     def answer(self, values: np.ndarray, count: int) -> str:
-        """The answer for one image in a line, with at most ``count`` classes, labels or values of a vector."""
+        """Return the prediction for one image as one line, with at most ``count`` classes, labels or values."""
         return runtime.answer_text(values, self.decision, count)
 
     def facts(self, values: np.ndarray, count: int) -> dict[str, Any]:
-        """The answer for one image as JSON: for softmax and sigmoid ``top``, the ``count`` classes with the largest
-        probabilities, and ``answer``, the class (None where the model gives no answer) or the labels; for affine the
-        ``values`` by name; for pixel_argmax the ``shares`` of the pixels by class; else all ``values``."""
+        """Return the prediction for one image as JSON.
+
+        For softmax and sigmoid: ``top``, the ``count`` classes with the largest probabilities, and ``answer``, the
+        class (None if the model abstains) or the labels. For affine: the ``values`` by name. For pixel_argmax: the
+        ``shares`` of the pixels by class. Otherwise: all ``values``.
+        """
         kind = self.decision["kind"]
         if kind in ("softmax", "sigmoid"):
             best = runtime.top(values, self.classes, count)
@@ -88,19 +94,19 @@ class Predictions:
             runtime.write_csv(temporary, self.rows, self.decision)
 
     def write_masks(self, folder: Path) -> list[Path]:
-        """Write the mask of each image to ``folder`` as PNG; returns the files. Raises UsageError for a decision that
-        gives none."""
+        """Write the mask of each image to ``folder`` as PNG and return the files. Raises UsageError for a decision
+        without masks."""
         if self.decision["kind"] != "pixel_argmax":
             raise UsageError(
-                f"a model with the decision {self.decision['kind']} gives no masks",
+                f"a model with the decision {self.decision['kind']} has no masks",
                 where="--masks",
-                fix="leave it out, or give a segmentation model",
+                fix="remove --masks, or use a segmentation model",
             )
         with storage_errors(folder):
             return runtime.write_masks(folder, self.rows)
 
     def draw(self, file: Path) -> None:
-        """Draw the images as the network saw them, but in colour, under the answer for each."""
+        """Draw the images after resizing and cropping, each with its prediction as title."""
         from zoo.reporting import plots
 
         with storage_errors(file):
@@ -109,22 +115,22 @@ class Predictions:
             )
 
     def explain(self, file: Path) -> None:
-        """Draw beside each image where the network found what speaks for its top-1 class (Grad-CAM).
+        """Draw each image beside the Grad-CAM map of its top-1 class.
 
-        Raises UsageError for a decision without one probability a class, for an exported model, which gives no
-        gradients, and for a network without maps.
+        Raises UsageError for a decision other than softmax, for an exported model, which has no gradients, and for a
+        network without feature maps.
         """
         if self.decision["kind"] not in ("softmax", "sigmoid"):
             raise UsageError(
-                f"Grad-CAM explains a class of an image, and the decision {self.decision['kind']} gives none",
+                f"Grad-CAM needs a classifier, but the model has the decision {self.decision['kind']}",
                 where="--explain",
-                fix="leave it out",
+                fix="remove --explain",
             )
         if self.network is None:
             raise UsageError(
-                "an exported model gives no gradients to explain itself by",
+                "Grad-CAM needs gradients, which an exported model does not have",
                 where="--explain",
-                fix="give the run it was exported from",
+                fix="use the run it was exported from",
             )
         from zoo.reporting import plots
 
@@ -132,7 +138,7 @@ class Predictions:
         with storage_errors(file):
             # an image, then its map
             sides = np.stack([images, plots.heated(images, self._maps())], 1).reshape(-1, *images.shape[1:])
-            beside = [text for title in titles for text in (title, "what speaks for it")]
+            beside = [text for title in titles for text in (title, "Grad-CAM")]
             plots.grid(file, sides, beside, f"Grad-CAM, {self.engine}", columns=2 * min(3, len(images)))
 
     def _maps(self) -> np.ndarray:
@@ -161,14 +167,14 @@ def predict(
     keep_going: bool = False,
     max_pixels: int | None = None,
 ) -> Predictions:
-    """Predict image files and folders of them.
+    """Predict image files and folders of images.
 
-    ``target`` is a bundle's folder, an exported model, or a run (path or name); with ``weights``, the name of weights
-    or a safetensors file, it is an architecture, and ``weights_key`` chooses where that file holds several networks.
+    ``target`` is a bundle's folder, an exported model, or a run (path or name). With ``weights`` (a name or a
+    safetensors file), it is an architecture; ``weights_key`` selects one of several networks in the file.
     ``max_pixels`` replaces the model's limit.
 
-    Raises DataError for an image that cannot be read (with ``keep_going`` it is one of the ``failures``),
-    CheckpointError for a model that was altered or cannot be loaded.
+    Raises DataError for an image that cannot be read (with ``keep_going``, it is added to ``failures`` instead), and
+    CheckpointError for a model that was changed or cannot be loaded.
     """
     found = _data_errors(lambda: runtime.find_images([Path(image) for image in images]))
     run, description, engine, network, notes = (
@@ -194,12 +200,12 @@ def _open(target: str | Path) -> Opened:
 
 
 def _open_exported(model: Path) -> Opened:
-    """Every file of it is compared with the digests in the bundle.json beside it, by `zoo.runtime`."""
+    """Open an exported model; `zoo.runtime` verifies every file against the digests in its bundle.json."""
     notes: list[str] = []
     try:
         run, description = runtime.open_model(model, notes.append)
     except runtime.ModelError as error:
-        raise CheckpointError(str(error), fix="export again, or give a model that `zoo export` wrote") from error
+        raise CheckpointError(str(error), fix="export it again, or use a model that `zoo export` wrote") from error
     except runtime.SetupError as error:
         raise SetupError(str(error), fix="free some memory, or raise the limit of processes (ulimit -u)") from error
     import onnxruntime
@@ -211,10 +217,10 @@ def _model_name(bundle: Path) -> str:
     try:
         name = json.loads(read_text(bundle / runtime.INDEX, RECORD_LIMIT))["model"]
         if not isinstance(name, str) or Path(name).name != name:
-            raise ValueError("it names no model of its own")
+            raise ValueError("its model entry is missing or invalid")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(
-            f"the bundle's {runtime.INDEX} is damaged: {error}", where=bundle, fix="export again"
+            f"the bundle's {runtime.INDEX} is damaged: {error}", where=bundle, fix="export it again"
         ) from error
     return name
 
@@ -226,7 +232,7 @@ def _open_run(target: str | Path) -> Opened:
         raise UsageError(
             "this folder is neither a run nor a bundle",
             where=target,
-            fix="give a run, a bundle's folder or a model.onnx",
+            fix="choose a run, a bundle's folder or a model.onnx",
         )
     found = run_directory.find(target)
 
@@ -268,7 +274,7 @@ def _by_torch(model: nn.Module) -> Run:
 
 
 def _description(preprocessing: Preprocessing, decision: Decision, output: Output) -> dict[str, Any]:
-    """As a bundle has it."""
+    """Return the description in the form of a bundle."""
     return {
         "input": preprocessing.describe(),
         "output": {"kind": output.kind, "decision": decision.model_dump(mode="json")},
@@ -284,5 +290,5 @@ def _data_errors(work: Callable[[], T]) -> T:
         cause = error.__cause__
         limit = isinstance(cause, runtime.OutsideLimitError) and cause.option == "max_pixels"
         raise DataError(
-            str(error), fix="give a smaller image, or raise --max-pixels" if limit else "give readable images"
+            str(error), fix="use a smaller image, or raise --max-pixels" if limit else "use readable images"
         ) from error

@@ -1,5 +1,4 @@
-"""The first images of a dataset as files to predict, each with the name and the target that it has there
-(`zoo predict --data`)."""
+"""`zoo predict --data`: the first images of a dataset as files, with their names and targets."""
 
 from __future__ import annotations
 
@@ -24,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples:
-    """``names`` by file: of an image in an array, its dataset, part and name there, such as ``digits/test/7``; any
-    other has the name of its file. ``truths`` by file are their targets, where they have any. ``kept``: the files are
-    the dataset's own, not copies.
+    """Image files of a dataset.
+
+    ``names`` by file: for an image of an array, dataset, split and name, such as ``digits/test/7``; otherwise the file
+    name. ``truths`` by file: the targets, if there are any. ``kept``: the files are the dataset's own, not copies.
     """
 
     files: list[Path]
@@ -41,8 +41,8 @@ class Samples:
 
 @contextmanager
 def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
-    """The first images of a part of a dataset (default: report, of a dataset that has no splits all of it), for as long
-    as the context lasts.
+    """Yield the first images of a split (default: test, or all images of a dataset without splits); copies are removed
+    at the end of the context.
 
     Raises UsageError or DataError.
     """
@@ -68,7 +68,7 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
     if isinstance(source, SampleSource):
         fetched = source.targets(rows)
         targets = None if fetched is None else checked_targets(item, target, parts[part], fetched, len(rows))
-    truths = list(targets[: len(rows)]) if isinstance(targets, np.ndarray) else []  # files of masks are not read
+    truths = list(targets[: len(rows)]) if isinstance(targets, np.ndarray) else []  # mask files are not read
     if not isinstance(source, np.ndarray | SampleSource):
         files = list(source[: len(rows)])
         yield Samples(files, {}, dict(zip(files, truths, strict=False)), target)
@@ -88,8 +88,8 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
 
 
 def write_predictions(file: Path, found: Predictions, samples: Samples) -> None:
-    """As predictions.csv of a run: sample, target (where it is known), then the answer as `zoo.runtime.cells` gives it:
-    of a classifier its prediction and the probability of each class."""
+    """Write a table in the format of a run's predictions.csv: sample, target (if known), and the cells of
+    `zoo.runtime.cells`: for a classifier, the prediction and the probability of each class."""
     digits = ".6f" if found.classes else ".9g"  # probabilities and shares; other numbers may be of any size
     rows = (
         [

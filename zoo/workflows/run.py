@@ -1,4 +1,4 @@
-"""The story of ``zoo run``: names and paths are resolved first, without torch; then its stages are carried out."""
+"""``zoo run``: names and paths are resolved first, without torch; then its stages are carried out."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def run(
     dry_run: bool = False,
     console: Console | None = None,
 ) -> RunResult:
-    """Train, evaluate and report one combination; returns where everything is.
+    """Train, evaluate and report one configuration.
 
-    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a run that
-    was stopped; overrides must then agree with it. Raises ZooError; the traceback is in the run's error.log.
+    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a stopped
+    run; overrides must then agree with its configuration. Raises ZooError; the traceback is in the run's error.log.
     """
     console, config_file, out = console or Console(), optional_path(config_file), optional_path(out)
     if resume is not None:
@@ -68,14 +68,12 @@ def _resume(
     check_own_folders(where.path)
     config = where.config
     if config_file is not None:
-        raise UsageError(
-            "--resume goes on with the run's own configuration", where="--config", fix="leave out --config"
-        )
+        raise UsageError("--resume uses the configuration of the run", where="--config", fix="remove --config")
     require_plugins(where.record, registry(), *COMPONENTS, recipe=config.recipe)
     announce_versions(where.record, registry())
     try:
-        plan = resolve(registry(), overrides=config.as_dict())  # an option that is newer than the run has its default
-    except ConfigError as error:  # an option of the run's that a plugin of today does not have
+        plan = resolve(registry(), overrides=config.as_dict())  # options newer than the run get their defaults
+    except ConfigError as error:  # the installed plugin lacks an option of the run
         raise ConfigError(error.problems, where=where.path) from error
     _refuse_changes(plan, name, overrides)
     if where.record.status == "finished" and _is_whole(where):
@@ -88,10 +86,8 @@ def _resume(
 
 
 def _is_whole(where: RunDir) -> bool:
-    """Whether the checkpoint of a run's results is undamaged.
-
-    Where it is not, a finished run can go back to an earlier one.
-    """
+    """Return whether the checkpoint of a run's results is undamaged; otherwise a finished run can be resumed from an
+    earlier checkpoint."""
     from zoo.runs import checkpoints
 
     try:
@@ -102,7 +98,7 @@ def _is_whole(where: RunDir) -> bool:
 
 
 def _refuse_changes(plan: RunPlan, name: str | None, overrides: Mapping[str, Any]) -> None:
-    """A resumed run is the same run: name each thing that was asked to be different."""
+    """Raise UsageError with each option that differs from the run's configuration."""
     config = plan.config
     before, asked = config.as_dict(), config.as_dict()
     if overrides:
@@ -113,8 +109,8 @@ def _refuse_changes(plan: RunPlan, name: str | None, overrides: Mapping[str, Any
         config.architecture and config.architecture.name,
         config.task.name,
     ):
-        changed.insert(0, f"the run is of {label_of(config)}, not {name}")
+        changed.insert(0, f"the run is {label_of(config)}, not {name}")
     if changed:
         raise UsageError(
-            f"--resume cannot change a run: {'; '.join(changed)}", fix="leave these out, or start a new run"
+            f"--resume cannot change a run: {'; '.join(changed)}", fix="remove these options, or start a new run"
         )

@@ -10,7 +10,7 @@ from zoo.runs.run_directory import Record
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run that ended: its folder, its record and the metrics of its test split. ``path`` is None after a dry run."""
+    """A finished run: its folder (None after a dry run), its record and the metrics of the test split."""
 
     path: Path | None
     record: Record

@@ -106,7 +106,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
 def _carry_out(
     where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False
 ) -> RunResult:
-    """Train, evaluate, report under the run's lock; however it ends, run.json says so."""
+    """Train, evaluate and report under the run's lock; record the outcome in run.json."""
     with where.lock():
         remove_temporaries(where.path)
         console.log = where.log_file
@@ -129,7 +129,7 @@ def _carry_out(
             write_page(where, record)
         except BaseException as error:
             record.status = "interrupted" if isinstance(error, (Interrupted, KeyboardInterrupt)) else "failed"
-            with suppress(StorageError):  # a full disk, say: the fault itself is what to tell
+            with suppress(StorageError):  # on a full disk, for example: the original error matters more
                 write_text(where.error_file, traceback.format_exc())
             raise
         finally:
@@ -170,12 +170,12 @@ def _train_and_evaluate(
 
 
 def evaluated_part(data: Data) -> Part:
-    """The test split; of data without one, what there is."""
+    """Return the test split or, for data without one, another split."""
     return "test" if "test" in data.parts else next(iter(data.parts))
 
 
 def _fit_decision(record: Record, prepared: Prepared, model: nn.Module) -> None:
-    """By the validation split, where there is one; the test split is then decided by it."""
+    """Fit the decision on the validation split if there is one; the evaluation on the test split uses it."""
     learning, data = prepared.learning, prepared.data
     if learning is None:
         record.decision = Raw()
@@ -198,7 +198,7 @@ def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) 
 def _report(
     prepared: Prepared, record: Record, found: EvaluationResult, view: PartView, folder: Path
 ) -> list[ReportItem]:
-    """predictions.csv, and what adaptations and task show."""
+    """Write predictions.csv and the report items of the adaptations and the task."""
     learning, solver = prepared.learning, prepared.solver
     write_per_sample(folder / "per_sample.csv", found, view)
     if learning is None or record.decision is None:
@@ -212,7 +212,7 @@ def _report(
 
 
 def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model: nn.Module) -> list[ReportItem]:
-    """What the network answers to images without targets, in a folder of their own."""
+    """Predict the unlabelled images, and write the report items into a separate folder."""
     if "predict" not in prepared.data.parts:
         return []
     folder = where.path / "predict"
@@ -225,7 +225,7 @@ def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model:
 def _without_training(
     where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
 ) -> nn.Module:
-    """A solver's module, or a network that was adapted and is not trained."""
+    """Return a solver's module, or the adapted network if it is not trained."""
     if inexact is not None:
         _forget_results(where, record)
     model = prepared.model.to(prepared.engine.device)
@@ -240,7 +240,7 @@ def _without_training(
 
 
 def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None) -> nn.Module:
-    """The best model of a training, or else the last."""
+    """Train, and return the best model, or the last if there is no best."""
     learning = prepared.learning
     if learning is None:
         raise TypeError("there is no task to train")
@@ -262,7 +262,8 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
 
 
 def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter: RunReporter) -> TrainState:
-    """With the features of frozen layers, where these are kept; a teacher then answers once for each sample."""
+    """Return the training state, with cached features of frozen layers if possible; the teacher's outputs are then
+    cached, too."""
     config, data, model, engine = prepared.config, prepared.data, prepared.model, prepared.engine
     head = None if prepared.plan.architecture is None else prepared.plan.architecture.spec.head
     features = keep_features(
@@ -274,7 +275,7 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
 
 
 def _forget_results(where: RunDir, record: Record) -> None:
-    """Before the run goes back to a checkpoint that they may not be of."""
+    """Remove the results before the run is resumed from another checkpoint."""
     record.results, record.checkpoint = {}, None
     where.write_record(record)
 

@@ -1,4 +1,4 @@
-"""One recipe, several seeds: what a figure is worth is its mean and its spread."""
+"""`zoo run --seeds`: run a configuration with several seeds, and report mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -26,10 +26,7 @@ from zoo.workflows.run_result import RunResult
 
 @dataclass(frozen=True)
 class SeedsResult:
-    """The runs, and for each metric the mean and the sample standard deviation over them.
-
-    ``path`` is the summary file.
-    """
+    """The runs, and the mean and sample standard deviation of each metric. ``path`` is the summary file."""
 
     path: Path
     runs: list[RunResult]
@@ -45,9 +42,9 @@ def run_seeds(
     out: str | Path | None = None,
     console: Console | None = None,
 ) -> SeedsResult:
-    """Run with ``count`` seeds, from the configuration's own upwards, each in a run directory of its own.
+    """Run with ``count`` consecutive seeds, starting with the configuration's, each in its own run directory.
 
-    Raises ZooError at the first that fails.
+    Raises ZooError at the first failure.
     """
     if count < 1:
         raise UsageError(f"--seeds must be at least 1, not {count}", fix="for example --seeds 3")
@@ -76,7 +73,7 @@ def run_seeds(
 
 
 def command(count: int, name: str | None, config_file: Path | None, overrides: Mapping[str, Any]) -> str:
-    """The command line that repeats these runs."""
+    """Return the command line that repeats these runs."""
     settings = [
         f"{key}={each if isinstance(each, str) else json.dumps(each)}"
         for key, each in flatten(dict(overrides)).items()
@@ -94,9 +91,9 @@ def command(count: int, name: str | None, config_file: Path | None, overrides: M
 
 
 def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, Any]:
-    """What the figures of these runs should be read with.
+    """Return the conditions of the measurement: device, versions and times.
 
-    ``seconds`` are those of whole runs: training, evaluation, images.
+    ``seconds`` are those of whole runs: training, evaluation and report.
     """
     record = runs[0].record
     seconds = [each.record.seconds or 0.0 for each in runs]
@@ -116,7 +113,7 @@ def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, An
 
 
 def device_of(record: Record) -> str:
-    """The accelerator's name or, on the CPU, the processor's and how many threads it was given."""
+    """Return the name of the accelerator or, on the CPU, of the processor with the number of threads."""
     name = str(record.device["name"])
     return (
         name
@@ -126,7 +123,7 @@ def device_of(record: Record) -> str:
 
 
 def summarise(results: list[dict[str, float]]) -> dict[str, dict[str, Any]]:
-    """Mean, sample standard deviation (n - 1; 0 for a single run) and the values of each metric."""
+    """Return mean, sample standard deviation (n - 1; 0 for a single run) and values of each metric."""
     values = {metric: [each[metric] for each in results] for metric in results[0]}
     return {
         metric: {

@@ -1,5 +1,4 @@
-"""`zoo show`: images of a dataset as a titled grid, plain, above their permuted selves, or beside augmented versions
-of themselves."""
+"""`zoo show`: draw images of a dataset, plain, with permuted pixels, or with augmented versions."""
 
 from __future__ import annotations
 
@@ -22,13 +21,13 @@ from zoo.support.atomic_files import storage_errors
 
 COLUMNS = 5
 AUGMENTED = 4
-"""Images to show beside their augmented versions, where their number is not said."""
+"""The default number of images with ``augment``."""
 PAIRS = 10
-"""Images in a row above their permuted selves."""
+"""The number of images per row with ``permute_pixels``."""
 
 
 class Shown(NamedTuple):
-    """The image, the part that it is of, and what there is to say about the data."""
+    """The PNG file, the split, and notes about the data."""
 
     file: Path
     part: str
@@ -45,18 +44,18 @@ def show(
     options: dict[str, Any] | None = None,
     out: Path | None = None,
 ) -> Shown:
-    """Draw the first ``count`` images (default: 20; 4 with ``augment``, which draws a row for each) of a part
-    (default: train), as the dataset section says (``options``: its keys), into a PNG.
+    """Draw the first images of a split (default: train) into a PNG.
 
-    ``permute_pixels`` shows them above their permuted selves, ``augment`` (a canonical specification) beside what the
-    first epochs would make of them. Raises UsageError, DataError or StorageError.
+    ``count`` defaults to 20, or 4 with ``augment``. ``options`` are keys of the dataset section. ``permute_pixels``
+    adds each image with permuted pixels below it; ``augment`` (a canonical specification) draws a row for each image
+    with its augmented versions of the first epochs. Raises UsageError, DataError or StorageError.
     """
     if count is None:
         count = AUGMENTED if augment else 20
     if count < 1:
         raise UsageError(f"--count must be at least 1, not {count}", fix="for example --count 20")
     if permute_pixels is not None and augment:
-        raise UsageError("--permute-pixels and --augment do not go together", fix="leave one of them out")
+        raise UsageError("--permute-pixels and --augment cannot be combined", fix="remove one of them")
     section = dataset_section(registry(), dataset, **(options or {}))
     split = split or usual_part(registry().dataset(section.name).spec, "train")
     data = open_data(registry(), section, torch.device("cpu"), parts=(split,))

@@ -1,6 +1,6 @@
-"""``zoo verify``: what of a run is as zoo wrote it, what is damaged, and what can still be done with it.
+"""``zoo verify``: check the files of a run against their digests, and report which commands still work.
 
-Nothing is written.
+It writes nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from zoo.support.atomic_files import sha256
 
 @dataclass(frozen=True)
 class Finding:
-    """``state`` is ok, damaged, unused, or missing for a plugin that cannot be had; ``detail`` says why it is not
-    ok."""
+    """``state`` is ok, damaged, unused, or (for a plugin) missing; ``detail`` is the reason if it is not ok."""
 
     part: str
     state: str = "ok"
@@ -32,8 +31,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """``resume`` and ``use`` name the checkpoints that `zoo run --resume` and that evaluate, predict and export would
-    read, where they can."""
+    """The result. ``resume`` is the checkpoint for `zoo run --resume`, ``use`` that for evaluate, predict and export;
+    None if there is none."""
 
     run: str
     path: Path
@@ -48,9 +47,9 @@ class Verification:
 
 
 def verify(name: str | Path) -> Verification:
-    """Read every file that a run's root record binds, and what the cache has of its dataset.
+    """Check every file with a digest in root.json, and the cached arrays of the run's dataset.
 
-    Raises UsageError where no run has this name.
+    Raises UsageError if there is no such run.
     """
     run = find(name)
     where = run_id(run.path), run.path
@@ -61,7 +60,7 @@ def verify(name: str | Path) -> Verification:
             roots,
             None,
             None,
-            "nothing can be trusted without root.json: restore it from a copy of the run, or train again",
+            "no file can be verified without root.json: restore it from a copy of the run, or train again",
         )
     records = [*roots, _record("config.yaml", lambda: run.config), _record("run.json", lambda: run.record)]
     root = run.root
@@ -82,7 +81,7 @@ def _record(part: str, read: Callable[[], object]) -> Finding:
 
 
 def _checkpoints(run: RunDir, root: Root) -> list[Finding]:
-    """Each listed checkpoint with what it is, each copy of frozen weights, and folders that are not listed."""
+    """Check each listed checkpoint and each copy of frozen weights, and report folders that are not listed."""
     folder, digest = run.checkpoints, functools.cache(sha256)
     found = []
     for entry in root.checkpoints:
@@ -106,11 +105,11 @@ def _roles(entry: Published, root: Root) -> str:
 
 
 def _cached(dataset: str) -> list[Finding]:
-    """The arrays in the cache that were decoded or computed from the run's dataset."""
+    """Check the cached arrays of the run's dataset."""
     names = (dataset, dataset.rpartition("/")[2])
     mine = [entry for entry in dataset_cache.entries() if entry.digests and entry.description.get("dataset") in names]
     faults = {f"cache {entry.key}": dataset_cache.damage(entry) for entry in mine}
-    again = "it is made again at its next use"
+    again = "it is rebuilt at its next use"
     return [
         Finding(part) if fault is None else Finding(part, "damaged", f"{fault}; {again}")
         for part, fault in faults.items()
@@ -118,7 +117,7 @@ def _cached(dataset: str) -> list[Finding]:
 
 
 def _plugins(record: Record) -> list[Finding]:
-    """The plugins that are missing or of another version than the run's; none where all are as they were."""
+    """Return the plugins that are missing or have another version than in the run."""
     problems = [Finding("plugin", "missing", str(problem)) for problem in plugin_problems(record, registry())]
     return [*problems, *(Finding("plugin", "ok", line) for line in version_notes(record, registry()))]
 
@@ -140,16 +139,16 @@ def _usable(run: RunDir) -> str | None:
 def _advice(run: RunDir, findings: list[Finding], resume: str | None, use: str | None) -> str:
     records = [finding.part for finding in findings[:3] if finding.state == "damaged"]
     if records:
-        return f"restore {' and '.join(records)} from a copy of the run; nothing is read from it until then"
+        return f"restore {' and '.join(records)} from a copy of the run; until then, the run cannot be used"
     if any(finding.state == "missing" for finding in findings):
-        return "the run can be neither used nor resumed before its plugins are installed as they were"
+        return "install the plugins of the run first; until then, it cannot be used or resumed"
     done = run.record.status == "finished"
     if use is not None:
-        more = "" if done or resume is None else f"; `zoo run --resume {run_id(run.path)}` goes on from {resume}"
+        more = "" if done or resume is None else f"; `zoo run --resume {run_id(run.path)}` continues from {resume}"
         return f"evaluate, predict and export use {use}{more}"
     if resume is not None:
         return (
             f"nothing can be evaluated or exported until `zoo run --resume {run_id(run.path)}` has gone back to "
             f"{resume} and trained again"
         )
-    return "no checkpoint is left: start the run anew with `zoo run --config` and its config.yaml"
+    return "no checkpoint is left: start the run again with `zoo run --config` and its config.yaml"

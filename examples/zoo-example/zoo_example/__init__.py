@@ -33,7 +33,7 @@ def zoo_register_datasets() -> list[DatasetSpec]:
     return [
         DatasetSpec(
             name="shapes",
-            summary="Circles, squares and triangles in noise, 28×28 grey pixels, drawn on the spot",
+            summary="Circles, squares and triangles in noise, 28×28 greyscale, generated",
             target="zoo_example.shapes:open_shapes",
             options="zoo_example.options:ShapesOptions",
             classes=("circle", "square", "triangle"),
@@ -50,7 +50,7 @@ def zoo_register_tasks() -> list[TaskSpec]:
     return [
         TaskSpec(
             name="focal",
-            summary="Classification by focal loss, which cares less for samples that are right already",
+            summary="Classification with focal loss, which down-weights samples that are already classified well",
             source="T.-Y. Lin et al.: Focal Loss for Dense Object Detection (2017), https://arxiv.org/abs/1708.02002",
             target="zoo_example.focal:Focal",
             options="zoo_example.options:FocalOptions",
@@ -64,7 +64,7 @@ def zoo_register_recipes() -> list[RecipeSpec]:
     return [
         RecipeSpec(
             name="shapes_sepnet",
-            summary="The separable network on drawn shapes, by focal loss",
+            summary="The separable network on generated shapes, with focal loss",
             architecture="example/sepnet",
             dataset="example/shapes",
             task="example/focal",

@@ -15,7 +15,7 @@ class Focal(Task[FocalOptions]):
     monitor = Monitor("accuracy", "max")
 
     def loss(self, outputs: Outputs, batch: Batch) -> Loss:
-        """Of each sample: the trainer takes the mean, also of a batch that is computed in pieces."""
+        """Return the loss of each sample; the trainer averages it, also over micro-batches."""
         if batch.targets is None:
             raise ValueError("focal loss needs labels")
         return Loss(focal(outputs["output"].float(), batch.targets, self.options.gamma))

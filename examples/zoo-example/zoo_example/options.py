@@ -1,4 +1,4 @@
-"""What each item can be asked for: `--set architecture.width=32`. Values are checked, and `zoo info` shows them."""
+"""The options of each item, set with `--set architecture.width=32`. `zoo info` lists them."""
 
 from __future__ import annotations
 
@@ -17,4 +17,6 @@ class ShapesOptions(Options):
 
 
 class FocalOptions(Options):
-    gamma: float = Field(2.0, ge=0, description="how much less an easy sample counts; 0 is cross-entropy")
+    gamma: float = Field(
+        2.0, ge=0, description="focusing parameter γ; larger values down-weight easy samples more; 0 is cross-entropy"
+    )

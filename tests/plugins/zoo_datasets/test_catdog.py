@@ -119,7 +119,7 @@ def test_a_folder_may_be_given_as_an_archive(tmp_path) -> None:
     opened = open_folder(FolderOptions(path=str(tmp_path / "pets.zip")), Store())
     assert sizes(opened) == {"train": 8, "test": 2} and opened.load("train").names[0].startswith("Cat/")
     (tmp_path / "note.txt").write_text("hello")
-    with pytest.raises(DataError, match="no archive of a form that is unpacked here"):
+    with pytest.raises(DataError, match="not an archive in a supported format"):
         open_folder(FolderOptions(path=str(tmp_path / "note.txt")), Store())
 
 

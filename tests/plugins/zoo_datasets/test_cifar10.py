@@ -82,11 +82,11 @@ def test_the_folder_goes_before_the_archive_and_nothing_is_downloaded(tmp_path: 
 FAULTS = {
     "a file short": (
         lambda files: files | {"data_batch_3.bin": files["data_batch_3.bin"][:-1]},
-        r"data_batch_3.bin must have 61,460 bytes, and has 61,459",
+        r"data_batch_3.bin must have 61,460 bytes, but has 61,459",
     ),
     "a file long": (
         lambda files: files | {"test_batch.bin": files["test_batch.bin"] + b"x"},
-        r"test_batch.bin must have 61,460 bytes, and has more",
+        r"test_batch.bin must have 61,460 bytes, but has more",
     ),
     "a label out of range": (
         lambda files: files | {"test_batch.bin": b"\x0a" + files["test_batch.bin"][1:]},

@@ -69,7 +69,7 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
     "case 27 missing": ({}, None, "does not exist"),
     "case 28 empty": ({".": 0}, None, "no class folders with images"),
     "case 28 empty train": ({"train": 0, "val/cat": 1}, None, "no class folders with images in it .*train"),
-    "case 29 one class": ({"train/cat": 3, "val/cat": 1}, None, "there is one class, 'cat'"),
+    "case 29 one class": ({"train/cat": 3, "val/cat": 1}, None, "there is only one class, 'cat'"),
     "case 30 an empty class": ({**SPLIT, "train/hen": 0}, None, "the class 'hen' has no images"),
     "case 31 classes differ": (
         {**SPLIT, "train/hen": 2, "val/cow": 2}, None,
@@ -78,13 +78,13 @@ FAULTS: dict[str, tuple[Mapping[str, int], Callable[[Path], None] | None, str]] 
     "case 32 case alone": ({"train/Cat": 2, "train/cat": 2, "train/dog": 2}, None,
     "'Cat' and 'cat' differ in case alone"),
     "case 34 a circle of links": (SPLIT, loop, "leads back to a folder that it is in .*again"),
-    "case 34 a link to itself": (SPLIT, self_link, r"leads nowhere: .*me\.png"),
+    "case 34 a link to itself": (SPLIT, self_link, r"is a broken link: .*me\.png"),
     "case 35 unreadable": (SPLIT, cut, r"cannot be read.*train/cat/0\.png"),
     "no image at all": (SPLIT, lambda root: (root / "train/cat/0.png").write_text("hello"),
     r"is not an image.*train/cat/0\.png"),
     "two of a split": ({**SPLIT, "validation/cat": 1, "validation/dog": 1}, None,
     "'val' and 'validation' are both the val split"),
-    "nothing to train on": ({"val/cat": 1, "val/dog": 1}, None, "there is a folder 'val', and none to train on"),
+    "nothing to train on": ({"val/cat": 1, "val/dog": 1}, None, "there is a folder 'val', but no train folder"),
     "one of a class": ({"cat": 1, "dog": 3}, None, "the class 'cat' has one image"),
 }  # fmt: skip
 

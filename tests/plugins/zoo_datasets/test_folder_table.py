@@ -70,7 +70,7 @@ def test_a_table_is_read_as_if_written_with_commas(root: Path, content: str | by
         ("file,label\n", "no rows to train on"),
         ("sep=;\nfile;label\nx/9.png;cat\n", r"line 3: there is no file 'x/9\.png'"),
         ("file,label\nx/0.png,crème\n".encode("latin-1"), "line 2: the table of labels is not in UTF-8.*CSV UTF-8"),
-        (PLAIN.encode("utf-16-le"), "no text in UTF-8"),
+        (PLAIN.encode("utf-16-le"), "not UTF-8 text"),
         (b"\x80\x81\x82", "line 1: the table of labels is not in UTF-8"),
     ],
 )

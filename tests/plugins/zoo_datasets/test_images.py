@@ -62,5 +62,5 @@ def test_the_fingerprint_is_of_names_and_contents(album) -> None:
 )
 def test_where_there_are_none_it_is_told(album, path, words) -> None:
     (album / "empty").mkdir()
-    with pytest.raises(DataError, match=f"{words}.*fix: check the path behind images:"):
+    with pytest.raises(DataError, match=f"{words}.*fix: check the path after images:"):
         opened(album / path)

@@ -103,7 +103,7 @@ FAULTS = {
     "other sides": (idx(np.zeros((2, 32, 32), np.uint8)), "32×32, not 28×28"),
     "no samples": (idx(np.zeros((0, 28, 28), np.uint8)), "announces 0 samples"),
     "absurd count": (GOOD[:4] + b"\xff" * 4 + GOOD[8:], "announces 4,294,967,295 samples"),
-    "too short": (GOOD[:-1], "announces 1,568 bytes of values, and it has 1,567"),
+    "too short": (GOOD[:-1], "states 1,568 bytes of values, but it has 1,567"),
     "too long": (GOOD + b"\0", "and it has more"),
 }
 

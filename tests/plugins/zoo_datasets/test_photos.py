@@ -44,9 +44,7 @@ def test_a_size_is_cut_out_of_them_and_of_the_fingerprint() -> None:
     cut = photos.open_photos(PhotosOptions(size=(600, 400)), Store(Path("unused")))
     assert cut.load("photos").images.shape == (2, 3, 600, 400)
     assert cut.fingerprint != photos.Photos().fingerprint
-    with pytest.raises(
-        DataError, match=r"photos are 640×427, and 700×400 cannot be cut out of them.*smaller dataset\.size"
-    ):
+    with pytest.raises(DataError, match=r"photos are 640×427, too small for a crop of 700×400.*smaller dataset\.size"):
         photos.Photos((700, 400)).load("photos")
 
 

@@ -76,7 +76,7 @@ def test_a_budget_that_cannot_be_met_is_told() -> None:
 
 
 def test_where_nothing_becomes_cheaper_that_is_told() -> None:
-    with pytest.raises(UsageError, match="no layer of this network becomes cheaper in any form"):
+    with pytest.raises(UsageError, match="no factorisation makes a layer of this network cheaper"):
         allocate({"a": [Option(None, 1.0, 0.0, 0.0)]}, 0.5)
 
 

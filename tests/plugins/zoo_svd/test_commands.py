@@ -46,8 +46,8 @@ def test_the_commands_decode_and_export_and_draw(small, tmp_path, monkeypatch, c
     [
         (["svd", "decode", "a.safetensors", "--rank", "21"], 2, "--rank: the file has 1 to 20, not 21"),
         (["svd", "decode", "b.safetensors"], 3, "cannot be read"),
-        (["svd", "ellipse", "1,2,3"], 2, "a 2×2 matrix has four numbers"),
-        (["svd", "ellipse", "1,2,3,nan"], 2, "a 2×2 matrix has four numbers"),
+        (["svd", "ellipse", "1,2,3"], 2, "expected the four numbers of a 2×2 matrix"),
+        (["svd", "ellipse", "1,2,3,nan"], 2, "expected the four numbers of a 2×2 matrix"),
         (["svd", "export", "a.safetensors", "--format", "onxx"], 2, "did you mean onnx?"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_run_without_a_network_has_nothing_to_export_or_predict_by(tmp_path, c
         assert run_cli(["evaluate", "tiny", *words]) == 0
         assert capsys.readouterr().out.startswith("datasets/images, predict split, 1 sample: psnr ")
     assert run_cli(["evaluate", "tiny", "--data", "photos"]) == 2
-    assert "knows the data that it saw, and evaluates no other" in capsys.readouterr().err
+    assert "can be evaluated only on its own data" in capsys.readouterr().err
     Image.fromarray(smooth(9, 8).transpose(1, 2, 0)).save(tmp_path / "tiny.png")
     assert run_cli(["evaluate", "tiny"]) == 2  # another image of the same name
 
@@ -117,7 +117,7 @@ def test_of_data_with_labels_the_report_part_is_looked_at_once_and_images_of_one
 
     overrides = {"dataset": {"name": "folder", "path": str(tmp_path / "photos")}, "task": {"ranks": [2]}}
     result = zoo.run("svd_image", overrides=overrides, out=tmp_path / "run", console=Listening(quiet=True))
-    assert "the first 20 of 24 images are looked at" in told
+    assert "using the first 20 of 24 images" in told
     assert list(result.record.results) == ["test"] and len(list((result.path / "compressed").iterdir())) == 20
     assert not (result.path / "predict" / "svd.csv").exists()
 
@@ -148,7 +148,7 @@ def test_a_run_on_cuda_finds_what_one_on_the_cpu_does(tmp_path) -> None:
 
 
 def test_an_architecture_has_no_place_there(tmp_path) -> None:
-    with pytest.raises(UsageError, match="task svd_image is of data alone, and takes no architecture"):
+    with pytest.raises(UsageError, match="task svd_image takes no architecture"):
         zoo.run(
             "svd_image", overrides={"architecture": {"name": "cnn"}}, out=tmp_path / "run", console=Console(quiet=True)
         )
@@ -195,7 +195,7 @@ def test_a_rank_that_is_too_high_is_said(tmp_path, capsys) -> None:
     overrides = {"dataset": {"name": "images", "path": str(tmp_path / "tiny.png")}, "task": {"ranks": [3, 60, 120]}}
     zoo.run("svd_image", overrides=overrides, out=tmp_path / "run")
     told = capsys.readouterr().out
-    assert "tiny.png: a rank of 60 or 120 is more than its 9 singular values: all are taken" in told
+    assert "tiny.png: rank 60 or 120 exceeds its 9 singular values; using all of them" in told
     assert "rank 9: " in told and "100% of the energy" in told and "rank 60:" not in told
     with (tmp_path / "run" / "svd.csv").open(newline="") as stream:
         assert [row["rank"] for row in csv.DictReader(stream)] == ["3", "9"]

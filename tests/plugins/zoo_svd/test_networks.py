@@ -132,14 +132,14 @@ def test_what_the_image_of_budgets_shows_is_measured_however_small_was_said(curv
         (
             {"budget": 0.5, "energy": 0.9},
             ConfigError,
-            "budget, energy, max_drop and ranks each say how small: give one of them",
+            "budget, energy, max_drop and ranks exclude each other: give one of them",
         ),
         ({"budget": 0.001}, UsageError, "a budget of 0.001 cannot be met"),
-        ({"budget": None, "ranks": {"fc9": 3}}, UsageError, "no layer 'fc9' that could be factorised.*for example: fc"),
+        ({"budget": None, "ranks": {"fc9": 3}}, UsageError, "no layer 'fc9' that can be factorised.*for example: fc"),
         (
             {"budget": None, "ranks": {"fc1": 33}},
             UsageError,
-            "linear 33 would make 'fc1' no smaller: of 4,800 weights it makes 4,818",
+            "linear 33 does not make 'fc1' smaller: 4,800 weights become 4,818",
         ),
         ({"budget": None, "ranks": {"fc1": [3, 3]}}, UsageError, "'fc1' takes one rank"),
         ({"budget": None, "ranks": {"conv2": [9, 2]}}, UsageError, "'conv2' has no ranks above 6, 6"),
@@ -242,7 +242,8 @@ def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
 def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told() -> None:
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))
     with pytest.raises(
-        CheckpointError, match=r"do not fit.*svd_compress of that run changed the network; start from.*digits_0_to_4"
+        CheckpointError,
+        match=r"do not fit.*svd_compress of that run changed the network; use the initial weights .*digits_0_to_4",
     ):
         prepare(resolve(registry(), "svd_compress", overrides={"weights": "small"}))
 

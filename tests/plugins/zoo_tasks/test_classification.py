@@ -200,7 +200,7 @@ def test_a_class_without_samples_cannot_be_balanced_and_is_named() -> None:
 
 
 def test_a_wrong_number_of_weights_is_refused() -> None:
-    with pytest.raises(UsageError, match="2 weights are given for 3 classes"):
+    with pytest.raises(UsageError, match="there are 2 weights for 3 classes"):
         weighted([1.0, 2.0])
 
 

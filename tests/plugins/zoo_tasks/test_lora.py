@@ -96,7 +96,7 @@ def test_layers_of_attention_are_left_out() -> None:
 
 
 def test_a_network_without_such_layers_is_refused() -> None:
-    with pytest.raises(UsageError, match="no layer of this network can be corrected"):
+    with pytest.raises(UsageError, match="LoRA needs a linear layer or an ungrouped convolution"):
         Lora(LoraOptions()).adapt(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64)), context([]))
 
 

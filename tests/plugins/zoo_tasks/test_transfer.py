@@ -167,7 +167,7 @@ def test_without_weights_a_run_says_where_to_get_them(photographs, weights, erro
 
 def test_none_begins_with_none_and_says_so(photographs) -> None:
     ready = prepare(resolve(registry(), "squeezenet_transfer", overrides=asked(photographs, "none")))
-    assert "no pretrained weights: the whole network is initialised at random" in ready.notes
+    assert "no pretrained weights: the whole network is randomly initialised" in ready.notes
     assert ready.data.preprocessing.scale is None
 
 
@@ -180,7 +180,7 @@ def test_an_architecture_by_its_name_needs_weights_that_are_named(photographs) -
     del given["weights"]
     with pytest.raises(
         UsageError,
-        match=r"task transfer needs pretrained weights; fix: add --weights NAME, of imagenet1k_v1, or a file",
+        match=r"task transfer needs pretrained weights; fix: add --weights imagenet1k_v1 or --weights FILE",
     ):
         prepare(resolve(registry(), overrides=given))
 
@@ -212,7 +212,7 @@ def test_one_error_lists_all_that_is_missing_of_data_and_weights() -> None:
         "kagglecatsanddogs_5340.zip (824.9 MB) → ",
         "https://download.pytorch.org/models/vgg16-397923af.pth (553.4 MB) → ",
         "meanwhile, --data digits needs no download",
-        "--weights none begins with none, and `zoo run digits_transfer` needs no download",
+        "--weights none starts from random weights, and `zoo run digits_transfer` needs no download",
     ):
         assert words in message, message
     assert caught.value.exit_code == 3

@@ -75,8 +75,7 @@ def test_a_run_gives_its_weights_its_options_and_how_it_saw_images(earlier, name
     own, given = ready.model.state_dict(), zoo.load(earlier.path).state_dict()
     assert [key for key in own if not torch.equal(own[key], given[key])] == ["fc2.weight", "fc2.bias"]
     assert (
-        "starting from the weights cnn/first: 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3"
-        in ready.notes
+        "initial weights cnn/first: loaded 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3" in ready.notes
     )
 
 
@@ -100,7 +99,7 @@ def test_the_same_classes_keep_the_head(earlier) -> None:
     }
     ready = prepare(resolve(registry(), overrides=asked))
     assert ready.config.architecture.name == "classics/cnn"  # as the run says
-    assert "starting from the weights cnn/first: 8 of 8 tensors" in ready.notes
+    assert "initial weights cnn/first: loaded 8 of 8 tensors" in ready.notes
 
 
 def test_a_run_of_another_architecture_is_refused(earlier) -> None:
@@ -133,7 +132,7 @@ def test_digits_transfer_begins_with_shipped_weights_and_needs_no_download() -> 
     ready = prepare(resolve(registry(), "digits_transfer"))
     assert ready.data.classes == ("5", "6", "7", "8", "9")
     assert (
-        "starting from the weights digits_0_to_4: 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5"
+        "initial weights digits_0_to_4: loaded 6 of 8 tensors; re-initialised: fc2.weight 5×50, fc2.bias 5"
         in ready.notes
     )
 

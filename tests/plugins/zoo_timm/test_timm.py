@@ -147,7 +147,7 @@ def taken(name, side):
 def test_an_encoder_is_said_to_have_no_classifier() -> None:
     item = registry().architecture("timm/qwen3_vit_88m_enc")
     with (
-        pytest.raises(UsageError, match="is an encoder: it gives features, and has no classifier"),
+        pytest.raises(UsageError, match="is an encoder: it returns features and has no classifier"),
         torch.device("meta"),
     ):
         build_model(registry(), section(item), in_channels=3, num_outputs=10, image_size=(32, 32))
