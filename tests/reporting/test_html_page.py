@@ -327,7 +327,7 @@ def test_images_have_a_class_where_the_run_learned_classes(made_run) -> None:
 
 
 def test_a_network_that_was_only_adapted_is_not_said_to_be_trained(made_run) -> None:
-    assert "none: the network was adapted and is not trained" in shown(made_run("one")).text
+    assert "none (the network was adapted, not trained)" in shown(made_run("one")).text
     assert "none: the network" not in shown(made_run("two", epochs=EPOCHS)).text
 
 

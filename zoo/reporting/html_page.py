@@ -113,7 +113,7 @@ def summary(record: Record, run: RunDir) -> Facts:
         "Seed": str(run.config.seed),
     }
     if record.status == "finished" and not run.metrics_file.exists():
-        network["Training"] = "none: the network was adapted only"
+        network["Training"] = "none (the network was adapted, not trained)"
     return Facts(
         "Run",
         {
