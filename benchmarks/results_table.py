@@ -19,16 +19,18 @@ RECORDS = Path(__file__).parent / "results" / "recipes"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 TEXT = """# Results
 
-What every recipe reaches on the test split of its data. Nothing is selected on that split.
-`benchmarks/results_table.py` writes this page from the recorded runs in
-[benchmarks/results/recipes](../benchmarks/results/recipes), each the summary that the command left. The same figures
-stand in the recipes (`zoo info RECIPE`), and a test compares the three. To add or renew a row, run the command, copy
-the `seeds-….json` it leaves there as `RECIPE.json`, and run the script.
+This table lists the measured result of each recipe on the test split of its dataset. Nothing is selected on that split.
+The result is mean ± sample standard deviation over seeds. `zoo info RECIPE` prints the same values.
 
 {table}
 
-The spread is the sample standard deviation over seeds. The time is the median of whole runs: training, evaluation,
-images. A commit that is not given was not recorded; `+` marks one with changes.
+- **time of a run** is the median over the seeds, and includes training, evaluation and the report.
+- **commit**: `–` means not recorded, and `+` means a working tree with changes.
+- Rows with `–` only are not measured yet.
+
+`benchmarks/results_table.py` writes this page from the files in
+[benchmarks/results/recipes](../benchmarks/results/recipes). To add or update a row, run the command, copy the
+`seeds-….json` that it writes to that folder as `RECIPE.json`, and run the script.
 """
 NONE = "–"
 
@@ -40,7 +42,7 @@ def page() -> str:
 def table() -> str:
     recipes = [item for item in registry().items("recipe") if item.plugin.distribution == "torch-zoo"]
     lines = [
-        "| recipe | result | seeds | epochs | a run takes | on | torch | commit | date | command |",
+        "| recipe | result | seeds | epochs | time of a run | hardware | torch | commit | date | command |",
         "| --- | --- | ---: | ---: | --- | --- | --- | --- | --- | --- |",
     ]
     for item in sorted(recipes, key=lambda item: str(item.spec.name)):

@@ -13,21 +13,24 @@ from typing import Any
 
 PAGE = """# Reliability
 
-What happens when the disk fills up, a file call fails, the process is killed, or an input is damaged.
-`make reliability` measures this page in up to four hours on two cores; a part of it runs with every `make test`. The
-harnesses are in `tests/faults` and `tests/fuzz`.
+This page lists what was tested: full disks, failing file calls, killed processes and damaged inputs.
+`make reliability` runs the tests and writes this page; it takes up to four hours on two cores. `make test` runs a part
+of them. The tests are in `tests/faults` and `tests/fuzz`.
 
 Measured {date} on {cpus} cores, Python {python}, torch {torch}.
 
 ## Failing file calls
 
-Every call that opens, reads, writes, syncs, renames, links, makes or removes a file is traced, in C, Rust and Python
-code alike, and gets every fault of its kind in a case of its own: the process is killed before or after it or in the
-middle of a write, or the call fails with ENOSPC, EIO or EACCES. Afterwards a run must resume to the same bits or say
-that no checkpoint was written yet, its model must be the one that its metrics are of, a bundle must be the old one or
-the new one, and the error must be one line with a fix and an exit code other than 1.
+All calls that open, read, write, sync, rename, link, create or remove a file are traced, in C, Rust and Python code.
+Each case injects one fault into one call: the process is killed before, during or after it, or the call fails with
+ENOSPC, EIO or EACCES. A case passes if all of the following hold:
 
-| command | file calls | deaths | failing calls | wrong |
+- The run resumes with exactly the same weights, or reports that no checkpoint was written yet.
+- The metrics of the run belong to its model.
+- A bundle is the old one or the new one.
+- The error is one line with a fix, and the exit code is not 1.
+
+| command | file calls | kills | failed calls | failures of the test |
 | --- | --- | --- | --- | --- |
 {faults}
 
@@ -35,17 +38,17 @@ the new one, and the error must be one line with a fix and an exit code other th
 
 ## Kills at any moment
 
-SIGKILL at a random moment of a run in {configurations} configurations (optimizers, schedules, precisions, averaging,
-early stopping, mixing, augmentation), then resumed: {killed:,} of {runs:,} were killed before they ended; {wrong} ended
-differently from the run that was left alone.
+Runs in {configurations} configurations (optimizers, schedules, precisions, EMA, early stopping, mixup, augmentation)
+were killed by SIGKILL at a random moment and resumed. Of {runs:,} runs, {killed:,} were killed before they ended. The
+number of resumed runs whose result differs from an uninterrupted run is {wrong}.
 
 ## Damaged inputs
 
-Random command lines and settings, and files damaged in random places. Wrong is an exit code of 1, a crash of the
-process, no end within 30 seconds, more than one line of error, a raw control character on the terminal, a file written
-outside of the folder, a program started, or 2 GB of memory.
+The inputs are random command lines, random settings, and files with random damage. A test fails if the exit code is 1,
+the process crashes or runs for more than 30 seconds, the error has more than one line, a control character reaches the
+terminal, a file is written outside the folder, a program is started, or 2 GB of memory are used.
 
-| kind of input | inputs | wrong |
+| kind of input | inputs | failures |
 | --- | --- | --- |
 {fuzz}
 """
@@ -72,7 +75,7 @@ def render(faults: dict[str, Any], kills: dict[str, Any], fuzz: dict[str, Any]) 
         ),
         every="All of these cases were run."
         if every == 1
-        else f"One in {every} of these cases was run, evenly spread.",
+        else f"One in {every} of these cases was run, evenly distributed.",
         fuzz="\n".join(f"| {kind} | {row['inputs']:,} | {row['wrong']} |" for kind, row in fuzz.items()),
         **{key: kills[key] for key in ("configurations", "killed", "runs", "wrong")},
     )

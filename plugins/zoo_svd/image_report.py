@@ -89,12 +89,12 @@ def write_report(works: Sequence[Work], directory: Path) -> list[ReportItem]:
     noisy = works[0].noise is not None
     write_csv(directory / "svd.csv", (*COLUMNS, *(("best rank",) if noisy else ())), rows)
     told = (
-        "What JPEG and WebP reach with no more bytes than the 8-bit factors. Factors in float32 take four times as "
-        "many."
+        "JPEG and WebP are compared at the size of the 8-bit factors or below. Factors in float32 are four times as "
+        "large."
     )
     if noisy:
         told = (
-            "Compressed is the noisy image, compared is the one without noise; the best rank of each image is marked. "
+            "The noisy image is compressed, and the result is compared with the original. The best rank is marked. "
             f"{told}"
         )
     return [
@@ -102,7 +102,7 @@ def write_report(works: Sequence[Work], directory: Path) -> list[ReportItem]:
         ReportItem(
             "Singular values",
             "plots/spectrum.png",
-            "Each singular value, and the share of the energy that a rank leaves out.",
+            "Singular values by index, and the fraction of the energy (sum of squares) that a rank leaves out.",
         ),
         ReportItem("Ranks", "svd.csv", told),
     ]
@@ -121,8 +121,8 @@ def _shown(work: Work, denoised: Denoised | None, plots: Path) -> list[ReportIte
     shown = _shown_bytes(work, plots) if denoised is None else _shown_noise(work, denoised, plots)
     drawing.heat_map(plots / f"factors-{work.stem}.png", work.found, work.name)
     told = (
-        "The left singular vectors, the singular values (logarithmic) and the right singular vectors: the first ones "
-        "are coarse, later ones finer."
+        "Left singular vectors, singular values (logarithmic) and right singular vectors. The first vectors are "
+        "coarse, later ones are finer."
     )
     return [*shown, ReportItem(f"{work.name}, factors", f"plots/factors-{work.stem}.png", told)]
 
@@ -132,17 +132,14 @@ def _shown_bytes(work: Work, plots: Path) -> list[ReportItem]:
     drawing.side_by_side(plots / f"rebuilt-{work.stem}.png", tiles, work.name)
     others = {name: [_coded(work, name, quality) for quality in QUALITIES] for name in LONGEST if _fits(work, name)}
     drawing.rates(plots / f"rate-{work.stem}.png", _curve(work), others, work.original.nbytes, work.name)
-    told = (
-        "Size against quality. A photograph's blocks (JPEG, WebP) take far fewer bytes than its singular vectors at "
-        "the same quality."
-    )
+    told = "Quality over size. At the same quality, JPEG and WebP need far fewer bytes than singular vectors."
     return [
         ReportItem(
-            f"{work.name}, rebuilt",
+            f"{work.name}, reconstructed",
             f"plots/rebuilt-{work.stem}.png",
-            "Rank, energy kept, PSNR, SSIM and bytes of the factors in 8 bits.",
+            "For each rank: energy kept, PSNR, SSIM and size of the 8-bit factors in bytes.",
         ),
-        ReportItem(f"{work.name}, bytes", f"plots/rate-{work.stem}.png", told),
+        ReportItem(f"{work.name}, size", f"plots/rate-{work.stem}.png", told),
     ]
 
 
@@ -156,14 +153,14 @@ def _shown_noise(work: Work, denoised: Denoised, plots: Path) -> list[ReportItem
         plots / f"denoised-{work.stem}.png", denoised.ranks, reached, psnr(noisy, work.original), work.name
     )
     told = (
-        f"Nearest to the image without noise at rank {best}, {max(reached):.2f} dB: below, detail is lost; above, "
-        "noise is kept."
+        f"The best rank is {best}, with a PSNR of {max(reached):.2f} dB. Smaller ranks lose detail, and larger ranks "
+        "keep noise."
     )
     return [
         ReportItem(
-            f"{work.name}, rebuilt",
+            f"{work.name}, reconstructed",
             f"plots/rebuilt-{work.stem}.png",
-            "The image without noise, with it, and rebuilt from the noisy one.",
+            "The original, the noisy image, and reconstructions from the noisy image.",
         ),
         ReportItem(f"{work.name}, denoised", f"plots/denoised-{work.stem}.png", told),
     ]

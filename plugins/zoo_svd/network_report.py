@@ -72,21 +72,21 @@ def write_report(
     write_csv(directory / "compression.csv", COMPARED, rows)
     write_csv(directory / "layers.csv", LAYERS, _layers(outcome))
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1]
-    told = (f" No gain: {', '.join(worse)}." if worse else "") + (
-        "" if any(row[4] for row in rows) else " The quantizer does not take this network."
+    told = (f" Larger or slower than before: {', '.join(worse)}." if worse else "") + (
+        "" if any(row[4] for row in rows) else " The quantizer does not support this network."
     )
     shown = [
         ReportItem(
             "Before and after",
             "compression.csv",
-            f"The network, its exported file, and the time there, median of {CALLS} calls; in 8 bits by onnxruntime's "
-            f"quantizer.{told}",
+            f"The network and its exported file. Times are medians of {CALLS} calls. 8-bit models are quantized by "
+            f"onnxruntime.{told}",
         ),
         ReportItem(
             "Layers",
             "layers.csv",
-            "Those beside a dash stay as they were. Milliseconds are of each layer alone, as an exported file, for 1 "
-            "and for 32 images at a time.",
+            "Layers with a dash are unchanged. Times are in milliseconds, for each layer exported alone, with batches "
+            "of 1 and 32 images.",
         ),
     ]
     if outcome.options.curve and "accuracy" in result.metrics:
@@ -108,7 +108,7 @@ def _budgets(
     draw(found, outcome.options.of, directory / "plots" / "budgets.png")
     rows = [(name, f"{x:.4f}", f"{y:.2f}") for name, x, y in found]
     write_csv(directory / "budgets.csv", ("method", "share", "accuracy in %"), rows)
-    remark = "Accuracy over the share of the layers' cost, without any training after it."
+    remark = "Accuracy without fine-tuning, over the fraction of the layers' cost that remains."
     return ReportItem("Budgets", "plots/budgets.png", remark)
 
 

@@ -41,25 +41,25 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
     plot_predictions(figures / "predictions.png", part, _all_over(part), probabilities, labels, classes, "predictions")
     return [
         ReportItem(
-            "Confusion",
+            "Confusion matrix",
             "plots/confusion.png",
-            "Samples by true class (row) and predicted class (column), shaded by share of the row.",
+            "Number of samples for each true class (row) and predicted class (column). Shading: fraction of the row.",
         ),
         ReportItem(
             "Classes",
             "per_class.csv",
-            "Precision: share of the samples predicted as a class that belong to it. Recall: share of the samples of a "
-            "class that are predicted as it.",
+            "Precision: fraction of the samples predicted as this class that belong to it. Recall: fraction of the "
+            "samples of this class that are predicted as it.",
         ),
         ReportItem(
             "Calibration",
             "plots/calibration.png",
-            "For a calibrated network, the bars reach the diagonal: its accuracy equals its confidence.",
+            "Reliability diagram. For perfect calibration, the bars reach the diagonal: accuracy equals confidence.",
         ),
         ReportItem(
             "Predictions",
             "plots/predictions.png",
-            "Samples evenly spaced over the split, with the prediction and its probability; red if wrong.",
+            "Samples spread over the split, with predicted class and probability. Wrong predictions are red.",
         ),
         write_mistakes(directory, part, probabilities, labels, classes),
     ]
@@ -88,7 +88,7 @@ def write_predicted(
         ReportItem(
             "Images without labels",
             "plots/predicted.png",
-            "Predictions for some of them; predicted.csv has all.",
+            "Predictions for some of the images. All predictions are in predicted.csv.",
         )
     ]
 
@@ -115,7 +115,7 @@ def write_mistakes(
     guesses = probabilities.argmax(1)
     wrong = np.flatnonzero(guesses != labels)
     worst = [int(index) for index in wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:SHOWN]]
-    title = f"the most confident of {len(wrong):,} mistakes in {len(part):,}"
+    title = f"the most confident of {len(wrong):,} mistakes in {len(part):,} samples"
     plot_predictions(directory / "plots" / "mistakes.png", part, worst, probabilities, labels, classes, title)
     folder = directory / "plots" / "mistakes"
     folder.mkdir(exist_ok=True)
@@ -137,7 +137,7 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
     drawn = Figure(figsize=(5, 5.4), layout="constrained")
     drawn.suptitle(heading)
     above, below = drawn.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="accuracy of the bin")
+    above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="accuracy")
     above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="perfect calibration")
     above.plot(
         np.asarray(bins["confidence"])[held],
@@ -145,12 +145,12 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
         "o",
         color="black",
         markersize=3,
-        label="at its mean confidence",
+        label="accuracy at mean confidence",
     )
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     above.legend(loc="best", fontsize=8)
     below.bar(middle, count, width * 0.92, color="0.6")
-    below.set(xlabel="confidence: probability of the prediction", ylabel="samples")
+    below.set(xlabel="confidence (probability of the predicted class)", ylabel="samples")
     for axis in (above, below):
         axis.grid(alpha=0.3)
     save_figure(drawn, file)

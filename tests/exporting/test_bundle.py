@@ -64,7 +64,7 @@ def test_the_model_card_says_what_was_measured(bundle: Bundle) -> None:
     assert card.startswith("# tiny\n")
     for text in (
         bundle.verification["model"]["sha256"],
-        f"{real['accuracy']['exported']:.2%} by the exported file",
+        f"{real['accuracy']['exported']:.2%} with the exported model",
         "opset 18",
         "CC BY 4.0",
         real["dataset"],
@@ -75,20 +75,22 @@ def test_the_model_card_says_what_was_measured(bundle: Bundle) -> None:
 @pytest.mark.parametrize(
     ("preparation", "said"),
     [
-        ({}, "converted to grey and scaled until it covers 8×8 (bilinear, antialiased) and cropped at the centre."),
+        ({}, "converted to grayscale and scaled to cover 8×8 (bilinear, antialiased) and cropped at the centre."),
         (
             {"scale": 9},
             (
-                "converted to grey and scaled until its shorter side is 9 (bilinear, antialiased) and cropped to 8×8 "
-                "at "
-                "the centre."
+                "converted to grayscale and scaled to a shorter side of 9 (bilinear, antialiased) and cropped to 8×8 "
+                "at the centre."
             ),
         ),
         (
             {"resize": zoo.runtime.SQUASH, "interpolation": "bicubic"},
-            "and scaled to 8×8, whatever its aspect (bicubic, antialiased).",
+            "and scaled to 8×8 without keeping the aspect ratio (bicubic, antialiased).",
         ),
-        ({"resize": zoo.runtime.CROP}, "and cropped to 8×8 at the centre, unscaled, with black where it is smaller."),
+        (
+            {"resize": zoo.runtime.CROP},
+            "and cropped to 8×8 at the centre without scaling; smaller images are padded with black.",
+        ),
         ({"permute_pixels": 7}, "permuted by `numpy.random.RandomState(7)`"),
     ],
 )
@@ -100,8 +102,8 @@ def test_the_model_card_says_how_images_are_prepared(
     card = " ".join((bundle.path / "README.md").read_text(encoding="utf-8").split())
     assert said in card
     assert ("permuted" in card) == ("permute_pixels" in preparation)
-    assert "Values are divided by 255, minus the mean 0.3, over the standard deviation 0.4." in card
-    assert "needs Python 3.8, numpy 1.21, pillow 9.1, onnxruntime 1.15, or newer ones" in card
+    assert "Values are divided by 255, then normalised with mean 0.3 and standard deviation 0.4." in card
+    assert "needs Python 3.8, numpy 1.21, pillow 9.1, onnxruntime 1.15 or newer" in card
 
 
 def test_names_cannot_break_the_model_card(

@@ -170,7 +170,7 @@ def test_an_export_is_verified_and_its_predict_py_gives_what_torch_gives(
     for row, due in zip(rows, by_torch(name, images), strict=True):
         np.testing.assert_allclose([float(cell) for cell in row[1 + texts :]], due, rtol=2e-5, atol=2e-5)
     card = (bundle.path / "README.md").read_text(encoding="utf-8")
-    assert "| answer |" in card and "logits" not in card.replace("centred logits", "").replace(
+    assert "| prediction |" in card and "logits" not in card.replace("centred logits", "").replace(
         "the logits, centred", ""
     )
 

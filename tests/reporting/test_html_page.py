@@ -106,9 +106,9 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
     for words in (
         "90.00%",
         "0.2500",
-        "Evaluated once, on the test split (10 samples)",
+        "Evaluated once on the test split (10 samples)",
         "1,234",
-        "5,678 an image",
+        "5,678 for one image",
         "1 min 01 s on cpu",
         "resized",
     ):
@@ -157,7 +157,7 @@ def test_hostile_names_are_text_and_isolated(rich) -> None:
 
 
 def test_what_is_missing_or_lies_outside_is_said_and_not_shown(rich, tmp_path) -> None:
-    assert "plots/lost.png is not in the run's folder." in shown(rich).text
+    assert "plots/lost.png is missing from the run directory." in shown(rich).text
     secret = image(tmp_path / "secret.png")
     (rich.path / "link.png").symlink_to(secret)
     (rich.path / "note.txt").write_text("x", encoding="utf-8")
@@ -172,7 +172,7 @@ def test_a_long_table_is_cut_and_says_so(made_run) -> None:
         "class\n" + "".join(f"c{index}\n" for index in range(ROWS + 1)), encoding="utf-8"
     )
     seen = shown(run)
-    assert f"The first {ROWS} of {ROWS + 1}; long.csv has all of them." in seen.text
+    assert f"First {ROWS} of {ROWS + 1} rows. All rows are in long.csv." in seen.text
     assert f"c{ROWS - 1}" in seen.texts and f"c{ROWS}" not in seen.texts
 
 
@@ -180,9 +180,8 @@ def test_an_unfinished_run_has_a_page_with_the_images_there_are(made_run) -> Non
     run = made_run("one", status="interrupted", results={})
     image(run.plots / "first_images.png")
     seen = shown(run)
-    assert (
-        "interrupted" in seen.texts
-        and "This run has no result: it ended before its model was evaluated." in " ".join(seen.text.split())
+    assert "interrupted" in seen.texts and "No result: the run ended before the model was evaluated." in " ".join(
+        seen.text.split()
     )
     assert "First images" in seen.texts
     killed = made_run("two", status="running", results={})
@@ -191,17 +190,17 @@ def test_an_unfinished_run_has_a_page_with_the_images_there_are(made_run) -> Non
 
 def test_the_recipes_figure_stands_beside_the_result(made_run) -> None:
     recipe = resolve(registry(), "cnn_digits").config.as_dict()
-    told = "is known to reach accuracy 97.53% ± 0.38% over 10 seeds (two CPU cores)."
-    assert f"classics/cnn_digits {told}" in shown(made_run("one", config=recipe)).text
+    told = "accuracy 97.53% ± 0.38% over 10 seeds (two CPU cores)."
+    assert f"Expected result of the recipe classics/cnn_digits: {told}" in shown(made_run("one", config=recipe)).text
     changed = made_run("changed", config={**recipe, "train": {**recipe["train"], "epochs": 1}})
-    assert f"classics/cnn_digits as it is registered {told}" in shown(changed).text
+    assert f"Expected result of the recipe classics/cnn_digits with its own settings: {told}" in shown(changed).text
     assert (
-        "known to reach" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
+        "Expected result" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
     )
     once = made_run("once", config=resolve(registry(), "svd_image").config.as_dict())
-    assert "svd/svd_image is known to reach psnr 32.85 dB, one run (one CPU core)." in shown(once).text
+    assert "recipe svd/svd_image: psnr 32.85 dB, one run (one CPU core)." in shown(once).text
     gone = made_run("two", config={"recipe": "lab/gone"})
-    assert "known to reach" not in shown(gone).text
+    assert "Expected result" not in shown(gone).text
 
 
 def test_report_writes_into_the_run_or_elsewhere_and_replaces_in_one_step(made_run, tmp_path, monkeypatch) -> None:
@@ -246,7 +245,7 @@ def test_a_table_that_cannot_be_read_is_said_and_the_page_goes_on(made_run) -> N
     image(run.path / "a.png")
     seen = shown(run)
     assert "bytes.csv cannot be read: it is not UTF-8 text." in seen.text
-    assert "circle.csv is not in the run's folder." in seen.text and "img" in seen.tags
+    assert "circle.csv is missing from the run directory." in seen.text and "img" in seen.tags
 
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -314,21 +313,21 @@ def test_public_names() -> None:
 
 def test_a_run_that_did_not_finish_is_resumed_and_not_used(made_run) -> None:
     run = made_run("one", status="interrupted", results={})
-    assert list(commands(run, run.record)) == ["Repeat it"]
+    assert list(commands(run, run.record)) == ["Repeat the run"]
     (run.checkpoints / "step-000003").mkdir(parents=True)
-    assert commands(run, run.record)["Resume it"] == f"zoo run --resume {run_id(run.path)}"
+    assert commands(run, run.record)["Resume the run"] == f"zoo run --resume {run_id(run.path)}"
     assert not any("predict" in line or "export" in line for line in commands(run, run.record).values())
 
 
 def test_images_have_a_class_where_the_run_learned_classes(made_run) -> None:
     numbers = made_run("two", target={"kind": "values", "names": ["height"]})
-    for run, name in ((made_run("one"), "Name the class of an image"), (numbers, "Predict the target of an image")):
+    for run, name in ((made_run("one"), "Predict the class of an image"), (numbers, "Predict the target of an image")):
         found = commands(run, run.record)
         assert found[name] == f"zoo predict {run_id(run.path)} IMAGE" and len(found) == 3
 
 
 def test_a_network_that_was_only_adapted_is_not_said_to_be_trained(made_run) -> None:
-    assert "none: the network was adapted and is not trained" in shown(made_run("one")).text
+    assert "none (the network was adapted, not trained)" in shown(made_run("one")).text
     assert "none: the network" not in shown(made_run("two", epochs=EPOCHS)).text
 
 

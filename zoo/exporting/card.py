@@ -74,17 +74,17 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
 
 def _preparation(spec: dict[str, Any]) -> str:
     """How an image of any size comes to the input's, in a sentence, by the description that predict.py follows."""
-    colour = "grey" if spec["channels"] == 1 else "RGB"
+    colour = "grayscale" if spec["channels"] == 1 else "RGB"
     size, how = f"{spec['height']}×{spec['width']}", f"{spec['interpolation']}, antialiased"
     ways = {
-        SQUASH: f"scaled to {size}, whatever its aspect ({how})",
-        CROP: f"cropped to {size} at the centre, unscaled, with black where it is smaller",
-        COVER: f"scaled until it covers {size} ({how}) and cropped at the centre",
+        SQUASH: f"scaled to {size} without keeping the aspect ratio ({how})",
+        CROP: f"cropped to {size} at the centre without scaling; smaller images are padded with black",
+        COVER: f"scaled to cover {size} ({how}) and cropped at the centre",
     }
     way = ways[spec["resize"]]
     if spec["resize"] == COVER and spec.get("scale") is not None:
-        way = f"scaled until its shorter side is {spec['scale']} ({how}) and cropped to {size} at the centre"
-    return f"It is converted to {colour} and {way}."
+        way = f"scaled to a shorter side of {spec['scale']} ({how}) and cropped to {size} at the centre"
+    return f"Images are converted to {colour} and {way}."
 
 
 def _output_shape(description: dict[str, Any]) -> str:
@@ -106,27 +106,27 @@ def _decision(decision: dict[str, Any]) -> str:
         case "softmax":
             cooled = "" if decision["temperature"] == 1 else f" / {decision['temperature']:.6g}"
             least = decision["abstain_below"]
-            none = "" if least is None else f"; none where its probability is below {least:.6g}"
+            none = "" if least is None else f"; no answer if its probability is below {least:.6g}"
             return f"the class with the largest probability, softmax(output{cooled}){none}"
         case "sigmoid":
             least = ", ".join(f"{threshold:.6g}" for threshold in decision["thresholds"][:40])
-            return f"every class whose probability, sigmoid(output), is at least its threshold: {least}"
+            return f"each class whose probability, sigmoid(output), is at least its threshold: {least}"
         case "affine":
             link = "output" if decision["link"] == "identity" else f"{decision['link']}(output)"
             clip = decision["clip"]
             ends = "" if clip is None else f", clipped to {clip[0]:.6g} to {clip[1]:.6g}"
-            return f"{link} · scale + offset{ends}: see `bundle.json`"
+            return f"{link} · scale + offset{ends}, see `bundle.json`"
         case "pixel_argmax":
             size = (
-                "its image, where images are squashed, else of the input"
+                "the image if preprocessing scales the whole image, else of the input"
                 if decision["size"] == "image"
                 else "the input"
             )
-            return f"for each pixel the class with the largest output, as a mask of the size of {size}"
+            return f"the class with the largest output for each pixel, as a mask with the size of {size}"
         case "embedding":
             return "the output divided by its L2 norm"
         case _:
-            return "the output as it is"
+            return "the output itself"
 
 
 def _cell(value: object) -> str:

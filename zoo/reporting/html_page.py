@@ -104,16 +104,16 @@ def summary(record: Record, run: RunDir) -> Facts:
     train = run.config.train
     network = {
         "Parameters": _count(record.parameters)
-        + (f", {record.trainable:,} trained" if record.trainable not in (None, record.parameters) else ""),
-        "Multiply-accumulates": f"{_count(record.macs)} an image",
+        + (f", {record.trainable:,} of them trainable" if record.trainable not in (None, record.parameters) else ""),
+        "Multiply-accumulates": f"{_count(record.macs)} for one image",
         "Training": (
-            f"{plural(train.epochs, 'epoch')}, batches of {train.batch_size}, {train.optimizer}, learning rate "
+            f"{plural(train.epochs, 'epoch')}, batch size {train.batch_size}, {train.optimizer}, learning rate "
             f"{train.lr:g}"
         ),
         "Seed": str(run.config.seed),
     }
     if record.status == "finished" and not run.metrics_file.exists():
-        network["Training"] = "none: the network was adapted and is not trained"
+        network["Training"] = "none (the network was adapted, not trained)"
     return Facts(
         "Run",
         {
@@ -122,7 +122,7 @@ def summary(record: Record, run: RunDir) -> Facts:
             "Task": record.task,
             "Samples": ", ".join(f"{part} {count:,}" for part, count in record.samples.items()),
             **(network if record.architecture else {}),
-            "Took": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}",
+            "Duration": f"{duration(record.seconds)} on {record.device.get('name', 'an unknown device')}",
             "Started": record.created.replace("T", " ")[:19] + " UTC",
         },
     )
@@ -155,12 +155,10 @@ def expected_sentence(run: RunDir) -> str | None:
     ours = run.config.as_dict()
     if expected is None or any((ours[part] or {}).get("name") != (theirs[part] or {}).get("name") for part in SECTIONS):
         return None
-    as_it_is = (
-        "" if all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train")) else " as it is registered"
-    )
+    same = all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train"))
     return (
-        f"{recipe}{as_it_is} is known to reach {known(expected.metric, expected.mean, expected.sd, expected.seeds)} "
-        f"({expected.device})"
+        f"Expected result of the recipe {recipe}{'' if same else ' with its own settings'}: "
+        f"{known(expected.metric, expected.mean, expected.sd, expected.seeds)} ({expected.device})"
     )
 
 
@@ -168,18 +166,18 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
     """Return command lines for this run, by purpose; they can be copied as they are, except for the image name."""
     name, own = shlex.quote(run_id(run.path)), run.config.name
     again = "" if own is None else f" --name {shlex.quote(f'{own}-again')}"
-    shown = {"Repeat it": f"zoo run --config {shlex.quote(str(run.config_file))}{again}"}
+    shown = {"Repeat the run": f"zoo run --config {shlex.quote(str(run.config_file))}{again}"}
     if record.status != "finished":
-        return shown | ({"Resume it": f"zoo run --resume {name}"} if any(run.checkpoints.glob("step-*")) else {})
+        return shown | ({"Resume the run": f"zoo run --resume {name}"} if any(run.checkpoints.glob("step-*")) else {})
     if record.architecture is None:
-        return shown | {"Evaluate it again": f"zoo evaluate {name}"}
+        return shown | {"Evaluate the run again": f"zoo evaluate {name}"}
     other = next((part for part in record.samples if part not in (*record.results, "predict")), None)
     if other is not None:
-        shown["Evaluate it on another split"] = f"zoo evaluate {name} --split {other}"
+        shown["Evaluate another split"] = f"zoo evaluate {name} --split {other}"
     formats = [registry().short_name(item) for item in registry().items("exporter")]
-    exports = {f"Export it as {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
+    exports = {f"Export to {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
     classified = record.target.kind == "classes"
-    answer = "Name the class of an image" if classified else "Predict the target of an image"
+    answer = "Predict the class of an image" if classified else "Predict the target of an image"
     return {**shown, answer: f"zoo predict {name} IMAGE", **exports}
 
 
@@ -197,7 +195,7 @@ def drawn(run: RunDir) -> list[ReportItem]:
 def show(folder: Path, item: ReportItem) -> Shown:
     file = inside(folder, item.file)
     if file is None:
-        return Shown(item.title, item.caption, remark=f"{item.file} is not in the run's folder.")
+        return Shown(item.title, item.caption, remark=f"{item.file} is missing from the run directory.")
     try:
         if file.suffix == ".png":
             return Shown(item.title, item.caption, image=address(file))
@@ -205,7 +203,7 @@ def show(folder: Path, item: ReportItem) -> Shown:
     except (OSError, csv.Error) as error:
         return Shown(item.title, item.caption, remark=f"{item.file} cannot be read: {reason(error)}.")
     columns, rows = (rows[0], rows[1:]) if rows else ([], [])
-    remark = f"The first {ROWS} of {len(rows):,}; {item.file} has all of them." if len(rows) > ROWS else ""
+    remark = f"First {ROWS} of {len(rows):,} rows. All rows are in {item.file}." if len(rows) > ROWS else ""
     if IMAGE in columns:
         return Shown(item.title, item.caption, cards=list(_cards(folder, columns, rows[:ROWS])), remark=remark)
     return Shown(item.title, item.caption, columns=columns, rows=rows[:ROWS], remark=remark)

@@ -153,9 +153,9 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axis = figure.subplots()
     figure.colorbar(
-        axis.imshow(share, cmap="Blues", vmin=0, vmax=1), ax=axis, label="share of the true class", shrink=0.8
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1), ax=axis, label="fraction of the true class", shrink=0.8
     )
-    axis.set(xlabel="prediction", ylabel="truth", title=heading)
+    axis.set(xlabel="predicted class", ylabel="true class", title=heading)
     if len(classes) <= 40:
         names = [_short(name) for name in classes]
         axis.set_xticks(range(len(classes)), names, rotation=90 if max(map(len, names)) > 3 else 0, parse_math=False)
@@ -182,7 +182,7 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     axes[0].plot(
         [line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch"
     )
-    axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of the epoch")
+    axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, epoch mean")
     if "val_loss" in selected:
         axes[0].plot(at, [row["val_loss"] for row in rows], marker="o", markersize=3, label="val")
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
@@ -221,7 +221,7 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
             )
         axis.set(
             xlabel="epoch" if by_epoch else "step",
-            ylabel=metric.replace("_", " ") if by_epoch else "loss of single batches",
+            ylabel=metric.replace("_", " ") if by_epoch else "batch loss",
         )
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)

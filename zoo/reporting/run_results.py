@@ -25,7 +25,7 @@ PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchm
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
     """Write weights.csv: for each tensor of the network, whether it was loaded or re-initialised."""
-    write_csv(file, ["tensor", "shape", "shape in the weights", "what became of it"], tensors)
+    write_csv(file, ["tensor", "shape", "shape in the weights", "state"], tensors)
 
 
 def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
@@ -33,7 +33,7 @@ def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
     from zoo.reporting import plots  # with matplotlib, which no step of the training waits for
 
     plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), record.id)
-    return [ReportItem("Training", "plots/curves.png", "The loss of single batches, and its mean over each epoch.")]
+    return [ReportItem("Training", "plots/curves.png", "Loss of single batches, and mean loss of each epoch.")]
 
 
 def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
@@ -42,17 +42,21 @@ def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:
 
     train = data.part("train")
     plots.samples(run.plots / "samples.png", train, data.target, f"the first training images of {record.dataset}")
-    seen = "as the network sees them"
+    seen = "after preprocessing"
     if run.config.train.augment:
         seen = (
-            "before the random changes of each epoch "
+            "after preprocessing and before augmentation "
             f"({', '.join(next(iter(step)) for step in run.config.train.augment)})"
         )
-    shown = [ReportItem("Samples", "plots/samples.png", f"The first training images, {seen}.")]
+    shown = [ReportItem("Samples", "plots/samples.png", f"First training images, {seen}.")]
     if data.preprocessing.permute_pixels is not None:
         _write_permuted(run.plots / "permuted.png", train, data)
         shown.append(
-            ReportItem("Permuted pixels", "plots/permuted.png", "Training images above their permuted selves.")
+            ReportItem(
+                "Permuted pixels",
+                "plots/permuted.png",
+                "Training images, and below each the same image with permuted pixels.",
+            )
         )
     return shown
 
@@ -85,7 +89,7 @@ def _write_permuted(file: Path, part: AnyPart, data: Data) -> None:
         plain,
         part.images_of(range(count)),
         titles,
-        f"pixels permuted by seed {data.preprocessing.permute_pixels}",
+        f"pixels permuted with seed {data.preprocessing.permute_pixels}",
     )
 
 

@@ -48,11 +48,11 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
         assert 0 <= float(row["psnr (dB)"]) - float(row["psnr in 8 bits (dB)"]) < 0.2
         assert float(row["JPEG of no more bytes, psnr (dB)"]) > float(row["psnr in 8 bits (dB)"])
     assert all((result.path / each.file).is_file() for each in record.report_items)
-    assert {"china.jpg, rebuilt", "china.jpg, bytes", "china.jpg, factors", "Singular values", "Ranks"} <= {
+    assert {"china.jpg, reconstructed", "china.jpg, size", "china.jpg, factors", "Singular values", "Ranks"} <= {
         each.title for each in record.report_items
     }
     page = (result.path / "report.html").read_text()
-    assert "Evaluated once, on the predict split (2 samples)" in page and "psnr" in page and "Learning rate" not in page
+    assert "Evaluated once on the predict split (2 samples)" in page and "psnr" in page and "Learning rate" not in page
     model = zoo.load(result.path)
     held = next(model.children())
     left, right = held.left, held.right
@@ -87,12 +87,12 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
     overrides = {"dataset": {"name": "images", "path": str(images)}, "task": {"noise": 30.0, "ranks": [2, 40]}}
     result = zoo.run("svd_denoise", overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
     (told,) = (each.caption for each in result.record.report_items if each.title == "a b.png, denoised")
-    best = float(told.partition(", ")[2].partition(" dB")[0])
+    best = float(told.partition("PSNR of ")[2].partition(" dB")[0])
     with (result.path / "svd.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     reached = {int(row["rank"]): float(row["psnr (dB)"]) for row in rows}
     (marked,) = [int(row["rank"]) for row in rows if row["best rank"] == "yes"]
-    assert f"at rank {marked}, " in told and best == pytest.approx(reached[marked], abs=0.01)
+    assert f"The best rank is {marked}, " in told and best == pytest.approx(reached[marked], abs=0.01)
     assert (
         best == pytest.approx(max(reached.values()), abs=0.01) and best > reached[40] + 0.5 and {2, 40} <= set(reached)
     )

@@ -271,7 +271,7 @@ def test_the_report_writes_predictions_in_order_and_images_where_there_are_truth
     assert [each.title for each in shown] == (
         ["Images without labels"]
         if labels is None
-        else ["Confusion", "Classes", "Calibration", "Predictions", "Mistakes"]
+        else ["Confusion matrix", "Classes", "Calibration", "Predictions", "Mistakes"]
     )
 
 
@@ -294,7 +294,9 @@ def test_the_table_of_classes_and_of_mistakes(tmp_path: Path) -> None:
 
 def test_a_network_without_mistakes_says_so(tmp_path: Path) -> None:
     *_, mistakes = reported([0, 1, 0], tmp_path)
-    assert mistakes.caption == "The most confident of 0 mistakes in 3." and table(tmp_path / "mistakes.csv") == []
+    assert (
+        mistakes.caption == "The most confident of 0 mistakes in 3 samples." and table(tmp_path / "mistakes.csv") == []
+    )
 
 
 def test_an_evaluation_without_outputs_shows_nothing(tmp_path: Path) -> None:

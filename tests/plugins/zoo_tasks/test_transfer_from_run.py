@@ -121,7 +121,7 @@ def test_a_table_says_what_became_of_every_tensor(earlier, tmp_path) -> None:
     result = zoo.run(None, overrides=asked, out=tmp_path / "second", console=Console(quiet=True))
     with (result.path / "weights.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert {row["tensor"]: row["what became of it"] for row in rows if row["tensor"].startswith("fc")} == {
+    assert {row["tensor"]: row["state"] for row in rows if row["tensor"].startswith("fc")} == {
         "fc1.weight": "loaded", "fc1.bias": "loaded", "fc2.weight": "re-initialised", "fc2.bias": "re-initialised",
     }  # fmt: skip
     last = rows[-2]
