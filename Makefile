@@ -67,7 +67,8 @@ lint: $(STAMP)  ## format, and repair what can be repaired
 	@$(BIN)/ruff check --fix .
 
 docs: $(STAMP)  ## the documentation site in build/site-docs; a dead link is an error
-	@$(BIN)/python -c 'import zensical, mkdocstrings_handlers.python' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@$(BIN)/python -c 'import zensical, mkdocstrings_handlers.python' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]' || { \
+	  echo "error: the packages of the documentation could not be installed; fix: connect to a package index, then repeat"; exit 6; }
 	@$(BIN)/python docs/build_site.py
 
 wheel: $(STAMP)  ## build the wheel into dist/

@@ -31,7 +31,7 @@ CSS = """\
 .md-typeset pre > code { white-space: pre-wrap; overflow-wrap: anywhere; }
 .md-typeset table:not([class]) { font-size: .7rem; }
 .md-typeset table:not([class]) code { overflow-wrap: anywhere; }
-.md-typeset td { min-width: 4rem; }
+.md-typeset table:not([class]) :is(th, td) { min-width: 2rem; padding: .7em .8em; }
 """
 FENCE = re.compile(r"^(```|~~~).*?^\1[ ]*$", re.M | re.S)
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
