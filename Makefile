@@ -11,7 +11,7 @@ INPUTS ?= 10000
 PYTEST = $(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup run test test-slow test-wheel reliability gpu lint wheel bench bench-gpu clean
+.PHONY: help setup run test test-slow test-wheel reliability gpu lint docs wheel bench bench-gpu clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -65,6 +65,11 @@ gpu: $(STAMP)  ## the tests that need a CUDA device
 lint: $(STAMP)  ## format, and repair what can be repaired
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+docs: $(STAMP)  ## the documentation site in build/site-docs; a dead link is an error
+	@$(BIN)/python -c 'import zensical, mkdocstrings_handlers.python' 2> /dev/null || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]' || { \
+	  echo "error: the packages of the documentation could not be installed; fix: connect to a package index, then repeat"; exit 6; }
+	@$(BIN)/python docs/build_site.py
 
 wheel: $(STAMP)  ## build the wheel into dist/
 	@rm -rf dist
