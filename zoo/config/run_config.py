@@ -5,6 +5,7 @@ What it says, a run does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -262,11 +263,17 @@ TEXT_KEYS = tuple(_text_keys(RunConfig))
 """Keys of a configuration whose values, or whose lists' items, are text and nothing else."""
 
 
+DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows a dot."""
+
+
 def check_run_name(value: str) -> None:
-    """Raises ValueError unless ``value`` can be the name of one folder, anywhere."""
+    """Raises ValueError unless ``value`` can be the name of one folder on every system."""
     allowed = all(char.isalnum() or char in "._-" for char in value)
-    if not value or len(value) > 100 or not allowed or value[0] in ".-":
+    if not value or len(value) > 100 or not allowed or value[0] in ".-" or value[-1] == ".":
         raise ValueError(
             f"{value!r} cannot name a run: letters, digits, '.', '_' and '-' alone, at most 100, not starting with '.' "
-            "or '-'"
+            "or '-', not ending with '.'"
         )
+    if DEVICE_NAMES.fullmatch(value):
+        raise ValueError(f"{value!r} cannot name a run: Windows keeps this name for a device")
