@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+CONSTRAINTS ?= constraints.txt
 EVERY ?= 1
 KILLS ?= 1000
 INPUTS ?= 10000
@@ -18,11 +19,11 @@ help:  ## this list
 
 setup: $(STAMP)  ## the virtual environment in .venv, with the zoo in it
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; fix: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 6; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV): torch comes with its CUDA libraries, some 6 GB, once"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> $(VENV)/pip.log || { \
+	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]' 2> $(VENV)/pip.log || { \
 	  if grep -qi 'no space left' $(VENV)/pip.log; then \
 	    echo "error: the disk is full: $(VENV) takes some 7 GB; fix: free some, or make VENV=/a/folder/on/another/disk $(MAKECMDGOALS)"; \
 	  elif grep -qE '^WARNING: Retrying|from versions: none|Max retries|timed out' $(VENV)/pip.log; then \

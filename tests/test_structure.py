@@ -155,7 +155,18 @@ def test_plugins_import_what_a_third_party_could(root: str) -> None:
     assert inner == []
 
 
-BESIDE = {"benchmarks", "docs", "examples", "faults", "fuzz", "plugins", "runtime", "third_party"}
+BESIDE = {
+    "benchmarks",
+    "docs",
+    "examples",
+    "faults",
+    "fuzz",
+    "golden",
+    "packaging",
+    "plugins",
+    "runtime",
+    "third_party",
+}
 TESTS = sorted((TOP / "tests").rglob("test_*.py"))
 
 

@@ -66,7 +66,7 @@ def test_values_that_make_no_sense_are_refused_where_they_stand(place: tuple[str
     assert {fault["loc"][: len(place)] for fault in caught.value.errors()} == {place}
 
 
-@pytest.mark.parametrize("name", ["a", "run-1", "Ünicode_2.0", "x" * 100])
+@pytest.mark.parametrize("name", ["a", "run-1", "Ünicode_2.0", "x" * 100, "console", "com", "nul-1"])
 def test_a_plain_name_can_name_a_run(name: str) -> None:
     check_run_name(name)
     assert RunConfig.model_validate({**LEAST, "name": name}).name == name
@@ -88,6 +88,10 @@ def test_a_plain_name_can_name_a_run(name: str) -> None:
         "-flag",
         "a b",
         "C:",
+        "ends.",
+        "con",
+        "NUL.run",
+        "Com1",
         "x" * 101,
     ],
 )

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from zoo.support.atomic_files import (
     replacement,
     sha256,
     storage_errors,
+    sync_folder,
     write_bytes,
     write_csv,
     write_image,
@@ -154,3 +156,20 @@ def test_a_file_that_was_replaced_is_no_failure_afterwards(tmp_path: Path, monke
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: pytest.fail("nothing is left to remove"))
     write_bytes(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize(("code", "raised"), [(errno.EINVAL, False), (errno.ENOTSUP, False), (errno.EIO, True)])
+def test_a_folder_that_its_file_system_does_not_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, raised: bool
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="error") if raised else nullcontext():
+        sync_folder(tmp_path)
+
+
+def test_a_system_that_opens_no_folder_syncs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
+    sync_folder(tmp_path / "missing")

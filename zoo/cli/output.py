@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 from zoo.support.formatting import duration, figure, plural, printable
+from zoo.support.standard_streams import encodable
 
 __all__ = [
     "duration",
@@ -63,8 +64,9 @@ def json_alone(as_json: bool) -> Iterator[None]:
 def say_json(value: Any) -> None:
     """Specs and configurations are plain JSON data once dumped; paths are written as text."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    # JSON escapes some of what `printable` does; the rest is escaped as JSON has it.
-    print("".join(char if char == "\n" or printable(char) == char else json.dumps(char)[1:-1] for char in text))
+    # JSON escapes some of what `printable` does; the rest is escaped as JSON has it, as is what stdout cannot encode.
+    shown = "".join(char if char == "\n" or printable(char) == char else json.dumps(char)[1:-1] for char in text)
+    print(shown if encodable(shown, sys.stdout) else json.dumps(value, indent=2, default=str))
 
 
 def say_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -272,11 +273,17 @@ TEXT_KEYS = tuple(_text_keys(RunConfig))
 """Configuration keys whose values (or list items) can only be strings."""
 
 
+DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that Windows keeps for devices, whatever follows a dot."""
+
+
 def check_run_name(value: str) -> None:
     """Raise ValueError unless ``value`` is a valid folder name on every operating system."""
     allowed = all(char.isalnum() or char in "._-" for char in value)
-    if not value or len(value) > 100 or not allowed or value[0] in ".-":
+    if not value or len(value) > 100 or not allowed or value[0] in ".-" or value[-1] == ".":
         raise ValueError(
             f"{value!r} is not a valid run name: use up to 100 letters, digits, '.', '_' and '-', not starting with "
-            "'.' or '-'"
+            "'.' or '-', and not ending with '.'"
         )
+    if DEVICE_NAMES.fullmatch(value):
+        raise ValueError(f"{value!r} is not a valid run name: Windows reserves it for a device")

@@ -135,11 +135,20 @@ def _replace_files(folder: Path, target: Path) -> None:
     sync_folder(target)
     for name, hidden in new.items():
         hidden.replace(target / name)
-    kept = {INDEX, *new} | LITTER | ({LOCK} if os.name == "nt" else set())  # Windows cannot remove an open file
+    kept = {INDEX, *new} | LITTER
     for path in sorted(target.iterdir(), key=lambda path: path.name == JOURNAL):  # the journal is removed last
         if path.name not in kept:
-            path.unlink()
+            _remove(path)
     sync_folder(target)
+
+
+def _remove(path: Path) -> None:
+    """Systems that remove no open file keep the lock, which the next publishing takes again."""
+    try:
+        path.unlink()
+    except PermissionError:
+        if path.name != LOCK:
+            raise
 
 
 def hidden_name(name: str, digest: str) -> str:

@@ -142,7 +142,7 @@ class Client(NamedTuple):
         images, masks = [file.name for file in expected.files], ["--masks", "masks"] if self.masks(expected) else []
         command = [sys.executable, "-B", str(self.script), *images, "--model", str(model), "--csv", self.table.name]
         done = subprocess.run(
-            [*command, *masks], cwd=self.folder, capture_output=True, text=True, errors="replace", check=False
+            [*command, *masks], cwd=self.folder, capture_output=True, encoding="locale", errors="replace", check=False
         )
         if done.returncode != 0:
             said = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1].removeprefix("error: ")

@@ -129,12 +129,18 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable. (Windows has no such call and needs none.)"""
-    if os.name == "nt":
+    """Make renames in a folder durable, where the system can.
+
+    Windows opens no folder, and some network file systems sync none; the rename itself is done by then.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
 

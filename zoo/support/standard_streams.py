@@ -11,7 +11,7 @@ import io
 import os
 import select
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 LEFT = (errno.EPIPE, errno.EINVAL if os.name == "nt" else errno.EPIPE)
 """The error codes of writing to a closed pipe; Windows has another one."""
@@ -82,3 +82,12 @@ def lost(stdout: SafeStream) -> OSError | None:
 
 def reader_left(error: OSError) -> bool:
     return error.errno in LEFT
+
+
+def encodable(text: str, stream: TextIO) -> bool:
+    """Whether a stream's encoding has every character of a text: cp1252, which Windows uses for pipes, lacks most."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

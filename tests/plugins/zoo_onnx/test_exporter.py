@@ -164,9 +164,9 @@ def test_the_ir_version_is_the_lowest_that_the_opset_allows(tmp_path: Path, opse
     proto = onnx.load(path)
     proto.ir_version = ir_version + 1
     onnx.save(proto, path)
-    with pytest.raises(
-        ExportError, match=f"IR version {ir_version + 1} where opset {opset} needs no more than {ir_version}"
-    ):
+    ours = f"IR version {ir_version + 1} where opset {opset} needs no more than {ir_version}"
+    of_onnx = "is higher than the checker's"  # an older onnx does not know the next version
+    with pytest.raises(ExportError, match=ours if ir_version < onnx.IR_VERSION else of_onnx):
         EXPORTER.check(path, request)
 
 
