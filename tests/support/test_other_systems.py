@@ -56,6 +56,6 @@ def test_every_command_works_with_what_windows_has(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     codes = json.loads((folder / "codes").read_text(encoding="utf-8"))
     assert {name: code for name, code in codes.items() if code != REFUSED.get(name, 0)} == {}, done.stdout + done.stderr
-    assert "'nul' cannot name a run: Windows keeps this name for a device" in done.stderr
+    assert "'nul' is not a valid run name: Windows reserves it for a device" in done.stderr
     assert "Traceback" not in done.stderr
     assert sorted(path.name for path in folder.rglob("*.tmp")) == []
