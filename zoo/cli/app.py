@@ -19,6 +19,7 @@ from typer.main import get_command, get_group
 
 from zoo.cli.failures import INTERRUPTED, fail, path_line, usage_line
 from zoo.cli.item_names import unknown
+from zoo.cli.output import forget_json
 from zoo.cli.shared_options import HELP
 from zoo.errors import PluginError, StorageError, ZooError
 from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
@@ -106,26 +107,34 @@ def run_cli(argv: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code; nothing is raised."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    debug = "--debug" in options
+    debug, as_json = "--debug" in options, "--json" in options
     for _ in range(options.count("--debug")):
         arguments.remove("--debug")
     _print_any_character()
+    forget_json()
     try:
         return _invoke(arguments)
-    except KeyboardInterrupt as error:
-        return fail("stopped by Ctrl-C", INTERRUPTED, error, debug)
-    except ZooError as error:
-        return fail(str(error), error.exit_code, error, debug)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        line, code = _explained(error, arguments, debug)
+        return fail(line, code, error, debug=debug, as_json=as_json)
+
+
+def _explained(error: BaseException, arguments: Sequence[str], debug: bool) -> tuple[str, int]:
+    """Return the message for an error, and its exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by Ctrl-C", INTERRUPTED
+    if isinstance(error, ZooError):
+        return str(error), error.exit_code
+    if isinstance(error, Exception):
         usage = usage_line(error, arguments)
         if usage is not None:
-            return fail(usage, 2, error, debug)
+            return usage, 2
         path = path_line(error)
         if path is not None:
-            return fail(path, StorageError.exit_code if isinstance(error, OSError) else 2, error, debug)
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-        hint = "" if debug else "; fix: add --debug to see where, and report it"
-        return fail(f"unexpected {what}; a bug: please report it{hint}", 1, error, debug)
+            return path, StorageError.exit_code if isinstance(error, OSError) else 2
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    hint = "" if debug else "; fix: add --debug to see where, and report it"
+    return f"unexpected {what}; a bug: please report it{hint}", 1
 
 
 def _invoke(arguments: list[str]) -> int:

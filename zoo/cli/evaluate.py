@@ -33,12 +33,12 @@ def evaluate(
     from zoo.registry.lookup import registry
     from zoo.runs.run_directory import find
 
-    where = find(run)  # a wrong name is refused before torch is imported
-    if data is not None:
-        registry().dataset(data.partition(":")[0])
-    from zoo.workflows.evaluate import evaluate_run
-
     with json_alone(as_json):
+        where = find(run)  # a wrong name is refused before torch is imported
+        if data is not None:
+            registry().dataset(data.partition(":")[0])
+        from zoo.workflows.evaluate import evaluate_run
+
         result = evaluate_run(where, split, data, device, out)
     if as_json:
         say_json(dataclasses.asdict(result))

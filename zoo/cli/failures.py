@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+from zoo.cli.output import json_printed, say_json
 from zoo.errors import StorageError, ZooError
 from zoo.registry.core_commands import COMMANDS
 from zoo.support.formatting import printable
@@ -57,7 +58,6 @@ def finish(code: int, stdout: SafeStream) -> int:
         f"cannot write (stdout): {fault.strerror}; fix: send the output somewhere else",
         StorageError.exit_code,
         fault,
-        debug=False,
     )
 
 
@@ -78,9 +78,27 @@ def usage_line(error: Exception, arguments: Sequence[str]) -> str | None:
     return f"{' '.join(message.split()).rstrip('.')}; fix: {fix}"
 
 
-def fail(line: str, code: int, error: BaseException, debug: bool) -> int:
+def fail(line: str, code: int, error: BaseException, *, debug: bool = False, as_json: bool = False) -> int:
+    """Print an error as ``line`` on stderr, with ``as_json`` also as JSON on stdout if nothing is there yet."""
     if debug:
         print(printable("".join(traceback.format_exception(error)), lines=True), file=sys.stderr)
     lines = error.lines if isinstance(error, ZooError) else (line,)
     print("error: " + "\n".join(map(printable, lines)), file=sys.stderr)
+    if as_json and not json_printed():
+        say_json({"error": _facts(line, code, error)})
     return code
+
+
+def _facts(line: str, code: int, error: BaseException) -> dict[str, object]:
+    what, _, fix = line.partition("; fix: ")
+    facts: dict[str, object] = {
+        "type": type(error).__name__,
+        "what": what,
+        "where": None,
+        "fix": fix or None,
+        "details": [],
+    }
+    if isinstance(error, ZooError):
+        where = None if error.where is None else str(error.where)
+        facts |= {"what": error.what, "where": where, "fix": error.fix, "details": list(error.details)}
+    return {**facts, "exit_code": code}

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextvars import ContextVar
 from typing import Any
 
 from zoo.support.formatting import duration, figure, plural, printable
@@ -61,8 +62,22 @@ def json_alone(as_json: bool) -> Iterator[None]:
         yield
 
 
+_json_printed = ContextVar("json_printed", default=False)
+
+
+def json_printed() -> bool:
+    """Whether this command has printed its JSON."""
+    return _json_printed.get()
+
+
+def forget_json() -> None:
+    """A new command begins, which has printed nothing."""
+    _json_printed.set(False)
+
+
 def say_json(value: Any) -> None:
     """Specs and configurations are plain JSON data once dumped; paths are written as text."""
+    _json_printed.set(True)
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     # JSON escapes some of what `printable` does; the rest is escaped as JSON has it, as is what stdout cannot encode.
     shown = "".join(char if char == "\n" or printable(char) == char else json.dumps(char)[1:-1] for char in text)

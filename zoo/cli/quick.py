@@ -34,14 +34,19 @@ def _completion(kept: Snapshot, shell: str, line: str | None) -> None:
     print_completion(shell, line, lambda text: candidates(text, kept.commands, kept.catalogue))
 
 
-QUICK: dict[str, Callable[..., None]] = {"list": _list, "plugins": _plugins, "completion": _completion}
+QUICK: dict[tuple[str, ...], Callable[..., None]] = {
+    ("list",): _list,
+    ("plugins",): _plugins,
+    ("plugins", "list"): _plugins,
+    ("completion",): _completion,
+}
 """Commands that can be answered so: each takes the snapshot and the parameters of its command, by their names."""
 
 
 def wanted(arguments: Sequence[str]) -> bool:
     """Whether such a command was typed, or help was."""
     first = next((word for word in arguments if not word.startswith("-")), None)
-    return first in QUICK or first is None or any(word in HELP for word in arguments)
+    return (first,) in QUICK or first is None or any(word in HELP for word in arguments)
 
 
 def answer(arguments: Sequence[str]) -> bool:
@@ -75,17 +80,16 @@ def _answer(kept: Snapshot, words: list[str]) -> bool:
     if words == ["--version"]:
         print("\n".join(versions(kept.core, kept.contract, kept.catalogue.plugins)))
         return True
-    command, rest = kept.commands, words
+    path, command, rest = list[str](), kept.commands, words
     while rest and rest[0] in command["commands"]:
-        command, rest = command["commands"][rest[0]], rest[1:]
-    if (not rest and command["commands"]) or (len(rest) == 1 and rest[0] in HELP):
+        path, command, rest = [*path, rest[0]], command["commands"][rest[0]], rest[1:]
+    call = QUICK.get(tuple(path))
+    if (not rest and call is None and command["commands"]) or (len(rest) == 1 and rest[0] in HELP):
         return _print_help(command)
-    if not words or words[0] not in QUICK:
+    values = parsed(command["parameters"], rest) if call is not None else None
+    if call is None or values is None:
         return False
-    values = parsed(command["parameters"], rest)
-    if values is None:
-        return False
-    QUICK[words[0]](kept, **values)
+    call(kept, **values)
     return True
 
 

@@ -52,7 +52,8 @@ def show(options: ShowOptions) -> None:
     out = options.out
     check_drawing(out if out is None or out.suffix else out.with_suffix(".png"))
     section = options_of(options.assignments, "dataset")
-    dataset_section(registry(), options.dataset, **section)  # a wrong name is refused before torch is imported
+    with json_alone(options.as_json):
+        dataset_section(registry(), options.dataset, **section)  # a wrong name is refused before torch is imported
     from zoo.workflows.show import show as draw
 
     steps = parse_augment(options.augment) if options.augment is not None else []

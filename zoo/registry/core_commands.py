@@ -39,7 +39,10 @@ COMMANDS = {
         "zoo.cli.inspect:inspect",
         "Describe a file or folder of unknown origin, without executing or writing anything.",
     ),
-    "plugins": ("zoo.cli.plugins:plugins", "List plugins: their state, what they provide, and why one is broken."),
+    "plugins": (
+        "zoo.cli.plugins:plugins",
+        "List plugins, their state and what they provide, or check one against the contract.",
+    ),
     "weights": ("zoo.cli.weights:weights", "List, download and convert trained weights."),
     "data": ("zoo.cli.data:data", "Download, locate and check the files of datasets."),
     "cache": ("zoo.cli.cache:cache", "List cached images and unpacked archives; --clear removes them."),
@@ -47,6 +50,7 @@ COMMANDS = {
         "zoo.cli.doctor:doctor",
         "Check this installation: versions, devices, folders and plugins, each with a fix.",
     ),
+    "schema": ("zoo.cli.schema:schema", "Print the JSON Schema of the configuration of a run, for editors."),
     "completion": ("zoo.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
 }
 """A function is a command; a ``typer.Typer``, a group of them."""
@@ -56,7 +60,7 @@ SECTIONS = {
     "Runs": ("runs", "report", "compare", "verify"),
     "Data and weights": ("show", "data", "weights", "cache"),
     "Analysis": ("gradients", "arithmetic"),
-    "Tools": ("inspect", "doctor", "completion"),
+    "Tools": ("inspect", "doctor", "schema", "completion"),
 }
 """The headings of `zoo --help`, with the commands under each."""
 EXAMPLES = {
@@ -76,7 +80,7 @@ EXAMPLES = {
     "verify": "zoo verify cnn_digits",
     "cache": "zoo cache",
     "inspect": "zoo inspect download.pth",
-    "plugins": "zoo plugins",
+    "schema": "zoo schema",
     "doctor": "zoo doctor",
     "completion": "zoo completion bash",
 }
