@@ -75,7 +75,7 @@ def class_name(name: str) -> str:
 
 
 def code_points(name: str) -> str:
-    """``'café' (U+0063 U+0061 U+0066 U+00E9)``: what tells names apart that look the same."""
+    """``'café' (U+0063 U+0061 U+0066 U+00E9)``, to distinguish names that look the same."""
     return f"'{name}' ({' '.join(f'U+{ord(char):04X}' for char in name)})"
 
 

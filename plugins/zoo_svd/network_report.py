@@ -1,4 +1,4 @@
-"""What ``svd_compress`` shows: before and after, layer by layer, and accuracy over budgets."""
+"""The report of ``svd_compress``: comparison before and after, layers, and accuracy by budget."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def write_report(
     write_csv(directory / "layers.csv", LAYERS, _layers(outcome))
     worse = [str(row[0]) for row in rows if row[3] and float(row[3]) > 1]
     told = (f" No gain: {', '.join(worse)}." if worse else "") + (
-        "" if any(row[4] for row in rows) else " The quantizer does not take this network."
+        "" if any(row[4] for row in rows) else " The quantizer does not support this network."
     )
     shown = [
         ReportItem(

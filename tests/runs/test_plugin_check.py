@@ -101,5 +101,6 @@ def test_no_other_text_of_a_record_gets_into_a_command(made_run: Any, written: s
     record = made_run("one", plugins={"lab": written}).record
     (problem,) = plugin_problems(record, NOBODY)
     assert str(problem) == (
-        "the run was made with plugin 'lab', which is not installed; fix: install the package that provides plugin 'lab'"
+        "the run was made with plugin 'lab', which is not installed; "
+        "fix: install the package that provides plugin 'lab'"
     )

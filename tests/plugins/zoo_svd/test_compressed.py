@@ -62,7 +62,7 @@ def test_eight_bits_lose_little_and_take_a_quarter(small, tmp_path) -> None:
                 },
                 {"format": "zoo-svd-picture", "channels": "3"},
             ),
-            "do not fit together",
+            "do not match",
         ),
     ],
 )
