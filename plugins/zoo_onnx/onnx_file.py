@@ -1,4 +1,4 @@
-"""From an `nn.Module` to the bytes of an ONNX file: trace, translate, bring to the opset, describe."""
+"""Write an `nn.Module` as an ONNX file: trace, translate, convert to the opset, add metadata."""
 
 from __future__ import annotations
 

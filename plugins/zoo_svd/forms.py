@@ -74,12 +74,12 @@ class Stage(NamedTuple):
 
 
 def forms_of(layer: Layer, allowed: Sequence[Form] = CONVOLUTIONS) -> tuple[Form, ...]:
-    """Those among ``allowed`` that differ for this layer: a 1×1 convolution has one, as a linear layer has."""
+    """Return the distinct forms among ``allowed`` for this layer: a linear layer or a 1×1 convolution has only one."""
     if isinstance(layer, nn.Linear):
         return ("linear",)
     if min(layer.kernel_size) == 1:
         return ("channels",)
-    # else what a column sees beyond the edge is not known here
+    # With another padding, the values beyond the edge of a column are unknown.
     separable = isinstance(layer.padding, tuple) and layer.padding_mode == "zeros"
     return tuple(form for form in allowed if form != "spatial" or separable) or ("channels",)
 

@@ -1,5 +1,4 @@
-"""timm's pretrained configurations as the zoo's weights: where a file lies, its licence, its classes, how its images
-were made."""
+"""timm's pretrained configurations as `WeightsSpec`s: URL, licence, classes and preprocessing."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""torchvision's weights as the zoo's: where a file lies, its classes, how its images were made, what it reaches; from
-its own metadata."""
+"""torchvision's weights as `WeightsSpec`s, from their metadata: URL, classes, preprocessing and metrics."""
 
 from __future__ import annotations
 
