@@ -99,7 +99,7 @@ def test_no_text_has_a_word_that_the_glossary_replaces() -> None:
     assert found == []
 
 
-# ------------------------------------------------------------------------------------------------- prose inside the code
+# ------------------------------------------------------------------------------------------------ prose inside the code
 
 PRIVATE = re.compile(
     r"\b(anew|somebody|cannot be had|learns? nothing|gives? something else|by hand|put aside|is told|tells"
