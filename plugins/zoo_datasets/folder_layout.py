@@ -306,7 +306,7 @@ def _is_folder(path: Path, *, may_dangle: bool) -> bool:
         path.stat()
     except OSError as error:
         if path.is_symlink() and not may_dangle:
-            raise DataError(f"this link leads nowhere: {error.strerror}", where=path, fix="remove the link") from error
+            raise DataError(f"this link is broken: {error.strerror}", where=path, fix="remove the link") from error
         if not path.is_symlink():
             raise DataError(f"cannot be read: {error.strerror}", where=path, fix="change its permissions") from error
     return path.is_dir()

@@ -127,7 +127,7 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     ),
     "record, checkpoint": (
         edit("run.json", lambda record: record.update(checkpoint="step-000015"), seal=True),
-        "are of checkpoint step-000015",
+        "are from checkpoint step-000015",
     ),
     "record, a type": (
         edit("run.json", lambda record: record.update(results=3)),

@@ -104,7 +104,7 @@ FAULTS = {
     "no samples": (idx(np.zeros((0, 28, 28), np.uint8)), "states 0 samples"),
     "absurd count": (GOOD[:4] + b"\xff" * 4 + GOOD[8:], "states 4,294,967,295 samples"),
     "too short": (GOOD[:-1], "states 1,568 bytes of values, but it has 1,567"),
-    "too long": (GOOD + b"\0", "and it has more"),
+    "too long": (GOOD + b"\0", "but it has more"),
 }
 
 
