@@ -85,7 +85,7 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
 
 @hookspec
 def zoo_register_commands() -> Sequence[CommandSpec]:
-    """Return the plugin's command group, which bears the plugin's namespace."""
+    """Return the plugin's command group, named after the plugin's namespace."""
 
 
 # Events, for experiment trackers. A hook receives a read-only copy and cannot change the run. If a hook raises, zoo

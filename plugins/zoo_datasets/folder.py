@@ -107,17 +107,16 @@ class Folder(Dataset):
 
 
 def open_folder(options: FolderOptions, store: DatasetStore) -> Folder:
-    """Raises DataError saying what is wrong with the folder."""
+    """Open a folder of images. Raises DataError if it is invalid."""
     root, splits = _splits(options, store, training=True)
     return _arranged(store, root, splits, options.test_fraction, options.split_seed)
 
 
 def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
-    """To evaluate a trained model: the labelled test split, else val, else all images; nothing is put aside.
+    """Open a folder for the evaluation of a trained model: the labelled test split, otherwise val, otherwise all
+    images.
 
-    The classes may be few.
-
-    Raises DataError saying what is wrong with the folder.
+    One class suffices. Raises DataError if the folder is invalid.
     """
     root, splits = _splits(options, store, training=False)
     labelled = [name for name in ("test", "val", "train") if name in splits and splits[name][0].label is not None]
@@ -146,7 +145,7 @@ def _splits(options: FolderOptions, store: DatasetStore, *, training: bool) -> t
 
 
 def top_folder(unpacked: Path) -> Path:
-    """Where an archive's images begin: archives often hold one folder, which holds all the rest."""
+    """Return the folder with an archive's images: archives often contain a single top folder."""
     inside = [path for path in entries(unpacked) if not path.name.startswith(".")]
     if len(inside) == 1 and inside[0].is_dir() and inside[0].name.lower() not in SPLITS:
         return top_folder(inside[0])
@@ -176,8 +175,7 @@ def _arranged(
 
 
 def in_turn(samples: Sequence[Sample]) -> list[Sample]:
-    """The first of every class, then the second of every class, and so on: the first images, which people are shown,
-    are of all classes."""
+    """Return samples that alternate between classes, so that the first images, which plots show, are of all classes."""
     seen: Counter[str | None] = Counter()
     ranks = []
     for sample in samples:
@@ -227,7 +225,7 @@ def _class_names(root: Path, samples: Sequence[Sample]) -> list[str]:
 
 
 def _divide(root: Path, splits: Mapping[str, Sequence[Sample]], share: float, seed: int) -> dict[str, list[Sample]]:
-    """Put the same share of every class of train aside as the labelled val split.
+    """Split off the same share of every class of train as the labelled val split.
 
     (RandomState's stream is frozen by numpy's policy.)
     """

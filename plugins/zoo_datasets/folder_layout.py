@@ -75,7 +75,7 @@ def class_name(name: str) -> str:
 
 
 def code_points(name: str) -> str:
-    """``'café' (U+0063 U+0061 U+0066 U+00E9)``: what tells names apart that look the same."""
+    """``'café' (U+0063 U+0061 U+0066 U+00E9)``, to distinguish names that look the same."""
     return f"'{name}' ({' '.join(f'U+{ord(char):04X}' for char in name)})"
 
 
@@ -306,7 +306,7 @@ def _is_folder(path: Path, *, may_dangle: bool) -> bool:
         path.stat()
     except OSError as error:
         if path.is_symlink() and not may_dangle:
-            raise DataError(f"this link leads nowhere: {error.strerror}", where=path, fix="remove the link") from error
+            raise DataError(f"this link is broken: {error.strerror}", where=path, fix="remove the link") from error
         if not path.is_symlink():
             raise DataError(f"cannot be read: {error.strerror}", where=path, fix="change its permissions") from error
     return path.is_dir()

@@ -1,4 +1,4 @@
-"""From an `nn.Module` to the bytes of an ONNX file: trace, translate, bring to the opset, describe."""
+"""Write an `nn.Module` as an ONNX file: trace, translate, convert to the opset, add metadata."""
 
 from __future__ import annotations
 
@@ -149,8 +149,7 @@ def _name_batch(model: onnx.ModelProto) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Torch's exporter writes to stderr, logs and warns; what matters of it is told by the errors raised here and by
-    the checks."""
+    """Suppress the output, logs and warnings of torch's exporter; zoo raises errors for what matters."""
     before: Any = logging.root.manager.disable
     sink = io.StringIO()
     with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):

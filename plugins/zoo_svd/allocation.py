@@ -1,9 +1,9 @@
-"""How a budget is shared among layers: where a unit saved costs least.
+"""Allocation of a budget to layers, with the smallest loss per unit saved.
 
-Every layer has a menu: it may stay as it is, or take one of its forms at one of its ranks, each at a cost (bytes,
-multiply-accumulates or milliseconds) and with a harm to the network. From whole layers on, the step that does least
-harm a unit saved is taken until the budget is met (a greedy walk down the lower convex hulls), and what is left over is
-given back where it helps most.
+Every layer has options: unchanged, or one of its forms at one of its ranks. Each option has a cost (bytes,
+multiply-accumulates or milliseconds) and a loss, measured on the network. Starting with unchanged layers, the step with
+the smallest loss per unit saved is taken until the budget is met (a greedy walk along the lower convex hulls). The rest
+of the budget is then spent where it reduces the loss most.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from zoo.errors import UsageError
 from zoo_svd.forms import Choice
 
 ROUND_FROM, ROUND_TO = 16, 8
-"""From this rank on ranks are multiples of that number, as vector units like them."""
+"""The rank from which ranks are multiples of a number, which suits vector units."""
 LEAST = 1e-12
 FLATTEST, STEEPEST = 0.1, 4.0
-"""Powers of the energy left out by which harm may be said to grow where it was not measured."""
+"""The limits of the exponent with which the loss grows with the omitted energy outside of the measured range."""
 
 
 class Option(NamedTuple):
-    """A choice (None: the layer as it is), its cost, its harm, and the share of the layer's energy that it leaves
-    out."""
+    """A choice (None: the unchanged layer), its cost, its loss, and the share of the layer's energy that it omits."""
 
     choice: Choice | None
     cost: float
@@ -35,21 +34,20 @@ class Option(NamedTuple):
 
 
 Menu = Sequence[Option]
-"""Of one layer; the first is the layer as it is."""
+"""The options of one layer; the first is the unchanged layer."""
 Choices = dict[str, Choice | None]
 
 
 @dataclass(frozen=True)
 class Harm:
-    """What leaving out a share of the energy does to the network, read between points that were measured, (share,
-    harm), along it on logarithmic scales: harms grow by powers of it.
-    """
+    """The loss of the network as a function of the omitted share of a layer's energy, interpolated on logarithmic
+    scales between measured points (share, loss)."""
 
     points: Sequence[tuple[float, float]] = ((1.0, 1.0),)
 
     @classmethod
     def of(cls, measured: Sequence[tuple[float, float]]) -> Harm:
-        """Ascending shares with harms that do not fall, which measuring by few images may make them do."""
+        """Return an interpolation with non-decreasing losses; measurements with few images may decrease."""
         kept: list[tuple[float, float]] = []
         for share, harm in sorted(measured):
             if not kept or share > kept[-1][0] * 1.01:
@@ -69,12 +67,12 @@ class Harm:
 
 
 def steps(largest: int) -> list[int]:
-    """Ranks to choose among, ascending."""
+    """Return the candidate ranks, ascending."""
     return [rank for rank in range(1, largest + 1) if rank < ROUND_FROM or rank % ROUND_TO == 0]
 
 
 def worthwhile(options: Sequence[Option]) -> list[Option]:
-    """Those that no other one beats in both cost and harm, the dearest first."""
+    """Return the Pareto-optimal options in cost and loss, the most expensive first."""
     kept: list[Option] = []
     for option in sorted(options, key=lambda each: (each.cost, each.harm)):
         if not kept or option.harm < kept[-1].harm:
@@ -83,7 +81,7 @@ def worthwhile(options: Sequence[Option]) -> list[Option]:
 
 
 def spent(menus: Mapping[str, Menu], choices: Choices) -> float:
-    """The share of the whole cost that choices leave."""
+    """Return the cost of choices relative to that of the unchanged layers."""
     total = sum(next(option.cost for option in menu if option.choice == choices[name]) for name, menu in menus.items())
     return total / whole(menus)
 
@@ -93,9 +91,9 @@ def whole(menus: Mapping[str, Menu]) -> float:
 
 
 def allocate(menus: Mapping[str, Menu], budget: float) -> Choices:
-    """A choice for each layer, of which all together cost no more than ``budget`` times the whole.
+    """Return a choice for each layer with a total cost of at most ``budget`` times that of the unchanged layers.
 
-    Raises UsageError where that cannot be.
+    Raises UsageError if that is impossible.
     """
     allowed, offers = budget * whole(menus), {name: [menu[0], *worthwhile(menu[1:])] for name, menu in menus.items()}
     chosen, left = {name: menu[0] for name, menu in menus.items()}, allowed - whole(menus)
@@ -122,10 +120,8 @@ def allocate(menus: Mapping[str, Menu], budget: float) -> Choices:
 
 
 def uniform(menus: Mapping[str, Menu], budget: float) -> Choices:
-    """The same share of each layer: what is done without looking at the network.
-
-    Of its first form the most that costs no more, else the least.
-    """
+    """Return the same relative cost for each layer: the largest option of its first form within the budget, otherwise
+    the smallest."""
     found: Choices = {}
     for name, (unchanged, *options) in menus.items():
         form = next((option.choice.form for option in options if option.choice), None)
@@ -139,7 +135,7 @@ def uniform(menus: Mapping[str, Menu], budget: float) -> Choices:
 
 
 def _cheapest_step(offers: Mapping[str, Menu], chosen: Mapping[str, Option]) -> tuple[str, Option] | None:
-    """The layer and the cheaper option for which the least harm is done for each unit saved."""
+    """Return the layer and the cheaper option with the smallest loss per unit saved, or None."""
     best: tuple[float, str, Option] | None = None
     for name, menu in offers.items():
         now = chosen[name]
@@ -152,7 +148,7 @@ def _cheapest_step(offers: Mapping[str, Menu], chosen: Mapping[str, Option]) -> 
 
 
 def _give_back(offers: Mapping[str, Menu], chosen: dict[str, Option], left: float) -> None:
-    """Take dearer options for as long as the rest of the budget allows it, where a unit helps most."""
+    """Take more expensive options within the rest of the budget, where they reduce the loss most per unit."""
     while True:
         best: tuple[float, str, Option] | None = None
         for name, menu in offers.items():

@@ -1,4 +1,4 @@
-"""Accuracy over budgets: by the method of a run, by plain SVD, and in 8 bits."""
+"""Accuracy by budget: with the method of a run, with plain SVD, and in 8 bits."""
 
 from __future__ import annotations
 

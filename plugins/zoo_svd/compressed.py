@@ -1,4 +1,4 @@
-"""An image as a file of its factors: 8-bit integers with a scale a component, as safetensors.
+"""Compressed images: a safetensors file of the factors as 8-bit integers with a scale per component.
 
 √σ is split between the sides: L = U·√Σ (m×k) and R = √Σ·Vᵀ (k×n), so that both sides of a component span the same
 range. Each component of each side is rounded to -127 … 127 steps of its own scale, a float32. 600×1200 at rank 120 are

@@ -1,5 +1,5 @@
-"""Compressing a trained network: what each layer may become and what that costs, the choices of a budget, and the
-network of these choices."""
+"""Compress a trained network: the options of each layer with their costs, the allocation of a budget, and the resulting
+network."""
 
 from __future__ import annotations
 
@@ -40,12 +40,11 @@ from zoo_svd.seen import Hook, look, watch
 Method = Literal["plain", "responses"]
 Unit = Literal["bytes", "macs", "ms"]
 PROBES = (0.5, 0.2, 0.06)
-"""Shares of a layer's weights at whose ranks the harm to the whole network is measured."""
+"""The relative layer sizes at which the loss of the whole network is measured."""
 TIMED = (0.5, 0.15)
-"""Shares at which milliseconds are; between, they grow as multiply-accumulates do."""
+"""The relative layer sizes at which milliseconds are measured; they are interpolated by multiply-accumulates."""
 WATCHED = 2e10
-"""Multiply-accumulates that one look at the network's answers may take: of large networks, some of the images are
-looked at."""
+"""The maximum multiply-accumulates of one evaluation of the network; large networks use only some of the images."""
 FEWEST = 16
 BATCH = 16
 BYTES = 4
@@ -54,10 +53,10 @@ BYTES = 4
 
 @dataclass
 class Compressor:
-    """A trained ``model`` in eval mode, and ``images`` (N, C, H, W) to calibrate by, normalised, on its device.
+    """Compresses a trained ``model`` in eval mode with calibration ``images`` (N, C, H, W), normalised, on its device.
 
-    ``forms``: what a convolution may take. Where costs are of milliseconds, ``stopwatch`` tells them, of ``batch``
-    images at a time.
+    ``forms`` are the factorisations of a convolution. If costs are in milliseconds, ``stopwatch`` measures them for
+    ``batch`` images at a time.
     """
 
     model: nn.Module
@@ -72,9 +71,9 @@ class Compressor:
         self.model.eval()
         named = candidates(self.model)
         self.shapes = _shapes(self.model, named, self.images[:1])
-        """What each layer takes of one image, in the order in which they are run."""
+        """The input shapes of the layers for one image, in order of execution."""
         self.layers = {name: layer for name, layer in named.items() if name in self.shapes}
-        """Not those whose weights are used without calling them, as torch's own attention does."""
+        """Without layers whose weights are used without calling them, as in torch's attention."""
         self.logits = self.answers(self.model)
         inputs = set(self.forms) != {"channels"}
         self._seen = (
@@ -92,15 +91,13 @@ class Compressor:
     # ------------------------------------------------------------------------------------------------------------ menus
 
     def menus(self, *, measured: bool, even: bool = False) -> dict[str, Menu]:
-        """What every layer may become.
+        """Return the options of every layer.
 
-        Only where ``measured`` is the harm known: each layer is compressed alone, and the network's answers are
-        compared. For ``even`` shares, of its first form alone, but of every rank.
+        With ``measured``, each layer is compressed alone to measure the change of the network's outputs. With ``even``,
+        only the first form is used, but at every rank.
         """
         work = [(name, layer) for name, layer in self.layers.items()]
-        names = (
-            tracked(work, f"measuring what smaller layers do to the network, {len(work)} of them") if measured else work
-        )
+        names = tracked(work, f"measuring the effect of {len(work)} smaller layers") if measured else work
         return {name: self._menu(name, layer, measured, even) for name, layer in names}
 
     def _menu(self, name: str, layer: Layer, measured: bool, even: bool) -> Menu:
@@ -119,7 +116,7 @@ class Compressor:
             for choice in choices
             if (lost := decomposition.lost(choice.ranks)) < 1
         ]
-        front = worthwhile(sizes)  # of pairs of ranks, those that leave out least at their size
+        front = worthwhile(sizes)  # the pairs of ranks with the smallest loss for their size
         if not front:
             return []
         harm = (
@@ -144,12 +141,11 @@ class Compressor:
         )
         (first, least), (last, most) = points[0], points[-1]
         slope = max(0.0, (most - least) / (last - first)) if last > first else 0.0
-        # a straight line; below what was measured never less than a quarter of it, since a call costs something however
-        # little it computes
+        # Linear; below the measured range at least a quarter of the smallest time, because of the overhead of a call.
         return lambda choice: max(least / 4, least + slope * (macs_of(layer, choice, shape) - first))
 
     def cost(self, name: str, choice: Choice | None) -> float:
-        """Of a layer, in what costs are counted in; of milliseconds the layer as it is, or measured."""
+        """Return the cost of a layer in the unit of the budget."""
         layer, shape = self.layers[name], self.shapes[name]
         if self.of == "ms":
             return self._milliseconds(name, layer if choice is None else empty(layer, choice))
@@ -170,7 +166,7 @@ class Compressor:
         return found
 
     def _harm(self, name: str, option: Option) -> float:
-        """Of this layer alone so."""
+        """Return the loss if only this layer is compressed."""
         layer = self.layers[name]
         if option.choice is None:
             return 0.0
@@ -183,7 +179,7 @@ class Compressor:
     # --------------------------------------------------------------------------------------------------------- networks
 
     def decomposition(self, name: str, form: Form) -> Decomposition:
-        """Of a layer, made when it is first asked for."""
+        """Return the decomposition of a layer, computed on first use."""
         if (name, form) not in self._decompositions:
             self._decompositions[name, form] = decompose(self.layers[name], form, self._seen.get(name))
         return self._decompositions[name, form]
@@ -192,10 +188,10 @@ class Compressor:
         return uniform(menus, budget) if even else allocate(menus, budget)
 
     def compressed(self, choices: Choices) -> nn.Module:
-        """A copy of the network with these choices.
+        """Return a copy of the network with these choices.
 
-        By responses, its smaller layers are fitted to those before them, and its batch norms see the calibration
-        images once more; each where that brings the network's answers nearer.
+        With the method ``responses``, its factorised layers are refitted and its batch norm statistics recomputed, each
+        only if that brings the network's outputs closer to the original's.
         """
         model = copy.deepcopy(self.model)
         smaller = [name for name in self.shapes if choices[name] is not None]
@@ -219,14 +215,14 @@ class Compressor:
         return filled(self.layers[name], choice, *self.decomposition(name, choice.form).weights(choice.ranks))
 
     def divergence(self, model: nn.Module, rows: Tensor | None = None) -> float:
-        """The mean Kullback-Leibler divergence of a network's answers to the calibration images, or some of them,
-        from the original's, in nats."""
+        """Return the mean Kullback-Leibler divergence, in nats, of a network's outputs for the calibration images (or
+        some of them) from the original's."""
         logits = self.logits if rows is None else self.logits[rows]
         found, due = F.log_softmax(self.answers(model, rows), 1), F.log_softmax(logits, 1)
         return float(F.kl_div(found, due, reduction="batchmean", log_target=True))
 
     def answers(self, model: nn.Module, rows: Tensor | None = None) -> Tensor:
-        """The logits of the calibration images, or some of them, a few at a time."""
+        """Return the logits of the calibration images (or some of them), computed in batches."""
         with torch.no_grad():
             return torch.cat(
                 [model(batch) for batch in self._batches(self.images if rows is None else self.images[rows])]
@@ -237,7 +233,7 @@ class Compressor:
 
 
 def choices_of_energy(menus: Mapping[str, Menu], energy: float) -> Choices:
-    """For each layer the cheapest option of its first form that keeps this share of the layer's energy."""
+    """Return, for each layer, the cheapest option of its first form that keeps this share of its energy."""
     found: Choices = {}
     for name, (_, *options) in menus.items():
         form = next((option.choice.form for option in options if option.choice), None)
@@ -249,7 +245,7 @@ def choices_of_energy(menus: Mapping[str, Menu], energy: float) -> Choices:
 
 
 def _at(front: Sequence[Option], shares: Sequence[float], layer: Layer) -> list[Option]:
-    """The options whose weights are nearest below these shares of the layer's, each once."""
+    """Return the largest options below these relative sizes of the layer, without repeats."""
     found = []
     for share in shares:
         within = [option for option in front if option.cost <= share * layer.weight.numel()]

@@ -1,13 +1,13 @@
-"""The weights of a layer's smaller ones, of any rank, from one decomposition.
+"""The weights of a factorised layer at any rank, from one decomposition.
 
-Of weights alone: the truncated SVD of the layer's matrix, the nearest matrix of a rank, whatever the layer sees. By
-responses: with C the covariance and μ the mean of what a matrix M is applied to, its responses have the covariance
-M·C·Mᵀ; with U its top eigenvectors, U·Uᵀ·M is the matrix of that rank whose responses are nearest, and (I - U·Uᵀ)·M·μ,
-added to the bias, keeps their mean (X. Zhang et al. 2015, section 3.1). No covariance is inverted.
+``plain`` uses the truncated SVD of the layer's matrix, the closest matrix of a rank, independent of the inputs.
+``responses`` uses the inputs' mean μ and covariance C. The responses of a matrix M then have the covariance M·C·Mᵀ.
+With its leading eigenvectors U, U·Uᵀ·M is the matrix of that rank with the closest responses, and (I - U·Uᵀ)·M·μ, added
+to the bias, preserves their mean (X. Zhang et al. 2015, section 3.1). No covariance is inverted.
 
-The forms differ in what M is. For ``channels`` its rows are the filters (m × c·k·k), and the responses are the layer's
-answers; for ``spatial`` its rows are the columns of filters (m·k × c·k), of which the layer adds k. For ``tucker`` the
-answers are treated so on the way out, and on the way in the c channels, which are weighted by their covariance.
+The forms differ in M. For ``channels``, its rows are the filters (m × c·k·k), and the responses are the layer's
+outputs. For ``spatial``, its rows are the columns of filters (m·k × c·k), of which the layer adds k. ``tucker`` applies
+this to the outputs, and to the c input channels, weighted by their covariance.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from zoo_svd.forms import Form, Layer
 from zoo_svd.seen import Moments, Seen
 
 Weights = tuple[list[Tensor], Tensor]
-"""Of each smaller layer, to be reshaped, and what is to be added to the bias (m,)."""
+"""The weights of each factor, to be reshaped, and the offset of the bias (m,)."""
 Parts = Callable[[int], tuple[Tensor, Tensor, Tensor]]
-"""Of a rank: (r, n), (m, r) and what the mean lacks (m,)."""
+"""The factors of a rank, (r, n) and (m, r), and the offset of the mean (m,)."""
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """``spectra``: for each rank of the form, what every component holds of the energy, float64, falling; ``weights``
-    of these ranks."""
+    """A decomposition. ``spectra``: for each rank of the form, the energy of every component, float64, descending;
+    ``weights`` returns the weights for ranks."""
 
     spectra: tuple[Tensor, ...]
     weights: Callable[[tuple[int, ...]], Weights]
 
     def lost(self, ranks: tuple[int, ...]) -> float:
-        """The share of the energy that ranks leave out, at most 1."""
+        """Return the share of the energy that ranks omit, at most 1."""
         return min(1.0, sum(shares[rank] for shares, rank in zip(self._left_out, ranks, strict=True)))
 
     @cached_property
@@ -48,7 +48,7 @@ class Decomposition:
 
 
 def decompose(layer: Layer, form: Form, seen: Seen | None) -> Decomposition:
-    """By what the layer has seen, or by its weights alone."""
+    """Decompose by the layer's moments, or (without ``seen``) by its weights only."""
     if form == "tucker":
         return _tucker(layer, seen)
     kernel = layer.weight.detach().double()

@@ -123,8 +123,8 @@ def heat_map(file: Path, factors: Factors, heading: str) -> None:
 
 
 def ellipse(file: Path, matrix: np.ndarray) -> None:
-    """The unit circle and what a 2×2 matrix makes of it, with the eigenvectors (where they are real) and the singular
-    vectors."""
+    """Plot the unit circle and its image under a 2×2 matrix, with the eigenvectors (where they are real) and the
+    singular vectors."""
     left, values, right = np.linalg.svd(matrix)
     found = eigen(matrix)
     angle = np.linspace(0, 2 * np.pi, 361)

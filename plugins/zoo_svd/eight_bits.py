@@ -1,5 +1,5 @@
-"""An ONNX file in 8 bits, weights and activations, by onnxruntime's own quantizer: what a network's smaller layers are
-compared with, and go with."""
+"""Quantise an ONNX file to 8 bits, weights and activations, with onnxruntime's quantizer, for comparison and in
+combination with low-rank factorisation."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 Thin, by the eigenvectors of the Gram matrix: of A (m×n, m ≤ n) those of A·Aᵀ are the left singular vectors U, and Uᵀ·A
 = Σ·Vᵀ. The matrix of rank k is then U_k·U_kᵀ·A, a projection of A itself, so that what is lost in squaring touches the
 smallest singular values alone: where a wanted one is among these, the Gram matrix is made once more in double
-precision. A matrix too large for that is looked at through random projections (N. Halko, P. Martinsson, J. Tropp:
-Finding structure with randomness, 2011; torch.svd_lowrank).
+precision. For a larger matrix, random projections are used (N. Halko, P. Martinsson, J. Tropp: Finding structure with
+randomness, 2011; torch.svd_lowrank).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _projected(flat: Tensor, rank: int) -> Tensor:
 
 
 def share(part: float) -> str:
-    """A share of the energy as people read it: only all of it reads 100%."""
+    """Format a share of the energy; only exactly 1 is shown as 100%."""
     shown = f"{part:.2%}"
     return shown if shown != "100.00%" else "100%" if part == 1 else "more than 99.99%"
 

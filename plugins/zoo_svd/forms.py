@@ -1,4 +1,4 @@
-"""The forms that a layer may take as several smaller ones, and what each costs.
+"""The factorisations (forms) of a layer, and their costs.
 
 A linear layer y = W·x + b, W (m×n), becomes a linear layer n → r and one r → m (R. Girshick: Fast R-CNN, 2015). A
 convolution of m filters k×k over c channels becomes
@@ -74,18 +74,18 @@ class Stage(NamedTuple):
 
 
 def forms_of(layer: Layer, allowed: Sequence[Form] = CONVOLUTIONS) -> tuple[Form, ...]:
-    """Those among ``allowed`` that differ for this layer: a 1×1 convolution has one, as a linear layer has."""
+    """Return the distinct forms among ``allowed`` for this layer: a linear layer or a 1×1 convolution has only one."""
     if isinstance(layer, nn.Linear):
         return ("linear",)
     if min(layer.kernel_size) == 1:
         return ("channels",)
-    # else what a column sees beyond the edge is not known here
+    # With another padding, the values beyond the edge of a column are unknown.
     separable = isinstance(layer.padding, tuple) and layer.padding_mode == "zeros"
     return tuple(form for form in allowed if form != "spatial" or separable) or ("channels",)
 
 
 def stages(layer: Layer, choice: Choice) -> list[Stage]:
-    """What the layer becomes; the last of them has its bias."""
+    """Return the factors of a layer; the last of them has its bias."""
     form, ranks = choice
     rank = ranks[-1]
     if isinstance(layer, nn.Linear):
@@ -127,7 +127,7 @@ def macs_of(layer: Layer, choice: Choice, shape: tuple[int, ...]) -> int:
 
 
 def places_of(layer: Layer, shape: tuple[int, ...]) -> int:
-    """How many times the layer's matrix is applied to one image."""
+    """Return the number of positions at which the layer's matrix is applied to one image."""
     if isinstance(layer, nn.Linear):
         return int(torch.Size(shape[:-1]).numel())
     whole = Stage(0, 0, *(_two(getattr(layer, name)) for name in ("kernel_size", "stride", "padding", "dilation")))
@@ -136,14 +136,14 @@ def places_of(layer: Layer, shape: tuple[int, ...]) -> int:
 
 
 def empty(layer: Layer, choice: Choice) -> nn.Sequential:
-    """The smaller layers, their weights to be filled, on the layer's device and in its mode."""
+    """Return the factors with uninitialised weights, on the layer's device and in its mode."""
     chain = stages(layer, choice)
     modules = [stage.module(bias=layer.bias is not None and stage is chain[-1]) for stage in chain]
     return nn.Sequential(*modules).to(layer.weight.device, layer.weight.dtype).train(layer.training)
 
 
 def filled(layer: Layer, choice: Choice, weights: Sequence[Tensor], offset: Tensor | None) -> nn.Sequential:
-    """`empty`, with these weights, and ``offset`` (m,) added to the layer's bias where it has one."""
+    """Return the factors with these weights, and with ``offset`` (m,) added to the layer's bias."""
     chain = empty(layer, choice)
     with torch.no_grad():
         for module, weight in zip(chain, weights, strict=True):
@@ -154,7 +154,7 @@ def filled(layer: Layer, choice: Choice, weights: Sequence[Tensor], offset: Tens
 
 
 def candidates(model: nn.Module) -> dict[str, Layer]:
-    """Every linear layer and ungrouped convolution, by name, for which some rank pays."""
+    """Return, by name, every linear layer and ungrouped convolution for which some rank saves weights."""
     found: dict[str, Layer] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.groups == 1):
@@ -165,7 +165,7 @@ def candidates(model: nn.Module) -> dict[str, Layer]:
 
 
 def pays(layer: Layer, choice: Choice) -> bool:
-    """Whether it has fewer weights than the layer: of a matrix, r < m·n / (m + n)."""
+    """Return whether a choice has fewer weights than the layer: for a matrix, r < m·n / (m + n)."""
     return weights_of(layer, choice) < layer.weight.numel()
 
 

@@ -1,5 +1,5 @@
-"""What ``svd_image`` shows of each image: rebuilt at every rank, the spectrum, its bytes beside JPEG and WebP, the
-factors, the noise."""
+"""The report of ``svd_image``: rebuilt images at every rank, spectra, sizes compared with JPEG and WebP, factors and
+denoising."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An image as a matrix, and back: its rows stay, the columns of its channels lie side by side, pixel by pixel."""
+"""Conversion of an image to a matrix, and back: rows are kept, and each row has the channels of its pixels in order."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""How a network, or one layer of it, fares where it will be deployed: as an exported file, in its exporter's runtime,
-on the CPU."""
+"""Time and size of a network or a layer as an exported file, in the exporter's runtime on the CPU."""
 
 from __future__ import annotations
 
@@ -21,11 +20,11 @@ from zoo.plugin import Item, build_exporter, registry
 from zoo_svd.eight_bits import quantise
 
 CALLS, WARMING = 15, 3
-"""Calls of which the median counts, after a few that do not."""
+"""The number of timed calls, of which the median is used, after a warm-up."""
 FEWEST, ENOUGH = 5, 2.0
-"""Number of calls that is enough where they take longer."""
+"""The number of timed calls if a call takes longer."""
 BATCHES = (1, 32)
-"""Images at a time whose milliseconds are told."""
+"""The batch sizes whose milliseconds are reported."""
 
 
 class Deployed(nn.Module):
@@ -39,7 +38,7 @@ class Deployed(nn.Module):
         return torch.from_numpy(self._runner(inputs.cpu().numpy())).to(inputs.device)
 
     def milliseconds(self, shape: Sequence[int], batch: int) -> float:
-        """Of a call with ``batch`` inputs of ``shape``, the median."""
+        """Return the median time of a call with ``batch`` inputs of ``shape``."""
         inputs, seconds = np.random.default_rng(0).standard_normal((batch, *shape), np.float32), list[float]()
         while len(seconds) < WARMING + CALLS and (len(seconds) < WARMING + FEWEST or sum(seconds) < ENOUGH):
             started = time.perf_counter()
@@ -49,7 +48,8 @@ class Deployed(nn.Module):
 
 
 def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], images: Tensor | None = None) -> Deployed | None:
-    """``model`` by the exporter ``item``; with ``images`` to calibrate by, in 8 bits. None where that cannot be."""
+    """Return ``model`` exported with ``item``, and quantised to 8 bits if there are calibration ``images``; None if
+    that fails."""
     exporter, model = build_exporter(item), copy.deepcopy(model).cpu().eval()
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         path = Path(folder) / f"model{item.spec.suffix}"
@@ -65,13 +65,13 @@ def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], images: Te
 
 
 class Stopwatch:
-    """Milliseconds of modules alone, by the first exporter that can; each that is alike is measured once."""
+    """Measures the milliseconds of single modules with the first suitable exporter; equal modules are measured once."""
 
     def __init__(self) -> None:
         self.known: dict[tuple[str, int], float | None] = {}
 
     def __call__(self, module: nn.Module, shape: Sequence[int], batches: Sequence[int]) -> list[float | None]:
-        """For inputs (batch, *shape), each of ``batches``; None where no exporter here can."""
+        """Return the times for inputs (batch, *shape), for each of ``batches``; None if no exporter can run it."""
         alike = f"{module} {tuple(shape)}"
         if missing := [batch for batch in batches if (alike, batch) not in self.known]:
             found = (deployed(item, module, shape) for item in registry().items("exporter"))

@@ -24,7 +24,7 @@ ENOUGH, ROUNDS = 5.0, 6
 """The growth, in amplitude, of the last wanted vector over the unwanted ones; where it takes longer, the spectrum is so
 flat that any will do."""
 AROUND = 10
-"""Rows either side of the one looked at: the sizes scatter."""
+"""The number of rows on either side over which sizes are averaged."""
 
 
 def leading_eigenvectors(matrix: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """A 2×2 matrix as a map of the plane: its singular values, eigenvalues and eigenvectors in closed form.
 
-By the characteristic polynomial, so that what is 0 is 0 (a general solver gives 1.986e-16), and the numbers of small
-integers are exact.
+It uses the characteristic polynomial, so that results for small integers are exact: zeros are 0, where a general solver
+gives 1.986e-16.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What ``svd_compress`` shows: before and after, layer by layer, and accuracy over budgets."""
+"""The report of ``svd_compress``: comparison before and after, layers, and accuracy by budget."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Some places of feature maps, the same for what a layer takes and what it answers: enough to know it by, in a small
-share of the time."""
+"""Sampled positions of feature maps, the same for inputs and outputs of a layer, to save time."""
 
 from __future__ import annotations
 
@@ -11,9 +10,8 @@ from zoo_svd.forms import Layer
 
 
 def rows_of(layer: Layer, outputs: Tensor, grid: int | None = None) -> Tensor:
-    """What ``layer`` answers, (N·places, m), at all places or some: of a convolution's maps (N, m, H, W) a ``grid`` of
-    this number of rows and columns, of a linear layer's (N, …, m) as many places.
-    """
+    """Return outputs of ``layer``, (N·places, m), at all positions, or at ``grid``² of them: rows and columns of a
+    convolution's maps (N, m, H, W), or positions of a linear layer's outputs (N, …, m)."""
     return _at_some(outputs, grid) if isinstance(layer, nn.Linear) else channels_of(outputs, grid)
 
 
@@ -56,7 +54,7 @@ def patches(layer: Layer, inputs: Tensor, grid: int) -> Tensor:
 
 
 def _taken(side: int, kernel: int, stride: int, dilation: int, grid: int) -> Tensor:
-    """For some places along an axis, the inputs that a filter covers there: (places, kernel)."""
+    """Return, for sampled positions along an axis, the input indices that a filter covers: (places, kernel)."""
     starts = spread((side - dilation * (kernel - 1) - 1) // stride + 1, grid) * stride
     return starts[:, None] + dilation * torch.arange(kernel)
 

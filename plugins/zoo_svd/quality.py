@@ -1,4 +1,4 @@
-"""How near an image is to another."""
+"""Image quality metrics: PSNR and SSIM."""
 
 from __future__ import annotations
 

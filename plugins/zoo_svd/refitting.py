@@ -1,9 +1,9 @@
-"""What a network of smaller layers learns from calibration images without any training.
+"""Refit a factorised network to calibration images by least squares, without training.
 
-A component analysis of each layer alone lets errors add up from layer to layer. So, from the first to the last, the
-last of a layer's smaller ones is fitted by least squares to what the original layer answers to the same images, given
-what now arrives there (the asymmetric reconstruction of X. Zhang et al. 2015, section 3.3). A ridge keeps it near what
-it was where the images say little. Then batch norms take the statistics of what now arrives.
+If each layer is factorised separately, errors accumulate from layer to layer. Therefore, from the first layer to the
+last, the last factor of each layer is fitted to the outputs of the original layer for the same images, given the
+present inputs (the asymmetric reconstruction of X. Zhang et al. 2015, section 3.3). Ridge regularisation keeps it close
+to its previous weights. The statistics of batch norms are then recomputed.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from zoo_svd.places import patches, rows_of
 from zoo_svd.seen import Hook, watch
 
 GRID, KEPT_BYTES = 8, 1e9
-"""Rows and columns of places that a fit looks at in an image, or fewer, so that what is due at them takes no more
-bytes."""
+"""The rows and columns of positions per image for a fit, and the limit in bytes of the outputs at them, which may
+reduce the positions."""
 PASSES = 8
-"""Times that a network looks at the images at most: of deeper ones, neighbouring layers are fitted together."""
+"""The maximum number of passes over the images; in deeper networks, neighbouring layers are fitted together."""
 ROWS_A_WEIGHT = 10
-"""A layer is fitted where there are at least this many answers for each number that makes one up."""
+"""The minimum number of outputs per input feature for fitting a layer."""
 RIDGE = 1e-3
-"""Of the mean variance of what is given."""
+"""The ridge parameter, relative to the mean variance of the inputs."""
 NORM_BATCH = 64
-"""Images whose mean and variance a batch norm takes at a time."""
+"""The batch size for the statistics of batch norms."""
 
 
 class _Enough(Exception):
-    """What comes behind need not be computed."""
+    """Raised to stop a forward pass after the last layer that is needed."""
 
 
 @dataclass(frozen=True)
 class Due:
-    """What each layer of the original answers at a ``grid`` of places, (rows, m) a batch; of a layer that is used more
-    than once, nothing."""
+    """The outputs of the original layers at a ``grid`` of positions, (rows, m) per batch; none for a layer that is
+    called more than once."""
 
     grid: int
     answers: dict[str, list[Tensor]]
@@ -61,7 +61,7 @@ def _keeping(rows: list[Tensor], grid: int) -> Hook:
 
 @dataclass
 class _Fit:
-    """The normal equations of one ``layer``'s difference from what is ``due``: what must be added to its weights."""
+    """The normal equations for the update of one ``layer``'s weights towards the outputs ``due``."""
 
     layer: Layer
     due: Sequence[Tensor]
@@ -96,9 +96,8 @@ class _Fit:
 
 
 def refit(model: nn.Module, names: Sequence[str], due: Due, batches: Sequence[Tensor]) -> bool:
-    """Fit, in place, the last of the smaller layers that stand for each of ``names``, in the order in which they are
-    run, to what is ``due``. False where there was nothing to fit.
-    """
+    """Fit, in place, the last factor of each layer of ``names`` (in order of execution) to the outputs ``due``. Return
+    False if there was nothing to fit."""
     known = [name for name in names if name in due.answers]
     together = -(-len(known) // PASSES) or 1
     for start in range(0, len(known), together):
@@ -134,7 +133,8 @@ def _run(model: nn.Module, batch: Tensor) -> None:
 
 
 def renew_norms(model: nn.Module, images: Tensor) -> bool:
-    """Let batch norms, in place, take their statistics anew, the mean over all batches. False where there are none."""
+    """Recompute the statistics of batch norms in place, as the mean over all batches. Return False without batch
+    norms."""
     norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     momenta = [module.momentum for module in norms]
     for module in norms:

@@ -1,5 +1,4 @@
-"""What layers take and answer while a network looks at calibration images: means and covariances, over images and
-places."""
+"""Means and covariances of the inputs and outputs of layers for calibration images, over images and positions."""
 
 from __future__ import annotations
 
@@ -14,16 +13,16 @@ from zoo_svd.forms import Choice, Layer, forms_of, stages
 from zoo_svd.places import channels_of, patches, rows_of
 
 GRID = 16
-"""Inputs are looked at in this number of rows and columns of an image (Zhang et al. take ten places at random); answers
-everywhere."""
+"""The rows and columns of positions per image at which inputs are sampled (Zhang et al. use ten random positions);
+outputs are used at all positions."""
 
 
 Hook = Callable[[Any, Any, Tensor], None]
-"""Of a layer, what it takes (a tuple), and what it answers."""
+"""Called with a layer, its inputs (a tuple), and its output."""
 
 
 class Moments:
-    """Of rows (…, n) that are added a batch at a time: ``mean`` (n,) and ``covariance`` (n, n), float64."""
+    """Running ``mean`` (n,) and ``covariance`` (n, n), float64, of rows (…, n)."""
 
     def __init__(self) -> None:
         self._count, self._sum, self._squares = 0, torch.zeros(()), torch.zeros(())
@@ -45,8 +44,8 @@ class Moments:
 
 @dataclass
 class Seen:
-    """Of one layer: its answers W·x + b (m), and of a convolution its inputs, by channel (c) and by the column that a
-    filter k×1 covers (c·k)."""
+    """The moments of one layer: of its outputs W·x + b (m) and, for a convolution, of its inputs by channel (c) and by
+    the column that a k×1 filter covers (c·k)."""
 
     answers: Moments = field(default_factory=Moments)
     channels: Moments = field(default_factory=Moments)
@@ -56,8 +55,8 @@ class Seen:
 def look(
     model: nn.Module, layers: Mapping[str, Layer], batches: Iterable[Tensor], *, inputs: bool = True
 ) -> dict[str, Seen]:
-    """What each layer sees while ``model``, in eval mode, looks at images; without ``inputs`` of the answers
-    alone."""
+    """Return the moments of each layer for images, with ``model`` in eval mode; ``inputs=False``: only of the
+    outputs."""
     found = {name: Seen() for name in layers}
     watch(
         model,
@@ -68,7 +67,7 @@ def look(
 
 
 def watch(model: nn.Module, hooks: Mapping[Layer, Hook], batches: Iterable[Tensor]) -> None:
-    """Let ``model`` look at images while each layer's hook is told what the layer takes and what it answers."""
+    """Run ``model`` on images, and call each layer's hook with its inputs and output."""
     registered = [layer.register_forward_hook(hook) for layer, hook in hooks.items()]
     try:
         with torch.no_grad():

@@ -1,8 +1,7 @@
-"""timm's names, and what timm knows of each: its pretrained configurations (timm.models.PretrainedCfg), read as they
-are.
+"""timm's architectures, described by its pretrained configurations (timm.models.PretrainedCfg).
 
-Names are read from timm's sources, where functions bear ``@register_model``; timm itself, and torch with it, is
-imported when one is asked for.
+Names are read from timm's sources (functions with ``@register_model``). timm, and torch with it, is imported when an
+architecture is described.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""timm's pretrained configurations as the zoo's weights: where a file lies, its licence, its classes, how its images
-were made."""
+"""timm's pretrained configurations as `WeightsSpec`s: URL, licence, classes and preprocessing."""
 
 from __future__ import annotations
 
@@ -58,8 +57,8 @@ def _weights(full_name: str, known: Any) -> WeightsSpec | None:
 
 
 def _origin(full_name: str, known: Any) -> dict[str, Any] | None:
-    """The hub's safetensors, whose sha256 its server tells; else a file of a release, whose name may end in the first
-    digits of its sha256."""
+    """Return the origin: the Hugging Face Hub's safetensors, whose server provides the sha256, otherwise a release
+    file, whose name may end in the first digits of its sha256."""
     if known.hf_hub_id:
         repository = f"{known.hf_hub_id}{full_name}" if known.hf_hub_id.endswith("/") else known.hf_hub_id
         return {"url": f"{HUB}/{repository}/resolve/main/model.safetensors", "format": "safetensors"}

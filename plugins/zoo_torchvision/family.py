@@ -1,7 +1,7 @@
-"""torchvision's names, and what torchvision knows of each: its builders' descriptions and the metadata of its weights.
+"""torchvision's architectures, described by the docstrings of its builders and the metadata of its weights.
 
-Names are read from torchvision's sources, where functions bear ``@register_model()``; torchvision itself, and torch
-with it, is imported when one is asked for.
+Names are read from torchvision's sources (functions with ``@register_model()``). torchvision, and torch with it, is
+imported when an architecture is described.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""torchvision's weights as the zoo's: where a file lies, its classes, how its images were made, what it reaches; from
-its own metadata."""
+"""torchvision's weights as `WeightsSpec`s, from their metadata: URL, classes, preprocessing and metrics."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ def _weights(weights: WeightsEnum, architecture_options: Mapping[str, Any]) -> W
             "summary": _plain(meta.get("_docs", "")) or f"torchvision's {weights}",
             "url": weights.url,
             "sha256": digits[1] if digits else None,
-            "size": round(meta["_file_size"] * 2**20) if "_file_size" in meta else None,  # told in MiB
+            "size": round(meta["_file_size"] * 2**20) if "_file_size" in meta else None,  # stated in MiB
             "format": "torch",
             "licence": meta.get("license", LICENCE),
             "dataset": IMAGENET.lower() if IMAGENET in meta["_metrics"] else weights.name.lower(),

@@ -141,5 +141,5 @@ def test_an_archive_in_place_of_the_official_files_is_named_by_path_and_check(
     checked = zoo("data", "check", "catdog")
     assert (
         checked.code == 0
-        and f"read from {tmp_path / 'data' / 'cat_dog.zip'}, in place of the official files" in checked.out
+        and f"read from {tmp_path / 'data' / 'cat_dog.zip'} instead of the official files" in checked.out
     )

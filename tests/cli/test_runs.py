@@ -225,4 +225,4 @@ def test_predict_draws_what_speaks_for_each_prediction(zoo, short, tmp_path) -> 
 def test_an_exported_model_cannot_explain_itself(zoo, short, tmp_path) -> None:
     assert zoo("export", "short", "--onnx", "--out", str(tmp_path / "bundle")).code == 0
     told = zoo("predict", str(tmp_path / "bundle"), "--data", "digits", "--explain", str(tmp_path / "why.png"))
-    assert told.code == 2 and "gives no gradients" in told.err
+    assert told.code == 2 and "Grad-CAM needs gradients" in told.err

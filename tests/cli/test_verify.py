@@ -103,23 +103,23 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     ),
     "record, statistics": (
         edit("run.json", lambda record: record.update(statistics={"mean": [3.0]}), seal=True),
-        "root record in: statistics",
+        "root.json in: statistics",
     ),
     "record, mean": (
         edit("run.json", lambda record: record["preprocessing"].update(mean=[0.25]), seal=True),
-        "root record in: preprocessing",
+        "root.json in: preprocessing",
     ),
     "record, adaptations": (
         edit("run.json", lambda record: record.update(adaptations=[{"rank": 3}]), seal=True),
-        "root record in: adaptations",
+        "root.json in: adaptations",
     ),
     "record, solution": (
         edit("run.json", lambda record: record.update(solution={"rank": 3}), seal=True),
-        "root record in: solution",
+        "root.json in: solution",
     ),
     "record, data": (
         edit("run.json", lambda record: record.update(fingerprint="f00d"), seal=True),
-        "root record in: fingerprint",
+        "root.json in: fingerprint",
     ),
     "record, results": (
         edit("run.json", lambda record: record["results"]["test"].update(accuracy=1.0)),
@@ -127,7 +127,7 @@ TAMPERED: dict[str, tuple[Callable[[RunDir], object], str]] = {
     ),
     "record, checkpoint": (
         edit("run.json", lambda record: record.update(checkpoint="step-000015"), seal=True),
-        "are of checkpoint step-000015",
+        "are from checkpoint step-000015",
     ),
     "record, a type": (
         edit("run.json", lambda record: record.update(results=3)),

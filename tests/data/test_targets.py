@@ -269,9 +269,7 @@ def test_only_of_classes_some_can_be_chosen(target: Target) -> None:
     assert chosen_target(DatasetSection(name="toy"), target, "lab/toy") is target
     with pytest.raises(UsageError) as caught:
         chosen_target(section, target, "lab/toy")
-    assert f"the targets of lab/toy are {target.kind}, of which no classes can be chosen (dataset.classes)" in str(
-        caught.value
-    )
+    assert f"dataset.classes needs targets of the kind classes, but lab/toy has {target.kind}" in str(caught.value)
 
 
 def test_a_split_of_every_kind_is_checked() -> None:

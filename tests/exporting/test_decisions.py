@@ -196,7 +196,7 @@ def test_zoo_predict_and_predict_py_give_the_same(
                 Image.open(image) as own,
             ):
                 assert one.size == own.size and np.array_equal(np.asarray(one), np.asarray(other))
-        with pytest.raises(UsageError, match="Grad-CAM explains a class"):
+        with pytest.raises(UsageError, match="Grad-CAM needs a classifier"):
             found.explain(tmp_path / "why.png")
         found.draw(tmp_path / "grid.png")
     else:

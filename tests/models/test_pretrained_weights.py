@@ -249,7 +249,7 @@ def test_shipped_weights_go_by_their_name(photo) -> None:
 def test_weights_of_which_nothing_is_known_are_refused(tmp_path) -> None:
     file = tmp_path / "mine.safetensors"
     file.write_bytes(save({"classifier.1.weight": torch.zeros(7, 512, 1, 1)}))
-    with pytest.raises(UsageError, match="none of the architecture's own weights has its 7 classes"):
+    with pytest.raises(UsageError, match="none of the architecture's pretrained weights has 7 classes"):
         load_pretrained(registry(), "squeezenet1_1", str(file))
     with pytest.raises(
         UsageError,

@@ -116,5 +116,5 @@ def test_the_only_network_that_a_trainer_saved_is_found(content: dict[str, objec
 def test_a_container_that_holds_itself_ends() -> None:
     content: dict[str, object] = {"epoch": 1}
     content["again"] = content
-    with pytest.raises(CheckpointError, match="no named tensors"):
+    with pytest.raises(CheckpointError, match="not named tensors"):
         state_of(content, None, "file")

@@ -155,7 +155,7 @@ class Reversed(ClassificationEvaluator):
         (
             odd_task("def loss(self, outputs, batch): return outputs['output'].mean()"),
             "loss",
-            "the task's loss is Tensor, where a zoo.api.Loss, with a value for each sample, is due",
+            "the task's loss is Tensor, expected a zoo.api.Loss with one value per sample",
         ),
         (
             odd_task("def loss(self, outputs, batch): return Loss(outputs['output'])"),

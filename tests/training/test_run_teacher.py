@@ -220,7 +220,7 @@ def test_cached_features_are_taught_as_the_images_are(tmp_path: Path, teacher: P
 @pytest.mark.parametrize(
     ("dataset", "words"),
     [
-        ({"classes": ["0", "1"]}, "the teacher answers for 2, 3, 4, 5, 6 and 5 more, but the data has 0, 1"),
+        ({"classes": ["0", "1"]}, "the teacher predicts 2, 3, 4, 5, 6 and 5 more, but the data has 0, 1"),
         (
             {"classes": ["0", "1", "2", "3", "4", "5", "6", "7", "9", "8"]},
             "the same names in another order: number 9 is '8' there, but '9' in the data",

@@ -45,8 +45,8 @@ LIMIT_GB = 20.0
 
 @dataclass(frozen=True)
 class Entry:
-    """One array or one archive: ``size`` in bytes, ``used`` and ``created`` in UTC, ``description`` as its maker told
-    it."""
+    """One array or one archive: ``size`` in bytes, ``used`` and ``created`` in UTC, ``description`` from its
+    builder."""
 
     key: str
     path: Path

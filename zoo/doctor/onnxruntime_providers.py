@@ -25,7 +25,7 @@ def providers() -> Iterator[Finding]:
     import onnxruntime
     import torch
 
-    onnxruntime.set_default_logger_severity(4)  # what fails is told by the findings
+    onnxruntime.set_default_logger_severity(4)  # the findings replace onnxruntime's log
     available = list(onnxruntime.get_available_providers())
     if CUDA in available and torch.cuda.is_available():
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -33,7 +33,7 @@ class Limited(io.RawIOBase):
 
     def read(self, count: int = -1) -> bytes:
         if count < 0 or count > self._left:
-            raise Unreadable(f"listing stopped after {size(READ_LIMIT)}; what follows was not looked at")
+            raise Unreadable(f"listing stopped after {size(READ_LIMIT)}; the rest was not read")
         self._left -= count
         return bytes(self._stream.read(count))
 

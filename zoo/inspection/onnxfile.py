@@ -34,7 +34,7 @@ class Reader:
         while start < end:
             self._left -= 1
             if self._left < 0:
-                raise Unreadable(f"it has more than {MOST_FIELDS:,} fields: what follows was not looked at")
+                raise Unreadable(f"it has more than {MOST_FIELDS:,} fields: the rest was not read")
             key, start = self._varint(start, end)
             number, wire = key >> 3, key & 7
             if wire == VARINT:

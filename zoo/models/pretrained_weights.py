@@ -3,8 +3,7 @@
 DATA/weights/NAMESPACE/ARCHITECTURE/
     NAME.safetensors        what is loaded
     NAME.json               where it came from: address, sha256 of what came, its own sha256
-    resnet50-11ad3fa6.pth   the publisher's own file, where somebody put it there by hand: converted once, and left
-                            as it is
+    resnet50-11ad3fa6.pth   the publisher's file after a manual download: converted once, and not changed
 """
 
 from __future__ import annotations

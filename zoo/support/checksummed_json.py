@@ -1,6 +1,7 @@
 """JSON files that contain the sha256 of their own content, to detect damage and edits.
 
-The sha256 is not a signature: if somebody recomputes it, only the digest in another record reveals the change.
+The sha256 is not a signature: after an edit with a recomputed sha256, only the digest in another record reveals the
+change.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_a_csv_without_splits_is_divided(tmp_path) -> None:
         ([("all/0.png", "a"), ("all/9.png", "b")], ("file", "label"), r"line 3: there is no file 'all/9\.png'"),
         ([("all/0.png", "a"), ("all/0.png", "b")], ("file", "label"), "line 3: 'all/0.png' is already on line 2"),
         ([("all/0.png", "a"), ("all/1.png", "")], ("file", "label"), "'1.png' of split 'train' has no label"),
-        ([("all/0.png", "a", "holdout")], ("file", "label", "split"), "line 2: 'holdout' is no split"),
+        ([("all/0.png", "a", "holdout")], ("file", "label", "split"), "line 2: 'holdout' is not a split"),
         ([("all/0.png", "a", "test")], ("file", "label", "split"), "no rows to train on"),
     ],
 )

@@ -248,7 +248,7 @@ def test_evaluation_does_not_skip_a_dangling_link(tmp_path: Path) -> None:
 def test_a_link_to_a_folder_that_is_away_is_no_bad_image(tmp_path: Path) -> None:
     root = lay(tmp_path / "images", SPLIT)
     (root / "train/cat/more").symlink_to(tmp_path / "unmounted", target_is_directory=True)
-    with pytest.raises(DataError, match="this link is a broken link"):
+    with pytest.raises(DataError, match="this link is broken"):
         opened(root, skip_bad_images=True)
 
 

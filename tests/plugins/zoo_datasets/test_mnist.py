@@ -101,10 +101,10 @@ FAULTS = {
     "another magic": (b"\0\0\x08\x01" + GOOD[4:], "starts with 00000801"),
     "half a header": (GOOD[:10], "no IDX file"),
     "other sides": (idx(np.zeros((2, 32, 32), np.uint8)), "32×32, not 28×28"),
-    "no samples": (idx(np.zeros((0, 28, 28), np.uint8)), "announces 0 samples"),
-    "absurd count": (GOOD[:4] + b"\xff" * 4 + GOOD[8:], "announces 4,294,967,295 samples"),
+    "no samples": (idx(np.zeros((0, 28, 28), np.uint8)), "states 0 samples"),
+    "absurd count": (GOOD[:4] + b"\xff" * 4 + GOOD[8:], "states 4,294,967,295 samples"),
     "too short": (GOOD[:-1], "states 1,568 bytes of values, but it has 1,567"),
-    "too long": (GOOD + b"\0", "and it has more"),
+    "too long": (GOOD + b"\0", "but it has more"),
 }
 
 

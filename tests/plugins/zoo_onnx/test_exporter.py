@@ -109,7 +109,7 @@ def lists(inputs: Tensor) -> Tensor:
     ("odd", "message"),
     [
         (torch.special.airy_ai, r"operator aten\.special_airy_ai has no ONNX equivalent \(odd \(Call\)\)"),
-        (branch, r"data-dependent control flow\) \(odd \(Call\)\)"),
+        (branch, r"data-dependent control flow, which a graph cannot represent \(odd \(Call\)\)"),
         (lists, r"cannot be traced: .*numpy.*\(odd \(Call\)\)"),
         (lambda x: x.view(2, 4, 6, 6), r"works only for a batch of 2; fix: export with --batch 2"),
     ],

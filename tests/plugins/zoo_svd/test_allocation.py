@@ -71,7 +71,7 @@ def test_of_two_forms_the_one_that_does_less_harm_at_a_cost_is_taken() -> None:
 
 
 def test_a_budget_that_cannot_be_met_is_told() -> None:
-    with pytest.raises(UsageError, match=r"a budget of 0\.01 cannot be met.*give at least 0\.125"):
+    with pytest.raises(UsageError, match=r"a budget of 0\.01 cannot be met.*use at least 0\.125"):
         allocate({"a": menu(16, 16, 1.0)}, 0.01)
 
 

@@ -83,5 +83,7 @@ def test_another_original_is_refused(stopped: RunDir) -> None:
     record = stopped.record
     record.adaptations[0]["original"] = "0" * 64
     stopped.bind(record)
-    with pytest.raises(CheckpointError, match="the network that this run compressed has changed since it began"):
+    with pytest.raises(
+        CheckpointError, match="the weights of the network that this run compressed have changed since the run started"
+    ):
         zoo.run(resume=stopped.path, console=Console(quiet=True))

@@ -51,7 +51,7 @@ def test_the_network_begins_as_it_was(adapted) -> None:
     assert torch.equal(model(inputs), plain(inputs))
     assert made == {"layers": ["conv", "fc"], "head": "head"}
     learned = 2 * 1 * 9 + 6 * 2 + 2 * 6 + 5 * 2 + 5 * 3 + 3
-    assert said == [f"lora: 2 layers of rank 2, {learned} parameters learn"]
+    assert said == [f"lora: 2 layers of rank 2, {learned} trainable parameters"]
 
 
 def test_corrections_and_the_head_alone_learn(adapted) -> None:
