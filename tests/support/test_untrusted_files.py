@@ -76,7 +76,7 @@ def test_a_file_beyond_the_limit_is_refused_whatever_its_size_says(tmp_path: Pat
     with pytest.raises(UnsuitableFileError, match="has more than 4 bytes"):
         read_bytes(path, limit=4)
     os.truncate(path, 1 << 40)  # a hole of a terabyte
-    with pytest.raises(UnsuitableFileError, match="more than the 1,000 bytes"):
+    with pytest.raises(UnsuitableFileError, match="more than 1,000 bytes"):
         read_bytes(path, limit=1000)
 
 

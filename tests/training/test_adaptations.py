@@ -127,8 +127,8 @@ def test_one_that_measures_is_given_what_it_said_when_the_run_began() -> None:
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"ranks": np.int64(3)}, "no JSON: Object of type int64"),
-        ({"layers": {"a", "b"}}, "no JSON: Object of type set"),
+        ({"ranks": np.int64(3)}, "not JSON: Object of type int64"),
+        ({"layers": {"a", "b"}}, "not JSON: Object of type set"),
         ([1, 2], "of type list, expected dict"),
         ("half", "of type str, expected dict"),
     ],
