@@ -22,7 +22,7 @@ from zoo.support.environment_variables import VARIABLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 BEGIN, END = "<!-- reference: written by tests/docs/test_cli_page.py -->", "<!-- end of the reference -->"
-WITHOUT_JSON = {"zoo completion"}
+WITHOUT_JSON = {"zoo completion", "zoo schema"}
 """Commands whose output is a script already."""
 
 
@@ -150,6 +150,7 @@ def test_json_of_every_kind_of_command_is_shown() -> None:
     assert {words.split()[1] for words, _ in SHOWN} == set(COMMANDS) - {
         "info",
         "completion",
+        "schema",
     }
 
 
