@@ -23,6 +23,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
     "exports/README.md": "bundles.md",
+    "exports/runtimes/README.md": "runtimes.md",
     "examples/quickstart.ipynb": "quickstart.md",
 }
 """Pages of the site that do not stand in docs/, by their path in the repository."""
