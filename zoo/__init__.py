@@ -1,4 +1,4 @@
-"""A model zoo made of plugins: train any registered combination, ship a verified ONNX file.
+"""Train any compatible combination of network, dataset and task, and export an ONNX file verified against PyTorch.
 
 The public functions are loaded when they are first used (PEP 562), so that ``import zoo`` costs next to nothing.
 """

@@ -94,7 +94,7 @@ def zoo_register_commands() -> list[CommandSpec]:
     return [
         CommandSpec(
             name="svd",
-            summary="Compressed images: decode, export a decoder; plot a 2×2 matrix as a linear map",
+            summary="SVD tools: decode compressed images, export a decoder, plot a 2×2 matrix as a linear map",
             target="zoo_svd.commands:app",
         )
     ]

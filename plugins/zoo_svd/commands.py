@@ -10,7 +10,7 @@ import typer
 from zoo.errors import UsageError
 from zoo.plugin import echo
 
-app = typer.Typer(help="Compressed images: decode, export a decoder; plot a 2×2 matrix as a linear map.")
+app = typer.Typer(help="SVD tools: decode compressed images, export a decoder, plot a 2×2 matrix as a linear map.")
 
 
 @app.command()

@@ -59,7 +59,7 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
         ReportItem(
             "Predictions",
             "plots/predictions.png",
-            "Samples spread over the split, with predicted class and probability. Wrong predictions are red.",
+            "Evenly spaced samples of the split, with predicted class and probability. Wrong predictions are red.",
         ),
         write_mistakes(directory, part, probabilities, labels, classes),
     ]
@@ -115,7 +115,7 @@ def write_mistakes(
     guesses = probabilities.argmax(1)
     wrong = np.flatnonzero(guesses != labels)
     worst = [int(index) for index in wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:SHOWN]]
-    title = f"the most confident of {len(wrong):,} mistakes in {len(part):,} samples"
+    title = f"the most confident wrong predictions ({len(wrong):,} of {len(part):,} samples are wrong)"
     plot_predictions(directory / "plots" / "mistakes.png", part, worst, probabilities, labels, classes, title)
     folder = directory / "plots" / "mistakes"
     folder.mkdir(exist_ok=True)

@@ -114,7 +114,7 @@ def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, t
     assert told.out.startswith("exporting run cnn_digits/short") and told.out.endswith(f"bundle: {out}\n")
     assert (
         "verified against PyTorch on cpu, batches 1, 2, 7" in told.out
-        and "360 of 360 answers equal on datasets/digits" in told.out
+        and "360 of 360 predictions equal on datasets/digits" in told.out
     )
     shutil.copy(
         short / "samples" / sorted(path.name for path in (short / "samples").iterdir())[0], tmp_path / "digit.png"
@@ -156,7 +156,10 @@ def test_the_verdict_has_the_largest_difference_of_both_comparisons() -> None:
     }
     lines = verdict({"provider": "cpu", "batches": [1, 2], "random": {"max_abs_error": 3e-5}, "real": real})
     assert lines == [
-        "verified against PyTorch on cpu, batches 1, 2: largest difference 3.0e-05, 9 of 10 answers equal on d",
+        (
+            "verified against PyTorch on cpu, batch sizes 1 and 2: largest output difference 3.0e-05, "
+            "9 of 10 predictions equal on d"
+        ),
         "accuracy 80.00% (PyTorch 90.00%)",
     ]
 

@@ -62,7 +62,7 @@ def test_a_recipe_takes_its_newest_finished_run_with_the_same_data(tmp_path: Pat
     make_run("d4", permute_pixels=1)
     found = locate(registry(), "cnn_digits")
     assert found.loaded == Chosen("b2", "cnn_digits")
-    assert found.sentence == "exporting run cnn_digits/b2: the newest finished run of cnn_digits"
+    assert found.sentence == "exporting run cnn_digits/b2, the newest finished run of cnn_digits"
 
 
 def test_an_architecture_takes_its_newest_finished_run_whatever_the_data() -> None:
@@ -76,7 +76,7 @@ def test_a_run_that_is_named_is_taken_and_its_state_told(name: str) -> None:
     make_run("c3", status="interrupted")
     make_run("d4")
     found = locate(registry(), name)
-    assert (found.loaded.run, found.sentence) == ("c3", "exporting run cnn_digits/c3: as asked, which is interrupted")
+    assert (found.loaded.run, found.sentence) == ("c3", "exporting run cnn_digits/c3, which is interrupted")
 
 
 def test_a_run_is_taken_by_its_path(tmp_path: Path) -> None:

@@ -86,13 +86,13 @@ app = typer.Typer(
 def main(
     ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the versions of zoo, its contract and plugins.")
+        bool, typer.Option("--version", help="Print the versions of zoo, its plugin API and the installed plugins.")
     ] = False,
     _debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+        bool, typer.Option("--debug", help="Show the full traceback of an error; valid anywhere on the command line.")
     ] = False,
 ) -> None:
-    """A model zoo made of plugins: train any registered combination, ship a verified ONNX file."""
+    """Train any compatible combination of network, dataset and task, and export verified ONNX files."""
     if version:
         from zoo.api import VERSION
         from zoo.cli.plugin_table import versions

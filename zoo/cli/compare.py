@@ -27,7 +27,9 @@ def compare(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="DIR", help="Folder for the image, compare.png or compare-2.png …; default: this one."
+            "--out",
+            metavar="DIR",
+            help="Folder for compare.png; default: the current folder. An existing image is kept (compare-2.png).",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -11,18 +11,20 @@ from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.shared_options import AsJson
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
+from zoo.support.formatting import enumerated
 
 
 def export(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|RUN", help="Run, recipe or architecture (its newest run, else the weights it ships)."
+            metavar="NAME|RUN",
+            help="Run, or recipe or architecture: its newest finished run, otherwise its published weights.",
         ),
     ],
     onnx: Annotated[bool, typer.Option("--onnx", help="Same as --format onnx.")] = False,
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="Exporter; see `zoo list exporters`.")
+        str | None, typer.Option("--format", metavar="F", help="Export format; `zoo list exporters` lists them.")
     ] = None,
     opset: Annotated[
         str | None, typer.Option("--opset", metavar="N", help="Opset of the ONNX file; default: the exporter's.")
@@ -31,7 +33,10 @@ def export(
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the bundle; default: exports/NAME.")
     ] = None,
     batch: Annotated[
-        str, typer.Option("--batch", metavar="dynamic|N", help="Leave the batch dynamic, or fix it.")
+        str,
+        typer.Option(
+            "--batch", metavar="dynamic|N", help="Batch size of the model: dynamic (the default) or a fixed number."
+        ),
     ] = "dynamic",
     as_json: AsJson = False,
 ) -> None:
@@ -58,11 +63,12 @@ def export(
 def verdict(verification: dict[str, Any]) -> list[str]:
     """The main figures of a verify.json, for people."""
     real = verification["real"]
-    agreed = f"{real['decisions_agree']:,} of {real['decisions']:,} answers equal on {real['dataset']}"
+    agreed = f"{real['decisions_agree']:,} of {real['decisions']:,} predictions equal on {real['dataset']}"
     largest = max(verification["random"]["max_abs_error"], real["max_abs_error"])
-    batches = ", ".join(map(str, verification["batches"]))
-    where = f"on {verification['provider']}, batches {batches}"
-    lines = [f"verified against PyTorch {where}: largest difference {largest:.1e}, {agreed}"]
+    sizes = verification["batches"]
+    batches = f"batch size{'s' * (len(sizes) > 1)} {enumerated(map(str, sizes))}"
+    where = f"on {verification['provider']}, {batches}"
+    lines = [f"verified against PyTorch {where}: largest output difference {largest:.1e}, {agreed}"]
     accuracy = real.get("accuracy")
     if accuracy is not None:
         lines.append(f"accuracy {accuracy['exported']:.2%} (PyTorch {accuracy['pytorch']:.2%})")

@@ -35,7 +35,7 @@ def info(
         typer.Option(
             "--input",
             metavar="C,H,W",
-            help="Input shape to examine the network at, such as 3,224,224; default: its own.",
+            help="Input shape for the counts, such as 3,224,224; default: that of the architecture.",
         ),
     ] = None,
     classes: Annotated[
@@ -45,7 +45,9 @@ def info(
         list[str] | None,
         typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set an option of the architecture; may be repeated."),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="List the layers with the arithmetic of each.")] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List the layers with output shape, parameters and multiply-accumulates.")
+    ] = False,
     plot: Annotated[
         Path | None,
         typer.Option("--plot", metavar="PNG", help="Draw parameters, cost and receptive field of each layer."),

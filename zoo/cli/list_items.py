@@ -27,7 +27,7 @@ def list_items(
         str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")
     ] = None,
     plugin: Annotated[
-        str | None, typer.Option("--plugin", metavar="NS", help="Only what this plugin provides.")
+        str | None, typer.Option("--plugin", metavar="NAMESPACE", help="List only the components of this plugin.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -37,17 +37,23 @@ class PredictOptions:
     ] = None
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="PART", help="Split of the dataset: train, val, test (default) or predict."),
+        typer.Option(
+            "--split",
+            metavar="PART",
+            help="Split of the dataset: train, val, test (default) or predict (unlabelled images).",
+        ),
     ] = None
     count: Annotated[str, typer.Option("--count", metavar="N", help="Number of samples to predict.")] = "10"
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="W", help="Weights that the architecture lists, or a safetensors file."),
+        typer.Option("--weights", metavar="W", help="Pretrained weights that `zoo info` lists, or a safetensors file."),
     ] = None
     key: Annotated[
         str | None,
         typer.Option(
-            WEIGHTS_KEY, metavar="KEY", help="Key of the state dict where the file holds several, such as ema."
+            WEIGHTS_KEY,
+            metavar="KEY",
+            help="If the file holds several state dicts, the key of the one to load, such as ema.",
         ),
     ] = None
     plot: Annotated[
@@ -70,7 +76,7 @@ class PredictOptions:
         typer.Option(
             "--max-pixels",
             metavar="N",
-            help="Largest number of pixels of an image, original and scaled; default: the model's (100 million).",
+            help="Reject images with more pixels, before or after resizing; default: the model's limit (100 million).",
         ),
     ] = None
     as_json: AsJson = False

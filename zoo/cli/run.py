@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 class RunOptions:
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="Recipe, architecture (with --data) or task (with --from RUN)."),
+        typer.Argument(
+            metavar="[NAME]",
+            help="Recipe (a named configuration), architecture (with --data) or task (with --from RUN).",
+        ),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
     arch: Annotated[
@@ -35,14 +38,16 @@ class RunOptions:
             "--weights",
             "--from",
             metavar="W",
-            help="Initial weights: a name the architecture lists, a file, a run, or none.",
+            help="Initial weights: a name that `zoo info` lists, a file, a run, or none for random weights.",
         ),
         ConfigKey("weights"),
     ] = None
     weights_key: Annotated[
         str | None,
         typer.Option(
-            WEIGHTS_KEY, metavar="KEY", help="Key of the state dict where the weights file holds several, such as ema."
+            WEIGHTS_KEY,
+            metavar="KEY",
+            help="If the weights file holds several state dicts, the key of the one to load, such as ema.",
         ),
         ConfigKey("weights_key"),
     ] = None
@@ -94,19 +99,26 @@ class RunOptions:
     ] = None
     run_name: Annotated[
         str | None,
-        typer.Option("--name", metavar="N", help="Name of the run directory; default: date and time."),
+        typer.Option(
+            "--name", metavar="N", help="Name of the run directory under runs/RECIPE; default: date and time."
+        ),
         ConfigKey("name"),
     ] = None
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Path of the run directory.")] = None
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Path of the run directory, in place of one under runs/."),
+    ] = None
     resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Resume an interrupted run.")] = None
     inexact: Annotated[
         bool,
         typer.Option(
             "--inexact",
-            help="Resume with another torch, device or thread count; results are then not bit for bit the same.",
+            help="Allow another PyTorch version, device or thread count; the result is then not bitwise identical.",
         ),
     ] = False
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; train and write nothing.")] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check configuration and data, without training or writing anything.")
+    ] = False
     as_json: AsJson = False
 
 

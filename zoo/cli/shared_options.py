@@ -11,7 +11,7 @@ from zoo.errors import UsageError
 HELP = {"help_option_names": ["-h", "--help"]}
 WEIGHTS_KEY = "--weights-key"
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout; messages go to stderr.")]
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:

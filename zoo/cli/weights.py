@@ -85,7 +85,9 @@ def convert(
     key: Annotated[
         str | None,
         typer.Option(
-            WEIGHTS_KEY, metavar="KEY", help="Key of the state dict where the file holds several, such as ema."
+            WEIGHTS_KEY,
+            metavar="KEY",
+            help="If the file holds several state dicts, the key of the one to load, such as ema.",
         ),
     ] = None,
     as_json: AsJson = False,

@@ -31,18 +31,18 @@ def locate(registry: Registry, name: str) -> Source:
     it has nothing to export."""
     run = _run_at(name)
     if run is not None:
-        return _of_run(run, "as asked")
+        return _of_run(run)
     try:
         item = registry.runnable(name)
     except UnknownNameError as unknown:
         if run_directory.is_run(name):
-            return _of_run(run_directory.find(name), "as asked")
+            return _of_run(run_directory.find(name))
         raise UnknownNameError(
             "recipe", name, [*_names(registry), *(run.path.name for run in run_directory.all_runs())]
         ) from unknown
     run = _newest_run(registry, item)
     if run is not None:
-        found = _of_run(run, f"the newest finished run of {item.spec.name}")
+        found = _of_run(run, f", the newest finished run of {item.spec.name}")
         # The bundle gets the requested name.
         return found._replace(loaded=replace(found.loaded, name=item.spec.name))
     return _shipped(registry, item)
@@ -69,13 +69,13 @@ def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | No
     return next(finished, None)
 
 
-def _of_run(run: RunDir, why: str) -> Source:
+def _of_run(run: RunDir, why: str = "") -> Source:
     from zoo.runs.load_model import load_run, require_network
 
     require_network(run)
     record = run.record
     state = "" if record.status == "finished" else f", which is {record.status}"
-    return Source(load_run(run), f"exporting run {run_directory.run_id(run.path)}: {why}{state}")
+    return Source(load_run(run), f"exporting run {run_directory.run_id(run.path)}{why}{state}")
 
 
 def _shipped(registry: Registry, item: Item[ArchitectureSpec]) -> Source:

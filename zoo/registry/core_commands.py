@@ -9,7 +9,7 @@ COMMANDS = {
     "list": ("zoo.cli.list_items:list_items", "List installed components and the plugins that provide them."),
     "info": (
         "zoo.cli.info:info",
-        "Show one component: its options, source and expected result; of a network also its layers and cost.",
+        "Show the options, source and expected result of a component; for an architecture also its layers and cost.",
     ),
     "matrix": (
         "zoo.cli.matrix:matrix",
@@ -21,10 +21,10 @@ COMMANDS = {
         "Compute one layer's output shape, parameters and cost, with the formulas filled in.",
     ),
     "show": ("zoo.cli.show:show", "Draw images of a dataset: plain, permuted or augmented."),
-    "run": ("zoo.cli.run:run", "Train and evaluate a recipe or a combination, in a run directory."),
+    "run": ("zoo.cli.run:run", "Train and evaluate a recipe, or an architecture with a dataset."),
     "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained model on a split."),
     "predict": ("zoo.cli.predict:predict", "Predict images with a run or an exported model."),
-    "export": ("zoo.cli.export:export", "Export a trained model; it is published only if it matches PyTorch."),
+    "export": ("zoo.cli.export:export", "Export a trained model; it is written only if its outputs match PyTorch's."),
     "runs": ("zoo.cli.runs:runs", "List runs with their results, newest first."),
     "compare": (
         "zoo.cli.compare:compare",
@@ -41,14 +41,14 @@ COMMANDS = {
     ),
     "plugins": (
         "zoo.cli.plugins:plugins",
-        "List plugins, their state and what they provide, or check one against the contract.",
+        "List installed plugins and their state, or check a plugin.",
     ),
     "weights": ("zoo.cli.weights:weights", "List, download and convert trained weights."),
     "data": ("zoo.cli.data:data", "Download, locate and check the files of datasets."),
     "cache": ("zoo.cli.cache:cache", "List cached images and unpacked archives; --clear removes them."),
     "doctor": (
         "zoo.cli.doctor:doctor",
-        "Check this installation: versions, devices, folders and plugins, each with a fix.",
+        "Check versions, devices, folders and plugins, and suggest a fix for each problem.",
     ),
     "schema": ("zoo.cli.schema:schema", "Print the JSON Schema of the configuration of a run, for editors."),
     "completion": ("zoo.cli.completion:completion", "Print the completion script for bash, zsh or fish."),

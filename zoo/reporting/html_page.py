@@ -130,7 +130,7 @@ def summary(record: Record, run: RunDir) -> Facts:
 
 def environment_of(record: Record) -> list[Facts]:
     source = {
-        "commit": record.git_commit or "none",
+        "git commit of the current folder": record.git_commit or "none",
         "data fingerprint": record.fingerprint,
         "checkpoint": record.checkpoint or "none",
     }
@@ -157,8 +157,9 @@ def expected_sentence(run: RunDir) -> str | None:
         return None
     same = all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train"))
     return (
-        f"Expected result of the recipe {recipe}{'' if same else ' with its own settings'}: "
+        f"Expected result of the recipe {recipe}: "
         f"{known(expected.metric, expected.mean, expected.sd, expected.seeds)} ({expected.device})"
+        f"{'' if same else '. This run has other settings than the recipe'}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories of invisible and control characters: controls, formats (including bidirectional ones), lone
@@ -107,6 +108,12 @@ def duration(seconds: float | None) -> str:
 
 def many(word: str) -> str:
     return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
+
+
+def enumerated(words: Iterable[str]) -> str:
+    """``a, b and c``"""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def plural(count: int, word: str) -> str:

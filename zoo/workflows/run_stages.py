@@ -57,7 +57,8 @@ def _introduce(prepared: Prepared, console: Console) -> None:
     name = f"{config.architecture.name}: {parameters:,} parameters{trained}; " if config.architecture else ""
     console.print(f"{name}{data.name}: {counts}; task {config.task.name}")
     form = ", channels last" if engine["channels_last"] else ""
-    console.print(f"on {engine['name']} ({engine['device']}), {engine['precision']}{form}, seed {config.seed}")
+    device = engine["device"] if engine["device"] == engine["name"] else f"{engine['device']} ({engine['name']})"
+    console.print(f"device {device}, {engine['precision']}{form}, seed {config.seed}")
     for note in prepared.notes:
         console.print(f"note: {note}")
 
@@ -286,4 +287,4 @@ def _conclude(where: RunDir, record: Record, console: Console) -> None:
         f"{part} split, {plural(record.samples[part], 'sample')}: "
         f"{', '.join(figure(name, value) for name, value in metrics.items())}"
     )
-    console.print(f"run {record.id} finished in {duration(record.seconds)}: {where.path} (report.html shows it)")
+    console.print(f"run {record.id} finished in {duration(record.seconds)}; report: {where.page_file}")
