@@ -78,6 +78,16 @@ def test_a_group_or_its_help_has_an_example_where_it_is_no_group() -> None:
     assert set(single) == set(EXAMPLES)
 
 
+@pytest.mark.parametrize("group", sorted(set(COMMANDS) - set(EXAMPLES)))
+def test_each_command_of_a_group_has_an_example_that_it_takes(zoo, group) -> None:
+    found = get_command(app.app).get_command(None, group)  # type: ignore[arg-type]
+    for name, command in found.commands.items():
+        shown = " ".join(zoo(group, name, "--help").out.split()).partition("Example: ")[2]
+        first, *words, last = shlex.split(shown)
+        assert (first, *words[:2]) == ("zoo", group, name)
+        command.make_context(name, [*words[2:], last])
+
+
 def test_the_version_is_the_distribution_s(zoo) -> None:
     from importlib import metadata
 

@@ -20,7 +20,7 @@ FEW_CLASSES = 40
 data = group("Download, locate and check the files of datasets.")
 
 
-@data.command()
+@data.command(epilog="Example: zoo data download mnist")
 def download(
     names: Annotated[list[str], typer.Argument(metavar="DATASET", help="Datasets.")],
     as_json: AsJson = False,
@@ -37,7 +37,7 @@ def download(
         say(f"{need.name}: {_state(need)}")
 
 
-@data.command()
+@data.command(epilog="Example: zoo data path mnist")
 def path(
     name: Annotated[
         str | None, typer.Argument(metavar="DATASET", help="Dataset; without one, the data folder.")
@@ -69,7 +69,7 @@ def path(
     note(_state(need))
 
 
-@data.command()
+@data.command(epilog="Example: zoo data check digits")
 def check(
     names: Annotated[
         list[str] | None,

@@ -95,7 +95,7 @@ def say_table(
     widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
     if wide is not None and sys.stdout.isatty():
         spare = shutil.get_terminal_size().columns - sum(widths) - len(GAP) * (len(widths) - 1) - len(indent)
-        widths[wide] = max(20, widths[wide] + min(0, spare))
+        widths[wide] = max(12, widths[wide] + min(0, spare))
     say(emphasised(_line(columns, widths, indent)))
     for row in rows:
         say(_line(row, widths, indent))

@@ -14,7 +14,7 @@ from zoo.errors import UsageError
 weights = group("List, download and convert trained weights.")
 
 
-@weights.command(name="list")
+@weights.command(name="list", epilog="Example: zoo weights list vgg16")
 def list_weights(
     name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="Architecture, such as torchvision/resnet18.")],
     as_json: AsJson = False,
@@ -49,7 +49,7 @@ def _row(row: dict[str, Any]) -> list[str]:
     ]
 
 
-@weights.command()
+@weights.command(epilog="Example: zoo weights download vgg16 imagenet1k_v1")
 def download(
     name: Annotated[str, typer.Argument(metavar="ARCHITECTURE", help="Architecture, such as torchvision/resnet18.")],
     which: Annotated[
@@ -78,7 +78,7 @@ def download(
         say(f"{item.canonical} {chosen}: {file}")
 
 
-@weights.command()
+@weights.command(epilog="Example: zoo weights convert model.pth model.safetensors")
 def convert(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="Pickled state dict to convert (.pth, .pt, .bin).")],
     to: Annotated[Path, typer.Argument(metavar="OUT", help="Safetensors file to write.")],
