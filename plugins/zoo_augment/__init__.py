@@ -16,8 +16,8 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "shift",
             "whole_pixels:Shift",
-            "Translate by a random whole number of pixels, up to this fraction of the side in each direction. Uncovered "
-            "pixels are black.",
+            "Translate by a random whole number of pixels, up to this fraction of the side in each direction. "
+            "Uncovered pixels are black.",
         ),
         _spec("crop", "whole_pixels:Crop", "Pad every side by some pixels, then crop the original size at random."),
         _spec(
@@ -53,8 +53,8 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "trivial_augment",
             "trivial_augment:TrivialAugment",
-            "For each image, apply one randomly chosen operation at one of 31 magnitudes (TrivialAugmentWide; Müller and "
-            "Hutter 2021).",
+            "For each image, apply one randomly chosen operation at one of 31 magnitudes (TrivialAugmentWide; Müller "
+            "and Hutter 2021).",
             "https://arxiv.org/abs/2103.10158",
         ),
     ]
