@@ -19,6 +19,7 @@ RECORDS = Path(__file__).parent / "results" / "recipes"
 PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 TEXT = """# Results
 
+A recipe is a named combination of architecture, dataset, task and settings.
 This table lists the measured result of each recipe on the test split of its dataset. Nothing is selected on that split.
 The result is mean ± sample standard deviation over seeds. `zoo info RECIPE` prints the same values.
 

@@ -16,7 +16,8 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "shift",
             "whole_pixels:Shift",
-            "Move by whole pixels, up to this share of the side in each direction; what comes in is black.",
+            "Translate by a random whole number of pixels, up to this fraction of the side in each direction. "
+            "Uncovered pixels are black.",
         ),
         _spec("crop", "whole_pixels:Crop", "Pad every side by some pixels, then crop the original size at random."),
         _spec(
@@ -46,13 +47,14 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "erase",
             "colours:Erase",
-            "Paint a random rectangle in the mean colour (random erasing, Zhong et al. 2017).",
+            "Paint a random rectangle in the dataset's mean colour (random erasing, Zhong et al. 2017).",
             "https://arxiv.org/abs/1708.04896",
         ),
         _spec(
             "trivial_augment",
             "trivial_augment:TrivialAugment",
-            "One random operation at one of 31 random strengths an image (Müller and Hutter 2021, the wide space).",
+            "For each image, apply one randomly chosen operation at one of 31 magnitudes (TrivialAugmentWide; Müller "
+            "and Hutter 2021).",
             "https://arxiv.org/abs/2103.10158",
         ),
     ]

@@ -43,8 +43,8 @@ def test_the_configuration_page_lists_every_key_with_its_default() -> None:
     assert key_table() in page, f"docs/configuration.md must hold:\n{key_table()}"
 
 
-def step_table() -> str:
-    lines = ["| step | what | options |", "| --- | --- | --- |"]
+def augmentation_table() -> str:
+    lines = ["| augmentation | what it does | options |", "| --- | --- | --- |"]
     (plugin,) = (plugin for plugin in registry().plugins if plugin.namespace == "augment")
     for spec in plugin.specs["augmentation"]:
         fields = options_model(registry().augmentation(spec.name)).model_fields
@@ -53,9 +53,9 @@ def step_table() -> str:
     return "\n".join(lines)
 
 
-def test_the_training_page_lists_every_step_of_augmentation() -> None:
+def test_the_training_page_lists_every_augmentation() -> None:
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    assert step_table() in page, f"docs/training.md must hold:\n{step_table()}"
+    assert augmentation_table() in page, f"docs/training.md must hold:\n{augmentation_table()}"
 
 
 def test_the_training_page_names_keys_that_exist() -> None:

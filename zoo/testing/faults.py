@@ -11,8 +11,8 @@ from zoo.registry.plugin_isolation import contained, describe
 OF_ANY = {
     "target": "it can be imported and called, and its options are a zoo.api.Options whose fields all have defaults",
     "global_state": (
-        "importing, building and opening it changes no state of the process: default dtype and device, threads, "
-        "random generators, warning filters, working directory, environment"
+        "importing, building and opening it does not change global state: default dtype and device, threads, random "
+        "generators, warning filters, working directory, environment variables"
     ),
 }
 """Checks of every kind that has an implementation."""
@@ -22,7 +22,10 @@ CHECKS: dict[str, dict[str, str]] = {
         "contract": "it states the version of the contract it was written for, as ZOO_API",
         "import": "importing it and calling its hooks does not import torch or numpy",
         "data": "`data` contains only datasets of the plugin that take a path",
-        "global_state": "its import and registration change no state of the process",
+        "global_state": (
+            "importing it and calling its hooks does not change global state, such as random generators or warning "
+            "filters"
+        ),
     },
     "architecture": {
         **OF_ANY,
@@ -39,9 +42,15 @@ CHECKS: dict[str, dict[str, str]] = {
         "gradients": "every trainable parameter has a gradient",
         "training": "two training steps have finite losses and change its parameters",
         "saving": "its outputs are unchanged after its weights are saved and loaded into a new network",
-        "channels": "it can be built and run with each number of channels in the spec; if none, with 1, 3, 4 and 10",
+        "channels": (
+            "it can be built and run with each number of channels in `channels` of the spec; if that is empty, with 1, "
+            "3, 4 and 10"
+        ),
         "weights": "shipped weights have the checksum of the spec and fit the network",
-        "export": "the smallest network of each kind of output passes export and verification with each exporter",
+        "export": (
+            "for each kind of main output (vector, map, features), the smallest architecture of the plugin can be "
+            "exported with each installed exporter and verified against PyTorch"
+        ),
     },
     "dataset": {
         **OF_ANY,
@@ -55,28 +64,38 @@ CHECKS: dict[str, dict[str, str]] = {
     },
     "task": {
         **OF_ANY,
-        "class": "target is a zoo.api.Task whose monitor is a Monitor (solver: a zoo.api.Solver)",
+        "class": (
+            "`target` of the spec is a subclass of zoo.api.Task with a Monitor as `monitor`, or `solver` is a subclass "
+            "of zoo.api.Solver"
+        ),
         "statistics": "they are JSON, from which the task can be built; `constants` returns their values as tensors",
         "outputs": "num_outputs is an integer above 0",
         "loss": "it is a finite zoo.api.Loss with a gradient",
-        "per_sample": "the loss of a sample does not depend on the others of its batch, unless the task is batchwise",
+        "per_sample": (
+            "the loss of a sample does not depend on the others of its batch, unless the task sets `batchwise = True`"
+        ),
         "evaluation": "the evaluator returns an EvaluationResult that has the monitored metric",
         "merge": "merged evaluators give the same result as one that has seen all batches",
         "decision": "it is a zoo.api.Decision, of the same kind with and without a validation result",
         "report": "it returns ReportItems whose files it wrote",
         "training": "two epochs with zoo's trainer change the network",
         "resume": "an interrupted and resumed training ends with the same weights and metrics",
-        "solution": "plan returns JSON, and solve fills the module that rebuild makes from it",
+        "solution": (
+            "`plan` of a solver returns JSON, and `solve` sets the parameters and buffers of the module that `rebuild` "
+            "builds from it"
+        ),
     },
     "adaptation": {
         **OF_ANY,
-        "class": "target is a zoo.api.Adaptation",
-        "adapt": "it returns the changed network and a JSON description",
-        "rebuild": "it makes the same change from that JSON",
-        "resume": "resuming makes the same change, and a resumed training ends with the same weights and metrics",
+        "class": "`target` of the spec is a subclass of zoo.api.Adaptation",
+        "adapt": "`adapt` returns the changed network and a JSON description of the change",
+        "rebuild": "`rebuild` makes the same change as `adapt`, from the JSON that `adapt` returned",
+        "resume": (
+            "`resume` makes the same change as `adapt`, and a resumed training ends with the same weights and metrics"
+        ),
         "hooks": (
             "trains, teacher, lr_multipliers, configure_train_mode and on_epoch_start return the expected types; "
-            "no parameter that adapt froze is unfrozen"
+            "on_epoch_start unfreezes no parameter that adapt froze"
         ),
         "training": "two epochs with zoo's trainer change the network, if `trains` is True",
         "report": "it returns ReportItems whose files it wrote",
@@ -85,15 +104,24 @@ CHECKS: dict[str, dict[str, str]] = {
         **OF_ANY,
         "methods": "it has emit, check, runner and first_mismatch",
         "vector": "a small network with a vector output can be exported and verified against PyTorch",
-        "map": "the same with a map output",
+        "map": "a small network with a map output can be exported and verified against PyTorch",
     },
     "augmentation": {
         **OF_ANY,
-        "build": "it is a zoo.api.Augmentation, and draws is an integer of at least 0",
+        "build": (
+            "it is a zoo.api.Augmentation, and `draws`, the number of random numbers for each image, is an integer of "
+            "at least 0"
+        ),
         "pixels": "images keep their shape and values from 0 to 255: uint8 and float32, greyscale and RGB",
-        "geometry": "geometry returns float32 (N, 2, 3), or None for all draws; resample needs a geometry",
+        "geometry": (
+            "`geometry` returns float32 (N, 2, 3), or None whatever its random numbers are; `resample` is overridden "
+            "only together with `geometry`"
+        ),
         "arguments": "no method modifies its arguments",
-        "draws": "the result for an image depends on its draws only, not on its batch or other random numbers",
+        "draws": (
+            "the result for an image depends only on its own random numbers (its row of `draws`), not on its batch or "
+            "on other random generators"
+        ),
     },
     "metric": {
         **OF_ANY,
