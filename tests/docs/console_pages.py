@@ -29,7 +29,13 @@ from zoo.cli.app import run_cli
 from zoo.registry.lookup import registry
 
 TOP = Path(__file__).parents[2]
-WRITE = bool(os.environ.get("WRITE_PAGES"))
+
+
+def writing() -> bool:
+    """Whether pages are written anew."""
+    return bool(os.environ.get("WRITE_PAGES"))
+
+
 BLOCK = re.compile(r"^```(console|python|text)\n(.*?)^```$", re.M | re.S)
 RUN_ID = re.compile(r"\b\d{4}-\d\d-\d\d-\d{6}-[0-9a-f]{4}\b")
 DURATION = re.compile(r"(\d+ h )?(\d+ min( \d+ s)?|\d[\d.]* s)\b")
@@ -120,7 +126,8 @@ class Console:
 
     def _shown(self, told: _Text) -> str:
         text = told.getvalue().replace(f"{self.folder}{os.sep}", "")
-        return text.replace(os.environ["ZOO_DATA"], "/home/me/.cache/zoo/data")
+        data = os.environ.get("ZOO_DATA")
+        return text if data is None else text.replace(data, "/home/me/.cache/zoo/data")
 
 
 class _Text(io.TextIOWrapper):
@@ -189,7 +196,7 @@ def run_console(block: str, console: Console, *, numbers: bool, last: int = 0) -
         code, told = (console.interrupted if CTRL_C in shown else console.run)(command)
         printed = [line.rstrip() for line in told.splitlines()]
         assert code == (last if number == len(commands) else 0), f"exit code {code}: {command}\n{told}"
-        if shown and not WRITE:
+        if shown and not writing():
             assert agrees(shown, printed, numbers=numbers), f"{command}\nprints\n{told}\nand the page shows\n{shown}"
         lines += [f"$ {command}", *(cut(shown, printed) if shown else ())]
     return "".join(f"{line}\n" for line in lines)
@@ -208,12 +215,12 @@ def run_page(path: Path, console: Console, until: str | None = None) -> None:
             body = run_console(body, console, numbers=True)
         elif kind == "python":
             printed = console.execute(body)
-        elif not WRITE:
+        elif not writing():
             assert agrees(body.splitlines(), printed.splitlines(), numbers=True), f"{printed}\nfor\n{body}"
         else:
             body = "".join(f"{line}\n" for line in cut(body.splitlines(), printed.splitlines()))
         return f"```{kind}\n{body}```"
 
     new = BLOCK.sub(block, text)
-    if WRITE:
+    if writing():
         path.write_text(new + whole[len(text) :], encoding="utf-8")

@@ -13,7 +13,7 @@ import pytest
 
 from zoo import api, hookspecs
 from zoo.contract import events
-from zoo.registry import discovery
+from zoo.registry import catalogue
 
 PAGE = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
 ROWS = {row[0]: row[1] for row in re.findall(r"^\| `(zoo_\w+)` \| ([^|]*) \|", PAGE, re.M)}
@@ -37,7 +37,7 @@ def test_the_page_says_what_a_hook_takes_and_gives(name) -> None:
 
 def test_the_page_knows_every_state_of_a_plugin() -> None:
     listed = re.findall(r"^\| (\w+) \|", PAGE.partition("## States of a plugin")[2], re.M)
-    assert listed == ["state", *get_args(discovery.State)]
+    assert listed == ["state", *get_args(catalogue.State)]
 
 
 def test_the_page_lists_the_fields_of_every_event() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console_pages import TOP, WRITE, Console, agrees
+from console_pages import TOP, Console, agrees, writing
 
 NOTEBOOK = TOP / "examples" / "quickstart.ipynb"
 
@@ -51,10 +51,10 @@ def test_the_cells_put_out_what_is_stored(tmp_path: Path, monkeypatch: pytest.Mo
     console = Console(tmp_path, monkeypatch)
     for number, cell in enumerate((each for each in notebook["cells"] if each["cell_type"] == "code"), 1):
         outputs = executed("".join(cell["source"]), number, console)
-        if WRITE:
+        if writing():
             cell["outputs"], cell["execution_count"] = outputs, number
         assert agrees(text(cell["outputs"]), text(outputs), numbers=True), "".join(cell["source"])
-    if WRITE:
+    if writing():
         NOTEBOOK.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

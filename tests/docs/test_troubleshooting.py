@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from console_pages import TOP, WRITE, Console, run_console
+from console_pages import TOP, Console, run_console, writing
 
 PAGE = TOP / "docs" / "troubleshooting.md"
 BLOCK = re.compile(r"(?<=^```console\n)(.*?)(?=^```$)", re.M | re.S)
@@ -45,7 +45,7 @@ def test_an_error_is_as_the_page_says_and_its_fix_works(
     written = run_console(error, console, numbers=False, last=code)
     assert "\nerror: " in written
     run_console(fix, console, numbers=False)
-    if WRITE:
+    if writing():
         PAGE.write_text(PAGE.read_text(encoding="utf-8").replace(section, section.replace(error, written)), "utf-8")
 
 
