@@ -27,7 +27,7 @@ def test_a_guide_prints_what_it_shows(page: str, tmp_path: Path, monkeypatch: py
 def test_the_first_screen_of_the_readme_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ZOO_RUNS", "ZOO_EXPORTS"):
         monkeypatch.delenv(name)
-    run_page(TOP / "README.md", Console(tmp_path, monkeypatch), until="Install it from")
+    run_page(TOP / "README.md", Console(tmp_path, monkeypatch), until="Install zoo from")
 
 
 def test_output_is_compared_without_what_differs_from_run_to_run() -> None:
