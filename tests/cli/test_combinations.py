@@ -50,7 +50,7 @@ def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
         "--set",
         "dataset.resize=never",
     )
-    assert "the images are 8×8 and vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
+    assert "the images are 8×8, but vit_b_16 needs 224×224 (dataset.resize=never)" in told.out
     assert told.err == ""
     (cell,) = json.loads(
         zoo("matrix", "--arch", "classics/lenet*", "--data", "digits", "--task", "classification", "--json").out

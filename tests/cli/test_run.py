@@ -238,7 +238,7 @@ FAULTS = {
     "case-8-newline": (["cnn_digits", "--name", "a\nb"], "name: 'a\\nb' is not a valid run name"),
     "case-9": (
         ["cnn_digits", "--set", "dataset.resize=never"],
-        "the images are 8×8 and cnn needs 16×16 (dataset.resize=never)",
+        "the images are 8×8, but cnn needs 16×16 (dataset.resize=never)",
     ),
 }
 
@@ -281,7 +281,7 @@ def test_an_output_path_that_is_a_file_is_refused_and_kept(zoo, tmp_path, inside
 )
 def test_resume_names_the_flags_that_conflict_with_the_run(zoo, short, arguments, words) -> None:
     told = zoo("run", "--resume", "short", *arguments)
-    assert told.code == 2 and words in told.err and "fix: leave" in told.err and told.err.count("\n") == 1
+    assert told.code == 2 and words in told.err and "fix: remove" in told.err and told.err.count("\n") == 1
 
 
 def test_a_dry_run_leaves_nothing(zoo, tmp_path) -> None:

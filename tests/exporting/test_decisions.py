@@ -200,7 +200,7 @@ def test_zoo_predict_and_predict_py_give_the_same(
             found.explain(tmp_path / "why.png")
         found.draw(tmp_path / "grid.png")
     else:
-        with pytest.raises(UsageError, match=r"gives no masks .*--masks"):
+        with pytest.raises(UsageError, match=r"has no masks .*--masks"):
             found.write_masks(tmp_path / "masks")
 
 
@@ -256,7 +256,7 @@ def test_a_wrong_decision_is_refused_and_nothing_is_published(
         return {**description, "output": {**description["output"], "decision": decision}}
 
     monkeypatch.setattr(zoo.exporting.export, "describe", wrongly)
-    with pytest.raises(ExportError, match=r"the bundle's predict\.py .*the description is wrong: \w+ is not") as caught:
+    with pytest.raises(ExportError, match=r"predict\.py .*the description is wrong: \w+ differs") as caught:
         export(name)
     assert caught.value.exit_code == 5
     assert not (tmp_path / "out").exists()

@@ -122,7 +122,7 @@ def evaluated(
             data(),
             task(),
             {"resize": "never"},
-            "the images are 8×8 and net needs 32×32 (dataset.resize=never)",
+            "the images are 8×8, but net needs 32×32 (dataset.resize=never)",
         ),
         (
             network(sizing="fixed"),

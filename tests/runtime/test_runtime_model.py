@@ -89,7 +89,7 @@ def test_whatever_opens_a_bundle_refuses_an_altered_model(bundle_model: Path, im
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (4, "", 1)
         assert "model.onnx: was altered" in done.stderr
         return
-    with pytest.raises(CheckpointError, match=r"model\.onnx: was altered .* fix: export again") as caught:
+    with pytest.raises(CheckpointError, match=r"model\.onnx: was altered .* fix: export it again") as caught:
         predict(bundle_model if "model" in way else bundle_model.parent, [image])
     assert caught.value.exit_code == 4
 

@@ -20,7 +20,7 @@ HOSTILE = "a\x1b[31mb\x07c\rd\ne\x9bf\u202eg\ud800h\udce9[red]:smile:\x7f"
 SHOWN = r"a\x1b[31mb\x07c\rd\ne\x9bf\u202eg\ud800h\xe9[red]:smile:\x7f"
 PRINTERS = {
     "zoo/cli/output.py",
-    "zoo/cli/app.py",
+    "zoo/cli/failures.py",
     "zoo/support/progress.py",
     "zoo/runtime.py",
     "zoo/testing/light_import.py",

@@ -130,7 +130,7 @@ def test_a_sound_auxiliary_output_has_no_faults(odd: Odd) -> None:
         ("", "def built(): ...", "target", "could not be loaded: AttributeError"),
         (', options="zoo_odd_parts:Net"', layers(), "target", "are no zoo.api.Options"),
         (', head="top"', layers(), "build", "has no module 'top', which is the head in its spec"),
-        ("", layers(classes=" + 1"), "build", "gives (2, 11) for two images"),
+        ("", layers(classes=" + 1"), "build", "returns (2, 11) for two images"),
         ("", layers(build="assert num_outputs == 10"), "build", "could not be built for 1×8×8"),
         (", channels=(3,)", layers(), "spec", "input has 1 channels, but channels are 3"),
         ("", layers(idle=True), "gradients", "no gradient reaches idle.weight, idle.bias"),
@@ -323,7 +323,7 @@ def test_a_sound_family_has_no_faults(odd: Odd) -> None:
             "family/flock/net/gradients",
             "'odd/net': at 1×8×8 with 10 outputs, no gradient reaches idle.weight, idle.bias",
         ),
-        (flock(), layers(classes=" + 1"), "family/flock/net/build", "gives (2, 11) for two images"),
+        (flock(), layers(classes=" + 1"), "family/flock/net/build", "returns (2, 11) for two images"),
         (flock(twist="import torch"), layers(), "plugin/import", "importing zoo_odd imports torch"),
     ],
 )

@@ -145,7 +145,10 @@ def test_each_goes_with_what_others_wrote(
             ("ripple", "--data", "digits", "--task", "logcosh"),
             "task logcosh needs values targets, but digits has",
         ),
-        (("ripple", "--data", "tides:nowhere.parquet", "--task", "classification"), "the targets of tides are values"),
+        (
+            ("ripple", "--data", "tides:nowhere.parquet", "--task", "classification"),
+            "needs classes targets, but tides has values",
+        ),
         (("lenet", "--data", "tides:nowhere.parquet", "--task", "svd_compress"), "values"),
         (
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "transfer"),

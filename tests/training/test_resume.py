@@ -174,7 +174,10 @@ def test_a_best_checkpoint_that_is_damaged_while_training_goes_on_is_reported_as
     }
     zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "run", console=Damage(quiet=True))
     (lost,) = (line for line in lines if "the best epoch so far" in line)
-    assert lost.startswith("the best epoch so far (epoch 1, val_accuracy 0.") and "is lost; the best is now" in lost
+    assert (
+        lost.startswith("the checkpoint of the best epoch so far (epoch 1, val_accuracy 0.")
+        and "is lost; the best is now" in lost
+    )
     assert RunDir(tmp_path / "run").root.last.best.epoch == 2
 
 

@@ -181,7 +181,7 @@ def test_some_of_the_classes_are_evaluated_by_the_run_s_indices(
     assert {row["class"]: int(row["count"]) for row in read(tmp_path / "out" / "per_class.csv")} == {
         name: sum(row["truth"] == name for row in mine) for name in NAMES
     }
-    assert any(f"of {len(names)} of the model's 3 classes" in note for note in found.notes)
+    assert any(f"has {len(names)} of the model's 3 classes" in note for note in found.notes)
 
 
 def test_classes_that_the_run_has_not_are_named(trained: tuple[Path, RunDir], tmp_path: Path) -> None:

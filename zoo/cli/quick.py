@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.cli.grammar import WIDTH
 from zoo.cli.line_completion import candidates, print_completion
 from zoo.cli.listing import print_items
+from zoo.cli.output import say
 from zoo.cli.plugin_table import print_plugins, versions
 from zoo.errors import ZooError
 from zoo.registry import snapshot
@@ -78,7 +79,7 @@ def remember() -> None:
 
 def _answer(kept: Snapshot, words: list[str]) -> bool:
     if words == ["--version"]:
-        print("\n".join(versions(kept.core, kept.contract, kept.catalogue.plugins)))
+        say("\n".join(versions(kept.core, kept.contract, kept.catalogue.plugins)), lines=True)
         return True
     path, command, rest = list[str](), kept.commands, words
     while rest and rest[0] in command["commands"]:
@@ -97,7 +98,7 @@ def _print_help(command: dict[str, Any]) -> bool:
     """Help as the parser prints it on a terminal of the usual width, or in a pipe."""
     usual = shutil.get_terminal_size().columns >= WIDTH and "TERMINAL_WIDTH" not in os.environ
     if usual:
-        print(command["help"])
+        say(command["help"], lines=True)
     return usual
 
 

@@ -155,7 +155,8 @@ def test_an_architecture_has_no_place_there(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("nothing", "no such file or folder"), ("", "needs its path; fix: say images:PATH")]
+    ("path", "words"),
+    [("nothing", "nothing is at the path of the dataset"), ("", "needs its path; fix: say images:PATH")],
 )
 def test_images_that_are_not_there_are_told(tmp_path, path, words) -> None:
     target = str(tmp_path / path) if path else ""

@@ -219,7 +219,7 @@ def test_a_class_that_is_absent_from_labels_and_predictions_does_not_lower_macro
 
 
 def test_images_without_labels_cannot_be_evaluated() -> None:
-    with pytest.raises(ValueError, match="labelled"):
+    with pytest.raises(ValueError, match="needs labels"):
         ClassificationEvaluator(2).update({"output": torch.ones(3, 2)}, Batch(torch.ones(3, 2), None, torch.arange(3)))
 
 

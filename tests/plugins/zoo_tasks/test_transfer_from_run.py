@@ -104,7 +104,7 @@ def test_the_same_classes_keep_the_head(earlier) -> None:
 
 def test_a_run_of_another_architecture_is_refused(earlier) -> None:
     with pytest.raises(
-        UsageError, match=r"weights: the run cnn/first is of classics/cnn, not of classics/lenet; fix: leave --arch out"
+        UsageError, match=r"weights: the run cnn/first has classics/cnn, not classics/lenet; fix: leave --arch out"
     ):
         resolve(
             registry(), overrides={"architecture": {"name": "lenet"}, "dataset": {"name": "digits"}, "weights": "first"}
