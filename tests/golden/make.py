@@ -120,7 +120,7 @@ def digest(model: Any) -> str:
 
 
 def stop_after(count: int) -> None:
-    """Ask the next run to stop, as Ctrl-C does, once it has written so many checkpoints."""
+    """Ask the next run to stop, as Ctrl-C does, after a number of checkpoints."""
     from zoo.runs import checkpoints
 
     save, written = checkpoints.save, []
