@@ -33,7 +33,7 @@ def test_optimizers_that_once_resumed_inexactly_are_exact_by_every_schedule(scri
 
 
 def test_a_refusal_has_its_reason(script: ModuleType) -> None:
-    reason = "the optimizer fails: SparseAdam does not support dense gradients, please consider Adam instead"
+    reason = "a step of the optimizer fails: SparseAdam does not support dense gradients, please consider Adam instead"
     assert script.row("sparseadam") == f"| `sparseadam` | refused | refused | refused | {reason} |"
 
 

@@ -113,7 +113,7 @@ def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, t
     assert told.code == 0, told.err
     assert told.out.startswith("exporting run cnn_digits/short") and told.out.endswith(f"bundle: {out}\n")
     assert (
-        "verified against PyTorch on cpu, batches 1, 2, 7" in told.out
+        "verified against PyTorch on cpu, batch sizes 1, 2 and 7" in told.out
         and "360 of 360 predictions equal on datasets/digits" in told.out
     )
     shutil.copy(

@@ -19,7 +19,7 @@ from typer.main import get_command, get_group
 
 from zoo.cli.failures import INTERRUPTED, fail, path_line, usage_line
 from zoo.cli.item_names import unknown
-from zoo.cli.output import forget_json
+from zoo.cli.output import forget_json, say
 from zoo.cli.shared_options import HELP
 from zoo.errors import PluginError, StorageError, ZooError
 from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
@@ -98,7 +98,7 @@ def main(
         from zoo.cli.plugin_table import versions
         from zoo.registry.lookup import core_version, registry
 
-        typer.echo("\n".join(versions(core_version(), VERSION, registry().plugins)))
+        say("\n".join(versions(core_version(), VERSION, registry().plugins)), lines=True)
     elif ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
 
