@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from _epoch import captured
 from _record import write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -55,19 +56,13 @@ def network(device: torch.device) -> nn.Module:
     return nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(256, 10)).to(device).train()
 
 
-def captured(step: Callable[[], None], model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+def captured_and_reset(
+    step: Callable[[], None], model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Callable[[], None]:
     """The step as a graph; weights, optimizer and random state are afterwards what they were."""
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.cuda.get_rng_state()
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        step()
+    replay = captured(step)
     with torch.no_grad():
         for name, value in model.state_dict().items():
             value.copy_(weights[name])
@@ -76,7 +71,7 @@ def captured(step: Callable[[], None], model: nn.Module, optimizer: torch.optim.
                 value.zero_()
     optimizer.zero_grad(set_to_none=False)
     torch.cuda.set_rng_state(random)
-    return graph.replay
+    return replay
 
 
 def epoch(way: Way, precision: str, images: Tensor, labels: Tensor) -> tuple[Tensor, float]:
@@ -95,7 +90,7 @@ def epoch(way: Way, precision: str, images: Tensor, labels: Tensor) -> tuple[Ten
         optimizer.zero_grad(set_to_none=False)
 
     torch.manual_seed(7)
-    call = captured(step, model, optimizer) if way.graph else step
+    call = captured_and_reset(step, model, optimizer) if way.graph else step
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1)).to(device)
     synchronize(device)
     started = time.perf_counter()

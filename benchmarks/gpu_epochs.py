@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _epoch import learning, network
+from _epoch import captured, learning, network
 from _record import write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -159,21 +159,13 @@ def graph(case: Case, images: Tensor, labels: Tensor, *, compiled: bool = False)
         case.loss(network, inputs, labels[rows]).backward()
         optimizer.step()
 
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(3):
-            step()
-    torch.cuda.current_stream().wait_stream(aside)
-    captured = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(captured):
-        step()
+    replay = captured(step)
 
     def epoch() -> None:
         order = torch.randperm(len(images), device=images.device)
         for start in range(0, len(order) - size + 1, size):
             rows.copy_(order[start : start + size])
-            captured.replay()
+            replay()
 
     return timed(images.device, epoch)
 

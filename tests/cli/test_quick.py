@@ -86,6 +86,32 @@ def test_a_narrow_terminal_gets_help_of_its_width(kept, monkeypatch) -> None:
     assert quick.answer(["list"])
 
 
+def test_help_is_kept_for_the_usual_width_whatever_the_terminal_is(cache, kept, zoo, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    quick.remember()
+    monkeypatch.setenv("COLUMNS", "120")
+    told = zoo("run", "--help")
+    assert quick.answer(["run", "--help"]) and capsys.readouterr().out == told.out
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["app = 3", "raise ValueError('no')", "raise SystemExit", "print('loud')\nimport typer\napp = typer.Typer()"],
+)
+def test_a_faulty_command_of_a_plugin_spoils_neither_lists_nor_completion(
+    install, fresh_registry, tmp_path, monkeypatch, capsys, source
+) -> None:
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    spec = "CommandSpec(name='rain', summary='Rain', target='zoo_rain.commands:app')"
+    hook = f"@hookimpl\ndef zoo_register_commands():\n    return [{spec}]\n"
+    info = install("zoo-rain", "rain", f"from zoo.api import CommandSpec, hookimpl\nZOO_API = '2.0'\n{hook}")
+    (info.parent / "zoo_rain" / "commands.py").write_text(source)
+    quick.remember()
+    assert capsys.readouterr() == ("", "")
+    assert quick.answer(["list"]) and quick.answer(["completion", "bash", "--line", "zoo ra"])
+    assert capsys.readouterr().out.splitlines()[-1] == "rain"
+
+
 def test_members_of_a_family_are_remembered_once_they_were_asked_for(cache, kept, zoo, capsys, monkeypatch) -> None:
     line = ["list", "architectures", "timm/resnet5*"]
     monkeypatch.setattr("zoo.cli.list_items.registry", registry)

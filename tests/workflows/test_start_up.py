@@ -77,6 +77,13 @@ def test_a_wrong_name_or_path_is_refused_before_torch_is_imported(tmp_path, line
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
+def test_a_pattern_is_left_to_the_dataset(tmp_path) -> None:
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "image.png")
+    script = "import sys; from zoo.cli.app import run_cli; sys.exit(run_cli(sys.argv[1:]))"
+    done = run_fresh(tmp_path, script, "run", "svd_image", "--data", "images:*.png", "--dry-run")
+    assert done.returncode == 0 and "dry run" in done.stdout, done.stderr
+
+
 def test_an_exported_model_predicts_without_torch(tmp_path) -> None:
     bundle = Path(__file__).parents[2] / "exports" / "published" / "cnn_mnist"
     Image.new("L", (28, 28)).save(tmp_path / "image.png")

@@ -5,28 +5,35 @@ Completion reads it, and `zoo.registry.snapshot` keeps it, so that neither needs
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 WIDTH = 80
 """Columns of a terminal from which on help is as it is here: the parser makes it no wider."""
 
 
-def describe(command: Any, context: Any) -> dict[str, Any]:
-    """A command and those below it, as JSON data.
+UNKNOWN: dict[str, Any] = {"about": "", "help": None, "parameters": [], "commands": {}}
+"""A command of a plugin that cannot be described; calling it says why."""
 
-    Raises PluginError where a command of a plugin cannot be imported.
-    """
+
+def describe(command: Any, context: Any) -> dict[str, Any]:
+    """Return a command and those below it as JSON data."""
     names = command.list_commands(context) if hasattr(command, "list_commands") else []
-    below = {name: command.get_command(context, name) for name in names}
     return {
         "about": (command.help or "").partition("\n")[0],
         "help": command.get_help(context),
         "parameters": [_parameter(each, context) for each in command.get_params(context)],
-        "commands": {
-            name: describe(each, each.make_context(name, [], parent=context, resilient_parsing=True))
-            for name, each in below.items()
-        },
+        "commands": {name: _below(command, context, name) for name in names},
     }
+
+
+def _below(command: Any, context: Any, name: str) -> dict[str, Any]:
+    try:
+        found = command.get_command(context, name)
+        return describe(found, found.make_context(name, [], parent=context, resilient_parsing=True))
+    except Exception:  # whatever a plugin raises ends neither completion nor a list
+        return UNKNOWN
 
 
 def _parameter(parameter: Any, context: Any) -> dict[str, Any]:
@@ -49,10 +56,15 @@ def _parameter(parameter: Any, context: Any) -> dict[str, Any]:
 
 
 def whole() -> dict[str, Any]:
-    """The grammar of ``zoo``, made from the parser."""
+    """Return the grammar of ``zoo``, made from the parser, with help for a terminal of `WIDTH` columns.
+
+    What the commands of plugins print or change on being imported is said when they are called.
+    """
     from typer.main import get_command
 
     from zoo.cli.app import app
+    from zoo.registry.plugin_calls import changes_reported
 
     command = get_command(app)
-    return describe(command, command.make_context("zoo", [], resilient_parsing=True))
+    with redirect_stdout(StringIO()), changes_reported(lambda _: None):
+        return describe(command, command.make_context("zoo", [], resilient_parsing=True, terminal_width=WIDTH - 2))

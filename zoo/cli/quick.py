@@ -16,6 +16,7 @@ from zoo.cli.output import say
 from zoo.cli.plugin_table import print_plugins, versions
 from zoo.errors import ZooError
 from zoo.registry import snapshot
+from zoo.registry.catalogue import NotRemembered
 
 if TYPE_CHECKING:
     from zoo.registry.snapshot import Snapshot
@@ -59,7 +60,7 @@ def answer(arguments: Sequence[str]) -> bool:
         return False
     try:
         return _answer(kept, list(arguments))
-    except (ZooError, NotImplementedError):  # a wrong name, a family that was not asked yet
+    except (ZooError, NotRemembered):
         return False
 
 
@@ -69,12 +70,7 @@ def remember() -> None:
     from zoo.cli import grammar
     from zoo.registry.lookup import core_version, registry
 
-    try:
-        found = registry()
-        commands = grammar.whole()
-    except ZooError:  # a command of a plugin that cannot be imported
-        return
-    snapshot.write(core_version(), VERSION, found, commands)
+    snapshot.write(core_version(), VERSION, registry(), grammar.whole())
 
 
 def _answer(kept: Snapshot, words: list[str]) -> bool:
@@ -96,7 +92,11 @@ def _answer(kept: Snapshot, words: list[str]) -> bool:
 
 def _print_help(command: dict[str, Any]) -> bool:
     """Help as the parser prints it on a terminal of the usual width, or in a pipe."""
-    usual = shutil.get_terminal_size().columns >= WIDTH and "TERMINAL_WIDTH" not in os.environ
+    usual = (
+        command["help"] is not None
+        and shutil.get_terminal_size().columns >= WIDTH
+        and "TERMINAL_WIDTH" not in os.environ
+    )
     if usual:
         say(command["help"], lines=True)
     return usual

@@ -96,6 +96,10 @@ class Member:
         return f"{self.family.plugin.namespace}/{self.name}"
 
 
+class NotRemembered(Exception):
+    """A catalogue that was read from a snapshot lacks this; the plugins have it."""
+
+
 class Catalogue:
     """The items of the plugins. Lookups raise UnknownNameError, with the nearest names, or UsageError on a clash.
 
@@ -115,11 +119,11 @@ class Catalogue:
 
     def names_of(self, key: str, family: Item[api.FamilySpec]) -> frozenset[str]:
         """The members of a family that is not in ``names``. Raises PluginError."""
-        raise NotImplementedError
+        raise NotRemembered(key)
 
     def described(self, member: Member) -> Item[api.ArchitectureSpec]:
         """The architecture that a member is. Raises PluginError."""
-        raise NotImplementedError
+        raise NotRemembered(member.canonical)
 
     def items(self, kind: str, pattern: str = "*", namespace: str | None = None) -> list[Item[Any]]:
         """Items of a kind, sorted by name, whose bare or canonical name matches a shell ``pattern``."""

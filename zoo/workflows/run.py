@@ -48,10 +48,10 @@ def run(
 
 
 def _require_data(plan: RunPlan) -> None:
-    """Raises DataError where the dataset is to be read from a path at which nothing is."""
+    """Raise DataError if nothing is at the path of the dataset; of a pattern, the dataset finds the files."""
     option = plan.dataset.spec.path_option
     path = None if option is None else plan.config.dataset.options.get(option)
-    if path and not Path(path).exists():
+    if path and not any(char in path for char in "*?[") and not Path(path).exists():
         name = plan.config.dataset.name.rpartition("/")[2]
         raise DataError("nothing is at the path of the dataset", where=path, fix=f"check the path behind {name}:")
 
