@@ -1,4 +1,4 @@
-"""Train any compatible combination of network, dataset and task, and export an ONNX file verified against PyTorch.
+"""Train any compatible combination of network, dataset and task, and export a file verified against PyTorch.
 
 The public functions are loaded when they are first used (PEP 562), so that ``import zoo`` costs next to nothing.
 """

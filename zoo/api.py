@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         RunStarted,
         StepLogged,
     )
-    from zoo.contract.export import EmitRequest, Exporter, Runner
+    from zoo.contract.export import MAIN_INPUT, Exporter, ExportJob, FileContents, FileFacts, Runner
     from zoo.contract.families import Family
     from zoo.contract.specs import (
         AdaptationSpec,
@@ -85,7 +85,7 @@ _NAMES = {
     "zoo.contract.data": "Batch Dataset DatasetStore DataView Part PartView SampleSource Split",
     "zoo.contract.decisions": "Affine Decision Embedding PixelArgmax Raw Sigmoid Softmax",
     "zoo.contract.events": "CheckpointWritten EpochEnded Evaluated Event Exported RunEnded RunStarted StepLogged",
-    "zoo.contract.export": "EmitRequest Exporter Runner",
+    "zoo.contract.export": "MAIN_INPUT Exporter ExportJob FileContents FileFacts Runner",
     "zoo.contract.families": "Family",
     "zoo.contract.specs": (
         "AdaptationSpec ArchitectureSpec AugmentationSpec Buildable CommandSpec DatasetSpec Expected "
@@ -104,6 +104,7 @@ _NAMES = {
 __all__ = [
     "FEATURES",
     "JSON",
+    "MAIN_INPUT",
     "MAIN_OUTPUT",
     "VERSION",
     "AdaptContext",
@@ -124,7 +125,6 @@ __all__ = [
     "DatasetStore",
     "Decision",
     "Embedding",
-    "EmitRequest",
     "EpochEnded",
     "Evaluate",
     "Evaluated",
@@ -132,11 +132,14 @@ __all__ = [
     "Evaluator",
     "Event",
     "Expected",
+    "ExportJob",
     "Exported",
     "Exporter",
     "ExporterSpec",
     "Family",
     "FamilySpec",
+    "FileContents",
+    "FileFacts",
     "FileSpec",
     "Loss",
     "Mask",

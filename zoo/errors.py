@@ -87,7 +87,7 @@ class CheckpointError(ZooError):
 
 class ExportError(ZooError):
     exit_code = 5
-    usual_fix = "try another --opset; where that fails too, report the architecture and this line"
+    usual_fix = "report the architecture and this line"
 
 
 class SetupError(ZooError):

@@ -5,7 +5,7 @@ Names are stable within a major version. Each is imported on first use, so that 
     Output     `echo`, `tracked` (a progress bar), `plural`, `figure`, `without_surrogates`
     Files      `write_csv`, `write_image`, `write_bytes`, `write_json`, `storage_errors`,
                `temporary_folder`, `user_path`
-    Untrusted  `read_bytes`, `check_regular` (for libraries that open a path themselves)
+    Untrusted  `read_bytes`, `open_regular`, `check_regular` (for libraries that open a path themselves)
     Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`, `warp_images` (bilinear, by the matrices of
                `zoo.api.Augmentation.geometry`)
     Networks   `count_macs`, `count_parameters`, `softmax`, `decide` (applies a decision to outputs),
@@ -13,7 +13,8 @@ Names are stable within a major version. Each is imported on first use, so that 
     Reports    `plot_confusion`, `plot_predictions`, `save_figure`
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
                read from its source without importing it)
-    Export     `build_exporter`, `verify_against_pytorch`
+    Export     `build_exporter`, `verify_against_pytorch`, `runtime` (the module that bundles have as
+               ``zoo_runtime.py``), `runtime_source` (its text)
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from typing import TYPE_CHECKING
 from zoo.support.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
+    from zoo import runtime
     from zoo.cli.output import say as echo
     from zoo.config.item_options import build_exporter
     from zoo.data.warp import warp_images
-    from zoo.exporting.gate import prove as verify_against_pytorch
+    from zoo.exporting.client_files import runtime_source
+    from zoo.exporting.gate import verify_against_pytorch
     from zoo.models.building import count_macs, count_parameters
     from zoo.models.decided import decide
     from zoo.registry.lookup import Item, load_object, options_model, registry
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from zoo.support.paths import user_path
     from zoo.support.progress import tracked
     from zoo.support.temporary_folders import temporary_folder
-    from zoo.support.untrusted_files import check_regular, read_bytes
+    from zoo.support.untrusted_files import check_regular, open_regular, read_bytes
     from zoo.training.metric_evaluator import MetricEvaluator
 
 _TOOLS = {
@@ -59,19 +62,22 @@ _TOOLS = {
     "find_images": "zoo.runtime:find_images",
     "is_image": "zoo.runtime:is_image",
     "load_object": "zoo.registry.lookup:load_object",
+    "open_regular": "zoo.support.untrusted_files:open_regular",
     "options_model": "zoo.registry.lookup:options_model",
     "plot_confusion": "zoo.reporting.plots:confusion",
     "plot_predictions": "zoo.reporting.plots:predictions",
     "plural": "zoo.support.formatting:plural",
     "read_bytes": "zoo.support.untrusted_files:read_bytes",
     "registry": "zoo.registry.lookup:registry",
+    "runtime": "zoo.runtime",
+    "runtime_source": "zoo.exporting.client_files:runtime_source",
     "save_figure": "zoo.reporting.plots:save",
     "softmax": "zoo.runtime:softmax",
     "storage_errors": "zoo.support.atomic_files:storage_errors",
     "temporary_folder": "zoo.support.temporary_folders:temporary_folder",
     "tracked": "zoo.support.progress:tracked",
     "user_path": "zoo.support.paths:user_path",
-    "verify_against_pytorch": "zoo.exporting.gate:prove",
+    "verify_against_pytorch": "zoo.exporting.gate:verify_against_pytorch",
     "warp_images": "zoo.data.warp:warp_images",
     "without_surrogates": "zoo.support.formatting:without_surrogates",
     "write_bytes": "zoo.support.atomic_files:write_bytes",
@@ -95,12 +101,15 @@ __all__ = [
     "find_images",
     "is_image",
     "load_object",
+    "open_regular",
     "options_model",
     "plot_confusion",
     "plot_predictions",
     "plural",
     "read_bytes",
     "registry",
+    "runtime",
+    "runtime_source",
     "save_figure",
     "softmax",
     "storage_errors",

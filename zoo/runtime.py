@@ -1,13 +1,12 @@
-"""Run an exported model on images, with numpy, pillow and onnxruntime alone.
+"""Decode images, prepare them for an exported model, and turn its outputs into predictions, with numpy and Pillow.
 
-    python predict.py photo.jpg folder/ … [--top 3] [--csv FILE] [--masks FOLDER]
+It needs Python 3.8, numpy 1.21 and Pillow 9.1, or newer ones. It opens no model format: `main`, the command line of a
+bundle's ``predict.py``, is given a function that does. Every file that it loads must have the sha256 that the
+bundle.json beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6 for what is
+installed, 7 for the disk.
 
-It needs Python 3.8, numpy 1.21, Pillow 9.1 and onnxruntime 1.15, or newer ones. Every file that it loads must have the
-sha256 that the bundle.json beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6
-for what is installed, 7 for the disk.
-
-This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself
-prepares its images by these same functions, so what was trained on and what is predicted on cannot differ.
+This file imports nothing of zoo: it is copied into bundles as ``zoo_runtime.py``, and zoo itself prepares images with
+these same functions, so that the preprocessing of training and of deployment cannot differ.
 
 An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more
 than 8 bits brought to 8; transparency laid over white; converted to grey or RGB (CMYK and palettes too); scaled with
@@ -34,6 +33,7 @@ import os
 import re
 import struct
 import sys
+import tempfile
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,29 +47,29 @@ try:
     import PIL
     from PIL import Image, UnidentifiedImageError
 except ImportError as error:
-    if __name__ != "__main__":
+    if __name__ != "zoo_runtime":  # its name in a bundle
         raise
-    print(f"error: {error}; fix: pip install numpy pillow onnxruntime", file=sys.stderr)
+    print(f"error: {error}; fix: pip install numpy pillow", file=sys.stderr)
     sys.exit(6)
 
-OLDEST = {"python": (3, 8), "numpy": (1, 21), "pillow": (9, 1), "onnxruntime": (1, 15)}
+OLDEST: dict[str, tuple[int, ...]] = {"python": (3, 8), "numpy": (1, 21), "pillow": (9, 1)}
 """The oldest versions that this file works with, which it is tested with; it refuses older ones."""
 
 
 class SetupError(RuntimeError):
-    """A Python, a package or a machine that predict.py cannot run on."""
+    """A Python, a package or a machine that the model cannot run on."""
 
 
-def refuse_older(versions: dict[str, str]) -> None:
-    """Raises SetupError for the first of these versions, by name, that is older than `OLDEST`."""
+def refuse_older(versions: dict[str, str], required: dict[str, tuple[int, ...]] = OLDEST) -> None:
+    """Raises SetupError for the first of these versions, by name, that is older than the one in ``required``."""
     for name, version in versions.items():
-        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST[name]:
-            oldest = ".".join(map(str, OLDEST[name]))
+        if tuple(map(int, re.findall(r"\d+", version)[:2])) < required[name]:
+            oldest = ".".join(map(str, required[name]))
             fix = f"use Python {oldest} or newer" if name == "python" else f"pip install '{name}>={oldest}'"
             raise SetupError(f"{name} {version} is too old for predict.py, which needs {oldest}; fix: {fix}")
 
 
-if __name__ == "__main__":  # before names are used that older versions do not have
+if __name__ == "zoo_runtime":  # before names are used that older versions do not have
     try:
         refuse_older({"python": sys.version, "numpy": np.__version__, "pillow": PIL.__version__})
     except SetupError as error:
@@ -85,12 +85,15 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *(("AVIF",) if AVIF else
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 MAX_PIXELS = 100_000_000
 METADATA_KEY = "zoo"
+INPUT, OUTPUT = "input", "output"
+"""The names of the images and of the main output in a runner."""
 UNSEEN, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
 BATCH = 32
 INDEX = "bundle.json"
 INDEX_BYTES = 64 << 20
-IN_MEMORY_BYTES = 2_000_000_000
-"""A model up to this size is read once: the bytes that are hashed are the bytes that are loaded."""
+FORMATS_OF_BUNDLES = (1, 2, 3)
+SEAL = b'"sha256": "'
+"""In a bundle.json of format 3: the sha256 of all bytes before and including this text follows it."""
 ATTEMPTS = 10
 """Times a bundle that is being replaced is read anew."""
 COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
@@ -647,36 +650,38 @@ class ModelError(ValueError):
     """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
 
 
-def open_model(
-    model: Path, note: Callable[[str], None] | None = None
-) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
-    """An ONNX file as a function float32 (N, C, H, W) → outputs, on the CPU, and the description it carries.
+class Model(NamedTuple):
+    """An opened model: ``run`` gives the main output for inputs float32 (N, C, H, W); ``description`` says how images
+    become inputs and outputs predictions; ``runner`` is what ``load`` returned."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    description: dict[str, Any]
+    runner: Any
+
+
+def open_model(model: Path, load: Callable[[Path], Any], note: Callable[[str], None] | None = None) -> Model:
+    """Open an exported file with ``load``, a function that returns a runner for a path (`zoo.api.Runner`).
 
     The outputs have the shape that the decision in the description needs (see `due_shape`).
 
-    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model that stands alone is loaded
-    unchecked, and ``note`` is given a sentence that says so (default: printed to stderr). Raises ModelError, or
-    SetupError.
+    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model without a bundle.json is
+    loaded unchecked, with the description that it carries, and ``note`` is called with a sentence that says so
+    (default: print to stderr). Raises ModelError, or SetupError.
     """
-    session = _open_session(Path(model), note or _to_stderr)
+    model = Path(model)
+    runner, index = _open_checked(model, load, note or _to_stderr)
     try:
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except (
-        UnicodeDecodeError
-    ) as error:  # onnxruntime takes any bytes, and decodes all of the metadata when it is asked for
-        raise ModelError(f"{model}: its metadata is not UTF-8 text: {error}") from error
-    if text is None:
-        raise ModelError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare images for it is unknown")
-    try:
-        description = json.loads(text)
+        description = _description(model, runner, index)
         check_description(description)
-        name, decision, output = session.get_inputs()[0].name, decision_of(description), description["output"]
+        decision, output = decision_of(description), description["output"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
         raise ModelError(f"{model}: its description is damaged: {error}") from error
 
     def run(inputs: np.ndarray) -> np.ndarray:
         try:
-            outputs = np.asarray(session.run(None, {name: inputs})[0])
+            outputs = np.asarray(runner({INPUT: inputs})[OUTPUT])
         except Exception as error:
             raise ModelError(
                 f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}"
@@ -686,7 +691,17 @@ def open_model(
             raise ModelError(f"{model}: {wrong_shape(outputs.shape, due, decision)}")
         return outputs
 
-    return run, description
+    return Model(run, description, runner)
+
+
+def _description(model: Path, runner: Any, index: dict[str, Any]) -> dict[str, Any]:
+    """From bundle.json, and from the model's metadata if there is none."""
+    if "description" in index:
+        return dict(index["description"])
+    text = runner.metadata.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(f"{model}: it has no '{METADATA_KEY}' metadata, so the preprocessing of images is unknown")
+    return dict(json.loads(text))
 
 
 def due_shape(decision: dict[str, Any], output: str | None, inputs: Sequence[int]) -> tuple[int | str, ...]:
@@ -720,8 +735,8 @@ def check_description(description: dict[str, Any]) -> None:
     """Raises ValueError, LookupError or TypeError unless all of it can be followed: a field that says what is not done
     here is refused."""
     spec, output = description["input"], description["output"]
-    if description.get("format", 1) not in (1, 2):
-        raise ValueError(f"format {description['format']!r} is not one of 1, 2")
+    if description.get("format", 1) not in FORMATS_OF_BUNDLES:
+        raise ValueError(f"format {description['format']!r} is not one of {', '.join(map(str, FORMATS_OF_BUNDLES))}")
     due = {
         "layout": ("NCHW",),
         "dtype": ("float32",),
@@ -817,23 +832,31 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
-def _open_session(model: Path, note: Callable[[str], None]) -> Any:
-    """Where the bundle is replaced while it is read, it is read again: what is loaded is the old one or the new one,
-    whole."""
+class _MovedError(ModelError):
+    """Files that changed while they were read; they are read again."""
+
+
+def _open_checked(model: Path, load: Callable[[Path], Any], note: Callable[[str], None]) -> tuple[Any, dict[str, Any]]:
+    """The runner, and the content of bundle.json, empty without one.
+
+    If the bundle is replaced while it is read, it is read again: the complete old or the complete new one is loaded.
+    """
     for attempt in range(ATTEMPTS):
         state = _index_state(model.parent)
-        index = _read_index(model.parent)
+        content = _read_index(model.parent)
         try:
-            session = _load(model) if index is None else _load_checked(model, _digests(index, model))
-        except ModelError:
-            if attempt + 1 == ATTEMPTS or _index_state(model.parent) == state:
+            if content is not None:
+                index = parse_index(content, model.parent / INDEX)
+                return _load_checked(model, _digests(index, model), load), index
+            runner = _load(model, load)
+        except ModelError as error:
+            same = _index_state(model.parent) == state and not isinstance(error, _MovedError)
+            if attempt + 1 == ATTEMPTS or same:
                 raise
             continue
-        if index is not None:
-            return session
         if _read_index(model.parent) is None:
             note(f"no {INDEX} lies beside {model}, so whether it was altered is not checked")
-            return session
+            return runner, {}
     raise ModelError(f"{model}: the bundle is replaced again and again while it is read")
 
 
@@ -862,38 +885,67 @@ def _read_index(folder: Path) -> bytes | None:
     return content
 
 
+def read_index(bundle: Path) -> dict[str, Any]:
+    """The content of a bundle's bundle.json. Raises ModelError if it is missing or damaged."""
+    content = _read_index(bundle)
+    if content is None:
+        raise ModelError(f"{bundle / INDEX}: is missing")
+    return parse_index(content, bundle / INDEX)
+
+
+def parse_index(content: bytes, file: Path) -> dict[str, Any]:
+    """A bundle.json, checked against the sha256 at its end (format 3). Raises ModelError."""
+    try:
+        index = json.loads(content.decode("utf-8"))
+        sealed = index.get("format", 1) >= 3 or "sha256" in index
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{file} is damaged: {error}") from error
+    if sealed and sealed_json(content[: content.rfind(SEAL)]) != content:
+        raise ModelError(f"{file} was altered: its sha256 is not the one at its end")
+    return dict(index)
+
+
+def sealed_json(head: bytes) -> bytes:
+    """The bytes of a JSON object whose last entry is the sha256 of the bytes before it."""
+    start = head + SEAL
+    return start + hashlib.sha256(start).hexdigest().encode() + b'"\n}\n'
+
+
 def _refuse_special(file: Path) -> None:
     """Reading a named pipe or a device may never end."""
     if not file.is_file():
         raise ModelError(f"{file}: {'is no regular file' if file.exists() else 'is missing'}")
 
 
-def _digests(index: bytes, model: Path) -> dict[str, str]:
-    """The sha256 of each file that a session of ``model`` loads: its own, first, and that of weights in a second
-    file."""
+def _digests(index: dict[str, Any], model: Path) -> dict[str, str]:
+    """The sha256 of each file that is loaded for ``model``, its own first; before format 3, weights in a second file
+    were not listed."""
     try:
-        files = json.loads(index.decode("utf-8"))["files"]
-        found = {name: str(files[name]["sha256"]) for name in (model.name, model.name + ".data") if name in files}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{model.parent / INDEX} is damaged: {error}") from error
+        files, loaded = index["files"], index.get("model_files")
+        names = loaded if loaded is not None else [model.name, *({model.name + ".data"} & set(files))]
+        found = {str(name): str(files[name]["sha256"]) for name in sorted(names, key=lambda name: name != model.name)}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        missing = isinstance(error, LookupError) and error.args == (model.name,)
+        reason = f"it does not name {model.name}" if missing else str(error)
+        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: {reason}") from error
     if model.name not in found:
         raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: it does not name {model.name}")
+    strange = [name for name in found if Path(name).name != name]
+    if strange:
+        raise ModelError(f"{model.parent / INDEX} is damaged: {strange[0]!r} is no file of the bundle")
     return found
 
 
-def _load_checked(model: Path, digests: dict[str, str]) -> Any:
-    """A session of bytes whose digests are right.
-
-    Large models are hashed as files, and must be the same files after they were loaded.
-    """
+def _load_checked(model: Path, digests: dict[str, str], load: Callable[[Path], Any]) -> Any:
+    """A runner of files whose digests are right, and which were the same files before and after they were loaded."""
     for name in digests:
         _refuse_special(model.with_name(name))
     try:
-        if len(digests) == 1 and model.stat().st_size <= IN_MEMORY_BYTES:
-            return _load(model, _read_checked(model, digests[model.name]))
+        if any(_hidden(model.with_name(name), due).is_file() for name, due in digests.items()):
+            return _load_copies(model, digests, load)
         files = [model.with_name(name) for name in digests]
         before = {file: _hash_file(file, digests[file.name]) for file in files}
-        session = _load(model)
+        runner = _load(model, load)
         changed = [file for file, state in before.items() if _state(file.stat()) != state]
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
@@ -902,24 +954,34 @@ def _load_checked(model: Path, digests: dict[str, str]) -> Any:
             f"{'is missing' if missing else 'cannot be read: ' + str(error.strerror or error)}"
         ) from error
     if changed:
-        raise ModelError(f"{changed[0]}: was altered while it was loaded")
-    return session
+        runner.close()
+        raise _MovedError(f"{changed[0]}: was altered while it was loaded")
+    return runner
 
 
-def _read_checked(model: Path, due: str) -> bytes:
-    """The bytes with this sha256.
+def _hidden(file: Path, due: str) -> Path:
+    """Where a file of a bundle lies for a moment while the bundle is being replaced."""
+    return file.with_name(f".{file.name}.{due[:16]}")
 
-    Where a bundle is being replaced, they may lie beside their place for a moment, under a name with the digest.
-    """
-    beside = model.with_name(f".{model.name}.{due[:16]}")
-    for file in (beside, model):  # in this order, since the first takes the name of the second
+
+def _load_copies(model: Path, digests: dict[str, str], load: Callable[[Path], Any]) -> Any:
+    """A runner of copies, while the bundle is being replaced and its files have two places."""
+    with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
+        for name, due in digests.items():
+            Path(folder, name).write_bytes(_read_checked(model.with_name(name), due))
+        return _load(Path(folder, model.name), load)
+
+
+def _read_checked(file: Path, due: str) -> bytes:
+    """The bytes with this sha256, from either place."""
+    for place in (_hidden(file, due), file):  # in this order, since the first takes the name of the second
         try:
-            content = file.read_bytes() if file.is_file() else b""
+            content = place.read_bytes() if place.is_file() else b""
         except FileNotFoundError:
             continue
         if hashlib.sha256(content).hexdigest() == due:
             return content
-    raise _altered(model)
+    raise _altered(file)
 
 
 def _hash_file(file: Path, due: str) -> tuple[int, ...]:
@@ -928,7 +990,8 @@ def _hash_file(file: Path, due: str) -> tuple[int, ...]:
         state = _state(os.fstat(stream.fileno()))
         for block in iter(partial(stream.read, 1 << 20), b""):
             digest.update(block)
-    _compare_digest(file, digest.hexdigest(), due)
+    if digest.hexdigest() != due:
+        raise _altered(file)
     return state
 
 
@@ -936,33 +999,13 @@ def _state(status: os.stat_result) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _compare_digest(file: Path, found: str, due: str) -> None:
-    if found != due:
-        raise _altered(file)
-
-
 def _altered(file: Path) -> ModelError:
     return ModelError(f"{file}: was altered after it was exported and verified: its sha256 is not the one in {INDEX}")
 
 
-def _load(model: Path, content: bytes | None = None) -> Any:
-    """A session on the CPU, of ``content`` where it is given, else of the file."""
-    import onnxruntime
-
-    if content is None:
-        _refuse_special(model)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            str(model) if content is None else content, options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:
-        if "pthread" in str(error):
-            raise SetupError(f"onnxruntime cannot start its threads here: {_one_line(error)}") from error
-        raise ModelError(
-            f"{model}: onnxruntime {onnxruntime.__version__} cannot load it: {_one_line(error)}"
-        ) from error
+def _load(model: Path, load: Callable[[Path], Any]) -> Any:
+    _refuse_special(model)
+    return load(model)
 
 
 def _one_line(error: BaseException) -> str:
@@ -1065,20 +1108,17 @@ def _escape(char: str) -> str:
     return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(model: Path, providers: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
     parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path(__file__).with_name("model.onnx"),
-        help="default: the model.onnx beside this file",
-    )
+    parser.add_argument("--model", type=Path, default=model, help=f"default: the {model.name} beside this file")
     parser.add_argument("--top", type=int, default=3, help="classes or values to print for each image (default 3)")
     parser.add_argument(
         "--csv", type=Path, help="also write the answers, with every probability or value, to this file"
     )
     parser.add_argument("--masks", type=Path, help="also write the mask of each image as PNG to this folder")
+    parser.add_argument("--provider", choices=providers, default="cpu", help="what runs the model (default cpu)")
+    parser.add_argument("--threads", type=int, help="number of CPU threads (default: the runtime's)")
     parser.add_argument(
         "--max-pixels",
         type=int,
@@ -1087,31 +1127,32 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
+def main(load: Callable[[Path, str, int | None], Any], model: Path, providers: Sequence[str] = ("cpu",)) -> int:
+    """The command line of a bundle's predict.py; returns its exit code.
+
+    ``load`` opens a path with a provider and a number of threads (None: the default), and returns a runner
+    (`zoo.api.Runner`). ``model`` is the file beside predict.py.
+    """
     for stream in (sys.stdout, sys.stderr):  # a name that their encoding lacks is shown as an escape, and is no error
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    asked = _arguments()
+    asked = _arguments(model, providers)
     failures: list[tuple[Path, str]] = []
     try:
-        import onnxruntime
-
-        refuse_older({"onnxruntime": onnxruntime.__version__})
-        run, description = open_model(asked.model)
-        decision = decision_of(description)
+        opened = open_model(asked.model, lambda path: load(path, asked.provider, asked.threads))
+        description, decision = opened.description, decision_of(opened.description)
         if asked.masks and decision["kind"] != "pixel_argmax":
             raise ModelError(f"{asked.model}: its decision {decision['kind']} gives no masks")
         if asked.max_pixels is not None:
             description["input"]["max_pixels"] = asked.max_pixels
         found = find_images(asked.images)
-        rows = list(predict(run, description, found.files, failures))
+        rows = list(predict(opened.run, description, found.files, failures))
         if asked.csv:
             write_csv(asked.csv, rows, decision)
         if asked.masks:
             write_masks(asked.masks, rows)
     except (ValueError, OSError, SetupError, ImportError) as error:
-        fix = "; fix: pip install onnxruntime" if isinstance(error, ImportError) else ""
-        print(f"error: {printable(str(error))}{fix}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     for path, values in rows:
         print(printable(f"{path}: {answer_text(values, decision, asked.top)}"))
@@ -1123,7 +1164,3 @@ def main() -> int:
 
 
 EXIT_CODES = {ModelError: 4, ValueError: 3, SetupError: 6, ImportError: 6, OSError: 7}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -16,7 +16,9 @@ def zoo_register_exporters() -> Sequence[ExporterSpec]:
             name="onnx",
             summary="One self-describing .onnx file, by torch.onnx.export, compared with PyTorch by onnxruntime",
             source="https://onnx.ai/onnx/",
-            target="zoo_onnx.exporter:build",
+            target="zoo_onnx.exporter:OnnxExporter",
+            options="zoo_onnx.options:OnnxOptions",
             suffix=".onnx",
+            default=True,
         )
     ]

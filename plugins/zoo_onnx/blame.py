@@ -31,7 +31,8 @@ def export_error(
     )
     if operator is None:
         return ExportError(
-            f"torch's exporter failed: {_one_line(error)}", fix="try another --opset, or change the network"
+            f"torch's exporter failed: {_one_line(error)}",
+            fix="try another opset (--set export.opset=N), or change the network",
         )
     reason = (
         "" if any("No ONNX function found" in text for text in texts) else f": {_one_line(list(_chain(error))[-1])}"

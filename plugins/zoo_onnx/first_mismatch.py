@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from zoo.errors import ExportError
 from zoo_onnx.blame import describe
-from zoo_onnx.onnx_file import layers_file
+from zoo_onnx.writing import layers_file
 
 FUSION = (
     "no layer by itself: unoptimised, the graph is right, so the likely cause is a fusion by onnxruntime's optimiser"

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.api import EmitRequest
+from zoo.api import ExportJob
 from zoo.plugin import build_exporter, registry, storage_errors, temporary_folder, verify_against_pytorch
 from zoo_svd.compressed import Compressed
 
@@ -37,23 +37,20 @@ class Decoder(nn.Module):
 
 
 def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
-    """Write the decoder by an exporter and prove it equal, at batches of 1, 2 and 7, to the module; returns what was
-    found.
+    """Write the decoder with an exporter and verify it, at batch sizes 1, 2 and 7, against the module; returns the
+    result.
 
     Raises ExportError, with nothing left behind, where it differs.
     """
     item = registry().exporter(exporter_name)
     exporter = build_exporter(item)
     model, rank = Decoder(image).eval(), image.rank
-    request = EmitRequest(
-        None,
-        None,
-        {"zoo-svd": f"weights (N, {rank}) of the components → images (N, {image.channels}, H, W), 0 to 255"},
-    )
+    said = f"weights (N, {rank}) of the components → images (N, {image.channels}, H, W), 0 to 255"
+    job = ExportJob(model, torch.rand(2, rank), metadata={"zoo-svd": said})
     with temporary_folder(file.parent, file.name) as folder:
         temporary = folder / f"model{item.spec.suffix}"
-        exporter.emit(model, torch.rand(2, rank), temporary, request)
-        facts = verify_against_pytorch(model, exporter, temporary, request, _batches(rank), "cpu")
+        exporter.write(job, temporary)
+        facts = verify_against_pytorch(model, exporter, temporary, job, _batches(rank))
         with storage_errors(file):
             temporary.replace(file)
     return facts

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from zoo.api import EmitRequest, Runner
+from zoo.api import MAIN_INPUT, MAIN_OUTPUT, ExportJob, Runner
 from zoo.errors import ZooError
 from zoo.plugin import Item, build_exporter, registry
 from zoo_svd.eight_bits import quantise
@@ -35,14 +35,15 @@ class Deployed(nn.Module):
         self._runner, self.size = runner, size
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return torch.from_numpy(self._runner(inputs.cpu().numpy())).to(inputs.device)
+        found = self._runner({MAIN_INPUT: inputs.cpu().numpy()})[MAIN_OUTPUT]
+        return torch.from_numpy(found).to(inputs.device)
 
     def milliseconds(self, shape: Sequence[int], batch: int) -> float:
         """Return the median time of a call with ``batch`` inputs of ``shape``."""
         inputs, seconds = np.random.default_rng(0).standard_normal((batch, *shape), np.float32), list[float]()
         while len(seconds) < WARMING + CALLS and (len(seconds) < WARMING + FEWEST or sum(seconds) < ENOUGH):
             started = time.perf_counter()
-            self._runner(inputs)
+            self._runner({MAIN_INPUT: inputs})
             seconds.append(time.perf_counter() - started)
         return 1000 * statistics.median(seconds[WARMING:])
 
@@ -54,12 +55,12 @@ def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], images: Te
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         path = Path(folder) / f"model{item.spec.suffix}"
         try:
-            exporter.emit(model, torch.zeros(2, *shape), path, EmitRequest(None, None, {}))
+            exporter.write(ExportJob(model, torch.zeros(2, *shape)), path)
             if images is not None and not quantise(path, images.cpu().numpy()):
                 return None
             # and its weights, where they lie in a second file
             size = sum(file.stat().st_size for file in Path(folder).glob(f"{path.name}*"))
-            return Deployed(exporter.runner(path, "cpu"), size)
+            return Deployed(exporter.open(path, "cpu"), size)
         except ZooError:
             return None
 

@@ -92,7 +92,7 @@ def main(
         bool, typer.Option("--debug", help="Show the full traceback of an error; valid anywhere on the command line.")
     ] = False,
 ) -> None:
-    """Train any compatible combination of network, dataset and task, and export verified ONNX files."""
+    """Train any compatible combination of network, dataset and task, and export verified models."""
     if version:
         from zoo.api import VERSION
         from zoo.cli.plugin_table import versions

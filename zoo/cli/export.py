@@ -2,52 +2,104 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import AsJson
+from zoo.cli.shared_options import AsJson, Provider, options_of
+from zoo.config.item_options import default_exporter
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.support.formatting import enumerated
 
+TAKEN = ("format", "out", "batch", "provider", "set", "json", "help", "debug")
+"""The other options of the command, whose names no flag of a format can have."""
 
-def export(
+
+def _formats() -> dict[str, str]:
+    """The names of the installed exporters, by the keyword of their flag."""
+    names = dict.fromkeys(item.spec.name for item in registry().items("exporter"))
+    return {f"as_{re.sub('[^a-z0-9]', '_', name)}": name for name in names if name not in TAKEN}
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+FORMATS = _formats()
+
+
+@dataclass(frozen=True)
+class _Named:
     name: Annotated[
         str,
         typer.Argument(
             metavar="NAME|RUN",
             help="Run, or recipe or architecture: its newest finished run, otherwise its published weights.",
         ),
+    ]
+
+
+_Flags: Any = dataclasses.make_dataclass(
+    "_Flags",
+    [
+        (keyword, Annotated[bool, typer.Option(_flag(name), help=f"Same as --format {name}.")], False)
+        for keyword, name in FORMATS.items()
     ],
-    onnx: Annotated[bool, typer.Option("--onnx", help="Same as --format onnx.")] = False,
+    bases=(_Named,),
+    frozen=True,
+)
+
+
+@dataclass(frozen=True)
+class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed format
     format_: Annotated[
-        str | None, typer.Option("--format", metavar="F", help="Export format; `zoo list exporters` lists them.")
-    ] = None,
-    opset: Annotated[
-        str | None, typer.Option("--opset", metavar="N", help="Opset of the ONNX file; default: the exporter's.")
-    ] = None,
+        str | None,
+        typer.Option("--format", metavar="F", help="Export format; `zoo list exporters` lists them."),
+    ] = None
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the bundle; default: exports/NAME.")
-    ] = None,
+    ] = None
     batch: Annotated[
         str,
         typer.Option(
             "--batch", metavar="dynamic|N", help="Batch size of the model: dynamic (the default) or a fixed number."
         ),
-    ] = "dynamic",
-    as_json: AsJson = False,
-) -> None:
-    chosen = _format(onnx, format_)
-    opset_number, fixed = _number("--opset", opset), None if batch == "dynamic" else _number("--batch", batch)
-    with json_alone(as_json):
-        registry().exporter(chosen)  # a wrong name is said before torch is imported
+    ] = "dynamic"
+    provider: Provider = "cpu"
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="export.KEY=VALUE",
+            help="Set an option of the format; `zoo info EXPORTER` lists them. May be repeated.",
+        ),
+    ] = None
+    as_json: AsJson = False
+
+
+@takes(ExportOptions)
+def export(options: ExportOptions) -> None:
+    fixed = None if options.batch == "dynamic" else _number("--batch", options.batch)
+    with json_alone(options.as_json):
+        chosen = _format(options)  # a wrong name is reported before torch is imported
         from zoo.exporting.export import export as export_
 
-        bundle = export_(name, format=chosen, opset=opset_number, out=out, batch=fixed)
-    if as_json:
+        bundle = export_(
+            options.name,
+            format=chosen,
+            options=options_of(options.assignments, "export"),
+            out=options.out,
+            batch=fixed,
+            provider=options.provider,
+        )
+    if options.as_json:
         say_json(
             {"path": bundle.path, "source": bundle.source, "notes": bundle.notes, "verification": bundle.verification}
         )
@@ -77,12 +129,14 @@ def verdict(verification: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _format(onnx: bool, named: str | None) -> str:
-    if onnx and named not in (None, "onnx"):
-        raise UsageError(f"--onnx and --format {named} do not go together", fix="keep one of them")
-    if onnx or named is not None:
-        return named or "onnx"
-    raise UsageError("no format is named", fix="add --onnx, or --format NAME (see `zoo list exporters`)")
+def _format(options: ExportOptions) -> str:
+    flags = [name for keyword, name in FORMATS.items() if getattr(options, keyword)]
+    named: dict[str, None] = dict.fromkeys([*flags, *([] if options.format_ is None else [options.format_])])
+    if len(named) > 1:
+        spoken = [_flag(name) for name in flags]
+        spoken += [] if options.format_ is None else [f"--format {options.format_}"]
+        raise UsageError(f"{' and '.join(spoken)} do not go together", fix="keep one of them")
+    return default_exporter(registry(), next(iter(named), None)).canonical
 
 
 def _number(option: str, text: str | None) -> int | None:

@@ -22,7 +22,7 @@ def inspect(
         Path,
         typer.Argument(
             metavar="PATH",
-            help="Run, bundle, checkpoint, weights file, ONNX model, pickle, archive or configuration.",
+            help="Run, bundle, checkpoint, weights file, exported model, pickle, archive or configuration.",
         ),
     ],
     as_json: AsJson = False,

@@ -11,7 +11,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import WEIGHTS_KEY, AsJson
+from zoo.cli.shared_options import WEIGHTS_KEY, AsJson, Provider
 from zoo.errors import DataError, UsageError
 from zoo.support.paths import check_drawing
 
@@ -25,7 +25,8 @@ class PredictOptions:
     target: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|BUNDLE|MODEL", help="Run, exported bundle or model.onnx; with --weights, an architecture."
+            metavar="RUN|BUNDLE|MODEL",
+            help="Run, bundle (a folder that `zoo export` wrote) or exported file; with --weights, an architecture.",
         ),
     ]
     images: Annotated[
@@ -79,6 +80,7 @@ class PredictOptions:
             help="Reject images with more pixels, before or after resizing; default: the model's limit (100 million).",
         ),
     ] = None
+    provider: Provider = "cpu"
     as_json: AsJson = False
 
 
@@ -96,7 +98,7 @@ def predict(options: PredictOptions) -> None:
         limit = None if options.max_pixels is None else int(options.max_pixels)
         found = predicted(
             options.target, samples.files, weights=options.weights, weights_key=options.key, keep_going=True,
-            max_pixels=limit
+            max_pixels=limit, provider=options.provider
         )  # fmt: skip
         drawn = _write(found, options, samples)
     for line in found.notes:

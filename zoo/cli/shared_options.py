@@ -11,6 +11,14 @@ from zoo.errors import UsageError
 HELP = {"help_option_names": ["-h", "--help"]}
 WEIGHTS_KEY = "--weights-key"
 
+Provider = Annotated[
+    str,
+    typer.Option(
+        "--provider",
+        metavar="P",
+        help="What runs the exported model: cpu (the default), cuda, or another of the format's providers.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout; messages go to stderr.")]
 
 

@@ -11,6 +11,7 @@ from zoo.api import AdaptationSpec, Exporter, ExporterSpec, Options, TargetKind,
 from zoo.config.validation_errors import explain, suggest_among
 from zoo.errors import ConfigError, PluginError, UsageError
 from zoo.registry.lookup import Item, Registry, load_object, options_model
+from zoo.registry.plugin_calls import in_plugin
 
 
 def options_of(
@@ -109,7 +110,31 @@ def own_options(item: Item[Any], values: Mapping[str, Any], section: str, sharin
     return checked(model, {key: value for key, value in values.items() if key not in others}, section, sorted(others))
 
 
-def build_exporter(item: Item[ExporterSpec]) -> Exporter:
-    """Return the exporter of a format with its default options."""
-    exporter: Exporter = load_object(item.spec.target, item)(options_model(item)())
+def default_exporter(registry: Registry, name: str | None) -> Item[ExporterSpec]:
+    """Return the exporter called ``name``; for None, the default exporter. Raises UsageError if there is not one."""
+    if name is not None:
+        return registry.exporter(name)
+    found = [item for item in registry.items("exporter") if item.spec.default]
+    if len(found) == 1:
+        return found[0]
+    owners = " and ".join(f"{item.canonical} ({item.plugin.distribution})" for item in found)
+    raise UsageError(
+        "no format is named, and " + (f"{owners} are both the default" if found else "no exporter is the default"),
+        fix="add --format NAME (see `zoo list exporters`)",
+    )
+
+
+def build_exporter(item: Item[ExporterSpec], values: Mapping[str, Any] | None = None) -> Exporter[Any]:
+    """Return the exporter of a format, with the options ``values`` (default: none). Raises ConfigError for invalid
+    options, PluginError if its target is no `Exporter`."""
+    options = options_of(item, values or {}, "export")
+    target = load_object(item.spec.target, item)
+    with in_plugin(item, "building the exporter"):
+        exporter = target(options)
+    if not isinstance(exporter, Exporter):
+        raise PluginError(
+            f"exporter '{item.canonical}' is a {type(exporter).__name__}, not a zoo.api.Exporter",
+            where=item.plugin.distribution,
+            fix="report it to the plugin's authors",
+        )
     return exporter

@@ -304,9 +304,11 @@ class RecipeSpec(Spec):
 class ExporterSpec(Buildable):
     """A format for deployment.
 
-    ``target`` is ``build(options) -> Exporter``; ``suffix`` ends the model's file name, with its dot.
+    ``target`` is an `Exporter` class, called with the options object; ``suffix`` ends the model's file name, with its
+    dot. ``default`` exporters are used by `zoo export` if no format is named.
     """
 
+    default: bool = False
     suffix: str = Field(pattern=r"^\.[a-z0-9.]+$")
 
 

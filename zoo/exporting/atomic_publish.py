@@ -1,9 +1,9 @@
 """Publish a finished bundle atomically: a reader, also after a crash, sees the complete old or the complete new one.
 
 Linux can exchange two folders in one step. On other systems, the new files are first copied into the old bundle under
-hidden names with their digest (``.model.onnx.3f9a…``). Then bundle.json is replaced, which is the atomic step, and each
+hidden names with their digest (``.predict.py.3f9a…``). Then bundle.json is replaced, which is the atomic step, and each
 file is renamed. Until then, `zoo.runtime` reads a file that does not match bundle.json under its hidden name. A program
-that opens only model.onnx finds the old or the new one at any time.
+that opens only the model finds the old or the new one at any time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zoo.support.atomic_files import sha256, storage_errors, sync_file, sync_fol
 from zoo.support.temporary_folders import remove_abandoned, temporary_folder
 from zoo.support.untrusted_files import UnsuitableFileError, read_text
 
-INDEX = "bundle.json"
+INDEX, VERIFICATION = "bundle.json", "verify.json"
 LOCK, JOURNAL = ".publishing.lock", ".publishing.json"
 HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{16}")
 LITTER = {"__pycache__", ".DS_Store", "Thumbs.db"}
@@ -164,7 +164,7 @@ def _listed(bundle: Path) -> set[str] | None:
     """
     try:
         before = json.loads(read_text(bundle / JOURNAL))["files"] if (bundle / JOURNAL).exists() else ()
-        return {INDEX, *json.loads(read_text(bundle / INDEX))["files"], *before}
+        return {INDEX, VERIFICATION, *json.loads(read_text(bundle / INDEX))["files"], *before}
     except (FileNotFoundError, UnsuitableFileError, ValueError, KeyError, TypeError):
         return None
     except OSError as error:

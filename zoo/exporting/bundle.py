@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -11,19 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import runtime
-from zoo.exporting.atomic_publish import INDEX
+from zoo.errors import ExportError
+from zoo.exporting.atomic_publish import INDEX, VERIFICATION
 from zoo.exporting.card import write_card
+from zoo.exporting.client_files import PREDICT
 from zoo.exporting.decision_rules import as_json
 from zoo.registry.lookup import Item, Registry, core_version
-from zoo.support.atomic_files import sha256, write_bytes, write_json, write_text
+from zoo.support.atomic_files import sha256, write_bytes, write_text
 
 if TYPE_CHECKING:
-    from zoo.api import ExporterSpec
+    from zoo.api import Exporter, ExporterSpec, FileFacts
     from zoo.runs.load_model import LoadedModel
 
-FORMAT = 2
-"""The version of the format. Version 2 has the decision; version 1 had only classes, with softmax implied."""
-VERIFICATION, CARD, PREDICT = "verify.json", "README.md", "predict.py"
+FORMAT = 3
+"""The version of the format. Version 3 has sealed JSON files, the list of the model's files, and a client of the
+exporter; version 2 had the decision; version 1 had only classes, with softmax implied."""
+CARD = "README.md"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,6 @@ def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict
             **loaded.origin,
             **_names(loaded),
             "torch-zoo": core_version(),
-            "exported": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         },
     }
 
@@ -61,53 +64,89 @@ def metadata_of(description: dict[str, Any]) -> dict[str, str]:
     return found if classes is None else {**found, "classes": json.dumps(classes, ensure_ascii=False)}
 
 
-def stage(folder: Path, model: Path, description: dict[str, Any]) -> None:
-    """Write predict.py, and a bundle.json with the digests of the files so far, so that predict.py can run."""
-    write_bytes(folder / PREDICT, Path(runtime.__file__).read_bytes())
-    write_json(
-        folder / INDEX, {"format": FORMAT, "model": model.name, "description": description, "files": _digests(folder)}
-    )
+class Staged:
+    """The folder of a bundle before it is published: the exporter has written the model to it."""
+
+    def __init__(
+        self, folder: Path, model: Path, item: Item[ExporterSpec], exporter: Exporter[Any], description: dict[str, Any]
+    ) -> None:
+        """Write the exporter's client, and a bundle.json with which it can run. Raises ExportError for files that a
+        bundle cannot have."""
+        self.folder, self.model, self._item, self._description = folder, model, item, description
+        self._model_files = _written(folder, model)
+        for name, content in exporter.client(description).items():
+            _refuse_name(name, self._model_files)
+            write_bytes(folder / name, content)
+        write_sealed_json(folder / INDEX, self._index({}))
+
+    @property
+    def predict(self) -> Path | None:
+        """The client's predict.py, if it has one."""
+        path = self.folder / PREDICT
+        return path if path.is_file() else None
+
+    def _index(self, more: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self._description["name"],
+            "model": self.model.name,
+            "model_files": self._model_files,
+            "exporter": {
+                "name": self._item.canonical,
+                "distribution": self._item.plugin.distribution,
+                "version": self._item.plugin.version,
+            },
+            **more,
+            "description": self._description,
+            "files": _digests(self.folder),
+        }
+
+    def fill(
+        self, registry: Registry, loaded: LoadedModel, facts: FileFacts, card: str, verification: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write the other files of the bundle; returns the content of verify.json.
+
+        Everything that differs between two exports of one model, such as dates, is in verify.json only.
+        """
+        found = {**versions(), **facts.versions}
+        oldest = {name: ".".join(map(str, version)) for name, version in runtime.OLDEST.items()} if self.predict else {}
+        requires = {name: f">={version}" for name, version in {**oldest, **facts.requires}.items()}
+        index = self._index({"requires": requires, "versions": found})
+        sources = _sources(registry, loaded)
+        write_text(self.folder / CARD, write_card(index, verification, card, sources))
+        write_sealed_json(self.folder / INDEX, self._index({"requires": requires, "versions": found}))
+        content = {
+            "format": FORMAT,
+            "model": {"file": self.model.name, "sha256": sha256(self.model), "size_bytes": facts.size_bytes},
+            "bundle": {"file": INDEX, "sha256": sha256(self.folder / INDEX)},
+            **verification,
+            "versions": found,
+            "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
+        write_sealed_json(self.folder / VERIFICATION, content)
+        return dict(json.loads((self.folder / VERIFICATION).read_bytes()))
 
 
-def fill(
-    folder: Path,
-    model: Path,
-    registry: Registry,
-    loaded: LoadedModel,
-    exporter: Item[ExporterSpec],
-    facts: dict[str, Any],
-) -> dict[str, Any]:
-    """Write the other files of the bundle, bundle.json last. ``facts``: ``description``, ``verification``.
+def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
+    """Write JSON whose last entry is the sha256 of the bytes before it (see `zoo.runtime.parse_index`)."""
+    text = json.dumps(value, indent=2, ensure_ascii=False).removesuffix("\n}")
+    write_bytes(path, runtime.sealed_json(f"{text},\n  ".encode(errors="backslashreplace")))
 
-    Returns the content of verify.json.
-    """
-    verification = {
-        "format": FORMAT,
-        "model": {"file": model.name, "sha256": sha256(model), "size_bytes": model.stat().st_size},
-        **facts["verification"],
-        "versions": {**versions(), **facts["verification"]["form"].get("versions", {})},
-        "date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
-    verification["form"] = {key: value for key, value in verification["form"].items() if key != "versions"}
-    write_json(folder / VERIFICATION, verification)
-    bundle = {
-        "format": FORMAT,
-        "name": loaded.name,
-        "model": model.name,
-        "exporter": {
-            "name": exporter.canonical,
-            "distribution": exporter.plugin.distribution,
-            "version": exporter.plugin.version,
-        },
-        "description": facts["description"],
-        "files": _digests(folder),
-        "requires": {name: f">={'.'.join(map(str, oldest))}" for name, oldest in runtime.OLDEST.items()},
-        "provenance": facts["description"]["provenance"],
-        "versions": verification["versions"],
-    }
-    write_text(folder / CARD, write_card(bundle, verification, _sources(registry, loaded)))
-    write_json(folder / INDEX, {**bundle, "files": _digests(folder)})
-    return verification
+
+def _written(folder: Path, model: Path) -> list[str]:
+    """The files that the exporter wrote, the model first."""
+    if not model.is_file():
+        raise ExportError(f"the exporter wrote no {model.name}", fix="report it to the exporter's authors")
+    names = sorted(path.name for path in folder.iterdir())
+    for name in names:
+        _refuse_name(name, ())
+    return sorted(names, key=lambda name: name != model.name)
+
+
+def _refuse_name(name: str, taken: Collection[str]) -> None:
+    reserved = {INDEX, VERIFICATION, CARD, *taken}
+    if name in reserved or Path(name).name != name or name.startswith("."):
+        raise ExportError(f"the exporter cannot name a file '{name}'", fix="report it to the exporter's authors")
 
 
 def versions() -> dict[str, str]:
@@ -121,7 +160,7 @@ def _digests(folder: Path) -> dict[str, dict[str, Any]]:
     return {
         file.name: {"sha256": sha256(file), "size": file.stat().st_size}
         for file in sorted(folder.iterdir())
-        if file.name != INDEX
+        if file.name not in (INDEX, VERIFICATION)
     }
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from zoo.runtime import COVER, CROP, METADATA_KEY, NAMES, SQUASH, decision_of, due_shape
+from zoo.exporting.client_files import PREDICT
+from zoo.runtime import COVER, CROP, NAMES, SQUASH, decision_of, due_shape
 from zoo.support.formatting import printable
 
 ENTITIES = str.maketrans({char: f"&#{ord(char)};" for char in "\\|`[]*"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"})
@@ -25,11 +26,11 @@ ANSWERS = {"softmax": "top-1 classes", "sigmoid": "labels", "pixel_argmax": "pix
 """What is counted as equal or not; of other kinds numbers are compared alone."""
 
 
-def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: dict[str, Any]) -> str:
+def write_card(bundle: dict[str, Any], verification: dict[str, Any], rows: str, sources: dict[str, Any]) -> str:
     """Markdown.
 
-    ``bundle`` and ``verification`` go into bundle.json and verify.json; ``sources`` is what the specs say of data and
-    network.
+    ``bundle`` and ``verification`` go into bundle.json and verify.json; ``rows`` are what the exporter says of the
+    file, rows of the first table; ``sources`` is what the specs say of data and network.
     """
     environment = Environment(  # noqa: S701 - this is Markdown; what stands in it goes through `cell`
         loader=PackageLoader("zoo.exporting", ""), undefined=StrictUndefined, keep_trailing_newline=True
@@ -44,6 +45,9 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
         sha256=bundle["files"][bundle["model"]]["sha256"],
         format=bundle["exporter"]["name"],
         form=verification["form"],
+        rows=rows,
+        has_client=PREDICT in bundle["files"],
+        packages=" ".join(name for name in bundle["requires"] if name != "python"),
         input=description["input"],
         preparation=_preparation(description["input"]),
         permuted=description["input"].get("permute_pixels"),
@@ -58,7 +62,6 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], sources: di
         names=_names(decision),
         compared=COMPARED[decision["kind"]],
         answers=ANSWERS.get(decision["kind"]),
-        metadata_key=METADATA_KEY,
         verification=verification,
         real=real,
         accuracy=real.get("accuracy"),

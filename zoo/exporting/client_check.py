@@ -1,8 +1,7 @@
-"""Run a bundle's predict.py on image files, and compare its predictions with those of PyTorch's evaluation."""
+"""Run a bundle's client on image files, and compare its predictions with those of PyTorch's evaluation."""
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -24,28 +23,26 @@ from zoo.reporting.run_results import to_image
 from zoo.support.atomic_files import storage_errors
 
 if TYPE_CHECKING:
-    from zoo.api import Runner
     from zoo.data.preprocessing import Preprocessing
+    from zoo.exporting.bundle import Staged
+    from zoo.exporting.gate import Candidate
     from zoo.runs.load_model import LoadedModel
 
-ONNX = ".onnx"
-"""The format that predict.py can open itself."""
 SEED = 20_018
 SHAPES = {"portrait": (1.3, 2.1), "landscape": (2.3, 1.2), "small": (0.6, 0.4)}
 """Width and height of synthetic images, relative to the network's input."""
 
 
-def check_client(
-    folder: Path, model: Path, description: dict[str, Any], loaded: LoadedModel, samples: Samples, runner: Runner
-) -> dict[str, Any]:
-    """Run the predict.py in ``folder`` on real and synthetic images: portrait, landscape, smaller than the input, RGB
-    and greyscale.
+def check_client(staged: Staged, candidate: Candidate, description: dict[str, Any]) -> dict[str, Any]:
+    """Run the staged predict.py on real and synthetic images: portrait, landscape, smaller than the input, RGB and
+    greyscale.
 
     Its predictions and numbers must match the model in PyTorch with the preprocessing of training. The decision in the
-    description must equal the model's, because a wrong threshold might not change any of these images. A model other
-    than ONNX is run by ``runner`` on the inputs that predict.py prepares. Returns the result as JSON; raises
+    description must equal the model's, because a wrong threshold might not change any of these images. Without a
+    predict.py, zoo opens the file through its exporter, as `zoo predict` does. Returns the result as JSON; raises
     ExportError.
     """
+    loaded, samples = candidate.loaded, candidate.samples
     with TemporaryDirectory(prefix="zoo-export-") as name:
         work = Path(name)
         with storage_errors(work):
@@ -55,11 +52,11 @@ def check_client(
             expected = Expected.of(loaded.decision, made + real, outputs, loaded.preprocessing.describe())
             due = work / "pytorch.csv"
             expected.write(due)
-        client, fix = Client(folder / "predict.py", work), f"nothing was published; {_suspects(description, loaded)}"
-        if model.suffix == ONNX:
-            client.run(model, expected, fix)
+        client = Client(staged.predict, work, f"nothing was published; {_suspects(description, loaded)}")
+        if staged.predict is not None:
+            client.run(staged.model, candidate.provider, expected)
         else:
-            client.run_imported(description, expected, runner, fix)
+            client.run_in_zoo(staged.model, candidate, expected)
         try:
             facts = compare_tables(expected, due, client.table)
             if client.masks(expected):
@@ -67,9 +64,9 @@ def check_client(
         except Difference as difference:
             where = difference.image or None
             on = "differs from PyTorch for an image file: " if where else ""
-            raise ExportError(f"the bundle's predict.py {on}{difference}", where=where, fix=fix) from difference
+            raise ExportError(f"{client.name} {on}{difference}", where=where, fix=client.fix) from difference
         if runtime.decision_of(description) != as_json(loaded.decision):
-            raise ExportError("the bundle's predict.py has another decision than the model", fix=fix)
+            raise ExportError(f"{client.name} has another decision than the model", fix=client.fix)
         return {"images": len(made) + len(real), "real": len(real), **facts}
 
 
@@ -124,10 +121,15 @@ def _outputs(part: AnyPart, loaded: LoadedModel, count: int) -> np.ndarray:
 
 
 class Client(NamedTuple):
-    """A bundle's predict.py, and the folder with the images that it is run on."""
+    """What predicts with the bundle: its predict.py, or zoo. ``folder`` has the images."""
 
-    script: Path
+    script: Path | None
     folder: Path
+    fix: str
+
+    @property
+    def name(self) -> str:
+        return "`zoo predict` with this bundle" if self.script is None else "the bundle's predict.py"
 
     @property
     def table(self) -> Path:
@@ -138,33 +140,35 @@ class Client(NamedTuple):
         written = expected.decision.kind == "pixel_argmax"
         return [self.folder / "masks" / f"{file.stem}.mask.png" for file in expected.files if written]
 
-    def run(self, model: Path, expected: Expected, fix: str) -> None:
+    def run(self, model: Path, provider: str, expected: Expected) -> None:
         images, masks = [file.name for file in expected.files], ["--masks", "masks"] if self.masks(expected) else []
+        where = [] if provider == "cpu" else ["--provider", provider]
         command = [sys.executable, "-B", str(self.script), *images, "--model", str(model), "--csv", self.table.name]
         done = subprocess.run(
-            [*command, *masks], cwd=self.folder, capture_output=True, encoding="locale", errors="replace", check=False
+            [*command, *masks, *where],
+            cwd=self.folder,
+            capture_output=True,
+            encoding="locale",
+            errors="replace",
+            check=False,
         )
         if done.returncode != 0:
             said = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1].removeprefix("error: ")
             if done.returncode == StorageError.exit_code:
                 raise StorageError(f"cannot write: {said}", where=self.table, fix="free some space")
-            raise ExportError(f"the bundle's predict.py fails: {said}", fix=fix)
+            raise ExportError(f"{self.name} fails: {said}", fix=self.fix)
 
-    def run_imported(self, description: dict[str, Any], expected: Expected, runner: Runner, fix: str) -> None:
-        found = importlib.util.spec_from_file_location("zoo_exported_predict", self.script)
-        if found is None or found.loader is None:
-            raise ExportError("the bundle's predict.py cannot be loaded", where=self.script.name, fix=fix)
-        module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
+    def run_in_zoo(self, model: Path, candidate: Candidate, expected: Expected) -> None:
         try:
-            module.check_description(description)
-            rows = list(module.predict(runner, description, expected.files))
+            opened = runtime.open_model(model, lambda path: candidate.exporter.open(path, candidate.provider))
+            rows = list(runtime.predict(opened.run, opened.description, expected.files))
         except (ValueError, LookupError, TypeError) as error:
-            raise ExportError(f"the bundle's predict.py fails: {error}", fix=fix) from error
+            raise ExportError(f"{self.name} fails: {error}", fix=self.fix) from error
+        opened.runner.close()
         with storage_errors(self.table):
-            module.write_csv(self.table, rows, module.decision_of(description))
+            runtime.write_csv(self.table, rows, runtime.decision_of(opened.description))
             if self.masks(expected):
-                module.write_masks(self.folder / "masks", rows)
+                runtime.write_masks(self.folder / "masks", rows)
 
 
 def _suspects(description: dict[str, Any], loaded: LoadedModel) -> str:

@@ -1,23 +1,25 @@
-"""`zoo export`: require → emit → ensure → publish.
+"""`zoo export`: require → write → verify → publish.
 
-Zoo checks the model and verifies the file; the exporter of a plugin writes and runs it.
+Zoo checks the model and verifies the file; the exporter of a plugin writes, opens and describes it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from zoo.config.item_options import build_exporter
+from zoo.config.item_options import build_exporter, default_exporter
 from zoo.errors import UsageError
 from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
-from zoo.exporting.bundle import Bundle, describe, fill, metadata_of, stage
+from zoo.exporting.bundle import Bundle, Staged, describe, metadata_of
 from zoo.exporting.model_source import locate
+from zoo.exporting.opening import check_provider
 from zoo.exporting.storage_errors import storage_errors_of_any_kind
 from zoo.support.paths import exports_root, optional_path, user_path
 
 if TYPE_CHECKING:
-    from zoo.api import Exporter, ExporterSpec
+    from zoo.api import Exporter, ExporterSpec, ExportJob
     from zoo.registry.lookup import Item, Registry
     from zoo.runs.load_model import LoadedModel
 
@@ -27,8 +29,8 @@ __all__ = ["Bundle", "export", "export_model"]
 def export(
     name: str,
     *,
-    format: str = "onnx",  # noqa: A002
-    opset: int | None = None,
+    format: str | None = None,  # noqa: A002
+    options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     batch: int | None = None,
     provider: str = "cpu",
@@ -36,17 +38,21 @@ def export(
     """Export a run, or the newest run or the shipped weights of a recipe or architecture, verify the file against
     PyTorch, and publish it.
 
-    ``batch`` None makes the batch dynamic. ``provider`` is the execution provider of the verification ("cpu", "cuda").
-    ``out`` is the bundle's folder, by default ``<ZOO_EXPORTS>/<name>``. Raises ExportError, and publishes nothing, if
-    the file cannot be written or differs from the model.
+    ``format`` is the name of an exporter (None: the default one), and ``options`` are its options (see `zoo info`).
+    ``batch`` None makes the batch dynamic. ``provider`` is the execution provider of the verification. ``out`` is the
+    bundle's folder, by default ``<ZOO_EXPORTS>/<name>``.
+
+    Raises ExportError, and publishes nothing, if the file cannot be written or differs from the model.
     """
     from zoo.registry.lookup import registry
 
     catalogue = registry()
-    item = catalogue.exporter(format)
+    item = default_exporter(catalogue, format)
+    exporter = build_exporter(item, options or {})
+    check_provider(exporter, provider, item.spec.name)
     loaded, sentence = locate(catalogue, name)
     return export_model(
-        catalogue, loaded, sentence, item, opset=opset, out=optional_path(out), batch=batch, provider=provider
+        catalogue, loaded, sentence, item, exporter=exporter, out=optional_path(out), batch=batch, provider=provider
     )
 
 
@@ -56,18 +62,14 @@ def export_model(
     sentence: str,
     item: Item[ExporterSpec],
     *,
-    exporter: Exporter | None = None,
-    opset: int | None = None,
+    exporter: Exporter[Any] | None = None,
     out: Path | None = None,
     batch: int | None = None,
     provider: str = "cpu",
 ) -> Bundle:
     """Like `export`, for a loaded model. ``exporter`` replaces the one of ``item``."""
-    import torch
-
-    from zoo.api import EmitRequest
     from zoo.exporting.client_check import check_client
-    from zoo.exporting.gate import Proof, ensure, require
+    from zoo.exporting.gate import Candidate, require, verify
     from zoo.exporting.samples import real_samples
     from zoo.reporting.run_reporter import send_exported
 
@@ -76,23 +78,38 @@ def export_model(
     target = (user_path(out) if out is not None else exports_root() / loaded.name).absolute()
     check_target(target)
     exporter = exporter or build_exporter(item)
+    check_provider(exporter, provider, item.spec.name)
 
     notes = require(loaded)
     description = describe(registry, loaded, batch)
-    request = EmitRequest(opset, batch, metadata_of(description))
+    job = _job(loaded, description, batch)
+    exporter.require(job, provider)
     samples = real_samples(registry, loaded)
     notes += [samples.why] if samples.why else []
     with storage_errors_of_any_kind(target), temporary_beside(target) as folder:
         model = folder / f"model{item.spec.suffix}"
-        exporter.emit(loaded.model, torch.zeros(2, *loaded.preprocessing.shape), model, request)
-        verification = ensure(Proof(loaded, exporter, model, request, samples, provider))
-        stage(folder, model, description)
-        verification["predict"] = check_client(
-            folder, model, description, loaded, samples, exporter.runner(model, "cpu")
-        )
-        verification = fill(
-            folder, model, registry, loaded, item, {"description": description, "verification": verification}
-        )
+        exporter.write(job, model)
+        staged = Staged(folder, model, item, exporter, description)
+        candidate = Candidate(loaded, exporter, model, job, samples, provider)
+        facts, verification = verify(candidate)
+        verification["predict"] = check_client(staged, candidate, description)
+        verification = staged.fill(registry, loaded, facts, exporter.card(facts), verification)
         publish(folder, target)
     notes += send_exported(registry, target, verification, loaded.run)
     return Bundle(target, sentence, verification, tuple(notes))
+
+
+def _job(loaded: LoadedModel, description: dict[str, Any], batch: int | None) -> ExportJob:
+    import torch
+
+    from zoo.api import ExportJob
+
+    return ExportJob(
+        model=loaded.model,
+        example=torch.zeros(2, *loaded.preprocessing.shape),
+        outputs=(loaded.output,),
+        preprocessing=description["input"],
+        decision=loaded.decision,
+        batch=batch,
+        metadata=metadata_of(description),
+    )

@@ -14,12 +14,14 @@ from zoo import runtime
 from zoo.contract.decisions import Decision, Raw
 from zoo.errors import CheckpointError, ExportError
 from zoo.exporting.decision_rules import TOLERANCE, as_json, compared, layer_tolerance
+from zoo.exporting.opening import opened
 from zoo.exporting.output_comparison import Comparison
+from zoo.runtime import INPUT, OUTPUT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from zoo.api import EmitRequest, Exporter, Runner
+    from zoo.api import Exporter, ExportJob, FileFacts, Runner
     from zoo.exporting.samples import Samples
     from zoo.runs.load_model import LoadedModel
 
@@ -39,7 +41,6 @@ RULES = {
     "raw": PLAIN,
 }
 """The criterion of `Comparison`, by the kind of the decision."""
-NOTHING = "nothing was published; look at that layer, or try another --opset"
 
 
 def require(loaded: LoadedModel) -> list[str]:
@@ -84,89 +85,119 @@ def _require_input(loaded: LoadedModel) -> None:
 
 
 @dataclass(frozen=True)
-class Proof:
-    """The inputs of the verification of one export."""
+class Candidate:
+    """An exported file, and what it is verified against."""
 
     loaded: LoadedModel
-    exporter: Exporter
+    exporter: Exporter[Any]
     path: Path
-    request: EmitRequest
+    job: ExportJob
     samples: Samples
     provider: str
 
+    @property
+    def fix(self) -> str:
+        return nothing_published(self.exporter)
 
-def ensure(proof: Proof) -> dict[str, Any]:
-    """Verify the file at ``proof.path``, and return the result as JSON.
+
+def nothing_published(exporter: Exporter[Any]) -> str:
+    """The fix of a file that differs; what else to try depends on the format."""
+    other = f", or {exporter.alternative}" if exporter.alternative else ""
+    return f"nothing was published; look at that layer{other}"
+
+
+def verify(candidate: Candidate) -> tuple[FileFacts, dict[str, Any]]:
+    """Verify a written file against the PyTorch model, and return its facts and the result as JSON.
 
     Raises ExportError with the first layer that differs.
     """
-    form = proof.exporter.check(proof.path, proof.request)
-    runner = proof.exporter.runner(proof.path, proof.provider)
-    batches = (proof.request.batch,) if proof.request.batch else BATCHES
-    decision = proof.loaded.decision
-    random, real = Comparison(decision), Comparison(decision, proof.samples.ignore)
-    for inputs in _random_inputs(proof.loaded.preprocessing.shape, batches):
-        _compare(proof, runner, inputs, random, f"random samples, batch {len(inputs)}")
-    for inputs in _first_real_inputs(proof.samples, batches):
-        _compare(proof, runner, inputs, Comparison(decision), f"{proof.samples.dataset}, batch {len(inputs)}")
-    for inputs, targets in _all_real_inputs(proof.samples, proof.request.batch):
-        _compare(proof, runner, inputs, real, proof.samples.dataset, targets)
-    _refuse_drop(proof.samples, real)
-    return {
-        "provider": runner.provider,
+    facts = candidate.exporter.check(candidate.path, candidate.job)
+    batches = (candidate.job.batch,) if candidate.job.batch else BATCHES
+    decision, samples = candidate.loaded.decision, candidate.samples
+    random, real = Comparison(decision), Comparison(decision, samples.ignore)
+    with opened(candidate.exporter, candidate.path, candidate.provider) as runner:
+        _check_metadata(runner, candidate.job)
+        for inputs in _random_inputs(candidate.loaded.preprocessing.shape, batches):
+            _compare(candidate, runner, inputs, random, f"random samples, batch {len(inputs)}")
+        for inputs in _first_real_inputs(samples, batches):
+            _compare(candidate, runner, inputs, Comparison(decision), f"{samples.dataset}, batch {len(inputs)}")
+        for inputs, targets in _all_real_inputs(samples, candidate.job.batch):
+            _compare(candidate, runner, inputs, real, samples.dataset, targets)
+        ran = {"runtime": runner.runtime, "provider": runner.provider}
+    _refuse_drop(candidate, real)
+    return facts, {
+        **ran,
         "precision": "fp32",
         "tolerance": {"relative": TOLERANCE, "rule": RULES[decision.kind]},
         "batches": list(batches),
-        "form": form,
+        "form": as_form(facts),
         "random": {"seed": SEED, **random.facts()},
-        "real": _real_facts(proof, real),
+        "real": _real_facts(candidate, real),
     }
 
 
-def prove(
+def as_form(facts: FileFacts) -> dict[str, Any]:
+    """The facts of a file, as in verify.json."""
+    return {"size_bytes": facts.size_bytes, **facts.details}
+
+
+def verify_against_pytorch(
     model: torch.nn.Module,
-    exporter: Exporter,
+    exporter: Exporter[Any],
     path: Path,
-    request: EmitRequest,
+    job: ExportJob,
     batches: Iterable[torch.Tensor],
-    provider: str,
+    provider: str = "cpu",
 ) -> dict[str, Any]:
     """Verify an exported file against ``model`` on these batches: its format, and its outputs (B, …) of any shape.
 
     Returns the result as JSON. Raises ExportError with the first layer that differs.
     """
-    form, runner, comparison = exporter.check(path, request), exporter.runner(path, provider), Comparison(Raw())
-    for inputs in batches:
-        with torch.inference_mode():
-            expected = model(inputs.clone()).numpy()
-        fault = comparison.add(expected, runner(inputs.numpy()))
-        if fault is not None:
-            layer = exporter.first_mismatch(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
-            raise ExportError(
-                f"the exported model is not the PyTorch model: {fault}; first mismatch: {layer}",
-                where=path.name,
-                fix=NOTHING,
-            )
-    facts = {name: value for name, value in comparison.facts().items() if not name.startswith("decisions")}
+    facts, comparison = exporter.check(path, job), Comparison(Raw())
+    with opened(exporter, path, provider) as runner:
+        _check_metadata(runner, job)
+        for inputs in batches:
+            with torch.inference_mode():
+                expected = model(inputs.clone()).numpy()
+            fault = comparison.add(expected, runner({INPUT: inputs.numpy()})[OUTPUT])
+            if fault is not None:
+                layer = exporter.first_mismatch(path, model, inputs.clone(), TOLERANCE) or "no layer by itself"
+                raise ExportError(
+                    f"the exported model is not the PyTorch model: {fault}; first mismatch: {layer}",
+                    where=path.name,
+                    fix=nothing_published(exporter),
+                )
+        ran = {"runtime": runner.runtime, "provider": runner.provider}
+    found = {name: value for name, value in comparison.facts().items() if not name.startswith("decisions")}
     return {
-        "provider": runner.provider,
+        **ran,
         "precision": "fp32",
         "tolerance": {"relative": TOLERANCE},
-        "form": form,
-        **facts,
+        "form": as_form(facts),
+        **found,
     }
 
 
-def _refuse_drop(samples: Samples, real: Comparison) -> None:
+def _check_metadata(runner: Runner, job: ExportJob) -> None:
+    """A format that stores no text has none; one that does must have stored all of it."""
+    for key, value in job.metadata.items():
+        if runner.metadata and runner.metadata.get(key) != value:
+            state = "altered in" if key in runner.metadata else "missing from"
+            raise ExportError(f"the metadata '{key}' is {state} the file", fix="report it to the exporter's authors")
+
+
+def _refuse_drop(candidate: Candidate, real: Comparison) -> None:
     fault = real.drop()
     if fault is not None:
         raise ExportError(
-            f"the exported model is worse than the PyTorch model: {fault}", where=samples.dataset, fix=NOTHING
+            f"the exported model is worse than the PyTorch model: {fault}",
+            where=candidate.samples.dataset,
+            fix=candidate.fix,
         )
 
 
-def _real_facts(proof: Proof, real: Comparison) -> dict[str, Any]:
-    samples = proof.samples
+def _real_facts(candidate: Candidate, real: Comparison) -> dict[str, Any]:
+    samples = candidate.samples
     facts = {
         "dataset": samples.dataset,
         "part": samples.part,
@@ -179,7 +210,7 @@ def _real_facts(proof: Proof, real: Comparison) -> dict[str, Any]:
 
 
 def _compare(
-    proof: Proof,
+    candidate: Candidate,
     runner: Runner,
     inputs: torch.Tensor,
     comparison: Comparison,
@@ -190,23 +221,23 @@ def _compare(
 
     If the batch size is fixed, a smaller last batch is padded; the padding is not compared.
     """
-    count, fixed = len(inputs), proof.request.batch
+    count, fixed = len(inputs), candidate.job.batch
     if fixed and count < fixed:
         inputs = torch.cat([inputs, inputs[:1].expand(fixed - count, *inputs.shape[1:])])
     with torch.inference_mode():
-        expected = proof.loaded.model(inputs.clone()).numpy()  # a layer may work in place
+        expected = candidate.loaded.model(inputs.clone()).numpy()  # a layer may work in place
     try:
-        found = runner(inputs.numpy())
+        found = runner({INPUT: inputs.numpy()})[OUTPUT]
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise ExportError(
-            f"the exported model fails at batch {len(inputs)}: {reason}", where=where, fix=NOTHING
+            f"the exported model fails at batch {len(inputs)}: {reason}", where=where, fix=candidate.fix
         ) from error
     fault = comparison.add(expected[:count], found[:count], targets)
     if fault is not None:
-        layer = _first_mismatch(proof, inputs, expected)
+        layer = _first_mismatch(candidate, inputs, expected)
         said = f"the exported model is not the PyTorch model: {fault}; first mismatch: {layer}"
-        own = _own_uncertainty(proof.loaded.model, inputs, proof.loaded.decision)
+        own = _own_uncertainty(candidate.loaded.model, inputs, candidate.loaded.decision)
         if own > TOLERANCE:
             said += (
                 f"; in PyTorch itself, float32 differs from float64 by {own:.2g} relative: the network amplifies "
@@ -215,7 +246,7 @@ def _compare(
             raise ExportError(
                 said, where=where, fix="nothing was published; train it longer, or with more samples a step"
             )
-        raise ExportError(said, where=where, fix=NOTHING)
+        raise ExportError(said, where=where, fix=candidate.fix)
 
 
 def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor, decision: Decision) -> float:
@@ -233,12 +264,12 @@ def _own_uncertainty(model: torch.nn.Module, inputs: torch.Tensor, decision: Dec
         return 0.0
 
 
-def _first_mismatch(proof: Proof, inputs: torch.Tensor, expected: np.ndarray) -> str:
+def _first_mismatch(candidate: Candidate, inputs: torch.Tensor, expected: np.ndarray) -> str:
     """Return the first layer that differs. Layers are compared without centring; if none differs, they are compared
     again with the tolerance of the centred outputs."""
     found = (
-        proof.exporter.first_mismatch(proof.path, proof.loaded.model, inputs.clone(), each)
-        for each in (TOLERANCE, layer_tolerance(expected, proof.loaded.decision))
+        candidate.exporter.first_mismatch(candidate.path, candidate.loaded.model, inputs.clone(), each)
+        for each in (TOLERANCE, layer_tolerance(expected, candidate.loaded.decision))
     )
     return next((layer for layer in found if layer), "no layer by itself")
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.inspection.archives import read_rar, read_tar, read_zip
 from zoo.inspection.findings import Found, Unreadable, guarded, load_json, mapping
-from zoo.inspection.onnxfile import looks_like_onnx, read_onnx
 from zoo.inspection.pickles import read_pickle
 from zoo.support.formatting import size
 from zoo.support.untrusted_files import open_regular
+
+if TYPE_CHECKING:
+    from zoo.registry.catalogue import Item
 
 HEADER_LIMIT = 32 << 20
 """Bytes of a safetensors header that are parsed."""
@@ -44,10 +46,32 @@ COMPRESSED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 
 def inspect(path: Path, head: bytes) -> Found | None:
     kind, read = _kind(path, head)
-    if kind is None:
-        return None
-    found = Found(kind, str(path), path.stat().st_size)
-    return guarded(lambda each: read(path, each), found)
+    if kind is None or _exporters(path.suffix):
+        model = _exported_model(path)
+        if model is not None or kind is None:
+            return model
+    return guarded(lambda each: read(path, each), Found(kind, str(path), path.stat().st_size))
+
+
+def _exporters(suffix: str) -> list[Item[Any]]:
+    from zoo.registry.lookup import registry
+
+    return [item for item in registry().items("exporter") if item.spec.suffix == suffix]
+
+
+def _exported_model(path: Path) -> Found | None:
+    """A model in the format of an installed exporter; those of the same suffix are asked first."""
+    from zoo.config.item_options import build_exporter
+    from zoo.registry.lookup import registry
+
+    for item in sorted(registry().items("exporter"), key=lambda each: each.spec.suffix != path.suffix):
+        contents = build_exporter(item).inspect(path)
+        if contents is not None:
+            found = Found(contents.kind, str(path), path.stat().st_size, facts=dict(contents.facts))
+            found.refused += contents.refused
+            found.list(contents.contents)
+            return found
+    return None
 
 
 def _kind(path: Path, head: bytes) -> tuple[str | None, Any]:
@@ -67,7 +91,6 @@ def _kind(path: Path, head: bytes) -> tuple[str | None, Any]:
         (head[257:262] == b"ustar", "tar archive", lambda file, found: read_tar(file, found, None)),
         (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"), "pickle", read_pickle),
         (image is not None, f"image ({image})", lambda _file, _found: None),
-        (looks_like_onnx(path, head), "ONNX model", read_onnx),
         (head.lstrip()[:1] in (b"{", b"[") or path.suffix in (".yaml", ".yml", ".json"), "text", read_text_record),
     )
     return next(((name, read) for fits, name, read in choices if fits), (None, None))

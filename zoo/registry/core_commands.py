@@ -73,7 +73,7 @@ EXAMPLES = {
     "run": "zoo run resnet18_transfer --data folder:photos --epochs 3",
     "evaluate": "zoo evaluate cnn_digits --split test",
     "predict": "zoo predict exports/cnn_digits photo.png",
-    "export": "zoo export cnn_digits --onnx",
+    "export": "zoo export cnn_digits --out build/digits",
     "runs": "zoo runs --json",
     "compare": "zoo compare cnn_digits lenet",
     "report": "zoo report cnn_digits",

@@ -8,13 +8,15 @@ from typing import Any
 
 
 def lazy_attributes(module: str, targets: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` for a module with the attributes ``targets``, as "module:attribute"."""
+    """Return ``__getattr__`` and ``__dir__`` for a module with the attributes ``targets``, as "module:attribute", or
+    as "module" for a module itself."""
 
     def get(name: str) -> Any:
         if name not in targets:
             raise AttributeError(f"module '{module}' has no attribute '{name}'")
         source, _, attribute = targets[name].partition(":")
-        return getattr(importlib.import_module(source), attribute)
+        found = importlib.import_module(source)
+        return getattr(found, attribute) if attribute else found
 
     def names() -> list[str]:
         return sorted({*vars(importlib.import_module(module)), *targets})

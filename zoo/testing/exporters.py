@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.api import ArchitectureSpec, EmitRequest, Exporter, OutputKind
+from zoo.api import ArchitectureSpec, Exporter, ExportJob, OutputKind
 from zoo.config.item_options import build_exporter
-from zoo.exporting.gate import BATCHES, prove
+from zoo.exporting.gate import BATCHES, verify_against_pytorch
 from zoo.registry.lookup import Item, Registry
 from zoo.testing.architectures import Builder, Shape
 from zoo.testing.faults import Finding, guarded
@@ -26,12 +26,6 @@ SEED = 0
 
 def exporter_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
     exporter = build_exporter(item)
-    missing = [
-        name for name in ("emit", "check", "runner", "first_mismatch") if not callable(getattr(exporter, name, None))
-    ]
-    if missing:
-        yield Finding("methods", f"lacks {', '.join(missing)} (see zoo.api.Exporter)")
-        return
     for kind in KINDS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)
@@ -40,20 +34,21 @@ def exporter_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding
             yield Finding(kind, f"a {kind} output: {text}")
 
 
-def _export_faults(exporter: Exporter, suffix: str, model: nn.Module, shape: Shape) -> Iterator[str]:
+def _export_faults(exporter: Exporter[Any], suffix: str, model: nn.Module, shape: Shape) -> Iterator[str]:
     """Yield the faults of a verified export with a dynamic batch."""
     generator = torch.Generator().manual_seed(SEED)
     inputs = [torch.randn(batch, *shape, generator=generator) for batch in BATCHES]
-    request = EmitRequest(opset=None, batch=None, metadata=METADATA)
+    job = ExportJob(model.eval(), inputs[1], metadata=METADATA)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{suffix}"
 
         def steps() -> Iterator[Finding]:
-            exporter.emit(model.eval(), inputs[1], path, request)
+            exporter.require(job, "cpu")
+            exporter.write(job, path)
             if not path.is_file():
-                yield Finding("export", f"emit wrote no {path.name}")
+                yield Finding("export", f"write left no {path.name}")
                 return
-            json.dumps(prove(model, exporter, path, request, inputs, "cpu"))
+            json.dumps(verify_against_pytorch(model, exporter, path, job, inputs))
 
         yield from (text for _, text in guarded("export", steps()))
 

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from zoo.api import EmitRequest
+from zoo.api import ExportJob
 from zoo.config.item_options import build_exporter
 from zoo.errors import ZooError
 from zoo.registry.lookup import Item, Registry
+from zoo.runtime import INPUT, OUTPUT
 from zoo.support.paths import cache_root
 from zoo.support.temporary_folders import remove_abandoned, temporary_folder
 from zoo.training.devices import Engine
@@ -114,11 +115,13 @@ def by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path)
     """Return the backbone as an exported file in the exporter's runtime; None if it cannot be exported or run."""
     try:
         exporter = build_exporter(item)
-        exporter.emit(backbone, probe[:2].contiguous(), path, EmitRequest(None, None, {}))
-        runner = exporter.runner(path, "cpu")
+        exporter.write(ExportJob(backbone, probe[:2].contiguous()), path)
+        runner = exporter.open(path, "cpu")
     except ZooError:
         return None
-    return Pass(f"the runtime of {item.canonical}", lambda inputs: torch.from_numpy(runner(inputs.numpy())))
+    return Pass(
+        f"the runtime of {item.canonical}", lambda inputs: torch.from_numpy(runner({INPUT: inputs.numpy()})[OUTPUT])
+    )
 
 
 def timed(candidate: Pass, probe: Tensor) -> tuple[Tensor, float]:

@@ -1,11 +1,10 @@
-"""`zoo predict`: predict images with a run (in PyTorch) or an exported model (in onnxruntime, without torch).
+"""`zoo predict`: predict images with a run (in PyTorch) or an exported model (in its runtime, without torch).
 
 Both use the same preprocessing functions.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,9 @@ import numpy as np
 from zoo import runtime
 from zoo.contract.decisions import Softmax
 from zoo.contract.targets import Output
-from zoo.errors import CheckpointError, DataError, SetupError, UsageError
+from zoo.errors import CheckpointError, DataError, UsageError
+from zoo.exporting.opening import check_provider, exported_at, runtime_errors
 from zoo.support.atomic_files import replacement, storage_errors
-from zoo.support.untrusted_files import RECORD_LIMIT, read_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -166,19 +165,22 @@ def predict(
     weights_key: str | None = None,
     keep_going: bool = False,
     max_pixels: int | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
 ) -> Predictions:
     """Predict image files and folders of images.
 
     ``target`` is a bundle's folder, an exported model, or a run (path or name). With ``weights`` (a name or a
     safetensors file), it is an architecture; ``weights_key`` selects one of several networks in the file.
-    ``max_pixels`` replaces the model's limit.
+    ``max_pixels`` replaces the model's limit. ``provider`` is the execution provider of an exported model, and
+    ``threads`` its number of CPU threads (None: the runtime's default).
 
     Raises DataError for an image that cannot be read (with ``keep_going``, it is added to ``failures`` instead), and
     CheckpointError for a model that was changed or cannot be loaded.
     """
     found = _data_errors(lambda: runtime.find_images([Path(image) for image in images]))
     run, description, engine, network, notes = (
-        _open(target) if weights is None else _open_pretrained(str(target), weights, weights_key)
+        _open(target, provider, threads) if weights is None else _open_pretrained(str(target), weights, weights_key)
     )
     if max_pixels is not None:
         description = {**description, "input": {**description["input"], "max_pixels": max_pixels}}
@@ -190,39 +192,22 @@ def predict(
     return Predictions(decision, rows, engine, spec, failures, network, notes)
 
 
-def _open(target: str | Path) -> Opened:
-    path = Path(target)
-    if path.is_file():
-        return _open_exported(path)
-    if (path / runtime.INDEX).is_file():
-        return _open_exported(path / _model_name(path))
-    return _open_run(target)
-
-
-def _open_exported(model: Path) -> Opened:
-    """Open an exported model; `zoo.runtime` verifies every file against the digests in its bundle.json."""
+def _open(target: str | Path, provider: str, threads: int | None) -> Opened:
+    exported = exported_at(Path(target))
+    if exported is None:
+        if provider != "cpu":
+            raise UsageError(
+                "a run is predicted by PyTorch, which has no providers", where="--provider", fix="use an exported model"
+            )
+        return _open_run(target)
+    check_provider(exported.exporter, provider, exported.item.spec.name)
     notes: list[str] = []
-    try:
-        run, description = runtime.open_model(model, notes.append)
-    except runtime.ModelError as error:
-        raise CheckpointError(str(error), fix="export it again, or use a model that `zoo export` wrote") from error
-    except runtime.SetupError as error:
-        raise SetupError(str(error), fix="free some memory, or raise the limit of processes (ulimit -u)") from error
-    import onnxruntime
-
-    return Opened(run, description, f"onnxruntime {onnxruntime.__version__}", None, tuple(notes))
-
-
-def _model_name(bundle: Path) -> str:
-    try:
-        name = json.loads(read_text(bundle / runtime.INDEX, RECORD_LIMIT))["model"]
-        if not isinstance(name, str) or Path(name).name != name:
-            raise ValueError("its model entry is missing or invalid")
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointError(
-            f"the bundle's {runtime.INDEX} is damaged: {error}", where=bundle, fix="export it again"
-        ) from error
-    return name
+    with runtime_errors():
+        found = runtime.open_model(
+            exported.model, lambda path: exported.exporter.open(path, provider, threads), notes.append
+        )
+    engine = found.runner.runtime if provider == "cpu" else f"{found.runner.runtime} on {found.runner.provider}"
+    return Opened(found.run, found.description, engine, None, tuple(notes))
 
 
 def _open_run(target: str | Path) -> Opened:
@@ -232,7 +217,7 @@ def _open_run(target: str | Path) -> Opened:
         raise UsageError(
             "this folder is neither a run nor a bundle",
             where=target,
-            fix="choose a run, a bundle's folder or a model.onnx",
+            fix="choose a run, a bundle's folder or an exported file",
         )
     found = run_directory.find(target)
 

@@ -1,5 +1,5 @@
-"""An ONNX file by its protobuf fields, without onnx: versions, inputs, outputs, operators, weights and where these
-lie."""
+"""Describe an ONNX file of unknown origin by its protobuf fields, without onnx: versions, inputs, outputs, operators,
+weights and their location."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from zoo.inspection.findings import Found, Unreadable
-from zoo.support.untrusted_files import open_regular
+from zoo.api import FileContents
+from zoo.plugin import open_regular
 
 MOST_FIELDS = 2_000_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
@@ -17,8 +17,26 @@ Field = tuple[int, int, int, int]
 """Number, wire type, and the value (of a varint) or the place of its bytes: start and end."""
 
 
-def looks_like_onnx(path: Path, head: bytes) -> bool:
+class Unreadable(ValueError):
+    """A file that is not a complete ONNX model; the text is the reason."""
+
+
+def inspect(path: Path) -> FileContents | None:
+    """None if neither its name nor its first bytes are those of an ONNX model."""
+    if not _looks_like_onnx(path):
+        return None
+    found = FileContents("ONNX model")
+    try:
+        _read(path, found)
+    except Unreadable as error:
+        found.refused.append(str(error))
+    return found
+
+
+def _looks_like_onnx(path: Path) -> bool:
     """A ModelProto begins with its IR version, a small number, or is named so."""
+    with open_regular(path) as stream:
+        head = stream.read(3)
     return path.suffix == ".onnx" or (
         head[:1] == b"\x08" and 0 < head[1] < 64 and head[2:3] in (b"\x12", b"\x1a", b"\x3a", b"\x42")
     )
@@ -65,8 +83,8 @@ class Reader:
         raise Unreadable("it is damaged, or no ONNX model")
 
 
-def read_onnx(path: Path, found: Found) -> None:
-    if not found.size:
+def _read(path: Path, found: FileContents) -> None:
+    if not path.stat().st_size:
         raise Unreadable("it is empty")
     with open_regular(path) as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         reader = Reader(content)
@@ -100,7 +118,7 @@ def _pair(reader: Reader, start: int, end: int) -> tuple[str | int, str | int]:
     return values[1], values[2]
 
 
-def _read_graph(reader: Reader, start: int, end: int, found: Found) -> None:
+def _read_graph(reader: Reader, start: int, end: int, found: FileContents) -> None:
     operators, domains, outside, weights = Counter[str](), set[str](), set[str](), 0
     for number, wire, one, other in reader.fields(start, end):
         if wire != BYTES:
@@ -122,7 +140,7 @@ def _read_graph(reader: Reader, start: int, end: int, found: Found) -> None:
                     ),
                     "",
                 )
-                found.list([(name, "input" if number == 11 else "output")])
+                found.contents.append((name, "input" if number == 11 else "output"))
     found.facts |= {"operators": dict(operators.most_common(50)), "weights": weights}
     if outside:
         found.facts["external data"] = sorted(outside)[:20]

@@ -18,17 +18,14 @@ import onnx.version_converter
 import torch
 from torch import Tensor, nn
 
-from zoo.api import MAIN_OUTPUT, EmitRequest
+from zoo.api import MAIN_INPUT, MAIN_OUTPUT
 from zoo.errors import ExportError
 from zoo.plugin import storage_errors, write_bytes, write_json
 from zoo_onnx.blame import export_error
+from zoo_onnx.options import DEFAULT_OPSET, HIGHEST_OPSET
 from zoo_onnx.walking import graphs_of
 
-INPUT, OUTPUT = "input", MAIN_OUTPUT
-DEFAULT_OPSET = 18
-"""What torch's exporter writes natively: no conversion, and read by every onnxruntime since 1.14."""
-LOWEST_OPSET, HIGHEST_OPSET = 15, 25
-"""Below 18 onnx's own converter works downwards, as far as 15; 25 is the last that torch's exporter reaches."""
+INPUT, OUTPUT = MAIN_INPUT, MAIN_OUTPUT
 IN_FILE_BYTES = 2_000_000_000
 """A protobuf file ends at 2 GiB: more weights than this go into a second file."""
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -42,15 +39,9 @@ def layers_file(path: Path) -> Path:
     return path.with_suffix(".layers.json")
 
 
-def asked_opset(request: EmitRequest) -> int:
-    """Raises ExportError where it is out of range."""
-    opset = DEFAULT_OPSET if request.opset is None else request.opset
-    if not LOWEST_OPSET <= opset <= HIGHEST_OPSET:
-        raise ExportError(
-            f"opset {opset} is not available",
-            fix=f"choose one from {LOWEST_OPSET} to {HIGHEST_OPSET} (default {DEFAULT_OPSET})",
-        )
-    return opset
+def data_file(path: Path) -> Path:
+    """Return the path of the weights of a model over 2 GB."""
+    return path.with_name(path.name + ".data")
 
 
 def translate(model: nn.Module, example: Tensor, opset: int, batch: int | None) -> torch.onnx.ONNXProgram:
