@@ -36,6 +36,7 @@ def check(path: Path, job: ExportJob | None, opset: int) -> FileFacts:
         _check_batch(model, job.batch)
     return FileFacts(
         size_bytes=sum(file.stat().st_size for file in (path, data_file(path)) if file.exists()),
+        batch=_batch(model),
         requires={name: ".".join(map(str, oldest)) for name, oldest in OLDEST.items()},
         versions={
             "onnx": onnx.__version__,
@@ -112,6 +113,13 @@ def _check_batch(model: onnx.ModelProto, batch: int | None) -> None:
             raise ExportError(
                 f"the batch of '{value.name}' is {first.dim_param or first.dim_value} in the file, not {batch}"
             )
+
+
+def _batch(model: onnx.ModelProto) -> int | None:
+    """The fixed batch size; None if it is dynamic or unknown."""
+    inputs = [value for value in model.graph.input if value.name not in {each.name for each in model.graph.initializer}]
+    sides = inputs[0].type.tensor_type.shape.dim if inputs else []
+    return int(sides[0].dim_value) or None if sides and sides[0].HasField("dim_value") else None
 
 
 def _one_line(error: BaseException) -> str:

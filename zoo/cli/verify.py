@@ -3,25 +3,57 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from zoo.cli.output import json_alone, say, say_json, say_table
-from zoo.cli.shared_options import AsJson
-from zoo.errors import CheckpointError
+from zoo.cli.shared_options import AsJson, Provider
+from zoo.errors import CheckpointError, UsageError
 
 
 def verify(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Run: its folder, its id, or a recipe's name for its newest run.")
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|BUNDLE|FILE",
+            help="Run (folder, id, or a recipe's name for its newest run), bundle, or exported file of any origin.",
+        ),
     ],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="RUN|NAME",
+            help="PyTorch model to compare a bundle or file with; default: the one that it was exported from.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="D", help="Dataset whose samples are compared; default: the model's."),
+    ] = None,
+    provider: Provider = "cpu",
     as_json: AsJson = False,
 ) -> None:
-    """Check every file of a run against its root record; say what is damaged and what can still be done.
+    """Check every file of a run or bundle against its recorded digest. For a bundle or file, also repeat the
+    verification of the export: the outputs and predictions must equal those of the PyTorch model.
 
-    Exits 4 where something is damaged. Writes nothing.
+    Exits 4 if something is damaged, 5 if the model differs. Writes nothing, and runs no code of a bundle that the
+    installed exporter would not write itself.
     """
+    from zoo.workflows.verify_exported import is_exported
+
+    if is_exported(Path(target)):
+        _verify_exported(Path(target), against, data, provider, as_json)
+        return
+    for option, value in (("--against", against), ("--data", data), ("--provider", None if provider == "cpu" else 1)):
+        if value is not None:
+            raise UsageError(f"{option} is for bundles and exported files", where=target, fix=f"remove {option}")
+    _verify_run(target, as_json)
+
+
+def _verify_run(run: str, as_json: bool) -> None:
     from zoo.workflows.verify import verify as verify_
 
     with json_alone(as_json):
@@ -34,3 +66,30 @@ def verify(
         say(f"{found.run}: {'damaged' if found.damaged else 'nothing is damaged'}; {found.advice}")
     if found.damaged:
         raise typer.Exit(CheckpointError.exit_code)
+
+
+INTACT = "nothing is damaged, but the outputs were not compared; name the PyTorch model with --against"
+VERDICTS = {0: "verified", 4: "damaged: do not use it", 5: "it differs from the PyTorch model: do not use it"}
+
+
+def _verify_exported(path: Path, against: str | None, data: str | None, provider: str, as_json: bool) -> None:
+    from zoo.workflows.verify_exported import verify_exported
+
+    with json_alone(as_json):
+        found = verify_exported(path, provider=provider, against=against, data=data)
+    if as_json:
+        say_json(
+            {
+                "path": found.path.absolute(),
+                "findings": [each._asdict() for each in found.findings],
+                "against": found.against,
+                "verified": found.code == 0 and bool(found.against),
+            }
+        )
+    else:
+        say_table(["part", "state", ""], [list(each) for each in found.findings])
+        say()
+        verdict = VERDICTS[found.code] if found.code or found.against else INTACT
+        say(f"{found.path}: {verdict}" + (f"; compared with {found.against}" if found.against else ""))
+    if found.code:
+        raise typer.Exit(found.code)

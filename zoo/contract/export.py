@@ -44,12 +44,13 @@ class ExportJob:
 class FileFacts:
     """The result of `Exporter.check`, for verify.json and the model card.
 
-    ``size_bytes`` counts every file of the model. ``requires`` has the oldest version of each package that runs the
-    file, such as ``{"torch": "2.9"}``. ``versions`` are those of the packages that wrote it. ``details`` are
-    further facts of the format, as JSON.
+    ``size_bytes`` counts every file of the model. ``batch`` is its batch size; None if it is dynamic. ``requires`` has
+    the oldest version of each package that runs the file, such as ``{"torch": "2.9"}``. ``versions`` are those of the
+    packages that wrote it. ``details`` are further facts of the format, as JSON.
     """
 
     size_bytes: int
+    batch: int | None = None
     requires: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     details: JSON = field(default_factory=dict)

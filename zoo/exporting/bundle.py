@@ -73,6 +73,7 @@ class Staged:
         """Write the exporter's client, and a bundle.json with which it can run. Raises ExportError for files that a
         bundle cannot have."""
         self.folder, self.model, self._item, self._description = folder, model, item, description
+        self._exporter = exporter
         self._model_files = _written(folder, model)
         for name, content in exporter.client(description).items():
             _refuse_name(name, self._model_files)
@@ -95,6 +96,7 @@ class Staged:
                 "name": self._item.canonical,
                 "distribution": self._item.plugin.distribution,
                 "version": self._item.plugin.version,
+                "options": self._exporter.options.model_dump(mode="json"),
             },
             **more,
             "description": self._description,

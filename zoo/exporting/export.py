@@ -68,7 +68,7 @@ def export_model(
     provider: str = "cpu",
 ) -> Bundle:
     """Like `export`, for a loaded model. ``exporter`` replaces the one of ``item``."""
-    from zoo.exporting.client_check import check_client
+    from zoo.exporting.client_check import check_client, reference_of
     from zoo.exporting.gate import Candidate, require, verify
     from zoo.exporting.samples import real_samples
     from zoo.reporting.run_reporter import send_exported
@@ -92,7 +92,9 @@ def export_model(
         staged = Staged(folder, model, item, exporter, description)
         candidate = Candidate(loaded, exporter, model, job, samples, provider)
         facts, verification = verify(candidate)
-        verification["predict"] = check_client(staged, candidate, description)
+        checked = check_client(staged.predict, candidate, description)
+        verification["predict"] = checked.facts
+        verification["reference"] = reference_of(candidate, checked)
         verification = staged.fill(registry, loaded, facts, exporter.card(facts), verification)
         publish(folder, target)
     notes += send_exported(registry, target, verification, loaded.run)

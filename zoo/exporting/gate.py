@@ -16,6 +16,7 @@ from zoo.errors import CheckpointError, ExportError
 from zoo.exporting.decision_rules import TOLERANCE, as_json, compared, layer_tolerance
 from zoo.exporting.opening import opened
 from zoo.exporting.output_comparison import Comparison
+from zoo.exporting.reference_outputs import SEED, random_inputs
 from zoo.runtime import INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 BATCHES = (1, 2, 7)
 """The batch sizes for a file with a dynamic batch: 1, which may be special; 2, which was traced; and another one."""
 LARGEST_BATCH = 128
-SEED = 20_011
+NOT_PUBLISHED = "nothing was published"
 CENTRED = "outputs centred over the classes; |Δ| ≤ relative · max|y| per batch"
 EQUAL = "equal where the margin exceeds twice that; all finite; accuracy lower by no more than smaller margins explain"
 PLAIN = "|Δ| ≤ relative · max|y| per batch; all finite"
@@ -94,31 +95,35 @@ class Candidate:
     job: ExportJob
     samples: Samples
     provider: str
+    verdict: str = NOT_PUBLISHED
+    """What follows from a difference."""
 
     @property
     def fix(self) -> str:
-        return nothing_published(self.exporter)
+        return look_there(self.exporter, self.verdict)
 
 
-def nothing_published(exporter: Exporter[Any]) -> str:
+def look_there(exporter: Exporter[Any], verdict: str = NOT_PUBLISHED) -> str:
     """The fix of a file that differs; what else to try depends on the format."""
     other = f", or {exporter.alternative}" if exporter.alternative else ""
-    return f"nothing was published; look at that layer{other}"
+    return f"{verdict}; look at that layer{other}"
 
 
-def verify(candidate: Candidate) -> tuple[FileFacts, dict[str, Any]]:
+def verify(candidate: Candidate, known: FileFacts | None = None) -> tuple[FileFacts, dict[str, Any]]:
     """Verify a written file against the PyTorch model, and return its facts and the result as JSON.
+
+    ``known`` are the facts of a file that zoo did not write, which need not be the one that the job describes.
 
     Raises ExportError with the first layer that differs.
     """
-    facts = candidate.exporter.check(candidate.path, candidate.job)
+    facts = known or candidate.exporter.check(candidate.path, candidate.job)
     batches = (candidate.job.batch,) if candidate.job.batch else BATCHES
     decision, samples = candidate.loaded.decision, candidate.samples
     random, real = Comparison(decision), Comparison(decision, samples.ignore)
     with opened(candidate.exporter, candidate.path, candidate.provider) as runner:
         _check_metadata(runner, candidate.job)
-        for inputs in _random_inputs(candidate.loaded.preprocessing.shape, batches):
-            _compare(candidate, runner, inputs, random, f"random samples, batch {len(inputs)}")
+        for drawn in random_inputs(candidate.loaded.preprocessing.shape, batches):
+            _compare(candidate, runner, torch.from_numpy(drawn), random, f"random samples, batch {len(drawn)}")
         for inputs in _first_real_inputs(samples, batches):
             _compare(candidate, runner, inputs, Comparison(decision), f"{samples.dataset}, batch {len(inputs)}")
         for inputs, targets in _all_real_inputs(samples, candidate.job.batch):
@@ -165,7 +170,7 @@ def verify_against_pytorch(
                 raise ExportError(
                     f"the exported model is not the PyTorch model: {fault}; first mismatch: {layer}",
                     where=path.name,
-                    fix=nothing_published(exporter),
+                    fix=look_there(exporter),
                 )
         ran = {"runtime": runner.runtime, "provider": runner.provider}
     found = {name: value for name, value in comparison.facts().items() if not name.startswith("decisions")}
@@ -244,7 +249,7 @@ def _compare(
                 "rounding errors"
             )
             raise ExportError(
-                said, where=where, fix="nothing was published; train it longer, or with more samples a step"
+                said, where=where, fix=f"{candidate.verdict}; train it longer, or with more samples a step"
             )
         raise ExportError(said, where=where, fix=candidate.fix)
 
@@ -272,13 +277,6 @@ def _first_mismatch(candidate: Candidate, inputs: torch.Tensor, expected: np.nda
         for each in (TOLERANCE, layer_tolerance(expected, candidate.loaded.decision))
     )
     return next((layer for layer in found if layer), "no layer by itself")
-
-
-def _random_inputs(shape: tuple[int, int, int], batches: tuple[int, ...]) -> Iterator[torch.Tensor]:
-    """Yield standard normal inputs, which resemble normalised images."""
-    generator = torch.Generator().manual_seed(SEED)
-    for batch in batches:
-        yield torch.randn(batch, *shape, generator=generator)
 
 
 def _first_real_inputs(samples: Samples, batches: tuple[int, ...]) -> Iterator[torch.Tensor]:

@@ -31,8 +31,7 @@ def exported_at(path: Path) -> Exported | None:
     Raises CheckpointError for a damaged bundle, SetupError if the exporter is not installed.
     """
     if path.is_file():
-        index = _index_beside(path)
-        item = _by_suffix(path) if index is None else _by_name(index, path.parent)
+        item = exporter_of(path)
         return Exported(path, item, build_exporter(item))
     if (path / runtime.INDEX).is_file():
         with runtime_errors("export it again"):
@@ -40,6 +39,12 @@ def exported_at(path: Path) -> Exported | None:
         item = _by_name(index, path)
         return Exported(path / _model_name(index, path), item, build_exporter(item))
     return None
+
+
+def exporter_of(model: Path) -> Item[ExporterSpec]:
+    """Return the exporter of a file: the one in the bundle.json beside it, otherwise one of its suffix."""
+    index = _index_beside(model)
+    return _by_suffix(model) if index is None else _by_name(index, model.parent)
 
 
 def _index_beside(model: Path) -> dict[str, Any] | None:

@@ -41,9 +41,12 @@ class Samples(NamedTuple):
     ignore: int | None = None
 
 
-def real_samples(registry: Registry, loaded: LoadedModel) -> Samples:
-    """Return images for the verification, without downloads. Raises ExportError if there are none."""
+def real_samples(registry: Registry, loaded: LoadedModel, dataset: str | None = None) -> Samples:
+    """Return images for the verification, without downloads: those of ``dataset``, by default the model's own, or a
+    substitute. Raises ExportError if there are none."""
     own = loaded.config.dataset
+    if dataset is not None:
+        return _open(registry, dataset_section(registry, dataset, permute_pixels=own.permute_pixels), loaded, None)
     try:
         return _open(registry, own, loaded, None)
     except DataError as error:

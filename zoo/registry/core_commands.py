@@ -33,7 +33,7 @@ COMMANDS = {
     "report": ("zoo.cli.report:report", "Write a run's report as one self-contained HTML page."),
     "verify": (
         "zoo.cli.verify:verify",
-        "Check every file of a run against its recorded digest; say what is damaged and what can be recovered.",
+        "Check the files of a run or bundle; verify an exported model once more.",
     ),
     "inspect": (
         "zoo.cli.inspect:inspect",

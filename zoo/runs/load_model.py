@@ -79,6 +79,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         "kind": "run",
         "run": run_id(run.path),
         "checkpoint": checkpoint.name,
+        "sha256": next(entry.digest for entry in run.root.checkpoints if entry.name == checkpoint.name),
         "created": record.created,
         "dataset": record.dataset,
         "fingerprint": record.fingerprint,

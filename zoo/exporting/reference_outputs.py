@@ -1,0 +1,58 @@
+"""PyTorch's outputs for inputs that can be made again, recorded in verify.json.
+
+With them, a bundle can be verified on another machine or execution provider, without the run it was exported from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from zoo import runtime
+from zoo.contract.decisions import Decision
+from zoo.exporting.output_comparison import Comparison
+
+if TYPE_CHECKING:
+    from zoo.api import Runner
+
+SEED = 20_011
+RECORDED = 2
+"""The batch size of the recorded random inputs."""
+MOST_NUMBERS = 200_000
+"""Outputs with more numbers, such as maps of large images, are not recorded."""
+
+
+def random_inputs(shape: Sequence[int], batches: Sequence[int]) -> Iterator[np.ndarray]:
+    """Yield standard normal inputs, float32 (B, C, H, W), which resemble normalised images.
+
+    They are from `numpy.random.RandomState`, whose stream is frozen.
+    """
+    numbers = np.random.RandomState(SEED)  # the frozen one
+    for batch in batches:
+        yield numbers.standard_normal((batch, *shape)).astype(np.float32)
+
+
+def record(run: Callable[[np.ndarray], np.ndarray], spec: dict[str, Any], batch: int | None) -> dict[str, Any]:
+    """Return the outputs of ``run``, the PyTorch model, for random inputs, as JSON. ``spec`` is the ``input`` part of
+    the description."""
+    (inputs,) = random_inputs(_shape(spec), (batch or RECORDED,))
+    return {"seed": SEED, "input": spec, "outputs": as_numbers(run(inputs))}
+
+
+def as_numbers(outputs: np.ndarray) -> list[Any] | None:
+    """As JSON; None for outputs that are too large to be recorded."""
+    return outputs.tolist() if outputs.size <= MOST_NUMBERS else None
+
+
+def _shape(spec: dict[str, Any]) -> tuple[int, int, int]:
+    return spec["channels"], spec["height"], spec["width"]
+
+
+def compare_random(reference: dict[str, Any], runner: Runner, decision: Decision) -> Comparison | str:
+    """Compare a file's outputs with those recorded for random inputs; returns what differs as text."""
+    comparison, expected = Comparison(decision), np.asarray(reference["outputs"], np.float32)
+    (inputs,) = random_inputs(_shape(reference["input"]), (len(expected),))
+    fault = comparison.add(expected, np.asarray(runner({runtime.INPUT: inputs})[runtime.OUTPUT]))
+    return comparison if fault is None else fault

@@ -1,0 +1,129 @@
+"""``zoo verify`` of a bundle or an exported file: its digests, then the whole verification in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from zoo import runtime
+from zoo.errors import CheckpointError, ExportError, SetupError, UsageError, ZooError
+from zoo.exporting.integrity import Contents, Finding, check_files
+from zoo.exporting.opening import Exported, check_provider, exported_at
+from zoo.support.atomic_files import write_json
+
+
+@dataclass(frozen=True)
+class ExportedVerification:
+    """The result.
+
+    ``against`` says what the outputs were compared with, and is empty if they were not. ``code`` is the exit code: 0 if
+    nothing is damaged and nothing differs, 4 if a file is damaged, 5 if the model differs.
+    """
+
+    path: Path
+    findings: list[Finding]
+    against: str
+    code: int = 0
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is a bundle or a file, and not a run."""
+    return path.is_file() or ((path / runtime.INDEX).exists() and not (path / "run.json").exists())
+
+
+def verify_exported(
+    path: Path, *, provider: str = "cpu", against: str | None = None, data: str | None = None
+) -> ExportedVerification:
+    """Verify a bundle or an exported file of any origin.
+
+    ``against`` names the PyTorch model as `zoo export` does; without it, the model that the bundle was exported from is
+    used if it is on this machine, otherwise what verify.json recorded of it. ``data`` is a dataset whose samples are
+    compared, by default the model's own.
+
+    Raises UsageError for an unknown format or provider, SetupError if the exporter or the provider is missing.
+    """
+    bundle = path if path.is_dir() else path.parent
+    contents = check_files(bundle) if (bundle / runtime.INDEX).exists() else Contents([], {}, {})
+    if any(finding.state == "damaged" for finding in contents.findings):
+        return ExportedVerification(path, contents.findings, "", CheckpointError.exit_code)
+    found = exported_at(path)
+    if found is None:
+        raise UsageError("this is neither a run, a bundle nor an exported file", where=path, fix="check the path")
+    check_provider(found.exporter, provider, found.item.spec.name)
+    model = {"model": against} if against is not None else _own_model(contents.record)
+    if data is not None and not model:
+        raise UsageError(
+            "--data needs the PyTorch model, which is not on this machine", fix="name a run with --against"
+        )
+    told, error = _in_a_process(found, contents, {"provider": provider, "dataset": data, **model})
+    if isinstance(error, SetupError | UsageError):
+        raise error
+    findings = [*contents.findings, *told]
+    if error is not None:
+        state = "damaged" if isinstance(error, CheckpointError) else "differs"
+        findings.append(Finding("verification", state, str(error)))
+    recorded = "PyTorch's outputs, as recorded by the export" if contents.verification else ""
+    named = next((f"the PyTorch model of {name}" for name in model.values()), recorded)
+    return ExportedVerification(path, findings, named, 0 if error is None else error.exit_code)
+
+
+def _own_model(index: dict[str, Any]) -> dict[str, str]:
+    """The run, or the recipe with the published weights, that a bundle was exported from, if it is here unchanged."""
+    from zoo.registry.lookup import registry
+    from zoo.runs import checkpoints, run_directory
+
+    origin = index.get("description", {}).get("provenance", {})
+    with suppress(ZooError):
+        if origin.get("kind") == "run" and run_directory.is_run(str(origin.get("run"))):
+            run = run_directory.find(str(origin["run"]))
+            chosen = checkpoints.chosen(run).name
+            digest = next(entry.digest for entry in run.root.checkpoints if entry.name == chosen)
+            return {"model": str(run.path.absolute())} if digest == origin.get("sha256") else {}
+        if origin.get("kind") == "shipped weights" and "recipe" in origin:
+            item = registry().recipe(str(origin["recipe"]))
+            weights = registry().architecture(str(item.spec.architecture)).spec.weights.get(str(item.spec.weights))
+            return {"published": item.canonical} if weights and weights.sha256 == origin.get("sha256") else {}
+    return {}
+
+
+def _in_a_process(found: Exported, contents: Contents, more: dict[str, Any]) -> tuple[list[Finding], ZooError | None]:
+    """The findings of `zoo.exporting.verify_file`, and the error that ended it."""
+    asked = {
+        "file": str(found.model.absolute()),
+        "index": contents.record,
+        "verification": contents.verification,
+        **more,
+    }
+    with TemporaryDirectory(prefix="zoo-verify-") as folder:
+        question, answer = Path(folder, "question.json"), Path(folder, "answer.json")
+        write_json(question, asked)
+        command = [sys.executable, "-P", "-m", "zoo.exporting.verify_file", str(question), str(answer)]
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if not answer.is_file():
+            return [], _crash(found, done)
+        told = json.loads(answer.read_text(encoding="utf-8"))
+    return [Finding(*each) for each in told["findings"]], _raised(told["error"])
+
+
+def _crash(found: Exported, done: subprocess.CompletedProcess[str]) -> ZooError:
+    if done.returncode < 0:
+        how = f"was ended by {signal.Signals(-done.returncode).name}"
+    else:
+        how = f"failed: {(done.stderr.strip().splitlines() or ['no message'])[-1][:200]}"
+    return CheckpointError(f"the process that opened the file {how}", where=found.model, fix="do not use this file")
+
+
+def _raised(error: dict[str, Any] | None) -> ZooError | None:
+    if error is None:
+        return None
+    kinds: Iterator[type[ZooError]] = iter((CheckpointError, ExportError, SetupError, UsageError))
+    kind = next((kind for kind in kinds if kind.exit_code == error["code"]), ExportError)
+    return kind(error["what"], where=error["where"], fix=error["fix"])
