@@ -347,6 +347,59 @@ def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -
     return np.asarray((images.astype(np.float32) / np.float32(255) - centre) / scale)
 
 
+def preprocessing_steps(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """How an image file becomes the input, step by step, as data: for clients in other languages.
+
+    W and H are the sides of the image at that step. docs/bundle-format.md explains each step.
+    """
+    channels, height, width = spec["channels"], spec["height"], spec["width"]
+    grey = spec.get("value_range")
+    steps: list[dict[str, Any]] = [
+        {"step": "decode", "frame": 0, "orientation": "exif", "max_pixels": spec.get("max_pixels", MAX_PIXELS)},
+        {
+            "step": "deep_grey_to_8_bits",
+            "range": list(grey) if grey else {"16-bit": [0, 65535], "other": [0, 255]},
+            "rounding": {"integers": "down", "floats": "half up"},
+        },
+        {"step": "flatten_alpha", "background": [255, 255, 255]},
+        {"step": "convert", "mode": "L" if channels == 1 else "RGB"},
+        *_resize_steps(spec),
+    ]
+    if spec.get("permute_pixels") is not None:
+        order = permutation(spec["permute_pixels"], height * width)
+        steps.append({"step": "permute_pixels", "indices": order.tolist()})
+    return [
+        *steps,
+        {"step": "divide", "by": 255},
+        {"step": "normalise", "mean": list(spec["mean"]), "std": list(spec["std"])},
+        {"step": "layout", "order": "NCHW", "dtype": "float32"},
+    ]
+
+
+def _resize_steps(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    height, width, scale = spec["height"], spec["width"], spec.get("scale")
+    resize = {
+        "step": "resize",
+        "filter": spec["interpolation"],
+        "antialias": True,
+        "passes": ["width", "height"],
+        "rounding": "8 bits after each pass",
+    }
+    to_even = {"step": "crop", "height": height, "width": width, "offset": "half to even", "padding": 0}
+    if spec["resize"] == SQUASH:
+        return [{**resize, "width": width, "height": height}]
+    if spec["resize"] == CROP:
+        return [to_even]
+    if scale is not None:
+        return [{**resize, "shorter_side": scale, "longer_side": "floor(shorter_side * longer / shorter)"}, to_even]
+    sides = {
+        side: f"max({size}, round_half_to_even({side[0].upper()} * scale))"
+        for side, size in (("width", width), ("height", height))
+    }
+    covering = {**resize, "scale": f"max({width} / W, {height} / H)", **sides}
+    return [covering, {"step": "crop", "height": height, "width": width, "offset": "floor", "padding": None}]
+
+
 def _read_whole(path: Path, spec: dict[str, Any]) -> Image.Image:
     """One file upright at its own size."""
     return read_image(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range"))
@@ -753,6 +806,8 @@ def check_description(description: dict[str, Any]) -> None:
         least, most = (0, 2**63) if field == "permute_pixels" else (1, 2**16)
         if not (value is None and optional) and not (isinstance(value, int) and least <= value < most):
             raise ValueError(f"{field} {value!r} is no whole number from {least} to {most - 1}")
+    if "steps" in spec and spec["steps"] != preprocessing_steps(spec):
+        raise ValueError("its preprocessing steps are not those of its other fields")
     limit, span = spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")
     if not isinstance(limit, int) or limit < 1:
         raise ValueError(f"max_pixels {limit!r} is no whole number of at least 1")

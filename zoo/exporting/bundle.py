@@ -16,17 +16,14 @@ from zoo.errors import ExportError
 from zoo.exporting.atomic_publish import INDEX, VERIFICATION
 from zoo.exporting.card import write_card
 from zoo.exporting.client_files import PREDICT
-from zoo.exporting.decision_rules import as_json
-from zoo.registry.lookup import Item, Registry, core_version
+from zoo.exporting.description import FORMAT, sources
+from zoo.registry.lookup import Item, Registry
 from zoo.support.atomic_files import sha256, write_bytes, write_text
 
 if TYPE_CHECKING:
     from zoo.api import Exporter, ExporterSpec, FileFacts
     from zoo.runs.load_model import LoadedModel
 
-FORMAT = 3
-"""The version of the format. Version 3 has sealed JSON files, the list of the model's files, and a client of the
-exporter; version 2 had the decision; version 1 had only classes, with softmax implied."""
 CARD = "README.md"
 
 
@@ -38,30 +35,6 @@ class Bundle:
     source: str
     verification: dict[str, Any]
     notes: tuple[str, ...] = ()
-
-
-def describe(registry: Registry, loaded: LoadedModel, batch: int | None) -> dict[str, Any]:
-    """Return all that is needed to use the file without zoo, as JSON; it is also written into the file."""
-    return {
-        "format": FORMAT,
-        "name": loaded.name,
-        "summary": _summary(registry, loaded),
-        "input": {**loaded.preprocessing.describe(), **({} if batch is None else {"batch": batch})},
-        "output": {"kind": loaded.output.kind, "decision": as_json(loaded.decision)},
-        "provenance": {
-            **loaded.origin,
-            **_names(loaded),
-            "torch-zoo": core_version(),
-        },
-    }
-
-
-def metadata_of(description: dict[str, Any]) -> dict[str, str]:
-    """Return the metadata of the file: the whole description under one key, and common entries for other readers."""
-    whole = json.dumps(description, ensure_ascii=False)
-    found = {runtime.METADATA_KEY: whole, "name": description["name"], "description": description["summary"]}
-    classes = description["output"]["decision"].get("classes")
-    return found if classes is None else {**found, "classes": json.dumps(classes, ensure_ascii=False)}
 
 
 class Staged:
@@ -114,8 +87,7 @@ class Staged:
         oldest = {name: ".".join(map(str, version)) for name, version in runtime.OLDEST.items()} if self.predict else {}
         requires = {name: f">={version}" for name, version in {**oldest, **facts.requires}.items()}
         index = self._index({"requires": requires, "versions": found})
-        sources = _sources(registry, loaded)
-        write_text(self.folder / CARD, write_card(index, verification, card, sources))
+        write_text(self.folder / CARD, write_card(index, verification, card, sources(registry, loaded)))
         write_sealed_json(self.folder / INDEX, self._index({"requires": requires, "versions": found}))
         content = {
             "format": FORMAT,
@@ -163,36 +135,4 @@ def _digests(folder: Path) -> dict[str, dict[str, Any]]:
         file.name: {"sha256": sha256(file), "size": file.stat().st_size}
         for file in sorted(folder.iterdir())
         if file.name not in (INDEX, VERIFICATION)
-    }
-
-
-def _names(loaded: LoadedModel) -> dict[str, str]:
-    config = loaded.config
-    named = {
-        "recipe": config.recipe,
-        "architecture": config.architecture.name if config.architecture else None,
-        "task": config.task.name,
-    }
-    return {key: value for key, value in {"dataset": config.dataset.name, **named}.items() if value}
-
-
-def _summary(registry: Registry, loaded: LoadedModel) -> str:
-    config = loaded.config
-    if config.recipe is not None:
-        return registry.recipe(config.recipe).spec.summary
-    if config.architecture is not None:
-        return f"{registry.architecture(config.architecture.name).spec.summary}, trained on {config.dataset.name}"
-    return f"{loaded.name}, trained on {config.dataset.name}"
-
-
-def _sources(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
-    """Return the references of the model card: dataset and architecture, from their specs."""
-    dataset = registry.dataset(loaded.config.dataset.name)
-    architecture: dict[str, Any] = {"name": "", "source": None}
-    if loaded.config.architecture is not None:
-        spec = registry.architecture(loaded.config.architecture.name).spec
-        architecture = {"name": spec.name, "source": spec.paper or spec.source}
-    return {
-        "dataset": {"name": dataset.canonical, "homepage": dataset.spec.homepage, "licence": dataset.spec.licence},
-        "architecture": architecture,
     }

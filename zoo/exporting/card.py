@@ -69,6 +69,7 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], rows: str, 
         metrics=_metrics(description["provenance"].get("metrics", {})),
         trained_on=description["provenance"].get("dataset"),
         origin_sentence=_origin(description["provenance"]),
+        ancestors=[_ancestor(each) for each in description["provenance"]["licences"]["ancestors"]],
         weights_licence=description["provenance"].get("licence"),
         percent=lambda share: f"{share:.2%}",
         **sources,
@@ -139,6 +140,12 @@ def _cell(value: object) -> str:
 
 def _metrics(metrics: dict[str, Any]) -> str:
     return ", ".join(f"{_cell(name)} {value:.4g}" for name, value in metrics.items() if isinstance(value, int | float))
+
+
+def _ancestor(entry: dict[str, Any]) -> str:
+    facts = {"trained on": "dataset", "licence": "licence", "licence of the data": "dataset_licence"}
+    told = [f"{words} {entry[key]}" for words, key in facts.items() if key in entry]
+    return _cell(f"{entry['role']}: {entry['name']}" + (f" ({'; '.join(told)})" if told else ""))
 
 
 def _origin(provenance: dict[str, Any]) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from zoo.config.item_options import build_exporter, default_exporter
 from zoo.errors import UsageError
 from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
-from zoo.exporting.bundle import Bundle, Staged, describe, metadata_of
+from zoo.exporting.bundle import Bundle, Staged
+from zoo.exporting.description import describe, metadata_of
 from zoo.exporting.model_source import locate
 from zoo.exporting.opening import check_provider
 from zoo.exporting.storage_errors import storage_errors_of_any_kind

@@ -21,9 +21,9 @@ from zoo import runtime
 from zoo.api import Decision, ExportJob
 from zoo.config.item_options import build_exporter
 from zoo.errors import ExportError, ZooError
-from zoo.exporting.bundle import FORMAT, metadata_of
 from zoo.exporting.client_files import PREDICT
 from zoo.exporting.clients import Client
+from zoo.exporting.description import FORMAT, metadata_of
 from zoo.exporting.integrity import Finding
 from zoo.exporting.opening import exporter_of, opened
 from zoo.exporting.reference_outputs import compare_random

@@ -43,6 +43,8 @@ class Record(BaseModel):
     macs: int | None = None
     samples: dict[str, int] = {}
     fingerprint: str
+    ancestry: list[dict[str, Any]] = []
+    """What the network descends from (see `zoo.runs.ancestry`)."""
     notes: list[str] = []
     device: dict[str, Any] = {}
     versions: dict[str, str] = {}
@@ -75,6 +77,7 @@ BOUND = (
     "solution",
     "samples",
     "fingerprint",
+    "ancestry",
 )
 """The fields of a record that never change, including all that rebuild the model."""
 

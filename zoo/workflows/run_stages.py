@@ -21,6 +21,7 @@ from zoo.reporting.console import Console
 from zoo.reporting.html_page import write_page
 from zoo.reporting.run_reporter import RunReporter
 from zoo.runs import checkpoints
+from zoo.runs.ancestry import ancestry
 from zoo.runs.plan import RunPlan
 from zoo.runs.run_directory import Record, RunDir, create, label_of, run_id
 from zoo.support.atomic_files import remove_temporaries, write_json, write_text
@@ -98,6 +99,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
         macs=count_macs(prepared.model, data.preprocessing.shape) if config.architecture else None,
         samples=data.samples,
         fingerprint=data.fingerprint,
+        ancestry=ancestry(registry(), prepared.plan),
         notes=prepared.notes,
         device=prepared.engine.describe(),
         **run_results.facts(registry()),
