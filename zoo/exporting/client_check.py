@@ -68,8 +68,13 @@ def reference_of(candidate: Candidate, checked: Checked) -> dict[str, Any]:
         with torch.inference_mode():
             return np.asarray(candidate.loaded.model(torch.from_numpy(inputs)).numpy())
 
-    random = record(run, candidate.loaded.preprocessing.describe(), candidate.job.batch)
-    return {"random": random, "images": {"files": checked.files, "outputs": as_numbers(checked.outputs)}}
+    loaded = candidate.loaded
+    return {
+        "input": loaded.preprocessing.describe(),
+        "decision": as_json(loaded.decision),
+        "random": record(run, loaded.preprocessing.shape, candidate.job.batch),
+        "images": {"files": checked.files, "outputs": as_numbers(checked.outputs)},
+    }
 
 
 def _real_images(folder: Path, samples: Samples) -> list[Path]:

@@ -34,11 +34,10 @@ def random_inputs(shape: Sequence[int], batches: Sequence[int]) -> Iterator[np.n
         yield numbers.standard_normal((batch, *shape)).astype(np.float32)
 
 
-def record(run: Callable[[np.ndarray], np.ndarray], spec: dict[str, Any], batch: int | None) -> dict[str, Any]:
-    """Return the outputs of ``run``, the PyTorch model, for random inputs, as JSON. ``spec`` is the ``input`` part of
-    the description."""
-    (inputs,) = random_inputs(_shape(spec), (batch or RECORDED,))
-    return {"seed": SEED, "input": spec, "outputs": as_numbers(run(inputs))}
+def record(run: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int, int], batch: int | None) -> dict[str, Any]:
+    """Return the outputs of ``run``, the PyTorch model, for random inputs (B, *shape), as JSON."""
+    (inputs,) = random_inputs(shape, (batch or RECORDED,))
+    return {"seed": SEED, "outputs": as_numbers(run(inputs))}
 
 
 def as_numbers(outputs: np.ndarray) -> list[Any] | None:
@@ -46,13 +45,20 @@ def as_numbers(outputs: np.ndarray) -> list[Any] | None:
     return outputs.tolist() if outputs.size <= MOST_NUMBERS else None
 
 
-def _shape(spec: dict[str, Any]) -> tuple[int, int, int]:
-    return spec["channels"], spec["height"], spec["width"]
-
-
 def compare_random(reference: dict[str, Any], runner: Runner, decision: Decision) -> Comparison | str:
     """Compare a file's outputs with those recorded for random inputs; returns what differs as text."""
-    comparison, expected = Comparison(decision), np.asarray(reference["outputs"], np.float32)
-    (inputs,) = random_inputs(_shape(reference["input"]), (len(expected),))
+    spec, comparison = reference["input"], Comparison(decision)
+    expected = np.asarray(reference["random"]["outputs"], np.float32)
+    (inputs,) = random_inputs((spec["channels"], spec["height"], spec["width"]), (len(expected),))
     fault = comparison.add(expected, np.asarray(runner({runtime.INPUT: inputs})[runtime.OUTPUT]))
     return comparison if fault is None else fault
+
+
+def changed_fields(reference: dict[str, Any], description: dict[str, Any]) -> list[str]:
+    """Return the fields of a description that differ from those of the PyTorch model, as the export recorded them."""
+    own, decision = description["input"], runtime.decision_of(description)
+    wrong = [f"input.{name}" for name, value in reference["input"].items() if own.get(name) != value]
+    return [
+        *wrong,
+        *(f"decision.{name}" for name, value in reference["decision"].items() if decision.get(name) != value),
+    ]

@@ -20,13 +20,13 @@ from pydantic import TypeAdapter
 from zoo import runtime
 from zoo.api import Decision, ExportJob
 from zoo.config.item_options import build_exporter
-from zoo.errors import ExportError, ZooError
+from zoo.errors import CheckpointError, ExportError, ZooError
 from zoo.exporting.client_files import PREDICT
 from zoo.exporting.clients import Client
 from zoo.exporting.description import FORMAT, metadata_of
 from zoo.exporting.integrity import Finding
 from zoo.exporting.opening import exporter_of, opened
-from zoo.exporting.reference_outputs import compare_random
+from zoo.exporting.reference_outputs import changed_fields, compare_random
 from zoo.exporting.synthetic_images import write_images
 from zoo.exporting.table_comparison import Expected
 from zoo.registry.lookup import registry
@@ -116,13 +116,16 @@ class _Check:
 
     def against_record(self, reference: dict[str, Any]) -> Iterator[Finding]:
         """Against PyTorch's outputs, as recorded by the export."""
-        decision = TypeAdapter[Decision](Decision).validate_python(runtime.decision_of(self._description))
-        due = reference["random"]
-        if due["outputs"] is None:
+        runtime.check_description(self._description)
+        changed = changed_fields(reference, self._description)
+        if changed:
+            raise ExportError(f"the description differs from the model's: {', '.join(changed)}", fix=DIFFERS)
+        decision = TypeAdapter[Decision](Decision).validate_python(reference["decision"])
+        if reference["random"]["outputs"] is None:
             yield Finding("outputs", "unchecked", "they are too large to be recorded; name a model with --against")
             return
         with opened(self._exporter, self._model, self._asked.provider) as runner:
-            compared = compare_random(due, runner, decision)
+            compared = compare_random(reference, runner, decision)
         if isinstance(compared, str):
             raise ExportError(f"the outputs differ from those recorded of PyTorch: {compared}", fix=DIFFERS)
         error = compared.facts()["max_abs_error"]
@@ -130,7 +133,7 @@ class _Check:
         yield self._recorded_images(reference, decision)
 
     def _recorded_images(self, reference: dict[str, Any], decision: Decision) -> Finding:
-        spec, images = reference["random"]["input"], reference["images"]
+        spec, images = reference["input"], reference["images"]
         if images["outputs"] is None:
             return Finding("predictions", "unchecked", "they are too large to be recorded")
         with TemporaryDirectory(prefix="zoo-verify-") as name:
@@ -194,7 +197,12 @@ def main(question: Path, answer: Path) -> None:
     findings: list[Finding] = []
     error: dict[str, Any] | None = None
     try:
-        findings.extend(verify_file(Asked(**json.loads(question.read_text(encoding="utf-8")))))
+        for finding in verify_file(Asked(**json.loads(question.read_text(encoding="utf-8")))):
+            findings.append(finding)  # noqa: PERF402  # those before an error stay
+    except (ValueError, LookupError, TypeError) as raised:
+        told = " ".join(str(raised).split())[:200]
+        error = {"code": CheckpointError.exit_code, "what": f"its description is damaged: {told}", "fix": DIFFERS}
+        error["where"] = None
     except ZooError as raised:
         error = {"code": raised.exit_code, "what": raised.what, "fix": raised.fix}
         error["where"] = None if raised.where is None else str(raised.where)
