@@ -18,7 +18,7 @@ from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.support.formatting import enumerated
 
-TAKEN = ("format", "out", "batch", "provider", "set", "json", "help", "debug")
+TAKEN = ("format", "out", "batch", "provider", "set", "sign", "json", "help", "debug")
 """The other options of the command, whose names no flag of a format can have."""
 
 
@@ -81,6 +81,12 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
             help="Set an option of the format; `zoo info EXPORTER` lists them. May be repeated.",
         ),
     ] = None
+    sign: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign", metavar="KEY", help="Sign the bundle with this private key (PEM); `zoo verify --trust` checks it."
+        ),
+    ] = None
     as_json: AsJson = False
 
 
@@ -98,6 +104,7 @@ def export(options: ExportOptions) -> None:
             out=options.out,
             batch=fixed,
             provider=options.provider,
+            sign=options.sign,
         )
     if options.as_json:
         say_json(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zoo.cli.output import json_alone, say, say_json, say_table
 from zoo.cli.shared_options import AsJson, Provider
 from zoo.errors import CheckpointError, UsageError
+
+if TYPE_CHECKING:
+    from zoo.workflows.verify_exported import ExportedVerification
 
 
 def verify(
@@ -34,6 +37,10 @@ def verify(
         typer.Option("--data", metavar="D", help="Dataset whose samples are compared; default: the model's."),
     ] = None,
     provider: Provider = "cpu",
+    trust: Annotated[
+        Path | None,
+        typer.Option("--trust", metavar="KEY", help="Public key (PEM) that the bundle must be signed with."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check every file of a run or bundle against its recorded digest. For a bundle or file, also repeat the
@@ -42,12 +49,15 @@ def verify(
     Exits 4 if something is damaged, 5 if the model differs. Writes nothing, and runs no code of a bundle that the
     installed exporter would not write itself.
     """
-    from zoo.workflows.verify_exported import is_exported
+    from zoo.workflows.verify_exported import is_exported, verify_exported
 
     if is_exported(Path(target)):
-        _verify_exported(Path(target), against, data, provider, as_json)
+        with json_alone(as_json):
+            found = verify_exported(Path(target), provider=provider, against=against, data=data, trust=trust)
+        _say_exported(found, as_json)
         return
-    for option, value in (("--against", against), ("--data", data), ("--provider", None if provider == "cpu" else 1)):
+    given = {"--against": against, "--data": data, "--trust": trust, "--provider": None if provider == "cpu" else 1}
+    for option, value in given.items():
         if value is not None:
             raise UsageError(f"{option} is for bundles and exported files", where=target, fix=f"remove {option}")
     _verify_run(target, as_json)
@@ -72,11 +82,7 @@ INTACT = "nothing is damaged, but the outputs were not compared; name the PyTorc
 VERDICTS = {0: "verified", 4: "damaged: do not use it", 5: "it differs from the PyTorch model: do not use it"}
 
 
-def _verify_exported(path: Path, against: str | None, data: str | None, provider: str, as_json: bool) -> None:
-    from zoo.workflows.verify_exported import verify_exported
-
-    with json_alone(as_json):
-        found = verify_exported(path, provider=provider, against=against, data=data)
+def _say_exported(found: ExportedVerification, as_json: bool) -> None:
     if as_json:
         say_json(
             {

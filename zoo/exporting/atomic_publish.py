@@ -25,7 +25,7 @@ from zoo.support.atomic_files import sha256, storage_errors, sync_file, sync_fol
 from zoo.support.temporary_folders import remove_abandoned, temporary_folder
 from zoo.support.untrusted_files import UnsuitableFileError, read_text
 
-INDEX, VERIFICATION = "bundle.json", "verify.json"
+INDEX, VERIFICATION, SIGNATURE = "bundle.json", "verify.json", "model.sig"
 LOCK, JOURNAL = ".publishing.lock", ".publishing.json"
 HIDDEN = re.compile(r"\.(.+)\.[0-9a-f]{16}")
 LITTER = {"__pycache__", ".DS_Store", "Thumbs.db"}
@@ -164,7 +164,7 @@ def _listed(bundle: Path) -> set[str] | None:
     """
     try:
         before = json.loads(read_text(bundle / JOURNAL))["files"] if (bundle / JOURNAL).exists() else ()
-        return {INDEX, VERIFICATION, *json.loads(read_text(bundle / INDEX))["files"], *before}
+        return {INDEX, VERIFICATION, SIGNATURE, *json.loads(read_text(bundle / INDEX))["files"], *before}
     except (FileNotFoundError, UnsuitableFileError, ValueError, KeyError, TypeError):
         return None
     except OSError as error:

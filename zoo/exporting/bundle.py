@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo import runtime
 from zoo.errors import ExportError
-from zoo.exporting.atomic_publish import INDEX, VERIFICATION
+from zoo.exporting.atomic_publish import INDEX, SIGNATURE, VERIFICATION
 from zoo.exporting.card import write_card
 from zoo.exporting.client_files import PREDICT
 from zoo.exporting.description import FORMAT, sources
@@ -118,7 +118,7 @@ def _written(folder: Path, model: Path) -> list[str]:
 
 
 def _refuse_name(name: str, taken: Collection[str]) -> None:
-    reserved = {INDEX, VERIFICATION, CARD, *taken}
+    reserved = {INDEX, VERIFICATION, SIGNATURE, CARD, *taken}
     if name in reserved or Path(name).name != name or name.startswith("."):
         raise ExportError(f"the exporter cannot name a file '{name}'", fix="report it to the exporter's authors")
 

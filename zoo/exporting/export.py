@@ -16,6 +16,8 @@ from zoo.exporting.bundle import Bundle, Staged
 from zoo.exporting.description import describe, metadata_of
 from zoo.exporting.model_source import locate
 from zoo.exporting.opening import check_provider
+from zoo.exporting.signing import require_key
+from zoo.exporting.signing import sign as sign_files
 from zoo.exporting.storage_errors import storage_errors_of_any_kind
 from zoo.support.paths import exports_root, optional_path, user_path
 
@@ -35,13 +37,14 @@ def export(
     out: str | Path | None = None,
     batch: int | None = None,
     provider: str = "cpu",
+    sign: str | Path | None = None,
 ) -> Bundle:
     """Export a run, or the newest run or the shipped weights of a recipe or architecture, verify the file against
     PyTorch, and publish it.
 
     ``format`` is the name of an exporter (None: the default one), and ``options`` are its options (see `zoo info`).
     ``batch`` None makes the batch dynamic. ``provider`` is the execution provider of the verification. ``out`` is the
-    bundle's folder, by default ``<ZOO_EXPORTS>/<name>``.
+    bundle's folder, by default ``<ZOO_EXPORTS>/<name>``. ``sign`` is a private key in PEM format.
 
     Raises ExportError, and publishes nothing, if the file cannot be written or differs from the model.
     """
@@ -51,9 +54,20 @@ def export(
     item = default_exporter(catalogue, format)
     exporter = build_exporter(item, options or {})
     check_provider(exporter, provider, item.spec.name)
+    key = optional_path(sign)
+    if key is not None:
+        require_key(key)
     loaded, sentence = locate(catalogue, name)
     return export_model(
-        catalogue, loaded, sentence, item, exporter=exporter, out=optional_path(out), batch=batch, provider=provider
+        catalogue,
+        loaded,
+        sentence,
+        item,
+        exporter=exporter,
+        out=optional_path(out),
+        batch=batch,
+        provider=provider,
+        key=key,
     )
 
 
@@ -67,6 +81,7 @@ def export_model(
     out: Path | None = None,
     batch: int | None = None,
     provider: str = "cpu",
+    key: Path | None = None,
 ) -> Bundle:
     """Like `export`, for a loaded model. ``exporter`` replaces the one of ``item``."""
     from zoo.exporting.client_check import check_client, reference_of
@@ -97,6 +112,8 @@ def export_model(
         verification["predict"] = checked.facts
         verification["reference"] = reference_of(candidate, checked)
         verification = staged.fill(registry, loaded, facts, exporter.card(facts), verification)
+        if key is not None:
+            sign_files(folder, key)
         publish(folder, target)
     notes += send_exported(registry, target, verification, loaded.run)
     return Bundle(target, sentence, verification, tuple(notes))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo import runtime
-from zoo.exporting.atomic_publish import INDEX, LITTER, VERIFICATION
+from zoo.exporting.atomic_publish import INDEX, LITTER, SIGNATURE, VERIFICATION
 from zoo.support.atomic_files import sha256
 from zoo.support.untrusted_files import RECORD_LIMIT, UnsuitableFileError, check_regular, read_bytes
 
@@ -68,7 +68,7 @@ def _listed(bundle: Path, index: dict[str, Any]) -> Iterator[Finding]:
         due = entry.get("sha256") if isinstance(entry, dict) else None
         fault = _fault(bundle / name, due) if Path(name).name == name else "its name leads out of the bundle"
         yield Finding(name) if fault is None else Finding(name, "damaged", fault)
-    known = {*files, INDEX, VERIFICATION} | LITTER
+    known = {*files, INDEX, VERIFICATION, SIGNATURE} | LITTER
     for path in sorted(bundle.iterdir()):
         if path.name not in known:
             yield Finding(path.name, "damaged", f"it is not listed in {INDEX}")

@@ -17,6 +17,7 @@ from zoo import runtime
 from zoo.errors import CheckpointError, ExportError, SetupError, UsageError, ZooError
 from zoo.exporting.integrity import Contents, Finding, check_files
 from zoo.exporting.opening import Exported, check_provider, exported_at
+from zoo.exporting.signing import verify_signature
 from zoo.support.atomic_files import write_json
 
 
@@ -40,18 +41,25 @@ def is_exported(path: Path) -> bool:
 
 
 def verify_exported(
-    path: Path, *, provider: str = "cpu", against: str | None = None, data: str | None = None
+    path: Path,
+    *,
+    provider: str = "cpu",
+    against: str | None = None,
+    data: str | None = None,
+    trust: Path | None = None,
 ) -> ExportedVerification:
     """Verify a bundle or an exported file of any origin.
 
     ``against`` names the PyTorch model as `zoo export` does; without it, the model that the bundle was exported from is
     used if it is on this machine, otherwise what verify.json recorded of it. ``data`` is a dataset whose samples are
-    compared, by default the model's own.
+    compared, by default the model's own. ``trust`` is a public key that the bundle must be signed with.
 
     Raises UsageError for an unknown format or provider, SetupError if the exporter or the provider is missing.
     """
     bundle = path if path.is_dir() else path.parent
     contents = check_files(bundle) if (bundle / runtime.INDEX).exists() else Contents([], {}, {})
+    if trust is not None:
+        contents.findings.append(verify_signature(bundle, trust))
     if any(finding.state == "damaged" for finding in contents.findings):
         return ExportedVerification(path, contents.findings, "", CheckpointError.exit_code)
     found = exported_at(path)
