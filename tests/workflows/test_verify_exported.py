@@ -14,11 +14,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+import zoo.workflows.verify_exported
 from zoo import runtime
-from zoo.errors import UsageError
+from zoo.errors import CheckpointError, UsageError, ZooError
 from zoo.exporting.bundle import write_sealed_json
 from zoo.exporting.export import export
-from zoo.exporting.integrity import check_files
+from zoo.exporting.integrity import Finding, check_files
+from zoo.exporting.verify_file import Asked, verify_file
 from zoo.support.atomic_files import sha256
 from zoo.workflows.verify_exported import ExportedVerification, is_exported, verify_exported
 
@@ -149,11 +151,30 @@ PLANTED: dict[str, Callable[[Path], None]] = {
 RECORDED = "PyTorch's outputs, as recorded by the export"
 
 
+def answer_here(question: dict[str, Any], model: Path) -> tuple[list[Finding], ZooError | None]:
+    """Verify in this process."""
+    findings: list[Finding] = []
+    try:
+        findings.extend(verify_file(Asked(**question)))
+    except ZooError as error:
+        return findings, error
+    except (ValueError, LookupError, TypeError) as error:
+        return findings, CheckpointError(str(error), where=model)
+    return findings, None
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verification without a process of its own, which takes seconds to start."""
+    monkeypatch.setattr(zoo.workflows.verify_exported, "ask", answer_here)
+
+
 def refused(found: ExportedVerification) -> bool:
     states = {each.state for each in found.findings}
     return (found.code, "differs" in states, "damaged" in states) in ((5, True, False), (4, False, True))
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_with_digests_that_fit_is_refused_without_the_model(bundle: Path, fault: str) -> None:
     seal(bundle, lambda description: description["provenance"].update(kind="elsewhere"))
@@ -273,3 +294,15 @@ def test_another_dataset_and_a_wrong_name_are_refused_or_used(bundle: Path) -> N
         verify_exported(bundle, provider="tpu")
     with pytest.raises(UsageError, match="neither a run, a bundle nor an exported file"):
         verify_exported(bundle.parent)
+
+
+def test_a_runtime_that_dies_is_an_error_and_what_was_found_before_is_lost_with_it(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The process that opens the file is killed, as by a fault in a runtime's own code."""
+    module = tmp_path / "sitecustomize.py"
+    module.write_text("import os, sys\nif 'zoo.exporting.verify_file' in sys.argv + sys.orig_argv: os.abort()\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = verify_exported(bundle)
+    assert (found.code, found.findings[-1].state) == (4, "damaged")
+    assert "was ended by SIGABRT" in found.findings[-1].detail

@@ -16,7 +16,7 @@ from typing import Any
 from zoo import runtime
 from zoo.errors import CheckpointError, ExportError, SetupError, UsageError, ZooError
 from zoo.exporting.integrity import Contents, Finding, check_files
-from zoo.exporting.opening import Exported, check_provider, exported_at
+from zoo.exporting.opening import check_provider, exported_at
 from zoo.exporting.signing import verify_signature
 from zoo.support.atomic_files import write_json
 
@@ -71,7 +71,15 @@ def verify_exported(
         raise UsageError(
             "--data needs the PyTorch model, which is not on this machine", fix="name a run with --against"
         )
-    told, error = _in_a_process(found, contents, {"provider": provider, "dataset": data, **model})
+    question = {
+        "file": str(found.model.absolute()),
+        "index": contents.record,
+        "verification": contents.verification,
+        "provider": provider,
+        "dataset": data,
+        **model,
+    }
+    told, error = ask(question, found.model)
     if isinstance(error, SetupError | UsageError):
         raise error
     findings = [*contents.findings, *told]
@@ -102,31 +110,25 @@ def _own_model(index: dict[str, Any]) -> dict[str, str]:
     return {}
 
 
-def _in_a_process(found: Exported, contents: Contents, more: dict[str, Any]) -> tuple[list[Finding], ZooError | None]:
-    """The findings of `zoo.exporting.verify_file`, and the error that ended it."""
-    asked = {
-        "file": str(found.model.absolute()),
-        "index": contents.record,
-        "verification": contents.verification,
-        **more,
-    }
+def ask(question: dict[str, Any], model: Path) -> tuple[list[Finding], ZooError | None]:
+    """Run `zoo.exporting.verify_file` in a process of its own; return its findings, and the error that ended it."""
     with TemporaryDirectory(prefix="zoo-verify-") as folder:
-        question, answer = Path(folder, "question.json"), Path(folder, "answer.json")
-        write_json(question, asked)
-        command = [sys.executable, "-P", "-m", "zoo.exporting.verify_file", str(question), str(answer)]
+        asked, answer = Path(folder, "question.json"), Path(folder, "answer.json")
+        write_json(asked, question)
+        command = [sys.executable, "-P", "-m", "zoo.exporting.verify_file", str(asked), str(answer)]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         if not answer.is_file():
-            return [], _crash(found, done)
+            return [], _crash(model, done)
         told = json.loads(answer.read_text(encoding="utf-8"))
     return [Finding(*each) for each in told["findings"]], _raised(told["error"])
 
 
-def _crash(found: Exported, done: subprocess.CompletedProcess[str]) -> ZooError:
+def _crash(model: Path, done: subprocess.CompletedProcess[str]) -> ZooError:
     if done.returncode < 0:
         how = f"was ended by {signal.Signals(-done.returncode).name}"
     else:
         how = f"failed: {(done.stderr.strip().splitlines() or ['no message'])[-1][:200]}"
-    return CheckpointError(f"the process that opened the file {how}", where=found.model, fix="do not use this file")
+    return CheckpointError(f"the process that opened the file {how}", where=model, fix="do not use this file")
 
 
 def _raised(error: dict[str, Any] | None) -> ZooError | None:
