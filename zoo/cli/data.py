@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.output import emphasised, json_alone, note, plural, say, say_json, say_table
+from zoo.cli.output import emphasised, json_alone, note, plural, say, say_json, say_table, say_wrapped
 from zoo.cli.shared_options import AsJson, group
 from zoo.errors import DataError
 
@@ -140,9 +140,9 @@ def _say_report(report: Report) -> None:
     if report.parts:
         _say_parts(report)
     for line in report.notes:
-        say(f"  note: {line}")
+        say_wrapped("  note: ", line)
     for problem in report.problems:
-        say(f"  problem: {problem}")
+        say_wrapped("  problem: ", problem)
     say()
 
 
@@ -167,9 +167,9 @@ def _say_parts(report: Report) -> None:
     elif classes:
         say(f"  {len(classes):,} classes; --json has how many images of each")
     for part in report.parts:
-        say(f"  {part.part} begins with {', '.join(part.first)}")
+        say_wrapped("  ", f"{part.part} begins with {', '.join(part.first)}")
     for line in _duplicates(report):
-        say(f"  {line}")
+        say_wrapped("  ", line)
 
 
 def _shapes(shapes: dict[str, int]) -> list[str]:

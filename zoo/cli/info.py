@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.info_component import Asked, describe, examine
-from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, say_facts, say_json, say_table
+from zoo.cli.output import (
+    duration,
+    emphasised,
+    figure,
+    json_alone,
+    note,
+    say,
+    say_facts,
+    say_json,
+    say_table,
+    say_wrapped,
+)
 from zoo.cli.shared_options import AsJson, options_of, parse_shape
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, registry
@@ -106,7 +117,7 @@ def _network(
 
 def _say(facts: dict[str, Any], network: tuple[Anatomy, int] | None, *, layers: bool) -> None:
     say(emphasised(f"{facts['kind']} {facts['canonical']}"))
-    say(facts["summary"])
+    say_wrapped("", facts["summary"])
     say()
     common = {
         "from": f"{facts['plugin']} ({facts['distribution']} {facts['version']})",
@@ -250,7 +261,7 @@ def _say_options(facts: dict[str, Any]) -> None:
         ]
         for option in facts["options"]
     ]
-    say_table(["name", "type", "default", "meaning"], rows, wide=3, indent="  ")
+    say_table(["name", "type", "default", "meaning"], rows, indent="  ")
 
 
 def _say_files(facts: dict[str, Any]) -> None:
@@ -275,7 +286,7 @@ def _say_weights(weights: dict[str, Any]) -> None:
         ]
         for name, each in weights.items()
     ]
-    say_table(["name", "summary", "reaches", "licence"], rows, wide=1, indent="  ")
+    say_table(["name", "summary", "reaches", "licence"], rows, indent="  ")
 
 
 def _say_configuration(configuration: dict[str, Any]) -> None:
