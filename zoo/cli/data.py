@@ -34,7 +34,7 @@ def download(
         say_json([_as_dict(need) for need in found])
         return
     for need in found:
-        say(f"{need.name}: {_state(need)}")
+        say(f"{need.name}: {need.state}")
 
 
 @data.command(epilog="Example: zoo data path mnist")
@@ -61,12 +61,12 @@ def path(
         say(need.argument)
         return
     if not need.files():
-        note(f"{need.name}: {_state(need)}")
+        note(f"{need.name}: {need.state}")
         return
-    rows = [[_presence(file), f"{file['size']:,}", file["place"]] for file in need.files()]
+    rows = [[data_download.presence(file), f"{file['size']:,}", file["place"]] for file in need.files()]
     rows += [["yes", f"{archive.stat().st_size:,}", str(archive)] for archive in need.instead]
     say_table(["here", "bytes", "place"], rows)
-    note(_state(need))
+    note(need.state)
 
 
 @data.command(epilog="Example: zoo data check digits")
@@ -113,25 +113,13 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
 
 
 def _as_dict(need: Needs) -> dict[str, Any]:
-    return {"dataset": need.item.canonical, "argument": need.argument, "here": not need.missing, "files": need.files()}
-
-
-def _state(need: Needs) -> str:
-    files, missing = need.item.spec.files, need.missing
-    if need.argument is not None:
-        return f"{need.argument} is your own, there is nothing to download"
-    if not files:
-        return "embedded, there is nothing to download"
-    if missing:
-        return f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.name}` brings them"
-    if len(need.asked) < len(files):
-        used = f": {', '.join(archive.name for archive in need.instead)}" if need.instead else ""
-        return f"here, in another form than the official files{used}"
-    return f"{plural(len(files), 'file')} here"
-
-
-def _presence(file: dict[str, Any]) -> str:
-    return "yes" if file["present"] else "no" if file["needed"] else "in another form"
+    return {
+        "dataset": need.item.canonical,
+        "argument": need.argument,
+        "here": not need.missing,
+        "files": need.files(),
+        "instead": need.instead,
+    }
 
 
 def _say_report(report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.api import Dataset, DatasetSpec
+from zoo.api import Dataset, DatasetSpec, DatasetStore
 from zoo.config.item_options import options_of
 from zoo.data.data_folder import Store
 from zoo.errors import PluginError
@@ -12,7 +12,7 @@ from zoo.registry.lookup import Item, calls_of, faults_named, load_object
 
 
 def open_dataset(
-    item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None, *, held_out: bool = False
+    item: Item[DatasetSpec], options: dict[str, Any], store: DatasetStore | None = None, *, held_out: bool = False
 ) -> Dataset:
     """Open a dataset; with ``held_out``, with its spec's ``held_out`` function if it has one."""
     build = load_object((held_out and item.spec.held_out) or item.spec.target, item)
