@@ -7,7 +7,7 @@ from typing import Any
 from zoo.api import Dataset, DatasetSpec, DatasetStore
 from zoo.config.item_options import options_of
 from zoo.data.data_folder import Store
-from zoo.errors import PluginError
+from zoo.errors import PluginError, report_to
 from zoo.registry.lookup import Item, calls_of, faults_named, load_object
 
 
@@ -23,6 +23,6 @@ def open_dataset(
         raise PluginError(
             f"dataset '{item.canonical}' opens as {type(opened).__name__}, expected zoo.api.Dataset",
             where=item.plugin.distribution,
-            fix="report it to the plugin's authors",
+            fix=report_to(item.plugin.distribution),
         )
     return opened
