@@ -62,6 +62,12 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     assert sum(report["parts"][0]["classes"].values()) == 1437
 
 
+def test_splits_are_called_splits_and_by_their_names_in_the_dataset(zoo) -> None:
+    assert "  split  in the dataset  images  C×H×W\n  train  train " in zoo("data", "check", "digits").out
+    for command in ("show", "evaluate"):
+        assert "--split SPLIT" in zoo(command, "--help").out
+
+
 def test_check_without_a_name_takes_what_is_here(zoo) -> None:
     told = zoo("data", "check", "--json")
     assert told.code == 0 and "datasets/digits" in [report["dataset"] for report in json.loads(told.out)]

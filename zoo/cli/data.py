@@ -126,7 +126,7 @@ def _say_report(report: Report) -> None:
     say(emphasised(report.dataset))
     _say_files(report.files)
     if report.parts:
-        _say_parts(report)
+        _say_splits(report)
     for line in report.notes:
         say_wrapped("  note: ", line)
     for problem in report.problems:
@@ -141,9 +141,9 @@ def _say_files(files: list[dict[str, Any]]) -> None:
         say_table(["file", "content"], rows, indent="  ")
 
 
-def _say_parts(report: Report) -> None:
+def _say_splits(report: Report) -> None:
     rows = [[part.part, part.split, f"{part.samples:,}", ", ".join(_shapes(part.shapes))] for part in report.parts]
-    say_table(["part", "split", "images", "C×H×W"], rows, indent="  ")
+    say_table(["split", "in the dataset", "images", "C×H×W"], rows, indent="  ")
     labelled = [part for part in report.parts if part.classes is not None]
     classes = list(labelled[0].classes or ()) if labelled else []
     if 0 < len(classes) <= FEW_CLASSES:

@@ -169,7 +169,7 @@ def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     aside = np.sort(np.concatenate([group[: round(len(group) * fraction)] for group in groups]))
     if len(aside) in (0, count):
         raise UsageError(
-            f"dataset.val_fraction={fraction} of {count} samples leaves a part empty", fix="choose another fraction"
+            f"dataset.val_fraction={fraction} of {count} samples leaves a split empty", fix="choose another fraction"
         )
     kept = np.setdiff1d(np.arange(count), aside)
     return subset(train, kept), subset(train, aside)
