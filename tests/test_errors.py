@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from zoo import errors
-from zoo.errors import ExportError, ZooError
+from zoo.errors import ExportError, PluginError, ZooError, report_to
 
 TOP = Path(__file__).parents[1]
 OWN = {"ConfigError", "UnknownNameError"}
@@ -47,3 +47,13 @@ def test_every_error_names_its_fix() -> None:
 def test_a_usual_fix_is_said_where_an_error_names_none() -> None:
     assert str(ExportError("nothing was written")).startswith("nothing was written; fix: try another --opset; ")
     assert str(ExportError("nothing was written", fix="wait")) == "nothing was written; fix: wait"
+
+
+def test_a_fault_of_a_plugin_has_one_fix_from_one_place() -> None:
+    assert report_to("zoo-lab") == "report it to the authors of zoo-lab"
+    assert report_to("zoo-lab", "zoo-toys", "zoo-lab") == "report it to the authors of zoo-lab or zoo-toys"
+    assert PluginError("it is broken").fix == report_to() == "report it to the authors of the plugin"
+    written = {
+        str(file.relative_to(TOP)) for file in (TOP / "zoo").rglob("*.py") if "report it to" in file.read_text("utf-8")
+    }
+    assert written == {"zoo/errors.py"}

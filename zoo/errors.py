@@ -94,8 +94,13 @@ class SetupError(ZooError):
     exit_code = 6
 
 
+def report_to(*distributions: str) -> str:
+    """Return the fix of a fault in a plugin; without ``distributions``, for code that does not know the plugin."""
+    return f"report it to the authors of {' or '.join(dict.fromkeys(distributions)) or 'the plugin'}"
+
+
 class PluginError(SetupError):
-    pass
+    usual_fix = report_to()
 
 
 class StorageError(ZooError):

@@ -31,7 +31,7 @@ def test_each_file_has_its_place_and_whether_it_is_there(zoo, tmp_path) -> None:
     told = zoo("data", "path", "mnist")
     rows = {line.split()[-1]: line.split()[0] for line in told.out.splitlines()[1:]}
     assert rows[str(tmp_path / "data" / name)] == "yes" and sorted(rows.values()) == ["no", "no", "no", "yes"]
-    assert told.err == "3 of 4 files missing; `zoo data download mnist` brings them\n"
+    assert told.err == "3 of 4 files missing; `zoo data download mnist` downloads them\n"
     facts = json.loads(zoo("data", "path", "mnist", "--json").out)
     assert (facts["dataset"], facts["here"]) == ("datasets/mnist", False) and len(facts["files"]) == 4
     assert zoo("data", "path", "digits") == (0, "", "digits: embedded, there is nothing to download\n")
@@ -46,7 +46,7 @@ def test_download_without_a_network_is_one_error_for_all(zoo) -> None:
     )
     assert zoo("data", "download", "digits") == (0, "digits: embedded, there is nothing to download\n", "")
     assert json.loads(zoo("data", "download", "digits", "--json").out) == [
-        {"dataset": "datasets/digits", "argument": None, "here": True, "files": []}
+        {"dataset": "datasets/digits", "argument": None, "here": True, "files": [], "instead": []}
     ]
 
 
@@ -60,6 +60,12 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
     assert [part["samples"] for part in report["parts"]] == [1437, 360] and report["ok"]
     assert sum(report["parts"][0]["classes"].values()) == 1437
+
+
+def test_splits_are_called_splits_and_by_their_names_in_the_dataset(zoo) -> None:
+    assert "  split  in the dataset  images  C×H×W\n  train  train " in zoo("data", "check", "digits").out
+    for command in ("show", "evaluate"):
+        assert "--split SPLIT" in zoo(command, "--help").out
 
 
 def test_check_without_a_name_takes_what_is_here(zoo) -> None:
@@ -126,7 +132,7 @@ def test_a_bare_path_is_told_what_to_be_written_behind(zoo, tmp_path) -> None:
     assert told.err == f"error: no dataset is called '{tmp_path}'; fix: {advice}\n"
 
 
-def test_an_archive_in_place_of_the_official_files_is_named_by_path_and_check(
+def test_an_archive_in_place_of_the_official_files_is_named_by_path_check_and_info(
     zoo: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "data").mkdir()
@@ -138,6 +144,11 @@ def test_an_archive_in_place_of_the_official_files_is_named_by_path_and_check(
     told = zoo("data", "path", "catdog")
     assert any(line.startswith("yes") and line.endswith("cat_dog.zip") for line in told.out.splitlines())
     assert "here, in another form than the official files: cat_dog.zip" in told.err
+    (facts,) = json.loads(zoo("info", "catdog", "--json").out)
+    assert facts["here"] and facts["instead"] == [str(tmp_path / "data" / "cat_dog.zip")]
+    shown = zoo("info", "catdog").out
+    assert "files      here, in another form than the official files: cat_dog.zip\n" in shown
+    assert "  in another form  https://" in shown and "absent" not in shown
     checked = zoo("data", "check", "catdog")
     assert (
         checked.code == 0

@@ -20,7 +20,7 @@ def test_info_tells_where_the_parameters_are_and_what_the_network_costs(zoo) -> 
         "78% of the parameters are in one Linear, fc1",
     ):
         assert text in told.out
-    assert "how they come about" not in told.out
+    assert "receptive field, layer by layer" not in told.out
 
 
 def test_the_table_of_layers_shows_the_arithmetic_behind_it(zoo) -> None:

@@ -293,7 +293,7 @@ def test_two_parts_of_a_task_with_one_option_are_the_plugins_fault(name: str, op
         task_options_model(registry, registry.task(name))
     assert str(caught.value) == (
         f"two components of task 'lab/{name}' have an option '{option}' (zoo-lab); "
-        "fix: report it to the plugin's authors"
+        "fix: report it to the authors of zoo-lab"
     )
 
 

@@ -110,7 +110,7 @@ def test_holdout_takes_the_same_share_of_every_class_and_no_sample_twice(monkeyp
 
 @pytest.mark.parametrize("fraction", [0.01, 0.999])
 def test_a_holdout_that_leaves_a_part_empty_is_refused(monkeypatch: pytest.MonkeyPatch, fraction: float) -> None:
-    with pytest.raises(UsageError, match="leaves a part empty"):
+    with pytest.raises(UsageError, match="leaves a split empty"):
         open_toy(monkeypatch, Toy({"train": noise(6), "test": noise(4)}), section={"val_fraction": fraction})
 
 

@@ -81,9 +81,25 @@ def test_images_of_different_sizes_get_the_networks_default(
 ) -> None:
     preprocessing, notes = plan(DatasetSection(name="toy", **section), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
     assert preprocessing.shape == (3, expected, expected)
-    assert notes == [f"images of any size are resized to cover {expected}×{expected} and cropped at the centre"]
+    assumed = "" if net is not None else "; 224×224 is the default without a network"
+    how = f"resized to cover {expected}×{expected} and cropped at the centre"
+    assert notes == [f"images of any size are {how}{assumed}"]
     with pytest.raises(UsageError, match=r"the images may differ in size, .*dataset\.resize=never"):
         plan(DatasetSection(name="toy", resize="never"), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
+
+
+def test_a_size_that_was_set_holds_without_a_network_too() -> None:
+    _, notes = plan(DatasetSection(name="toy", resize=64), (3, None, None), (0.5,) * 3, (0.25,) * 3)
+    assert notes == ["images of any size are resized to cover 64×64 and cropped at the centre"]
+
+
+def test_no_network_is_named_where_there_is_none() -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(DatasetSection(name="toy", resize="never"), (3, None, None), (0.5,) * 3, (0.25,) * 3)
+    assert str(caught.value) == (
+        "the images may differ in size, but have to be of one size (dataset.resize=never); fix: use "
+        "dataset.resize=auto, or a number of pixels"
+    )
 
 
 RGB_ONLY = architecture(channels=(3,), input=(3, 8, 8))

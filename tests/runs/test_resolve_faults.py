@@ -83,7 +83,7 @@ FAULTS: dict[str, tuple[str, list[str]]] = {
         ["dataset.resize: must be 'auto' or 'never' or a valid integer, not 'big'"],
     ),
     "wrong type: a key that is no word": ("dataset: {name: toy, 1: 2}\n", ["dataset.1: Keys should be strings"]),
-    "case 14": ("dataset: toy\ndataset: toy\n", [":2:1", "duplicate key"]),
+    "case 14": ("dataset: toy\ndataset: toy\n", [":2:1", "'dataset' is given twice, in lines 1 and 2"]),
     "case 15": ("dataset: !!python/object:os.system {}\n", [":1:10"]),
     "case 16": (f"dataset: toy\nname: &a [{'x, ' * 400}]\nweights: [{'*a, ' * 400}]\n", ["aliases are expanded"]),
     "case 17": ("schema: 2\ndataset: toy\n", ["schema 2 is newer than this zoo, which reads 1", "update torch-zoo"]),

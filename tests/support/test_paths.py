@@ -42,6 +42,45 @@ def test_a_variable_that_is_set_is_the_place(tmp_path: Path, monkeypatch: pytest
     assert paths.data_root() == tmp_path
 
 
+FOLDERS = {
+    "ZOO_DATA": (paths.data_root, ("data", "path")),
+    "ZOO_CACHE": (paths.cache_root, ("cache",)),
+    "ZOO_RUNS": (paths.runs_root, ("run", "cnn_digits", "--epochs", "1")),
+    "ZOO_EXPORTS": (paths.exports_root, ()),
+}
+
+
+@pytest.mark.parametrize("variable", FOLDERS)
+@pytest.mark.parametrize(("below", "said"), [("", "a file, not a folder"), ("in", "a folder below a file")])
+def test_a_variable_that_names_a_file_is_named_with_it(
+    variable: str,
+    below: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(variable, str(tmp_path / "file" / below))
+    folder, command = FOLDERS[variable]
+    expected = f"{variable} names {said} ({tmp_path / 'file' / below}); fix: set {variable} to another folder"
+    with pytest.raises(UsageError) as caught:
+        folder()
+    assert str(caught.value) == expected
+    if command:
+        assert run_cli(command) == 2
+        assert f"error: {expected}\n" in capsys.readouterr().err
+    assert run_cli(["list", "recipes"]) == run_cli(["list", "architectures", "timm/resnet18"]) == 0
+
+
+def test_the_default_folder_that_is_a_file_is_one_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZOO_RUNS")
+    (tmp_path / "runs").touch()
+    with pytest.raises(UsageError, match=r"the default of ZOO_RUNS is a file, not a folder \(runs\)"):
+        paths.runs_root()
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -59,6 +59,14 @@ def test_each_seed_has_a_place_of_its_own(pretended, tmp_path) -> None:
     ]
 
 
+def test_a_directory_of_a_later_seed_that_exists_is_refused_before_the_first_run(pretended, tmp_path) -> None:
+    (tmp_path / "seed1").mkdir()
+    (tmp_path / "seed1" / "mine.txt").touch()
+    with pytest.raises(UsageError, match=r"exists and is not empty \(.*seed1\)"):
+        run_seeds(2, "cnn_digits", out=tmp_path, console=Console(quiet=True))
+    assert pretended == []
+
+
 def test_the_command_repeats_what_was_asked(tmp_path) -> None:
     overrides = {
         "train": {"augment": ["flip", {"crop": 4}], "clip_norm": 1.0},

@@ -21,7 +21,7 @@ from zoo.cli.failures import INTERRUPTED, fail, path_line, usage_line
 from zoo.cli.item_names import unknown
 from zoo.cli.output import forget_json, say
 from zoo.cli.shared_options import HELP
-from zoo.errors import PluginError, StorageError, ZooError
+from zoo.errors import PluginError, StorageError, ZooError, report_to
 from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
 from zoo.registry.plugin_isolation import Escaped, contained
 
@@ -146,7 +146,7 @@ def _invoke(arguments: list[str]) -> int:
             group.invoke(context)
     except Escaped as error:
         raise PluginError(
-            f"a plugin tried to end the command: {error}", fix="add --debug to see which, and report it to its authors"
+            f"a plugin tried to end the command: {error}", fix=f"add --debug to see which, and {report_to()}"
         ) from error
     except typer.Exit as exit_:
         return exit_.exit_code

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.output import emphasised, json_alone, note, plural, say, say_json, say_table
+from zoo.cli.output import emphasised, json_alone, note, plural, say, say_json, say_table, say_wrapped
 from zoo.cli.shared_options import AsJson, group
 from zoo.errors import DataError
 
@@ -34,7 +34,7 @@ def download(
         say_json([_as_dict(need) for need in found])
         return
     for need in found:
-        say(f"{need.name}: {_state(need)}")
+        say(f"{need.name}: {need.state}")
 
 
 @data.command(epilog="Example: zoo data path mnist")
@@ -61,12 +61,12 @@ def path(
         say(need.argument)
         return
     if not need.files():
-        note(f"{need.name}: {_state(need)}")
+        note(f"{need.name}: {need.state}")
         return
-    rows = [[_presence(file), f"{file['size']:,}", file["place"]] for file in need.files()]
+    rows = [[data_download.presence(file), f"{file['size']:,}", file["place"]] for file in need.files()]
     rows += [["yes", f"{archive.stat().st_size:,}", str(archive)] for archive in need.instead]
     say_table(["here", "bytes", "place"], rows)
-    note(_state(need))
+    note(need.state)
 
 
 @data.command(epilog="Example: zoo data check digits")
@@ -113,36 +113,24 @@ def _chosen(names: list[str] | None, as_json: bool) -> list[Needs]:
 
 
 def _as_dict(need: Needs) -> dict[str, Any]:
-    return {"dataset": need.item.canonical, "argument": need.argument, "here": not need.missing, "files": need.files()}
-
-
-def _state(need: Needs) -> str:
-    files, missing = need.item.spec.files, need.missing
-    if need.argument is not None:
-        return f"{need.argument} is your own, there is nothing to download"
-    if not files:
-        return "embedded, there is nothing to download"
-    if missing:
-        return f"{len(missing)} of {plural(len(files), 'file')} missing; `zoo data download {need.name}` brings them"
-    if len(need.asked) < len(files):
-        used = f": {', '.join(archive.name for archive in need.instead)}" if need.instead else ""
-        return f"here, in another form than the official files{used}"
-    return f"{plural(len(files), 'file')} here"
-
-
-def _presence(file: dict[str, Any]) -> str:
-    return "yes" if file["present"] else "no" if file["needed"] else "in another form"
+    return {
+        "dataset": need.item.canonical,
+        "argument": need.argument,
+        "here": not need.missing,
+        "files": need.files(),
+        "instead": need.instead,
+    }
 
 
 def _say_report(report: Report) -> None:
     say(emphasised(report.dataset))
     _say_files(report.files)
     if report.parts:
-        _say_parts(report)
+        _say_splits(report)
     for line in report.notes:
-        say(f"  note: {line}")
+        say_wrapped("  note: ", line)
     for problem in report.problems:
-        say(f"  problem: {problem}")
+        say_wrapped("  problem: ", problem)
     say()
 
 
@@ -153,9 +141,9 @@ def _say_files(files: list[dict[str, Any]]) -> None:
         say_table(["file", "content"], rows, indent="  ")
 
 
-def _say_parts(report: Report) -> None:
+def _say_splits(report: Report) -> None:
     rows = [[part.part, part.split, f"{part.samples:,}", ", ".join(_shapes(part.shapes))] for part in report.parts]
-    say_table(["part", "split", "images", "C×H×W"], rows, indent="  ")
+    say_table(["split", "in the dataset", "images", "C×H×W"], rows, indent="  ")
     labelled = [part for part in report.parts if part.classes is not None]
     classes = list(labelled[0].classes or ()) if labelled else []
     if 0 < len(classes) <= FEW_CLASSES:
@@ -167,9 +155,9 @@ def _say_parts(report: Report) -> None:
     elif classes:
         say(f"  {len(classes):,} classes; --json has how many images of each")
     for part in report.parts:
-        say(f"  {part.part} begins with {', '.join(part.first)}")
+        say_wrapped("  ", f"{part.part} begins with {', '.join(part.first)}")
     for line in _duplicates(report):
-        say(f"  {line}")
+        say_wrapped("  ", line)
 
 
 def _shapes(shapes: dict[str, int]) -> list[str]:

@@ -17,7 +17,7 @@ def evaluate(
         str, typer.Argument(metavar="RUN", help="Run: its folder, its id, or a recipe's name for its newest run.")
     ],
     split: Annotated[
-        str | None, typer.Option("--split", metavar="PART", help="train, val, test (the default) or predict.")
+        str | None, typer.Option("--split", metavar="SPLIT", help="train, val, test (the default) or predict.")
     ] = None,
     data: Annotated[
         str | None,

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoo.cli.info_component import Asked, describe, examine
-from zoo.cli.output import duration, emphasised, figure, json_alone, note, say, say_facts, say_json, say_table
+from zoo.cli.info_tables import say_tables
+from zoo.cli.output import (
+    duration,
+    emphasised,
+    json_alone,
+    note,
+    say,
+    say_facts,
+    say_json,
+    say_wrapped,
+)
 from zoo.cli.shared_options import AsJson, options_of, parse_shape
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, registry
@@ -106,7 +116,7 @@ def _network(
 
 def _say(facts: dict[str, Any], network: tuple[Anatomy, int] | None, *, layers: bool) -> None:
     say(emphasised(f"{facts['kind']} {facts['canonical']}"))
-    say(facts["summary"])
+    say_wrapped("", facts["summary"])
     say()
     common = {
         "from": f"{facts['plugin']} ({facts['distribution']} {facts['version']})",
@@ -121,14 +131,7 @@ def _say(facts: dict[str, Any], network: tuple[Anatomy, int] | None, *, layers: 
     say_facts({**common, **dict(PARTS[facts["kind"]](facts) if facts["kind"] in PARTS else ()), **size})
     if network is not None:
         _say_network(network[0], layers=layers)
-    if facts.get("options"):
-        _say_options(facts)
-    if facts.get("files"):
-        _say_files(facts)
-    if facts.get("weights") and facts["kind"] == "architecture":
-        _say_weights(facts["weights"])
-    if facts.get("configuration"):
-        _say_configuration(facts["configuration"])
+    say_tables(facts)
     for problem in facts.get("problems", ()):
         note(f"note: {problem}")
 
@@ -173,11 +176,11 @@ def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "mean, std", f"{_numbers(facts['mean'])}; {_numbers(facts['std'])}"
     yield "licence", facts["licence"]
     yield "homepage", facts["homepage"]
-    size = f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
-    yield (
-        "download",
-        size if facts["files"] else "none: it is embedded" if facts["embedded"] else "none: it is on your disk",
-    )
+    if not facts["files"]:
+        yield "download", "none: it is embedded" if facts["embedded"] else "none: it is on your disk"
+        return
+    yield "download", f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
+    yield "files", facts["state"]
 
 
 def _task(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
@@ -233,67 +236,9 @@ PARTS = {
 }
 
 
-def _say_options(facts: dict[str, Any]) -> None:
-    say()
-    within = {
-        "metric": f"train.metrics: [{facts['name']}: {{NAME: VALUE}}]",
-        "augmentation": f'--augment "{facts["name"]}: {{NAME: VALUE}}"',
-        "adaptation": f"adapt: [{facts['name']}: {{NAME: VALUE}}]",
-    }  # of lists, where options are written behind a name
-    say(emphasised(f"options ({within.get(facts['kind'], '--set ' + facts['kind'] + '.NAME=VALUE')})"))
-    rows = [
-        [
-            option["name"],
-            option["type"],
-            "required" if option["required"] else _value(option["default"]),
-            option["description"],
-        ]
-        for option in facts["options"]
-    ]
-    say_table(["name", "type", "default", "meaning"], rows, wide=3, indent="  ")
-
-
-def _say_files(facts: dict[str, Any]) -> None:
-    say()
-    say(emphasised("files"))
-    rows = [
-        [file["path"], f"{file['size']:,}", "present" if file["present"] else "absent", file["url"]]
-        for file in facts["files"]
-    ]
-    say_table(["in the data folder", "bytes", "here", "address"], rows, indent="  ")
-
-
-def _say_weights(weights: dict[str, Any]) -> None:
-    say()
-    say(emphasised("weights"))
-    rows = [
-        [
-            name,
-            each["summary"],
-            ", ".join(figure(metric, value) for metric, value in each["metrics"].items()),
-            each["licence"],
-        ]
-        for name, each in weights.items()
-    ]
-    say_table(["name", "summary", "reaches", "licence"], rows, wide=1, indent="  ")
-
-
-def _say_configuration(configuration: dict[str, Any]) -> None:
-    from zoo.support.yaml_files import write_yaml
-
-    say()
-    say(emphasised("configuration"))
-    for line in write_yaml(configuration).splitlines():
-        say(f"  {line}")
-
-
 def _shape(shape: list[int | None]) -> str:
     return "×".join("any" if side is None else str(side) for side in shape)
 
 
 def _numbers(values: list[float]) -> str:
     return ", ".join(f"{value:g}" for value in values)
-
-
-def _value(value: object) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from zoo.analysis.layer_table import Anatomy
-    from zoo.api import TaskSpec
+    from zoo.api import DatasetSpec, TaskSpec
     from zoo.config.run_config import Section
 
 
@@ -58,7 +58,7 @@ def describe(catalogue: Registry, item: Item[Any]) -> dict[str, Any]:
                 "download_size": item.spec.download_size,
                 "data_folder": str(data_root()),
             }
-            facts["files"] = [_file(file) for file in item.spec.files]
+            facts |= _files(item, problems)
     if problems:
         facts["problems"] = problems
     return facts
@@ -157,9 +157,16 @@ def _architecture_section(item: Item[Any], options: dict[str, Any]) -> Section:
     return Section(name=item.canonical, **options_of(item, options).model_dump())
 
 
-def _file(file: Any) -> dict[str, Any]:
-    place = data_root() / file.path
-    return {**file.model_dump(mode="json"), "place": str(place), "present": place.is_file()}
+def _files(item: Item[DatasetSpec], problems: list[str]) -> dict[str, Any]:
+    """The files of a dataset, the archives that are read instead of them, and in words whether the data is here."""
+    if not item.spec.files:
+        return {"files": []}
+    from zoo.config.run_config import DatasetSection
+    from zoo.workflows.data_download import Needs, look
+
+    official = Needs(item, DatasetSection(name=item.canonical), item.spec.files)
+    need = _attempt(problems, lambda: look(item.canonical)) or official
+    return {"files": need.files(), "instead": need.instead, "here": not need.missing, "state": need.state}
 
 
 def _attempt(problems: list[str], question: Any) -> Any:

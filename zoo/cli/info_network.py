@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from zoo.analysis.layer_table import blocks, hints
-from zoo.cli.output import emphasised, say, say_table
+from zoo.cli.output import emphasised, say, say_table, say_wrapped
 
 if TYPE_CHECKING:
     from zoo.analysis.layer_table import Anatomy, Layer
@@ -92,7 +92,7 @@ def say_bars(found: Anatomy) -> None:
         say()
         say(emphasised("worth knowing"))
         for hint in said:
-            say(f"  {hint}")
+            say_wrapped("  ", hint)
 
 
 def say_layers(found: Anatomy) -> None:
@@ -102,19 +102,18 @@ def say_layers(found: Anatomy) -> None:
     columns = ["name", "kind", "output", "kernel", "stride", "padding", "parameters", "MACs", "field", "jump"]
     say_table(columns, [_row(layer) for layer in found.layers], indent="  ")
     if any(axis.whole for layer in found.layers for axis in layer.axes.values()):
-        say(
-            "  all: the whole image reaches it; *: its windows see that much, and by a gate, a norm or attention it "
-            "hears of the whole image"
+        say_wrapped(
+            "  ",
+            "all: the whole image; *: the field of its windows; a gate, a norm or attention adds the whole image",
         )
     if any(layer.output is not None and not layer.axes for layer in found.layers):
         say("  ?: what it sees of the image is not followed through an operation before it")
     windows = [row for layer in found.layers for row in _arithmetic(layer)]
     if windows:
         say()
-        say(
-            emphasised(
-                "how they come about: positions (side + 2·padding − kernel)/stride + 1, field + (kernel − 1)·jump"
-            )
+        say(emphasised("receptive field, layer by layer"))
+        say_wrapped(
+            "  ", "positions = (side + 2·padding − kernel)/stride + 1; field = field before + (kernel − 1)·jump"
         )
         say_table(["name", "positions", "receptive field"], windows, indent="  ")
 

@@ -81,7 +81,7 @@ def _say_groups(catalogue: Catalogue, groups: dict[str, list[Item[Any] | Member]
                 say()
             say(emphasised(f"{kind}s"))
         rows = [_row(catalogue, item) for item in items]
-        say_table(["name", "summary", "from"], rows, wide=1, indent="  " if titled else "")
+        say_table(["name", "summary", "from"], rows, shortened=1, indent="  " if titled else "")
 
 
 def _row(catalogue: Catalogue, item: Item[Any] | Member) -> list[str]:

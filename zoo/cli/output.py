@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from typing import Any
 
+from zoo.cli.tables import GAP, lay_out
 from zoo.support.formatting import duration, figure, plural, printable
 from zoo.support.standard_streams import encodable
 
@@ -32,7 +33,9 @@ __all__ = [
     "say_wrapped",
 ]
 
-GAP = "  "
+
+SHORTEST = 30
+"""A wrapped text has lines of at least this many characters."""
 
 
 class Styled(str):
@@ -85,33 +88,28 @@ def say_json(value: Any) -> None:
 
 
 def say_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, wide: int | None = None, indent: str = ""
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, shortened: int | None = None, indent: str = ""
 ) -> None:
-    """Aligned columns under their names.
-
-    On a terminal, column ``wide`` is shortened so that a row keeps to one line.
-    """
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
-    if wide is not None and sys.stdout.isatty():
-        spare = shutil.get_terminal_size().columns - sum(widths) - len(GAP) * (len(widths) - 1) - len(indent)
-        widths[wide] = max(12, widths[wide] + min(0, spare))
-    say(emphasised(_line(columns, widths, indent)))
-    for row in rows:
-        say(_line(row, widths, indent))
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], indent: str) -> str:
-    shown = (cell if len(cell) <= width else cell[: width - 1] + "…" for cell, width in zip(cells, widths, strict=True))
-    return indent + GAP.join(cell.ljust(width) for cell, width in zip(shown, widths, strict=True)).rstrip()
+    """Aligned columns under their names; on a terminal as `lay_out` fits them into its width, elsewhere in full."""
+    room = width()
+    within = None if room is None else room - len(indent)
+    cells = [[printable(cell) for cell in row] for row in rows]
+    for line in lay_out(columns, cells, room=within, shortened=shortened):
+        text = (indent + line.text).rstrip()
+        say(emphasised(text) if line.heading else text)
 
 
 def say_facts(facts: dict[str, object], indent: str = "") -> None:
     """Names and values, aligned; what is None or empty is left out."""
     known = {name: value for name, value in facts.items() if value not in (None, "", (), [], {})}
-    width = max((len(name) for name in known), default=0)
+    longest = max((len(name) for name in known), default=0)
     for name, value in known.items():
-        say(f"{indent}{name.ljust(width)}{GAP}{printable(str(value))}")
+        say_wrapped(f"{indent}{name.ljust(longest)}{GAP}", str(value))
+
+
+def width() -> int | None:
+    """The columns of the terminal; None where stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def emphasised(text: str) -> str:
@@ -121,14 +119,10 @@ def emphasised(text: str) -> str:
 
 def say_wrapped(head: str, text: str) -> None:
     """A line that begins with ``head``; on a terminal it goes on below itself where it is too long."""
-    if not sys.stdout.isatty():
+    room = width()
+    if room is None:
         say(head + text)
         return
-    width = max(len(head) + 30, shutil.get_terminal_size().columns)
     head, text = printable(head), printable(text)
-    say(
-        textwrap.fill(
-            head + text, width, subsequent_indent=" " * len(head), break_long_words=False, break_on_hyphens=False
-        ),
-        lines=True,
-    )
+    lines = textwrap.wrap(text, max(SHORTEST, room - len(head)), break_long_words=False, break_on_hyphens=False) or [""]
+    say("\n".join([head + lines[0], *(" " * len(head) + line for line in lines[1:])]), lines=True)

@@ -18,7 +18,7 @@ from zoo.support.paths import check_drawing
 class ShowOptions:
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")]
     split: Annotated[
-        str | None, typer.Option("--split", metavar="PART", help="train (the default), val, test or predict.")
+        str | None, typer.Option("--split", metavar="SPLIT", help="train (the default), val, test or predict.")
     ] = None
     count: Annotated[
         int | None, typer.Option("--count", metavar="N", help="Number of images; default: 20, with --augment 4.")

@@ -9,7 +9,7 @@ from pydantic import ValidationError, create_model
 
 from zoo.api import AdaptationSpec, Exporter, ExporterSpec, Options, TargetKind, TaskSpec
 from zoo.config.validation_errors import explain, suggest_among
-from zoo.errors import ConfigError, PluginError, UsageError
+from zoo.errors import ConfigError, PluginError, UsageError, report_to
 from zoo.registry.lookup import Item, Registry, load_object, options_model
 from zoo.registry.plugin_calls import in_plugin
 
@@ -94,7 +94,7 @@ def task_options_model(
         raise PluginError(
             f"two components of task '{task.canonical}' have an option '{twice[0]}'",
             where=task.plugin.distribution,
-            fix="report it to the plugin's authors",
+            fix=report_to(task.plugin.distribution),
         )
     bases = tuple(dict.fromkeys(model for model in reversed(models) if model is not Options)) or (Options,)
     return create_model(f"{task.spec.name}_options", __base__=bases)

@@ -17,7 +17,7 @@ from zoo.api import Augmentation, AugmentationSpec, Options
 from zoo.config.augmentation_options import Specification, build_steps
 from zoo.contract.targets import Mask, Target
 from zoo.data.warp import source_points, warp_images, warp_masks
-from zoo.errors import PluginError, ZooError
+from zoo.errors import PluginError, ZooError, report_to
 from zoo.registry.lookup import Item, in_plugin, load_object
 from zoo.registry.plugin_isolation import describe
 from zoo.support import counter_random
@@ -169,5 +169,5 @@ def _blame(item: Item[AugmentationSpec], what: str, error: Exception) -> PluginE
     return PluginError(
         f"augmentation '{item.canonical}' {what}: {describe(error)}",
         where=item.spec.target,
-        fix=f"report it to the authors of {item.plugin.distribution}",
+        fix=report_to(item.plugin.distribution),
     )

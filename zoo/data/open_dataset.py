@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.api import Dataset, DatasetSpec
+from zoo.api import Dataset, DatasetSpec, DatasetStore
 from zoo.config.item_options import options_of
 from zoo.data.data_folder import Store
-from zoo.errors import PluginError
+from zoo.errors import PluginError, report_to
 from zoo.registry.lookup import Item, calls_of, faults_named, load_object
 
 
 def open_dataset(
-    item: Item[DatasetSpec], options: dict[str, Any], store: Store | None = None, *, held_out: bool = False
+    item: Item[DatasetSpec], options: dict[str, Any], store: DatasetStore | None = None, *, held_out: bool = False
 ) -> Dataset:
     """Open a dataset; with ``held_out``, with its spec's ``held_out`` function if it has one."""
     build = load_object((held_out and item.spec.held_out) or item.spec.target, item)
@@ -23,6 +23,6 @@ def open_dataset(
         raise PluginError(
             f"dataset '{item.canonical}' opens as {type(opened).__name__}, expected zoo.api.Dataset",
             where=item.plugin.distribution,
-            fix="report it to the plugin's authors",
+            fix=report_to(item.plugin.distribution),
         )
     return opened

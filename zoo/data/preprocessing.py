@@ -178,7 +178,10 @@ def plan(
         **{**how, **_as_asked(section)},
     )
     learned = weights is not None and (section.resize, section.fit, section.scale) == ("auto", "auto", None)
-    return preprocessing, [note for note in (_size_note(preprocessing, own, learned=learned), channel_note) if note]
+    size_note = _size_note(preprocessing, own, learned=learned)
+    if size_note is not None and own is None and architecture is None and section.resize == "auto":
+        size_note += f"; {DEFAULT_SIDE}×{DEFAULT_SIDE} is the default without a network"
+    return preprocessing, [note for note in (size_note, channel_note) if note]
 
 
 def _checked(**facts: Any) -> Preprocessing:
@@ -240,11 +243,11 @@ def _plan_size(
         )
     if section.resize == "never" and target != own:
         said = "may differ in size" if own is None else f"are {own[0]}×{own[1]}"
+        needed, other = "have to be of one size", "a number of pixels"
+        if architecture is not None:
+            needed, other = f"{architecture.name} needs {target[0]}×{target[1]}", "another architecture"
         raise UsageError(
-            f"the images {said}, but {architecture.name if architecture else 'the network'} needs "
-            f"{target[0]}×{target[1]}",
-            where="dataset.resize=never",
-            fix="use dataset.resize=auto, or another architecture",
+            f"the images {said}, but {needed}", where="dataset.resize=never", fix=f"use dataset.resize=auto, or {other}"
         )
     return target
 

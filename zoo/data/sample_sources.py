@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from zoo.api import DatasetSpec, SampleSource
-from zoo.errors import PluginError
+from zoo.errors import PluginError, report_to
 from zoo.registry.lookup import Item, faults_named
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Attributed(SampleSource):
             raise PluginError(
                 f"split '{self._split}': the sample source did not return {len(indices)} images as uint8 (n, C, H, W)",
                 where=self._item.canonical,
-                fix=f"report it to the authors of {self._item.plugin.distribution}",
+                fix=report_to(self._item.plugin.distribution),
             )
         return found
 

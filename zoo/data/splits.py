@@ -13,7 +13,7 @@ from zoo.api import Classes, Dataset, DatasetSpec, Part, SampleSource, Split, Ta
 from zoo.config.run_config import DatasetSection
 from zoo.data.sample_sources import Attributed, Chosen, IndexNames
 from zoo.data.targets import as_array, checked_targets
-from zoo.errors import DataError, PluginError, UsageError, nearest
+from zoo.errors import DataError, PluginError, UsageError, nearest, report_to
 from zoo.registry.lookup import Item, faults_named
 from zoo.support import counter_random
 from zoo.support.formatting import without_surrogates
@@ -154,7 +154,7 @@ def check_split(item: Item[DatasetSpec], target: Target, name: str, split: Split
 
 
 def _wrong_split(item: Item[DatasetSpec], what: str) -> PluginError:
-    return PluginError(what, where=item.canonical, fix=f"report it to the authors of {item.plugin.distribution}")
+    return PluginError(what, where=item.canonical, fix=report_to(item.plugin.distribution))
 
 
 def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -169,7 +169,7 @@ def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     aside = np.sort(np.concatenate([group[: round(len(group) * fraction)] for group in groups]))
     if len(aside) in (0, count):
         raise UsageError(
-            f"dataset.val_fraction={fraction} of {count} samples leaves a part empty", fix="choose another fraction"
+            f"dataset.val_fraction={fraction} of {count} samples leaves a split empty", fix="choose another fraction"
         )
     kept = np.setdiff1d(np.arange(count), aside)
     return subset(train, kept), subset(train, aside)

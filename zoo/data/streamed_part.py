@@ -22,7 +22,7 @@ from zoo.data.augmentation import Augmenter
 from zoo.data.loaded_part import RAW_IMAGES, Augment
 from zoo.data.preprocessing import Preprocessing
 from zoo.data.sample_sources import IndexNames
-from zoo.errors import PluginError
+from zoo.errors import PluginError, report_to
 from zoo.support.progress import tracked
 
 AHEAD = 2
@@ -145,7 +145,7 @@ class StreamedPart:
         if self._masks is not None and np.shape(targets)[1:] != size:
             raise PluginError(
                 f"masks from a SampleSource must be arrays of the network's size, {size[0]}×{size[1]}",
-                fix="set dataset.resize=never, or report it to the authors of the dataset",
+                fix=f"set dataset.resize=never, or {report_to()}",
             )
         classes = targets.ndim == 1 and targets.dtype.kind in "iu"
         return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"]))

@@ -21,7 +21,7 @@ from zoo.api import (
     Values,
 )
 from zoo.data.target_summary import names_with_units
-from zoo.errors import DataError, PluginError
+from zoo.errors import DataError, PluginError, report_to
 from zoo.registry.lookup import Item
 
 DTYPES: dict[str, str] = {"classes": "int64", "multi_label": "uint8", "values": "float32", "mask": "uint8"}
@@ -154,7 +154,7 @@ def as_array(item: Item[DatasetSpec], what: str, values: Any) -> np.ndarray:
 
 
 def _wrong(item: Item[DatasetSpec], what: str) -> PluginError:
-    return PluginError(what, where=item.canonical, fix=f"report it to the authors of {item.plugin.distribution}")
+    return PluginError(what, where=item.canonical, fix=report_to(item.plugin.distribution))
 
 
 def describe_target(target: Target, value: Any) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo.data import dataset_cache
 from zoo.doctor.finding import Finding, Level
-from zoo.errors import nearest
+from zoo.errors import UsageError, nearest
 from zoo.support import paths
 from zoo.support.environment_variables import SWITCHES, VARIABLES
 from zoo.support.formatting import size
@@ -28,15 +28,16 @@ FOLDERS = {
 
 def folders() -> Iterator[Finding]:
     for name, (variable, place) in FOLDERS.items():
-        yield _folder(name, variable, place().absolute())
+        try:
+            yield _folder(name, variable, place().absolute())
+        except UsageError as error:
+            yield Finding(name, "problem", f"{error.what} ({error.where})", error.fix, {"path": str(error.where)})
 
 
 def _folder(name: str, variable: str, path: Path) -> Finding:
     """A folder that is not there yet is checked by the one it would be made in."""
     above = next(folder for folder in (path, *path.parents) if folder.exists())
     facts = {"path": str(path), "exists": path.is_dir()}
-    if not above.is_dir():
-        return Finding(name, "problem", f"{path}: {above} is a file", f"set {variable} to another folder", facts)
     writable, free = is_writable(above), shutil.disk_usage(above).free
     facts |= {"writable": writable, "free": free}
     says = f"{path}{'' if path.is_dir() else ', made when it is needed'}; {size(free)} free"

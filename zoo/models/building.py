@@ -14,7 +14,7 @@ from zoo.api import ArchitectureSpec
 from zoo.config.item_options import options_of
 from zoo.config.run_config import Section
 from zoo.data.preprocessing import needs, takes
-from zoo.errors import CheckpointError, PluginError, UsageError, ZooError
+from zoo.errors import CheckpointError, PluginError, UsageError, ZooError, report_to
 from zoo.models.named_outputs import OutputReader, due_shape, fits, shown
 from zoo.models.tensor_files import check_finite
 from zoo.registry.lookup import Item, Registry, in_plugin, load_object
@@ -98,7 +98,7 @@ def _blame(item: Item[Any], what: str) -> PluginError:
     return PluginError(
         f"architecture '{item.canonical}' {what}",
         where=item.plugin.distribution,
-        fix="report it to the plugin's authors",
+        fix=report_to(item.plugin.distribution),
     )
 
 

@@ -52,10 +52,7 @@ class OutputReader:
         tensors = all(isinstance(each, Tensor) for each in named.values())
         if self.main.name not in named or not set(named) <= set(names) or not tensors:
             found = ", ".join(map(str, named)) if named and tensors else _form_of(given)
-            raise PluginError(
-                f"the network returns {found}, but its spec declares {', '.join(names)}",
-                fix="report it to the authors of its plugin",
-            )
+            raise PluginError(f"the network returns {found}, but its spec declares {', '.join(names)}")
         return {MAIN_OUTPUT: named.pop(self.main.name), **named}
 
     def main_of(self, given: Any) -> Tensor:

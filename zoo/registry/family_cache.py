@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from zoo.api import Family
 from zoo.contract.base import Name
-from zoo.errors import StorageError
+from zoo.errors import StorageError, UsageError
 from zoo.support.atomic_files import storage_errors, write_json
 from zoo.support.paths import cache_root
 from zoo.support.untrusted_files import read_text
@@ -25,17 +25,21 @@ def listed(key: str, distribution: str, family: Family) -> Sequence[str]:
 
     Raises what the family raises, and ValueError where a name is none (`zoo.api.Name`).
     """
-    place, of = _folder() / f"{key.replace('/', '.')}.json", [distribution, family.version]
+    of = [distribution, family.version]
+    try:
+        place = cache_root() / "families" / f"{key.replace('/', '.')}.json"
+    except UsageError:  # where nothing can be kept, each process asks
+        return _asked(family)
     names = _remembered(place, of)
     if names is None:
-        names = TypeAdapter(list[Name]).validate_python(list(family.names()))
-        with suppress(StorageError):  # where nothing can be kept, the next process asks again
+        names = _asked(family)
+        with suppress(StorageError):
             _remember(place, of, names)
     return names
 
 
-def _folder() -> Path:
-    return cache_root() / "families"
+def _asked(family: Family) -> list[str]:
+    return TypeAdapter(list[Name]).validate_python(list(family.names()))
 
 
 def _remembered(place: Path, of: list[str]) -> list[str] | None:

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from zoo import api
-from zoo.errors import PluginError, ZooError
+from zoo.errors import PluginError, ZooError, report_to
 from zoo.registry.catalogue import Item
 from zoo.registry.plugin_isolation import Escaped, describe, isolated
 from zoo.support.progress import announce
@@ -66,10 +66,8 @@ def calls_of(items: Sequence[Item[Any]], doing: str, report: Callable[[str], obj
             yield
     except Escaped as error:
         names = " or ".join(f"{item.kind} '{item.canonical}'" for item in items)
-        distributions = " or ".join(dict.fromkeys(item.plugin.distribution for item in items))
-        raise PluginError(
-            f"{names} tried to end {doing}: {error}", fix=f"report it to the authors of {distributions}"
-        ) from error
+        distributions = [item.plugin.distribution for item in items]
+        raise PluginError(f"{names} tried to end {doing}: {error}", fix=report_to(*distributions)) from error
 
 
 @contextmanager
@@ -87,7 +85,7 @@ def blame(item: Item[Any], what: str, error: BaseException, reference: str) -> P
     return PluginError(
         f"{item.kind} '{item.canonical}' {what}: {describe(error)}",
         where=reference,
-        fix=f"report it to the authors of {item.plugin.distribution}",
+        fix=report_to(item.plugin.distribution),
     )
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from zoo.api import Adaptation, Options, PartView, Solver, Target, Task
 from zoo.data.preprocessing import Preprocessing
-from zoo.errors import PluginError
+from zoo.errors import PluginError, report_to
 from zoo.models.building import build_model
 from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Item, Registry, calls_of, load_object
@@ -63,7 +63,7 @@ def _class_of(item: Item[Any], reference: str | None, base: type) -> Any:
         raise PluginError(
             f"{item.kind} '{item.canonical}': {reference} is not a subclass of zoo.api.{base.__name__}",
             where=item.plugin.distribution,
-            fix="report it to the plugin's authors",
+            fix=report_to(item.plugin.distribution),
         )
     return found
 

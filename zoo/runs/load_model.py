@@ -16,7 +16,7 @@ from zoo.api import Classes, Decision, Output, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig, Section
 from zoo.contract.targets import class_names
 from zoo.data.preprocessing import Preprocessing, preprocessing_of
-from zoo.errors import CheckpointError, ConfigError, UsageError
+from zoo.errors import CheckpointError, ConfigError, UsageError, report_to
 from zoo.models.building import build_model, load_state
 from zoo.models.tensor_files import read_tensors
 from zoo.registry.lookup import Registry, options_model, registry
@@ -131,7 +131,7 @@ def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
     if architecture is None or shipped not in architecture.spec.weights:
         raise CheckpointError(
             f"recipe '{item.canonical}' ships the weights '{shipped}', but its architecture does not have them",
-            fix="report it to the plugin's authors",
+            fix=report_to(item.plugin.distribution),
         )
     weights = architecture.spec.weights[shipped]
     preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)

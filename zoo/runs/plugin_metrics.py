@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from zoo.api import Metric, MetricSpec
 from zoo.config.validation_errors import explain
 from zoo.contract.targets import Target
-from zoo.errors import ConfigError, PluginError, UsageError, ZooError
+from zoo.errors import ConfigError, PluginError, UsageError, ZooError, report_to
 from zoo.registry.lookup import Item, Registry, calls_of, load_object, options_model
 from zoo.registry.plugin_isolation import describe
 
@@ -83,5 +83,5 @@ def _fault(item: Item[MetricSpec], what: str) -> PluginError:
     return PluginError(
         f"metric '{item.canonical}' {what}",
         where=item.spec.target,
-        fix=f"report it to the authors of {item.plugin.distribution}",
+        fix=report_to(item.plugin.distribution),
     )

@@ -235,10 +235,10 @@ def label_of(config: RunConfig) -> str:
     return name.rpartition("/")[2]
 
 
-def create(config: RunConfig, out: Path | None = None) -> RunDir:
-    """Create a run directory with root.json and config.yaml, and check that it is writable.
+def new_path(config: RunConfig, out: Path | None = None) -> Path:
+    """Return the path of a new run directory.
 
-    Raises StorageError, or UsageError if the directory exists and is not empty.
+    Raises UsageError if the directory exists and is not empty, or a file is there.
     """
     name = config.name or f"{datetime.now(UTC):%Y-%m-%d-%H%M%S}-{secrets.token_hex(2)}"
     path = out if out is not None else runs_root() / label_of(config) / name
@@ -247,7 +247,7 @@ def create(config: RunConfig, out: Path | None = None) -> RunDir:
         raise UsageError(
             "a parent of the run directory is a file" if existing != path else "the run directory is a file",
             where=existing,
-            fix="choose another --out",
+            fix="choose another --out" if out is not None else "choose another --name or --out",
         )
     if path.exists() and any(path.iterdir()):
         raise UsageError(
@@ -255,6 +255,15 @@ def create(config: RunConfig, out: Path | None = None) -> RunDir:
             where=path,
             fix="choose another --name or --out, or --resume it",
         )
+    return path
+
+
+def create(config: RunConfig, out: Path | None = None) -> RunDir:
+    """Create a run directory with root.json and config.yaml, and check that it is writable.
+
+    Raises StorageError, or UsageError as `new_path` does.
+    """
+    path = new_path(config, out)
     try:
         for folder in (path, path / "checkpoints", path / "plots"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -342,6 +351,7 @@ __all__ = [
     "find",
     "is_run",
     "label_of",
+    "new_path",
     "run_id",
     "usable_runs",
 ]

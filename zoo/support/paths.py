@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from zoo.errors import UsageError
@@ -50,12 +52,11 @@ def optional_path(text: str | Path | None) -> Path | None:
 
 
 def data_root() -> Path:
-    """``ZOO_DATA``: datasets and weights. Default: the platform's user cache."""
-    if place := setting("ZOO_DATA"):
-        return user_path(place)
-    from platformdirs import user_cache_path
+    """``ZOO_DATA``: datasets and weights. Default: the platform's user cache.
 
-    return user_cache_path("zoo") / "data"
+    Like the other folders, raises UsageError if it is a file, or below one.
+    """
+    return _folder("ZOO_DATA", lambda: _user_cache() / "data")
 
 
 def cache_root() -> Path:
@@ -63,21 +64,40 @@ def cache_root() -> Path:
 
     Default: the platform's user cache.
     """
-    if place := setting("ZOO_CACHE"):
-        return user_path(place)
-    from platformdirs import user_cache_path
-
-    return user_cache_path("zoo") / "cache"
+    return _folder("ZOO_CACHE", lambda: _user_cache() / "cache")
 
 
 def runs_root() -> Path:
     """``ZOO_RUNS``: run directories. Default: ``./runs``."""
-    return user_path(setting("ZOO_RUNS") or "runs")
+    return _folder("ZOO_RUNS", lambda: Path("runs"))
 
 
 def exports_root() -> Path:
     """``ZOO_EXPORTS``: exported bundles. Default: ``./exports``."""
-    return user_path(setting("ZOO_EXPORTS") or "exports")
+    return _folder("ZOO_EXPORTS", lambda: Path("exports"))
+
+
+def _folder(variable: str, default: Callable[[], Path]) -> Path:
+    given = setting(variable)
+    path = user_path(given) if given else default()
+    fault = None
+    try:
+        if not stat.S_ISDIR(path.stat().st_mode):
+            fault = "a file, not a folder"
+    except NotADirectoryError:
+        fault = "a folder below a file"
+    except OSError:  # it is not there yet, or cannot be used: whoever uses it says so
+        pass
+    if fault is not None:
+        said = f"{variable} names" if given else f"the default of {variable} is"
+        raise UsageError(f"{said} {fault}", where=path, fix=f"set {variable} to another folder")
+    return path
+
+
+def _user_cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("zoo")
 
 
 def offline() -> bool:

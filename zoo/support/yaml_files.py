@@ -26,7 +26,15 @@ TAG = "tag:yaml.org,2002:"
 
 
 class _Constructor(SafeConstructor):
-    """Reads dates as strings, because no configuration key is a date."""
+    """Reads dates as strings, because no configuration key is a date, and says where a duplicate key was given."""
+
+    def check_mapping_key(self, node: Any, key_node: Any, mapping: Any, key: Any, value: Any) -> bool:
+        if key not in mapping:
+            return True
+        first = next(each for each, _ in node.value if self.construct_object(each, deep=True) == key)
+        lines = [each.start_mark.line + 1 for each in (first, key_node)]
+        place = f", in lines {lines[0]} and {lines[1]}" if lines[0] != lines[1] else ""
+        raise DuplicateKeyError(None, None, f"the key {key!r} is given twice{place}", key_node.start_mark)
 
 
 _Constructor.add_constructor(f"{TAG}timestamp", SafeConstructor.construct_yaml_str)
@@ -66,7 +74,7 @@ def parse_yaml(text: str, *, where: object, text_keys: Iterable[Sequence[str]] =
             _read_as_text(node, keys)
         value = yaml.constructor.construct_document(node)
     except DuplicateKeyError as error:
-        raise ConfigError([f"duplicate key: {error.problem}"], where=_place(where, error)) from error
+        raise ConfigError([f"{error.problem}; fix: keep one of them"], where=_place(where, error)) from error
     except MarkedYAMLError as error:
         raise ConfigError([f"not valid here: {error.problem}"], where=_place(where, error)) from error
     except (YAMLError, RecursionError, ValueError) as error:

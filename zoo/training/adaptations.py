@@ -20,7 +20,7 @@ from zoo.api import (
     ReportItem,
     Teacher,
 )
-from zoo.errors import CheckpointError, PluginError
+from zoo.errors import CheckpointError, PluginError, report_to
 from zoo.registry.lookup import Item, calls_of
 
 Made = list[dict[str, Any]]
@@ -101,12 +101,12 @@ def _as_json(item: Item[AdaptationSpec], facts: Any) -> dict[str, Any]:
         raise PluginError(
             f"adaptation '{item.canonical}' returns a description that is not JSON: {error}",
             where=item.plugin.distribution,
-            fix="report it to the authors",
+            fix=report_to(item.plugin.distribution),
         ) from error
     if not isinstance(found, dict):
         raise PluginError(
             f"adaptation '{item.canonical}' returns a description of type {type(found).__name__}, expected dict",
             where=item.plugin.distribution,
-            fix="report it to the authors",
+            fix=report_to(item.plugin.distribution),
         )
     return found

@@ -68,19 +68,17 @@ def _total(terms: Sequence[tuple[float, Tensor]]) -> Tensor:
 
 def _checked(task: Task[Any], loss: Any, samples: int) -> Loss:
     """Return ``loss``. Raises PluginError unless it has one value, and optionally one weight, per sample."""
-    where, fix = f"{type(task).__module__}.{type(task).__qualname__}.loss", "report it to the authors of the task"
+    where = f"{type(task).__module__}.{type(task).__qualname__}.loss"
     if not isinstance(loss, Loss):
         raise PluginError(
             f"the task's loss is {type(loss).__name__}, expected a zoo.api.Loss with one value per sample",
             where=where,
-            fix=fix,
         )
     if any(each is not None and each.shape != (samples,) for each in loss):
         shapes = " and ".join(str(tuple(each.shape)) for each in loss if each is not None)
         raise PluginError(
             f"the task's loss has the shape {shapes}, expected one value per sample: ({samples},)",
             where=where,
-            fix=fix,
         )
     return loss
 

@@ -56,9 +56,7 @@ class MetricEvaluator(Evaluator):
             try:
                 metric.merge_state(other._metrics[name])
             except RuntimeError as error:
-                raise PluginError(
-                    f"metric '{name}' cannot be merged: {' '.join(str(error).split())}", fix="report it to the authors"
-                ) from error
+                raise PluginError(f"metric '{name}' cannot be merged: {' '.join(str(error).split())}") from error
         for name, columns in other._columns.items():
             self._columns.setdefault(name, []).extend(columns)
 
@@ -72,5 +70,5 @@ def _made(name: str, make: Make) -> Any:
         return make()
     found = getattr(torchmetrics, make, None)
     if found is None:
-        raise PluginError(f"metric '{name}': torchmetrics has no class '{make}'", fix="report it to the authors")
+        raise PluginError(f"metric '{name}': torchmetrics has no class '{make}'")
     return found()

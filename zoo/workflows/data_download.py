@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo.api import DatasetSpec, FileSpec
-from zoo.config.item_options import options_of
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_folder import Store, missing_files
 from zoo.data.open_dataset import open_dataset
 from zoo.errors import DataError
-from zoo.registry.lookup import Item, load_object, registry
+from zoo.registry.lookup import Item, registry
 from zoo.runs.resolve_config import dataset_section
+from zoo.support.formatting import plural
 from zoo.support.paths import data_root, offline
 
 
@@ -92,6 +92,27 @@ class Needs:
             )
         return rows
 
+    @property
+    def state(self) -> str:
+        """Whether the files are in the data folder, in words."""
+        files, missing = self.item.spec.files, self.missing
+        if self.argument is not None:
+            return f"{self.argument} is your own, there is nothing to download"
+        if not files:
+            return "embedded, there is nothing to download"
+        if missing:
+            count = f"{len(missing)} of {plural(len(files), 'file')} missing"
+            return f"{count}; `zoo data download {self.name}` downloads {'it' if len(missing) == 1 else 'them'}"
+        if len(self.asked) < len(files):
+            used = f": {', '.join(archive.name for archive in self.instead)}" if self.instead else ""
+            return f"here, in another form than the official files{used}"
+        return f"{plural(len(files), 'file')} here"
+
+
+def presence(file: dict[str, Any]) -> str:
+    """Whether a file of `Needs.files` is here, in a word for a table."""
+    return "yes" if file["present"] else "no" if file["needed"] else "in another form"
+
 
 def look(name: str) -> Needs:
     """Return what a dataset needs. Raises UnknownNameError, or DataError if existing files cannot be opened."""
@@ -100,7 +121,7 @@ def look(name: str) -> Needs:
     item = catalogue.dataset(section.name)
     looker = Looker()
     with contextlib.suppress(Absent):
-        load_object(item.spec.target, item)(options_of(item, section.options), looker)
+        open_dataset(item, section.options, looker)
     official = {data_root() / file.path for file in item.spec.files}
     instead = (
         ()

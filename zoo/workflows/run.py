@@ -13,7 +13,7 @@ from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
 from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.root_json import differences
-from zoo.runs.run_directory import RunDir, find, label_of
+from zoo.runs.run_directory import RunDir, find, label_of, new_path
 from zoo.support.paths import optional_path
 from zoo.support.untrusted_files import check_own_folders
 
@@ -42,9 +42,10 @@ def run(
         return _resume(resume, name, config_file, overrides or {}, inexact, console)
     plan = resolve(registry(), name, file=config_file, overrides=overrides)
     _require_data(plan)
+    where = None if dry_run else new_path(plan.config, out)
     from zoo.workflows import run_stages  # with torch: what is wrong with the names is said without it
 
-    return run_stages.dry_run(plan, console) if dry_run else run_stages.start(plan, out, console)
+    return run_stages.dry_run(plan, console) if where is None else run_stages.start(plan, where, console)
 
 
 def _require_data(plan: RunPlan) -> None:

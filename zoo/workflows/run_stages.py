@@ -36,11 +36,11 @@ from zoo.training.trainer import fit
 from zoo.workflows.run_result import RunResult
 
 
-def start(plan: RunPlan, out: Path | None, console: Console) -> RunResult:
-    """Carry a plan out, in a new run directory."""
+def start(plan: RunPlan, where: Path, console: Console) -> RunResult:
+    """Carry a plan out, in a new run directory (`new_path`)."""
     prepared = prepare(plan)
     _introduce(prepared, console)
-    return _carry_out(create(plan.config, out), prepared, console, resumed=False)
+    return _carry_out(create(plan.config, where), prepared, console, resumed=False)
 
 
 def go_on(where: RunDir, plan: RunPlan, console: Console, *, inexact: bool) -> RunResult:

@@ -16,7 +16,7 @@ from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.reporting.run_comparison import flatten
 from zoo.runs.resolve_config import merge, resolve
-from zoo.runs.run_directory import Record
+from zoo.runs.run_directory import Record, new_path
 from zoo.support.atomic_files import write_json
 from zoo.support.formatting import label, plural, spread
 from zoo.support.paths import optional_path
@@ -51,16 +51,17 @@ def run_seeds(
     console, config_file, out = console or Console(), optional_path(config_file), optional_path(out)
     config = resolve(registry(), name, file=config_file, overrides=overrides).config
     runs: list[RunResult] = []
-    for seed in range(config.seed, config.seed + count):
+    seeds = range(config.seed, config.seed + count)
+    names = {seed: None if config.name is None else f"{config.name}-seed{seed}" for seed in seeds}
+    places = {seed: None if out is None else out / f"seed{seed}" for seed in seeds}
+    for seed in seeds:  # before the first run: the last directory may exist as well
+        new_path(config.model_copy(update={"name": names[seed]}), places[seed])
+    for seed in seeds:
         own: dict[str, Any] = merge(merge({}, overrides or {}), {"seed": seed})
-        if config.name is not None:
-            own["name"] = f"{config.name}-seed{seed}"
+        if names[seed] is not None:
+            own["name"] = names[seed]
         console.print(f"seed {seed} ({len(runs) + 1} of {count})")
-        runs.append(
-            run.run(
-                name, config_file=config_file, overrides=own, out=out / f"seed{seed}" if out else None, console=console
-            )
-        )
+        runs.append(run.run(name, config_file=config_file, overrides=own, out=places[seed], console=console))
     metrics = summarise([each.metrics for each in runs])
     folders = [each.path for each in runs if each.path is not None]
     summary = folders[0].parent / f"seeds-{folders[0].name}.json"
