@@ -62,7 +62,7 @@ LOW, HIGH = ["0", "1", "2", "3", "4"], ["5", "6", "7", "8", "9"]
 RECIPES = [
     RecipeSpec(
         name="cnn_digits",
-        summary="The small CNN on scikit-learn's handwritten digits: no download, some ten seconds",
+        summary="The small CNN on scikit-learn's handwritten digits of 8×8 pixels; no download",
         architecture="classics/cnn",
         dataset="datasets/digits",
         task="tasks/classification",
@@ -71,7 +71,7 @@ RECIPES = [
     ),
     RecipeSpec(
         name="digits_pretrain",
-        summary="The small CNN on the digits 0 to 4: what digits_transfer begins with",
+        summary="The small CNN on the digits 0 to 4; digits_transfer starts from its weights",
         architecture="classics/cnn",
         dataset="datasets/digits",
         task="tasks/classification",
@@ -81,7 +81,7 @@ RECIPES = [
     ),
     RecipeSpec(
         name="digits_transfer",
-        summary="A CNN that knows the digits 0 to 4 learns 5 to 9 by its last layer alone: no download, a few seconds",
+        summary="The network of digits_pretrain, with only its last layer retrained on the digits 5 to 9; no download",
         architecture="classics/cnn",
         dataset="datasets/digits",
         task="tasks/transfer",
@@ -106,14 +106,14 @@ RECIPES = [
     ),
     _mnist(
         "fnn_mnist_permuted",
-        "The fully-connected net on MNIST with permuted pixels",
+        "The fully-connected net on MNIST, one epoch; the pixels of all images are permuted in the same random order",
         "classics/fnn",
         PERMUTED,
         Expected(mean=0.8664, sd=0.0129, seeds=10, seconds=7, device=CPU),
     ),
     _mnist(
         "cnn_mnist_permuted",
-        "The small CNN on MNIST with permuted pixels",
+        "The small CNN on MNIST, one epoch; the pixels of all images are permuted in the same random order",
         "classics/cnn",
         PERMUTED,
         Expected(mean=0.8091, sd=0.0174, seeds=10, seconds=14, device=CPU),
@@ -127,7 +127,7 @@ RECIPES = [
     ),
     _cifar(
         "lenet_cifar10_fast",
-        "LeNet on CIFAR-10 in four epochs: small batches, Nesterov momentum, warm-up and cosine, flips",
+        "LeNet on CIFAR-10 in four epochs: batches of 32, Nesterov momentum, warm-up, cosine schedule, flips",
         "classics/lenet",
         {
             "train": {
@@ -146,15 +146,15 @@ RECIPES = [
     ),
     _cifar(
         "vgg_cifar10",
-        "VGG-11's layers with batch norm on CIFAR-10, ten epochs of Adam, its rate falling by a cosine",
+        "VGG-11's convolutions with batch norm on CIFAR-10, ten epochs of Adam with a cosine schedule",
         "classics/vgg_cifar",
         {"train": {**CIFAR, "batch_size": 128, "schedule": "cosine", "augment": ["flip", {"crop": 4}]}},
         Expected(mean=0.868, sd=0, seeds=1, seconds=3750, device=CPU),  # channels last
     ),
     _cifar(
         "vgg_cifar10_fast",
-        "VGG-11's layers with batch norm on CIFAR-10 in four epochs: bf16, Nesterov momentum, warm-up, a linear fall, "
-        "label smoothing",
+        "VGG-11's convolutions with batch norm on CIFAR-10 in four epochs: bf16, Nesterov momentum, warm-up, "
+        "linear schedule, label smoothing",
         "classics/vgg_cifar",
         {
             "train": {

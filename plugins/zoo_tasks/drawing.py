@@ -126,7 +126,8 @@ def write_mistakes(
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
     write_csv(directory / "mistakes.csv", ["image", "sample", "truth", "prediction", "probability"], rows)
-    return ReportItem("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.")
+    named = " A sample is named by its file name or its index in the dataset." if rows else ""
+    return ReportItem("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.{named}")
 
 
 def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:

@@ -35,16 +35,16 @@ class TransferOptions(Options):
         gt=0,
         le=1,
         description=(
-            "factor between the learning rates of a layer and the next one; the head has train.lr (discriminative "
-            "learning rates)"
+            "learning rate of each layer, relative to that of the layer after it; the head has train.lr "
+            "(discriminative learning rates)"
         ),
     )
     unfreeze_every: int | None = Field(
         None,
         ge=1,
         description=(
-            "unfreeze one more layer after each such number of epochs, from the head backwards (gradual unfreezing); "
-            "default: all at once"
+            "number of epochs after which one more layer is unfrozen, from the head towards the input (gradual "
+            "unfreezing); default: all layers from the start"
         ),
     )
 

@@ -24,8 +24,8 @@ def _transfer(
     return RecipeSpec(
         name=name,
         summary=(
-            f"{title}, trained on ImageNet, learns cats and dogs: the last layer alone, {epochs} "
-            f"epoch{'s' if epochs > 1 else ''}"
+            f"{title}, pretrained on ImageNet, on photographs of cats and dogs: only the last layer is trained, "
+            f"{epochs} epoch{'s' if epochs > 1 else ''}"
         ),
         source=source,
         architecture=f"torchvision/{network}",
@@ -44,8 +44,8 @@ RECIPES = [
         "SqueezeNet 1.1",
         5,
         source=(
-            "its figure is of 2,000 of Kaggle's photographs, 1,600 to train on; a first run, which runs the frozen "
-            "layers, takes 26 s"
+            "measured on 2,000 of Kaggle's photographs, 1,600 of them for training; the first run, which also computes "
+            "the features of the frozen layers, takes 26 s"
         ),
         expected=Expected(mean=0.9625, sd=0.0075, seeds=3, seconds=19, device="two CPU cores"),
     ),

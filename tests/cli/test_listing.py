@@ -211,7 +211,7 @@ def test_info_of_a_recipe_shows_its_configuration(zoo) -> None:
 def test_info_of_a_recipe_shows_the_figure_it_is_known_to_reach(zoo, install, fresh_registry) -> None:
     install("zoo-known", "known", KNOWN)
     told = zoo("info", "digits_fast").out
-    assert "accuracy 97.50% ± 0.40% over 5 seeds" in told
+    assert "accuracy 97.50% ± 0.40% (mean ± standard deviation over 5 seeds)" in told
     assert "1 min 15 s on one core" in told
 
 

@@ -82,7 +82,7 @@ def test_images_of_different_sizes_get_the_networks_default(
     preprocessing, notes = plan(DatasetSection(name="toy", **section), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)
     assert preprocessing.shape == (3, expected, expected)
     assumed = "" if net is not None else "; 224×224 is the default without a network"
-    how = f"resized to cover {expected}×{expected} and cropped at the centre"
+    how = f"resized, keeping their aspect ratio, and cropped at the centre to {expected}×{expected}"
     assert notes == [f"images of any size are {how}{assumed}"]
     with pytest.raises(UsageError, match=r"the images may differ in size, .*dataset\.resize=never"):
         plan(DatasetSection(name="toy", resize="never"), (3, None, None), (0.5,) * 3, (0.25,) * 3, net)

@@ -79,14 +79,13 @@ def recipe_table() -> str:
             registry(), config.architecture, in_channels=channels, num_outputs=classes, image_size=tuple(shape)
         )
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
+        start = f"| `{item.spec.name}` | {item.spec.summary} | {count_parameters(model)[0]:,}"
         if expected is None:
-            rows.append(f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | not yet recorded |")
+            rows.append(f"{start} | not yet recorded |")
             continue
         several = f" ± {expected.sd:.2%}" if expected.seeds > 1 else ""
         measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
-        rows.append(
-            f"| `{item.spec.name}` | {count_parameters(model)[0]:,} | {expected.mean:.2%}{several} ({measured}) |"
-        )
+        rows.append(f"{start} | {expected.mean:.2%}{several} ({measured}) |")
     return "\n".join(rows)
 
 

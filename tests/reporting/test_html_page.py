@@ -190,7 +190,7 @@ def test_an_unfinished_run_has_a_page_with_the_images_there_are(made_run) -> Non
 
 def test_the_recipes_figure_stands_beside_the_result(made_run) -> None:
     recipe = resolve(registry(), "cnn_digits").config.as_dict()
-    told = "accuracy 97.53% ± 0.38% over 10 seeds (two CPU cores)."
+    told = "accuracy 97.53% ± 0.38% (mean ± standard deviation over 10 seeds), measured on two CPU cores."
     assert f"Expected result of the recipe classics/cnn_digits: {told}" in shown(made_run("one", config=recipe)).text
     changed = made_run("changed", config={**recipe, "train": {**recipe["train"], "epochs": 1}})
     assert f"{told[:-1]}. This run has other settings than the recipe." in shown(changed).text
@@ -198,7 +198,7 @@ def test_the_recipes_figure_stands_beside_the_result(made_run) -> None:
         "Expected result" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
     )
     once = made_run("once", config=resolve(registry(), "svd_image").config.as_dict())
-    assert "recipe svd/svd_image: psnr 32.85 dB, one run (one CPU core)." in shown(once).text
+    assert "recipe svd/svd_image: psnr 32.85 dB (one run), measured on one CPU core." in shown(once).text
     gone = made_run("two", config={"recipe": "lab/gone"})
     assert "Expected result" not in shown(gone).text
 

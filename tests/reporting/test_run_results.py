@@ -39,7 +39,7 @@ def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Pat
         ),
         ({"fit": "squash"}, None, "images of any size are squashed to 32×32, ignoring their aspect ratio"),
         ({"fit": "squash", "resize": 20}, 60, "images 60×60 are squashed to 20×20, ignoring their aspect ratio"),
-        ({}, None, "images of any size are resized to cover 32×32 and cropped at the centre"),
+        ({}, None, "images of any size are resized, keeping their aspect ratio, and cropped at the centre to 32×32"),
         (
             {"scale": 40},
             None,

@@ -153,7 +153,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, datase
             data(classes=(), shape=(3, None, None)),
             task(),
             None,
-            ["images of any size are resized to cover 32×32 and cropped at the centre"],
+            ["images of any size are resized, keeping their aspect ratio, and cropped at the centre to 32×32"],
         ),
         (network(), data(), adapted(needs_weights=True), Path("some.safetensors"), []),
         (network(smallest=16), data(), task(), None, ["images 8×8 are resized to 16×16"]),

@@ -17,11 +17,20 @@ def evaluate(
         str, typer.Argument(metavar="RUN", help="Run: its folder, its id, or a recipe's name for its newest run.")
     ],
     split: Annotated[
-        str | None, typer.Option("--split", metavar="SPLIT", help="train, val, test (the default) or predict.")
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="SPLIT",
+            help="Split to evaluate: train, val, test (default), or predict (unlabelled images; needs --out).",
+        ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Another dataset with the run's targets, or some of its classes."),
+        typer.Option(
+            "--data",
+            metavar="D",
+            help="Evaluate on another dataset, with the run's targets or with a subset of the run's classes.",
+        ),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[

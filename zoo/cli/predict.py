@@ -54,7 +54,8 @@ class PredictOptions:
         typer.Option(
             WEIGHTS_KEY,
             metavar="KEY",
-            help="If the file holds several state dicts, the key of the one to load, such as ema.",
+            help="If the weights file contains several networks, the prefix of the tensors to load, such as ema for "
+            "ema.fc.weight.",
         ),
     ] = None
     plot: Annotated[
@@ -70,14 +71,20 @@ class PredictOptions:
         Path | None, typer.Option("--masks", metavar="FOLDER", help="Also write the mask of each image as PNG.")
     ] = None
     top: Annotated[
-        str, typer.Option("--top", metavar="K", help="Number of classes or values to print for each image.")
+        str,
+        typer.Option(
+            "--top",
+            metavar="K",
+            help="Number of classes to print for each image; regression prints all values.",
+        ),
     ] = "3"
     max_pixels: Annotated[
         str | None,
         typer.Option(
             "--max-pixels",
             metavar="N",
-            help="Reject images with more pixels, before or after resizing; default: the model's limit (100 million).",
+            help="Reject images with more than N pixels, before or after resizing. Default: the limit stored with the "
+            "model, which is 100 million unless dataset.max_pixels was set for training.",
         ),
     ] = None
     provider: Provider = "cpu"

@@ -24,7 +24,8 @@ class RunOptions:
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="Recipe (a named configuration), architecture (with --data) or task (with --from RUN).",
+            help="Recipe (a named configuration), architecture (with --data), or task to run on the network and "
+            "dataset of an earlier run (with --from RUN).",
         ),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
@@ -38,7 +39,7 @@ class RunOptions:
             "--weights",
             "--from",
             metavar="W",
-            help="Initial weights: a name that `zoo info` lists, a file, a run, or none for random weights.",
+            help="Initial weights: a name that `zoo info` lists, a file or a run. `--weights none`: random weights.",
         ),
         ConfigKey("weights"),
     ] = None
@@ -47,7 +48,8 @@ class RunOptions:
         typer.Option(
             WEIGHTS_KEY,
             metavar="KEY",
-            help="If the weights file holds several state dicts, the key of the one to load, such as ema.",
+            help="If the weights file contains several networks, the prefix of the tensors to load, such as ema for "
+            "ema.fc.weight.",
         ),
         ConfigKey("weights_key"),
     ] = None
@@ -64,7 +66,9 @@ class RunOptions:
     seeds: Annotated[
         str | None,
         typer.Option(
-            "--seeds", metavar="N", help="Train with N seeds, from the configured one upwards, and report mean ± sd."
+            "--seeds",
+            metavar="N",
+            help="Train with N consecutive seeds, from the configured one, and report mean ± standard deviation.",
         ),
     ] = None
     device: Annotated[
@@ -74,7 +78,12 @@ class RunOptions:
     ] = None
     augment: Annotated[
         str | None,
-        typer.Option("--augment", metavar="SPEC", help='Augmentation of training images: "flip, crop: 4".'),
+        typer.Option(
+            "--augment",
+            metavar="SPEC",
+            help='Augmentations of training images, such as "flip, crop: 4": random flips, and random crops after 4 '
+            "pixels are added on each side.",
+        ),
         ConfigKey("train.augment"),
     ] = None
     compile: Annotated[
@@ -84,7 +93,9 @@ class RunOptions:
     ] = False
     skip_bad_images: Annotated[
         bool,
-        typer.Option("--skip-bad-images", help="Leave out training images that cannot be read, and list them."),
+        typer.Option(
+            "--skip-bad-images", help="Leave out training images that cannot be read, and list them in quarantine.json."
+        ),
         ConfigKey("dataset.skip_bad_images"),
     ] = False
     assignments: Annotated[
@@ -94,7 +105,9 @@ class RunOptions:
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", metavar="FILE", help="YAML file that overrides the recipe, such as a run's config.yaml."
+            "--config",
+            metavar="FILE",
+            help="YAML file with a configuration, such as config.yaml of a run; it overrides the settings of NAME.",
         ),
     ] = None
     run_name: Annotated[
@@ -113,7 +126,8 @@ class RunOptions:
         bool,
         typer.Option(
             "--inexact",
-            help="Allow another PyTorch version, device or thread count; the result is then not bitwise identical.",
+            help="With --resume: allow a PyTorch version, device or thread count that differs from the "
+            "interrupted run's; the final weights may then differ from those of an uninterrupted run.",
         ),
     ] = False
     dry_run: Annotated[

@@ -87,7 +87,7 @@ def convert(
         typer.Option(
             WEIGHTS_KEY,
             metavar="KEY",
-            help="If the file holds several state dicts, the key of the one to load, such as ema.",
+            help="If the file contains several state dicts, the key of the one to convert, such as ema.",
         ),
     ] = None,
     as_json: AsJson = False,

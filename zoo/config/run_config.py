@@ -56,7 +56,7 @@ class DatasetSection(Section):
     )
     scale: PositiveInt | None = Field(
         None,
-        description="shorter side before the centre crop, such as 256 for a crop of 224; default: the crop size",
+        description="shorter side in pixels before the centre crop, such as 256 for a crop of 224; default: crop size",
     )
     channels: Literal["auto", 1, 3] = Field(
         "auto", description="auto: the images' own number if the network supports it; 1: greyscale; 3: RGB"
@@ -69,8 +69,8 @@ class DatasetSection(Section):
     value_range: Literal["auto"] | tuple[Finite, Finite] = Field(
         "auto",
         description=(
-            "values of greyscale images with more than 8 bits that become 0 and 255, such as [0, 4095]; auto: minimum "
-            "and maximum of the training images"
+            "values of greyscale images with more than 8 bits that become 0 and 255, such as [0, 4095]; auto: chosen "
+            "from all training images: 0 to 1 for floats, otherwise 0 to 255, 4095 or 65535"
         ),
     )
     max_pixels: int = Field(
@@ -113,7 +113,7 @@ class TrainConfig(Strict):
     eval_batch_size: PositiveInt = Field(1000, description="samples per evaluation step")
     micro_batches: PositiveInt = Field(
         1,
-        description="split each batch into this number of parts to save memory (batch norm then sees a part)",
+        description="split each batch into this number of parts to save memory (batch norm then normalises each part)",
     )
     drop_last: bool = Field(False, description="drop the last, smaller batch of an epoch")
     augment: list[dict[str, dict[str, Any]]] = Field(
@@ -124,7 +124,7 @@ class TrainConfig(Strict):
     )
     teacher: str | None = Field(None, description="run whose network is the teacher in knowledge distillation")
     distillation: float = Field(
-        0.9, ge=0, le=1, description="weight of the distillation loss; the task loss has the rest"
+        0.9, ge=0, le=1, description="weight of the distillation loss, 0 to 1; the weights of both losses add up to 1"
     )
     temperature: PositiveFloat = Field(2.0, description="temperature of the distillation loss")
     mixup: PositiveFloat | None = Field(
@@ -176,8 +176,8 @@ class TrainConfig(Strict):
         120.0, description="also write a checkpoint within an epoch after this number of seconds"
     )
     keep_checkpoints: int = Field(2, ge=2, description="number of newest checkpoints to keep, in addition to the best")
-    log_steps: PositiveInt = Field(100, description="log the loss every this number of steps")
-    log_samples: bool = Field(False, description="write the indices of every batch to samples.jsonl")
+    log_steps: PositiveInt = Field(100, description="number of training steps between two logged losses")
+    log_samples: bool = Field(False, description="write the indices of the samples of each batch to samples.jsonl")
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -203,7 +203,8 @@ class RunConfig(Strict):
         ),
     )
     weights_key: str | None = Field(
-        None, description="which network of the weights file to load if it holds several, such as ema"
+        None,
+        description="prefix of the tensors to load if the file contains several networks: ema for ema.fc.weight",
     )
     train: TrainConfig = TrainConfig()
     seed: int = Field(

@@ -267,7 +267,7 @@ def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, lea
     elif own is not None and own[0] * width == own[1] * height:
         how = f"resized to {size}"
     else:
-        how = f"resized to cover {size} and cropped at the centre"
+        how = f"resized, keeping their aspect ratio, and cropped at the centre to {size}"
     which = "images of any size" if own is None else f"images {own[0]}×{own[1]}"
     return f"{which} are {how}{' as for the pretrained weights' if learned else ''}"
 

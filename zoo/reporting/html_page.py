@@ -130,14 +130,14 @@ def summary(record: Record, run: RunDir) -> Facts:
 
 def environment_of(record: Record) -> list[Facts]:
     source = {
-        "git commit of the current folder": record.git_commit or "none",
+        "git commit of the folder in which the run was started": record.git_commit or "none",
         "data fingerprint": record.fingerprint,
         "checkpoint": record.checkpoint or "none",
     }
     return [
         Facts("Device", {name.replace("_", " "): str(fact) for name, fact in record.device.items()}),
         Facts("Versions", record.versions),
-        Facts("Plugins", record.plugins),
+        Facts("Plugins, with package and version (torch-zoo is the package of zoo)", record.plugins),
         Facts("Source", source),
     ]
 
@@ -158,7 +158,7 @@ def expected_sentence(run: RunDir) -> str | None:
     same = all(ours[part] == theirs[part] for part in (*SECTIONS, "weights", "train"))
     return (
         f"Expected result of the recipe {recipe}: "
-        f"{known(expected.metric, expected.mean, expected.sd, expected.seeds)} ({expected.device})"
+        f"{known(expected.metric, expected.mean, expected.sd, expected.seeds)}, measured on {expected.device}"
         f"{'' if same else '. This run has other settings than the recipe'}"
     )
 

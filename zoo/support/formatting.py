@@ -90,9 +90,9 @@ def spread(metric: str, mean: float, sd: float) -> str:
 def known(metric: str, mean: float, sd: float, seeds: int) -> str:
     """Format a metric with its standard deviation over ``seeds`` runs."""
     return (
-        f"{figure(metric, mean)}, one run"
+        f"{figure(metric, mean)} (one run)"
         if seeds == 1
-        else f"{label(metric)} {spread(metric, mean, sd)} over {seeds} seeds"
+        else f"{label(metric)} {spread(metric, mean, sd)} (mean ± standard deviation over {seeds} seeds)"
     )
 
 

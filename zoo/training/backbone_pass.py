@@ -42,6 +42,11 @@ class Pass:
     memory_format: torch.memory_format = torch.contiguous_format
     """In which the backbone's weights lie for it."""
 
+    @property
+    def text(self) -> str:
+        """The name in messages. ``name`` itself is stored in caches and checkpoints, so it does not change."""
+        return self.name.replace(", channels last", " with channels-last weights")
+
 
 class Chosen(NamedTuple):
     """The chosen pass, a sentence about the choice, and the estimated seconds for all samples."""
@@ -73,11 +78,11 @@ def fastest_pass(
                 if taken < seconds and relative_error(found, due) <= AGREEMENT[engine.autocast]:
                     chosen, seconds = tried, taken
                     told = (
-                        f", {plain / taken:.1f} times as fast as torch here and equal within "
-                        f"{relative_error(found, due):.0e}"
+                        f" ({plain / taken:.1f} times as fast as torch with the settings of the run; largest relative "
+                        f"difference {relative_error(found, due):.0e})"
                     )
             backbone.to(memory_format=chosen.memory_format)
-            yield Chosen(chosen, f"by {chosen.name}{told}", seconds * samples / len(probe))
+            yield Chosen(chosen, f"by {chosen.text}{told}", seconds * samples / len(probe))
     finally:
         backbone.to(memory_format=engine.memory_format)
 

@@ -185,7 +185,7 @@ def _write_features(
     if seconds > SAY_FROM_SECONDS:
         starts = tracked(
             range(0, len(view), batch),
-            f"computing features of frozen layers for {len(view):,} images, once, with {way.name}",
+            f"computing features of frozen layers for {len(view):,} images, once, by {way.text}",
         )
     with torch.no_grad():
         for start, images in zip(starts, view.batches(batch), strict=True):
