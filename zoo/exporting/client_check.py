@@ -161,10 +161,12 @@ class Client(NamedTuple):
     def run_in_zoo(self, model: Path, candidate: Candidate, expected: Expected) -> None:
         try:
             opened = runtime.open_model(model, lambda path: candidate.exporter.open(path, candidate.provider))
-            rows = list(runtime.predict(opened.run, opened.description, expected.files))
+            try:
+                rows = list(runtime.predict(opened.run, opened.description, expected.files))
+            finally:
+                opened.runner.close()
         except (ValueError, LookupError, TypeError) as error:
             raise ExportError(f"{self.name} fails: {error}", fix=self.fix) from error
-        opened.runner.close()
         with storage_errors(self.table):
             runtime.write_csv(self.table, rows, runtime.decision_of(opened.description))
             if self.masks(expected):
