@@ -177,6 +177,21 @@ def bundle_model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def put_client() -> Callable[[Path], Path]:
+    """Writes the files with which a bundle of an ONNX model predicts without zoo to its folder; returns predict.py."""
+    import zoo_onnx.client
+
+    from zoo import runtime
+
+    def put(folder: Path) -> Path:
+        (folder / "zoo_runtime.py").write_bytes(Path(runtime.__file__).read_bytes())
+        (folder / "predict.py").write_bytes(Path(zoo_onnx.client.__file__).read_bytes())
+        return folder / "predict.py"
+
+    return put
+
+
+@pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer]]:
     """Starts a server on the loopback interface that downloads are allowed from; its ``address`` ends without a
     slash."""

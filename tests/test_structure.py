@@ -4,6 +4,7 @@ root."""
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,6 +140,20 @@ def test_packages_are_empty() -> None:
         if file.stem == "__init__" and folder(name) not in (None, "testing") and file.read_text(encoding="utf-8")
     ]
     assert full == []
+
+
+def test_zoo_knows_no_format_of_files() -> None:
+    """What opens, writes or describes one is its exporter's; `zoo doctor` examines a package that is installed."""
+    files = [file for file in sorted((TOP / "zoo").rglob("*")) if file.is_file() and file.suffix != ".pyc"]
+    assert {".j2", ".py"} <= {file.suffix for file in files}
+    naming = [
+        f"{file.relative_to(TOP)}:{number}: {line.strip()}"
+        for file in files
+        if file.relative_to(TOP / "zoo").parts[0] != "doctor"
+        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1)
+        if re.search("onnx|opset", line, re.IGNORECASE)
+    ]
+    assert naming == []
 
 
 FOR_PLUGINS = ("zoo.api", "zoo.errors", "zoo.plugin", "zoo.testing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
@@ -18,7 +19,7 @@ from zoo_onnx.writing import INPUT, OUTPUT, data_file, lowest_ir
 
 
 def check(path: Path, job: ExportJob | None, opset: int) -> FileFacts:
-    """Return the facts of the file. With a ``job``, it must have ``opset`` and the batch of the job.
+    """Return the facts of the file. With a ``job``, it must have ``opset``, and the batch and metadata of the job.
 
     Raises ExportError.
     """
@@ -33,6 +34,7 @@ def check(path: Path, job: ExportJob | None, opset: int) -> FileFacts:
         raise ExportError(f"the file fails onnx's checker: {_one_line(error)}", where=path.name) from error
     if job is not None:
         _check_opset(model, opset, path)
+        _check_metadata(model, job.metadata, path)
         _check_batch(model, job.batch)
     return FileFacts(
         size_bytes=sum(file.stat().st_size for file in (path, data_file(path)) if file.exists()),
@@ -94,6 +96,14 @@ def _check_opset(model: onnx.ModelProto, asked: int, path: Path) -> None:
             f"the file has IR version {model.ir_version} where opset {asked} needs no more than {lowest_ir(asked)}",
             where=path.name,
         )
+
+
+def _check_metadata(model: onnx.ModelProto, asked: Mapping[str, str], path: Path) -> None:
+    found = {entry.key: entry.value for entry in model.metadata_props}
+    for key, value in asked.items():
+        if found.get(key) != value:
+            state = "altered in" if key in found else "missing from"
+            raise ExportError(f"the metadata '{key}' is {state} the file", where=path.name, fix="export again")
 
 
 def _check_batch(model: onnx.ModelProto, batch: int | None) -> None:

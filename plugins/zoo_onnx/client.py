@@ -14,12 +14,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 if __package__:
     from zoo.plugin import runtime
-else:
-    import zoo_runtime as runtime  # type: ignore[import-not-found,no-redef]  # beside this file in a bundle
+else:  # in a bundle; Python may leave out the folder of a script (-P, -I, PYTHONSAFEPATH)
+    sys.path.insert(0, str(Path(__file__).parent))
+    import zoo_runtime as runtime  # type: ignore[import-not-found,no-redef]
+
+import numpy as np  # after the runtime, which says what to install if it is missing
 
 OLDEST: dict[str, tuple[int, ...]] = {"onnxruntime": (1, 15)}
 """The oldest version that this file works with, which it is tested with."""

@@ -47,6 +47,7 @@ def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
     model, rank = Decoder(image).eval(), image.rank
     said = f"weights (N, {rank}) of the components → images (N, {image.channels}, H, W), 0 to 255"
     job = ExportJob(model, torch.rand(2, rank), metadata={"zoo-svd": said})
+    exporter.require(job, "cpu")
     with temporary_folder(file.parent, file.name) as folder:
         temporary = folder / f"model{item.spec.suffix}"
         exporter.write(job, temporary)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from zoo.api import MAIN_INPUT, MAIN_OUTPUT, ExportJob, Runner
 from zoo.errors import ZooError
-from zoo.plugin import Item, build_exporter, registry
+from zoo.plugin import Item, build_exporter, registry, runtime
 from zoo_svd.eight_bits import quantise
 
 CALLS, WARMING = 15, 3
@@ -51,17 +51,20 @@ class Deployed(nn.Module):
 def deployed(item: Item[Any], model: nn.Module, shape: Sequence[int], images: Tensor | None = None) -> Deployed | None:
     """Return ``model`` exported with ``item``, and quantised to 8 bits if there are calibration ``images``; None if
     that fails."""
-    exporter, model = build_exporter(item), copy.deepcopy(model).cpu().eval()
+    model = copy.deepcopy(model).cpu().eval()
+    job = ExportJob(model, torch.zeros(2, *shape))
     with tempfile.TemporaryDirectory(prefix="zoo-") as folder:
         path = Path(folder) / f"model{item.spec.suffix}"
         try:
-            exporter.write(ExportJob(model, torch.zeros(2, *shape)), path)
+            exporter = build_exporter(item)
+            exporter.require(job, "cpu")
+            exporter.write(job, path)
             if images is not None and not quantise(path, images.cpu().numpy()):
                 return None
             # and its weights, where they lie in a second file
             size = sum(file.stat().st_size for file in Path(folder).glob(f"{path.name}*"))
             return Deployed(exporter.open(path, "cpu"), size)
-        except ZooError:
+        except (ZooError, runtime.ModelError, runtime.SetupError):
             return None
 
 

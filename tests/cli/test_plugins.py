@@ -44,7 +44,8 @@ def zoo_register_recipes():
 
 @hookimpl
 def zoo_register_exporters():
-    return [ExporterSpec(name="onnx", target="zoo_onnx.exporter:build", suffix=".onnx", **COMMON)]
+    parts = dict(target="zoo_onnx.exporter:OnnxExporter", options="zoo_onnx.options:OnnxOptions", suffix=".onnx")
+    return [ExporterSpec(name="onnx", **parts, **COMMON)]
 
 @hookimpl
 def zoo_register_metrics():

@@ -128,10 +128,14 @@ def test_export_says_what_it_took_what_it_proved_and_where_it_lies(zoo, short, t
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no format is named; fix: add --onnx"),
         (["--format", "onxn"], "no exporter is called 'onxn'; fix: did you mean onnx?"),
         (["--onnx", "--format", "tflite"], "--onnx and --format tflite do not go together"),
-        (["--onnx", "--opset", "new"], "--opset: must be a whole number of at least 1, not 'new'"),
+        (["--onnx", "--set", "export.opset=new"], "export.opset: must be a valid integer, not 'new'"),
+        (["--onnx", "--set", "export.opset=99"], "export.opset: must be less than or equal to 25, not 99"),
+        (["--onnx", "--set", "export.opste=18"], "export.opste: unknown key; fix: did you mean opset?"),
+        (["--set", "opset=18"], "fix: write --set export.NAME=VALUE"),
+        (["--onnx", "--opset", "18"], "No such option: --opset; fix: did you mean --set"),
+        (["--onnx", "--provider", "tpu"], "exporter onnx has no provider 'tpu' (--provider); fix: choose one of: cpu"),
         (["--onnx", "--batch", "0"], "--batch: must be dynamic, or a whole number of at least 1, not '0'"),
     ],
 )

@@ -90,7 +90,7 @@ def test_images_of_different_sizes_get_the_networks_default(
 
 def test_a_size_that_was_set_holds_without_a_network_too() -> None:
     _, notes = plan(DatasetSection(name="toy", resize=64), (3, None, None), (0.5,) * 3, (0.25,) * 3)
-    assert notes == ["images of any size are resized to cover 64×64 and cropped at the centre"]
+    assert notes == ["images of any size are resized, keeping their aspect ratio, and cropped at the centre to 64×64"]
 
 
 def test_no_network_is_named_where_there_is_none() -> None:

@@ -24,6 +24,7 @@ from zoo.api import (
     Target,
     Values,
 )
+from zoo.config.item_options import build_exporter
 from zoo.data.preprocessing import Preprocessing
 from zoo.exporting.export import Bundle, export_model
 from zoo.registry.lookup import registry
@@ -95,12 +96,11 @@ def make_loaded() -> Callable[..., LoadedModel]:
 @pytest.fixture
 def run_export(make_loaded: Callable[..., LoadedModel], tmp_path: Path) -> Callable[..., Bundle]:
     def run(loaded: LoadedModel | None = None, **options: Any) -> Bundle:
+        item = registry().exporter("onnx")
+        if "options" in options:
+            options["exporter"] = build_exporter(item, options.pop("options"))
         return export_model(
-            registry(),
-            loaded or make_loaded(),
-            "as asked",
-            registry().exporter("onnx"),
-            **{"out": tmp_path / "out", **options},
+            registry(), loaded or make_loaded(), "as asked", item, **{"out": tmp_path / "out", **options}
         )
 
     return run

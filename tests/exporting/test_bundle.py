@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import zoo_onnx.client
 from PIL import Image
 
 import zoo.runtime
@@ -24,7 +25,7 @@ def bundle(run_export: Callable[..., Bundle]) -> Bundle:
     return run_export()
 
 
-def test_a_bundle_holds_its_six_files_with_their_digests(bundle: Bundle) -> None:
+def test_a_bundle_holds_its_seven_files_with_their_digests(bundle: Bundle) -> None:
     index = json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))
     assert {file.name for file in bundle.path.iterdir()} == {
         "model.onnx",
@@ -33,6 +34,7 @@ def test_a_bundle_holds_its_six_files_with_their_digests(bundle: Bundle) -> None
         "README.md",
         "predict.py",
         "verify.json",
+        "zoo_runtime.py",
     }
     for name, entry in index["files"].items():
         assert entry == {"sha256": sha256(bundle.path / name), "size": (bundle.path / name).stat().st_size}
@@ -65,7 +67,7 @@ def test_the_model_card_says_what_was_measured(bundle: Bundle) -> None:
     for text in (
         bundle.verification["model"]["sha256"],
         f"{real['accuracy']['exported']:.2%} with the exported model",
-        "opset 18",
+        "| opset | 18, IR version 8 |",
         "CC BY 4.0",
         real["dataset"],
     ):
@@ -146,5 +148,6 @@ def test_predict_py_runs_with_neither_zoo_nor_torch(
     assert sum(float(value) for value in rows[1].split(",")[2:]) == pytest.approx(1, abs=1e-4)
 
 
-def test_predict_py_is_the_runtime_word_for_word(bundle: Bundle) -> None:
-    assert (bundle.path / "predict.py").read_bytes() == Path(zoo.runtime.__file__).read_bytes()
+def test_the_client_is_that_of_the_exporter_and_the_runtime_word_for_word(bundle: Bundle) -> None:
+    assert (bundle.path / "zoo_runtime.py").read_bytes() == Path(zoo.runtime.__file__).read_bytes()
+    assert (bundle.path / "predict.py").read_bytes() == Path(zoo_onnx.client.__file__).read_bytes()

@@ -4,21 +4,24 @@ trained with is refused."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import helper
-from torch import Tensor, nn
-from zoo_onnx.exporter import OnnxExporter, OnnxRunner
+from torch import nn
+from zoo_onnx.client import OnnxRunner
+from zoo_onnx.exporter import OnnxExporter
+from zoo_onnx.options import OnnxOptions
 
 import zoo.exporting.export
 import zoo.runtime
-from zoo.api import EmitRequest
+from zoo.api import JSON, ExportJob
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ExportError
 from zoo.exporting.export import Bundle
@@ -44,14 +47,24 @@ class Prepared(OnnxExporter):
 
     traced: ClassVar[dict[int, bytes]] = {}
 
-    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
-        channels = example.shape[1]
+    def __init__(self) -> None:
+        super().__init__(OnnxOptions())
+
+    def write(self, job: ExportJob, path: Path) -> None:
+        channels = job.example.shape[1]
         if channels not in self.traced:
-            super().emit(model, example, path, request)
+            super().write(job, path)
             self.traced[channels] = path.read_bytes()
         proto = onnx.load_from_string(self.traced[channels])
-        helper.set_model_props(proto, dict(request.metadata))
+        helper.set_model_props(proto, dict(job.metadata))
         path.write_bytes(proto.SerializeToString())
+
+
+class WithoutClient(Prepared):
+    """A format that has no predict.py; here the ONNX file taken for one."""
+
+    def client(self, description: JSON) -> dict[str, bytes]:
+        return {}
 
 
 def network(channels: int) -> nn.Module:
@@ -144,31 +157,68 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
     ],
     ids=["channels", "scale", "labels"],
 )
-@pytest.mark.parametrize("exporter", ["onnx", "another format"])
-def test_a_fault_of_predict_py_itself_is_refused(
-    export: Callable[..., Bundle],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    right: str,
-    wrong: str,
-    exporter: str,
+def test_a_fault_of_the_client_itself_is_refused(
+    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
 ) -> None:
     source = Path(zoo.runtime.__file__).read_text(encoding="utf-8")
     assert right in source
     (tmp_path / "faulty.py").write_text(source.replace(right, wrong), encoding="utf-8")
     monkeypatch.setattr(zoo.runtime, "__file__", str(tmp_path / "faulty.py"))
-    monkeypatch.setattr("zoo.exporting.client_check.ONNX", ".onnx" if exporter == "onnx" else ".other")
     with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; report this"):
         export()
 
 
-def test_another_format_is_run_by_its_exporter_on_what_predict_py_makes_of_files(
+def test_another_format_is_run_by_its_exporter_on_what_zoo_predict_makes_of_files(
     export: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A format that predict.py cannot open; here the ONNX file taken for one."""
     batches: list[int] = []
     call = OnnxRunner.__call__
-    monkeypatch.setattr(OnnxRunner, "__call__", lambda self, inputs: batches.append(len(inputs)) or call(self, inputs))
-    monkeypatch.setattr("zoo.exporting.client_check.ONNX", ".other")
-    assert export().verification["predict"]["decisions_agree"] == 27
+
+    def count(self: OnnxRunner, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        batches.append(len(inputs["input"]))
+        return call(self, inputs)
+
+    monkeypatch.setattr(OnnxRunner, "__call__", count)
+    assert export(exporter=WithoutClient()).verification["predict"]["decisions_agree"] == 27
     assert batches[-1] == 27
+
+
+def test_a_fault_of_zoo_predict_is_refused_for_another_format(
+    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inputs of training are normalised by torch, those of a bundle by the runtime."""
+    normalise = zoo.runtime.normalise
+    monkeypatch.setattr(zoo.runtime, "normalise", lambda *given: normalise(*given) * np.float32(1.01))
+    with pytest.raises(
+        ExportError,
+        match=r"`zoo predict` with this bundle differs from PyTorch for an image file.*"
+        r"fix: nothing was published; report this",
+    ):
+        export(exporter=WithoutClient())
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(KeyError("output"), "fails: .*cannot be run on inputs of the shape"), (None, "differs from PyTorch")],
+    ids=["fails", "is wrong"],
+)
+def test_a_runner_that_is_wrong_for_image_files_alone_is_refused(
+    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None, said: str
+) -> None:
+    """27 images are the only batch of that size."""
+    call = OnnxRunner.__call__
+
+    def wrong(self: OnnxRunner, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = call(self, inputs)
+        if len(inputs["input"]) != 27:
+            return outputs
+        if error is not None:
+            raise error
+        return {**outputs, "output": outputs["output"][:, ::-1]}
+
+    monkeypatch.setattr(OnnxRunner, "__call__", wrong)
+    with pytest.raises(ExportError, match=rf"`zoo predict` with this bundle {said}") as caught:
+        export(exporter=WithoutClient())
+    assert (caught.value.exit_code, "\n" in str(caught.value)) == (5, False)
+    assert not (tmp_path / "out").exists()

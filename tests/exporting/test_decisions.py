@@ -21,10 +21,11 @@ from onnx import helper
 from PIL import Image
 from torch import Tensor, nn
 from zoo_onnx.exporter import OnnxExporter
+from zoo_onnx.options import OnnxOptions
 
 import zoo.exporting.export
 from zoo import runtime
-from zoo.api import EmitRequest
+from zoo.api import JSON, ExportJob
 from zoo.contract.decisions import Affine, Decision, Embedding, PixelArgmax, Raw, Sigmoid, Softmax
 from zoo.contract.targets import Output, OutputKind
 from zoo.data.preprocessing import Preprocessing
@@ -55,15 +56,23 @@ class Prepared(OnnxExporter):
     traced: ClassVar[dict[str, bytes]] = {}
 
     def __init__(self, kind: str) -> None:
+        super().__init__(OnnxOptions())
         self.kind = kind
 
-    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
+    def write(self, job: ExportJob, path: Path) -> None:
         if self.kind not in self.traced:
-            super().emit(model, example, path, request)
+            super().write(job, path)
             self.traced[self.kind] = path.read_bytes()
         proto = onnx.load_from_string(self.traced[self.kind])
-        helper.set_model_props(proto, dict(request.metadata))
+        helper.set_model_props(proto, dict(job.metadata))
         path.write_bytes(proto.SerializeToString())
+
+
+class WithoutClient(Prepared):
+    """A format that has no predict.py; here the ONNX file taken for one."""
+
+    def client(self, description: JSON) -> dict[str, bytes]:
+        return {}
 
 
 def network(kind: str) -> nn.Module:
@@ -157,7 +166,7 @@ def test_an_export_is_verified_and_its_predict_py_gives_what_torch_gives(
 ) -> None:
     bundle, (decision, kind) = export(name), DECISIONS[name]
     index = json.loads((bundle.path / "bundle.json").read_text(encoding="utf-8"))
-    assert index["format"] == index["description"]["format"] == 2
+    assert index["format"] == index["description"]["format"] == 3
     assert index["description"]["output"] == {"kind": kind, "decision": json.loads(decision.model_dump_json())}
     real, client = bundle.verification["real"], bundle.verification["predict"]
     assert real["decisions"] == real["decisions_agree"] and real["samples"] == 360
@@ -287,11 +296,10 @@ def test_a_predict_py_that_decides_otherwise_is_refused(
 
 
 @pytest.mark.parametrize("name", ["pixel_argmax", "affine"])
-def test_another_format_is_verified_by_its_exporters_runner(
-    export: Export, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr("zoo.exporting.client_check.ONNX", ".other")
-    assert export(name).verification["predict"]["decisions_agree"] == 27
+def test_another_format_is_verified_by_its_exporters_runner(export: Export, name: str) -> None:
+    bundle = export(name, exporter=WithoutClient(DECISIONS[name][1]))
+    assert bundle.verification["predict"]["decisions_agree"] == 27
+    assert not (bundle.path / "predict.py").exists()
 
 
 def test_masks_keep_the_size_of_the_input_where_images_are_cropped(export: Export, images: list[Path]) -> None:
@@ -302,8 +310,8 @@ def test_masks_keep_the_size_of_the_input_where_images_are_cropped(export: Expor
 @pytest.mark.parametrize("name", ["pixel_argmax", "affine"])
 def test_a_wrong_weight_is_found_whatever_the_decision(export: Export, tmp_path: Path, name: str) -> None:
     class Faulty(OnnxExporter):
-        def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
-            super().emit(model, example, path, request)
+        def write(self, job: ExportJob, path: Path) -> None:
+            super().write(job, path)
             proto = onnx.load(path)
             weights = [tensor for tensor in proto.graph.initializer if len(tensor.dims) > 1]
             values = onnx.numpy_helper.to_array(weights[-1])
@@ -312,7 +320,7 @@ def test_a_wrong_weight_is_found_whatever_the_decision(export: Export, tmp_path:
 
     last = r"2 \(Conv2d\)" if name == "pixel_argmax" else r"3 \(Linear\)"
     with pytest.raises(ExportError, match=f"first mismatch: {last}"):
-        export(name, exporter=Faulty())
+        export(name, exporter=Faulty(OnnxOptions()))
     assert not (tmp_path / "out").exists()
 
 

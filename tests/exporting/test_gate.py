@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,13 @@ import pytest
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
-from zoo_onnx.exporter import OnnxExporter, OnnxRunner
+from zoo_onnx.client import OnnxRunner
+from zoo_onnx.exporter import OnnxExporter
+from zoo_onnx.options import OnnxOptions
 
-from zoo.api import EmitRequest, Event, Exported
+from zoo.api import Event, Exported, ExportJob
 from zoo.contract.decisions import Raw, Softmax
-from zoo.errors import CheckpointError, ExportError, SetupError, UsageError
+from zoo.errors import CheckpointError, ConfigError, ExportError, SetupError, UsageError
 from zoo.exporting.export import Bundle
 from zoo.exporting.output_comparison import Comparison
 from zoo.registry.event_delivery import ListenerFault
@@ -32,10 +34,11 @@ class Faulty(OnnxExporter):
     """The real exporter, whose files are spoilt by ``fault`` after they are written."""
 
     def __init__(self, fault: Callable[[onnx.ModelProto], None]) -> None:
+        super().__init__(OnnxOptions())
         self.fault = fault
 
-    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
-        super().emit(model, example, path, request)
+    def write(self, job: ExportJob, path: Path) -> None:
+        super().write(job, path)
         proto = onnx.load(path)
         self.fault(proto)
         onnx.save(proto, path)
@@ -137,17 +140,20 @@ class WrongAtBatch(OnnxExporter):
     below (0 - 0.3) / 0.4."""
 
     def __init__(self, batch: int) -> None:
+        super().__init__(OnnxOptions())
         self.batch = batch
 
-    def runner(self, path: Path, provider: str) -> OnnxRunner:
+    def open(self, path: Path, provider: str, threads: int | None = None) -> OnnxRunner:
         batch = self.batch
 
         class Runner(OnnxRunner):
-            def __call__(self, inputs: np.ndarray) -> np.ndarray:
-                wrong = len(inputs) == batch and inputs.min() > -0.76
-                return super().__call__(inputs) + np.float32(wrong) * np.arange(10, dtype=np.float32)
+            def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+                images = inputs["input"]
+                wrong = np.float32(len(images) == batch and images.min() > -0.76)
+                outputs = super().__call__(inputs)
+                return {**outputs, "output": outputs["output"] + wrong * np.arange(10, dtype=np.float32)}
 
-        return Runner(path, provider)
+        return Runner(path, provider, threads)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
@@ -274,7 +280,8 @@ def test_a_provider_that_does_not_run_is_an_error(run_export: RunExport, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("options", "error"), [({"batch": 0}, UsageError), ({"provider": "tpu"}, UsageError), ({"opset": 99}, ExportError)]
+    ("options", "error"),
+    [({"batch": 0}, UsageError), ({"provider": "tpu"}, UsageError), ({"options": {"opset": 99}}, ConfigError)],
 )
 def test_what_cannot_be_done_is_refused(
     run_export: RunExport, tmp_path: Path, options: dict[str, Any], error: type[Exception]

@@ -9,11 +9,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zoo_onnx.client
 from PIL import Image
 
 import zoo.runtime
@@ -22,7 +23,9 @@ from zoo.contract.decisions import Affine, Embedding, PixelArgmax, Raw, Sigmoid,
 pytestmark = pytest.mark.slow
 
 PUBLISHED = sorted((Path(__file__).parents[2] / "exports" / "published").glob("*/bundle.json"))
-OLDEST = {name: ".".join(map(str, version)) for name, version in zoo.runtime.OLDEST.items()}
+OLDEST = {
+    name: ".".join(map(str, version)) for name, version in {**zoo.runtime.OLDEST, **zoo_onnx.client.OLDEST}.items()
+}
 PIXELS = """
 import hashlib, importlib.util, itertools, json, sys
 from pathlib import Path
@@ -128,13 +131,16 @@ def told_by(python: str, arguments: Sequence[str | Path]) -> str:
     return done.stdout
 
 
+@pytest.mark.parametrize("client", ["as published", "of today"])
 @pytest.mark.parametrize("index", PUBLISHED, ids=[file.parent.name for file in PUBLISHED])
 def test_a_published_bundle_predicts_the_same_on_the_oldest_versions(
-    old: str, images: list[Path], tmp_path: Path, index: Path
+    old: str, images: list[Path], put_client: Callable[[Path], Path], tmp_path: Path, index: Path, client: str
 ) -> None:
     tables = []
+    bundle = shutil.copytree(index.parent, tmp_path / "bundle")
+    predict = bundle / "predict.py" if client == "as published" else put_client(bundle)
     for python in (old, sys.executable):
-        told_by(python, [index.with_name("predict.py"), *images, "--csv", tmp_path / "table.csv"])
+        told_by(python, [predict, *images, "--csv", tmp_path / "table.csv"])
         tables.append(list(csv.reader((tmp_path / "table.csv").read_text(encoding="utf-8").splitlines())))
     assert [row[:2] for row in tables[0]] == [row[:2] for row in tables[1]]
     assert tables[0][0] == tables[1][0] and len(tables[0]) == len(images) + 1
@@ -184,12 +190,11 @@ def test_the_bundle_declares_the_versions_that_it_is_tested_with() -> None:
         )
 
 
-def test_older_packages_are_refused_in_one_line(old: str, tmp_path: Path) -> None:
+def test_older_packages_are_refused_in_one_line(old: str, put_client: Callable[[Path], Path], tmp_path: Path) -> None:
     """A package that says it is older stands in for one."""
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy" / "__init__.py").write_text("__version__ = '1.20.0'\n", encoding="utf-8")
-    shutil.copyfile(zoo.runtime.__file__, tmp_path / "predict.py")
-    done = subprocess.run([old, tmp_path / "predict.py", "a.png"], capture_output=True, text=True, check=False)
+    done = subprocess.run([old, put_client(tmp_path), "a.png"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (6, "")
     assert (
         done.stderr

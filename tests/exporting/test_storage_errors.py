@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor, nn
 from zoo_onnx.exporter import OnnxExporter
+from zoo_onnx.options import OnnxOptions
 
 import zoo.runtime
-from zoo.api import EmitRequest
+from zoo.api import ExportJob
 from zoo.errors import ExportError, StorageError
 from zoo.exporting.export import Bundle
 from zoo.exporting.storage_errors import storage_errors_of_any_kind
@@ -26,9 +26,10 @@ class LibraryError(Exception):
 
 class Failing(OnnxExporter):
     def __init__(self, error: Exception) -> None:
+        super().__init__(OnnxOptions())
         self.error = error
 
-    def emit(self, model: nn.Module, example: Tensor, path: Path, request: EmitRequest) -> None:
+    def write(self, job: ExportJob, path: Path) -> None:
         path.write_bytes(b"a part")
         raise self.error
 
@@ -65,7 +66,7 @@ def test_a_full_disk_while_the_onnx_file_is_saved(
     assert_refused(run_export, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["predict.py", "verify.json", "README.md", "bundle.json"])
+@pytest.mark.parametrize("name", ["predict.py", "zoo_runtime.py", "verify.json", "README.md", "bundle.json"])
 def test_a_full_disk_while_a_file_of_the_bundle_is_written(
     run_export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

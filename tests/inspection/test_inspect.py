@@ -20,7 +20,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from zoo.inspection import archives, findings, onnxfile
+from zoo.inspection import archives, findings
 from zoo.inspection.inspect import inspect
 from zoo.registry.core_commands import COMMANDS
 from zoo.runs import checkpoints
@@ -123,36 +123,6 @@ def test_weights_are_named_with_their_shapes_and_damage_is_said(tmp_path: Path) 
     assert found is not None and "cut off" in found.refused[0]
 
 
-def test_an_onnx_file_is_read_without_onnx_as_onnx_reads_it() -> None:
-    import onnx
-
-    found, model = inspect(BUNDLE / "model.onnx"), onnx.load(BUNDLE / "model.onnx")
-    assert found is not None and found.kind == "ONNX model"
-    assert found.facts["IR version"] == model.ir_version and found.facts["opsets"] == {
-        "ai.onnx": model.opset_import[0].version
-    }
-    assert sum(found.facts["operators"].values()) == len(model.graph.node) and found.facts["weights"] == len(
-        model.graph.initializer
-    )
-    assert found.contains == [
-        *((each.name, "input") for each in model.graph.input),
-        *((each.name, "output") for each in model.graph.output),
-    ]
-
-
-def test_external_data_outside_of_the_folder_is_refused(tmp_path: Path) -> None:
-    import onnx
-
-    tensor = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
-    tensor.external_data.add(key="location", value="../../etc/passwd")
-    graph = onnx.GraphProto(initializer=[tensor], node=[onnx.NodeProto(op_type="Evil", domain="lab.custom")])
-    (tmp_path / "m.onnx").write_bytes(onnx.ModelProto(ir_version=8, graph=graph).SerializeToString())
-    found = inspect(tmp_path / "m.onnx")
-    assert found is not None and found.facts["external data"] == ["../../etc/passwd"]
-    assert any("outside of its folder: ../../etc/passwd" in line for line in found.refused)
-    assert any("lab.custom" in line for line in found.refused)
-
-
 @pytest.mark.parametrize("how", ["pickle", "torch"])
 def test_a_pickle_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     monkeypatch.chdir(tmp_path)
@@ -235,13 +205,6 @@ def test_hostile_content_is_described_or_not_known_and_raises_nothing(tmp_path: 
     if not name.startswith(("run/", "bundle/")):
         # rarfile, where it is installed, lists nothing of an archive that is cut off
         assert found.refused or found.facts.get("members") == 0
-
-
-def test_fields_of_an_endless_message_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxfile, "MOST_FIELDS", 100)
-    (tmp_path / "m.onnx").write_bytes(b"\x08\x07" * 1000)
-    found = inspect(tmp_path / "m.onnx")
-    assert found is not None and "more than 100 fields" in found.refused[0]
 
 
 def test_the_command_is_light_and_says_what_it_found(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +38,7 @@ def test_it_imports_the_standard_library_numpy_and_pillow_alone() -> None:
     tree = ast.parse(Path(runtime.__file__).read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {
-        "numpy",
-        "PIL",
-        "onnxruntime",
-    }
+    assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy", "PIL"}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -193,8 +192,65 @@ def test_probabilities_come_a_row_a_file_and_a_fixed_batch_is_filled_up(tmp_path
     assert [p[0] for _, p in rows] == sorted(p[0] for _, p in rows)
 
 
-def test_it_runs_as_a_script_and_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, runtime.__file__, "--model", str(tmp_path / "none.onnx"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def client(folder: Path) -> Path:
+    """The predict.py of a format whose files are one array: the outputs of every image."""
+    (folder / "zoo_runtime.py").write_bytes(Path(runtime.__file__).read_bytes())
+    (folder / "predict.py").write_text(
+        "import sys\nfrom pathlib import Path\nimport zoo_runtime\nimport numpy as np\n"
+        "class Runner:\n"
+        "    metadata = {}\n"
+        "    def __init__(self, path, provider, threads):\n"
+        "        print(provider, threads, file=sys.stderr)\n"
+        "        self.outputs = np.load(path)\n"
+        "    def __call__(self, inputs):\n"
+        "        return {'output': self.outputs.repeat(len(inputs['input']), axis=0)}\n"
+        "sys.exit(zoo_runtime.main(Runner, Path(__file__).with_name('model.npy'), ('cpu', 'dsp')))\n",
+        encoding="utf-8",
+    )
+    return folder / "predict.py"
+
+
+def told(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+
+
+def test_its_command_line_predicts_with_any_format_and_says_what_is_wrong_in_one_line(tmp_path: Path) -> None:
+    image, predict = save(tmp_path / "a.png", np.zeros((8, 8), np.uint8)), client(tmp_path)
+    done = told(predict, "--model", tmp_path / "none.npy", image)
     assert (done.returncode, len(done.stderr.splitlines())) == (4, 1)
-    assert done.stderr.startswith("error: ") and "none.onnx: is missing" in done.stderr
+    assert done.stderr.startswith("error: ") and "none.npy: is missing" in done.stderr
+    np.save(tmp_path / "model.npy", np.float32([[0, 5]]))
+    content = (tmp_path / "model.npy").read_bytes()
+    index = {
+        "files": {"model.npy": {"sha256": hashlib.sha256(content).hexdigest()}},
+        "description": {"input": SPEC, "output": {"classes": ["dark", "bright"]}},
+    }
+    (tmp_path / "bundle.json").write_text(json.dumps(index), encoding="utf-8")
+    done = told(predict, image, "--provider", "dsp", "--threads", "2")
+    assert (done.returncode, done.stderr) == (0, "dsp 2\n")
+    assert done.stdout == f"{image}: bright 99.3%, dark 0.7%\n"
+    done = told(predict, image, "--provider", "tpu")
+    assert done.returncode == 2 and "invalid choice: 'tpu'" in done.stderr
+
+
+@pytest.mark.parametrize("way", ["-I", "-P"])
+def test_without_the_folder_of_the_script_on_the_path_a_bundle_predicts(
+    bundle_model: Path, put_client: Callable[[Path], Path], tmp_path: Path, way: str
+) -> None:
+    image = save(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+    done = told(way, put_client(bundle_model.parent), image)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("missing", "packages"), [("numpy", "numpy pillow"), ("PIL", "numpy pillow"), ("onnxruntime", "onnxruntime")]
+)
+def test_a_missing_package_is_told_in_one_line(
+    bundle_model: Path, put_client: Callable[[Path], Path], tmp_path: Path, missing: str, packages: str
+) -> None:
+    image = save(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
+    predict = put_client(bundle_model.parent)
+    code = f"import runpy, sys; sys.modules[{missing!r}] = None; runpy.run_path({str(predict)!r}, run_name='__main__')"
+    done = told("-c", code, image)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (6, "", 1), done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.endswith(f"; fix: pip install {packages}\n")

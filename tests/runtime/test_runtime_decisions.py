@@ -271,8 +271,8 @@ def test_a_decision_on_an_output_of_another_kind_is_refused(decision: Decision, 
 
 
 def test_what_cannot_be_followed_of_a_newer_description_is_refused() -> None:
-    with pytest.raises(ValueError, match="format 3"):
-        runtime.check_description({**describe(SOFTMAX), "format": 3})
+    with pytest.raises(ValueError, match="format 4"):
+        runtime.check_description({**describe(SOFTMAX), "format": 4})
     with pytest.raises(ValueError, match="permuted pixels have no masks"):
         runtime.check_description(describe(MASK, "map", permute_pixels=1))
 

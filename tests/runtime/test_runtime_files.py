@@ -118,11 +118,11 @@ def test_files_that_cannot_be_read_are_collected_and_the_others_predicted(tmp_pa
         list(predict(mean_of, description, files))
 
 
-def test_predict_py_names_each_bad_file_and_goes_on(tmp_path: Path) -> None:
+def test_predict_py_names_each_bad_file_and_goes_on(put_client: Callable[[Path], Path], tmp_path: Path) -> None:
     """The bundle that is committed, with this predict.py."""
     published = Path(__file__).parents[2] / "exports" / "published" / "cnn_mnist"
     bundle = shutil.copytree(published, tmp_path / "bundle")
-    shutil.copy(Path(runtime.__file__), bundle / "predict.py")
+    put_client(bundle)
     for name in ("good.png", "noext", "._good.png"):
         put(tmp_path / "in" / name)
     (tmp_path / "in" / "zero.jpg").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""How `zoo.runtime`, which is every bundle's predict.py, opens a model: digests, replacement while it is read, its
+"""How `zoo.runtime`, which every bundle's predict.py imports, opens a model: digests, replacement while it is read, its
 description, old versions."""
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ import onnxruntime
 import pytest
 from onnx import helper
 from PIL import Image
+from zoo_onnx.client import OnnxRunner
 
 from zoo import runtime
 from zoo.errors import CheckpointError
-from zoo.runtime import METADATA_KEY, ModelError, SetupError, open_model
+from zoo.runtime import METADATA_KEY, Model, ModelError, SetupError, open_model
 from zoo.support.atomic_files import sha256
 from zoo.workflows.predict import predict
 
 BLACK = np.full((1, 1, 4, 4), -1, np.float32)
 
 
+def open_onnx(model: Path, note: Callable[[str], None] = pytest.fail) -> Model:
+    return open_model(model, OnnxRunner, note)
+
+
 def logits(model: Path, note: Callable[[str], None] = pytest.fail) -> list[float]:
-    run, _ = open_model(model, note)
-    return [float(value) for value in run(BLACK)[0]]
+    return [float(value) for value in open_onnx(model, note).run(BLACK)[0]]
 
 
 def index(folder: Path) -> None:
@@ -71,16 +75,17 @@ def test_every_changed_byte_of_a_model_is_noticed(bundle_model: Path) -> None:
     for place in range(0, len(content), 7):
         bundle_model.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         with pytest.raises(ModelError, match=r"model\.onnx: was altered after it was exported"):
-            open_model(bundle_model)
+            open_onnx(bundle_model)
 
 
 @pytest.mark.parametrize("way", ["zoo predict BUNDLE", "zoo predict BUNDLE/model.onnx", "predict.py"])
-def test_whatever_opens_a_bundle_refuses_an_altered_model(bundle_model: Path, image: Path, way: str) -> None:
+def test_whatever_opens_a_bundle_refuses_an_altered_model(
+    bundle_model: Path, put_client: Callable[[Path], Path], image: Path, way: str
+) -> None:
     change_model(bundle_model, scale_weight)
     if way == "predict.py":
-        shutil.copyfile(runtime.__file__, bundle_model.with_name("predict.py"))
         done = subprocess.run(
-            [sys.executable, bundle_model.with_name("predict.py"), image],
+            [sys.executable, put_client(bundle_model.parent), image],
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -95,7 +100,7 @@ def test_whatever_opens_a_bundle_refuses_an_altered_model(bundle_model: Path, im
 
 
 def test_a_model_that_stands_alone_is_used_and_it_is_said_that_nothing_was_checked(
-    bundle_model: Path, image: Path, tmp_path: Path
+    bundle_model: Path, put_client: Callable[[Path], Path], image: Path, tmp_path: Path
 ) -> None:
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -104,9 +109,8 @@ def test_a_model_that_stands_alone_is_used_and_it_is_said_that_nothing_was_check
     assert logits(alone / "model.onnx", said.append) == [8, -8]
     assert len(said) == 1 and "no bundle.json lies beside" in said[0]
     assert predict(alone / "model.onnx", [image]).notes == tuple(said)
-    shutil.copyfile(runtime.__file__, alone / "predict.py")
     done = subprocess.run(
-        [sys.executable, alone / "predict.py", image], capture_output=True, text=True, encoding="utf-8", check=False
+        [sys.executable, put_client(alone), image], capture_output=True, text=True, encoding="utf-8", check=False
     )
     assert (done.returncode, len(done.stdout.splitlines()), len(done.stderr.splitlines())) == (0, 1, 1)
     assert done.stderr.startswith("note: no bundle.json lies beside")
@@ -117,17 +121,16 @@ def test_weights_in_a_second_file_are_checked_too(bundle_model: Path) -> None:
     assert logits(bundle_model) == [8, -8]
     data.write_bytes(np.array([[-4, 4]], np.float32).tobytes())
     with pytest.raises(ModelError, match=r"model\.onnx\.data: was altered after it was exported"):
-        open_model(bundle_model)
+        open_onnx(bundle_model)
     data.unlink()
     with pytest.raises(ModelError, match=r"model\.onnx\.data: is missing"):
-        open_model(bundle_model)
+        open_onnx(bundle_model)
 
 
-@pytest.mark.parametrize("outside", [False, True], ids=["a large file", "a second file"])
+@pytest.mark.parametrize("outside", [False, True], ids=["one file", "a second file"])
 def test_a_model_that_is_loaded_as_a_file_must_be_the_same_file_afterwards(
     bundle_model: Path, monkeypatch: pytest.MonkeyPatch, outside: bool
 ) -> None:
-    monkeypatch.setattr(runtime, "IN_MEMORY_BYTES", 0)
     target = put_outside(bundle_model) if outside else bundle_model
     session = onnxruntime.InferenceSession
 
@@ -142,15 +145,12 @@ def test_a_model_that_is_loaded_as_a_file_must_be_the_same_file_afterwards(
     assert logits(bundle_model) == [8, -8]
     monkeypatch.setattr(onnxruntime, "InferenceSession", load_and_alter)
     with pytest.raises(ModelError, match=f"{target.name}: was altered while it was loaded"):
-        open_model(bundle_model)
+        open_onnx(bundle_model)
 
 
-@pytest.mark.parametrize("limit", [None, 0], ids=["in memory", "as a file"])
 def test_a_bundle_that_is_replaced_between_its_index_and_its_model_is_read_again(
-    bundle_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None
+    bundle_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if limit is not None:
-        monkeypatch.setattr(runtime, "IN_MEMORY_BYTES", limit)
     new = tmp_path / "new"
     shutil.copytree(bundle_model.parent, new)
     change_model(new / "model.onnx", scale_weight)
@@ -206,7 +206,7 @@ def test_a_named_pipe_in_a_bundle_is_refused_and_not_waited_for(bundle_model: Pa
     (bundle_model.parent / name).unlink()
     os.mkfifo(bundle_model.parent / name)
     with pytest.raises(ModelError, match=rf"{name}: is no regular file"):
-        open_model(bundle_model)
+        open_onnx(bundle_model)
 
 
 DAMAGED = {
@@ -238,7 +238,7 @@ def test_a_description_that_cannot_be_followed_is_refused(bundle_model: Path, ch
     change_model(bundle_model, damage)
     index(bundle_model.parent)
     with pytest.raises(ModelError, match=r"model\.onnx: its description is damaged: ") as caught:
-        open_model(bundle_model)
+        open_onnx(bundle_model)
     assert "\n" not in str(caught.value)
 
 
@@ -258,7 +258,7 @@ def test_metadata_that_is_no_description_is_refused(bundle_model: Path, text: st
     change_model(bundle_model, lambda proto: helper.set_model_props(proto, {METADATA_KEY: text}))
     index(bundle_model.parent)
     with pytest.raises(ModelError, match=r"model\.onnx: its description is damaged: "):
-        open_model(bundle_model)
+        open_onnx(bundle_model)
 
 
 def test_metadata_that_is_no_text_is_refused(bundle_model: Path) -> None:
@@ -266,7 +266,7 @@ def test_metadata_that_is_no_text_is_refused(bundle_model: Path) -> None:
     bundle_model.write_bytes(content.replace(b"bright", b"brigh\xff"))
     index(bundle_model.parent)
     with pytest.raises(ModelError, match=r"model\.onnx: its metadata is not UTF-8 text"):
-        open_model(bundle_model)
+        open_onnx(bundle_model)
 
 
 def test_a_model_whose_outputs_are_not_its_classes_is_refused_when_it_is_run(bundle_model: Path, image: Path) -> None:
@@ -289,7 +289,7 @@ def test_threads_that_cannot_be_started_are_not_told_as_a_bad_model(
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
     with pytest.raises(SetupError, match="cannot start its threads here: pthread_create failed"):
-        open_model(bundle_model)
+        open_onnx(bundle_model)
 
 
 @pytest.mark.parametrize(

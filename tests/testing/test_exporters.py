@@ -19,38 +19,47 @@ def zoo_register_exporters():
 """
 PICKLED = """
 import torch
+from zoo.api import Exporter, FileFacts
+from zoo.errors import SetupError
 
 class Runner:
-    provider = "cpu"
+    runtime, provider, metadata = "torch", "cpu", {metadata}
 
     def __init__(self, path):
         self.model = torch.load(path, weights_only=False)
 
     def __call__(self, inputs):
         with torch.inference_mode():
-            return self.model(torch.from_numpy(inputs)).numpy(){twist}
+            return {{"output": self.model(torch.from_numpy(inputs["input"])).numpy(){twist}}}
 
-class Exporter:
-    def emit(self, model, example, path, request):
-        {emit}
-        torch.save(model, path)
+    def close(self):
+        del self.model
 
-    def check(self, path, request):
-        return {{"size": {size}}}
+class Pickled(Exporter):
+    def require(self, job, provider):
+        {require}
 
-    def runner(self, path, provider):
+    def write(self, job, path):
+        {write}
+        torch.save(job.model, path)
+
+    def check(self, path, job):
+        return FileFacts(path.stat().st_size, details={details})
+
+    def open(self, path, provider, threads=None):
         return Runner(path)
 
     def first_mismatch(self, path, model, inputs, tolerance):
         return "the last one"
 
-def build(options):
-    return Exporter()
+build = Pickled
 """
 
 
-def exporter(emit: str = "pass", twist: str = "", size: str = "path.stat().st_size") -> str:
-    return PICKLED.format(emit=emit, twist=twist, size=size)
+def exporter(
+    write: str = "pass", twist: str = "", details: str = "{}", metadata: str = "{}", require: str = "pass"
+) -> str:
+    return PICKLED.format(write=write, twist=twist, details=details, metadata=metadata, require=require)
 
 
 def test_a_sound_exporter_has_no_faults(odd: Odd) -> None:
@@ -60,23 +69,39 @@ def test_a_sound_exporter_has_no_faults(odd: Odd) -> None:
 @pytest.mark.parametrize(
     ("parts", "check", "fault"),
     [
-        ("def build(options): return object()", "methods", "lacks emit, check, runner, first_mismatch"),
+        ("def build(options): return object()", "build", "is a object, not a zoo.api.Exporter"),
+        (
+            "from zoo.api import Exporter\nclass build(Exporter): pass",
+            "build",
+            "could not be built: TypeError: Can't instantiate abstract class build",
+        ),
         (
             exporter(twist=" * 1.01"),
             "vector",
             "a vector output: the exported model is not the PyTorch model",
         ),
         (exporter(twist=" * 1.01"), "map", "first mismatch: the last one"),
-        (exporter(twist=".reshape(len(inputs), -1)"), "map", "a map output: "),
+        (exporter(twist=".reshape(len(inputs['input']), -1)"), "map", "a map output: "),
         (exporter(twist="[:2]"), "vector", "a vector output: "),
         (
-            exporter(emit="if model(example).ndim == 4: raise RuntimeError('vectors alone')"),
+            exporter(write="if job.model(job.example).ndim == 4: raise RuntimeError('vectors alone')"),
             "map",
             "a map output: raised RuntimeError: vectors alone",
         ),
-        (exporter(emit="return"), "vector", "a vector output: emit wrote no model.pt2"),
-        (exporter(size="{1}"), "vector", "raised TypeError"),
-        (exporter(emit="torch.set_num_threads(torch.get_num_threads() + 1)"), "global_state", "number of threads"),
+        (exporter(write="return"), "vector", "a vector output: write left no model.pt2"),
+        (exporter(details="{'sizes': {1}}"), "vector", "raised TypeError"),
+        (
+            exporter(metadata="{'testing': 'another'}"),
+            "vector",
+            "a vector output: the metadata 'testing' is altered in the file",
+        ),
+        (exporter(metadata="{'another': 'text'}"), "vector", "the metadata 'testing' is missing from the file"),
+        (
+            exporter(require="raise SetupError('no such chip', fix='buy one')"),
+            "vector",
+            "a vector output: no such chip; fix: buy one",
+        ),
+        (exporter(write="torch.set_num_threads(torch.get_num_threads() + 1)"), "global_state", "number of threads"),
     ],
 )
 def test_each_fault_is_named(odd: Odd, parts: str, check: str, fault: str) -> None:
@@ -85,5 +110,5 @@ def test_each_fault_is_named(odd: Odd, parts: str, check: str, fault: str) -> No
 
 
 def test_what_works_for_vectors_is_not_blamed_for_maps(odd: Odd) -> None:
-    found = odd(SPEC, exporter(twist=".reshape(len(inputs), -1)"))
+    found = odd(SPEC, exporter(twist=".reshape(len(inputs['input']), -1)"))
     assert [line.check for line in found] == ["exporter/pickled/map"], found

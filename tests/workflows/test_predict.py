@@ -95,7 +95,7 @@ def test_a_model_that_does_not_describe_itself_is_refused(model: Path, images: P
     del proto.metadata_props[:]
     onnx.save(proto, model)
     (model.parent / "bundle.json").unlink()
-    with pytest.raises(CheckpointError, match="carries no 'zoo' metadata"):
+    with pytest.raises(CheckpointError, match="has no 'zoo' metadata"):
         predict(model, [images])
     model.write_bytes(b"no model")
     with pytest.raises(CheckpointError, match="cannot load it"):

@@ -11,7 +11,7 @@ from zoo.api import AdaptationSpec, Exporter, ExporterSpec, Options, TargetKind,
 from zoo.config.validation_errors import explain, suggest_among
 from zoo.errors import ConfigError, PluginError, UsageError, report_to
 from zoo.registry.lookup import Item, Registry, load_object, options_model
-from zoo.registry.plugin_calls import in_plugin
+from zoo.registry.plugin_calls import faults_named, in_plugin
 
 
 def options_of(
@@ -129,7 +129,7 @@ def build_exporter(item: Item[ExporterSpec], values: Mapping[str, Any] | None = 
     options, PluginError if its target is no `Exporter`."""
     options = options_of(item, values or {}, "export")
     target = load_object(item.spec.target, item)
-    with in_plugin(item, "building the exporter"):
+    with in_plugin(item, "building the exporter"), faults_named(item, "built"):
         exporter = target(options)
     if not isinstance(exporter, Exporter):
         raise PluginError(

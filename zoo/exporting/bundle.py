@@ -111,9 +111,12 @@ def _written(folder: Path, model: Path) -> list[str]:
     """The files that the exporter wrote, the model first."""
     if not model.is_file():
         raise ExportError(f"the exporter wrote no {model.name}", fix="report it to the exporter's authors")
-    names = sorted(path.name for path in folder.iterdir())
-    for name in names:
-        _refuse_name(name, ())
+    found = sorted(folder.iterdir())
+    for path in found:
+        _refuse_name(path.name, ())
+        if not path.is_file():
+            raise ExportError(f"the exporter wrote a folder, {path.name}", fix="report it to the exporter's authors")
+    names = [path.name for path in found]
     return sorted(names, key=lambda name: name != model.name)
 
 

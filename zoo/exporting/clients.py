@@ -79,10 +79,12 @@ class Client(NamedTuple):
     def _run_in_zoo(self, model: Path, exporter: Exporter[Any], provider: str, expected: Expected) -> None:
         try:
             opened = runtime.open_model(model, lambda path: exporter.open(path, provider))
-            rows = list(runtime.predict(opened.run, opened.description, expected.files))
+            try:
+                rows = list(runtime.predict(opened.run, opened.description, expected.files))
+            finally:
+                opened.runner.close()
         except (ValueError, LookupError, TypeError) as error:
             raise ExportError(f"{self.name} fails: {error}", fix=self.fix) from error
-        opened.runner.close()
         with storage_errors(self.table):
             runtime.write_csv(self.table, rows, runtime.decision_of(opened.description))
             if self._masks(expected):

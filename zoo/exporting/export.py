@@ -85,7 +85,7 @@ def export_model(
 ) -> Bundle:
     """Like `export`, for a loaded model. ``exporter`` replaces the one of ``item``."""
     from zoo.exporting.client_check import check_client, reference_of
-    from zoo.exporting.gate import Candidate, require, verify
+    from zoo.exporting.gate import Candidate, prepare, require, verify
     from zoo.exporting.samples import real_samples
     from zoo.reporting.run_reporter import send_exported
 
@@ -96,10 +96,11 @@ def export_model(
     exporter = exporter or build_exporter(item)
     check_provider(exporter, provider, item.spec.name)
 
-    notes = require(loaded)
+    notes = prepare(loaded)
     description = describe(registry, loaded, batch)
     job = _job(loaded, description, batch)
     exporter.require(job, provider)
+    require(loaded)
     samples = real_samples(registry, loaded)
     notes += [samples.why] if samples.why else []
     with storage_errors_of_any_kind(target), temporary_beside(target) as folder:

@@ -44,16 +44,19 @@ RULES = {
 """The criterion of `Comparison`, by the kind of the decision."""
 
 
-def require(loaded: LoadedModel) -> list[str]:
-    """Prepare the model for export (eval mode, CPU), and return a line for each change.
-
-    Raises CheckpointError if a weight is not finite.
-    """
+def prepare(loaded: LoadedModel) -> list[str]:
+    """Bring the model to eval mode and the CPU, and return a line for each change."""
     notes = []
     training = [name or "the network" for name, module in loaded.model.named_modules() if module.training]
     if training:
         notes.append(f"set to evaluation mode: {', '.join(training[:5])}{' …' if len(training) > 5 else ''}")
     loaded.model.to("cpu").eval()
+    return notes
+
+
+def require(loaded: LoadedModel) -> None:
+    """Check the model before it is written. Raises CheckpointError if a weight is not finite, and ExportError if the
+    model does not fit its input or its decision."""
     for name, tensor in (*loaded.model.named_parameters(), *loaded.model.named_buffers()):
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
@@ -62,7 +65,6 @@ def require(loaded: LoadedModel) -> list[str]:
                 fix="train again, with a smaller --lr",
             )
     _require_input(loaded)
-    return notes
 
 
 def _require_input(loaded: LoadedModel) -> None:

@@ -148,13 +148,14 @@ class _Check:
     def against_model(self) -> Iterator[Finding]:
         """The whole verification of an export."""
         from zoo.exporting.client_check import check_client
-        from zoo.exporting.gate import Candidate, require, verify
+        from zoo.exporting.gate import Candidate, prepare, require, verify
         from zoo.exporting.model_source import locate
         from zoo.exporting.samples import real_samples
         from zoo.runs.load_model import load_shipped
 
         published, model = self._asked.published, self._asked.model
         loaded = load_shipped(registry(), published) if published else locate(registry(), str(model)).loaded
+        prepare(loaded)
         require(loaded)
         samples = real_samples(registry(), loaded, self._asked.dataset)
         job = self._job(loaded)

@@ -46,11 +46,15 @@ COMPRESSED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz"}
 
 def inspect(path: Path, head: bytes) -> Found | None:
     kind, read = _kind(path, head)
+    failed: list[str] = []
     if kind is None or _exporters(path.suffix):
-        model = _exported_model(path)
-        if model is not None or kind is None:
+        model = _exported_model(path, failed)
+        if model is not None:
             return model
-    return guarded(lambda each: read(path, each), Found(kind, str(path), path.stat().st_size))
+    if kind is None and not failed:
+        return None
+    found = Found(kind or f"{path.suffix} file", str(path), path.stat().st_size, refused=failed)
+    return found if kind is None else guarded(lambda each: read(path, each), found)
 
 
 def _exporters(suffix: str) -> list[Item[Any]]:
@@ -59,13 +63,21 @@ def _exporters(suffix: str) -> list[Item[Any]]:
     return [item for item in registry().items("exporter") if item.spec.suffix == suffix]
 
 
-def _exported_model(path: Path) -> Found | None:
-    """A model in the format of an installed exporter; those of the same suffix are asked first."""
+def _exported_model(path: Path, failed: list[str]) -> Found | None:
+    """A model in the format of an installed exporter; those of the same suffix are asked first.
+
+    An exporter of the same suffix that fails is added to ``failed``; it does not stop the others.
+    """
     from zoo.config.item_options import build_exporter
     from zoo.registry.lookup import registry
 
     for item in sorted(registry().items("exporter"), key=lambda each: each.spec.suffix != path.suffix):
-        contents = build_exporter(item).inspect(path)
+        try:
+            contents = build_exporter(item).inspect(path)
+        except Exception as error:  # whatever a plugin does
+            if item.spec.suffix == path.suffix:
+                failed.append(f"exporter {item.canonical} cannot describe it: {error or type(error).__name__}")
+            continue
         if contents is not None:
             found = Found(contents.kind, str(path), path.stat().st_size, facts=dict(contents.facts))
             found.refused += contents.refused

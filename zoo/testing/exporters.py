@@ -13,6 +13,7 @@ from torch import nn
 
 from zoo.api import ArchitectureSpec, Exporter, ExportJob, OutputKind
 from zoo.config.item_options import build_exporter
+from zoo.errors import ZooError
 from zoo.exporting.gate import BATCHES, verify_against_pytorch
 from zoo.registry.lookup import Item, Registry
 from zoo.testing.architectures import Builder, Shape
@@ -25,7 +26,11 @@ SEED = 0
 
 
 def exporter_findings(_catalogue: Registry, item: Item[Any]) -> Iterator[Finding]:
-    exporter = build_exporter(item)
+    try:
+        exporter = build_exporter(item)
+    except ZooError as error:
+        yield Finding("build", str(error))
+        return
     for kind in KINDS:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(SEED)

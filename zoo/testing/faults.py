@@ -102,7 +102,7 @@ CHECKS: dict[str, dict[str, str]] = {
     },
     "exporter": {
         **OF_ANY,
-        "methods": "it has emit, check, runner and first_mismatch",
+        "build": "it is a zoo.api.Exporter",
         "vector": "a small network with a vector output can be exported and verified against PyTorch",
         "map": "a small network with a map output can be exported and verified against PyTorch",
     },

@@ -22,7 +22,7 @@ from zoo.api import ExportJob
 from zoo.config.item_options import build_exporter
 from zoo.errors import ZooError
 from zoo.registry.lookup import Item, Registry
-from zoo.runtime import INPUT, OUTPUT
+from zoo.runtime import INPUT, OUTPUT, ModelError, SetupError
 from zoo.support.paths import cache_root
 from zoo.support.temporary_folders import remove_abandoned, temporary_folder
 from zoo.training.devices import Engine
@@ -119,10 +119,11 @@ def _by_torch(name: str, backbone: nn.Module, autocast: torch.dtype | None, memo
 def by_exporter(item: Item[Any], backbone: nn.Module, probe: Tensor, path: Path) -> Pass | None:
     """Return the backbone as an exported file in the exporter's runtime; None if it cannot be exported or run."""
     try:
-        exporter = build_exporter(item)
-        exporter.write(ExportJob(backbone, probe[:2].contiguous()), path)
+        exporter, job = build_exporter(item), ExportJob(backbone, probe[:2].contiguous())
+        exporter.require(job, "cpu")
+        exporter.write(job, path)
         runner = exporter.open(path, "cpu")
-    except ZooError:
+    except (ZooError, ModelError, SetupError):
         return None
     return Pass(
         f"the runtime of {item.canonical}", lambda inputs: torch.from_numpy(runner({INPUT: inputs.numpy()})[OUTPUT])

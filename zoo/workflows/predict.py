@@ -201,6 +201,7 @@ def _open(target: str | Path, provider: str, threads: int | None) -> Opened:
             )
         return _open_run(target)
     check_provider(exported.exporter, provider, exported.item.spec.name)
+    exported.exporter.require(None, provider)
     notes: list[str] = []
     with runtime_errors():
         found = runtime.open_model(

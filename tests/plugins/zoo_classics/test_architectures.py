@@ -161,6 +161,7 @@ def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recip
 
     import numpy as np
 
+    from zoo.config.item_options import build_exporter
     from zoo.data.data_loader import open_data
     from zoo.runtime import open_model
 
@@ -169,7 +170,8 @@ def test_the_published_bundle_agrees_with_pytorch_on_every_real_test_digit(recip
     data = open_data(
         registry(), loaded.config.dataset, torch.device("cpu"), preprocessing=loaded.preprocessing, parts=("test",)
     )
-    run, _ = open_model(bundle / "model.onnx")
+    exporter = build_exporter(registry().exporter("onnx"))
+    run = open_model(bundle / "model.onnx", lambda path: exporter.open(path, "cpu")).run
     agree = right = 0
     for batch in data.part("test").batches(1000):
         with torch.inference_mode():

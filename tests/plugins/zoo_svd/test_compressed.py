@@ -92,13 +92,16 @@ def test_the_decoder_gives_the_image_of_any_rank_and_its_file_does(small, tmp_pa
 
 
 def test_a_decoder_that_departs_is_not_left_behind(small, tmp_path, monkeypatch) -> None:
+    from zoo_onnx.client import OnnxRunner
     from zoo_onnx.exporter import OnnxExporter
 
     from zoo.errors import ExportError
 
-    monkeypatch.setattr(
-        OnnxExporter, "runner", lambda *_: lambda inputs: np.zeros((len(inputs), 3, 60, 40), np.float32)
-    )
+    class Wrong(OnnxRunner):
+        def __call__(self, inputs):
+            return {"output": np.zeros((len(inputs["input"]), 3, 60, 40), np.float32)}
+
+    monkeypatch.setattr(OnnxExporter, "open", lambda _exporter, *given: Wrong(*given))
     with pytest.raises(ExportError, match="the exported model is not the PyTorch model"):
         export(small, tmp_path / "a.onnx", "onnx")
     assert not list(tmp_path.iterdir())

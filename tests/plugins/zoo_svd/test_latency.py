@@ -44,8 +44,8 @@ def test_calls_that_take_long_are_fewer() -> None:
     calls = []
 
     def slow(inputs):
-        calls.append(inputs.shape)
+        calls.append(inputs["input"].shape)
         time.sleep(0.3)
-        return inputs
+        return {"output": inputs["input"]}
 
     assert Deployed(slow, 0).milliseconds((2,), 4) > 0 and calls == [(4, 2)] * (WARMING + FEWEST)

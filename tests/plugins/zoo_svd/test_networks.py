@@ -267,9 +267,8 @@ def test_on_cuda_a_network_is_compressed_and_trained_on_as_on_the_cpu(tmp_path, 
 @pytest.mark.slow
 def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_so_is_its_file(tmp_path) -> None:
     """R. Girshick's Fast R-CNN (2015), section 4.4, truncates fc6 and fc7 so."""
-    from zoo_onnx.exporter import OnnxExporter
-
-    from zoo.api import EmitRequest
+    from zoo.api import ExportJob
+    from zoo.config.item_options import build_exporter
     from zoo.config.run_config import Section
     from zoo.models.building import build_model
 
@@ -278,7 +277,8 @@ def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_
         registry(), Section(name="torchvision/vgg16"), in_channels=3, num_outputs=1000, image_size=(224, 224)
     ).eval()
     before = count_parameters(model)[0]
-    OnnxExporter().emit(model, torch.zeros(2, 3, 224, 224), tmp_path / "before.onnx", EmitRequest(None, None, {}))
+    exporter = build_exporter(registry().exporter("onnx"))
+    exporter.write(ExportJob(model, torch.zeros(2, 3, 224, 224)), tmp_path / "before.onnx")
     compressor = Compressor(model, torch.randn(2, 3, 224, 224), "plain")
     found = compressor.compressed(
         {
@@ -289,12 +289,11 @@ def test_vgg16_with_its_linear_layers_at_1024_and_256_is_2_72_times_smaller_and_
     )
     after = count_parameters(found)[0]
     assert (round(after / 1e6, 1), round(before / after, 2)) == (50.8, 2.72)
-    OnnxExporter().emit(found, torch.zeros(2, 3, 224, 224), tmp_path / "after.onnx", EmitRequest(None, None, {}))
+    exporter.write(ExportJob(found, torch.zeros(2, 3, 224, 224)), tmp_path / "after.onnx")
     sizes = [(tmp_path / f"{name}.onnx").stat().st_size for name in ("before", "after")]
     assert sizes[0] / sizes[1] == pytest.approx(2.72, abs=0.01)
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         due = found(images).numpy()
-    np.testing.assert_allclose(
-        OnnxExporter().runner(tmp_path / "after.onnx", "cpu")(images.numpy()), due, atol=1e-4 * np.abs(due).max()
-    )
+    given = exporter.open(tmp_path / "after.onnx", "cpu")({"input": images.numpy()})["output"]
+    np.testing.assert_allclose(given, due, atol=1e-4 * np.abs(due).max())
