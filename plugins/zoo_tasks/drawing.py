@@ -126,7 +126,9 @@ def write_mistakes(
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
     write_csv(directory / "mistakes.csv", ["image", "sample", "truth", "prediction", "probability"], rows)
-    named = " A sample is named by its file name or its index in the dataset." if rows else ""
+    named = (
+        " A sample is named by its file name, or by its index in the whole dataset before it was split." if rows else ""
+    )
     return ReportItem("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.{named}")
 
 
