@@ -29,7 +29,10 @@ def evaluate(
         typer.Option(
             "--data",
             metavar="D",
-            help="Dataset to evaluate on, instead of the run's own. It must have the same targets, or a subset of the run's classes.",
+            help=(
+                "Dataset to evaluate on, instead of the run's own. It must have the same targets, or a subset of the "
+                "run's classes."
+            ),
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
