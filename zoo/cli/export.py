@@ -12,7 +12,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import AsJson, Provider, options_of
+from zoo.cli.shared_options import AsJson, options_of
 from zoo.config.item_options import default_exporter
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
@@ -72,7 +72,14 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
             "--batch", metavar="dynamic|N", help="Batch size of the model: dynamic (the default) or a fixed number."
         ),
     ] = "dynamic"
-    provider: Provider = "cpu"
+    provider: Annotated[
+        str,
+        typer.Option(
+            "--provider",
+            metavar="P",
+            help="What runs the exported model during the verification: cpu (the default), cuda, or another one.",
+        ),
+    ] = "cpu"
     assignments: Annotated[
         list[str] | None,
         typer.Option(

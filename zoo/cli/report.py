@@ -13,7 +13,10 @@ from zoo.cli.shared_options import AsJson
 
 def report(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Run: its folder, its id, or a recipe's name for its newest run.")
+        str,
+        typer.Argument(
+            metavar="RUN", help="Run: its folder, its id, or the name of a recipe or architecture for its newest run."
+        ),
     ],
     out: Annotated[
         Path | None,

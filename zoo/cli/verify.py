@@ -21,7 +21,7 @@ def verify(
         str,
         typer.Argument(
             metavar="RUN|BUNDLE|FILE",
-            help="Run (folder, id, or a recipe's name for its newest run), bundle, or exported file of any origin.",
+            help="Run (its folder, its id, or the name of a recipe or architecture for its newest run), bundle, or exported file.",
         ),
     ],
     against: Annotated[
@@ -46,8 +46,8 @@ def verify(
     """Check every file of a run or bundle against its recorded digest. For a bundle or file, also repeat the
     verification of the export: the outputs and predictions must equal those of the PyTorch model.
 
-    Exits 4 if something is damaged, 5 if the model differs. Writes nothing, and runs no code of a bundle that the
-    installed exporter would not write itself.
+    Exits 4 if something is damaged, 5 if the model differs. Writes nothing. Runs predict.py of a bundle only if
+    it is identical to the one that the installed exporter writes.
     """
     from zoo.workflows.verify_exported import is_exported, verify_exported
 

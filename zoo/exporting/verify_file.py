@@ -107,6 +107,10 @@ class _Check:
             )
         return Finding("client", "unchecked", f"{', '.join(wrong)}: written by another version, not run")
 
+    @property
+    def _who(self) -> str:
+        return "`zoo predict`" if self._script is None else PREDICT
+
     def _same_version(self) -> bool:
         from zoo.registry.lookup import core_version
 
@@ -143,7 +147,7 @@ class _Check:
             expected = Expected.of(decision, files, np.asarray(images["outputs"], np.float32), spec)
             client = Client(self._script, Path(name), DIFFERS)
             client.check(self._model, self._exporter, self._asked.provider, expected, spec)
-        return Finding("predictions", "ok", f"{len(files)} images by {client.name} as recorded of PyTorch")
+        return Finding("predictions", "ok", f"{len(files)} image files: {self._who} as PyTorch, as recorded")
 
     def against_model(self) -> Iterator[Finding]:
         """The whole verification of an export."""
@@ -173,7 +177,7 @@ class _Check:
             yield Finding("predictions", "unchecked", "the file does not describe its preprocessing")
             return
         checked = check_client(self._script, candidate, self._description).facts
-        yield Finding("predictions", "ok", f"{checked['images']} images as in PyTorch")
+        yield Finding("predictions", "ok", f"{checked['images']} image files: {self._who} as PyTorch")
 
     def _job(self, loaded: LoadedModel) -> ExportJob:
         import torch
