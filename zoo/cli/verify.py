@@ -21,7 +21,7 @@ def verify(
         str,
         typer.Argument(
             metavar="RUN|BUNDLE|FILE",
-            help="Run (its folder, its id, or the name of a recipe or architecture for its newest run), bundle, or exported file.",
+            help="Run (folder, id, or name of a recipe or architecture), bundle, or exported file of any origin.",
         ),
     ],
     against: Annotated[
