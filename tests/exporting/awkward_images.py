@@ -57,7 +57,9 @@ def modes(folder: Path) -> None:
     palette = colour.convert("P")
     palette.save(folder / "palette-one-clear.png", transparency=3)
     palette.save(folder / "palette-all-half.png", transparency=bytes(index % 256 for index in range(0, 512, 2)))
-    palette.save(folder / "palette-clear.gif", transparency=5)
+    cut_out = clear.copy()
+    cut_out.putalpha(clear.getchannel("A").point(lambda value: 255 * (value > 99)))
+    cut_out.save(folder / "palette-clear.gif")
     colour.save(folder / "key-rgb.png", transparency=colour.getpixel((3, 3)))
     colour.convert("L").save(folder / "key-grey.png", transparency=colour.convert("L").getpixel((3, 3)))
     clear.save(folder / "alpha-lossless.webp", lossless=True)
@@ -118,6 +120,8 @@ def turned(folder: Path) -> None:
 def animated(folder: Path) -> None:
     frames = [Image.fromarray(noise(seed, 24, 29)) for seed in (8, 9, 10)]
     frames[0].save(folder / "animated.gif", save_all=True, append_images=frames[1:], disposal=2)
+    clear = [Image.fromarray(noise(seed, 24, 29, 4)) for seed in (8, 9, 10)]
+    clear[0].save(folder / "animated-clear.gif", save_all=True, append_images=clear[1:], disposal=2)
     frames[0].save(folder / "animated.webp", save_all=True, append_images=frames[1:], lossless=True)
     frames[0].save(folder / "pages.tif", save_all=True, append_images=frames[1:])
 
