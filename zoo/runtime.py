@@ -353,14 +353,9 @@ def preprocessing_steps(spec: dict[str, Any]) -> list[dict[str, Any]]:
     W and H are the sides of the image at that step. docs/bundle-format.md explains each step.
     """
     channels, height, width = spec["channels"], spec["height"], spec["width"]
-    grey = spec.get("value_range")
     steps: list[dict[str, Any]] = [
         {"step": "decode", "frame": 0, "orientation": "exif", "max_pixels": spec.get("max_pixels", MAX_PIXELS)},
-        {
-            "step": "deep_grey_to_8_bits",
-            "range": list(grey) if grey else {"16-bit": [0, 65535], "other": [0, 255]},
-            "rounding": {"integers": "down", "floats": "half up"},
-        },
+        _deep_grey_step(spec.get("value_range")),
         {"step": "flatten_alpha", "background": [255, 255, 255]},
         {"step": "convert", "mode": "L" if channels == 1 else "RGB"},
         *_resize_steps(spec),
@@ -370,10 +365,24 @@ def preprocessing_steps(spec: dict[str, Any]) -> list[dict[str, Any]]:
         steps.append({"step": "permute_pixels", "indices": order.tolist()})
     return [
         *steps,
-        {"step": "divide", "by": 255},
+        {"step": "divide", "by": 255, "dtype": "float32"},
         {"step": "normalise", "mean": list(spec["mean"]), "std": list(spec["std"])},
         {"step": "layout", "order": "NCHW", "dtype": "float32"},
     ]
+
+
+def _deep_grey_step(value_range: Sequence[float] | None) -> dict[str, Any]:
+    refused = ["not finite", "outside the range"]
+    return {
+        "step": "deep_grey_to_8_bits",
+        "range": list(value_range) if value_range else {"16-bit": [0, 65535], "other": [0, 255]},
+        "formula": "(value - low) * 255 / (high - low)",
+        "dtype": "float64",
+        "rounding": {"integers": "floor", "floats": "floor(x + 0.5)"},
+        "white_is_zero": "255 - value",
+        "transparency": "ignored",
+        "refuse": refused if value_range else [*refused, "floats, 0 < maximum <= 1"],
+    }
 
 
 def _resize_steps(spec: dict[str, Any]) -> list[dict[str, Any]]:
@@ -384,20 +393,29 @@ def _resize_steps(spec: dict[str, Any]) -> list[dict[str, Any]]:
         "antialias": True,
         "passes": ["width", "height"],
         "rounding": "8 bits after each pass",
+        "max_pixels": spec.get("max_pixels", MAX_PIXELS),
     }
-    to_even = {"step": "crop", "height": height, "width": width, "offset": "half to even", "padding": 0}
+    centre = {
+        "step": "crop",
+        "height": height,
+        "width": width,
+        "offset": "round_half_to_even((side - size) / 2)",
+        "padding": {"before": "floor((size - side) / 2)", "value": 0},
+    }
+    sides = {"width": width, "height": height}
     if spec["resize"] == SQUASH:
-        return [{**resize, "width": width, "height": height}]
+        return [{**resize, "policy": "exact", **sides}]
     if spec["resize"] == CROP:
-        return [to_even]
+        return [centre]
     if scale is not None:
-        return [{**resize, "shorter_side": scale, "longer_side": "floor(shorter_side * longer / shorter)"}, to_even]
-    sides = {
-        side: f"max({size}, round_half_to_even({side[0].upper()} * scale))"
-        for side, size in (("width", width), ("height", height))
-    }
-    covering = {**resize, "scale": f"max({width} / W, {height} / H)", **sides}
-    return [covering, {"step": "crop", "height": height, "width": width, "offset": "floor", "padding": None}]
+        longer = "floor(shorter_side * longer / shorter)"
+        return [
+            {**resize, "policy": "shorter_side", "shorter_side": scale, "longer_side": longer},
+            {**centre, "padding": None},
+        ]
+    factor, rounding = "max(width / W, height / H)", "max(size, round_half_to_even(side * scale))"
+    covering = {**resize, "policy": "cover", **sides, "scale": factor, "sides": rounding}
+    return [covering, {**centre, "offset": "floor((side - size) / 2)", "padding": None}]
 
 
 def _read_whole(path: Path, spec: dict[str, Any]) -> Image.Image:
@@ -806,7 +824,7 @@ def check_description(description: dict[str, Any]) -> None:
         least, most = (0, 2**63) if field == "permute_pixels" else (1, 2**16)
         if not (value is None and optional) and not (isinstance(value, int) and least <= value < most):
             raise ValueError(f"{field} {value!r} is no whole number from {least} to {most - 1}")
-    if "steps" in spec and spec["steps"] != preprocessing_steps(spec):
+    if ("steps" in spec or description.get("format", 1) >= 3) and spec.get("steps") != preprocessing_steps(spec):
         raise ValueError("its preprocessing steps are not those of its other fields")
     limit, span = spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")
     if not isinstance(limit, int) or limit < 1:
