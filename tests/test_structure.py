@@ -15,6 +15,7 @@ FLOORS = (
     ("cli",),
     ("testing", "doctor"),
     ("workflows",),
+    ("benching",),
     ("exporting", "inspection", "analysis"),
     ("reporting",),
     ("training",),
@@ -29,7 +30,7 @@ FLOORS = (
 """From the top down: a folder imports those of lower floors."""
 FLOOR = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
 AT_THE_ROOT = {"__init__", "__main__", "api", "errors", "hookspecs", "plugin", "runtime"}
-PUBLIC = {"compare", "evaluate", "export", "load", "predict", "report", "run"}
+PUBLIC = {"benchmark", "compare", "evaluate", "export", "load", "predict", "report", "run"}
 
 
 def modules(root: str = "zoo") -> dict[str, Path]:

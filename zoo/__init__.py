@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from zoo.reporting.html_page import report
     from zoo.reporting.run_comparison import compare
     from zoo.runs.load_model import load
+    from zoo.workflows.bench import benchmark
     from zoo.workflows.evaluate import evaluate_run as evaluate
     from zoo.workflows.predict import predict
     from zoo.workflows.run import run
     from zoo.workflows.seeds import run_seeds
 
 _PUBLIC = {
+    "benchmark": "zoo.workflows.bench:benchmark",
     "compare": "zoo.reporting.run_comparison:compare",
     "evaluate": "zoo.workflows.evaluate:evaluate_run",
     "export": "zoo.exporting.export:export",
@@ -45,6 +47,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "benchmark",
     "compare",
     "evaluate",
     "export",

@@ -26,7 +26,7 @@ LINES = {
     "show": "show digits --count 2 --out shown.png",
     "run": "run cnn_digits --name again --device cpu --set dataset.resize=16 --set train.epochs=1",
     "evaluate": "evaluate cnn_digits/short --device cpu", "predict": "predict cnn_digits/short --data digits --count 2",
-    "export": "export cnn --help", "runs": "runs",
+    "export": "export cnn --help", "bench": "bench --help", "runs": "runs",
     "compare": "compare cnn_digits/short cnn_digits/again --out compared",
     "report": "report cnn_digits/short", "plugins": "plugins", "schema": "schema",
     "weights": "weights list cnn", "data": "data path",

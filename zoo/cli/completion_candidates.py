@@ -172,6 +172,7 @@ PLACES: dict[str, Source] = {
     "LAYER": layers,
     "NAME|RUN": exportable,
     "RUN": runs,
+    "RUN|BUNDLE|FILE": predictors,
     "RUN|BUNDLE|MODEL": predictors,
     "SHELL": shells,
     "gradients NAME": recipes_and_architectures,

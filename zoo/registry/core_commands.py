@@ -25,6 +25,10 @@ COMMANDS = {
     "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained model on a split."),
     "predict": ("zoo.cli.predict:predict", "Predict images with a run or an exported model."),
     "export": ("zoo.cli.export:export", "Export a trained model; it is written only if its outputs match PyTorch's."),
+    "bench": (
+        "zoo.cli.bench:bench",
+        "Measure the speed of a model in PyTorch, compiled, and as an exported file, side by side.",
+    ),
     "runs": ("zoo.cli.runs:runs", "List runs with their results, newest first."),
     "compare": (
         "zoo.cli.compare:compare",
@@ -59,7 +63,7 @@ SECTIONS = {
     "Components": ("list", "info", "matrix", "plugins"),
     "Runs": ("runs", "report", "compare", "verify"),
     "Data and weights": ("show", "data", "weights", "cache"),
-    "Analysis": ("gradients", "arithmetic"),
+    "Analysis": ("bench", "gradients", "arithmetic"),
     "Tools": ("inspect", "doctor", "schema", "completion"),
 }
 """The headings of `zoo --help`, with the commands under each."""
@@ -74,6 +78,7 @@ EXAMPLES = {
     "evaluate": "zoo evaluate cnn_digits --split test",
     "predict": "zoo predict exports/cnn_digits photo.png",
     "export": "zoo export cnn_digits --out build/digits",
+    "bench": "zoo bench cnn_digits --batch 1,32",
     "runs": "zoo runs --json",
     "compare": "zoo compare cnn_digits lenet",
     "report": "zoo report cnn_digits",

@@ -66,7 +66,7 @@ def verify_exported(
     if found is None:
         raise UsageError("this is neither a run, a bundle nor an exported file", where=path, fix="check the path")
     check_provider(found.exporter, provider, found.item.spec.name)
-    model = {"model": against} if against is not None else _own_model(contents.record)
+    model = {"model": against} if against is not None else own_model(contents.record)
     if data is not None and not model:
         raise UsageError(
             "--data needs the PyTorch model, which is not on this machine", fix="name a run with --against"
@@ -91,7 +91,7 @@ def verify_exported(
     return ExportedVerification(path, findings, named, 0 if error is None else error.exit_code)
 
 
-def _own_model(index: dict[str, Any]) -> dict[str, str]:
+def own_model(index: dict[str, Any]) -> dict[str, str]:
     """The run, or the recipe with the published weights, that a bundle was exported from, if it is here unchanged."""
     from zoo.registry.lookup import registry
     from zoo.runs import checkpoints, run_directory
