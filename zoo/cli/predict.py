@@ -40,7 +40,7 @@ class PredictOptions:
         str | None,
         typer.Option(
             "--split",
-            metavar="PART",
+            metavar="SPLIT",
             help="Split of the dataset: train, val, test (default) or predict (unlabelled images).",
         ),
     ] = None
