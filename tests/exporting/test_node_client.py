@@ -245,6 +245,12 @@ def test_it_refuses(images: list[Path], client: Path, tmp_path: Path, change: st
     assert done.returncode == 4 and REFUSED[change] in done.stderr.decode()
 
 
+def test_it_refuses_bundles_of_older_formats(tmp_path: Path) -> None:
+    write_netpbm(tmp_path / "image.ppm", np.zeros((8, 12, 3), np.uint8))
+    done = node(CLIENT / "index.mjs", TOP / "tests" / "golden" / "0.1.0" / "bundle", tmp_path / "image.ppm")
+    assert done.returncode == 4 and "format 2 are not implemented" in done.stderr.decode()
+
+
 def test_it_refuses_altered_files_and_masks(client: Path, tmp_path: Path) -> None:
     write_netpbm(tmp_path / "image.ppm", np.zeros((8, 12, 3), np.uint8))
     for name in ("bundle.json", "model.onnx", "description"):

@@ -19,6 +19,8 @@ const BATCH = 32;
 /** The content of bundle.json and the bytes of the model's files, after the seal and all digests were checked. */
 export function readBundle(folder) {
   const content = read(folder, "bundle.json");
+  const old = /^\{\s*"format": ([12]),/.exec(content.subarray(0, 40).toString("latin1")); // they have no seal
+  if (old) throw new BundleError(`bundles of format ${old[1]} are not implemented; fix: export the model again`);
   const start = '"sha256": "';
   const end = content.lastIndexOf(start) + start.length;
   const seal = `${sha256(content.subarray(0, end))}"\n}\n`;
