@@ -25,6 +25,7 @@ NOT = {
 }  # fmt: skip
 """Words that the glossary replaces."""
 ALLOWED = {
+    "ExportJob": "what is to be exported; the word that is replaced was for the state of a training",
     "weight_decay": "torch's own name",
     "weight_decay_scope": "of weight_decay",
     "ema_decay": "timm's name",
