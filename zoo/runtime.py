@@ -39,7 +39,7 @@ import unicodedata
 import warnings
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -1143,7 +1143,7 @@ def predict_batches(
     description: dict[str, Any],
     groups: Sequence[Sequence[Path]],
     threads: int | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The predictions of each group of files (see `split_files`), in order.
 
     ``run`` is called in the calling thread while other threads (by default one for each core, at most `THREADS`)

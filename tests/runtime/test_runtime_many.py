@@ -239,7 +239,7 @@ def test_few_images_are_held_and_an_abandoned_prediction_leaves_no_threads(tmp_p
         next(batches)
         time.sleep(0.05)
         assert spec.read <= 32 * (number + 3)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     assert threading.active_count() == before
 
 
