@@ -189,9 +189,12 @@ def _size_of(path: Path) -> int | None:
 
 def _content(path: Path, size: int) -> bytes:
     """A small file, read at once; empty if it has another size by now."""
-    with path.open("rb", 0) as stream:
-        content = stream.read(size + 1)
-    return content if content is not None and len(content) == size else b""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        content = os.read(descriptor, size + 1)
+    finally:
+        os.close(descriptor)
+    return content if len(content) == size else b""
 
 
 def _stream(path: Path, content: bytes) -> io.BytesIO | io.BufferedReader:
@@ -406,8 +409,13 @@ def scale_and_crop(
 
 def to_chw(image: Image.Image) -> np.ndarray:
     """uint8 (C, H, W)."""
-    pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)  # (H, W, C)
-    return pixels.transpose(2, 0, 1)
+    return np.asarray(_to_nchw([image])[0])
+
+
+def _to_nchw(images: Sequence[Image.Image]) -> np.ndarray:
+    """Images of one size and mode as uint8 (N, C, H, W)."""
+    pixels = np.frombuffer(b"".join([image.tobytes() for image in images]), np.uint8)
+    return pixels.reshape(len(images), images[0].height, images[0].width, -1).transpose(0, 3, 1, 2)
 
 
 def permutation(seed: int, count: int) -> np.ndarray:
@@ -444,7 +452,7 @@ def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
 
 def _to_input(images: Sequence[Image.Image], spec: dict[str, Any]) -> np.ndarray:
     """Images of the model's size as float32 (N, C, H, W)."""
-    pixels = np.stack([to_chw(image) for image in images])
+    pixels = _to_nchw(images)
     if spec.get("permute_pixels") is not None:
         pixels = permute(pixels, spec["permute_pixels"])
     return normalise(pixels, spec["mean"], spec["std"])
@@ -639,7 +647,7 @@ def cells(values: np.ndarray, decision: dict[str, Any], digits: str = ".9g") -> 
     been applied."""
     kind = decision["kind"]
     numbers = shares(values, decision["classes"]) if kind == "pixel_argmax" else values.ravel()
-    texts = [format(number, digits) for number in numbers.astype(np.float64).tolist()]
+    texts = ((f"%{digits} " * numbers.size) % tuple(numbers.astype(np.float64).tolist())).split()
     if kind not in ("softmax", "sigmoid"):
         return texts
     names = [decision["classes"][index] for index in chosen(values, decision)]

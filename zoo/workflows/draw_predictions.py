@@ -26,11 +26,10 @@ def draw(file: Path, rows: Rows, decision: dict[str, Any], spec: dict[str, Any],
         target = Mask(names=tuple(decision["classes"]), ignore=None)
         sides = images.shape[2], images.shape[1]  # (n, H, W, 3)
         masks = np.stack([runtime.resize_mask(mask, sides) for _, mask in rows])
-        images, keys = plots.masked(images, masks, target), plots.mask_keys(target)
+        images, keys = plots.masked(images, masks, target), plots.mask_keys(target, np.unique(masks).tolist())
     with storage_errors(file):
-        plots.grid(
-            file, images, _titles(rows, decision), f"predicted by {engine}", columns=min(5, len(rows)), keys=keys
-        )
+        heading, columns = f"predicted by {engine}", min(5, max(len(rows), 3 if keys else 1))  # a legend needs width
+        plots.grid(file, images, _titles(rows, decision), heading, columns=columns, keys=keys)
 
 
 def explain(

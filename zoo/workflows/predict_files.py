@@ -4,7 +4,6 @@ continued."""
 from __future__ import annotations
 
 import hashlib
-import json
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -157,11 +156,11 @@ def _key(group: Sequence[Path], samples: Samples) -> str:
     """A digest of the names of files, and of the sizes and times of those that are not copies."""
     digest = hashlib.sha256()
     for file in group:
-        facts: list[Any] = [samples.name(file)]
+        facts = samples.name(file)
         with suppress(OSError):
-            status = file.stat()
-            facts += [status.st_size, status.st_mtime_ns] if samples.kept else []
-        digest.update(json.dumps(facts).encode() + b"\n")
+            status = file.stat() if samples.kept else None
+            facts += "" if status is None else f"\0{status.st_size}\0{status.st_mtime_ns}"
+        digest.update(f"{facts}\0\0".encode(errors="surrogatepass"))
     return digest.hexdigest()[:32]
 
 
