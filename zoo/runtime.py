@@ -99,7 +99,7 @@ CHUNK = 8
 THREADS = 8
 """The most threads that decode images: each may hold one of ``max_pixels``."""
 SMALL_FILE = 1 << 20
-"""Files of up to so many bytes are read in one piece."""
+"""The largest size in bytes of a file that is read in one piece."""
 PNG = b"\x89PNG\r\n\x1a\n"
 NO_EFFECT = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"tIME": 7}
 """Chunks of a PNG that do not change its pixels, with their lengths."""
