@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from zoo.runs.load_model import load
     from zoo.workflows.bench import benchmark
     from zoo.workflows.evaluate import evaluate_run as evaluate
-    from zoo.workflows.predict import predict
+    from zoo.workflows.predict import predict, predict_batches
     from zoo.workflows.run import run
     from zoo.workflows.seeds import run_seeds
 
@@ -41,6 +41,7 @@ _PUBLIC = {
     "list_tasks": "zoo.registry.listing:list_tasks",
     "load": "zoo.runs.load_model:load",
     "predict": "zoo.workflows.predict:predict",
+    "predict_batches": "zoo.workflows.predict:predict_batches",
     "report": "zoo.reporting.html_page:report",
     "run": "zoo.workflows.run:run",
     "run_seeds": "zoo.workflows.seeds:run_seeds",
@@ -59,6 +60,7 @@ __all__ = [
     "list_tasks",
     "load",
     "predict",
+    "predict_batches",
     "report",
     "run",
     "run_seeds",

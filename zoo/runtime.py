@@ -31,12 +31,16 @@ import logging
 import math
 import os
 import re
+import stat
 import struct
 import sys
 import tempfile
 import unicodedata
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count as count_from
 from pathlib import Path
@@ -89,6 +93,12 @@ INPUT, OUTPUT = "input", "output"
 """The names of the images and of the main output in a runner."""
 UNSEEN, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
 BATCH = 32
+CHUNK = 8
+"""The most images that one call in a thread decodes."""
+THREADS = 8
+"""The most threads that decode images: each may hold one of ``max_pixels``."""
+SMALL_FILE = 1 << 20
+"""The largest size in bytes of a file that is read in one piece."""
 INDEX = "bundle.json"
 INDEX_BYTES = 64 << 20
 FORMATS_OF_BUNDLES = (1, 2, 3)
@@ -138,12 +148,12 @@ def read_image(
     path: Path, channels: int, max_pixels: int = MAX_PIXELS, value_range: Sequence[float] | None = None
 ) -> Image.Image:
     """Decode one image file to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
-    if path.exists() and not path.is_file():
-        raise ValueError("is no regular file")  # a pipe may never end
+    size = _size_of(path)
     try:
+        content = b"" if size is None or size > SMALL_FILE else _content(path, size)
         # from a stream: given a name, Pillow maps an uncompressed TIFF into memory, and garbles one whose orientation
         # swaps its sides
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
+        with _stream(path, content) as stream, Image.open(stream, formats=FORMATS) as image:
             check_pixels(image.size, max_pixels)
             image.load()
             turned, kind = upright(image), deep_kind(image)
@@ -157,6 +167,32 @@ def read_image(
             f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}"
         ) from error
     return convert(to_8_bits(turned, kind, value_range, inverted) if kind else turned, channels)
+
+
+def _size_of(path: Path) -> int | None:
+    """The bytes of a regular file; None where nothing is. Raises ValueError for anything else."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):  # opening it says why
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("is no regular file")  # a pipe may never end
+    return found.st_size
+
+
+def _content(path: Path, size: int) -> bytes:
+    """A small file, read at once; empty if it has another size by now."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        content = os.read(descriptor, size + 1)
+    finally:
+        os.close(descriptor)
+    return content if len(content) == size else b""
+
+
+def _stream(path: Path, content: bytes) -> io.BytesIO | io.BufferedReader:
+    """Pillow reads a TIFF from its file, where libtiff does."""
+    return path.open("rb") if content[:2] in (b"", b"II", b"MM") else io.BytesIO(content)
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int, what: str = "") -> None:
@@ -211,7 +247,8 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     if has_transparency(image):
         clear = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def has_transparency(image: Image.Image) -> bool:
@@ -326,8 +363,13 @@ def scale_and_crop(
 
 def to_chw(image: Image.Image) -> np.ndarray:
     """uint8 (C, H, W)."""
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.asarray(_to_nchw([image])[0])
+
+
+def _to_nchw(images: Sequence[Image.Image]) -> np.ndarray:
+    """Images of one size and mode as uint8 (N, C, H, W)."""
+    pixels = np.frombuffer(b"".join([image.tobytes() for image in images]), np.uint8)
+    return pixels.reshape(len(images), images[0].height, images[0].width, -1).transpose(0, 3, 1, 2)
 
 
 def permutation(seed: int, count: int) -> np.ndarray:
@@ -430,11 +472,12 @@ def read(path: Path, spec: dict[str, Any]) -> Image.Image:
 
 def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
     """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    return _to_input(read(path, spec), spec)
+    return _to_input([read(path, spec)], spec)
 
 
-def _to_input(image: Image.Image, spec: dict[str, Any]) -> np.ndarray:
-    pixels = to_chw(image)[None]
+def _to_input(images: Sequence[Image.Image], spec: dict[str, Any]) -> np.ndarray:
+    """Images of the model's size as float32 (N, C, H, W)."""
+    pixels = _to_nchw(images)
     if spec.get("permute_pixels") is not None:
         pixels = permute(pixels, spec["permute_pixels"])
     return normalise(pixels, spec["mean"], spec["std"])
@@ -629,7 +672,7 @@ def cells(values: np.ndarray, decision: dict[str, Any], digits: str = ".9g") -> 
     been applied."""
     kind = decision["kind"]
     numbers = shares(values, decision["classes"]) if kind == "pixel_argmax" else values.ravel()
-    texts = [format(float(number), digits) for number in numbers]
+    texts = ((f"%{digits} " * numbers.size) % tuple(numbers.astype(np.float64).tolist())).split()
     if kind not in ("softmax", "sigmoid"):
         return texts
     names = [decision["classes"][index] for index in chosen(values, decision)]
@@ -683,13 +726,15 @@ def _in_folder(folder: Path, above: tuple[str, ...] = ()) -> Found:
     if here in above:
         raise ValueError(f"{folder}: this link leads back to a folder that it is in")
     try:
-        entries = sorted(folder.iterdir())
+        with os.scandir(folder) as entries:  # which knows folders without a system call for each
+            kinds = {each.name: (folder / each.name if each.is_symlink() else each).is_dir() for each in entries}
     except OSError as error:
         raise ValueError(f"{folder}: the folder cannot be read: {error.strerror}") from error
-    for path in entries:
-        if path.name.startswith("."):
+    for name in sorted(kinds, key=os.path.normcase):
+        path = folder / name
+        if name.startswith("."):
             hidden += 1
-        elif path.is_dir():
+        elif kinds[name]:
             inside = _in_folder(path, (*above, here))
             found, hidden, others = found + inside.files, hidden + inside.hidden, others + inside.others
         elif is_image(path):
@@ -1107,60 +1152,178 @@ def predict(
     A file that cannot be read is added to ``failures`` with the reason, and left out; without ``failures``, raises
     ValueError naming it.
     """
+    for batch in predict_batches(run, description, split_files(files, description)):
+        for file, error in batch.failures:
+            if failures is None:
+                raise ValueError(f"{file}: {error}") from error
+            failures.append((file, str(error)))
+        yield from batch.rows
+
+
+class Batch(NamedTuple):
+    """Files that were predicted together: the values of each (see `predict`), and why the others cannot be read."""
+
+    rows: list[tuple[Path, np.ndarray]]
+    failures: list[tuple[Path, ValueError]]
+
+
+def split_files(files: Sequence[Path], description: dict[str, Any]) -> list[Sequence[Path]]:
+    """Files in the groups that are predicted together."""
+    size = description["input"].get("batch") or BATCH
+    return [files[start : start + size] for start in range(0, len(files), size)]
+
+
+def predict_batches(
+    run: Callable[[np.ndarray], np.ndarray],
+    description: dict[str, Any],
+    groups: Sequence[Sequence[Path]],
+    threads: int | None = None,
+) -> Generator[Batch, None, None]:
+    """The predictions of each group of files (see `split_files`), in order.
+
+    ``run`` is called in the calling thread while other threads (by default one for each core, at most `THREADS`)
+    decode the next files, about one group ahead for each four threads; no more images are held.
+    """
+    threads = threads or min(_cores(), THREADS)
+    most = max(map(len, groups), default=0)
+    size = max(1, min(CHUNK, -(-most // (2 * threads)))) if len(groups) == 1 else CHUNK
+    ahead = 1 + -(-threads // max(1, most // size))
+    due: deque[tuple[Sequence[Path], list[Future[Chunk]]]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for number in range(len(groups) + ahead):
+            if number < len(groups):
+                files = groups[number]
+                chunks = [files[start : start + size] for start in range(0, len(files), size)]
+                due.append((files, [pool.submit(prepare_chunk, chunk, description["input"]) for chunk in chunks]))
+            if number >= ahead and due:
+                files, futures = due.popleft()
+                yield _predict_group(run, description, files, [future.result() for future in futures])
+    finally:
+        for _, futures in due:
+            for future in futures:
+                future.cancel()
+        pool.shutdown()
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Chunk(NamedTuple):
+    """The inputs for the files that can be read, float32 (N, C, H, W), and the size of each image, or its error."""
+
+    inputs: np.ndarray | None
+    found: list[tuple[int, int] | ValueError]
+
+
+def prepare_chunk(files: Sequence[Path], spec: dict[str, Any]) -> Chunk:
+    images: list[Image.Image] = []
+    found: list[tuple[int, int] | ValueError] = []
+    for file in files:
+        try:
+            image = _read_whole(file, spec)
+            images.append(fit(image, spec))
+            found.append(image.size)
+        except ValueError as error:
+            found.append(error)
+    return Chunk(_to_input(images, spec) if images else None, found)
+
+
+def _predict_group(
+    run: Callable[[np.ndarray], np.ndarray], description: dict[str, Any], files: Sequence[Path], chunks: list[Chunk]
+) -> Batch:
     spec, decision = description["input"], decision_of(description)
-    fixed_batch = spec.get("batch")
-    size = fixed_batch or BATCH
-    for start in range(0, len(files), size):
-        group, inputs = [], []
-        for file in files[start : start + size]:
-            try:
-                image = _read_whole(file, spec)
-                inputs.append(_to_input(fit(image, spec), spec))
-                group.append((file, image.size))
-            except ValueError as error:
-                if failures is None:
-                    raise ValueError(f"{file}: {error}") from error
-                failures.append((file, str(error)))
-        if not group:
-            continue
-        batch = np.concatenate(inputs)
-        if fixed_batch and len(batch) < fixed_batch:  # a file with a fixed batch takes no fewer
-            batch = np.concatenate([batch, np.zeros((fixed_batch - len(batch), *batch.shape[1:]), np.float32)])
-        values = decide(run(batch)[: len(group)], decision)
-        whole = decision["kind"] == "pixel_argmax" and decision["size"] == "image" and spec["resize"] == SQUASH
-        for index, (file, own) in enumerate(group):
-            yield file, resize_mask(values[index], own) if whole else values[index]
+    found = [each for chunk in chunks for each in chunk.found]
+    failures = [(file, each) for file, each in zip(files, found) if isinstance(each, ValueError)]  # noqa: B905
+    sizes = [(file, each) for file, each in zip(files, found) if isinstance(each, tuple)]  # noqa: B905
+    inputs = [chunk.inputs for chunk in chunks if chunk.inputs is not None]
+    if not inputs:
+        return Batch([], failures)
+    batch, fixed = np.concatenate(inputs), spec.get("batch")
+    if fixed and len(batch) < fixed:  # a file with a fixed batch takes no fewer
+        batch = np.concatenate([batch, np.zeros((fixed - len(batch), *batch.shape[1:]), np.float32)])
+    values = decide(run(batch)[: len(sizes)], decision)
+    whole = decision["kind"] == "pixel_argmax" and decision["size"] == "image" and spec["resize"] == SQUASH
+    rows = [(file, resize_mask(values[i], own) if whole else values[i]) for i, (file, own) in enumerate(sizes)]
+    return Batch(rows, failures)
 
 
 def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> None:
     """``rows`` are files with their values by `decide`."""
+    refuse_special_table(file)
+    rows = list(rows)
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        stream.write(csv_header(rows[0][1].size if rows else 0, decision) + csv_rows(rows, decision))
+
+
+def refuse_special_table(file: Path) -> None:
     if file.exists() and not file.is_file():  # opening a named pipe may never end
         raise OSError(f"{file}: is no regular file, and no table is written to it")
-    rows = list(rows)
-    header = columns(decision, rows[0][1].size if rows else 0)
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["file", *map(csv_cell, header)])
-        for path, values in rows:
-            writer.writerow([csv_cell(text) for text in (str(path), *cells(values, decision))])
+
+
+def csv_header(count: int, decision: dict[str, Any]) -> str:
+    """The first line of a table; ``count`` is the number of values of an embedding or raw output."""
+    return csv_lines([["file", *map(csv_cell, columns(decision, count))]])
+
+
+def csv_rows(rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> str:
+    """A line of a table for each row."""
+    named = decision["kind"] in ("softmax", "sigmoid")
+    lines = []
+    for path, values in rows:
+        line = cells(values, decision)
+        if named:  # the other cells are numbers, which `csv_cell` leaves as they are
+            line[0] = csv_cell(line[0])
+        lines.append([csv_cell(str(path)), *line])
+    return csv_lines(lines)
+
+
+def csv_lines(lines: Iterable[Sequence[str]]) -> str:
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows(lines)
+    return stream.getvalue()
+
+
+class MaskFolder:
+    """Writes each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
+    name that is taken by an image before it has a number."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._last: dict[str, int] = {}
+        self._taken: set[str] = set()
+
+    def name(self, image: Path) -> Path:
+        """The file for the mask of the next image."""
+        for number in count_from(self._last.get(image.stem, 0) + 1):
+            name = f"{image.stem}{'' if number == 1 else f'-{number}'}.mask.png"
+            if name not in self._taken:
+                break
+        self._last[image.stem] = number
+        self._taken.add(name)
+        return self.folder / name
+
+    def write(self, image: Path, mask: np.ndarray) -> Path:
+        file = self.name(image)
+        Image.fromarray(mask).save(file)
+        return file
 
 
 def write_masks(folder: Path, rows: Iterable[tuple[Path, np.ndarray]]) -> list[Path]:
-    """Write each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
-    name that is taken by an image before it has a number. Returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files: dict[Path, None] = {}
-    for path, mask in rows:
-        endings = ("" if number == 1 else f"-{number}" for number in count_from(1))
-        file = next(name for ending in endings if (name := folder / f"{path.stem}{ending}.mask.png") not in files)
-        Image.fromarray(mask).save(file)
-        files[file] = None
-    return list(files)
+    """Write the mask of each image (see `MaskFolder`). Returns the files."""
+    masks = MaskFolder(folder)
+    return [masks.write(path, mask) for path, mask in rows]
 
 
 def csv_cell(text: str) -> str:
     """A cell of text, behind an apostrophe where a spreadsheet would take it for a formula; a number stays one."""
-    text = re.sub(r"[\ud800-\udfff]", lambda found: printable(found[0]), text)
+    if not text.isascii():
+        text = re.sub(r"[\ud800-\udfff]", lambda found: printable(found[0]), text)
+    if text[:1] not in ("'", "=", "+", "-", "@", "\t", "\r", "\n"):
+        return text
     try:
         float(text)
     except ValueError:
@@ -1171,6 +1334,8 @@ def csv_cell(text: str) -> str:
 def printable(text: str) -> str:
     r"""One line that is safe on a terminal: characters that steer it or show nothing become escapes, such as
     ``\x1b``."""
+    if text.isprintable():  # as most are: none of those characters is
+        return text
     return "".join(
         _escape(char) if unicodedata.category(char) in UNSEEN and char not in JOINERS else char for char in text
     )
@@ -1219,21 +1384,60 @@ def main(load: Callable[[Path, str, int | None], Any], model: Path, providers: S
         if asked.max_pixels is not None:
             description["input"]["max_pixels"] = asked.max_pixels
         found = find_images(asked.images)
-        rows = list(predict(opened.run, description, found.files, failures))
-        if asked.csv:
-            write_csv(asked.csv, rows, decision)
-        if asked.masks:
-            write_masks(asked.masks, rows)
+        _predict_all(asked, opened, found.files, failures)
     except (ValueError, OSError, SetupError, ImportError) as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-    for path, values in rows:
-        print(printable(f"{path}: {answer_text(values, decision, asked.top)}"))
     if found.skipped:
         print(printable(found.skipped), file=sys.stderr)
     for path, reason in failures:
         print(printable(f"error: {path}: {reason}"), file=sys.stderr)
     return 3 if failures else 0
+
+
+def _predict_all(
+    asked: argparse.Namespace, opened: Model, files: Sequence[Path], failures: list[tuple[Path, str]]
+) -> None:
+    """Print the answers and write the table and masks that were asked for, batch by batch."""
+    decision = decision_of(opened.description)
+    masks = MaskFolder(asked.masks) if asked.masks else None
+    with _table(asked.csv, decision) as write:
+        for batch in predict_batches(opened.run, opened.description, split_files(files, opened.description)):
+            write(batch.rows)
+            for path, values in batch.rows:
+                if masks is not None:
+                    masks.write(path, values)
+                print(printable(f"{path}: {answer_text(values, decision, asked.top)}"))
+            failures += [(path, str(error)) for path, error in batch.failures]
+
+
+@contextmanager
+def _table(file: Path | None, decision: dict[str, Any]) -> Iterator[Callable[[list[tuple[Path, np.ndarray]]], None]]:
+    """Gives a function that adds rows to a table, which has the name ``<file>.partial`` until it is complete."""
+    if file is None:
+        yield lambda _rows: None
+        return
+    refuse_special_table(file)
+    file = Path(os.path.realpath(file))  # a link stays one
+    partial_file = file.with_name(f"{file.name}.partial")
+    refuse_special_table(partial_file)
+    try:
+        with partial_file.open("w", newline="", encoding="utf-8") as stream:
+
+            def write(rows: list[tuple[Path, np.ndarray]]) -> None:
+                if rows and not stream.tell():
+                    stream.write(csv_header(rows[0][1].size, decision))
+                stream.write(csv_rows(rows, decision))
+                stream.flush()
+
+            yield write
+            if not stream.tell():
+                stream.write(csv_header(0, decision))
+        partial_file.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            partial_file.unlink()
+        raise
 
 
 EXIT_CODES = {ModelError: 4, ValueError: 3, SetupError: 6, ImportError: 6, OSError: 7}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from zoo.support.paths import check_drawing
 if TYPE_CHECKING:
     from zoo.workflows.predict import Predictions
     from zoo.workflows.predict_dataset import Samples
+    from zoo.workflows.predict_files import Result
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,27 @@ class PredictOptions:
         ),
     ] = None
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the images with their predictions.")
+        Path | None,
+        typer.Option("--plot", metavar="PNG", help="Draw the first 50 images with their predictions and masks."),
     ] = None
     explain: Annotated[
-        Path | None, typer.Option("--explain", metavar="PNG", help="Draw a Grad-CAM heat map for each prediction.")
+        Path | None,
+        typer.Option("--explain", metavar="PNG", help="Draw a Grad-CAM heat map for each of the first 50 predictions."),
     ] = None
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability or value to this file.")
     ] = None
+    jsonl: Annotated[
+        Path | None,
+        typer.Option("--jsonl", metavar="FILE", help="Also write a line of JSON for each image to this file."),
+    ] = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue an interrupted command: skip images with a row in FILE.partial (of --csv or --jsonl).",
+        ),
+    ] = False
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="FOLDER", help="Also write the mask of each image as PNG.")
     ] = None
@@ -94,29 +109,50 @@ class PredictOptions:
 @takes(PredictOptions)
 def predict(options: PredictOptions) -> None:
     _check(options)
-    from zoo.workflows.predict import predict as predicted
+    from zoo.workflows.open_predictor import open_predictor
+    from zoo.workflows.predict import DRAWN, require_gradients
     from zoo.workflows.predict_dataset import Samples, samples_of
+    from zoo.workflows.predict_files import Wanted, predict_files
+    from zoo.workflows.prediction_lines import row_facts
 
     given = Samples(options.images or [])
     of_dataset = (
         nullcontext(given) if options.data is None else samples_of(options.data, options.split, int(options.count))
     )
     with json_alone(options.as_json), of_dataset as samples:
-        limit = None if options.max_pixels is None else int(options.max_pixels)
-        found = predicted(
-            options.target, samples.files, weights=options.weights, weights_key=options.key, keep_going=True,
-            max_pixels=limit, provider=options.provider
+        predictor = open_predictor(
+            options.target, weights=options.weights, weights_key=options.key, provider=options.provider,
+            max_pixels=None if options.max_pixels is None else int(options.max_pixels),
         )  # fmt: skip
-        drawn = _write(found, options, samples)
-    for line in found.notes:
+        if options.explain is not None:
+            require_gradients(predictor.decision, predictor.network)
+        rows: list[dict[str, Any]] = []
+        top, named = int(options.top), None if options.data is None else samples
+
+        def shown(batch: Predictions) -> None:
+            if options.as_json:
+                rows.extend(row_facts(batch, path, values, named, top) for path, values in batch.rows)
+            else:
+                _say_predictions(batch, samples, top)
+
+        wanted = Wanted(
+            options.csv, options.jsonl, options.masks, options.resume, _dataset(options), top,
+            keep=DRAWN if options.plot or options.explain else 0,
+            progress=options.as_json or not sys.stdout.isatty(),
+        )  # fmt: skip
+        result = predict_files(predictor, samples, wanted, shown)
+        drawn = _draw(result.first, options)
+    for line in result.first.notes:
         note(f"note: {line}")
     if options.as_json:
-        say_json(_facts(found, samples if options.data is not None else None, int(options.top)))
-    else:
-        _say_predictions(found, samples, int(options.top))
-        if found.rows:
-            note(f"predicted by {found.engine}" + (f"; drawn: {', '.join(drawn)}" if drawn else ""))
-    _refuse(found, samples)
+        say_json(_facts(result.first, rows))
+    elif result.predicted:
+        _say_engine(result, drawn)
+    _refuse(result, samples)
+
+
+def _dataset(options: PredictOptions) -> str | None:
+    return None if options.data is None else f"{options.data} {options.split or ''}".strip()
 
 
 def _check(options: PredictOptions) -> None:
@@ -127,6 +163,14 @@ def _check(options: PredictOptions) -> None:
             )
     check_drawing(options.plot)
     check_drawing(options.explain)
+    if options.csv is not None and options.csv == options.jsonl:
+        raise UsageError("--csv and --jsonl name the same file", where=options.csv, fix="name two files")
+    if options.resume and options.csv is None and options.jsonl is None:
+        raise UsageError("--resume without a table", fix="add --csv FILE or --jsonl FILE")
+    if options.resume and options.as_json:
+        raise UsageError(
+            "--resume and --json: the document would lack the images that are done", fix="use --jsonl FILE for all"
+        )
     if bool(options.images) == (options.data is not None):
         raise UsageError(
             "give either images or --data D",
@@ -134,21 +178,21 @@ def _check(options: PredictOptions) -> None:
         )
 
 
-def _write(found: Predictions, options: PredictOptions, samples: Samples) -> list[str]:
-    """The table and the drawings that were asked for; returns the names of the drawings."""
-    from zoo.workflows.predict_dataset import write_predictions
-
-    if options.csv is not None:
-        found.write_csv(options.csv) if options.data is None else write_predictions(options.csv, found, samples)
-    if options.masks is not None:
-        found.write_masks(options.masks)
-    if not found.rows:
+def _draw(first: Predictions, options: PredictOptions) -> list[str]:
+    """Make the drawings that were asked for, of the first predictions; returns their names."""
+    if not first.rows:
         return []
     if options.plot is not None:
-        found.draw(options.plot)
+        first.draw(options.plot)
     if options.explain is not None:
-        found.explain(options.explain)
+        first.explain(options.explain)
     return [str(file) for file in (options.plot, options.explain) if file is not None]
+
+
+def _say_engine(result: Result, drawn: list[str]) -> None:
+    count = len(result.first.rows)
+    part = f" (the first {count} of {result.predicted:,} images)" if count < result.predicted else ""
+    note(f"predicted by {result.first.engine}" + (f"; drawn: {', '.join(drawn)}{part}" if drawn else ""))
 
 
 def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:
@@ -160,26 +204,16 @@ def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:
         say(f"{samples.name(path)}: {found.answer(values, top)}{truth}")
 
 
-def _facts(found: Predictions, samples: Samples | None, top: int) -> dict[str, Any]:
-    """``samples`` are those of a dataset; a file that was a copy is not named."""
-    from zoo.data.targets import truth_facts
-
-    rows = []
-    for path, values in found.rows:
-        row: dict[str, Any] = {"file": path if samples is None or samples.kept else None, **found.facts(values, top)}
-        rows.append(
-            row
-            if samples is None
-            else {"sample": samples.name(path), "truth": truth_facts(samples.target, samples.truths.get(path)), **row}
-        )
+def _facts(found: Predictions, rows: list[dict[str, Any]]) -> dict[str, Any]:
     failures = [{"file": path, "reason": reason} for path, reason in found.failures]
     facts = {"engine": found.engine, "decision": found.decision["kind"], "classes": found.classes}
     return {**facts, "predictions": rows, "failures": failures}
 
 
-def _refuse(found: Predictions, samples: Samples) -> None:
+def _refuse(result: Result, samples: Samples) -> None:
     """Raises DataError for images that could not be predicted, once each is named."""
-    failures, images = found.failures, len(found.failures) + len(found.rows)
+    failures = result.first.failures
+    images = result.total
     fix = (
         "--max-pixels raises the limit; repair, convert or remove the others"
         if any("max_pixels" in why for _, why in failures)

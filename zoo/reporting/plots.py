@@ -51,7 +51,8 @@ def grid(
 ) -> None:
     """Draw titled images, uint8 (n, H, W, C), in rows of ``columns``, with a legend of ``keys`` below."""
     rows = max(1, -(-len(images) // columns))
-    figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6), layout="constrained")
+    legend = 0.3 * -(-len(keys) // columns)  # inches
+    figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6 + legend), layout="constrained")
     figure.suptitle(textwrap.fill(heading, 17 * columns), parse_math=False)
     axes = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
     for axis in axes.flat:
@@ -81,10 +82,11 @@ def masked(images: np.ndarray, masks: np.ndarray, target: Mask) -> np.ndarray:
     return np.asarray(np.where(ignored, plain, np.rint(0.5 * plain + 0.5 * colour)), np.uint8)
 
 
-def mask_keys(target: Mask) -> list[Patch]:
-    """Return the legend entries of the first classes."""
+def mask_keys(target: Mask, present: Iterable[int] | None = None) -> list[Patch]:
+    """Return the legend entries of the first classes, of all or of those that are ``present``."""
     palette = _palette(target)
-    return [Patch(color=palette(place % palette.N), label=name) for place, name in enumerate(target.names[:KEYS])]
+    places = list(range(len(target.names)) if present is None else present)[:KEYS]
+    return [Patch(color=palette(place % palette.N), label=target.names[place]) for place in places]
 
 
 def _palette(target: Mask) -> Colormap:

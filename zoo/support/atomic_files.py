@@ -75,7 +75,7 @@ def replacement(path: Path) -> Iterator[Path]:
 
     A link at ``path`` is replaced; its target is not changed. Raises StorageError; the old file then stays unchanged.
     """
-    _refuse_device(path)
+    refuse_device(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
         _remove_abandoned(path)
@@ -92,7 +92,7 @@ def replacement(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
 
 
-def _refuse_device(path: Path) -> None:
+def refuse_device(path: Path) -> None:
     """Refuse devices: with the necessary rights, the file would replace /dev/null or /dev/stdout for all programs."""
     try:
         device = path.parent.resolve().is_relative_to(DEVICES) or not any(

@@ -38,11 +38,18 @@ def drawn(work: Iterable[T], text: str, total: int | None = None) -> Iterator[T]
 
 @contextmanager
 def bar(*columns: ProgressColumn) -> Iterator[Progress]:
-    """Yield a progress bar on stderr whose description is not interpreted as rich markup."""
+    """Yield a progress bar on stderr whose description is not interpreted as rich markup.
+
+    Output on stdout goes around the bar if both are the terminal, and to its file or pipe otherwise.
+    """
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
     with Progress(
-        TextColumn("{task.description}", markup=False), *columns, console=Console(stderr=True), transient=True
+        TextColumn("{task.description}", markup=False),
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
     ) as progress:
         yield progress

@@ -5,41 +5,21 @@ Both use the same preprocessing functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any
 
 import numpy as np
 
 from zoo import runtime
-from zoo.contract.decisions import Softmax
-from zoo.contract.targets import Output
-from zoo.errors import CheckpointError, DataError, UsageError
-from zoo.exporting.opening import check_provider, exported_at, runtime_errors
+from zoo.errors import UsageError
 from zoo.support.atomic_files import replacement, storage_errors
+from zoo.workflows.open_predictor import Network, Predictor, data_errors, open_predictor
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from zoo.contract.decisions import Decision
-    from zoo.data.preprocessing import Preprocessing
-
-Run = Callable[[np.ndarray], np.ndarray]
-T = TypeVar("T")
-Network = tuple["nn.Module", "str | None"]
-"""A model, and the name of its head, or None."""
-
-
-class Opened(NamedTuple):
-    """An opened model: the function for inputs, its description, the name of the engine and, for PyTorch, the
-    network."""
-
-    run: Run
-    description: dict[str, Any]
-    engine: str
-    network: Network | None
-    notes: tuple[str, ...] = ()
+DRAWN = 50
+"""The maximum number of images in a drawing."""
 
 
 @dataclass(frozen=True)
@@ -95,66 +75,27 @@ class Predictions:
     def write_masks(self, folder: Path) -> list[Path]:
         """Write the mask of each image to ``folder`` as PNG and return the files. Raises UsageError for a decision
         without masks."""
-        if self.decision["kind"] != "pixel_argmax":
-            raise UsageError(
-                f"a model with the decision {self.decision['kind']} has no masks",
-                where="--masks",
-                fix="remove --masks, or use a segmentation model",
-            )
+        require_masks(self.decision)
         with storage_errors(folder):
             return runtime.write_masks(folder, self.rows)
 
     def draw(self, file: Path) -> None:
-        """Draw the images after resizing and cropping, each with its prediction as title."""
-        from zoo.reporting import plots
+        """Draw the first images (at most `DRAWN`) after resizing and cropping, each with its prediction as title; masks
+        are drawn over the images in colour, with a legend."""
+        from zoo.workflows.draw_predictions import draw
 
-        with storage_errors(file):
-            plots.grid(
-                file, self._images(), self._titles(), f"predicted by {self.engine}", columns=min(5, len(self.rows))
-            )
+        draw(file, self.rows[:DRAWN], self.decision, self.spec, self.engine)
 
     def explain(self, file: Path) -> None:
-        """Draw each image beside the Grad-CAM map of its top-1 class.
+        """Draw the first images (at most `DRAWN`), each beside the Grad-CAM map of its top-1 class.
 
         Raises UsageError for a decision other than softmax, for an exported model, which has no gradients, and for a
         network without feature maps.
         """
-        if self.decision["kind"] not in ("softmax", "sigmoid"):
-            raise UsageError(
-                f"Grad-CAM needs a classifier, but the model has the decision {self.decision['kind']}",
-                where="--explain",
-                fix="remove --explain",
-            )
-        if self.network is None:
-            raise UsageError(
-                "Grad-CAM needs gradients, which an exported model does not have",
-                where="--explain",
-                fix="use the run it was exported from",
-            )
-        from zoo.reporting import plots
+        from zoo.workflows.draw_predictions import explain
 
-        images, titles = self._images(), self._titles()
-        with storage_errors(file):
-            # an image, then its map
-            sides = np.stack([images, plots.heated(images, self._maps())], 1).reshape(-1, *images.shape[1:])
-            beside = [text for title in titles for text in (title, "Grad-CAM")]
-            plots.grid(file, sides, beside, f"Grad-CAM, {self.engine}", columns=2 * min(3, len(images)))
-
-    def _maps(self) -> np.ndarray:
-        """float32 (n, H, W), 0 to 1."""
-        import torch
-
-        from zoo.reporting.grad_cam import grad_cam
-
-        model, head = self.network or (None, None)
-        inputs = (torch.from_numpy(runtime.prepare(path, self.spec)) for path, _ in self.rows)
-        return np.concatenate([grad_cam(model, each, head)[1].numpy() for each in inputs])  # type: ignore[arg-type]
-
-    def _images(self) -> np.ndarray:
-        return np.stack([np.asarray(runtime.read(path, {**self.spec, "channels": 3})) for path, _ in self.rows])
-
-    def _titles(self) -> list[str]:
-        return [self.answer(values, 1) for _, values in self.rows]
+        network = require_gradients(self.decision, self.network)
+        explain(file, self.rows[:DRAWN], self.decision, self.spec, network, self.engine)
 
 
 def predict(
@@ -168,7 +109,7 @@ def predict(
     provider: str = "cpu",
     threads: int | None = None,
 ) -> Predictions:
-    """Predict image files and folders of images.
+    """Predict image files and folders of images, and return all predictions; for many images, see `predict_batches`.
 
     ``target`` is a bundle's folder, an exported model, or a run (path or name). With ``weights`` (a name or a
     safetensors file), it is an architecture; ``weights_key`` selects one of several networks in the file.
@@ -178,103 +119,92 @@ def predict(
     Raises DataError for an image that cannot be read (with ``keep_going``, it is added to ``failures`` instead), and
     CheckpointError for a model that was changed or cannot be loaded.
     """
-    found = _data_errors(lambda: runtime.find_images([Path(image) for image in images]))
-    run, description, engine, network, notes = (
-        _open(target, provider, threads) if weights is None else _open_pretrained(str(target), weights, weights_key)
+    found = find_images(images)
+    predictor = open_predictor(
+        target, weights=weights, weights_key=weights_key, max_pixels=max_pixels, provider=provider, threads=threads
     )
-    if max_pixels is not None:
-        description = {**description, "input": {**description["input"], "max_pixels": max_pixels}}
-    failures: list[tuple[Path, str]] = []
-    kept = failures if keep_going else None
-    rows = _data_errors(lambda: list(runtime.predict(run, description, found.files, kept)))
-    notes = (*notes, *([found.skipped] if found.skipped else []))
-    decision, spec = runtime.decision_of(description), description["input"]
-    return Predictions(decision, rows, engine, spec, failures, network, notes)
+    whole = predictions_of(predictor, notes=(found.skipped,) if found.skipped else ())
+    with data_errors():
+        failures = whole.failures if keep_going else None
+        whole.rows.extend(runtime.predict(predictor.run, predictor.description, found.files, failures))
+    return whole
 
 
-def _open(target: str | Path, provider: str, threads: int | None) -> Opened:
-    exported = exported_at(Path(target))
-    if exported is None:
-        if provider != "cpu":
-            raise UsageError(
-                "a run is predicted by PyTorch, which has no providers", where="--provider", fix="use an exported model"
-            )
-        return _open_run(target)
-    check_provider(exported.exporter, provider, exported.item.spec.name)
-    exported.exporter.require(None, provider)
-    notes: list[str] = []
-    with runtime_errors():
-        found = runtime.open_model(
-            exported.model, lambda path: exported.exporter.open(path, provider, threads), notes.append
-        )
-    engine = found.runner.runtime if provider == "cpu" else f"{found.runner.runtime} on {found.runner.provider}"
-    return Opened(found.run, found.description, engine, None, tuple(notes))
+def predict_batches(
+    target: str | Path,
+    images: Sequence[str | Path],
+    *,
+    weights: str | None = None,
+    weights_key: str | None = None,
+    max_pixels: int | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+) -> Generator[Predictions, None, None]:
+    """Predict any number of images, and yield the predictions of each batch as soon as it is done.
+
+    The parameters are those of `predict`, and so are the predictions. A batch has 32 images, in the order of the files
+    (an exported model with a fixed batch: as many). Images are decoded in threads while the model runs, only those of
+    a few batches are held in memory. Images that cannot be read are in the ``failures`` of their batch.
+    """
+    found = find_images(images)
+    predictor = open_predictor(
+        target, weights=weights, weights_key=weights_key, max_pixels=max_pixels, provider=provider, threads=threads
+    )
+    return batches_of(predictor, runtime.split_files(found.files, predictor.description))
 
 
-def _open_run(target: str | Path) -> Opened:
-    from zoo.runs import run_directory
-
-    if Path(target).is_dir() and not (Path(target) / "run.json").is_file() and not run_directory.is_run(target):
+def require_masks(decision: dict[str, Any]) -> None:
+    """Raise UsageError for a decision without masks."""
+    if decision["kind"] != "pixel_argmax":
         raise UsageError(
-            "this folder is neither a run nor a bundle",
-            where=target,
-            fix="choose a run, a bundle's folder or an exported file",
+            f"a model with the decision {decision['kind']} has no masks",
+            where="--masks",
+            fix="remove --masks, or use a segmentation model",
         )
-    found = run_directory.find(target)
-
-    import torch
-
-    from zoo.registry.lookup import registry
-    from zoo.runs.load_model import load_run, require_network
-
-    require_network(found)
-    loaded = load_run(found)
-    architecture = loaded.config.architecture
-    head = None if architecture is None else registry().architecture(architecture.name).spec.head
-    description = _description(loaded.preprocessing, loaded.decision, loaded.output)
-    return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
 
 
-def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
-    import torch
+def require_gradients(decision: dict[str, Any], network: Network | None) -> Network:
+    """Return the network of a classifier in PyTorch. Raises UsageError for other models."""
+    if decision["kind"] not in ("softmax", "sigmoid"):
+        raise UsageError(
+            f"Grad-CAM needs a classifier, but the model has the decision {decision['kind']}",
+            where="--explain",
+            fix="remove --explain",
+        )
+    if network is None:
+        raise UsageError(
+            "Grad-CAM needs gradients, which an exported model does not have",
+            where="--explain",
+            fix="use the run it was exported from",
+        )
+    return network
 
-    from zoo.registry.lookup import registry
-    from zoo.runs.load_model import load_pretrained
 
-    found = load_pretrained(registry(), name, weights, key)
-    head = registry().architecture(name).spec.head
-    description = _description(found.preprocessing, Softmax(classes=found.classes), Output())
-    return Opened(
-        _by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head)
+def find_images(images: Sequence[str | Path]) -> runtime.Found:
+    """Find image files. Raises DataError if there are none."""
+    with data_errors():
+        return runtime.find_images([Path(image) for image in images])
+
+
+def predictions_of(
+    predictor: Predictor, batch: runtime.Batch | None = None, notes: tuple[str, ...] = ()
+) -> Predictions:
+    """Return the predictions of a batch, or none so far."""
+    rows, failed = ([], []) if batch is None else batch
+    failures = [(file, str(error)) for file, error in failed]
+    return Predictions(
+        predictor.decision,
+        list(rows),
+        predictor.engine,
+        predictor.spec,
+        failures,
+        predictor.network,
+        (*predictor.notes, *notes),
     )
 
 
-def _by_torch(model: nn.Module) -> Run:
-    import torch
-
-    def run(inputs: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(model(torch.from_numpy(inputs)).float().numpy())
-
-    return run
-
-
-def _description(preprocessing: Preprocessing, decision: Decision, output: Output) -> dict[str, Any]:
-    """Return the description in the form of a bundle."""
-    return {
-        "input": preprocessing.describe(),
-        "output": {"kind": output.kind, "decision": decision.model_dump(mode="json")},
-    }
-
-
-def _data_errors(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except runtime.ModelError as error:
-        raise CheckpointError(str(error), fix="export again") from error
-    except (ValueError, OSError) as error:
-        cause = error.__cause__
-        limit = isinstance(cause, runtime.OutsideLimitError) and cause.option == "max_pixels"
-        raise DataError(
-            str(error), fix="use a smaller image, or raise --max-pixels" if limit else "use readable images"
-        ) from error
+def batches_of(predictor: Predictor, groups: Sequence[Sequence[Path]]) -> Generator[Predictions, None, None]:
+    """Yield the predictions of each group of files."""
+    with data_errors(), closing(runtime.predict_batches(predictor.run, predictor.description, groups)) as batches:
+        for batch in batches:
+            yield predictions_of(predictor, batch)

@@ -7,18 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from zoo import runtime
 from zoo.api import NoTarget, SampleSource, Target
-from zoo.data.targets import truth_cells, truth_columns
 from zoo.errors import UsageError
-from zoo.support.atomic_files import write_csv, write_image
-
-if TYPE_CHECKING:
-    from zoo.workflows.predict import Predictions
+from zoo.support.atomic_files import write_image
 
 
 @dataclass(frozen=True)
@@ -85,19 +80,3 @@ def samples_of(dataset: str, part: str | None, count: int) -> Iterator[Samples]:
         yield Samples(
             files, dict(zip(files, names, strict=True)), dict(zip(files, truths, strict=False)), target, kept=False
         )
-
-
-def write_predictions(file: Path, found: Predictions, samples: Samples) -> None:
-    """Write a table in the format of a run's predictions.csv: sample, target (if known), and the cells of
-    `zoo.runtime.cells`: for a classifier, the prediction and the probability of each class."""
-    digits = ".6f" if found.classes else ".9g"  # probabilities and shares; other numbers may be of any size
-    rows = (
-        [
-            samples.name(path),
-            *truth_cells(samples.target, samples.truths.get(path)),
-            *runtime.cells(values, found.decision, digits),
-        ]
-        for path, values in found.rows
-    )
-    count = found.rows[0][1].size if found.rows else 0
-    write_csv(file, ["sample", *truth_columns(samples.target), *runtime.columns(found.decision, count)], rows)

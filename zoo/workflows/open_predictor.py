@@ -1,0 +1,185 @@
+"""Open what predicts: an exported model in its runtime, without torch, or a run or pretrained weights in PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from zoo import runtime
+from zoo.contract.decisions import Softmax
+from zoo.contract.targets import Output
+from zoo.errors import CheckpointError, DataError, UsageError
+from zoo.exporting.opening import check_provider, exported_at, runtime_errors
+from zoo.support.atomic_files import sha256
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.contract.decisions import Decision
+    from zoo.data.preprocessing import Preprocessing
+
+Run = Callable[[np.ndarray], np.ndarray]
+Network = tuple["nn.Module", "str | None"]
+"""A model, and the name of its head, or None."""
+
+
+class Predictor(NamedTuple):
+    """An opened model: the function for inputs, its description, the name of the engine and, for PyTorch, the
+    network. ``digest`` returns a sha256 that changes with the model's weights."""
+
+    run: Run
+    description: dict[str, Any]
+    engine: str
+    network: Network | None
+    digest: Callable[[], str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        return runtime.decision_of(self.description)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The preprocessing, the ``input`` part of the description."""
+        return dict(self.description["input"])
+
+    def identity(self) -> str:
+        """Return a sha256 of the weights and the description."""
+        text = json.dumps([self.digest(), self.description], sort_keys=True)
+        return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def open_predictor(
+    target: str | Path,
+    *,
+    weights: str | None = None,
+    weights_key: str | None = None,
+    max_pixels: int | None = None,
+    provider: str = "cpu",
+    threads: int | None = None,
+) -> Predictor:
+    """Open a bundle's folder, an exported model, a run or, with ``weights``, an architecture (see
+    `zoo.workflows.predict.predict`)."""
+    found = _open(target, provider, threads) if weights is None else _open_pretrained(str(target), weights, weights_key)
+    if max_pixels is None:
+        return found
+    limited = {**found.description["input"], "max_pixels": max_pixels}
+    return found._replace(description={**found.description, "input": limited})
+
+
+def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
+    exported = exported_at(Path(target))
+    if exported is None:
+        if provider != "cpu":
+            raise UsageError(
+                "a run is predicted by PyTorch, which has no providers", where="--provider", fix="use an exported model"
+            )
+        return _open_run(target)
+    check_provider(exported.exporter, provider, exported.item.spec.name)
+    exported.exporter.require(None, provider)
+    notes: list[str] = []
+    with runtime_errors():
+        found = runtime.open_model(
+            exported.model, lambda path: exported.exporter.open(path, provider, threads), notes.append
+        )
+    engine = found.runner.runtime if provider == "cpu" else f"{found.runner.runtime} on {found.runner.provider}"
+    return Predictor(found.run, found.description, engine, None, lambda: _file_digest(exported.model), tuple(notes))
+
+
+def _open_run(target: str | Path) -> Predictor:
+    from zoo.runs import run_directory
+
+    if Path(target).is_dir() and not (Path(target) / "run.json").is_file() and not run_directory.is_run(target):
+        raise UsageError(
+            "this folder is neither a run nor a bundle",
+            where=target,
+            fix="choose a run, a bundle's folder or an exported file",
+        )
+    found = run_directory.find(target)
+
+    import torch
+
+    from zoo.registry.lookup import registry
+    from zoo.runs.load_model import load_run, require_network
+
+    require_network(found)
+    loaded = load_run(found)
+    architecture = loaded.config.architecture
+    head = None if architecture is None else registry().architecture(architecture.name).spec.head
+    description = _description(loaded.preprocessing, loaded.decision, loaded.output)
+    network, engine = (loaded.model, head), f"torch {torch.__version__}"
+    return Predictor(_by_torch(loaded.model), description, engine, network, lambda: _state_digest(loaded.model))
+
+
+def _open_pretrained(name: str, weights: str, key: str | None) -> Predictor:
+    import torch
+
+    from zoo.registry.lookup import registry
+    from zoo.runs.load_model import load_pretrained
+
+    found = load_pretrained(registry(), name, weights, key)
+    head = registry().architecture(name).spec.head
+    description = _description(found.preprocessing, Softmax(classes=found.classes), Output())
+    network, engine = (found.model, head), f"{found.origin}, torch {torch.__version__}"
+    return Predictor(_by_torch(found.model), description, engine, network, lambda: _state_digest(found.model))
+
+
+def _file_digest(model: Path) -> str:
+    """The sha256 of an exported file; with a bundle.json, of the digests in it, which were checked on opening."""
+    if not (model.parent / runtime.INDEX).is_file():
+        return sha256(model)
+    index = runtime.read_index(model.parent)
+    loaded = index.get("model_files") or (model.name, f"{model.name}.data")
+    files = {name: facts["sha256"] for name, facts in index["files"].items() if name in loaded}
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def _state_digest(model: nn.Module) -> str:
+    """The sha256 of the names and bytes of all weights and buffers."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        if tensor.numel():
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _by_torch(model: nn.Module) -> Run:
+    import torch
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return np.asarray(model(torch.from_numpy(inputs)).float().numpy())
+
+    return run
+
+
+def _description(preprocessing: Preprocessing, decision: Decision, output: Output) -> dict[str, Any]:
+    """Return the description in the form of a bundle."""
+    return {
+        "input": preprocessing.describe(),
+        "output": {"kind": output.kind, "decision": decision.model_dump(mode="json")},
+    }
+
+
+@contextmanager
+def data_errors() -> Iterator[None]:
+    """Turn the errors of `zoo.runtime` in finding, reading and predicting images into zoo's."""
+    try:
+        yield
+    except runtime.ModelError as error:
+        raise CheckpointError(str(error), fix="export again") from error
+    except (ValueError, OSError) as error:
+        cause = error.__cause__
+        limit = isinstance(cause, runtime.OutsideLimitError) and cause.option == "max_pixels"
+        raise DataError(
+            str(error), fix="use a smaller image, or raise --max-pixels" if limit else "use readable images"
+        ) from error
