@@ -11,7 +11,19 @@ import pytest
 from pydantic import Field
 from torch import nn
 
-from zoo.api import AdaptationSpec, ArchitectureSpec, DatasetSpec, ExporterSpec, Options, RecipeSpec, TaskSpec
+from zoo.api import (
+    AdaptationSpec,
+    ArchitectureSpec,
+    DatasetSpec,
+    Exporter,
+    ExporterSpec,
+    ExportJob,
+    FileFacts,
+    Options,
+    RecipeSpec,
+    Runner,
+    TaskSpec,
+)
 from zoo.config import item_options
 from zoo.config.item_options import (
     adaptations_of,
@@ -397,11 +409,19 @@ def test_adaptations_of_a_task_are_those_of_its_own_plugin_where_it_has_them() -
 
 
 def test_an_exporter_is_built_from_an_object_of_its_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[Options] = []
-    monkeypatch.setattr(item_options, "load_object", lambda _reference, _item: given.append)
+    class Flat(Exporter[ThinOptions]):
+        def write(self, job: ExportJob, path: Path) -> None: ...
+
+        def check(self, path: Path, job: ExportJob | None) -> FileFacts:
+            return FileFacts(0)
+
+        def open(self, path: Path, provider: str, threads: int | None = None) -> Runner:
+            raise NotImplementedError
+
+    monkeypatch.setattr(item_options, "load_object", lambda _reference, _item: Flat)
     spec = ExporterSpec(name="flat", summary="x", target="n:b", suffix=".flat", options=reference(ThinOptions))
-    build_exporter(Item("exporter", spec, Plugin("lab", "zoo-lab", "1.0", "zoo_lab")))
-    assert given == [ThinOptions()]
+    made = build_exporter(Item("exporter", spec, Plugin("lab", "zoo-lab", "1.0", "zoo_lab")))
+    assert made.options == ThinOptions()
 
 
 def test_a_section_under_adapt_is_a_name_or_a_name_with_options() -> None:

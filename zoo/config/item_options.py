@@ -134,7 +134,6 @@ def build_exporter(item: Item[ExporterSpec], values: Mapping[str, Any] | None = 
     if not isinstance(exporter, Exporter):
         raise PluginError(
             f"exporter '{item.canonical}' is a {type(exporter).__name__}, not a zoo.api.Exporter",
-            where=item.plugin.distribution,
-            fix="report it to the plugin's authors",
+            fix=report_to(item.plugin.distribution),
         )
     return exporter

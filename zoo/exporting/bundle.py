@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import runtime
-from zoo.errors import ExportError
+from zoo.errors import ExportError, report_to
 from zoo.exporting.atomic_publish import INDEX, SIGNATURE, VERIFICATION
 from zoo.exporting.card import write_card
 from zoo.exporting.client_files import PREDICT
@@ -110,12 +110,12 @@ def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
 def _written(folder: Path, model: Path) -> list[str]:
     """The files that the exporter wrote, the model first."""
     if not model.is_file():
-        raise ExportError(f"the exporter wrote no {model.name}", fix="report it to the exporter's authors")
+        raise ExportError(f"the exporter wrote no {model.name}", fix=report_to())
     found = sorted(folder.iterdir())
     for path in found:
         _refuse_name(path.name, ())
         if not path.is_file():
-            raise ExportError(f"the exporter wrote a folder, {path.name}", fix="report it to the exporter's authors")
+            raise ExportError(f"the exporter wrote a folder, {path.name}", fix=report_to())
     names = [path.name for path in found]
     return sorted(names, key=lambda name: name != model.name)
 
@@ -123,7 +123,7 @@ def _written(folder: Path, model: Path) -> list[str]:
 def _refuse_name(name: str, taken: Collection[str]) -> None:
     reserved = {INDEX, VERIFICATION, SIGNATURE, CARD, *taken}
     if name in reserved or Path(name).name != name or name.startswith("."):
-        raise ExportError(f"the exporter cannot name a file '{name}'", fix="report it to the exporter's authors")
+        raise ExportError(f"the exporter cannot name a file '{name}'", fix=report_to())
 
 
 def versions() -> dict[str, str]:

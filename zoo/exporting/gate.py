@@ -12,7 +12,7 @@ import torch
 
 from zoo import runtime
 from zoo.contract.decisions import Decision, Raw
-from zoo.errors import CheckpointError, ExportError
+from zoo.errors import CheckpointError, ExportError, report_to
 from zoo.exporting.decision_rules import TOLERANCE, as_json, compared, layer_tolerance
 from zoo.exporting.opening import opened
 from zoo.exporting.output_comparison import Comparison
@@ -190,7 +190,7 @@ def _check_metadata(runner: Runner, job: ExportJob) -> None:
     for key, value in job.metadata.items():
         if runner.metadata and runner.metadata.get(key) != value:
             state = "altered in" if key in runner.metadata else "missing from"
-            raise ExportError(f"the metadata '{key}' is {state} the file", fix="report it to the exporter's authors")
+            raise ExportError(f"the metadata '{key}' is {state} the file", fix=report_to())
 
 
 def _refuse_drop(candidate: Candidate, real: Comparison) -> None:
