@@ -115,9 +115,10 @@ def _say(found: Benchmark, out: Path | None) -> None:
         f"{plural(settings.threads, 'CPU thread')}; PyTorch on {settings.device}, files by provider "
         f"{settings.provider}; fp32"
     )
-    say(
-        f"engines in turn, {ROUNDS} rounds of {settings.seconds / ROUNDS:g} s (fewer for slow calls, at least {FEWEST})"
-    )
+    rounds = sorted({each.rounds for target in found.targets for each in target.measurements})
+    if rounds:
+        counted = str(rounds[0]) if rounds[0] == rounds[-1] else f"{rounds[0]} to {rounds[-1]}"
+        say(f"engines in turn, {counted} rounds of {settings.seconds / ROUNDS:g} s, at least {FEWEST} calls")
     if out is not None:
         say(f"written to {out}: bench.json, bench.png")
 
