@@ -38,7 +38,8 @@ class RunOptions:
             "--weights",
             "--from",
             metavar="W",
-            help="Initial weights: a name that `zoo info` lists, a file, a run, or none for random weights.",
+            help="Initial weights: a name that `zoo info` lists, a file or its address (hf: or https:), a run, or none "
+            "for random weights.",
         ),
         ConfigKey("weights"),
     ] = None
