@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo import runtime
-from zoo.errors import ExportError
+from zoo.errors import ExportError, UnknownNameError
 from zoo.exporting.atomic_publish import INDEX, VERIFICATION
 from zoo.exporting.card import write_card
 from zoo.exporting.client_files import PREDICT
@@ -68,12 +68,21 @@ class Staged:
     """The folder of a bundle before it is published: the exporter has written the model to it."""
 
     def __init__(
-        self, folder: Path, model: Path, item: Item[ExporterSpec], exporter: Exporter[Any], description: dict[str, Any]
+        self,
+        folder: Path,
+        model: Path,
+        item: Item[ExporterSpec],
+        exporter: Exporter[Any],
+        description: dict[str, Any],
+        evaluation: dict[str, Any],
     ) -> None:
         """Write the exporter's client, and a bundle.json with which it can run. Raises ExportError for files that a
-        bundle cannot have."""
+        bundle cannot have.
+
+        ``description`` is for clients; ``evaluation`` is what `zoo evaluate` needs in addition.
+        """
         self.folder, self.model, self._item, self._description = folder, model, item, description
-        self._exporter = exporter
+        self._exporter, self._evaluation = exporter, evaluation
         self._model_files = _written(folder, model)
         for name, content in exporter.client(description).items():
             _refuse_name(name, self._model_files)
@@ -100,6 +109,7 @@ class Staged:
             },
             **more,
             "description": self._description,
+            "evaluation": self._evaluation,
             "files": _digests(self.folder),
         }
 
@@ -173,7 +183,8 @@ def _names(loaded: LoadedModel) -> dict[str, str]:
         "architecture": config.architecture.name if config.architecture else None,
         "task": config.task.name,
     }
-    return {key: value for key, value in {"dataset": config.dataset.name, **named}.items() if value}
+    dataset = None if "classes_of" in loaded.origin else config.dataset.name  # of a file it is not known
+    return {key: value for key, value in {"dataset": dataset, **named}.items() if value}
 
 
 def _summary(registry: Registry, loaded: LoadedModel) -> str:
@@ -181,18 +192,29 @@ def _summary(registry: Registry, loaded: LoadedModel) -> str:
     if config.recipe is not None:
         return registry.recipe(config.recipe).spec.summary
     if config.architecture is not None:
-        return f"{registry.architecture(config.architecture.name).spec.summary}, trained on {config.dataset.name}"
+        about = registry.architecture(config.architecture.name).spec.summary
+        if loaded.origin.get("kind") == "pretrained weights":
+            return f"{about}, with the weights {loaded.origin['weights']}"
+        return f"{about}, trained on {config.dataset.name}"
     return f"{loaded.name}, trained on {config.dataset.name}"
 
 
 def _sources(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
     """Return the references of the model card: dataset and architecture, from their specs."""
-    dataset = registry.dataset(loaded.config.dataset.name)
     architecture: dict[str, Any] = {"name": "", "source": None}
     if loaded.config.architecture is not None:
         spec = registry.architecture(loaded.config.architecture.name).spec
         architecture = {"name": spec.name, "source": spec.paper or spec.source}
-    return {
-        "dataset": {"name": dataset.canonical, "homepage": dataset.spec.homepage, "licence": dataset.spec.licence},
-        "architecture": architecture,
-    }
+    return {"dataset": _dataset_source(registry, loaded), "architecture": architecture}
+
+
+def _dataset_source(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
+    """The dataset of published weights need not be installed, and that of a file is not known."""
+    name = loaded.config.dataset.name
+    if "classes_of" in loaded.origin:
+        name = f"not stated; with the classes and the preprocessing of the weights {loaded.origin['classes_of']}"
+    try:
+        spec = registry.dataset(name).spec
+    except UnknownNameError:
+        return {"name": name, "homepage": None, "licence": "not stated"}
+    return {"name": name, "homepage": spec.homepage, "licence": spec.licence}

@@ -13,6 +13,7 @@ from zoo.config.item_options import build_exporter, default_exporter
 from zoo.errors import UsageError
 from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
 from zoo.exporting.bundle import Bundle, Staged, describe, metadata_of
+from zoo.exporting.evaluation_record import record_of
 from zoo.exporting.model_source import locate
 from zoo.exporting.opening import check_provider
 from zoo.exporting.storage_errors import storage_errors_of_any_kind
@@ -34,13 +35,18 @@ def export(
     out: str | Path | None = None,
     batch: int | None = None,
     provider: str = "cpu",
+    weights: str | None = None,
+    weights_key: str | None = None,
+    dataset: str | None = None,
 ) -> Bundle:
     """Export a run, or the newest run or the shipped weights of a recipe or architecture, verify the file against
     PyTorch, and publish it.
 
     ``format`` is the name of an exporter (None: the default one), and ``options`` are its options (see `zoo info`).
     ``batch`` None makes the batch dynamic. ``provider`` is the execution provider of the verification. ``out`` is the
-    bundle's folder, by default ``<ZOO_EXPORTS>/<name>``.
+    bundle's folder, by default ``<ZOO_EXPORTS>/<name>``. With ``weights`` (a name, a safetensors file or the address of
+    one), ``name`` is an architecture or a recipe, and nothing is trained; ``weights_key`` selects one of several
+    networks in the file. ``dataset`` provides the real images of the verification (None: the model's own).
 
     Raises ExportError, and publishes nothing, if the file cannot be written or differs from the model.
     """
@@ -50,9 +56,17 @@ def export(
     item = default_exporter(catalogue, format)
     exporter = build_exporter(item, options or {})
     check_provider(exporter, provider, item.spec.name)
-    loaded, sentence = locate(catalogue, name)
+    loaded, sentence = locate(catalogue, name, weights, weights_key)
     return export_model(
-        catalogue, loaded, sentence, item, exporter=exporter, out=optional_path(out), batch=batch, provider=provider
+        catalogue,
+        loaded,
+        sentence,
+        item,
+        exporter=exporter,
+        out=optional_path(out),
+        batch=batch,
+        provider=provider,
+        dataset=dataset,
     )
 
 
@@ -66,6 +80,7 @@ def export_model(
     out: Path | None = None,
     batch: int | None = None,
     provider: str = "cpu",
+    dataset: str | None = None,
 ) -> Bundle:
     """Like `export`, for a loaded model. ``exporter`` replaces the one of ``item``."""
     from zoo.exporting.client_check import check_client, reference_of
@@ -84,12 +99,12 @@ def export_model(
     description = describe(registry, loaded, batch)
     job = _job(loaded, description, batch)
     exporter.require(job, provider)
-    samples = real_samples(registry, loaded)
+    samples = real_samples(registry, loaded, dataset)
     notes += [samples.why] if samples.why else []
     with storage_errors_of_any_kind(target), temporary_beside(target) as folder:
         model = folder / f"model{item.spec.suffix}"
         exporter.write(job, model)
-        staged = Staged(folder, model, item, exporter, description)
+        staged = Staged(folder, model, item, exporter, description, record_of(registry, loaded))
         candidate = Candidate(loaded, exporter, model, job, samples, provider)
         facts, verification = verify(candidate)
         checked = check_client(staged.predict, candidate, description)

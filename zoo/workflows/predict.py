@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from zoo import runtime
-from zoo.contract.decisions import Softmax
-from zoo.contract.targets import Output
 from zoo.errors import CheckpointError, DataError, UsageError
 from zoo.exporting.opening import check_provider, exported_at, runtime_errors
+from zoo.runs.run_directory import RunDir
 from zoo.support.atomic_files import replacement, storage_errors
 
 if TYPE_CHECKING:
     from torch import nn
 
     from zoo.contract.decisions import Decision
+    from zoo.contract.targets import Output
     from zoo.data.preprocessing import Preprocessing
+    from zoo.workflows.model_argument import Found
 
 Run = Callable[[np.ndarray], np.ndarray]
 T = TypeVar("T")
@@ -170,8 +171,9 @@ def predict(
 ) -> Predictions:
     """Predict image files and folders of images.
 
-    ``target`` is a bundle's folder, an exported model, or a run (path or name). With ``weights`` (a name or a
-    safetensors file), it is an architecture; ``weights_key`` selects one of several networks in the file.
+    ``target`` is a bundle's folder, an exported model, a run (path or name), or a recipe without a run, for its
+    published weights. With ``weights`` (a name, a safetensors file or the address of one), it is an architecture or a
+    recipe; ``weights_key`` selects one of several networks in the file.
     ``max_pixels`` replaces the model's limit. ``provider`` is the execution provider of an exported model, and
     ``threads`` its number of CPU threads (None: the runtime's default).
 
@@ -211,41 +213,31 @@ def _open(target: str | Path, provider: str, threads: int | None) -> Opened:
 
 
 def _open_run(target: str | Path) -> Opened:
-    from zoo.runs import run_directory
+    """A run, or a recipe without a run, for its published weights."""
+    from zoo.workflows.model_argument import find_model
 
-    if Path(target).is_dir() and not (Path(target) / "run.json").is_file() and not run_directory.is_run(target):
-        raise UsageError(
-            "this folder is neither a run nor a bundle",
-            where=target,
-            fix="choose a run, a bundle's folder or an exported file",
-        )
-    found = run_directory.find(target)
-
-    import torch
-
-    from zoo.registry.lookup import registry
-    from zoo.runs.load_model import load_run, require_network
-
-    require_network(found)
-    loaded = load_run(found)
-    architecture = loaded.config.architecture
-    head = None if architecture is None else registry().architecture(architecture.name).spec.head
-    description = _description(loaded.preprocessing, loaded.decision, loaded.output)
-    return Opened(_by_torch(loaded.model), description, f"torch {torch.__version__}", (loaded.model, head))
+    return _open_in_torch(find_model(target))
 
 
 def _open_pretrained(name: str, weights: str, key: str | None) -> Opened:
-    import torch
+    from zoo.workflows.model_argument import find_model
 
+    return _open_in_torch(find_model(name, weights, key))
+
+
+def _open_in_torch(found: Found) -> Opened:
     from zoo.registry.lookup import registry
-    from zoo.runs.load_model import load_pretrained
+    from zoo.runs.load_model import require_network
+    from zoo.workflows.model_argument import loaded_model
 
-    found = load_pretrained(registry(), name, weights, key)
-    head = registry().architecture(name).spec.head
-    description = _description(found.preprocessing, Softmax(classes=found.classes), Output())
-    return Opened(
-        _by_torch(found.model), description, f"{found.origin}, torch {torch.__version__}", (found.model, head)
-    )
+    if isinstance(found, RunDir):
+        require_network(found)
+    with loaded_model(found) as loaded:
+        architecture = loaded.config.architecture
+        head = None if architecture is None else registry().architecture(architecture.name).spec.head
+        description = _description(loaded.preprocessing, loaded.decision, loaded.output)
+        engine = loaded.engine if loaded.run is not None else f"{loaded.label}, {loaded.engine}"
+        return Opened(_by_torch(loaded.model), description, engine, (loaded.model, head))
 
 
 def _by_torch(model: nn.Module) -> Run:
