@@ -60,7 +60,7 @@ def declared(*lists: list[str]) -> set[str]:
 
 
 def test_what_zoo_and_its_plugins_import_is_declared() -> None:
-    due = declared(PROJECT["dependencies"], EXTRAS["rar"])
+    due = declared(PROJECT["dependencies"], EXTRAS["rar"], EXTRAS["hub"])
     assert {name: files for name, files in imports("zoo", "plugins").items() if name not in due} == {}
 
 
@@ -68,12 +68,14 @@ def test_an_extra_is_imported_only_where_its_absence_is_an_error_of_one_line() -
     assert imports("zoo", "plugins")["rarfile"] == {"zoo/data/archives.py", "zoo/inspection/archives.py"}
     for name in imports("zoo", "plugins")["rarfile"]:
         assert "pip install 'torch-zoo[rar]'" in (TOP / name).read_text(encoding="utf-8")
+    assert imports("zoo", "plugins")["huggingface_hub"] == {"zoo/models/weights_download.py"}
+    assert "pip install 'torch-zoo[hub]'" in (TOP / "zoo/models/weights_download.py").read_text(encoding="utf-8")
 
 
 def test_what_is_declared_is_imported() -> None:
     here = {*imports("zoo", "plugins"), "onnxruntime-gpu"}
     assert declared(PROJECT["dependencies"]) - here == set()
-    assert declared(EXTRAS["rar"]) - here == set()
+    assert declared(EXTRAS["rar"], EXTRAS["hub"]) - here == set()
     assert declared(EXTRAS["dev"]) - {*imports("tests"), *TOOLS} == set()
 
 
@@ -107,7 +109,7 @@ def test_constraints_are_within_the_declared_bounds() -> None:
     pinned = dict(line.lower().split("==") for line in lines if not line.startswith("#"))
     due = {
         Requirement(line).name.lower(): Requirement(line).specifier
-        for line in [*PROJECT["dependencies"], *EXTRAS["rar"], *EXTRAS["dev"]]
+        for line in [*PROJECT["dependencies"], *EXTRAS["rar"], *EXTRAS["hub"], *EXTRAS["dev"]]
     }
     del due["onnxruntime"]  # of other systems; constraints.txt was written on Linux
     assert {name: pinned.get(name) for name, bounds in due.items() if pinned.get(name) not in bounds} == {}

@@ -36,7 +36,8 @@ from zoo.models.named_outputs import OutputReader
 from zoo.reporting.console import Console
 from zoo.runs.run_directory import RunDir
 from zoo.training.evaluation import evaluate_part
-from zoo.workflows.evaluate import Reordered, evaluate_run, in_order
+from zoo.workflows.class_order import Reordered, in_order
+from zoo.workflows.evaluate import evaluate_run
 from zoo.workflows.run import run
 
 NAMES = ["zero", "one", "two"]
@@ -114,7 +115,7 @@ def test_labels_follow_their_names_into_metrics_and_tables(trained, tmp_path, mo
     def reversed_data(*arguments, **options):
         data = genuine(*arguments, **options)
         table = np.arange(len(data.classes))[::-1].copy()
-        parts = {name: evaluate.Reordered(part, table) for name, part in data.parts.items()}
+        parts = {name: Reordered(part, table) for name, part in data.parts.items()}
         return replace(data, target=Classes(names=tuple(reversed(data.classes))), parts=parts)
 
     monkeypatch.setattr(evaluate, "open_data", reversed_data)

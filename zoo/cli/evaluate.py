@@ -9,14 +9,16 @@ from typing import Annotated
 import typer
 
 from zoo.cli.output import figure, json_alone, note, plural, say, say_json
-from zoo.cli.shared_options import AsJson
+from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
 
 
 def evaluate(
-    run: Annotated[
+    model: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="Run: its folder, its id, or the name of a recipe or architecture for its newest run."
+            metavar="RUN|BUNDLE|FILE|NAME",
+            help="Run (folder, id, or name of a recipe or architecture), bundle, exported file, or recipe without a "
+            "run, for its published weights; with --weights, an architecture or recipe.",
         ),
     ],
     split: Annotated[
@@ -33,11 +35,14 @@ def evaluate(
             "--data",
             metavar="D",
             help=(
-                "Dataset to evaluate on, instead of the run's own. It must have the same targets, or a subset of the "
-                "run's classes."
+                "Dataset to evaluate on, instead of the model's own. It must have the same targets, or a subset of the "
+                "model's classes."
             ),
         ),
     ] = None,
+    weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None,
+    key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None,
+    provider: Provider = "cpu",
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     out: Annotated[
         Path | None,
@@ -46,15 +51,15 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     from zoo.registry.lookup import registry
-    from zoo.runs.run_directory import find
+    from zoo.workflows.model_argument import find_model
 
     with json_alone(as_json):
-        where = find(run)  # a wrong name is refused before torch is imported
+        found = find_model(model, weights, key)  # a wrong name is refused before torch is imported
         if data is not None:
             registry().dataset(data.partition(":")[0])
         from zoo.workflows.evaluate import evaluate_run
 
-        result = evaluate_run(where, split, data, device, out)
+        result = evaluate_run(found, split, data, device, out, provider=provider)
     if as_json:
         say_json(dataclasses.asdict(result))
         return
@@ -62,5 +67,6 @@ def evaluate(
         note(f"note: {line}")
     figures = ", ".join(figure(name, value) for name, value in result.metrics.items()) or "no labels to evaluate by"
     say(f"{result.dataset}, {result.evaluated_on}, {plural(result.samples, 'sample')}: {figures}")
+    note(f"evaluated: {result.run}, by {result.engine}")
     if result.path is not None:
         say(f"predictions, tables and images: {result.path}")

@@ -12,13 +12,13 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import AsJson, options_of
+from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, options_of
 from zoo.config.item_options import default_exporter
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.support.formatting import enumerated
 
-TAKEN = ("format", "out", "batch", "provider", "set", "sign", "json", "help", "debug")
+TAKEN = ("format", "weights", "weights-key", "data", "out", "batch", "provider", "set", "sign", "json", "help", "debug")
 """The other options of the command, whose names no flag of a format can have."""
 
 
@@ -41,7 +41,8 @@ class _Named:
         str,
         typer.Argument(
             metavar="NAME|RUN",
-            help="Run, or recipe or architecture: its newest finished run, otherwise its published weights.",
+            help="Run, or recipe or architecture: its newest finished run, otherwise its published weights; with "
+            "--weights, those.",
         ),
     ]
 
@@ -62,6 +63,12 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
     format_: Annotated[
         str | None,
         typer.Option("--format", metavar="F", help="Export format; `zoo list exporters` lists them."),
+    ] = None
+    weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None
+    key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="D", help="Dataset whose images verify the export; default: the model's."),
     ] = None
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the bundle; default: exports/NAME.")
@@ -112,6 +119,9 @@ def export(options: ExportOptions) -> None:
             batch=fixed,
             provider=options.provider,
             sign=options.sign,
+            weights=options.weights,
+            weights_key=options.key,
+            dataset=options.data,
         )
     if options.as_json:
         say_json(

@@ -12,7 +12,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import WEIGHTS_KEY, AsJson, Provider
+from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
 from zoo.errors import DataError, UsageError
 from zoo.support.paths import check_drawing
 
@@ -28,7 +28,8 @@ class PredictOptions:
         str,
         typer.Argument(
             metavar="RUN|BUNDLE|MODEL",
-            help="Run, bundle (a folder that `zoo export` wrote) or exported file; with --weights, an architecture.",
+            help="Run, bundle (a folder that `zoo export` wrote), exported file, or recipe without a run, for its "
+            "published weights; with --weights, an architecture or recipe.",
         ),
     ]
     images: Annotated[
@@ -49,15 +50,14 @@ class PredictOptions:
     count: Annotated[str, typer.Option("--count", metavar="N", help="Number of samples to predict.")] = "10"
     weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="W", help="Pretrained weights that `zoo info` lists, or a safetensors file."),
+        typer.Option("--weights", metavar="W", help=WEIGHTS),
     ] = None
     key: Annotated[
         str | None,
         typer.Option(
             WEIGHTS_KEY,
             metavar="KEY",
-            help="If the weights file contains several networks, the prefix of the tensors to load, such as ema for "
-            "ema.fc.weight.",
+            help=KEY,
         ),
     ] = None
     plot: Annotated[

@@ -39,7 +39,8 @@ class RunOptions:
             "--weights",
             "--from",
             metavar="W",
-            help="Initial weights: a name that `zoo info` lists, a file or a run. `--weights none`: random weights.",
+            help="Initial weights: a name that `zoo info` lists, a file or its address (hf: or https:), or a run. "
+            "`--weights none`: random weights.",
         ),
         ConfigKey("weights"),
     ] = None

@@ -10,6 +10,11 @@ from zoo.errors import UsageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 WEIGHTS_KEY = "--weights-key"
+WEIGHTS = (
+    "Pretrained weights that `zoo weights list` shows, a safetensors file, or its address: hf:ORG/NAME@COMMIT[:FILE] "
+    "or https://URL#sha256=HEX."
+)
+KEY = "If the file holds several state dicts, the key of the one to load, such as ema."
 
 Provider = Annotated[
     str,

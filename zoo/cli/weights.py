@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.cli.output import figure, json_alone, note, say, say_json, say_table
-from zoo.cli.shared_options import WEIGHTS_KEY, AsJson, group
+from zoo.cli.shared_options import KEY, WEIGHTS_KEY, AsJson, group
 from zoo.errors import UsageError
 
 weights = group("List, download and convert trained weights.")
@@ -87,7 +87,7 @@ def convert(
         typer.Option(
             WEIGHTS_KEY,
             metavar="KEY",
-            help="If the file contains several state dicts, the key of the one to convert, such as ema.",
+            help=KEY,
         ),
     ] = None,
     as_json: AsJson = False,

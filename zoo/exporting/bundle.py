@@ -41,12 +41,21 @@ class Staged:
     """The folder of a bundle before it is published: the exporter has written the model to it."""
 
     def __init__(
-        self, folder: Path, model: Path, item: Item[ExporterSpec], exporter: Exporter[Any], description: dict[str, Any]
+        self,
+        folder: Path,
+        model: Path,
+        item: Item[ExporterSpec],
+        exporter: Exporter[Any],
+        description: dict[str, Any],
+        evaluation: dict[str, Any],
     ) -> None:
         """Write the exporter's client, and a bundle.json with which it can run. Raises ExportError for files that a
-        bundle cannot have."""
+        bundle cannot have.
+
+        ``description`` is for clients; ``evaluation`` is what `zoo evaluate` needs in addition.
+        """
         self.folder, self.model, self._item, self._description = folder, model, item, description
-        self._exporter = exporter
+        self._exporter, self._evaluation = exporter, evaluation
         self._model_files = _written(folder, model)
         for name, content in exporter.client(description).items():
             _refuse_name(name, self._model_files)
@@ -73,6 +82,7 @@ class Staged:
             },
             **more,
             "description": self._description,
+            "evaluation": self._evaluation,
             "files": _digests(self.folder),
         }
 

@@ -26,6 +26,9 @@ ANSWERS = {"softmax": "top-1 classes", "sigmoid": "labels", "pixel_argmax": "pix
 """What is counted as equal or not; of other kinds numbers are compared alone."""
 
 
+MEASURED, PUBLISHED = "Metrics of the training run", "Published metrics of the weights"
+
+
 def write_card(bundle: dict[str, Any], verification: dict[str, Any], rows: str, sources: dict[str, Any]) -> str:
     """Markdown.
 
@@ -70,6 +73,8 @@ def write_card(bundle: dict[str, Any], verification: dict[str, Any], rows: str, 
         trained_on=description["provenance"].get("dataset"),
         origin_sentence=_origin(description["provenance"]),
         ancestors=[_ancestor(each) for each in description["provenance"]["licences"]["ancestors"]],
+        weights_source=description["provenance"].get("source"),
+        metrics_title=PUBLISHED if "source" in description["provenance"] else MEASURED,
         weights_licence=description["provenance"].get("licence"),
         percent=lambda share: f"{share:.2%}",
         **sources,

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from zoo import runtime
+from zoo.errors import UnknownNameError
 from zoo.exporting.decision_rules import as_json
 from zoo.registry.lookup import Registry, core_version
 
@@ -68,7 +69,8 @@ def _names(loaded: LoadedModel) -> dict[str, str]:
         "architecture": config.architecture.name if config.architecture else None,
         "task": config.task.name,
     }
-    return {key: value for key, value in {"dataset": config.dataset.name, **named}.items() if value}
+    dataset = None if "classes_of" in loaded.origin else config.dataset.name  # of a file it is not known
+    return {key: value for key, value in {"dataset": dataset, **named}.items() if value}
 
 
 def _summary(registry: Registry, loaded: LoadedModel) -> str:
@@ -76,18 +78,29 @@ def _summary(registry: Registry, loaded: LoadedModel) -> str:
     if config.recipe is not None:
         return registry.recipe(config.recipe).spec.summary
     if config.architecture is not None:
-        return f"{registry.architecture(config.architecture.name).spec.summary}, trained on {config.dataset.name}"
+        about = registry.architecture(config.architecture.name).spec.summary
+        if loaded.origin.get("kind") == "pretrained weights":
+            return f"{about}, with the weights {loaded.origin['weights']}"
+        return f"{about}, trained on {config.dataset.name}"
     return f"{loaded.name}, trained on {config.dataset.name}"
 
 
 def sources(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
     """Return the references of the model card: dataset and architecture, from their specs."""
-    dataset = registry.dataset(loaded.config.dataset.name)
     architecture: dict[str, Any] = {"name": "", "source": None}
     if loaded.config.architecture is not None:
         spec = registry.architecture(loaded.config.architecture.name).spec
         architecture = {"name": spec.name, "source": spec.paper or spec.source}
-    return {
-        "dataset": {"name": dataset.canonical, "homepage": dataset.spec.homepage, "licence": dataset.spec.licence},
-        "architecture": architecture,
-    }
+    return {"dataset": _dataset_source(registry, loaded), "architecture": architecture}
+
+
+def _dataset_source(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
+    """The dataset of published weights need not be installed, and that of a file is not known."""
+    name = loaded.config.dataset.name
+    if "classes_of" in loaded.origin:
+        name = f"not stated; with the classes and the preprocessing of the weights {loaded.origin['classes_of']}"
+    try:
+        item = registry.dataset(name)
+    except UnknownNameError:
+        return {"name": name, "homepage": None, "licence": "not stated"}
+    return {"name": item.canonical, "homepage": item.spec.homepage, "licence": item.spec.licence}

@@ -14,6 +14,7 @@ from zoo.errors import UsageError
 from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
 from zoo.exporting.bundle import Bundle, Staged
 from zoo.exporting.description import describe, metadata_of
+from zoo.exporting.evaluation_record import record_of
 from zoo.exporting.model_source import locate
 from zoo.exporting.opening import check_provider
 from zoo.exporting.signing import require_key
@@ -38,6 +39,9 @@ def export(
     batch: int | None = None,
     provider: str = "cpu",
     sign: str | Path | None = None,
+    weights: str | None = None,
+    weights_key: str | None = None,
+    dataset: str | None = None,
 ) -> Bundle:
     """Export a run, or the newest run or the shipped weights of a recipe or architecture, verify the file against
     PyTorch, and publish it.
@@ -45,6 +49,10 @@ def export(
     ``format`` is the name of an exporter (None: the default one), and ``options`` are its options (see `zoo info`).
     ``batch`` None makes the batch dynamic. ``provider`` is the execution provider of the verification. ``out`` is the
     bundle's folder, by default ``<ZOO_EXPORTS>/<name>``. ``sign`` is a private key in PEM format.
+
+    With ``weights`` (a name, a safetensors file or the address of one), ``name`` is an architecture or a recipe, and
+    nothing is trained; ``weights_key`` selects one of several networks in the file. ``dataset`` provides the real
+    images of the verification (None: the model's own).
 
     Raises ExportError, and publishes nothing, if the file cannot be written or differs from the model.
     """
@@ -57,7 +65,7 @@ def export(
     key = optional_path(sign)
     if key is not None:
         require_key(key)
-    loaded, sentence = locate(catalogue, name)
+    loaded, sentence = locate(catalogue, name, weights, weights_key)
     return export_model(
         catalogue,
         loaded,
@@ -68,6 +76,7 @@ def export(
         batch=batch,
         provider=provider,
         key=key,
+        dataset=dataset,
     )
 
 
@@ -82,6 +91,7 @@ def export_model(
     batch: int | None = None,
     provider: str = "cpu",
     key: Path | None = None,
+    dataset: str | None = None,
 ) -> Bundle:
     """Like `export`, for a loaded model. ``exporter`` replaces the one of ``item``."""
     from zoo.exporting.client_check import check_client, reference_of
@@ -101,12 +111,12 @@ def export_model(
     job = _job(loaded, description, batch)
     exporter.require(job, provider)
     require(loaded)
-    samples = real_samples(registry, loaded)
+    samples = real_samples(registry, loaded, dataset)
     notes += [samples.why] if samples.why else []
     with storage_errors_of_any_kind(target), temporary_beside(target) as folder:
         model = folder / f"model{item.spec.suffix}"
         exporter.write(job, model)
-        staged = Staged(folder, model, item, exporter, description)
+        staged = Staged(folder, model, item, exporter, description, record_of(registry, loaded))
         candidate = Candidate(loaded, exporter, model, job, samples, provider)
         facts, verification = verify(candidate)
         checked = check_client(staged.predict, candidate, description)

@@ -1,5 +1,5 @@
-"""The model to export: a run, otherwise the newest finished run of a recipe or architecture, otherwise its shipped
-weights."""
+"""The model to export: a run, otherwise the newest finished run of a recipe or architecture, otherwise its published
+weights; or an architecture or recipe with weights that are named."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from zoo.errors import CheckpointError, UnknownNameError
+from zoo.errors import UnknownNameError
 from zoo.registry.lookup import Item, Registry
 from zoo.runs import run_directory
+from zoo.runs.published_weights import find_published
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir
 from zoo.support.paths import runs_root
@@ -26,9 +27,14 @@ class Source(NamedTuple):
     sentence: str
 
 
-def locate(registry: Registry, name: str) -> Source:
-    """Return the model for ``name``. Raises UnknownNameError if it is neither a run nor registered, CheckpointError if
-    it has nothing to export."""
+def locate(registry: Registry, name: str, weights: str | None = None, key: str | None = None) -> Source:
+    """Return the model for ``name``, an architecture or a recipe if ``weights`` are given (with ``key``, one of several
+    networks in the file).
+
+    Raises UnknownNameError if it is neither a run nor registered, CheckpointError if it has nothing to export.
+    """
+    if weights is not None or key is not None:
+        return _published(registry, name, weights, key)
     run = _run_at(name)
     if run is not None:
         return _of_run(run)
@@ -45,7 +51,7 @@ def locate(registry: Registry, name: str) -> Source:
         found = _of_run(run, f", the newest finished run of {item.spec.name}")
         # The bundle gets the requested name.
         return found._replace(loaded=replace(found.loaded, name=item.spec.name))
-    return _shipped(registry, item)
+    return _published(registry, item.canonical)
 
 
 def _run_at(name: str) -> RunDir | None:
@@ -78,21 +84,12 @@ def _of_run(run: RunDir, why: str = "") -> Source:
     return Source(load_run(run), f"exporting run {run_directory.run_id(run.path)}{why}{state}")
 
 
-def _shipped(registry: Registry, item: Item[ArchitectureSpec]) -> Source:
-    from zoo.runs.load_model import load_shipped
+def _published(registry: Registry, name: str, weights: str | None = None, key: str | None = None) -> Source:
+    found = find_published(registry, name, weights, key)
+    from zoo.runs.load_model import load_published
 
-    name = item.spec.name
-    if item.kind != "recipe" or not item.spec.weights:
-        data = "" if item.kind == "recipe" else " --data DATASET"
-        raise CheckpointError(
-            f"{item.kind} '{name}' has no finished run and ships no weights",
-            where=f"looked under {runs_root()}",
-            fix=f"train it first: zoo run {name}{data}",
-        )
-    return Source(
-        load_shipped(registry, item.canonical),
-        f"exporting the shipped weights of {item.canonical}, since it has no finished run under {runs_root()}",
-    )
+    why = f", since {found.name} has no finished run under {runs_root()}" if weights is None else ""
+    return Source(load_published(registry, found), f"exporting {found.label}{why}")
 
 
 def _names(registry: Registry) -> list[str]:

@@ -43,12 +43,12 @@ def exported_at(path: Path) -> Exported | None:
 
 def exporter_of(model: Path) -> Item[ExporterSpec]:
     """Return the exporter of a file: the one in the bundle.json beside it, otherwise one of its suffix."""
-    index = _index_beside(model)
+    index = index_beside(model)
     return _by_suffix(model) if index is None else _by_name(index, model.parent)
 
 
-def _index_beside(model: Path) -> dict[str, Any] | None:
-    """The bundle.json beside a file if it is that file's."""
+def index_beside(model: Path) -> dict[str, Any] | None:
+    """The content of the bundle.json beside a file; None if there is none."""
     if not (model.parent / runtime.INDEX).is_file():
         return None
     with runtime_errors("export it again"):

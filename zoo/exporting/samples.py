@@ -14,7 +14,7 @@ from zoo.api import Mask, Split
 from zoo.data.data_loader import AnyPart, open_data
 from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
-from zoo.errors import DataError, ExportError, UsageError
+from zoo.errors import DataError, ExportError, UnknownNameError, UsageError
 from zoo.exporting.decision_rules import names_of
 from zoo.registry.lookup import Item, Registry
 from zoo.runs.resolve_config import dataset_section
@@ -46,9 +46,12 @@ def real_samples(registry: Registry, loaded: LoadedModel, dataset: str | None = 
     substitute. Raises ExportError if there are none."""
     own = loaded.config.dataset
     if dataset is not None:
-        return _open(registry, dataset_section(registry, dataset, permute_pixels=own.permute_pixels), loaded, None)
+        section = dataset_section(registry, dataset, permute_pixels=loaded.preprocessing.permute_pixels)
+        return _open(registry, section, loaded, None, held_out=True)
     try:
         return _open(registry, own, loaded, None)
+    except UnknownNameError:
+        absent = f"the dataset {own.name} is not installed"
     except DataError as error:
         absent = f"the data of {own.name} is not on this machine ({error.what})"
     kept = _kept_by_run(loaded, absent)
@@ -64,11 +67,14 @@ def real_samples(registry: Registry, loaded: LoadedModel, dataset: str | None = 
             continue
     raise ExportError(
         f"there are no real images to verify the export on: {absent}",
-        fix=f"get the data first, for example: zoo run --data {own.name}",
+        fix="name a dataset that is on this machine: --data D",
     )
 
 
-def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why: str | None) -> Samples:
+def _open(
+    registry: Registry, section: DatasetSection, loaded: LoadedModel, why: str | None, *, held_out: bool = False
+) -> Samples:
+    """``held_out`` opens the data of others, all of which may serve as a test split."""
     item = registry.dataset(section.name)
     for part in PARTS:
         try:
@@ -80,6 +86,7 @@ def _open(registry: Registry, section: DatasetSection, loaded: LoadedModel, why:
                 parts=(part,),
                 seed=loaded.config.seed,
                 download=False,
+                held_out=held_out and part == "test",
             )
         except UsageError:  # no such split
             continue

@@ -43,8 +43,8 @@ DIFFERS = "do not use this file"
 @dataclass(frozen=True)
 class Asked:
     """What is verified: the ``file``, with the content of its bundle's JSON files (empty for a file that stands alone);
-    the execution provider; the name of the PyTorch ``model`` (or the recipe whose ``published`` weights it is), and a
-    ``dataset`` for its samples."""
+    the execution provider; the name of the PyTorch ``model`` (with ``weights``, an architecture or recipe), or the
+    recipe whose ``published`` weights it is; and a ``dataset`` for its samples."""
 
     file: str
     index: dict[str, Any]
@@ -52,6 +52,7 @@ class Asked:
     provider: str = "cpu"
     model: str | None = None
     published: str | None = None
+    weights: str | None = None
     dataset: str | None = None
 
 
@@ -158,7 +159,11 @@ class _Check:
         from zoo.runs.load_model import load_shipped
 
         published, model = self._asked.published, self._asked.model
-        loaded = load_shipped(registry(), published) if published else locate(registry(), str(model)).loaded
+        loaded = (
+            load_shipped(registry(), published)
+            if published
+            else locate(registry(), str(model), self._asked.weights).loaded
+        )
         prepare(loaded)
         require(loaded)
         samples = real_samples(registry(), loaded, self._asked.dataset)

@@ -57,7 +57,8 @@ def by_hand(item: Architecture, name: str) -> Path:
     return place if spec.format == "safetensors" else place.with_name(str(spec.url).rpartition("/")[2])
 
 
-def _is_here(item: Architecture, name: str) -> bool:
+def is_here(item: Architecture, name: str) -> bool:
+    """Whether the weights can be loaded without a download."""
     return item.spec.weights[name].resource is not None or _place(item, name).is_file() or by_hand(item, name).is_file()
 
 
@@ -147,7 +148,7 @@ def missing_weights(item: Architecture, name: str, cause: str, task: str | None 
 
 def also_missing(error: MissingFilesError, item: Architecture, name: str, task: str) -> MissingFilesError:
     """Return the error for missing data files, with the missing weights of the run added."""
-    if _is_here(item, name):
+    if is_here(item, name):
         return error
     return MissingFilesError(
         f"{error.what}; the weights '{name}' of {item.canonical} are not here either",
@@ -207,7 +208,7 @@ def listed(item: Architecture) -> Sequence[dict[str, Any]]:
         rows.append(
             {
                 "name": name,
-                "here": _is_here(item, name),
+                "here": is_here(item, name),
                 "place": place,
                 **spec.model_dump(mode="json"),
                 "classes": len(spec.classes),

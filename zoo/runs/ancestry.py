@@ -6,7 +6,8 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.registry.lookup import Registry
-from zoo.runs.initial_weights import FileWeights, NamedWeights, RunWeights, Weights
+from zoo.runs.file_weights import FileWeights
+from zoo.runs.initial_weights import NamedWeights, RunWeights, Weights
 from zoo.runs.plan import RunPlan
 from zoo.runs.run_directory import RunDir, find, run_id
 from zoo.support.atomic_files import sha256
@@ -27,8 +28,9 @@ def _of_weights(catalogue: Registry, weights: Weights) -> list[dict[str, Any]]:
         case NamedWeights(item=item, text=name, spec=spec):
             facts = {"dataset": spec.dataset, "licence": spec.licence, "source": spec.url, "sha256": spec.sha256}
             return [_entry("initial weights", f"{item.canonical}:{name}", facts)]
-        case FileWeights(path=path):
-            return [_entry("initial weights", path.name, {"sha256": sha256(path)})]
+        case FileWeights(text=text, path=path, fetched=fetched):
+            name = path.name if fetched is None else text
+            return [_entry("initial weights", name, {"sha256": sha256(path)})]
         case RunWeights(run=run):
             return _of_run(catalogue, run, "initial weights")
     return []

@@ -7,26 +7,32 @@ from typing import Any
 
 from torch import nn
 
-from zoo.api import Adaptation, Options, PartView, Solver, Target, Task
+from zoo.api import Adaptation, ArchitectureSpec, Options, PartView, Solver, Target, Task
+from zoo.config.run_config import RunConfig
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import PluginError, report_to
 from zoo.models.building import build_model
 from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Item, Registry, calls_of, load_object
 from zoo.runs.plan import RunPlan
-from zoo.runs.task_plan import refused_target
+from zoo.runs.task_plan import TaskPlan, refused_target
 
 
 def build_task(plan: RunPlan, target: Target, statistics: Mapping[str, Any]) -> Task[Any]:
     """Build the task for a dataset with this target. Raises UsageError if the task does not accept it."""
-    item = plan.task.learned
+    return build_learned(plan.task, plan.config, target, statistics)
+
+
+def build_learned(plan: TaskPlan, config: RunConfig, target: Target, statistics: Mapping[str, Any]) -> Task[Any]:
+    """Like `build_task`, of a model whose dataset need not be installed."""
+    item = plan.learned
     if item is None:
-        raise TypeError(f"{plan.task.label} has no training task")
+        raise TypeError(f"{plan.label} has no training task")
     accepted = item.spec.accepts
     if accepted and target.kind not in accepted:
-        raise refused_target(plan.task.task, plan.dataset.spec.name, (target.kind,), accepted)
+        raise refused_target(plan.task, config.dataset.name.rpartition("/")[2], (target.kind,), accepted)
     with calls_of([item], "its construction"):
-        task: Task[Any] = _class_of(item, item.spec.target, Task)(plan.learned_options, target, statistics)
+        task: Task[Any] = _class_of(item, item.spec.target, Task)(plan.learned_options(config.task), target, statistics)
     return task
 
 
@@ -48,9 +54,9 @@ def build_adaptations(plan: RunPlan) -> list[Adaptation[Any]]:
     return made
 
 
-def build_solver(plan: RunPlan) -> Solver[Any]:
-    item = plan.task.task
-    options: Options = plan.learned_options
+def build_solver(plan: TaskPlan, config: RunConfig) -> Solver[Any]:
+    item = plan.task
+    options: Options = plan.learned_options(config.task)
     with calls_of([item], "its construction"):
         solver: Solver[Any] = _class_of(item, item.spec.solver, Solver)(options)
     return solver
@@ -83,8 +89,9 @@ def build_network(catalogue: Registry, plan: RunPlan, preprocessing: Preprocessi
 
 def output_reader(plan: RunPlan) -> OutputReader:
     """Return the reader of the network's outputs, which adds features if the task needs them."""
-    if plan.architecture is None:
-        return OutputReader()
-    learned, spec = plan.task.learned, plan.architecture.spec
-    needs_features = learned is not None and "features" in learned.spec.needs
+    return OutputReader() if plan.architecture is None else reader_of(plan.architecture.spec, plan.task)
+
+
+def reader_of(spec: ArchitectureSpec, task: TaskPlan) -> OutputReader:
+    needs_features = task.learned is not None and "features" in task.learned.spec.needs
     return OutputReader(spec.outputs, spec.head, needs_features)

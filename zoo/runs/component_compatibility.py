@@ -13,7 +13,8 @@ from zoo.data.preprocessing import Preprocessing, plan
 from zoo.data.target_summary import summary
 from zoo.errors import UsageError
 from zoo.registry.lookup import Item
-from zoo.runs.initial_weights import Inputs, RandomWeights, Weights
+from zoo.runs.file_weights import Inputs
+from zoo.runs.initial_weights import RandomWeights, Weights
 from zoo.runs.task_plan import TaskPlan
 
 NONE = ", or start from random weights: --weights none"

@@ -6,16 +6,17 @@ the weights, the preprocessing of their images, the options of their network, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from zoo.api import ArchitectureSpec, Classes, Target, WeightsSpec
-from zoo.data.preprocessing import Learned, LearnedInRun, Preprocessing, preprocessing_of
+from zoo.api import ArchitectureSpec, Target, WeightsSpec
+from zoo.data.preprocessing import Learned, LearnedInRun
 from zoo.errors import CheckpointError, UsageError, nearest
+from zoo.models.weights_address import is_address, parse_address
 from zoo.registry.lookup import Item
+from zoo.runs.file_weights import FileWeights, Inputs, fitted, inputs_of, target_of
 from zoo.runs.run_directory import RunDir, find, is_run, run_id
 from zoo.support.paths import runs_root, user_path
 
@@ -26,14 +27,6 @@ if TYPE_CHECKING:
 
 NONE = "none"
 """The value of ``weights`` that starts from random weights even if the task needs trained ones."""
-
-
-class Inputs(NamedTuple):
-    """The inputs of a network: ``name`` of the data or weights, ``target`` (None if unknown) and preprocessing."""
-
-    name: str
-    target: Target | None
-    preprocessing: Preprocessing
 
 
 @dataclass(frozen=True)
@@ -57,7 +50,7 @@ class NamedWeights:
     @property
     def target(self) -> Target | None:
         """The target of the weights; None if they have no classifier, or its classes are unknown."""
-        return _target_of(self.spec)
+        return target_of(self.spec)
 
     @property
     def learned(self) -> Learned | None:
@@ -72,7 +65,7 @@ class NamedWeights:
     def inputs(self, permute_pixels: int | None) -> Inputs | None:
         """Return the inputs the weights were trained on; ``permute_pixels`` is that of the run, because published
         weights do not record theirs."""
-        return _inputs(self.text, self.spec, permute_pixels)
+        return inputs_of(self.text, self.spec, permute_pixels)
 
     def file(self, task: str | None = None) -> Path:
         """Return the path of the safetensors file, downloaded if missing, after checking its digest.
@@ -85,78 +78,7 @@ class NamedWeights:
 
     def read(self, own: Mapping[str, Tensor], task: str | None = None) -> StateDict:
         """Return the tensors under the network's names; ``own`` is its state dict. Raises CheckpointError."""
-        return _fitted(own, self.file(task), None, self.text)
-
-
-@dataclass(frozen=True)
-class FileWeights:
-    """A safetensors file. Classes and preprocessing are taken from the architecture's pretrained weights with as many
-    classes.
-
-    ``key`` selects one of several networks in the file.
-    """
-
-    item: Item[ArchitectureSpec]
-    text: str
-    key: str | None = None
-
-    @property
-    def path(self) -> Path:
-        return user_path(self.text)
-
-    @cached_property
-    def spec(self) -> WeightsSpec | None:
-        """The architecture's first pretrained weights with as many classes as the file, or None."""
-        count = self._head_classes
-        return (
-            None
-            if count is None
-            else next((spec for spec in self.item.spec.weights.values() if len(spec.classes) == count), None)
-        )
-
-    @cached_property
-    def _head_classes(self) -> int | None:
-        from zoo.models.state_dicts import head_shape
-        from zoo.models.tensor_files import shapes_of
-
-        shape = None if self.item.spec.head is None else head_shape(shapes_of(self.path), self.item.spec.head, self.key)
-        return None if shape is None else shape[0]
-
-    @property
-    def known(self) -> WeightsSpec:
-        """As ``spec``, but raises UsageError instead of returning None."""
-        if self.spec is None:
-            count = self._head_classes
-            why = (
-                "the head's number of classes cannot be determined"
-                if count is None
-                else f"none of the architecture's pretrained weights has {count} classes"
-            )
-            raise UsageError(
-                f"the class names of these weights are unknown: {why}",
-                where=self.path,
-                fix="predict with a run or a bundle",
-            )
-        return self.spec
-
-    @property
-    def target(self) -> Target | None:
-        return None if self.spec is None else _target_of(self.spec)
-
-    @property
-    def learned(self) -> Learned | None:
-        return self.spec
-
-    @property
-    def builder_options(self) -> Mapping[str, Any]:
-        """The options on which all pretrained weights of the architecture agree, since a file does not record them."""
-        return _agreed(spec.architecture_options for spec in self.item.spec.weights.values())
-
-    def inputs(self, permute_pixels: int | None) -> Inputs | None:
-        return None if self.spec is None else _inputs(self.text, self.spec, permute_pixels)
-
-    def read(self, own: Mapping[str, Tensor], task: str | None = None) -> StateDict:
-        return _fitted(own, self.path, self.key, self.text)
+        return fitted(own, self.file(task), None, self.text)
 
 
 @dataclass(frozen=True)
@@ -212,12 +134,13 @@ Weights = RandomWeights | PretrainedWeights
 
 
 def parse_weights(text: str | None, item: Item[ArchitectureSpec] | None, key: str | None = None) -> Weights:
-    """Return the weights for ``text``: None or `NONE`, a file, pretrained weights of the architecture ``item`` (by name
-    or its beginning), or a run.
+    """Return the weights for ``text``: None or `NONE`, a file or its address, pretrained weights of the architecture
+    ``item`` (by name or its beginning), or a run.
 
     Raises UsageError for anything else, for a run of another architecture, and for a ``key`` without a file.
     """
-    is_file = text not in (None, NONE) and user_path(str(text)).is_file()
+    address = parse_address(text) if text is not None and is_address(text) else None
+    is_file = address is not None or (text not in (None, NONE) and user_path(str(text)).is_file())
     if key is not None and not is_file:
         raise UsageError(
             f"weights_key: '{key}' needs a weights file, but weights is not a file", fix="remove weights_key"
@@ -229,7 +152,7 @@ def parse_weights(text: str | None, item: Item[ArchitectureSpec] | None, key: st
             f"weights: there is no architecture to load '{text}' into", fix="remove weights, or add --arch NAME"
         )
     if is_file:
-        return FileWeights(item, text, key)
+        return FileWeights(item, text if address is None else address.text, key, address)
     name = named(item, text)
     if name is not None:
         return NamedWeights(item, name)
@@ -248,7 +171,7 @@ def parse_weights(text: str | None, item: Item[ArchitectureSpec] | None, key: st
 def run_of(text: object) -> RunDir | None:
     """Return the run that ``text`` names, or None. For configurations without an architecture, whose pretrained weights
     would take precedence."""
-    if not isinstance(text, str) or text == NONE or user_path(text).is_file():
+    if not isinstance(text, str) or text == NONE or is_address(text) or user_path(text).is_file():
         return None
     return find(text) if is_run(text) else None
 
@@ -274,23 +197,3 @@ def unknown(item: Item[ArchitectureSpec], text: str) -> UsageError:
         else "check the path" + (f", or choose one of: {', '.join(known[:10])}" if known else "")
     )
     return UsageError(f"'{text}' is not a file, a run, or weights of {item.canonical}", where="weights", fix=advice)
-
-
-def _inputs(text: str, spec: WeightsSpec, permute_pixels: int | None) -> Inputs:
-    return Inputs(f"the weights {text}", _target_of(spec), preprocessing_of(spec, permute_pixels))
-
-
-def _target_of(spec: WeightsSpec) -> Target | None:
-    return Classes(names=spec.classes) if spec.classes else None
-
-
-def _agreed(options: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    first, *others = [*options] or [{}]
-    return {key: value for key, value in first.items() if all(each.get(key) == value for each in others)}
-
-
-def _fitted(own: Mapping[str, Tensor], file: Path, key: str | None, where: str) -> StateDict:
-    from zoo.models.state_dicts import fit_to
-    from zoo.models.tensor_files import read_tensors
-
-    return fit_to(own, read_tensors(file), key, where)

@@ -12,6 +12,7 @@ from zoo.api import Target
 from zoo.data.target_summary import summary
 from zoo.errors import CheckpointError
 from zoo.models.building import load_state
+from zoo.runs.file_weights import FileWeights
 from zoo.runs.initial_weights import RandomWeights, RunWeights
 from zoo.runs.plan import RunPlan
 
@@ -47,7 +48,8 @@ def initialise(model: nn.Module, plan: RunPlan, target: Target) -> Start:
         raise weights.explain(error) if isinstance(weights, RunWeights) else error from error
     anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
     read = f", read {', '.join(changes)}" if changes else ""
-    told = f"initial weights {weights.text}: loaded {len(own) - len(kept)} of {len(own)} tensors{read}" + (
+    name = weights.told if isinstance(weights, FileWeights) else weights.text
+    told = f"initial weights {name}: loaded {len(own) - len(kept)} of {len(own)} tensors{read}" + (
         f"; {ANEW}: {anew}" if anew else ""
     )
     if weights.target is not None and not same and not plan.task.new_head:

@@ -5,29 +5,32 @@ This needs neither data nor network access.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
-from zoo.api import Classes, Decision, Output, Raw, Softmax, Target
-from zoo.config.run_config import RunConfig, Section
+from zoo.api import Classes, Decision, Output, Raw, Softmax, Target, TargetKind
+from zoo.config.run_config import RunConfig
 from zoo.contract.targets import class_names
-from zoo.data.preprocessing import Preprocessing, preprocessing_of
-from zoo.errors import CheckpointError, ConfigError, UsageError, report_to
+from zoo.data.preprocessing import Preprocessing
+from zoo.errors import ConfigError, UnknownNameError, UsageError
 from zoo.models.building import build_model, load_state
-from zoo.models.tensor_files import read_tensors
-from zoo.registry.lookup import Registry, options_model, registry
+from zoo.models.named_outputs import OutputReader
+from zoo.registry.lookup import Registry, registry
 from zoo.runs import checkpoints
 from zoo.runs.build_components import build_adaptations, build_network, build_solver, build_task, output_reader
-from zoo.runs.initial_weights import FileWeights, NamedWeights, RandomWeights, parse_weights, unknown
+from zoo.runs.initial_weights import NamedWeights, RandomWeights
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import announce_versions, require_plugins
-from zoo.runs.resolve_config import resolve
+from zoo.runs.published_weights import Published, find_published, origin_of
 from zoo.runs.run_directory import Record, RunDir, find, run_id, usable_runs
-from zoo.runs.task_plan import plan_task
+from zoo.runs.task_plan import TaskPlan, plan_task, plan_task_for
+from zoo.support.atomic_files import sha256
 
 
 @dataclass
@@ -44,6 +47,14 @@ class LoadedModel:
     output: Output = field(default_factory=Output)
     """The network's main output."""
     run: RunDir | None = None
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    """The statistics of the task, computed on the train split."""
+    label: str = ""
+    """The model in messages: the id of a run, an architecture with its weights, or the path of an exported file."""
+    engine: str = f"torch {torch.__version__}"
+    """What computes the outputs."""
+    notes: tuple[str, ...] = ()
+    """What could not be checked, or was assumed."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -95,6 +106,8 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         origin,
         output,
         run,
+        record.statistics,
+        run_id(run.path),
     )
 
 
@@ -110,7 +123,7 @@ def plan_of(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing
 def _rebuilt(catalogue: Registry, plan: RunPlan, record: Record) -> tuple[nn.Module, Decision, Output]:
     """Return the network of a run with its adaptations, its decision, and its main output."""
     if plan.task.learned is None:
-        return build_solver(plan).rebuild(record.solution or {}), Raw(), Output()
+        return build_solver(plan.task, plan.config).rebuild(record.solution or {}), Raw(), Output()
     task = build_task(plan, record.target, record.statistics)
     model = build_network(catalogue, plan, record.preprocessing, task.num_outputs())
     for adaptation, made in zip(build_adaptations(plan), record.adaptations, strict=True):
@@ -118,43 +131,56 @@ def _rebuilt(catalogue: Registry, plan: RunPlan, record: Record) -> tuple[nn.Mod
     return model, record.decision or task.decision(None), output_reader(plan).main
 
 
+def task_of(catalogue: Registry, config: RunConfig, target: Target) -> TaskPlan:
+    """Return the task of a trained model. Its dataset need not be installed: the kind of ``target`` is known."""
+    kinds: Sequence[TargetKind] = (target.kind,)
+    with suppress(UnknownNameError):
+        kinds = catalogue.dataset(config.dataset.name).spec.targets
+    adapt = [section.name for section in config.adapt]
+    return plan_task_for(catalogue, catalogue.task(config.task.name), kinds, config.dataset.name, adapt)
+
+
 def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
-    """Return the model of a recipe with its shipped weights. Raises CheckpointError if it ships none."""
-    item = catalogue.runnable(name)
-    shipped = getattr(item.spec, "weights", None)
-    if item.kind != "recipe" or not isinstance(shipped, str):
-        raise CheckpointError(
-            f"'{name}' has no finished run and ships no weights", fix=f"train it first: zoo run {name}"
-        )
-    plan = resolve(catalogue, name)
-    config, architecture = plan.config, plan.architecture
-    if architecture is None or shipped not in architecture.spec.weights:
-        raise CheckpointError(
-            f"recipe '{item.canonical}' ships the weights '{shipped}', but its architecture does not have them",
-            fix=report_to(item.plugin.distribution),
-        )
-    weights = architecture.spec.weights[shipped]
-    preprocessing = preprocessing_of(weights, config.dataset.permute_pixels)
-    section = Section(
-        name=architecture.canonical,
-        **{**(config.architecture.options if config.architecture else {}), **weights.architecture_options},
-    )
+    """Return the model of a recipe with its published weights. Raises CheckpointError if it has none."""
+    return load_published(catalogue, find_published(catalogue, name))
+
+
+def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> LoadedModel:
+    """Return an architecture, or the one of a recipe, with trained weights: a name, a safetensors file that has as many
+    classes as some of the architecture's own, or the address of one; ``key`` selects one of several networks in it.
+
+    Raises UsageError if their classes and preprocessing are unknown, CheckpointError if they are missing or do not fit.
+    """
+    return load_published(catalogue, find_published(catalogue, name, weights, key))
+
+
+def load_published(catalogue: Registry, found: Published, device: torch.device | str = "cpu") -> LoadedModel:
+    """Return the model of an architecture with trained weights, downloaded if they are missing."""
+    preprocessing, spec, weights = found.preprocessing, found.spec, found.weights
+    path = weights.file() if isinstance(weights, NamedWeights) else weights.path
     channels, height, width = preprocessing.shape
+    assert found.config.architecture is not None  # noqa: S101  # `find_published` names one
     model = build_model(
-        catalogue, section, in_channels=channels, num_outputs=len(weights.classes), image_size=(height, width)
+        catalogue,
+        found.config.architecture,
+        in_channels=channels,
+        num_outputs=len(spec.classes),
+        image_size=(height, width),
     )
-    path = NamedWeights(architecture, shipped).file()
-    load_state(model, read_tensors(path), path.name)
-    origin = {
-        "kind": "shipped weights",
-        "weights": f"{architecture.canonical}:{shipped}",
-        "sha256": weights.sha256,
-        "licence": weights.licence,
-        "dataset": weights.dataset,
-        "metrics": weights.metrics,
-    }
-    target, decision = Classes(names=weights.classes), Softmax(classes=weights.classes)
-    return LoadedModel(model.eval(), item.spec.name, target, decision, preprocessing, config, origin)
+    state = weights.read(model.state_dict())
+    load_state(model, state.tensors, weights.text)
+    read = f", read {', '.join(state.notes)}" if state.notes else ""
+    return LoadedModel(
+        model.to(device).eval(),
+        found.name,
+        Classes(names=spec.classes),
+        Softmax(classes=spec.classes),
+        preprocessing,
+        found.config,
+        origin_of(found, path, sha256(path)),
+        output=OutputReader(found.architecture.spec.outputs).main,
+        label=f"{found.label}{read}",
+    )
 
 
 def require_network(run: RunDir) -> None:
@@ -166,45 +192,6 @@ def require_network(run: RunDir) -> None:
             where=run.path,
             fix="see its report.html for the results",
         )
-
-
-class Pretrained(NamedTuple):
-    """A network in eval mode with trained weights, its classes and preprocessing; ``origin`` describes the weights."""
-
-    model: nn.Module
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    origin: str
-
-
-def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> Pretrained:
-    """Return an architecture with its pretrained weights, by name, or with those of a safetensors file that has as many
-    classes as some of them; ``key`` selects one of several networks in the file.
-
-    Raises UsageError if their classes and preprocessing are unknown, CheckpointError if they are missing or do not fit.
-    """
-    item = catalogue.architecture(name)
-    chosen = parse_weights(weights, item, key)
-    if not isinstance(chosen, NamedWeights | FileWeights):
-        raise unknown(item, weights)
-    spec = chosen.spec if isinstance(chosen, NamedWeights) else chosen.known
-    if not spec.classes:
-        raise UsageError(
-            f"the weights '{weights}' of {item.canonical} have no classifier",
-            where="weights",
-            fix="choose other weights, or train a classifier first: zoo run --weights",
-        )
-    preprocessing = preprocessing_of(spec)
-    section = Section(name=item.canonical, **{**options_model(item)().model_dump(), **spec.architecture_options})
-    channels, height, width = preprocessing.shape
-    model = build_model(
-        catalogue, section, in_channels=channels, num_outputs=len(spec.classes), image_size=(height, width)
-    )
-    state = chosen.read(model.state_dict())
-    load_state(model, state.tensors, weights)
-    read = f", read {', '.join(state.notes)}" if state.notes else ""
-    label = chosen.text if isinstance(chosen, NamedWeights) else chosen.path.name
-    return Pretrained(model.eval(), spec.classes, preprocessing, f"{item.canonical} with {label}{read}")
 
 
 def newest_run(config: RunConfig) -> RunDir | None:

@@ -90,22 +90,29 @@ def plan_task(
 ) -> TaskPlan:
     """Return the task plan. Raises UsageError if the task does not accept the dataset's targets, or if a solver is
     combined with adaptations."""
+    return plan_task_for(registry, task, dataset.spec.targets, dataset.spec.name, adapt)
+
+
+def plan_task_for(
+    registry: Registry, task: Item[TaskSpec], kinds: Sequence[TargetKind], data: str, adapt: Sequence[str] = ()
+) -> TaskPlan:
+    """Like `plan_task`, for targets of these kinds; ``data`` is their dataset's name in messages."""
     if task.spec.solver is not None:
         if adapt:
             raise UsageError(f"task {task.spec.name} has no network to adapt", where="adapt", fix="remove adapt")
-        _check_accepts(task, task, dataset)
+        _check_accepts(task, task, kinds, data)
         return TaskPlan(task, None)
-    learned = default_task(registry, dataset.spec.targets, task) if task.spec.adaptations else task
-    _check_accepts(task, learned, dataset)
+    learned = default_task(registry, kinds, task) if task.spec.adaptations else task
+    _check_accepts(task, learned, kinds, data)
     adaptations = [*adaptations_of(registry, task), *(registry.adaptation(name) for name in adapt)]
     return TaskPlan(task, learned, tuple(adaptations))
 
 
-def _check_accepts(task: Item[TaskSpec], learned: Item[TaskSpec], dataset: Item[DatasetSpec]) -> None:
-    kinds, accepted = dataset.spec.targets, learned.spec.accepts
+def _check_accepts(task: Item[TaskSpec], learned: Item[TaskSpec], kinds: Sequence[TargetKind], data: str) -> None:
+    accepted = learned.spec.accepts
     if not accepted or set(kinds) & set(accepted):
         return
-    raise refused_target(task, dataset.spec.name, kinds, accepted)
+    raise refused_target(task, data, kinds, accepted)
 
 
 def refused_target(

@@ -28,7 +28,8 @@ from zoo.runs.build_components import (
     statistics_of,
 )
 from zoo.runs.component_compatibility import check_classes, check_same_inputs
-from zoo.runs.initial_weights import Inputs, NamedWeights
+from zoo.runs.file_weights import Inputs
+from zoo.runs.initial_weights import NamedWeights
 from zoo.runs.load_initial_weights import initialise
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_metrics import build_metrics
@@ -84,7 +85,7 @@ def prepare(plan: RunPlan, record: Record | None = None, *, compute: bool = True
 
 def _prepare_solver(plan: RunPlan, data: Data, engine: Engine, record: Record | None) -> Prepared:
     counter_random.seed_everything(plan.config.seed)
-    solver = build_solver(plan)
+    solver = build_solver(plan.task, plan.config)
     with calls_of([plan.task.task], "planning the solution"):
         solution = solver.plan(data) if record is None or record.solution is None else record.solution
         if record is not None:

@@ -1,36 +1,43 @@
 """`zoo evaluate`: evaluate a trained model on a split of its dataset, or of another dataset with the same classes or a
-subset of them."""
+subset of them. The model is a run, an exported file, or an architecture with trained weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
-from zoo.api import Batch, Classes, EvaluationResult, PartView, ReportItem
+from zoo.api import Classes, EvaluationResult, PartView, ReportItem
+from zoo.config.run_config import DatasetSection
 from zoo.data.data_loader import Data, open_data
-from zoo.data.splits import nfc, usual_part
+from zoo.data.splits import usual_part
 from zoo.data.target_summary import summary
-from zoo.errors import UsageError
+from zoo.errors import UnknownNameError, UsageError
+from zoo.exporting.opening import Exported
+from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import registry
-from zoo.runs.build_components import build_solver, build_task, output_reader
-from zoo.runs.load_model import LoadedModel, load_run, plan_of
+from zoo.runs.build_components import build_learned, build_solver, reader_of
+from zoo.runs.load_model import LoadedModel, task_of
 from zoo.runs.plugin_check import require_plugins
 from zoo.runs.plugin_metrics import build_metrics
 from zoo.runs.resolve_config import dataset_section
-from zoo.runs.run_directory import RunDir, find, run_id
+from zoo.runs.task_plan import TaskPlan
 from zoo.support.atomic_files import storage_errors, write_json
 from zoo.training.devices import choose_device
 from zoo.training.evaluation import evaluate_part, write_per_sample, write_predictions
+from zoo.workflows.class_order import in_order, notes_on_classes
+from zoo.workflows.model_argument import Found, find_model, loaded_model
 
 
 @dataclass(frozen=True)
 class RunEvaluation:
-    """The result of `evaluate_run`: dataset, split, metrics (empty without labels), and the ``path`` of the report."""
+    """The result of `evaluate_run`: dataset, split, metrics (empty without labels), and the ``path`` of the report.
+
+    ``run`` names the model: the id of a run, an architecture with its weights, or the path of a bundle or file.
+    """
 
     run: str
     dataset: str
@@ -42,46 +49,68 @@ class RunEvaluation:
     path: Path | None = None
     evaluated_on: str = ""
     """A description of ``samples``: a split, or all images of the dataset."""
+    engine: str = ""
+    """What computed the outputs: PyTorch, or the runtime of an exported file and its provider."""
 
 
 def evaluate_run(
-    run: str | Path | RunDir,
+    run: str | Path | Found,
     split: str | None = None,
     dataset: str | None = None,
     device: str = "auto",
     out: str | Path | None = None,
+    *,
+    weights: str | None = None,
+    weights_key: str | None = None,
+    provider: str = "cpu",
 ) -> RunEvaluation:
-    """Evaluate a run's best checkpoint on a split of its dataset, or of another dataset whose classes are a subset of
-    the run's, in any order.
+    """Evaluate a trained model on a split of its dataset, or of another dataset whose classes are a subset of the
+    model's, in any order.
 
-    The default is the test split. For another dataset, it is the test split, otherwise the validation split, otherwise
-    all images. ``out`` is a new or empty folder for tables, figures and evaluation.json. The run is not changed.
+    ``run`` is a run (its best checkpoint), a bundle or an exported file (run by its ``provider``), or with ``weights``
+    (a name, a safetensors file or the address of one) an architecture or a recipe. The default split is the test split.
+    For another dataset, it is the test split, otherwise the validation split, otherwise all images. ``out`` is a new or
+    empty folder for tables, figures and evaluation.json. The run is not changed.
 
     Raises UsageError if the dataset has no such split, no labels (unless ``out`` is given, for predictions), or classes
-    that the run lacks, and if a run without a network is to be evaluated on other data.
+    that the model lacks, and if a run without a network is to be evaluated on other data.
     """
-    where, folder = run if isinstance(run, RunDir) else find(run), None if out is None else _free(Path(out))
-    target = choose_device(device)
-    loaded = load_run(where, target)
-    split, data, held_out = _open(where, loaded, target, split, dataset)
+    found = find_model(run, weights, weights_key) if isinstance(run, str | Path) else run
+    folder = None if out is None else _free(Path(out))
+    if isinstance(found, Exported) and device not in ("auto", "cpu"):
+        raise UsageError(
+            "an exported model is run by its runtime, not by PyTorch", where="--device", fix="choose a --provider"
+        )
+    target = torch.device("cpu") if isinstance(found, Exported) else choose_device(device)
+    with loaded_model(found, provider, target) as loaded:
+        return _evaluate(loaded, target, split, dataset, folder)
+
+
+def _evaluate(
+    loaded: LoadedModel, device: torch.device, split: str | None, dataset: str | None, folder: Path | None
+) -> RunEvaluation:
+    task = task_of(registry(), loaded.config, loaded.target)
+    split, data, held_out = _open(loaded, task, device, split, dataset)
     view = _in_the_models_terms(data, split, loaded)
-    evaluated = _Evaluated(where, loaded, view)
+    evaluated = _Evaluated(loaded, task, view)
     found = evaluated.result
     if not found.metrics and folder is None:
         raise UsageError(
             f"the {split} split of {data.name} has no labels",
             fix="add --out DIR to write predictions, or choose another split",
         )
+    notes = (*notes_on_classes(data.classes, loaded.classes), *_notes_on_leaks(held_out, loaded))
     result = RunEvaluation(
-        run=run_id(where.path),
+        run=loaded.label,
         dataset=data.name,
         fingerprint=data.fingerprint,
         split=split,
         samples=len(view),
         metrics=dict(found.metrics),
-        notes=(*data.notes, *_notes_on_classes(data.classes, loaded.classes), *_notes_on_leaks(held_out, loaded)),
+        notes=(*loaded.notes, *data.notes, *notes),
         path=folder,
         evaluated_on=f"{split} split" if held_out is None else _named_split(held_out.split),
+        engine=loaded.engine,
     )
     if folder is not None:
         _write(result, folder, lambda: evaluated.report(folder))
@@ -89,37 +118,52 @@ def evaluate_run(
 
 
 class _Evaluated:
-    """The evaluation of a run's model on a split, with its tables and figures."""
+    """The evaluation of a model on a split, with its tables and figures."""
 
-    def __init__(self, where: RunDir, loaded: LoadedModel, view: PartView) -> None:
-        record, config = where.record, loaded.config
-        plan = plan_of(registry(), config, loaded.preprocessing)
-        self._loaded, self._view = loaded, view
+    def __init__(self, loaded: LoadedModel, plan: TaskPlan, view: PartView) -> None:
+        config = loaded.config
+        self._loaded, self._view, self._has_network = loaded, view, plan.learned is not None
         self.result: EvaluationResult
-        if plan.task.learned is None:
-            solver = build_solver(plan)
+        if plan.learned is None:
+            solver = build_solver(plan, config)
             self.result = solver.evaluate(loaded.model, view)
             self._show = solver.report
         else:
-            task = build_task(plan, record.target, record.statistics)
+            task = build_learned(plan, config, loaded.target, loaded.statistics)
             self.result = evaluate_part(
                 loaded.model,
                 task,
                 loaded.decision,
                 view,
                 config.train.eval_batch_size,
-                output_reader(plan),
-                metrics=build_metrics(registry(), config.train.metrics, record.target),
+                _reader(loaded, plan),
+                metrics=build_metrics(registry(), config.train.metrics, loaded.target),
             )
             self._show = task.report
 
     def report(self, folder: Path) -> Sequence[ReportItem]:
         loaded = self._loaded
         write_per_sample(folder / "per_sample.csv", self.result, self._view)
-        if loaded.config.architecture is not None:
+        if self._has_network:
             file = folder / "predictions.csv"
             write_predictions(file, self.result, self._view, loaded.target, loaded.decision)
         return self._show(self.result, self._view, folder)
+
+
+def _reader(loaded: LoadedModel, plan: TaskPlan) -> OutputReader:
+    """Return the reader of the model's outputs. Raises UsageError if the task needs features that an exported file does
+    not return."""
+    architecture = loaded.config.architecture
+    if architecture is not None:
+        return reader_of(registry().architecture(architecture.name).spec, plan)
+    needs_features = plan.learned is not None and "features" in plan.learned.spec.needs
+    if needs_features and loaded.output.kind != "features":
+        raise UsageError(
+            f"{plan.label} needs features, which the exported file does not return",
+            where=loaded.label,
+            fix="evaluate the run that it was exported from",
+        )
+    return OutputReader((loaded.output,), features=needs_features)
 
 
 def _in_the_models_terms(data: Data, split: str, loaded: LoadedModel) -> PartView:
@@ -136,26 +180,25 @@ def _in_the_models_terms(data: Data, split: str, loaded: LoadedModel) -> PartVie
 
 
 class HeldOut(NamedTuple):
-    """The held-out split of another dataset: its name, and the options it was opened with."""
+    """The held-out split of another dataset: its name, and the dataset's section."""
 
     split: str
-    options: dict[str, Any]
+    section: DatasetSection
 
 
 def _open(
-    where: RunDir, loaded: LoadedModel, device: torch.device, split: str | None, dataset: str | None
+    loaded: LoadedModel, task: TaskPlan, device: torch.device, split: str | None, dataset: str | None
 ) -> tuple[str, Data, HeldOut | None]:
     """Return the split to evaluate and its data; for another dataset without a given split, also the `HeldOut`.
 
     Raises UsageError if a run without a network is to be evaluated on other data.
     """
-    config = loaded.config
-    section = config.dataset
+    config, where = loaded.config, loaded.run
     if dataset is not None:
-        section = dataset_section(registry(), dataset, permute_pixels=section.permute_pixels)
+        section = dataset_section(registry(), dataset, permute_pixels=loaded.preprocessing.permute_pixels)
     else:
-        require_plugins(where.record, registry(), "dataset")
-    own = where.record.results if config.architecture is None else {}
+        section = _own_section(loaded)
+    own: Mapping[str, Any] = where.record.results if where is not None and task.learned is None else {}
     split = split or next(iter(own), usual_part(registry().dataset(section.name).spec, "test"))
     held_out = dataset is not None and split == "test"
     data = open_data(
@@ -167,82 +210,47 @@ def _open(
         seed=config.seed,
         held_out=held_out,
     )
-    if config.architecture is None and (split not in own or data.fingerprint != where.record.fingerprint):
+    if task.learned is None and (split not in own or data.fingerprint != loaded.origin["fingerprint"]):
         raise UsageError(
             f"a run of task {config.task.name} can be evaluated only on its own data",
             fix=f"zoo run {config.task.name} --data D",
         )
-    return split, data, HeldOut(data.split_names[split], section.options) if held_out else None
+    return split, data, HeldOut(data.split_names[split], section) if held_out else None
 
 
-class Reordered:
-    """A split with its labels mapped to another order of classes. ``table``: int64 (K,), the new label by the old."""
-
-    def __init__(self, part: PartView, table: np.ndarray) -> None:
-        self._part, self._table = part, table
-        self.names, self.images_of = part.names, part.images_of
-        self.targets = None if part.targets is None else table[part.targets]
-
-    def targets_of(self, indices: Iterable[int]) -> np.ndarray | None:
-        theirs = self._part.targets_of(indices)
-        return None if theirs is None else self._table[theirs]
-
-    @property
-    def raw_images(self) -> Sequence[np.ndarray]:
-        return self._part.raw_images
-
-    def __len__(self) -> int:
-        return len(self._part)
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        table = torch.from_numpy(self._table)
-        for batch in self._part.batches(batch_size):
-            yield (
-                batch
-                if batch.targets is None
-                else batch._replace(targets=table.to(batch.targets.device)[batch.targets])
-            )
-
-
-def in_order(part: PartView, dataset: str, theirs: Sequence[str], ours: Sequence[str]) -> PartView:
-    """Return a split of a dataset with the labels of the model's classes, which may be more.
-
-    Raises UsageError with the classes that the model lacks.
-    """
-    if tuple(theirs) == tuple(ours):
-        return part
-    places = {nfc(name): index for index, name in enumerate(ours)}
-    extra = {name for name in theirs if nfc(name) not in places}
-    if extra:
-        missing = {name for name in ours if nfc(name) not in set(map(nfc, theirs))}
-        more = f"; the dataset lacks {_few(missing)}" if missing else ""
+def _own_section(loaded: LoadedModel) -> DatasetSection:
+    """Return the model's own dataset. Raises UsageError if it is not known where its images are."""
+    section = loaded.config.dataset
+    if loaded.run is not None:
+        require_plugins(loaded.run.record, registry(), "dataset")
+        return section
+    try:
+        option = registry().dataset(section.name).spec.path_option
+    except UnknownNameError as error:
         raise UsageError(
-            f"{dataset} has classes that the model lacks: {_few(extra)}{more}",
-            fix="choose a dataset whose classes are a subset of the model's",
+            f"{loaded.label} was trained on {section.name}, which is not an installed dataset",
+            fix="name a dataset with the same classes, or some of them: --data D",
+        ) from error
+    if option is not None and not section.options.get(option):
+        raise UsageError(
+            f"{loaded.label} was trained on the user's own images, whose path is not recorded",
+            fix=f"name them: --data {section.name.rpartition('/')[2]}:{option.upper()}",
         )
-    return Reordered(part, np.array([places[nfc(name)] for name in theirs]))
+    return section
 
 
 def _named_split(name: str) -> str:
     return "all images" if name == "all" else f"{name} split"
 
 
-def _notes_on_classes(theirs: Sequence[str], ours: Sequence[str]) -> tuple[str, ...]:
-    if len(theirs) == len(ours):
-        return ()
-    return (f"the dataset has {len(theirs)} of the model's {len(ours)} classes: {_few(theirs)}",)
-
-
 def _notes_on_leaks(held_out: HeldOut | None, loaded: LoadedModel) -> tuple[str, ...]:
     """Return a note if a dataset without held-out images is the run's training data."""
-    if held_out is None or held_out.split not in ("all", "train") or held_out.options != loaded.config.dataset.options:
+    own = loaded.config.dataset
+    if held_out is None or held_out.split not in ("all", "train"):
+        return ()
+    if (held_out.section.name, held_out.section.options) != (own.name, own.options):
         return ()
     return ("the run was trained on some of these images; without --data, only its held-out images are evaluated",)
-
-
-def _few(names: Collection[str], count: int = 5) -> str:
-    more = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(map(repr, sorted(names)[:count])) + more
 
 
 def _free(folder: Path) -> Path:

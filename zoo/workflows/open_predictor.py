@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from zoo import runtime
-from zoo.contract.decisions import Softmax
-from zoo.contract.targets import Output
 from zoo.errors import CheckpointError, DataError, UsageError
 from zoo.exporting.opening import check_provider, exported_at, runtime_errors
 from zoo.support.atomic_files import sha256
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.contract.decisions import Decision
+    from zoo.contract.targets import Output
     from zoo.data.preprocessing import Preprocessing
 
 Run = Callable[[np.ndarray], np.ndarray]
@@ -66,7 +65,7 @@ def open_predictor(
 ) -> Predictor:
     """Open a bundle's folder, an exported model, a run or, with ``weights``, an architecture (see
     `zoo.workflows.predict.predict`)."""
-    found = _open(target, provider, threads) if weights is None else _open_pretrained(str(target), weights, weights_key)
+    found = _open(target, provider, threads) if weights is None else _open_in_torch(target, weights, weights_key)
     if max_pixels is None:
         return found
     limited = {**found.description["input"], "max_pixels": max_pixels}
@@ -80,7 +79,7 @@ def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
             raise UsageError(
                 "a run is predicted by PyTorch, which has no providers", where="--provider", fix="use an exported model"
             )
-        return _open_run(target)
+        return _open_in_torch(target)
     check_provider(exported.exporter, provider, exported.item.spec.name)
     exported.exporter.require(None, provider)
     notes: list[str] = []
@@ -92,42 +91,23 @@ def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
     return Predictor(found.run, found.description, engine, None, lambda: _file_digest(exported.model), tuple(notes))
 
 
-def _open_run(target: str | Path) -> Predictor:
-    from zoo.runs import run_directory
-
-    if Path(target).is_dir() and not (Path(target) / "run.json").is_file() and not run_directory.is_run(target):
-        raise UsageError(
-            "this folder is neither a run nor a bundle",
-            where=target,
-            fix="choose a run, a bundle's folder or an exported file",
-        )
-    found = run_directory.find(target)
-
-    import torch
-
+def _open_in_torch(name: str | Path, weights: str | None = None, key: str | None = None) -> Predictor:
+    """A run, a recipe without a run for its published weights, or an architecture or recipe with ``weights``."""
     from zoo.registry.lookup import registry
-    from zoo.runs.load_model import load_run, require_network
+    from zoo.runs.run_directory import RunDir
+    from zoo.workflows.model_argument import find_model, loaded_model
 
-    require_network(found)
-    loaded = load_run(found)
-    architecture = loaded.config.architecture
-    head = None if architecture is None else registry().architecture(architecture.name).spec.head
-    description = _description(loaded.preprocessing, loaded.decision, loaded.output)
-    network, engine = (loaded.model, head), f"torch {torch.__version__}"
-    return Predictor(_by_torch(loaded.model), description, engine, network, lambda: _state_digest(loaded.model))
+    found = find_model(name, weights, key)
+    if isinstance(found, RunDir):
+        from zoo.runs.load_model import require_network
 
-
-def _open_pretrained(name: str, weights: str, key: str | None) -> Predictor:
-    import torch
-
-    from zoo.registry.lookup import registry
-    from zoo.runs.load_model import load_pretrained
-
-    found = load_pretrained(registry(), name, weights, key)
-    head = registry().architecture(name).spec.head
-    description = _description(found.preprocessing, Softmax(classes=found.classes), Output())
-    network, engine = (found.model, head), f"{found.origin}, torch {torch.__version__}"
-    return Predictor(_by_torch(found.model), description, engine, network, lambda: _state_digest(found.model))
+        require_network(found)
+    with loaded_model(found) as loaded:
+        model, architecture = loaded.model, loaded.config.architecture
+        head = None if architecture is None else registry().architecture(architecture.name).spec.head
+        description = _description(loaded.preprocessing, loaded.decision, loaded.output)
+        engine = loaded.engine if loaded.run is not None else f"{loaded.label}, {loaded.engine}"
+        return Predictor(_by_torch(model), description, engine, (model, head), lambda: _state_digest(model))
 
 
 def _file_digest(model: Path) -> str:

@@ -111,8 +111,9 @@ def predict(
 ) -> Predictions:
     """Predict image files and folders of images, and return all predictions; for many images, see `predict_batches`.
 
-    ``target`` is a bundle's folder, an exported model, or a run (path or name). With ``weights`` (a name or a
-    safetensors file), it is an architecture; ``weights_key`` selects one of several networks in the file.
+    ``target`` is a bundle's folder, an exported model, a run (path or name), or a recipe without a run, for its
+    published weights. With ``weights`` (a name, a safetensors file or the address of one), it is an architecture or a
+    recipe; ``weights_key`` selects one of several networks in the file.
     ``max_pixels`` replaces the model's limit. ``provider`` is the execution provider of an exported model, and
     ``threads`` its number of CPU threads (None: the runtime's default).
 

@@ -18,6 +18,7 @@ from zoo.errors import CheckpointError, ExportError, SetupError, UsageError, Zoo
 from zoo.exporting.integrity import Contents, Finding, check_files
 from zoo.exporting.opening import check_provider, exported_at
 from zoo.exporting.signing import verify_signature
+from zoo.support import atomic_files
 from zoo.support.atomic_files import write_json
 
 
@@ -92,7 +93,8 @@ def verify_exported(
 
 
 def own_model(index: dict[str, Any]) -> dict[str, str]:
-    """The run, or the recipe with the published weights, that a bundle was exported from, if it is here unchanged."""
+    """The run, or the architecture or recipe with its weights, that a bundle was exported from, if it is here
+    unchanged."""
     from zoo.registry.lookup import registry
     from zoo.runs import checkpoints, run_directory
 
@@ -107,7 +109,26 @@ def own_model(index: dict[str, Any]) -> dict[str, str]:
             item = registry().recipe(str(origin["recipe"]))
             weights = registry().architecture(str(item.spec.architecture)).spec.weights.get(str(item.spec.weights))
             return {"published": item.canonical} if weights and weights.sha256 == origin.get("sha256") else {}
+        if origin.get("kind") == "pretrained weights":
+            return _own_weights(str(origin.get("model")), str(origin.get("weights")), origin.get("sha256"))
     return {}
+
+
+def _own_weights(model: str, weights: str, sha256: object) -> dict[str, str]:
+    """The architecture or recipe ``model`` with weights that are here, and have this digest; nothing is downloaded."""
+    from zoo.models.weights_address import is_address, parse_address
+    from zoo.models.weights_download import fetched_or_none
+    from zoo.registry.lookup import registry
+    from zoo.runs.published_weights import find_published, named_file
+
+    if is_address(weights):
+        fetched = fetched_or_none(parse_address(weights))
+        same = fetched is not None and fetched.sha256 == sha256
+    else:
+        weights = weights.partition(":")[2]
+        file = named_file(find_published(registry(), model, weights)) if weights else None
+        same = file is not None and atomic_files.sha256(file) == sha256
+    return {"model": model, "weights": weights} if same else {}
 
 
 def ask(question: dict[str, Any], model: Path) -> tuple[list[Finding], ZooError | None]:
