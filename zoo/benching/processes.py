@@ -18,7 +18,7 @@ from zoo.errors import CheckpointError, ExportError, SetupError, UsageError, Zoo
 from zoo.support.atomic_files import write_json
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-SECONDS_TO_END = 5.0
+SECONDS_TO_END = 1.0
 KINDS: tuple[type[ZooError], ...] = (UsageError, CheckpointError, ExportError, SetupError)
 
 
