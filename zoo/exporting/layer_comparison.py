@@ -115,6 +115,8 @@ class _Record(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """What a network computed: the outputs of each leaf module, call by call, and of each operator by the module that
     called it."""
 
+    supports_higher_order_operators = True  # such as torch.cond, whose branches are not recorded
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.outputs: dict[str, list[np.ndarray]] = defaultdict(list)
