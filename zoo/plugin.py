@@ -14,7 +14,8 @@ Names are stable within a major version. Each is imported on first use, so that 
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
                read from its source without importing it)
     Export     `build_exporter`, `verify_against_pytorch`, `runtime` (the module that bundles have as
-               ``zoo_runtime.py``), `runtime_source` (its text)
+               ``zoo_runtime.py``), `runtime_source` (its text), `trace` (a network by torch.export), `quiet` (no output
+               of torch's exporter), `find_first_mismatch`, `GraphStep`, `module_label`
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from zoo.data.warp import warp_images
     from zoo.exporting.client_files import runtime_source
     from zoo.exporting.gate import verify_against_pytorch
+    from zoo.exporting.layer_comparison import GraphStep, find_first_mismatch
+    from zoo.exporting.tracing import module_label, quiet, trace
     from zoo.models.building import count_macs, count_parameters
     from zoo.models.decided import decide
     from zoo.registry.lookup import Item, load_object, options_model, registry
@@ -48,9 +51,10 @@ if TYPE_CHECKING:
     from zoo.training.metric_evaluator import MetricEvaluator
 
 _TOOLS = {
+    "GraphStep": "zoo.exporting.layer_comparison:GraphStep",
     "IMAGE_SUFFIXES": "zoo.runtime:SUFFIXES",
-    "MetricEvaluator": "zoo.training.metric_evaluator:MetricEvaluator",
     "Item": "zoo.registry.lookup:Item",
+    "MetricEvaluator": "zoo.training.metric_evaluator:MetricEvaluator",
     "build_exporter": "zoo.config.item_options:build_exporter",
     "check_regular": "zoo.support.untrusted_files:check_regular",
     "count_macs": "zoo.models.building:count_macs",
@@ -59,14 +63,17 @@ _TOOLS = {
     "decorated_functions": "zoo.support.decorated_functions:decorated_functions",
     "echo": "zoo.cli.output:say",
     "figure": "zoo.support.formatting:figure",
+    "find_first_mismatch": "zoo.exporting.layer_comparison:find_first_mismatch",
     "find_images": "zoo.runtime:find_images",
     "is_image": "zoo.runtime:is_image",
     "load_object": "zoo.registry.lookup:load_object",
+    "module_label": "zoo.exporting.tracing:module_label",
     "open_regular": "zoo.support.untrusted_files:open_regular",
     "options_model": "zoo.registry.lookup:options_model",
     "plot_confusion": "zoo.reporting.plots:confusion",
     "plot_predictions": "zoo.reporting.plots:predictions",
     "plural": "zoo.support.formatting:plural",
+    "quiet": "zoo.exporting.tracing:quiet",
     "read_bytes": "zoo.support.untrusted_files:read_bytes",
     "registry": "zoo.registry.lookup:registry",
     "runtime": "zoo.runtime",
@@ -75,6 +82,7 @@ _TOOLS = {
     "softmax": "zoo.runtime:softmax",
     "storage_errors": "zoo.support.atomic_files:storage_errors",
     "temporary_folder": "zoo.support.temporary_folders:temporary_folder",
+    "trace": "zoo.exporting.tracing:trace",
     "tracked": "zoo.support.progress:tracked",
     "user_path": "zoo.support.paths:user_path",
     "verify_against_pytorch": "zoo.exporting.gate:verify_against_pytorch",
@@ -88,6 +96,7 @@ _TOOLS = {
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "GraphStep",
     "Item",
     "MetricEvaluator",
     "build_exporter",
@@ -98,14 +107,17 @@ __all__ = [
     "decorated_functions",
     "echo",
     "figure",
+    "find_first_mismatch",
     "find_images",
     "is_image",
     "load_object",
+    "module_label",
     "open_regular",
     "options_model",
     "plot_confusion",
     "plot_predictions",
     "plural",
+    "quiet",
     "read_bytes",
     "registry",
     "runtime",
@@ -114,6 +126,7 @@ __all__ = [
     "softmax",
     "storage_errors",
     "temporary_folder",
+    "trace",
     "tracked",
     "user_path",
     "verify_against_pytorch",

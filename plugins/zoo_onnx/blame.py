@@ -1,28 +1,22 @@
-"""Turn failures of torch's exporter into one-line errors with the operator and its module."""
+"""Turn failures of torch's translation to ONNX into one-line errors with the operator and its module."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch import nn
 
 from zoo.errors import ExportError
+from zoo.plugin import module_label
 
 OPERATOR = re.compile(r"OpOverload\(op='([\w.]+)'")
 NODE = re.compile(r"Error when translating node %(\w+) .*?target=torch\.ops\.([\w.]+)\]")
-SPECIALISED = re.compile(r"specialized it to be a constant \((\d+)\)")
 
 
-def export_error(
-    error: Exception, model: nn.Module, inputs: Tensor, shapes: Any, program: torch.export.ExportedProgram | None
-) -> ExportError:
-    """``program`` is the traced network where tracing was not what failed."""
-    if program is None:
-        return _tracing_error(error, model, inputs, shapes)
+def translation_error(error: Exception, model: nn.Module, program: torch.export.ExportedProgram) -> ExportError:
+    """Return the error for a traced network that cannot be translated."""
     texts = [str(link) for link in _chain(error)]
     node = next((found for text in texts if (found := NODE.search(text))), None)
     operator = next(
@@ -44,46 +38,6 @@ def export_error(
     )
 
 
-def _tracing_error(error: Exception, model: nn.Module, inputs: Tensor, shapes: Any) -> ExportError:
-    fixed = SPECIALISED.search(str(error))
-    if fixed:
-        return ExportError(
-            f"the network works only for a batch of {fixed[1]}",
-            fix=f"export with --batch {fixed[1]}, or change the network",
-        )
-    where = _failing_module(model, inputs, shapes)
-    if any(isinstance(link, GuardOnDataDependentSymNode) for link in _chain(error)):
-        return ExportError(
-            "the network has data-dependent control flow, which a graph cannot represent",
-            where=where,
-            fix="use torch.where or torch.cond in place of `if` or `while` on a tensor",
-        )
-    return ExportError(
-        f"the network cannot be traced: {_one_line(error)}",
-        where=where,
-        fix="change the network so that torch.export can trace it",
-    )
-
-
-def _failing_module(model: nn.Module, inputs: Tensor, shapes: Any) -> str:
-    """Trace again while noting which modules are entered and left: the innermost that was not left is where it
-    fails."""
-    entered: list[str] = []
-    hooks = []
-    for path, module in model.named_modules():
-        label = describe(model, path)
-        hooks.append(module.register_forward_pre_hook(lambda *_, label=label: entered.append(label)))
-        hooks.append(module.register_forward_hook(lambda *_: entered.pop() and None))
-    try:
-        torch.export.export(model, (inputs,), dynamic_shapes=shapes, strict=False)
-    except Exception:
-        return entered[-1] if entered else describe(model, "")
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return describe(model, "")
-
-
 def _module_of(program: torch.export.ExportedProgram, node: str, operator: str, model: nn.Module) -> str:
     """The module in which a node of the traced network (or of its decomposition) was called."""
     for traced in (program, program.run_decompositions()):
@@ -94,17 +48,8 @@ def _module_of(program: torch.export.ExportedProgram, node: str, operator: str, 
         for each in found:
             stack = list((each.meta.get("nn_module_stack") or {}).values())
             if stack:
-                return describe(model, stack[-1][0].partition("@")[0])
-    return describe(model, "")
-
-
-def describe(model: nn.Module, path: str) -> str:
-    """``"features.2 (Conv2d)"``; the network itself is named by its class."""
-    try:
-        kind = type(model.get_submodule(path)).__name__
-    except AttributeError:
-        return path
-    return f"{path} ({kind})" if path else kind
+                return module_label(model, stack[-1][0].partition("@")[0])
+    return module_label(model, "")
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -30,7 +30,7 @@ class OnnxExporter(Exporter[OnnxOptions]):
 
         opset = self.options.opset
         try:
-            write(translate(job.model, job.example, opset, job.batch), path, opset, job.metadata)
+            write(translate(job, opset), path, opset, job.metadata)
         except BaseException:
             for file in (path, data_file(path), layers_file(path)):
                 file.unlink(missing_ok=True)
@@ -46,9 +46,9 @@ class OnnxExporter(Exporter[OnnxOptions]):
         return OnnxRunner(path, provider, threads)
 
     def first_mismatch(self, path: Path, model: nn.Module, inputs: Tensor, tolerance: float) -> str | None:
-        from zoo_onnx.first_mismatch import find_first_mismatch
+        from zoo_onnx.first_mismatch import first_mismatch
 
-        return find_first_mismatch(path, model, inputs, tolerance)
+        return first_mismatch(path, model, inputs, tolerance)
 
     def client(self, description: JSON) -> dict[str, bytes]:
         return {

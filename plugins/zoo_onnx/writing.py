@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import io
-import logging
 import re
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx.helper
 import onnx.version_converter
 import torch
-from torch import Tensor, nn
 
-from zoo.api import MAIN_INPUT, MAIN_OUTPUT
+from zoo.api import MAIN_INPUT, MAIN_OUTPUT, ExportJob
 from zoo.errors import ExportError
-from zoo.plugin import storage_errors, write_bytes, write_json
-from zoo_onnx.blame import export_error
+from zoo.plugin import quiet, storage_errors, trace, write_bytes, write_json
+from zoo_onnx.blame import translation_error
 from zoo_onnx.options import DEFAULT_OPSET, HIGHEST_OPSET
 from zoo_onnx.walking import graphs_of
 
@@ -44,17 +38,14 @@ def data_file(path: Path) -> Path:
     return path.with_name(path.name + ".data")
 
 
-def translate(model: nn.Module, example: Tensor, opset: int, batch: int | None) -> torch.onnx.ONNXProgram:
-    """Trace ``model`` on ``example`` (2, C, H, W) and translate it. Raises ExportError naming operator and module."""
-    inputs = example if batch is None else example[:1].repeat(batch, 1, 1, 1)
-    shapes = ({0: torch.export.Dim("batch")},) if batch is None else None
-    program: torch.export.ExportedProgram | None = None
+def translate(job: ExportJob, opset: int) -> torch.onnx.ONNXProgram:
+    """Trace and translate the network of ``job``. Raises ExportError naming operator and module."""
+    program = trace(job)
     try:
         with quiet(), torch.no_grad():
-            program = torch.export.export(model, (inputs,), dynamic_shapes=shapes, strict=False)
             written = torch.onnx.export(
                 program,
-                (inputs,),
+                program.example_inputs[0],
                 dynamo=True,
                 opset_version=max(opset, DEFAULT_OPSET),
                 input_names=[INPUT],
@@ -64,7 +55,7 @@ def translate(model: nn.Module, example: Tensor, opset: int, batch: int | None) 
             )
     except Exception as error:
         with quiet():
-            raise export_error(error, model, inputs, shapes, program) from error
+            raise translation_error(error, job.model, program) from error
     if written is None:
         raise ExportError("torch's exporter wrote nothing")
     return written
@@ -136,17 +127,3 @@ def _name_batch(model: onnx.ModelProto) -> None:
         for size in value.type.tensor_type.shape.dim:
             if size.dim_param:
                 size.dim_param = pattern.sub("batch", size.dim_param)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress the output, logs and warnings of torch's exporter; zoo raises errors for what matters."""
-    before: Any = logging.root.manager.disable
-    sink = io.StringIO()
-    with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
-        warnings.simplefilter("ignore")
-        logging.disable(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            logging.disable(before)

@@ -35,7 +35,7 @@ def zoo_register_architectures():
 """
 
 
-FIRST_PARTY = ("augment", "classics", "datasets", "onnx", "svd", "tasks", "timm", "torchvision")
+FIRST_PARTY = ("augment", "classics", "datasets", "onnx", "svd", "tasks", "timm", "torch_export", "torchvision")
 
 
 def found(namespace: str) -> Plugin:

@@ -25,7 +25,8 @@ def _say_options(facts: dict[str, Any]) -> None:
         "augmentation": f'--augment "{facts["name"]}: {{NAME: VALUE}}"',
         "adaptation": f"adapt: [{facts['name']}: {{NAME: VALUE}}]",
     }  # of lists, where options are written behind a name
-    say(emphasised(f"options ({within.get(facts['kind'], '--set ' + facts['kind'] + '.NAME=VALUE')})"))
+    section = "export" if facts["kind"] == "exporter" else facts["kind"]
+    say(emphasised(f"options ({within.get(facts['kind'], f'--set {section}.NAME=VALUE')})"))
     rows = [
         [
             option["name"],

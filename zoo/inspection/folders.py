@@ -137,9 +137,8 @@ def _read_bundle(path: Path, found: Found) -> None:
         found.refused.append("bundle.json records no files")
     if any(state in (DIFFERS, MISSING) for state in found.digests.values()):
         found.refused.append("it is not what was published: `zoo predict` refuses it")
-    extra = [
-        name for name, word in found.contains if name not in recorded and name != "bundle.json" and word != "folder"
-    ]
+    own = {"bundle.json", "verify.json", *recorded}
+    extra = [name for name, word in found.contains if name not in own and word != "folder"]
     if recorded and extra:
         found.refused.append(f"files that bundle.json does not record: {', '.join(extra[:5])}")
 

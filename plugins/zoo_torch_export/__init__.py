@@ -1,0 +1,22 @@
+"""Export to archives of torch.export, verified by torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from zoo.api import ExporterSpec, hookimpl
+
+ZOO_API = "2.0"
+
+
+@hookimpl
+def zoo_register_exporters() -> Sequence[ExporterSpec]:
+    return [
+        ExporterSpec(
+            name="torch_export",
+            summary="A .pt2 archive of torch.export, which torch runs without the code of the network; without pickles",
+            source="https://docs.pytorch.org/docs/stable/export.html",
+            target="zoo_torch_export.exporter:TorchExporter",
+            suffix=".pt2",
+        )
+    ]
