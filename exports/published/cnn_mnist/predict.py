@@ -1,1129 +1,139 @@
-"""Run an exported model on images, with numpy, pillow and onnxruntime alone.
+"""Run the ONNX model beside this file on images, with numpy, Pillow and onnxruntime.
 
-    python predict.py photo.jpg folder/ … [--top 3] [--csv FILE] [--masks FOLDER]
+    python predict.py photo.jpg folder/ … [--top 3] [--csv FILE] [--masks FOLDER] [--provider cuda]
 
-It needs Python 3.8, numpy 1.21, Pillow 9.1 and onnxruntime 1.15, or newer ones. Every file that it loads must have the
-sha256 that the bundle.json beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6
-for what is installed, 7 for the disk.
-
-This file imports nothing of the zoo: it is copied beside every exported model as ``predict.py``, and the zoo itself
-prepares its images by these same functions, so what was trained on and what is predicted on cannot differ.
-
-An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more
-than 8 bits brought to 8; transparency laid over white; converted to grey or RGB (CMYK and palettes too); scaled with
-antialiased interpolation, first along its width, then along its height, its aspect kept, until it covers height ×
-width, or its shorter side is ``scale``, and cropped at the centre (or squashed to that size, whatever its aspect, or
-cropped unscaled, with black where it is too small: as the model was trained); its pixels permuted where the model was
-trained so; divided by 255, minus mean, over std.
-
-The decision in the model's description says how its outputs become an answer: a class (softmax), labels (sigmoid),
-numbers with units (affine), a class for each pixel (pixel_argmax), a vector of length 1 (embedding), or the values as
-they are (raw).
+This file is the predict.py of a bundle, and the part of zoo that opens ONNX files. `zoo_runtime.py`, beside it in a
+bundle, decodes and prepares the images and turns outputs into predictions.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
-import hashlib
+import contextlib
 import io
-import json
-import logging
-import math
-import os
-import re
-import struct
 import sys
-import unicodedata
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import count as count_from
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
 
-try:
-    import numpy as np
-    import PIL
-    from PIL import Image, UnidentifiedImageError
-except ImportError as error:
-    if __name__ != "__main__":
-        raise
-    print(f"error: {error}; fix: pip install numpy pillow onnxruntime", file=sys.stderr)
-    sys.exit(6)
+if __package__:
+    from zoo.plugin import runtime
+else:  # in a bundle; Python may leave out the folder of a script (-P, -I, PYTHONSAFEPATH)
+    sys.path.insert(0, str(Path(__file__).parent))
+    import zoo_runtime as runtime  # type: ignore[import-not-found,no-redef]
 
-OLDEST = {"python": (3, 8), "numpy": (1, 21), "pillow": (9, 1), "onnxruntime": (1, 15)}
-"""The oldest versions that this file works with, which it is tested with; it refuses older ones."""
+import numpy as np  # after the runtime, which says what to install if it is missing
 
-
-class SetupError(RuntimeError):
-    """A Python, a package or a machine that predict.py cannot run on."""
-
-
-def refuse_older(versions: dict[str, str]) -> None:
-    """Raises SetupError for the first of these versions, by name, that is older than `OLDEST`."""
-    for name, version in versions.items():
-        if tuple(map(int, re.findall(r"\d+", version)[:2])) < OLDEST[name]:
-            oldest = ".".join(map(str, OLDEST[name]))
-            fix = f"use Python {oldest} or newer" if name == "python" else f"pip install '{name}>={oldest}'"
-            raise SetupError(f"{name} {version} is too old for predict.py, which needs {oldest}; fix: {fix}")
-
-
-if __name__ == "__main__":  # before names are used that older versions do not have
-    try:
-        refuse_older({"python": sys.version, "numpy": np.__version__, "pillow": PIL.__version__})
-    except SetupError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(6)
-
-try:
-    from PIL.AvifImagePlugin import SUPPORTED as AVIF  # Pillow 11.3 and later, where it was built so
-except ImportError:
-    AVIF = False
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *(("AVIF",) if AVIF else ()))
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
-MAX_PIXELS = 100_000_000
-METADATA_KEY = "zoo"
-UNSEEN, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
-BATCH = 32
-INDEX = "bundle.json"
-INDEX_BYTES = 64 << 20
-IN_MEMORY_BYTES = 2_000_000_000
-"""A model up to this size is read once: the bytes that are hashed are the bytes that are loaded."""
-ATTEMPTS = 10
-"""Times a bundle that is being replaced is read anew."""
-COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
-RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-PIXELS = 2
-"""Version of the way from a file to its pixels: raised when the same file gives other ones, so that none are reused
-that were decoded before."""
-ORIENTATION = 0x0112
-INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i"}
-"""Whole numbers in EXIF: its numbers for their types, and those of struct."""
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+OLDEST: dict[str, tuple[int, ...]] = {"onnxruntime": (1, 15)}
+"""The oldest version that this file works with, which it is tested with."""
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "qnn": "QNNExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",
+    "xnnpack": "XnnpackExecutionProvider",
 }
-"""What brings an image of each EXIF orientation upright; 1 is upright."""
+"""onnxruntime's names of the execution providers."""
+PACKAGES = {
+    "cpu": "onnxruntime",
+    "cuda": "'onnxruntime-gpu[cuda,cudnn]'",
+    "tensorrt": "'onnxruntime-gpu[cuda,cudnn]' tensorrt",
+    "openvino": "onnxruntime-openvino",
+    "coreml": "onnxruntime",
+    "directml": "onnxruntime-directml",
+    "rocm": "onnxruntime-rocm",
+    "migraphx": "onnxruntime-migraphx",
+    "qnn": "onnxruntime-qnn",
+    "webgpu": "onnxruntime-webgpu",
+}
+"""The packages with each provider; the others need a build of onnxruntime."""
+STRICT_FP32: dict[str, dict[str, str]] = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+"""Provider options. On CUDA, onnxruntime uses TF32 (10 bits) for fp32 products by default, too imprecise to verify."""
 
-Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of metadata that is not used here
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is in the error
 
+class OnnxRunner:
+    """A file in onnxruntime, at the default optimisation level, as in deployment.
 
-# ------------------------------------------------------------------------------------------------ from a file to 8 bits
-
-
-class OutsideLimitError(ValueError):
-    """An image that can be read, and is not taken: it has too many pixels or values outside the range.
-
-    ``option`` is what sets the limit.
+    The first input and output of the file are also called "input" and "output", whatever their names in the file.
     """
 
-    def __init__(self, reason: str, option: str) -> None:
-        super().__init__(reason)
-        self.option = option
-
-
-def read_image(
-    path: Path, channels: int, max_pixels: int = MAX_PIXELS, value_range: Sequence[float] | None = None
-) -> Image.Image:
-    """Decode one image file to mode L (1 channel) or RGB (3). Raises ValueError with the reason."""
-    if path.exists() and not path.is_file():
-        raise ValueError("is no regular file")  # a pipe may never end
-    try:
-        # from a stream: given a name, Pillow maps an uncompressed TIFF into memory, and garbles one whose orientation
-        # swaps its sides
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
-            check_pixels(image.size, max_pixels)
-            image.load()
-            turned, kind = upright(image), deep_kind(image)
-            inverted = kind != "" and image.format == "TIFF" and image.tag_v2.get(262) == 0  # type: ignore[attr-defined]  # (8 bits: by Pillow)
-    except (OutsideLimitError, MemoryError):
-        raise
-    except UnidentifiedImageError as error:
-        raise ValueError("is not an image in a supported format: " + ", ".join(FORMATS)) from error
-    except Exception as error:  # a damaged file can make Pillow's readers raise anything
-        raise ValueError(
-            f"cannot be read: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-        ) from error
-    return convert(to_8_bits(turned, kind, value_range, inverted) if kind else turned, channels)
-
-
-def check_pixels(size: tuple[int, int], max_pixels: int, what: str = "") -> None:
-    if size[0] * size[1] > max_pixels:
-        raise OutsideLimitError(f"is {what}{size[0]}×{size[1]}, more than max_pixels={max_pixels:,}", "max_pixels")
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """A loaded image, turned by its EXIF orientation. (Pillow turns a TIFF by its own tag when it loads it.)"""
-    exif = image.info.get("exif")
-    if exif is None:  # ImageMagick writes the block into a PNG as text: a name, its length, and hexadecimal digits
+    def __init__(self, path: Path, provider: str = "cpu", threads: int | None = None) -> None:
+        """Raises SetupError if the provider is not available, ModelError if the file cannot be loaded."""
         try:
-            exif = bytes.fromhex("".join(str(image.info.get("Raw profile type exif", "")).split("\n")[3:]))
-        except ValueError:
-            exif = b""
-    turn = TURNS.get(orientation(exif)) if image.format != "TIFF" else None
-    return image if turn is None else image.transpose(turn)
-
-
-def orientation(exif: bytes) -> int:
-    """1 to 8, from the first directory of an EXIF block; 1 where that holds no such whole number.
-
-    No other tag is read, and nothing is written: whatever is wrong with the others, the image is what it is.
-    """
-    block = exif[6:] if exif.startswith(b"Exif\0\0") else exif
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(f"{order}I", block, 4)
-        (count,) = struct.unpack_from(f"{order}H", block, start)
-        for entry in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", block, entry)
-            if tag == ORIENTATION and kind in INTEGERS:
-                (value,) = struct.unpack_from(order + INTEGERS[kind], block, entry + 8)
-                return value if 1 <= value <= 8 else 1
-    except struct.error:  # the block ends before its directory does
-        pass
-    return 1
-
-
-def deep_kind(image: Image.Image) -> str:
-    """What the values of an opened image in grey of more than 8 bits are: "16-bit", "32-bit" or "float"; empty for
-    others."""
-    if image.mode.startswith("I"):  # I;16, I;16B …; before Pillow 10.3, a PNG of 16 bits was I
-        return "16-bit" if image.mode != "I" or image.format == "PNG" else "32-bit"
-    return "float" if image.mode == "F" else ""
-
-
-def convert(image: Image.Image, channels: int) -> Image.Image:
-    """Any mode of 8 bits to L or RGB, transparency over white."""
-    if has_transparency(image):
-        clear = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-    return image.convert("L" if channels == 1 else "RGB")
-
-
-def has_transparency(image: Image.Image) -> bool:
-    """As `Image.has_transparency_data`, which Pillow has since 10.1."""
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return True
-    return image.mode == "P" and image.palette is not None and image.palette.mode.endswith("A")
-
-
-def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None, inverted: bool) -> Image.Image:
-    """Grey of more than 8 bits, its values from low to high as 0 to 255: floats to the nearest (0.5 of 0–1 is 128),
-    integers rounded down.
-
-    Without a ``value_range``, 16 bits are 0–65535 (divided by 257, then), others 0–255. Raises ValueError for values
-    that are not finite, and OutsideLimitError for those outside the range, or for floats from 0 to 1 without one.
-    ``inverted``: the least value is white.
-    """
-    low, high = value_range or ((0, 65535) if kind == "16-bit" else (0, 255))
-    values = np.asarray(image).astype(np.float64)
-    least, most = float(values.min()), float(values.max())
-    if not (math.isfinite(least) and math.isfinite(most)):
-        raise ValueError("has values that are infinite or no numbers (NaN)")
-    if least < low or most > high:
-        raise OutsideLimitError(
-            f"has {kind} values from {least:g} to {most:g}, outside the range {low:g} to {high:g}", "value_range"
-        )
-    if value_range is None and kind == "float" and 0 < most <= 1:
-        raise OutsideLimitError(
-            f"has float values from {least:g} to {most:g}, and no value_range says whether 1 is white", "value_range"
-        )
-    values -= low  # in place: an image of a hundred million values takes enough memory once
-    values *= 255
-    values /= high - low
-    scaled = np.floor(values + 0.5 if kind == "float" else values, out=values).astype(np.uint8)
-    return Image.fromarray(255 - scaled if inverted else scaled)
-
-
-# ----------------------------------------------------------------------------------------------- to the network's input
-
-
-def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
-    """An image of any size at the model's: by its ``height``, ``width``, ``resize``, ``scale``, ``interpolation`` and
-    ``max_pixels``."""
-    height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
-    max_pixels = spec.get("max_pixels", MAX_PIXELS)
-    if spec["resize"] == SQUASH:
-        return resize(image, (width, height), resample, max_pixels)
-    if spec["resize"] == CROP:
-        return crop(image, height, width)
-    if scale is None:
-        return cover(image, height, width, resample, max_pixels)
-    return scale_and_crop(image, height, width, scale, resample, max_pixels)
-
-
-def resize(
-    image: Image.Image, size: tuple[int, int], resample: Image.Resampling, max_pixels: int = MAX_PIXELS
-) -> Image.Image:
-    """The one way to scale an image: along its width, then along its height, rounded to whole values in between.
-
-    Pillow 11 and 12 do so of themselves; 13 may begin with the height, which gives other pixels. Raises
-    OutsideLimitError before a step would make more than ``max_pixels``.
-    """
-    steps = ((size[0], image.height), size)
-    for step in steps:
-        check_pixels(step, max_pixels, f"{image.width}×{image.height}, which would be scaled to ")
-    for step in steps:
-        image = image if image.size == step else image.resize(step, resample)
-    return image
-
-
-def cover(
-    image: Image.Image,
-    height: int,
-    width: int,
-    resample: Image.Resampling = Image.Resampling.BILINEAR,
-    max_pixels: int = MAX_PIXELS,
-) -> Image.Image:
-    """Scale until ``height`` × ``width`` is covered, aspect kept, and crop at the centre."""
-    if image.size == (width, height):
-        return image
-    scale = max(width / image.width, height / image.height)
-    image = resize(
-        image, (max(width, round(image.width * scale)), max(height, round(image.height * scale))), resample, max_pixels
-    )
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image.crop((left, top, left + width, top + height))
-
-
-def crop(image: Image.Image, height: int, width: int) -> Image.Image:
-    """``height`` × ``width`` at the centre, with black where the image ends before; rounded as torchvision's
-    CenterCrop rounds."""
-    left, top = (
-        round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
-        for side, wanted in ((image.width, width), (image.height, height))
-    )
-    return image.crop((left, top, left + width, top + height))
-
-
-def scale_and_crop(
-    image: Image.Image, height: int, width: int, scale: int, resample: Image.Resampling, max_pixels: int = MAX_PIXELS
-) -> Image.Image:
-    """The shorter side to ``scale``, then ``height`` × ``width`` at the centre; rounded as torchvision's Resize and
-    CenterCrop round."""
-    short, long = min(image.size), max(image.size)
-    other = int(scale * long / short)
-    return crop(
-        resize(image, (scale, other) if image.width <= image.height else (other, scale), resample, max_pixels),
-        height,
-        width,
-    )
-
-
-def to_chw(image: Image.Image) -> np.ndarray:
-    """uint8 (C, H, W)."""
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def permutation(seed: int, count: int) -> np.ndarray:
-    """The permutation of ``count`` pixels that ``seed`` names; RandomState's stream is frozen by numpy's policy."""
-    return np.random.RandomState(seed % 2**32).permutation(count)
-
-
-def permute(images: np.ndarray, seed: int) -> np.ndarray:
-    """Permute the pixels of (N, C, H, W), each channel alike: output pixel i is input pixel permutation[i]."""
-    n, c, h, w = images.shape
-    return np.ascontiguousarray(images.reshape(n, c, h * w)[:, :, permutation(seed, h * w)]).reshape(n, c, h, w)
-
-
-def normalise(images: np.ndarray, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """uint8 (N, C, H, W) → float32, (x / 255 - mean) / std a channel."""
-    centre, scale = (np.asarray(values, np.float32)[:, None, None] for values in (mean, std))
-    return np.asarray((images.astype(np.float32) / np.float32(255) - centre) / scale)
-
-
-def _read_whole(path: Path, spec: dict[str, Any]) -> Image.Image:
-    """One file upright at its own size."""
-    return read_image(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range"))
-
-
-def read(path: Path, spec: dict[str, Any]) -> Image.Image:
-    """One file at the model's size, by the ``input`` part of its description. Raises ValueError with the reason."""
-    return fit(_read_whole(path, spec), spec)
-
-
-def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
-    """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    return _to_input(read(path, spec), spec)
-
-
-def _to_input(image: Image.Image, spec: dict[str, Any]) -> np.ndarray:
-    pixels = to_chw(image)[None]
-    if spec.get("permute_pixels") is not None:
-        pixels = permute(pixels, spec["permute_pixels"])
-    return normalise(pixels, spec["mean"], spec["std"])
-
-
-# ------------------------------------------------------------------------------------------- from outputs to an answer
-
-
-REQUIRED = object()
-NAMES = {"softmax": "classes", "sigmoid": "classes", "affine": "names", "pixel_argmax": "classes"}
-"""The field with the name of each output, for the kinds of decision that have one."""
-FIELDS: dict[str, dict[str, Any]] = {
-    "softmax": {"classes": REQUIRED, "temperature": 1.0, "abstain_below": None},
-    "sigmoid": {"classes": REQUIRED, "thresholds": REQUIRED},
-    "affine": {
-        "names": REQUIRED,
-        "units": [],
-        "scale": REQUIRED,
-        "offset": REQUIRED,
-        "link": "identity",
-        "clip": None,
-    },
-    "pixel_argmax": {"classes": REQUIRED, "size": "image"},
-    "embedding": {"gallery": None},
-    "raw": {},
-}
-"""The fields of each kind of decision with their defaults."""
-SIDES = {"vector": ("N", "K"), "features": ("N", "D"), "map": ("N", "K", "H", "W")}
-"""The shape of each kind of output."""
-OUTPUT_KINDS = {
-    "softmax": ("vector",),
-    "sigmoid": ("vector",),
-    "affine": ("vector",),
-    "pixel_argmax": ("map",),
-    "embedding": ("vector", "features"),
-    "raw": ("vector", "features", "map"),
-}
-"""The kinds of output that each kind of decision can be made on."""
-NO_ANSWER, NO_LABEL = "no answer", "no label"
-
-
-def decision_of(description: dict[str, Any]) -> dict[str, Any]:
-    """The decision in a description, complete; a description of format 1 has classes alone, which means softmax."""
-    output = description["output"]
-    given = output["decision"] if "decision" in output else {"kind": "softmax", "classes": output["classes"]}
-    return {**FIELDS[given["kind"]], **given}
-
-
-def decide(outputs: np.ndarray, decision: dict[str, Any]) -> np.ndarray:
-    """The values that answers are made of, a row for each row of a network's outputs.
-
-    softmax and sigmoid: probabilities, float64 (N, K). affine: numbers in their units, float64 (N, K). pixel_argmax:
-    the class of each pixel of the network's input, uint8 (N, H, W); where the decision's size is "image", `predict`
-    brings them to the size of the image. embedding: float64 (N, D) of length 1, zero vectors stay zero. raw: the
-    outputs.
-    """
-    kind = decision["kind"]
-    if kind == "softmax":
-        return softmax(outputs, decision.get("temperature", 1.0))
-    if kind == "sigmoid":
-        return sigmoid(outputs)
-    if kind == "affine":
-        return affine(outputs, decision)
-    if kind == "pixel_argmax":
-        return np.asarray(outputs.argmax(axis=1).astype(np.uint8))
-    if kind == "embedding":
-        return normalise_rows(outputs)
-    if kind == "raw":
-        return outputs
-    raise ValueError(f"decision {kind!r} is not one of {', '.join(FIELDS)}")
-
-
-def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """float64: of a class that is all but impossible, it still tells how much so."""
-    exact = logits.astype(np.float64) / temperature
-    shifted = np.exp(exact - exact.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
-
-
-def sigmoid(outputs: np.ndarray) -> np.ndarray:
-    """float64; the exponential of a negative number alone, which cannot overflow."""
-    exact = outputs.astype(np.float64)
-    small = np.exp(-np.abs(exact))
-    return np.asarray(np.where(exact >= 0, 1, small) / (1 + small))
-
-
-def affine(outputs: np.ndarray, decision: dict[str, Any]) -> np.ndarray:
-    """float64: link(output) · scale + offset, clipped; infinite where the link "exp" is beyond float64."""
-    values = linked(outputs, decision) * np.asarray(decision["scale"], np.float64)
-    values = values + np.asarray(decision["offset"], np.float64)
-    clip = decision.get("clip")
-    return values if clip is None else np.clip(values, clip[0], clip[1])
-
-
-def linked(outputs: np.ndarray, decision: dict[str, Any]) -> np.ndarray:
-    """float64: the outputs through the link of an affine decision."""
-    exact, link = outputs.astype(np.float64), decision.get("link", "identity")
-    if link == "sigmoid":
-        return sigmoid(exact)
-    with np.errstate(over="ignore"):
-        return np.exp(exact) if link == "exp" else exact
-
-
-def normalise_rows(outputs: np.ndarray) -> np.ndarray:
-    """float64, each row divided by its L2 norm; a row of zeros stays one."""
-    exact = outputs.astype(np.float64)
-    norms = np.sqrt((exact * exact).sum(axis=-1, keepdims=True))
-    return np.asarray(exact / np.where(norms > 0, norms, 1))
-
-
-def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask uint8 (H, W) at the width and height ``size``: each pixel has the class of the one that its centre lies
-    in.
-
-    In whole numbers: a centre on an edge must not fall to one side here and to the other elsewhere by rounding.
-    """
-    rows, across = ((2 * np.arange(new) + 1) * old // (2 * new) for new, old in zip(size[::-1], mask.shape))  # noqa: B905
-    return np.asarray(mask[rows][:, across])
-
-
-def chosen(values: np.ndarray, decision: dict[str, Any]) -> list[int]:
-    """The classes in the answer of one image by their index, for softmax (one, or none where it abstains) and
-    sigmoid."""
-    if decision["kind"] == "sigmoid":
-        return [int(index) for index in np.flatnonzero(values >= np.asarray(decision["thresholds"], np.float64))]
-    best, least = int(values.argmax()), decision.get("abstain_below")
-    return [] if least is not None and values[best] < least else [best]
-
-
-def top(probabilities: np.ndarray, classes: Sequence[str], count: int) -> list[tuple[str, float]]:
-    """The ``count`` classes with the largest probabilities, best first."""
-    order = np.argsort(-probabilities, kind="stable")[:count]
-    return [(classes[index], float(probabilities[index])) for index in order]
-
-
-def shares(mask: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """float64 (K,): the share of the pixels of a mask that have each class."""
-    return np.asarray(np.bincount(mask.ravel(), minlength=len(classes)) / max(1, mask.size))
-
-
-def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
-    """The answer for one image in a line, with at most ``count`` classes, labels or values of a vector."""
-    kind = decision["kind"]
-    if kind == "softmax":
-        best = _percentages(top(values, decision["classes"], count))
-        return best if chosen(values, decision) else f"{NO_ANSWER} ({best})"
-    if kind == "sigmoid":
-        return _labels_text(values, decision, count)
-    if kind == "affine":
-        return ", ".join(
-            f"{name} {values[index]:.6g} {unit}".rstrip() for index, (name, unit) in enumerate(_with_units(decision))
-        )
-    if kind == "pixel_argmax":
-        best_shares = top(shares(values, decision["classes"]), decision["classes"], count)
-        return _percentages([(name, share) for name, share in best_shares if share > 0])
-    first = ", ".join(f"{float(value):.6g}" for value in values.ravel()[:count])
-    return first if values.size <= count else f"{first}, … ({values.size} values)"
-
-
-def _labels_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
-    found = chosen(values, decision)
-    if not found:
-        return f"{NO_LABEL} ({_percentages(top(values, decision['classes'], count))})"
-    best = _percentages(top(values[found], [decision["classes"][index] for index in found], count))
-    return best if len(found) <= count else f"{best} and {len(found) - count} more"
-
-
-def _percentages(pairs: Iterable[tuple[str, float]]) -> str:
-    return ", ".join(f"{name} {share:.1%}" for name, share in pairs)
-
-
-def _with_units(decision: dict[str, Any]) -> list[tuple[str, str]]:
-    """The names of an affine decision, each with its unit, which may be empty."""
-    units = decision.get("units")
-    return [(name, units[index] if units else "") for index, name in enumerate(decision["names"])]
-
-
-def columns(decision: dict[str, Any], count: int = 0) -> list[str]:
-    """The header of the cells that `cells` gives; ``count`` is the number of values of an embedding or raw output."""
-    kind = decision["kind"]
-    if kind in ("softmax", "sigmoid"):
-        return ["prediction", *(f"p({name})" for name in decision["classes"])]
-    if kind == "affine":
-        return [f"{name} ({unit})" if unit else name for name, unit in _with_units(decision)]
-    if kind == "pixel_argmax":
-        return [f"share({name})" for name in decision["classes"]]
-    return [f"v{index}" for index in range(count)]
-
-
-def cells(values: np.ndarray, decision: dict[str, Any], digits: str = ".9g") -> list[str]:
-    """The answer for one image as cells of a table; several labels are separated by semicolons. `csv_cell` has not
-    been applied."""
-    kind = decision["kind"]
-    numbers = shares(values, decision["classes"]) if kind == "pixel_argmax" else values.ravel()
-    texts = [format(float(number), digits) for number in numbers]
-    if kind not in ("softmax", "sigmoid"):
-        return texts
-    names = [decision["classes"][index] for index in chosen(values, decision)]
-    return [";".join(names) if names or kind == "sigmoid" else NO_ANSWER, *texts]
-
-
-# -------------------------------------------------------------------------------------------------- finding image files
-
-
-class Found(NamedTuple):
-    """Image files, and how many others were passed over in folders."""
-
-    files: list[Path]
-    hidden: int
-    others: int
-
-    @property
-    def skipped(self) -> str:
-        """What was passed over, in words; empty where nothing was."""
-        counts = ", ".join(
-            f"{count} {what}" for count, what in ((self.hidden, "hidden"), (self.others, "non-image")) if count
-        )
-        return counts and f"skipped files: {counts}"
-
-
-def find_images(paths: Iterable[Path]) -> Found:
-    """Files as they are, folders by their images (sorted, with subfolders).
-
-    Raises ValueError where nothing is there.
-    """
-    files: list[Path] = []
-    hidden = others = 0
-    for path in paths:
-        if path.is_dir():
-            inside = _in_folder(path)
-            if not inside.files:
-                raise ValueError(f"{path}: no images ({', '.join(SUFFIXES)}) in this folder")
-            files += inside.files
-            hidden, others = hidden + inside.hidden, others + inside.others
-        elif path.exists():
-            files.append(path)
-        else:
-            raise ValueError(f"{path}: no such file or folder")
-    return Found(files, hidden, others)
-
-
-def _in_folder(folder: Path, above: tuple[str, ...] = ()) -> Found:
-    """Links are followed, but not in a circle."""
-    found: list[Path] = []
-    hidden, others, here = 0, 0, os.path.realpath(folder)
-    if here in above:
-        raise ValueError(f"{folder}: this link leads back to a folder that it is in")
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise ValueError(f"{folder}: the folder cannot be read: {error.strerror}") from error
-    for path in entries:
-        if path.name.startswith("."):
-            hidden += 1
-        elif path.is_dir():
-            inside = _in_folder(path, (*above, here))
-            found, hidden, others = found + inside.files, hidden + inside.hidden, others + inside.others
-        elif is_image(path):
-            found.append(path)
-        else:
-            others += 1
-    return Found(found, hidden, others)
-
-
-def is_image(path: Path) -> bool:
-    """Whether a file in a folder is taken for an image: by its suffix, damaged ones too; one whose name has no suffix
-    by its content.
-
-    (By content alone, raw files of cameras would be: they are TIFF files with a preview in them.)
-    """
-    if path.suffix or not path.is_file():
-        return path.suffix.lower() in SUFFIXES
-    try:
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS):
-            return True
-    except Exception:  # whatever else it is
-        return False
-
-
-# ------------------------------------------------------------------------------------------------------------ the model
-
-
-class ModelError(ValueError):
-    """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
-
-
-def open_model(
-    model: Path, note: Callable[[str], None] | None = None
-) -> tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]:
-    """An ONNX file as a function float32 (N, C, H, W) → outputs, on the CPU, and the description it carries.
-
-    The outputs have the shape that the decision in the description needs (see `due_shape`).
-
-    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model that stands alone is loaded
-    unchecked, and ``note`` is given a sentence that says so (default: printed to stderr). Raises ModelError, or
-    SetupError.
-    """
-    session = _open_session(Path(model), note or _to_stderr)
-    try:
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except (
-        UnicodeDecodeError
-    ) as error:  # onnxruntime takes any bytes, and decodes all of the metadata when it is asked for
-        raise ModelError(f"{model}: its metadata is not UTF-8 text: {error}") from error
-    if text is None:
-        raise ModelError(f"{model}: carries no '{METADATA_KEY}' metadata, so how to prepare images for it is unknown")
-    try:
-        description = json.loads(text)
-        check_description(description)
-        name, decision, output = session.get_inputs()[0].name, decision_of(description), description["output"]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{model}: its description is damaged: {error}") from error
-
-    def run(inputs: np.ndarray) -> np.ndarray:
+            import onnxruntime
+        except ImportError as error:
+            raise runtime.SetupError(f"{error}; fix: pip install {PACKAGES.get(provider, 'onnxruntime')}") from error
+        runtime.refuse_older({"onnxruntime": onnxruntime.__version__}, OLDEST)
+        asked = PROVIDERS[provider]
+        _refuse_missing(provider)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # only errors
+        if threads is not None:
+            options.intra_op_num_threads = threads
         try:
-            outputs = np.asarray(session.run(None, {name: inputs})[0])
-        except Exception as error:
-            raise ModelError(
-                f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}"
-            ) from error
-        due = due_shape(decision, output.get("kind"), inputs.shape)
-        if not has_shape(outputs.shape, due):
-            raise ModelError(f"{model}: {wrong_shape(outputs.shape, due, decision)}")
-        return outputs
-
-    return run, description
-
-
-def due_shape(decision: dict[str, Any], output: str | None, inputs: Sequence[int]) -> tuple[int | str, ...]:
-    """The shape that the outputs for inputs (N, C, H, W) must have; a letter where any number will do.
-
-    ``output`` is the kind of output in a description of format 2; one of format 1 has a vector.
-    """
-    sides: dict[str, int] = {"N": inputs[0]}
-    if decision["kind"] in NAMES:
-        sides["K"] = len(decision[NAMES[decision["kind"]]])
-    if decision["kind"] == "pixel_argmax":
-        sides.update(H=inputs[2], W=inputs[3])
-    return tuple(sides.get(side, side) for side in SIDES[output if output in SIDES else "vector"])
-
-
-def has_shape(shape: Sequence[int], due: Sequence[int | str]) -> bool:
-    return len(shape) == len(due) and all(
-        isinstance(due[axis], str) or side == due[axis] for axis, side in enumerate(shape)
-    )
-
-
-def wrong_shape(shape: Sequence[int], due: Sequence[int | str], decision: dict[str, Any]) -> str:
-    """What is wrong with outputs that do not have the shape `due_shape` gives, in words."""
-    field = NAMES.get(decision["kind"])
-    names = "" if field is None else f" ({len(decision[field])} {field})"
-    wanted = ", ".join(map(str, due))
-    return f"it gives {tuple(shape)} where ({wanted}) is due for the decision {decision['kind']}{names}"
-
-
-def check_description(description: dict[str, Any]) -> None:
-    """Raises ValueError, LookupError or TypeError unless all of it can be followed: a field that says what is not done
-    here is refused."""
-    spec, output = description["input"], description["output"]
-    if description.get("format", 1) not in (1, 2):
-        raise ValueError(f"format {description['format']!r} is not one of 1, 2")
-    due = {
-        "layout": ("NCHW",),
-        "dtype": ("float32",),
-        "range": ([0, 1],),
-        "channels": (1, 3),
-        "resize": (COVER, SQUASH, CROP),
-    }
-    due.update({"channel_order": ("grey",) if spec["channels"] == 1 else ("RGB",), "interpolation": tuple(RESAMPLING)})
-    for field, known in due.items():
-        if (field in spec or field in ("channels", "resize", "interpolation")) and spec[field] not in known:
-            raise ValueError(f"{field} {spec[field]!r} is not one of {', '.join(map(str, known))}")
-    for field in ("height", "width", "scale", "permute_pixels", "batch"):
-        value, optional = spec.get(field), field not in ("height", "width")
-        least, most = (0, 2**63) if field == "permute_pixels" else (1, 2**16)
-        if not (value is None and optional) and not (isinstance(value, int) and least <= value < most):
-            raise ValueError(f"{field} {value!r} is no whole number from {least} to {most - 1}")
-    limit, span = spec.get("max_pixels", MAX_PIXELS), spec.get("value_range")
-    if not isinstance(limit, int) or limit < 1:
-        raise ValueError(f"max_pixels {limit!r} is no whole number of at least 1")
-    if span is not None and not (
-        len(span) == 2 and np.isfinite(np.asarray(span, np.float64)).all() and span[0] < span[1]
-    ):
-        raise ValueError(f"value_range {span!r} is not two rising numbers")
-    for field in ("mean", "std"):
-        values = np.asarray(spec[field], np.float64)
-        if (
-            values.shape != (spec["channels"],)
-            or not np.isfinite(values).all()
-            or (field == "std" and not (values > 0).all())
-        ):
-            raise ValueError(f"{field} {spec[field]!r} is not a number for each of {spec['channels']} channels")
-    decision = decision_of(description)
-    check_decision(decision)
-    if "decision" in output and output["kind"] not in OUTPUT_KINDS[decision["kind"]]:
-        kinds = ", ".join(OUTPUT_KINDS[decision["kind"]])
-        raise ValueError(f"output {output['kind']!r} is not one of {kinds}, which {decision['kind']} is made on")
-    if decision["kind"] == "pixel_argmax" and spec.get("permute_pixels") is not None:
-        raise ValueError("permuted pixels have no masks")
-
-
-def check_decision(decision: dict[str, Any]) -> None:
-    """Raises ValueError, LookupError or TypeError unless a complete decision (see `decision_of`) can be carried out."""
-    kind = decision["kind"]
-    unknown = sorted(set(decision) - {"kind", *FIELDS[kind]})
-    if unknown:  # it would change the answer, and it is not known how
-        raise ValueError(f"{kind} has the unknown field {unknown[0]!r}")
-    missing = [field for field, value in decision.items() if value is REQUIRED]
-    if missing:
-        raise ValueError(f"{kind} has no {missing[0]}")
-    names = decision[NAMES[kind]] if kind in NAMES else []
-    if kind in NAMES and not (names and _is_list(names, lambda name: isinstance(name, str))):
-        raise ValueError(f"it names no {NAMES[kind]}")
-    for field, (count, known) in _field_checks(kind, len(names)).items():
-        values = decision[field] if count is not None else [decision[field]]
-        if not _is_list(values, known) or (count is not None and len(values) not in count):
-            raise ValueError(
-                f"{field} {decision[field]!r} is not what {kind} with {len(names)} {NAMES.get(kind)} needs"
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=[(asked, STRICT_FP32.get(asked, {}))]
             )
-    clip = decision.get("clip")
-    if clip is not None and not clip[0] < clip[1]:
-        raise ValueError(f"clip {clip!r} is not two rising numbers")
-    if kind == "pixel_argmax" and len(names) > 256:
-        raise ValueError(f"{len(names)} classes are more than the 256 that a mask can hold")
+            self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:  # onnxruntime loads any bytes, and decodes them here
+            raise runtime.ModelError(f"{path}: its metadata is not UTF-8 text: {error}") from error
+        except Exception as error:
+            if "pthread" in str(error):
+                raise runtime.SetupError(f"onnxruntime cannot start its threads here: {_one_line(error)}") from error
+            raise runtime.ModelError(
+                f"{path}: onnxruntime {onnxruntime.__version__} cannot load it: {_one_line(error)}"
+            ) from error
+        _refuse_fallback(asked, self._session.get_providers()[0])
+        self.runtime, self.provider = f"onnxruntime {onnxruntime.__version__}", provider
+        self._inputs = [value.name for value in self._session.get_inputs()]
+        self._outputs = [value.name for value in self._session.get_outputs()]
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        fed = {
+            self._inputs[0] if name == runtime.INPUT else name: np.ascontiguousarray(value, np.float32)
+            for name, value in inputs.items()
+        }
+        found = dict(zip(self._outputs, map(np.asarray, self._session.run(None, fed))))  # noqa: B905  # Python 3.8
+        return {runtime.OUTPUT: found[self._outputs[0]], **found}
+
+    def close(self) -> None:
+        del self._session
 
 
-def _field_checks(kind: str, names: int) -> dict[str, tuple[tuple[int, ...] | None, Callable[[Any], bool]]]:
-    """How many values each field of a decision may have (None: it is no list), and what each of them must be."""
-    checks: dict[str, dict[str, tuple[tuple[int, ...] | None, Callable[[Any], bool]]]] = {
-        "softmax": {
-            "temperature": (None, lambda value: _is_finite(value) and value > 0),
-            "abstain_below": (None, lambda value: value is None or (_is_finite(value) and 0 < value <= 1)),
-        },
-        "sigmoid": {"thresholds": ((names,), lambda value: _is_finite(value) and 0 <= value <= 1)},
-        "affine": {
-            "units": ((0, names), lambda value: isinstance(value, str)),
-            "scale": ((names,), _is_finite),
-            "offset": ((names,), _is_finite),
-            "link": (None, lambda value: value in ("identity", "exp", "sigmoid")),
-            "clip": (None, lambda value: value is None or (_is_list(value, _is_finite) and len(value) == 2)),
-        },
-        "pixel_argmax": {"size": (None, lambda value: value in ("input", "image"))},
-        "embedding": {"gallery": (None, lambda value: value is None or isinstance(value, str))},
-    }
-    return checks.get(kind, {})
-
-
-def _is_list(values: Any, known: Callable[[Any], bool]) -> bool:
-    return isinstance(values, (list, tuple)) and all(map(known, values))
-
-
-def _is_finite(value: Any) -> bool:
-    """Compared and not converted: an integer in JSON may be too large for a float."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
-
-
-def _open_session(model: Path, note: Callable[[str], None]) -> Any:
-    """Where the bundle is replaced while it is read, it is read again: what is loaded is the old one or the new one,
-    whole."""
-    for attempt in range(ATTEMPTS):
-        state = _index_state(model.parent)
-        index = _read_index(model.parent)
-        try:
-            session = _load(model) if index is None else _load_checked(model, _digests(index, model))
-        except ModelError:
-            if attempt + 1 == ATTEMPTS or _index_state(model.parent) == state:
-                raise
-            continue
-        if index is not None:
-            return session
-        if _read_index(model.parent) is None:
-            note(f"no {INDEX} lies beside {model}, so whether it was altered is not checked")
-            return session
-    raise ModelError(f"{model}: the bundle is replaced again and again while it is read")
-
-
-def _index_state(folder: Path) -> tuple[int, ...] | None:
-    """What differs once the bundle was replaced, also by one of the same content."""
-    try:
-        return _state((folder / INDEX).stat())
-    except OSError:
-        return None
-
-
-def _read_index(folder: Path) -> bytes | None:
-    file = folder / INDEX
-    if not file.exists():
-        return None
-    _refuse_special(file)
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(INDEX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
-    if len(content) > INDEX_BYTES:
-        raise ModelError(f"{file} is damaged: it has more than {INDEX_BYTES:,} bytes")
-    return content
-
-
-def _refuse_special(file: Path) -> None:
-    """Reading a named pipe or a device may never end."""
-    if not file.is_file():
-        raise ModelError(f"{file}: {'is no regular file' if file.exists() else 'is missing'}")
-
-
-def _digests(index: bytes, model: Path) -> dict[str, str]:
-    """The sha256 of each file that a session of ``model`` loads: its own, first, and that of weights in a second
-    file."""
-    try:
-        files = json.loads(index.decode("utf-8"))["files"]
-        found = {name: str(files[name]["sha256"]) for name in (model.name, model.name + ".data") if name in files}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{model.parent / INDEX} is damaged: {error}") from error
-    if model.name not in found:
-        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: it does not name {model.name}")
-    return found
-
-
-def _load_checked(model: Path, digests: dict[str, str]) -> Any:
-    """A session of bytes whose digests are right.
-
-    Large models are hashed as files, and must be the same files after they were loaded.
-    """
-    for name in digests:
-        _refuse_special(model.with_name(name))
-    try:
-        if len(digests) == 1 and model.stat().st_size <= IN_MEMORY_BYTES:
-            return _load(model, _read_checked(model, digests[model.name]))
-        files = [model.with_name(name) for name in digests]
-        before = {file: _hash_file(file, digests[file.name]) for file in files}
-        session = _load(model)
-        changed = [file for file, state in before.items() if _state(file.stat()) != state]
-    except OSError as error:
-        missing = isinstance(error, FileNotFoundError)
-        raise ModelError(
-            f"{error.filename or model}: "
-            f"{'is missing' if missing else 'cannot be read: ' + str(error.strerror or error)}"
-        ) from error
-    if changed:
-        raise ModelError(f"{changed[0]}: was altered while it was loaded")
-    return session
-
-
-def _read_checked(model: Path, due: str) -> bytes:
-    """The bytes with this sha256.
-
-    Where a bundle is being replaced, they may lie beside their place for a moment, under a name with the digest.
-    """
-    beside = model.with_name(f".{model.name}.{due[:16]}")
-    for file in (beside, model):  # in this order, since the first takes the name of the second
-        try:
-            content = file.read_bytes() if file.is_file() else b""
-        except FileNotFoundError:
-            continue
-        if hashlib.sha256(content).hexdigest() == due:
-            return content
-    raise _altered(model)
-
-
-def _hash_file(file: Path, due: str) -> tuple[int, ...]:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        state = _state(os.fstat(stream.fileno()))
-        for block in iter(partial(stream.read, 1 << 20), b""):
-            digest.update(block)
-    _compare_digest(file, digest.hexdigest(), due)
-    return state
-
-
-def _state(status: os.stat_result) -> tuple[int, ...]:
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def _compare_digest(file: Path, found: str, due: str) -> None:
-    if found != due:
-        raise _altered(file)
-
-
-def _altered(file: Path) -> ModelError:
-    return ModelError(f"{file}: was altered after it was exported and verified: its sha256 is not the one in {INDEX}")
-
-
-def _load(model: Path, content: bytes | None = None) -> Any:
-    """A session on the CPU, of ``content`` where it is given, else of the file."""
+def _refuse_missing(provider: str) -> None:
+    """Raises SetupError if this onnxruntime was built without the provider."""
     import onnxruntime
 
-    if content is None:
-        _refuse_special(model)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(
-            str(model) if content is None else content, options, providers=["CPUExecutionProvider"]
+    available = onnxruntime.get_available_providers()
+    if PROVIDERS[provider] not in available:
+        package = PACKAGES.get(provider)
+        install = f"pip install {package}" if package else "use an onnxruntime that was built with it"
+        raise runtime.SetupError(
+            f"this onnxruntime has no {PROVIDERS[provider]}, it has {', '.join(available)}; fix: {install}, or use "
+            "--provider cpu"
         )
-    except Exception as error:
-        if "pthread" in str(error):
-            raise SetupError(f"onnxruntime cannot start its threads here: {_one_line(error)}") from error
-        raise ModelError(
-            f"{model}: onnxruntime {onnxruntime.__version__} cannot load it: {_one_line(error)}"
-        ) from error
+    if provider in ("cuda", "tensorrt") and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.set_default_logger_severity(4)  # the error below replaces onnxruntime's log
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            onnxruntime.preload_dlls()
+
+
+def _refuse_fallback(asked: str, running: str) -> None:
+    if running != asked:
+        provider = next(name for name, known in PROVIDERS.items() if known == asked)
+        raise runtime.SetupError(
+            f"onnxruntime cannot use {asked} here and falls back to {running}; fix: install the driver and libraries "
+            f"it needs (pip install {PACKAGES.get(provider, 'onnxruntime')}), or use --provider cpu"
+        )
 
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
-def _to_stderr(text: str) -> None:
-    print(f"note: {printable(text)}", file=sys.stderr)
-
-
-# ----------------------------------------------------------------------------------------------------------- predicting
-
-
-def predict(
-    run: Callable[[np.ndarray], np.ndarray],
-    description: dict[str, Any],
-    files: Sequence[Path],
-    failures: list[tuple[Path, str]] | None = None,
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """Each file with its values by `decide`, in order; ``run`` gives the outputs of the described model.
-
-    The masks of a decision pixel_argmax have the size of the network's input. Where the decision's size is "image" and
-    images are squashed, they have the size of the upright image, each pixel the class of the nearest one; with any
-    other way to resize, a part of the image may lie outside of the input, and they keep the input's size.
-
-    A file that cannot be read is added to ``failures`` with the reason, and left out; without ``failures``, raises
-    ValueError naming it.
-    """
-    spec, decision = description["input"], decision_of(description)
-    fixed_batch = spec.get("batch")
-    size = fixed_batch or BATCH
-    for start in range(0, len(files), size):
-        group, inputs = [], []
-        for file in files[start : start + size]:
-            try:
-                image = _read_whole(file, spec)
-                inputs.append(_to_input(fit(image, spec), spec))
-                group.append((file, image.size))
-            except ValueError as error:
-                if failures is None:
-                    raise ValueError(f"{file}: {error}") from error
-                failures.append((file, str(error)))
-        if not group:
-            continue
-        batch = np.concatenate(inputs)
-        if fixed_batch and len(batch) < fixed_batch:  # a file with a fixed batch takes no fewer
-            batch = np.concatenate([batch, np.zeros((fixed_batch - len(batch), *batch.shape[1:]), np.float32)])
-        values = decide(run(batch)[: len(group)], decision)
-        whole = decision["kind"] == "pixel_argmax" and decision["size"] == "image" and spec["resize"] == SQUASH
-        for index, (file, own) in enumerate(group):
-            yield file, resize_mask(values[index], own) if whole else values[index]
-
-
-def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> None:
-    """``rows`` are files with their values by `decide`."""
-    if file.exists() and not file.is_file():  # opening a named pipe may never end
-        raise OSError(f"{file}: is no regular file, and no table is written to it")
-    rows = list(rows)
-    header = columns(decision, rows[0][1].size if rows else 0)
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["file", *map(csv_cell, header)])
-        for path, values in rows:
-            writer.writerow([csv_cell(text) for text in (str(path), *cells(values, decision))])
-
-
-def write_masks(folder: Path, rows: Iterable[tuple[Path, np.ndarray]]) -> list[Path]:
-    """Write each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
-    name that is taken by an image before it has a number. Returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files: dict[Path, None] = {}
-    for path, mask in rows:
-        endings = ("" if number == 1 else f"-{number}" for number in count_from(1))
-        file = next(name for ending in endings if (name := folder / f"{path.stem}{ending}.mask.png") not in files)
-        Image.fromarray(mask).save(file)
-        files[file] = None
-    return list(files)
-
-
-def csv_cell(text: str) -> str:
-    """A cell of text, behind an apostrophe where a spreadsheet would take it for a formula; a number stays one."""
-    text = re.sub(r"[\ud800-\udfff]", lambda found: printable(found[0]), text)
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}" if re.match(r"'*[=+\-@\t\r\n]", text) else text
-    return text
-
-
-def printable(text: str) -> str:
-    r"""One line that is safe on a terminal: characters that steer it or show nothing become escapes, such as
-    ``\x1b``."""
-    return "".join(
-        _escape(char) if unicodedata.category(char) in UNSEEN and char not in JOINERS else char for char in text
-    )
-
-
-def _escape(char: str) -> str:
-    byte = ord(char) - 0xDC00  # of a file name, which Python holds as a lone surrogate
-    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
-    parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path(__file__).with_name("model.onnx"),
-        help="default: the model.onnx beside this file",
-    )
-    parser.add_argument("--top", type=int, default=3, help="classes or values to print for each image (default 3)")
-    parser.add_argument(
-        "--csv", type=Path, help="also write the answers, with every probability or value, to this file"
-    )
-    parser.add_argument("--masks", type=Path, help="also write the mask of each image as PNG to this folder")
-    parser.add_argument(
-        "--max-pixels",
-        type=int,
-        help="the most pixels that an image may have, as it is and scaled (default: the model's)",
-    )
-    return parser.parse_args()
-
-
-def main() -> int:
-    for stream in (sys.stdout, sys.stderr):  # a name that their encoding lacks is shown as an escape, and is no error
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    asked = _arguments()
-    failures: list[tuple[Path, str]] = []
-    try:
-        import onnxruntime
-
-        refuse_older({"onnxruntime": onnxruntime.__version__})
-        run, description = open_model(asked.model)
-        decision = decision_of(description)
-        if asked.masks and decision["kind"] != "pixel_argmax":
-            raise ModelError(f"{asked.model}: its decision {decision['kind']} gives no masks")
-        if asked.max_pixels is not None:
-            description["input"]["max_pixels"] = asked.max_pixels
-        found = find_images(asked.images)
-        rows = list(predict(run, description, found.files, failures))
-        if asked.csv:
-            write_csv(asked.csv, rows, decision)
-        if asked.masks:
-            write_masks(asked.masks, rows)
-    except (ValueError, OSError, SetupError, ImportError) as error:
-        fix = "; fix: pip install onnxruntime" if isinstance(error, ImportError) else ""
-        print(f"error: {printable(str(error))}{fix}", file=sys.stderr)
-        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
-    for path, values in rows:
-        print(printable(f"{path}: {answer_text(values, decision, asked.top)}"))
-    if found.skipped:
-        print(printable(found.skipped), file=sys.stderr)
-    for path, reason in failures:
-        print(printable(f"error: {path}: {reason}"), file=sys.stderr)
-    return 3 if failures else 0
-
-
-EXIT_CODES = {ModelError: 4, ValueError: 3, SetupError: 6, ImportError: 6, OSError: 7}
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(runtime.main(OnnxRunner, Path(__file__).with_name("model.onnx"), tuple(PROVIDERS)))
