@@ -172,6 +172,8 @@ PLACES: dict[str, Source] = {
     "LAYER": layers,
     "NAME|RUN": exportable,
     "RUN": runs,
+    "RUN|BUNDLE|FILE": predictors,
+    "RUN|BUNDLE|FILE|NAME": predictors,
     "RUN|BUNDLE|MODEL": predictors,
     "SHELL": shells,
     "gradients NAME": recipes_and_architectures,

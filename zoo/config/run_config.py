@@ -198,8 +198,8 @@ class RunConfig(Strict):
     weights: str | None = Field(
         None,
         description=(
-            "initial weights: pretrained weights of the architecture (see `zoo info`), a safetensors file or its address "
-            "(hf: or https:), or a run; none: random weights, also for a task that needs trained ones"
+            "initial weights: pretrained weights of the architecture (see `zoo info`), a safetensors file or its "
+            "address (hf: or https:), or a run; none: random weights, also for a task that needs trained ones"
         ),
     )
     weights_key: str | None = Field(

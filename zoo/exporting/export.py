@@ -45,8 +45,8 @@ def export(
     ``format`` is the name of an exporter (None: the default one), and ``options`` are its options (see `zoo info`).
     ``batch`` None makes the batch dynamic. ``provider`` is the execution provider of the verification. ``out`` is the
     bundle's folder, by default ``<ZOO_EXPORTS>/<name>``. With ``weights`` (a name, a safetensors file or the address of
-    one), ``name`` is an architecture or a recipe, and nothing is trained; ``weights_key`` selects one of several
-    networks in the file. ``dataset`` provides the real images of the verification (None: the model's own).
+    one; ``weights_key`` selects one of several networks in it), ``name`` is an architecture or a recipe. ``dataset``
+    provides the real images of the verification (None: the model's own).
 
     Raises ExportError, and publishes nothing, if the file cannot be written or differs from the model.
     """
@@ -56,11 +56,9 @@ def export(
     item = default_exporter(catalogue, format)
     exporter = build_exporter(item, options or {})
     check_provider(exporter, provider, item.spec.name)
-    loaded, sentence = locate(catalogue, name, weights, weights_key)
     return export_model(
         catalogue,
-        loaded,
-        sentence,
+        *locate(catalogue, name, weights, weights_key),
         item,
         exporter=exporter,
         out=optional_path(out),
