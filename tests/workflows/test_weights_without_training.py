@@ -24,6 +24,7 @@ from torch import nn
 import zoo
 from zoo.data.data_loader import open_data
 from zoo.errors import CheckpointError, UsageError
+from zoo.exporting.evaluation_record import read_record
 from zoo.exporting.export import Bundle
 from zoo.models import weights_address
 from zoo.registry.lookup import registry
@@ -183,6 +184,10 @@ def test_the_path_of_the_users_images_is_not_recorded(tmp_path: Path) -> None:
     assert str(tmp_path) not in (made.path / "bundle.json").read_text()
     with pytest.raises(UsageError, match=r"whose path is not recorded; fix: name them: --data folder:PATH"):
         evaluate_run(made.path)
+    index = json.loads((made.path / "bundle.json").read_text())  # as somebody else could have written it
+    index["evaluation"]["dataset"]["path"] = str(folder)
+    found = read_record(registry(), index)
+    assert found is not None and "path" not in found.dataset.options
     own = evaluate_run(run)
     again = evaluate_run(made.path, "test", f"folder:{folder}")
     assert (again.samples, again.metrics) == (own.samples, pytest.approx(own.metrics, rel=1e-3))

@@ -173,6 +173,7 @@ PLACES: dict[str, Source] = {
     "NAME|RUN": exportable,
     "RUN": runs,
     "RUN|BUNDLE|FILE": predictors,
+    "RUN|BUNDLE|FILE|NAME": predictors,
     "RUN|BUNDLE|MODEL": predictors,
     "SHELL": shells,
     "gradients NAME": recipes_and_architectures,

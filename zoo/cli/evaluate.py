@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from zoo.cli.options import takes
 from zoo.cli.output import figure, json_alone, note, plural, say, say_json
 from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
 
 
-def evaluate(
+@dataclass(frozen=True)
+class EvaluateOptions:
     model: Annotated[
         str,
         typer.Argument(
@@ -20,7 +23,7 @@ def evaluate(
             help="Run (folder, id, or name of a recipe or architecture), bundle, exported file, or recipe without a "
             "run, for its published weights; with --weights, an architecture or recipe.",
         ),
-    ],
+    ]
     split: Annotated[
         str | None,
         typer.Option(
@@ -28,7 +31,7 @@ def evaluate(
             metavar="SPLIT",
             help="Split to evaluate: train, val, test (default), or predict (unlabelled images; needs --out).",
         ),
-    ] = None,
+    ] = None
     data: Annotated[
         str | None,
         typer.Option(
@@ -39,28 +42,34 @@ def evaluate(
                 "model's classes."
             ),
         ),
-    ] = None,
-    weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None,
-    key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None,
-    provider: Provider = "cpu",
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    ] = None
+    weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None
+    key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None
+    provider: Provider = "cpu"
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Also write predictions, tables and images to this new folder."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
+    ] = None
+    as_json: AsJson = False
+
+
+@takes(EvaluateOptions)
+def evaluate(options: EvaluateOptions) -> None:
     from zoo.registry.lookup import registry
     from zoo.workflows.model_argument import find_model
 
-    with json_alone(as_json):
-        found = find_model(model, weights, key)  # a wrong name is refused before torch is imported
-        if data is not None:
-            registry().dataset(data.partition(":")[0])
+    with json_alone(options.as_json):
+        # a wrong name is refused before torch is imported
+        found = find_model(options.model, options.weights, options.key)
+        if options.data is not None:
+            registry().dataset(options.data.partition(":")[0])
         from zoo.workflows.evaluate import evaluate_run
 
-        result = evaluate_run(found, split, data, device, out, provider=provider)
-    if as_json:
+        result = evaluate_run(
+            found, options.split, options.data, options.device, options.out, provider=options.provider
+        )
+    if options.as_json:
         say_json(dataclasses.asdict(result))
         return
     for line in result.notes:

@@ -57,13 +57,17 @@ def record_of(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
         statistics=dict(loaded.statistics),
         metrics=config.train.metrics,
         eval_batch_size=config.train.eval_batch_size,
-        dataset=_without_path(registry, config.dataset),
+        dataset=without_path(registry, config.dataset),
         seed=config.seed,
     )
     return record.model_dump(mode="json")
 
 
-def _without_path(registry: Registry, section: DatasetSection) -> DatasetSection:
+def without_path(registry: Registry, section: DatasetSection) -> DatasetSection:
+    """Return the dataset without the path of the user's own images, which a bundle does not record.
+
+    One that a bundle has all the same is not followed.
+    """
     try:
         option = registry.dataset(section.name).spec.path_option
     except UnknownNameError:
@@ -71,17 +75,18 @@ def _without_path(registry: Registry, section: DatasetSection) -> DatasetSection
     return section if option is None else DatasetSection.model_validate(section.model_dump(exclude={option}))
 
 
-def read_record(index: dict[str, Any]) -> EvaluationRecord | None:
+def read_record(registry: Registry, index: dict[str, Any]) -> EvaluationRecord | None:
     """Return the record in a bundle.json; None if it has none. Raises CheckpointError if it is damaged."""
     if not index.get("evaluation"):
         return None
     try:
-        return EvaluationRecord.model_validate(index["evaluation"])
+        record = EvaluationRecord.model_validate(index["evaluation"])
     except ValidationError as error:
         problems = "; ".join(explain(error, EvaluationRecord)[:3])
         raise CheckpointError(
             f"the evaluation entry of {runtime.INDEX} is damaged: {problems}", fix="export it again"
         ) from error
+    return record.model_copy(update={"dataset": without_path(registry, record.dataset)})
 
 
 def assumed_record(registry: Registry, description: dict[str, Any]) -> tuple[EvaluationRecord, str]:

@@ -65,11 +65,9 @@ def export(
     key = optional_path(sign)
     if key is not None:
         require_key(key)
-    loaded, sentence = locate(catalogue, name, weights, weights_key)
     return export_model(
         catalogue,
-        loaded,
-        sentence,
+        *locate(catalogue, name, weights, weights_key),
         item,
         exporter=exporter,
         out=optional_path(out),

@@ -62,7 +62,7 @@ def opened_model(exported: Exported, provider: str = "cpu", threads: int | None 
 
 def _as_model(exported: Exported, found: runtime.Model, notes: list[str]) -> LoadedModel:
     description: dict[str, Any] = found.description
-    record = read_record(index_beside(exported.model) or {})
+    record = read_record(registry(), index_beside(exported.model) or {})
     if record is None:
         record, assumed = assumed_record(registry(), description)
         notes = [*notes, assumed]
