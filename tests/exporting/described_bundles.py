@@ -81,7 +81,7 @@ def write_bundle(folder: Path, case: Case, **preprocessing: Any) -> Path:
     folder.mkdir(parents=True)
     onnx.save(network(case, channels), folder / "model.onnx")
     item = registry().exporter("onnx")
-    Staged(folder, folder / "model.onnx", item, build_exporter(item), description)
+    Staged(folder, folder / "model.onnx", item, build_exporter(item), description, {})
     return folder
 
 

@@ -23,6 +23,9 @@ PAGE = (Path(__file__).parents[2] / "docs" / "bundle-format.md").read_text(encod
 OPEN = {
     "exporter.options",
     "requires",
+    "evaluation.target",
+    "evaluation.task",
+    "evaluation.dataset",
     "versions",
     "files",
     "description.provenance.metrics",
