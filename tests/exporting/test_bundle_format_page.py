@@ -32,7 +32,8 @@ OPEN = {
     "description.provenance.licences.code.distributions",
     "real.accuracy.per_class",
     "reference.images.files",
-    "reference.random.input",
+    "reference.input",
+    "reference.decision",
 }
 """Objects whose keys are data, or another package's: names of files, packages, classes and options."""
 STOP = {"description.input.steps", "description.output.decision"}
