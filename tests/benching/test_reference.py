@@ -41,7 +41,7 @@ def test_inputs_without_a_reference_are_not_compared(reference: Reference) -> No
 
 def test_the_record_of_an_export_is_a_reference(tmp_path: Path) -> None:
     reference = Reference(DESCRIPTION)
-    recorded = {"random": {"input": SPEC, "outputs": OUTPUTS.tolist()}}
+    recorded = {"input": SPEC, "random": {"outputs": OUTPUTS.tolist()}}
     inputs = reference.add_recorded(recorded, tmp_path / "inputs.npy")
     assert inputs is not None and np.load(inputs).shape == (2, 1, 2, 2)
     assert reference.difference(inputs, OUTPUTS) is None

@@ -151,7 +151,7 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [
-        ("pixels.transpose(2, 0, 1)", "pixels.transpose(2, 0, 1)[::-1]"),
+        (".transpose(0, 3, 1, 2)", ".transpose(0, 3, 1, 2)[:, ::-1]"),
         ("np.float32(255) - centre", "np.float32(256) - centre"),
         ("best, least = int(values.argmax())", "best, least = int(values.argmin())"),
     ],

@@ -82,7 +82,9 @@ def test_a_full_disk_while_predict_py_writes_its_table(
 ) -> None:
     source = Path(zoo.runtime.__file__).read_text(encoding="utf-8")
     (tmp_path / "full.py").write_text(
-        source.replace("        if asked.csv:\n", "        if asked.csv:\n            raise OSError(28, 'full')\n")
+        source.replace(
+            "        with partial_file.open", "        raise OSError(28, 'full')\n        with partial_file.open"
+        )
     )
     monkeypatch.setattr(zoo.runtime, "__file__", str(tmp_path / "full.py"))
     assert_refused(run_export, tmp_path)

@@ -102,6 +102,7 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
     plan: Any = SimpleNamespace(
         task=asked,
         dataset=dataset,
+        config=SimpleNamespace(task=section, dataset=SimpleNamespace(name=dataset.canonical)),
         learned_options=asked.learned_options(section),
         adaptation_options=asked.adaptation_options(section, []),
     )

@@ -146,7 +146,9 @@ PLANTED: dict[str, Callable[[Path], None]] = {
     "swapped rows": of_weight(swap, 2),
     "shifted pads": with_shifted_pads,
     "another predict.py": with_other_code("predict.py", "import sys\n", "import sys  # changed\n"),
-    "another zoo_runtime.py": with_other_code("zoo_runtime.py", "transpose(2, 0, 1)", "transpose(2, 0, 1)[::-1]"),
+    "another zoo_runtime.py": with_other_code(
+        "zoo_runtime.py", ".transpose(0, 3, 1, 2)", ".transpose(0, 3, 1, 2)[:, ::-1]"
+    ),
 }
 RECORDED = "PyTorch's outputs, as recorded by the export"
 

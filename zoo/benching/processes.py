@@ -80,7 +80,8 @@ class EngineProcess:
     def _ask(self, **request: Any) -> dict[str, Any]:
         assert self._process.stdin is not None  # noqa: S101  # for mypy
         try:
-            print(json.dumps(request), file=self._process.stdin, flush=True)
+            self._process.stdin.write(f"{json.dumps(request)}\n")
+            self._process.stdin.flush()
         except OSError as error:
             raise self._ended() from error
         return self._answer()

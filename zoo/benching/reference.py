@@ -36,7 +36,7 @@ class Reference:
         random = recorded.get("random", {})
         if random.get("outputs") is None:
             return None
-        outputs, spec = np.asarray(random["outputs"], np.float32), random["input"]
+        outputs, spec = np.asarray(random["outputs"], np.float32), recorded["input"]
         (drawn,) = random_inputs((spec["channels"], spec["height"], spec["width"]), (len(outputs),))
         np.save(inputs, drawn)
         self.add(inputs, outputs, "the outputs of PyTorch that the export recorded")

@@ -79,14 +79,18 @@ def serve(question: Mapping[str, Any], requests: Iterable[str], answers: IO[str]
             "loaded": memory.loaded,
         }
 
-    print(json.dumps(answered(start)), file=answers, flush=True)
+    def reply(answer: dict[str, Any]) -> None:
+        answers.write(f"{json.dumps(answer)}\n")
+        answers.flush()
+
+    reply(answered(start))
     if not opened:
         return
     service = Service(opened[0], memory)
     for line in requests:
         asked = json.loads(line)
         work: Callable[..., dict[str, Any]] = service.turn if asked.pop("request") == "turn" else service.outputs
-        print(json.dumps(answered(partial(work, **asked))), file=answers, flush=True)
+        reply(answered(partial(work, **asked)))
 
 
 def main() -> None:

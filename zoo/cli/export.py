@@ -97,9 +97,7 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
     ] = None
     sign: Annotated[
         Path | None,
-        typer.Option(
-            "--sign", metavar="KEY", help="Sign the bundle with this private key (PEM); `zoo verify --trust` checks it."
-        ),
+        typer.Option("--sign", metavar="KEY", help="Sign the bundle with this private key (PEM)."),
     ] = None
     as_json: AsJson = False
 

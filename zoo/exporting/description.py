@@ -52,12 +52,12 @@ def _input(loaded: LoadedModel, batch: int | None) -> dict[str, Any]:
 def licences(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
     """Return what the model was made of, with licences: the training data, the ancestors of its weights, the code."""
     found = sources(registry, loaded)
-    run, config = loaded.run, loaded.config
+    config = loaded.config
     items = [] if config.architecture is None else [registry.architecture(config.architecture.name)]
     plugins = {item.plugin.distribution: item.plugin.version for item in items}
     return {
         "data": {key: value for key, value in found["dataset"].items() if value},
-        "ancestors": [] if run is None else run.record.ancestry,
+        "ancestors": loaded.ancestry,
         "code": {"architecture": found["architecture"], "distributions": plugins},
     }
 

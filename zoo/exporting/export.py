@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.config.item_options import build_exporter, default_exporter
 from zoo.errors import UsageError
-from zoo.exporting.atomic_publish import check_target, publish, temporary_beside
+from zoo.exporting.atomic_publish import INDEX, check_target, publish, temporary_beside
 from zoo.exporting.bundle import Bundle, Staged
 from zoo.exporting.description import describe, metadata_of
 from zoo.exporting.evaluation_record import record_of
@@ -101,6 +101,7 @@ def export_model(
         raise UsageError(f"--batch must be at least 1, not {batch}", fix="use --batch dynamic, or a number from 1")
     target = (user_path(out) if out is not None else exports_root() / loaded.name).absolute()
     check_target(target)
+    replaced = [f"the bundle that was in {target} is replaced"] if (target / INDEX).exists() else []
     exporter = exporter or build_exporter(item)
     check_provider(exporter, provider, item.spec.name)
 
@@ -124,7 +125,7 @@ def export_model(
         if key is not None:
             sign_files(folder, key)
         publish(folder, target)
-    notes += send_exported(registry, target, verification, loaded.run)
+    notes += [*replaced, *send_exported(registry, target, verification, loaded.run)]
     return Bundle(target, sentence, verification, tuple(notes))
 
 

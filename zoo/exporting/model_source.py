@@ -48,7 +48,7 @@ def locate(registry: Registry, name: str, weights: str | None = None, key: str |
         ) from unknown
     run = _newest_run(registry, item)
     if run is not None:
-        found = _of_run(run, f", the newest finished run of {item.spec.name}")
+        found = _of_run(run, f", the newest finished run of {item.spec.name}{_newer(item.spec.name, run)}")
         # The bundle gets the requested name.
         return found._replace(loaded=replace(found.loaded, name=item.spec.name))
     return _published(registry, item.canonical)
@@ -73,6 +73,16 @@ def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | No
         if record.status == "finished" and record.architecture == item.canonical
     )
     return next(finished, None)
+
+
+def _newer(label: str, run: RunDir) -> str:
+    """Say that a newer run of this name is not exported, because it has other options."""
+    finished = (each for each, record in run_directory.usable_runs() if record.status == "finished")
+    newest = next((each for each in finished if each.record.label == label), None)
+    if newest is None or newest.path == run.path:
+        return ""
+    name = run_directory.run_id(newest.path)
+    return f" with these options of network, dataset and task (for the newer one with others: zoo export {name})"
 
 
 def _of_run(run: RunDir, why: str = "") -> Source:

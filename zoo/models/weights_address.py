@@ -15,7 +15,7 @@ HUB, HTTPS, HTTP = "hf:", "https://", "http://"
 HUB_FILE = "model.safetensors"
 """The file of a repository that is loaded if none is named."""
 SUFFIX = ".safetensors"
-OTHER_FORMATS = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".h5", ".npz", ".msgpack", ".onnx")
+OTHER_FORMATS = (".pt", ".pth", ".pkl", ".bin", ".ckpt", ".h5", ".npz", ".msgpack")
 """Suffixes of weights in other formats, most of them pickles. A URL may also end with none."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}"
 REPOSITORY = re.compile(rf"{NAME}/{NAME}")

@@ -49,6 +49,8 @@ class LoadedModel:
     run: RunDir | None = None
     statistics: Mapping[str, Any] = field(default_factory=dict)
     """The statistics of the task, computed on the train split."""
+    ancestry: list[dict[str, Any]] = field(default_factory=list)
+    """What the network descends from (see `zoo.runs.ancestry`)."""
     label: str = ""
     """The model in messages: the id of a run, an architecture with its weights, or the path of an exported file."""
     engine: str = f"torch {torch.__version__}"
@@ -107,6 +109,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         output,
         run,
         record.statistics,
+        record.ancestry,
         run_id(run.path),
     )
 
