@@ -62,7 +62,10 @@ def test_a_recipe_takes_its_newest_finished_run_with_the_same_data(tmp_path: Pat
     make_run("d4", permute_pixels=1)
     found = locate(registry(), "cnn_digits")
     assert found.loaded == Chosen("b2", "cnn_digits")
-    assert found.sentence == "exporting run cnn_digits/b2, the newest finished run of cnn_digits"
+    assert found.sentence == (
+        "exporting run cnn_digits/b2, the newest finished run of cnn_digits with these options of network, dataset "
+        "and task (for the newer one with others: zoo export cnn_digits/d4)"
+    )
 
 
 def test_an_architecture_takes_its_newest_finished_run_whatever_the_data() -> None:

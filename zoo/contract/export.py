@@ -50,10 +50,10 @@ class FileFacts:
     """
 
     size_bytes: int
-    batch: int | None = None
     requires: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     details: JSON = field(default_factory=dict)
+    batch: int | None = None
 
 
 @dataclass
