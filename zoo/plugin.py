@@ -15,7 +15,8 @@ Names are stable within a major version. Each is imported on first use, so that 
                read from its source without importing it)
     Export     `build_exporter`, `verify_against_pytorch`, `runtime` (the module that bundles have as
                ``zoo_runtime.py``), `runtime_source` (its text), `trace` (a network by torch.export), `quiet` (no output
-               of torch's exporter), `find_first_mismatch`, `GraphStep`, `module_label`
+               of torch's exporter), `find_first_mismatch`, `GraphStep`, `module_label`; `causes` and `first_line` of an
+               error
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from zoo.runtime import find_images, is_image, softmax
     from zoo.support.atomic_files import storage_errors, write_bytes, write_csv, write_image, write_json
     from zoo.support.decorated_functions import decorated_functions
-    from zoo.support.formatting import figure, plural, without_surrogates
+    from zoo.support.formatting import causes, figure, first_line, plural, without_surrogates
     from zoo.support.paths import user_path
     from zoo.support.progress import tracked
     from zoo.support.temporary_folders import temporary_folder
@@ -56,6 +57,7 @@ _TOOLS = {
     "Item": "zoo.registry.lookup:Item",
     "MetricEvaluator": "zoo.training.metric_evaluator:MetricEvaluator",
     "build_exporter": "zoo.config.item_options:build_exporter",
+    "causes": "zoo.support.formatting:causes",
     "check_regular": "zoo.support.untrusted_files:check_regular",
     "count_macs": "zoo.models.building:count_macs",
     "count_parameters": "zoo.models.building:count_parameters",
@@ -64,6 +66,7 @@ _TOOLS = {
     "echo": "zoo.cli.output:say",
     "figure": "zoo.support.formatting:figure",
     "find_first_mismatch": "zoo.exporting.layer_comparison:find_first_mismatch",
+    "first_line": "zoo.support.formatting:first_line",
     "find_images": "zoo.runtime:find_images",
     "is_image": "zoo.runtime:is_image",
     "load_object": "zoo.registry.lookup:load_object",
@@ -100,6 +103,7 @@ __all__ = [
     "Item",
     "MetricEvaluator",
     "build_exporter",
+    "causes",
     "check_regular",
     "count_macs",
     "count_parameters",
@@ -109,6 +113,7 @@ __all__ = [
     "figure",
     "find_first_mismatch",
     "find_images",
+    "first_line",
     "is_image",
     "load_object",
     "module_label",

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import torch
 from torch import nn
 
 from zoo.errors import ExportError
-from zoo.plugin import module_label
+from zoo.plugin import causes, first_line, module_label
 
 OPERATOR = re.compile(r"OpOverload\(op='([\w.]+)'")
 NODE = re.compile(r"Error when translating node %(\w+) .*?target=torch\.ops\.([\w.]+)\]")
@@ -17,7 +16,7 @@ NODE = re.compile(r"Error when translating node %(\w+) .*?target=torch\.ops\.([\
 
 def translation_error(error: Exception, model: nn.Module, program: torch.export.ExportedProgram) -> ExportError:
     """Return the error for a traced network that cannot be translated."""
-    texts = [str(link) for link in _chain(error)]
+    texts = [str(link) for link in causes(error)]
     node = next((found for text in texts if (found := NODE.search(text))), None)
     operator = next(
         (found[1] for text in texts if (found := OPERATOR.search(text))),
@@ -25,11 +24,11 @@ def translation_error(error: Exception, model: nn.Module, program: torch.export.
     )
     if operator is None:
         return ExportError(
-            f"torch's exporter failed: {_one_line(error)}",
+            f"torch's exporter failed: {first_line(error)}",
             fix="try another opset (--set export.opset=N), or change the network",
         )
     reason = (
-        "" if any("No ONNX function found" in text for text in texts) else f": {_one_line(list(_chain(error))[-1])}"
+        "" if any("No ONNX function found" in text for text in texts) else f": {first_line(list(causes(error))[-1])}"
     )
     return ExportError(
         f"the operator {operator} has no ONNX equivalent{reason}",
@@ -50,15 +49,3 @@ def _module_of(program: torch.export.ExportedProgram, node: str, operator: str, 
             if stack:
                 return module_label(model, stack[-1][0].partition("@")[0])
     return module_label(model, "")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

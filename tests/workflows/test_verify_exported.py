@@ -16,7 +16,7 @@ from onnx import numpy_helper
 
 import zoo.workflows.verify_exported
 from zoo import runtime
-from zoo.errors import CheckpointError, UsageError, ZooError
+from zoo.errors import CheckpointError, DataError, UsageError, ZooError
 from zoo.exporting.bundle import write_sealed_json
 from zoo.exporting.export import export
 from zoo.exporting.integrity import Finding, check_files
@@ -292,6 +292,8 @@ def test_a_file_of_unknown_origin_is_compared_with_a_named_model(bundle: Path, t
 def test_another_dataset_and_a_wrong_name_are_refused_or_used(bundle: Path) -> None:
     found = verify_exported(bundle, data="digits")
     assert found.code == 0 and "datasets/digits" in found.findings[-2].detail
+    with pytest.raises(DataError, match="mnist"):  # which says nothing about the file
+        verify_exported(bundle, data="mnist")
     with pytest.raises(UsageError, match="no provider 'tpu'"):
         verify_exported(bundle, provider="tpu")
     with pytest.raises(UsageError, match="neither a run, a bundle nor an exported file"):

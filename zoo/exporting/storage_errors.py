@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.errors import StorageError
 from zoo.support.atomic_files import storage_errors
+from zoo.support.formatting import causes
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 TEXTS = ("no space left on device", "os error 28", "disk quota exceeded")
@@ -24,17 +25,10 @@ def storage_errors_of_any_kind(where: Path) -> Iterator[None]:
     except StorageError:
         raise
     except Exception as error:
-        if not any(map(_is_of_full_disk, _chain(error))):
+        if not any(map(_is_of_full_disk, causes(error))):
             raise
         raise StorageError("cannot write: the disk is full", where=where, fix="free some space") from error
 
 
 def _is_of_full_disk(error: BaseException) -> bool:
     return (isinstance(error, OSError) and error.errno in FULL) or any(text in str(error).lower() for text in TEXTS)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__

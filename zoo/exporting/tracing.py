@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from zoo.errors import ExportError
+from zoo.support.formatting import causes, first_line
 
 if TYPE_CHECKING:
     from zoo.contract.export import ExportJob
@@ -69,14 +70,14 @@ def _export_error(error: Exception, model: nn.Module, inputs: Tensor, shapes: An
             fix=f"export with --batch {fixed[1]}, or change the network",
         )
     where = _failing_module(model, inputs, shapes)
-    if any(isinstance(link, GuardOnDataDependentSymNode) for link in _chain(error)):
+    if any(isinstance(link, GuardOnDataDependentSymNode) for link in causes(error)):
         return ExportError(
             "the network has data-dependent control flow, which a graph cannot represent",
             where=where,
             fix="use torch.where or torch.cond in place of `if` or `while` on a tensor",
         )
     return ExportError(
-        f"the network cannot be traced: {_one_line(error)}",
+        f"the network cannot be traced: {first_line(error)}",
         where=where,
         fix="change the network so that torch.export can trace it",
     )
@@ -99,15 +100,3 @@ def _failing_module(model: nn.Module, inputs: Tensor, shapes: Any) -> str:
         for hook in hooks:
             hook.remove()
     return module_label(model, "")
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

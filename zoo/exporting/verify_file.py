@@ -76,7 +76,7 @@ def verify_file(asked: Asked) -> Iterator[Finding]:
 class _Check:
     def __init__(self, asked: Asked, exporter: Exporter[Any], model: Path) -> None:
         self._asked, self._exporter, self._model = asked, exporter, model
-        self._description: dict[str, Any] = asked.index.get("description", {})
+        self._description: dict[str, Any] = dict(asked.index.get("description", {}))
         self._script: Path | None = None
         self._facts: FileFacts | None = None
 

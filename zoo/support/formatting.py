@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories of invisible and control characters: controls, formats (including bidirectional ones), lone
@@ -126,3 +126,17 @@ def size(count: float) -> str:
         if count >= 10**power:
             return f"{count / 10**power:.1f} {unit}"
     return f"{count:,.0f} bytes"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error, and the errors that led to it, the last one first."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def first_line(error: BaseException) -> str:
+    """Return the class of an error with the first line of its message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

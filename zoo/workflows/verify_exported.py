@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from zoo import runtime
-from zoo.errors import CheckpointError, ExportError, SetupError, UsageError, ZooError
+from zoo.errors import (
+    CheckpointError,
+    DataError,
+    ExportError,
+    SetupError,
+    StorageError,
+    UsageError,
+    ZooError,
+)
 from zoo.exporting.integrity import Contents, Finding, check_files
 from zoo.exporting.opening import check_provider, exported_at
 from zoo.exporting.signing import verify_signature
+from zoo.inspection.findings import mapping
 from zoo.support import atomic_files
 from zoo.support.atomic_files import write_json
 
@@ -55,7 +63,8 @@ def verify_exported(
     used if it is on this machine, otherwise what verify.json recorded of it. ``data`` is a dataset whose samples are
     compared, by default the model's own. ``trust`` is a public key that the bundle must be signed with.
 
-    Raises UsageError for an unknown format or provider, SetupError if the exporter or the provider is missing.
+    Raises UsageError for an unknown format or provider, SetupError if the exporter or the provider is missing, and
+    DataError if the dataset is.
     """
     bundle = path if path.is_dir() else path.parent
     contents = check_files(bundle) if (bundle / runtime.INDEX).exists() else Contents([], {}, {})
@@ -81,8 +90,8 @@ def verify_exported(
         **model,
     }
     told, error = ask(question, found.model)
-    if isinstance(error, SetupError | UsageError):
-        raise error
+    if error is not None and not isinstance(error, CheckpointError | ExportError):
+        raise error  # it says nothing about the file
     findings = [*contents.findings, *told]
     if error is not None:
         state = "damaged" if isinstance(error, CheckpointError) else "differs"
@@ -98,7 +107,7 @@ def own_model(index: dict[str, Any]) -> dict[str, str]:
     from zoo.registry.lookup import registry
     from zoo.runs import checkpoints, run_directory
 
-    origin = index.get("description", {}).get("provenance", {})
+    origin = mapping(mapping(index.get("description")).get("provenance"))
     with suppress(ZooError):
         if origin.get("kind") == "run" and run_directory.is_run(str(origin.get("run"))):
             run = run_directory.find(str(origin["run"]))
@@ -155,6 +164,13 @@ def _crash(model: Path, done: subprocess.CompletedProcess[str]) -> ZooError:
 def _raised(error: dict[str, Any] | None) -> ZooError | None:
     if error is None:
         return None
-    kinds: Iterator[type[ZooError]] = iter((CheckpointError, ExportError, SetupError, UsageError))
-    kind = next((kind for kind in kinds if kind.exit_code == error["code"]), ExportError)
+    kinds: tuple[type[ZooError], ...] = (
+        UsageError,
+        DataError,
+        CheckpointError,
+        ExportError,
+        SetupError,
+        StorageError,
+    )
+    kind = next((kind for kind in kinds if kind.exit_code == error["code"]), ZooError)
     return kind(error["what"], where=error["where"], fix=error["fix"])
