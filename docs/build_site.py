@@ -24,6 +24,7 @@ OUTSIDE = {
     "CHANGELOG.md": "changelog.md",
     "exports/README.md": "bundles.md",
     "exports/runtimes/README.md": "runtimes.md",
+    "exports/runtimes/node/README.md": "node-client.md",
     "examples/quickstart.ipynb": "quickstart.md",
 }
 """Pages of the site that do not stand in docs/, by their path in the repository."""
