@@ -77,3 +77,13 @@ def test_variables_in_force_are_told_and_unknown_ones_have_the_nearest_known(mon
     assert "ZOO_DATA" in found["ZOO_XYZZY"].fix
     assert found["ZOO_OFFLINE"].level == "warning" and "neither 0 nor 1" in found["ZOO_OFFLINE"].says
     assert found["ZOO_STRICT_PLUGINS"].level == "ok"
+
+
+def test_no_value_that_may_be_secret_is_reported(monkeypatch) -> None:
+    for name in ("ZOO_KEY_PASSWORD", "ZOO_KEY_PASWORD", "ZOO_API_KEY"):
+        monkeypatch.setenv(name, "hunter2")
+    findings = list(places.environment())
+    assert "hunter2" not in repr(findings)
+    found = by_name(findings)
+    assert found["ZOO_KEY_PASSWORD"].level == "ok" and found["ZOO_KEY_PASSWORD"].says.startswith("is set")
+    assert found["ZOO_KEY_PASWORD"].fix == "did you mean ZOO_KEY_PASSWORD?"

@@ -52,11 +52,13 @@ def _torch_on_cuda() -> Any:
     return torch if torch is not None and torch.cuda.is_initialized() else None
 
 
-def _reset_peak() -> None:
+def _reset_peak() -> bool:
+    """Reset the peak; return False where the system cannot: then it is the peak since the start of the process."""
     try:
         RESET.write_text("5", encoding="ascii")  # resets VmHWM, see proc(5)
-    except OSError:  # another system, or a kernel without it: the peak is that of the whole process
-        return
+    except OSError:  # another system, or a container that does not allow it
+        return False
+    return True
 
 
 def _peak() -> int:

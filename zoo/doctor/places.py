@@ -12,7 +12,7 @@ from zoo.data import dataset_cache
 from zoo.doctor.finding import Finding, Level
 from zoo.errors import UsageError, nearest
 from zoo.support import paths
-from zoo.support.environment_variables import SWITCHES, VARIABLES
+from zoo.support.environment_variables import SECRET, SWITCHES, VARIABLES
 from zoo.support.formatting import size
 
 PREFIX = "ZOO_"
@@ -89,15 +89,21 @@ def network() -> Iterator[Finding]:
 
 
 def environment() -> Iterator[Finding]:
-    """Report every ZOO_ variable that is set, with a warning for unknown ones, which have no effect."""
+    """Report every ZOO_ variable that is set, with a warning for unknown ones, which have no effect.
+
+    Only values that are known not to be secret are printed; an unknown variable may hold a key of something else.
+    """
     for name, value in sorted(os.environ.items()):
         if not name.startswith(PREFIX):
             continue
-        facts = {"value": value, "known": name in VARIABLES}
-        if name not in VARIABLES:
-            near = nearest(name.removeprefix(PREFIX), [known.removeprefix(PREFIX) for known in VARIABLES], count=1)
+        known = name in VARIABLES
+        facts = {"value": value if known and name not in SECRET else None, "known": known}
+        if not known:
+            near = nearest(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in VARIABLES], count=1)
             fix = f"did you mean {PREFIX}{near[0]}?" if near else f"choose one of: {', '.join(VARIABLES)}"
-            yield Finding(name, "warning", f"={value} is not a variable of zoo", fix, facts)
+            yield Finding(name, "warning", "is not a variable of zoo", fix, facts)
+        elif name in SECRET:
+            yield Finding(name, "ok", f"is set ({VARIABLES[name]})", facts=facts)
         elif name in SWITCHES and value not in ("", "0", "1"):
             yield Finding(
                 name, "warning", f"={value} is neither 0 nor 1", f"set it to 1, or unset it; {VARIABLES[name]}", facts

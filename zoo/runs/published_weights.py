@@ -13,7 +13,7 @@ from zoo.api import ArchitectureSpec, WeightsSpec
 from zoo.config.item_options import default_task
 from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfig
 from zoo.data.preprocessing import Preprocessing, preprocessing_of
-from zoo.errors import CheckpointError, UsageError, ZooError
+from zoo.errors import CheckpointError, UsageError, ZooError, report_to
 from zoo.models import pretrained_weights
 from zoo.registry.lookup import Item, Registry, options_model
 from zoo.runs.file_weights import FileWeights
@@ -110,7 +110,7 @@ def _own_weights(item: Item[Any], network: Item[ArchitectureSpec], own: str | No
     if own is not None:
         raise CheckpointError(
             f"recipe '{item.canonical}' ships the weights '{own}', but its architecture does not have them",
-            fix="report it to the plugin's authors",
+            fix=report_to(),
         )
     known = [each for each, spec in network.spec.weights.items() if spec.classes]
     more = f" and {len(known) - 10} more" if len(known) > 10 else ""

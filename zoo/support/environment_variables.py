@@ -11,6 +11,9 @@ VARIABLES = {
     "ZOO_OFFLINE": "1 forbids every download",
     "ZOO_DISABLE_PLUGINS": "plugins not to load, with commas between",
     "ZOO_STRICT_PLUGINS": "1 makes a faulty plugin an error",
+    "ZOO_KEY_PASSWORD": "password of the private key of `--sign`; never printed",
 }
 SWITCHES = ("ZOO_OFFLINE", "ZOO_STRICT_PLUGINS")
 """The variables with the values 0 and 1."""
+SECRET = ("ZOO_KEY_PASSWORD",)
+"""The variables whose values are never printed or stored."""
