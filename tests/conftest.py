@@ -181,10 +181,10 @@ def put_client() -> Callable[[Path], Path]:
     """Writes the files with which a bundle of an ONNX model predicts without zoo to its folder; returns predict.py."""
     import zoo_onnx.client
 
-    from zoo import runtime
+    from zoo.exporting.client_files import runtime_source
 
     def put(folder: Path) -> Path:
-        (folder / "zoo_runtime.py").write_bytes(Path(runtime.__file__).read_bytes())
+        (folder / "zoo_runtime.py").write_bytes(runtime_source())
         (folder / "predict.py").write_bytes(Path(zoo_onnx.client.__file__).read_bytes())
         return folder / "predict.py"
 
