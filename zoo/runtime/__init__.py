@@ -60,7 +60,7 @@ from zoo.runtime.decoding import (
 from zoo.runtime.descriptions import FORMATS_OF_BUNDLES, check_description, due_shape, has_shape, wrong_shape
 from zoo.runtime.image_files import Found, find_images, is_image
 from zoo.runtime.masks import MaskFolder, write_masks
-from zoo.runtime.opening import INPUT, METADATA_KEY, OUTPUT, Model, open_model
+from zoo.runtime.opening import INPUT, METADATA_KEY, OUTPUT, Model, file_state, open_model
 from zoo.runtime.predicting import CHUNK, Batch, predict, predict_batches, prepare_chunk, split_files
 from zoo.runtime.preprocessing import normalise, permute, prepare, preprocessing_steps, read, to_chw
 from zoo.runtime.resizing import COVER, CROP, RESAMPLING, SQUASH, cover, crop, fit, resize, scale_and_crop
@@ -116,6 +116,7 @@ __all__ = [
     "decision_of",
     "deep_kind",
     "due_shape",
+    "file_state",
     "find_images",
     "fit",
     "has_shape",
