@@ -1186,16 +1186,16 @@ def _open_checked(model: Path, load: Callable[[Path], Any], note: Callable[[str]
     If the bundle is replaced while it is read, it is read again: the complete old or the complete new one is loaded.
     """
     for attempt in range(ATTEMPTS):
-        state = _index_state(model.parent)
+        state = file_state(model.parent / INDEX)
         content = read_index_bytes(model.parent)
         try:
             if content is not None:
                 index = parse_index(content, model.parent / INDEX)
                 return _load_checked(model, model_digests(index, model), load), index
             runner = _load(model, load)
-        except ModelError as error:
-            same = _index_state(model.parent) == state and not isinstance(error, _MovedError)
-            if attempt + 1 == ATTEMPTS or same:
+        except Exception as error:  # whatever a runtime raises for a file that goes while it reads it
+            last = attempt + 1 == ATTEMPTS or not isinstance(error, _MovedError)
+            if last and file_state(model.parent / INDEX) == state:
                 raise
             continue
         if read_index_bytes(model.parent) is None:
@@ -1204,10 +1204,10 @@ def _open_checked(model: Path, load: Callable[[Path], Any], note: Callable[[str]
     raise ModelError(f"{model}: the bundle is replaced again and again while it is read")
 
 
-def _index_state(folder: Path) -> tuple[int, ...] | None:
-    """What differs once the bundle was replaced, also by one of the same content."""
+def file_state(path: Path) -> tuple[int, ...] | None:
+    """What differs once a file was replaced, also by one of the same content; None where it is missing."""
     try:
-        return _state((folder / INDEX).stat())
+        return _state(path.stat())
     except OSError:
         return None
 
