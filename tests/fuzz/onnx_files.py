@@ -10,6 +10,8 @@ ends is refused: `zoo verify` prints how its process was ended.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
 import random
@@ -30,10 +32,12 @@ import onnx
 from mutations import Mutator
 from onnx import numpy_helper
 
-from zoo.errors import ZooError
+from zoo.errors import CheckpointError, ZooError
 from zoo.exporting.bundle import write_sealed_json
+from zoo.exporting.client_files import runtime_source
 from zoo.exporting.integrity import Finding
 from zoo.exporting.verify_file import Asked, verify_file
+from zoo.registry.lookup import registry
 from zoo.support.atomic_files import sha256
 from zoo.workflows import verify_exported
 
@@ -117,7 +121,7 @@ def verified(bundle: Path) -> int:
         except ZooError as error:
             return findings, error
         except (ValueError, LookupError, TypeError) as error:
-            return findings, ZooError(str(error), fix="do not use this file")
+            return findings, CheckpointError(str(error), fix="do not use this file")
         return findings, None
 
     verify_exported.ask = ask
@@ -183,15 +187,19 @@ def attempt(number: int, folder: Path) -> tuple[str, str]:
 
 def warm_up(folder: Path) -> None:
     """Import all that a child needs; nothing is computed, which would start threads."""
-    import onnxruntime  # noqa: F401
-
-    import zoo.exporting.client_check
-    import zoo.exporting.gate
-    import zoo.exporting.model_source
-    import zoo.runs.load_model  # noqa: F401
-
     put(folder / "whole", (PUBLISHED / "model.onnx").read_bytes())
-    code = in_a_child(lambda: verified(folder / "whole"))
+
+    def first() -> int:
+        code = verified(folder / "whole")
+        (folder / "modules").write_text("\n".join(sys.modules), encoding="utf-8")
+        return code
+
+    code = in_a_child(first)
+    for name in (folder / "modules").read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(Exception):  # those that were made, and not imported
+            importlib.import_module(name)
+    registry()
+    runtime_source()
     if code != 0 or in_a_child(lambda: otherwise(folder / "whole" / "model.onnx")) != 0:
         raise SystemExit(f"the bundle itself is not accepted: {code}")
 

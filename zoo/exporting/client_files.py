@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ PARTS = (
 FUTURE = "from __future__ import annotations"
 
 
+@functools.cache
 def runtime_source() -> bytes:
     """Return `zoo.runtime` as one file, which a bundle's predict.py imports as ``zoo_runtime``.
 
