@@ -53,10 +53,12 @@ test-wheel: wheel  ## every test once more, against the built wheel in place of 
 	@rm -rf build/site && $(BIN)/python -m pip install --quiet --no-deps --target build/site dist/torch_zoo-*.whl
 	@PYTHONPATH=build/site ZOO_TEST_INSTALLED=build/site $(PYTEST) -m "not slow and not gpu"
 
-reliability: $(STAMP)  ## hours: every file call failing, 1,000 kills, 80,000 damaged inputs; writes docs/reliability.md
+reliability: $(STAMP)  ## hours: every file call failing, 1,500 kills, 100,000 reads, 81,000 damaged inputs; writes docs/reliability.md
 	@mkdir -p build/reliability
 	@$(BIN)/python -P tests/faults/campaign.py --workers $(WORKERS) --every $(EVERY) --out build/reliability/faults.json || test -f build/reliability/faults.json
 	@$(BIN)/python -P tests/faults/kills.py --count $(KILLS) --out build/reliability/kills.json || test -f build/reliability/kills.json
+	@$(BIN)/python -P tests/faults/publishing.py --out build/reliability/publishing.json || test -f build/reliability/publishing.json
+	@OMP_NUM_THREADS=1 $(BIN)/python -P tests/fuzz/onnx_files.py --out build/reliability/onnx_files.json || test -f build/reliability/onnx_files.json
 	@$(BIN)/python -P tests/fuzz/fuzzing.py --count $(INPUTS) --out build/reliability/fuzz.json || test -f build/reliability/fuzz.json
 	@$(BIN)/python -P tests/reliability.py build/reliability
 
