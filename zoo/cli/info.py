@@ -202,7 +202,7 @@ def _recipe(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "architecture", facts["architecture"]
     yield "dataset", facts["dataset"]
     yield "task", facts["task"]
-    yield "published weights", facts["weights"]
+    yield "pretrained weights", facts["weights"]
     if facts["expected"]:
         expected = facts["expected"]
         yield "expected", known(*(expected[key] for key in ("metric", "mean", "sd", "seeds")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.item_names import is_pattern, note_faulty, origin, unknown, wildcard
+from zoo.cli.item_names import is_pattern, note_faulty, unknown, wildcard
 from zoo.cli.output import emphasised, note, say, say_json, say_table
 from zoo.errors import UsageError
 from zoo.registry.catalogue import Item, Member
@@ -81,18 +81,14 @@ def _say_groups(catalogue: Catalogue, groups: dict[str, list[Item[Any] | Member]
                 say()
             say(emphasised(f"{kind}s"))
         rows = [_row(catalogue, item) for item in items]
-        say_table(["name", "summary", "from"], rows, shortened=1, indent="  " if titled else "")
+        say_table(["name", "summary", "plugin"], rows, flexible=1, indent="  " if titled else "")
 
 
 def _row(catalogue: Catalogue, item: Item[Any] | Member) -> list[str]:
     if isinstance(item, Member):
         # to know more of it, its library would have to be imported
-        return [
-            item.canonical,
-            "",
-            origin(item.family.plugin),
-        ]
-    return [catalogue.short_name(item), item.spec.summary, origin(item.plugin)]
+        return [item.canonical, "", item.family.plugin.namespace]
+    return [catalogue.short_name(item), item.spec.summary, item.plugin.namespace]
 
 
 def _kind(text: str) -> str:

@@ -29,7 +29,7 @@ class PredictOptions:
         typer.Argument(
             metavar="RUN|BUNDLE|MODEL",
             help="Run, bundle (a folder that `zoo export` wrote), exported file, or recipe without a run, for its "
-            "published weights; with --weights, an architecture or recipe.",
+            "pretrained weights; with --weights, an architecture or recipe.",
         ),
     ]
     images: Annotated[

@@ -47,7 +47,7 @@ COMMANDS = {
         "zoo.cli.plugins:plugins",
         "List installed plugins and their state, or check a plugin.",
     ),
-    "weights": ("zoo.cli.weights:weights", "List, download and convert trained weights."),
+    "weights": ("zoo.cli.weights:weights", "List, download and convert pretrained weights."),
     "data": ("zoo.cli.data:data", "Download, locate and check the files of datasets."),
     "cache": ("zoo.cli.cache:cache", "List cached images and unpacked archives; --clear removes them."),
     "doctor": (

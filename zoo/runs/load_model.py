@@ -144,13 +144,14 @@ def task_of(catalogue: Registry, config: RunConfig, target: Target) -> TaskPlan:
 
 
 def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
-    """Return the model of a recipe with its published weights. Raises CheckpointError if it has none."""
+    """Return the model of a recipe with its pretrained weights. Raises CheckpointError if it has none."""
     return load_published(catalogue, find_published(catalogue, name))
 
 
 def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> LoadedModel:
-    """Return an architecture, or the one of a recipe, with trained weights: a name, a safetensors file that has as many
-    classes as some of the architecture's own, or the address of one; ``key`` selects one of several networks in it.
+    """Return an architecture, or the one of a recipe, with pretrained weights: a name, a safetensors file that has as
+    many classes as some of the architecture's own, or the address of one; ``key`` selects one of several networks in
+    it.
 
     Raises UsageError if their classes and preprocessing are unknown, CheckpointError if they are missing or do not fit.
     """
@@ -158,7 +159,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
 
 
 def load_published(catalogue: Registry, found: Published, device: torch.device | str = "cpu") -> LoadedModel:
-    """Return the model of an architecture with trained weights, downloaded if they are missing."""
+    """Return the model of an architecture with pretrained weights, downloaded if they are missing."""
     preprocessing, spec, weights = found.preprocessing, found.spec, found.weights
     path = weights.file() if isinstance(weights, NamedWeights) else weights.path
     channels, height, width = preprocessing.shape

@@ -1,4 +1,4 @@
-"""A trained model without a run: an architecture or a recipe, and trained weights of the network.
+"""A trained model without a run: an architecture or a recipe, and pretrained weights of the network.
 
 `find_published` reads no tensors and imports no torch, except to see what a safetensors file contains.
 """
@@ -62,7 +62,7 @@ class Published(NamedTuple):
 
 def find_published(catalogue: Registry, name: str, weights: str | None = None, key: str | None = None) -> Published:
     """Return an architecture or a recipe with ``weights``: a name, a safetensors file, or the address of one. ``key``
-    selects one of several networks in the file. Without ``weights``, it is a recipe with its published weights.
+    selects one of several networks in the file. Without ``weights``, it is a recipe with its pretrained weights.
 
     Raises UnknownNameError, UsageError if no weights are named or their classes are unknown, CheckpointError if a
     recipe has no weights.
@@ -103,7 +103,7 @@ def _architecture_of(catalogue: Registry, item: Item[Any], config: RunConfig | N
 
 
 def _own_weights(item: Item[Any], network: Item[ArchitectureSpec], own: str | None) -> str:
-    """Return the name of a recipe's published weights. Raises an error that lists the network's otherwise."""
+    """Return the name of a recipe's pretrained weights. Raises an error that lists the network's otherwise."""
     name = item.spec.name
     if own is not None and own in network.spec.weights:
         return own
@@ -120,7 +120,7 @@ def _own_weights(item: Item[Any], network: Item[ArchitectureSpec], own: str | No
         what, fix = f"no weights are named; it has {listed}", f"add --weights {known[0]}, or {train}"
     else:
         others = f"; {network.canonical} has {listed} (--weights)" if known else ""
-        what, fix = f"no published weights{others}", train
+        what, fix = f"no pretrained weights{others}", train
     raise CheckpointError(
         f"{item.kind} '{name}' has no finished run, and {what}", where=f"looked under {runs_root()}", fix=fix
     )

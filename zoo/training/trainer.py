@@ -26,7 +26,8 @@ def fit(state: TrainState) -> Progress:
 
     Raises DivergedError if the loss is not finite, and Interrupted, after writing a checkpoint, on a stop signal.
     """
-    state.watch.begin(state.progress, state.steps_per_epoch, state.config.train.epochs)
+    epochs, monitored = state.config.train.epochs, state.task.monitor.metric
+    state.watch.begin(state.progress, state.steps_per_epoch, epochs, monitored)
     with stop_on_signals() as stop, state.logs, state.reading(), out_of_memory(asked_memory(state)):
         for epoch in remaining_epochs(state):
             state.begin_epoch(epoch)

@@ -1,5 +1,5 @@
 """`zoo evaluate`: evaluate a trained model on a split of its dataset, or of another dataset with the same classes or a
-subset of them. The model is a run, an exported file, or an architecture with trained weights."""
+subset of them. The model is a run, an exported file, or an architecture with pretrained weights."""
 
 from __future__ import annotations
 

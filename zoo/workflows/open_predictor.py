@@ -92,7 +92,7 @@ def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
 
 
 def _open_in_torch(name: str | Path, weights: str | None = None, key: str | None = None) -> Predictor:
-    """A run, a recipe without a run for its published weights, or an architecture or recipe with ``weights``."""
+    """A run, a recipe without a run for its pretrained weights, or an architecture or recipe with ``weights``."""
     from zoo.registry.lookup import registry
     from zoo.runs.run_directory import RunDir
     from zoo.workflows.model_argument import find_model, loaded_model
@@ -151,7 +151,7 @@ def _description(preprocessing: Preprocessing, decision: Decision, output: Outpu
 
 
 @contextmanager
-def data_errors() -> Iterator[None]:
+def data_errors(fix: str = "repair, convert or remove the image") -> Iterator[None]:
     """Turn the errors of `zoo.runtime` in finding, reading and predicting images into zoo's."""
     try:
         yield
@@ -160,6 +160,4 @@ def data_errors() -> Iterator[None]:
     except (ValueError, OSError) as error:
         cause = error.__cause__
         limit = isinstance(cause, runtime.OutsideLimitError) and cause.option == "max_pixels"
-        raise DataError(
-            str(error), fix="use a smaller image, or raise --max-pixels" if limit else "use readable images"
-        ) from error
+        raise DataError(str(error), fix="use a smaller image, or raise --max-pixels" if limit else fix) from error

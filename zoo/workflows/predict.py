@@ -112,7 +112,7 @@ def predict(
     """Predict image files and folders of images, and return all predictions; for many images, see `predict_batches`.
 
     ``target`` is a bundle's folder, an exported model, a run (path or name), or a recipe without a run, for its
-    published weights. With ``weights`` (a name, a safetensors file or the address of one), it is an architecture or a
+    pretrained weights. With ``weights`` (a name, a safetensors file or the address of one), it is an architecture or a
     recipe; ``weights_key`` selects one of several networks in the file.
     ``max_pixels`` replaces the model's limit. ``provider`` is the execution provider of an exported model, and
     ``threads`` its number of CPU threads (None: the runtime's default).
@@ -183,7 +183,7 @@ def require_gradients(decision: dict[str, Any], network: Network | None) -> Netw
 
 def find_images(images: Sequence[str | Path]) -> runtime.Found:
     """Find image files. Raises DataError if there are none."""
-    with data_errors():
+    with data_errors(fix="name an image, or a folder that contains images"):
         return runtime.find_images([Path(image) for image in images])
 
 
