@@ -94,8 +94,14 @@ class SetupError(ZooError):
     exit_code = 6
 
 
+OWN_CODE = "your own code"
+"""Stands in place of a distribution for what the caller's own process registered."""
+
+
 def report_to(*distributions: str) -> str:
     """Return the fix of a fault in a plugin; without ``distributions``, for code that does not know the plugin."""
+    if distributions == (OWN_CODE,):
+        return "correct the code that you passed or registered"
     return f"report it to the authors of {' or '.join(dict.fromkeys(distributions)) or 'the plugin'}"
 
 
