@@ -48,7 +48,9 @@ def column_of(pair: Any, split: str) -> Column:
         raise DataError("the split is empty", where=where, fix="pass at least one image")
     if len(images) != len(targets):
         raise DataError(
-            f"X has {len(images):,} images, but y has {len(targets):,} targets", where=where, fix="pass one y for each X"
+            f"X has {len(images):,} images, but y has {len(targets):,} targets",
+            where=where,
+            fix="pass one y for each X",
         )
     return Column(as_images(images, where), targets, images.dtype.kind == "f")
 
@@ -91,14 +93,15 @@ def as_images(images: np.ndarray, where: str) -> np.ndarray:
             where=where,
             fix="pass uint8 images, or scale X to 0…1; zoo normalises by dataset.mean and dataset.std itself",
         )
-    return np.rint(laid * laid.dtype.type(255)).astype(np.uint8)
+    scaled: np.ndarray = np.rint(laid * laid.dtype.type(255)).astype(np.uint8)
+    return scaled
 
 
 def as_image(image: Any) -> np.ndarray:
     """Return one image (a PIL image, an array or a tensor) as uint8 (C, H, W). Raises DataError as `as_images` does."""
-    if hasattr(image, "convert") and hasattr(image, "getbands"):
-        return as_images(_of_pil(image)[None], "the image")[0]
-    return as_images(as_array(image, "the image")[None], "the image")[0]
+    opened = _of_pil(image) if hasattr(image, "getbands") else as_array(image, "the image")
+    images = as_images(opened[None], "the image")
+    return np.asarray(images[0])
 
 
 def _as_nchw(images: np.ndarray, where: str) -> np.ndarray:

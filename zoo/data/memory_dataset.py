@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -154,9 +154,7 @@ def _settle(
     return _TARGETS[kind](ys, given)
 
 
-def _recognised(
-    ys: Mapping[Part, np.ndarray], shape: tuple[int, ...], accepts: Sequence[TargetKind]
-) -> TargetKind:
+def _recognised(ys: Mapping[Part, np.ndarray], shape: tuple[int, ...], accepts: Sequence[TargetKind]) -> TargetKind:
     y = ys["train"]
     integral, binary = y.dtype.kind in "iub", all(np.isin(each, (0, 1)).all() for each in ys.values())
     possible: list[TargetKind] = []
@@ -216,7 +214,12 @@ def _mask(ys: Mapping[Part, np.ndarray], names: tuple[str, ...] | None) -> Targe
     return Mask(names=names or _numbered(ys, "pixel's class", IGNORED), ignore=IGNORED)
 
 
-_TARGETS: dict[str, Any] = {"classes": _classes, "multi_label": _labels, "values": _numbers, "mask": _mask}
+_TARGETS: dict[str, Callable[[Mapping[Part, np.ndarray], tuple[str, ...] | None], Target]] = {
+    "classes": _classes,
+    "multi_label": _labels,
+    "values": _numbers,
+    "mask": _mask,
+}
 
 
 def _values(target: Target, y: np.ndarray, part: Part) -> np.ndarray:
@@ -248,7 +251,9 @@ def _split(column: Column, targets: np.ndarray) -> tuple[dict[Part, Column], dic
     if not len(train):
         raise DataError("one image cannot be split", fix="pass more images, or (train, test)")
     rows: dict[Part, np.ndarray] = {"train": train, "test": test}
-    columns = {part: column._replace(images=column.images[each], targets=column.targets[each]) for part, each in rows.items()}
+    columns = {
+        part: column._replace(images=column.images[each], targets=column.targets[each]) for part, each in rows.items()
+    }
     return columns, {part: targets[each] for part, each in rows.items()}
 
 
@@ -262,5 +267,3 @@ def _moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
         means.append(round(mean, 4))
         deviations.append(max(round(float(np.sqrt(shares @ (levels - mean) ** 2)), 4), 0.0039))
     return tuple(means), tuple(deviations)
-
-

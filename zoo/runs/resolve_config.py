@@ -76,14 +76,10 @@ def resolve(
     raise _combined(problems, refusals, file)
 
 
-def named_sections(
-    registry: Registry, name: str | None, file: Path | None, overrides: Layer
-) -> dict[str, str | None]:
+def named_sections(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, str | None]:
     """Return the names of architecture, dataset and task that the layers give, without defaults."""
     merged = _merged(registry, name, file, overrides)
-    return {
-        section: None if _is_unnamed(merged.get(section)) else str(merged[section]["name"]) for section in SECTIONS
-    }
+    return {section: None if _is_unnamed(merged.get(section)) else str(merged[section]["name"]) for section in SECTIONS}
 
 
 def _merge_layers(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:

@@ -52,22 +52,23 @@ def run(
 
     ``data`` is (train, val, test), (train, test), a mapping of these names, a single split, of which a fixed fifth is
     the test split, a function that returns these, a reference ``"package.module:function"``, or the name of a dataset.
-    A split is (X, y) of arrays or tensors, or a torch Dataset of such pairs. X is uint8 or float from 0 to 1, (N, H, W),
-    (N, C, H, W) or (N, H, W, C) with 1 or 3 channels. y is recognised by its type and shape: integers or strings (N,)
-    are classes, floats (N,) or (N, D) values, zeros and ones (N, K) several labels, integers (N, H, W) masks; ``target``
-    is the kind or the target itself if it is another. ``names`` are the names of classes, labels or values.
+    A split is (X, y) of arrays or tensors, or a torch Dataset of such pairs. X is uint8 or float from 0 to 1,
+    (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels. y is recognised by its type and shape: integers or
+    strings (N,) are classes, floats (N,) or (N, D) values, zeros and ones (N, K) labels, integers (N, H, W) masks;
+    ``target`` is the kind or the target itself if it is another. ``names`` are those of classes, labels or values.
 
     ``settings`` and ``set`` are keys of the configuration: dotted (``set={"train.lr": 0.1}``), or those of the top and
     of ``train`` as keywords (``seed=1, epochs=5``). ``overrides`` is a nested partial `RunConfig`. ``quiet`` prints
     nothing.
 
-    ``resume`` continues a stopped run: settings must then agree with its configuration, and a ``model`` and ``data`` that
-    were Python objects are passed again; their tensors and fingerprint are checked.
+    ``resume`` continues a stopped run: settings must then agree with its configuration, and a ``model`` and ``data``
+    that were Python objects are passed again; their tensors and fingerprint are checked.
 
     Raises ZooError; the traceback is in the run's error.log.
     """
     console, config_file, out = console or Console(quiet=quiet), optional_path(config_file), optional_path(out)
-    layer, objects = as_layer(overrides, set, settings), Objects(model, data, target, names)
+    layer = merge(merge({}, overrides or {}), as_layer(set, settings))
+    objects = Objects(model, data, target, names)
     if resume is not None:
         return _resume(resume, name, config_file, layer, objects, inexact, console)
     plan = resolve(
