@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 from zoo.api import ArchitectureSpec, Dataset, DatasetSpec, DatasetStore, Options, Output, OutputKind, Target
 from zoo.contract.targets import TargetKind
 from zoo.data.memory_dataset import MemoryDataset, memory_dataset
-from zoo.errors import DataError, UnknownNameError, UsageError
+from zoo.errors import DataError, UnknownNameError, UsageError, ZooError
 from zoo.registry.catalogue import LOCAL, Item
 from zoo.registry.lookup import Registry
+from zoo.registry.plugin_isolation import describe
 from zoo.runs.object_names import described, digest_of, is_reference, name_of, word_of
 from zoo.support.paths import setting
 
@@ -83,9 +84,10 @@ def imported(reference: str) -> Any:
     module, _, name = reference.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the module raises
         raise UsageError(
-            f"'{reference}' cannot be imported: {error}", fix=f"check the name, and that {module} can be imported"
+            f"'{reference}' cannot be imported: {describe(error)}",
+            fix=f"check the name; {module} must be installed, or in a folder of PYTHONPATH",
         ) from error
 
 
@@ -140,7 +142,8 @@ def register_data(
     if isinstance(data, str):
         origin, value = data, imported(data)
     if callable(value) and not hasattr(value, "__getitem__"):
-        origin, value = origin if isinstance(data, str) else described(value), value()
+        origin = origin if isinstance(data, str) else described(value)
+        value = _called(value, origin)
     opened = memory_dataset(value, target=target, names=names, accepts=accepts)
     if expected is not None and opened.fingerprint != expected:
         counts = ", ".join(f"{part} {len(opened.load(part).images):,}" for part in opened.parts)
@@ -152,6 +155,15 @@ def register_data(
     name = name_of("data", opened.fingerprint)
     reference = _reference("dataset", name)
     return catalogue.register("dataset", opened.spec(name, reference), {reference: Opener(opened, origin)})
+
+
+def _called(function: Any, origin: str) -> Any:
+    try:
+        return function()
+    except ZooError:
+        raise
+    except Exception as error:  # whatever a user's function raises
+        raise UsageError(f"{origin} raised {describe(error)}", where="data", fix="correct the function") from error
 
 
 def origins(items: Mapping[str, Item[Any] | None]) -> dict[str, str]:
@@ -191,6 +203,13 @@ def _register_again(catalogue: Registry, record: Record, model: Any) -> None:
         output=_output_of(catalogue, record),
         name=str(record.architecture).removeprefix(f"{LOCAL}/"),
     )
+
+
+def fix_of_mismatch(record: Record) -> str:
+    """The fix if the weights of a run do not fit its network."""
+    if "architecture" in record.python:
+        return "pass the module that the run was trained with, built with the same arguments"
+    return "check architecture and options"
 
 
 def require_object(record: Record, catalogue: Registry, kind: str, name: str) -> None:
