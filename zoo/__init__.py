@@ -12,6 +12,7 @@ from zoo.support.lazy_attributes import lazy_attributes
 
 if TYPE_CHECKING:
     from zoo.analysis.layer_math import arithmetic
+    from zoo.errors import ZooError
     from zoo.exporting.export import export
     from zoo.registry.listing import (
         list_architectures,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 _PUBLIC = {
     "Model": "zoo.workflows.load:Model",
+    "ZooError": "zoo.errors:ZooError",
     "arithmetic": "zoo.analysis.layer_math:arithmetic",
     "benchmark": "zoo.workflows.bench:benchmark",
     "build": "zoo.workflows.build:build",
@@ -70,6 +72,7 @@ _PUBLIC = {
 
 __all__ = [
     "Model",
+    "ZooError",
     "arithmetic",
     "benchmark",
     "build",
