@@ -42,7 +42,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def test_a_kernel_is_a_notebook_and_a_shell_is_none(shown: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert in_notebook() and not shown
-    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", lambda: types.SimpleNamespace())
+    monkeypatch.setattr(sys.modules["IPython"], "get_ipython", types.SimpleNamespace)
     assert not in_notebook()
     monkeypatch.delitem(sys.modules, "IPython")
     assert not in_notebook()
