@@ -15,7 +15,7 @@ from zoo.errors import DataError, UsageError
 from zoo.support import counter_random
 
 PARTS: dict[int, tuple[Part, ...]] = {2: ("train", "test"), 3: ("train", "val", "test")}
-"""The splits of a tuple of so many pairs."""
+"""The splits of a tuple, by its number of pairs."""
 TEST_EVERY = 5
 """Of a single pair, every fifth image (of each class) goes to the test split."""
 SPLIT_SEED = 0

@@ -3,7 +3,7 @@
 A module, a function that returns one, or arrays are registered like a plugin's component; the rest of zoo does not
 know the difference. A run records what they were. To open it in another process, they are passed again, or imported if
 they were given as ``"package.module:name"``. Zoo imports only references that the caller passes, or whose module
-``ZOO_IMPORTS`` names: a run directory from somebody else can execute nothing.
+``ZOO_IMPORTS`` names: a run directory from other people can execute nothing.
 """
 
 from __future__ import annotations

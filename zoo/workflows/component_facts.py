@@ -170,7 +170,7 @@ def _files(item: Item[DatasetSpec], problems: list[str]) -> dict[str, Any]:
 
 
 def _attempt(problems: list[str], question: Any) -> Any:
-    """A part that cannot be told is told so, and the rest goes on."""
+    """Return the answer, or None after adding the reason to ``problems``."""
     try:
         return question()
     except (ZooError, ValueError) as error:

@@ -16,6 +16,7 @@ from zoo.registry.lookup import registry
 from zoo.runs.python_objects import provide
 from zoo.runs.run_directory import find
 from zoo.support.html_tables import html_facts
+from zoo.support.python_words import python_errors
 from zoo.workflows.open_predictor import Predictor, data_errors, open_predictor
 from zoo.workflows.predict import Predictions, find_images, predictions_of
 
@@ -32,6 +33,7 @@ class Model:
         self.source, self._predictor = source, predictor
 
     @property
+    @python_errors
     def module(self) -> nn.Module:
         """The network in eval mode on the CPU. Its inputs are normalised: use `predict` for images.
 
@@ -63,6 +65,7 @@ class Model:
         """What computes the outputs: PyTorch or the runtime of an exported file, with its version."""
         return self._predictor.engine
 
+    @python_errors
     def predict(self, images: Any) -> Predictions:
         """Predict images, preprocessed as in the training.
 
