@@ -93,6 +93,7 @@ def test_the_task_and_the_caller_settle_what_is_ambiguous() -> None:
         (np.full(20, np.inf), {}, "infinite or NaN"),
         (LABELS / 2, {"target": "classes"}, "a class is an index from 0"),
         (LABELS / 2, {"target": "classes", "names": "abcd"}, "values that are no classes targets"),
+        (np.array(["a", "b"] * 10), {"target": "values"}, "has strings, which are no values targets"),
         (np.array([{}] * 20), {}, "has Python objects"),
         (LABELS[:5], {}, "X has 20 images, but y has 5 targets"),
     ],

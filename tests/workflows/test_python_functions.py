@@ -53,7 +53,7 @@ def test_a_network_is_built_from_torch_s_generator_with_its_options() -> None:
         ("nosuch", {}, UnknownNameError, r"see zoo\.list_recipes\(\)|did you mean"),
         ("cnn", {"n_featurs": 3}, ConfigError, "did you mean n_features"),
         ("cnn", {"weights": "nosuch"}, UsageError, "not a file, a run, or weights of"),
-        ("lora", {}, UsageError, r"has no network; fix: name an architecture \(see zoo\.list_architectures\(\)\)"),
+        ("transfer", {}, UsageError, r"has no network; fix: name an architecture \(see zoo\.list_architectures\(\)\)"),
     ],
 )
 def test_what_cannot_be_built_is_one_line(name: str, settings: dict[str, str], error: type, said: str) -> None:
@@ -109,9 +109,9 @@ def test_arithmetic_is_that_of_torch() -> None:
 
 def test_gradients_are_those_of_a_step_of_one_s_own_network(tmp_path: Path) -> None:
     images = np.random.RandomState(0).randint(0, 256, (20, 8, 8)).astype(np.uint8)
-    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
+    network, pair = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), (images, np.arange(20) % 2)
     plain, smooth = zoo.gradients(
-        model=network, data={"train": (images, np.arange(20) % 2)}, batch_size=20, device="cpu",
+        model=network, data=(pair, pair), batch_size=20, device="cpu",
         versus=[{"task.label_smoothing": 0.5}], plot=tmp_path / "norms.png",
     )  # fmt: skip
     inputs = torch.from_numpy(images[:, None]).float() / 255

@@ -308,7 +308,7 @@ def test_in_python_a_reference_that_the_caller_names_is_imported(module: Callabl
 def test_a_crafted_run_cannot_have_anything_imported(
     trained: Path, new_process: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zoo.runs.python_objects import require_object
+    from zoo.runs.provided_objects import require_object
     from zoo.runs.run_directory import find
 
     new_process()

@@ -230,6 +230,8 @@ def _values(target: Target, y: np.ndarray, part: Part) -> np.ndarray:
         if unknown:
             raise DataError(f"y of the {part} split has the class '{unknown[0]}'", fix="add it to names")
         return np.array([places[str(each)] for each in y], np.int64)
+    if y.dtype.kind not in "iufb":
+        raise DataError(f"y of the {part} split has strings, which are no {target.kind} targets", fix=FIX)
     if isinstance(target, Values):
         return y.astype(np.float32).reshape(len(y), -1)
     dtypes = {"classes": np.int64, "multi_label": np.uint8, "mask": np.uint8}

@@ -27,8 +27,8 @@ from zoo.runs.build_components import build_adaptations, build_network, build_so
 from zoo.runs.initial_weights import NamedWeights, RandomWeights
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import announce_versions, require_plugins
+from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.published_weights import Published, find_published, origin_of
-from zoo.runs.python_objects import fix_of_mismatch
 from zoo.runs.run_directory import Record, RunDir, find, run_id, usable_runs
 from zoo.runs.task_plan import TaskPlan, plan_task, plan_task_for
 from zoo.support.atomic_files import sha256

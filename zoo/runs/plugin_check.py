@@ -13,7 +13,7 @@ from typing import NamedTuple
 from zoo.errors import PluginError, UnknownNameError
 from zoo.registry.catalogue import LOCAL, Plugin
 from zoo.registry.lookup import Registry, registry
-from zoo.runs.python_objects import require_object
+from zoo.runs.provided_objects import require_object
 from zoo.runs.run_json import Record
 from zoo.support.progress import announce
 

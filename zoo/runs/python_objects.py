@@ -18,23 +18,18 @@ from typing import TYPE_CHECKING, Any
 from zoo.api import ArchitectureSpec, Dataset, DatasetSpec, DatasetStore, Options, Output, OutputKind, Target
 from zoo.contract.targets import TargetKind
 from zoo.data.memory_dataset import MemoryDataset, memory_dataset
-from zoo.errors import DataError, UnknownNameError, UsageError, ZooError
+from zoo.errors import DataError, UsageError, ZooError
 from zoo.registry.catalogue import LOCAL, Item
 from zoo.registry.lookup import Registry
 from zoo.registry.plugin_isolation import describe
-from zoo.runs.object_names import described, digest_of, is_reference, name_of, word_of
-from zoo.support.paths import setting
+from zoo.runs.object_names import described, digest_of, name_of, word_of
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from zoo.runs.run_json import Record
 
-IMPORTS = "ZOO_IMPORTS"
 SIDE = 224
 """The default size of the network's images if those of the data vary."""
-ROLES = {"architecture": "network", "dataset": "data"}
-ARGUMENTS = {"architecture": "model", "dataset": "data"}
 
 
 @dataclass(frozen=True)
@@ -67,16 +62,6 @@ class Opener:
         if self.dataset.rounded:
             store.note("float images from 0 to 1 are rounded to 8 bits")
         return self.dataset
-
-
-@dataclass(frozen=True)
-class Absent:
-    """The opener of data that was not passed again; a model can be loaded without it."""
-
-    error: UsageError
-
-    def __call__(self, options: Options, store: DatasetStore) -> Dataset:
-        raise DataError(self.error.what, where=self.error.where, fix=self.error.fix)
 
 
 def imported(reference: str) -> Any:
@@ -113,7 +98,7 @@ def register_network(
     origin = model if isinstance(model, str) else described(source)
     name = name or name_of(word_of(source), digest_of(model if isinstance(model, str) else source))
     channels, height, width = (side or default for side, default in zip(shape, (3, SIDE, SIDE), strict=True))
-    reference = _reference("architecture", name)
+    reference = reference_of("architecture", name)
     spec = ArchitectureSpec(
         name=name,
         summary=f"{origin}, passed from Python"[:200],
@@ -153,7 +138,7 @@ def register_data(
             fix="pass the arrays, splits and targets of the run, or start a new one",
         )
     name = name_of("data", opened.fingerprint)
-    reference = _reference("dataset", name)
+    reference = reference_of("dataset", name)
     return catalogue.register("dataset", opened.spec(name, reference), {reference: Opener(opened, origin)})
 
 
@@ -176,122 +161,12 @@ def origins(items: Mapping[str, Item[Any] | None]) -> dict[str, str]:
     return found
 
 
-def provide(catalogue: Registry, record: Record, model: Any = None, data: Any = None) -> None:
-    """Register the Python objects of a run again, under its names; the weights are checked when they are loaded.
-
-    Raises UsageError for a component that is no Python object, DataError if the data differs.
-    """
-    for kind, value in (("architecture", model), ("dataset", data)):
-        name = str(getattr(record, kind))
-        if value is not None and not name.startswith(f"{LOCAL}/"):
-            raise UsageError(
-                f"the {ROLES[kind]} of this run is {name}, no Python object",
-                where=record.id,
-                fix=f"leave {ARGUMENTS[kind]}= out",
-            )
-    if data is not None:
-        register_data(catalogue, data, target=record.target, expected=record.fingerprint)
-    if model is not None:
-        _register_again(catalogue, record, model)
-
-
-def _register_again(catalogue: Registry, record: Record, model: Any) -> None:
-    register_network(
-        catalogue,
-        model,
-        shape=record.preprocessing.shape,
-        output=_output_of(catalogue, record),
-        name=str(record.architecture).removeprefix(f"{LOCAL}/"),
-    )
-
-
-def fix_of_mismatch(record: Record) -> str:
-    """The fix if the weights of a run do not fit its network."""
-    if "architecture" in record.python:
-        return "pass the module that the run was trained with, built with the same arguments"
-    return "check architecture and options"
-
-
-def require_object(record: Record, catalogue: Registry, kind: str, name: str) -> None:
-    """Make sure that ``name``, ``local/…``, is registered; import it if that is allowed.
-
-    Data that is missing is registered as absent, because a model can be loaded without it. Raises UsageError for a
-    missing network or any other component.
-    """
-    try:
-        getattr(catalogue, kind)(name)
-        return
-    except UnknownNameError:
-        pass
-    origin = record.python.get(kind)
-    missing = _missing(record, kind, name, origin)
-    if origin is not None and _allowed(origin):
-        provide(catalogue, record, **{ARGUMENTS[kind]: origin})
-    elif kind == "dataset":
-        _register_absent(catalogue, record, missing)
-    else:
-        raise missing
-
-
-def _allowed(origin: str) -> bool:
-    modules = [each.strip() for each in setting(IMPORTS).split(",") if each.strip()]
-    module = origin.partition(":")[0]
-    return is_reference(origin) and any(module == each or module.startswith(f"{each}.") for each in modules)
-
-
-def _missing(record: Record, kind: str, name: str, origin: str | None) -> UsageError:
-    if origin is None:
-        return UsageError(
-            f"{kind} {name} of this run was registered in another process",
-            where=record.id,
-            fix="register it again with zoo.register, or make a plugin of it",
-        )
-    role, argument = ROLES[kind], ARGUMENTS[kind]
-    if is_reference(origin):
-        return UsageError(
-            f"the {role} of this run is made by {origin}, which zoo does not import unless you allow it",
-            where=record.id,
-            fix=f"if you trust that code: {IMPORTS}={origin.partition(':')[0]}, or in Python zoo.load(RUN, "
-            f'{argument}="{origin}")',
-        )
-    return UsageError(
-        f"the {role} of this run is a Python object ({origin})",
-        where=record.id,
-        fix=f'pass it again in Python: zoo.load(RUN, {argument}=…); a run of {argument}="package.module:factory" can '
-        "be opened anywhere",
-    )
-
-
-def _register_absent(catalogue: Registry, record: Record, missing: UsageError) -> None:
-    name, used = record.dataset.removeprefix(f"{LOCAL}/"), record.preprocessing
-    reference = _reference("dataset", name)
-    spec = DatasetSpec(
-        name=name,
-        summary="Data that was passed from Python in another process",
-        target=reference,
-        targets=(record.target.kind,),
-        classes=record.classes,
-        shape=used.shape,
-        mean=used.mean,
-        std=used.std,
-        licence="not stated",
-    )
-    catalogue.register("dataset", spec, {reference: Absent(missing)})
-
-
-def _output_of(catalogue: Registry, record: Record) -> OutputKind:
-    from zoo.runs.task_plan import plan_task_for
-
-    plan = plan_task_for(catalogue, catalogue.task(record.task), (record.target.kind,), record.dataset)
-    return output_of_task(None if plan.learned is None else plan.learned.spec.needs)
-
-
 def output_of_task(needs: Sequence[OutputKind] | None) -> OutputKind:
     """The kind of main output that a task with these ``needs`` reads."""
     return "map" if needs and "map" in needs else "vector"
 
 
-def _reference(kind: str, name: str) -> str:
+def reference_of(kind: str, name: str) -> str:
     return f"{LOCAL}:{kind}_{''.join(char if char.isalnum() else '_' for char in name)}"
 
 

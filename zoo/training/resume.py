@@ -11,7 +11,7 @@ import torch
 from zoo.errors import CheckpointError
 from zoo.models.building import check_fit
 from zoo.runs import checkpoints
-from zoo.runs.python_objects import fix_of_mismatch
+from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.root_json import Root
 from zoo.training.resume_check import generators, set_generators
 from zoo.training.train_state import Progress, TrainState, check_finite

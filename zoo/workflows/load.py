@@ -13,7 +13,7 @@ from zoo import runtime
 from zoo.data.memory_arrays import CHANNELS, as_array, as_image
 from zoo.errors import DataError, UsageError
 from zoo.registry.lookup import registry
-from zoo.runs.python_objects import provide
+from zoo.runs.provided_objects import provide
 from zoo.runs.run_directory import find
 from zoo.support.html_tables import html_facts
 from zoo.support.python_words import python_errors

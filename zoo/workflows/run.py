@@ -11,8 +11,8 @@ from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
+from zoo.runs.provided_objects import provide
 from zoo.runs.python_arguments import Objects, as_layer, with_objects
-from zoo.runs.python_objects import provide
 from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.root_json import differences
 from zoo.runs.run_directory import RunDir, find, label_of, new_path
