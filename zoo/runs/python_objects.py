@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.api import ArchitectureSpec, Dataset, DatasetSpec, DatasetStore, Options, Output, OutputKind, Target
 from zoo.contract.targets import TargetKind
-from zoo.data.memory_dataset import MemoryDataset, memory_dataset
 from zoo.errors import DataError, UsageError, ZooError
 from zoo.registry.catalogue import LOCAL, Item
 from zoo.registry.lookup import Registry
@@ -26,6 +25,8 @@ from zoo.runs.object_names import described, digest_of, name_of, word_of
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from zoo.data.memory_dataset import MemoryDataset
 
 
 SIDE = 224
@@ -123,6 +124,8 @@ def register_data(
 
     ``expected`` is the fingerprint in an earlier run; raises DataError if it differs.
     """
+    from zoo.data.memory_dataset import memory_dataset  # with numpy, which commands that only list do without
+
     origin, value = "arrays", data
     if isinstance(data, str):
         origin, value = data, imported(data)
