@@ -180,8 +180,8 @@ def test_the_commands_of_the_page_of_singular_values_are_right(command, factoris
 
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
-    block = re.search(r"```python\n(.*?)```", README, re.S)
-    exec(compile(block.group(1), "README.md", "exec"), {})  # noqa: S102
+    for block in re.findall(r"```python\n(.*?)```", README, re.S):
+        exec(compile(block, "README.md", "exec"), {})  # noqa: S102
     assert (tmp_path / "exports" / "cnn_digits" / "model.onnx").exists()
 
 

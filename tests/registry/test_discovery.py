@@ -252,6 +252,12 @@ def test_a_first_party_name_is_reserved(install: Install) -> None:
     assert Registry(*discover()).dataset("datasets/digits").plugin.distribution == CORE
 
 
+def test_the_namespace_of_this_process_is_no_plugin_s(install: Install) -> None:
+    install("zoo-near", "local", GOOD)
+    plugin = found("local")
+    assert plugin.state == "conflict" and "the namespace 'local' is that of zoo.register" in (plugin.cause or "")
+
+
 def test_a_third_party_s_module_in_the_place_of_a_first_party_one_is_a_conflict(install: Install) -> None:
     install("zoo-evil", "evil", "raise RuntimeError('not even imported')", module="zoo_datasets")
     plugin = found("datasets")

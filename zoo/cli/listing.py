@@ -9,6 +9,7 @@ from zoo.cli.item_names import is_pattern, note_faulty, unknown, wildcard
 from zoo.cli.output import emphasised, note, say, say_json, say_table
 from zoo.errors import UsageError
 from zoo.registry.catalogue import Item, Member
+from zoo.registry.item_facts import as_dict
 
 if TYPE_CHECKING:
     from zoo.registry.catalogue import Catalogue
@@ -50,26 +51,6 @@ def _found(catalogue: Catalogue, kind: str, pattern: str | None, plugin: str | N
         yield from catalogue.members(wildcard(pattern), plugin)
     elif kind == "architecture":
         yield from catalogue.items("family")
-
-
-def as_dict(item: Item[Any] | Member) -> dict[str, Any]:
-    if isinstance(item, Member):
-        return {
-            **as_dict(item.family),
-            "kind": "architecture",
-            "name": item.name,
-            "canonical": item.canonical,
-            "summary": None,
-        }
-    return {
-        "kind": item.kind,
-        "name": item.spec.name,
-        "canonical": item.canonical,
-        "summary": item.spec.summary,
-        "plugin": item.plugin.namespace,
-        "distribution": item.plugin.distribution,
-        "version": item.plugin.version,
-    }
 
 
 def _say_groups(catalogue: Catalogue, groups: dict[str, list[Item[Any] | Member]], *, titled: bool) -> None:

@@ -31,7 +31,7 @@ __all__ = ["Bundle", "export", "export_model"]
 
 
 def export(
-    name: str,
+    name: str | Path,
     *,
     format: str | None = None,  # noqa: A002
     options: Mapping[str, Any] | None = None,
@@ -67,7 +67,7 @@ def export(
         require_key(key)
     return export_model(
         catalogue,
-        *locate(catalogue, name, weights, weights_key),
+        *locate(catalogue, str(name), weights, weights_key),
         item,
         exporter=exporter,
         out=optional_path(out),

@@ -1,4 +1,7 @@
-"""The console output of a run: a progress bar on a terminal, plain lines otherwise. log.txt has all lines, complete."""
+"""The console output of a run: a progress bar on a terminal or in a notebook, plain lines otherwise.
+
+log.txt has all lines, complete.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from zoo.support.atomic_files import storage_errors
 from zoo.support.formatting import figure, printable
+from zoo.support.notebook import NotebookBar, in_notebook
 from zoo.support.untrusted_files import open_log
 
 if TYPE_CHECKING:
@@ -33,8 +37,9 @@ class Console:
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self.log: Path | None = None
         self._quiet = quiet
-        self._out = RichConsole(file=stream or sys.stdout, highlight=False, soft_wrap=True)
-        self._bar: Progress | None = None
+        self._out = RichConsole(file=stream or sys.stdout, highlight=False, soft_wrap=True, force_jupyter=False)
+        self._in_notebook = stream is None and in_notebook()
+        self._bar: Progress | NotebookBar | None = None
         self._task = TaskID(0)
         self._epochs = self._steps = 0
         self._monitored = ""
@@ -50,6 +55,10 @@ class Console:
 
     def begin(self, progress: TrainingProgress, steps_per_epoch: int, epochs: int, monitored: str) -> None:
         self._epochs, self._steps, self._monitored = epochs, steps_per_epoch, monitored
+        if self._in_notebook and not self._quiet:
+            self._bar = NotebookBar("training", steps_per_epoch * epochs)
+            self._bar.update(completed=progress.step)
+            return
         if self._quiet or not self._out.is_terminal:
             return
         columns = (
@@ -59,9 +68,10 @@ class Console:
             TextColumn("{task.fields[facts]}"),
             TimeRemainingColumn(),
         )
-        self._bar = Progress(*columns, console=self._out, transient=True)
-        self._task = self._bar.add_task("training", total=steps_per_epoch * epochs, completed=progress.step, facts="")
-        self._bar.start()
+        bar = Progress(*columns, console=self._out, transient=True)
+        self._task = bar.add_task("training", total=steps_per_epoch * epochs, completed=progress.step, facts="")
+        bar.start()
+        self._bar = bar
 
     def step(self, progress: TrainingProgress, batch_samples: int) -> None:
         now = time.perf_counter()

@@ -27,6 +27,7 @@ from zoo.runs.build_components import build_adaptations, build_network, build_so
 from zoo.runs.initial_weights import NamedWeights, RandomWeights
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import announce_versions, require_plugins
+from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.published_weights import Published, find_published, origin_of
 from zoo.runs.run_directory import Record, RunDir, find, run_id, usable_runs
 from zoo.runs.task_plan import TaskPlan, plan_task, plan_task_for
@@ -87,7 +88,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         model, decision, output = _rebuilt(catalogue, plan, record)
     except ConfigError as error:  # the installed plugin lacks an option of the run
         raise ConfigError(error.problems, where=run.path) from error
-    load_state(model, checkpoints.weights(checkpoint), checkpoint)
+    load_state(model, checkpoints.weights(checkpoint), checkpoint, fix_of_mismatch(record))
     origin = {
         "kind": "run",
         "run": run_id(run.path),

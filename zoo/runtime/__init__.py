@@ -55,6 +55,7 @@ from zoo.runtime.decoding import (
     has_transparency,
     orientation,
     read_image,
+    to_8_bits,
     upright,
 )
 from zoo.runtime.descriptions import FORMATS_OF_BUNDLES, check_description, due_shape, has_shape, wrong_shape
@@ -148,6 +149,7 @@ __all__ = [
     "sigmoid",
     "softmax",
     "split_files",
+    "to_8_bits",
     "to_chw",
     "top",
     "upright",

@@ -16,8 +16,11 @@ import numpy as np
 from zoo import runtime
 from zoo.errors import UsageError
 from zoo.support.atomic_files import replacement, storage_errors
+from zoo.support.html_tables import html_line, html_table
 from zoo.workflows.open_predictor import Network, Predictor, data_errors, open_predictor
 
+SHOWN = 20
+"""Predictions that a notebook shows."""
 DRAWN = 50
 """The maximum number of images in a drawing."""
 
@@ -39,6 +42,37 @@ class Predictions:
     """Images that cannot be read or are refused, with the reason."""
     network: Network | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    in_memory: bool = False
+    """Whether the images were no files; the paths of ``rows`` are then their numbers."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values of all images, (N, …); for masks of different sizes an array of arrays."""
+        found = [values for _, values in self.rows]
+        if len({each.shape for each in found}) <= 1:
+            return np.stack(found) if found else np.empty((0, len(self.classes)))
+        whole = np.empty(len(found), object)
+        whole[:] = found
+        return whole
+
+    @property
+    def answers(self) -> list[Any]:
+        """The answer for each image: a class (None if the model abstains), a list of labels, a mapping of values by
+        name, or for other decisions the values."""
+        return [self._answer(values) for _, values in self.rows]
+
+    def _answer(self, values: np.ndarray) -> Any:
+        facts = self.facts(values, 1) if self.decision["kind"] != "pixel_argmax" else {}
+        return facts.get("answer", facts.get("values", values)) if facts else values
+
+    def _repr_html_(self) -> str:
+        """A table of the first answers, for notebooks."""
+        rows = [[path.name, self.answer(values, 3)] for path, values in self.rows[:SHOWN]]
+        more = f" and {len(self.rows) - SHOWN:,} more" if len(self.rows) > SHOWN else ""
+        return html_table(["image", "prediction"], rows) + html_line(f"predicted by {self.engine}{more}")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,6 +118,7 @@ class Predictions:
         are drawn over the images in colour, with a legend."""
         from zoo.workflows.draw_predictions import draw
 
+        self._require_files()
         draw(file, self.rows[:DRAWN], self.decision, self.spec, self.engine)
 
     def explain(self, file: Path) -> None:
@@ -94,8 +129,13 @@ class Predictions:
         """
         from zoo.workflows.draw_predictions import explain
 
+        self._require_files()
         network = require_gradients(self.decision, self.network)
         explain(file, self.rows[:DRAWN], self.decision, self.spec, network, self.engine)
+
+    def _require_files(self) -> None:
+        if self.in_memory:
+            raise UsageError("only predictions of image files are drawn", fix="save the images, and predict the files")
 
 
 def predict(

@@ -23,6 +23,7 @@ from zoo.reporting.run_reporter import RunReporter
 from zoo.runs import checkpoints
 from zoo.runs.ancestry import ancestry
 from zoo.runs.plan import RunPlan
+from zoo.runs.python_objects import origins
 from zoo.runs.run_directory import Record, RunDir, create, label_of, run_id
 from zoo.support.atomic_files import remove_temporaries, write_json, write_text
 from zoo.support.formatting import duration, figure, plural
@@ -100,6 +101,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
         samples=data.samples,
         fingerprint=data.fingerprint,
         ancestry=ancestry(registry(), prepared.plan),
+        python=origins({"architecture": prepared.plan.architecture, "dataset": prepared.plan.dataset}),
         notes=prepared.notes,
         device=prepared.engine.describe(),
         **run_results.facts(registry()),
