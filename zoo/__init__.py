@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from zoo.workflows.predict import predict, predict_batches
     from zoo.workflows.run import run
     from zoo.workflows.seeds import run_seeds
+    from zoo.workflows.tune import tune
 
 _PUBLIC = {
     "benchmark": "zoo.workflows.bench:benchmark",
@@ -45,6 +46,7 @@ _PUBLIC = {
     "report": "zoo.reporting.html_page:report",
     "run": "zoo.workflows.run:run",
     "run_seeds": "zoo.workflows.seeds:run_seeds",
+    "tune": "zoo.workflows.tune:tune",
 }
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "report",
     "run",
     "run_seeds",
+    "tune",
 ]
 
 __getattr__, __dir__ = lazy_attributes(__name__, _PUBLIC)
