@@ -11,6 +11,7 @@ VARIABLES = {
     "ZOO_OFFLINE": "1 forbids every download",
     "ZOO_DISABLE_PLUGINS": "plugins not to load, with commas between",
     "ZOO_STRICT_PLUGINS": "1 makes a faulty plugin an error",
+    "ZOO_TRACK": "trackers that record runs, with commas between",
     "ZOO_KEY_PASSWORD": "password of the private key of `--sign`; never printed",
 }
 SWITCHES = ("ZOO_OFFLINE", "ZOO_STRICT_PLUGINS")
