@@ -14,7 +14,7 @@ from zoo.runs.plan import RunPlan
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, label_of, new_path
 from zoo.support.formatting import figure, plural
-from zoo.support.paths import optional_path
+from zoo.support.paths import optional_path, user_path
 from zoo.workflows.command_line import command_line
 from zoo.workflows.search_space import Space, check_space, parse_space, with_params
 from zoo.workflows.tune_study import (
@@ -74,7 +74,7 @@ def tune(
     if resume is not None:
         if name is not None or space or overrides or config_file is not None or out is not None:
             raise UsageError("--resume uses the settings of the tuning", fix="give only --trials with it")
-        folder = Path(resume)
+        folder = user_path(resume)
         record = read_study(folder)
         record.wanted = max(trials or record.wanted, len(record.trials))
     else:
@@ -100,7 +100,7 @@ def _new_study(
     plan = check_space(space, name, file, overrides)
     metric, mode, has_test = _monitor(plan)
     label = f"{label_of(config)}-tune"
-    folder = new_path(config, None if out is None else Path(out))
+    folder = new_path(config, optional_path(out))
     folder = folder if out is not None else folder.parent.with_name(f"{label}-{folder.name}")
     folder.mkdir(parents=True, exist_ok=True)
     record = StudyRecord(
@@ -147,7 +147,7 @@ def _search(folder: Path, record: StudyRecord, console: Console) -> TuneResult:
     plan = resolve(registry(), record.name, file=file, overrides=record.overrides)
     if plan.config.as_dict() != record.config:
         raise ConfigError(
-            ["the configuration is not that of the tuning any more (the recipe or the file was changed)"], where=folder
+            ["the recipe or the file was changed since the tuning started; fix: start a new tuning"], where=folder
         )
     console.print(f"{plural(record.wanted, 'trial')} in {folder}: {record.metric}, {record.mode}")
     epochs = plan.config.train.epochs
