@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from zoo.workflows.run import run
     from zoo.workflows.seeds import run_seeds
     from zoo.workflows.show import show
+    from zoo.workflows.tune import tune
 
     __version__: str
 
@@ -67,6 +68,7 @@ _PUBLIC = {
     "run": "zoo.workflows.run:run",
     "run_seeds": "zoo.workflows.seeds:run_seeds",
     "show": "zoo.workflows.show:show",
+    "tune": "zoo.workflows.tune:tune",
     "__version__": "zoo.support.version:VERSION",
 }
 
@@ -97,6 +99,7 @@ __all__ = [
     "run",
     "run_seeds",
     "show",
+    "tune",
 ]
 
 __getattr__, __dir__ = lazy_attributes(__name__, _PUBLIC, wrapper="zoo.support.python_words:public")

@@ -35,7 +35,18 @@ def zoo_register_architectures():
 """
 
 
-FIRST_PARTY = ("augment", "classics", "datasets", "onnx", "svd", "tasks", "timm", "torch_export", "torchvision")
+FIRST_PARTY = (
+    "augment",
+    "classics",
+    "datasets",
+    "onnx",
+    "svd",
+    "tasks",
+    "timm",
+    "torch_export",
+    "torchvision",
+    "trackers",
+)
 
 
 def found(namespace: str) -> Plugin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -81,6 +81,10 @@ class Learning:
         return evaluate_part(model, self.task, decision, part, batch_size, self.reader, metrics=self.metrics())
 
 
+EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]
+"""Receives the rows of metrics.csv after an epoch; returns why the training should stop, or None."""
+
+
 @dataclass
 class TrainState:
     """Everything that a training needs. `zoo.training.resume.resume` restores it from a checkpoint;
@@ -95,6 +99,7 @@ class TrainState:
     watch: Callback
     features: Features | None = None
     """The cached features of frozen layers, on which the head is trained, or None."""
+    early_stop: EarlyStop | None = None
     progress: Progress = field(default_factory=Progress)
     clock: Clock = field(default_factory=Clock)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +12,6 @@ from zoo.config.run_config import RunConfig
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.reporting.run_comparison import flatten
 from zoo.runs.python_arguments import Objects, as_layer, with_objects
 from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.run_directory import Record, new_path
@@ -22,6 +19,7 @@ from zoo.support.atomic_files import write_json
 from zoo.support.formatting import label, plural, spread
 from zoo.support.paths import optional_path
 from zoo.workflows import run
+from zoo.workflows.command_line import command_line
 from zoo.workflows.run_result import RunResult
 
 if TYPE_CHECKING:
@@ -91,20 +89,7 @@ def run_seeds(
 
 def command(count: int, name: str | None, config_file: Path | None, overrides: Mapping[str, Any]) -> str:
     """Return the command line that repeats these runs."""
-    settings = [
-        f"{key}={each if isinstance(each, str) else json.dumps(each)}"
-        for key, each in flatten(dict(overrides)).items()
-        if key
-    ]
-    words = [
-        "zoo",
-        "run",
-        *([name] if name else []),
-        *(["--config", config_file.name] if config_file else []),
-        "--seeds",
-        str(count),
-    ]
-    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+    return command_line(name, config_file and config_file.name, overrides, "--seeds", str(count))
 
 
 def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, Any]:
