@@ -1,4 +1,4 @@
-"""The multi-label and regression recipes over seeds, beside scikit-learn's extremely randomised trees on the same pixels.
+"""The multi-label and regression recipes over seeds, beside scikit-learn's extremely randomised trees on the pixels.
 
 The trees are fitted to the pixels of train; the thresholds of their labels are tuned on val, as those of the recipes.
 The metrics of the trees are scikit-learn's and scipy's own. Intervals are 95 % intervals of the mean over seeds

@@ -16,7 +16,7 @@ LABEL_RECIPES = [
         architecture="classics/lenet",
         dataset="datasets/digit_sets",
         task="tasks/multi_label",
-        parameters={"train": {**ADAM, "epochs": 15}},
+        parameters={"train": {**ADAM, "epochs": 20}, "dataset": {"resize": 32}},
     ),
     RecipeSpec(
         name="cnn_digits_rotated",
