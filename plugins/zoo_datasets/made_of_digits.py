@@ -63,7 +63,11 @@ class MadeOfDigits(Dataset):
         train, test = (self._digits.load(split) for split in ("train", "test"))
         order = stream.permutation(len(train.images))
         aside = len(order) // 5
-        rows = {"train": (train, order[aside:]), "val": (train, order[:aside]), "test": (test, slice(None))}
+        rows: dict[str, tuple[Split, np.ndarray]] = {
+            "train": (train, order[aside:]),
+            "val": (train, order[:aside]),
+            "test": (test, np.arange(len(test.images))),
+        }
         made = {}
         for split, count in self._counts.items():
             source, chosen = rows[split]
