@@ -186,5 +186,22 @@ ARCHITECTURES = [
         head="fc",
         **{**IMAGENET, "input": (3, 299, 299), "smallest": 75},
     ),
+    ArchitectureSpec(
+        name="unet",
+        summary="U-Net: an encoder and a decoder of 3×3 convolutions, joined at each level; for segmentation",
+        source=(
+            "O. Ronneberger, P. Fischer, T. Brox: U-Net: convolutional networks for biomedical image segmentation"
+        ),
+        paper="https://arxiv.org/abs/1505.04597",
+        year=2015,
+        deviations="padded convolutions with batch norm; images of any size",
+        target="zoo_classics.unet:build",
+        options="zoo_classics.options:UNetOptions",
+        input=(3, 224, 224),
+        smallest=16,
+        outputs=(Output(kind="map"),),
+        num_outputs=2,
+        head="head",
+    ),
     *(resnet(depth) for depth in (18, 34, 50, 101, 152)),
 ]

@@ -108,6 +108,32 @@ PHOTOS = DatasetSpec(
     homepage="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
 )
 
+DIGITS_ON_PHOTOS = DatasetSpec(
+    name="digits_on_photos",
+    summary="Masks: scikit-learn's digits laid over its photographs, 32×32 colour pixels, embedded: no download",
+    source=f"made from digits ({DIGITS.source}) and photos ({PHOTOS.source})",
+    target="zoo_datasets.on_photos:open_digits_on_photos",
+    targets=("mask",),
+    shape=(3, 32, 32),
+    mean=(0.4422, 0.4429, 0.3939),
+    std=(0.3449, 0.2756, 0.2995),
+    licence="CC BY 4.0 (digits), CC BY 2.0 (photographs)",
+)
+
+MNIST_ON_PHOTOS = DatasetSpec(
+    name="mnist_on_photos",
+    summary="Masks: MNIST's digits laid over scikit-learn's photographs, 48×48 colour pixels, made on demand",
+    source=f"made from mnist ({MNIST.source}) and photos ({PHOTOS.source})",
+    target="zoo_datasets.on_photos:open_mnist_on_photos",
+    targets=("mask",),
+    shape=(3, 48, 48),
+    mean=(0.4458, 0.4366, 0.3846),
+    std=(0.3538, 0.2839, 0.3077),
+    licence="CC BY-SA 3.0 (MNIST), CC BY 2.0 (photographs)",
+    homepage=MNIST.homepage,
+    files=MNIST.files,
+)
+
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
@@ -185,4 +211,4 @@ CATDOG = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, FOLDER, IMAGES]
+    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, DIGITS_ON_PHOTOS, MNIST_ON_PHOTOS, FOLDER, IMAGES]

@@ -1,4 +1,4 @@
-"""First-party tasks and adaptations: classification, transfer learning and LoRA."""
+"""First-party tasks and adaptations: classification, segmentation, transfer learning and LoRA."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ def zoo_register_tasks() -> list[TaskSpec]:
             target="zoo_tasks.classification:Classification",
             options="zoo_tasks.options:ClassificationOptions",
             accepts=("classes",),
+            default=True,
+        ),
+        TaskSpec(
+            name="segmentation",
+            summary="Semantic segmentation with cross-entropy, Dice or focal loss: a class for each pixel",
+            source="J. Long, E. Shelhamer, T. Darrell: Fully convolutional networks for semantic segmentation (2015)",
+            target="zoo_tasks.segmentation:Segmentation",
+            options="zoo_tasks.segmentation_options:SegmentationOptions",
+            accepts=("mask",),
+            needs=("map",),
             default=True,
         ),
         TaskSpec(
