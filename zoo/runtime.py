@@ -500,7 +500,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "link": "identity",
         "clip": None,
     },
-    "pixel_argmax": {"classes": REQUIRED, "size": "image"},
+    "pixel_argmax": {"classes": REQUIRED, "size": "image", "colours": []},
     "embedding": {"gallery": None},
     "raw": {},
 }
@@ -935,10 +935,17 @@ def _field_checks(kind: str, names: int) -> dict[str, tuple[tuple[int, ...] | No
             "link": (None, lambda value: value in ("identity", "exp", "sigmoid")),
             "clip": (None, lambda value: value is None or (_is_list(value, _is_finite) and len(value) == 2)),
         },
-        "pixel_argmax": {"size": (None, lambda value: value in ("input", "image"))},
+        "pixel_argmax": {
+            "size": (None, lambda value: value in ("input", "image")),
+            "colours": ((0, names), _is_colour),
+        },
         "embedding": {"gallery": (None, lambda value: value is None or isinstance(value, str))},
     }
     return checks.get(kind, {})
+
+
+def _is_colour(value: Any) -> bool:
+    return _is_list(value, lambda part: isinstance(part, int) and 0 <= part <= 255) and len(value) == 3
 
 
 def _is_list(values: Any, known: Callable[[Any], bool]) -> bool:
@@ -1286,13 +1293,23 @@ def csv_lines(lines: Iterable[Sequence[str]]) -> str:
     return stream.getvalue()
 
 
-class MaskFolder:
-    """Writes each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
-    name that is taken by an image before it has a number."""
+def palette_of(decision: dict[str, Any]) -> bytes:
+    """768 bytes: red, green and blue of each class. Without colours of their own, those of PASCAL VOC: the bits of the
+    class, from the lowest on, are the highest bits of red, green and blue in turn."""
+    given = list(decision.get("colours") or [])
+    standard = [[sum((index >> 3 * bit + part & 1) << 7 - bit for bit in range(3)) for part in range(3)] for index in
+                range(256)]  # fmt: skip
+    return bytes(part for colour in (given + standard[len(given) :])[:256] for part in colour)
 
-    def __init__(self, folder: Path) -> None:
+
+class MaskFolder:
+    """Writes each mask, uint8 (H, W), as ``<name of the image>.mask.png``, a PNG with a palette whose values are the
+    classes; a name that is taken by an image before it has a number."""
+
+    def __init__(self, folder: Path, decision: dict[str, Any] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._palette = palette_of(decision or {})
         self._last: dict[str, int] = {}
         self._taken: set[str] = set()
 
@@ -1308,13 +1325,17 @@ class MaskFolder:
 
     def write(self, image: Path, mask: np.ndarray) -> Path:
         file = self.name(image)
-        Image.fromarray(mask).save(file)
+        image_of_mask = Image.fromarray(mask)
+        image_of_mask.putpalette(self._palette)
+        image_of_mask.save(file)
         return file
 
 
-def write_masks(folder: Path, rows: Iterable[tuple[Path, np.ndarray]]) -> list[Path]:
+def write_masks(
+    folder: Path, rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any] | None = None
+) -> list[Path]:
     """Write the mask of each image (see `MaskFolder`). Returns the files."""
-    masks = MaskFolder(folder)
+    masks = MaskFolder(folder, decision)
     return [masks.write(path, mask) for path, mask in rows]
 
 
@@ -1400,7 +1421,7 @@ def _predict_all(
 ) -> None:
     """Print the answers and write the table and masks that were asked for, batch by batch."""
     decision = decision_of(opened.description)
-    masks = MaskFolder(asked.masks) if asked.masks else None
+    masks = MaskFolder(asked.masks, decision) if asked.masks else None
     with _table(asked.csv, decision) as write:
         for batch in predict_batches(opened.run, opened.description, split_files(files, opened.description)):
             write(batch.rows)

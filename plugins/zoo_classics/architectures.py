@@ -189,9 +189,7 @@ ARCHITECTURES = [
     ArchitectureSpec(
         name="unet",
         summary="U-Net: an encoder and a decoder of 3×3 convolutions, joined at each level; for segmentation",
-        source=(
-            "O. Ronneberger, P. Fischer, T. Brox: U-Net: convolutional networks for biomedical image segmentation"
-        ),
+        source=("O. Ronneberger, P. Fischer, T. Brox: U-Net: convolutional networks for biomedical image segmentation"),
         paper="https://arxiv.org/abs/1505.04597",
         year=2015,
         deviations="padded convolutions with batch norm; images of any size",

@@ -1,5 +1,5 @@
-"""The first-party datasets: ``digits`` comes with scikit-learn, ``folder`` is the user's own, the others are downloaded
-once."""
+"""The first-party datasets: ``digits`` comes with scikit-learn, ``folder`` and ``masks`` are the user's own, the others
+are downloaded once."""
 
 from __future__ import annotations
 
@@ -110,9 +110,10 @@ PHOTOS = DatasetSpec(
 
 DIGITS_ON_PHOTOS = DatasetSpec(
     name="digits_on_photos",
-    summary="Masks: scikit-learn's digits laid over its photographs, 32×32 colour pixels, embedded: no download",
+    summary="Masks: scikit-learn's digits 0 to 3 laid over its photographs, 32×32 colour pixels, embedded: no download",
     source=f"made from digits ({DIGITS.source}) and photos ({PHOTOS.source})",
     target="zoo_datasets.on_photos:open_digits_on_photos",
+    options="zoo_datasets.options:OnPhotosOptions",
     targets=("mask",),
     shape=(3, 32, 32),
     mean=(0.4422, 0.4429, 0.3939),
@@ -122,9 +123,10 @@ DIGITS_ON_PHOTOS = DatasetSpec(
 
 MNIST_ON_PHOTOS = DatasetSpec(
     name="mnist_on_photos",
-    summary="Masks: MNIST's digits laid over scikit-learn's photographs, 48×48 colour pixels, made on demand",
+    summary="Masks: MNIST's digits 0 to 3 laid over scikit-learn's photographs, 48×48 colour pixels, made on demand",
     source=f"made from mnist ({MNIST.source}) and photos ({PHOTOS.source})",
     target="zoo_datasets.on_photos:open_mnist_on_photos",
+    options="zoo_datasets.options:OnPhotosOptions",
     targets=("mask",),
     shape=(3, 48, 48),
     mean=(0.4458, 0.4366, 0.3846),
@@ -143,6 +145,20 @@ FOLDER = DatasetSpec(
     held_out="zoo_datasets.folder:open_held_out",
     options="zoo_datasets.options:FolderOptions",
     path_option="path",
+    shape=(3, None, None),
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    licence="your own",
+)
+
+MASKS = DatasetSpec(
+    name="masks",
+    summary="Your own images with masks: a folder of images/ and masks/, with or without splits (masks:PATH)",
+    target="zoo_datasets.folder_masks:open_folder",
+    held_out="zoo_datasets.folder_masks:open_held_out",
+    options="zoo_datasets.options:MasksOptions",
+    path_option="path",
+    targets=("mask",),
     shape=(3, None, None),
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
@@ -211,4 +227,16 @@ CATDOG = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, DIGITS_ON_PHOTOS, MNIST_ON_PHOTOS, FOLDER, IMAGES]
+    return [
+        DIGITS,
+        PHOTOS,
+        MNIST,
+        FASHION_MNIST,
+        CIFAR10,
+        CATDOG,
+        DIGITS_ON_PHOTOS,
+        MNIST_ON_PHOTOS,
+        FOLDER,
+        MASKS,
+        IMAGES,
+    ]

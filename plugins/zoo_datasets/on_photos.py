@@ -1,9 +1,9 @@
 """Handwritten digits on photographs, with a mask: the class of each pixel is the background or the digit.
 
 The images are made, not found: a digit of `digits` (8×8 pixels, enlarged to 16×16) or of MNIST (28×28) is laid over a
-piece of scikit-learn's two photographs, its grey value as opacity, bright on a dark piece and dark on a bright one. A
-pixel is of the digit where its opacity is at least one half. The splits of the digits are kept, and the test split
-takes the right quarter of the photographs, of which the train split sees nothing. Places and colours are drawn by
+piece of scikit-learn's two photographs at half their brightness, in a bright colour, its grey value as opacity. A pixel
+is of the digit where its opacity is at least one half. The splits of the digits are kept, and the test split takes the
+right quarter of the photographs, of which the train split sees nothing. Places and colours are drawn by
 ``RandomState``, whose stream numpy never changes.
 """
 
@@ -18,15 +18,15 @@ import numpy as np
 from zoo.api import Dataset, DatasetStore, Mask, Options, Part, SampleSource, Split
 from zoo_datasets.digits import Digits
 from zoo_datasets.mnist import open_mnist
+from zoo_datasets.options import OnPhotosOptions
 from zoo_datasets.photos import Photos
 
-CLASSES = ("background", *"0123456789")
 TRAIN_SHARE = 0.75
 """The left part of the photographs, for the train split; the test split takes the rest."""
 SMALL = 5000
 """The samples up to which a split is made at once: 50 MB at 48×48."""
-GREY = (299, 587, 114)
-"""Thousandths of red, green and blue in brightness: ITU-R 601."""
+COLOURS = (144, 256)
+"""Values of red, green and blue of a digit."""
 
 
 class Scenes(SampleSource):
@@ -38,7 +38,7 @@ class Scenes(SampleSource):
         self._photo = random.randint(len(photos), size=count)
         self._top, self._left = (random.randint(extent - side + 1, size=count) for extent in photos.shape[2:])
         self._row, self._column = (random.randint(side - extent + 1, size=count) for extent in digits.shape[1:])
-        self._colour = random.randint(96, size=(count, 3))
+        self._colour = random.randint(*COLOURS, size=(count, 3))
 
     def __len__(self) -> int:
         return len(self._digits)
@@ -52,16 +52,14 @@ class Scenes(SampleSource):
             self._photo[indices, None, None, None], np.arange(3)[:, None, None], rows[:, None, :, None],
             columns[:, None, None, :],
         ].astype(np.int64)  # fmt: skip
-        brightness = (pieces.mean((2, 3)) * GREY).sum(1) / 1000
-        dark = brightness[:, None] < 128
-        colour = np.where(dark, 255 - self._colour[indices], self._colour[indices])[:, :, None, None]
+        colour = self._colour[indices][:, :, None, None]
         opacity = self._opacity(indices).astype(np.int64)[:, None]
-        return ((pieces * (255 - opacity) + colour * opacity + 127) // 255).astype(np.uint8)
+        return np.asarray((pieces // 2 * (255 - opacity) + colour * opacity + 127) // 255, np.uint8)
 
     def targets(self, indices: np.ndarray) -> np.ndarray:
         """uint8 (n, side, side)."""
         ink = self._opacity(indices) >= 128
-        return (ink * (1 + self._labels[indices])[:, None, None]).astype(np.uint8)
+        return np.asarray(ink * (1 + self._labels[indices])[:, None, None], np.uint8)
 
     def _opacity(self, indices: np.ndarray) -> np.ndarray:
         """uint8 (n, side, side): the digits, each at its place."""
@@ -76,11 +74,16 @@ class Scenes(SampleSource):
 class OnPhotos(Dataset):
     """The implementation of `zoo.api.Dataset`, over the scenes of each split."""
 
-    target = Mask(names=CLASSES, ignore=255)
     parts: Mapping[Part, str] = {"train": "train", "test": "test"}
 
-    def __init__(self, digits: Dataset, side: int, *, enlarge: bool) -> None:
-        self._digits, self._side, self._enlarge = digits, side, enlarge
+    def __init__(self, digits: Dataset, side: int, count: int, *, enlarge: bool) -> None:
+        """``count``: the digits from 0 on that are taken."""
+        self._digits, self._side, self._count, self._enlarge = digits, side, count, enlarge
+        self._target = Mask(names=("background", *map(str, range(count))))
+
+    @property
+    def target(self) -> Mask:
+        return self._target
 
     def load(self, split: str) -> Split:
         """Small splits as arrays, which are made once; others on demand."""
@@ -94,7 +97,7 @@ class OnPhotos(Dataset):
     def fingerprint(self) -> str:
         """Over what the images are made of, and a number for how: raise it with every change of this file that changes
         them."""
-        digest = hashlib.sha256(f"on photos 1 {self._side} {self._digits.fingerprint}".encode())
+        digest = hashlib.sha256(f"on photos 1 {self._side} {self._count} {self._digits.fingerprint}".encode())
         digest.update(_photos().tobytes())
         return digest.hexdigest()
 
@@ -106,20 +109,20 @@ class OnPhotos(Dataset):
         scenes = {}
         for seed, (split, photographs) in enumerate(pieces.items()):
             loaded = self._digits.load(split)
-            digits, labels = np.asarray(loaded.images)[:, 0], np.asarray(loaded.targets)
-            scenes[split] = Scenes(
-                enlarged(digits) if self._enlarge else digits, labels, photographs, self._side, seed
-            )
+            labels = np.asarray(loaded.targets)
+            digits = np.asarray(loaded.images)[labels < self._count, 0]
+            labels = labels[labels < self._count]
+            scenes[split] = Scenes(enlarged(digits) if self._enlarge else digits, labels, photographs, self._side, seed)
         return scenes
 
 
-def open_digits_on_photos(_options: Options, _store: DatasetStore) -> OnPhotos:
-    return OnPhotos(Digits(), 32, enlarge=True)
+def open_digits_on_photos(options: OnPhotosOptions, _store: DatasetStore) -> OnPhotos:
+    return OnPhotos(Digits(), 32, options.digits, enlarge=True)
 
 
-def open_mnist_on_photos(options: Options, store: DatasetStore) -> OnPhotos:
+def open_mnist_on_photos(options: OnPhotosOptions, store: DatasetStore) -> OnPhotos:
     """Raises DataError where MNIST's files are missing or damaged."""
-    return OnPhotos(open_mnist(options, store), 48, enlarge=False)
+    return OnPhotos(open_mnist(Options(), store), 48, options.digits, enlarge=False)
 
 
 def _photos() -> np.ndarray:

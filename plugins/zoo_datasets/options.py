@@ -54,3 +54,17 @@ class PhotosOptions(Options):
         description="height and width; the photographs are rotated to that orientation and cropped at the centre; "
         "default: unchanged",
     )
+
+
+class OnPhotosOptions(Options):
+    digits: int = Field(4, ge=1, le=10, description="number of digits: the classes are the background and 0, 1, 2 …")
+
+
+class MasksOptions(Options):
+    path: str = Field(
+        min_length=1, description="a folder with images/ and masks/, or an archive of one; given as masks:PATH"
+    )
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="fraction of the images for the test split, if the folder has neither test nor val"
+    )
+    split_seed: int = Field(0, ge=0, description="seed of that split")

@@ -98,7 +98,8 @@ class Segmentation(Task[SegmentationOptions]):
         return self.constants(like, "class_weights")[0][classes] if "class_weights" in self.stats else 1.0
 
     def decision(self, val: EvaluationResult | None) -> PixelArgmax:
-        return PixelArgmax(classes=_mask(self.target).names)
+        target = _mask(self.target)
+        return PixelArgmax(classes=target.names, colours=target.colours)
 
     def evaluator(self, decision: Decision) -> SegmentationEvaluator:
         """Return an evaluator without class weights."""

@@ -30,32 +30,25 @@ def write_report(result: EvaluationResult, part: PartView, target: Mask, directo
                 "contours.",
             )
         )
-    if result.outputs is None:
+    outputs = result.outputs
+    if outputs is None:
         return items
+
+    def drawn(name: str, title: str, which: str, places: Sequence[int], heading: str) -> ReportItem:
+        masks = outputs[list(places)].argmax(1).astype(np.uint8)
+        plot_masks(directory / "plots" / f"{name}.png", part, places, masks, target, heading)
+        return ReportItem(
+            title, f"plots/{name}.png", f"{which} samples: image, true mask, predicted mask."
+        )
+
     places = [int(index) for index in np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round()]
     heading = figure("mean_iou", result.metrics["mean_iou"]) if result.metrics else "predicted masks"
-    items.append(_drawn(result, part, target, directory, "masks", places, heading))
+    items.append(drawn("masks", "Masks", "Evenly spaced", places, heading))
     if result.metrics:
         ious = result.per_sample["mean_iou"]
         worst = [int(index) for index in np.argsort(ious, kind="stable")[:SHOWN]]  # NaN, an ignored image, is last
-        items.append(_drawn(result, part, target, directory, "worst_masks", worst, "the lowest mean IoU of an image"))
+        items.append(drawn("worst_masks", "Worst masks", "The worst", worst, "the lowest mean IoU of an image"))
     return items
-
-
-def _drawn(
-    result: EvaluationResult,
-    part: PartView,
-    target: Mask,
-    directory: Path,
-    name: str,
-    places: Sequence[int],
-    heading: str,
-) -> ReportItem:
-    assert result.outputs is not None
-    masks = result.outputs[list(places)].argmax(1).astype(np.uint8)
-    plot_masks(directory / "plots" / f"{name}.png", part, places, masks, target, heading)
-    title, which = ("Masks", "Evenly spaced") if name == "masks" else ("Worst masks", "The worst")
-    return ReportItem(title, f"plots/{name}.png", f"{which} samples of the split: image, true mask, predicted mask.")
 
 
 def write_per_class(file: Path, result: EvaluationResult, classes: Sequence[str]) -> None:
@@ -65,5 +58,9 @@ def write_per_class(file: Path, result: EvaluationResult, classes: Sequence[str]
     write_csv(
         file,
         ["class", "pixels", *SCORES],
-        ([name, count, *("" if score is None else f"{score:.4f}" for score in values)] for name, count, *values in rows),
+        ([name, count, *(_cell(score) for score in values)] for name, count, *values in rows),
     )
+
+
+def _cell(score: float | None) -> str:
+    return "" if score is None else f"{score:.4f}"

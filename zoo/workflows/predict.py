@@ -77,7 +77,7 @@ class Predictions:
         without masks."""
         require_masks(self.decision)
         with storage_errors(folder):
-            return runtime.write_masks(folder, self.rows)
+            return runtime.write_masks(folder, self.rows, self.decision)
 
     def draw(self, file: Path) -> None:
         """Draw the first images (at most `DRAWN`) after resizing and cropping, each with its prediction as title; masks
