@@ -116,8 +116,8 @@ DIGITS_ON_PHOTOS = DatasetSpec(
     options="zoo_datasets.options:OnPhotosOptions",
     targets=("mask",),
     shape=(3, 32, 32),
-    mean=(0.4422, 0.4429, 0.3939),
-    std=(0.3449, 0.2756, 0.2995),
+    mean=(0.2551, 0.2527, 0.2256),
+    std=(0.2097, 0.1806, 0.1921),
     licence="CC BY 4.0 (digits), CC BY 2.0 (photographs)",
 )
 
@@ -129,8 +129,8 @@ MNIST_ON_PHOTOS = DatasetSpec(
     options="zoo_datasets.options:OnPhotosOptions",
     targets=("mask",),
     shape=(3, 48, 48),
-    mean=(0.4458, 0.4366, 0.3846),
-    std=(0.3538, 0.2839, 0.3077),
+    mean=(0.2405, 0.2349, 0.2067),
+    std=(0.2079, 0.1783, 0.1891),
     licence="CC BY-SA 3.0 (MNIST), CC BY 2.0 (photographs)",
     homepage=MNIST.homepage,
     files=MNIST.files,
