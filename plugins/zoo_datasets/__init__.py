@@ -1,5 +1,5 @@
-"""The first-party datasets: ``digits`` comes with scikit-learn, ``folder`` and ``masks`` are the user's own, the others
-are downloaded once."""
+"""The first-party datasets: ``digits`` comes with scikit-learn, ``folder`` is the user's own, the others are downloaded
+once."""
 
 from __future__ import annotations
 
@@ -139,26 +139,15 @@ MNIST_ON_PHOTOS = DatasetSpec(
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
-        "Your own images: a folder of classes, or an archive of one, with or without train, val and test (folder:PATH)"
+        "Your own images: folders of classes or of tags, a CSV file of labels or numbers, or images and masks "
+        "(folder:PATH)"
     ),
     target="zoo_datasets.folder:open_folder",
     held_out="zoo_datasets.folder:open_held_out",
     options="zoo_datasets.options:FolderOptions",
     path_option="path",
-    shape=(3, None, None),
-    mean=(0.485, 0.456, 0.406),
-    std=(0.229, 0.224, 0.225),
-    licence="your own",
-)
-
-MASKS = DatasetSpec(
-    name="masks",
-    summary="Your own images with masks: a folder of images/ and masks/, with or without splits (masks:PATH)",
-    target="zoo_datasets.folder_masks:open_folder",
-    held_out="zoo_datasets.folder_masks:open_held_out",
-    options="zoo_datasets.options:MasksOptions",
-    path_option="path",
-    targets=("mask",),
+    targets=("classes", "multi_label", "values", "mask"),
+    target_kind="zoo_datasets.folder_kind:target_kind",
     shape=(3, None, None),
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),
@@ -237,6 +226,5 @@ def zoo_register_datasets() -> list[DatasetSpec]:
         DIGITS_ON_PHOTOS,
         MNIST_ON_PHOTOS,
         FOLDER,
-        MASKS,
         IMAGES,
     ]

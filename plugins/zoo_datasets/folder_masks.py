@@ -29,11 +29,9 @@ from PIL import Image
 from zoo.api import Dataset, DatasetStore, Mask, Part, Split
 from zoo.errors import DataError
 from zoo.plugin import is_image, read_bytes, tracked
-from zoo_datasets.folder import top_folder
-from zoo_datasets.folder_layout import SPLITS, entries, nfc
-from zoo_datasets.options import MasksOptions
+from zoo_datasets.folder_kind import IMAGES, MASKS, has_masks, split_folders
+from zoo_datasets.folder_layout import entries, nfc
 
-IMAGES, MASKS = "images", "masks"
 IGNORE = 255
 IGNORE_NAMES = ("ignore", "void", "unlabelled", "unlabeled")
 """Names of the row of classes.csv whose pixels do not count."""
@@ -47,13 +45,6 @@ class Pair(NamedTuple):
 
     image: Path
     mask: Path | None
-
-
-def has_masks(root: Path) -> bool:
-    """Return whether a folder is laid out as images and masks."""
-    return any(
-        (place / IMAGES).is_dir() and (place / MASKS).is_dir() for place in (root, *_split_folders(root).values())
-    )
 
 
 class MaskFolder(Dataset):
@@ -105,30 +96,6 @@ class MaskFolder(Dataset):
         return nfc(file.relative_to(self._root).as_posix())
 
 
-def open_folder(options: MasksOptions, store: DatasetStore) -> MaskFolder:
-    """Open masks:PATH. Raises DataError if the folder is invalid."""
-    return open_masks(_root(options, store), store, options.test_fraction, options.split_seed)
-
-
-def open_held_out(options: MasksOptions, store: DatasetStore) -> MaskFolder:
-    """Open masks:PATH for the evaluation of a trained model. Raises DataError if the folder is invalid."""
-    return open_masks(_root(options, store), store, training=False)
-
-
-def _root(options: MasksOptions, store: DatasetStore) -> Path:
-    root = Path(options.path)
-    if not root.exists():
-        raise DataError("the folder of images and masks does not exist", where=root, fix="check the path after masks:")
-    root = root if root.is_dir() else top_folder(store.unpack(root))
-    if not has_masks(root):
-        raise DataError(
-            f"this folder has no {IMAGES}/ with {MASKS}/ beside it",
-            where=root,
-            fix="put the images into images/ and a PNG with the name of each into masks/",
-        )
-    return root
-
-
 def open_masks(
     root: Path, store: DatasetStore, test_fraction: float = 0.2, split_seed: int = 0, *, training: bool = True
 ) -> MaskFolder:
@@ -137,6 +104,12 @@ def open_masks(
     Without ``training``, for the evaluation of a trained model, the test split is the one with masks, otherwise val,
     otherwise all images.
     """
+    if not has_masks(root):
+        raise DataError(
+            f"this folder has no {IMAGES}/ with {MASKS}/ beside it",
+            where=root,
+            fix="put the images into images/ and a PNG with the name of each into masks/",
+        )
     splits = find_pairs(root)
     labelled = [name for name in ("test", "val", "train") if name in splits and splits[name][0].mask is not None]
     if not labelled or (training and "train" not in labelled):
@@ -160,16 +133,11 @@ def open_masks(
 def find_pairs(root: Path) -> dict[str, list[Pair]]:
     """Return the images with their masks by split; all of them in train if there are no splits."""
     if (root / IMAGES).is_dir():
-        images, masks = _split_folders(root / IMAGES), _split_folders(root / MASKS)
+        images, masks = split_folders(root / IMAGES), split_folders(root / MASKS)
         if not images:
             return {"train": _paired(root / IMAGES, root / MASKS)}
         return {name: _paired(folder, masks.get(name, root / MASKS / folder.name)) for name, folder in images.items()}
-    return {name: _paired(folder / IMAGES, folder / MASKS) for name, folder in _split_folders(root).items()}
-
-
-def _split_folders(root: Path) -> dict[str, Path]:
-    folders = [path for path in entries(root) if path.is_dir()] if root.is_dir() else []
-    return {SPLITS[path.name.lower()]: path for path in folders if path.name.lower() in SPLITS}
+    return {name: _paired(folder / IMAGES, folder / MASKS) for name, folder in split_folders(root).items()}
 
 
 def _paired(images: Path, masks: Path) -> list[Pair]:

@@ -19,7 +19,23 @@ class CatdogOptions(Options):
 class FolderOptions(Options):
     path: str = Field(min_length=1, description="the folder, or an archive of one; given after the name: folder:PATH")
     labels: str | None = Field(
-        None, description="a CSV file with the columns file, label and optionally split, instead of class folders"
+        None,
+        description="a CSV file with the column file, the columns of the targets and optionally split, instead of "
+        "class folders",
+    )
+    target: Literal["auto", "classes", "multi_label", "values", "mask"] = Field(
+        "auto",
+        description="classes: one for each image; multi_label: any number of labels; values: numbers; mask: a "
+        "class for each pixel; auto: masks if there are folders images and masks, otherwise classes, except for a CSV "
+        "file with a column labels, with columns of 0 and 1, or with numbers",
+    )
+    columns: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="columns of the CSV file with the labels or numbers; default: all except file and split",
+    )
+    label_separator: str = Field(
+        ";", min_length=1, max_length=1, description="character between the labels in one cell of the CSV file"
     )
     test_fraction: float = Field(
         0.2,
@@ -58,13 +74,3 @@ class PhotosOptions(Options):
 
 class OnPhotosOptions(Options):
     digits: int = Field(4, ge=1, le=10, description="number of digits: the classes are the background and 0, 1, 2 …")
-
-
-class MasksOptions(Options):
-    path: str = Field(
-        min_length=1, description="a folder with images/ and masks/, or an archive of one; given as masks:PATH"
-    )
-    test_fraction: float = Field(
-        0.2, gt=0, lt=1, description="fraction of the images for the test split, if the folder has neither test nor val"
-    )
-    split_seed: int = Field(0, ge=0, description="seed of that split")

@@ -37,9 +37,7 @@ def write_report(result: EvaluationResult, part: PartView, target: Mask, directo
     def drawn(name: str, title: str, which: str, places: Sequence[int], heading: str) -> ReportItem:
         masks = outputs[list(places)].argmax(1).astype(np.uint8)
         plot_masks(directory / "plots" / f"{name}.png", part, places, masks, target, heading)
-        return ReportItem(
-            title, f"plots/{name}.png", f"{which} samples: image, true mask, predicted mask."
-        )
+        return ReportItem(title, f"plots/{name}.png", f"{which} samples: image, true mask, predicted mask.")
 
     places = [int(index) for index in np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round()]
     heading = figure("mean_iou", result.metrics["mean_iou"]) if result.metrics else "predicted masks"
