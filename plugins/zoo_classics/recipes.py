@@ -57,6 +57,8 @@ def _cifar(
 
 
 DIGITS: dict[str, Any] = {"epochs": 20, "batch_size": 32, "optimizer": "adam", "lr": 0.01, "schedule": "cosine"}
+NATIVE = {"fit": "crop"}
+"""Images of other sizes are not scaled, so that `zoo predict --window` finds digits of the size of training."""
 SMALL_UNET = {"width": 8, "depth": 3}
 PIXELS: dict[str, Any] = {
     "batch_size": 16,
@@ -103,7 +105,7 @@ RECIPES = [
         architecture="classics/unet",
         dataset="datasets/digits_on_photos",
         task="tasks/segmentation",
-        parameters={"architecture": SMALL_UNET, "train": {**PIXELS, "epochs": 15}},
+        parameters={"architecture": SMALL_UNET, "dataset": NATIVE, "train": {**PIXELS, "epochs": 15}},
     ),
     RecipeSpec(
         name="unet_mnist_on_photos",
@@ -111,7 +113,7 @@ RECIPES = [
         architecture="classics/unet",
         dataset="datasets/mnist_on_photos",
         task="tasks/segmentation",
-        parameters={"architecture": SMALL_UNET, "train": {**PIXELS, "epochs": 1}},
+        parameters={"architecture": SMALL_UNET, "dataset": NATIVE, "train": {**PIXELS, "epochs": 1}},
     ),
     _mnist(
         "fnn_mnist",
