@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from console_pages import TOP, Console, agrees, run_page
 
-GUIDES = ("getting-started", "own-images", "export", "compare", "resume")
+GUIDES = ("getting-started", "own-images", "export", "compare", "resume", "segmentation")
 
 
 @pytest.mark.parametrize("page", GUIDES)
