@@ -3,7 +3,7 @@ once."""
 
 from __future__ import annotations
 
-from zoo.api import DatasetSpec, FileSpec, hookimpl
+from zoo.api import DatasetSpec, FileSpec, TargetKind, hookimpl
 
 ZOO_API = "2.0"
 
@@ -136,6 +136,63 @@ MNIST_ON_PHOTOS = DatasetSpec(
     files=MNIST.files,
 )
 
+
+def _made(
+    name: str, summary: str, target: TargetKind, shape: tuple[int, int, int], mean: float, std: float, of: DatasetSpec
+) -> DatasetSpec:
+    """A dataset of `zoo_datasets.made_of_digits`."""
+    return DatasetSpec(
+        name=name,
+        summary=summary,
+        source=f"made from {of.name} ({of.source})",
+        target=f"zoo_datasets.made_of_digits:open_{name}",
+        targets=(target,),
+        shape=shape,
+        mean=(mean,),
+        std=(std,),
+        licence=of.licence,
+        homepage=of.homepage,
+        files=of.files,
+    )
+
+
+DIGIT_SETS = _made(
+    "digit_sets",
+    "Multi-label: canvases of 16×16 grey pixels with 1 to 3 of scikit-learn's digits, embedded: no download",
+    "multi_label",
+    (1, 16, 16),
+    0.1520,
+    0.3059,
+    DIGITS,
+)
+MNIST_SETS = _made(
+    "mnist_sets",
+    "Multi-label: canvases of 56×56 grey pixels with 1 to 3 of MNIST's digits, made on demand",
+    "multi_label",
+    (1, 56, 56),
+    0.0656,
+    0.2279,
+    MNIST,
+)
+DIGITS_ROTATED = _made(
+    "digits_rotated",
+    "Regression: scikit-learn's digits, 28×28 grey pixels, rotated by -45° to 45°, embedded: no download",
+    "values",
+    (1, 28, 28),
+    0.1555,
+    0.2695,
+    DIGITS,
+)
+MNIST_ROTATED = _made(
+    "mnist_rotated",
+    "Regression: MNIST's digits, 28×28 grey pixels, rotated by -45° to 45°, made on demand",
+    "values",
+    (1, 28, 28),
+    0.1310,
+    0.2900,
+    MNIST,
+)
+
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
@@ -216,15 +273,5 @@ CATDOG = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [
-        DIGITS,
-        PHOTOS,
-        MNIST,
-        FASHION_MNIST,
-        CIFAR10,
-        CATDOG,
-        DIGITS_ON_PHOTOS,
-        MNIST_ON_PHOTOS,
-        FOLDER,
-        IMAGES,
-    ]
+    made = [DIGITS_ON_PHOTOS, MNIST_ON_PHOTOS, DIGIT_SETS, MNIST_SETS, DIGITS_ROTATED, MNIST_ROTATED]
+    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, *made, FOLDER, IMAGES]

@@ -89,13 +89,8 @@ def _has_folders(folder: Path) -> bool:
 
 def kind_of_table(table: Path, columns: Sequence[str] | None = None) -> TargetKind:
     """Return the kind of targets that the columns of a table hold. Raises DataError if they are of no kind."""
-    try:
-        status = table.stat()
-        return _kind(table, None if columns is None else tuple(columns), status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise DataError(
-            f"the table of labels cannot be read: {error.strerror}", where=table, fix="give a CSV file in UTF-8"
-        ) from error
+    status = table.stat()
+    return _kind(table, None if columns is None else tuple(columns), status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=8)

@@ -152,7 +152,7 @@ def test_each_goes_with_what_others_wrote(
         (("lenet", "--data", "tides:nowhere.parquet", "--task", "svd_compress"), "values"),
         (
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "transfer"),
-            "no installed task is the default for values",
+            "task transfer needs pretrained weights, but ripple has none",
         ),
         (
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "logcosh", "--set", "adapt=[lora]"),

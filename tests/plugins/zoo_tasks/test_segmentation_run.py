@@ -72,7 +72,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def test_a_folder_of_masks_is_trained_evaluated_and_reported(trained: RunResult) -> None:
-    assert trained.path is not None and trained.record.config.task.name == "tasks/segmentation"
+    assert trained.path is not None and RunDir(trained.path).config.task.name == "tasks/segmentation"
     assert trained.metrics["mean_iou"] > 0.8
     assert evaluate_run(trained.path).metrics == trained.metrics
     with (trained.path / "per_class.csv").open(encoding="utf-8", newline="") as stream:
