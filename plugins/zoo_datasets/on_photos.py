@@ -33,41 +33,41 @@ class Scenes(SampleSource):
     """Digits, uint8 (N, h, w), with labels (N,) on square pieces of the photographs, uint8 (P, 3, H, W)."""
 
     def __init__(self, digits: np.ndarray, labels: np.ndarray, photos: np.ndarray, side: int, seed: int) -> None:
-        self._digits, self._labels, self._photos, self._side = digits, labels, photos, side
+        self.digits, self.labels, self.photos, self.side = digits, labels, photos, side
         count, random = len(digits), np.random.RandomState(seed)
-        self._photo = random.randint(len(photos), size=count)
-        self._top, self._left = (random.randint(extent - side + 1, size=count) for extent in photos.shape[2:])
-        self._row, self._column = (random.randint(side - extent + 1, size=count) for extent in digits.shape[1:])
-        self._colour = random.randint(*COLOURS, size=(count, 3))
+        self.photo = random.randint(len(photos), size=count)
+        self.top, self.left = (random.randint(extent - side + 1, size=count) for extent in photos.shape[2:])
+        self.row, self.column = (random.randint(side - extent + 1, size=count) for extent in digits.shape[1:])
+        self.colour = random.randint(*COLOURS, size=(count, 3))
 
     def __len__(self) -> int:
-        return len(self._digits)
+        return len(self.digits)
 
     def images(self, indices: np.ndarray) -> np.ndarray:
         """uint8 (n, 3, side, side)."""
         rows, columns = (
-            start[indices, None] + np.arange(self._side) for start in (self._top, self._left)
+            start[indices, None] + np.arange(self.side) for start in (self.top, self.left)
         )  # (n, side) each
-        pieces = self._photos[
-            self._photo[indices, None, None, None], np.arange(3)[:, None, None], rows[:, None, :, None],
+        pieces = self.photos[
+            self.photo[indices, None, None, None], np.arange(3)[:, None, None], rows[:, None, :, None],
             columns[:, None, None, :],
         ].astype(np.int64)  # fmt: skip
-        colour = self._colour[indices][:, :, None, None]
+        colour = self.colour[indices][:, :, None, None]
         opacity = self._opacity(indices).astype(np.int64)[:, None]
         return np.asarray((pieces // 2 * (255 - opacity) + colour * opacity + 127) // 255, np.uint8)
 
     def targets(self, indices: np.ndarray) -> np.ndarray:
         """uint8 (n, side, side)."""
         ink = self._opacity(indices) >= 128
-        return np.asarray(ink * (1 + self._labels[indices])[:, None, None], np.uint8)
+        return np.asarray(ink * (1 + self.labels[indices])[:, None, None], np.uint8)
 
     def _opacity(self, indices: np.ndarray) -> np.ndarray:
         """uint8 (n, side, side): the digits, each at its place."""
-        _, height, width = self._digits.shape
-        laid = np.zeros((len(indices), self._side, self._side), np.uint8)
-        rows = self._row[indices, None] + np.arange(height)
-        columns = self._column[indices, None] + np.arange(width)
-        laid[np.arange(len(indices))[:, None, None], rows[:, :, None], columns[:, None, :]] = self._digits[indices]
+        _, height, width = self.digits.shape
+        laid = np.zeros((len(indices), self.side, self.side), np.uint8)
+        rows = self.row[indices, None] + np.arange(height)
+        columns = self.column[indices, None] + np.arange(width)
+        laid[np.arange(len(indices))[:, None, None], rows[:, :, None], columns[:, None, :]] = self.digits[indices]
         return laid
 
 
@@ -87,7 +87,7 @@ class OnPhotos(Dataset):
 
     def load(self, split: str) -> Split:
         """Small splits as arrays, which are made once; others on demand."""
-        scenes = self._scenes[split]
+        scenes = self.scenes[split]
         if len(scenes) > SMALL:
             return Split(scenes)
         rows = np.arange(len(scenes))
@@ -102,7 +102,7 @@ class OnPhotos(Dataset):
         return digest.hexdigest()
 
     @cached_property
-    def _scenes(self) -> dict[str, Scenes]:
+    def scenes(self) -> dict[str, Scenes]:
         photos = _photos()
         border = round(TRAIN_SHARE * photos.shape[3])
         pieces = {"train": photos[..., :border], "test": photos[..., border:]}

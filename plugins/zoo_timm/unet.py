@@ -30,7 +30,7 @@ class EncoderUNet(nn.Module):
     def __init__(self, encoder: nn.Module, widths: list[int], num_outputs: int, width: int, widest: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self._widths = widths
+        self.widths = widths
         self.steps = nn.ModuleList()
         before = widths[-1]
         for level, skip in reversed(list(enumerate([0, *widths[:-1]]))):
@@ -47,7 +47,7 @@ class EncoderUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[2:]
-        *finer, y = (_channels_first(each, width) for each, width in zip(self.encoder(x), self._widths, strict=True))
+        *finer, y = (_channels_first(each, width) for each, width in zip(self.encoder(x), self.widths, strict=True))
         for step, skip in zip(self.steps, [*reversed(finer), None], strict=True):
             if skip is None:
                 y = step(F.interpolate(y, size))

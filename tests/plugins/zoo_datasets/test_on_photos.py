@@ -19,32 +19,32 @@ def dataset() -> OnPhotos:
 def test_the_splits_are_those_of_the_digits(dataset: OnPhotos) -> None:
     for name, photos in (("train", 480), ("test", 160)):
         labels = np.asarray(Digits().load(name).targets)
-        scenes = dataset._scenes[name]
-        assert len(scenes) == (labels < 4).sum() and scenes._photos.shape == (2, 3, 427, photos)
+        scenes = dataset.scenes[name]
+        assert len(scenes) == (labels < 4).sum() and scenes.photos.shape == (2, 3, 427, photos)
     assert dataset.target.names == ("background", "0", "1", "2", "3") and dataset.target.ignore == 255
 
 
 def test_an_image_is_a_digit_laid_over_a_piece_of_a_photograph(dataset: OnPhotos) -> None:
-    split, scenes = dataset.load("train"), dataset._scenes["train"]
+    split, scenes = dataset.load("train"), dataset.scenes["train"]
     assert isinstance(split.images, np.ndarray) and isinstance(split.targets, np.ndarray)
     photos = np.asarray(Photos().load("photos").images)
     for index in (0, 7, 300):
-        top, left, row, column = (each[index] for each in (scenes._top, scenes._left, scenes._row, scenes._column))
-        piece = photos[scenes._photo[index], :, top : top + SIDE, left : left + SIDE].astype(int)
+        top, left, row, column = (each[index] for each in (scenes.top, scenes.left, scenes.row, scenes.column))
+        piece = photos[scenes.photo[index], :, top : top + SIDE, left : left + SIDE].astype(int)
         opacity = np.zeros((SIDE, SIDE), int)
-        opacity[row : row + 16, column : column + 16] = scenes._digits[index]
-        expected = piece // 2 * (1 - opacity / 255) + scenes._colour[index][:, None, None] * (opacity / 255)
+        opacity[row : row + 16, column : column + 16] = scenes.digits[index]
+        expected = piece // 2 * (1 - opacity / 255) + scenes.colour[index][:, None, None] * (opacity / 255)
         assert np.abs(split.images[index] - expected).max() <= 0.51  # rounded to whole values
         assert np.array_equal(split.targets[index] > 0, opacity >= 128)
-        assert set(np.unique(split.targets[index])) == {0, 1 + scenes._labels[index]}
+        assert set(np.unique(split.targets[index])) == {0, 1 + scenes.labels[index]}
 
 
 def test_any_samples_are_the_same_ones_and_another_seed_gives_others(dataset: OnPhotos) -> None:
-    scenes, rows = dataset._scenes["test"], np.array([5, 2, 5])
+    scenes, rows = dataset.scenes["test"], np.array([5, 2, 5])
     whole = dataset.load("test")
     assert np.array_equal(scenes.images(rows), np.asarray(whole.images)[rows])
     assert np.array_equal(scenes.targets(rows), np.asarray(whole.targets)[rows])
-    other = Scenes(scenes._digits, scenes._labels, scenes._photos, SIDE, 9)
+    other = Scenes(scenes.digits, scenes.labels, scenes.photos, SIDE, 9)
     assert not np.array_equal(other.images(rows), scenes.images(rows))
 
 

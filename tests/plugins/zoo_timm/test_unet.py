@@ -38,7 +38,7 @@ def test_the_encoder_is_timms() -> None:
 def test_features_with_channels_last_are_turned() -> None:
     model = made("swin_tiny_patch4_window7_224", 224)
     with torch.no_grad():
-        assert model.encoder(torch.zeros(1, 3, 224, 224))[0].shape[-1] == model._widths[0]
+        assert model.encoder(torch.zeros(1, 3, 224, 224))[0].shape[-1] == model.widths[0]
         assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 5, 224, 224)
 
 
