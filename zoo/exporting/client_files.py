@@ -25,6 +25,8 @@ PARTS = (
     "bundles",
     "descriptions",
     "opening",
+    "batches",
+    "windows",
     "predicting",
     "command_line",
 )

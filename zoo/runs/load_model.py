@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.api import Classes, Decision, Output, Raw, Softmax, Target
+from zoo.api import Decision, Mask, Output, PixelArgmax, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig
 from zoo.contract.targets import class_names
 from zoo.data.preprocessing import Preprocessing
@@ -23,6 +23,7 @@ from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Registry, registry
 from zoo.runs import checkpoints
 from zoo.runs.build_components import build_adaptations, build_network, build_solver, build_task, output_reader
+from zoo.runs.file_weights import target_of
 from zoo.runs.initial_weights import NamedWeights, RandomWeights
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import announce_versions, require_plugins
@@ -171,11 +172,13 @@ def load_published(catalogue: Registry, found: Published, device: torch.device |
     state = weights.read(model.state_dict())
     load_state(model, state.tensors, weights.text)
     read = f", read {', '.join(state.notes)}" if state.notes else ""
+    target = target_of(found.architecture.spec, spec)
+    assert target is not None  # noqa: S101  # `find_published` refuses weights without classes
     return LoadedModel(
         model.to(device).eval(),
         found.name,
-        Classes(names=spec.classes),
-        Softmax(classes=spec.classes),
+        target,
+        PixelArgmax(classes=spec.classes) if isinstance(target, Mask) else Softmax(classes=spec.classes),
         preprocessing,
         found.config,
         origin_of(found, path, sha256(path)),

@@ -16,7 +16,7 @@ from zoo.data.preprocessing import Preprocessing, preprocessing_of
 from zoo.errors import CheckpointError, UsageError, ZooError, report_to
 from zoo.models import pretrained_weights
 from zoo.registry.lookup import Item, Registry, options_model
-from zoo.runs.file_weights import FileWeights
+from zoo.runs.file_weights import FileWeights, target_of
 from zoo.runs.initial_weights import NamedWeights, parse_weights, unknown
 from zoo.runs.resolve_config import dataset_section, resolve
 from zoo.support.paths import runs_root
@@ -89,7 +89,7 @@ def find_published(catalogue: Registry, name: str, weights: str | None = None, k
     if recipe is not None and base is not None:
         config = base.model_copy(update={"architecture": section, "weights": None})
     else:
-        config = _config(catalogue, section, spec)
+        config = _config(catalogue, section, network, spec)
     return Published(item, network, chosen, spec, config, recipe)
 
 
@@ -134,9 +134,10 @@ def _section(
     return Section(name=network.canonical, **{**own, **options, **chosen.builder_options, **spec.architecture_options})
 
 
-def _config(catalogue: Registry, section: Section, spec: WeightsSpec) -> RunConfig:
+def _config(catalogue: Registry, section: Section, network: Item[ArchitectureSpec], spec: WeightsSpec) -> RunConfig:
     """Return the configuration that describes weights without a recipe: the default task on their dataset."""
-    task = default_task(catalogue, ("classes",))
+    target = target_of(network.spec, spec)
+    task = default_task(catalogue, ("classes" if target is None else target.kind,))
     return RunConfig(
         architecture=section,
         dataset=_dataset_of(catalogue, spec),

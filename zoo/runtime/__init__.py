@@ -21,6 +21,7 @@ they are (raw).
 """
 
 from zoo.runtime.answers import UNSEEN, answer_text, cells, columns, printable
+from zoo.runtime.batches import BATCH
 from zoo.runtime.bundles import INDEX, SEAL, ModelError, parse_index, read_index, sealed_json
 from zoo.runtime.command_line import main
 from zoo.runtime.decisions import (
@@ -60,15 +61,17 @@ from zoo.runtime.decoding import (
 )
 from zoo.runtime.descriptions import FORMATS_OF_BUNDLES, check_description, due_shape, has_shape, wrong_shape
 from zoo.runtime.image_files import Found, find_images, is_image
-from zoo.runtime.masks import MaskFolder, write_masks
+from zoo.runtime.masks import MaskFolder, palette_of, write_masks
 from zoo.runtime.opening import INPUT, METADATA_KEY, OUTPUT, Model, file_state, open_model
 from zoo.runtime.predicting import CHUNK, Batch, predict, predict_batches, prepare_chunk, split_files
 from zoo.runtime.preprocessing import normalise, permute, prepare, preprocessing_steps, read, to_chw
-from zoo.runtime.resizing import COVER, CROP, RESAMPLING, SQUASH, cover, crop, fit, resize, scale_and_crop
+from zoo.runtime.resizing import COVER, CROP, RESAMPLING, SQUASH, cover, crop, fit, fit_whole, resize, scale_and_crop
 from zoo.runtime.tables import csv_cell, csv_header, csv_rows, write_csv
 from zoo.runtime.versions import OLDEST, SetupError, refuse_older
+from zoo.runtime.windows import MOST_OVERLAP, check_window, window_mask, window_starts
 
 __all__ = [
+    "BATCH",
     "CHUNK",
     "COVER",
     "CROP",
@@ -79,6 +82,7 @@ __all__ = [
     "INPUT",
     "MAX_PIXELS",
     "METADATA_KEY",
+    "MOST_OVERLAP",
     "NAMES",
     "OLDEST",
     "ORIENTATION",
@@ -105,6 +109,7 @@ __all__ = [
     "cells",
     "check_description",
     "check_pixels",
+    "check_window",
     "chosen",
     "columns",
     "convert",
@@ -120,6 +125,7 @@ __all__ = [
     "file_state",
     "find_images",
     "fit",
+    "fit_whole",
     "has_shape",
     "has_transparency",
     "is_image",
@@ -129,6 +135,7 @@ __all__ = [
     "normalise_rows",
     "open_model",
     "orientation",
+    "palette_of",
     "parse_index",
     "permute",
     "predict",
@@ -153,6 +160,8 @@ __all__ = [
     "to_chw",
     "top",
     "upright",
+    "window_mask",
+    "window_starts",
     "write_csv",
     "write_masks",
     "wrong_shape",

@@ -60,16 +60,28 @@ def open_predictor(
     weights: str | None = None,
     weights_key: str | None = None,
     max_pixels: int | None = None,
+    window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
 ) -> Predictor:
     """Open a bundle's folder, an exported model, a run or, with ``weights``, an architecture (see
     `zoo.workflows.predict.predict`)."""
     found = _open(target, provider, threads) if weights is None else _open_in_torch(target, weights, weights_key)
+    if window is not None:
+        found = _with_window(found, window)
     if max_pixels is None:
         return found
     limited = {**found.description["input"], "max_pixels": max_pixels}
     return found._replace(description={**found.description, "input": limited})
+
+
+def _with_window(found: Predictor, window: float) -> Predictor:
+    """Return a predictor that slides over the whole of each image. Raises UsageError if it cannot."""
+    try:
+        runtime.check_window(window, found.decision)
+    except ValueError as error:
+        raise UsageError(str(error), where="--window", fix="remove it, or use a share such as 0.25") from error
+    return found._replace(description={**found.description, "window": window})
 
 
 def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:

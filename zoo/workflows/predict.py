@@ -111,7 +111,7 @@ class Predictions:
         without masks."""
         require_masks(self.decision)
         with storage_errors(folder):
-            return runtime.write_masks(folder, self.rows)
+            return runtime.write_masks(folder, self.rows, self.decision)
 
     def draw(self, file: Path) -> None:
         """Draw the first images (at most `DRAWN`) after resizing and cropping, each with its prediction as title; masks
@@ -146,6 +146,7 @@ def predict(
     weights_key: str | None = None,
     keep_going: bool = False,
     max_pixels: int | None = None,
+    window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
 ) -> Predictions:
@@ -154,15 +155,22 @@ def predict(
     ``target`` is a bundle's folder, an exported model, a run (path or name), or a recipe without a run, for its
     pretrained weights. With ``weights`` (a name, a safetensors file or the address of one), it is an architecture or a
     recipe; ``weights_key`` selects one of several networks in the file.
-    ``max_pixels`` replaces the model's limit. ``provider`` is the execution provider of an exported model, and
-    ``threads`` its number of CPU threads (None: the runtime's default).
+    ``max_pixels`` replaces the model's limit. ``window`` slides a model that gives masks over the whole of each image,
+    with windows that overlap by this share, such as 0.25. ``provider`` is the execution provider of an exported model,
+    and ``threads`` its number of CPU threads (None: the runtime's default).
 
     Raises DataError for an image that cannot be read (with ``keep_going``, it is added to ``failures`` instead), and
     CheckpointError for a model that was changed or cannot be loaded.
     """
     found = find_images(images)
     predictor = open_predictor(
-        target, weights=weights, weights_key=weights_key, max_pixels=max_pixels, provider=provider, threads=threads
+        target,
+        weights=weights,
+        weights_key=weights_key,
+        max_pixels=max_pixels,
+        window=window,
+        provider=provider,
+        threads=threads,
     )
     whole = predictions_of(predictor, notes=(found.skipped,) if found.skipped else ())
     with data_errors():
@@ -178,6 +186,7 @@ def predict_batches(
     weights: str | None = None,
     weights_key: str | None = None,
     max_pixels: int | None = None,
+    window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
 ) -> Generator[Predictions, None, None]:
@@ -189,7 +198,13 @@ def predict_batches(
     """
     found = find_images(images)
     predictor = open_predictor(
-        target, weights=weights, weights_key=weights_key, max_pixels=max_pixels, provider=provider, threads=threads
+        target,
+        weights=weights,
+        weights_key=weights_key,
+        max_pixels=max_pixels,
+        window=window,
+        provider=provider,
+        threads=threads,
     )
     return batches_of(predictor, runtime.split_files(found.files, predictor.description))
 
@@ -233,11 +248,14 @@ def predictions_of(
     """Return the predictions of a batch, or none so far."""
     rows, failed = ([], []) if batch is None else batch
     failures = [(file, str(error)) for file, error in failed]
+    spec = predictor.spec
+    if "window" in predictor.description:  # the masks are of whole images, which are drawn so
+        spec = {**spec, "resize": runtime.SQUASH, "scale": None}
     return Predictions(
         predictor.decision,
         list(rows),
         predictor.engine,
-        predictor.spec,
+        spec,
         failures,
         predictor.network,
         (*predictor.notes, *notes),
