@@ -21,8 +21,8 @@ from zoo.support.untrusted_files import read_text
 
 
 def listed(key: str, distribution: str, family: Family) -> Sequence[str]:
-    """The members of the family ``key`` (``namespace/name``) that ``distribution`` has, which is given with its version and
-    the state of its files.
+    """The members of the family ``key`` (``namespace/name``) that ``distribution``, given with its version and the
+    state of its files, has.
 
     Raises what the family raises, and ValueError where a name is none (`zoo.api.Name`).
     """
