@@ -105,7 +105,12 @@ RECIPES = [
         architecture="classics/unet",
         dataset="datasets/digits_on_photos",
         task="tasks/segmentation",
-        parameters={"architecture": SMALL_UNET, "dataset": NATIVE, "train": {**PIXELS, "epochs": 15}},
+        parameters={
+            "architecture": SMALL_UNET,
+            "dataset": NATIVE,
+            "task": {"loss": "cross_entropy+dice"},  # most pixels are background, and the images are few
+            "train": {**PIXELS, "batch_size": 8, "lr": 0.005, "epochs": 30},
+        },
     ),
     RecipeSpec(
         name="unet_mnist_on_photos",
