@@ -108,6 +108,34 @@ PHOTOS = DatasetSpec(
     homepage="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
 )
 
+DIGITS_ON_PHOTOS = DatasetSpec(
+    name="digits_on_photos",
+    summary="Masks: scikit-learn's digits 0 to 3 laid over its photographs, 32×32 colour pixels, embedded: no download",
+    source=f"made from digits ({DIGITS.source}) and photos ({PHOTOS.source})",
+    target="zoo_datasets.on_photos:open_digits_on_photos",
+    options="zoo_datasets.options:OnPhotosOptions",
+    targets=("mask",),
+    shape=(3, 32, 32),
+    mean=(0.2551, 0.2527, 0.2256),
+    std=(0.2097, 0.1806, 0.1921),
+    licence="CC BY 4.0 (digits), CC BY 2.0 (photographs)",
+)
+
+MNIST_ON_PHOTOS = DatasetSpec(
+    name="mnist_on_photos",
+    summary="Masks: MNIST's digits 0 to 3 laid over scikit-learn's photographs, 48×48 colour pixels, made on demand",
+    source=f"made from mnist ({MNIST.source}) and photos ({PHOTOS.source})",
+    target="zoo_datasets.on_photos:open_mnist_on_photos",
+    options="zoo_datasets.options:OnPhotosOptions",
+    targets=("mask",),
+    shape=(3, 48, 48),
+    mean=(0.2405, 0.2349, 0.2067),
+    std=(0.2079, 0.1783, 0.1891),
+    licence="CC BY-SA 3.0 (MNIST), CC BY 2.0 (photographs)",
+    homepage=MNIST.homepage,
+    files=MNIST.files,
+)
+
 
 def _made(
     name: str, summary: str, target: TargetKind, shape: tuple[int, int, int], mean: float, std: float, of: DatasetSpec
@@ -168,14 +196,14 @@ MNIST_ROTATED = _made(
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
-        "Your own images: folders of classes or of tags, or a CSV file of labels or numbers, also in an archive "
+        "Your own images: folders of classes or of tags, a CSV file of labels or numbers, or images and masks "
         "(folder:PATH)"
     ),
     target="zoo_datasets.folder:open_folder",
     held_out="zoo_datasets.folder:open_held_out",
     options="zoo_datasets.options:FolderOptions",
     path_option="path",
-    targets=("classes", "multi_label", "values"),
+    targets=("classes", "multi_label", "values", "mask"),
     target_kind="zoo_datasets.folder_kind:target_kind",
     shape=(3, None, None),
     mean=(0.485, 0.456, 0.406),
@@ -245,5 +273,5 @@ CATDOG = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    made = [DIGIT_SETS, MNIST_SETS, DIGITS_ROTATED, MNIST_ROTATED]
+    made = [DIGITS_ON_PHOTOS, MNIST_ON_PHOTOS, DIGIT_SETS, MNIST_SETS, DIGITS_ROTATED, MNIST_ROTATED]
     return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, *made, FOLDER, IMAGES]
