@@ -4,7 +4,8 @@ verified by onnxruntime.
     python benchmarks/timm_sample.py [--count 100] [--seed 0] [--out benchmarks/results/timm_sample.json]
 
 Each network takes the user's way, `zoo.run` and `zoo.export`, on twenty of scikit-learn's digits, at the smallest size
-that it takes. What fails is written down with its reason. Beside the JSON a table is written, .md.
+that it takes. What fails is written down with its reason. Beside the JSON a table is written, .md. A sample that
+is stopped goes on where it was: until the end, its results are in a file that ends in .partial.json.
 """
 
 from __future__ import annotations
@@ -123,28 +124,48 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def already(file: Path, seed: int) -> list[dict[str, Any]]:
+    """The results of a sample of the same seed that was stopped."""
+    if not file.exists():
+        return []
+    found = json.loads(file.read_text(encoding="utf-8"))
+    return list(found["networks"]) if found["seed"] == seed else []
+
+
+def write(file: Path, seed: int, rows: list[dict[str, Any]]) -> int:
+    """Returns how many networks passed."""
+    passed = sum(row["ok"] for row in rows)
+    write_result(file, {"seed": seed, "count": len(rows), "passed": passed, "networks": rows})
+    title = (
+        f"# {passed} of {len(rows)} of timm's networks\n\nWritten by `benchmarks/timm_sample.py`, seed {seed}; "
+        "its JSON lies beside this.\n\n"
+    )
+    file.with_suffix(".md").write_text(f"{title}{table(rows)}\n", encoding="utf-8")
+    return passed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "timm_sample.json")
     asked = parser.parse_args()
-    rows = []
+    partial = asked.out.with_suffix(".partial.json")
+    rows = already(partial, asked.seed)[: asked.count]
+    done = {row["name"] for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         data = digits_folder(Path(folder) / "digits")
         for number, (name, parameters) in enumerate(sample(asked.count, asked.seed), 1):
+            if name in done:
+                continue
             rows.append({"parameters": parameters, **attempt(name, data)})
             print(
                 f"{number}/{asked.count} {name}: {rows[-1].get('reason', 'verified')} ({rows[-1]['seconds']} s)",
                 flush=True,
             )
-    passed = sum(row["ok"] for row in rows)
-    write_result(asked.out, {"seed": asked.seed, "count": len(rows), "passed": passed, "networks": rows})
-    title = (
-        f"# {passed} of {len(rows)} of timm's networks\n\nWritten by `benchmarks/timm_sample.py`, seed {asked.seed}; "
-        "its JSON lies beside this.\n\n"
-    )
-    asked.out.with_suffix(".md").write_text(f"{title}{table(rows)}\n", encoding="utf-8")
+            partial.write_text(json.dumps({"seed": asked.seed, "networks": rows}), encoding="utf-8")
+    passed = write(asked.out, asked.seed, rows)
+    partial.unlink(missing_ok=True)
     print(f"{passed} of {len(rows)} built, trained a step, were exported and verified")
 
 

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from zoo.runs.run_directory import RunDir
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it for what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -141,6 +144,40 @@ def made_run(tmp_path: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture
+def make_run() -> Callable[..., RunDir]:
+    """Writes the records of a run without a model: its name, by default of the recipe cnn_digits, its status and
+    options of its dataset."""
+    from zoo.registry.lookup import registry
+    from zoo.runs import run_directory
+    from zoo.runs.resolve_config import resolve
+    from zoo.runs.run_directory import Record
+    from zoo.support.paths import runs_root
+
+    def make(
+        name: str, recipe: str = "cnn_digits", status: str = "finished", label: str | None = None, **dataset: object
+    ) -> RunDir:
+        config = resolve(registry(), recipe, overrides={"name": name, "dataset": dataset}).config
+        run = run_directory.create(config, None if label is None else runs_root() / label / name)
+        assert config.architecture is not None
+        record = {
+            "id": name,
+            "status": status,
+            "created": f"2026-01-0{name[-1]}",
+            "label": run_directory.label_of(config),
+            "architecture": config.architecture.name,
+            "dataset": config.dataset.name,
+            "task": config.task.name,
+            "target": {"kind": "classes", "names": ["0"]},
+            "preprocessing": {"channels": 1, "height": 28, "width": 28, "mean": (0.0,), "std": (1.0,)},
+            "fingerprint": "",
+        }
+        run.bind(Record.model_validate(record))
+        return run
+
+    return make
+
+
+@pytest.fixture
 def bundle_model(tmp_path: Path) -> Path:
     """The model.onnx of a bundle with the classes dark and bright, written with onnx alone: logits (-8 m, 8 m) of a
     normalised image's mean m."""
@@ -181,10 +218,10 @@ def put_client() -> Callable[[Path], Path]:
     """Writes the files with which a bundle of an ONNX model predicts without zoo to its folder; returns predict.py."""
     import zoo_onnx.client
 
-    from zoo import runtime
+    from zoo.exporting.client_files import runtime_source
 
     def put(folder: Path) -> Path:
-        (folder / "zoo_runtime.py").write_bytes(Path(runtime.__file__).read_bytes())
+        (folder / "zoo_runtime.py").write_bytes(runtime_source())
         (folder / "predict.py").write_bytes(Path(zoo_onnx.client.__file__).read_bytes())
         return folder / "predict.py"
 

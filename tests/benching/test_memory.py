@@ -29,7 +29,7 @@ def peaks_around_a_reset() -> tuple[int, int]:
 
 
 def test_the_peak_is_that_since_the_reset() -> None:
-    if not memory._reset_peak():
+    if not memory.reset_peak():
         pytest.skip("this system cannot reset the peak memory of a process")
     first, second = peaks_around_a_reset()
     assert first > 48 * MIB and second < first - 32 * MIB

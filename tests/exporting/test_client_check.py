@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import zoo_onnx.exporter
 from onnx import helper
 from torch import nn
 from zoo_onnx.client import OnnxRunner
@@ -24,6 +25,7 @@ import zoo.runtime
 from zoo.api import JSON, ExportJob
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ExportError
+from zoo.exporting.client_files import runtime_source
 from zoo.exporting.export import Bundle
 from zoo.runs.load_model import LoadedModel
 
@@ -158,12 +160,11 @@ def test_a_description_that_is_wrong_is_refused_and_nothing_is_published(
     ids=["channels", "scale", "labels"],
 )
 def test_a_fault_of_the_client_itself_is_refused(
-    export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
+    export: Callable[..., Bundle], monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
 ) -> None:
-    source = Path(zoo.runtime.__file__).read_text(encoding="utf-8")
+    source = runtime_source().decode()
     assert right in source
-    (tmp_path / "faulty.py").write_text(source.replace(right, wrong), encoding="utf-8")
-    monkeypatch.setattr(zoo.runtime, "__file__", str(tmp_path / "faulty.py"))
+    monkeypatch.setattr(zoo_onnx.exporter, "runtime_source", source.replace(right, wrong).encode)
     with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; report this"):
         export()
 
@@ -188,7 +189,7 @@ def test_a_fault_of_zoo_predict_is_refused_for_another_format(
 ) -> None:
     """The inputs of training are normalised by torch, those of a bundle by the runtime."""
     normalise = zoo.runtime.normalise
-    monkeypatch.setattr(zoo.runtime, "normalise", lambda *given: normalise(*given) * np.float32(1.01))
+    monkeypatch.setattr(zoo.runtime.preprocessing, "normalise", lambda *given: normalise(*given) * np.float32(1.01))
     with pytest.raises(
         ExportError,
         match=r"`zoo predict` with this bundle differs from PyTorch for an image file.*"

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import zoo_onnx.exporter
 from onnx import helper
 from PIL import Image
 from torch import Tensor, nn
@@ -30,6 +31,7 @@ from zoo.contract.decisions import Affine, Decision, Embedding, PixelArgmax, Raw
 from zoo.contract.targets import Output, OutputKind
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import ExportError, UsageError
+from zoo.exporting.client_files import runtime_source
 from zoo.exporting.export import Bundle
 from zoo.runs.load_model import LoadedModel
 from zoo.workflows.predict import predict
@@ -285,12 +287,11 @@ FAULTY: dict[str, tuple[str, str, str]] = {
 
 @pytest.mark.parametrize(("name", "right", "wrong"), FAULTY.values(), ids=FAULTY.keys())
 def test_a_predict_py_that_decides_otherwise_is_refused(
-    export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, right: str, wrong: str
+    export: Export, monkeypatch: pytest.MonkeyPatch, name: str, right: str, wrong: str
 ) -> None:
-    source = Path(runtime.__file__).read_text(encoding="utf-8")
+    source = runtime_source().decode()
     assert right in source
-    (tmp_path / "faulty.py").write_text(source.replace(right, wrong), encoding="utf-8")
-    monkeypatch.setattr(runtime, "__file__", str(tmp_path / "faulty.py"))
+    monkeypatch.setattr(zoo_onnx.exporter, "runtime_source", source.replace(right, wrong).encode)
     with pytest.raises(ExportError, match=r"the bundle's predict\.py .* fix: nothing was published; report this"):
         export(name)
 

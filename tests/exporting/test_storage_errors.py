@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import zoo_onnx.exporter
 from zoo_onnx.exporter import OnnxExporter
 from zoo_onnx.options import OnnxOptions
 
-import zoo.runtime
 from zoo.api import ExportJob
 from zoo.errors import ExportError, StorageError
+from zoo.exporting.client_files import runtime_source
 from zoo.exporting.export import Bundle
 from zoo.exporting.storage_errors import storage_errors_of_any_kind
 
@@ -80,13 +81,11 @@ def test_a_full_disk_while_a_file_of_the_bundle_is_written(
 def test_a_full_disk_while_predict_py_writes_its_table(
     run_export: Callable[..., Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = Path(zoo.runtime.__file__).read_text(encoding="utf-8")
-    (tmp_path / "full.py").write_text(
-        source.replace(
-            "        with partial_file.open", "        raise OSError(28, 'full')\n        with partial_file.open"
-        )
-    )
-    monkeypatch.setattr(zoo.runtime, "__file__", str(tmp_path / "full.py"))
+    source = runtime_source().decode()
+    right = "        with partial_file.open"
+    assert right in source
+    faulty = source.replace(right, f"        raise OSError(28, 'full')\n{right}")
+    monkeypatch.setattr(zoo_onnx.exporter, "runtime_source", faulty.encode)
     assert_refused(run_export, tmp_path)
 
 

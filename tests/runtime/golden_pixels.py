@@ -1,4 +1,4 @@
-"""Digests of the pixels that `zoo/runtime.py` makes of images, where numpy and pillow alone are installed:
+"""Digests of the pixels that a bundle's `zoo_runtime.py` makes of images, where numpy and pillow alone are installed:
 `python tests/runtime/golden_pixels.py`.
 
 `tests/runtime/test_runtime_pixels.py` holds the values; they were the same with pillow 9.1.1 to 13.0.0.
@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
+import sys
 import tempfile
 from pathlib import Path
 from types import ModuleType
@@ -18,17 +19,19 @@ import numpy as np
 import PIL
 from PIL import Image
 
-RUNTIME = Path(__file__).parents[2] / "zoo" / "runtime.py"
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from zoo.exporting.client_files import runtime_source
+
 SIZES = ((300, 200), (200, 300), (257, 256), (640, 427), (90, 1000), (1000, 90), (31, 33), (7, 5), (1, 40), (224, 223))
 
 
 def load_runtime() -> ModuleType:
-    """`zoo.runtime` from its file, as a client has it as predict.py."""
-    spec = importlib.util.spec_from_file_location("predict", RUNTIME)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The zoo_runtime.py of a bundle."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "zoo_runtime.py").write_bytes(runtime_source())
+        sys.path.insert(0, folder)
+        return importlib.import_module("zoo_runtime")
 
 
 def digests() -> dict[str, str]:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from zoo import runtime
+from zoo.exporting.client_files import runtime_source
 from zoo.runtime import convert, cover, permute, prepare, read_image, to_chw
 
 SPEC: dict[str, Any] = {
@@ -35,7 +36,7 @@ def save(path: Path, pixels: object, mode: str | None = None, **options: Any) ->
 
 
 def test_it_imports_the_standard_library_numpy_and_pillow_alone() -> None:
-    tree = ast.parse(Path(runtime.__file__).read_text(encoding="utf-8"))
+    tree = ast.parse(runtime_source())
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.partition(".")[0] for name in imported} - set(sys.stdlib_module_names) == {"numpy", "PIL"}
@@ -194,7 +195,7 @@ def test_probabilities_come_a_row_a_file_and_a_fixed_batch_is_filled_up(tmp_path
 
 def client(folder: Path) -> Path:
     """The predict.py of a format whose files are one array: the outputs of every image."""
-    (folder / "zoo_runtime.py").write_bytes(Path(runtime.__file__).read_bytes())
+    (folder / "zoo_runtime.py").write_bytes(runtime_source())
     (folder / "predict.py").write_text(
         "import sys\nfrom pathlib import Path\nimport zoo_runtime\nimport numpy as np\n"
         "class Runner:\n"

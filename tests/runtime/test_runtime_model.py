@@ -172,6 +172,36 @@ def test_a_bundle_that_is_replaced_between_its_index_and_its_model_is_read_again
     assert replaced
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError("gone"), RuntimeError("an end too early")])
+def test_whatever_a_runtime_raises_while_the_bundle_is_replaced_it_is_read_again(
+    bundle_model: Path, error: Exception
+) -> None:
+    """A runtime that reads more files than the model may find one gone, and raises an error of its own."""
+    raised = []
+
+    def load(path: Path) -> OnnxRunner:
+        if not raised:
+            raised.append(error)
+            index(bundle_model.parent)
+            raise error
+        return OnnxRunner(path)
+
+    assert [float(value) for value in open_model(bundle_model, load).run(BLACK)[0]] == [8, -8]
+    with pytest.raises(RuntimeError, match="unlike"):
+        open_model(bundle_model, lambda _: (_ for _ in ()).throw(RuntimeError("unlike the files")))
+
+
+def test_a_bundle_that_is_replaced_at_every_attempt_is_not_called_altered(bundle_model: Path) -> None:
+    def load(path: Path) -> OnnxRunner:
+        opened = OnnxRunner(path)
+        bundle_model.write_bytes(bundle_model.read_bytes())
+        index(bundle_model.parent)
+        return opened
+
+    with pytest.raises(ModelError, match="the bundle is replaced again and again while it is read"):
+        open_model(bundle_model, load)
+
+
 def test_reading_while_bundles_are_published_never_says_that_one_was_altered(
     bundle_model: Path, tmp_path: Path
 ) -> None:

@@ -22,12 +22,14 @@ PRINTERS = {
     "zoo/cli/output.py",
     "zoo/cli/failures.py",
     "zoo/support/progress.py",
-    "zoo/runtime.py",
+    "zoo/runtime/command_line.py",
+    "zoo/runtime/opening.py",
+    "zoo/runtime/versions.py",
     "zoo/testing/light_import.py",
 }
 """The files that may print: all others do so through them.
 
-(runtime.py stands alone; testing's is the text of another program.)
+(zoo.runtime stands alone; testing's is the text of another program.)
 """
 
 

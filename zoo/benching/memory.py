@@ -34,7 +34,7 @@ class PeakMemory:
 
     def reset(self) -> None:
         if self._on_cpu:
-            _reset_peak()
+            reset_peak()
         elif (torch := _torch_on_cuda()) is not None:
             torch.cuda.reset_peak_memory_stats()
 
@@ -52,7 +52,7 @@ def _torch_on_cuda() -> Any:
     return torch if torch is not None and torch.cuda.is_initialized() else None
 
 
-def _reset_peak() -> bool:
+def reset_peak() -> bool:
     """Reset the peak; return False where the system cannot: then it is the peak since the start of the process."""
     try:
         RESET.write_text("5", encoding="ascii")  # resets VmHWM, see proc(5)

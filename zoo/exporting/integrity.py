@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo import runtime
-from zoo.exporting.atomic_publish import INDEX, LITTER, SIGNATURE, VERIFICATION
+from zoo.exporting.atomic_publish import INDEX, JOURNAL, LITTER, LOCK, SIGNATURE, VERIFICATION
 from zoo.support.atomic_files import sha256
 from zoo.support.untrusted_files import RECORD_LIMIT, UnsuitableFileError, check_regular, read_bytes
+
+PATIENCE = 5.0
+"""Seconds for which a bundle that is being replaced is checked again."""
 
 
 class Finding(NamedTuple):
@@ -31,7 +35,31 @@ class Contents(NamedTuple):
 
 def check_files(bundle: Path) -> Contents:
     """Check every file of a bundle: bundle.json and verify.json against the sha256 at their end, the others against
-    bundle.json. Files that no digest covers are damage, too."""
+    bundle.json. Files that no digest covers are damage, too.
+
+    A bundle that is replaced meanwhile is checked again.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        before = _state(bundle)
+        contents = _check(bundle)
+        if all(finding.state == "ok" for finding in contents.findings):
+            return contents
+        unfinished = (bundle / JOURNAL).exists()
+        if _state(bundle) == before and not unfinished:
+            return contents
+        if time.monotonic() > end:
+            interrupted = Finding(JOURNAL, "damaged", "the replacement of the bundle was interrupted")
+            return Contents([interrupted], {}, {}) if unfinished else contents
+        time.sleep(0.01)
+
+
+def _state(bundle: Path) -> tuple[tuple[int, ...] | None, ...]:
+    """Return what differs once the bundle was replaced, in one step or file by file; None for what is missing."""
+    return tuple(runtime.file_state(path) for path in (bundle, bundle / INDEX, bundle / JOURNAL))
+
+
+def _check(bundle: Path) -> Contents:
     index, fault = _sealed(bundle / INDEX)
     findings = [Finding(INDEX) if fault is None else Finding(INDEX, "damaged", fault)]
     if not index:
@@ -70,8 +98,16 @@ def _listed(bundle: Path, index: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(name) if fault is None else Finding(name, "damaged", fault)
     known = {*files, INDEX, VERIFICATION, SIGNATURE} | LITTER
     for path in sorted(bundle.iterdir()):
-        if path.name not in known:
+        if path.name not in known and not _is_lock(path):
             yield Finding(path.name, "damaged", f"it is not listed in {INDEX}")
+
+
+def _is_lock(path: Path) -> bool:
+    """Return whether it is the empty file that publishing locks, and that some systems keep."""
+    try:
+        return path.name == LOCK and path.is_file() and path.stat().st_size == 0
+    except FileNotFoundError:
+        return False
 
 
 def _fault(file: Path, due: Any) -> str | None:

@@ -42,7 +42,7 @@ def locate(registry: Registry, name: str, weights: str | None = None, key: str |
         item = registry.runnable(name)
     except UnknownNameError as unknown:
         if run_directory.is_run(name):
-            return _of_run(run_directory.find(name))
+            return _of_run(run_directory.find_finished(name))
         raise UnknownNameError(
             "recipe", name, [*_names(registry), *(run.path.name for run in run_directory.all_runs())]
         ) from unknown

@@ -333,6 +333,21 @@ def find(name: str | Path) -> RunDir:
     )
 
 
+def find_finished(name: str | Path) -> RunDir:
+    """As `find`, but a label stands for its newest finished run. Raises CheckpointError if none of them is finished."""
+    run = find(name)
+    if str(name) == run.path.name or str(name) != run.path.parent.name:
+        return run
+    for each, record in usable_runs():
+        if each.path.parent.name == str(name) and record.status == "finished":
+            return each
+    raise CheckpointError(
+        f"no run of '{name}' is finished",
+        where=run.path.parent,
+        fix=f"zoo run --resume {run_id(run.path)}, or name a run that has a checkpoint",
+    )
+
+
 def is_run(name: str | Path) -> bool:
     try:
         find(name)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import UnknownNameError, UsageError
+from zoo.errors import CheckpointError, UnknownNameError, UsageError
 from zoo.exporting.opening import Exported, exported_at
 from zoo.registry.lookup import registry
 from zoo.runs.published_weights import Published, find_published
-from zoo.runs.run_directory import RunDir, find, is_run
+from zoo.runs.run_directory import RunDir, find_finished, is_run
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +25,8 @@ def find_model(target: str | Path, weights: str | None = None, key: str | None =
     """Return what ``target`` names, without loading it.
 
     With ``weights`` (or ``key``, one of several networks in the file), it is an architecture or a recipe. Otherwise it
-    is a bundle's folder, an exported file, a run, or a recipe without a run, for its published weights.
+    is a bundle's folder, an exported file, a run, the label of a run for its newest finished one, or a recipe without
+    a finished run, for its published weights.
 
     Raises UsageError for an unknown name, and an error that lists the weights of an architecture without a run.
     """
@@ -40,14 +41,18 @@ def find_model(target: str | Path, weights: str | None = None, key: str | None =
             where=target,
             fix="choose a run, a bundle's folder or an exported file",
         )
-    return find(target) if is_run(target) else _without_run(target)
+    return _trained(target)
 
 
-def _without_run(target: str | Path) -> Published:
+def _trained(target: str | Path) -> RunDir | Published:
+    """Return a run; for the name of a recipe without a finished run, its published weights."""
+    if is_run(target):
+        with suppress(CheckpointError):
+            return find_finished(target)
     try:
         return find_published(registry(), str(target))
     except UnknownNameError:
-        find(target)  # raises the error for a run, which is the usual argument
+        find_finished(target)  # raises the error for a run, which is the usual argument
         raise
 
 

@@ -5,7 +5,7 @@ bundle's ``predict.py``, is given a function that does. Every file that it loads
 bundle.json beside it gives. Exit codes: 2 for a wrong command line, 3 for an image, 4 for the model, 6 for what is
 installed, 7 for the disk.
 
-This file imports nothing of zoo: it is copied into bundles as ``zoo_runtime.py``, and zoo itself prepares images with
+It imports nothing of zoo. A bundle has all of it in one file, ``zoo_runtime.py``, and zoo itself prepares images with
 these same functions, so that the preprocessing of training and of deployment cannot differ.
 
 An image file becomes the network's input thus: the first frame, turned upright by its EXIF orientation; grey of more
@@ -46,10 +46,13 @@ from itertools import count as count_from
 from pathlib import Path
 from typing import Any, NamedTuple
 
+
+# The oldest versions of Python and of packages that a bundle's client works with. -------------------------------------
+
+
 try:
     import numpy as np
-    import PIL
-    from PIL import Image, UnidentifiedImageError
+    import PIL.Image
 except ImportError as error:
     if __name__ != "zoo_runtime":  # its name in a bundle
         raise
@@ -57,7 +60,7 @@ except ImportError as error:
     sys.exit(6)
 
 OLDEST: dict[str, tuple[int, ...]] = {"python": (3, 8), "numpy": (1, 21), "pillow": (9, 1)}
-"""The oldest versions that this file works with, which it is tested with; it refuses older ones."""
+"""The oldest versions that a client works with, which it is tested with; it refuses older ones."""
 
 
 class SetupError(RuntimeError):
@@ -80,6 +83,14 @@ if __name__ == "zoo_runtime":  # before names are used that older versions do no
         print(f"error: {error}", file=sys.stderr)
         sys.exit(6)
 
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+
+# From an image file to its upright pixels of 8 bits. ------------------------------------------------------------------
+
+
 try:
     from PIL.AvifImagePlugin import SUPPORTED as AVIF  # Pillow 11.3 and later, where it was built so
 except ImportError:
@@ -88,26 +99,8 @@ except ImportError:
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", *(("AVIF",) if AVIF else ()))
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
 MAX_PIXELS = 100_000_000
-METADATA_KEY = "zoo"
-INPUT, OUTPUT = "input", "output"
-"""The names of the images and of the main output in a runner."""
-UNSEEN, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
-BATCH = 32
-CHUNK = 8
-"""The most images that one call in a thread decodes."""
-THREADS = 8
-"""The most threads that decode images: each may hold one of ``max_pixels``."""
 SMALL_FILE = 1 << 20
 """The largest size in bytes of a file that is read in one piece."""
-INDEX = "bundle.json"
-INDEX_BYTES = 64 << 20
-FORMATS_OF_BUNDLES = (1, 2, 3)
-SEAL = b'"sha256": "'
-"""In a bundle.json of format 3: the sha256 of all bytes before and including this text follows it."""
-ATTEMPTS = 10
-"""Times a bundle that is being replaced is read anew."""
-COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
-RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 PIXELS = 2
 """Version of the way from a file to its pixels: raised when the same file gives other ones, so that none are reused
 that were decoded before."""
@@ -128,9 +121,6 @@ TURNS = {
 Image.MAX_IMAGE_PIXELS = None  # the limit is ours (MAX_PIXELS), and it is an error, not a warning
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of metadata that is not used here
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # what is wrong with a file is in the error
-
-
-# ------------------------------------------------------------------------------------------------ from a file to 8 bits
 
 
 class OutsideLimitError(ValueError):
@@ -286,7 +276,91 @@ def to_8_bits(image: Image.Image, kind: str, value_range: Sequence[float] | None
     return Image.fromarray(255 - scaled if inverted else scaled)
 
 
-# ----------------------------------------------------------------------------------------------- to the network's input
+# Find image files. ----------------------------------------------------------------------------------------------------
+
+
+class Found(NamedTuple):
+    """Image files, and how many others were passed over in folders."""
+
+    files: list[Path]
+    hidden: int
+    others: int
+
+    @property
+    def skipped(self) -> str:
+        """What was passed over, in words; empty where nothing was."""
+        counts = ", ".join(
+            f"{count} {what}" for count, what in ((self.hidden, "hidden"), (self.others, "non-image")) if count
+        )
+        return counts and f"skipped files: {counts}"
+
+
+def find_images(paths: Iterable[Path]) -> Found:
+    """Files as they are, folders by their images (sorted, with subfolders).
+
+    Raises ValueError where nothing is there.
+    """
+    files: list[Path] = []
+    hidden = others = 0
+    for path in paths:
+        if path.is_dir():
+            inside = _in_folder(path)
+            if not inside.files:
+                raise ValueError(f"{path}: no images ({', '.join(SUFFIXES)}) in this folder")
+            files += inside.files
+            hidden, others = hidden + inside.hidden, others + inside.others
+        elif path.exists():
+            files.append(path)
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+    return Found(files, hidden, others)
+
+
+def _in_folder(folder: Path, above: tuple[str, ...] = ()) -> Found:
+    """Links are followed, but not in a circle."""
+    found: list[Path] = []
+    hidden, others, here = 0, 0, os.path.realpath(folder)
+    if here in above:
+        raise ValueError(f"{folder}: this link leads back to a folder that it is in")
+    try:
+        with os.scandir(folder) as entries:  # which knows folders without a system call for each
+            kinds = {each.name: (folder / each.name if each.is_symlink() else each).is_dir() for each in entries}
+    except OSError as error:
+        raise ValueError(f"{folder}: the folder cannot be read: {error.strerror}") from error
+    for name in sorted(kinds, key=os.path.normcase):
+        path = folder / name
+        if name.startswith("."):
+            hidden += 1
+        elif kinds[name]:
+            inside = _in_folder(path, (*above, here))
+            found, hidden, others = found + inside.files, hidden + inside.hidden, others + inside.others
+        elif is_image(path):
+            found.append(path)
+        else:
+            others += 1
+    return Found(found, hidden, others)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file in a folder is taken for an image: by its suffix, damaged ones too; one whose name has no suffix
+    by its content.
+
+    (By content alone, raw files of cameras would be: they are TIFF files with a preview in them.)
+    """
+    if path.suffix or not path.is_file():
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as stream, Image.open(stream, formats=FORMATS):
+            return True
+    except Exception:  # whatever else it is
+        return False
+
+
+# Bring an image of any size to the model's. ---------------------------------------------------------------------------
+
+
+COVER, SQUASH, CROP = "cover, crop the centre", "squash to the size", "crop the centre, pad with black"
+RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
 def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
@@ -359,6 +433,9 @@ def scale_and_crop(
         height,
         width,
     )
+
+
+# From an image file to the network's input, and the description of this way as data. ----------------------------------
 
 
 def to_chw(image: Image.Image) -> np.ndarray:
@@ -460,22 +537,22 @@ def _resize_steps(spec: dict[str, Any]) -> list[dict[str, Any]]:
     return [covering, {**centre, "offset": "floor((side - size) / 2)", "padding": None}]
 
 
-def _read_whole(path: Path, spec: dict[str, Any]) -> Image.Image:
+def read_whole(path: Path, spec: dict[str, Any]) -> Image.Image:
     """One file upright at its own size."""
     return read_image(path, spec["channels"], spec.get("max_pixels", MAX_PIXELS), spec.get("value_range"))
 
 
 def read(path: Path, spec: dict[str, Any]) -> Image.Image:
     """One file at the model's size, by the ``input`` part of its description. Raises ValueError with the reason."""
-    return fit(_read_whole(path, spec), spec)
+    return fit(read_whole(path, spec), spec)
 
 
 def prepare(path: Path, spec: dict[str, Any]) -> np.ndarray:
     """One file as float32 (1, C, H, W), by the ``input`` part of a model's description."""
-    return _to_input([read(path, spec)], spec)
+    return to_input([read(path, spec)], spec)
 
 
-def _to_input(images: Sequence[Image.Image], spec: dict[str, Any]) -> np.ndarray:
+def to_input(images: Sequence[Image.Image], spec: dict[str, Any]) -> np.ndarray:
     """Images of the model's size as float32 (N, C, H, W)."""
     pixels = _to_nchw(images)
     if spec.get("permute_pixels") is not None:
@@ -483,7 +560,7 @@ def _to_input(images: Sequence[Image.Image], spec: dict[str, Any]) -> np.ndarray
     return normalise(pixels, spec["mean"], spec["std"])
 
 
-# ------------------------------------------------------------------------------------------- from outputs to an answer
+# Decisions: from a network's outputs to the values that answers are made of. ------------------------------------------
 
 
 REQUIRED = object()
@@ -516,7 +593,6 @@ OUTPUT_KINDS = {
     "raw": ("vector", "features", "map"),
 }
 """The kinds of output that each kind of decision can be made on."""
-NO_ANSWER, NO_LABEL = "no answer", "no label"
 
 
 def decision_of(description: dict[str, Any]) -> dict[str, Any]:
@@ -618,6 +694,13 @@ def shares(mask: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     return np.asarray(np.bincount(mask.ravel(), minlength=len(classes)) / max(1, mask.size))
 
 
+# The answer for one image as text: a line for people, or cells of a table. --------------------------------------------
+
+
+UNSEEN, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
+NO_ANSWER, NO_LABEL = "no answer", "no label"
+
+
 def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
     """The answer for one image in a line, with at most ``count`` classes, labels or values of a vector."""
     kind = decision["kind"]
@@ -679,145 +762,224 @@ def cells(values: np.ndarray, decision: dict[str, Any], digits: str = ".9g") -> 
     return [";".join(names) if names or kind == "sigmoid" else NO_ANSWER, *texts]
 
 
-# -------------------------------------------------------------------------------------------------- finding image files
+def printable(text: str) -> str:
+    r"""One line that is safe on a terminal: characters that steer it or show nothing become escapes, such as
+    ``\x1b``."""
+    if text.isprintable():  # as most are: none of those characters is
+        return text
+    return "".join(
+        _escape(char) if unicodedata.category(char) in UNSEEN and char not in JOINERS else char for char in text
+    )
 
 
-class Found(NamedTuple):
-    """Image files, and how many others were passed over in folders."""
-
-    files: list[Path]
-    hidden: int
-    others: int
-
-    @property
-    def skipped(self) -> str:
-        """What was passed over, in words; empty where nothing was."""
-        counts = ", ".join(
-            f"{count} {what}" for count, what in ((self.hidden, "hidden"), (self.others, "non-image")) if count
-        )
-        return counts and f"skipped files: {counts}"
+def _escape(char: str) -> str:
+    byte = ord(char) - 0xDC00  # of a file name, which Python holds as a lone surrogate
+    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
 
 
-def find_images(paths: Iterable[Path]) -> Found:
-    """Files as they are, folders by their images (sorted, with subfolders).
-
-    Raises ValueError where nothing is there.
-    """
-    files: list[Path] = []
-    hidden = others = 0
-    for path in paths:
-        if path.is_dir():
-            inside = _in_folder(path)
-            if not inside.files:
-                raise ValueError(f"{path}: no images ({', '.join(SUFFIXES)}) in this folder")
-            files += inside.files
-            hidden, others = hidden + inside.hidden, others + inside.others
-        elif path.exists():
-            files.append(path)
-        else:
-            raise ValueError(f"{path}: no such file or folder")
-    return Found(files, hidden, others)
+# Write masks as images. -----------------------------------------------------------------------------------------------
 
 
-def _in_folder(folder: Path, above: tuple[str, ...] = ()) -> Found:
-    """Links are followed, but not in a circle."""
-    found: list[Path] = []
-    hidden, others, here = 0, 0, os.path.realpath(folder)
-    if here in above:
-        raise ValueError(f"{folder}: this link leads back to a folder that it is in")
+class MaskFolder:
+    """Writes each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
+    name that is taken by an image before it has a number."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._last: dict[str, int] = {}
+        self._taken: set[str] = set()
+
+    def name(self, image: Path) -> Path:
+        """The file for the mask of the next image."""
+        for number in count_from(self._last.get(image.stem, 0) + 1):
+            name = f"{image.stem}{'' if number == 1 else f'-{number}'}.mask.png"
+            if name not in self._taken:
+                break
+        self._last[image.stem] = number
+        self._taken.add(name)
+        return self.folder / name
+
+    def write(self, image: Path, mask: np.ndarray) -> Path:
+        file = self.name(image)
+        Image.fromarray(mask).save(file)
+        return file
+
+
+def write_masks(folder: Path, rows: Iterable[tuple[Path, np.ndarray]]) -> list[Path]:
+    """Write the mask of each image (see `MaskFolder`). Returns the files."""
+    masks = MaskFolder(folder)
+    return [masks.write(path, mask) for path, mask in rows]
+
+
+# Write tables of predictions as CSV. ----------------------------------------------------------------------------------
+
+
+def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> None:
+    """``rows`` are files with their values by `decide`."""
+    refuse_special_table(file)
+    rows = list(rows)
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        stream.write(csv_header(rows[0][1].size if rows else 0, decision) + csv_rows(rows, decision))
+
+
+def refuse_special_table(file: Path) -> None:
+    if file.exists() and not file.is_file():  # opening a named pipe may never end
+        raise OSError(f"{file}: is no regular file, and no table is written to it")
+
+
+def csv_header(count: int, decision: dict[str, Any]) -> str:
+    """The first line of a table; ``count`` is the number of values of an embedding or raw output."""
+    return csv_lines([["file", *map(csv_cell, columns(decision, count))]])
+
+
+def csv_rows(rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> str:
+    """A line of a table for each row."""
+    named = decision["kind"] in ("softmax", "sigmoid")
+    lines = []
+    for path, values in rows:
+        line = cells(values, decision)
+        if named:  # the other cells are numbers, which `csv_cell` leaves as they are
+            line[0] = csv_cell(line[0])
+        lines.append([csv_cell(str(path)), *line])
+    return csv_lines(lines)
+
+
+def csv_lines(lines: Iterable[Sequence[str]]) -> str:
+    stream = io.StringIO(newline="")
+    csv.writer(stream).writerows(lines)
+    return stream.getvalue()
+
+
+def csv_cell(text: str) -> str:
+    """A cell of text, behind an apostrophe where a spreadsheet would take it for a formula; a number stays one."""
+    if not text.isascii():
+        text = re.sub(r"[\ud800-\udfff]", lambda found: printable(found[0]), text)
+    if text[:1] not in ("'", "=", "+", "-", "@", "\t", "\r", "\n"):
+        return text
     try:
-        with os.scandir(folder) as entries:  # which knows folders without a system call for each
-            kinds = {each.name: (folder / each.name if each.is_symlink() else each).is_dir() for each in entries}
-    except OSError as error:
-        raise ValueError(f"{folder}: the folder cannot be read: {error.strerror}") from error
-    for name in sorted(kinds, key=os.path.normcase):
-        path = folder / name
-        if name.startswith("."):
-            hidden += 1
-        elif kinds[name]:
-            inside = _in_folder(path, (*above, here))
-            found, hidden, others = found + inside.files, hidden + inside.hidden, others + inside.others
-        elif is_image(path):
-            found.append(path)
-        else:
-            others += 1
-    return Found(found, hidden, others)
+        float(text)
+    except ValueError:
+        return f"'{text}" if re.match(r"'*[=+\-@\t\r\n]", text) else text
+    return text
 
 
-def is_image(path: Path) -> bool:
-    """Whether a file in a folder is taken for an image: by its suffix, damaged ones too; one whose name has no suffix
-    by its content.
-
-    (By content alone, raw files of cameras would be: they are TIFF files with a preview in them.)
-    """
-    if path.suffix or not path.is_file():
-        return path.suffix.lower() in SUFFIXES
+@contextmanager
+def open_table(
+    file: Path | None, decision: dict[str, Any]
+) -> Iterator[Callable[[list[tuple[Path, np.ndarray]]], None]]:
+    """Gives a function that adds rows to a table, which has the name ``<file>.partial`` until it is complete."""
+    if file is None:
+        yield lambda _rows: None
+        return
+    refuse_special_table(file)
+    file = Path(os.path.realpath(file))  # a link stays one
+    partial_file = file.with_name(f"{file.name}.partial")
+    refuse_special_table(partial_file)
     try:
-        with path.open("rb") as stream, Image.open(stream, formats=FORMATS):
-            return True
-    except Exception:  # whatever else it is
-        return False
+        with partial_file.open("w", newline="", encoding="utf-8") as stream:
+
+            def write(rows: list[tuple[Path, np.ndarray]]) -> None:
+                if rows and not stream.tell():
+                    stream.write(csv_header(rows[0][1].size, decision))
+                stream.write(csv_rows(rows, decision))
+                stream.flush()
+
+            yield write
+            if not stream.tell():
+                stream.write(csv_header(0, decision))
+        partial_file.replace(file)
+    except BaseException:
+        with suppress(OSError):
+            partial_file.unlink()
+        raise
 
 
-# ------------------------------------------------------------------------------------------------------------ the model
+# Read bundle.json, and check its own digest. --------------------------------------------------------------------------
+
+
+INDEX = "bundle.json"
+INDEX_BYTES = 64 << 20
+SEAL = b'"sha256": "'
+"""In a bundle.json of format 3: the sha256 of all bytes before and including this text follows it."""
 
 
 class ModelError(ValueError):
     """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
 
 
-class Model(NamedTuple):
-    """An opened model: ``run`` gives the main output for inputs float32 (N, C, H, W); ``description`` says how images
-    become inputs and outputs predictions; ``runner`` is what ``load`` returned."""
-
-    run: Callable[[np.ndarray], np.ndarray]
-    description: dict[str, Any]
-    runner: Any
-
-
-def open_model(model: Path, load: Callable[[Path], Any], note: Callable[[str], None] | None = None) -> Model:
-    """Open an exported file with ``load``, a function that returns a runner for a path (`zoo.api.Runner`).
-
-    The outputs have the shape that the decision in the description needs (see `due_shape`).
-
-    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model without a bundle.json is
-    loaded unchecked, with the description that it carries, and ``note`` is called with a sentence that says so
-    (default: print to stderr). Raises ModelError, or SetupError.
-    """
-    model = Path(model)
-    runner, index = _open_checked(model, load, note or _to_stderr)
+def read_index_bytes(folder: Path) -> bytes | None:
+    file = folder / INDEX
+    if not file.exists():
+        return None
+    refuse_special(file)
     try:
-        description = _description(model, runner, index)
-        check_description(description)
-        decision, output = decision_of(description), description["output"]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"{model}: its description is damaged: {error}") from error
-
-    def run(inputs: np.ndarray) -> np.ndarray:
-        try:
-            outputs = np.asarray(runner({INPUT: inputs})[OUTPUT])
-        except Exception as error:
-            raise ModelError(
-                f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}"
-            ) from error
-        due = due_shape(decision, output.get("kind"), inputs.shape)
-        if not has_shape(outputs.shape, due):
-            raise ModelError(f"{model}: {wrong_shape(outputs.shape, due, decision)}")
-        return outputs
-
-    return Model(run, description, runner)
+        with file.open("rb") as stream:
+            content = stream.read(INDEX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
+    if len(content) > INDEX_BYTES:
+        raise ModelError(f"{file} is damaged: it has more than {INDEX_BYTES:,} bytes")
+    return content
 
 
-def _description(model: Path, runner: Any, index: dict[str, Any]) -> dict[str, Any]:
-    """From bundle.json, and from the model's metadata if there is none."""
-    if "description" in index:
-        return dict(index["description"])
-    text = runner.metadata.get(METADATA_KEY)
-    if text is None:
-        raise ModelError(f"{model}: it has no '{METADATA_KEY}' metadata, so the preprocessing of images is unknown")
-    return dict(json.loads(text))
+def read_index(bundle: Path) -> dict[str, Any]:
+    """The content of a bundle's bundle.json. Raises ModelError if it is missing or damaged."""
+    content = read_index_bytes(bundle)
+    if content is None:
+        raise ModelError(f"{bundle / INDEX}: is missing")
+    return parse_index(content, bundle / INDEX)
+
+
+def parse_index(content: bytes, file: Path) -> dict[str, Any]:
+    """A bundle.json, checked against the sha256 at its end (format 3). Raises ModelError."""
+    try:
+        index = json.loads(content.decode("utf-8"))
+        sealed = index.get("format", 1) >= 3 or "sha256" in index
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{file} is damaged: {error}") from error
+    if sealed and sealed_json(content[: content.rfind(SEAL)]) != content:
+        raise ModelError(f"{file} was altered: its sha256 is not the one at its end")
+    return dict(index)
+
+
+def sealed_json(head: bytes) -> bytes:
+    """The bytes of a JSON object whose last entry is the sha256 of the bytes before it."""
+    start = head + SEAL
+    return start + hashlib.sha256(start).hexdigest().encode() + b'"\n}\n'
+
+
+def refuse_special(file: Path) -> None:
+    """Reading a named pipe or a device may never end."""
+    if not file.is_file():
+        raise ModelError(f"{file}: {'is no regular file' if file.exists() else 'is missing'}")
+
+
+def model_digests(index: dict[str, Any], model: Path) -> dict[str, str]:
+    """The sha256 of each file that is loaded for ``model``, its own first; before format 3, weights in a second file
+    were not listed."""
+    try:
+        files, loaded = index["files"], index.get("model_files")
+        names = loaded if loaded is not None else [model.name, *({model.name + ".data"} & set(files))]
+        found = {str(name): str(files[name]["sha256"]) for name in sorted(names, key=lambda name: name != model.name)}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        missing = isinstance(error, LookupError) and error.args == (model.name,)
+        reason = f"it does not name {model.name}" if missing else str(error)
+        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: {reason}") from error
+    if model.name not in found:
+        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: it does not name {model.name}")
+    strange = [name for name in found if Path(name).name != name]
+    if strange:
+        raise ModelError(f"{model.parent / INDEX} is damaged: {strange[0]!r} is no file of the bundle")
+    return found
+
+
+# Check a model's description, and the shape of its outputs. -----------------------------------------------------------
+
+
+FORMATS_OF_BUNDLES = (1, 2, 3)
 
 
 def due_shape(decision: dict[str, Any], output: str | None, inputs: Sequence[int]) -> tuple[int | str, ...]:
@@ -950,6 +1112,70 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -1e300 < value < 1e300
 
 
+# Open a model whose files have the digests in its bundle.json, also while the bundle is being replaced. ---------------
+
+
+METADATA_KEY = "zoo"
+INPUT, OUTPUT = "input", "output"
+"""The names of the images and of the main output in a runner."""
+ATTEMPTS = 10
+"""Times a bundle that is being replaced is read anew."""
+
+
+class Model(NamedTuple):
+    """An opened model: ``run`` gives the main output for inputs float32 (N, C, H, W); ``description`` says how images
+    become inputs and outputs predictions; ``runner`` is what ``load`` returned."""
+
+    run: Callable[[np.ndarray], np.ndarray]
+    description: dict[str, Any]
+    runner: Any
+
+
+def open_model(model: Path, load: Callable[[Path], Any], note: Callable[[str], None] | None = None) -> Model:
+    """Open an exported file with ``load``, a function that returns a runner for a path (`zoo.api.Runner`).
+
+    The outputs have the shape that the decision in the description needs (see `due_shape`).
+
+    Every file that is loaded has the sha256 that the bundle.json beside it gives. A model without a bundle.json is
+    loaded unchecked, with the description that it carries, and ``note`` is called with a sentence that says so
+    (default: print to stderr). Raises ModelError, or SetupError.
+    """
+    model = Path(model)
+    runner, index = _open_checked(model, load, note or _to_stderr)
+    try:
+        description = _description(model, runner, index)
+        check_description(description)
+        decision, output = decision_of(description), description["output"]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{model}: its description is damaged: {error}") from error
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        try:
+            outputs = np.asarray(runner({INPUT: inputs})[OUTPUT])
+        except Exception as error:
+            raise ModelError(
+                f"{model}: it cannot be run on inputs of the shape {inputs.shape}: {_one_line(error)}"
+            ) from error
+        due = due_shape(decision, output.get("kind"), inputs.shape)
+        if not has_shape(outputs.shape, due):
+            raise ModelError(f"{model}: {wrong_shape(outputs.shape, due, decision)}")
+        return outputs
+
+    return Model(run, description, runner)
+
+
+def _description(model: Path, runner: Any, index: dict[str, Any]) -> dict[str, Any]:
+    """From bundle.json, and from the model's metadata if there is none."""
+    if "description" in index:
+        return dict(index["description"])
+    text = runner.metadata.get(METADATA_KEY)
+    if text is None:
+        raise ModelError(f"{model}: it has no '{METADATA_KEY}' metadata, so the preprocessing of images is unknown")
+    return dict(json.loads(text))
+
+
 class _MovedError(ModelError):
     """Files that changed while they were read; they are read again."""
 
@@ -960,104 +1186,36 @@ def _open_checked(model: Path, load: Callable[[Path], Any], note: Callable[[str]
     If the bundle is replaced while it is read, it is read again: the complete old or the complete new one is loaded.
     """
     for attempt in range(ATTEMPTS):
-        state = _index_state(model.parent)
-        content = _read_index(model.parent)
+        state = file_state(model.parent / INDEX)
+        content = read_index_bytes(model.parent)
         try:
             if content is not None:
                 index = parse_index(content, model.parent / INDEX)
-                return _load_checked(model, _digests(index, model), load), index
+                return _load_checked(model, model_digests(index, model), load), index
             runner = _load(model, load)
-        except ModelError as error:
-            same = _index_state(model.parent) == state and not isinstance(error, _MovedError)
-            if attempt + 1 == ATTEMPTS or same:
+        except Exception as error:  # whatever a runtime raises for a file that goes while it reads it
+            last = attempt + 1 == ATTEMPTS or not isinstance(error, _MovedError)
+            if last and file_state(model.parent / INDEX) == state:
                 raise
             continue
-        if _read_index(model.parent) is None:
+        if read_index_bytes(model.parent) is None:
             note(f"no {INDEX} lies beside {model}, so whether it was altered is not checked")
             return runner, {}
     raise ModelError(f"{model}: the bundle is replaced again and again while it is read")
 
 
-def _index_state(folder: Path) -> tuple[int, ...] | None:
-    """What differs once the bundle was replaced, also by one of the same content."""
+def file_state(path: Path) -> tuple[int, ...] | None:
+    """What differs once a file was replaced, also by one of the same content; None where it is missing."""
     try:
-        return _state((folder / INDEX).stat())
+        return _state(path.stat())
     except OSError:
         return None
-
-
-def _read_index(folder: Path) -> bytes | None:
-    file = folder / INDEX
-    if not file.exists():
-        return None
-    _refuse_special(file)
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(INDEX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
-    if len(content) > INDEX_BYTES:
-        raise ModelError(f"{file} is damaged: it has more than {INDEX_BYTES:,} bytes")
-    return content
-
-
-def read_index(bundle: Path) -> dict[str, Any]:
-    """The content of a bundle's bundle.json. Raises ModelError if it is missing or damaged."""
-    content = _read_index(bundle)
-    if content is None:
-        raise ModelError(f"{bundle / INDEX}: is missing")
-    return parse_index(content, bundle / INDEX)
-
-
-def parse_index(content: bytes, file: Path) -> dict[str, Any]:
-    """A bundle.json, checked against the sha256 at its end (format 3). Raises ModelError."""
-    try:
-        index = json.loads(content.decode("utf-8"))
-        sealed = index.get("format", 1) >= 3 or "sha256" in index
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{file} is damaged: {error}") from error
-    if sealed and sealed_json(content[: content.rfind(SEAL)]) != content:
-        raise ModelError(f"{file} was altered: its sha256 is not the one at its end")
-    return dict(index)
-
-
-def sealed_json(head: bytes) -> bytes:
-    """The bytes of a JSON object whose last entry is the sha256 of the bytes before it."""
-    start = head + SEAL
-    return start + hashlib.sha256(start).hexdigest().encode() + b'"\n}\n'
-
-
-def _refuse_special(file: Path) -> None:
-    """Reading a named pipe or a device may never end."""
-    if not file.is_file():
-        raise ModelError(f"{file}: {'is no regular file' if file.exists() else 'is missing'}")
-
-
-def _digests(index: dict[str, Any], model: Path) -> dict[str, str]:
-    """The sha256 of each file that is loaded for ``model``, its own first; before format 3, weights in a second file
-    were not listed."""
-    try:
-        files, loaded = index["files"], index.get("model_files")
-        names = loaded if loaded is not None else [model.name, *({model.name + ".data"} & set(files))]
-        found = {str(name): str(files[name]["sha256"]) for name in sorted(names, key=lambda name: name != model.name)}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        missing = isinstance(error, LookupError) and error.args == (model.name,)
-        reason = f"it does not name {model.name}" if missing else str(error)
-        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: {reason}") from error
-    if model.name not in found:
-        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: it does not name {model.name}")
-    strange = [name for name in found if Path(name).name != name]
-    if strange:
-        raise ModelError(f"{model.parent / INDEX} is damaged: {strange[0]!r} is no file of the bundle")
-    return found
 
 
 def _load_checked(model: Path, digests: dict[str, str], load: Callable[[Path], Any]) -> Any:
     """A runner of files whose digests are right, and which were the same files before and after they were loaded."""
     for name in digests:
-        _refuse_special(model.with_name(name))
+        refuse_special(model.with_name(name))
     try:
         if any(_hidden(model.with_name(name), due).is_file() for name, due in digests.items()):
             return _load_copies(model, digests, load)
@@ -1122,7 +1280,7 @@ def _altered(file: Path) -> ModelError:
 
 
 def _load(model: Path, load: Callable[[Path], Any]) -> Any:
-    _refuse_special(model)
+    refuse_special(model)
     return load(model)
 
 
@@ -1134,7 +1292,14 @@ def _to_stderr(text: str) -> None:
     print(f"note: {printable(text)}", file=sys.stderr)
 
 
-# ----------------------------------------------------------------------------------------------------------- predicting
+# Predict many files: other threads decode the next ones while the model runs. -----------------------------------------
+
+
+BATCH = 32
+CHUNK = 8
+"""The most images that one call in a thread decodes."""
+THREADS = 8
+"""The most threads that decode images: each may hold one of ``max_pixels``."""
 
 
 def predict(
@@ -1223,12 +1388,12 @@ def prepare_chunk(files: Sequence[Path], spec: dict[str, Any]) -> Chunk:
     found: list[tuple[int, int] | ValueError] = []
     for file in files:
         try:
-            image = _read_whole(file, spec)
+            image = read_whole(file, spec)
             images.append(fit(image, spec))
             found.append(image.size)
         except ValueError as error:
             found.append(error)
-    return Chunk(_to_input(images, spec) if images else None, found)
+    return Chunk(to_input(images, spec) if images else None, found)
 
 
 def _predict_group(
@@ -1250,100 +1415,7 @@ def _predict_group(
     return Batch(rows, failures)
 
 
-def write_csv(file: Path, rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> None:
-    """``rows`` are files with their values by `decide`."""
-    refuse_special_table(file)
-    rows = list(rows)
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        stream.write(csv_header(rows[0][1].size if rows else 0, decision) + csv_rows(rows, decision))
-
-
-def refuse_special_table(file: Path) -> None:
-    if file.exists() and not file.is_file():  # opening a named pipe may never end
-        raise OSError(f"{file}: is no regular file, and no table is written to it")
-
-
-def csv_header(count: int, decision: dict[str, Any]) -> str:
-    """The first line of a table; ``count`` is the number of values of an embedding or raw output."""
-    return csv_lines([["file", *map(csv_cell, columns(decision, count))]])
-
-
-def csv_rows(rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any]) -> str:
-    """A line of a table for each row."""
-    named = decision["kind"] in ("softmax", "sigmoid")
-    lines = []
-    for path, values in rows:
-        line = cells(values, decision)
-        if named:  # the other cells are numbers, which `csv_cell` leaves as they are
-            line[0] = csv_cell(line[0])
-        lines.append([csv_cell(str(path)), *line])
-    return csv_lines(lines)
-
-
-def csv_lines(lines: Iterable[Sequence[str]]) -> str:
-    stream = io.StringIO(newline="")
-    csv.writer(stream).writerows(lines)
-    return stream.getvalue()
-
-
-class MaskFolder:
-    """Writes each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
-    name that is taken by an image before it has a number."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
-        self._last: dict[str, int] = {}
-        self._taken: set[str] = set()
-
-    def name(self, image: Path) -> Path:
-        """The file for the mask of the next image."""
-        for number in count_from(self._last.get(image.stem, 0) + 1):
-            name = f"{image.stem}{'' if number == 1 else f'-{number}'}.mask.png"
-            if name not in self._taken:
-                break
-        self._last[image.stem] = number
-        self._taken.add(name)
-        return self.folder / name
-
-    def write(self, image: Path, mask: np.ndarray) -> Path:
-        file = self.name(image)
-        Image.fromarray(mask).save(file)
-        return file
-
-
-def write_masks(folder: Path, rows: Iterable[tuple[Path, np.ndarray]]) -> list[Path]:
-    """Write the mask of each image (see `MaskFolder`). Returns the files."""
-    masks = MaskFolder(folder)
-    return [masks.write(path, mask) for path, mask in rows]
-
-
-def csv_cell(text: str) -> str:
-    """A cell of text, behind an apostrophe where a spreadsheet would take it for a formula; a number stays one."""
-    if not text.isascii():
-        text = re.sub(r"[\ud800-\udfff]", lambda found: printable(found[0]), text)
-    if text[:1] not in ("'", "=", "+", "-", "@", "\t", "\r", "\n"):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}" if re.match(r"'*[=+\-@\t\r\n]", text) else text
-    return text
-
-
-def printable(text: str) -> str:
-    r"""One line that is safe on a terminal: characters that steer it or show nothing become escapes, such as
-    ``\x1b``."""
-    if text.isprintable():  # as most are: none of those characters is
-        return text
-    return "".join(
-        _escape(char) if unicodedata.category(char) in UNSEEN and char not in JOINERS else char for char in text
-    )
-
-
-def _escape(char: str) -> str:
-    byte = ord(char) - 0xDC00  # of a file name, which Python holds as a lone surrogate
-    return f"\\x{byte:02x}" if 0x80 <= byte <= 0xFF else repr(char)[1:-1]
+# The command line of a bundle's predict.py. ---------------------------------------------------------------------------
 
 
 def _arguments(model: Path, providers: Sequence[str]) -> argparse.Namespace:
@@ -1401,7 +1473,7 @@ def _predict_all(
     """Print the answers and write the table and masks that were asked for, batch by batch."""
     decision = decision_of(opened.description)
     masks = MaskFolder(asked.masks) if asked.masks else None
-    with _table(asked.csv, decision) as write:
+    with open_table(asked.csv, decision) as write:
         for batch in predict_batches(opened.run, opened.description, split_files(files, opened.description)):
             write(batch.rows)
             for path, values in batch.rows:
@@ -1409,35 +1481,6 @@ def _predict_all(
                     masks.write(path, values)
                 print(printable(f"{path}: {answer_text(values, decision, asked.top)}"))
             failures += [(path, str(error)) for path, error in batch.failures]
-
-
-@contextmanager
-def _table(file: Path | None, decision: dict[str, Any]) -> Iterator[Callable[[list[tuple[Path, np.ndarray]]], None]]:
-    """Gives a function that adds rows to a table, which has the name ``<file>.partial`` until it is complete."""
-    if file is None:
-        yield lambda _rows: None
-        return
-    refuse_special_table(file)
-    file = Path(os.path.realpath(file))  # a link stays one
-    partial_file = file.with_name(f"{file.name}.partial")
-    refuse_special_table(partial_file)
-    try:
-        with partial_file.open("w", newline="", encoding="utf-8") as stream:
-
-            def write(rows: list[tuple[Path, np.ndarray]]) -> None:
-                if rows and not stream.tell():
-                    stream.write(csv_header(rows[0][1].size, decision))
-                stream.write(csv_rows(rows, decision))
-                stream.flush()
-
-            yield write
-            if not stream.tell():
-                stream.write(csv_header(0, decision))
-        partial_file.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            partial_file.unlink()
-        raise
 
 
 EXIT_CODES = {ModelError: 4, ValueError: 3, SetupError: 6, ImportError: 6, OSError: 7}
