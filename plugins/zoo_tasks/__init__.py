@@ -1,4 +1,4 @@
-"""First-party tasks and adaptations: classification, transfer learning and LoRA."""
+"""First-party tasks and adaptations: classification, retrieval, transfer learning, features and LoRA."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def zoo_register_tasks() -> list[TaskSpec]:
             summary="Transfer learning: train the last layers of a pretrained network for new classes",
             adaptations=("transfer",),
         ),
+        TaskSpec(
+            name="retrieval",
+            summary="Image retrieval: a vector for each image, similar for images of the same class",
+            source="P. Khosla et al.: Supervised contrastive learning (2020)",
+            target="zoo_tasks.retrieval:Retrieval",
+            options="zoo_tasks.options:RetrievalOptions",
+            accepts=("classes",),
+        ),
     ]
 
 
@@ -35,6 +43,13 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
             source="J. Yosinski et al.: How transferable are features in deep neural networks? (2014)",
             target="zoo_tasks.transfer:Transfer",
             options="zoo_tasks.options:TransferOptions",
+            needs_weights=True,
+            new_head=True,
+        ),
+        AdaptationSpec(
+            name="features",
+            summary="Remove the head: the network's output is its features, and nothing is trained",
+            target="zoo_tasks.features:Features",
             needs_weights=True,
             new_head=True,
         ),

@@ -58,6 +58,7 @@ from zoo.runtime.decoding import (
     upright,
 )
 from zoo.runtime.descriptions import FORMATS_OF_BUNDLES, check_description, due_shape, has_shape, wrong_shape
+from zoo.runtime.gallery import Gallery, Match, closest, matches, read_gallery
 from zoo.runtime.image_files import Found, find_images, is_image
 from zoo.runtime.masks import MaskFolder, write_masks
 from zoo.runtime.opening import INPUT, METADATA_KEY, OUTPUT, Model, file_state, open_model
@@ -94,7 +95,9 @@ __all__ = [
     "UNSEEN",
     "Batch",
     "Found",
+    "Gallery",
     "MaskFolder",
+    "Match",
     "Model",
     "ModelError",
     "OutsideLimitError",
@@ -105,6 +108,7 @@ __all__ = [
     "check_description",
     "check_pixels",
     "chosen",
+    "closest",
     "columns",
     "convert",
     "cover",
@@ -124,6 +128,7 @@ __all__ = [
     "is_image",
     "linked",
     "main",
+    "matches",
     "normalise",
     "normalise_rows",
     "open_model",
@@ -137,6 +142,7 @@ __all__ = [
     "preprocessing_steps",
     "printable",
     "read",
+    "read_gallery",
     "read_image",
     "read_index",
     "refuse_older",
