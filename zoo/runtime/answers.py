@@ -16,8 +16,8 @@ NO_ANSWER, NO_LABEL = "no answer", "no label"
 
 
 def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
-    """The answer for one image in a line, with at most ``count`` classes, labels, closest images of a gallery with their
-    cosine similarity, or values of a vector."""
+    """The answer for one image in a line, with at most ``count`` classes, labels, values of a vector, or closest images
+    of a gallery with their cosine similarity."""
     kind = decision["kind"]
     if kind == "softmax":
         best = _percentages(top(values, decision["classes"], count))

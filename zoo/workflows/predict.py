@@ -54,8 +54,8 @@ class Predictions:
 
         For softmax and sigmoid: ``top``, the ``count`` classes with the largest probabilities, and ``answer``, the
         class (None if the model abstains) or the labels. For affine: the ``values`` by name. For pixel_argmax: the
-        ``shares`` of the pixels by class. Otherwise: all ``values``, and for an embedding with a gallery the ``matches``,
-        the ``count`` closest images with their cosine similarity.
+        ``shares`` of the pixels by class. Otherwise: all ``values``, and for an embedding with a gallery the
+        ``matches``, the ``count`` closest images with their cosine similarity.
         """
         kind = self.decision["kind"]
         if kind in ("softmax", "sigmoid"):
