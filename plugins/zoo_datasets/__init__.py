@@ -111,12 +111,15 @@ PHOTOS = DatasetSpec(
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
-        "Your own images: a folder of classes, or an archive of one, with or without train, val and test (folder:PATH)"
+        "Your own images: folders of classes or of tags, or a CSV file of labels or numbers, also in an archive "
+        "(folder:PATH)"
     ),
     target="zoo_datasets.folder:open_folder",
     held_out="zoo_datasets.folder:open_held_out",
     options="zoo_datasets.options:FolderOptions",
     path_option="path",
+    targets=("classes", "multi_label", "values"),
+    target_kind="zoo_datasets.folder_kind:target_kind",
     shape=(3, None, None),
     mean=(0.485, 0.456, 0.406),
     std=(0.229, 0.224, 0.225),

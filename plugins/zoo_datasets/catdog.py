@@ -80,7 +80,7 @@ def _divided(store: DatasetStore, root: Path, seed: int) -> Folder:
         splits["train"] += sorted(shuffled[:first])
         splits["val"] += sorted(shuffled[first:second])
         splits["test"] += [Sample(sample.file, None) for sample in sorted(shuffled[second:])]
-    return Folder(root, {name: in_turn(found) for name, found in splits.items() if found}, whole.target.names, store)
+    return Folder(root, {name: in_turn(found) for name, found in splits.items() if found}, whole.target, store)
 
 
 def boundaries(mine: int, all_together: int) -> tuple[int, int]:

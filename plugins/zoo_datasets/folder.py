@@ -5,7 +5,8 @@
     PATH/train/CLASS.NUMBER.jpg                                in place of folders, each image may have its class in
                                                                its name (cat.0.jpg)
     PATH/CLASS/…                                               divided once, the same fraction of every class, by a seed
-    PATH and a CSV file with the columns file, label[, split]
+    PATH and a CSV file with the columns file, label[, split]; or with several labels or numbers for each image
+                                                               (`folder_kind`)
 
 Purpose of the splits: train is for training. A labelled test is the test split, and val the validation split. Without a
 labelled test, val is the test split. Without either, a fraction of train becomes the test split, except for the
@@ -24,9 +25,18 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.api import Classes, Dataset, DatasetStore, Part, Split
+from zoo.api import Classes, Dataset, DatasetStore, Part, Split, TargetKind
 from zoo.errors import DataError
+from zoo_datasets.folder_kind import find_table, target_kind
 from zoo_datasets.folder_layout import SPLITS, Sample, entries, nfc, scan
+from zoo_datasets.folder_targets import (
+    FolderTarget,
+    divide_randomly,
+    named_labels,
+    read_targets,
+    tags_of_folders,
+    targets_array,
+)
 from zoo_datasets.options import FolderOptions
 
 __all__ = ["Folder", "in_turn", "open_folder", "open_held_out", "read_folder", "top_folder"]
@@ -42,16 +52,16 @@ class Folder(Dataset):
         self,
         root: Path,
         splits: Mapping[str, Sequence[Sample]],
-        classes: Sequence[str],
+        target: FolderTarget,
         store: DatasetStore,
         held_out: str | None = None,
     ) -> None:
-        self._classes = Classes(names=tuple(classes))
+        self._target = target
         self._root, self._splits, self._store, self._held_out = root, splits, store, held_out
 
     @property
-    def target(self) -> Classes:
-        return self._classes
+    def target(self) -> FolderTarget:
+        return self._target
 
     @property
     def parts(self) -> Mapping[Part, str]:
@@ -74,15 +84,13 @@ class Folder(Dataset):
 
     def load(self, split: str) -> Split:
         samples = self._splits[split]
-        place = {name: index for index, name in enumerate(self._classes.names)}
-        labels = (
-            None if samples[0].label is None else np.array([place[sample.label or ""] for sample in samples], np.int64)
-        )
-        return Split([sample.file for sample in samples], labels, [self._name(sample.file) for sample in samples])
+        labelled = samples[0].label is not None
+        targets = targets_array(self._target, [sample.label or "" for sample in samples]) if labelled else None
+        return Split([sample.file for sample in samples], targets, [self._name(sample.file) for sample in samples])
 
     @cached_property
     def fingerprint(self) -> str:
-        """Over the content, name and class of every image."""
+        """Over the content, name and target of every image."""
         digest = hashlib.sha256()
         for split, samples in sorted(self._splits.items()):
             for file, label in samples:
@@ -108,8 +116,14 @@ class Folder(Dataset):
 
 def open_folder(options: FolderOptions, store: DatasetStore) -> Folder:
     """Open a folder of images. Raises DataError if it is invalid."""
-    root, splits = _splits(options, store, training=True)
-    return _arranged(store, root, splits, options.test_fraction, options.split_seed)
+    root, splits, kind, target = _splits(options, store, training=True)
+    if kind == "classes":
+        return _arranged(store, root, splits, options.test_fraction, options.split_seed)
+    own = _has_own(splits)
+    target = target or named_labels(splits, root, own_splits=own)
+    if not own:
+        splits = divide_randomly(splits, options.test_fraction, options.split_seed, root)
+    return Folder(root, {name: in_turn(samples) for name, samples in splits.items()}, target, store)
 
 
 def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
@@ -118,7 +132,7 @@ def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
 
     One class suffices. Raises DataError if the folder is invalid.
     """
-    root, splits = _splits(options, store, training=False)
+    root, splits, kind, target = _splits(options, store, training=False)
     labelled = [name for name in ("test", "val", "train") if name in splits and splits[name][0].label is not None]
     if not labelled:
         raise DataError(
@@ -128,20 +142,39 @@ def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
         )
     held_out = "all" if list(splits) == ["train"] else labelled[0]
     samples = in_turn(splits[labelled[0]])
-    return Folder(root, {held_out: samples}, _class_names(root, samples), store, held_out)
+    if kind == "classes":
+        target = Classes(names=tuple(_class_names(root, samples)))
+    return Folder(root, {held_out: samples}, target or named_labels(splits, root, own_splits=True), store, held_out)
 
 
-def _splits(options: FolderOptions, store: DatasetStore, *, training: bool) -> tuple[Path, dict[str, list[Sample]]]:
+def _splits(
+    options: FolderOptions, store: DatasetStore, *, training: bool
+) -> tuple[Path, dict[str, list[Sample]], TargetKind, FolderTarget | None]:
+    """The samples by split, the kind of their targets, and the target itself if its names are known."""
     root = Path(options.path)
     if not root.exists():
         raise DataError("the folder of images does not exist", where=root, fix="check the path after folder:")
-    if not root.is_dir():
+    kind, table = target_kind(options) or "classes", find_table(options)
+    if table == root:
+        root = root.parent
+    elif not root.is_dir():
         root = top_folder(store.unpack(root))
-    if options.labels is None:
-        return root, scan(root, store, options.layout, training=training)
-    from zoo_datasets.folder_table import read_table
+    if table is not None:
+        return root, *_with_kind(kind, *read_targets(kind, table, root, options, store, training=training))
+    if kind == "values":
+        raise DataError(
+            "numbers for each image stand in a CSV file, which this folder does not have",
+            where=root,
+            fix="add --set dataset.labels=FILE, with the columns file and one for each number",
+        )
+    splits = scan(root, store, options.layout, training=training)
+    return root, tags_of_folders(splits, store) if kind == "multi_label" else splits, kind, None
 
-    return root, read_table(Path(options.labels), root, training=training)
+
+def _with_kind(
+    kind: TargetKind, splits: dict[str, list[Sample]], target: FolderTarget | None
+) -> tuple[dict[str, list[Sample]], TargetKind, FolderTarget | None]:
+    return splits, kind, target
 
 
 def top_folder(unpacked: Path) -> Path:
@@ -169,9 +202,16 @@ def _arranged(
     divide: bool = True,
 ) -> Folder:
     classes = _classes(root, splits)
-    if divide and not any(name in splits and splits[name][0].label is not None for name in ("val", "test")):
+    if divide and not _has_own(splits):
         splits = _divide(root, splits, test_fraction, split_seed)
-    return Folder(root, {name: in_turn(samples) for name, samples in splits.items()}, classes, store)
+    return Folder(
+        root, {name: in_turn(samples) for name, samples in splits.items()}, Classes(names=tuple(classes)), store
+    )
+
+
+def _has_own(splits: Mapping[str, Sequence[Sample]]) -> bool:
+    """Whether there are labelled images to evaluate on."""
+    return any(name in splits and splits[name][0].label is not None for name in ("val", "test"))
 
 
 def in_turn(samples: Sequence[Sample]) -> list[Sample]:

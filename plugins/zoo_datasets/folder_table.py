@@ -1,4 +1,5 @@
-"""Labels from a CSV file: a row per image, with the file (relative to the folder), the label and optionally the split.
+"""Targets from a CSV file: a row per image, with the file (relative to the folder), the cells of its target and
+optionally the split. `folder_kind` decides which columns are the target.
 
 Tables may be written by a spreadsheet: separated by commas, semicolons or tabs, with an optional first line ``sep=;``,
 column names in any case, empty cells at the end of a row, and empty rows. The encoding is UTF-8, or UTF-16 with a byte
@@ -11,8 +12,9 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import DataError
 from zoo.plugin import read_bytes
@@ -21,27 +23,40 @@ from zoo_datasets.folder_layout import SPLITS, Sample, class_name, code_points, 
 SEPARATORS = (",", ";", "\t")
 SEP_LINE = re.compile(r'"?sep=(.)"?')
 """The first line that Excel writes and reads for a separator."""
-COLUMNS = ("file", "label", "split")
+COLUMNS = ("file", "label", "labels", "tags", "split")
 Cells = dict[str, str]
-"""A row by the names of `COLUMNS`."""
+"""A row by the names of its columns."""
 
 
-def read_table(table: Path, root: Path, *, training: bool = True) -> dict[str, list[Sample]]:
+def read_table(
+    table: Path,
+    root: Path,
+    *,
+    training: bool = True,
+    columns: Sequence[str] = ("label",),
+    read: Callable[[Sequence[str]], str | None] | None = None,
+) -> dict[str, list[Sample]]:
     """Samples by split. A row without a label may only be in the test split, with no other.
 
-    ``training``: there must be rows of train.
+    ``training``: there must be rows of train. ``read`` turns the cells of ``columns`` into the text of `Sample.label`,
+    and raises ValueError with the fault; by default, the one cell is the name of a class.
 
     Raises DataError naming the line that is wrong.
     """
     splits: dict[str, list[Sample]] = {}
     seen: dict[Path, int] = {}
     try:
-        for line, row in _rows(table):
-            split, sample = _sample(row, root, table, line)
-            if sample.file in seen:
-                raise _fault(f"'{row['file']}' is already on line {seen[sample.file]}", table, line)
-            seen[sample.file] = line
-            splits.setdefault(split, []).append(sample)
+        for line, row in rows(table, columns):
+            split, file = _place(row, root, table, line)
+            cells = [row[name] for name in columns]
+            try:
+                label = (class_name(cells[0]) or None) if read is None else read(cells)
+            except ValueError as fault:
+                raise row_fault(str(fault), table, line) from fault
+            if file in seen:
+                raise row_fault(f"'{row['file']}' is already on line {seen[file]}", table, line)
+            seen[file] = line
+            splits.setdefault(split, []).append(Sample(file, label))
     except OSError as error:
         raise DataError(
             f"the table of labels cannot be read: {error.strerror}", where=table, fix="give a CSV file in UTF-8"
@@ -63,21 +78,20 @@ def read_table(table: Path, root: Path, *, training: bool = True) -> dict[str, l
     return splits
 
 
-def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
-    """Each row that is not empty, with the number of its line."""
-    stream = io.StringIO(_text(table), newline="")
-    first = stream.readline()
-    told = SEP_LINE.fullmatch(first.rstrip("\r\n"))
-    if told is None:
-        stream.seek(0)
-    skipped = 0 if told is None else 1
-    reader = csv.reader(stream, delimiter=_separator(first) if told is None else told[1], strict=True)
+def header_of(table: Path) -> list[str]:
+    """The names of the columns: those of `COLUMNS` in lower case, the others as written."""
+    return [_column(name) for name in _opened(table)[1]]
+
+
+def rows(table: Path, needed: Sequence[str] = ()) -> Iterator[tuple[int, Cells]]:
+    """Each row that is not empty, with the number of its line. Raises DataError where a column of ``needed`` is missing
+    or is there twice."""
+    reader, header, skipped = _opened(table)
     try:
-        header = next(reader, [])
-        places = _places(header, table)
+        places = _places(header, table, needed)
         for cells in reader:
             if any(cell.strip() for cell in cells[len(header) :]):
-                raise _fault(
+                raise row_fault(
                     f"{len(cells)} cells in a table of {len(header)} columns (is a comma not in quotes?)",
                     table,
                     reader.line_num + skipped,
@@ -86,7 +100,22 @@ def _rows(table: Path) -> Iterator[tuple[int, Cells]]:
                 row = {name: cells[place].strip() if place < len(cells) else "" for name, place in places.items()}
                 yield reader.line_num + skipped, row
     except csv.Error as error:
-        raise _fault(f"not a row of CSV: {error}", table, reader.line_num + skipped) from error
+        raise row_fault(f"not a row of CSV: {error}", table, reader.line_num + skipped) from error
+
+
+def _opened(table: Path) -> tuple[Any, list[str], int]:
+    """A reader of the rows, the header, and the number of lines before it."""
+    stream = io.StringIO(_text(table), newline="")
+    first = stream.readline()
+    told = SEP_LINE.fullmatch(first.rstrip("\r\n"))
+    if told is None:
+        stream.seek(0)
+    skipped = 0 if told is None else 1
+    reader = csv.reader(stream, delimiter=_separator(first) if told is None else told[1], strict=True)
+    try:
+        return reader, next(reader, []), skipped
+    except csv.Error as error:
+        raise row_fault(f"not a row of CSV: {error}", table, reader.line_num + skipped) from error
 
 
 def _text(table: Path) -> str:
@@ -116,37 +145,39 @@ def _known(header: Sequence[str]) -> list[str]:
 
 
 def _column(name: str) -> str:
-    return name.strip().casefold()
+    name = nfc(name.strip())
+    return name.casefold() if name.casefold() in COLUMNS else name
 
 
-def _places(header: Sequence[str], table: Path) -> dict[str, int]:
-    """Where each column stands. Raises DataError where one is missing, or is there twice."""
+def _places(header: Sequence[str], table: Path, needed: Sequence[str]) -> dict[str, int]:
+    """Where each column stands. Raises DataError where one that is used is missing, or is there twice."""
     places: dict[str, int] = {}
     for place, name in enumerate(map(_column, header)):
-        if name not in COLUMNS:
-            continue
-        if name in places:
+        if name in places and (name in ("file", "split") or name in needed):
             where = f"columns {places[name] + 1} and {place + 1} ('{header[places[name]]}' and '{header[place]}')"
             raise DataError(f"the table has two columns '{name}': {where}", where=table, fix="remove or rename one")
-        places[name] = place
-    missing = [name for name in ("file", "label") if name not in places]
+        places.setdefault(name, place)
+    missing = [name for name in ("file", *needed) if name not in places]
     if missing:
         raise DataError(
             f"the table has no column '{missing[0]}'",
             where=table,
-            fix="name the columns file, label and optionally split",
+            fix="name the columns file, label and optionally split"
+            if missing[0] in COLUMNS
+            else f"it has: {', '.join(header)}",
         )
     return places
 
 
-def _sample(row: Cells, root: Path, table: Path, line: int) -> tuple[str, Sample]:
+def _place(row: Cells, root: Path, table: Path, line: int) -> tuple[str, Path]:
+    """The split and the file of a row."""
     split = (row.get("split") or "train").lower()
     if split not in SPLITS:
-        raise _fault(f"'{split}' is not a split: {', '.join(SPLITS)}", table, line)
+        raise row_fault(f"'{split}' is not a split: {', '.join(SPLITS)}", table, line)
     file = _find(root, row["file"], table, line) if row["file"] else None
     if file is None:
-        raise _fault(f"there is no file '{row['file']}' in {root}", table, line)
-    return SPLITS[split], Sample(file, class_name(row["label"]) or None)
+        raise row_fault(f"there is no file '{row['file']}' in {root}", table, line)
+    return SPLITS[split], file
 
 
 def _find(root: Path, name: str, table: Path, line: int) -> Path | None:
@@ -166,12 +197,12 @@ def _find(root: Path, name: str, table: Path, line: int) -> Path | None:
         )
         if len(alike) > 1:
             forms = " and ".join(code_points(path.name) for path in alike)
-            raise _fault(f"'{part}' is the name of several files in different Unicode forms: {forms}", table, line)
+            raise row_fault(f"'{part}' is the name of several files in different Unicode forms: {forms}", table, line)
         if not alike:
             return None
         found = alike[0]
     return found if found.is_file() else None
 
 
-def _fault(what: str, table: Path, line: int) -> DataError:
+def row_fault(what: str, table: Path, line: int) -> DataError:
     return DataError(f"line {line}: {what}", where=table, fix="correct the row")

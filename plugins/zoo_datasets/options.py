@@ -19,7 +19,22 @@ class CatdogOptions(Options):
 class FolderOptions(Options):
     path: str = Field(min_length=1, description="the folder, or an archive of one; given after the name: folder:PATH")
     labels: str | None = Field(
-        None, description="a CSV file with the columns file, label and optionally split, instead of class folders"
+        None,
+        description="a CSV file with the column file, the columns of the targets and optionally split, instead of "
+        "class folders",
+    )
+    target: Literal["auto", "classes", "multi_label", "values"] = Field(
+        "auto",
+        description="classes: one for each image; multi_label: any number of labels; values: numbers; auto: classes, "
+        "except for a CSV file with a column labels, with columns of 0 and 1, or with numbers",
+    )
+    columns: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="columns of the CSV file with the labels or numbers; default: all except file and split",
+    )
+    label_separator: str = Field(
+        ";", min_length=1, max_length=1, description="character between the labels in one cell of the CSV file"
     )
     test_fraction: float = Field(
         0.2,

@@ -1,4 +1,5 @@
-"""First-party tasks and adaptations: classification, retrieval, transfer learning, features and LoRA."""
+"""First-party tasks and adaptations: classification, multi-label, regression, retrieval, transfer learning,
+features and LoRA."""
 
 from __future__ import annotations
 
@@ -16,6 +17,24 @@ def zoo_register_tasks() -> list[TaskSpec]:
             target="zoo_tasks.classification:Classification",
             options="zoo_tasks.options:ClassificationOptions",
             accepts=("classes",),
+            default=True,
+        ),
+        TaskSpec(
+            name="multi_label",
+            summary="Multi-label classification with binary cross-entropy or asymmetric loss: any number of labels",
+            source="T. Ridnik et al.: Asymmetric loss for multi-label classification (2021)",
+            target="zoo_tasks.multi_label:MultiLabelClassification",
+            options="zoo_tasks.label_options:MultiLabelOptions",
+            accepts=("multi_label",),
+            default=True,
+        ),
+        TaskSpec(
+            name="regression",
+            summary="Regression with L2, L1, Huber or quantile loss: numbers in their units",
+            source="R. Koenker, G. Bassett: Regression quantiles (1978); P. Huber: Robust estimation (1964)",
+            target="zoo_tasks.regression:Regression",
+            options="zoo_tasks.label_options:RegressionOptions",
+            accepts=("values",),
             default=True,
         ),
         TaskSpec(

@@ -172,9 +172,11 @@ class FamilySpec(Spec):
 class DatasetSpec(Buildable):
     """A dataset. ``target`` is ``open(options, store) -> Dataset``.
 
-    ``targets`` are the kinds of targets it can have, the default first; the options choose between them. ``classes``
-    are its class names if known in advance; otherwise the opened dataset provides them. ``shape`` is (C, H, W), with
-    None for sides that vary. ``files`` are downloaded together.
+    ``targets`` are the kinds of targets it can have, the default first; the options choose between them.
+    ``target_kind`` is ``target_kind(options) -> TargetKind | None``, the kind that they choose, or None if it is not
+    known yet (a missing file). It is called before anything is opened, and imports no torch. ``classes`` are its class
+    names if known in advance; otherwise the opened dataset provides them. ``shape`` is (C, H, W), with None for sides
+    that vary. ``files`` are downloaded together.
 
     ``path_option`` names the option for a user's own data, written after the name as in ``folder:PATH``. Zoo makes that
     path absolute and expands a leading ~. A dataset with neither ``files`` nor ``path_option`` is ``embedded``: it is
@@ -188,6 +190,7 @@ class DatasetSpec(Buildable):
     held_out: Reference | None = None
     path_option: str | None = None
     targets: tuple[TargetKind, ...] = Field(("classes",), min_length=1)
+    target_kind: Reference | None = None
     classes: tuple[str, ...] = ()
     shape: tuple[int, int | None, int | None]
     mean: tuple[float, ...]

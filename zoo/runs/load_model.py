@@ -5,8 +5,7 @@ This needs neither data nor network access.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.api import Classes, Decision, Embedding, Output, Raw, Softmax, Target, TargetKind
+from zoo.api import Classes, Decision, Embedding, Output, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig
 from zoo.contract.targets import class_names
 from zoo.data.preprocessing import Preprocessing
-from zoo.errors import CheckpointError, ConfigError, UnknownNameError, UsageError
+from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.models.building import build_model, load_state
 from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Registry, registry
@@ -29,7 +28,7 @@ from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import announce_versions, require_plugins
 from zoo.runs.published_weights import Published, find_published, origin_of
 from zoo.runs.run_directory import Record, RunDir, find, run_id, usable_runs
-from zoo.runs.task_plan import TaskPlan, plan_task, plan_task_for
+from zoo.runs.task_plan import TaskPlan, plan_task_for
 from zoo.support.atomic_files import sha256
 
 
@@ -93,7 +92,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     require_plugins(record, catalogue, "architecture", "dataset", "task")
     announce_versions(record, catalogue)
     checkpoint = checkpoints.chosen(run)
-    plan = plan_of(catalogue, config, record.preprocessing)
+    plan = plan_of(catalogue, config, record.preprocessing, record.target)
     try:
         model, decision, output = _rebuilt(catalogue, plan, record)
     except ConfigError as error:  # the installed plugin lacks an option of the run
@@ -125,12 +124,12 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
     )
 
 
-def plan_of(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing) -> RunPlan:
+def plan_of(catalogue: Registry, config: RunConfig, preprocessing: Preprocessing, target: Target) -> RunPlan:
     """Return the plan of a recorded configuration for building its network; its initial weights need not exist any
     more."""
     architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name)
     dataset = catalogue.dataset(config.dataset.name)
-    task = plan_task(catalogue, catalogue.task(config.task.name), dataset, [section.name for section in config.adapt])
+    task = task_of(catalogue, config, target)
     return RunPlan(config, architecture, dataset, task, RandomWeights(), preprocessing, ())
 
 
@@ -147,11 +146,8 @@ def _rebuilt(catalogue: Registry, plan: RunPlan, record: Record) -> tuple[nn.Mod
 
 def task_of(catalogue: Registry, config: RunConfig, target: Target) -> TaskPlan:
     """Return the task of a trained model. Its dataset need not be installed: the kind of ``target`` is known."""
-    kinds: Sequence[TargetKind] = (target.kind,)
-    with suppress(UnknownNameError):
-        kinds = catalogue.dataset(config.dataset.name).spec.targets
     adapt = [section.name for section in config.adapt]
-    return plan_task_for(catalogue, catalogue.task(config.task.name), kinds, config.dataset.name, adapt)
+    return plan_task_for(catalogue, catalogue.task(config.task.name), (target.kind,), config.dataset.name, adapt)
 
 
 def load_shipped(catalogue: Registry, name: str) -> LoadedModel:

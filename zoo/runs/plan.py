@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo.api import ArchitectureSpec, DatasetSpec, Options
 from zoo.config.run_config import RunConfig
+from zoo.data.dataset_kind import with_known_kind
 from zoo.data.preprocessing import Preprocessing
 from zoo.registry.lookup import Item, Registry
 from zoo.runs.component_compatibility import combine, plan_images
@@ -69,7 +70,7 @@ class RunPlan:
 def make_plan(catalogue: Registry, config: RunConfig, weights: Weights) -> RunPlan:
     """Return the plan of ``config``. Raises UsageError if its components are not compatible."""
     architecture = None if config.architecture is None else catalogue.architecture(config.architecture.name)
-    dataset = catalogue.dataset(config.dataset.name)
+    dataset = with_known_kind(catalogue.dataset(config.dataset.name), config.dataset.options)
     adapt = [section.name for section in config.adapt]
     task = plan_task(catalogue, catalogue.task(config.task.name), dataset, adapt)
     find_metrics(catalogue, config.train.metrics, dataset.spec.targets[0])

@@ -16,6 +16,7 @@ from zoo.api import Options, TargetKind
 from zoo.config.item_options import default_task, task_options_model
 from zoo.config.run_config import TEXT_KEYS, DatasetSection, RunConfig, Section
 from zoo.config.validation_errors import explain, suggest_among
+from zoo.data.dataset_kind import with_known_kind
 from zoo.errors import ConfigError, UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, options_model
 from zoo.runs.initial_weights import RandomWeights, RunWeights, Weights, parse_weights, run_of
@@ -225,9 +226,14 @@ def _default_task(registry: Registry, merged: Layer) -> str:
 def _kinds(registry: Registry, dataset: Any) -> Sequence[TargetKind]:
     """Return the kinds of targets of a dataset; classes if it is missing or unknown, which is reported elsewhere."""
     try:
-        return registry.dataset(str(dataset["name"])).spec.targets
+        item = registry.dataset(str(dataset["name"]))
     except (ZooError, TypeError, KeyError):
         return ("classes",)
+    try:
+        options = {key: value for key, value in dataset.items() if key not in DatasetSection.model_fields}
+        return with_known_kind(item, options).spec.targets
+    except ZooError:
+        return item.spec.targets
 
 
 def _merge_layer(registry: Registry, merged: dict[str, Any], layer: Layer) -> None:

@@ -120,7 +120,7 @@ def index_folder(
     failures: list[tuple[Path, str]] = []
     try:
         for path, vector in _computed(embedder, due, failures):
-            vectors[path] = vector  # noqa: PERF403  # those before an interruption stay
+            vectors[path] = vector  # those before an interruption stay
     finally:
         rows = [
             (path, vectors[path] if path in vectors else kept[_name(path, root)][1])
