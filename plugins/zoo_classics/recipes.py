@@ -88,6 +88,17 @@ RECIPES = [
         parameters={"weights": "digits_0_to_4", "train": DIGITS, "dataset": {"resize": 28, "classes": HIGH}},
         expected=Expected(mean=0.9330, sd=0.0079, seeds=10, seconds=1, device=CPU),
     ),
+    RecipeSpec(
+        name="digits_retrieval",
+        summary="The small CNN gives similar vectors to scikit-learn's handwritten digits of one class; no download",
+        architecture="classics/cnn",
+        dataset="datasets/digits",
+        task="tasks/retrieval",
+        parameters={
+            "train": {"epochs": 10, "batch_size": 128, "optimizer": "adam", "lr": 0.003, "schedule": "cosine"},
+            "dataset": {"resize": 28},
+        },
+    ),
     _mnist(
         "fnn_mnist",
         "The fully-connected net on MNIST, one epoch",

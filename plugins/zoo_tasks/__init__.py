@@ -73,6 +73,15 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
             new_head=True,
         ),
         AdaptationSpec(
+            name="linear_probe",
+            summary="Linear probe: logistic regression, and nearest neighbours, on features of a frozen network",
+            source="G. Alain, Y. Bengio: Understanding intermediate layers using linear classifier probes (2016)",
+            target="zoo_tasks.linear_probe:LinearProbe",
+            needs_weights=True,
+            new_head=True,
+            computes="the features of the training images, and the regression",
+        ),
+        AdaptationSpec(
             name="lora",
             summary="LoRA: freeze pretrained weights, train a low-rank update of each layer and a new head",
             source="E. Hu et al.: LoRA: low-rank adaptation of large language models (2021)",

@@ -11,9 +11,9 @@ from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
-from zoo.runs.resolve_config import merge, resolve
+from zoo.runs.resolve_config import is_own_data, merge, resolve
 from zoo.runs.root_json import differences
-from zoo.runs.run_directory import RunDir, find, label_of, new_path
+from zoo.runs.run_directory import RunDir, find, label_of, new_path, run_id
 from zoo.support.paths import optional_path
 from zoo.support.untrusted_files import check_own_folders
 
@@ -34,7 +34,7 @@ def run(
 ) -> RunResult:
     """Train, evaluate and report one configuration.
 
-    ``name`` is a recipe or an architecture, ``overrides`` a nested partial `RunConfig`. ``resume`` continues a stopped
+    ``name`` is a recipe, an architecture, or a user's own data (``folder:PATH``), ``overrides`` a nested partial `RunConfig`. ``resume`` continues a stopped
     run; overrides must then agree with its configuration. Raises ZooError; the traceback is in the run's error.log.
     """
     console, config_file, out = console or Console(), optional_path(config_file), optional_path(out)
@@ -45,7 +45,12 @@ def run(
     where = None if dry_run else new_path(plan.config, out)
     from zoo.workflows import run_stages  # with torch: what is wrong with the names is said without it
 
-    return run_stages.dry_run(plan, console) if where is None else run_stages.start(plan, where, console)
+    if where is None:
+        return run_stages.dry_run(plan, console)
+    result = run_stages.start(plan, where, console)
+    if name is not None and is_own_data(registry(), name):
+        console.print(f"export it with: zoo export {run_id(where)}")
+    return result
 
 
 def _require_data(plan: RunPlan) -> None:
