@@ -45,8 +45,8 @@ class FolderOptions(Options):
     split_seed: int = Field(0, ge=0, description="seed of that split")
     near_duplicates: Literal["any", "together"] = Field(
         "any",
-        description="together: images of a class whose difference hashes differ in at most 4 of 64 bits are not in both "
-        "train and test; any: no comparison",
+        description="together: images of a class whose difference hashes differ in at most 4 of 64 bits are not in "
+        "both train and test; any: no comparison",
     )
     layout: Literal["auto", "classes", "splits"] = Field(
         "auto",

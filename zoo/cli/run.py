@@ -24,8 +24,8 @@ class RunOptions:
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="Recipe (a named configuration), architecture (with --data), your own images (folder:PATH), or task to "
-            "run on the network and dataset of an earlier run (with --from RUN).",
+            help="Recipe (a named configuration), architecture (with --data), your own images (folder:PATH), or task "
+            "to run on the network and dataset of an earlier run (with --from RUN).",
         ),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None

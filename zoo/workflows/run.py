@@ -34,8 +34,9 @@ def run(
 ) -> RunResult:
     """Train, evaluate and report one configuration.
 
-    ``name`` is a recipe, an architecture, or a user's own data (``folder:PATH``), ``overrides`` a nested partial `RunConfig`. ``resume`` continues a stopped
-    run; overrides must then agree with its configuration. Raises ZooError; the traceback is in the run's error.log.
+    ``name`` is a recipe, an architecture, or a user's own data (``folder:PATH``), ``overrides`` a nested partial
+    `RunConfig`. ``resume`` continues a stopped run; overrides must then agree with its configuration. Raises ZooError;
+    the traceback is in the run's error.log.
     """
     console, config_file, out = console or Console(), optional_path(config_file), optional_path(out)
     if resume is not None:
