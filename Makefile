@@ -11,6 +11,11 @@ INPUTS ?= 10000
 # -P: not what lies in this folder is tested, but what is installed
 PYTEST = $(BIN)/python -P -m pytest -n $(WORKERS) --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# what pip prints, without its hundreds of lines: the packages of 10 MB and more, and how many are installed
+PIP_LINES = /^ *(Downloading|Using cached) .*\([0-9.]+ [MG]B\)/ { \
+	    size = $$0; sub(/.*\(/, "", size); sub(/\).*/, "", size); name = $$0; sub(/ *\(.*/, "", name); sub(/.*[ \/]/, "", name); \
+	    split(name, part, "-"); if (size ~ /GB/ || size + 0 >= 10) { print "  " ($$1 == "Using" ? "cached" : "fetching"), part[1], part[2] ", " size; fflush() } } \
+	  /^Installing collected packages/ { print "  installing", NF - 3, "packages, which takes minutes"; fflush() }
 
 .PHONY: help setup run test test-slow test-wheel reliability gpu lint docs wheel bench bench-gpu clean
 
@@ -22,8 +27,11 @@ setup: $(STAMP)  ## the virtual environment in .venv, with the zoo in it
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; fix: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 6; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "setting up $(VENV): torch comes with its CUDA libraries, some 6 GB, once"
-	@$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]' 2> $(VENV)/pip.log || { \
+	@echo "installing zoo in $(VENV), once: PyTorch and its CUDA libraries take about 6 GB and several minutes"
+	@rm -f $(VENV)/pip.failed
+	@{ PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --progress-bar off --constraint $(CONSTRAINTS) --editable '.[dev]' 2> $(VENV)/pip.log \
+	    || touch $(VENV)/pip.failed; } | awk '$(PIP_LINES)'
+	@test ! -e $(VENV)/pip.failed || { \
 	  if grep -qi 'no space left' $(VENV)/pip.log; then \
 	    echo "error: the disk is full: $(VENV) takes some 7 GB; fix: free some, or make VENV=/a/folder/on/another/disk $(MAKECMDGOALS)"; \
 	  elif grep -qE '^WARNING: Retrying|from versions: none|Max retries|timed out' $(VENV)/pip.log; then \
@@ -53,10 +61,12 @@ test-wheel: wheel  ## every test once more, against the built wheel in place of 
 	@rm -rf build/site && $(BIN)/python -m pip install --quiet --no-deps --target build/site dist/torch_zoo-*.whl
 	@PYTHONPATH=build/site ZOO_TEST_INSTALLED=build/site $(PYTEST) -m "not slow and not gpu"
 
-reliability: $(STAMP)  ## hours: every file call failing, 1,000 kills, 80,000 damaged inputs; writes docs/reliability.md
+reliability: $(STAMP)  ## hours: every file call failing, 1,500 kills, 100,000 reads, 81,000 damaged inputs; writes docs/reliability.md
 	@mkdir -p build/reliability
 	@$(BIN)/python -P tests/faults/campaign.py --workers $(WORKERS) --every $(EVERY) --out build/reliability/faults.json || test -f build/reliability/faults.json
 	@$(BIN)/python -P tests/faults/kills.py --count $(KILLS) --out build/reliability/kills.json || test -f build/reliability/kills.json
+	@$(BIN)/python -P tests/faults/publishing.py --out build/reliability/publishing.json || test -f build/reliability/publishing.json
+	@OMP_NUM_THREADS=1 $(BIN)/python -P tests/fuzz/onnx_files.py --out build/reliability/onnx_files.json || test -f build/reliability/onnx_files.json
 	@$(BIN)/python -P tests/fuzz/fuzzing.py --count $(INPUTS) --out build/reliability/fuzz.json || test -f build/reliability/fuzz.json
 	@$(BIN)/python -P tests/reliability.py build/reliability
 

@@ -39,13 +39,13 @@ def main() -> None:
     with (folder / "probe.csv").open(newline="") as stream:
         ours = list(csv.DictReader(stream))
     with (folder / "predictions.csv").open(newline="") as stream:
-        test = {row["sample"]: row["target"] for row in csv.DictReader(stream)}
+        test = {row["sample"] for row in csv.DictReader(stream)}
     files = runtime.find_images([asked.folder.absolute()]).files
     names = [file.relative_to(asked.folder.absolute()).as_posix() for file in files]
     embedder = open_embedder(record.architecture, weights="imagenet1k_v1")
-    features, begun = [], time.perf_counter()
-    for group in runtime.split_files(files, embedder.description):
-        features.append(embedder.run(runtime.prepare_chunk(group, embedder.spec).inputs))
+    begun = time.perf_counter()
+    groups = runtime.split_files(files, embedder.description)
+    features = [embedder.run(runtime.prepare_chunk(group, embedder.spec).inputs) for group in groups]
     x, y = np.concatenate(features), np.array([Path(name).parts[0] for name in names])
     computed = time.perf_counter() - begun
     held = np.array([name in test for name in names])

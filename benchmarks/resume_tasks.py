@@ -90,7 +90,7 @@ def difference(task: str, options: dict[str, Any], train: dict[str, Any], start:
         zoo.run(resume=stopped, console=Console(quiet=True))
     except ZooError as error:
         return f"refused: {error.what}"
-    due, found = (zoo.load(run).state_dict() for run in (whole, stopped))
+    due, found = (zoo.load(run).module.state_dict() for run in (whole, stopped))
     different = [name for name, value in due.items() if not torch.equal(value, found[name])]
     if different:
         return f"differs: {different[0]}"

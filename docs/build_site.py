@@ -26,6 +26,7 @@ OUTSIDE = {
     "exports/runtimes/README.md": "runtimes.md",
     "exports/runtimes/node/README.md": "node-client.md",
     "examples/quickstart.ipynb": "quickstart.md",
+    "examples/own_network.ipynb": "own-network.md",
 }
 """Pages of the site that do not stand in docs/, by their path in the repository."""
 CSS = """\

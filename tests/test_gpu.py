@@ -46,7 +46,7 @@ def test_a_deterministic_run_repeats_to_the_bit(tmp_path) -> None:
     for name in ("first", "second"):
         overrides = {"device": "cuda", "deterministic": True, "train": {"epochs": 3}}
         result = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / name, console=Console(quiet=True))
-        states.append(zoo.load(result.path).state_dict())
+        states.append(zoo.load(result.path).module.state_dict())
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
@@ -81,8 +81,8 @@ def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision
     resumed = zoo.run(resume=tmp_path / "stopped", console=Console(quiet=True))
     assert resumed.metrics == whole.metrics
     assert all(
-        torch.equal(value, zoo.load(resumed.path).state_dict()[key])
-        for key, value in zoo.load(whole.path).state_dict().items()
+        torch.equal(value, zoo.load(resumed.path).module.state_dict()[key])
+        for key, value in zoo.load(whole.path).module.state_dict().items()
     )
 
 

@@ -34,7 +34,10 @@ class ZooError(Exception):
     """The fix of an error that is raised without one."""
 
     def __init__(self, what: str, *, where: object = None, fix: str | None = None, details: Sequence[str] = ()) -> None:
-        fix = self.usual_fix if fix is None else fix
+        self.rewrite(what, where, self.usual_fix if fix is None else fix, details)
+
+    def rewrite(self, what: str, where: object, fix: str | None, details: Sequence[str] = ()) -> None:
+        """Replace what the error says."""
         self.what, self.where, self.fix, self.details = what, where, fix, tuple(details)
         line = what if where is None else f"{what} ({where})"
         end = ":" if details else ""
@@ -42,7 +45,7 @@ class ZooError(Exception):
             f"{line}{end}" if fix is None else f"{line}; fix: {fix}{end}",
             *(f"  - {each}" for each in details),
         )
-        super().__init__("\n".join(self.lines))
+        self.args = ("\n".join(self.lines),)
 
 
 class UsageError(ZooError):
@@ -94,8 +97,14 @@ class SetupError(ZooError):
     exit_code = 6
 
 
+OWN_CODE = "your own code"
+"""Stands in place of a distribution for what the caller's own process registered."""
+
+
 def report_to(*distributions: str) -> str:
     """Return the fix of a fault in a plugin; without ``distributions``, for code that does not know the plugin."""
+    if distributions == (OWN_CODE,):
+        return "correct the code that you passed or registered"
     return f"report it to the authors of {' or '.join(dict.fromkeys(distributions)) or 'the plugin'}"
 
 

@@ -11,7 +11,7 @@ Names are stable within a major version. Each is imported on first use, so that 
     Networks   `count_macs`, `count_parameters`, `softmax`, `decide` (applies a decision to outputs),
                `MetricEvaluator` (applies torchmetrics to the result),
                `remove_head` (the network's output becomes its features)
-    Reports    `plot_confusion`, `plot_predictions`, `save_figure`
+    Reports    `plot_confusion`, `plot_masks`, `plot_predictions`, `save_figure`
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
                read from its source without importing it)
     Export     `build_exporter`, `verify_against_pytorch`, `runtime` (the module that bundles have as
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from zoo.models.decided import decide
     from zoo.models.named_outputs import remove_head
     from zoo.registry.lookup import Item, load_object, options_model, registry
+    from zoo.reporting.mask_plots import compared_masks as plot_masks
     from zoo.reporting.plots import confusion as plot_confusion
     from zoo.reporting.plots import predictions as plot_predictions
     from zoo.reporting.plots import save as save_figure
@@ -76,6 +77,7 @@ _TOOLS = {
     "open_regular": "zoo.support.untrusted_files:open_regular",
     "options_model": "zoo.registry.lookup:options_model",
     "plot_confusion": "zoo.reporting.plots:confusion",
+    "plot_masks": "zoo.reporting.mask_plots:compared_masks",
     "plot_predictions": "zoo.reporting.plots:predictions",
     "plural": "zoo.support.formatting:plural",
     "quiet": "zoo.exporting.tracing:quiet",
@@ -123,6 +125,7 @@ __all__ = [
     "open_regular",
     "options_model",
     "plot_confusion",
+    "plot_masks",
     "plot_predictions",
     "plural",
     "quiet",

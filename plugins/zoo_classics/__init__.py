@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from zoo.api import ArchitectureSpec, RecipeSpec, hookimpl
 from zoo_classics.architectures import ARCHITECTURES
+from zoo_classics.label_recipes import LABEL_RECIPES
 from zoo_classics.recipes import RECIPES
 
 ZOO_API = "2.0"
@@ -16,4 +17,4 @@ def zoo_register_architectures() -> list[ArchitectureSpec]:
 
 @hookimpl
 def zoo_register_recipes() -> list[RecipeSpec]:
-    return RECIPES
+    return [*RECIPES, *LABEL_RECIPES]

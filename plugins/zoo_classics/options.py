@@ -59,3 +59,8 @@ class ResNetOptions(Options):
     variant: Literal["paper", "torchvision"] = Field(
         "torchvision", description="which convolution of a bottleneck has the stride: 1×1, or 3×3"
     )
+
+
+class UNetOptions(Options):
+    width: int = Field(64, ge=1, description="channels of the first level; each next level has twice as many")
+    depth: int = Field(4, ge=1, le=6, description="number of times that the image is halved")

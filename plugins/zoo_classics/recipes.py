@@ -57,6 +57,17 @@ def _cifar(
 
 
 DIGITS: dict[str, Any] = {"epochs": 20, "batch_size": 32, "optimizer": "adam", "lr": 0.01, "schedule": "cosine"}
+NATIVE = {"fit": "crop"}
+"""Images of other sizes are not scaled, so that `zoo predict --window` finds digits of the size of training."""
+SMALL_UNET = {"width": 8, "depth": 3}
+PIXELS: dict[str, Any] = {
+    "batch_size": 16,
+    "eval_batch_size": 100,
+    "optimizer": "adam",
+    "lr": 0.01,
+    "schedule": "cosine",
+    "warmup_epochs": 0.5,
+}
 LOW, HIGH = ["0", "1", "2", "3", "4"], ["5", "6", "7", "8", "9"]
 
 RECIPES = [
@@ -98,6 +109,22 @@ RECIPES = [
             "train": {"epochs": 10, "batch_size": 128, "optimizer": "adam", "lr": 0.003, "schedule": "cosine"},
             "dataset": {"resize": 28},
         },
+    ),
+    RecipeSpec(
+        name="unet_digits_on_photos",
+        summary="A small U-Net finds scikit-learn's digits 0 to 3 on darkened photographs, pixel by pixel; no download",
+        architecture="classics/unet",
+        dataset="datasets/digits_on_photos",
+        task="tasks/segmentation",
+        parameters={"architecture": SMALL_UNET, "dataset": NATIVE, "train": {**PIXELS, "epochs": 15}},
+    ),
+    RecipeSpec(
+        name="unet_mnist_on_photos",
+        summary="A small U-Net finds MNIST's digits 0 to 3 on darkened photographs, pixel by pixel, one epoch",
+        architecture="classics/unet",
+        dataset="datasets/mnist_on_photos",
+        task="tasks/segmentation",
+        parameters={"architecture": SMALL_UNET, "dataset": NATIVE, "train": {**PIXELS, "epochs": 1}},
     ),
     _mnist(
         "fnn_mnist",

@@ -3,7 +3,7 @@ once."""
 
 from __future__ import annotations
 
-from zoo.api import DatasetSpec, FileSpec, hookimpl
+from zoo.api import DatasetSpec, FileSpec, TargetKind, hookimpl
 
 ZOO_API = "2.0"
 
@@ -108,17 +108,102 @@ PHOTOS = DatasetSpec(
     homepage="https://scikit-learn.org/stable/modules/generated/sklearn.datasets.load_sample_images.html",
 )
 
+DIGITS_ON_PHOTOS = DatasetSpec(
+    name="digits_on_photos",
+    summary="Masks: scikit-learn's digits 0 to 3 laid over its photographs, 32×32 colour pixels, embedded: no download",
+    source=f"made from digits ({DIGITS.source}) and photos ({PHOTOS.source})",
+    target="zoo_datasets.on_photos:open_digits_on_photos",
+    options="zoo_datasets.options:OnPhotosOptions",
+    targets=("mask",),
+    shape=(3, 32, 32),
+    mean=(0.2551, 0.2527, 0.2256),
+    std=(0.2097, 0.1806, 0.1921),
+    licence="CC BY 4.0 (digits), CC BY 2.0 (photographs)",
+)
+
+MNIST_ON_PHOTOS = DatasetSpec(
+    name="mnist_on_photos",
+    summary="Masks: MNIST's digits 0 to 3 laid over scikit-learn's photographs, 48×48 colour pixels, made on demand",
+    source=f"made from mnist ({MNIST.source}) and photos ({PHOTOS.source})",
+    target="zoo_datasets.on_photos:open_mnist_on_photos",
+    options="zoo_datasets.options:OnPhotosOptions",
+    targets=("mask",),
+    shape=(3, 48, 48),
+    mean=(0.2405, 0.2349, 0.2067),
+    std=(0.2079, 0.1783, 0.1891),
+    licence="CC BY-SA 3.0 (MNIST), CC BY 2.0 (photographs)",
+    homepage=MNIST.homepage,
+    files=MNIST.files,
+)
+
+
+def _made(
+    name: str, summary: str, target: TargetKind, shape: tuple[int, int, int], mean: float, std: float, of: DatasetSpec
+) -> DatasetSpec:
+    """A dataset of `zoo_datasets.made_of_digits`."""
+    return DatasetSpec(
+        name=name,
+        summary=summary,
+        source=f"made from {of.name} ({of.source})",
+        target=f"zoo_datasets.made_of_digits:open_{name}",
+        targets=(target,),
+        shape=shape,
+        mean=(mean,),
+        std=(std,),
+        licence=of.licence,
+        homepage=of.homepage,
+        files=of.files,
+    )
+
+
+DIGIT_SETS = _made(
+    "digit_sets",
+    "Multi-label: canvases of 16×16 grey pixels with 1 to 3 of scikit-learn's digits, embedded: no download",
+    "multi_label",
+    (1, 16, 16),
+    0.1520,
+    0.3059,
+    DIGITS,
+)
+MNIST_SETS = _made(
+    "mnist_sets",
+    "Multi-label: canvases of 56×56 grey pixels with 1 to 3 of MNIST's digits, made on demand",
+    "multi_label",
+    (1, 56, 56),
+    0.0656,
+    0.2279,
+    MNIST,
+)
+DIGITS_ROTATED = _made(
+    "digits_rotated",
+    "Regression: scikit-learn's digits, 28×28 grey pixels, rotated by -45° to 45°, embedded: no download",
+    "values",
+    (1, 28, 28),
+    0.1555,
+    0.2695,
+    DIGITS,
+)
+MNIST_ROTATED = _made(
+    "mnist_rotated",
+    "Regression: MNIST's digits, 28×28 grey pixels, rotated by -45° to 45°, made on demand",
+    "values",
+    (1, 28, 28),
+    0.1310,
+    0.2900,
+    MNIST,
+)
+
 FOLDER = DatasetSpec(
     name="folder",
     summary=(
-        "Your own images: folders of classes or of tags, or a CSV file of labels or numbers, also in an archive "
+        "Your own images: folders of classes or of tags, a CSV file of labels or numbers, or images and masks "
         "(folder:PATH)"
     ),
     target="zoo_datasets.folder:open_folder",
     held_out="zoo_datasets.folder:open_held_out",
     options="zoo_datasets.options:FolderOptions",
     path_option="path",
-    targets=("classes", "multi_label", "values"),
+    targets=("classes", "multi_label", "values", "mask"),
     target_kind="zoo_datasets.folder_kind:target_kind",
     shape=(3, None, None),
     mean=(0.485, 0.456, 0.406),
@@ -188,4 +273,5 @@ CATDOG = DatasetSpec(
 
 @hookimpl
 def zoo_register_datasets() -> list[DatasetSpec]:
-    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, FOLDER, IMAGES]
+    made = [DIGITS_ON_PHOTOS, MNIST_ON_PHOTOS, DIGIT_SETS, MNIST_SETS, DIGITS_ROTATED, MNIST_ROTATED]
+    return [DIGITS, PHOTOS, MNIST, FASHION_MNIST, CIFAR10, CATDOG, *made, FOLDER, IMAGES]

@@ -7,6 +7,7 @@
     PATH/CLASS/…                                               divided once, the same fraction of every class, by a seed
     PATH and a CSV file with the columns file, label[, split]; or with several labels or numbers for each image
                                                                (`folder_kind`)
+    PATH/images/…  PATH/masks/…                                a mask for each image (`folder_masks`)
 
 Purpose of the splits: train is for training. A labelled test is the test split, and val the validation split. Without a
 labelled test, val is the test split. Without either, a fraction of train becomes the test split, except for the
@@ -29,6 +30,7 @@ from zoo.api import Classes, Dataset, DatasetStore, Part, Split, TargetKind
 from zoo.errors import DataError
 from zoo_datasets.folder_kind import find_table, target_kind
 from zoo_datasets.folder_layout import SPLITS, Sample, entries, nfc, scan
+from zoo_datasets.folder_masks import open_masks
 from zoo_datasets.folder_targets import (
     FolderTarget,
     divide_randomly,
@@ -115,8 +117,10 @@ class Folder(Dataset):
         return nfc(file.relative_to(self._root).as_posix() if file.is_relative_to(self._root) else file.as_posix())
 
 
-def open_folder(options: FolderOptions, store: DatasetStore) -> Folder:
+def open_folder(options: FolderOptions, store: DatasetStore) -> Dataset:
     """Open a folder of images. Raises DataError if it is invalid."""
+    if target_kind(options) == "mask":
+        return open_masks(_root(options, store), store, options.test_fraction, options.split_seed)
     root, splits, kind, target = _splits(options, store, training=True)
     if kind == "classes":
         together = options.near_duplicates == "together"
@@ -128,12 +132,14 @@ def open_folder(options: FolderOptions, store: DatasetStore) -> Folder:
     return Folder(root, {name: in_turn(samples) for name, samples in splits.items()}, target, store)
 
 
-def open_held_out(options: FolderOptions, store: DatasetStore) -> Folder:
+def open_held_out(options: FolderOptions, store: DatasetStore) -> Dataset:
     """Open a folder for the evaluation of a trained model: the labelled test split, otherwise val, otherwise all
     images.
 
     One class suffices. Raises DataError if the folder is invalid.
     """
+    if target_kind(options) == "mask":
+        return open_masks(_root(options, store), store, training=False)
     root, splits, kind, target = _splits(options, store, training=False)
     labelled = [name for name in ("test", "val", "train") if name in splits and splits[name][0].label is not None]
     if not labelled:
@@ -153,14 +159,8 @@ def _splits(
     options: FolderOptions, store: DatasetStore, *, training: bool
 ) -> tuple[Path, dict[str, list[Sample]], TargetKind, FolderTarget | None]:
     """The samples by split, the kind of their targets, and the target itself if its names are known."""
-    root = Path(options.path)
-    if not root.exists():
-        raise DataError("the folder of images does not exist", where=root, fix="check the path after folder:")
     kind, table = target_kind(options) or "classes", find_table(options)
-    if table == root:
-        root = root.parent
-    elif not root.is_dir():
-        root = top_folder(store.unpack(root))
+    root = Path(options.path).parent if table == Path(options.path) else _root(options, store)
     if table is not None:
         return root, *_with_kind(kind, *read_targets(kind, table, root, options, store, training=training))
     if kind == "values":
@@ -171,6 +171,13 @@ def _splits(
         )
     splits = scan(root, store, options.layout, training=training)
     return root, tags_of_folders(splits, store) if kind == "multi_label" else splits, kind, None
+
+
+def _root(options: FolderOptions, store: DatasetStore) -> Path:
+    root = Path(options.path)
+    if not root.exists():
+        raise DataError("the folder of images does not exist", where=root, fix="check the path after folder:")
+    return root if root.is_dir() else top_folder(store.unpack(root))
 
 
 def _with_kind(

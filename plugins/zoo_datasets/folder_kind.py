@@ -1,8 +1,9 @@
-"""What a user's folder is: images with a class, with any number of labels, or with numbers.
+"""What a user's folder is: images with a class, with any number of labels, with numbers, or with masks.
 
 The kind of the targets must be known before anything is opened, so that the task is chosen and unfit combinations are
 refused. The rules, in order; ``dataset.target`` overrides them:
 
+    folders images and masks          mask: a class for each pixel (`zoo_datasets.folder_masks`)
     no table                          classes: one for each folder, also if the same image is in several
     a column ``label``                classes, also if the cells are numbers
     a column ``labels`` or ``tags``   multi-label: the cells hold labels with a separator between them
@@ -23,11 +24,12 @@ from pathlib import Path
 from zoo.api import TargetKind
 from zoo.errors import DataError
 from zoo.plugin import is_image, user_path
-from zoo_datasets.folder_layout import SPLITS
+from zoo_datasets.folder_layout import SPLITS, entries
 from zoo_datasets.folder_table import COLUMNS, header_of, row_fault, rows
 from zoo_datasets.options import FolderOptions
 
 TABLES = (".csv", ".tsv")
+IMAGES, MASKS = "images", "masks"
 TAGS = ("labels", "tags")
 """Columns whose cells hold several labels."""
 
@@ -41,8 +43,25 @@ def target_kind(options: FolderOptions) -> TargetKind | None:
         return options.target
     if not user_path(options.path).exists():
         return None
+    if options.labels is None and has_masks(user_path(options.path)):
+        return "mask"
     table = find_table(options)
     return "classes" if table is None or not table.is_file() else kind_of_table(table, options.columns)
+
+
+def has_masks(root: Path) -> bool:
+    """Return whether a folder is laid out as images and masks."""
+    try:
+        places = [root, *split_folders(root).values()]
+        return any((place / IMAGES).is_dir() and (place / MASKS).is_dir() for place in places)
+    except OSError:
+        return False  # reported when the folder is opened
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Return the folders with the names of splits, by split."""
+    folders = [path for path in entries(root) if path.is_dir()] if root.is_dir() else []
+    return {SPLITS[path.name.lower()]: path for path in folders if path.name.lower() in SPLITS}
 
 
 def find_table(options: FolderOptions) -> Path | None:
@@ -70,13 +89,8 @@ def _has_folders(folder: Path) -> bool:
 
 def kind_of_table(table: Path, columns: Sequence[str] | None = None) -> TargetKind:
     """Return the kind of targets that the columns of a table hold. Raises DataError if they are of no kind."""
-    try:
-        status = table.stat()
-        return _kind(table, None if columns is None else tuple(columns), status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise DataError(
-            f"the table of labels cannot be read: {error.strerror}", where=table, fix="give a CSV file in UTF-8"
-        ) from error
+    status = table.stat()
+    return _kind(table, None if columns is None else tuple(columns), status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=8)
@@ -156,4 +170,16 @@ def target_columns(header: Sequence[str], kind: TargetKind, columns: Sequence[st
             return others or [name for name in ("label",) if name in header]
 
 
-__all__ = ["TAGS", "find_table", "kind_of_table", "number", "row_fault", "target_columns", "target_kind"]
+__all__ = [
+    "IMAGES",
+    "MASKS",
+    "TAGS",
+    "find_table",
+    "has_masks",
+    "kind_of_table",
+    "number",
+    "row_fault",
+    "split_folders",
+    "target_columns",
+    "target_kind",
+]

@@ -58,9 +58,7 @@ def read_table(
             seen[file] = line
             splits.setdefault(split, []).append(Sample(file, label))
     except OSError as error:
-        raise DataError(
-            f"the table of labels cannot be read: {error.strerror}", where=table, fix="give a CSV file in UTF-8"
-        ) from error
+        raise _unreadable(table, error) from error
     for name, samples in splits.items():
         unlabelled = [sample for sample in samples if sample.label is None]
         if unlabelled and (name != "test" or len(unlabelled) < len(samples)):
@@ -78,9 +76,18 @@ def read_table(
     return splits
 
 
+def _unreadable(table: Path, error: OSError) -> DataError:
+    return DataError(
+        f"the table of labels cannot be read: {error.strerror}", where=table, fix="give a CSV file in UTF-8"
+    )
+
+
 def header_of(table: Path) -> list[str]:
     """The names of the columns: those of `COLUMNS` in lower case, the others as written."""
-    return [_column(name) for name in _opened(table)[1]]
+    try:
+        return [_column(name) for name in _opened(table)[1]]
+    except OSError as error:
+        raise _unreadable(table, error) from error
 
 
 def rows(table: Path, needed: Sequence[str] = ()) -> Iterator[tuple[int, Cells]]:

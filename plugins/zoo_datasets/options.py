@@ -23,10 +23,11 @@ class FolderOptions(Options):
         description="a CSV file with the column file, the columns of the targets and optionally split, instead of "
         "class folders",
     )
-    target: Literal["auto", "classes", "multi_label", "values"] = Field(
+    target: Literal["auto", "classes", "multi_label", "values", "mask"] = Field(
         "auto",
-        description="classes: one for each image; multi_label: any number of labels; values: numbers; auto: classes, "
-        "except for a CSV file with a column labels, with columns of 0 and 1, or with numbers",
+        description="classes: one for each image; multi_label: any number of labels; values: numbers; mask: a "
+        "class for each pixel; auto: masks if there are folders images and masks, otherwise classes, except for a CSV "
+        "file with a column labels, with columns of 0 and 1, or with numbers",
     )
     columns: list[str] | None = Field(
         None,
@@ -74,3 +75,7 @@ class PhotosOptions(Options):
         description="height and width; the photographs are rotated to that orientation and cropped at the centre; "
         "default: unchanged",
     )
+
+
+class OnPhotosOptions(Options):
+    digits: int = Field(4, ge=1, le=10, description="number of digits: the classes are the background and 0, 1, 2 …")

@@ -40,6 +40,7 @@ def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
     """Write the decoder with an exporter and verify it, at batch sizes 1, 2 and 7, against the module; returns the
     result.
 
+    Files that the exporter writes beside the model, such as weights, are moved to the folder of ``file`` with it.
     Raises ExportError, with nothing left behind, where it differs.
     """
     item = registry().exporter(exporter_name)
@@ -49,10 +50,12 @@ def export(image: Compressed, file: Path, exporter_name: str) -> dict[str, Any]:
     job = ExportJob(model, torch.rand(2, rank), metadata={"zoo-svd": said})
     exporter.require(job, "cpu")
     with temporary_folder(file.parent, file.name) as folder:
-        temporary = folder / f"model{item.spec.suffix}"
+        temporary = folder / f"{file.stem}{item.spec.suffix}"  # its own name: other files may refer to it
         exporter.write(job, temporary)
         facts = verify_against_pytorch(model, exporter, temporary, job, _batches(rank))
         with storage_errors(file):
+            for beside in sorted(set(folder.iterdir()) - {temporary}):
+                beside.replace(file.parent / beside.name)
             temporary.replace(file)
     return facts
 

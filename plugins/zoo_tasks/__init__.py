@@ -1,5 +1,5 @@
-"""First-party tasks and adaptations: classification, multi-label, regression, retrieval, transfer learning,
-features and LoRA."""
+"""First-party tasks and adaptations: classification, multi-label, regression, segmentation, retrieval, transfer
+learning, linear probes, features and LoRA."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def zoo_register_tasks() -> list[TaskSpec]:
             target="zoo_tasks.regression:Regression",
             options="zoo_tasks.label_options:RegressionOptions",
             accepts=("values",),
+            default=True,
+        ),
+        TaskSpec(
+            name="segmentation",
+            summary="Semantic segmentation with cross-entropy, Dice or focal loss: a class for each pixel",
+            source="J. Long, E. Shelhamer, T. Darrell: Fully convolutional networks for semantic segmentation (2015)",
+            target="zoo_tasks.segmentation:Segmentation",
+            options="zoo_tasks.segmentation_options:SegmentationOptions",
+            accepts=("mask",),
+            needs=("map",),
             default=True,
         ),
         TaskSpec(

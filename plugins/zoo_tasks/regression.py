@@ -50,9 +50,9 @@ class Regression(Task[RegressionOptions]):
         numbers, names = np.asarray(train.targets, np.float64), target_names(target)
         constant = [name for name, column in zip(names, numbers.T, strict=True) if np.ptp(column) == 0]
         if constant:
+            value = numbers[0, names.index(constant[0])]
             raise DataError(
-                f"'{constant[0]}' is {numbers[0, names.index(constant[0])]:g} for all training images, so that there is "
-                "nothing to learn",
+                f"'{constant[0]}' is {value:g} for all training images; there is nothing to learn",
                 fix="leave it out, or add images with other values",
             )
         deviation = numbers.std(0).tolist()

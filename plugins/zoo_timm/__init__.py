@@ -1,8 +1,8 @@
-"""timm: all architectures of PyTorch Image Models, with timm's names."""
+"""timm: all architectures of PyTorch Image Models, with timm's names, and a U-Net on any of its encoders."""
 
 from __future__ import annotations
 
-from zoo.api import FamilySpec, hookimpl
+from zoo.api import ArchitectureSpec, FamilySpec, Output, hookimpl
 
 ZOO_API = "2.0"
 
@@ -16,5 +16,23 @@ def zoo_register_families() -> list[FamilySpec]:
             source="R. Wightman: PyTorch Image Models, https://github.com/huggingface/pytorch-image-models",
             target="zoo_timm.family:FAMILY",
             examples=("mobilenetv3_small_050", "resnet10t", "test_vit"),
+        )
+    ]
+
+
+@hookimpl
+def zoo_register_architectures() -> list[ArchitectureSpec]:
+    return [
+        ArchitectureSpec(
+            name="unet_timm",
+            summary="U-Net with an encoder of timm (architecture.encoder=NAME) and a light decoder, for segmentation",
+            source="O. Ronneberger et al.: U-Net (2015), and the encoder's own source",
+            target="zoo_timm.unet:build",
+            options="zoo_timm.unet:UNetOptions",
+            input=(3, 224, 224),
+            smallest=32,
+            outputs=(Output(kind="map"),),
+            num_outputs=21,
+            head="head",
         )
     ]

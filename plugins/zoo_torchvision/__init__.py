@@ -1,4 +1,5 @@
-"""torchvision: all classification networks of torchvision, with torchvision's names, and recipes with its weights."""
+"""torchvision: all of torchvision's networks for classification and segmentation, with torchvision's names, and recipes
+with its weights."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ def zoo_register_families() -> list[FamilySpec]:
     return [
         FamilySpec(
             name="torchvision",
-            summary="torchvision's classification networks, from AlexNet to Swin V2, with its weights for ImageNet",
+            summary="torchvision's networks for classification (AlexNet to Swin V2) and segmentation, with its weights",
             source="torchvision, https://github.com/pytorch/vision",
             target="zoo_torchvision.family:FAMILY",
-            examples=("mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1"),
+            examples=("lraspp_mobilenet_v3_large", "mnasnet0_5", "shufflenet_v2_x0_5", "squeezenet1_1"),
         )
     ]
 

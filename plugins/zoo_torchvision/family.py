@@ -43,7 +43,9 @@ AUXILIARY = {"googlenet": {"aux_logits1": 0.3, "aux_logits2": 0.3}, "inception":
 """The auxiliary outputs of training, with the weight of their loss, by the module that defines a network: GoogLeNet's
 paper (section 5), and torchvision's own training of Inception v3. Other modules have none."""
 CITATION = re.compile(
-    r"(?:Constructs an? )?(?P<what>.+?),? (?:as described in|from)(?: the)? `(?P<title>.+?) <(?P<url>\S+?)>`"
+    r"(?:Constructs an? )?(?P<what>.+?)"
+    r"(?:,? (?:as described in|from)(?: the)?|\.(?: \.\. betastatus:: .+?)? Reference:) "
+    r"`(?P<title>.+?) <(?P<url>\S+?)>`"
 )
 
 
@@ -55,17 +57,22 @@ class Torchvision:
         return metadata.version("torchvision")
 
     def names(self) -> Sequence[str]:
-        return decorated_functions("torchvision", "models", "register_model")
+        folders = ("models", "models/segmentation")
+        return [name for each in folders for name in decorated_functions("torchvision", each, "register_model")]
 
     def spec(self, name: str) -> ArchitectureSpec:
         import torchvision.models
         from torchvision.models import get_model_builder, get_model_weights, list_models
 
+        from zoo_torchvision import segmentation
         from zoo_torchvision.weights import input_of, smallest_of, weights_of
 
-        if name not in list_models(torchvision.models):
+        pixelwise = list_models(torchvision.models.segmentation)
+        if name not in [*list_models(torchvision.models), *pixelwise]:
             raise KeyError(name)
         builder, known = get_model_builder(name), list(get_model_weights(name))
+        if name in pixelwise:
+            return segmentation.spec_of(name, builder, {**_citation(name, builder), "weights": weights_of(known, {})})
         module = builder.__module__.rpartition(".")[2]
         auxiliary = AUXILIARY.get(module, {})
         return ArchitectureSpec(

@@ -12,8 +12,10 @@ from torchvision.models import WeightsEnum
 from zoo.api import WeightsSpec
 
 LICENCE = "not stated (torchvision itself: BSD-3-Clause)"
-METRICS = {"acc@1": "accuracy", "acc@5": "top5_accuracy"}
+METRICS = {"acc@1": "accuracy", "acc@5": "top5_accuracy", "miou": "mean_iou", "pixel_acc": "pixel_accuracy"}
 IMAGENET = "ImageNet-1K"
+VOC_CLASSES = "COCO-val2017-VOC-labels"
+"""What torchvision measures its networks for segmentation on."""
 
 
 def weights_of(known: Iterable[WeightsEnum], architecture_options: Mapping[str, Any]) -> dict[str, WeightsSpec]:
@@ -24,7 +26,7 @@ def weights_of(known: Iterable[WeightsEnum], architecture_options: Mapping[str, 
 def _weights(weights: WeightsEnum, architecture_options: Mapping[str, Any]) -> WeightsSpec:
     meta, transform = weights.meta, _transform(weights)
     digits = re.search(r"-([0-9a-f]{8,64})\.pth$", weights.url)
-    reached = meta["_metrics"].get(IMAGENET, {})
+    reached = meta["_metrics"].get(IMAGENET) or meta["_metrics"].get(VOC_CLASSES) or {}
     return WeightsSpec.model_validate(
         {
             "summary": _plain(meta.get("_docs", "")) or f"torchvision's {weights}",
@@ -56,7 +58,9 @@ def _plain(text: str) -> str:
 
 
 def input_of(weights: WeightsEnum) -> tuple[int, int, int]:
-    side = _transform(weights).crop_size[0]
+    """Networks for segmentation crop nothing; theirs is a square of the shorter side that they resize to."""
+    transform = _transform(weights)
+    side = getattr(transform, "crop_size", transform.resize_size)[0]
     return (3, side, side)
 
 
@@ -66,5 +70,5 @@ def smallest_of(weights: WeightsEnum) -> int:
 
 
 def _transform(weights: WeightsEnum) -> Any:
-    """Its `ImageClassification`: crop, resize, interpolation, mean and std."""
+    """Its `ImageClassification` or `SemanticSegmentation`: resize, interpolation, mean and std, and the crop."""
     return weights.transforms()

@@ -14,8 +14,8 @@ ROWS = [
 ]
 
 
-def texts(room: int | None, shortened: int | None = None) -> list[str]:
-    return [line.text for line in lay_out(COLUMNS, ROWS, room=room, shortened=shortened)]
+def texts(room: int | None, flexible: int | None = None) -> list[str]:
+    return [line.text for line in lay_out(COLUMNS, ROWS, room=room, flexible=flexible)]
 
 
 def test_a_table_is_printed_in_full_where_there_is_room() -> None:
@@ -45,11 +45,12 @@ def test_no_word_is_lost_at_any_width(room) -> None:
     assert all(len(line) <= room or "https://" in line for line in lines)
 
 
-def test_the_column_that_is_shortened_keeps_a_row_on_one_line() -> None:
+def test_a_flexible_column_is_wrapped_so_that_the_later_ones_stay_beside_it() -> None:
     rows = [["first", "a summary of many words that goes on", "plugin"], ["second", "short", "plugin"]]
-    assert [line.text for line in lay_out(["name", "summary", "from"], rows, room=34, shortened=1)] == [
+    assert [line.text for line in lay_out(["name", "summary", "from"], rows, room=34, flexible=1)] == [
         "name    summary             from",
-        "first   a summary of many…  plugin",
+        "first   a summary of many   plugin",
+        "        words that goes on",
         "second  short               plugin",
     ]
 

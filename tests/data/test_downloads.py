@@ -42,6 +42,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(CONTENT[:1000], length=None)
             case "/second-time":
                 self._send(CONTENT if count > 1 else CONTENT[:1000], length=len(CONTENT))
+            case "/continued" | "/changed" | "/shrunk":
+                self._send_range(count)
             case "/page":
                 self._send(PAGE)
             case "/to-good":
@@ -62,6 +64,24 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _send_range(self, count: int) -> None:
+        """The first answer breaks off within its second chunk, and the second one continues it."""
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)  # type: ignore[attr-defined]
+        if asked is None:
+            self._send(CONTENT if count > 1 else CONTENT[: downloads.CHUNK + 1000], length=len(CONTENT))
+            return
+        if self.path == "/shrunk":
+            self._send(b"", status=416)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        rest = CONTENT[start:] if self.path == "/continued" else CONTENT[start:][::-1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.send_header("Content-Length", str(len(rest)))
+        self.end_headers()
+        self.wfile.write(rest)
+
     def _redirect(self, to: str, headers: dict[str, str] | None = None) -> None:
         self.send_response(302)
         for name, value in (headers or {}).items():
@@ -77,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server(serve: Callable[[type[BaseHTTPRequestHandler]], ThreadingHTTPServer]) -> ThreadingHTTPServer:
     running = serve(Handler)
-    running.counts = {}  # type: ignore[attr-defined]
+    running.counts, running.ranges = {}, []  # type: ignore[attr-defined]
     return running
 
 
@@ -175,6 +195,25 @@ def test_only_what_may_pass_is_tried_again(
         with pytest.raises(DataError):
             bring(server, path, to)
     assert server.counts[path] == attempts  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("path", "ranges"),
+    [
+        ("/continued", [None, f"bytes={downloads.CHUNK}-"]),
+        ("/changed", [None, f"bytes={downloads.CHUNK}-", None]),
+        ("/shrunk", [None, f"bytes={downloads.CHUNK}-", None]),
+    ],
+)
+@pytest.mark.parametrize("size", [None, len(CONTENT)])
+def test_a_download_that_broke_off_continues_and_begins_again_where_the_file_changed(
+    server: ThreadingHTTPServer, tmp_path: Path, path: str, ranges: list[str | None], size: int | None
+) -> None:
+    to = tmp_path / "file.bin"
+    assert download(server.address + path, to, SHA256, size) == SHA256  # type: ignore[attr-defined]
+    assert to.read_bytes() == CONTENT
+    assert server.ranges == ranges  # type: ignore[attr-defined]
+    assert list(tmp_path.iterdir()) == [to]
 
 
 def test_an_earlier_file_stays_where_its_replacement_fails(server: ThreadingHTTPServer, tmp_path: Path) -> None:

@@ -230,3 +230,39 @@ def test_a_part_has_masks_as_bytes_beside_its_images(permuted) -> None:
     assert found.dtype == torch.uint8
     shown = torch.cat([batch.inputs for batch in batches])[:, 0] * 255
     assert np.array_equal(painted(found.numpy())[..., 0], shown.round().numpy())
+
+
+def test_files_are_read_by_colours_whatever_their_mode(tmp_path: Path) -> None:
+    mask = np.where(indices(8, 8) == 255, 255, indices(8, 8) % 2).astype(np.uint8)
+    colours, ignored = ((10, 20, 30), (200, 200, 200)), (1, 2, 3)
+    target = Mask(names=("a", "b"), colours=colours, ignore_colour=ignored)
+    painted_so = np.zeros((8, 8, 3), np.uint8)
+    for value, colour in ((0, colours[0]), (1, colours[1]), (255, ignored)):
+        painted_so[mask == value] = colour
+    photograph = np.zeros((1, 3, 8, 8), np.uint8)
+    rgb = Image.fromarray(painted_so)
+    for name, image in (("rgb", rgb), ("palette", rgb.quantize(3)), ("alpha", rgb.convert("RGBA"))):
+        image.save(tmp_path / f"{name}.png")
+        found = MaskLoader(target, sha256, "toy")([tmp_path / f"{name}.png"], photograph, how())
+        assert np.array_equal(found[0], mask), name
+    grey = np.full((8, 8), 200, np.uint8)
+    save_grey(tmp_path / "grey.png", grey)
+    assert (MaskLoader(target, sha256, "toy")([tmp_path / "grey.png"], photograph, how()) == 1).all()
+    grey[3, 5] = 201
+    save_grey(tmp_path / "grey.png", grey)
+    with pytest.raises(DataError, match=r"has the colour \(201, 201, 201\) in row 3, column 5, which no class has"):
+        MaskLoader(target, sha256, "toy")([tmp_path / "grey.png"], photograph, how())
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        ({"colours": ((0, 0, 0),)}, "there are 1 colours for 2 classes"),
+        ({"colours": ((0, 0, 0), (0, 0, 0))}, "two classes have the same colour"),
+        ({"colours": ((0, 0, 0), (0, 0, 1)), "ignore_colour": (0, 0, 1)}, "two classes have the same colour"),
+        ({"ignore_colour": (0, 0, 1)}, "ignore_colour needs colours and ignore"),
+    ],
+)
+def test_colours_that_do_not_fit_the_classes_are_refused(more, fault) -> None:
+    with pytest.raises(ValueError, match=fault):
+        Mask(names=("a", "b"), **more)

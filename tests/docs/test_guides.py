@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 from console_pages import TOP, Console, agrees, run_page
 
-GUIDES = ("getting-started", "own-images", "export", "compare", "resume")
+GUIDES = (
+    "getting-started",
+    "own-images",
+    "labels-numbers",
+    "segmentation",
+    "export",
+    "compare",
+    "resume",
+    "python",
+)
 
 
 @pytest.mark.parametrize("page", GUIDES)

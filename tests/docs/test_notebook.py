@@ -1,4 +1,4 @@
-"""examples/quickstart.ipynb: its cells run in their order, and put out what is stored.
+"""The notebooks in examples/: their cells run in their order, and put out what is stored.
 
 No kernel is started: the cells are plain Python and share one namespace. `python tests/docs/test_notebook.py` writes
 their output anew.
@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from console_pages import TOP, Console, agrees, writing
 
-NOTEBOOK = TOP / "examples" / "quickstart.ipynb"
+NOTEBOOKS = sorted((TOP / "examples").glob("*.ipynb"))
+each_notebook = pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.stem)
 
 
 def executed(source: str, number: int, console: Console) -> list[dict[str, Any]]:
@@ -44,10 +45,11 @@ def text(outputs: list[dict[str, Any]]) -> list[str]:
     return "\n".join("".join(each.get("text") or each["data"]["text/plain"]) for each in outputs).splitlines()
 
 
-def test_the_cells_put_out_what_is_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_notebook
+def test_the_cells_put_out_what_is_stored(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ZOO_RUNS", "ZOO_EXPORTS"):
         monkeypatch.delenv(name)
-    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+    notebook = json.loads(file.read_text(encoding="utf-8"))
     console = Console(tmp_path, monkeypatch)
     for number, cell in enumerate((each for each in notebook["cells"] if each["cell_type"] == "code"), 1):
         outputs = executed("".join(cell["source"]), number, console)
@@ -55,11 +57,12 @@ def test_the_cells_put_out_what_is_stored(tmp_path: Path, monkeypatch: pytest.Mo
             cell["outputs"], cell["execution_count"] = outputs, number
         assert agrees(text(cell["outputs"]), text(outputs), numbers=True), "".join(cell["source"])
     if writing():
-        NOTEBOOK.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def test_the_notebook_is_of_the_format() -> None:
-    notebook = json.loads(NOTEBOOK.read_text(encoding="utf-8"))
+@each_notebook
+def test_the_notebook_is_of_the_format(file: Path) -> None:
+    notebook = json.loads(file.read_text(encoding="utf-8"))
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
     assert all(cell["outputs"] for cell in notebook["cells"] if cell["cell_type"] == "code")

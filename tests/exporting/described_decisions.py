@@ -42,7 +42,7 @@ def affine_answer(outputs: np.ndarray, decision: dict[str, Any]) -> Answer:
 
 
 def mask_answer(outputs: np.ndarray, decision: dict[str, Any], image: tuple[int, int], squashed: bool) -> Answer:
-    classes, size = fields(decision, "classes", "size")
+    classes, size, _ = fields(decision, "classes", "size", "colours")
     mask = outputs.argmax(0).astype(np.uint8)  # (K, H, W) → (H, W), the first of equal outputs
     if size not in ("image", "input"):
         raise RefusedBundleError(f"unknown size {size!r}")

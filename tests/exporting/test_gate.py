@@ -235,7 +235,7 @@ def test_verification_tells_batches_errors_and_accuracy_by_class(
         "datasets/digits",
         None,
     )
-    assert found["random"]["samples"] == 10
+    assert found["random"]["samples"] == 17
     assert 0 <= found["real"]["max_rel_error"] <= found["tolerance"]["relative"] == 1e-4
     assert found["model"]["sha256"] == sha256(bundle.path / "model.onnx")
     accuracy, samples = found["real"]["accuracy"], found["real"]["samples"]

@@ -68,7 +68,7 @@ def facts(request: dict[str, Any]) -> int:
     path = Path(request.get("run", "runs/fnn/it"))
     record = RunDir(path).record
     digest = hashlib.sha256()
-    for name, value in sorted(zoo.load(path).state_dict().items()):
+    for name, value in sorted(zoo.load(path).module.state_dict().items()):
         digest.update(name.encode() + value.numpy().tobytes())
     with (path / "metrics.csv").open(newline="", encoding="utf-8") as stream:
         rows = [{key: value for key, value in row.items() if "second" not in key} for row in csv.DictReader(stream)]

@@ -204,6 +204,18 @@ def warm_up(folder: Path) -> None:
         raise SystemExit(f"the bundle itself is not accepted: {code}")
 
 
+def write(out: Path, found: dict[str, Counter[str]], wrong: list[dict[str, Any]], started: float) -> None:
+    summary = {
+        "files": sum(counts.total() for counts in found.values()),
+        "wrong": len(wrong),
+        "kinds": {kind: dict(sorted(counts.items())) for kind, counts in found.items()},
+        "seconds": round(time.monotonic() - started),
+        "failures": wrong,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1000)
@@ -223,17 +235,10 @@ def main() -> int:
             if result not in ("accepted", "refused") and not result.startswith("refused: "):
                 wrong.append({"file": number, "kind": kind, "wrong": result})
                 print(wrong[-1], flush=True)
-            if (number + 1) % 100 == 0:
+            if (number + 1) % 50 == 0:
+                write(asked.out, found, wrong, started)
                 print(f"{number + 1} files, {len(wrong)} wrong", flush=True)
-    summary = {
-        "files": asked.count,
-        "wrong": len(wrong),
-        "kinds": {kind: dict(sorted(counts.items())) for kind, counts in found.items()},
-        "seconds": round(time.monotonic() - started),
-    }
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps({**summary, "failures": wrong}, indent=1) + "\n", encoding="utf-8")
-    print(summary)
+    write(asked.out, found, wrong, started)
     return 1 if wrong else 0
 
 

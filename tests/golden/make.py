@@ -85,7 +85,7 @@ def write(folder: Path) -> None:
     image = sorted(Path("run/samples").glob("*.png"))[0]
     expected = {
         "metrics": finished.metrics,
-        "weights": digest(zoo.load("run")),
+        "weights": digest(zoo.load("run").module),
         "prediction": predicted("bundle", image),
         "unfinished_step": RunDir(Path("unfinished")).root.last.step,
     }

@@ -47,7 +47,7 @@ def test_the_installed_version_has_golden_files_or_is_not_released() -> None:
 def test_a_run_is_whole_and_has_its_weights(golden: Path, expected: Any) -> None:
     assert run_cli(["verify", "run"]) == 0
     digest = hashlib.sha256()
-    for name, value in sorted(zoo.load("run").state_dict().items()):
+    for name, value in sorted(zoo.load("run").module.state_dict().items()):
         digest.update(name.encode() + value.numpy().tobytes())
     assert digest.hexdigest() == expected["weights"]
 

@@ -35,7 +35,18 @@ def zoo_register_architectures():
 """
 
 
-FIRST_PARTY = ("augment", "classics", "datasets", "onnx", "svd", "tasks", "timm", "torch_export", "torchvision")
+FIRST_PARTY = (
+    "augment",
+    "classics",
+    "datasets",
+    "onnx",
+    "svd",
+    "tasks",
+    "timm",
+    "torch_export",
+    "torchvision",
+    "trackers",
+)
 
 
 def found(namespace: str) -> Plugin:
@@ -152,16 +163,17 @@ def test_a_faulty_plugin_is_reported_and_does_not_stop_the_others(
     source, requires, state, words = FAULTS[fault]
     install("zoo-faulty", "faulty", source, requires=requires)
     install("zoo-good", "good", GOOD)
-    plugin = found("faulty")
+    registry = Registry(*discover())  # once: each discovery imports every plugin
+    plugins = {each.namespace: each for each in registry.plugins}
+    plugin = plugins["faulty"]
     assert plugin.state == state
     assert plugin.specs == {}
     for word in words:
         assert word in (plugin.cause or "")
     assert "\n" not in (plugin.cause or "\n")
-    assert found("good").state == "ok"
-    assert set(first_party().values()) == {"ok"}
+    assert plugins["good"].state == "ok"
+    assert {each.state for each in registry.plugins if each.distribution == CORE} == {"ok"}
 
-    registry = Registry(*discover())
     assert registry.architecture("zebra").canonical == "good/zebra"
     with pytest.raises(PluginError, match="is not available") as caught:
         registry.architecture("faulty/zebra")
@@ -249,6 +261,12 @@ def test_a_first_party_name_is_reserved(install: Install) -> None:
     assert claims["zoo-evil"].state == "conflict"
     assert f"'datasets' is reserved for {CORE}" in (claims["zoo-evil"].cause or "")
     assert Registry(*discover()).dataset("datasets/digits").plugin.distribution == CORE
+
+
+def test_the_namespace_of_this_process_is_no_plugin_s(install: Install) -> None:
+    install("zoo-near", "local", GOOD)
+    plugin = found("local")
+    assert plugin.state == "conflict" and "the namespace 'local' is that of zoo.register" in (plugin.cause or "")
 
 
 def test_a_third_party_s_module_in_the_place_of_a_first_party_one_is_a_conflict(install: Install) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,18 @@ def test_a_package_with_too_many_files_is_not_watched(cache, monkeypatch) -> Non
     monkeypatch.setattr(snapshot, "FILE_LIMIT", 10)
     remember()
     assert not cache.exists() or list(cache.iterdir()) == []
+
+
+def test_the_state_of_a_package_changes_with_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "zoo_moss"
+    package.mkdir()
+    for name in ("__init__.py", "family.py"):
+        (package / name).write_text("names = ['fern']\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "zoo_moss", raising=False)
+    importlib.import_module("zoo_moss")
+    before = snapshot.package_state("zoo_moss")
+    assert before and snapshot.package_state("zoo_moss") == before
+    (package / "family.py").write_text("names = ['fern', 'lichen']\n")
+    assert snapshot.package_state("zoo_moss") != before
+    monkeypatch.delitem(sys.modules, "zoo_moss")

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import zoo
-from zoo.cli.info_component import Asked, examine
 from zoo.data.data_loader import open_data
 from zoo.errors import ConfigError
 from zoo.registry.lookup import registry
@@ -15,6 +14,7 @@ from zoo.reporting.console import Console
 from zoo.runs.initial_weights import NamedWeights
 from zoo.runs.resolve_config import parse_assignment, resolve
 from zoo.training.devices import set_up
+from zoo.workflows.component_facts import Asked, examine
 from zoo.workflows.matrix import cells
 
 

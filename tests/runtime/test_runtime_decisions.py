@@ -163,14 +163,14 @@ def test_a_mask_is_enlarged_by_the_nearest_pixel() -> None:
     assert np.array_equal(runtime.resize_mask(mask, (11, 13)), mask[rows][:, columns])
 
 
-def test_masks_are_written_as_grey_values_and_none_is_written_over(tmp_path: Path) -> None:
+def test_masks_are_written_with_a_palette_and_none_is_written_over(tmp_path: Path) -> None:
     masks = [np.full((2, 3), value, np.uint8) for value in (1, 2, 255)]
     paths = [Path("a/x.jpg"), Path("b/x.png"), Path("x-2.png")]
     files = runtime.write_masks(tmp_path / "new" / "masks", zip(paths, masks, strict=True))
     assert [file.name for file in files] == ["x.mask.png", "x-2.mask.png", "x-2-2.mask.png"]
     for file, mask in zip(files, masks, strict=True):
         with Image.open(file) as image:
-            assert image.mode == "L" and np.array_equal(np.asarray(image), mask)
+            assert image.mode == "P" and np.array_equal(np.asarray(image), mask)
 
 
 def test_a_table_has_a_row_an_image_whatever_the_decision(tmp_path: Path) -> None:

@@ -149,10 +149,10 @@ def test_each_goes_with_what_others_wrote(
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "classification"),
             "needs classes targets, but tides has values",
         ),
-        (("lenet", "--data", "tides:nowhere.parquet", "--task", "svd_compress"), "values"),
+        (("lenet", "--data", "tides:nowhere.parquet", "--task", "svd_compress"), "needs pretrained weights, but lenet"),
         (
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "transfer"),
-            "no installed task is the default for values",
+            "task transfer needs pretrained weights, but ripple has none",
         ),
         (
             ("ripple", "--data", "tides:nowhere.parquet", "--task", "logcosh", "--set", "adapt=[lora]"),

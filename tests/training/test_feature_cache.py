@@ -61,7 +61,7 @@ def rows(result) -> list[dict[str, float]]:
 
 
 def weights(result) -> dict[str, torch.Tensor]:
-    return zoo.load(result.path).state_dict()
+    return zoo.load(result.path).module.state_dict()
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def weights(run: Path) -> dict[str, Tensor]:
-    return zoo.load(run).state_dict()
+    return zoo.load(run).module.state_dict()
 
 
 # ------------------------------------------------------------------------------------------------------ the same pixels
@@ -145,7 +145,7 @@ def test_the_teacher_answers_as_it_does_to_its_own_inputs(teacher: Path) -> None
         TrainConfig(teacher=str(teacher), distillation=0.3, temperature=4.0), data, Softmax(classes=data.classes), CPU
     )
     assert (found.teacher.share, found.teacher.temperature) == (0.3, 4.0)
-    assert found.digest == weights_digest(zoo.load(teacher))
+    assert found.digest == weights_digest(zoo.load(teacher).module)
     batch = next(data.part("test").batches(360))
     ((_, attached),) = found.attached([(1.0, batch)], batch.inputs)
     answers = next(iter(attached.teacher.values()))  # type: ignore[union-attr]
@@ -179,7 +179,7 @@ def test_one_that_is_taught_alone_comes_to_answer_as_the_teacher(tmp_path: Path,
 
     def agreement(run: Path) -> float:
         with torch.no_grad():
-            one, other = (zoo.load(each)(inputs).softmax(1) for each in (run, teacher))
+            one, other = (zoo.load(each).module(inputs).softmax(1) for each in (run, teacher))
         return float((one - other).abs().sum(1).mean())
 
     assert agreement(taught.path) < 0.8 * agreement(plain.path)

@@ -112,15 +112,14 @@ def test_a_changed_model_is_refused(folder: Path, tmp_path: Path) -> None:
 def test_what_was_computed_before_an_interruption_is_kept(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, whole = tmp_path / "index.safetensors", image_index._computed
+    file, whole = tmp_path / "index.safetensors", image_index.compute_vectors
 
     def interrupted(*given: object):  # type: ignore[no-untyped-def]
         yield from list(whole(*given))[:2]  # type: ignore[arg-type]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(image_index, "_computed", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        indexed(folder, file)
-    monkeypatch.undo()
-    monkeypatch.setenv("ZOO_OFFLINE", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(image_index, "compute_vectors", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            indexed(folder, file)
     assert index_folder(folder, index=file).computed == 4

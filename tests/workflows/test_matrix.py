@@ -29,6 +29,7 @@ from zoo.workflows.run_stages import evaluated_part
 CELLS = list(cells(registry()))
 FORCED = [*cells(registry(), options={"resize": "never"}), *cells(registry(), options={"resize": 40})]
 QUICK = ("/alexnet", "/cnn", "/fnn", "/googlenet", "/lenet", "/resnet18", "/vgg_cifar")
+"""The networks that take a step on the embedded digits; /cnn takes one on every dataset. All other cells are slow."""
 REAL = {
     "datasets/mnist": "MNIST",
     "datasets/cifar10": "cifar-10-b*",
@@ -99,7 +100,8 @@ def images(tmp_path: Path) -> Path:
 
 
 def marks(cell: Cell) -> list[Any]:
-    heavy = [] if str(cell.architecture).endswith(QUICK) else [pytest.mark.slow]
+    quick = str(cell.architecture).endswith(QUICK if cell.dataset == "datasets/digits" else "classics/cnn")
+    heavy = [] if quick else [pytest.mark.slow]
     return [*heavy, *([pytest.mark.realdata] if cell.dataset in REAL else [])]
 
 

@@ -30,7 +30,7 @@ Fault = Callable[[dict[str, Any]], object]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of published weights, verified on the embedded digits."""
+    """A bundle of pretrained weights, verified on the embedded digits."""
     folder = tmp_path_factory.mktemp("exports") / "cnn"
     with pytest.MonkeyPatch.context() as patch:
         for name in ("ZOO_RUNS", "ZOO_DATA"):

@@ -228,7 +228,7 @@ def test_a_recipe_without_a_run_predicts_with_its_published_weights(tmp_path: Pa
     [
         ("cnn", "no weights are named; it has mnist, digits_0_to_4 (looked under"),
         ("cnn", "fix: add --weights mnist, or train it first: zoo run cnn --data DATASET"),
-        ("cnn_digits", "no published weights; classics/cnn has mnist, digits_0_to_4 (--weights)"),
+        ("cnn_digits", "no pretrained weights; classics/cnn has mnist, digits_0_to_4 (--weights)"),
         ("cnn_digits", "fix: train it first: zoo run cnn_digits"),
     ],
 )

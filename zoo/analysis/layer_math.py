@@ -46,6 +46,39 @@ class Settings:
     bias: bool = True
 
 
+DEFAULT_INPUTS: dict[Kind, tuple[int, ...]] = {"conv1d": (1, 64), "linear": (400,)}
+DEFAULT_INPUT = (3, 32, 32)
+Sizes = int | Sequence[int]
+
+
+def arithmetic(
+    kind: Kind,
+    input: Sizes | None = None,  # noqa: A002
+    *,
+    out: int | None = None,
+    kernel: Sizes = (),
+    stride: Sizes = (),
+    padding: Sizes = 0,
+    dilation: Sizes = 1,
+    groups: int = 1,
+    bias: bool = True,
+) -> Single:
+    """Return the output shape, parameters and cost of one layer, with the formulas.
+
+    ``kind`` is conv1d, conv2d, maxpool2d, avgpool2d or linear; ``input`` is (C, L), (C, H, W) or the number of
+    features. Sizes are one number, or one for each axis. Raises UsageError if there is no such layer.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"there is no layer '{kind}'", fix=f"choose one of: {', '.join(KINDS)}")
+    shape = DEFAULT_INPUTS.get(kind, DEFAULT_INPUT) if input is None else _tuple(input)
+    windows = (_tuple(kernel), _tuple(stride), _tuple(padding), _tuple(dilation))
+    return single(kind, shape, Settings(out, *windows, groups, bias))
+
+
+def _tuple(sizes: Sizes) -> tuple[int, ...]:
+    return (sizes,) if isinstance(sizes, int) else tuple(sizes)
+
+
 def single(kind: Kind, shape: tuple[int, ...], settings: Settings) -> Single:
     """Return the result for a layer. Raises UsageError if there is no such layer."""
     if kind == "linear":

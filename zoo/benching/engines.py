@@ -48,7 +48,7 @@ class _Network:
 
 
 class PyTorchEngine(_Network):
-    """A run's network, or published weights, in eager mode or compiled; float32, without TF32."""
+    """A run's network, or pretrained weights, in eager mode or compiled; float32, without TF32."""
 
     description: dict[str, Any] | None = None
 

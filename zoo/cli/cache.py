@@ -54,7 +54,7 @@ def cache(
         )
         return
     if chosen:
-        say_table(["key", "size", "last used", "what"], [_row(entry) for entry in chosen], shortened=3)
+        say_table(["key", "size", "last used", "what"], [_row(entry) for entry in chosen], flexible=3)
     held = f"{plural(len(entries), 'entry')}, {size(total)}" if entries else "empty"
     note(f"{store.folder()}: {held}; at most {size(limit)}")
 

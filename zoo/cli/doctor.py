@@ -29,7 +29,7 @@ def doctor(as_json: AsJson = False) -> None:
         say_json({"level": level, "findings": [as_dict(topic, finding) for topic, finding in found]})
     else:
         counts = Counter(finding.level for _, finding in found)
-        say(", ".join(plural(counts[each], each) for each in ("problem", "warning") if counts[each]) or "all is well")
+        say(", ".join(plural(counts[each], each) for each in ("problem", "warning") if counts[each]) or "no problems")
     if level == "problem":
         raise typer.Exit(SetupError.exit_code)
 

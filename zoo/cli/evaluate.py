@@ -21,7 +21,7 @@ class EvaluateOptions:
         typer.Argument(
             metavar="RUN|BUNDLE|FILE|NAME",
             help="Run (folder, id, or name of a recipe or architecture), bundle, exported file, or recipe without a "
-            "run, for its published weights; with --weights, an architecture or recipe.",
+            "run, for its pretrained weights; with --weights, an architecture or recipe.",
         ),
     ]
     split: Annotated[

@@ -17,6 +17,7 @@ from zoo.config.item_options import default_exporter
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.support.formatting import enumerated
+from zoo.support.paths import relative
 
 TAKEN = ("format", "weights", "weights-key", "data", "out", "batch", "provider", "set", "sign", "json", "help", "debug")
 """The other options of the command, whose names no flag of a format can have."""
@@ -41,7 +42,7 @@ class _Named:
         str,
         typer.Argument(
             metavar="NAME|RUN",
-            help="Run, or recipe or architecture: its newest finished run, otherwise its published weights; with "
+            help="Run, or recipe or architecture: its newest finished run, otherwise its pretrained weights; with "
             "--weights, those.",
         ),
     ]
@@ -131,7 +132,7 @@ def export(options: ExportOptions) -> None:
         note(f"note: {line}")
     for line in verdict(bundle.verification):
         say(line)
-    say(f"bundle: {bundle.path}")
+    say(f"bundle: {relative(bundle.path)}")
 
 
 def verdict(verification: dict[str, Any]) -> list[str]:

@@ -11,7 +11,6 @@ import typer
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, note, say, say_json, say_table
 from zoo.cli.shared_options import AsJson
-from zoo.errors import UsageError
 from zoo.support.paths import check_drawing
 
 
@@ -69,28 +68,7 @@ def gradients(options: GradientsOptions) -> None:
 
 
 def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None) -> list[Any]:
-    from zoo.registry.lookup import registry
-    from zoo.runs.resolve_config import merge, parse_assignment, resolve
+    from zoo.runs.resolve_config import parse_assignment
+    from zoo.workflows.gradients import compared
 
-    catalogue, found = registry(), []
-    changes = [(name, {}), *((text.strip(), parse_assignment(text)) for text in versus)]
-    plans = [(label, resolve(catalogue, name, overrides=merge(merge({}, given), change))) for label, change in changes]
-    from zoo.analysis.gradients import gradients as look  # with torch: a wrong name is refused without it
-
-    for label, plan in plans:
-        config = plan.config
-        note(f"{label}: one batch of {config.train.batch_size} of {config.dataset.name}, seed {config.seed}")
-        found.append(look(plan, label))
-        for each in found[-1].notes:
-            note(f"note: {each}")
-        if not found[-1].norms:
-            raise UsageError(
-                f"{label} has no layer with a weight that the loss reaches", fix="choose another architecture"
-            )
-    if plot is not None:
-        from zoo.analysis.gradient_plot import draw
-        from zoo.support.atomic_files import storage_errors
-
-        with storage_errors(plot):
-            draw(plot, found, f"{name}: gradients before training")
-    return found
+    return compared(name, given, [(text.strip(), parse_assignment(text)) for text in versus], plot, note)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoo.cli.info_component import Asked, describe, examine
 from zoo.cli.info_tables import say_tables
 from zoo.cli.output import (
     duration,
@@ -25,6 +24,7 @@ from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, registry
 from zoo.support.formatting import known
 from zoo.support.paths import check_drawing
+from zoo.workflows.component_facts import Asked, describe, examine
 
 if TYPE_CHECKING:
     from zoo.analysis.layer_table import Anatomy
@@ -108,7 +108,7 @@ def _network(
             raise
         facts.setdefault("problems", []).append(str(error))
         return None
-    from zoo.cli.info_network import as_json
+    from zoo.analysis.anatomy_json import as_json
 
     facts["network"] = as_json(found, classes)
     return found, classes
@@ -202,7 +202,7 @@ def _recipe(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "architecture", facts["architecture"]
     yield "dataset", facts["dataset"]
     yield "task", facts["task"]
-    yield "published weights", facts["weights"]
+    yield "pretrained weights", facts["weights"]
     if facts["expected"]:
         expected = facts["expected"]
         yield "expected", known(*(expected[key] for key in ("metric", "mean", "sd", "seeds")))

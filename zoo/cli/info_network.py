@@ -1,10 +1,9 @@
-"""A network's anatomy in words and tables, as `zoo info` prints it and as JSON."""
+"""A network's anatomy in words and tables, as `zoo info` prints it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from zoo.analysis.layer_table import blocks, hints
 from zoo.cli.output import emphasised, say, say_table, say_wrapped
@@ -24,28 +23,6 @@ def count(value: float) -> str:
         return f"{value:,.0f}"
     scale, unit = next((scale, unit) for scale, unit in UNITS if value >= scale)
     return f"{value / scale:.4g} {unit}"
-
-
-def as_json(found: Anatomy, classes: int) -> dict[str, Any]:
-    layers = [{**asdict(layer), "steps": [_step(step) for step in layer.steps]} for layer in found.layers]
-    return {
-        **asdict(found),
-        "classes": classes,
-        "layers": layers,
-        "blocks": dict(blocks(found.layers)),
-        "hints": hints(found),
-    }
-
-
-def _step(step: Any) -> dict[str, Any]:
-    formulas = {
-        name: {
-            "positions": window.positions_formula(step.before[name].side),
-            "field": step.before[name].field_formula(window),
-        }
-        for name, window in step.windows.items()
-    }
-    return {**asdict(step), "formulas": formulas}
 
 
 def facts(found: Anatomy, classes: int) -> Iterator[tuple[str, object]]:

@@ -23,10 +23,6 @@ def display_name(catalogue: Registry, item: Item[Any]) -> str:
     return catalogue.short_name(item)
 
 
-def origin(plugin: Plugin) -> str:
-    return f"{plugin.namespace} ({plugin.distribution} {plugin.version})"
-
-
 def note_faulty(plugins: list[Plugin]) -> None:
     """One line about the plugins that could not be loaded."""
     faulty = [plugin.namespace for plugin in plugins if plugin.state not in ("ok", "disabled")]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.item_names import is_pattern, note_faulty, origin, unknown, wildcard
+from zoo.cli.item_names import is_pattern, note_faulty, unknown, wildcard
 from zoo.cli.output import emphasised, note, say, say_json, say_table
 from zoo.errors import UsageError
 from zoo.registry.catalogue import Item, Member
+from zoo.registry.item_facts import as_dict
 
 if TYPE_CHECKING:
     from zoo.registry.catalogue import Catalogue
@@ -52,26 +53,6 @@ def _found(catalogue: Catalogue, kind: str, pattern: str | None, plugin: str | N
         yield from catalogue.items("family")
 
 
-def as_dict(item: Item[Any] | Member) -> dict[str, Any]:
-    if isinstance(item, Member):
-        return {
-            **as_dict(item.family),
-            "kind": "architecture",
-            "name": item.name,
-            "canonical": item.canonical,
-            "summary": None,
-        }
-    return {
-        "kind": item.kind,
-        "name": item.spec.name,
-        "canonical": item.canonical,
-        "summary": item.spec.summary,
-        "plugin": item.plugin.namespace,
-        "distribution": item.plugin.distribution,
-        "version": item.plugin.version,
-    }
-
-
 def _say_groups(catalogue: Catalogue, groups: dict[str, list[Item[Any] | Member]], *, titled: bool) -> None:
     if not groups:
         note("nothing here has such a name")
@@ -81,18 +62,14 @@ def _say_groups(catalogue: Catalogue, groups: dict[str, list[Item[Any] | Member]
                 say()
             say(emphasised(f"{kind}s"))
         rows = [_row(catalogue, item) for item in items]
-        say_table(["name", "summary", "from"], rows, shortened=1, indent="  " if titled else "")
+        say_table(["name", "summary", "plugin"], rows, flexible=1, indent="  " if titled else "")
 
 
 def _row(catalogue: Catalogue, item: Item[Any] | Member) -> list[str]:
     if isinstance(item, Member):
         # to know more of it, its library would have to be imported
-        return [
-            item.canonical,
-            "",
-            origin(item.family.plugin),
-        ]
-    return [catalogue.short_name(item), item.spec.summary, origin(item.plugin)]
+        return [item.canonical, "", item.family.plugin.namespace]
+    return [catalogue.short_name(item), item.spec.summary, item.plugin.namespace]
 
 
 def _kind(text: str) -> str:

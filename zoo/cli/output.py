@@ -88,13 +88,13 @@ def say_json(value: Any) -> None:
 
 
 def say_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, shortened: int | None = None, indent: str = ""
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, flexible: int | None = None, indent: str = ""
 ) -> None:
     """Aligned columns under their names; on a terminal as `lay_out` fits them into its width, elsewhere in full."""
     room = width()
     within = None if room is None else room - len(indent)
     cells = [[printable(cell) for cell in row] for row in rows]
-    for line in lay_out(columns, cells, room=within, shortened=shortened):
+    for line in lay_out(columns, cells, room=within, flexible=flexible):
         text = (indent + line.text).rstrip()
         say(emphasised(text) if line.heading else text)
 

@@ -39,7 +39,7 @@ def print_plugins(found: Sequence[Plugin], *, as_json: bool) -> None:
         ]
         for plugin in found
     ]
-    say_table(["plugin", "state", "from", "contract", "module", "gives"], rows, shortened=5)
+    say_table(["plugin", "state", "from", "contract", "module", "gives"], rows, flexible=5)
     for plugin in found:
         if plugin.state != "ok":
             say(f"{plugin.namespace}: {plugin.state}: {plugin.cause}")

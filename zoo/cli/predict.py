@@ -29,7 +29,7 @@ class PredictOptions:
         typer.Argument(
             metavar="RUN|BUNDLE|MODEL",
             help="Run, bundle (a folder that `zoo export` wrote), exported file, or recipe without a run, for its "
-            "published weights; with --weights, an architecture or recipe.",
+            "pretrained weights; with --weights, an architecture or recipe.",
         ),
     ]
     images: Annotated[
@@ -85,6 +85,15 @@ class PredictOptions:
     masks: Annotated[
         Path | None, typer.Option("--masks", metavar="FOLDER", help="Also write the mask of each image as PNG.")
     ] = None
+    window: Annotated[
+        float | None,
+        typer.Option(
+            "--window",
+            metavar="OVERLAP",
+            help="For models with masks: slide the model over the whole of each image, with windows of its input size "
+            "that overlap by this share (such as 0.25). Default: the mask of the preprocessed image.",
+        ),
+    ] = None
     top: Annotated[
         str,
         typer.Option(
@@ -122,7 +131,7 @@ def predict(options: PredictOptions) -> None:
     with json_alone(options.as_json), of_dataset as samples:
         predictor = open_predictor(
             options.target, weights=options.weights, weights_key=options.key, provider=options.provider,
-            max_pixels=None if options.max_pixels is None else int(options.max_pixels),
+            max_pixels=None if options.max_pixels is None else int(options.max_pixels), window=options.window,
         )  # fmt: skip
         if options.explain is not None:
             require_gradients(predictor.decision, predictor.network)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, say_json
 from zoo.cli.shared_options import WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
+from zoo.runs.object_names import is_reference
 
 if TYPE_CHECKING:
     from zoo.workflows.run_result import RunResult
@@ -24,8 +25,9 @@ class RunOptions:
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="Recipe (a named configuration), architecture (with --data), your own images (folder:PATH), or task "
-            "to run on the network and dataset of an earlier run (with --from RUN).",
+            help="Recipe (a named configuration), architecture (with --data), your own images (folder:PATH), "
+            "package.module:factory (a function that returns a network, with --data), or task to run on the network "
+            "and dataset of an earlier run (with --from RUN).",
         ),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
@@ -140,10 +142,12 @@ class RunOptions:
 @takes(RunOptions)
 def run(options: RunOptions) -> None:
     _check_together(options)
+    options, objects = _references(options)
     given: dict[str, Any] = {
         "config_file": options.config,
         "overrides": overrides_of(options, options.assignments),
         "out": options.out,
+        **objects,
     }
     facts: dict[str, Any]
     with json_alone(options.as_json):
@@ -159,6 +163,21 @@ def run(options: RunOptions) -> None:
             )
     if options.as_json:
         say_json(facts)
+
+
+def _references(options: RunOptions) -> tuple[RunOptions, dict[str, str]]:
+    """Take ``package.module:name`` out of the options: networks and data that the user names to be imported."""
+    if options.name is not None and is_reference(options.name):
+        if options.arch is not None:
+            raise UsageError("two networks are named", where=options.name, fix="leave --arch out")
+        options = replace(options, name=None, arch=options.name)
+    found = {
+        argument: text
+        for argument, option in (("model", "arch"), ("data", "data"))
+        if is_reference(text := getattr(options, option))
+    }
+    kept = replace(options, arch=None) if "model" in found else options
+    return replace(kept, data=None) if "data" in found else kept, found
 
 
 def run_facts(result: RunResult) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from typing import NamedTuple
 GAP = "  "
 TEXT = 24
 """A column of text is wrapped if at least this many characters are left for it."""
-SHORTENED = 12
-"""A shortened column keeps at least this many characters."""
+NARROWEST = 12
+"""A flexible column keeps at least this many characters."""
 
 
 class Line(NamedTuple):
@@ -20,22 +20,21 @@ class Line(NamedTuple):
 
 
 def lay_out(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, room: int | None, shortened: int | None = None
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, room: int | None, flexible: int | None = None
 ) -> Iterator[Line]:
     """Yield the lines of a table, of at most ``room`` characters (None: no limit).
 
-    Column ``shortened`` is cut, so that a row keeps to one line. If that is not enough, text is wrapped within its
-    column, and columns that do not fit are printed below, behind the first column again. Words are not broken: a line
-    with a longer word, such as an address, is longer than ``room``.
+    Text is wrapped within its column: first in column ``flexible``, so that the others keep their width. Columns that
+    still do not fit are printed below, behind the first column again. Words are not broken: a line with a longer word,
+    such as an address, is longer than ``room``.
     """
     widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
     if room is None:
         divided = [dict(enumerate(widths))]
     else:
-        if shortened is not None:
+        if flexible is not None:
             spare = room - sum(widths) - len(GAP) * (len(widths) - 1)
-            widths[shortened] = max(SHORTENED, widths[shortened] + min(0, spare))
-            rows = [_cut(row, shortened, widths[shortened]) for row in rows]
+            widths[flexible] = max(NARROWEST, widths[flexible] + min(0, spare))
         divided = _divided(columns, rows, widths, room)
     for number, block in enumerate(divided):
         if number:
@@ -59,10 +58,6 @@ def _divided(
             left = room - len(GAP) - widths[0]
         blocks[-1][index] = max(word, min(widths[index], left))
     return blocks
-
-
-def _cut(row: Sequence[str], index: int, width: int) -> list[str]:
-    return [cell if place != index or len(cell) <= width else cell[: width - 1] + "…" for place, cell in enumerate(row)]
 
 
 def _wrapped(cell: str, width: int) -> list[str]:

@@ -11,7 +11,7 @@ from zoo.cli.output import figure, json_alone, note, say, say_json, say_table
 from zoo.cli.shared_options import KEY, WEIGHTS_KEY, AsJson, group
 from zoo.errors import UsageError
 
-weights = group("List, download and convert trained weights.")
+weights = group("List, download and convert pretrained weights.")
 
 
 @weights.command(name="list", epilog="Example: zoo weights list vgg16")

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from zoo.contract.base import Frozen
+from zoo.contract.targets import Colour
 
 
 class Softmax(Frozen):
@@ -45,11 +46,12 @@ class Affine(Frozen):
 
 class PixelArgmax(Frozen):
     """For each pixel, the class with the largest output. The predicted mask has the ``size`` of the network's input or
-    of the original image."""
+    of the original image. Written masks have the ``colours`` of the classes, or a standard palette."""
 
     kind: Literal["pixel_argmax"] = "pixel_argmax"
     classes: tuple[str, ...] = Field(min_length=1)
     size: Literal["input", "image"] = "image"
+    colours: tuple[Colour, ...] = ()
 
 
 class Embedding(Frozen):

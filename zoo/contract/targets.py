@@ -7,9 +7,9 @@ provides the rest, such as class names.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zoo.contract.base import Frozen
 
@@ -48,13 +48,36 @@ class Values(Frozen):
     units: tuple[str, ...] = ()
 
 
+Byte = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[Byte, Byte, Byte]
+"""Red, green and blue."""
+
+
 class Mask(Frozen):
     """A class for each pixel: uint8 (N, H, W), or image files. The loss and the metrics skip pixels of the value
-    ``ignore``. For segmentation."""
+    ``ignore``. For segmentation.
+
+    The values in mask files are the indices of the classes. With ``colours``, one for each class, mask files are read
+    by their colours instead, whatever their mode; a grey value v is the colour (v, v, v). Pixels of ``ignore_colour``
+    become ``ignore``.
+    """
 
     kind: Literal["mask"] = "mask"
     names: tuple[str, ...] = Field(min_length=1)
     ignore: int | None = Field(255, ge=0, le=255)
+    colours: tuple[Colour, ...] = ()
+    ignore_colour: Colour | None = None
+
+    @model_validator(mode="after")
+    def _has_a_colour_for_each_class(self) -> Self:
+        if self.colours and len(self.colours) != len(self.names):
+            raise ValueError(f"there are {len(self.colours)} colours for {len(self.names)} classes")
+        every = [*self.colours, *([] if self.ignore_colour is None else [self.ignore_colour])]
+        if len(set(every)) < len(every):
+            raise ValueError("two classes have the same colour")
+        if self.ignore_colour is not None and (not self.colours or self.ignore is None):
+            raise ValueError("ignore_colour needs colours and ignore")
+        return self
 
 
 class Opaque(Frozen):

@@ -15,6 +15,7 @@ from zoo.errors import DataError
 from zoo.support.atomic_files import storage_errors
 from zoo.support.formatting import printable
 from zoo.support.progress import bar
+from zoo.support.temporary_folders import temporary_folder
 
 if TYPE_CHECKING:
     import requests
@@ -27,6 +28,8 @@ RETRY_SECONDS = 1.0
 TIMEOUT = (10.0, 30.0)
 """The timeouts in seconds for the connection and for the next bytes."""
 CHUNK = 1 << 18
+OK, PARTIAL, UNSATISFIABLE = 200, 206, 416
+"""Status codes of HTTP."""
 SHA256_DIGITS = 64
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -39,7 +42,8 @@ def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: 
     """Download the file with this sha256 and size in bytes, and return its sha256.
 
     ``sha256`` may be the first digits, or None if the server provides it (in ``X-Linked-ETag``, as the Hugging Face Hub
-    does). ``size`` may be None. ``name`` is the file's name in messages, by default that of ``to``. Raises DataError
+    does). ``size`` may be None. ``name`` is the file's name in messages, by default that of ``to``. A download that
+    breaks off continues where it was, if the server supports it; the digest is that of the whole file. Raises DataError
     (UnreachableError: no network) or StorageError.
     """
     import pooch
@@ -47,9 +51,8 @@ def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: 
 
     _check_address(url, to)
     pooch.get_logger().setLevel("WARNING")  # zoo has already printed source and licence
-    fetch = _Fetch(to, sha256, size, name or to.name)
-    with storage_errors(to):
-        to.parent.mkdir(parents=True, exist_ok=True)
+    with storage_errors(to), temporary_folder(to.parent, to.name) as folder:
+        fetch = _Fetch(to, sha256, size, name or to.name, folder / "part")
         for attempt in range(RETRIES + 1):
             try:
                 # A partial digest is checked by `_Fetch`.
@@ -66,23 +69,30 @@ def download(url: str, to: Path, sha256: str | None, size: int | None, *, name: 
 
 
 class _Fetch:
-    """The downloader that pooch calls with an address and a temporary file.
+    """The downloader that pooch calls with an address and a temporary file. ``part`` keeps what was received of a
+    download that broke off.
 
     Raises RequestException if another attempt may help.
     """
 
-    def __init__(self, to: Path, sha256: str | None, size: int | None, name: str) -> None:
-        self.to, self.sha256, self.size, self.name = to, sha256, size, name
+    def __init__(self, to: Path, sha256: str | None, size: int | None, name: str, part: Path) -> None:
+        self.to, self.sha256, self.size, self.name, self.part = to, sha256, size, name, part
         self.found = ""
 
     def __call__(self, url: str, output: str, _pooch: object) -> None:
         import requests
 
         # Some servers declare .gz files as a content encoding; they must not be decoded.
-        plain = {"Accept-Encoding": "identity"}
+        headers = {"Accept-Encoding": "identity"}
+        start = self.part.stat().st_size if self.part.exists() else 0
+        if start:
+            headers["Range"] = f"bytes={start}-"
         with requests.get(
-            url, headers=plain, stream=True, timeout=TIMEOUT, hooks={"response": self._check_redirect}
+            url, headers=headers, stream=True, timeout=TIMEOUT, hooks={"response": self._check_redirect}
         ) as response:
+            if start and response.status_code == UNSATISFIABLE:
+                self.part.unlink()
+                raise requests.ConnectionError("the file on the server is shorter than what was received of it")
             if 400 <= response.status_code < 500:
                 raise DataError(
                     f"cannot download {self.name}: the server responds with status {response.status_code}",
@@ -92,7 +102,8 @@ class _Fetch:
             response.raise_for_status()
             for answer in (*response.history, response):
                 self._listen(answer)
-            self._store(response, Path(output))
+            continued = response.headers.get("content-range", "").startswith(f"bytes {start}-")
+            self._store(response, Path(output), start if response.status_code == PARTIAL and continued else 0)
 
     def _listen(self, response: Response) -> None:
         """Take digest and size from the response headers if they are unknown."""
@@ -100,23 +111,38 @@ class _Fetch:
         if self.sha256 is None and SHA256.fullmatch(told):
             self.sha256 = told
         length = response.headers.get("x-linked-size") or (
-            response.headers.get("content-length") if not response.is_redirect else None
+            response.headers.get("content-length") if response.status_code == OK else None
         )
         if self.size is None and length is not None and length.isdecimal():
             self.size = int(length)
 
-    def _store(self, response: Response, output: Path) -> None:
-        digest, received, first = hashlib.sha256(), 0, b""
-        with output.open("wb") as stream, _progress(self.name, self.size) as advance:
+    def _store(self, response: Response, output: Path, start: int) -> None:
+        """Write the body, which continues the part if ``start`` is its length, and otherwise replaces it."""
+        import requests
+
+        with self.part.open("r+b" if start else "w+b") as stream, _progress(self.name, self.size) as advance:
+            digest, received = hashlib.sha256(), 0
+            for chunk in iter(lambda: stream.read(CHUNK), b""):
+                digest.update(chunk)
+                received += len(chunk)
+            advance(received)
             for chunk in _chunks(response):
-                first = first or chunk[:512]
                 stream.write(chunk)
                 digest.update(chunk)
                 received += len(chunk)
                 advance(len(chunk))
                 if self.size is not None and received > self.size:
                     break
-        self._check_content(response.url, first, received, digest.hexdigest())
+        with self.part.open("rb") as stream:
+            first = stream.read(512)
+        try:
+            self._check_content(response.url, first, received, digest.hexdigest())
+        except DataError as error:
+            if not start:
+                raise
+            self.part.unlink()
+            raise requests.ConnectionError("the file on the server changed during the download") from error
+        self.part.replace(output)
         output.chmod(0o644)  # temporary files are private, but data files are shared
 
     def _check_content(self, url: str, first: bytes, received: int, digest: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from zoo.contract.targets import Mask
 from zoo.runtime import FORMATS, ORIENTATION, TURNS, OutsideLimitError, check_pixels, upright
 
 MODES = ("P", "L", "1")
@@ -54,8 +55,10 @@ def placement_of(file: Path) -> Placement:
         return Placement(size if lying else (size[1], size[0]), info)
 
 
-def read_mask(file: Path, max_pixels: int) -> tuple[Image.Image, bool]:
+def read_mask(file: Path, max_pixels: int, target: Mask | None = None) -> tuple[Image.Image, bool]:
     """Return the class indices of a PNG as an image of mode L, upright, and whether it has an EXIF orientation.
+
+    They are its values or, if ``target`` has colours, looked up by its colours.
 
     Raises ValueError with the reason, or OSError.
     """
@@ -75,12 +78,41 @@ def read_mask(file: Path, max_pixels: int) -> tuple[Image.Image, bool]:
     except Exception as error:  # a damaged file can make Pillow's reader raise anything
         reason = getattr(error, "strerror", None) or error or type(error).__name__
         raise ValueError(f"cannot be read: {reason}") from error
+    if target is not None and target.colours:
+        return Image.fromarray(by_colour(np.asarray(turned.convert("RGB")), target)), turned is not image
     if image.mode not in MODES:
-        raise ValueError(f"has the mode {image.mode}: a mask must be a palette image, or greyscale with up to 8 bits")
+        raise ValueError(
+            f"has the mode {image.mode}: a mask must be a palette image or greyscale with up to 8 bits, or its classes "
+            "need colours"
+        )
     values = np.asarray(turned).astype(np.uint8)
     if image.mode == "L" and depth in GREY_STEPS:
         values //= np.uint8(GREY_STEPS[depth])
     return Image.fromarray(values), turned is not image
+
+
+def by_colour(colours: np.ndarray, target: Mask) -> np.ndarray:
+    """Return the class indices, uint8 (H, W), of colours, uint8 (H, W, 3).
+
+    Raises ValueError with the first pixel whose colour is that of no class.
+    """
+    codes = _code(colours)
+    known = {int(_code(np.array(colour))): index for index, colour in enumerate(target.colours)}
+    if target.ignore_colour is not None and target.ignore is not None:
+        known[int(_code(np.array(target.ignore_colour)))] = target.ignore
+    ordered = np.array(sorted(known))
+    place = np.searchsorted(ordered, codes).clip(max=len(ordered) - 1)
+    wrong = ordered[place] != codes
+    if wrong.any():
+        row, column = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        colour = ", ".join(map(str, colours[row, column]))
+        raise ValueError(f"has the colour ({colour}) in row {row}, column {column}, which no class has")
+    return np.asarray(np.array([known[code] for code in ordered.tolist()], np.uint8)[place])
+
+
+def _code(colours: np.ndarray) -> np.ndarray:
+    """Return a number for each colour (…, 3)."""
+    return np.asarray(colours.astype(np.int64) @ np.array([65536, 256, 1]))
 
 
 def aligned(mask: Image.Image, turned: bool, placement: Placement) -> Image.Image:

@@ -27,7 +27,7 @@ Masks = np.ndarray | Sequence[Path]
 """uint8 (N, h, w), or N PNG files."""
 
 NEAREST = Image.Resampling.NEAREST
-FIX = "correct or replace the file; a mask is a PNG of the size of its image, with class indices as values"
+FIX = "correct or replace the file; a mask is a PNG of the size of its image, with class indices or colours as values"
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class MaskLoader:
             "pixels": PIXELS,
             "classes": len(self.target.names),
             "ignore": self.target.ignore,
+            **({"colours": [*self.target.colours, self.target.ignore_colour]} if self.target.colours else {}),
             "images": list(images.shape[2:]) if isinstance(images, np.ndarray) else None,
             **preprocessing.model_dump(
                 mode="json", exclude={"channels", "mean", "std", "value_range", "interpolation"}
@@ -86,7 +87,7 @@ class MaskLoader:
             )
             try:
                 if isinstance(given, Path):
-                    mask = aligned(*read_mask(given, preprocessing.max_pixels), placement)
+                    mask = aligned(*read_mask(given, preprocessing.max_pixels, self.target), placement)
                 else:
                     mask = aligned(Image.fromarray(given), False, placement)
                 check_indices(np.asarray(mask), self.target)

@@ -41,12 +41,8 @@ def provider_finding(provider: str, fault: str | None, needed: bool) -> Finding:
     if fault is None:
         return Finding(provider, "ok", "runs a model, with the right result", facts=facts)
     if not needed:
-        why = (
-            "there is no CUDA device for it"
-            if provider == CUDA
-            else "its libraries are missing, and zoo does not need it"
-        )
-        return Finding(provider, "ok", f"comes with onnxruntime; {why}", facts=facts)
+        why = "there is no CUDA device" if provider == CUDA else "its libraries are not installed"
+        return Finding(provider, "ok", f"optional, and not usable here: {why}", facts=facts)
     return Finding(
         provider, "problem" if provider == CPU else "warning", f"cannot be used: {fault}", FIX[provider], facts
     )

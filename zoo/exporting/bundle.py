@@ -19,6 +19,7 @@ from zoo.exporting.client_files import PREDICT
 from zoo.exporting.description import FORMAT, sources
 from zoo.registry.lookup import Item, Registry
 from zoo.support.atomic_files import sha256, write_bytes, write_text
+from zoo.support.html_tables import html_facts
 
 if TYPE_CHECKING:
     from zoo.api import Exporter, ExporterSpec, FileFacts
@@ -35,6 +36,12 @@ class Bundle:
     source: str
     verification: dict[str, Any]
     notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """Where it is and how far it was from PyTorch, for notebooks."""
+        real = self.verification.get("real") or {}
+        verified = {"verified on": real.get("dataset"), "largest difference": real.get("max_abs_error")}
+        return html_facts(f"bundle {self.path}", {"source": self.source, **verified})
 
 
 class Staged:

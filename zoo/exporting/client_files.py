@@ -26,6 +26,8 @@ PARTS = (
     "tables",
     "descriptions",
     "opening",
+    "batches",
+    "windows",
     "predicting",
     "command_line",
 )

@@ -88,4 +88,4 @@ class Client(NamedTuple):
         with storage_errors(self.table):
             runtime.write_csv(self.table, rows, runtime.decision_of(opened.description))
             if self._masks(expected):
-                runtime.write_masks(self.folder / "masks", rows)
+                runtime.write_masks(self.folder / "masks", rows, runtime.decision_of(opened.description))

@@ -95,7 +95,7 @@ def sources(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
 
 
 def _dataset_source(registry: Registry, loaded: LoadedModel) -> dict[str, Any]:
-    """The dataset of published weights need not be installed, and that of a file is not known."""
+    """The dataset of pretrained weights need not be installed, and that of a file is not known."""
     name = loaded.config.dataset.name
     if "classes_of" in loaded.origin:
         name = f"not stated; with the classes and the preprocessing of the weights {loaded.origin['classes_of']}"

@@ -20,7 +20,7 @@ from zoo.exporting.opening import check_provider
 from zoo.exporting.signing import require_key
 from zoo.exporting.signing import sign as sign_files
 from zoo.exporting.storage_errors import storage_errors_of_any_kind
-from zoo.support.paths import exports_root, optional_path, user_path
+from zoo.support.paths import exports_root, optional_path, relative, user_path
 
 if TYPE_CHECKING:
     from zoo.api import Exporter, ExporterSpec, ExportJob
@@ -31,7 +31,7 @@ __all__ = ["Bundle", "export", "export_model"]
 
 
 def export(
-    name: str,
+    name: str | Path,
     *,
     format: str | None = None,  # noqa: A002
     options: Mapping[str, Any] | None = None,
@@ -43,7 +43,7 @@ def export(
     weights_key: str | None = None,
     dataset: str | None = None,
 ) -> Bundle:
-    """Export a run, or the newest run or the shipped weights of a recipe or architecture, verify the file against
+    """Export a run, or the newest run or the pretrained weights of a recipe or architecture, verify the file against
     PyTorch, and publish it.
 
     ``format`` is the name of an exporter (None: the default one), and ``options`` are its options (see `zoo info`).
@@ -67,7 +67,7 @@ def export(
         require_key(key)
     return export_model(
         catalogue,
-        *locate(catalogue, name, weights, weights_key),
+        *locate(catalogue, str(name), weights, weights_key),
         item,
         exporter=exporter,
         out=optional_path(out),
@@ -101,7 +101,7 @@ def export_model(
         raise UsageError(f"--batch must be at least 1, not {batch}", fix="use --batch dynamic, or a number from 1")
     target = (user_path(out) if out is not None else exports_root() / loaded.name).absolute()
     check_target(target)
-    replaced = [f"the bundle that was in {target} is replaced"] if (target / INDEX).exists() else []
+    replaced = [f"the bundle that was in {relative(target)} is replaced"] if (target / INDEX).exists() else []
     exporter = exporter or build_exporter(item)
     check_provider(exporter, provider, item.spec.name)
 

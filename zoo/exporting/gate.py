@@ -16,7 +16,7 @@ from zoo.errors import CheckpointError, ExportError, report_to
 from zoo.exporting.decision_rules import TOLERANCE, as_json, compared, layer_tolerance
 from zoo.exporting.opening import opened
 from zoo.exporting.output_comparison import Comparison
-from zoo.exporting.reference_outputs import SEED, random_inputs
+from zoo.exporting.reference_outputs import SEED, random_inputs, shaded_inputs
 from zoo.runtime import INPUT, OUTPUT
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def verify(candidate: Candidate, known: FileFacts | None = None) -> tuple[FileFa
     random, real = Comparison(decision), Comparison(decision, samples.ignore)
     with opened(candidate.exporter, candidate.path, candidate.provider) as runner:
         _check_metadata(runner, candidate.job)
-        for drawn in random_inputs(candidate.loaded.preprocessing.shape, batches):
+        shape = candidate.loaded.preprocessing.shape
+        for drawn in (*random_inputs(shape, batches), shaded_inputs(shape, batches[-1])):
             _compare(candidate, runner, torch.from_numpy(drawn), random, f"random samples, batch {len(drawn)}")
         for inputs in _first_real_inputs(samples, batches):
             _compare(candidate, runner, inputs, Comparison(decision), f"{samples.dataset}, batch {len(inputs)}")

@@ -1,4 +1,4 @@
-"""The model to export: a run, otherwise the newest finished run of a recipe or architecture, otherwise its published
+"""The model to export: a run, otherwise the newest finished run of a recipe or architecture, otherwise its pretrained
 weights; or an architecture or recipe with weights that are named."""
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from zoo.errors import UnknownNameError
+from zoo.errors import CheckpointError, UnknownNameError
 from zoo.registry.lookup import Item, Registry
 from zoo.runs import run_directory
 from zoo.runs.published_weights import find_published
@@ -51,7 +51,16 @@ def locate(registry: Registry, name: str, weights: str | None = None, key: str |
         found = _of_run(run, f", the newest finished run of {item.spec.name}{_newer(item.spec.name, run)}")
         # The bundle gets the requested name.
         return found._replace(loaded=replace(found.loaded, name=item.spec.name))
-    return _published(registry, item.canonical)
+    try:
+        return _published(registry, item.canonical)
+    except CheckpointError as error:
+        other = _newest_of(item.spec.name)
+        if other is None:
+            raise
+        what = f"{item.kind} '{name}' has no finished run with its own options of network, dataset and task"
+        raise CheckpointError(
+            what, where=f"looked under {runs_root()}", fix=f"zoo export {run_directory.run_id(other.path)}"
+        ) from error
 
 
 def _run_at(name: str) -> RunDir | None:
@@ -77,12 +86,17 @@ def _newest_run(registry: Registry, item: Item[ArchitectureSpec]) -> RunDir | No
 
 def _newer(label: str, run: RunDir) -> str:
     """Say that a newer run of this name is not exported, because it has other options."""
-    finished = (each for each, record in run_directory.usable_runs() if record.status == "finished")
-    newest = next((each for each in finished if each.record.label == label), None)
+    newest = _newest_of(label)
     if newest is None or newest.path == run.path:
         return ""
     name = run_directory.run_id(newest.path)
     return f" with these options of network, dataset and task (for the newer one with others: zoo export {name})"
+
+
+def _newest_of(label: str) -> RunDir | None:
+    """Return the newest finished run of this name, whatever its options."""
+    finished = ((each, record) for each, record in run_directory.usable_runs() if record.status == "finished")
+    return next((each for each, record in finished if record.label == label), None)
 
 
 def _of_run(run: RunDir, why: str = "") -> Source:

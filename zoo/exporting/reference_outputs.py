@@ -34,6 +34,17 @@ def random_inputs(shape: Sequence[int], batches: Sequence[int]) -> Iterator[np.n
         yield numbers.standard_normal((batch, *shape)).astype(np.float32)
 
 
+def shaded_inputs(shape: Sequence[int], batch: int) -> np.ndarray:
+    """Return images of nearly one brightness, from dark to bright, float32 (batch, C, H, W).
+
+    Some units of a network are active for such images only, and a change of their weights shows on no other sample.
+    The weak noise keeps normalisation layers from dividing by a standard deviation of 0.
+    """
+    noise = np.random.RandomState(SEED).standard_normal((batch, *shape))  # the frozen one
+    brightness = np.linspace(-2, 2, batch).reshape(batch, *(1 for _ in shape))
+    return np.asarray(brightness + 0.1 * noise, np.float32)
+
+
 def record(run: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int, int], batch: int | None) -> dict[str, Any]:
     """Return the outputs of ``run``, the PyTorch model, for random inputs (B, *shape), as JSON."""
     (inputs,) = random_inputs(shape, (batch or RECORDED,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,10 @@ from zoo.registry.plugin_isolation import describe
 
 if TYPE_CHECKING:
     from torch.utils.flop_counter import FlopCounterMode
+
+
+CHECK = "check architecture and options"
+"""The fix of weights that do not fit."""
 
 
 def build_model(
@@ -141,12 +145,20 @@ def counting(model: nn.Module) -> Iterator[FlopCounterMode]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
-def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> None:
+def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object, fix: str = CHECK) -> None:
     """Load all weights, strictly.
 
-    Raises CheckpointError with the first five tensors that are missing, unknown or of another shape, or the first three
-    that are not finite.
+    Raises CheckpointError as `check_fit` does, or with the first three tensors that are not finite.
     """
+    check_fit(model, tensors, where, fix)
+    check_finite(tensors, where)
+    state = OrderedDict(tensors)
+    state._metadata = model.state_dict()._metadata  # type: ignore[attr-defined]  # the modules' versions; one without would be taken for the oldest, or refused
+    model.load_state_dict(state)
+
+
+def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], where: object, fix: str = CHECK) -> None:
+    """Raise CheckpointError with the first five tensors that are missing, unknown or of another shape."""
     own = model.state_dict()
     faults = [f"missing {key}" for key in own if key not in tensors]
     faults += [f"unknown {key}" for key in tensors if key not in own]
@@ -158,9 +170,5 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object) -> N
         raise CheckpointError(
             f"the weights do not fit the network: {'; '.join(faults[:5])}{more}",
             where=where,
-            fix="check architecture and options",
+            fix=fix,
         )
-    check_finite(tensors, where)
-    state = OrderedDict(tensors)
-    state._metadata = own._metadata  # type: ignore[attr-defined]  # the modules' versions; one without would be taken for the oldest, or refused
-    model.load_state_dict(state)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from zoo.errors import PluginError, UnknownNameError, UsageError, ZooError
+from zoo.errors import OWN_CODE, PluginError, UnknownNameError, UsageError, ZooError
 
 if TYPE_CHECKING:
     from zoo import api
@@ -33,6 +33,8 @@ KINDS = (
     "command",
 )
 """Kinds of items that a plugin may register."""
+LOCAL = "local"
+"""The namespace of what this process registered itself (`zoo.register`, ``zoo.run(model=…, data=…)``)."""
 TYPO = 0.8
 """Likeness from which on an unknown name is taken for a misspelt one, and not for an item of a plugin that is
 disabled."""
@@ -43,7 +45,8 @@ class Plugin:
     """One entry point and what came of it. ``cause`` says why it is not ok; ``specs`` are its items by kind.
 
     ``contract`` is the version of `zoo.api` that it states; ``note`` is something about it that should be repaired;
-    ``warnings`` name what its registration changed in the process.
+    ``warnings`` name what its registration changed in the process. ``objects`` are found under their reference in place
+    of what would be imported.
     """
 
     namespace: str
@@ -56,6 +59,7 @@ class Plugin:
     contract: str | None = None
     note: str | None = None
     warnings: list[str] = field(default_factory=list)
+    objects: dict[str, Any] = field(default_factory=dict)
 
     def unavailable(self, what: str = "", fix: str = "see `zoo plugins`") -> PluginError:
         """The error for something that needs this plugin, which is not ok: ``what`` is not possible, and why.
@@ -110,12 +114,23 @@ class Catalogue:
 
     def __init__(self, plugins: list[Plugin], names: Mapping[str, Iterable[str]] | None = None) -> None:
         self.plugins = plugins
+        self.local = Plugin(LOCAL, OWN_CODE, "", "__main__")
         self.faults: dict[str, PluginError] = {}
         self.names: dict[str, frozenset[str]] = {key: frozenset(value) for key, value in (names or {}).items()}
         self._items: dict[str, list[Item[Any]]] = {kind: [] for kind in KINDS}
         for plugin in plugins:
             for kind, specs in plugin.specs.items():
                 self._items[kind].extend(Item(kind, spec, plugin) for spec in specs)
+
+    def register(self, kind: str, spec: api.Spec, objects: Mapping[str, Any] | None = None) -> Item[Any]:
+        """Add an item of this process as ``local/NAME``, in place of an earlier one of its kind and name.
+
+        ``objects`` are the Python objects behind references of the spec.
+        """
+        item: Item[Any] = Item(kind, spec, self.local)
+        self._items[kind] = [each for each in self._items[kind] if each.canonical != item.canonical] + [item]
+        self.local.objects.update(objects or {})
+        return item
 
     def names_of(self, key: str, family: Item[api.FamilySpec]) -> frozenset[str]:
         """The members of a family that is not in ``names``. Raises PluginError."""

@@ -22,6 +22,10 @@ COMMANDS = {
     ),
     "show": ("zoo.cli.show:show", "Draw images of a dataset: plain, permuted or augmented."),
     "run": ("zoo.cli.run:run", "Train and evaluate a recipe, or an architecture with a dataset."),
+    "tune": (
+        "zoo.cli.tune:tune",
+        "Search hyperparameters: trials on the validation split, stopped early if they fall behind.",
+    ),
     "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained model on a split."),
     "predict": ("zoo.cli.predict:predict", "Predict images with a run or an exported model."),
     "index": ("zoo.cli.index:index", "Write the feature vectors of a folder of images, and find near-duplicates."),
@@ -49,7 +53,7 @@ COMMANDS = {
         "zoo.cli.plugins:plugins",
         "List installed plugins and their state, or check a plugin.",
     ),
-    "weights": ("zoo.cli.weights:weights", "List, download and convert trained weights."),
+    "weights": ("zoo.cli.weights:weights", "List, download and convert pretrained weights."),
     "data": ("zoo.cli.data:data", "Download, locate and check the files of datasets."),
     "cache": ("zoo.cli.cache:cache", "List cached images and unpacked archives; --clear removes them."),
     "doctor": (
@@ -61,7 +65,7 @@ COMMANDS = {
 }
 """A function is a command; a ``typer.Typer``, a group of them."""
 SECTIONS = {
-    "Train and deploy": ("run", "evaluate", "predict", "export"),
+    "Train and deploy": ("run", "tune", "evaluate", "predict", "export"),
     "Image search": ("index", "search"),
     "Components": ("list", "info", "matrix", "plugins"),
     "Runs": ("runs", "report", "compare", "verify"),
@@ -78,6 +82,7 @@ EXAMPLES = {
     "arithmetic": "zoo arithmetic conv2d --input 3,224,224 --kernel 7 --stride 2",
     "show": 'zoo show digits --augment "rotate: 15"',
     "run": "zoo run resnet18_transfer --data folder:photos --epochs 3",
+    "tune": "zoo tune cnn_digits --set dataset.val_fraction=0.2 --set 'train.lr=log(1e-4,1e-1)'",
     "evaluate": "zoo evaluate cnn_digits --split test",
     "predict": "zoo predict exports/cnn_digits photo.png",
     "index": "zoo index photos --model resnet18 --weights imagenet1k_v1",

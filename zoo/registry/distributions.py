@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from zoo.registry.catalogue import State
+from zoo.registry.catalogue import LOCAL, State
 from zoo.registry.core_commands import COMMANDS
 
 CORE = "torch-zoo"
@@ -39,6 +39,12 @@ def refuse_conflict(
         raise Refused(
             "conflict",
             f"`zoo {point.name}` is a command of the core; fix: {distribution_of(point)} must name its entry point "
+            "otherwise",
+        )
+    if point.name == LOCAL:
+        raise Refused(
+            "conflict",
+            f"the namespace '{LOCAL}' is that of zoo.register; fix: {distribution_of(point)} must name its entry point "
             "otherwise",
         )
     if claims[point.name] > 1 and not (point.name in first_party and distribution_of(point) == CORE):

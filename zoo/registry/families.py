@@ -7,12 +7,16 @@ from zoo.errors import PluginError
 from zoo.registry.catalogue import Item, Member
 from zoo.registry.family_cache import listed
 from zoo.registry.plugin_calls import blame, in_plugin, load_object
+from zoo.registry.snapshot import package_state
 
 
 def names_of(key: str, family: Item[api.FamilySpec]) -> frozenset[str]:
     """The names of its members; ``key`` is ``namespace/name``. Raises PluginError."""
+    plugin = family.plugin
+    # the files as well: an editable install keeps its version
+    owner = f"{plugin.distribution} {plugin.version} {package_state(plugin.module)}"
     try:
-        return frozenset(listed(key, f"{family.plugin.distribution} {family.plugin.version}", _family(family)))
+        return frozenset(listed(key, owner, _family(family)))
     except PluginError:
         raise
     except Exception as error:

@@ -17,11 +17,12 @@ from zoo.support.atomic_files import storage_errors, write_json
 from zoo.support.paths import cache_root
 from zoo.support.untrusted_files import read_text
 
-# CACHE/families/NAMESPACE.NAME.json    {"of": [the plugin's distribution, the library's version], "names": [...]}
+# CACHE/families/NAMESPACE.NAME.json    {"of": [distribution and files, the library's version], "names": [...]}
 
 
 def listed(key: str, distribution: str, family: Family) -> Sequence[str]:
-    """The members of the family ``key`` (``namespace/name``) that ``distribution`` (with its version) has.
+    """The members of the family ``key`` (``namespace/name``) that ``distribution``, given with its version and the
+    state of its files, has.
 
     Raises what the family raises, and ValueError where a name is none (`zoo.api.Name`).
     """

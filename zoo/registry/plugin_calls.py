@@ -17,7 +17,10 @@ from zoo.support.progress import announce
 
 
 def load_object(reference: str, item: Item[Any]) -> Any:
-    """Import ``"module:attribute"`` for an item; raises PluginError naming the plugin and the cause."""
+    """Import ``"module:attribute"`` for an item, unless its plugin has the object; raises PluginError naming the plugin
+    and the cause."""
+    if reference in item.plugin.objects:
+        return item.plugin.objects[reference]
     module, _, attribute = reference.partition(":")
     try:
         with in_plugin(item, f"importing {module}"):

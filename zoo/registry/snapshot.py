@@ -123,6 +123,14 @@ def _package(module: str) -> Iterator[str]:
     yield from (str(Path(each).resolve()) for each in (paths or ([file] if file else [])))
 
 
+def package_state(module: str) -> str:
+    """Return a digest of the files of the package that an imported module is in: names, sizes, times of change."""
+    try:
+        return _digest(list(_files(list(_package(module)))))
+    except (OSError, ValueError):  # too many files, or not readable: its version has to do
+        return ""
+
+
 def _state(packages: Sequence[str]) -> str:
     """A digest of what is installed and of every file of ``packages``: names, sizes, times of change."""
     return _digest([*_distributions(), *_files(packages)])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -90,6 +90,8 @@ def mask_keys(target: Mask, present: Iterable[int] | None = None) -> list[Patch]
 
 
 def _palette(target: Mask) -> Colormap:
+    if target.colours:
+        return ListedColormap([tuple(value / 255 for value in colour) for colour in target.colours])
     return colormaps["tab10" if len(target.names) <= 10 else "tab20"]
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoo.api import ArchitectureSpec, Classes, Target, WeightsSpec
+from zoo.api import ArchitectureSpec, Classes, Mask, Target, WeightsSpec
 from zoo.data.preprocessing import Learned, Preprocessing, preprocessing_of
 from zoo.errors import UsageError
 from zoo.models.weights_address import Address
@@ -98,7 +98,7 @@ class FileWeights:
 
     @property
     def target(self) -> Target | None:
-        return None if self.spec is None else target_of(self.spec)
+        return None if self.spec is None else target_of(self.item.spec, self.spec)
 
     @property
     def learned(self) -> Learned | None:
@@ -110,18 +110,22 @@ class FileWeights:
         return _agreed(spec.architecture_options for spec in self.item.spec.weights.values())
 
     def inputs(self, permute_pixels: int | None) -> Inputs | None:
-        return None if self.spec is None else inputs_of(self.text, self.spec, permute_pixels)
+        return None if self.spec is None else inputs_of(self.text, self.item.spec, self.spec, permute_pixels)
 
     def read(self, own: Mapping[str, Tensor], task: str | None = None) -> StateDict:
         return fitted(own, self.path, self.key, self.text)
 
 
-def inputs_of(text: str, spec: WeightsSpec, permute_pixels: int | None) -> Inputs:
-    return Inputs(f"the weights {text}", target_of(spec), preprocessing_of(spec, permute_pixels))
+def inputs_of(text: str, architecture: ArchitectureSpec, spec: WeightsSpec, permute_pixels: int | None) -> Inputs:
+    return Inputs(f"the weights {text}", target_of(architecture, spec), preprocessing_of(spec, permute_pixels))
 
 
-def target_of(spec: WeightsSpec) -> Target | None:
-    return Classes(names=spec.classes) if spec.classes else None
+def target_of(architecture: ArchitectureSpec, spec: WeightsSpec) -> Target | None:
+    """Return the target of published weights: classes, of pixels if the network gives a map; None without classes."""
+    if not spec.classes:
+        return None
+    of_pixels = architecture.main_output.kind == "map"
+    return Mask(names=spec.classes) if of_pixels else Classes(names=spec.classes)
 
 
 def _agreed(options: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class NamedWeights:
     @property
     def target(self) -> Target | None:
         """The target of the weights; None if they have no classifier, or its classes are unknown."""
-        return target_of(self.spec)
+        return target_of(self.item.spec, self.spec)
 
     @property
     def learned(self) -> Learned | None:
@@ -65,7 +65,7 @@ class NamedWeights:
     def inputs(self, permute_pixels: int | None) -> Inputs | None:
         """Return the inputs the weights were trained on; ``permute_pixels`` is that of the run, because published
         weights do not record theirs."""
-        return inputs_of(self.text, self.spec, permute_pixels)
+        return inputs_of(self.text, self.item.spec, self.spec, permute_pixels)
 
     def file(self, task: str | None = None) -> Path:
         """Return the path of the safetensors file, downloaded if missing, after checking its digest.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from zoo.data.target_summary import summary
 from zoo.errors import CheckpointError
 from zoo.models.building import load_state
 from zoo.runs.file_weights import FileWeights
-from zoo.runs.initial_weights import RandomWeights, RunWeights
+from zoo.runs.initial_weights import PretrainedWeights, RandomWeights, RunWeights
 from zoo.runs.plan import RunPlan
 
 
@@ -38,14 +38,15 @@ def initialise(model: nn.Module, plan: RunPlan, target: Target) -> Start:
         return Start(
             None if weights.text is None else "no pretrained weights: the whole network is randomly initialised"
         )
-    own = model.state_dict()
-    tensors, changes = weights.read(own, plan.config.task.name)
     same = weights.target is None or weights.target == target
-    kept = _other_heads(plan.architecture.spec.head, tensors, own, same=same) if plan.task.new_head else []
-    try:
-        load_state(model, {**tensors, **{name: own[name] for name in kept}}, weights.text)
-    except CheckpointError as error:
-        raise weights.explain(error) if isinstance(weights, RunWeights) else error from error
+    own, tensors, changes, kept = load_into(
+        model,
+        weights,
+        plan.architecture.spec.head,
+        same=same,
+        new_head=plan.task.new_head,
+        task=plan.config.task.name,
+    )
     anew = ", ".join(f"{name} {_size(own[name])}" for name in kept)
     read = f", read {', '.join(changes)}" if changes else ""
     name = weights.told if isinstance(weights, FileWeights) else weights.text
@@ -58,6 +59,37 @@ def initialise(model: nn.Module, plan: RunPlan, target: Target) -> Start:
         (name, _size(value), _size(tensors.get(name)), ANEW if name in kept else LOADED) for name, value in own.items()
     )
     return Start(told, tuple(rows))
+
+
+class Loaded(NamedTuple):
+    """The network's state dict, the tensors of the weights, what was changed on reading them, and the names of
+    tensors that stay as they were initialised."""
+
+    own: dict[str, torch.Tensor]
+    tensors: dict[str, torch.Tensor]
+    changes: Sequence[str]
+    kept: list[str]
+
+
+def load_into(
+    model: nn.Module,
+    weights: PretrainedWeights,
+    head: str | None,
+    *,
+    same: bool,
+    new_head: bool,
+    task: str | None = None,
+) -> Loaded:
+    """Load trained weights into a network; with ``new_head``, the head stays as it is if it has another size, or unless
+    its target is the ``same``. Raises CheckpointError, whose fix mentions ``task``."""
+    own = model.state_dict()
+    tensors, changes = weights.read(own, task)
+    kept = _other_heads(head, tensors, own, same=same) if new_head else []
+    try:
+        load_state(model, {**tensors, **{name: own[name] for name in kept}}, weights.text)
+    except CheckpointError as error:
+        raise weights.explain(error) if isinstance(weights, RunWeights) else error from error
+    return Loaded(own, tensors, changes, kept)
 
 
 def _size(tensor: torch.Tensor | None) -> str:

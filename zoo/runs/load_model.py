@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.api import Classes, Decision, Embedding, Output, Raw, Softmax, Target
+from zoo.api import Decision, Embedding, Mask, Output, PixelArgmax, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig
 from zoo.contract.targets import class_names
 from zoo.data.preprocessing import Preprocessing
@@ -23,9 +23,11 @@ from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Registry, registry
 from zoo.runs import checkpoints
 from zoo.runs.build_components import build_adaptations, build_network, build_solver, build_task, output_reader
+from zoo.runs.file_weights import target_of
 from zoo.runs.initial_weights import NamedWeights, RandomWeights
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import announce_versions, require_plugins
+from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.published_weights import Published, find_published, origin_of
 from zoo.runs.run_directory import Record, RunDir, find, run_id, usable_runs
 from zoo.runs.task_plan import TaskPlan, plan_task_for
@@ -97,7 +99,7 @@ def load_run(run: RunDir, device: torch.device | str = "cpu") -> LoadedModel:
         model, decision, output = _rebuilt(catalogue, plan, record)
     except ConfigError as error:  # the installed plugin lacks an option of the run
         raise ConfigError(error.problems, where=run.path) from error
-    load_state(model, checkpoints.weights(checkpoint), checkpoint)
+    load_state(model, checkpoints.weights(checkpoint), checkpoint, fix_of_mismatch(record))
     origin = {
         "kind": "run",
         "run": run_id(run.path),
@@ -151,13 +153,14 @@ def task_of(catalogue: Registry, config: RunConfig, target: Target) -> TaskPlan:
 
 
 def load_shipped(catalogue: Registry, name: str) -> LoadedModel:
-    """Return the model of a recipe with its published weights. Raises CheckpointError if it has none."""
+    """Return the model of a recipe with its pretrained weights. Raises CheckpointError if it has none."""
     return load_published(catalogue, find_published(catalogue, name))
 
 
 def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | None = None) -> LoadedModel:
-    """Return an architecture, or the one of a recipe, with trained weights: a name, a safetensors file that has as many
-    classes as some of the architecture's own, or the address of one; ``key`` selects one of several networks in it.
+    """Return an architecture, or the one of a recipe, with pretrained weights: a name, a safetensors file that has as
+    many classes as some of the architecture's own, or the address of one; ``key`` selects one of several networks in
+    it.
 
     Raises UsageError if their classes and preprocessing are unknown, CheckpointError if they are missing or do not fit.
     """
@@ -165,7 +168,7 @@ def load_pretrained(catalogue: Registry, name: str, weights: str, key: str | Non
 
 
 def load_published(catalogue: Registry, found: Published, device: torch.device | str = "cpu") -> LoadedModel:
-    """Return the model of an architecture with trained weights, downloaded if they are missing."""
+    """Return the model of an architecture with pretrained weights, downloaded if they are missing."""
     preprocessing, spec, weights = found.preprocessing, found.spec, found.weights
     path = weights.file() if isinstance(weights, NamedWeights) else weights.path
     channels, height, width = preprocessing.shape
@@ -180,11 +183,13 @@ def load_published(catalogue: Registry, found: Published, device: torch.device |
     state = weights.read(model.state_dict())
     load_state(model, state.tensors, weights.text)
     read = f", read {', '.join(state.notes)}" if state.notes else ""
+    target = target_of(found.architecture.spec, spec)
+    assert target is not None  # noqa: S101  # `find_published` refuses weights without classes
     return LoadedModel(
         model.to(device).eval(),
         found.name,
-        Classes(names=spec.classes),
-        Softmax(classes=spec.classes),
+        target,
+        PixelArgmax(classes=spec.classes) if isinstance(target, Mask) else Softmax(classes=spec.classes),
         preprocessing,
         found.config,
         origin_of(found, path, sha256(path)),

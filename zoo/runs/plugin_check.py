@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from zoo.errors import PluginError, UnknownNameError
-from zoo.registry.catalogue import Plugin
+from zoo.registry.catalogue import LOCAL, Plugin
 from zoo.registry.lookup import Registry, registry
+from zoo.runs.provided_objects import require_object
 from zoo.runs.run_json import Record
 from zoo.support.progress import announce
 
@@ -49,6 +50,9 @@ def require_plugins(record: Record, catalogue: Registry, *kinds: str, recipe: st
     names = {**{kind: getattr(record, kind) for kind in kinds}, "recipe": recipe}
     for kind, name in names.items():
         if name is None:
+            continue
+        if name.startswith(f"{LOCAL}/"):
+            require_object(record, catalogue, kind, name)
             continue
         problem = _plugin_problem(origin_of(record, name), catalogue)
         if problem is not None:
@@ -117,7 +121,8 @@ def origin_of(record: Record, name: str) -> Origin:
 def _origins(record: Record) -> Iterator[Origin]:
     """Yield each plugin of the run once."""
     names = [getattr(record, kind) for kind in COMPONENTS]
-    yield from dict.fromkeys(origin_of(record, name) for name in names if name is not None and "/" in name)
+    named = [name for name in names if name is not None and "/" in name and not name.startswith(f"{LOCAL}/")]
+    yield from dict.fromkeys(origin_of(record, name) for name in named)
 
 
 def _plugin(catalogue: Registry, namespace: str) -> Plugin | None:

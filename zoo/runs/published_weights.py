@@ -1,4 +1,4 @@
-"""A trained model without a run: an architecture or a recipe, and trained weights of the network.
+"""A trained model without a run: an architecture or a recipe, and pretrained weights of the network.
 
 `find_published` reads no tensors and imports no torch, except to see what a safetensors file contains.
 """
@@ -16,7 +16,7 @@ from zoo.data.preprocessing import Preprocessing, preprocessing_of
 from zoo.errors import CheckpointError, UsageError, ZooError, report_to
 from zoo.models import pretrained_weights
 from zoo.registry.lookup import Item, Registry, options_model
-from zoo.runs.file_weights import FileWeights
+from zoo.runs.file_weights import FileWeights, target_of
 from zoo.runs.initial_weights import NamedWeights, parse_weights, unknown
 from zoo.runs.resolve_config import dataset_section, resolve
 from zoo.support.paths import runs_root
@@ -62,7 +62,7 @@ class Published(NamedTuple):
 
 def find_published(catalogue: Registry, name: str, weights: str | None = None, key: str | None = None) -> Published:
     """Return an architecture or a recipe with ``weights``: a name, a safetensors file, or the address of one. ``key``
-    selects one of several networks in the file. Without ``weights``, it is a recipe with its published weights.
+    selects one of several networks in the file. Without ``weights``, it is a recipe with its pretrained weights.
 
     Raises UnknownNameError, UsageError if no weights are named or their classes are unknown, CheckpointError if a
     recipe has no weights.
@@ -89,7 +89,7 @@ def find_published(catalogue: Registry, name: str, weights: str | None = None, k
     if recipe is not None and base is not None:
         config = base.model_copy(update={"architecture": section, "weights": None})
     else:
-        config = _config(catalogue, section, spec)
+        config = _config(catalogue, section, network, spec)
     return Published(item, network, chosen, spec, config, recipe)
 
 
@@ -103,7 +103,7 @@ def _architecture_of(catalogue: Registry, item: Item[Any], config: RunConfig | N
 
 
 def _own_weights(item: Item[Any], network: Item[ArchitectureSpec], own: str | None) -> str:
-    """Return the name of a recipe's published weights. Raises an error that lists the network's otherwise."""
+    """Return the name of a recipe's pretrained weights. Raises an error that lists the network's otherwise."""
     name = item.spec.name
     if own is not None and own in network.spec.weights:
         return own
@@ -120,7 +120,7 @@ def _own_weights(item: Item[Any], network: Item[ArchitectureSpec], own: str | No
         what, fix = f"no weights are named; it has {listed}", f"add --weights {known[0]}, or {train}"
     else:
         others = f"; {network.canonical} has {listed} (--weights)" if known else ""
-        what, fix = f"no published weights{others}", train
+        what, fix = f"no pretrained weights{others}", train
     raise CheckpointError(
         f"{item.kind} '{name}' has no finished run, and {what}", where=f"looked under {runs_root()}", fix=fix
     )
@@ -134,9 +134,10 @@ def _section(
     return Section(name=network.canonical, **{**own, **options, **chosen.builder_options, **spec.architecture_options})
 
 
-def _config(catalogue: Registry, section: Section, spec: WeightsSpec) -> RunConfig:
+def _config(catalogue: Registry, section: Section, network: Item[ArchitectureSpec], spec: WeightsSpec) -> RunConfig:
     """Return the configuration that describes weights without a recipe: the default task on their dataset."""
-    task = default_task(catalogue, ("classes",))
+    target = target_of(network.spec, spec)
+    task = default_task(catalogue, ("classes" if target is None else target.kind,))
     return RunConfig(
         architecture=section,
         dataset=_dataset_of(catalogue, spec),

@@ -79,7 +79,20 @@ def resolve(
     raise _combined(problems, refusals, file)
 
 
+def named_sections(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, str | None]:
+    """Return the names of architecture, dataset and task that the layers give, without defaults."""
+    merged = _merged(registry, name, file, overrides)
+    return {section: None if _is_unnamed(merged.get(section)) else str(merged[section]["name"]) for section in SECTIONS}
+
+
 def _merge_layers(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:
+    merged = _merged(registry, name, file, overrides)
+    if _is_unnamed(merged.get("task")):
+        merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry, merged)}
+    return merged
+
+
+def _merged(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:
     written: Layer = {} if file is None else read_yaml(file, TEXT_KEYS)
     base = name if name is not None else written.get("recipe")  # a file with a recipe overrides that recipe
     layers: list[Layer] = [written, overrides]
@@ -88,8 +101,6 @@ def _merge_layers(registry: Registry, name: str | None, file: Path | None, overr
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge_layer(registry, merged, layer)
-    if _is_unnamed(merged.get("task")):
-        merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry, merged)}
     return merged
 
 

@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from zoo.config.run_config import TEXT_KEYS, RunConfig, check_run_name
 from zoo.config.validation_errors import explain
 from zoo.errors import CheckpointError, ConfigError, StorageError, UsageError, ZooError, nearest
+from zoo.registry.catalogue import LOCAL
+from zoo.runs.object_names import without_digest
 from zoo.runs.root_json import Root, config_text, differences, new_root, read_root, write_root
 from zoo.runs.run_json import Record, Status, bound
 from zoo.support.atomic_files import write_text
@@ -230,9 +232,10 @@ def _whole(rows: Iterable[dict[str, float]]) -> list[dict[str, float]]:
 
 def label_of(config: RunConfig) -> str:
     """Return the parent folder of runs of this configuration: the short name of the recipe, otherwise of the
-    architecture, otherwise of the task."""
+    architecture (of a Python object without its digest), otherwise of the task."""
     name = config.recipe or (config.architecture.name if config.architecture else config.task.name)
-    return name.rpartition("/")[2]
+    namespace, _, short = name.rpartition("/")
+    return without_digest(short) if namespace == LOCAL else short
 
 
 def new_path(config: RunConfig, out: Path | None = None) -> Path:

@@ -43,6 +43,9 @@ class Record(BaseModel):
     macs: int | None = None
     samples: dict[str, int] = {}
     fingerprint: str
+    python: dict[str, str] = {}
+    """What was passed from Python, by kind of component: a reference, or the name of a class (see
+    `zoo.runs.python_objects`)."""
     ancestry: list[dict[str, Any]] = []
     """What the network descends from (see `zoo.runs.ancestry`)."""
     notes: list[str] = []
@@ -78,6 +81,7 @@ BOUND = (
     "samples",
     "fingerprint",
     "ancestry",
+    "python",
 )
 """The fields of a record that never change, including all that rebuild the model."""
 

@@ -21,6 +21,7 @@ they are (raw).
 """
 
 from zoo.runtime.answers import UNSEEN, answer_text, cells, columns, printable
+from zoo.runtime.batches import BATCH
 from zoo.runtime.bundles import INDEX, SEAL, ModelError, parse_index, read_index, sealed_json
 from zoo.runtime.command_line import main
 from zoo.runtime.decisions import (
@@ -55,20 +56,23 @@ from zoo.runtime.decoding import (
     has_transparency,
     orientation,
     read_image,
+    to_8_bits,
     upright,
 )
 from zoo.runtime.descriptions import FORMATS_OF_BUNDLES, check_description, due_shape, has_shape, wrong_shape
 from zoo.runtime.gallery import Gallery, Match, closest, matches, read_gallery
 from zoo.runtime.image_files import Found, find_images, is_image
-from zoo.runtime.masks import MaskFolder, write_masks
+from zoo.runtime.masks import MaskFolder, palette_of, write_masks
 from zoo.runtime.opening import INPUT, METADATA_KEY, OUTPUT, Model, file_state, open_model
 from zoo.runtime.predicting import CHUNK, Batch, predict, predict_batches, prepare_chunk, split_files
 from zoo.runtime.preprocessing import normalise, permute, prepare, preprocessing_steps, read, to_chw
-from zoo.runtime.resizing import COVER, CROP, RESAMPLING, SQUASH, cover, crop, fit, resize, scale_and_crop
+from zoo.runtime.resizing import COVER, CROP, RESAMPLING, SQUASH, cover, crop, fit, fit_whole, resize, scale_and_crop
 from zoo.runtime.tables import csv_cell, csv_header, csv_rows, write_csv
 from zoo.runtime.versions import OLDEST, SetupError, refuse_older
+from zoo.runtime.windows import MOST_OVERLAP, check_window, window_mask, window_starts
 
 __all__ = [
+    "BATCH",
     "CHUNK",
     "COVER",
     "CROP",
@@ -79,6 +83,7 @@ __all__ = [
     "INPUT",
     "MAX_PIXELS",
     "METADATA_KEY",
+    "MOST_OVERLAP",
     "NAMES",
     "OLDEST",
     "ORIENTATION",
@@ -107,6 +112,7 @@ __all__ = [
     "cells",
     "check_description",
     "check_pixels",
+    "check_window",
     "chosen",
     "closest",
     "columns",
@@ -123,6 +129,7 @@ __all__ = [
     "file_state",
     "find_images",
     "fit",
+    "fit_whole",
     "has_shape",
     "has_transparency",
     "is_image",
@@ -133,6 +140,7 @@ __all__ = [
     "normalise_rows",
     "open_model",
     "orientation",
+    "palette_of",
     "parse_index",
     "permute",
     "predict",
@@ -154,9 +162,12 @@ __all__ = [
     "sigmoid",
     "softmax",
     "split_files",
+    "to_8_bits",
     "to_chw",
     "top",
     "upright",
+    "window_mask",
+    "window_starts",
     "write_csv",
     "write_masks",
     "wrong_shape",

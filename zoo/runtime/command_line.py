@@ -18,6 +18,7 @@ from zoo.runtime.opening import Model, open_model
 from zoo.runtime.predicting import predict_batches, split_files
 from zoo.runtime.tables import open_table
 from zoo.runtime.versions import SetupError
+from zoo.runtime.windows import check_window
 
 
 def _arguments(model: Path, providers: Sequence[str]) -> argparse.Namespace:
@@ -31,6 +32,12 @@ def _arguments(model: Path, providers: Sequence[str]) -> argparse.Namespace:
         "--csv", type=Path, help="also write the answers, with every probability or value, to this file"
     )
     parser.add_argument("--masks", type=Path, help="also write the mask of each image as PNG to this folder")
+    parser.add_argument(
+        "--window",
+        type=float,
+        metavar="OVERLAP",
+        help="slide the model over the whole of each image, with windows that overlap by this share (such as 0.25)",
+    )
     parser.add_argument("--provider", choices=providers, default="cpu", help="what runs the model (default cpu)")
     parser.add_argument("--threads", type=int, help="number of CPU threads (default: the runtime's)")
     parser.add_argument(
@@ -57,6 +64,9 @@ def main(load: Callable[[Path, str, int | None], Any], model: Path, providers: S
         description, decision = opened.description, decision_of(opened.description)
         if asked.masks and decision["kind"] != "pixel_argmax":
             raise ModelError(f"{asked.model}: its decision {decision['kind']} gives no masks")
+        if asked.window is not None:
+            check_window(asked.window, decision)
+            description["window"] = asked.window
         if asked.max_pixels is not None:
             description["input"]["max_pixels"] = asked.max_pixels
         found = find_images(asked.images)
@@ -76,7 +86,7 @@ def _predict_all(
 ) -> None:
     """Print the answers and write the table and masks that were asked for, batch by batch."""
     decision = decision_of(opened.description)
-    masks = MaskFolder(asked.masks) if asked.masks else None
+    masks = MaskFolder(asked.masks, decision) if asked.masks else None
     with open_table(asked.csv, decision) as write:
         for batch in predict_batches(opened.run, opened.description, split_files(files, opened.description)):
             write(batch.rows)

@@ -21,7 +21,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "link": "identity",
         "clip": None,
     },
-    "pixel_argmax": {"classes": REQUIRED, "size": "image"},
+    "pixel_argmax": {"classes": REQUIRED, "size": "image", "colours": []},
     "embedding": {"gallery": None},
     "raw": {},
 }

@@ -130,10 +130,17 @@ def _field_checks(kind: str, names: int) -> dict[str, tuple[tuple[int, ...] | No
             "link": (None, lambda value: value in ("identity", "exp", "sigmoid")),
             "clip": (None, lambda value: value is None or (_is_list(value, _is_finite) and len(value) == 2)),
         },
-        "pixel_argmax": {"size": (None, lambda value: value in ("input", "image"))},
+        "pixel_argmax": {
+            "size": (None, lambda value: value in ("input", "image")),
+            "colours": ((0, names), _is_colour),
+        },
         "embedding": {"gallery": (None, lambda value: value is None or isinstance(value, str))},
     }
     return checks.get(kind, {})
+
+
+def _is_colour(value: Any) -> bool:
+    return _is_list(value, lambda part: isinstance(part, int) and 0 <= part <= 255) and len(value) == 3
 
 
 def _is_list(values: Any, known: Callable[[Any], bool]) -> bool:

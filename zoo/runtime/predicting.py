@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from zoo.runtime.batches import BATCH, run_filled
 from zoo.runtime.decisions import decide, decision_of, resize_mask
-from zoo.runtime.preprocessing import read_whole, to_input
-from zoo.runtime.resizing import SQUASH, fit
+from zoo.runtime.preprocessing import read_whole, to_chw, to_input
+from zoo.runtime.resizing import SQUASH, fit, fit_whole
+from zoo.runtime.windows import window_mask
 
-BATCH = 32
 CHUNK = 8
 """The most images that one call in a thread decodes."""
 THREADS = 8
@@ -70,6 +71,10 @@ def predict_batches(
     ``run`` is called in the calling thread while other threads (by default one for each core, at most `THREADS`)
     decode the next files, about one group ahead for each four threads; no more images are held.
     """
+    if description.get("window") is not None:
+        for files in groups:
+            yield _predict_windows(run, description, files)
+        return
     threads = threads or min(_cores(), THREADS)
     most = max(map(len, groups), default=0)
     size = max(1, min(CHUNK, -(-most // (2 * threads)))) if len(groups) == 1 else CHUNK
@@ -127,10 +132,25 @@ def _predict_group(
     inputs = [chunk.inputs for chunk in chunks if chunk.inputs is not None]
     if not inputs:
         return Batch([], failures)
-    batch, fixed = np.concatenate(inputs), spec.get("batch")
-    if fixed and len(batch) < fixed:  # a file with a fixed batch takes no fewer
-        batch = np.concatenate([batch, np.zeros((fixed - len(batch), *batch.shape[1:]), np.float32)])
-    values = decide(run(batch)[: len(sizes)], decision)
+    values = decide(run_filled(run, np.concatenate(inputs), spec), decision)
     whole = decision["kind"] == "pixel_argmax" and decision["size"] == "image" and spec["resize"] == SQUASH
     rows = [(file, resize_mask(values[i], own) if whole else values[i]) for i, (file, own) in enumerate(sizes)]
     return Batch(rows, failures)
+
+
+def _predict_windows(
+    run: Callable[[np.ndarray], np.ndarray], description: dict[str, Any], files: Sequence[Path]
+) -> Batch:
+    """Masks of the size of the images, by windows over all of each image; ``description["window"]`` is their overlap,
+    as a share of the window."""
+    spec, found = description["input"], Batch([], [])
+    for file in files:
+        try:
+            image = read_whole(file, spec)
+            whole = fit_whole(image, spec)
+        except ValueError as error:
+            found.failures.append((file, error))
+            continue
+        mask = window_mask(run, to_chw(whole), description)
+        found.rows.append((file, resize_mask(mask, image.size)))
+    return found

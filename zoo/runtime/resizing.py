@@ -26,6 +26,23 @@ def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
     return scale_and_crop(image, height, width, scale, resample, max_pixels)
 
 
+def fit_whole(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
+    """An image scaled as by `fit`, with nothing cut off, and no smaller than ``height`` × ``width``: what `fit` crops
+    is its centre."""
+    height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
+    if spec["resize"] == SQUASH:
+        return fit(image, spec)
+    if spec["resize"] == CROP:
+        return crop(image, max(height, image.height), max(width, image.width))
+    if scale is None:
+        factor = max(width / image.width, height / image.height)
+        size = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
+    else:
+        other = int(scale * max(image.size) / min(image.size))
+        size = (scale, other) if image.width <= image.height else (other, scale)
+    return resize(image, size, resample, spec.get("max_pixels", MAX_PIXELS))
+
+
 def resize(
     image: Image.Image, size: tuple[int, int], resample: Image.Resampling, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:

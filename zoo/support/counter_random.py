@@ -10,7 +10,7 @@ import random
 
 import numpy as np
 
-ORDER, VALIDATION, AUGMENT = 1, 2, 16
+ORDER, VALIDATION, TEST, AUGMENT = 1, 2, 3, 16
 """Streams, so that two uses of the same (seed, epoch, index) get different numbers. The steps of an augmentation have
 the streams from `AUGMENT`."""
 

@@ -11,6 +11,8 @@ VARIABLES = {
     "ZOO_OFFLINE": "1 forbids every download",
     "ZOO_DISABLE_PLUGINS": "plugins not to load, with commas between",
     "ZOO_STRICT_PLUGINS": "1 makes a faulty plugin an error",
+    "ZOO_IMPORTS": "modules that a run may import for a network or data of your own, with commas between",
+    "ZOO_TRACK": "trackers that record runs, with commas between",
     "ZOO_KEY_PASSWORD": "password of the private key of `--sign`; never printed",
 }
 SWITCHES = ("ZOO_OFFLINE", "ZOO_STRICT_PLUGINS")

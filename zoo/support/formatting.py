@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories of invisible and control characters: controls, formats (including bidirectional ones), lone
@@ -81,6 +81,11 @@ def label(metric: str) -> str:
 
 def figure(metric: str, number: float) -> str:
     return f"{label(metric)} {value(metric, number)}"
+
+
+def figures(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Return each metric's value in words, by its name in words."""
+    return {label(name): value(name, number) for name, number in metrics.items()}
 
 
 def spread(metric: str, mean: float, sd: float) -> str:

@@ -51,6 +51,11 @@ def optional_path(text: str | Path | None) -> Path | None:
     return None if text is None else user_path(text)
 
 
+def relative(path: Path) -> Path:
+    """Return a path as people read it: relative to the current folder if it is in there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def data_root() -> Path:
     """``ZOO_DATA``: datasets and weights. Default: the platform's user cache.
 

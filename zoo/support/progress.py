@@ -1,4 +1,4 @@
-"""Progress of long work outside training: a bar on stderr if that is a terminal, otherwise a line."""
+"""Progress of long work outside training: a bar on stderr if that is a terminal, or in a notebook; otherwise a line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from zoo.support.formatting import printable
+from zoo.support.notebook import NotebookBar, in_notebook
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
@@ -22,10 +23,22 @@ def announce(text: str) -> None:
 
 def tracked(work: Sequence[T], text: str) -> Iterable[T]:
     """Return an iterable over ``work`` that shows its progress, labelled ``text``."""
+    if in_notebook():
+        return _in_notebook(work, text)
     if not sys.stderr.isatty():
         announce(text)
         return work
     return drawn(work, text, len(work))
+
+
+def _in_notebook(work: Sequence[T], text: str) -> Iterator[T]:
+    shown = NotebookBar(text, len(work))
+    try:
+        for done, item in enumerate(work, 1):
+            yield item
+            shown.update(completed=done)
+    finally:
+        shown.stop()
 
 
 def drawn(work: Iterable[T], text: str, total: int | None = None) -> Iterator[T]:

@@ -80,14 +80,15 @@ def dummy_targets(target: Target, count: int, generator: np.random.RandomState) 
             return None
 
 
-def dummy_data(target: Target) -> Data:
-    """Return data with disjoint train, validation and test splits."""
+def dummy_data(target: Target, tested: int = SAMPLES) -> Data:
+    """Return data with disjoint train, validation and test splits; the test split has ``tested`` samples."""
     generator = np.random.RandomState(0)
     preprocessing = Preprocessing(channels=1, height=SHAPE[1], width=SHAPE[2], mean=(0.5,), std=(0.25,))
     parts: dict[Any, Any] = {}
     for part in ("train", "val", "test"):
-        images = generator.randint(0, 256, (SAMPLES, *SHAPE)).astype(np.uint8)
-        split = Split(images, dummy_targets(target, SAMPLES, generator))
+        count = tested if part == "test" else SAMPLES
+        images = generator.randint(0, 256, (count, *SHAPE)).astype(np.uint8)
+        split = Split(images, dummy_targets(target, count, generator))
         parts[part] = LoadedPart(split, preprocessing, torch.device("cpu"))
     return Data("testing/noise", target, parts, preprocessing, "testing", ())
 

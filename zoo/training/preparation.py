@@ -39,7 +39,7 @@ from zoo.training.adaptations import Adaptations
 from zoo.training.devices import Engine, set_up
 from zoo.training.distillation import Distillation, on_device
 from zoo.training.run_teacher import run_teacher
-from zoo.training.train_state import Learning, batch_notes, check_pieces, check_trainable
+from zoo.training.train_state import EarlyStop, Learning, batch_notes, check_pieces, check_trainable
 
 
 @dataclass
@@ -60,6 +60,8 @@ class Prepared:
     start: tuple[tuple[str, str, str, str], ...] = ()
     said: list[str] = field(default_factory=list)
     """Lines printed by the adaptations, for the run's console and log."""
+    early_stop: EarlyStop | None = None
+    """Of a trial, which is evaluated on the validation split in place of the test split."""
 
     @property
     def config(self) -> RunConfig:

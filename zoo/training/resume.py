@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 
 from zoo.errors import CheckpointError
+from zoo.models.building import check_fit
 from zoo.runs import checkpoints
+from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.root_json import Root
 from zoo.training.resume_check import generators, set_generators
 from zoo.training.train_state import Progress, TrainState, check_finite
@@ -95,6 +97,7 @@ def resume(state: TrainState, *, inexact: bool = False, accepted: Callable[[], N
             where=checkpoint,
             fix="resume it with that version, or start a new run",
         )
+    check_fit(state.result, weights, checkpoint, fix_of_mismatch(state.run.record))
     accepted()
     state.stepper.restore(weights, tensors, saved, checkpoint)
     state.progress = Progress(**saved["progress"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -50,7 +50,9 @@ class Progress:
 class Callback(Protocol):
     """Receives the progress of a training, and must not change it."""
 
-    def begin(self, progress: Progress, steps_per_epoch: int, epochs: int) -> None: ...
+    def begin(self, progress: Progress, steps_per_epoch: int, epochs: int, monitored: str) -> None:
+        """``monitored`` is the metric that selects the best epoch."""
+
     def step(self, progress: Progress, batch_samples: int) -> None: ...
     def loss(self, progress: Progress, loss: float, rate: float, lr: float) -> None: ...
     def epoch(self, progress: Progress, row: dict[str, float]) -> None: ...
@@ -79,6 +81,10 @@ class Learning:
         return evaluate_part(model, self.task, decision, part, batch_size, self.reader, metrics=self.metrics())
 
 
+EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]
+"""Receives the rows of metrics.csv after an epoch; returns why the training should stop, or None."""
+
+
 @dataclass
 class TrainState:
     """Everything that a training needs. `zoo.training.resume.resume` restores it from a checkpoint;
@@ -93,6 +99,7 @@ class TrainState:
     watch: Callback
     features: Features | None = None
     """The cached features of frozen layers, on which the head is trained, or None."""
+    early_stop: EarlyStop | None = None
     progress: Progress = field(default_factory=Progress)
     clock: Clock = field(default_factory=Clock)
 

@@ -26,7 +26,8 @@ def fit(state: TrainState) -> Progress:
 
     Raises DivergedError if the loss is not finite, and Interrupted, after writing a checkpoint, on a stop signal.
     """
-    state.watch.begin(state.progress, state.steps_per_epoch, state.config.train.epochs)
+    epochs, monitored = state.config.train.epochs, state.task.monitor.metric
+    state.watch.begin(state.progress, state.steps_per_epoch, epochs, monitored)
     with stop_on_signals() as stop, state.logs, state.reading(), out_of_memory(asked_memory(state)):
         for epoch in remaining_epochs(state):
             state.begin_epoch(epoch)
@@ -44,10 +45,16 @@ def fit(state: TrainState) -> Progress:
 
 
 def remaining_epochs(state: TrainState) -> Iterator[int]:
-    """Yield the remaining epochs; stop early after ``train.patience`` epochs without improvement."""
+    """Yield the remaining epochs; stop early after ``train.patience`` epochs without improvement, or if
+    ``state.early_stop`` has a reason."""
     train = state.config.train
     while state.progress.epoch < train.epochs:
         best = state.progress.best
+        asked = state.early_stop if state.progress.epoch and not state.progress.batch else None
+        reason = None if asked is None else asked(state.run.epochs())
+        if reason is not None:
+            state.watch.print(f"stopping early: {reason}")
+            return
         if train.patience is not None and best is not None and state.progress.epoch - best["epoch"] >= train.patience:
             state.watch.print(
                 f"stopping early: none of the last {train.patience} epochs was better than epoch {best['epoch']}"

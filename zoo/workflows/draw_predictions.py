@@ -23,7 +23,7 @@ def draw(file: Path, rows: Rows, decision: dict[str, Any], spec: dict[str, Any],
     """Draw images at the model's size, each with its prediction as title, masks over them in colour."""
     images, keys = _images(rows, spec), []
     if decision["kind"] == "pixel_argmax":
-        target = Mask(names=tuple(decision["classes"]), ignore=None)
+        target = Mask(names=tuple(decision["classes"]), ignore=None, colours=decision["colours"])
         sides = images.shape[2], images.shape[1]  # (n, H, W, 3)
         masks = np.stack([runtime.resize_mask(mask, sides) for _, mask in rows])
         images, keys = plots.masked(images, masks, target), plots.mask_keys(target, np.unique(masks).tolist())

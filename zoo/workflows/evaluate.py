@@ -1,5 +1,5 @@
 """`zoo evaluate`: evaluate a trained model on a split of its dataset, or of another dataset with the same classes or a
-subset of them. The model is a run, an exported file, or an architecture with trained weights."""
+subset of them. The model is a run, an exported file, or an architecture with pretrained weights."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from zoo.runs.plugin_metrics import build_metrics
 from zoo.runs.resolve_config import dataset_section
 from zoo.runs.task_plan import TaskPlan
 from zoo.support.atomic_files import storage_errors, write_json
+from zoo.support.formatting import figures, plural
+from zoo.support.html_tables import html_facts
 from zoo.training.devices import choose_device
 from zoo.training.evaluation import evaluate_part, write_per_sample, write_predictions
 from zoo.workflows.class_order import in_order, notes_on_classes
@@ -51,6 +53,11 @@ class RunEvaluation:
     """A description of ``samples``: a split, or all images of the dataset."""
     engine: str = ""
     """What computed the outputs: PyTorch, or the runtime of an exported file and its provider."""
+
+    def _repr_html_(self) -> str:
+        """A table of the metrics, for notebooks."""
+        facts: dict[str, object] = {"data": f"{self.dataset}, {self.evaluated_on}, {plural(self.samples, 'sample')}"}
+        return html_facts(self.run, {**facts, **figures(self.metrics), "computed by": self.engine})
 
 
 def evaluate_run(

@@ -119,7 +119,7 @@ def index_folder(
     vectors, missing = dict[Path, np.ndarray](), set(due)
     failures: list[tuple[Path, str]] = []
     try:
-        for path, vector in _computed(embedder, due, failures):
+        for path, vector in compute_vectors(embedder, due, failures):
             vectors[path] = vector  # those before an interruption stay
     finally:
         rows = [
@@ -165,7 +165,7 @@ def _made(
     return ImageIndex(root, model, [_name(path, root) for path, _ in rows], [states[path] for path, _ in rows], vectors)
 
 
-def _computed(
+def compute_vectors(
     embedder: Predictor, files: Sequence[Path], failures: list[tuple[Path, str]]
 ) -> Iterator[tuple[Path, np.ndarray]]:
     groups = runtime.split_files(files, embedder.description)

@@ -10,7 +10,7 @@ from typing import Any
 from zoo.api import ArchitectureSpec
 from zoo.config.run_config import DatasetSection
 from zoo.errors import PluginError, UsageError
-from zoo.registry.lookup import Item, Registry
+from zoo.registry.lookup import Item, Registry, registry
 from zoo.runs.component_compatibility import combine
 from zoo.runs.initial_weights import NamedWeights, RandomWeights, Weights
 from zoo.runs.resolve_config import core_dataset_section
@@ -30,6 +30,15 @@ class Cell:
     task: str
     refusal: str | None
     changes: tuple[str, ...] = ()
+
+
+def matrix(architectures: str | None = None, datasets: str = "*", tasks: str = "*", **options: Any) -> list[Cell]:
+    """Return for each combination of architecture, dataset and task whether it can be run, or why not.
+
+    The names are shell patterns; members of families are included only if ``architectures`` is given. ``options`` are
+    options common to all datasets, such as ``resize=224``. Nothing is opened or downloaded.
+    """
+    return list(cells(registry(), architectures, datasets, tasks, options))
 
 
 def cells(

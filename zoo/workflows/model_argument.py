@@ -1,4 +1,4 @@
-"""The model that a command names: a run, an exported file, or an architecture or recipe with trained weights."""
+"""The model that a command names: a run, an exported file, or an architecture or recipe with pretrained weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_model(target: str | Path, weights: str | None = None, key: str | None =
 
     With ``weights`` (or ``key``, one of several networks in the file), it is an architecture or a recipe. Otherwise it
     is a bundle's folder, an exported file, a run, the label of a run for its newest finished one, or a recipe without
-    a finished run, for its published weights.
+    a finished run, for its pretrained weights.
 
     Raises UsageError for an unknown name, and an error that lists the weights of an architecture without a run.
     """

@@ -60,16 +60,28 @@ def open_predictor(
     weights: str | None = None,
     weights_key: str | None = None,
     max_pixels: int | None = None,
+    window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
 ) -> Predictor:
     """Open a bundle's folder, an exported model, a run or, with ``weights``, an architecture (see
     `zoo.workflows.predict.predict`)."""
     found = _open(target, provider, threads) if weights is None else _open_in_torch(target, weights, weights_key)
+    if window is not None:
+        found = _with_window(found, window)
     if max_pixels is None:
         return found
     limited = {**found.description["input"], "max_pixels": max_pixels}
     return found._replace(description={**found.description, "input": limited})
+
+
+def _with_window(found: Predictor, window: float) -> Predictor:
+    """Return a predictor that slides over the whole of each image. Raises UsageError if it cannot."""
+    try:
+        runtime.check_window(window, found.decision)
+    except ValueError as error:
+        raise UsageError(str(error), where="--window", fix="remove it, or use a share such as 0.25") from error
+    return found._replace(description={**found.description, "window": window})
 
 
 def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
@@ -92,7 +104,7 @@ def _open(target: str | Path, provider: str, threads: int | None) -> Predictor:
 
 
 def _open_in_torch(name: str | Path, weights: str | None = None, key: str | None = None) -> Predictor:
-    """A run, a recipe without a run for its published weights, or an architecture or recipe with ``weights``."""
+    """A run, a recipe without a run for its pretrained weights, or an architecture or recipe with ``weights``."""
     from zoo.registry.lookup import registry
     from zoo.runs.run_directory import RunDir
     from zoo.workflows.model_argument import find_model, loaded_model
@@ -153,7 +165,7 @@ def _description(preprocessing: Preprocessing, decision: Decision, output: Outpu
 
 
 @contextmanager
-def data_errors() -> Iterator[None]:
+def data_errors(fix: str = "repair, convert or remove the image") -> Iterator[None]:
     """Turn the errors of `zoo.runtime` in finding, reading and predicting images into zoo's."""
     try:
         yield
@@ -162,6 +174,4 @@ def data_errors() -> Iterator[None]:
     except (ValueError, OSError) as error:
         cause = error.__cause__
         limit = isinstance(cause, runtime.OutsideLimitError) and cause.option == "max_pixels"
-        raise DataError(
-            str(error), fix="use a smaller image, or raise --max-pixels" if limit else "use readable images"
-        ) from error
+        raise DataError(str(error), fix="use a smaller image, or raise --max-pixels" if limit else fix) from error

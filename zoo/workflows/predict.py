@@ -16,8 +16,11 @@ import numpy as np
 from zoo import runtime
 from zoo.errors import UsageError
 from zoo.support.atomic_files import replacement, storage_errors
+from zoo.support.html_tables import html_line, html_table
 from zoo.workflows.open_predictor import Network, Predictor, data_errors, open_predictor
 
+SHOWN = 20
+"""Predictions that a notebook shows."""
 DRAWN = 50
 """The maximum number of images in a drawing."""
 
@@ -39,6 +42,37 @@ class Predictions:
     """Images that cannot be read or are refused, with the reason."""
     network: Network | None = field(default=None, repr=False)
     notes: tuple[str, ...] = ()
+    in_memory: bool = False
+    """Whether the images were no files; the paths of ``rows`` are then their numbers."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values of all images, (N, …); for masks of different sizes an array of arrays."""
+        found = [values for _, values in self.rows]
+        if len({each.shape for each in found}) <= 1:
+            return np.stack(found) if found else np.empty((0, len(self.classes)))
+        whole = np.empty(len(found), object)
+        whole[:] = found
+        return whole
+
+    @property
+    def answers(self) -> list[Any]:
+        """The answer for each image: a class (None if the model abstains), a list of labels, a mapping of values by
+        name, or for other decisions the values."""
+        return [self._answer(values) for _, values in self.rows]
+
+    def _answer(self, values: np.ndarray) -> Any:
+        facts = self.facts(values, 1) if self.decision["kind"] != "pixel_argmax" else {}
+        return facts.get("answer", facts.get("values", values)) if facts else values
+
+    def _repr_html_(self) -> str:
+        """A table of the first answers, for notebooks."""
+        rows = [[path.name, self.answer(values, 3)] for path, values in self.rows[:SHOWN]]
+        more = f" and {len(self.rows) - SHOWN:,} more" if len(self.rows) > SHOWN else ""
+        return html_table(["image", "prediction"], rows) + html_line(f"predicted by {self.engine}{more}")
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,13 +113,14 @@ class Predictions:
         without masks."""
         require_masks(self.decision)
         with storage_errors(folder):
-            return runtime.write_masks(folder, self.rows)
+            return runtime.write_masks(folder, self.rows, self.decision)
 
     def draw(self, file: Path) -> None:
         """Draw the first images (at most `DRAWN`) after resizing and cropping, each with its prediction as title; masks
         are drawn over the images in colour, with a legend."""
         from zoo.workflows.draw_predictions import draw
 
+        self._require_files()
         draw(file, self.rows[:DRAWN], self.decision, self.spec, self.engine)
 
     def explain(self, file: Path) -> None:
@@ -96,8 +131,13 @@ class Predictions:
         """
         from zoo.workflows.draw_predictions import explain
 
+        self._require_files()
         network = require_gradients(self.decision, self.network)
         explain(file, self.rows[:DRAWN], self.decision, self.spec, network, self.engine)
+
+    def _require_files(self) -> None:
+        if self.in_memory:
+            raise UsageError("only predictions of image files are drawn", fix="save the images, and predict the files")
 
 
 def predict(
@@ -108,23 +148,31 @@ def predict(
     weights_key: str | None = None,
     keep_going: bool = False,
     max_pixels: int | None = None,
+    window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
 ) -> Predictions:
     """Predict image files and folders of images, and return all predictions; for many images, see `predict_batches`.
 
     ``target`` is a bundle's folder, an exported model, a run (path or name), or a recipe without a run, for its
-    published weights. With ``weights`` (a name, a safetensors file or the address of one), it is an architecture or a
+    pretrained weights. With ``weights`` (a name, a safetensors file or the address of one), it is an architecture or a
     recipe; ``weights_key`` selects one of several networks in the file.
-    ``max_pixels`` replaces the model's limit. ``provider`` is the execution provider of an exported model, and
-    ``threads`` its number of CPU threads (None: the runtime's default).
+    ``max_pixels`` replaces the model's limit. ``window`` slides a model that gives masks over the whole of each image,
+    with windows that overlap by this share, such as 0.25. ``provider`` is the execution provider of an exported model,
+    and ``threads`` its number of CPU threads (None: the runtime's default).
 
     Raises DataError for an image that cannot be read (with ``keep_going``, it is added to ``failures`` instead), and
     CheckpointError for a model that was changed or cannot be loaded.
     """
     found = find_images(images)
     predictor = open_predictor(
-        target, weights=weights, weights_key=weights_key, max_pixels=max_pixels, provider=provider, threads=threads
+        target,
+        weights=weights,
+        weights_key=weights_key,
+        max_pixels=max_pixels,
+        window=window,
+        provider=provider,
+        threads=threads,
     )
     whole = predictions_of(predictor, notes=(found.skipped,) if found.skipped else ())
     with data_errors():
@@ -140,6 +188,7 @@ def predict_batches(
     weights: str | None = None,
     weights_key: str | None = None,
     max_pixels: int | None = None,
+    window: float | None = None,
     provider: str = "cpu",
     threads: int | None = None,
 ) -> Generator[Predictions, None, None]:
@@ -151,7 +200,13 @@ def predict_batches(
     """
     found = find_images(images)
     predictor = open_predictor(
-        target, weights=weights, weights_key=weights_key, max_pixels=max_pixels, provider=provider, threads=threads
+        target,
+        weights=weights,
+        weights_key=weights_key,
+        max_pixels=max_pixels,
+        window=window,
+        provider=provider,
+        threads=threads,
     )
     return batches_of(predictor, runtime.split_files(found.files, predictor.description))
 
@@ -185,7 +240,7 @@ def require_gradients(decision: dict[str, Any], network: Network | None) -> Netw
 
 def find_images(images: Sequence[str | Path]) -> runtime.Found:
     """Find image files. Raises DataError if there are none."""
-    with data_errors():
+    with data_errors(fix="name an image, or a folder that contains images"):
         return runtime.find_images([Path(image) for image in images])
 
 
@@ -195,11 +250,14 @@ def predictions_of(
     """Return the predictions of a batch, or none so far."""
     rows, failed = ([], []) if batch is None else batch
     failures = [(file, str(error)) for file, error in failed]
+    spec = predictor.spec
+    if "window" in predictor.description:  # the masks are of whole images, which are drawn so
+        spec = {**spec, "resize": runtime.SQUASH, "scale": None}
     return Predictions(
         predictor.decision,
         list(rows),
         predictor.engine,
-        predictor.spec,
+        spec,
         failures,
         predictor.network,
         (*predictor.notes, *notes),

@@ -203,7 +203,7 @@ def _facts(predictor: Predictor, wanted: Wanted, table: str, top: int | None) ->
 def _mask_folder(folder: Path, predictor: Predictor) -> runtime.MaskFolder:
     require_masks(predictor.decision)
     with storage_errors(folder):
-        return runtime.MaskFolder(folder)
+        return runtime.MaskFolder(folder, predictor.decision)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from zoo.reporting.run_reporter import RunReporter
 from zoo.runs import checkpoints
 from zoo.runs.ancestry import ancestry
 from zoo.runs.plan import RunPlan
+from zoo.runs.python_objects import origins
 from zoo.runs.run_directory import Record, RunDir, create, label_of, run_id
 from zoo.support.atomic_files import remove_temporaries, write_json, write_text
 from zoo.support.formatting import duration, figure, plural
@@ -32,23 +33,28 @@ from zoo.training.gallery import write_gallery
 from zoo.training.preparation import Prepared, prepare
 from zoo.training.resume import resume as resume_job
 from zoo.training.solving import keep_adapted, solve
-from zoo.training.train_state import Learning, Progress, TrainState, steps_per_epoch
+from zoo.training.train_state import EarlyStop, Learning, Progress, TrainState, steps_per_epoch
 from zoo.training.trainer import fit
 from zoo.workflows.run_result import RunResult
 
 
-def start(plan: RunPlan, where: Path, console: Console) -> RunResult:
-    """Carry a plan out, in a new run directory (`new_path`)."""
+def start(plan: RunPlan, where: Path, console: Console, trial: EarlyStop | None = None) -> RunResult:
+    """Carry a plan out, in a new run directory (`new_path`).
+
+    A ``trial`` may stop the training after an epoch, and is evaluated on the validation split.
+    """
     prepared = prepare(plan)
     _introduce(prepared, console)
-    return _carry_out(create(plan.config, where), prepared, console, resumed=False)
+    return _carry_out(create(plan.config, where), prepared, console, resumed=False, trial=trial)
 
 
-def go_on(where: RunDir, plan: RunPlan, console: Console, *, inexact: bool) -> RunResult:
+def go_on(
+    where: RunDir, plan: RunPlan, console: Console, *, inexact: bool, trial: EarlyStop | None = None
+) -> RunResult:
     """Carry on with a run that was stopped."""
     prepared = prepare(plan, where.record)
     _introduce(prepared, console)
-    return _carry_out(where, prepared, console, resumed=True, inexact=inexact)
+    return _carry_out(where, prepared, console, resumed=True, inexact=inexact, trial=trial)
 
 
 def _introduce(prepared: Prepared, console: Console) -> None:
@@ -101,6 +107,7 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
         samples=data.samples,
         fingerprint=data.fingerprint,
         ancestry=ancestry(registry(), prepared.plan),
+        python=origins({"architecture": prepared.plan.architecture, "dataset": prepared.plan.dataset}),
         notes=prepared.notes,
         device=prepared.engine.describe(),
         **run_results.facts(registry()),
@@ -108,9 +115,16 @@ def _new_record(prepared: Prepared, identity: str) -> Record:
 
 
 def _carry_out(
-    where: RunDir, prepared: Prepared, console: Console, *, resumed: bool, inexact: bool = False
+    where: RunDir,
+    prepared: Prepared,
+    console: Console,
+    *,
+    resumed: bool,
+    inexact: bool = False,
+    trial: EarlyStop | None = None,
 ) -> RunResult:
     """Train, evaluate and report under the run's lock; record the outcome in run.json."""
+    prepared.early_stop = trial
     with where.lock():
         remove_temporaries(where.path)
         console.log = where.log_file
@@ -150,7 +164,7 @@ def _train_and_evaluate(
     for line in prepared.said:
         reporter.print(line)
     model = (_train if prepared.trains else _without_training)(where, record, prepared, reporter, inexact)
-    part = evaluated_part(data)
+    part: Part = "val" if prepared.early_stop else evaluated_part(data)
     view = data.part(part)
     _fit_decision(record, prepared, model)
     _write_gallery(where, record, prepared, model)
@@ -284,7 +298,9 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
     )
     if features is not None and learning.distillation is not None:
         learning.distillation.tabulate(data.part("train"), config.train.eval_batch_size)
-    return TrainState(config, learning, model, data, engine, where, reporter, features, clock=reporter.clock)
+    return TrainState(
+        config, learning, model, data, engine, where, reporter, features, prepared.early_stop, clock=reporter.clock
+    )
 
 
 def _forget_results(where: RunDir, record: Record) -> None:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.config.run_config import RunConfig
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
-from zoo.reporting.run_comparison import flatten
+from zoo.runs.python_arguments import Objects, as_layer, with_objects
 from zoo.runs.resolve_config import merge, resolve
 from zoo.runs.run_directory import Record, new_path
 from zoo.support.atomic_files import write_json
 from zoo.support.formatting import label, plural, spread
 from zoo.support.paths import optional_path
 from zoo.workflows import run
+from zoo.workflows.command_line import command_line
 from zoo.workflows.run_result import RunResult
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from zoo.api import Target, TargetKind
 
 
 @dataclass(frozen=True)
@@ -37,35 +41,45 @@ def run_seeds(
     count: int,
     name: str | None = None,
     *,
+    model: nn.Module | Any = None,
+    data: Any = None,
+    target: TargetKind | Target | None = None,
+    names: Sequence[str] | None = None,
     config_file: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
+    set: Mapping[str, Any] | None = None,  # noqa: A002
     out: str | Path | None = None,
+    quiet: bool = False,
     console: Console | None = None,
+    **settings: Any,
 ) -> SeedsResult:
     """Run with ``count`` consecutive seeds, starting with the configuration's, each in its own run directory.
 
-    Raises ZooError at the first failure.
+    The other arguments are those of `zoo.run`. A ``model`` that is a module starts from its own weights in each run;
+    pass a function that returns one, so that the seed sets them. Raises ZooError at the first failure.
     """
     if count < 1:
         raise UsageError(f"--seeds must be at least 1, not {count}", fix="for example --seeds 3")
-    console, config_file, out = console or Console(), optional_path(config_file), optional_path(out)
+    console, config_file, out = console or Console(quiet=quiet), optional_path(config_file), optional_path(out)
+    layer = merge(merge({}, overrides or {}), as_layer(set, settings))
+    overrides = with_objects(registry(), name, config_file, layer, Objects(model, data, target, names))
     config = resolve(registry(), name, file=config_file, overrides=overrides).config
     runs: list[RunResult] = []
     seeds = range(config.seed, config.seed + count)
-    names = {seed: None if config.name is None else f"{config.name}-seed{seed}" for seed in seeds}
+    run_names = {seed: None if config.name is None else f"{config.name}-seed{seed}" for seed in seeds}
     places = {seed: None if out is None else out / f"seed{seed}" for seed in seeds}
     for seed in seeds:  # before the first run: the last directory may exist as well
-        new_path(config.model_copy(update={"name": names[seed]}), places[seed])
+        new_path(config.model_copy(update={"name": run_names[seed]}), places[seed])
     for seed in seeds:
-        own: dict[str, Any] = merge(merge({}, overrides or {}), {"seed": seed})
-        if names[seed] is not None:
-            own["name"] = names[seed]
+        own: dict[str, Any] = merge(merge({}, overrides), {"seed": seed})
+        if run_names[seed] is not None:
+            own["name"] = run_names[seed]
         console.print(f"seed {seed} ({len(runs) + 1} of {count})")
         runs.append(run.run(name, config_file=config_file, overrides=own, out=places[seed], console=console))
     metrics = summarise([each.metrics for each in runs])
     folders = [each.path for each in runs if each.path is not None]
     summary = folders[0].parent / f"seeds-{folders[0].name}.json"
-    told = command(count, name, config_file, overrides or {})
+    told = command(count, name, config_file, overrides)
     write_json(summary, account(config, told, runs) | {"metrics": metrics, "runs": [folder.name for folder in folders]})
     for metric, found in metrics.items():
         console.print(f"{label(metric)}: {spread(metric, found['mean'], found['sd'])} over {plural(count, 'seed')}")
@@ -75,20 +89,7 @@ def run_seeds(
 
 def command(count: int, name: str | None, config_file: Path | None, overrides: Mapping[str, Any]) -> str:
     """Return the command line that repeats these runs."""
-    settings = [
-        f"{key}={each if isinstance(each, str) else json.dumps(each)}"
-        for key, each in flatten(dict(overrides)).items()
-        if key
-    ]
-    words = [
-        "zoo",
-        "run",
-        *([name] if name else []),
-        *(["--config", config_file.name] if config_file else []),
-        "--seeds",
-        str(count),
-    ]
-    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
+    return command_line(name, config_file and config_file.name, overrides, "--seeds", str(count))
 
 
 def account(config: RunConfig, told: str, runs: list[RunResult]) -> dict[str, Any]:

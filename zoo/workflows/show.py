@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from zoo.api import Mask
+from zoo.config.augmentation_options import parse_augment
 from zoo.config.run_config import DatasetSection
 from zoo.data.data_loader import AnyPart, Data, open_data
 from zoo.data.splits import usual_part
@@ -18,6 +19,7 @@ from zoo.registry.lookup import registry
 from zoo.reporting import plots
 from zoo.runs.resolve_config import dataset_section
 from zoo.support.atomic_files import storage_errors
+from zoo.support.paths import optional_path
 
 COLUMNS = 5
 AUGMENTED = 4
@@ -40,16 +42,17 @@ def show(
     split: str | None = None,
     count: int | None = None,
     permute_pixels: int | None = None,
-    augment: Sequence[dict[str, dict[str, Any]]] = (),
+    augment: str | Sequence[dict[str, dict[str, Any]]] = (),
     options: dict[str, Any] | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
 ) -> Shown:
     """Draw the first images of a split (default: train) into a PNG.
 
     ``count`` defaults to 20, or 4 with ``augment``. ``options`` are keys of the dataset section. ``permute_pixels``
-    adds each image with permuted pixels below it; ``augment`` (a canonical specification) draws a row for each image
-    with its augmented versions of the first epochs. Raises UsageError, DataError or StorageError.
+    adds each image with permuted pixels below it; ``augment`` ("flip, crop: 4", or a canonical specification) draws a
+    row for each image with its augmented versions of the first epochs. Raises UsageError, DataError or StorageError.
     """
+    augment = parse_augment(augment) if isinstance(augment, str) else augment
     if count is None:
         count = AUGMENTED if augment else 20
     if count < 1:
@@ -60,7 +63,7 @@ def show(
     split = split or usual_part(registry().dataset(section.name).spec, "train")
     data = open_data(registry(), section, torch.device("cpu"), parts=(split,))
     bare = section.name.rpartition("/")[2]
-    file = out or Path(f"{bare}-{split}.png")
+    file = optional_path(out) or Path(f"{bare}-{split}.png")
     if not file.suffix:
         file = file.with_suffix(".png")
     with storage_errors(file):

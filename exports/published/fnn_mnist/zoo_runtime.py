@@ -377,6 +377,23 @@ def fit(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
     return scale_and_crop(image, height, width, scale, resample, max_pixels)
 
 
+def fit_whole(image: Image.Image, spec: dict[str, Any]) -> Image.Image:
+    """An image scaled as by `fit`, with nothing cut off, and no smaller than ``height`` × ``width``: what `fit` crops
+    is its centre."""
+    height, width, scale, resample = spec["height"], spec["width"], spec.get("scale"), RESAMPLING[spec["interpolation"]]
+    if spec["resize"] == SQUASH:
+        return fit(image, spec)
+    if spec["resize"] == CROP:
+        return crop(image, max(height, image.height), max(width, image.width))
+    if scale is None:
+        factor = max(width / image.width, height / image.height)
+        size = (max(width, round(image.width * factor)), max(height, round(image.height * factor)))
+    else:
+        other = int(scale * max(image.size) / min(image.size))
+        size = (scale, other) if image.width <= image.height else (other, scale)
+    return resize(image, size, resample, spec.get("max_pixels", MAX_PIXELS))
+
+
 def resize(
     image: Image.Image, size: tuple[int, int], resample: Image.Resampling, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
@@ -577,7 +594,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "link": "identity",
         "clip": None,
     },
-    "pixel_argmax": {"classes": REQUIRED, "size": "image"},
+    "pixel_argmax": {"classes": REQUIRED, "size": "image", "colours": []},
     "embedding": {"gallery": None},
     "raw": {},
 }
@@ -780,13 +797,23 @@ def _escape(char: str) -> str:
 # Write masks as images. -----------------------------------------------------------------------------------------------
 
 
-class MaskFolder:
-    """Writes each mask, uint8 (H, W), as ``<name of the image>.mask.png``, the class of a pixel as its grey value; a
-    name that is taken by an image before it has a number."""
+def palette_of(decision: dict[str, Any]) -> bytes:
+    """768 bytes: red, green and blue of each class. Without colours of their own, those of PASCAL VOC: the bits of the
+    class, from the lowest on, are the highest bits of red, green and blue in turn."""
+    given = list(decision.get("colours") or [])
+    standard = [[sum((index >> 3 * bit + part & 1) << 7 - bit for bit in range(3)) for part in range(3)] for index in
+                range(256)]  # fmt: skip
+    return bytes(part for colour in (given + standard[len(given) :])[:256] for part in colour)
 
-    def __init__(self, folder: Path) -> None:
+
+class MaskFolder:
+    """Writes each mask, uint8 (H, W), as ``<name of the image>.mask.png``, a PNG with a palette whose values are the
+    classes; a name that is taken by an image before it has a number."""
+
+    def __init__(self, folder: Path, decision: dict[str, Any] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self._palette = palette_of(decision or {})
         self._last: dict[str, int] = {}
         self._taken: set[str] = set()
 
@@ -802,13 +829,17 @@ class MaskFolder:
 
     def write(self, image: Path, mask: np.ndarray) -> Path:
         file = self.name(image)
-        Image.fromarray(mask).save(file)
+        image_of_mask = Image.fromarray(mask)
+        image_of_mask.putpalette(self._palette)
+        image_of_mask.save(file)
         return file
 
 
-def write_masks(folder: Path, rows: Iterable[tuple[Path, np.ndarray]]) -> list[Path]:
+def write_masks(
+    folder: Path, rows: Iterable[tuple[Path, np.ndarray]], decision: dict[str, Any] | None = None
+) -> list[Path]:
     """Write the mask of each image (see `MaskFolder`). Returns the files."""
-    masks = MaskFolder(folder)
+    masks = MaskFolder(folder, decision)
     return [masks.write(path, mask) for path, mask in rows]
 
 
@@ -1097,10 +1128,17 @@ def _field_checks(kind: str, names: int) -> dict[str, tuple[tuple[int, ...] | No
             "link": (None, lambda value: value in ("identity", "exp", "sigmoid")),
             "clip": (None, lambda value: value is None or (_is_list(value, _is_finite) and len(value) == 2)),
         },
-        "pixel_argmax": {"size": (None, lambda value: value in ("input", "image"))},
+        "pixel_argmax": {
+            "size": (None, lambda value: value in ("input", "image")),
+            "colours": ((0, names), _is_colour),
+        },
         "embedding": {"gallery": (None, lambda value: value is None or isinstance(value, str))},
     }
     return checks.get(kind, {})
+
+
+def _is_colour(value: Any) -> bool:
+    return _is_list(value, lambda part: isinstance(part, int) and 0 <= part <= 255) and len(value) == 3
 
 
 def _is_list(values: Any, known: Callable[[Any], bool]) -> bool:
@@ -1292,10 +1330,73 @@ def _to_stderr(text: str) -> None:
     print(f"note: {printable(text)}", file=sys.stderr)
 
 
-# Predict many files: other threads decode the next ones while the model runs. -----------------------------------------
+# Batches of images that a model is called with. -----------------------------------------------------------------------
 
 
 BATCH = 32
+"""The images of a batch, if the model has no fixed batch size."""
+
+
+def run_filled(run: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, spec: dict[str, Any]) -> np.ndarray:
+    """The outputs for inputs of at most one batch."""
+    fixed, count = spec.get("batch"), len(inputs)
+    if fixed and count < fixed:  # a file with a fixed batch takes no fewer
+        inputs = np.concatenate([inputs, np.zeros((fixed - count, *inputs.shape[1:]), np.float32)])
+    return run(inputs)[:count]
+
+
+# Masks of large images: windows of the model's size are slid over the whole image. ------------------------------------
+
+
+MOST_OVERLAP = 0.9
+"""Of windows, as a share of the window."""
+
+
+def check_window(window: float, decision: dict[str, Any]) -> None:
+    """Raises ValueError for an overlap of windows that is no share, or a decision without masks."""
+    if decision["kind"] != "pixel_argmax":
+        raise ValueError(f"windows need a model that gives masks, and the decision is {decision['kind']}")
+    if not 0 <= window <= MOST_OVERLAP:
+        raise ValueError(f"the overlap of windows is {window:g}, not a share from 0 to {MOST_OVERLAP}")
+
+
+def window_mask(run: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, description: dict[str, Any]) -> np.ndarray:
+    """The class of each pixel, uint8 (H, W), of an image uint8 (C, H, W) no smaller than the network's input.
+
+    Where windows overlap, their outputs are added up, weighted by the distance to the border of the window, because
+    near it the network sees less of the surroundings. Only as many rows of outputs are held as a window has.
+    """
+    spec, names = description["input"], decision_of(description)["classes"]
+    height, width = spec["height"], spec["width"]
+    sides = zip(pixels.shape[1:], (height, width))  # noqa: B905
+    tops, lefts = (window_starts(side, size, description["window"]) for side, size in sides)
+    down, across = (np.minimum(np.arange(n) + 1, n - np.arange(n)) for n in (height, width))
+    weights = np.minimum.outer(down, across).astype(np.float32)
+    mask = np.empty(pixels.shape[1:], np.uint8)
+    outputs = np.zeros((len(names), height, pixels.shape[2]), np.float32)
+    size = spec.get("batch") or BATCH
+    for top, following in zip(tops, [*tops[1:], pixels.shape[1]]):  # noqa: B905
+        for start in range(0, len(lefts), size):
+            places = lefts[start : start + size]
+            windows = np.stack([pixels[:, top : top + height, left : left + width] for left in places])
+            inputs = normalise(windows, spec["mean"], spec["std"])
+            for left, found in zip(places, run_filled(run, inputs, spec)):  # noqa: B905
+                outputs[:, :, left : left + width] += found * weights
+        done = following - top
+        mask[top:following] = outputs[:, :done].argmax(axis=0)
+        outputs = np.concatenate([outputs[:, done:], np.zeros_like(outputs[:, :done])], axis=1)
+    return mask
+
+
+def window_starts(side: int, size: int, overlap: float) -> list[int]:
+    """Where windows of ``size`` pixels begin that cover ``side`` pixels evenly and overlap by at least that share."""
+    steps = -(-(side - size) // max(1, int(size * (1 - overlap))))
+    return [(side - size) * step // steps for step in range(steps + 1)] if steps else [0]
+
+
+# Predict many files: other threads decode the next ones while the model runs. -----------------------------------------
+
+
 CHUNK = 8
 """The most images that one call in a thread decodes."""
 THREADS = 8
@@ -1349,6 +1450,10 @@ def predict_batches(
     ``run`` is called in the calling thread while other threads (by default one for each core, at most `THREADS`)
     decode the next files, about one group ahead for each four threads; no more images are held.
     """
+    if description.get("window") is not None:
+        for files in groups:
+            yield _predict_windows(run, description, files)
+        return
     threads = threads or min(_cores(), THREADS)
     most = max(map(len, groups), default=0)
     size = max(1, min(CHUNK, -(-most // (2 * threads)))) if len(groups) == 1 else CHUNK
@@ -1406,13 +1511,28 @@ def _predict_group(
     inputs = [chunk.inputs for chunk in chunks if chunk.inputs is not None]
     if not inputs:
         return Batch([], failures)
-    batch, fixed = np.concatenate(inputs), spec.get("batch")
-    if fixed and len(batch) < fixed:  # a file with a fixed batch takes no fewer
-        batch = np.concatenate([batch, np.zeros((fixed - len(batch), *batch.shape[1:]), np.float32)])
-    values = decide(run(batch)[: len(sizes)], decision)
+    values = decide(run_filled(run, np.concatenate(inputs), spec), decision)
     whole = decision["kind"] == "pixel_argmax" and decision["size"] == "image" and spec["resize"] == SQUASH
     rows = [(file, resize_mask(values[i], own) if whole else values[i]) for i, (file, own) in enumerate(sizes)]
     return Batch(rows, failures)
+
+
+def _predict_windows(
+    run: Callable[[np.ndarray], np.ndarray], description: dict[str, Any], files: Sequence[Path]
+) -> Batch:
+    """Masks of the size of the images, by windows over all of each image; ``description["window"]`` is their overlap,
+    as a share of the window."""
+    spec, found = description["input"], Batch([], [])
+    for file in files:
+        try:
+            image = read_whole(file, spec)
+            whole = fit_whole(image, spec)
+        except ValueError as error:
+            found.failures.append((file, error))
+            continue
+        mask = window_mask(run, to_chw(whole), description)
+        found.rows.append((file, resize_mask(mask, image.size)))
+    return found
 
 
 # The command line of a bundle's predict.py. ---------------------------------------------------------------------------
@@ -1427,6 +1547,12 @@ def _arguments(model: Path, providers: Sequence[str]) -> argparse.Namespace:
         "--csv", type=Path, help="also write the answers, with every probability or value, to this file"
     )
     parser.add_argument("--masks", type=Path, help="also write the mask of each image as PNG to this folder")
+    parser.add_argument(
+        "--window",
+        type=float,
+        metavar="OVERLAP",
+        help="slide the model over the whole of each image, with windows that overlap by this share (such as 0.25)",
+    )
     parser.add_argument("--provider", choices=providers, default="cpu", help="what runs the model (default cpu)")
     parser.add_argument("--threads", type=int, help="number of CPU threads (default: the runtime's)")
     parser.add_argument(
@@ -1453,6 +1579,9 @@ def main(load: Callable[[Path, str, int | None], Any], model: Path, providers: S
         description, decision = opened.description, decision_of(opened.description)
         if asked.masks and decision["kind"] != "pixel_argmax":
             raise ModelError(f"{asked.model}: its decision {decision['kind']} gives no masks")
+        if asked.window is not None:
+            check_window(asked.window, decision)
+            description["window"] = asked.window
         if asked.max_pixels is not None:
             description["input"]["max_pixels"] = asked.max_pixels
         found = find_images(asked.images)
@@ -1472,7 +1601,7 @@ def _predict_all(
 ) -> None:
     """Print the answers and write the table and masks that were asked for, batch by batch."""
     decision = decision_of(opened.description)
-    masks = MaskFolder(asked.masks) if asked.masks else None
+    masks = MaskFolder(asked.masks, decision) if asked.masks else None
     with open_table(asked.csv, decision) as write:
         for batch in predict_batches(opened.run, opened.description, split_files(files, opened.description)):
             write(batch.rows)

@@ -9,8 +9,8 @@ from zoo_classics.googlenet import STYLES, Inception, NaiveInception, Widths
 
 from zoo.analysis.layer_table import Anatomy, anatomy
 from zoo.cli.app import run_cli
-from zoo.cli.info_component import Asked, examine
 from zoo.registry.lookup import registry
+from zoo.workflows.component_facts import Asked, examine
 
 SIZES = {
     "fnn": 6_442, "cnn": 6_422, "lenet": 62_006, "vgg_cifar": 9_231_114, "alexnet": 62_378_344, "zfnet": 62_357_608,

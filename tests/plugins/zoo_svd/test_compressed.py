@@ -91,6 +91,25 @@ def test_the_decoder_gives_the_image_of_any_rank_and_its_file_does(small, tmp_pa
     np.testing.assert_allclose(again, found.numpy(), atol=0.01)
 
 
+def test_all_files_of_a_format_are_moved(small, tmp_path, monkeypatch) -> None:
+    """Here the weights are in a second file, which the first one names."""
+    import onnx
+    from zoo_onnx.exporter import OnnxExporter
+
+    write = OnnxExporter.write
+
+    def write_two(self, job, path) -> None:
+        write(self, job, path)
+        onnx.save(onnx.load(path), path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1000)
+
+    monkeypatch.setattr(OnnxExporter, "write", write_two)
+    export(small, tmp_path / "a.onnx", "onnx")
+    assert {"a.onnx", "a.onnx.data"} <= {file.name for file in tmp_path.iterdir()}
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    (image,) = session.run(None, {session.get_inputs()[0].name: np.ones((1, 20), np.float32)})
+    np.testing.assert_allclose(image, Decoder(small).eval()(torch.ones(1, 20)).numpy(), atol=0.01)
+
+
 def test_a_decoder_that_departs_is_not_left_behind(small, tmp_path, monkeypatch) -> None:
     from zoo_onnx.client import OnnxRunner
     from zoo_onnx.exporter import OnnxExporter

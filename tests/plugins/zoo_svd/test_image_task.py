@@ -53,7 +53,7 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
     }
     page = (result.path / "report.html").read_text()
     assert "Evaluated once on the predict split (2 samples)" in page and "psnr" in page and "Learning rate" not in page
-    model = zoo.load(result.path)
+    model = zoo.load(result.path).module
     held = next(model.children())
     left, right = held.left, held.right
     written = np.asarray(Image.open(result.path / "rebuilt" / "china-120.png")).astype(int)

@@ -37,7 +37,7 @@ def test_the_recipe_halves_a_network_and_it_exports_and_comes_back(tmp_path) -> 
     weights = sum(
         layer.weight.numel() for layer in candidates(load_shipped(registry(), "digits_pretrain").model).values()
     )
-    model = zoo.load(result.path)
+    model = zoo.load(result.path).module
     after = sum(each.weight.numel() for each in model.modules() if isinstance(each, (nn.Linear, nn.Conv2d)))
     assert after <= 0.5 * weights and record.parameters == count_parameters(model)[0]
     assert result.metrics["accuracy"] > 0.97

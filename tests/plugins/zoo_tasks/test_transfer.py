@@ -138,7 +138,7 @@ def test_a_recipe_of_transfer_runs_from_a_file_and_exports(photographs, squeezen
         "50 of 52 tensors; re-initialised: classifier.1.weight 2×512×1×1, classifier.1.bias 2" in note
         for note in record.notes
     )
-    own, given = zoo.load(result.path).state_dict(), load_file(squeezenet)
+    own, given = zoo.load(result.path).module.state_dict(), load_file(squeezenet)
     changed = [
         name for name, value in own.items() if value.shape != given[name].shape or not torch.equal(value, given[name])
     ]

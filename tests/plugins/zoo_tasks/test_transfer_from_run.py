@@ -72,7 +72,7 @@ def test_a_run_gives_its_weights_its_options_and_how_it_saw_images(earlier, name
     assert (plan.config.weights, plan.config.architecture.options) == ("cnn/first", {"n_features": 4})
     ready = prepare(plan)
     assert ready.data.preprocessing == earlier.record.preprocessing
-    own, given = ready.model.state_dict(), zoo.load(earlier.path).state_dict()
+    own, given = ready.model.state_dict(), zoo.load(earlier.path).module.state_dict()
     assert [key for key in own if not torch.equal(own[key], given[key])] == ["fc2.weight", "fc2.bias"]
     assert (
         "initial weights cnn/first: loaded 6 of 8 tensors; re-initialised: fc2.weight 3×50, fc2.bias 3" in ready.notes
@@ -158,7 +158,7 @@ def test_as_a_task_and_as_an_adaptation_of_the_task_it_is_one_training_to_the_bi
     assert one.record.statistics == other.record.statistics
     assert len(one.record.statistics["class_weights"]) == 5
     assert one.metrics == other.metrics
-    mine, theirs = (zoo.load(each.path).state_dict() for each in (one, other))
+    mine, theirs = (zoo.load(each.path).module.state_dict() for each in (one, other))
     assert all(torch.equal(mine[name], value) for name, value in theirs.items())
 
 

@@ -102,5 +102,5 @@ def test_what_has_not_joined_stays_to_the_bit_in_a_run_and_a_resumed_run_ends_th
     monkeypatch.undo()
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
     resumed = zoo.run(resume=tmp_path / "cut", console=Console(quiet=True))
-    mine, theirs = (zoo.load(each.path).state_dict() for each in (resumed, whole))
+    mine, theirs = (zoo.load(each.path).module.state_dict() for each in (resumed, whole))
     assert all(torch.equal(mine[name], value) for name, value in theirs.items())

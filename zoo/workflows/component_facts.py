@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from zoo.cli.listing import as_dict
 from zoo.config.item_options import adaptations_of, options_of, task_options_model
 from zoo.errors import UsageError, ZooError
+from zoo.registry.item_facts import as_dict
 from zoo.registry.lookup import Item, Registry, options_model
 from zoo.support.paths import data_root
 
@@ -170,7 +170,7 @@ def _files(item: Item[DatasetSpec], problems: list[str]) -> dict[str, Any]:
 
 
 def _attempt(problems: list[str], question: Any) -> Any:
-    """A part that cannot be told is told so, and the rest goes on."""
+    """Return the answer, or None after adding the reason to ``problems``."""
     try:
         return question()
     except (ZooError, ValueError) as error:
