@@ -9,7 +9,8 @@ Names are stable within a major version. Each is imported on first use, so that 
     Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`, `warp_images` (bilinear, by the matrices of
                `zoo.api.Augmentation.geometry`)
     Networks   `count_macs`, `count_parameters`, `softmax`, `decide` (applies a decision to outputs),
-               `MetricEvaluator` (applies torchmetrics to the result)
+               `MetricEvaluator` (applies torchmetrics to the result),
+               `remove_head` (the network's output becomes its features)
     Reports    `plot_confusion`, `plot_masks`, `plot_predictions`, `save_figure`
     Registry   `registry`, `Item`, `load_object`, `options_model`, `decorated_functions` (names that a library defines,
                read from its source without importing it)
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from zoo.exporting.tracing import module_label, quiet, trace
     from zoo.models.building import count_macs, count_parameters
     from zoo.models.decided import decide
+    from zoo.models.named_outputs import remove_head
     from zoo.registry.lookup import Item, load_object, options_model, registry
     from zoo.reporting.mask_plots import compared_masks as plot_masks
     from zoo.reporting.plots import confusion as plot_confusion
@@ -81,6 +83,7 @@ _TOOLS = {
     "quiet": "zoo.exporting.tracing:quiet",
     "read_bytes": "zoo.support.untrusted_files:read_bytes",
     "registry": "zoo.registry.lookup:registry",
+    "remove_head": "zoo.models.named_outputs:remove_head",
     "runtime": "zoo.runtime",
     "runtime_source": "zoo.exporting.client_files:runtime_source",
     "save_figure": "zoo.reporting.plots:save",
@@ -128,6 +131,7 @@ __all__ = [
     "quiet",
     "read_bytes",
     "registry",
+    "remove_head",
     "runtime",
     "runtime_source",
     "save_figure",

@@ -100,6 +100,17 @@ RECIPES = [
         expected=Expected(mean=0.9330, sd=0.0079, seeds=10, seconds=1, device=CPU),
     ),
     RecipeSpec(
+        name="digits_retrieval",
+        summary="The small CNN gives similar vectors to scikit-learn's handwritten digits of one class; no download",
+        architecture="classics/cnn",
+        dataset="datasets/digits",
+        task="tasks/retrieval",
+        parameters={
+            "train": {"epochs": 10, "batch_size": 128, "optimizer": "adam", "lr": 0.003, "schedule": "cosine"},
+            "dataset": {"resize": 28},
+        },
+    ),
+    RecipeSpec(
         name="unet_digits_on_photos",
         summary="A small U-Net finds scikit-learn's digits 0 to 3 on darkened photographs, pixel by pixel; no download",
         architecture="classics/unet",

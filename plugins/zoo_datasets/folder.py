@@ -39,6 +39,7 @@ from zoo_datasets.folder_targets import (
     tags_of_folders,
     targets_array,
 )
+from zoo_datasets.near_duplicates import keep_together
 from zoo_datasets.options import FolderOptions
 
 __all__ = ["Folder", "in_turn", "open_folder", "open_held_out", "read_folder", "top_folder"]
@@ -122,7 +123,8 @@ def open_folder(options: FolderOptions, store: DatasetStore) -> Dataset:
         return open_masks(_root(options, store), store, options.test_fraction, options.split_seed)
     root, splits, kind, target = _splits(options, store, training=True)
     if kind == "classes":
-        return _arranged(store, root, splits, options.test_fraction, options.split_seed)
+        together = options.near_duplicates == "together"
+        return _arranged(store, root, splits, options.test_fraction, options.split_seed, together=together)
     own = _has_own(splits)
     target = target or named_labels(splits, root, own_splits=own)
     if not own:
@@ -207,10 +209,13 @@ def _arranged(
     split_seed: int,
     *,
     divide: bool = True,
+    together: bool = False,
 ) -> Folder:
     classes = _classes(root, splits)
     if divide and not _has_own(splits):
         splits = _divide(root, splits, test_fraction, split_seed)
+        if together:
+            splits = keep_together(splits, store)
     return Folder(
         root, {name: in_turn(samples) for name, samples in splits.items()}, Classes(names=tuple(classes)), store
     )

@@ -44,6 +44,11 @@ class FolderOptions(Options):
         description="fraction of each class for the test split, if the folder has neither test nor val",
     )
     split_seed: int = Field(0, ge=0, description="seed of that split")
+    near_duplicates: Literal["any", "together"] = Field(
+        "any",
+        description="together: images of a class whose difference hashes differ in at most 4 of 64 bits are not in "
+        "both train and test; any: no comparison",
+    )
     layout: Literal["auto", "classes", "splits"] = Field(
         "auto",
         description="classes: one class for each direct subfolder; splits: train, val and test with class folders; "

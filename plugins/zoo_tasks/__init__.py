@@ -1,5 +1,5 @@
-"""First-party tasks and adaptations: classification, multi-label classification, regression, segmentation, transfer
-learning and LoRA."""
+"""First-party tasks and adaptations: classification, multi-label, regression, segmentation, retrieval, transfer
+learning, linear probes, features and LoRA."""
 
 from __future__ import annotations
 
@@ -52,6 +52,14 @@ def zoo_register_tasks() -> list[TaskSpec]:
             summary="Transfer learning: train the last layers of a pretrained network for new classes",
             adaptations=("transfer",),
         ),
+        TaskSpec(
+            name="retrieval",
+            summary="Image retrieval: a vector for each image, similar for images of the same class",
+            source="P. Khosla et al.: Supervised contrastive learning (2020)",
+            target="zoo_tasks.retrieval:Retrieval",
+            options="zoo_tasks.options:RetrievalOptions",
+            accepts=("classes",),
+        ),
     ]
 
 
@@ -66,6 +74,22 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
             options="zoo_tasks.options:TransferOptions",
             needs_weights=True,
             new_head=True,
+        ),
+        AdaptationSpec(
+            name="features",
+            summary="Remove the head: the network's output is its features, and nothing is trained",
+            target="zoo_tasks.features:Features",
+            needs_weights=True,
+            new_head=True,
+        ),
+        AdaptationSpec(
+            name="linear_probe",
+            summary="Linear probe: logistic regression, and nearest neighbours, on features of a frozen network",
+            source="G. Alain, Y. Bengio: Understanding intermediate layers using linear classifier probes (2016)",
+            target="zoo_tasks.linear_probe:LinearProbe",
+            needs_weights=True,
+            new_head=True,
+            computes="the features of the training images, and the regression",
         ),
         AdaptationSpec(
             name="lora",

@@ -52,3 +52,18 @@ class TransferOptions(Options):
 class LoraOptions(Options):
     rank: int = Field(4, ge=1, description="rank of the update of each layer")
     alpha: float = Field(8.0, gt=0, allow_inf_nan=False, description="the update is scaled by alpha / rank")
+
+
+class RetrievalOptions(Options):
+    dimensions: int = Field(
+        64,
+        ge=1,
+        description="length of the vector of an image, the output of the head (not with the adaptation features)",
+    )
+    temperature: float = Field(
+        0.1, gt=0, allow_inf_nan=False, description="the cosine similarities are divided by it in the loss"
+    )
+    gallery: bool = Field(
+        True,
+        description="keep the vectors and names of the train split with the run, for predictions of its closest images",
+    )

@@ -18,6 +18,9 @@ ADAM: dict[str, Any] = {
 }
 
 
+PROBES = {"squeezenet1_1": "SqueezeNet 1.1", "resnet18": "ResNet-18", "resnet50": "ResNet-50"}
+
+
 def _transfer(
     name: str, network: str, title: str, epochs: int, source: str | None = None, expected: Expected | None = None
 ) -> RecipeSpec:
@@ -48,6 +51,35 @@ RECIPES = [
             "the features of the frozen layers, takes 26 s"
         ),
         expected=Expected(mean=0.9625, sd=0.0075, seeds=3, seconds=19, device="two CPU cores"),
+    ),
+    RecipeSpec(
+        name="squeezenet_retrieval",
+        summary="Features of SqueezeNet 1.1, pretrained on ImageNet, rank photographs of cats and dogs; no training",
+        architecture="torchvision/squeezenet1_1",
+        dataset="datasets/catdog",
+        task="tasks/retrieval",
+        parameters={
+            "weights": "imagenet1k_v1",
+            "adapt": [{"name": "tasks/features"}],
+            "train": {"eval_batch_size": 100, "channels_last": True},
+        },
+    ),
+    *(
+        RecipeSpec(
+            name=f"{network}_probe",
+            summary=f"Linear probe and nearest neighbours on features of {title}, pretrained on ImageNet",
+            source="G. Alain, Y. Bengio: Understanding intermediate layers using linear classifier probes (2016)",
+            architecture=f"torchvision/{network}",
+            dataset="datasets/catdog",
+            task="tasks/classification",
+            parameters={
+                "weights": "imagenet1k_v1",
+                "adapt": [{"name": "tasks/linear_probe"}],
+                "train": {"eval_batch_size": 100, "channels_last": True},
+            },
+            own_data={"dataset": {"near_duplicates": "together"}},
+        )
+        for network, title in PROBES.items()
     ),
     _transfer("resnet18_transfer", "resnet18", "ResNet-18", 5),
 ]

@@ -15,7 +15,6 @@ from zoo.api import (
     Decision,
     Mask,
     MultiLabel,
-    NoTarget,
     Output,
     OutputKind,
     PixelArgmax,
@@ -25,6 +24,7 @@ from zoo.api import (
     Values,
 )
 from zoo.config.item_options import build_exporter
+from zoo.config.run_config import Section
 from zoo.data.preprocessing import Preprocessing
 from zoo.exporting.export import Bundle, export_model
 from zoo.registry.lookup import registry
@@ -32,6 +32,8 @@ from zoo.runs.load_model import LoadedModel
 from zoo.runs.resolve_config import resolve
 
 CLASSES = tuple("0123456789")
+TASKS = {"classes": "classification", "multi_label": "multi_label", "values": "regression", "mask": "segmentation"}
+"""The task of zoo for each kind of target."""
 
 
 class Small(nn.Module):
@@ -62,8 +64,8 @@ def target_of(decision: Decision | None) -> Target:
             return Values(names=decision.names, units=decision.units)
         case PixelArgmax():
             return Mask(names=decision.classes)
-        case _:
-            return NoTarget()
+        case _:  # vectors and raw values answer for anything
+            return Classes(names=CLASSES)
 
 
 @pytest.fixture
@@ -76,16 +78,19 @@ def make_loaded() -> Callable[..., LoadedModel]:
         kind: OutputKind = "vector",
     ) -> LoadedModel:
         torch.manual_seed(0)
+        config = resolve(registry(), recipe).config
         shape = Preprocessing(channels=1, height=8, width=8, mean=(0.3,), std=(0.4,))
         network = (model or Small()).eval()
+        target = Classes(names=classes) if classes else target_of(decision)
+        task = registry().task(TASKS[target.kind]).canonical
         origin = {"kind": "run", "run": "cnn_digits/test", "metrics": {"accuracy": 0.1}}
         return LoadedModel(
             network,
             "tiny",
-            Classes(names=classes) if classes else target_of(decision),
+            target,
             decision or Softmax(classes=classes),
             shape,
-            resolve(registry(), recipe).config,
+            config if config.task.name == task else config.model_copy(update={"task": Section(name=task)}),
             origin,
             output=Output(kind=kind),
         )

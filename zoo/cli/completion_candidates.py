@@ -175,6 +175,7 @@ PLACES: dict[str, Source] = {
     "RUN|BUNDLE|FILE": predictors,
     "RUN|BUNDLE|FILE|NAME": predictors,
     "RUN|BUNDLE|MODEL": predictors,
+    "RUN|BUNDLE|ARCH": predictors,
     "SHELL": shells,
     "gradients NAME": recipes_and_architectures,
     "info NAME": items,

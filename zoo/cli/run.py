@@ -25,9 +25,9 @@ class RunOptions:
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="Recipe (a named configuration), architecture (with --data), package.module:factory (a function that "
-            "returns a network, with --data), or task to run on the network and dataset of an earlier run (with "
-            "--from RUN).",
+            help="Recipe (a named configuration), architecture (with --data), your own images (folder:PATH), "
+            "package.module:factory (a function that returns a network, with --data), or task to run on the network "
+            "and dataset of an earlier run (with --from RUN).",
         ),
     ] = None
     data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None

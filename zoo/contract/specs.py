@@ -294,12 +294,17 @@ class RecipeSpec(Spec):
 
     ``parameters`` is a partial run configuration (see ``docs/configuration.md``). ``weights`` names the weights of the
     architecture that this recipe trained; `zoo export` uses them if there is no run of the recipe.
+
+    ``own_data`` makes the recipe one that ``zoo run NAME:PATH`` may choose for a user's own data, if its targets are of
+    the kind of ``dataset``. It is a partial configuration that is then added. Of several such recipes, zoo chooses by
+    the size of their weights.
     """
 
     architecture: str | None = None
     dataset: str
     task: str
     parameters: dict[str, Any] = Field({})
+    own_data: dict[str, Any] | None = None
     expected: Expected | None = None
     weights: str | None = None
 

@@ -55,11 +55,12 @@ class Staged:
         exporter: Exporter[Any],
         description: dict[str, Any],
         evaluation: dict[str, Any],
+        gallery: Path | None = None,
     ) -> None:
         """Write the exporter's client, and a bundle.json with which it can run. Raises ExportError for files that a
         bundle cannot have.
 
-        ``description`` is for clients; ``evaluation`` is what `zoo evaluate` needs in addition.
+        ``description`` is for clients; ``evaluation`` is what `zoo evaluate` needs in addition. ``gallery`` is copied.
         """
         self.folder, self.model, self._item, self._description = folder, model, item, description
         self._exporter, self._evaluation = exporter, evaluation
@@ -67,6 +68,9 @@ class Staged:
         for name, content in exporter.client(description).items():
             _refuse_name(name, self._model_files)
             write_bytes(folder / name, content)
+        if gallery is not None:
+            _refuse_name(gallery.name, self._model_files)
+            write_bytes(folder / gallery.name, gallery.read_bytes())
         write_sealed_json(folder / INDEX, self._index({}))
 
     @property

@@ -133,7 +133,9 @@ def _decision(decision: dict[str, Any]) -> str:
             )
             return f"the class with the largest output for each pixel, as a mask with the size of {size}"
         case "embedding":
-            return "the output divided by its L2 norm"
+            gallery = decision["gallery"]
+            compared = "" if gallery is None else f", compared with the vectors of `{gallery}` by cosine similarity"
+            return f"the output divided by its L2 norm{compared}"
         case _:
             return "the output itself"
 

@@ -115,7 +115,8 @@ def export_model(
     with storage_errors_of_any_kind(target), temporary_beside(target) as folder:
         model = folder / f"model{item.spec.suffix}"
         exporter.write(job, model)
-        staged = Staged(folder, model, item, exporter, description, record_of(registry, loaded))
+        record = record_of(registry, loaded)
+        staged = Staged(folder, model, item, exporter, description, record, loaded.gallery)
         candidate = Candidate(loaded, exporter, model, job, samples, provider)
         facts, verification = verify(candidate)
         checked = check_client(staged.predict, candidate, description)

@@ -120,3 +120,14 @@ def shown(due: tuple[int | None, ...]) -> str:
     """A shape for people, as ``(2, 10, H, W)``."""
     letters = iter("HW" if len(due) == 4 else "D")
     return f"({', '.join(next(letters) if side is None else str(side) for side in due)})"
+
+
+def remove_head(model: nn.Module, head: str) -> None:
+    """Replace the module ``head`` by the identity: the network's output becomes the features that the head was given,
+    after the layers that follow the head, such as a pooling. Raises PluginError if there is no such module."""
+    above, _, name = head.rpartition(".")
+    try:
+        model.get_submodule(head)
+        setattr(model.get_submodule(above), name, nn.Identity())
+    except AttributeError as error:
+        raise PluginError(f"the network has no module '{head}', which is the head in its spec") from error

@@ -28,6 +28,8 @@ COMMANDS = {
     ),
     "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained model on a split."),
     "predict": ("zoo.cli.predict:predict", "Predict images with a run or an exported model."),
+    "index": ("zoo.cli.index:index", "Write the feature vectors of a folder of images, and find near-duplicates."),
+    "search": ("zoo.cli.search:search", "Find the most similar images of an index."),
     "export": ("zoo.cli.export:export", "Export a trained model; it is written only if its outputs match PyTorch's."),
     "bench": (
         "zoo.cli.bench:bench",
@@ -64,6 +66,7 @@ COMMANDS = {
 """A function is a command; a ``typer.Typer``, a group of them."""
 SECTIONS = {
     "Train and deploy": ("run", "tune", "evaluate", "predict", "export"),
+    "Image search": ("index", "search"),
     "Components": ("list", "info", "matrix", "plugins"),
     "Runs": ("runs", "report", "compare", "verify"),
     "Data and weights": ("show", "data", "weights", "cache"),
@@ -82,6 +85,8 @@ EXAMPLES = {
     "tune": "zoo tune cnn_digits --set dataset.val_fraction=0.2 --set 'train.lr=log(1e-4,1e-1)'",
     "evaluate": "zoo evaluate cnn_digits --split test",
     "predict": "zoo predict exports/cnn_digits photo.png",
+    "index": "zoo index photos --model resnet18 --weights imagenet1k_v1",
+    "search": "zoo search photo.jpg --top 5",
     "export": "zoo export cnn_digits --out build/digits",
     "bench": "zoo bench cnn_digits --batch 1,32",
     "runs": "zoo runs --json",

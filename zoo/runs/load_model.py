@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.api import Decision, Mask, Output, PixelArgmax, Raw, Softmax, Target
+from zoo.api import Decision, Embedding, Mask, Output, PixelArgmax, Raw, Softmax, Target
 from zoo.config.run_config import RunConfig
 from zoo.contract.targets import class_names
 from zoo.data.preprocessing import Preprocessing
-from zoo.errors import ConfigError, UsageError
+from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.models.building import build_model, load_state
 from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import Registry, registry
@@ -63,6 +63,17 @@ class LoadedModel:
     def classes(self) -> tuple[str, ...]:
         """The class names; empty for other targets."""
         return class_names(self.target)
+
+    @property
+    def gallery(self) -> Path | None:
+        """The file of the vectors that a run's embeddings are compared with, if it has one. Raises CheckpointError if
+        it is missing."""
+        if self.run is None or not isinstance(self.decision, Embedding) or self.decision.gallery is None:
+            return None
+        file = self.run.path / self.decision.gallery
+        if not file.is_file():
+            raise CheckpointError("the gallery of the run is missing", where=file, fix="train again")
+        return file
 
 
 def load(run: str | Path) -> nn.Module:

@@ -19,10 +19,12 @@ from zoo.config.validation_errors import explain, suggest_among
 from zoo.data.dataset_kind import with_known_kind
 from zoo.errors import ConfigError, UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, options_model
+from zoo.runs import own_data
 from zoo.runs.initial_weights import RandomWeights, RunWeights, Weights, parse_weights, run_of
 from zoo.runs.plan import RunPlan, make_plan
 from zoo.runs.run_directory import find
 from zoo.support.paths import user_path
+from zoo.support.progress import announce
 from zoo.support.yaml_files import parse_yaml, read_yaml
 
 SECTIONS = ("architecture", "dataset", "task")
@@ -95,7 +97,7 @@ def _merged(registry: Registry, name: str | None, file: Path | None, overrides: 
     base = name if name is not None else written.get("recipe")  # a file with a recipe overrides that recipe
     layers: list[Layer] = [written, overrides]
     if isinstance(base, str):
-        layers.insert(0, _layer_of_name(registry, base))
+        layers[:0] = _layers_of_own(registry, base) if is_own_data(registry, base) else [_layer_of_name(registry, base)]
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge_layer(registry, merged, layer)
@@ -228,6 +230,22 @@ def _layer_of_name(registry: Registry, name: str) -> Layer:
     if recipe.architecture is not None:
         layer["architecture"] = {"name": recipe.architecture}
     return merge(layer, recipe.parameters)
+
+
+def is_own_data(registry: Registry, name: str) -> bool:
+    """Return whether a name is a dataset with a path, as in ``folder:PATH``."""
+    try:
+        return ":" in name and registry.dataset(name.partition(":")[0]).spec.path_option is not None
+    except ZooError:
+        return False
+
+
+def _layers_of_own(registry: Registry, name: str) -> list[Layer]:
+    """Return the recipe for a user's own data, the data, and what the recipe adds for it (`zoo.runs.own_data`)."""
+    kind = _kinds(registry, dataset_section(registry, name).model_dump())[0]
+    offer = own_data.choose(registry, kind, name, gpu=own_data.has_gpu())
+    announce(own_data.sentence(offer, kind, name))
+    return [_layer_of_name(registry, offer.recipe.canonical), {"dataset": {"name": name}}, own_data.layer_of(offer)]
 
 
 def _default_task(registry: Registry, merged: Layer) -> str:

@@ -60,6 +60,7 @@ from zoo.runtime.decoding import (
     upright,
 )
 from zoo.runtime.descriptions import FORMATS_OF_BUNDLES, check_description, due_shape, has_shape, wrong_shape
+from zoo.runtime.gallery import Gallery, Match, closest, matches, read_gallery
 from zoo.runtime.image_files import Found, find_images, is_image
 from zoo.runtime.masks import MaskFolder, palette_of, write_masks
 from zoo.runtime.opening import INPUT, METADATA_KEY, OUTPUT, Model, file_state, open_model
@@ -99,7 +100,9 @@ __all__ = [
     "UNSEEN",
     "Batch",
     "Found",
+    "Gallery",
     "MaskFolder",
+    "Match",
     "Model",
     "ModelError",
     "OutsideLimitError",
@@ -111,6 +114,7 @@ __all__ = [
     "check_pixels",
     "check_window",
     "chosen",
+    "closest",
     "columns",
     "convert",
     "cover",
@@ -131,6 +135,7 @@ __all__ = [
     "is_image",
     "linked",
     "main",
+    "matches",
     "normalise",
     "normalise_rows",
     "open_model",
@@ -145,6 +150,7 @@ __all__ = [
     "preprocessing_steps",
     "printable",
     "read",
+    "read_gallery",
     "read_image",
     "read_index",
     "refuse_older",

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from zoo.runtime.decisions import chosen, shares, top
+from zoo.runtime.gallery import Match, matches
 
 UNSEEN, JOINERS = ("Cc", "Cf", "Cs", "Zl", "Zp"), "\u200c\u200d"
 NO_ANSWER, NO_LABEL = "no answer", "no label"
 
 
 def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
-    """The answer for one image in a line, with at most ``count`` classes, labels or values of a vector."""
+    """The answer for one image in a line, with at most ``count`` classes, labels, values of a vector, or closest images
+    of a gallery with their cosine similarity."""
     kind = decision["kind"]
     if kind == "softmax":
         best = _percentages(top(values, decision["classes"], count))
@@ -29,8 +31,16 @@ def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str
     if kind == "pixel_argmax":
         best_shares = top(shares(values, decision["classes"]), decision["classes"], count)
         return _percentages([(name, share) for name, share in best_shares if share > 0])
+    found = matches(values, decision, count)
+    if found:
+        return ", ".join(map(_match_text, found))
     first = ", ".join(f"{float(value):.6g}" for value in values.ravel()[:count])
     return first if values.size <= count else f"{first}, … ({values.size} values)"
+
+
+def _match_text(found: Match) -> str:
+    label = f" ({found.label})" if found.label else ""
+    return f"{found.name}{label} {found.similarity:.3f}"
 
 
 def _labels_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:

@@ -25,7 +25,9 @@ def _arguments(model: Path, providers: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
     parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
     parser.add_argument("--model", type=Path, default=model, help=f"default: the {model.name} beside this file")
-    parser.add_argument("--top", type=int, default=3, help="classes or values to print for each image (default 3)")
+    parser.add_argument(
+        "--top", type=int, default=3, help="classes, matches or values to print for each image (default 3)"
+    )
     parser.add_argument(
         "--csv", type=Path, help="also write the answers, with every probability or value, to this file"
     )

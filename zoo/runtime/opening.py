@@ -18,6 +18,7 @@ from zoo.runtime.answers import printable
 from zoo.runtime.bundles import INDEX, ModelError, model_digests, parse_index, read_index_bytes, refuse_special
 from zoo.runtime.decisions import decision_of
 from zoo.runtime.descriptions import check_description, due_shape, has_shape, wrong_shape
+from zoo.runtime.gallery import locate_gallery
 
 METADATA_KEY = "zoo"
 INPUT, OUTPUT = "input", "output"
@@ -49,6 +50,7 @@ def open_model(model: Path, load: Callable[[Path], Any], note: Callable[[str], N
     try:
         description = _description(model, runner, index)
         check_description(description)
+        description = locate_gallery(model, index, description)
         decision, output = decision_of(description), description["output"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, ModelError):

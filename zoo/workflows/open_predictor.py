@@ -118,6 +118,8 @@ def _open_in_torch(name: str | Path, weights: str | None = None, key: str | None
         model, architecture = loaded.model, loaded.config.architecture
         head = None if architecture is None else registry().architecture(architecture.name).spec.head
         description = _description(loaded.preprocessing, loaded.decision, loaded.output)
+        if loaded.gallery is not None:
+            description["output"]["decision"]["gallery"] = str(loaded.gallery.absolute())
         engine = loaded.engine if loaded.run is not None else f"{loaded.label}, {loaded.engine}"
         return Predictor(_by_torch(model), description, engine, (model, head), lambda: _state_digest(model))
 

@@ -88,7 +88,8 @@ class Predictions:
 
         For softmax and sigmoid: ``top``, the ``count`` classes with the largest probabilities, and ``answer``, the
         class (None if the model abstains) or the labels. For affine: the ``values`` by name. For pixel_argmax: the
-        ``shares`` of the pixels by class. Otherwise: all ``values``.
+        ``shares`` of the pixels by class. Otherwise: all ``values``, and for an embedding with a gallery the
+        ``matches``, the ``count`` closest images with their cosine similarity.
         """
         kind = self.decision["kind"]
         if kind in ("softmax", "sigmoid"):
@@ -100,7 +101,8 @@ class Predictions:
             return {"values": dict(zip(self.decision["names"], values.tolist(), strict=True))}
         if kind == "pixel_argmax":
             return {"shares": dict(zip(self.classes, runtime.shares(values, self.classes).tolist(), strict=True))}
-        return {"values": values.tolist()}
+        found = [each._asdict() for each in runtime.matches(values, self.decision, count)]
+        return {"values": values.tolist(), **({"matches": found} if found else {})}
 
     def write_csv(self, file: Path) -> None:
         with replacement(file) as temporary:

@@ -13,9 +13,9 @@ from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
 from zoo.runs.provided_objects import provide
 from zoo.runs.python_arguments import Objects, as_layer, with_objects
-from zoo.runs.resolve_config import merge, resolve
+from zoo.runs.resolve_config import is_own_data, merge, resolve
 from zoo.runs.root_json import differences
-from zoo.runs.run_directory import RunDir, find, label_of, new_path
+from zoo.runs.run_directory import RunDir, find, label_of, new_path, run_id
 from zoo.support.paths import optional_path
 from zoo.support.untrusted_files import check_own_folders
 
@@ -46,8 +46,9 @@ def run(
 ) -> RunResult:
     """Train, evaluate and report one configuration.
 
-    ``name`` is a recipe or an architecture. ``model`` is an nn.Module, a function that returns one (called with those
-    of ``in_channels``, ``num_outputs`` and ``image_size`` that it takes), a reference ``"package.module:factory"`` to
+    ``name`` is a recipe, an architecture, or a user's own data (``folder:PATH``). ``model`` is an
+    nn.Module, a function that returns one (called with those of ``in_channels``, ``num_outputs`` and ``image_size``
+    that it takes), a reference ``"package.module:factory"`` to
     such a function, or the name of an architecture. The module is copied; it stays as it is.
 
     ``data`` is (train, val, test), (train, test), a mapping of these names, a single split, of which a fixed fifth is
@@ -78,7 +79,12 @@ def run(
     where = None if dry_run else new_path(plan.config, out)
     from zoo.workflows import run_stages  # with torch: what is wrong with the names is said without it
 
-    return run_stages.dry_run(plan, console) if where is None else run_stages.start(plan, where, console)
+    if where is None:
+        return run_stages.dry_run(plan, console)
+    result = run_stages.start(plan, where, console)
+    if name is not None and is_own_data(registry(), name):
+        console.print(f"export it with: zoo export {run_id(where)}")
+    return result
 
 
 def _require_data(plan: RunPlan) -> None:

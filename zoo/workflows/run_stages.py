@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from zoo.api import EvaluationResult, Part, PartView, Raw, ReportItem
+from zoo.api import Embedding, EvaluationResult, Part, PartView, Raw, ReportItem
 from zoo.data.data_loader import Data
 from zoo.errors import Interrupted, StorageError
 from zoo.models.building import count_macs, count_parameters, load_state
@@ -29,6 +29,7 @@ from zoo.support.atomic_files import remove_temporaries, write_json, write_text
 from zoo.support.formatting import duration, figure, plural
 from zoo.training.evaluation import write_per_sample, write_predictions
 from zoo.training.feature_cache import keep_features
+from zoo.training.gallery import write_gallery
 from zoo.training.preparation import Prepared, prepare
 from zoo.training.resume import resume as resume_job
 from zoo.training.solving import keep_adapted, solve
@@ -166,6 +167,7 @@ def _train_and_evaluate(
     part: Part = "val" if prepared.early_stop else evaluated_part(data)
     view = data.part(part)
     _fit_decision(record, prepared, model)
+    _write_gallery(where, record, prepared, model)
     found = _evaluate(record, prepared, model, part)
     record.results[part] = dict(found.metrics)
     where.write_record(record)
@@ -201,6 +203,14 @@ def _fit_decision(record: Record, prepared: Prepared, model: nn.Module) -> None:
     val = learning.evaluate(model, data.part("val"), batch_size) if "val" in data.parts else None
     with calls_of(prepared.plan.task.items, "fitting the decision"):
         record.decision = learning.task.decision(val)
+
+
+def _write_gallery(where: RunDir, record: Record, prepared: Prepared, model: nn.Module) -> None:
+    """Write the gallery that the decision names, of the train split."""
+    decision, learning, data = record.decision, prepared.learning, prepared.data
+    if learning is not None and isinstance(decision, Embedding) and decision.gallery is not None:
+        batch_size, file = prepared.config.train.eval_batch_size, where.path / decision.gallery
+        write_gallery(file, model, data.part("train"), data.target, batch_size, learning.reader)
 
 
 def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) -> EvaluationResult:

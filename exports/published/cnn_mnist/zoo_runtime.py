@@ -41,7 +41,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import lru_cache, partial
 from itertools import count as count_from
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -711,6 +711,179 @@ def shares(mask: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     return np.asarray(np.bincount(mask.ravel(), minlength=len(classes)) / max(1, mask.size))
 
 
+# Read bundle.json, and check its own digest. --------------------------------------------------------------------------
+
+
+INDEX = "bundle.json"
+INDEX_BYTES = 64 << 20
+SEAL = b'"sha256": "'
+"""In a bundle.json of format 3: the sha256 of all bytes before and including this text follows it."""
+
+
+class ModelError(ValueError):
+    """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
+
+
+def read_index_bytes(folder: Path) -> bytes | None:
+    file = folder / INDEX
+    if not file.exists():
+        return None
+    refuse_special(file)
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(INDEX_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
+    if len(content) > INDEX_BYTES:
+        raise ModelError(f"{file} is damaged: it has more than {INDEX_BYTES:,} bytes")
+    return content
+
+
+def read_index(bundle: Path) -> dict[str, Any]:
+    """The content of a bundle's bundle.json. Raises ModelError if it is missing or damaged."""
+    content = read_index_bytes(bundle)
+    if content is None:
+        raise ModelError(f"{bundle / INDEX}: is missing")
+    return parse_index(content, bundle / INDEX)
+
+
+def parse_index(content: bytes, file: Path) -> dict[str, Any]:
+    """A bundle.json, checked against the sha256 at its end (format 3). Raises ModelError."""
+    try:
+        index = json.loads(content.decode("utf-8"))
+        sealed = index.get("format", 1) >= 3 or "sha256" in index
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{file} is damaged: {error}") from error
+    if sealed and sealed_json(content[: content.rfind(SEAL)]) != content:
+        raise ModelError(f"{file} was altered: its sha256 is not the one at its end")
+    return dict(index)
+
+
+def sealed_json(head: bytes) -> bytes:
+    """The bytes of a JSON object whose last entry is the sha256 of the bytes before it."""
+    start = head + SEAL
+    return start + hashlib.sha256(start).hexdigest().encode() + b'"\n}\n'
+
+
+def refuse_special(file: Path) -> None:
+    """Reading a named pipe or a device may never end."""
+    if not file.is_file():
+        raise ModelError(f"{file}: {'is no regular file' if file.exists() else 'is missing'}")
+
+
+def model_digests(index: dict[str, Any], model: Path) -> dict[str, str]:
+    """The sha256 of each file that is loaded for ``model``, its own first; before format 3, weights in a second file
+    were not listed."""
+    try:
+        files, loaded = index["files"], index.get("model_files")
+        names = loaded if loaded is not None else [model.name, *({model.name + ".data"} & set(files))]
+        found = {str(name): str(files[name]["sha256"]) for name in sorted(names, key=lambda name: name != model.name)}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        missing = isinstance(error, LookupError) and error.args == (model.name,)
+        reason = f"it does not name {model.name}" if missing else str(error)
+        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: {reason}") from error
+    if model.name not in found:
+        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: it does not name {model.name}")
+    strange = [name for name in found if Path(name).name != name]
+    if strange:
+        raise ModelError(f"{model.parent / INDEX} is damaged: {strange[0]!r} is no file of the bundle")
+    return found
+
+
+# Galleries: the vectors of known images, with which the vector of an image is compared. -------------------------------
+
+
+VECTORS, NAMES_KEY, LABELS_KEY = "vectors", "names", "labels"
+HEADER_BYTES = 100 << 20
+
+
+class Gallery(NamedTuple):
+    """``vectors`` float32 (N, D) of length 1, and the name and label (empty if it has none) of each image."""
+
+    vectors: np.ndarray
+    names: list[str]
+    labels: list[str]
+
+
+class Match(NamedTuple):
+    """An image of a gallery, and the cosine similarity to it."""
+
+    name: str
+    label: str
+    similarity: float
+
+
+def read_gallery(file: Path) -> Gallery:
+    """Read a safetensors file with the tensor ``vectors`` and, in its metadata, lists of names and labels as JSON.
+
+    Raises ModelError if it is missing or damaged.
+    """
+    refuse_special(file)
+    content = file.read_bytes()
+    try:
+        size = int.from_bytes(content[:8], "little")
+        if size > HEADER_BYTES:
+            raise ValueError(f"its header has {size:,} bytes")
+        header = json.loads(content[8 : 8 + size].decode("utf-8"))
+        entry, told = header[VECTORS], header["__metadata__"]
+        start, end = entry["data_offsets"]
+        data = np.frombuffer(content[8 + size + start : 8 + size + end], "<f4")
+        vectors = data.reshape(entry["shape"])
+        names, labels = json.loads(told[NAMES_KEY]), json.loads(told[LABELS_KEY])
+        if entry["dtype"] != "F32" or vectors.ndim != 2 or not np.isfinite(vectors).all():
+            raise ValueError("its vectors are not finite numbers in rows of float32")
+        if not len(vectors) == len(names) == len(labels):
+            raise ValueError(f"it has {len(vectors)} vectors, {len(names)} names and {len(labels)} labels")
+        if not all(isinstance(text, str) for text in [*names, *labels]):
+            raise ValueError("a name or label is no text")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{file} is damaged: {error}") from error
+    return Gallery(vectors, names, labels)
+
+
+@lru_cache(maxsize=4)
+def opened_gallery(file: str) -> Gallery:
+    """The gallery of an opened model, read once."""
+    return read_gallery(Path(file))
+
+
+def closest(values: np.ndarray, gallery: Gallery, count: int) -> list[Match]:
+    """The ``count`` images of a gallery that are most similar to a vector (D,) of length 1, best first; equal ones in
+    the order of the gallery. Raises ModelError for vectors of another length."""
+    if values.size != gallery.vectors.shape[1]:
+        raise ModelError(f"the model gives {values.size} values, and its gallery has {gallery.vectors.shape[1]}")
+    similarities = gallery.vectors.astype(np.float64) @ values.ravel().astype(np.float64)
+    order = np.argsort(-similarities, kind="stable")[:count]
+    return [Match(gallery.names[index], gallery.labels[index], float(similarities[index])) for index in order]
+
+
+def matches(values: np.ndarray, decision: dict[str, Any], count: int) -> list[Match]:
+    """The closest images for an embedding whose decision names a gallery; otherwise none."""
+    name = decision.get("gallery") if decision["kind"] == "embedding" else None
+    return closest(values, opened_gallery(name), count) if name else []
+
+
+def locate_gallery(model: Path, index: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+    """The description with the path of the bundle's gallery, whose sha256 must be the one in bundle.json; without a
+    bundle.json, there is no gallery. Raises ModelError."""
+    output = description["output"]
+    name = output.get("decision", {}).get("gallery")
+    if name is None:
+        return description
+    if not index:
+        return {**description, "output": {**output, "decision": {**output["decision"], "gallery": None}}}
+    file = model.parent / Path(name).name
+    refuse_special(file)
+    due = index.get("files", {}).get(file.name, {}).get("sha256")
+    if hashlib.sha256(file.read_bytes()).hexdigest() != due:
+        raise ModelError(
+            f"{file}: was altered after it was exported and verified: its sha256 is not the one in {INDEX}"
+        )
+    return {**description, "output": {**output, "decision": {**output["decision"], "gallery": str(file.resolve())}}}
+
+
 # The answer for one image as text: a line for people, or cells of a table. --------------------------------------------
 
 
@@ -719,7 +892,8 @@ NO_ANSWER, NO_LABEL = "no answer", "no label"
 
 
 def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
-    """The answer for one image in a line, with at most ``count`` classes, labels or values of a vector."""
+    """The answer for one image in a line, with at most ``count`` classes, labels, values of a vector, or closest images
+    of a gallery with their cosine similarity."""
     kind = decision["kind"]
     if kind == "softmax":
         best = _percentages(top(values, decision["classes"], count))
@@ -733,8 +907,16 @@ def answer_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str
     if kind == "pixel_argmax":
         best_shares = top(shares(values, decision["classes"]), decision["classes"], count)
         return _percentages([(name, share) for name, share in best_shares if share > 0])
+    found = matches(values, decision, count)
+    if found:
+        return ", ".join(map(_match_text, found))
     first = ", ".join(f"{float(value):.6g}" for value in values.ravel()[:count])
     return first if values.size <= count else f"{first}, … ({values.size} values)"
+
+
+def _match_text(found: Match) -> str:
+    label = f" ({found.label})" if found.label else ""
+    return f"{found.name}{label} {found.similarity:.3f}"
 
 
 def _labels_text(values: np.ndarray, decision: dict[str, Any], count: int) -> str:
@@ -926,87 +1108,6 @@ def open_table(
         raise
 
 
-# Read bundle.json, and check its own digest. --------------------------------------------------------------------------
-
-
-INDEX = "bundle.json"
-INDEX_BYTES = 64 << 20
-SEAL = b'"sha256": "'
-"""In a bundle.json of format 3: the sha256 of all bytes before and including this text follows it."""
-
-
-class ModelError(ValueError):
-    """A model that is missing, was altered, cannot be loaded, or does not describe itself."""
-
-
-def read_index_bytes(folder: Path) -> bytes | None:
-    file = folder / INDEX
-    if not file.exists():
-        return None
-    refuse_special(file)
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(INDEX_BYTES + 1)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ModelError(f"{file}: cannot be read: {error.strerror or error}") from error
-    if len(content) > INDEX_BYTES:
-        raise ModelError(f"{file} is damaged: it has more than {INDEX_BYTES:,} bytes")
-    return content
-
-
-def read_index(bundle: Path) -> dict[str, Any]:
-    """The content of a bundle's bundle.json. Raises ModelError if it is missing or damaged."""
-    content = read_index_bytes(bundle)
-    if content is None:
-        raise ModelError(f"{bundle / INDEX}: is missing")
-    return parse_index(content, bundle / INDEX)
-
-
-def parse_index(content: bytes, file: Path) -> dict[str, Any]:
-    """A bundle.json, checked against the sha256 at its end (format 3). Raises ModelError."""
-    try:
-        index = json.loads(content.decode("utf-8"))
-        sealed = index.get("format", 1) >= 3 or "sha256" in index
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{file} is damaged: {error}") from error
-    if sealed and sealed_json(content[: content.rfind(SEAL)]) != content:
-        raise ModelError(f"{file} was altered: its sha256 is not the one at its end")
-    return dict(index)
-
-
-def sealed_json(head: bytes) -> bytes:
-    """The bytes of a JSON object whose last entry is the sha256 of the bytes before it."""
-    start = head + SEAL
-    return start + hashlib.sha256(start).hexdigest().encode() + b'"\n}\n'
-
-
-def refuse_special(file: Path) -> None:
-    """Reading a named pipe or a device may never end."""
-    if not file.is_file():
-        raise ModelError(f"{file}: {'is no regular file' if file.exists() else 'is missing'}")
-
-
-def model_digests(index: dict[str, Any], model: Path) -> dict[str, str]:
-    """The sha256 of each file that is loaded for ``model``, its own first; before format 3, weights in a second file
-    were not listed."""
-    try:
-        files, loaded = index["files"], index.get("model_files")
-        names = loaded if loaded is not None else [model.name, *({model.name + ".data"} & set(files))]
-        found = {str(name): str(files[name]["sha256"]) for name in sorted(names, key=lambda name: name != model.name)}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        missing = isinstance(error, LookupError) and error.args == (model.name,)
-        reason = f"it does not name {model.name}" if missing else str(error)
-        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: {reason}") from error
-    if model.name not in found:
-        raise ModelError(f"{model.parent / INDEX} is damaged, or another model's: it does not name {model.name}")
-    strange = [name for name in found if Path(name).name != name]
-    if strange:
-        raise ModelError(f"{model.parent / INDEX} is damaged: {strange[0]!r} is no file of the bundle")
-    return found
-
-
 # Check a model's description, and the shape of its outputs. -----------------------------------------------------------
 
 
@@ -1183,6 +1284,7 @@ def open_model(model: Path, load: Callable[[Path], Any], note: Callable[[str], N
     try:
         description = _description(model, runner, index)
         check_description(description)
+        description = locate_gallery(model, index, description)
         decision, output = decision_of(description), description["output"]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, ModelError):
@@ -1542,7 +1644,9 @@ def _arguments(model: Path, providers: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Predict images with the exported model beside this file.")
     parser.add_argument("images", nargs="+", type=Path, help="image files, or folders of them")
     parser.add_argument("--model", type=Path, default=model, help=f"default: the {model.name} beside this file")
-    parser.add_argument("--top", type=int, default=3, help="classes or values to print for each image (default 3)")
+    parser.add_argument(
+        "--top", type=int, default=3, help="classes, matches or values to print for each image (default 3)"
+    )
     parser.add_argument(
         "--csv", type=Path, help="also write the answers, with every probability or value, to this file"
     )

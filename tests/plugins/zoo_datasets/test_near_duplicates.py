@@ -1,0 +1,55 @@
+"""Near-duplicates are not in train and test at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+from zoo_datasets.folder_layout import Sample
+from zoo_datasets.near_duplicates import difference_hash, keep_together
+
+
+def picture(file: Path, seed: int, side: int = 90, quality: int = 95) -> Path:
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).save(file, quality=quality)
+    return file
+
+
+def test_a_copy_of_another_size_and_quality_has_almost_the_same_hash(tmp_path: Path) -> None:
+    first = difference_hash(picture(tmp_path / "a.jpg", 1))
+    copy = difference_hash(picture(tmp_path / "b.jpg", 1, side=170, quality=50))
+    other = difference_hash(picture(tmp_path / "c.jpg", 2))
+    assert first is not None and copy is not None and other is not None
+    assert bin(first ^ copy).count("1") <= 4 < bin(first ^ other).count("1")
+
+
+def test_a_flat_or_broken_image_has_no_hash(tmp_path: Path) -> None:
+    Image.new("RGB", (50, 50), "white").save(tmp_path / "white.png")
+    (tmp_path / "broken.jpg").write_bytes(b"no image")
+    assert difference_hash(tmp_path / "white.png") is None
+    assert difference_hash(tmp_path / "broken.jpg") is None
+
+
+def test_copies_in_val_move_to_train_within_their_class(tmp_path: Path) -> None:
+    notes: list[str] = []
+    store = SimpleNamespace(note=notes.append)
+    train = [Sample(picture(tmp_path / "1.jpg", 1), "x"), Sample(picture(tmp_path / "2.jpg", 2), "y")]
+    val = [
+        Sample(picture(tmp_path / "copy.jpg", 1, side=140), "x"),
+        Sample(picture(tmp_path / "3.jpg", 3), "x"),
+        Sample(picture(tmp_path / "4.jpg", 4), "y"),
+        Sample(picture(tmp_path / "other_class.jpg", 1, side=120), "y"),
+    ]
+    found = keep_together({"train": train, "val": val}, store)  # type: ignore[arg-type]
+    assert [sample.file.name for sample in found["train"]] == ["1.jpg", "2.jpg", "copy.jpg"]
+    assert [sample.file.name for sample in found["val"]] == ["3.jpg", "4.jpg", "other_class.jpg"]
+    assert notes == ["1 image moved from test to train, where a near-duplicate is"]
+
+
+def test_a_class_keeps_an_image_to_evaluate_on(tmp_path: Path) -> None:
+    train = [Sample(picture(tmp_path / "1.jpg", 1), "x")]
+    val = [Sample(picture(tmp_path / "copy.jpg", 1, side=140), "x")]
+    found = keep_together({"train": train, "val": val}, SimpleNamespace(note=print))  # type: ignore[arg-type]
+    assert found["val"] == val

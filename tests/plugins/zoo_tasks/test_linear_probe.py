@@ -1,0 +1,95 @@
+"""The linear probe: its regression against scikit-learn's, its neighbours, its interval, and the network it returns."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from zoo_tasks.linear_probe import LinearProbe, Nearest, Probed, fit, wilson
+
+from zoo.api import AdaptContext, Batch, Classes, Options
+from zoo.errors import UsageError
+
+
+def samples(count: int = 120) -> tuple[torch.Tensor, torch.Tensor]:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, count)
+    features = random.normal(size=(count, 6)) * [1, 5, 0.1, 1, 1, 0] + labels[:, None]
+    return torch.from_numpy(features.astype(np.float32)), torch.from_numpy(labels)
+
+
+@pytest.mark.parametrize("strength", [0.001, 0.1, 1.0])
+def test_the_regression_is_scikit_learns(strength: float) -> None:
+    features, labels = samples()
+    found = fit(features, labels, 3, strength)
+    scaled = StandardScaler().fit_transform(features.double().numpy())
+    due = LogisticRegression(C=strength, tol=1e-10, max_iter=10_000).fit(scaled, labels.numpy())
+    logits = (features.double() @ found.weight.T + found.bias).numpy()
+    shares = np.exp(logits - logits.max(1, keepdims=True))
+    assert shares / shares.sum(1, keepdims=True) == pytest.approx(due.predict_proba(scaled), abs=1e-5)
+
+
+def test_the_neighbours_are_scikit_learns() -> None:
+    features, labels = samples()
+    known, asked = features[:90], features[90:]
+    found = Nearest(nn.Identity(), known, labels[:90], 3, 7)(asked).exp().numpy()
+    due = KNeighborsClassifier(7, metric="cosine").fit(known.numpy(), labels[:90].numpy())
+    assert found / 7 == pytest.approx(due.predict_proba(asked.numpy()), abs=1e-3)
+
+
+def test_the_interval_is_wilsons() -> None:
+    # R. Newcombe: Two-sided confidence intervals for the single proportion (1998), table I
+    assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0.0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson(1.0, 20)[1] == 1.0
+
+
+class View:
+    """A split whose images are the features themselves."""
+
+    def __init__(self, features: torch.Tensor, labels: torch.Tensor) -> None:
+        self._features, self._labels = features, labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def batches(self, size: int) -> Any:
+        for start in range(0, len(self), size):
+            rows = slice(start, start + size)
+            yield Batch(self._features[rows], self._labels[rows], torch.arange(len(self))[rows])
+
+
+def context(head: str | None = "1") -> AdaptContext:
+    features, labels = samples()
+    data = SimpleNamespace(target=Classes(names=("a", "b", "c")), parts={"train": View(features, labels)})
+    return AdaptContext(data, head, None, lambda _line: None)  # type: ignore[arg-type]
+
+
+def test_the_network_is_rebuilt_from_its_description() -> None:
+    torch.manual_seed(0)
+    probe, features = LinearProbe(Options()), samples()[0]
+    adapted, facts = probe.adapt(nn.Sequential(nn.Flatten(), nn.Linear(6, 8)), context())
+    rebuilt = LinearProbe(Options()).rebuild(nn.Sequential(nn.Flatten(), nn.Linear(6, 8)), facts)
+    rebuilt.load_state_dict(adapted.state_dict())
+    assert isinstance(adapted, Probed)
+    assert torch.equal(rebuilt(features), adapted(features))
+    assert not any(parameter.requires_grad for parameter in adapted.parameters())
+    assert float((adapted(features).argmax(1) == samples()[1]).double().mean()) > 0.8
+
+
+def test_the_same_data_gives_the_same_probe() -> None:
+    made = [LinearProbe(Options()).adapt(nn.Sequential(nn.Flatten(), nn.Linear(6, 8)), context()) for _ in range(2)]
+    assert made[0][1] == made[1][1]
+    assert torch.equal(made[0][0].linear.weight, made[1][0].linear.weight)  # type: ignore[union-attr, arg-type]
+
+
+def test_an_unknown_head_is_refused() -> None:
+    with pytest.raises(UsageError, match="does not name its head"):
+        LinearProbe(Options()).adapt(nn.Sequential(), context(head=None))

@@ -1,0 +1,47 @@
+"""``zoo search``"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zoo.cli.index import DEFAULT, IndexFile
+from zoo.cli.output import json_alone, note, say, say_json
+from zoo.cli.shared_options import AsJson, Provider
+from zoo.errors import UsageError
+from zoo.support.paths import check_drawing
+
+
+def search(
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images to search for.")],
+    file: IndexFile = DEFAULT,
+    top: Annotated[str, typer.Option("--top", metavar="K", help="Number of matches for each image.")] = "5",
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the first 20 images with their matches.")
+    ] = None,
+    provider: Provider = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    if not top.isdecimal() or int(top) < 1:
+        raise UsageError(f"--top: must be a whole number of at least 1, not '{top}'", fix="for example --top 5")
+    check_drawing(plot)
+    with json_alone(as_json):
+        from zoo.workflows.image_index import search as find
+
+        found = find(images, index=file, top=int(top), provider=provider)
+    if plot is not None:
+        from zoo.workflows.draw_matches import draw
+
+        draw(plot, found)
+    if as_json:
+        say_json([{"image": image, "matches": list(map(vars, matches))} for image, matches in found])
+        return
+    for image, matches in found:
+        if len(found) > 1:
+            say(f"{image}:")
+        for match in matches:
+            say(f"{match.similarity:.3f}  {match.path}")
+    if plot is not None:
+        note(f"drawn: {plot}")
