@@ -18,7 +18,11 @@ from zoo.reporting.console import Console
 from zoo.runs.build_components import build_adaptations, build_network
 from zoo.runs.resolve_config import resolve
 
-RECIPES = [item.canonical for item in registry().items("recipe", namespace="torchvision")]
+RECIPES = [
+    item.canonical
+    for item in registry().items("recipe", namespace="torchvision")
+    if item.spec.task == "tasks/transfer"
+]
 
 
 def test_vgg16_has_the_settings_of_the_reference() -> None:
