@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -157,8 +157,11 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], where: object, fix:
     model.load_state_dict(state)
 
 
-def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], where: object, fix: str = CHECK) -> None:
-    """Raise CheckpointError with the first five tensors that are missing, unknown or of another shape."""
+def check_fit(
+    model: nn.Module, tensors: Mapping[str, Tensor], where: object, fix: str | Callable[[], str] = CHECK
+) -> None:
+    """Raise CheckpointError with the first five tensors that are missing, unknown or of another shape; a function
+    ``fix`` is called only then."""
     own = model.state_dict()
     faults = [f"missing {key}" for key in own if key not in tensors]
     faults += [f"unknown {key}" for key in tensors if key not in own]
@@ -170,5 +173,5 @@ def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], where: object, fi
         raise CheckpointError(
             f"the weights do not fit the network: {'; '.join(faults[:5])}{more}",
             where=where,
-            fix=fix,
+            fix=fix if isinstance(fix, str) else fix(),
         )

@@ -97,7 +97,7 @@ def resume(state: TrainState, *, inexact: bool = False, accepted: Callable[[], N
             where=checkpoint,
             fix="resume it with that version, or start a new run",
         )
-    check_fit(state.result, weights, checkpoint, fix_of_mismatch(state.run.record))
+    check_fit(state.result, weights, checkpoint, lambda: fix_of_mismatch(state.run.record))
     accepted()
     state.stepper.restore(weights, tensors, saved, checkpoint)
     state.progress = Progress(**saved["progress"])
