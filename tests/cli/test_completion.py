@@ -51,7 +51,7 @@ def test_every_option_of_every_command_is_completed(command, zoo) -> None:
     found = values(f"zoo {command} --")
     assert "--help" in found
     shown = {
-        word.strip(",")
+        word.strip(",;)")
         for line in zoo(command, "--help").out.splitlines()
         for word in line.split()[:2]
         if word.startswith("--")
@@ -87,7 +87,7 @@ def test_names_are_those_of_the_registry(line, expected) -> None:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("zoo run cnn_digits --data=digi", ["--data=digits"]),
+        ("zoo run cnn_digits --data=cat", ["--data=catdog"]),
         ("zoo --debug run cnn_mnist_p", ["cnn_mnist_permuted"]),
         ("zoo run --seed 3 cnn_mnist_p", ["cnn_mnist_permuted"]),
         ("zoo run --dry-run cnn_mnist_p", ["cnn_mnist_permuted"]),
@@ -201,7 +201,7 @@ def shell(tmp_path, monkeypatch):
 
 LINES = {
     "zoo run cnn_mn": ["cnn_mnist", "cnn_mnist_permuted"],
-    "zoo run x --data=digi": ["digits"],  # bash keeps what stands before the =
+    "zoo run x --data=cat": ["catdog"],  # bash keeps what stands before the =
     "zoo run --set train.epo": ["train.epochs="],
 }
 
@@ -245,6 +245,6 @@ def test_fish_completes_with_the_script_sourced(shell) -> None:
         "fish",
         "--no-config",
         "-c",
-        "zoo completion fish | source; complete -C 'zoo run cnn_mnist_p'; complete -C 'zoo run --data=digi'",
+        "zoo completion fish | source; complete -C 'zoo run cnn_mnist_p'; complete -C 'zoo run --data=cat'",
     )
-    assert [line.split("\t")[0] for line in told] == ["cnn_mnist_permuted", "--data=digits"]
+    assert [line.split("\t")[0] for line in told] == ["cnn_mnist_permuted", "--data=catdog"]

@@ -69,6 +69,8 @@ def recipe_table() -> str:
     rows = []
     for item in registry().items("recipe", namespace="classics"):
         config, expected = resolve(registry(), item.canonical).config, item.spec.expected
+        if expected is None:
+            continue
         channels, *shape = {
             "datasets/digits": (1, 28, 28),
             "datasets/mnist": (1, 28, 28),
@@ -80,9 +82,6 @@ def recipe_table() -> str:
         )
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
         start = f"| `{item.spec.name}` | {item.spec.summary} | {count_parameters(model)[0]:,}"
-        if expected is None:
-            rows.append(f"{start} | not yet recorded |")
-            continue
         several = f" ± {expected.sd:.2%}" if expected.seeds > 1 else ""
         measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
         rows.append(f"{start} | {expected.mean:.2%}{several} ({measured}) |")

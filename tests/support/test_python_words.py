@@ -25,6 +25,7 @@ from zoo.support.python_words import in_python, public, python_errors
         ("--batch-size 32 is too large", "batch_size=32 is too large"),
         ("run `zoo data download mnist --force` first", "run `zoo data download mnist --force` first"),
         ("leave --arch out", "leave architecture= out"),
+        ("add --seed 1, or train it: zoo run cnn --data D", "add seed=1, or train it: zoo run cnn --data D"),
         ("pip install a-b --upgrade-x", None),
         ("nothing to change: a -- b", "nothing to change: a -- b"),
     ],

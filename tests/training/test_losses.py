@@ -22,6 +22,7 @@ from zoo.data.preprocessing import Preprocessing
 from zoo.errors import PluginError, UsageError
 from zoo.models.named_outputs import OutputReader
 from zoo.registry.lookup import registry
+from zoo.registry.plugin_calls import load_object
 from zoo.reporting.console import Console
 from zoo.runs.build_components import build_adaptations, build_task, statistics_of
 from zoo.runs.load_model import load
@@ -58,6 +59,8 @@ def variants() -> list[Any]:
         if not item.spec.needs_architecture or "classes" not in (item.spec.accepts or ("classes",)):
             continue
         fields = task_options_model(registry(), item).model_fields
+        if item.spec.target and getattr(load_object(item.spec.target, item), "batchwise", False):
+            continue  # pieces of it are refused
         always = {"finetune": True, "budget": 0.5} if "finetune" in fields else {}
         changes = [{}, *({name: value} for name, values in ALTERNATIVES.items() if name in fields for value in values)]
         found += [

@@ -25,7 +25,7 @@ import zoo
 from zoo.data.data_loader import open_data
 from zoo.errors import CheckpointError, UsageError
 from zoo.exporting.evaluation_record import read_record
-from zoo.exporting.export import Bundle
+from zoo.exporting.export import Bundle, export
 from zoo.models import weights_address
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
@@ -233,7 +233,7 @@ def test_a_recipe_without_a_run_predicts_with_its_published_weights(tmp_path: Pa
     ],
 )
 def test_what_has_no_weights_of_its_own_lists_those_there_are(tmp_path: Path, name: str, words: str) -> None:
-    for call in (evaluate_run, lambda target: predict(target, [tmp_path]), zoo.export):
+    for call in (evaluate_run, lambda target: predict(target, [tmp_path]), export):
         (tmp_path / "a.png").write_bytes(b"")
         with pytest.raises(CheckpointError) as caught:
             call(name)

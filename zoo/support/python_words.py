@@ -38,6 +38,8 @@ SUBSTITUTES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"repeat the command\b"), "repeat the call"),
 )
 OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?:[ =]([A-Z]+\b|\d[\d.]*|none\b|dynamic\b|auto\b))?")
+COMMAND = re.compile(r"(`[^`]*`|\bzoo [a-z]+ [^;,)\n]*)")
+"""Commands keep their options: those between backticks, and those that end a sentence."""
 WORDS = {"none": '"none"', "auto": '"auto"', "dynamic": "None"}
 
 
@@ -48,9 +50,7 @@ def in_python(text: str) -> str:
     """
     for pattern, substitute in SUBSTITUTES:
         text = pattern.sub(substitute, text)
-    return "`".join(
-        part if index % 2 else OPTION.sub(_argument, part) for index, part in enumerate(text.split("`"))
-    )  # commands between backticks keep their options
+    return "".join(part if index % 2 else OPTION.sub(_argument, part) for index, part in enumerate(COMMAND.split(text)))
 
 
 def _argument(match: re.Match[str]) -> str:

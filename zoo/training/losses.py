@@ -56,7 +56,8 @@ def piece_loss(
     if all(weight is None for _, (_, weight) in terms):
         return PieceLoss(mean, float(samples))
     weight = _total([(share, torch.ones_like(value) if weight is None else weight) for share, (value, weight) in terms])
-    return PieceLoss(mean / weight, samples * weight)
+    # without any weight, such as masks that are ignored everywhere, the loss is 0 and not 0/0
+    return PieceLoss(mean / torch.where(weight > 0, weight, torch.ones_like(weight)), samples * weight)
 
 
 def _total(terms: Sequence[tuple[float, Tensor]]) -> Tensor:

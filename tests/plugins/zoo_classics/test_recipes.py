@@ -13,10 +13,22 @@ RECIPES = [item.canonical for item in registry().items("recipe", namespace="clas
 OFFLINE = [name for name in RECIPES if registry().dataset(registry().recipe(name).spec.dataset).spec.embedded]
 MNIST = [name for name in RECIPES if registry().recipe(name).spec.dataset == "datasets/mnist"]
 CIFAR = [name for name in RECIPES if registry().recipe(name).spec.dataset == "datasets/cifar10"]
-MADE = [name for name in RECIPES if registry().recipe(name).spec.dataset.endswith(("_sets", "_rotated"))]
 ONCE = {"classics/vgg_cifar10"}
 """An hour and more on two cores: recorded once, so that there is no spread to evaluate another run by."""
-MEASURED = [name for name in RECIPES if name not in ONCE]
+UNMEASURED = {
+    f"classics/{name}"
+    for name in (
+        "digits_retrieval",
+        "lenet_digit_sets",
+        "lenet_digits_rotated",
+        "lenet_mnist_sets",
+        "lenet_mnist_rotated",
+        "unet_digits_on_photos",
+        "unet_mnist_on_photos",
+    )
+}
+"""Their figures are in benchmarks/results, but no run of theirs is recorded for the table of results."""
+MEASURED = [name for name in RECIPES if name not in ONCE | UNMEASURED]
 LONG = 20
 """Seconds beyond which a recipe is run by `make test-slow` alone."""
 
@@ -63,15 +75,15 @@ def test_the_cifar_recipes_are_the_references(name) -> None:
         )
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in UNMEASURED])
 def test_every_recipe_states_what_to_expect(name) -> None:
     expected = registry().recipe(name).spec.expected
     assert expected is not None
-    assert expected.seeds >= (1 if name in ONCE else 3 if name in (*CIFAR, *MADE) else 10)
+    assert expected.seeds >= (1 if name in ONCE else 3 if name in CIFAR else 10)
     assert 0.5 < expected.mean < 1
 
 
-@pytest.mark.parametrize("name", OFFLINE)
+@pytest.mark.parametrize("name", [name for name in OFFLINE if name in MEASURED])
 def test_an_embedded_recipe_reaches_its_figure(name, tmp_path) -> None:
     expected = registry().recipe(name).spec.expected
     result = zoo.run(name, overrides={"device": "cpu"}, out=tmp_path / "run", console=Console(quiet=True))

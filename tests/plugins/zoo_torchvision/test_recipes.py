@@ -19,9 +19,7 @@ from zoo.runs.build_components import build_adaptations, build_network
 from zoo.runs.resolve_config import resolve
 
 RECIPES = [
-    item.canonical
-    for item in registry().items("recipe", namespace="torchvision")
-    if item.spec.task == "tasks/transfer"
+    item.canonical for item in registry().items("recipe", namespace="torchvision") if item.spec.task == "tasks/transfer"
 ]
 
 
