@@ -113,7 +113,7 @@ def test_an_interrupted_run_leaves_a_checkpoint_and_resumes_in_process(tmp_path)
             if progress.step == 20:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(Interrupted, match="--resume") as caught:
+    with pytest.raises(Interrupted, match="resume=") as caught:
         zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "stopped", console=Interrupt(quiet=True))
     assert caught.value.exit_code == 130
     stopped = RunDir(tmp_path / "stopped")
@@ -217,7 +217,7 @@ def test_case_64_another_number_of_threads_is_refused_without_inexact(stopped) -
     state = json.loads((stopped.checkpoints / "step-000003" / "state.json").read_text())
     state["environment"]["threads"] = "77"
     _rewrite(stopped, state)
-    with pytest.raises(CheckpointError, match=r"threads 77 → .*--inexact"):
+    with pytest.raises(CheckpointError, match=r"threads 77 → .*inexact="):
         zoo.run(resume=stopped.path, console=Console(quiet=True))
     assert zoo.run(resume=stopped.path, inexact=True, console=Console(quiet=True)).record.status == "finished"
 
