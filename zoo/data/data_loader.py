@@ -143,9 +143,10 @@ def _part_of(
 
 
 def _embedded(registry: Registry, item: Item[DatasetSpec]) -> list[str]:
-    """Return embedded datasets that could be used instead."""
+    """Return embedded datasets with targets of the same kind, which could be used instead."""
     specs = [other.spec for other in registry.items("dataset")]
-    return [spec.name for spec in specs if spec.embedded and spec.labelled == item.spec.labelled]
+    kinds = set(item.spec.targets)
+    return [spec.name for spec in specs if spec.embedded and kinds & set(spec.targets)]
 
 
 def _choose_preprocessing(
