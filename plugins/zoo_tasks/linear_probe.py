@@ -1,14 +1,13 @@
 """Linear probe: logistic regression on the features of a frozen network (G. Alain, Y. Bengio: Understanding
 intermediate layers using linear classifier probes, 2016), with the nearest neighbours on the same features beside it.
 
-Features are standardised by the train split. The regression minimises Σ cross-entropy + |W|²/(2C), as scikit-learn's
-LogisticRegression does, by L-BFGS in float64. C and the number of neighbours are chosen on the validation split or, if
+Features are standardised by the train split. The regression is scikit-learn's: it minimises C·Σ cross-entropy + |W|²/2.
+C and the number of neighbours are chosen on the validation split or, if
 there is none, on every fifth training image; then all of train is fitted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,8 @@ from zoo.plugin import echo, remove_head, tracked, write_csv
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 NEIGHBOURS = (1, 5, 10, 20)
 BATCH = 64
+NEVER = -1e4
+"""The output for a class of which train has no image."""
 
 
 class Probed(nn.Module):
@@ -163,37 +164,31 @@ def _labels(targets: Tensor | None) -> Tensor:
 
 def fit(features: Tensor, labels: Tensor, classes: int, strength: float) -> Regression:
     """Return the regression for features (N, D) and classes (N,), with C = ``strength``."""
+    from sklearn.linear_model import LogisticRegression
+
     exact = features.double()
     mean, deviation = exact.mean(0), exact.std(0, unbiased=False)
     deviation = torch.where(deviation > 0, deviation, 1.0)
-    inputs = (exact - mean) / deviation
-    weight = torch.zeros(classes, exact.shape[1], dtype=torch.float64, requires_grad=True)
-    bias = torch.zeros(classes, dtype=torch.float64, requires_grad=True)
-    solver = torch.optim.LBFGS(
-        [weight, bias], max_iter=500, tolerance_grad=1e-8, tolerance_change=1e-12, line_search_fn="strong_wolfe"
+    solved = LogisticRegression(C=strength, tol=1e-7, max_iter=2000).fit(
+        ((exact - mean) / deviation).numpy(), labels.numpy()
     )
-
-    def closure() -> Tensor:
-        solver.zero_grad()
-        penalty = weight.square().sum() / (2 * strength * len(inputs))
-        loss = F.cross_entropy(inputs @ weight.T + bias, labels) + penalty
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    with torch.enable_grad():
-        solver.step(closure)  # type: ignore[no-untyped-call]
-    own = weight.detach() / deviation
-    return Regression(own, bias.detach() - own @ mean)
+    rows, offsets = torch.from_numpy(solved.coef_), torch.from_numpy(solved.intercept_)
+    if len(solved.classes_) == 2:  # one row, of the difference between the two classes
+        rows, offsets = torch.cat([-rows, rows]) / 2, torch.cat([-offsets, offsets]) / 2
+    weight, bias = rows.new_zeros(classes, exact.shape[1]), offsets.new_full((classes,), NEVER)
+    present = torch.from_numpy(solved.classes_)
+    weight[present], bias[present] = rows / deviation, offsets - (rows / deviation) @ mean
+    return Regression(weight, bias)
 
 
 def _accuracy(outputs: Tensor, labels: Tensor) -> float:
     return float((outputs.argmax(1) == labels).double().mean()) if len(labels) else 0.0
 
 
-def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(share: float, count: int) -> tuple[float, float]:
     """Return the 95 % interval of a share of ``count`` (E. Wilson: Probable inference, the law of succession, and
     statistical inference, 1927)."""
-    middle = share + z * z / (2 * count)
-    width = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    below = 1 + z * z / count
-    return max(0.0, (middle - width) / below), min(1.0, (middle + width) / below)
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)

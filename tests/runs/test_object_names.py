@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,22 @@ def test_the_name_is_the_same_in_another_process(tmp_path: Path) -> None:
         for _ in range(2)
     ]
     assert lines[0] == lines[1] and len(lines[0].strip()) == 64
+
+
+CHOOSES = """
+from zoo.runs.object_names import digest_of
+def make(kind="a"):
+    return kind in {"alpha", "beta", "gamma", "delta"}
+print(digest_of(make))
+"""
+
+
+def test_the_digest_is_the_same_in_every_process() -> None:
+    """A set of constants is in another order wherever Python hashes texts with another seed."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", CHOOSES], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3", "4")
+    }
+    assert len(found) == 1

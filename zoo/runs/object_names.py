@@ -107,5 +107,7 @@ def _code(code: CodeType | None) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _code(constant)
+        elif isinstance(constant, frozenset):  # its order differs from process to process
+            yield repr(sorted(map(repr, constant)))
         else:
             yield repr(constant)

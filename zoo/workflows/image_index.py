@@ -131,7 +131,7 @@ def index_folder(
         if rows:
             made.write(file)
     if not rows:
-        raise DataError("none of the images can be read", where=root, fix="use readable images")
+        raise DataError("none of the images can be read", where=root, fix="repair, convert or remove them")
     gone = 0 if old is None else len(set(old.names) - set(made.names))
     notes = (*embedder.notes, *((found.skipped,) if found.skipped else ()))
     return Indexed(file, made, len(vectors), len(rows) - len(vectors), gone if kept else 0, failures, notes)

@@ -844,8 +844,8 @@ def read_gallery(file: Path) -> Gallery:
 
 
 @lru_cache(maxsize=4)
-def opened_gallery(file: str) -> Gallery:
-    """The gallery of an opened model, read once."""
+def opened_gallery(file: str, _size: int, _modified: int) -> Gallery:
+    """The gallery of an opened model, read once for as long as the file stays the same."""
     return read_gallery(Path(file))
 
 
@@ -862,7 +862,10 @@ def closest(values: np.ndarray, gallery: Gallery, count: int) -> list[Match]:
 def matches(values: np.ndarray, decision: dict[str, Any], count: int) -> list[Match]:
     """The closest images for an embedding whose decision names a gallery; otherwise none."""
     name = decision.get("gallery") if decision["kind"] == "embedding" else None
-    return closest(values, opened_gallery(name), count) if name else []
+    if not name:
+        return []
+    state = Path(name).stat()
+    return closest(values, opened_gallery(name, state.st_size, state.st_mtime_ns), count)
 
 
 def locate_gallery(model: Path, index: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:

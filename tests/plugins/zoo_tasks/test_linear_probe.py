@@ -36,6 +36,23 @@ def test_the_regression_is_scikit_learns(strength: float) -> None:
     assert shares / shares.sum(1, keepdims=True) == pytest.approx(due.predict_proba(scaled), abs=1e-5)
 
 
+def test_two_classes_have_an_output_each() -> None:
+    features, labels = samples()
+    labels = labels.clamp(max=1)
+    found = fit(features, labels, 2, 0.1)
+    scaled = StandardScaler().fit_transform(features.double().numpy())
+    due = LogisticRegression(C=0.1, tol=1e-10, max_iter=10_000).fit(scaled, labels.numpy())
+    logits = features.double() @ found.weight.T + found.bias
+    assert logits.softmax(1).numpy() == pytest.approx(due.predict_proba(scaled), abs=1e-5)
+
+
+def test_a_class_without_training_images_is_never_predicted() -> None:
+    features, labels = samples()
+    found = fit(features, labels, 5, 0.1)
+    assert found.weight.shape == (5, 6) and found.accuracy(features, labels) > 0.5
+    assert set((features.double() @ found.weight.T + found.bias).argmax(1).tolist()) <= {0, 1, 2}
+
+
 def test_the_neighbours_are_scikit_learns() -> None:
     features, labels = samples()
     known, asked = features[:90], features[90:]
