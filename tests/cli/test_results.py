@@ -58,7 +58,10 @@ def test_compare_as_json(zoo, two) -> None:
         (["compare", "short", "cnn_digits/short"], "short and cnn_digits/short are the same run"),
         (["compare", "short", "shrot"], "no run is called 'shrot'"),
         (["report", "shrot"], "no run is called 'shrot'"),
-        (["evaluate", "short", "--data", "digit"], "no dataset is called 'digit'; fix: did you mean digits?"),
+        (
+            ["evaluate", "short", "--data", "digit"],
+            "no dataset is called 'digit'; fix: did you mean digits or digit_sets or digits_rotated?",
+        ),
         (
             ["evaluate", "short", "--device", "cuda:99"],
             "device 'cuda:99' is not available; fix: choose one of: auto, cpu",

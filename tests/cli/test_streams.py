@@ -32,6 +32,7 @@ LINES = {
     "weights": "weights list cnn", "data": "data path",
     "cache": "cache --json",
     "doctor": "doctor --help", "verify": "verify cnn_digits/short",
+    "tune": "tune --help", "index": "index --help", "search": "search --help",
     "completion": "completion bash", "inspect": "inspect out.json",
 }  # fmt: skip
 """A short command line of each that succeeds and prints something."""

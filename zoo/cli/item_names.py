@@ -37,5 +37,10 @@ def wildcard(pattern: str | None) -> str:
     return pattern if is_pattern(pattern) else f"*{pattern}*"
 
 
+def exact_or_wildcard(catalogue: Registry, kind: str, text: str | None) -> str:
+    """The name of an item as it is, although other names contain it; anything else as by `wildcard`."""
+    return text if text and catalogue.items(kind, text) else wildcard(text or None)
+
+
 def is_pattern(text: str) -> bool:
     return any(char in text for char in "*?[")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zoo.cli.item_names import wildcard
+from zoo.cli.item_names import exact_or_wildcard
 from zoo.cli.output import emphasised, json_alone, note, say, say_json, say_table, say_wrapped
 from zoo.cli.shared_options import AsJson, options_of
 
@@ -40,7 +40,13 @@ def matrix(
         note(f"note: the table is made of what datasets say of themselves; {path} is not looked at")
     with json_alone(as_json):
         found = list(
-            cells(catalogue, None if arch is None else wildcard(arch), wildcard(data or None), wildcard(task), options)
+            cells(
+                catalogue,
+                None if arch is None else exact_or_wildcard(catalogue, "architecture", arch),
+                exact_or_wildcard(catalogue, "dataset", data),
+                exact_or_wildcard(catalogue, "task", task),
+                options,
+            )
         )
     if as_json:
         say_json([{**asdict(cell), "goes": cell.refusal is None} for cell in found])

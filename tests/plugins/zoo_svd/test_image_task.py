@@ -16,6 +16,7 @@ from zoo.cli.app import run_cli
 from zoo.errors import UsageError, ZooError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
+from zoo.runs.load_model import load
 from zoo.runs.resolve_config import resolve
 from zoo.training.preparation import prepare
 
@@ -53,7 +54,7 @@ def test_the_recipe_rebuilds_two_photographs(tmp_path) -> None:
     }
     page = (result.path / "report.html").read_text()
     assert "Evaluated once on the predict split (2 samples)" in page and "psnr" in page and "Learning rate" not in page
-    model = zoo.load(result.path).module
+    model = load(result.path)
     held = next(model.children())
     left, right = held.left, held.right
     written = np.asarray(Image.open(result.path / "rebuilt" / "china-120.png")).astype(int)
