@@ -101,5 +101,6 @@ def _without_names(cell: Cell) -> str:
     names = {"ARCHITECTURE": cell.architecture, "DATASET": cell.dataset, "TASK": cell.task}
     for word, name in names.items():
         for each in () if name is None else (name, name.rpartition("/")[2]):
-            text = re.sub(rf"(?<![\w/]){re.escape(each)}(?![\w/])", word, text)
+            # "multi_label targets" are a kind of targets, and not the task of that name
+            text = re.sub(rf"(?<![\w/]){re.escape(each)}(?![\w/]| targets)", word, text)
     return text
