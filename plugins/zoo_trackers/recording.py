@@ -25,6 +25,7 @@ TRACKERS = {
 
 RunEvent = RunStarted | StepLogged | EpochEnded | Evaluated | CheckpointWritten | RunEnded
 Faults = list[str]
+FIX = "fix: check its settings and its server, or leave it out of ZOO_TRACK"
 
 
 def chosen() -> list[str]:
@@ -77,7 +78,7 @@ def attempts(names: Iterable[str], work: Callable[[str], object]) -> Faults:
         try:
             work(name)
         except Exception as error:
-            faults.append(str(error) if isinstance(error, ZooError) else f"{name}: {first_line(error)}")
+            faults.append(str(error) if isinstance(error, ZooError) else f"{name}: {first_line(error)}; {FIX}")
     return faults
 
 
@@ -106,7 +107,7 @@ def record(event: RunEvent | Exported) -> None:
         warnings.simplefilter("ignore", DeprecationWarning)  # of clients, about the libraries that they use
         faults = _exported(event) if isinstance(event, Exported) else _of_run(event)
     if faults:
-        raise ZooError("; ".join(faults))
+        raise ZooError("; ".join(faults), fix=None)  # each has its own
 
 
 def _of_run(event: RunEvent) -> Faults:

@@ -148,7 +148,7 @@ def test_a_network_that_cannot_be_trained_on_one_sample_is_refused_before_anythi
     for train in ({"batch_size": 1}, {"micro_batches": 4}):
         with pytest.raises(
             UsageError,
-            match=r"cannot be trained on one sample at a time.*train\.batch_size.*fix: use a larger --batch-size",
+            match=r"cannot be trained on one sample at a time.*train\.batch_size.*fix: use a larger batch_size=",
         ):
             zoo.run(NETWORK, overrides=overrides(folder, **train), out=tmp_path / "none", console=Console(quiet=True))
     assert not (tmp_path / "none").exists()

@@ -77,7 +77,7 @@ def test_without_kept_samples_the_closest_embedded_dataset_is_taken(make_away: M
 
 
 def test_an_embedded_dataset_with_options_of_its_own_is_opened_with_their_defaults(make_away: MakeAway) -> None:
-    """Photographs, the closest to RGB images of no ten classes, have a size as an option: it was left out, and a
+    """The closest to small RGB images of no ten classes has a number of digits as an option: it was left out, and a
     TypeError ended the export."""
     rgb = Preprocessing(channels=3, height=8, width=8, mean=(0.5,) * 3, std=(0.5,) * 3)
     loaded = make_away(classes=("a", "b", "c"), preprocessing=rgb, name="rgb")
@@ -85,5 +85,5 @@ def test_an_embedded_dataset_with_options_of_its_own_is_opened_with_their_defaul
     for file in loaded.run.samples.iterdir():
         file.unlink()
     samples = real_samples(registry(), loaded)
-    assert samples.dataset == "datasets/photos"
+    assert samples.dataset == "datasets/digits_on_photos"
     assert np.asarray(samples.view.images_of([0])).shape == (1, 8, 8, 3)

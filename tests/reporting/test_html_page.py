@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import shlex
 import shutil
@@ -305,7 +306,7 @@ def test_the_browser_would_tell_of_a_request_and_of_a_script(tmp_path) -> None:
 
 
 def test_public_names() -> None:
-    assert html_page.report is zoo.report
+    assert inspect.unwrap(zoo.report) is html_page.report
 
 
 # --------------------------------------------------------------------------------------------- commands, by kind of run

@@ -57,7 +57,7 @@ def test_work_is_shown_while_it_is_done(shown: list[str], capsys: pytest.Capture
 
 def test_a_training_is_a_bar_and_its_epochs_are_lines(shown: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     console = Console()
-    console.begin(Progress(), steps_per_epoch=10, epochs=2)
+    console.begin(Progress(), steps_per_epoch=10, epochs=2, monitored="accuracy")
     console.loss(Progress(step=5, epoch=0, batch=5), 0.25, 1000.0, 0.1)
     console.step(Progress(step=5, epoch=0, batch=5), 20)
     console.epoch(Progress(step=10, epoch=1, batch=0), {"train_loss": 0.2, "samples_per_second": 1000.0})
@@ -69,7 +69,7 @@ def test_a_training_is_a_bar_and_its_epochs_are_lines(shown: list[str], capsys: 
 
 def test_a_quiet_run_shows_nothing(shown: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(quiet=True)
-    console.begin(Progress(), steps_per_epoch=10, epochs=2)
+    console.begin(Progress(), steps_per_epoch=10, epochs=2, monitored="accuracy")
     console.step(Progress(step=5), 20)
     console.close()
     assert not shown and capsys.readouterr().out == ""

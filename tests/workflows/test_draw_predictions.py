@@ -41,7 +41,7 @@ def test_a_mask_is_drawn_over_its_image(image: Path, tmp_path: Path, drawn: list
     """A mask of the size of the input, and one of the size of the image."""
     mask = np.zeros(size, np.uint8)
     mask[:, size[1] // 2 :] = 1
-    decision = {"kind": "pixel_argmax", "classes": ["$sky", "sea", "not in it"], "size": "image"}
+    decision = {"kind": "pixel_argmax", "classes": ["$sky", "sea", "not in it"], "size": "image", "colours": []}
     Predictions(decision, [(image, mask)], "engine 1", SPEC).draw(tmp_path / "plot.png")
     (call,) = drawn
     pixels = call["images"][0].astype(int)

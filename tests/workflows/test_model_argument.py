@@ -35,7 +35,7 @@ def test_a_recipe_whose_only_run_failed_has_its_published_weights_or_says_so(mak
     make_run("a1", recipe="cnn_mnist", status="failed")
     assert isinstance(find_model("cnn_mnist"), Published)
     make_run("b2", status="failed")
-    with pytest.raises(CheckpointError, match=r"recipe 'cnn_digits' has no finished run, and no published weights"):
+    with pytest.raises(CheckpointError, match=r"recipe 'cnn_digits' has no finished run, and no pretrained weights"):
         find_model("cnn_digits")
     make_run("c3", label="winter", status="failed")
     with pytest.raises(

@@ -120,7 +120,7 @@ def test_an_error_names_the_unfinished_table(
     told = capsys.readouterr().err
     assert "t.csv.partial has the rows of 64 of 100 images; to continue, repeat the command with --resume" in told
     with pytest.raises(CheckpointError), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runtime, "decide", lambda *_: (_ for _ in ()).throw(runtime.ModelError("broken")))
+        patch.setattr("zoo.runtime.predicting.decide", lambda *_: (_ for _ in ()).throw(runtime.ModelError("broken")))
         predict_files(predictor, Samples([folder]), Wanted(tmp_path / "u.csv"), nothing)
     assert capsys.readouterr().err == "" and not (tmp_path / "u.csv.partial").exists()
 

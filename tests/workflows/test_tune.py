@@ -118,10 +118,14 @@ def _not_finite(state: Any, batch: Any) -> Any:
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
-        ("cnn_digits", {"space": SPACE}, r"digits has none; fix: use a part of train: --set dataset.val_fraction=0.2"),
+        (
+            "cnn_digits",
+            {"space": SPACE},
+            r'digits has none; fix: .*: set={"dataset.val_fraction": 0.2}',
+        ),
         ("svd_image", {"space": {"task.noise": "uniform(1, 2)"}}, "there is nothing to tune"),
         ("cnn_digits", {"space": {}, "overrides": TINY}, "nothing is searched"),
-        ("cnn_digits", {"space": SPACE, "trials": 0}, "--trials must be at least 1"),
+        ("cnn_digits", {"space": SPACE, "trials": 0}, "trials= must be at least 1"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_before_anything_is_written(

@@ -16,6 +16,7 @@ from zoo.data.loaded_part import LoadedPart
 from zoo.data.preprocessing import Preprocessing
 from zoo.errors import DataError, ExportError, UnknownNameError, UsageError
 from zoo.exporting.decision_rules import names_of
+from zoo.registry.catalogue import LOCAL
 from zoo.registry.lookup import Item, Registry
 from zoo.runs.resolve_config import dataset_section
 
@@ -123,7 +124,10 @@ def part_of_files(files: Sequence[Path], preprocessing: Preprocessing) -> Loaded
 
 
 def _nearest(registry: Registry, loaded: LoadedModel) -> list[Item[DatasetSpec]]:
-    """Return the embedded datasets, sorted by number of classes, channels and image size like the model's."""
+    """Return the embedded datasets of plugins, sorted by number of classes, channels and image size like the model's.
+
+    Arrays that this process passed from Python are left out: what an export is verified on depends on no earlier call.
+    """
     wanted, names = loaded.preprocessing, names_of(loaded.decision)
 
     def distance(item: Item[DatasetSpec]) -> tuple[bool, bool, int, str]:
@@ -132,4 +136,5 @@ def _nearest(registry: Registry, loaded: LoadedModel) -> list[Item[DatasetSpec]]
         side = abs(height - wanted.height) if height is not None else 10**6
         return len(spec.classes) != len(names), channels != wanted.channels, side, item.canonical
 
-    return sorted((item for item in registry.items("dataset") if item.spec.embedded), key=distance)
+    embedded = [item for item in registry.items("dataset") if item.spec.embedded and item.plugin.namespace != LOCAL]
+    return sorted(embedded, key=distance)

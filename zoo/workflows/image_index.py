@@ -211,7 +211,9 @@ def read_index(file: str | Path) -> ImageIndex:
             raise ValueError(f"it has {len(gallery.names)} names and {len(states)} states")
         return ImageIndex(Path(told["folder"]), model, gallery.names, states, gallery.vectors)
     except OSError as error:
-        raise StorageError(f"the index cannot be read: {error.strerror or error}", where=file) from error
+        raise StorageError(
+            f"the index cannot be read: {error.strerror or error}", where=file, fix="check the path and its permissions"
+        ) from error
     except (ValueError, LookupError, TypeError) as error:
         reason = str(error).removeprefix(f"{file} is damaged: ")
         raise CheckpointError(
