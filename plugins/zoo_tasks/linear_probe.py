@@ -1,14 +1,16 @@
 """Linear probe: logistic regression on the features of a frozen network (G. Alain, Y. Bengio: Understanding
 intermediate layers using linear classifier probes, 2016), with the nearest neighbours on the same features beside it.
 
-Features are standardised by the train split. The regression is scikit-learn's: it minimises C·Σ cross-entropy + |W|²/2.
+The features of all splits are computed once and kept (`zoo.api.AdaptContext.features`). They are standardised by the
+train split. The regression is scikit-learn's: it minimises C·Σ cross-entropy + |W|²/2.
 C and the number of neighbours are chosen on the validation split or, if
 there is none, on every fifth training image; then all of train is fitted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,11 +20,10 @@ from torch.nn import functional as F
 
 from zoo.api import JSON, Adaptation, AdaptContext, Evaluate, EvaluationResult, Options, PartView, ReportItem
 from zoo.errors import UsageError
-from zoo.plugin import echo, remove_head, tracked, write_csv
+from zoo.plugin import echo, remove_head, write_csv
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 NEIGHBOURS = (1, 5, 10, 20)
-BATCH = 64
 NEVER = -1e4
 """The output for a class of which train has no image."""
 
@@ -35,23 +36,24 @@ class Probed(nn.Module):
         self.backbone, self.linear = backbone, nn.Linear(features, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.backbone(x))  # type: ignore[no-any-return]
+        return self.linear(self.backbone(x).flatten(1))  # type: ignore[no-any-return]
 
 
 class Nearest(nn.Module):
-    """The logarithm of the share of each class among the most similar training images, by cosine similarity."""
+    """The logarithm of the share of each class among the most similar training images, by cosine similarity.
 
-    def __init__(self, backbone: nn.Module, features: Tensor, labels: Tensor, classes: int, count: int) -> None:
+    Its inputs are features (N, …).
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor, classes: int, count: int) -> None:
         super().__init__()
-        self.backbone, self._classes, self._count = backbone, classes, count
+        self._classes, self.count = classes, count
         self._known, self._labels = F.normalize(features, dim=1), labels
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.of(self.backbone(x))
-
-    def of(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
+        features = features.flatten(1)
         known = self._known.to(features.device)
-        near = (F.normalize(features, dim=1) @ known.T).topk(min(self._count, len(known)), dim=1)
+        near = (F.normalize(features, dim=1) @ known.T).topk(min(self.count, len(known)), dim=1)
         votes = F.one_hot(self._labels.to(features.device)[near.indices], self._classes).float()
         # the similarity decides between classes with as many votes
         return torch.log((votes * (1 + 1e-4 * near.values[..., None])).sum(1) + 1e-6)
@@ -71,6 +73,7 @@ class LinearProbe(Adaptation[Options]):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._nearest: Nearest | None = None
+        self._features_of: Callable[[PartView], PartView] | None = None
 
     @property
     def trains(self) -> bool:
@@ -83,16 +86,15 @@ class LinearProbe(Adaptation[Options]):
                 fix="choose another architecture (see `zoo list architectures`)",
             )
         remove_head(model, context.head)
-        classes = len(getattr(context.data.target, "names", ()))
-        features, labels = features_of(model, context.data.parts["train"])
+        self._features_of = partial(context.features, model)
+        classes, parts = len(getattr(context.data.target, "names", ())), context.data.parts
+        features, labels = _all_of(self._features_of(parts["train"]))
         held = torch.arange(len(features)) % 5 == 4
         fitted, chosen = (features[~held], labels[~held]), (features[held], labels[held])
-        if "val" in context.data.parts:
-            fitted, chosen = (features, labels), features_of(model, context.data.parts["val"])
+        if "val" in parts:
+            fitted, chosen = (features, labels), _all_of(self._features_of(parts["val"]))
         strength = max(STRENGTHS, key=lambda each: (fit(*fitted, classes, each).accuracy(*chosen), -each))
-        scores = {
-            each: _accuracy(Nearest(model, *fitted, classes, each).of(chosen[0]), chosen[1]) for each in NEIGHBOURS
-        }
+        scores = {each: _accuracy(Nearest(*fitted, classes, each)(chosen[0]), chosen[1]) for each in NEIGHBOURS}
         count = max(NEIGHBOURS, key=lambda each: (scores[each], each))
         found = fit(features, labels, classes, strength)
         facts = {"head": context.head, "features": features.shape[1], "classes": classes}
@@ -101,7 +103,7 @@ class LinearProbe(Adaptation[Options]):
         with torch.no_grad():
             probed.linear.weight.copy_(found.weight)
             probed.linear.bias.copy_(found.bias)
-        self._nearest = Nearest(model, features, labels, classes, count)
+        self._nearest = Nearest(features, labels, classes, count)
         context.print(
             f"linear probe on {features.shape[1]:,} features of {len(features):,} images: C = {strength:g}; nearest "
             f"neighbours: {count}"
@@ -121,11 +123,12 @@ class LinearProbe(Adaptation[Options]):
         self, result: EvaluationResult, part: PartView, evaluate: Evaluate, directory: Path
     ) -> Sequence[ReportItem]:
         """Write probe.csv: the accuracy of both with its 95 % interval."""
-        if self._nearest is None or "accuracy" not in result.metrics:
+        if self._nearest is None or self._features_of is None or "accuracy" not in result.metrics:
             return ()
+        near = evaluate(self._nearest, self._features_of(part))
         found = {
             "linear probe": result.metrics["accuracy"],
-            f"{self._nearest._count} nearest neighbours": evaluate(self._nearest, part).metrics["accuracy"],
+            f"{self._nearest.count} nearest neighbours": near.metrics["accuracy"],
         }
         rows = []
         for name, accuracy in found.items():
@@ -143,17 +146,10 @@ class LinearProbe(Adaptation[Options]):
         ]
 
 
-def features_of(backbone: nn.Module, part: PartView) -> tuple[Tensor, Tensor]:
+def _all_of(part: PartView) -> tuple[Tensor, Tensor]:
     """Return the features (N, D) and classes (N,) of a split, on the CPU."""
-    backbone.eval()
-    found, labels = [], []
-    starts = tracked(range(0, len(part), BATCH), f"computing the features of {len(part):,} images")
-    with torch.no_grad():
-        for _, batch in zip(starts, part.batches(BATCH), strict=True):
-            backbone.to(batch.inputs.device)
-            found.append(backbone(batch.inputs).float().flatten(1).cpu())
-            labels.append(_labels(batch.targets))
-    return torch.cat(found), torch.cat(labels)
+    batch = next(part.batches(len(part)))
+    return batch.inputs.cpu().flatten(1), _labels(batch.targets)
 
 
 def _labels(targets: Tensor | None) -> Tensor:

@@ -118,6 +118,14 @@ class ReportItem:
 Evaluate = Callable[["nn.Module", PartView], EvaluationResult]
 """Evaluates a network on a split, with the task's evaluator."""
 
+ComputeFeatures = Callable[["nn.Module", PartView], PartView]
+"""Returns a split with the outputs of a frozen module, float32 (B, …), in place of the images of its batches.
+
+The module is run in eval mode, once for all splits, with progress; the outputs are kept in the cache on disk for later
+runs with the same images and weights. A network in which this module alone reads the images is evaluated with them,
+too.
+"""
+
 
 class Task(ABC, Generic[O]):
     """Base class of tasks: loss, evaluation and decision. The training loop is zoo's, the same for every task.
@@ -185,12 +193,13 @@ class Task(ABC, Generic[O]):
 @dataclass(frozen=True)
 class AdaptContext:
     """The arguments of `Adaptation.adapt`: the data; the name of the module that computes the main output, or None; the
-    task's evaluation; a function that prints one line."""
+    task's evaluation; a function that prints one line; the features of a frozen module for a split."""
 
     data: DataView
     head: str | None
     evaluate: Evaluate
     print: Callable[[str], None]
+    features: ComputeFeatures
 
 
 @dataclass(frozen=True)

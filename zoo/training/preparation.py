@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from torch import nn
 
-from zoo.api import AdaptContext, Solver
+from zoo.api import AdaptContext, EvaluationResult, PartView, Solver
 from zoo.config.run_config import RunConfig
 from zoo.data.data_folder import MissingFilesError
 from zoo.data.data_loader import Data, open_data
@@ -38,6 +37,7 @@ from zoo.support import counter_random
 from zoo.training.adaptations import Adaptations
 from zoo.training.devices import Engine, set_up
 from zoo.training.distillation import Distillation, on_device
+from zoo.training.frozen_features import FrozenFeatures
 from zoo.training.run_teacher import run_teacher
 from zoo.training.train_state import EarlyStop, Learning, batch_notes, check_pieces, check_trainable
 
@@ -106,12 +106,13 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
     adaptations = Adaptations(plan.task.adaptations, build_adaptations(plan))
     metrics = partial(build_metrics, registry(), train.metrics, data.target)
     metrics()  # finds errors in metrics before the training
-    learning = Learning(task, output_reader(plan), adaptations, statistics, metrics=metrics)
     said: list[str] = []
+    frozen = FrozenFeatures(data, engine, registry(), said.append)
+    learning = Learning(task, output_reader(plan), adaptations, statistics, metrics=metrics, frozen=frozen)
     computes = None if compute else plan.task.computes
     notes = [*data.notes, start.told or ""]
     if computes is None:
-        model = _adapt(plan, learning, model, data, record, said.append)
+        model = _adapt(plan, learning, model, data, record, frozen)
         learning.distillation = _distillation(plan, learning, data, engine)
     else:
         notes.append(f"computed when the run starts: {computes}")
@@ -132,12 +133,16 @@ def _train_part(data: Data) -> Any:
 
 
 def _adapt(
-    plan: RunPlan, learning: Learning, model: nn.Module, data: Data, record: Record | None, say: Callable[[str], None]
+    plan: RunPlan, learning: Learning, model: nn.Module, data: Data, record: Record | None, frozen: FrozenFeatures
 ) -> nn.Module:
     """Return the adapted network; for a resumed run, with the same changes as before."""
     head = None if plan.architecture is None else plan.architecture.spec.head
     batch_size = plan.config.train.eval_batch_size
-    context = AdaptContext(data, head, lambda network, part: learning.evaluate(network, part, batch_size), say)
+
+    def evaluate(network: nn.Module, part: PartView) -> EvaluationResult:
+        return learning.evaluate(network, part, batch_size)
+
+    context = AdaptContext(data, head, evaluate, frozen.print, frozen)
     if record is None:
         model, learning.made = learning.adaptations.adapt(model, context)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +13,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from torch import nn
+from zoo_classics.cnn import CNN
 from zoo_tasks.linear_probe import LinearProbe, Nearest, Probed, fit, wilson
 
+import zoo
 from zoo.api import AdaptContext, Batch, Classes, Options
 from zoo.errors import UsageError
+from zoo.testing.adaptations import features_of
 
 
 def samples(count: int = 120) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,7 +60,7 @@ def test_a_class_without_training_images_is_never_predicted() -> None:
 def test_the_neighbours_are_scikit_learns() -> None:
     features, labels = samples()
     known, asked = features[:90], features[90:]
-    found = Nearest(nn.Identity(), known, labels[:90], 3, 7)(asked).exp().numpy()
+    found = Nearest(known, labels[:90], 3, 7)(asked).exp().numpy()
     due = KNeighborsClassifier(7, metric="cosine").fit(known.numpy(), labels[:90].numpy())
     assert found / 7 == pytest.approx(due.predict_proba(asked.numpy()), abs=1e-3)
 
@@ -71,8 +75,11 @@ def test_the_interval_is_wilsons() -> None:
 class View:
     """A split whose images are the features themselves."""
 
+    device, names = torch.device("cpu"), ()
+    targets_of = images_of = None
+
     def __init__(self, features: torch.Tensor, labels: torch.Tensor) -> None:
-        self._features, self._labels = features, labels
+        self._features, self._labels, self.targets = features, labels, labels.numpy()
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -86,7 +93,7 @@ class View:
 def context(head: str | None = "1") -> AdaptContext:
     features, labels = samples()
     data = SimpleNamespace(target=Classes(names=("a", "b", "c")), parts={"train": View(features, labels)})
-    return AdaptContext(data, head, None, lambda _line: None)  # type: ignore[arg-type]
+    return AdaptContext(data, head, None, lambda _line: None, features_of)  # type: ignore[arg-type]
 
 
 def test_the_network_is_rebuilt_from_its_description() -> None:
@@ -105,6 +112,21 @@ def test_the_same_data_gives_the_same_probe() -> None:
     made = [LinearProbe(Options()).adapt(nn.Sequential(nn.Flatten(), nn.Linear(6, 8)), context()) for _ in range(2)]
     assert made[0][1] == made[1][1]
     assert torch.equal(made[0][0].linear.weight, made[1][0].linear.weight)  # type: ignore[union-attr, arg-type]
+
+
+def test_a_second_probe_on_the_same_images_runs_the_network_on_a_few_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: dict[str, Any] = {"adapt": ["linear_probe"], "weights": "mnist", "dataset.resize": 28, "threads": 1}
+    first = zoo.run("cnn", data="digits", set=wanted, out=tmp_path / "first", quiet=True)
+    seen: list[Any] = []
+    forward = CNN.forward
+    monkeypatch.setattr(CNN, "forward", lambda model, x: seen.append(x) or forward(model, x))
+    again = zoo.run("cnn", data="digits", set=wanted, out=tmp_path / "again", quiet=True)
+    assert again.metrics == first.metrics and again.metrics["accuracy"] > 0.9
+    assert sum(len(x) for x in seen if isinstance(x, torch.Tensor)) < 20 and first.record.samples["test"] == 360
+    rows = [(tmp_path / name / "probe.csv").read_text() for name in ("first", "again")]
+    assert rows[0] == rows[1] and "nearest neighbours" in rows[0]
 
 
 def test_an_unknown_head_is_refused() -> None:
