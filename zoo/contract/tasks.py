@@ -59,13 +59,15 @@ class EvaluationResult:
 
     ``metrics`` are floats by name, the best known first; empty if the split has no targets. ``per_sample`` are columns
     (N,) in the split's order, for tables and paired tests. ``details`` is further JSON, such as a confusion matrix.
-    ``outputs`` is the main output, float32 (N, …); zoo adds it if it fits into memory.
+    ``outputs`` is the main output, float32 (N, …), and ``intervals`` the 95 % intervals of metrics by name; zoo adds
+    them, the outputs if they fit into memory, the intervals in the final evaluation (`Evaluator.intervals`).
     """
 
     metrics: Mapping[str, float]
     per_sample: Mapping[str, np.ndarray] = field(default_factory=dict)
     details: JSON = field(default_factory=dict)
     outputs: np.ndarray | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Evaluator(ABC):
@@ -84,6 +86,10 @@ class Evaluator(ABC):
 
     @abstractmethod
     def compute(self) -> EvaluationResult: ...
+
+    def intervals(self) -> Mapping[str, tuple[float, float]]:
+        """Return the 95 % interval of metrics over the samples, by name. Called for the final evaluation only."""
+        return {}
 
 
 @runtime_checkable
@@ -193,13 +199,15 @@ class Task(ABC, Generic[O]):
 @dataclass(frozen=True)
 class AdaptContext:
     """The arguments of `Adaptation.adapt`: the data; the name of the module that computes the main output, or None; the
-    task's evaluation; a function that prints one line; the features of a frozen module for a split."""
+    task's evaluation; a function that prints one line, until the end of the run; the features of a frozen module for a
+    split; the task's decision before it is fitted, which says what the outputs mean."""
 
     data: DataView
     head: str | None
     evaluate: Evaluate
     print: Callable[[str], None]
     features: ComputeFeatures
+    decision: Decision
 
 
 @dataclass(frozen=True)

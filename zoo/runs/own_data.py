@@ -1,12 +1,14 @@
 """``zoo run NAME:PATH``: the recipe for a user's own data, of those that plugins offer for it (`RecipeSpec.own_data`).
 
 The recipe has the largest weights that the machine can afford: any on a GPU, otherwise up to `PER_CORE` bytes for each
-CPU core. Weights that are here come before those that must be downloaded.
+CPU core. Weights that are here come before those that must be downloaded. ``--quality`` chooses among the recipes that
+take longer for a better model (`RecipeSpec.quality`).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from zoo.api import RecipeSpec
@@ -18,24 +20,52 @@ PER_CORE = 10_000_000
 MEGABYTE = 1e6
 
 
+TAKEN_FOR = {
+    "classes": "a class for each image",
+    "multi_label": "several labels for each image",
+    "values": "numbers for each image",
+    "mask": "a mask for each image, with a class for each pixel",
+}
+
+
 class Offer(NamedTuple):
-    """A recipe, and the size of its weights in bytes."""
+    """A recipe, and the size in bytes of its weights; 0 without weights."""
 
     recipe: Item[RecipeSpec]
     size: int
     here: bool
 
 
-def choose(registry: Registry, kind: str, data: str, *, gpu: bool, cores: int | None = None) -> Offer:
-    """Return the recipe for data whose targets are of this kind. Raises UsageError if there is none."""
-    offers = [offer for offer in (_offer(registry, item, kind) for item in registry.items("recipe")) if offer]
-    if not offers:
+def choose(
+    registry: Registry,
+    kind: str,
+    data: str,
+    *,
+    gpu: Callable[[], bool],
+    quality: bool = False,
+    cores: int | None = None,
+) -> Offer:
+    """Return the recipe for data whose targets are of this kind. Raises UsageError if there is none.
+
+    ``gpu`` is asked only if the choice depends on it.
+    """
+    found = [offer for offer in (_offer(registry, item, kind) for item in registry.items("recipe")) if offer]
+    if not found:
         raise UsageError(
-            f"{data} has targets of the kind {kind}, for which no installed recipe is automatic",
+            f"{data} has {TAKEN_FOR.get(kind, kind)}, for which no installed recipe is automatic",
             fix=f"name a network: zoo run ARCHITECTURE --data {data}",
         )
+    offers = [offer for offer in found if offer.recipe.spec.quality == quality]
+    if not offers:
+        raise UsageError(
+            f"{data} has {TAKEN_FOR.get(kind, kind)}, for which there is {'no' if quality else 'only a'} recipe for "
+            "--quality",
+            fix="leave --quality out" if quality else "add --quality",
+        )
     most = PER_CORE * (cores or os.cpu_count() or 1)
-    affordable = [offer for offer in offers if gpu or offer.size <= most] or [min(offers, key=lambda each: each.size)]
+    affordable = [offer for offer in offers if offer.size <= most] or [min(offers, key=lambda each: each.size)]
+    if len(affordable) < len(offers) and gpu():
+        affordable = offers
     return max(affordable, key=lambda each: (each.here, each.size))
 
 
@@ -54,17 +84,21 @@ def _offer(registry: Registry, item: Item[RecipeSpec], kind: str) -> Offer | Non
         if registry.dataset(recipe.dataset).spec.targets[0] != kind:
             return None
         architecture = registry.architecture(recipe.architecture)
-        name = str(recipe.parameters.get("weights"))
+        name = recipe.parameters.get("weights")
+        if name is None:
+            return Offer(item, 0, here=True)
         return Offer(item, architecture.spec.weights[name].size or 0, is_here(architecture, name))
     except (ZooError, KeyError):
         return None  # it needs something that is not installed
 
 
 def sentence(offer: Offer, kind: str, data: str) -> str:
+    """Return what the data is taken for, and the recipe for it."""
     state = "here" if offer.here else "to be downloaded"
+    weights = f", weights of {offer.size / MEGABYTE:.0f} MB ({state})" if offer.size else ""
     return (
-        f"{data} has {'a class for each image' if kind == 'classes' else kind}: recipe {offer.recipe.spec.name}, "
-        f"weights of {offer.size / MEGABYTE:.0f} MB ({state}); for another network, add --arch NAME --weights W"
+        f"{data} has {TAKEN_FOR.get(kind, kind)}: recipe {offer.recipe.spec.name}{weights}; for another network, add "
+        "--arch NAME --weights W"
     )
 
 

@@ -56,7 +56,9 @@ class Trial:
         self.data = dummy_data(dummy_target(target))
         self.task, self.reader = ToyTask(self.data.target), OutputReader()
         self.plain = dummy_network(len(NAMES), "vector")
-        self.context = AdaptContext(self.data, "head", self.evaluate, lambda _text: None, features_of)
+        self.context = AdaptContext(
+            self.data, "head", self.evaluate, lambda _text: None, features_of, self.task.decision(None)
+        )
         self.adapted: list[tuple[Adaptation[Any], nn.Module]] = []
         self.made: dict[str, Any] = {}
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -43,6 +44,22 @@ from zoo.training.train_state import EarlyStop, Learning, batch_notes, check_pie
 
 
 @dataclass
+class LaterLines:
+    """Prints lines; those before there is somewhere to print to are kept until then."""
+
+    _kept: list[str] = field(default_factory=list)
+    _print: Callable[[str], None] | None = None
+
+    def __call__(self, text: str) -> None:
+        (self._print or self._kept.append)(text)
+
+    def print_to(self, print: Callable[[str], None]) -> None:  # noqa: A002
+        kept, self._kept, self._print = self._kept, [], print
+        for text in kept:
+            print(text)
+
+
+@dataclass
 class Prepared:
     """A plan with opened data and a built network, ready to be trained or solved.
 
@@ -58,7 +75,7 @@ class Prepared:
     solver: Solver[Any] | None = None
     solution: dict[str, Any] | None = None
     start: tuple[tuple[str, str, str, str], ...] = ()
-    said: list[str] = field(default_factory=list)
+    lines: LaterLines = field(default_factory=LaterLines)
     """Lines printed by the adaptations, for the run's console and log."""
     early_stop: EarlyStop | None = None
     """Of a trial, which is evaluated on the validation split in place of the test split."""
@@ -106,8 +123,8 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
     adaptations = Adaptations(plan.task.adaptations, build_adaptations(plan))
     metrics = partial(build_metrics, registry(), train.metrics, data.target)
     metrics()  # finds errors in metrics before the training
-    said: list[str] = []
-    frozen = FrozenFeatures(data, engine, registry(), said.append)
+    lines = LaterLines()
+    frozen = FrozenFeatures(data, engine, registry(), lines)
     learning = Learning(task, output_reader(plan), adaptations, statistics, metrics=metrics, frozen=frozen)
     computes = None if compute else plan.task.computes
     notes = [*data.notes, start.told or ""]
@@ -122,7 +139,7 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
             check_pieces(train, model, learning, data, engine)
         notes += batch_notes(train, len(data.part("train")))
     notes = [note for note in notes if note]
-    return Prepared(plan, data, model, engine, notes, learning, start=start.tensors, said=said)
+    return Prepared(plan, data, model, engine, notes, learning, start=start.tensors, lines=lines)
 
 
 def _train_part(data: Data) -> Any:
@@ -142,7 +159,7 @@ def _adapt(
     def evaluate(network: nn.Module, part: PartView) -> EvaluationResult:
         return learning.evaluate(network, part, batch_size)
 
-    context = AdaptContext(data, head, evaluate, frozen.print, frozen)
+    context = AdaptContext(data, head, evaluate, frozen.print, frozen, learning.task.decision(None))
     if record is None:
         model, learning.made = learning.adaptations.adapt(model, context)
     else:

@@ -77,7 +77,13 @@ class Learning:
     """The features that adaptations asked for."""
 
     def evaluate(
-        self, model: nn.Module, part: PartView, batch_size: int, decision: Decision | None = None
+        self,
+        model: nn.Module,
+        part: PartView,
+        batch_size: int,
+        decision: Decision | None = None,
+        *,
+        intervals: bool = False,
     ) -> EvaluationResult:
         """Return the task's evaluation of a network; the default is the unfitted decision.
 
@@ -87,7 +93,10 @@ class Learning:
         short = None if self.frozen is None or self.reader.reads_head else self.frozen.shortcut(model, part)
         network = None if short is None else short.network
         view = part if short is None else short.part
-        return evaluate_part(model, self.task, decision, view, batch_size, self.reader, network, self.metrics())
+        metrics = self.metrics()
+        return evaluate_part(
+            model, self.task, decision, view, batch_size, self.reader, network, metrics, intervals=intervals
+        )
 
 
 EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import zoo
-from zoo.api import AdaptContext, EvaluationResult, PartView
+from zoo.api import AdaptContext, EvaluationResult, PartView, Raw
 from zoo.data.preprocessing import Preprocessing
 from zoo.models.building import count_parameters
 from zoo.registry.lookup import registry
@@ -56,7 +56,7 @@ def test_the_last_layer_alone_learns(name, trained, parameters) -> None:
         model = build_network(registry(), plan, how, 2)
     (transfer,) = build_adaptations(plan)
     model, _ = transfer.adapt(
-        model, AdaptContext(None, plan.architecture.spec.head, _no_evaluation, print, features_of)
+        model, AdaptContext(None, plan.architecture.spec.head, _no_evaluation, print, features_of, Raw())
     )
     assert count_parameters(model) == (parameters, trained)
 
