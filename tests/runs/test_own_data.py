@@ -93,3 +93,15 @@ def test_a_wrong_path_is_told_before_a_recipe_is_chosen(monkeypatch: pytest.Monk
     monkeypatch.setattr(own_data, "choose", lambda *_args, **_settings: pytest.fail("a recipe was chosen"))
     with pytest.raises(DataError, match="nothing is at the path of the dataset"):
         resolve(registry(), f"folder:{tmp_path / 'missing'}")
+
+
+def test_a_weights_file_chooses_the_recipe_of_its_network(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(bytes(2_000_000))
+    monkeypatch.setattr(own_data, "fits", lambda _registry, item, _file: item.spec.name == "middle")
+    offer = chosen(file=file, cores=1)
+    assert (offer.recipe.spec.name, offer.here) == ("middle", True)
+    assert "weights of 2 MB (here)" in sentence(offer, "classes", "folder:x")
+    monkeypatch.setattr(own_data, "fits", lambda *_: False)
+    with pytest.raises(UsageError, match=r"none of the networks .*small, middle, large.*fix: add --arch NAME"):
+        chosen(file=file)

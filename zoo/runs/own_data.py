@@ -8,13 +8,15 @@ take longer for a better model (`RecipeSpec.quality`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoo.api import RecipeSpec
 from zoo.errors import UsageError, ZooError
 from zoo.models.pretrained_weights import is_here
 from zoo.registry.lookup import Item, Registry
+from zoo.runs.fitting_weights import fits
 
 PER_CORE = 10_000_000
 MEGABYTE = 1e6
@@ -44,10 +46,12 @@ def choose(
     gpu: Callable[[], bool],
     quality: bool = False,
     cores: int | None = None,
+    file: Path | None = None,
 ) -> Offer:
     """Return the recipe for data whose targets are of this kind. Raises UsageError if there is none.
 
-    ``gpu`` is asked only if the choice depends on it.
+    ``gpu`` is asked only if the choice depends on it. With a weights ``file``, the recipe is one of the network that
+    has these tensors.
     """
     found = [offer for offer in (_offer(registry, item, kind) for item in registry.items("recipe")) if offer]
     if not found:
@@ -62,11 +66,25 @@ def choose(
             "--quality",
             fix="leave --quality out" if quality else "add --quality",
         )
+    if file is not None:
+        return _with_file(registry, offers, file)
     most = PER_CORE * (cores or os.cpu_count() or 1)
     affordable = [offer for offer in offers if offer.size <= most] or [min(offers, key=lambda each: each.size)]
     if len(affordable) < len(offers) and gpu():
         affordable = offers
     return max(affordable, key=lambda each: (each.here, each.size))
+
+
+def _with_file(registry: Registry, offers: Sequence[Offer], file: Path) -> Offer:
+    named = [(offer, str(offer.recipe.spec.architecture)) for offer in offers if offer.size]
+    for offer, name in named:
+        if fits(registry, registry.architecture(name), file):
+            return offer._replace(size=file.stat().st_size, here=True)
+    raise UsageError(
+        f"the tensors in this file are of none of the networks for your own data ({', '.join(n for _, n in named)})",
+        where=file,
+        fix="add --arch NAME, the network that the weights are of",
+    )
 
 
 def has_gpu() -> bool:

@@ -112,7 +112,7 @@ def _merged(
     if quality and not own:
         raise UsageError("--quality is for your own data", fix="leave it out, or name a folder: folder:PATH")
     if isinstance(base, str):
-        layers[:0] = _layers_of_own(registry, base, quality) if own else [_layer_of_name(registry, base)]
+        layers[:0] = _layers_of_own(registry, base, quality, layers) if own else [_layer_of_name(registry, base)]
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge_layer(registry, merged, layer)
@@ -264,12 +264,19 @@ def require_path(registry: Registry, section: DatasetSection) -> None:
         raise DataError("nothing is at the path of the dataset", where=path, fix=f"check the path behind {name}:")
 
 
-def _layers_of_own(registry: Registry, name: str, quality: bool) -> list[Layer]:
-    """Return the recipe for a user's own data, the data, and what the recipe adds for it (`zoo.runs.own_data`)."""
+def _layers_of_own(registry: Registry, name: str, quality: bool, above: Sequence[Layer]) -> list[Layer]:
+    """Return the recipe for a user's own data, the data, and what the recipe adds for it (`zoo.runs.own_data`).
+
+    Weights that the layers ``above`` name without an architecture choose it, if they are a file.
+    """
+    given = next((layer["weights"] for layer in reversed(above) if layer.get("weights")), None)
+    file = user_path(given) if isinstance(given, str) and not any("architecture" in each for each in above) else None
     section = dataset_section(registry, name)
     require_path(registry, section)
     kind = _kinds(registry, section.model_dump())[0]
-    offer = own_data.choose(registry, kind, name, gpu=own_data.has_gpu, quality=quality)
+    offer = own_data.choose(
+        registry, kind, name, gpu=own_data.has_gpu, quality=quality, file=file and (file if file.is_file() else None)
+    )
     announce(own_data.sentence(offer, kind, name))
     return [_layer_of_name(registry, offer.recipe.canonical), {"dataset": {"name": name}}, own_data.layer_of(offer)]
 
