@@ -98,6 +98,7 @@ def test_a_wrong_path_is_told_before_a_recipe_is_chosen(monkeypatch: pytest.Monk
 def test_a_weights_file_chooses_the_recipe_of_its_network(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "w.safetensors"
     file.write_bytes(bytes(2_000_000))
+    monkeypatch.setattr(own_data, "is_here", lambda _architecture, _weights: False)
     monkeypatch.setattr(own_data, "fits", lambda _registry, item, _file: item.spec.name == "middle")
     offer = chosen(file=file, cores=1)
     assert (offer.recipe.spec.name, offer.here) == ("middle", True)
