@@ -30,6 +30,7 @@ from zoo.training.feature_cache import FeaturePart, Features
 from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
 from zoo.training.optimizers import build_optimizer, build_schedule
+from zoo.training.profiling import Profiler
 from zoo.training.resume_check import check_exact, same_generators
 from zoo.training.run_logs import RunLogs
 from zoo.training.step_losses import StepLosses, first_not_finite
@@ -122,6 +123,8 @@ class TrainState:
         # the CPU computes a loss before the next line runs, so that reading each costs nothing
         self.losses = StepLosses(self.engine.device, 1 if self.engine.device.type == "cpu" else train.log_steps)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
+        profile = self.run.path / "profile" if train.profile else None
+        self.profiler = Profiler(profile, self.engine.device, self.watch.print)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     @property

@@ -28,15 +28,22 @@ def fit(state: TrainState) -> Progress:
     """
     epochs, monitored = state.config.train.epochs, state.task.monitor.metric
     state.watch.begin(state.progress, state.steps_per_epoch, epochs, monitored)
-    with stop_on_signals() as stop, state.logs, state.reading(), out_of_memory(asked_memory(state)):
+    with (
+        stop_on_signals() as stop,
+        state.logs,
+        state.reading(),
+        out_of_memory(asked_memory(state)),
+        state.profiler.running(),
+    ):
         for epoch in remaining_epochs(state):
             state.begin_epoch(epoch)
             started = time.perf_counter(), state.progress.batch
-            for batch in remaining_batches(state, epoch):
+            for batch in state.profiler.batches(remaining_batches(state, epoch)):
                 loss = take_step(state, batch)
                 account(state, batch, loss)
                 save_if_due(state)
                 stop_if_asked(state, stop)
+                state.profiler.step()
             row = close_epoch(state, epoch, *started)
             remember_best(state, row)
             save(state)
@@ -86,22 +93,26 @@ def take_step(state: TrainState, batch: Batch) -> PieceLoss:
     """
     train, samples = state.config.train, len(batch.inputs)
     state.stepper.set_rates(state.progress.step)
-    pieces = split(
-        mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
-        max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
-    )
+    with state.profiler.phase("forward"):
+        pieces = split(
+            mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
+            max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
+        )
     loss = torch.zeros((), device=state.engine.device)
     weight: Tensor | float = 0.0
     for piece in pieces:
-        found = forward(state, piece)
-        part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
-        state.stepper.backward(part)
+        with state.profiler.phase("forward"):
+            found = forward(state, piece)
+            part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
+        with state.profiler.phase("backward"):
+            state.stepper.backward(part)
         loss += part.detach()
         weight = weight + found.weight
     if len(pieces) > 1 and isinstance(weight, Tensor):
         state.stepper.multiply_gradients(samples / weight)
         loss *= samples / weight
-    state.stepper.update()
+    with state.profiler.phase("optimizer"):
+        state.stepper.update()
     return PieceLoss(loss, weight)
 
 
