@@ -94,6 +94,13 @@ class RunOptions:
         typer.Option("--compile", help="Compile the network: slower to start, often faster to train."),
         ConfigKey("train.compile"),
     ] = False
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Profile 20 training steps: print their time by phase, and write a trace to profile/."
+        ),
+        ConfigKey("train.profile"),
+    ] = False
     skip_bad_images: Annotated[
         bool,
         typer.Option(

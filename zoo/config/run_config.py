@@ -182,6 +182,9 @@ class TrainConfig(Strict):
     )
     keep_checkpoints: int = Field(2, ge=2, description="number of newest checkpoints to keep, in addition to the best")
     log_steps: PositiveInt = Field(100, description="number of training steps between two logged losses")
+    profile: bool = Field(
+        False, description="profile 20 training steps: a table of their time by phase, and a trace in profile/"
+    )
     log_samples: bool = Field(False, description="write the indices of the samples of each batch to samples.jsonl")
 
     @field_validator("augment", mode="before")
