@@ -78,7 +78,7 @@ def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
         True,
         None,
     )
-    assert cell["changes"] == ["images 8×8 are resized to 16×16"]
+    assert cell["changes"] == ["8×8 images are resized to 16×16"]
 
 
 @pytest.mark.parametrize(
