@@ -63,7 +63,7 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
 
 
 def test_splits_are_called_splits_and_by_their_names_in_the_dataset(zoo) -> None:
-    assert "  split  in the dataset  images  C×H×W\n  train  train " in zoo("data", "check", "digits").out
+    assert "  split  name in dataset  images  C×H×W\n  train  train " in zoo("data", "check", "digits").out
     for command in ("show", "evaluate"):
         assert "--split SPLIT" in zoo(command, "--help").out
 

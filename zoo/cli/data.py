@@ -141,7 +141,7 @@ def _say_files(files: list[dict[str, Any]]) -> None:
 
 def _say_splits(report: Report) -> None:
     rows = [[part.part, part.split, f"{part.samples:,}", ", ".join(_shapes(part.shapes))] for part in report.parts]
-    say_table(["split", "in the dataset", "images", "C×H×W"], rows, indent="  ")
+    say_table(["split", "name in dataset", "images", "C×H×W"], rows, indent="  ")
     labelled = [part for part in report.parts if part.classes is not None]
     classes = list(labelled[0].classes or ()) if labelled else []
     if 0 < len(classes) <= FEW_CLASSES:
@@ -151,9 +151,9 @@ def _say_splits(report: Report) -> None:
         ]
         say_table(["index", "class", *(part.part for part in labelled)], counts, indent="  ")
     elif classes:
-        say(f"  {len(classes):,} classes; --json has how many images of each")
+        say(f"  {len(classes):,} classes; --json prints the number of images of each")
     for part in report.parts:
-        say_wrapped("  ", f"{part.part} begins with {', '.join(part.first)}")
+        say_wrapped("  ", f"first images of {part.part}: {', '.join(part.first)}")
     for line in _duplicates(report):
         say_wrapped("  ", line)
 

@@ -74,7 +74,7 @@ def gradients(options: GradientsOptions) -> None:
         rows.append([each.label, str(len(each.norms)), *(f"{value:.3g}" for value in figures)])
     say_table(columns, rows)
     if options.plot is not None:
-        say(f"drawn: {options.plot}")
+        say(f"saved: {options.plot}")
 
 
 def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None) -> list[Any]:

@@ -89,7 +89,7 @@ def info(
             say()
         _say(facts, network, layers=layers)
     if plot is not None:
-        say(f"drawn: {plot}")
+        say(f"saved: {plot}")
 
 
 def _network(

@@ -213,7 +213,7 @@ def _draw(first: Predictions, options: PredictOptions) -> list[str]:
 def _say_engine(result: Result, drawn: list[str]) -> None:
     count = len(result.first.rows)
     part = f" (the first {count} of {result.predicted:,} images)" if count < result.predicted else ""
-    note(f"predicted by {result.first.engine}" + (f"; drawn: {', '.join(drawn)}{part}" if drawn else ""))
+    note(f"predicted by {result.first.engine}" + (f"; saved: {', '.join(drawn)}{part}" if drawn else ""))
 
 
 def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:

@@ -47,4 +47,4 @@ def search(
         for match in matches:
             say(f"{match.similarity:.3f}  {match.path}")
     if plot is not None:
-        note(f"drawn: {plot}")
+        note(f"saved: {plot}")

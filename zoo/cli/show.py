@@ -80,4 +80,4 @@ def show(options: ShowOptions) -> None:
     else:
         for line in shown.notes:
             note(f"note: {line}")
-        say(f"drawn: {shown.file}")
+        say(f"saved: {shown.file}")
