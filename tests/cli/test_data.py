@@ -102,7 +102,7 @@ def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:
     [
         (["check", "mnist"], 3, "error: mnist: files are missing"),
         (["check", "mnst"], 2, "error: no dataset is called 'mnst'; fix: did you mean mnist"),
-        (["download"], 2, "error: Missing argument 'DATASET'"),
+        (["download"], 2, "error: Missing argument 'DATASET...'"),
         (["chek"], 2, "error: No such command 'chek'"),
     ],
 )

@@ -50,7 +50,7 @@ def test_the_largest_affordable_weights_and_first_those_that_are_here(
     offer = choose(Catalogue(), "classes", "folder:x", gpu=gpu, cores=cores)  # type: ignore[arg-type]
     assert offer.recipe.spec.name == due
     assert f"weights, {SIZES[due] / 1e6:.0f} MB" in sentence(offer, "classes", "folder:x")
-    assert ("(here)" in sentence(offer, "classes", "folder:x")) == (due in here)
+    assert ("(in the data folder)" in sentence(offer, "classes", "folder:x")) == (due in here)
 
 
 def test_a_kind_without_a_recipe_names_the_command() -> None:
