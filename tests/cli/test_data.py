@@ -54,7 +54,7 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     told = zoo("data", "check", "digits")
     assert (
         told.code == 0
-        and "  train  train           1,437   1×8×8" in told.out.splitlines()
+        and "  train  train            1,437   1×8×8" in told.out.splitlines()
         and "no duplicate images" in told.out
     )
     (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
