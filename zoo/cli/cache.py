@@ -22,7 +22,7 @@ SHORT = 12
 def cache(
     keys: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KEY", help="Only the entries whose keys start with this; default: all."),
+        typer.Argument(metavar="KEY...", help="Only the entries whose keys start with this; default: all."),
     ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Remove the entries. They are decoded again when a run needs them.")
