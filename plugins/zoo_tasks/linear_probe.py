@@ -137,8 +137,8 @@ class LinearProbe(Adaptation[Options]):
             ReportItem(
                 "Linear probe and nearest neighbours",
                 "probe.csv",
-                "Accuracy on the same features, with its 95 % interval (E. Wilson, 1927) over these images. The linear "
-                "probe is the model of this run.",
+                "Accuracy of both classifiers on the same features, with a 95% confidence interval (Wilson 1927). The "
+                "linear probe is the model of this run.",
             )
         ]
 

@@ -49,8 +49,8 @@ def test_the_largest_affordable_weights_and_first_those_that_are_here(
     monkeypatch.setattr(own_data, "is_here", lambda architecture, _weights: architecture.spec.name in here)
     offer = choose(Catalogue(), "classes", "folder:x", gpu=gpu, cores=cores)  # type: ignore[arg-type]
     assert offer.recipe.spec.name == due
-    assert f"weights of {SIZES[due] / 1e6:.0f} MB" in sentence(offer, "classes", "folder:x")
-    assert ("(here)" in sentence(offer, "classes", "folder:x")) == (due in here)
+    assert f"weights, {SIZES[due] / 1e6:.0f} MB" in sentence(offer, "classes", "folder:x")
+    assert ("(in the data folder)" in sentence(offer, "classes", "folder:x")) == (due in here)
 
 
 def test_a_kind_without_a_recipe_names_the_command() -> None:

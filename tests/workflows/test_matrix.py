@@ -198,7 +198,7 @@ def test_members_of_families_are_judged_where_they_are_asked_for() -> None:
     assert "torchvision/vit_b_16" in found and "torchvision/vgg16" not in found
     assert "vit_b_16 needs images with 3 channels, not 1" in found["torchvision/vit_b_16"].refusal
     assert [cell.changes for cell in cells(registry(), "timm/vit_tiny_patch16_224", "digits", "classification")] == [
-        ("images 8×8 are resized to 224×224",)
+        ("8×8 images are resized to 224×224",)
     ]
 
 

@@ -214,7 +214,7 @@ def test_a_whole_bundle_is_verified_with_and_without_its_model(bundle: Path) -> 
     seal(bundle, lambda description: description["provenance"].update(sha256="0" * 64))  # other weights
     found = verify_exported(bundle)
     assert (found.code, found.against) == (0, RECORDED)
-    assert found.findings[-1].detail == "7 image files: predict.py as PyTorch, as recorded"
+    assert found.findings[-1].detail == "7 image files: predict.py agrees with the recorded predictions of PyTorch"
 
 
 def test_every_changed_byte_of_any_file_is_damage(bundle: Path) -> None:

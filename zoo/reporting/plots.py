@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from zoo.api import Mask, PartView, Target
 from zoo.data.targets import described
 from zoo.support.atomic_files import replacement
+from zoo.support.formatting import label
 from zoo.support.paths import check_drawing
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
@@ -157,7 +158,10 @@ def confusion(file: Path, matrix: Sequence[Sequence[int]], classes: Sequence[str
     figure = Figure(figsize=(side + 0.8, side), layout="constrained")
     axis = figure.subplots()
     figure.colorbar(
-        axis.imshow(share, cmap="Blues", vmin=0, vmax=1), ax=axis, label="fraction of the true class", shrink=0.8
+        axis.imshow(share, cmap="Blues", vmin=0, vmax=1),
+        ax=axis,
+        label="fraction of the samples of the true class",
+        shrink=0.8,
     )
     axis.set(xlabel="predicted class", ylabel="true class", title=heading)
     if len(classes) <= 40:
@@ -184,15 +188,19 @@ def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
     at = [row["step"] for row in rows]
     axes[0].plot(
-        [line["step"] for line in steps], [line["loss"] for line in steps], color="0.7", linewidth=1, label="batch"
+        [line["step"] for line in steps],
+        [line["loss"] for line in steps],
+        color="0.7",
+        linewidth=1,
+        label="train, single batches",
     )
-    axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, epoch mean")
+    axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of each epoch")
     if "val_loss" in selected:
         axes[0].plot(at, [row["val_loss"] for row in rows], marker="o", markersize=3, label="val")
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
     for place, name in enumerate(measured):  # the first, which is the best known, on top
         at, values = [row["epoch"] for row in rows], [row[name] for row in rows]
-        axes[1].plot(at, values, marker="o", markersize=3, zorder=3 - 0.01 * place, label=name.replace("_", " "))
+        axes[1].plot(at, values, marker="o", markersize=3, zorder=3 - 0.01 * place, label=label(name))
         axes[1].set(xlabel="epoch", ylabel="metric")
         axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes:
@@ -225,7 +233,7 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
             )
         axis.set(
             xlabel="epoch" if by_epoch else "step",
-            ylabel=metric.replace("_", " ") if by_epoch else "batch loss",
+            ylabel=label(metric) if by_epoch else "batch loss",
         )
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)

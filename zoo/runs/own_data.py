@@ -61,10 +61,11 @@ def _offer(registry: Registry, item: Item[RecipeSpec], kind: str) -> Offer | Non
 
 
 def sentence(offer: Offer, kind: str, data: str) -> str:
-    state = "here" if offer.here else "to be downloaded"
+    state = "in the data folder" if offer.here else "to be downloaded"
     return (
-        f"{data} has {'a class for each image' if kind == 'classes' else kind}: recipe {offer.recipe.spec.name}, "
-        f"weights of {offer.size / MEGABYTE:.0f} MB ({state}); for another network, add --arch NAME --weights W"
+        f"{data} has {'one class per image' if kind == 'classes' else f'targets of the kind {kind}'}; using recipe "
+        f"{offer.recipe.spec.name} with pretrained weights, {offer.size / MEGABYTE:.0f} MB ({state}); "
+        "--arch NAME --weights W chooses another network"
     )
 
 

@@ -45,7 +45,7 @@ def test_copies_in_val_move_to_train_within_their_class(tmp_path: Path) -> None:
     found = keep_together({"train": train, "val": val}, store)  # type: ignore[arg-type]
     assert [sample.file.name for sample in found["train"]] == ["1.jpg", "2.jpg", "copy.jpg"]
     assert [sample.file.name for sample in found["val"]] == ["3.jpg", "4.jpg", "other_class.jpg"]
-    assert notes == ["1 image moved from test to train, where a near-duplicate is"]
+    assert notes == ["1 image moved from test to train: near-duplicates of training images"]
 
 
 def test_a_class_keeps_an_image_to_evaluate_on(tmp_path: Path) -> None:
