@@ -71,7 +71,7 @@ def test_images_stand_in_rows_in_their_proportions_and_under_their_titles(tmp_pa
     assert [int(image.get_array()[0, 0, 0]) for image in axis.images] == list(range(5))
     assert all((right - left) / (top - bottom) == pytest.approx(4) for left, right, bottom, top in boxes)
     assert boxes[0][1] < boxes[1][0] and boxes[0][2:] == boxes[1][2:] and boxes[2][3] < boxes[0][2]
-    assert boxes[4][0] == boxes[0][0] and 0 < boxes[4][2]
+    assert boxes[4][0] == boxes[0][0] and boxes[4][2] > 0
     for (left, right, _, top), title, text in zip(boxes, axis.texts, "abcde", strict=True):
         assert title.get_text() == text and left < title.get_position()[0] < right and title.get_position()[1] > top
 
