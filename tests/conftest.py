@@ -45,14 +45,23 @@ def own_places(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture(autouse=True)
 def work_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out work that changes no result of a test: no test ends by a power cut, so nothing is flushed to the disk,
-    and torch's exporter keeps the list of its operators, for which it would parse 500 functions in every export."""
+    """Leaves out work that changes no result of a test. No test ends by a power cut, so nothing is flushed to the disk.
+    The sources of timm, whose names each new cache folder lacks, are parsed once; and torch's exporter keeps the list of
+    its operators, for which it would parse 500 functions in every export."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+    keep_results("zoo.support.decorated_functions", "_decorated")
     if "onnxscript.function_libs.torch_lib.ops" in sys.modules:  # something was exported
-        apis = getattr(sys.modules.get("torch.onnx._internal._lazy_import"), "onnxscript_apis", None)
-        operators = getattr(apis, "get_torchlib_ops", None)
-        if operators is not None and not hasattr(operators, "cache_info"):
-            apis.get_torchlib_ops = functools.cache(operators)
+        keep_results("torch.onnx._internal._lazy_import", "onnxscript_apis", "get_torchlib_ops")
+
+
+def keep_results(module: str, *names: str) -> None:
+    """Makes a function of a module, if that is imported and has it, keep its results for the rest of the session."""
+    owner: Any = sys.modules.get(module)
+    for name in names[:-1]:
+        owner = getattr(owner, name, None)
+    function = getattr(owner, names[-1], None)
+    if function is not None and not hasattr(function, "cache_info"):
+        setattr(owner, names[-1], functools.cache(function))
 
 
 @pytest.fixture(autouse=True)
