@@ -45,9 +45,9 @@ def own_places(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
 
 @pytest.fixture(autouse=True)
 def work_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out work that changes no result of a test. No test ends by a power cut, so nothing is flushed to the disk.
-    The sources of timm, whose names each new cache folder lacks, are parsed once; and torch's exporter keeps the list of
-    its operators, for which it would parse 500 functions in every export."""
+    """Leaves out work that changes no result of a test: no test ends by a power cut, so nothing is flushed to the disk;
+    the sources of timm, whose names each new cache folder lacks, are parsed once; and torch's exporter keeps the list
+    of its operators, for which it would parse 500 functions in every export."""
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
     keep_results("zoo.support.decorated_functions", "_decorated")
     if "onnxscript.function_libs.torch_lib.ops" in sys.modules:  # something was exported

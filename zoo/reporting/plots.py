@@ -82,7 +82,7 @@ def _place(axis: Axes, image: np.ndarray, left: float, bottom: float) -> float:
     left += (CELL[0] - width) / 2
     bottom += (space[1] - height) / 2 + 0.05
     _show(axis, image, extent=(left, left + width, bottom, bottom + height), aspect="auto")
-    return bottom + height
+    return float(bottom + height)
 
 
 def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
