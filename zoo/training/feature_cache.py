@@ -23,6 +23,7 @@ from zoo.config.run_config import TrainConfig
 from zoo.data import dataset_cache
 from zoo.data.data_loader import AnyPart, Data
 from zoo.data.loaded_part import RESIDENT_BYTES, Augment
+from zoo.data.to_device import to_device
 from zoo.registry.lookup import Registry
 from zoo.support.formatting import size
 from zoo.support.progress import tracked
@@ -73,9 +74,11 @@ class FeaturePart:
         if augment is not None:
             raise TypeError("features cannot be augmented")
         for rows in torch.from_numpy(np.ascontiguousarray(indices)).split(batch_size)[first:]:  # type: ignore[no-untyped-call]
-            here = rows.to(self._features.device)
-            targets = None if self._targets is None else self._targets[here].to(self.device)
-            yield Batch(self._features.index_select(0, here).to(self.device), targets, rows.to(self.device))
+            here = to_device(rows, self._features.device)
+            targets = None if self._targets is None else to_device(self._targets[here], self.device)
+            yield Batch(
+                to_device(self._features.index_select(0, here), self.device), targets, to_device(rows, self.device)
+            )
 
 
 @dataclass
