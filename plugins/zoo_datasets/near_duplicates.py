@@ -55,7 +55,7 @@ def keep_together(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -
             left.add(val[index].label)
             moved.discard(index)
     if moved:
-        store.note(f"{plural(len(moved), 'image')} moved from test to train, where a near-duplicate is")
+        store.note(f"{plural(len(moved), 'image')} moved from test to train: near-duplicates of training images")
     return {
         **{name: list(samples) for name, samples in splits.items()},
         "train": [*train, *(val[index] for index in sorted(moved))],

@@ -168,7 +168,7 @@ class LinearProbe(Adaptation[LinearProbeOptions]):
             ReportItem(
                 "Linear probe and nearest neighbours",
                 "probe.csv",
-                f"With the 95 % interval over these images. The {model} is the model of this run.",
+                f"Evaluated on the same images, with 95% intervals over them. The {model} is the model of this run.",
             )
         ]
 

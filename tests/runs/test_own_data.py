@@ -60,14 +60,14 @@ def test_the_largest_affordable_weights_and_first_those_that_are_here(
     offer = chosen(gpu=lambda: gpu, cores=cores)
     assert offer.recipe.spec.name == due
     told = sentence(offer, "classes", "folder:x")
-    assert f"a class for each image: recipe {due}, weights of {SIZES[due] / 1e6:.0f} MB" in told
-    assert ("(here)" in told) == (due in here)
+    assert f"one class per image; using recipe {due} with weights, {SIZES[due] / 1e6:.0f} MB" in told
+    assert ("(in the data folder)" in told) == (due in here)
 
 
 def test_a_recipe_without_weights_needs_no_gpu_to_be_looked_for() -> None:
     offer = chosen("mask", gpu=lambda: pytest.fail("torch was imported for it"))
     assert (offer.recipe.spec.name, offer.size, offer.here) == ("plain", 0, True)
-    assert "has a mask for each image, with a class for each pixel: recipe plain; for" in sentence(
+    assert "has a mask for each image, with a class for each pixel; using recipe plain; --arch" in sentence(
         offer, "mask", "folder:x"
     )
 
@@ -102,7 +102,7 @@ def test_a_weights_file_chooses_the_recipe_of_its_network(tmp_path: Any, monkeyp
     monkeypatch.setattr(own_data, "fits", lambda _registry, item, _file: item.spec.name == "middle")
     offer = chosen(file=file, cores=1)
     assert (offer.recipe.spec.name, offer.here) == ("middle", True)
-    assert "weights of 2 MB (here)" in sentence(offer, "classes", "folder:x")
+    assert "using recipe middle; --arch" in sentence(offer, "classes", "folder:x")
     monkeypatch.setattr(own_data, "fits", lambda *_: False)
     with pytest.raises(UsageError, match=r"none of the networks .*small, middle, large.*fix: add --arch NAME"):
         chosen(file=file)

@@ -104,7 +104,7 @@ def _with_interval(record: Record, part: str, metric: str) -> str:
     bounds = record.intervals.get(part, {}).get(metric)
     if bounds is None:
         return label(metric)
-    return f"{label(metric)} (95 % interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
+    return f"{label(metric)} (95% interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
 
 
 def summary(record: Record, run: RunDir) -> Facts:
@@ -112,7 +112,7 @@ def summary(record: Record, run: RunDir) -> Facts:
     network = {
         "Parameters": _count(record.parameters)
         + (f", {record.trainable:,} of them trainable" if record.trainable not in (None, record.parameters) else ""),
-        "Multiply-accumulates": f"{_count(record.macs)} for one image",
+        "Multiply-accumulates": f"{_count(record.macs)} per image",
         "Training": (
             f"{plural(train.epochs, 'epoch')}, batch size {train.batch_size}, {train.optimizer}, learning rate "
             f"{train.lr:g}"
@@ -137,14 +137,14 @@ def summary(record: Record, run: RunDir) -> Facts:
 
 def environment_of(record: Record) -> list[Facts]:
     source = {
-        "git commit of the folder in which the run was started": record.git_commit or "none",
-        "data fingerprint": record.fingerprint,
+        "git commit of the working directory": record.git_commit or "none",
+        "hash of the data": record.fingerprint,
         "checkpoint": record.checkpoint or "none",
     }
     return [
         Facts("Device", {name.replace("_", " "): str(fact) for name, fact in record.device.items()}),
         Facts("Versions", record.versions),
-        Facts("Plugins, with package and version (torch-zoo is the package of zoo)", record.plugins),
+        Facts("Plugins, with their packages (torch-zoo is zoo itself)", record.plugins),
         Facts("Source", source),
     ]
 
@@ -166,7 +166,7 @@ def expected_sentence(run: RunDir) -> str | None:
     return (
         f"Expected result of the recipe {recipe}: "
         f"{known(expected.metric, expected.mean, expected.sd, expected.seeds)}, measured on {expected.device}"
-        f"{'' if same else '. This run has other settings than the recipe'}"
+        f"{'' if same else '. The settings of this run differ from those of the recipe'}"
     )
 
 
@@ -183,7 +183,7 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
     if other is not None:
         shown["Evaluate another split"] = f"zoo evaluate {name} --split {other}"
     formats = [registry().short_name(item) for item in registry().items("exporter")]
-    exports = {f"Export to {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
+    exports = {f"Export in the format {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
     classified = record.target.kind == "classes"
     answer = "Predict the class of an image" if classified else "Predict the target of an image"
     return {**shown, answer: f"zoo predict {name} IMAGE", **exports}

@@ -23,7 +23,7 @@ MEGABYTE = 1e6
 
 
 TAKEN_FOR = {
-    "classes": "a class for each image",
+    "classes": "one class per image",
     "multi_label": "several labels for each image",
     "values": "numbers for each image",
     "mask": "a mask for each image, with a class for each pixel",
@@ -31,7 +31,7 @@ TAKEN_FOR = {
 
 
 class Offer(NamedTuple):
-    """A recipe, and the size in bytes of its weights; 0 without weights."""
+    """A recipe, and the size in bytes of its pretrained weights; 0 if it has none, or if they are replaced by a file."""
 
     recipe: Item[RecipeSpec]
     size: int
@@ -79,7 +79,7 @@ def _with_file(registry: Registry, offers: Sequence[Offer], file: Path) -> Offer
     named = [(offer, str(offer.recipe.spec.architecture)) for offer in offers if offer.size]
     for offer, name in named:
         if fits(registry, registry.architecture(name), file):
-            return offer._replace(size=file.stat().st_size, here=True)
+            return offer._replace(size=0, here=True)
     raise UsageError(
         f"the tensors in this file are of none of the networks for your own data ({', '.join(n for _, n in named)})",
         where=file,
@@ -112,11 +112,11 @@ def _offer(registry: Registry, item: Item[RecipeSpec], kind: str) -> Offer | Non
 
 def sentence(offer: Offer, kind: str, data: str) -> str:
     """Return what the data is taken for, and the recipe for it."""
-    state = "here" if offer.here else "to be downloaded"
-    weights = f", weights of {offer.size / MEGABYTE:.0f} MB ({state})" if offer.size else ""
+    state = "in the data folder" if offer.here else "to be downloaded"
+    weights = f" with weights, {offer.size / MEGABYTE:.0f} MB ({state})" if offer.size else ""
     return (
-        f"{data} has {TAKEN_FOR.get(kind, kind)}: recipe {offer.recipe.spec.name}{weights}; for another network, add "
-        "--arch NAME --weights W"
+        f"{data} has {TAKEN_FOR.get(kind, kind)}; using recipe {offer.recipe.spec.name}{weights}; "
+        "--arch NAME --weights W chooses another network"
     )
 
 

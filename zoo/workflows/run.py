@@ -50,7 +50,7 @@ def run(
 
     ``name`` is a recipe, an architecture, or a user's own data (``folder:PATH``). ``model`` is an
     nn.Module, a function that returns one (called with those of ``in_channels``, ``num_outputs`` and ``image_size``
-    that it takes), a reference ``"package.module:factory"`` to
+    that it takes), a reference ``"package.module:function"`` to
     such a function, or the name of an architecture. The module is copied; it stays as it is.
 
     ``data`` is (train, val, test), (train, test), a mapping of these names, a single split, of which a fixed fifth is

@@ -80,7 +80,8 @@ def dry_run(plan: RunPlan, console: Console) -> RunResult:
     else:
         steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
         console.print(
-            f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written"
+            f"dry run: {plural(train.epochs, 'epoch')}, {steps:,} steps, batch size {train.batch_size}; "
+            "nothing was trained or written"
         )
     return RunResult(None, _new_record(prepared, "dry-run"), {})
 

@@ -47,7 +47,7 @@ def test_copies_in_val_move_to_train_within_their_class(tmp_path: Path) -> None:
     assert [sample.file.name for sample in found["val"]] == ["3.jpg", "4.jpg", "other_class.jpg"]
     assert notes == [
         "3 images with a near-duplicate of another class, such as x/1.jpg and y/other_class.jpg: check their classes",
-        "1 image moved from test to train, where a near-duplicate is",
+        "1 image moved from test to train: near-duplicates of training images",
     ]
 
 
