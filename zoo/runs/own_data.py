@@ -31,7 +31,7 @@ TAKEN_FOR = {
 
 
 class Offer(NamedTuple):
-    """A recipe, and the size in bytes of its pretrained weights; 0 if it has none, or if they are replaced by a file."""
+    """A recipe, and the size in bytes of its pretrained weights; 0 if it has none, or if a file replaces them."""
 
     recipe: Item[RecipeSpec]
     size: int
