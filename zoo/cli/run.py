@@ -150,6 +150,13 @@ class RunOptions:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check configuration and data, without training or writing anything.")
     ] = False
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality",
+            help="With folder:PATH: also fine-tune the last layers, if that is better on the validation split.",
+        ),
+    ] = False
     as_json: AsJson = False
 
 
@@ -161,6 +168,7 @@ def run(options: RunOptions) -> None:
         "config_file": options.config,
         "overrides": overrides_of(options, options.assignments),
         "out": options.out,
+        "quality": options.quality,
         **objects,
     }
     facts: dict[str, Any]

@@ -159,6 +159,11 @@ class TrainConfig(Strict):
     patience: PositiveInt | None = Field(
         None, description="stop after this number of epochs without improvement on the validation split"
     )
+    evaluate_start: bool = Field(
+        False,
+        description="evaluate the network before training, too: it is kept if no epoch is better on the validation "
+        "split",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 autocast on CUDA devices that support it, otherwise fp32"
     )

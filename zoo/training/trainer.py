@@ -14,6 +14,7 @@ from zoo.data.batch_sampler import last_joined, one_left_over
 from zoo.data.mixup import Mixture, mix, split
 from zoo.errors import Interrupted, SetupError
 from zoo.support import counter_random
+from zoo.support.formatting import figure
 from zoo.support.stop_signals import StopRequest, stop_on_signals
 from zoo.training.devices import out_of_memory
 from zoo.training.losses import PieceLoss, piece_loss
@@ -35,6 +36,7 @@ def fit(state: TrainState) -> Progress:
         out_of_memory(asked_memory(state)),
         state.profiler.running(),
     ):
+        evaluate_start(state)
         for epoch in remaining_epochs(state):
             state.begin_epoch(epoch)
             started = time.perf_counter(), state.progress.batch
@@ -49,6 +51,18 @@ def fit(state: TrainState) -> Progress:
             save(state)
             stop_if_asked(state, stop)
     return state.progress
+
+
+def evaluate_start(state: TrainState) -> None:
+    """Evaluate the network before the first step, as epoch 0, if ``train.evaluate_start`` asks for it."""
+    progress = state.progress
+    if not state.config.train.evaluate_start or progress.step or progress.best or "val" not in state.data.parts:
+        return
+    found = state.evaluate("val").metrics
+    metric = state.task.monitor.metric
+    remember_best(state, {f"val_{metric}": found[metric]})
+    save(state)
+    state.watch.print(f"before training: val {figure(metric, found[metric])}")
 
 
 def remaining_epochs(state: TrainState) -> Iterator[int]:
