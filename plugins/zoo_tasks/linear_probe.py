@@ -168,7 +168,8 @@ class LinearProbe(Adaptation[LinearProbeOptions]):
             ReportItem(
                 "Linear probe and nearest neighbours",
                 "probe.csv",
-                f"Evaluated on the same images, with 95% intervals over them. The {model} is the model of this run.",
+                f"Both on the same features, with the 95% confidence interval over these images. The {model} is the "
+                "model of this run.",
             )
         ]
 

@@ -60,14 +60,14 @@ def test_the_largest_affordable_weights_and_first_those_that_are_here(
     offer = chosen(gpu=lambda: gpu, cores=cores)
     assert offer.recipe.spec.name == due
     told = sentence(offer, "classes", "folder:x")
-    assert f"one class per image; using recipe {due} with weights, {SIZES[due] / 1e6:.0f} MB" in told
+    assert f"one class per image; using recipe {due} with pretrained weights, {SIZES[due] / 1e6:.0f} MB" in told
     assert ("(in the data folder)" in told) == (due in here)
 
 
 def test_a_recipe_without_weights_needs_no_gpu_to_be_looked_for() -> None:
     offer = chosen("mask", gpu=lambda: pytest.fail("torch was imported for it"))
     assert (offer.recipe.spec.name, offer.size, offer.here) == ("plain", 0, True)
-    assert "has a mask for each image, with a class for each pixel; using recipe plain; --arch" in sentence(
+    assert "has a mask per image, with a class for each pixel; using recipe plain; --arch" in sentence(
         offer, "mask", "folder:x"
     )
 

@@ -24,9 +24,9 @@ MEGABYTE = 1e6
 
 TAKEN_FOR = {
     "classes": "one class per image",
-    "multi_label": "several labels for each image",
-    "values": "numbers for each image",
-    "mask": "a mask for each image, with a class for each pixel",
+    "multi_label": "several labels per image",
+    "values": "numbers per image",
+    "mask": "a mask per image, with a class for each pixel",
 }
 
 
@@ -111,9 +111,9 @@ def _offer(registry: Registry, item: Item[RecipeSpec], kind: str) -> Offer | Non
 
 
 def sentence(offer: Offer, kind: str, data: str) -> str:
-    """Return what the data is taken for, and the recipe for it."""
+    """Return how the data is read, and the recipe for it."""
     state = "in the data folder" if offer.here else "to be downloaded"
-    weights = f" with weights, {offer.size / MEGABYTE:.0f} MB ({state})" if offer.size else ""
+    weights = f" with pretrained weights, {offer.size / MEGABYTE:.0f} MB ({state})" if offer.size else ""
     return (
         f"{data} has {TAKEN_FOR.get(kind, kind)}; using recipe {offer.recipe.spec.name}{weights}; "
         "--arch NAME --weights W chooses another network"
