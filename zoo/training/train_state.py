@@ -74,11 +74,23 @@ class Learning:
     """Builds the additional metrics for an evaluation."""
 
     def evaluate(
-        self, model: nn.Module, part: PartView, batch_size: int, decision: Decision | None = None
+        self,
+        model: nn.Module,
+        part: PartView,
+        batch_size: int,
+        decision: Decision | None = None,
+        features: Features | None = None,
     ) -> EvaluationResult:
-        """Return the task's evaluation of a network; the default is the unfitted decision."""
+        """Return the task's evaluation of a network; the default is the unfitted decision.
+
+        Of splits whose ``features`` are kept, only the head of the network is computed.
+        """
         decision = decision or self.task.decision(None)
-        return evaluate_part(model, self.task, decision, part, batch_size, self.reader, metrics=self.metrics())
+        kept = None if features is None else features.of(part)
+        network = None if features is None or kept is None else features.head_of(model).eval()
+        return evaluate_part(
+            model, self.task, decision, kept or part, batch_size, self.reader, network, self.metrics()
+        )
 
 
 EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]
@@ -142,20 +154,7 @@ class TrainState:
     def evaluate(self, part: Part) -> EvaluationResult:
         """Return the task's evaluation of the current model on a split other than the test split."""
         batch_size, decision = self.config.train.eval_batch_size, self.task.decision(None)
-        if self.features is None:
-            return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision)
-        network = self.features.head_of(self.result)
-        network.eval()
-        return evaluate_part(
-            self.result,
-            self.task,
-            decision,
-            self.features.parts[part],
-            batch_size,
-            self.learning.reader,
-            network,
-            self.learning.metrics(),
-        )
+        return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision, self.features)
 
     @property
     def result(self) -> nn.Module:
