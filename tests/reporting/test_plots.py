@@ -53,11 +53,11 @@ def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_a_grid_holds_any_number_of_images(tmp_path, count) -> None:
-    plots.grid(
-        tmp_path / "grid.png", np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading"
-    )
-    assert size(tmp_path / "grid.png")[1] > 100
+@pytest.mark.parametrize("suffix", ["png", "jpg", "PNG"])
+def test_a_grid_holds_any_number_of_images(tmp_path, count, suffix) -> None:
+    file = tmp_path / f"grid.{suffix}"
+    plots.grid(file, np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading")
+    assert size(file)[1] > 100
 
 
 def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) -> None:
@@ -79,8 +79,14 @@ def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) 
     assert len(drawn[1]) == 1
 
 
-def test_a_name_cannot_turn_round_what_stands_beside_it(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_a_name_cannot_turn_round_what_stands_beside_it(tmp_path, monkeypatch, suffix) -> None:
     drawn = []
     monkeypatch.setattr(plots, "save", lambda figure, file: drawn.extend(axis.get_title() for axis in figure.axes))
-    plots.grid(tmp_path / "x.png", np.zeros((2, 4, 4, 1), np.uint8), ["a\u202eb\n c", "x" * 30], "heading", columns=2)
+    grid = plots.image_grid
+    monkeypatch.setattr(
+        plots, "image_grid", lambda images, titles, *rest: (drawn.extend(titles), grid(images, titles, *rest))[1]
+    )
+    images = np.zeros((2, 4, 4, 1), np.uint8)
+    plots.grid(tmp_path / f"x.{suffix}", images, ["a\u202eb\n c", "x" * 30], "heading", columns=2)
     assert drawn == ["ab c", "x" * 23 + "…"]

@@ -20,10 +20,12 @@ from matplotlib.ticker import MaxNLocator
 
 from zoo.api import Mask, PartView, Target
 from zoo.data.targets import described
-from zoo.support.atomic_files import replacement
+from zoo.reporting.image_grid import Key, image_grid
+from zoo.support.atomic_files import replacement, write_image
 from zoo.support.paths import check_drawing
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+VECTORS = (".pdf", ".svg", ".eps")
 KEYS = 20
 """The maximum number of mask classes in a legend."""
 
@@ -50,6 +52,13 @@ def grid(
     keys: Sequence[Patch] = (),
 ) -> None:
     """Draw titled images, uint8 (n, H, W, C), in rows of ``columns``, with a legend of ``keys`` below."""
+    check_drawing(file)
+    if file.suffix.lower() not in VECTORS:
+        named = [Key(_bytes_of(key), _short(str(key.get_label()))) for key in keys]
+        sheet = image_grid(images, [_short(title) for title in titles], heading, colours, columns, named)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_image(file, sheet, compress_level=1)  # photographs: a fifth larger than at 6, in a third of the time
+        return
     rows = max(1, -(-len(images) // columns))
     legend = 0.3 * -(-len(keys) // columns)  # inches
     figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6 + legend), layout="constrained")
@@ -64,6 +73,11 @@ def grid(
         for text in figure.legend(handles=keys, loc="outside lower center", ncols=columns).get_texts():
             text.set_parse_math(False)
     save(figure, file)
+
+
+def _bytes_of(key: Patch) -> tuple[int, int, int]:
+    red, green, blue, *_ = (round(255 * value) for value in key.get_facecolor())
+    return red, green, blue
 
 
 def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:

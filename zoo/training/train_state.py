@@ -88,9 +88,7 @@ class Learning:
         decision = decision or self.task.decision(None)
         kept = None if features is None else features.of(part)
         network = None if features is None or kept is None else features.head_of(model).eval()
-        return evaluate_part(
-            model, self.task, decision, kept or part, batch_size, self.reader, network, self.metrics()
-        )
+        return evaluate_part(model, self.task, decision, kept or part, batch_size, self.reader, network, self.metrics())
 
 
 EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]
