@@ -203,6 +203,8 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch) -> No
         go("cut", **small)
     monkeypatch.undo()
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    state = json.loads(next((tmp_path / "cut" / "checkpoints").glob("step-*/state.json")).read_text())
+    assert "'dropout': 'Philox'" in str(state)  # SqueezeNet's head; a checkpoint without it would not be resumed
     resumed = run(resume=tmp_path / "cut", console=Console(quiet=True))
     mine, theirs = weights(resumed), weights(whole)
     assert all(torch.equal(mine[name], value) for name, value in theirs.items())

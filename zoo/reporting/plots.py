@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -76,7 +76,7 @@ def grid(
 
 
 def _bytes_of(key: Patch) -> tuple[int, int, int]:
-    red, green, blue, *_ = (round(255 * value) for value in key.get_facecolor())
+    red, green, blue = (round(255 * value) for value in to_rgb(key.get_facecolor()))
     return red, green, blue
 
 

@@ -86,11 +86,13 @@ class FeaturePart:
 
 @dataclass
 class Features:
-    """The splits as features, and the head of the network. ``engine`` names what computed them."""
+    """The splits as features, and the head of the network. ``engine`` names what computed them, and ``dropout`` the
+    generator of the head's masks, if it is not torch's."""
 
     parts: Mapping[Part, FeaturePart]
     head_of: Callable[[nn.Module], nn.Module]
     engine: str
+    dropout: str | None = None
 
     def of(self, view: PartView) -> FeaturePart | None:
         """Return the features of a split, or None if they are not kept."""
@@ -146,16 +148,20 @@ def keep_features(
         if needed <= dataset_cache.limit():
             wanted[name] = data.parts[name]
     found = _computed(point, shape, wanted, data.name, engine, catalogue, note)
-    if engine.device.type == "cpu" and not train.compile:
-        found.head_of = partial(_with_fast_dropout, found.head_of)
+    if engine.device.type == "cpu" and not train.compile and _dropouts(point.head_of(model)):
+        found.head_of, found.dropout = partial(_with_fast_dropout, point.head_of), "Philox"
     return found
 
 
 def _with_fast_dropout(head_of: Callable[[nn.Module], nn.Module], network: nn.Module) -> nn.Module:
     head = head_of(network)
-    if isinstance(head, Rest):
-        use_fast_dropout(head.training_graph)
+    _dropouts(head)
     return head
+
+
+def _dropouts(head: nn.Module) -> int:
+    """Replace the dropouts of a traced head, and return their number."""
+    return use_fast_dropout(head.training_graph) if isinstance(head, Rest) else 0
 
 
 def _computed(
