@@ -23,6 +23,7 @@ from zoo.config.run_config import TrainConfig
 from zoo.data import dataset_cache
 from zoo.data.data_loader import AnyPart, Data
 from zoo.data.loaded_part import RESIDENT_BYTES, Augment
+from zoo.data.to_device import to_device
 from zoo.registry.lookup import Registry
 from zoo.support.formatting import enumerated, size
 from zoo.support.progress import tracked
@@ -78,10 +79,10 @@ class FeaturePart:
         if augment is not None:
             raise TypeError("features cannot be augmented")
         for rows in torch.from_numpy(np.ascontiguousarray(indices)).split(batch_size)[first:]:  # type: ignore[no-untyped-call]
-            here = rows.to(self._features.device)
-            targets = None if self._targets is None else self._targets[here].to(self.device)
-            found = self._features.index_select(0, here).to(self.device)
-            yield Batch(found.movedim(3, 1) if self._channels_last else found, targets, rows.to(self.device))
+            here = to_device(rows, self._features.device)
+            targets = None if self._targets is None else to_device(self._targets[here], self.device)
+            found = to_device(self._features.index_select(0, here), self.device)
+            yield Batch(found.movedim(3, 1) if self._channels_last else found, targets, to_device(rows, self.device))
 
 
 @dataclass

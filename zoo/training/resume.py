@@ -14,7 +14,7 @@ from zoo.runs import checkpoints
 from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.root_json import Root
 from zoo.training.resume_check import generators, set_generators
-from zoo.training.train_state import Progress, TrainState, check_finite
+from zoo.training.train_state import Progress, TrainState, read_losses
 
 
 def save(state: TrainState) -> str:
@@ -22,7 +22,7 @@ def save(state: TrainState) -> str:
 
     Damaged older checkpoints are reported and not counted.
     """
-    check_finite(state, state.loss_sum.item())
+    read_losses(state)
     _leave_out_damaged(state)
     tensors, saved = state.stepper.state()
     tensors |= generators(state.engine.device) | {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +32,7 @@ from zoo.training.optimizer_step import Stepper
 from zoo.training.optimizers import build_optimizer, build_schedule
 from zoo.training.resume_check import check_exact, same_generators
 from zoo.training.run_logs import RunLogs
+from zoo.training.step_losses import StepLosses, first_not_finite
 
 
 @dataclass
@@ -129,6 +129,8 @@ class TrainState:
         self.loss_sum, self.weight_sum = (
             torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2)
         )
+        # the CPU computes a loss before the next line runs, so that reading each costs nothing
+        self.losses = StepLosses(self.engine.device, 1 if self.engine.device.type == "cpu" else train.log_steps)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
@@ -275,12 +277,20 @@ def batch_notes(train: TrainConfig, samples: int) -> list[str]:
     return [f"the last batch of each epoch has {train.batch_size + 1} samples, to avoid a batch of one sample"]
 
 
-def check_finite(state: TrainState, loss: float) -> None:
-    if not math.isfinite(loss):
+def read_losses(state: TrainState) -> float | None:
+    """Read the losses of the last steps, and return the newest; None if there are none since the last reading.
+
+    This waits for the device. Raises DivergedError with the first step whose loss is not finite.
+    """
+    losses = state.losses.read()
+    bad = first_not_finite(losses)
+    if bad is not None:
         kept = state.run.root.last
         raise DivergedError(
-            f"the loss is {loss} at step {state.progress.step + 1}, epoch {state.progress.epoch + 1}; "
+            f"the loss is {losses[bad]} at step {state.progress.step - len(losses) + bad + 1}, epoch "
+            f"{state.progress.epoch + 1}; "
             + (f"the last good checkpoint is {kept.name}" if kept else "no checkpoint was written yet"),
             where=state.run.path,
             fix="lower --lr, or set train.clip_norm=1",
         )
+    return losses[-1] if losses else None

@@ -18,13 +18,13 @@ from zoo.support.stop_signals import StopRequest, stop_on_signals
 from zoo.training.devices import out_of_memory
 from zoo.training.losses import PieceLoss, piece_loss
 from zoo.training.resume import save
-from zoo.training.train_state import Progress, TrainState, check_finite, micro_batch
+from zoo.training.train_state import Progress, TrainState, micro_batch, read_losses
 
 
 def fit(state: TrainState) -> Progress:
     """Train from the current state to the last epoch.
 
-    Raises DivergedError if the loss is not finite, and Interrupted, after writing a checkpoint, on a stop signal.
+    Raises DivergedError if a loss was not finite, and Interrupted, after writing a checkpoint, on a stop signal.
     """
     epochs, monitored = state.config.train.epochs, state.task.monitor.metric
     state.watch.begin(state.progress, state.steps_per_epoch, epochs, monitored)
@@ -95,7 +95,6 @@ def take_step(state: TrainState, batch: Batch) -> PieceLoss:
     for piece in pieces:
         found = forward(state, piece)
         part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
-        check_finite(state, part.item())
         state.stepper.backward(part)
         loss += part.detach()
         weight = weight + found.weight
@@ -121,7 +120,11 @@ def forward(state: TrainState, mixture: Mixture) -> PieceLoss:
 
 
 def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
-    """Count the step, accumulate the loss and its weight on the device, and log it every ``train.log_steps`` steps."""
+    """Count the step, accumulate the loss and its weight on the device, and log it every ``train.log_steps`` steps.
+
+    The losses are read only then, so that the host does not wait for the device in every step; on the CPU, where there
+    is nothing to wait for, each at once.
+    """
     progress, every = state.progress, state.config.train.log_steps
     samples = len(batch.inputs)
     state.loss_sum.add_(loss.mean * loss.weight)
@@ -130,8 +133,10 @@ def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
     progress.step += 1
     progress.seen += samples
     state.logs.samples(progress.step, batch.indices)
-    if progress.step % every == 0 or progress.step == 1:
-        value = loss.mean.item()
+    state.losses.add(loss.mean)
+    due = progress.step % every == 0 or progress.step == 1
+    value = read_losses(state) if due or state.losses.full else None
+    if due and value is not None:
         rate = state.logs.step(progress.step, progress.epoch + 1, value, state.stepper.lr, samples)
         state.watch.loss(progress, value, rate, state.stepper.lr)
     state.watch.step(progress, samples)
@@ -164,13 +169,11 @@ def compiler_errors() -> Iterator[None]:
 
 def close_epoch(state: TrainState, epoch: int, started: float, first_batch: int) -> dict[str, float]:
     """Evaluate on the validation split if there is one, and write the epoch's row of metrics.csv."""
-    if state.engine.device.type == "cuda":
-        torch.cuda.synchronize(state.engine.device)
+    read_losses(state)
+    mean = state.loss_sum.item() / (state.weight_sum.item() or 1.0)  # no weight: masks that are ignored everywhere
     seconds = time.perf_counter() - started
     progress = state.progress
     trained = progress.seen - first_batch * state.config.train.batch_size
-    mean = state.loss_sum.item() / state.weight_sum.item()
-    check_finite(state, mean)
     row = {"epoch": epoch + 1, "step": progress.step, "lr": state.stepper.lr, "train_loss": mean}
     if "val" in state.data.parts:
         found = state.evaluate("val")
