@@ -122,6 +122,7 @@ RECIPES = [
             "task": {"loss": "cross_entropy+dice"},  # most pixels are background, and the images are few
             "train": {**PIXELS, "batch_size": 8, "lr": 0.005, "epochs": 30},
         },
+        own_data={"dataset": {"resize": 128, "fit": "auto", "val_fraction": 0.2}, "train": {"augment": ["flip"]}},
     ),
     RecipeSpec(
         name="unet_mnist_on_photos",

@@ -96,7 +96,8 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
         ReportItem("Classes", "per_class.csv"),
         ReportItem("Mistakes", "mistakes.csv"),
     ]
-    run = made_run("one", epochs=EPOCHS, report_items=report_items, notes=["images are resized"], git_commit="abc123")
+    facts = {"notes": ["images are resized"], "git_commit": "abc123", "intervals": {"test": {"accuracy": (0.8, 0.95)}}}
+    run = made_run("one", epochs=EPOCHS, report_items=report_items, **facts)
     image(run.plots / "a.png")
     image(run.plots / "m.png")
     (run.path / "per_class.csv").write_text("class,f1\na,0.5000\n", encoding="utf-8")
@@ -106,6 +107,7 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
     seen = shown(run)
     for words in (
         "90.00%",
+        "accuracy (95 % interval 80.00% to 95.00%)",
         "0.2500",
         "Evaluated once on the test split (10 samples)",
         "1,234",

@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them scans every installed distribution
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would print its own progress; read with torch
 
 import typer
 from typer.core import TyperGroup

@@ -101,6 +101,13 @@ class RunOptions:
         ),
         ConfigKey("train.compile"),
     ] = False
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Profile 20 training steps: print their time by phase, and write a trace to profile/."
+        ),
+        ConfigKey("train.profile"),
+    ] = False
     skip_bad_images: Annotated[
         bool,
         typer.Option(
@@ -143,6 +150,13 @@ class RunOptions:
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check configuration and data, without training or writing anything.")
     ] = False
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality",
+            help="With folder:PATH: also fine-tune the last layers, if that is better on the validation split.",
+        ),
+    ] = False
     as_json: AsJson = False
 
 
@@ -154,6 +168,7 @@ def run(options: RunOptions) -> None:
         "config_file": options.config,
         "overrides": overrides_of(options, options.assignments),
         "out": options.out,
+        "quality": options.quality,
         **objects,
     }
     facts: dict[str, Any]

@@ -15,6 +15,7 @@ COMMANDS = {
         "zoo.cli.matrix:matrix",
         "Show which architectures, datasets and tasks can be combined, and why others cannot.",
     ),
+    "lr-range": ("zoo.cli.lr_range:lr_range", "Test a range of learning rates, and suggest one."),
     "gradients": ("zoo.cli.gradients:gradients", "Measure the gradient norm of each layer before training."),
     "arithmetic": (
         "zoo.cli.arithmetic:arithmetic",
@@ -79,7 +80,7 @@ SECTIONS = {
     "Components": ("list", "info", "matrix", "plugins"),
     "Runs": ("runs", "report", "compare", "verify"),
     "Data and weights": ("show", "data", "weights", "cache"),
-    "Analysis": ("bench", "gradients", "arithmetic"),
+    "Analysis": ("bench", "lr-range", "gradients", "arithmetic"),
     "Tools": ("inspect", "doctor", "schema", "completion"),
 }
 """The headings of `zoo --help`, with the commands under each."""
@@ -87,6 +88,7 @@ EXAMPLES = {
     "list": "zoo list architectures 'resnet*'",
     "info": "zoo info resnet18 --layers",
     "matrix": "zoo matrix --arch resnet18",
+    "lr-range": "zoo lr-range cnn_digits --plot lr.png",
     "gradients": "zoo gradients cnn_digits --versus train.batch_size=8",
     "arithmetic": "zoo arithmetic conv2d --input 3,224,224 --kernel 7 --stride 2",
     "show": 'zoo show digits --augment "rotate: 15"',

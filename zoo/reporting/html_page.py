@@ -87,7 +87,7 @@ def render(run: RunDir, record: Record) -> str:
     return environment.get_template("run.html.j2").render(
         record=record,
         standing=run.standing if record.status == "running" else record.status,
-        metrics=[(label(name), value(name, number)) for name, number in metrics.items()],
+        metrics=[(_with_interval(record, part, name), value(name, number)) for name, number in metrics.items()],
         part=part,
         expected=expected_sentence(run),
         summary=summary(record, run),
@@ -98,6 +98,13 @@ def render(run: RunDir, record: Record) -> str:
         environment=environment_of(record),
         commands=commands(run, record),
     )
+
+
+def _with_interval(record: Record, part: str, metric: str) -> str:
+    bounds = record.intervals.get(part, {}).get(metric)
+    if bounds is None:
+        return label(metric)
+    return f"{label(metric)} (95 % interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
 
 
 def summary(record: Record, run: RunDir) -> Facts:

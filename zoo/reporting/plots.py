@@ -27,6 +27,8 @@ from zoo.support.paths import check_drawing
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 KEYS = 20
 """The maximum number of mask classes in a legend."""
+CELL = (1.7, 1.85)
+"""Width and height of an image with its title in a grid, in inches."""
 
 
 def save(figure: Figure, file: Path) -> None:
@@ -51,20 +53,37 @@ def grid(
     keys: Sequence[Patch] = (),
 ) -> None:
     """Draw titled images, uint8 (n, H, W, C), in rows of ``columns``, with a legend of ``keys`` below."""
-    rows = max(1, -(-len(images) // columns))
-    legend = 0.3 * -(-len(keys) // columns)  # inches
-    figure = Figure(figsize=(1.7 * columns, 1.85 * rows + 0.6 + legend), layout="constrained")
-    figure.suptitle(textwrap.fill(heading, 17 * columns), parse_math=False)
-    axes = np.atleast_2d(figure.subplots(rows, columns, squeeze=False))
-    for axis in axes.flat:
-        axis.set_axis_off()
-    for index, (axis, image, title) in enumerate(zip(axes.flat, images, titles, strict=False)):
-        _show(axis, image)
-        axis.set_title(_short(title), fontsize=9, color=colours[index] if colours else "black", parse_math=False)
+    rows, lines = max(1, -(-len(images) // columns)), textwrap.wrap(heading, 17 * columns)
+    legend = 0.25 * -(-len(keys) // columns) + 0.2 if keys else 0.0
+    width, height = CELL[0] * columns, CELL[1] * rows + 0.2 * len(lines) + 0.2 + legend  # inches
+    figure = Figure(figsize=(width, height))
+    figure.suptitle("\n".join(lines), y=1 - 0.1 / height, parse_math=False)
+    # One axes in inches for all images, because the layout of one axes an image takes most of a second.
+    axis = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    axis.set_axis_off()
+    for index, (image, title) in enumerate(zip(images, titles, strict=False)):
+        row, column = divmod(index, columns)
+        left, bottom = CELL[0] * column, legend + CELL[1] * (rows - 1 - row)
+        top = _place(axis, image, left, bottom)
+        colour = colours[index] if colours else "black"
+        middle = left + CELL[0] / 2
+        axis.text(middle, top + 0.06, _short(title), fontsize=9, color=colour, ha="center", parse_math=False)
     if keys:
-        for text in figure.legend(handles=keys, loc="outside lower center", ncols=columns).get_texts():
+        for text in figure.legend(handles=keys, loc="lower center", ncols=columns).get_texts():
             text.set_parse_math(False)
     save(figure, file)
+
+
+def _place(axis: Axes, image: np.ndarray, left: float, bottom: float) -> float:
+    """Draw an image in the middle of a cell whose corner is given, below its title, and return the height of its upper
+    edge; ``axis`` is in inches."""
+    space = CELL[0] - 0.08, CELL[1] - 0.28
+    scale = min(space[0] / image.shape[1], space[1] / image.shape[0])
+    width, height = image.shape[1] * scale, image.shape[0] * scale
+    left += (CELL[0] - width) / 2
+    bottom += (space[1] - height) / 2 + 0.05
+    _show(axis, image, extent=(left, left + width, bottom, bottom + height), aspect="auto")
+    return float(bottom + height)
 
 
 def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
@@ -116,15 +135,7 @@ def titles_of(part: PartView, target: Target, indices: Iterable[int]) -> list[st
 def permuted_pairs(file: Path, plain: np.ndarray, permuted: np.ndarray, titles: Sequence[str], heading: str) -> None:
     """Draw images above their versions with permuted pixels, both uint8 (n, H, W, C)."""
     count = len(plain)
-    figure = Figure(figsize=(1.2 * count, 3.4), layout="constrained")
-    figure.suptitle(heading)
-    axes = figure.subplots(2, count, squeeze=False)
-    for column in range(count):
-        axes[0][column].set_title(_short(titles[column]), fontsize=9, parse_math=False)
-        for row, images in enumerate((plain, permuted)):
-            axes[row][column].set_axis_off()
-            _show(axes[row][column], images[column])
-    save(figure, file)
+    grid(file, np.concatenate([plain, permuted]), [*titles, *[""] * count], heading, columns=count)
 
 
 def predictions(
@@ -246,9 +257,9 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
     save(figure, file)
 
 
-def _show(axis: Axes, image: np.ndarray) -> None:
-    options: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
-    axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **options)
+def _show(axis: Axes, image: np.ndarray, **options: Any) -> None:
+    grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **grey, **options)
 
 
 def _short(text: str, length: int = 24) -> str:

@@ -25,11 +25,11 @@ from zoo.data.data_loader import AnyPart, Data
 from zoo.data.loaded_part import RESIDENT_BYTES, Augment
 from zoo.data.to_device import to_device
 from zoo.registry.lookup import Registry
-from zoo.support.formatting import size
+from zoo.support.formatting import enumerated, size
 from zoo.support.progress import tracked
 from zoo.training.backbone_pass import Chosen, fastest_pass
 from zoo.training.devices import Engine
-from zoo.training.split_point import SplitPoint, find_split_point
+from zoo.training.split_point import SplitPoint, find_split_point, operations_of
 
 KEPT: tuple[Part, ...] = ("train", "val")
 """The splits that are used in every epoch. The test split is evaluated once, with the whole network."""
@@ -112,7 +112,7 @@ def keep_features(
         note(f"note: features of frozen layers are not cached: train.{changing[0]} changes the images in every epoch")
         return None
     model.to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
-    point = find_split_point(model, _example(data), head, train_mode)
+    point = find_split_point(model, example(data), head, train_mode)
     if point is None:
         note("note: features of frozen layers are not cached: no layer before the trained ones has a constant output")
         return None
@@ -131,12 +131,11 @@ def keep_features(
             "(see ZOO_CACHE_LIMIT)"
         )
         return None
-    return _computed(point, shape, wanted, data.name, engine, catalogue, note)
+    return features_at(point, wanted, data.name, engine, catalogue, note)
 
 
-def _computed(
+def features_at(
     point: SplitPoint,
-    shape: tuple[int, ...],
     wanted: Mapping[Part, AnyPart],
     name: str,
     engine: Engine,
@@ -144,7 +143,8 @@ def _computed(
     note: Callable[[str], None],
 ) -> Features:
     """Return the features of each split from the cache; missing ones are computed, with the same pass for all."""
-    backbone_digest = _digest_of(point, engine)
+    shape = point.shape
+    backbone_digest = digest_of(point, engine)
     keys = {
         part: hashlib.blake2b(f"{backbone_digest} {view.content}".encode(), digest_size=16).hexdigest()
         for part, view in wanted.items()
@@ -174,7 +174,8 @@ def _computed(
             if "by" in facts:
                 how = f"computed {chosen().told}"
     values = f"{int(np.prod(shape)):,} values per image"
-    note(f"frozen layers: the output of {point.layer} ({values}) is cached for {' and '.join(parts)}, {how}")
+    named = enumerated(parts)
+    note(f"frozen layers: the output of {point.layer} ({values}) is cached for {named}, {how}")
     return Features(parts, point.head_of, " and ".join(dict.fromkeys(engines)))
 
 
@@ -195,7 +196,7 @@ def _write_features(
             array[start : start + batch] = way.run(images.inputs).cpu().numpy()
 
 
-def _example(data: Data) -> Tensor:
+def example(data: Data) -> Tensor:
     """Return three different images (3, C, H, W): the first of train, and modified copies if there are fewer."""
     train = data.part("train")
     first = next(train.batches(min(3, len(train)))).inputs
@@ -204,10 +205,9 @@ def _example(data: Data) -> Tensor:
     return first
 
 
-def _digest_of(point: SplitPoint, engine: Engine) -> str:
+def digest_of(point: SplitPoint, engine: Engine) -> str:
     """Return the digest of a backbone's operations and weights, and of the precision."""
-    operations = getattr(point.backbone, "code", point.backbone)
-    known = f"{operations} {point.layer} {engine.autocast} {engine.device.type}"
+    known = f"{operations_of(point.backbone)} {point.layer} {engine.autocast} {engine.device.type}"
     digest = hashlib.blake2b(known.encode(), digest_size=32)
     for name, tensor in point.backbone.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())

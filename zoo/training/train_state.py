@@ -27,9 +27,11 @@ from zoo.training.devices import Engine
 from zoo.training.distillation import Distillation
 from zoo.training.evaluation import evaluate_part
 from zoo.training.feature_cache import FeaturePart, Features
+from zoo.training.frozen_features import FrozenFeatures
 from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
 from zoo.training.optimizers import build_optimizer, build_schedule
+from zoo.training.profiling import Profiler
 from zoo.training.resume_check import check_exact, same_generators
 from zoo.training.run_logs import RunLogs
 from zoo.training.step_losses import StepLosses, first_not_finite
@@ -72,13 +74,30 @@ class Learning:
     distillation: Distillation | None = None
     metrics: Callable[[], Mapping[str, Metric]] = dict
     """Builds the additional metrics for an evaluation."""
+    frozen: FrozenFeatures | None = None
+    """The features that adaptations asked for."""
 
     def evaluate(
-        self, model: nn.Module, part: PartView, batch_size: int, decision: Decision | None = None
+        self,
+        model: nn.Module,
+        part: PartView,
+        batch_size: int,
+        decision: Decision | None = None,
+        *,
+        intervals: bool = False,
     ) -> EvaluationResult:
-        """Return the task's evaluation of a network; the default is the unfitted decision."""
+        """Return the task's evaluation of a network; the default is the unfitted decision.
+
+        It is computed from features that an adaptation has asked for, if the network contains what computed them.
+        """
         decision = decision or self.task.decision(None)
-        return evaluate_part(model, self.task, decision, part, batch_size, self.reader, metrics=self.metrics())
+        short = None if self.frozen is None or self.reader.reads_head else self.frozen.shortcut(model, part)
+        network = None if short is None else short.network
+        view = part if short is None else short.part
+        metrics = self.metrics()
+        return evaluate_part(
+            model, self.task, decision, view, batch_size, self.reader, network, metrics, intervals=intervals
+        )
 
 
 EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]
@@ -122,6 +141,8 @@ class TrainState:
         # the CPU computes a loss before the next line runs, so that reading each costs nothing
         self.losses = StepLosses(self.engine.device, 1 if self.engine.device.type == "cpu" else train.log_steps)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
+        profile = self.run.path / "profile" if train.profile else None
+        self.profiler = Profiler(profile, self.engine.device, self.watch.print)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     @property

@@ -14,6 +14,7 @@ from zoo.data.batch_sampler import last_joined, one_left_over
 from zoo.data.mixup import Mixture, mix, split
 from zoo.errors import Interrupted, SetupError
 from zoo.support import counter_random
+from zoo.support.formatting import figure
 from zoo.support.stop_signals import StopRequest, stop_on_signals
 from zoo.training.devices import out_of_memory
 from zoo.training.losses import PieceLoss, piece_loss
@@ -28,20 +29,40 @@ def fit(state: TrainState) -> Progress:
     """
     epochs, monitored = state.config.train.epochs, state.task.monitor.metric
     state.watch.begin(state.progress, state.steps_per_epoch, epochs, monitored)
-    with stop_on_signals() as stop, state.logs, state.reading(), out_of_memory(asked_memory(state)):
+    with (
+        stop_on_signals() as stop,
+        state.logs,
+        state.reading(),
+        out_of_memory(asked_memory(state)),
+        state.profiler.running(),
+    ):
+        evaluate_start(state)
         for epoch in remaining_epochs(state):
             state.begin_epoch(epoch)
             started = time.perf_counter(), state.progress.batch
-            for batch in remaining_batches(state, epoch):
+            for batch in state.profiler.batches(remaining_batches(state, epoch)):
                 loss = take_step(state, batch)
                 account(state, batch, loss)
                 save_if_due(state)
                 stop_if_asked(state, stop)
+                state.profiler.step()
             row = close_epoch(state, epoch, *started)
             remember_best(state, row)
             save(state)
             stop_if_asked(state, stop)
     return state.progress
+
+
+def evaluate_start(state: TrainState) -> None:
+    """Evaluate the network before the first step, as epoch 0, if ``train.evaluate_start`` asks for it."""
+    progress = state.progress
+    if not state.config.train.evaluate_start or progress.step or progress.best or "val" not in state.data.parts:
+        return
+    found = state.evaluate("val").metrics
+    metric = state.task.monitor.metric
+    remember_best(state, {f"val_{metric}": found[metric]})
+    save(state)
+    state.watch.print(f"before training: val {figure(metric, found[metric])}")
 
 
 def remaining_epochs(state: TrainState) -> Iterator[int]:
@@ -86,22 +107,26 @@ def take_step(state: TrainState, batch: Batch) -> PieceLoss:
     """
     train, samples = state.config.train, len(batch.inputs)
     state.stepper.set_rates(state.progress.step)
-    pieces = split(
-        mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
-        max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
-    )
+    with state.profiler.phase("forward"):
+        pieces = split(
+            mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
+            max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
+        )
     loss = torch.zeros((), device=state.engine.device)
     weight: Tensor | float = 0.0
     for piece in pieces:
-        found = forward(state, piece)
-        part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
-        state.stepper.backward(part)
+        with state.profiler.phase("forward"):
+            found = forward(state, piece)
+            part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
+        with state.profiler.phase("backward"):
+            state.stepper.backward(part)
         loss += part.detach()
         weight = weight + found.weight
     if len(pieces) > 1 and isinstance(weight, Tensor):
         state.stepper.multiply_gradients(samples / weight)
         loss *= samples / weight
-    state.stepper.update()
+    with state.profiler.phase("optimizer"):
+        state.stepper.update()
     return PieceLoss(loss, weight)
 
 

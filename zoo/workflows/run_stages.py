@@ -162,8 +162,7 @@ def _train_and_evaluate(
     where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
 ) -> dict[str, float]:
     data = prepared.data
-    for line in prepared.said:
-        reporter.print(line)
+    prepared.lines.print_to(reporter.print)
     model = (_train if prepared.trains else _without_training)(where, record, prepared, reporter, inexact)
     part: Part = "val" if prepared.early_stop else evaluated_part(data)
     view = data.part(part)
@@ -171,6 +170,7 @@ def _train_and_evaluate(
     _write_gallery(where, record, prepared, model)
     found = _evaluate(record, prepared, model, part)
     record.results[part] = dict(found.metrics)
+    record.intervals[part] = dict(found.intervals)
     where.write_record(record)
     reporter.evaluated(part, found.metrics, len(view))
     run_results.write_samples(where.samples, view, data.target)
@@ -220,7 +220,8 @@ def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) 
         if prepared.solver is None:
             raise TypeError("there is neither a task nor a solver")
         return prepared.solver.evaluate(model, view)
-    return prepared.learning.evaluate(model, view, prepared.config.train.eval_batch_size, record.decision)
+    batch_size = prepared.config.train.eval_batch_size
+    return prepared.learning.evaluate(model, view, batch_size, record.decision, intervals=True)
 
 
 def _report(
@@ -233,9 +234,11 @@ def _report(
         return [] if solver is None else list(solver.report(found, view, folder))
     write_predictions(folder / "predictions.csv", found, view, prepared.data.target, record.decision)
     batch_size, decision = prepared.config.train.eval_batch_size, record.decision
-    changes = learning.adaptations.report(
-        found, view, lambda network, part: learning.evaluate(network, part, batch_size, decision), folder
-    )
+
+    def evaluate(network: nn.Module, part: PartView) -> EvaluationResult:
+        return learning.evaluate(network, part, batch_size, decision, intervals=True)
+
+    changes = learning.adaptations.report(found, view, evaluate, folder)
     return [*changes, *learning.task.report(found, view, folder)]
 
 
@@ -281,9 +284,12 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
     if progress.best is not None and root.last is not None and root.chosen != root.last.name:
         best = checkpoints.chosen(where)
         load_state(state.result, checkpoints.weights(best), best)
+        reached = figure(progress.best["metric"], progress.best["value"])
         reporter.print(
-            f"reporting on the best epoch, {progress.best['epoch']} "
-            f"({figure(progress.best['metric'], progress.best['value'])})"
+            f"reporting on the best epoch, {progress.best['epoch']} ({reached})"
+            if progress.best["epoch"]
+            else f"no epoch was better on the validation split than the network before training ({reached}), which is "
+            "kept"
         )
     record.checkpoint = root.chosen
     return state.result
@@ -306,7 +312,7 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
 
 def _forget_results(where: RunDir, record: Record) -> None:
     """Remove the results before the run is resumed from another checkpoint."""
-    record.results, record.checkpoint = {}, None
+    record.results, record.intervals, record.checkpoint = {}, {}, None
     where.write_record(record)
 
 
