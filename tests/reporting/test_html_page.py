@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
+import io
 import json
 import shlex
 import shutil
@@ -20,7 +22,7 @@ from zoo.cli.app import run_cli
 from zoo.errors import StorageError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting import html_page
-from zoo.reporting.html_page import ROWS, commands, inside, render, report, write_page
+from zoo.reporting.html_page import ROWS, address, commands, inside, render, report, write_page
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import all_runs, run_id
 
@@ -358,3 +360,24 @@ def test_every_command_of_a_page_works_for_its_kind_of_run(tmp_path, monkeypatch
     assert seen == {("classifier", each) for each in ("run", "evaluate", "predict", "export")} | {
         ("no network", each) for each in ("run", "evaluate")
     }
+
+
+def test_photographs_are_included_as_jpeg_and_plots_as_they_are(tmp_path) -> None:
+    noise = np.random.default_rng(0).normal(128, 20, (300, 300, 3)).clip(0, 255).astype(np.uint8)
+    smooth = np.asarray(Image.fromarray(noise).resize((600, 600), Image.Resampling.BICUBIC))
+    Image.fromarray(smooth).save(tmp_path / "photo.png")
+    plot = np.full((800, 900, 3), 255, np.uint8)
+    plot[::40, :], plot[:, ::30] = (0, 0, 0), (200, 30, 30)
+    Image.fromarray(plot).save(tmp_path / "plot.png")
+    Image.fromarray(noise[:20, :20]).save(tmp_path / "small.png")
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "photo.png").read_bytes()[:30_000])
+    found = {name: address(tmp_path / f"{name}.png") for name in ("photo", "plot", "small", "damaged")}
+    kind, _, coded = found.pop("photo").partition(";base64,")
+    content = base64.b64decode(coded)
+    assert kind == "data:image/jpeg" and len(content) < (tmp_path / "photo.png").stat().st_size / 2
+    with Image.open(io.BytesIO(content)) as shown:
+        difference = np.asarray(shown).astype(float) - smooth
+    assert np.abs(difference).mean() < 5
+    for name, text in found.items():
+        exact = base64.b64encode((tmp_path / f"{name}.png").read_bytes()).decode()
+        assert text == f"data:image/png;base64,{exact}"

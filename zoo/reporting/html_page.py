@@ -12,10 +12,12 @@ import io
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from zoo.api import Expected, ReportItem
 from zoo.errors import UsageError, ZooError
@@ -30,6 +32,11 @@ from zoo.support.untrusted_files import read_bytes, read_text
 
 ROWS = 200
 """The maximum number of rows of a table."""
+PHOTOGRAPH = 20_000
+"""The bytes of a PNG from which JPEG is tried."""
+MOST_PIXELS = 20_000_000
+QUALITY = 90
+"""Of JPEG, without subsampling of colours, so that titles stay sharp."""
 IMAGE = "image"
 """The name of a column with image files."""
 
@@ -238,7 +245,20 @@ def inside(folder: Path, name: str) -> Path | None:
 
 
 def address(image: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(read_bytes(image)).decode()}"
+    """Return a PNG as a ``data:`` URL: as JPEG if that takes less than half as much, as for photographs.
+
+    Plots and small images stay exact. A PNG that cannot be decoded is included as it is.
+    """
+    content, kind = read_bytes(image), "png"
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # of the header
+    if len(content) > PHOTOGRAPH and width * height <= MOST_PIXELS:
+        with suppress(OSError, ValueError, SyntaxError), io.BytesIO() as stream:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as drawn:
+                if drawn.mode in ("L", "RGB"):
+                    drawn.save(stream, "JPEG", quality=QUALITY, subsampling=0)
+            if 0 < stream.tell() < len(content) / 2:
+                content, kind = stream.getvalue(), "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def epoch_table(run: RunDir) -> Shown:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, ListedColormap
+from matplotlib.colors import Colormap, ListedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -20,11 +20,13 @@ from matplotlib.ticker import MaxNLocator
 
 from zoo.api import Mask, PartView, Target
 from zoo.data.targets import described
-from zoo.support.atomic_files import replacement
+from zoo.reporting.image_grid import Key, image_grid
+from zoo.support.atomic_files import replacement, write_image
 from zoo.support.formatting import label
 from zoo.support.paths import check_drawing
 
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+VECTORS = (".pdf", ".svg", ".eps")
 KEYS = 20
 """The maximum number of mask classes in a legend."""
 CELL = (1.7, 1.85)
@@ -53,6 +55,13 @@ def grid(
     keys: Sequence[Patch] = (),
 ) -> None:
     """Draw titled images, uint8 (n, H, W, C), in rows of ``columns``, with a legend of ``keys`` below."""
+    check_drawing(file)
+    if file.suffix.lower() not in VECTORS:
+        named = [Key(_bytes_of(key), _short(str(key.get_label()))) for key in keys]
+        sheet = image_grid(images, [_short(title) for title in titles], heading, colours, columns, named)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_image(file, sheet, compress_level=1)  # photographs: a fifth larger than at 6, in a third of the time
+        return
     rows, lines = max(1, -(-len(images) // columns)), textwrap.wrap(heading, 17 * columns)
     legend = 0.25 * -(-len(keys) // columns) + 0.2 if keys else 0.0
     width, height = CELL[0] * columns, CELL[1] * rows + 0.2 * len(lines) + 0.2 + legend  # inches
@@ -84,6 +93,11 @@ def _place(axis: Axes, image: np.ndarray, left: float, bottom: float) -> float:
     bottom += (space[1] - height) / 2 + 0.05
     _show(axis, image, extent=(left, left + width, bottom, bottom + height), aspect="auto")
     return float(bottom + height)
+
+
+def _bytes_of(key: Patch) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * value) for value in to_rgb(key.get_facecolor()))
+    return red, green, blue
 
 
 def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:

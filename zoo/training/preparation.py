@@ -38,6 +38,7 @@ from zoo.support import counter_random
 from zoo.training.adaptations import Adaptations
 from zoo.training.devices import Engine, set_up
 from zoo.training.distillation import Distillation, on_device
+from zoo.training.feature_cache import Features
 from zoo.training.frozen_features import FrozenFeatures
 from zoo.training.run_teacher import run_teacher
 from zoo.training.train_state import EarlyStop, Learning, batch_notes, check_pieces, check_trainable
@@ -79,6 +80,8 @@ class Prepared:
     """Lines printed by the adaptations, for the run's console and log."""
     early_stop: EarlyStop | None = None
     """Of a trial, which is evaluated on the validation split in place of the test split."""
+    features: Features | None = None
+    """The cached features of frozen layers, from the start of the training."""
 
     @property
     def config(self) -> RunConfig:

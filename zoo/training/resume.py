@@ -133,6 +133,8 @@ def environment(state: TrainState) -> dict[str, str]:
     """Return the conditions that must be equal for a bit-identical resume."""
     facts = state.engine.describe()
     kept = {} if state.features is None else {"features": state.features.engine}
+    if state.features is not None and state.features.dropout is not None:
+        kept["dropout"] = state.features.dropout
     distillation = state.learning.distillation
     if distillation is not None and distillation.digest is not None:
         kept["teacher"] = distillation.digest

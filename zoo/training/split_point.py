@@ -136,7 +136,7 @@ def _by_graph(
     backbone = fx.GraphModule(model, _first_part(evaluating, place.name))
 
     def head_of(network: nn.Module) -> nn.Module:
-        return _Rest(network, _second_part(training, place.name), _second_part(evaluating, place.name))
+        return Rest(network, _second_part(training, place.name), _second_part(evaluating, place.name))
 
     return SplitPoint(backbone, _name_of(place), head_of, silent_heads=silent_heads)
 
@@ -173,20 +173,20 @@ def _parameters(model: nn.Module, node: fx.Node) -> dict[str, nn.Parameter]:
     return {}
 
 
-class _Rest(nn.Module):
+class Rest(nn.Module):
     """A network after the split point, with a graph for training and one for evaluation over the same modules."""
 
     def __init__(self, network: nn.Module, training: fx.Graph, evaluating: fx.Graph) -> None:
         super().__init__()
-        self._train, self._eval = fx.GraphModule(network, training), fx.GraphModule(network, evaluating)
+        self.training_graph, self._eval = fx.GraphModule(network, training), fx.GraphModule(network, evaluating)
 
-    def train(self, mode: bool = True) -> _Rest:
+    def train(self, mode: bool = True) -> Rest:
         """Set the mode of this module only; its modules belong to the network, which sets their modes."""
         self.training = mode
         return self
 
     def forward(self, features: Tensor) -> Any:
-        return (self._train if self.training else self._eval)(features)
+        return (self.training_graph if self.training else self._eval)(features)
 
 
 def _name_of(node: fx.Node) -> str:

@@ -84,20 +84,30 @@ class Learning:
         batch_size: int,
         decision: Decision | None = None,
         *,
+        features: Features | None = None,
         intervals: bool = False,
     ) -> EvaluationResult:
         """Return the task's evaluation of a network; the default is the unfitted decision.
 
-        It is computed from features that an adaptation has asked for, if the network contains what computed them.
+        Where the training or an adaptation keeps features of the split, only what follows them in the network is
+        computed.
         """
         decision = decision or self.task.decision(None)
-        short = None if self.frozen is None or self.reader.reads_head else self.frozen.shortcut(model, part)
-        network = None if short is None else short.network
-        view = part if short is None else short.part
         metrics = self.metrics()
+        short = self._shortcut(model, part, features)
+        view, network = (part, None) if short is None else short
         return evaluate_part(
             model, self.task, decision, view, batch_size, self.reader, network, metrics, intervals=intervals
         )
+
+    def _shortcut(
+        self, model: nn.Module, part: PartView, features: Features | None
+    ) -> tuple[FeaturePart, nn.Module] | None:
+        """Return a split as features, and the rest of the network; None if they are not kept."""
+        kept = None if features is None else features.of(part)
+        if features is not None and kept is not None:
+            return kept, features.head_of(model).eval()
+        return None if self.frozen is None or self.reader.reads_head else self.frozen.shortcut(model, part)
 
 
 EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]
@@ -165,20 +175,7 @@ class TrainState:
     def evaluate(self, part: Part) -> EvaluationResult:
         """Return the task's evaluation of the current model on a split other than the test split."""
         batch_size, decision = self.config.train.eval_batch_size, self.task.decision(None)
-        if self.features is None:
-            return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision)
-        network = self.features.head_of(self.result)
-        network.eval()
-        return evaluate_part(
-            self.result,
-            self.task,
-            decision,
-            self.features.parts[part],
-            batch_size,
-            self.learning.reader,
-            network,
-            self.learning.metrics(),
-        )
+        return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision, features=self.features)
 
     @property
     def result(self) -> nn.Module:

@@ -164,7 +164,7 @@ def _train_and_evaluate(
     data = prepared.data
     prepared.lines.print_to(reporter.print)
     model = (_train if prepared.trains else _without_training)(where, record, prepared, reporter, inexact)
-    part: Part = "val" if prepared.early_stop else evaluated_part(data)
+    part = evaluated_parts(prepared)[0]
     view = data.part(part)
     _fit_decision(record, prepared, model)
     _write_gallery(where, record, prepared, model)
@@ -184,7 +184,7 @@ def _train_and_evaluate(
         *drawn[:1],
         *shown,
         *drawn[1:],
-        *(predict_unlabelled(where, record, prepared, model) if part != "predict" else ()),
+        *(predict_unlabelled(where, record, prepared, model) if "predict" in evaluated_parts(prepared)[1:] else ()),
     ]
     return dict(found.metrics)
 
@@ -194,14 +194,22 @@ def evaluated_part(data: Data) -> Part:
     return "test" if "test" in data.parts else next(iter(data.parts))
 
 
+def evaluated_parts(prepared: Prepared) -> list[Part]:
+    """Return the split that is evaluated after training, and the unlabelled one if there is one."""
+    first: Part = "val" if prepared.early_stop else evaluated_part(prepared.data)
+    return [first, *(part for part in prepared.data.parts if part == "predict" != first)]
+
+
 def _fit_decision(record: Record, prepared: Prepared, model: nn.Module) -> None:
     """Fit the decision on the validation split if there is one; the evaluation on the test split uses it."""
     learning, data = prepared.learning, prepared.data
     if learning is None:
         record.decision = Raw()
         return
-    batch_size = prepared.config.train.eval_batch_size
-    val = learning.evaluate(model, data.part("val"), batch_size) if "val" in data.parts else None
+    val = None
+    if "val" in data.parts:
+        batch_size = prepared.config.train.eval_batch_size
+        val = learning.evaluate(model, data.part("val"), batch_size, features=prepared.features)
     with calls_of(prepared.plan.task.items, "fitting the decision"):
         record.decision = learning.task.decision(val)
 
@@ -221,7 +229,9 @@ def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) 
             raise TypeError("there is neither a task nor a solver")
         return prepared.solver.evaluate(model, view)
     batch_size = prepared.config.train.eval_batch_size
-    return prepared.learning.evaluate(model, view, batch_size, record.decision, intervals=True)
+    return prepared.learning.evaluate(
+        model, view, batch_size, record.decision, features=prepared.features, intervals=True
+    )
 
 
 def _report(
@@ -244,8 +254,6 @@ def _report(
 
 def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model: nn.Module) -> list[ReportItem]:
     """Predict the unlabelled images, and write the report items into a separate folder."""
-    if "predict" not in prepared.data.parts:
-        return []
     folder = where.path / "predict"
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     found = _evaluate(record, prepared, model, "predict")
@@ -300,8 +308,9 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
     cached, too."""
     config, data, model, engine = prepared.config, prepared.data, prepared.model, prepared.engine
     head = None if prepared.plan.architecture is None else prepared.plan.architecture.spec.head
-    features = keep_features(
-        config.train, model, data, engine, registry(), head, learning.adaptations.set_train_mode, reporter.print
+    train_mode = learning.adaptations.set_train_mode
+    features = prepared.features = keep_features(
+        config.train, model, data, engine, registry(), head, train_mode, reporter.print, evaluated_parts(prepared)
     )
     if features is not None and learning.distillation is not None:
         learning.distillation.tabulate(data.part("train"), config.train.eval_batch_size)
