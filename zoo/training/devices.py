@@ -108,5 +108,5 @@ def out_of_memory(what: str) -> Iterator[None]:
 def free_memory() -> None:
     """Give back the memory of a training that ended: what torch holds for reuse is not free for another size."""
     gc.collect()  # an error's traceback and the modules of a network refer to each other
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
