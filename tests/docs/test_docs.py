@@ -95,7 +95,7 @@ def recipe_table() -> str:
         several = expected.seeds > 1
         reached = (spread if several else value)(expected.metric, expected.mean, *[expected.sd] * several)
         named = "" if expected.metric == "accuracy" else f"{label(expected.metric)} "
-        measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
+        measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s per run on {expected.device}"
         rows.append(f"{start} | {named}{reached} ({measured}) |")
     return "\n".join(rows)
 
@@ -207,7 +207,7 @@ def test_every_yaml_of_the_configuration_page_is_valid(tmp_path) -> None:
 
 
 def test_the_tree_of_the_readme_is_there() -> None:
-    tree = README.partition("## The tree")[2].partition("## ")[0]
+    tree = README.partition("## Repository layout")[2].partition("## ")[0]
     folders = re.findall(r"^    (\w+)/ ", tree, re.M)
     assert {"zoo", "plugins", "exports", "tests", "docs", "examples", "benchmarks"} == set(folders)
     assert all((ROOT / folder).is_dir() for folder in folders)

@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo.api import Augmentation, AugmentationSpec, Options
 from zoo.config.augmentation_options import Specification, build_steps
 from zoo.contract.targets import Mask, Target
+from zoo.data.to_device import numbers_on, to_device
 from zoo.data.warp import source_points, warp_images, warp_masks
 from zoo.errors import PluginError, ZooError, report_to
 from zoo.registry.lookup import Item, in_plugin, load_object
@@ -72,9 +73,15 @@ class EpochAugmentation:
                 self.augmenter.seed, counter_random.AUGMENT + position, self.epoch, indices, augmentation.draws
             )
             images, masks = apply(
-                augmentation, images, masks, torch.from_numpy(draws).to(images.device), self.augmenter.ignore
+                augmentation, images, masks, _placed(augmentation, draws, images), self.augmenter.ignore
             )
         return images, masks
+
+
+def _placed(augmentation: Augmentation[Options], draws: np.ndarray, images: Tensor) -> Tensor:
+    """Return the random numbers for ``images`` where the augmentation uses them."""
+    host = torch.from_numpy(draws)
+    return host if augmentation.draws_on_host else to_device(host, images.device)
 
 
 def apply(
@@ -85,10 +92,10 @@ def apply(
     moved = augmentation.resample(images, draws)
     if moved is not None and masks is None:
         return moved, None
-    sizes = torch.tensor(images.shape[2:], dtype=torch.float32, device=images.device).expand(len(images), 2)
-    maps = augmentation.geometry(draws, sizes)
+    maps = augmentation.geometry(draws, numbers_on(images.shape[2:], draws.device).expand(len(images), 2))
     if maps is None:
         return images, masks
+    maps = to_device(maps, images.device)
     return (
         warp_images(images, maps) if moved is None else moved,
         None if masks is None else warp_masks(masks, maps, 0 if ignore is None else ignore),
@@ -155,7 +162,7 @@ def _fitted(
         with in_plugin(item, f"fitting {item.spec.name}"):
             augmentation.fit(sample, mean)
             masks = torch.zeros(len(few), *few.shape[2:], dtype=torch.uint8, device=few.device)
-            found, _ = apply(augmentation, few, masks, torch.from_numpy(draws).to(few.device), 255)
+            found, _ = apply(augmentation, few, masks, _placed(augmentation, draws, few), 255)
             if found.shape != few.shape:
                 raise ValueError(f"images {tuple(few.shape)} became {tuple(found.shape)}")
     except (ZooError, torch.OutOfMemoryError):

@@ -22,6 +22,7 @@ from zoo.data.augmentation import Augmenter
 from zoo.data.loaded_part import RAW_IMAGES, Augment
 from zoo.data.preprocessing import Preprocessing
 from zoo.data.sample_sources import IndexNames
+from zoo.data.to_device import to_device
 from zoo.errors import PluginError, report_to
 from zoo.support.progress import tracked
 
@@ -121,9 +122,8 @@ class StreamedPart:
                 for ahead in pieces[place + len(waiting) : place + 1 + AHEAD]:
                     waiting.append(pool.submit(self._fetch, ahead))
                 images, targets = waiting.popleft().result()
-                yield self._batch(
-                    rows, images.to(self.device), targets if targets is None else targets.to(self.device), augment
-                )
+                here = None if targets is None else to_device(targets, self.device)
+                yield self._batch(rows, to_device(images, self.device), here, augment)
 
     def _fetch(self, rows: np.ndarray) -> Fetched:
         return self._images_of(rows), self._targets_of(rows)
@@ -157,7 +157,7 @@ class StreamedPart:
             images = augment(images, rows)
         laid = images.contiguous(memory_format=self.memory_format)
         inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
-        indices = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        indices = to_device(torch.from_numpy(np.ascontiguousarray(rows)), self.device)
         return Batch(inputs, targets, indices)
 
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
