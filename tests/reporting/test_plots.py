@@ -67,10 +67,10 @@ def test_errors_in_units_and_scores_up_to_one_have_panels_of_their_own(tmp_path,
     rows = [{"epoch": n, "step": 9 * n, "train_loss": 1 / n, "val_mae": 3 / n, "val_r2": 1 - 0.1 / n} for n in (1, 2)]
     plots.curves(tmp_path / "x.png", rows, [{"step": 1, "loss": 2.0}], "run")
     loss, errors, scores = drawn[0]
-    assert [line.get_label() for line in errors.lines] == ["val mae"]
-    assert [line.get_label() for line in scores.lines] == ["val r2"]
+    assert [line.get_label() for line in errors.lines] == ["val MAE"]
+    assert [line.get_label() for line in scores.lines] == ["val R²"]
     # one logged batch says less than two epochs
-    assert [line.get_label() for line in loss.lines] == ["train, epoch mean"]
+    assert [line.get_label() for line in loss.lines] == ["train, mean of each epoch"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])

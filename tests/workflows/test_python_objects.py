@@ -168,13 +168,13 @@ def test_passed_again_the_model_needs_no_data(
 
 
 def test_each_function_takes_the_objects_again(trained: Path, tmp_path: Path, new_process: Callable[[], None]) -> None:
-    due = zoo.load(trained).predict(X[:2]).values
+    due = zoo.load(trained).predict(X[0]).values
     Image.fromarray(X[0]).save(tmp_path / "0.png")
     new_process()
-    np.testing.assert_array_equal(zoo.predict(trained, [tmp_path / "0.png"], model=Net()).values, due[:1])
+    np.testing.assert_array_equal(zoo.predict(trained, [tmp_path / "0.png"], model=Net()).values, due)
     new_process()
     (batch,) = zoo.predict_batches(trained, [tmp_path / "0.png"], model=Net())
-    np.testing.assert_array_equal(batch.values, due[:1])
+    np.testing.assert_array_equal(batch.values, due)
     new_process()
     recorded = json.loads((trained / "run.json").read_text())["results"]["test"]
     assert zoo.evaluate(trained, model=Net(), data=(X, Y)).metrics == pytest.approx(recorded)

@@ -22,7 +22,7 @@ from zoo.support.paths import machine
 SAMPLES = 10
 PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
 
-TRAINING = "Mean loss of each epoch and, where there are more of them, loss of the logged batches."
+TRAINING = "Training loss: its mean over each epoch and, where more of them are logged, that of single batches."
 
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:

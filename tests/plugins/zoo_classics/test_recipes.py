@@ -19,7 +19,6 @@ UNMEASURED = {
     f"classics/{name}"
     for name in (
         "lenet_digits_rotated",
-        "unet_digits_on_photos",
         "unet_mnist_on_photos",
     )
 }
