@@ -133,7 +133,7 @@ def test_the_number_of_threads_changes_nothing(folder) -> None:
 
 def test_threads_that_decode_run_torch_alone_and_leave_the_others_as_they_were() -> None:
     before = torch.get_num_threads()
-    pool = source_samples.decoding_threads(3)
+    pool = source_samples.single_core_threads(3, "test")
     assert {pool.submit(torch.get_num_threads).result() for _ in range(9)} == {1}
     found: list[int] = []
     thread = threading.Thread(target=lambda: found.append((torch.ones(2) + 1).numel() and torch.get_num_threads()))

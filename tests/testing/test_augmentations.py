@@ -125,9 +125,7 @@ PIXELS = "def pixels(self, images, draws): "
             "boxes returns other parts of the images than geometry",
         ),
         (
-            dim(
-                "turn = 0\ndef boxes(self, draws, sizes):\n    self.turn += 1\n    return None if self.turn % 2 else sizes"
-            ),
+            dim("n = 0\ndef boxes(self, draws, sizes):\n    self.n += 1\n    return None if self.n % 2 else sizes"),
             "geometry",
             "boxes returns None for some draws only",
         ),

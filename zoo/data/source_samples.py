@@ -64,7 +64,7 @@ class SourceSamples(SampleSource):
         """``masks``: those to cut with the images, by default the targets if they are masks."""
         self._images, self._targets, self._preprocessing = images, targets, preprocessing
         self._masks = targets if masks is None and isinstance(targets, SourceMasks) else masks
-        self._threads = decoding_threads(workers or os.cpu_count() or 1)
+        self._threads = single_core_threads(workers or os.cpu_count() or 1, "decode")
 
     def __len__(self) -> int:
         return len(self._images)
@@ -120,13 +120,14 @@ class SourceSamples(SampleSource):
 
 
 @functools.cache
-def decoding_threads(count: int) -> ThreadPoolExecutor:
-    """Return threads that each run torch's operations alone: many images at once use the cores better than many threads
-    for one image. OpenMP has a number of threads for each thread that calls it."""
-    pool, all_started, before = ThreadPoolExecutor(count, "decode"), threading.Barrier(count), torch.get_num_threads()
+def single_core_threads(count: int, name: str) -> ThreadPoolExecutor:
+    """Return threads that each run torch's operations on one core: many images at once use the cores better than many
+    threads for one image. (OpenMP has a number of threads for each thread that calls it.)"""
+    pool, all_started, before = ThreadPoolExecutor(count, name), threading.Barrier(count), torch.get_num_threads()
 
     def begin(_number: int) -> None:
         all_started.wait()  # so that no thread begins twice
+        torch.get_num_threads()  # initialises this thread, which would otherwise undo the next line later
         torch.set_num_threads(1)
 
     list(pool.map(begin, range(count)))

@@ -9,6 +9,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from zoo.data.augmentation import SAMPLE, Augmenter, check_crop_is_first, fits_i
 from zoo.data.loaded_part import RAW_IMAGES, Augment, raw_images
 from zoo.data.preprocessing import Preprocessing
 from zoo.data.sample_sources import IndexNames
-from zoo.data.source_samples import SourceSamples
+from zoo.data.source_samples import SourceSamples, single_core_threads
 from zoo.errors import PluginError, report_to
 from zoo.support.progress import tracked
 
@@ -36,6 +37,7 @@ SAY_FROM = 10_000
 
 Fetched = tuple[Tensor, Tensor | None, bool]
 """Images, targets, and whether the images are cut from their sources."""
+Prepare = Callable[[np.ndarray, Augment | None], Batch | Fetched]
 CheckTargets = Callable[[Any, int], Any]
 """Targets and their number → the targets as their kind's dtype; raises for anything else (`zoo.data.targets`)."""
 
@@ -123,15 +125,36 @@ class StreamedPart:
         ``augment`` changes them on the device.
         """
         pieces = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)][first:]
-        with ThreadPoolExecutor(AHEAD) as pool:
-            waiting: deque[Future[Fetched]] = deque()
-            for place, rows in enumerate(pieces):
-                for ahead in pieces[place + len(waiting) : place + 1 + AHEAD]:
-                    waiting.append(pool.submit(self._fetch, ahead, augment))
-                yield self._batch(rows, waiting.popleft().result(), augment)
+        with self._threads(augment) as (pool, prepare):
+            waiting: deque[Future[Batch | Fetched]] = deque()
+            try:
+                for place, rows in enumerate(pieces):
+                    for ahead in pieces[place + len(waiting) : place + 1 + AHEAD]:
+                        waiting.append(pool.submit(prepare, ahead, augment))
+                    found = waiting.popleft().result()
+                    yield found if isinstance(found, Batch) else self._batch(rows, found, augment)
+            finally:
+                for each in waiting:
+                    each.cancel()
+
+    @contextmanager
+    def _threads(self, augment: Augment | None) -> Iterator[tuple[ThreadPoolExecutor, Prepare]]:
+        """Give threads, and what they do for a batch: only fetch it, or also augment crops on a CPU, where the main
+        thread would wait for the cores that the others use."""
+        if self._cuts(augment) and self.device.type == "cpu":
+            yield single_core_threads(AHEAD, "prepare"), self._prepare
+        else:
+            with ThreadPoolExecutor(AHEAD) as pool:
+                yield pool, self._fetch
+
+    def _prepare(self, rows: np.ndarray, augment: Augment | None) -> Batch:
+        return self._batch(rows, self._fetch(rows, augment), augment)
+
+    def _cuts(self, augment: Augment | None) -> bool:
+        return augment is not None and augment.augmenter.cuts and isinstance(self._samples, SourceSamples)
 
     def _fetch(self, rows: np.ndarray, augment: Augment | None) -> Fetched:
-        if augment is None or not augment.augmenter.cuts or not isinstance(self._samples, SourceSamples):
+        if augment is None or not isinstance(self._samples, SourceSamples) or not self._cuts(augment):
             return self._images_of(rows), self._targets_of(rows), False
         images, masks = self._samples.cut(rows, partial(augment.boxes, rows))
         return images, self._targets_of(rows) if masks is None else masks, True
