@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -26,6 +27,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell leaves it fo
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
+DRAWING = {"analysis", "benching", "plugins", "reporting", "test_conformance.py"}
+"""The folders and files of tests that draw figures as a user's are."""
+
 
 @pytest.fixture(autouse=True)
 def own_places(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +41,44 @@ def own_places(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     for name in {"ZOO_RUNS", "ZOO_EXPORTS", "ZOO_DATA", "ZOO_CACHE"} - keep:
         monkeypatch.setenv(name, str(tmp_path / name.removeprefix("ZOO_").lower()))
     monkeypatch.setenv("ZOO_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True)
+def work_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out work that changes no result of a test: no test ends by a power cut, so nothing is flushed to the disk;
+    the sources of timm, whose names each new cache folder lacks, are parsed once; and torch's exporter keeps the list
+    of its operators, for which it would parse 500 functions in every export."""
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+    keep_results("zoo.support.decorated_functions", "_decorated")
+    if "onnxscript.function_libs.torch_lib.ops" in sys.modules:  # something was exported
+        keep_results("torch.onnx._internal._lazy_import", "onnxscript_apis", "get_torchlib_ops")
+
+
+def keep_results(module: str, *names: str) -> None:
+    """Makes a function of a module, if that is imported and has it, keep its results for the rest of the session."""
+    owner: Any = sys.modules.get(module)
+    for name in names[:-1]:
+        owner = getattr(owner, name, None)
+    function = getattr(owner, names[-1], None)
+    if function is not None and not hasattr(function, "cache_info"):
+        setattr(owner, names[-1], functools.cache(function))
+
+
+@pytest.fixture(autouse=True)
+def plain_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside the tests of figures, a figure is drawn coarsely and is not laid out, which takes half the time of a
+    short run."""
+    if "matplotlib.figure" not in sys.modules or DRAWING.intersection(request.path.parts):
+        return
+    from matplotlib.figure import Figure
+
+    full = Figure.savefig
+
+    def coarse(self: Figure, *arguments: Any, **options: Any) -> None:
+        self.set_layout_engine("none")
+        full(self, *arguments, **{**options, "dpi": 30})
+
+    monkeypatch.setattr(Figure, "savefig", coarse)
 
 
 class Hangs(BaseException):

@@ -18,6 +18,10 @@ from zoo.errors import DivergedError, Interrupted, SetupError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.resolve_config import resolve
+from zoo.runs.run_directory import create
+from zoo.training.preparation import prepare
+from zoo.training.train_state import TrainState
+from zoo.training.trainer import account, remaining_batches, take_step
 
 pytestmark = pytest.mark.gpu
 
@@ -86,6 +90,29 @@ def test_with_every_feature_a_stopped_run_resumes_to_the_bit(tmp_path, precision
     )
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_does_not_wait_for_the_device(tmp_path, precision) -> None:
+    """What tests/training/test_device_steps.py holds without a GPU, here by CUDA's own check."""
+    plan = resolve(
+        registry(), "cnn_digits", overrides={"device": "cuda", "train": {**EVERYTHING, "precision": precision}}
+    )
+    ready = prepare(plan)
+    assert ready.learning is not None
+    run = create(plan.config, tmp_path / "run")
+    console = Console(quiet=True)
+    state = TrainState(plan.config, ready.learning, ready.model, ready.data, ready.engine, run, console)
+    with state.logs, state.reading():
+        state.begin_epoch(0)
+        batches = remaining_batches(state, 0)
+        try:
+            for batch in batches:
+                account(state, batch, take_step(state, batch))
+                torch.cuda.set_sync_debug_mode("error")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert state.progress.step == state.steps_per_epoch
+
+
 @pytest.mark.parametrize("name", [item.spec.name for item in registry().items("augmentation")])
 def test_augmentation_on_the_device_is_the_cpus(name) -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 24, 24), dtype=np.uint8))
@@ -99,7 +126,7 @@ def test_augmentation_on_the_device_is_the_cpus(name) -> None:
     assert differing < 0.01
 
 
-def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_before_the_update(tmp_path) -> None:
+def test_case_84_on_cuda_too_a_loss_that_is_not_finite_stops_the_run(tmp_path) -> None:
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf)"):
         zoo.run(
             "cnn_digits",

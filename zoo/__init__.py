@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from zoo.workflows.gradients import gradients
     from zoo.workflows.info import info
     from zoo.workflows.load import Model, load
+    from zoo.workflows.lr_range import lr_range
     from zoo.workflows.matrix import matrix
     from zoo.workflows.open_data import open_data
     from zoo.workflows.predict import predict, predict_batches
@@ -59,6 +60,7 @@ _PUBLIC = {
     "list_recipes": "zoo.registry.listing:list_recipes",
     "list_tasks": "zoo.registry.listing:list_tasks",
     "load": "zoo.workflows.load:load",
+    "lr_range": "zoo.workflows.lr_range:lr_range",
     "matrix": "zoo.workflows.matrix:matrix",
     "open_data": "zoo.workflows.open_data:open_data",
     "predict": "zoo.workflows.predict:predict",
@@ -90,6 +92,7 @@ __all__ = [
     "list_recipes",
     "list_tasks",
     "load",
+    "lr_range",
     "matrix",
     "open_data",
     "predict",

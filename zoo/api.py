@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from zoo.contract.tasks import (
         Adaptation,
         AdaptContext,
+        ComputeFeatures,
         Evaluate,
         EvaluationResult,
         Evaluator,
@@ -96,7 +97,8 @@ _NAMES = {
         "TargetKind Values target_names"
     ),
     "zoo.contract.tasks": (
-        "Adaptation AdaptContext Evaluate EvaluationResult Evaluator Loss Metric Monitor ReportItem Solver Task Teacher"
+        "Adaptation AdaptContext ComputeFeatures Evaluate EvaluationResult Evaluator Loss Metric Monitor ReportItem "
+        "Solver Task Teacher"
     ),
 }
 """The names of each module. A module is imported when one of its names is first used; `zoo list` imports only specs."""
@@ -119,6 +121,7 @@ __all__ = [
     "CheckpointWritten",
     "Classes",
     "CommandSpec",
+    "ComputeFeatures",
     "DataView",
     "Dataset",
     "DatasetSpec",

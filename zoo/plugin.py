@@ -7,7 +7,7 @@ Names are stable within a major version. Each is imported on first use, so that 
                `temporary_folder`, `user_path`
     Untrusted  `read_bytes`, `open_regular`, `check_regular` (for libraries that open a path themselves)
     Images     `IMAGE_SUFFIXES`, `is_image`, `find_images`, `warp_images` (bilinear, by the matrices of
-               `zoo.api.Augmentation.geometry`)
+               `zoo.api.Augmentation.geometry`), `to_device` (copies without waiting for the device)
     Networks   `count_macs`, `count_parameters`, `softmax`, `decide` (applies a decision to outputs),
                `MetricEvaluator` (applies torchmetrics to the result),
                `remove_head` (the network's output becomes its features)
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoo import runtime
     from zoo.cli.output import say as echo
     from zoo.config.item_options import build_exporter
+    from zoo.data.to_device import to_device
     from zoo.data.warp import warp_images
     from zoo.exporting.client_files import runtime_source
     from zoo.exporting.gate import verify_against_pytorch
@@ -91,6 +92,7 @@ _TOOLS = {
     "storage_errors": "zoo.support.atomic_files:storage_errors",
     "temporary_folder": "zoo.support.temporary_folders:temporary_folder",
     "trace": "zoo.exporting.tracing:trace",
+    "to_device": "zoo.data.to_device:to_device",
     "tracked": "zoo.support.progress:tracked",
     "user_path": "zoo.support.paths:user_path",
     "verify_against_pytorch": "zoo.exporting.gate:verify_against_pytorch",
@@ -138,6 +140,7 @@ __all__ = [
     "softmax",
     "storage_errors",
     "temporary_folder",
+    "to_device",
     "trace",
     "tracked",
     "user_path",

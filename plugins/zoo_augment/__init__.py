@@ -23,31 +23,32 @@ def zoo_register_augmentations() -> Sequence[AugmentationSpec]:
         _spec(
             "rotate",
             "between_pixels:Rotate",
-            "Rotate about the centre by a random angle up to a number of degrees, either way, with black borders.",
+            "Rotate about the centre by a random angle from -degrees to degrees. Uncovered pixels are black.",
         ),
         _spec(
             "resized_crop",
             "between_pixels:ResizedCrop",
-            "Cut out a share of the area at a random aspect ratio, and scale it to the old size (Szegedy et al. 2014).",
+            "Crop a random fraction of the area at a random aspect ratio, and resize it to the size of the image "
+            "(Szegedy et al. 2014).",
             "https://arxiv.org/abs/1409.4842",
         ),
         _spec(
             "color_jitter",
             "colours:ColorJitter",
-            "Change brightness, contrast, saturation (factors from 1 - x to 1 + x) and hue (a turn of ±x of the colour "
-            "circle), in this order.",
+            "Change brightness, contrast, saturation (factors from 1 - x to 1 + x) and hue (shifted by up to ±x of the "
+            "colour circle), in this order.",
         ),
         _spec(
             "pca_noise",
             "colours:PCANoise",
-            "AlexNet's: along each principal component of the training pixels' colours, add eigenvalue · N(0, sd) "
-            "(Krizhevsky et al. 2012, 4.1).",
+            "PCA colour augmentation of AlexNet: along each principal component of the colours of the training pixels, "
+            "add eigenvalue · N(0, sd) (Krizhevsky et al. 2012, section 4.1).",
             "https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks",
         ),
         _spec(
             "erase",
             "colours:Erase",
-            "Paint a random rectangle in the dataset's mean colour (random erasing, Zhong et al. 2017).",
+            "Random erasing: fill a random rectangle with the mean colour of the dataset (Zhong et al. 2017).",
             "https://arxiv.org/abs/1708.04896",
         ),
         _spec(

@@ -44,9 +44,10 @@ class PCANoise(Augmentation[options.PCANoise]):
 
     def pixels(self, images: Tensor, draws: Tensor) -> Tensor:
         count = self.components.shape[1]
+        self.components = self.components.to(images.device)
         radius = (-2 * (1 - draws[:, :count]).log()).sqrt()  # Box and Muller
         alpha = radius * (2 * math.pi * draws[:, 3 : 3 + count]).cos() * self.options.sd
-        noise = alpha @ self.components.to(images.device).T * 255  # (N, C)
+        noise = alpha @ self.components.T * 255  # (N, C)
         return (images.float() + noise[:, :, None, None]).clamp_(0, 255)
 
 
@@ -74,6 +75,7 @@ class Erase(Augmentation[options.Erase]):
         self.fill = torch.tensor(mean, dtype=torch.float32).mul(255).view(1, -1, 1, 1)
 
     def pixels(self, images: Tensor, draws: Tensor) -> Tensor:
+        self.fill = self.fill.to(images.device)
         height, width = images.shape[2:]
         sides = rectangles(draws[:, 1], draws[:, 2], height, width, self.options.scale, self.options.ratio)
         tall, wide = (side.floor() for side in sides)
@@ -82,4 +84,4 @@ class Erase(Augmentation[options.Erase]):
         inside_rows = (rows >= top[:, None]) & (rows < (top + tall)[:, None])  # (N, H)
         inside_columns = (columns >= left[:, None]) & (columns < (left + wide)[:, None])  # (N, W)
         chosen = (draws[:, 0] < self.options.p).view(-1, 1, 1) & inside_rows[:, :, None] & inside_columns[:, None, :]
-        return torch.where(chosen[:, None], self.fill.to(images.device), images.float())
+        return torch.where(chosen[:, None], self.fill, images.float())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoo.api import Augmentation
-from zoo.plugin import warp_images
+from zoo.plugin import to_device, warp_images
 from zoo_augment import options, pixel_ops
 from zoo_augment.matrices import matrices
 
@@ -29,39 +29,43 @@ class TrivialAugment(Augmentation[options.TrivialAugment]):
     keeps the others to the bit."""
 
     draws = 3  # of the operation, its strength, its sign
+    draws_on_host = True
 
     def pixels(self, images: Tensor, draws: Tensor) -> Tensor:
         images = images.float()
         changed = images.clone()
-        for name, rows, strength, sign in _groups(draws):
+        for name, rows, strength, sign in _groups(draws, images.device):
             if name in COLOURS:
                 changed[rows] = COLOURS[name](images[rows], strength, sign)
         return changed
 
     def resample(self, images: Tensor, draws: Tensor) -> Tensor:
         moved = images.clone()
-        for name, rows, strength, sign in _groups(draws):
+        for name, rows, strength, sign in _groups(draws, images.device):
             if name in MOVES:
                 moved[rows] = warp_images(images[rows], MOVES[name](strength, sign, images.shape[2], images.shape[3]))
         return moved
 
     def geometry(self, draws: Tensor, sizes: Tensor) -> Tensor:
         maps = matrices(draws[:, 0])
-        for name, rows, strength, sign in _groups(draws):
+        for name, rows, strength, sign in _groups(draws, draws.device):
             if name in MOVES:
                 maps[rows] = MOVES[name](strength, sign, *sizes[rows].unbind(1))
         return maps
 
 
-def _groups(draws: Tensor) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
-    """Each operation that is drawn, with the rows (n,) that it is drawn for, their strengths and signs."""
+def _groups(draws: Tensor, device: torch.device) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+    """Yield each operation that is drawn, with the rows (n,) that it is drawn for, their strengths and signs, on the
+    device; the draws are on the host, which counts the rows."""
     chosen = (draws[:, 0] * len(OPERATIONS)).long().clamp_(max=len(OPERATIONS) - 1)
     strength = (draws[:, 1] * BINS).floor().clamp_(max=BINS - 1) / (BINS - 1)
     sign = torch.where(draws[:, 2] < 0.5, -1.0, 1.0)
-    for number, name in enumerate(OPERATIONS):
-        rows = (chosen == number).nonzero()[:, 0]
-        if len(rows):
-            yield name, rows, strength[rows], sign[rows]
+    order = chosen.argsort(stable=True)
+    counts = torch.bincount(chosen, minlength=len(OPERATIONS)).tolist()
+    columns = (torch.split(to_device(each, device), counts) for each in (order, strength[order], sign[order]))
+    for name, *group in zip(OPERATIONS, *columns, strict=True):
+        if len(group[0]):
+            yield name, *group
 
 
 def _shear_x(strength: Tensor, sign: Tensor, height: Side, width: Side) -> Tensor:

@@ -66,9 +66,12 @@ class Crop(Augmentation[options.Crop]):
 def windows(padded: Tensor, draws: Tensor, height: int, width: int) -> Tensor:
     """From each image the window of ``height`` × ``width`` whose corner its two draws choose, all corners alike."""
     n, c, tall, wide = padded.shape
-    corners = _corners(draws, torch.tensor([tall - height + 1, wide - width + 1], device=padded.device))
-    rows = corners[:, :1] + torch.arange(height, device=padded.device)  # (N, H)
-    columns = corners[:, 1:] + torch.arange(width, device=padded.device)  # (N, W)
+    row, column = (
+        (draws[:, axis] * free).long().clamp_(max=free - 1).view(-1, 1)
+        for axis, free in enumerate([tall - height + 1, wide - width + 1])
+    )
+    rows = row + torch.arange(height, device=padded.device)  # (N, H)
+    columns = column + torch.arange(width, device=padded.device)  # (N, W)
     flat = rows[:, :, None] * wide + columns[:, None, :]  # (N, H, W)
     return padded.flatten(2).gather(2, flat.view(n, 1, -1).expand(n, c, -1)).view(n, c, height, width)
 

@@ -101,7 +101,7 @@ RECIPES = [
     ),
     RecipeSpec(
         name="digits_retrieval",
-        summary="The small CNN gives similar vectors to scikit-learn's handwritten digits of one class; no download",
+        summary="The small CNN trained to give handwritten digits of the same class similar vectors; no download",
         architecture="classics/cnn",
         dataset="datasets/digits",
         task="tasks/retrieval",
@@ -112,7 +112,7 @@ RECIPES = [
     ),
     RecipeSpec(
         name="unet_digits_on_photos",
-        summary="A small U-Net finds scikit-learn's digits 0 to 3 on darkened photographs, pixel by pixel; no download",
+        summary="A small U-Net that segments scikit-learn's digits 0 to 3 on darkened photographs; no download",
         architecture="classics/unet",
         dataset="datasets/digits_on_photos",
         task="tasks/segmentation",
@@ -122,10 +122,11 @@ RECIPES = [
             "task": {"loss": "cross_entropy+dice"},  # most pixels are background, and the images are few
             "train": {**PIXELS, "batch_size": 8, "lr": 0.005, "epochs": 30},
         },
+        own_data={"dataset": {"resize": 128, "fit": "auto", "val_fraction": 0.2}, "train": {"augment": ["flip"]}},
     ),
     RecipeSpec(
         name="unet_mnist_on_photos",
-        summary="A small U-Net finds MNIST's digits 0 to 3 on darkened photographs, pixel by pixel, one epoch",
+        summary="A small U-Net that segments MNIST's digits 0 to 3 on darkened photographs, one epoch",
         architecture="classics/unet",
         dataset="datasets/mnist_on_photos",
         task="tasks/segmentation",

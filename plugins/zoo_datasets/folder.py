@@ -39,7 +39,7 @@ from zoo_datasets.folder_targets import (
     tags_of_folders,
     targets_array,
 )
-from zoo_datasets.near_duplicates import keep_together
+from zoo_datasets.near_duplicates import keep_together, note_between
 from zoo_datasets.options import FolderOptions
 
 __all__ = ["Folder", "in_turn", "open_folder", "open_held_out", "read_folder", "top_folder"]
@@ -216,6 +216,8 @@ def _arranged(
         splits = _divide(root, splits, test_fraction, split_seed)
         if together:
             splits = keep_together(splits, store)
+    elif divide and together:
+        note_between(splits, store)
     return Folder(
         root, {name: in_turn(samples) for name, samples in splits.items()}, Classes(names=tuple(classes)), store
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,16 +45,17 @@ def keep_together(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -
     A class keeps at least one image of val, even if all have near-duplicates.
     """
     train, val = list(splits["train"]), list(splits["val"])
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        hashes = [list(pool.map(difference_hash, (sample.file for sample in part))) for part in (train, val)]
-    moved = _near(train, val, hashes)
+    both = [*train, *val]
+    near = near_pairs(_hashes(both))
+    note_classes(both, near, store)
+    moved = {index - len(train) for index in _connected(both, near, len(train)) if index >= len(train)}
     left = {sample.label for index, sample in enumerate(val) if index not in moved}
     for index in sorted(moved):
         if val[index].label not in left:
             left.add(val[index].label)
             moved.discard(index)
     if moved:
-        store.note(f"{plural(len(moved), 'image')} moved from test to train, where a near-duplicate is")
+        store.note(f"{plural(len(moved), 'image')} moved from test to train: near-duplicates of training images")
     return {
         **{name: list(samples) for name, samples in splits.items()},
         "train": [*train, *(val[index] for index in sorted(moved))],
@@ -61,25 +63,82 @@ def keep_together(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -
     }
 
 
-def _near(train: Sequence[Sample], val: Sequence[Sample], hashes: Sequence[Sequence[int | None]]) -> set[int]:
-    """Return the samples of val that are connected to train by near-duplicates of their class."""
-    found: set[int] = set()
-    for label in {sample.label for sample in val}:
-        known = [value for sample, value in zip(train, hashes[0], strict=True) if sample.label == label and value]
-        due = {
-            index: value
-            for index, (sample, value) in enumerate(zip(val, hashes[1], strict=True))
-            if sample.label == label and value
+def note_between(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -> None:
+    """Note how many images of each split that the folder itself has are near-duplicates of training images, and how
+    many of all are of images of another class. Nothing is moved."""
+    parts = {name: samples for name, samples in splits.items() if samples and samples[0].label is not None}
+    every = [sample for samples in parts.values() for sample in samples]
+    names = [name for name, samples in parts.items() for _ in samples]
+    near = near_pairs(_hashes(every))
+    note_classes(every, near, store)
+    for name in parts:
+        found = {
+            index
+            for pair in near.tolist()
+            for index, other in (pair, pair[::-1])
+            if names[index] == name != "train" and names[other] == "train"
         }
-        fresh = np.array(known, np.uint64)
-        while due and len(fresh):  # those that were found connect others
-            near = [index for index, value in due.items() if _closest(fresh, value) <= BITS]
-            fresh = np.array([due.pop(index) for index in near], np.uint64)
-            found.update(near)
+        if found:
+            store.note(
+                f"{plural(len(found), 'image')} of {name} {'has' if len(found) == 1 else 'have'} a near-duplicate in "
+                "train, so that the accuracy on it is too high"
+            )
+
+
+def note_classes(samples: Sequence[Sample], near: np.ndarray, store: DatasetStore) -> None:
+    """Note how many images have a near-duplicate of another class, with an example."""
+    across = [pair for pair in near.tolist() if samples[pair[0]].label != samples[pair[1]].label]
+    if across:
+        one, other = (f"{samples[index].label}/{samples[index].file.name}" for index in across[0])
+        store.note(
+            f"{plural(len({index for pair in across for index in pair}), 'image')} with a near-duplicate of another "
+            f"class, such as {one} and {other}: check their classes"
+        )
+
+
+def near_pairs(hashes: Sequence[int | None]) -> np.ndarray:
+    """Return the pairs of indices, int64 (P, 2), whose hashes differ in at most `BITS` bits.
+
+    If two hashes differ in at most 4 bits, at least one of 5 pieces of them is the same: only those are compared.
+    """
+    kept = np.array([index for index, value in enumerate(hashes) if value is not None], np.int64)
+    values = np.array([hashes[index] for index in kept], np.uint64)
+    found = [np.empty((0, 2), np.int64)]
+    for low, high in pairwise(np.linspace(0, 64, BITS + 2).astype(int)):
+        piece = (values >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
+        order = np.argsort(piece, kind="stable")
+        ends = np.flatnonzero(np.diff(piece[order])) + 1
+        for group in np.split(order, ends):
+            for place in range(len(group) - 1):
+                others = group[place + 1 :]
+                close = others[_distances(values[others], values[group[place]]) <= BITS]
+                found.append(np.stack([np.full(len(close), group[place]), close], 1))
+    pairs = np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+    return np.asarray(kept[pairs])
+
+
+def _hashes(samples: Sequence[Sample]) -> list[int | None]:
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(difference_hash, (sample.file for sample in samples)))
+
+
+def _connected(samples: Sequence[Sample], near: np.ndarray, known: int) -> set[int]:
+    """Return the samples that are connected to one of the first ``known`` by near-duplicates of their class."""
+    links: dict[int, list[int]] = {}
+    for one, other in near.tolist():
+        if samples[one].label == samples[other].label:
+            links.setdefault(one, []).append(other)
+            links.setdefault(other, []).append(one)
+    due = [index for index in links if index < known]
+    found = set(due)
+    while due:
+        fresh = set(links[due.pop()]) - found
+        found |= fresh
+        due.extend(fresh)
     return found
 
 
-def _closest(hashes: np.ndarray, value: int) -> int:
-    """Return the smallest number of different bits."""
-    different = (hashes ^ np.uint64(value)).view(np.uint8).reshape(len(hashes), 8)
-    return int(np.unpackbits(different, axis=1).sum(1).min())
+def _distances(hashes: np.ndarray, value: np.uint64) -> np.ndarray:
+    """Return the number of different bits of each hash."""
+    different = (hashes ^ value).view(np.uint8).reshape(len(hashes), 8)
+    return np.asarray(np.unpackbits(different, axis=1).sum(1))

@@ -84,9 +84,10 @@ def zoo_register_adaptations() -> list[AdaptationSpec]:
         ),
         AdaptationSpec(
             name="linear_probe",
-            summary="Linear probe: logistic regression, and nearest neighbours, on features of a frozen network",
+            summary="Linear probe: logistic or ridge regression, and nearest neighbours, on frozen features",
             source="G. Alain, Y. Bengio: Understanding intermediate layers using linear classifier probes (2016)",
             target="zoo_tasks.linear_probe:LinearProbe",
+            options="zoo_tasks.options:LinearProbeOptions",
             needs_weights=True,
             new_head=True,
             computes="the features of the training images, and the regression",

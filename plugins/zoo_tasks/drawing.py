@@ -43,18 +43,20 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
         ReportItem(
             "Confusion matrix",
             "plots/confusion.png",
-            "Number of samples for each true class (row) and predicted class (column). Shading: fraction of the row.",
+            "Number of samples for each true class (row) and predicted class (column). The shade shows the fraction "
+            "of the samples of the true class.",
         ),
         ReportItem(
             "Classes",
             "per_class.csv",
-            "Precision: fraction of the samples predicted as this class that belong to it. Recall: fraction of the "
-            "samples of this class that are predicted as it.",
+            "Precision: fraction of the predictions of a class that are correct. Recall: fraction of the samples of a "
+            "class that are predicted correctly.",
         ),
         ReportItem(
             "Calibration",
             "plots/calibration.png",
-            "Reliability diagram. For perfect calibration, the bars reach the diagonal: accuracy equals confidence.",
+            "Reliability diagram: accuracy of the predictions in each range of confidence. With perfect calibration, "
+            "all bars end at the diagonal.",
         ),
         ReportItem(
             "Predictions",
@@ -126,9 +128,7 @@ def write_mistakes(
         truth, guess = classes[int(labels[index])], classes[int(guesses[index])]
         rows.append([f"plots/mistakes/{name}", part.names[index], truth, guess, f"{probabilities[index].max():.4f}"])
     write_csv(directory / "mistakes.csv", ["image", "sample", "truth", "prediction", "probability"], rows)
-    named = (
-        " A sample is named by its file name, or by its index in the whole dataset before it was split." if rows else ""
-    )
+    named = " A sample is identified by its file name or by its index in the complete dataset." if rows else ""
     return ReportItem("Mistakes", "mistakes.csv", f"{title[0].upper()}{title[1:]}.{named}")
 
 
@@ -140,7 +140,7 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
     drawn = Figure(figsize=(5, 5.4), layout="constrained")
     drawn.suptitle(heading)
     above, below = drawn.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="accuracy")
+    above.bar(middle[held], np.asarray(bins["accuracy"])[held], width * 0.92, label="bin: accuracy")
     above.plot([0, 1], [0, 1], color="0.4", linestyle="--", linewidth=1, label="perfect calibration")
     above.plot(
         np.asarray(bins["confidence"])[held],
@@ -148,7 +148,7 @@ def calibration(file: Path, bins: dict[str, list[float]], heading: str) -> None:
         "o",
         color="black",
         markersize=3,
-        label="accuracy at mean confidence",
+        label="bin: mean confidence, accuracy",
     )
     above.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     above.legend(loc="best", fontsize=8)

@@ -1,80 +1,91 @@
-"""Linear probe: logistic regression on the features of a frozen network (G. Alain, Y. Bengio: Understanding
-intermediate layers using linear classifier probes, 2016), with the nearest neighbours on the same features beside it.
+"""Linear probe: a linear head on the features of a frozen network (G. Alain, Y. Bengio: Understanding intermediate
+layers using linear classifier probes, 2016), with the nearest neighbours on the same features beside it.
 
-Features are standardised by the train split. The regression is scikit-learn's: it minimises C·Σ cross-entropy + |W|²/2.
-C and the number of neighbours are chosen on the validation split or, if
-there is none, on every fifth training image; then all of train is fitted.
+The features of all splits are computed once and kept (`zoo.api.AdaptContext.features`). The head is scikit-learn's
+regression for the task (`zoo_tasks.probe_heads`). Its regularisation and the number of neighbours are chosen on the
+validation split or, if there is none, on every fifth training image; then all of train is fitted.
+
+With ``fine_tune``, the probe is where the training of the last layers begins (A. Kumar et al.: Fine-tuning can distort
+pretrained features and underperform out-of-distribution, 2022: linear probing, then fine-tuning).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from zoo.api import JSON, Adaptation, AdaptContext, Evaluate, EvaluationResult, Options, PartView, ReportItem
+from zoo.api import JSON, Adaptation, AdaptContext, Evaluate, EvaluationResult, PartView, ReportItem
 from zoo.errors import UsageError
-from zoo.plugin import echo, remove_head, tracked, write_csv
+from zoo.plugin import figure, plural, remove_head, write_csv
+from zoo_tasks.options import LinearProbeOptions
+from zoo_tasks.probe_heads import Head, Regression, head_for
+from zoo_tasks.transfer import learning_layers, parameters_of
 
-STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)
 NEIGHBOURS = (1, 5, 10, 20)
-BATCH = 64
-NEVER = -1e4
-"""The output for a class of which train has no image."""
 
 
 class Probed(nn.Module):
     """A network without its head, and a linear layer on its features."""
 
-    def __init__(self, backbone: nn.Module, features: int, classes: int) -> None:
+    def __init__(self, backbone: nn.Module, features: int, outputs: int) -> None:
         super().__init__()
-        self.backbone, self.linear = backbone, nn.Linear(features, classes)
+        self.backbone, self.linear = backbone, nn.Linear(features, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.backbone(x))  # type: ignore[no-any-return]
+        return self.linear(self.backbone(x).flatten(1))  # type: ignore[no-any-return]
+
+
+class Linear(nn.Module):
+    """A fitted head on features (N, …)."""
+
+    def __init__(self, found: Regression) -> None:
+        super().__init__()
+        self._found = found
+
+    def forward(self, features: Tensor) -> Tensor:
+        weight, bias = (each.float().to(features.device) for each in self._found)
+        return F.linear(features.flatten(1), weight, bias)
 
 
 class Nearest(nn.Module):
-    """The logarithm of the share of each class among the most similar training images, by cosine similarity."""
+    """What the most similar training images, by cosine similarity, say of features (N, …)."""
 
-    def __init__(self, backbone: nn.Module, features: Tensor, labels: Tensor, classes: int, count: int) -> None:
+    def __init__(self, head: Head, features: Tensor, targets: Tensor, count: int) -> None:
         super().__init__()
-        self.backbone, self._classes, self._count = backbone, classes, count
-        self._known, self._labels = F.normalize(features, dim=1), labels
+        self._head, self.count = head, count
+        self._known, self._targets = F.normalize(features, dim=1), targets
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.of(self.backbone(x))
-
-    def of(self, features: Tensor) -> Tensor:
-        known = self._known.to(features.device)
-        near = (F.normalize(features, dim=1) @ known.T).topk(min(self._count, len(known)), dim=1)
-        votes = F.one_hot(self._labels.to(features.device)[near.indices], self._classes).float()
-        # the similarity decides between classes with as many votes
-        return torch.log((votes * (1 + 1e-4 * near.values[..., None])).sum(1) + 1e-6)
+    def forward(self, features: Tensor) -> Tensor:
+        known, targets = self._known.to(features.device), self._targets.to(features.device)
+        similar = F.normalize(features.flatten(1), dim=1) @ known.T
+        near = similar.topk(min(self.count, len(known)), dim=1)
+        return self._head.vote(targets[near.indices], near.values)
 
 
-class Regression(NamedTuple):
-    """``weight`` (K, D) and ``bias`` (K,) for features that are not standardised."""
+class Fitted(NamedTuple):
+    """What is reported beside the network of the run: both on features, and the features of each split."""
 
-    weight: Tensor
-    bias: Tensor
+    metric: str
+    linear: Linear
+    nearest: Nearest
+    features: Sequence[tuple[PartView, PartView]]
+    print: Callable[[str], None]
 
-    def accuracy(self, features: Tensor, labels: Tensor) -> float:
-        return _accuracy(features.double() @ self.weight.T + self.bias, labels)
 
-
-class LinearProbe(Adaptation[Options]):
-    def __init__(self, options: Options) -> None:
+class LinearProbe(Adaptation[LinearProbeOptions]):
+    def __init__(self, options: LinearProbeOptions) -> None:
         super().__init__(options)
-        self._nearest: Nearest | None = None
+        self._fitted: Fitted | None = None
 
     @property
     def trains(self) -> bool:
-        return False
+        return self.options.fine_tune is not None
 
     def adapt(self, model: nn.Module, context: AdaptContext) -> tuple[nn.Module, dict[str, Any]]:
         if context.head is None:
@@ -82,113 +93,107 @@ class LinearProbe(Adaptation[Options]):
                 "the spec of this architecture does not name its head, which would be replaced",
                 fix="choose another architecture (see `zoo list architectures`)",
             )
+        head = head_for(context.decision)
         remove_head(model, context.head)
-        classes = len(getattr(context.data.target, "names", ()))
-        features, labels = features_of(model, context.data.parts["train"])
-        held = torch.arange(len(features)) % 5 == 4
-        fitted, chosen = (features[~held], labels[~held]), (features[held], labels[held])
-        if "val" in context.data.parts:
-            fitted, chosen = (features, labels), features_of(model, context.data.parts["val"])
-        strength = max(STRENGTHS, key=lambda each: (fit(*fitted, classes, each).accuracy(*chosen), -each))
-        scores = {
-            each: _accuracy(Nearest(model, *fitted, classes, each).of(chosen[0]), chosen[1]) for each in NEIGHBOURS
-        }
-        count = max(NEIGHBOURS, key=lambda each: (scores[each], each))
-        found = fit(features, labels, classes, strength)
-        facts = {"head": context.head, "features": features.shape[1], "classes": classes}
-        probed = self.rebuild(model, facts)
-        assert isinstance(probed, Probed)  # noqa: S101  # as `rebuild` returns it
-        with torch.no_grad():
-            probed.linear.weight.copy_(found.weight)
-            probed.linear.bias.copy_(found.bias)
-        self._nearest = Nearest(model, features, labels, classes, count)
-        context.print(
-            f"linear probe on {features.shape[1]:,} features of {len(features):,} images: C = {strength:g}; nearest "
-            f"neighbours: {count}"
+        features = {name: context.features(model, part) for name, part in context.data.parts.items()}
+        train = _all_of(features["train"], head)
+        strength, count = _chosen(head, train, _all_of(features["val"], head) if "val" in features else None)
+        found = head.fit(*train, strength)
+        self._fitted = Fitted(
+            head.metric,
+            Linear(found),
+            Nearest(head, *train, count),
+            [(part, features[name]) for name, part in context.data.parts.items()],
+            context.print,
         )
-        return probed, {**facts, "strength": strength, "neighbours": count}
+        facts: dict[str, Any] = {
+            "head": context.head,
+            "features": train[0].shape[1],
+            "outputs": head.outputs,
+            "strength": strength,
+            "neighbours": count,
+        }
+        if self.options.fine_tune is not None:
+            facts["trained"] = list(learning_layers(_probed(model, facts), self.options.fine_tune, "linear"))
+        probed = self.rebuild(model, facts)
+        with torch.no_grad():
+            for name, value in zip(("weight", "bias"), found, strict=True):
+                probed.get_parameter(f"linear.{name}").copy_(value)
+        context.print(
+            f"linear probe: {head.name} on {facts['features']:,} features of {plural(len(train[0]), 'image')}, "
+            f"{head.letter} = {strength:g}; nearest neighbours: {count}"
+        )
+        return probed, facts
 
     def rebuild(self, model: nn.Module, adaptation: JSON) -> nn.Module:
         if not isinstance(model.get_submodule(adaptation["head"]), nn.Identity):
             remove_head(model, adaptation["head"])
-        probed = Probed(model, adaptation["features"], adaptation["classes"])
-        device = next((each.device for each in model.parameters()), torch.device("cpu"))
-        for parameter in probed.to(device).parameters():
+        probed = _probed(model, adaptation)
+        for parameter in probed.parameters():
             parameter.requires_grad_(False)
+        for parameter in parameters_of(probed, adaptation.get("trained", ())).values():
+            parameter.requires_grad_(True)
         return probed
+
+    def configure_train_mode(self, model: nn.Module) -> None:
+        """Keep the statistics of every batch norm, which a few images would not improve."""
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
 
     def report(
         self, result: EvaluationResult, part: PartView, evaluate: Evaluate, directory: Path
     ) -> Sequence[ReportItem]:
-        """Write probe.csv: the accuracy of both with its 95 % interval."""
-        if self._nearest is None or "accuracy" not in result.metrics:
+        """Write probe.csv: the metric of the probe, of the neighbours and of a fine-tuned network, with its 95 %
+        interval."""
+        fitted = self._fitted
+        features = next((each for view, each in fitted.features if view is part), None) if fitted else None
+        if fitted is None or features is None or fitted.metric not in result.metrics:
             return ()
-        found = {
-            "linear probe": result.metrics["accuracy"],
-            f"{self._nearest._count} nearest neighbours": evaluate(self._nearest, part).metrics["accuracy"],
-        }
+        probe = evaluate(fitted.linear, features) if self.trains else result
+        near = evaluate(fitted.nearest, features)
+        found = {"linear probe": probe, f"{plural(fitted.nearest.count, 'nearest neighbour')}": near}
+        if self.trains:
+            found = {"fine-tuned": result, **found}
         rows = []
-        for name, accuracy in found.items():
-            low, high = wilson(accuracy, len(part))
-            rows.append([name, f"{accuracy:.4f}", f"{low:.4f}", f"{high:.4f}", len(part)])
-            echo(f"{name}: accuracy {accuracy:.2%}, 95% interval {low:.2%} to {high:.2%}, {len(part):,} images")
-        write_csv(directory / "probe.csv", ["model", "accuracy", "lower", "upper", "images"], rows)
+        for name, each in found.items():
+            value, bounds = each.metrics[fitted.metric], each.intervals.get(fitted.metric, ())
+            rows.append([name, *(f"{number:.4f}" for number in (value, *bounds)), *[""] * (2 - len(bounds)), len(part)])
+            within = " to ".join(figure(fitted.metric, bound).rpartition(" ")[2] for bound in bounds)
+            told = f", 95% interval {within}" if bounds else ""
+            fitted.print(f"{name}: {figure(fitted.metric, value)}{told}, {plural(len(part), 'image')}")
+        write_csv(directory / "probe.csv", ["model", fitted.metric, "lower", "upper", "images"], rows)
+        model = "fine-tuned network" if self.trains else "linear probe"
         return [
             ReportItem(
                 "Linear probe and nearest neighbours",
                 "probe.csv",
-                "Accuracy on the same features, with its 95 % interval (E. Wilson, 1927) over these images. The linear "
-                "probe is the model of this run.",
+                f"Both on the same features, with the 95% confidence interval over these images. The {model} is the "
+                "model of this run.",
             )
         ]
 
 
-def features_of(backbone: nn.Module, part: PartView) -> tuple[Tensor, Tensor]:
-    """Return the features (N, D) and classes (N,) of a split, on the CPU."""
-    backbone.eval()
-    found, labels = [], []
-    starts = tracked(range(0, len(part), BATCH), f"computing the features of {len(part):,} images")
-    with torch.no_grad():
-        for _, batch in zip(starts, part.batches(BATCH), strict=True):
-            backbone.to(batch.inputs.device)
-            found.append(backbone(batch.inputs).float().flatten(1).cpu())
-            labels.append(_labels(batch.targets))
-    return torch.cat(found), torch.cat(labels)
+def _probed(model: nn.Module, facts: JSON) -> Probed:
+    device = next((each.device for each in model.parameters()), torch.device("cpu"))
+    return Probed(model, facts["features"], facts["outputs"]).to(device)
 
 
-def _labels(targets: Tensor | None) -> Tensor:
-    if targets is None or targets.ndim != 1:
-        raise UsageError("a linear probe needs a class for each image", fix="choose another dataset or adaptation")
-    return targets.cpu()
+def _all_of(part: PartView, head: Head) -> tuple[Tensor, Tensor]:
+    """Return the features (N, D) and the targets (N, …) of a split as the head uses them, on the CPU."""
+    batch = next(part.batches(len(part)))
+    if batch.targets is None:
+        raise UsageError("a linear probe needs targets", fix="choose another dataset, or remove linear_probe")
+    return batch.inputs.cpu().flatten(1), head.wanted(batch.targets.cpu())
 
 
-def fit(features: Tensor, labels: Tensor, classes: int, strength: float) -> Regression:
-    """Return the regression for features (N, D) and classes (N,), with C = ``strength``."""
-    from sklearn.linear_model import LogisticRegression
-
-    exact = features.double()
-    mean, deviation = exact.mean(0), exact.std(0, unbiased=False)
-    deviation = torch.where(deviation > 0, deviation, 1.0)
-    solved = LogisticRegression(C=strength, tol=1e-7, max_iter=2000).fit(
-        ((exact - mean) / deviation).numpy(), labels.numpy()
-    )
-    rows, offsets = torch.from_numpy(solved.coef_), torch.from_numpy(solved.intercept_)
-    if len(solved.classes_) == 2:  # one row, of the difference between the two classes
-        rows, offsets = torch.cat([-rows, rows]) / 2, torch.cat([-offsets, offsets]) / 2
-    weight, bias = rows.new_zeros(classes, exact.shape[1]), offsets.new_full((classes,), NEVER)
-    present = torch.from_numpy(solved.classes_)
-    weight[present], bias[present] = rows / deviation, offsets - (rows / deviation) @ mean
-    return Regression(weight, bias)
-
-
-def _accuracy(outputs: Tensor, labels: Tensor) -> float:
-    return float((outputs.argmax(1) == labels).double().mean()) if len(labels) else 0.0
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of ``count`` (E. Wilson: Probable inference, the law of succession, and
-    statistical inference, 1927)."""
-    from scipy.stats import binomtest
-
-    found = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
-    return float(found.low), float(found.high)
+def _chosen(head: Head, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor] | None) -> tuple[float, int]:
+    """Return the strength and the number of neighbours with the best score; of equal ones the most regularised."""
+    held = torch.arange(len(train[0])) % 5 == 4
+    fitted, (features, targets) = train, val or train
+    if val is None:
+        fitted = (train[0][~held], train[1][~held])
+        features, targets = train[0][held], train[1][held]
+    strengths = {each: head.score(head.fit(*fitted, each)(features), targets) for each in head.strengths}
+    counts = {each: head.score(Nearest(head, *fitted, each)(features), targets) for each in reversed(NEIGHBOURS)}
+    return max(strengths, key=lambda each: strengths[each]), max(counts, key=lambda each: counts[each])

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.api import MAIN_OUTPUT, Batch, EvaluationResult, Evaluator, Outputs
+from zoo_tasks.intervals import wilson
 
 BINS = 15
 """Bins of the confidence, as Guo et al. 2017 (On Calibration of Modern Neural Networks) take them."""
@@ -48,6 +49,11 @@ class ClassificationEvaluator(Evaluator):
         self._in_top += other._in_top
         for name, column in self._columns.items():
             column.extend(other._columns[name])
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Wilson's interval of the accuracy."""
+        correct = torch.cat(self._columns["correct"]).double()
+        return {"accuracy": wilson(correct.mean().item(), len(correct))}
 
     def compute(self) -> EvaluationResult:
         """``details`` are ``confusion`` (K, K; truth by row), ``per_class`` (a list of K each for count, precision,

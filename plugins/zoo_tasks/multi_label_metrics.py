@@ -8,6 +8,7 @@ import numpy as np
 
 from zoo.api import MAIN_OUTPUT, Batch, EvaluationResult, Evaluator, Outputs, Sigmoid
 from zoo.plugin import decide
+from zoo_tasks.intervals import bootstrap
 
 UNFITTED = 0.5
 """The threshold of a label before a validation split has given one."""
@@ -43,6 +44,18 @@ class MultiLabelEvaluator(Evaluator):
         self._probabilities += other._probabilities
         self._truths += other._truths
         self._losses += other._losses
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The bootstrap interval of the mean average precision."""
+        probabilities, truths = np.concatenate(self._probabilities), np.concatenate(self._truths)
+        columns = [pair for pair in zip(truths.T, probabilities.T, strict=True) if pair[0].any()]
+
+        def mean(counts: np.ndarray) -> np.ndarray:
+            found = np.array([average_precisions(*pair, counts) for pair in columns])  # (K, B)
+            known = ~np.isnan(found)
+            return np.asarray(np.where(known, found, 0).sum(0) / np.maximum(known.sum(0), 1))
+
+        return {"map": bootstrap(len(truths), mean)} if columns else {}
 
     def compute(self) -> EvaluationResult:
         """``details`` are ``per_label`` (a list of K each for count, average_precision, precision, recall, f1 and
@@ -103,6 +116,18 @@ def average_precision(truth: np.ndarray, scores: np.ndarray) -> float | None:
         return None
     precision, recall, _ = precision_recall(truth, scores)
     return float((np.diff(recall, prepend=0.0) * precision).sum())
+
+
+def average_precisions(truth: np.ndarray, scores: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the average precision of each bootstrap sample, float64 (B,), with `counts` int64 (B, N) of the samples;
+    NaN if none of its samples is positive."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    drawn = counts[:, order]
+    hits, taken = (np.cumsum(each, 1)[:, last] for each in (drawn * truth[order], drawn))
+    positives = hits[:, -1:]
+    found = (np.diff(hits, axis=1, prepend=0) * hits / np.maximum(taken, 1)).sum(1)
+    return np.where(positives[:, 0] > 0, found / np.maximum(positives[:, 0], 1), np.nan)
 
 
 def best_threshold(truth: np.ndarray, probabilities: np.ndarray) -> float:

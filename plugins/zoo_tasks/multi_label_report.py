@@ -35,13 +35,14 @@ def write_report(result: EvaluationResult, part: PartView, labels: Sequence[str]
         ReportItem(
             "Labels",
             "per_label.csv",
-            "Count: images with the label. Average precision: area under the precision-recall curve. Precision, recall "
-            "and F1: at the threshold, the probability from which the label is predicted.",
+            "Count: number of images with the label. Average precision: area under the precision-recall curve. "
+            "Threshold: the label is predicted if its probability is at least this. Precision, recall and F1 are "
+            "computed at the threshold.",
         ),
         ReportItem(
             "Precision and recall",
             "plots/precision_recall.png",
-            f"For every threshold of each label; of the {CURVES} labels on most images, and the mean of all.",
+            f"At every threshold, for the {CURVES} most frequent labels, and the mean over all labels.",
         ),
         write_mistakes(directory, part, probabilities >= thresholds, present, labels),
     ]

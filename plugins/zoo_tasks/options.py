@@ -49,6 +49,15 @@ class TransferOptions(Options):
     )
 
 
+class LinearProbeOptions(Options):
+    fine_tune: str | None = Field(
+        None,
+        pattern=r"^(all|last:[1-9][0-9]*)$",
+        description="layers to train after the probe: last:N (the last N layers with parameters, including the linear "
+        "layer), or all; default: none",
+    )
+
+
 class LoraOptions(Options):
     rank: int = Field(4, ge=1, description="rank of the update of each layer")
     alpha: float = Field(8.0, gt=0, allow_inf_nan=False, description="the update is scaled by alpha / rank")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zoo.api import MAIN_OUTPUT, Batch, Decision, EvaluationResult, Evaluator, Outputs
 from zoo.plugin import decide
+from zoo_tasks.intervals import mean_interval
 
 Losses = Callable[[Tensor, Tensor], Tensor]
 """The training loss of each number, (B, D), of outputs and targets."""
@@ -40,6 +41,11 @@ class RegressionEvaluator(Evaluator):
         self._predictions += other._predictions
         self._truths += other._truths
         self._losses += other._losses
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The bootstrap interval of the mean absolute error."""
+        errors = np.abs(np.concatenate(self._predictions) - np.concatenate(self._truths))
+        return {"mae": mean_interval(errors.mean(1))}
 
     def compute(self) -> EvaluationResult:
         """``details`` is ``per_value``: for each metric but the loss, a list of D."""

@@ -33,8 +33,8 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
         ReportItem(
             "Matches",
             "plots/matches.png",
-            "Evenly spaced samples of the split (left), and the other samples with the largest cosine similarity. Red: "
-            "of another class.",
+            "Evenly spaced samples of the split (left), and the other samples with the largest cosine similarity. "
+            "Matches of another class are red.",
         ),
         ReportItem("Classes", "per_class.csv", "Each sample of the class is a query among all others of the split."),
     ]

@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zoo.api import MAIN_OUTPUT, Batch, EvaluationResult, Evaluator, Outputs
+from zoo_tasks.intervals import bootstrap
 
 
 class SegmentationEvaluator(Evaluator):
     """Mean IoU, pixel accuracy, boundary IoU and loss, of logits float32 (N, K, H, W) and masks uint8 (N, H, W).
 
-    Only sums over all pixels, and three numbers of each image, are kept. A class that is neither in the masks nor
+    Only sums over all pixels, and a few numbers of each image, are kept. A class that is neither in the masks nor
     predicted does not count in a mean. The loss is plain cross-entropy over pixels, however it was trained.
     """
 
@@ -24,6 +25,7 @@ class SegmentationEvaluator(Evaluator):
         self._classes, self._ignore, self._ratio = classes, ignore, boundary
         self._confusion = torch.zeros(classes, classes, dtype=torch.int64)
         self._boundary = torch.zeros(2, classes, dtype=torch.int64)
+        self._areas: list[Tensor] = []
         self._loss = 0.0
         self._columns: dict[str, list[Tensor]] = {"mean_iou": [], "pixel_accuracy": [], "loss": []}
 
@@ -38,6 +40,8 @@ class SegmentationEvaluator(Evaluator):
         self._loss += losses.sum().item()
         confusions = self._confusions(truth, guess, counted)
         self._confusion += confusions.sum(0)
+        both = confusions.diagonal(dim1=1, dim2=2)
+        self._areas.append(torch.stack([both, confusions.sum(1) + confusions.sum(2) - both]))  # (2, B, K)
         self._boundary += boundary_counts(truth, guess, counted, self._classes, self._ratio).cpu()
         pixels = confusions.sum((1, 2)).double()
         right = confusions.diagonal(dim1=1, dim2=2).sum(1).double()
@@ -54,10 +58,23 @@ class SegmentationEvaluator(Evaluator):
 
     def merge(self, other: Self) -> None:
         self._confusion += other._confusion
+        self._areas += other._areas
         self._boundary += other._boundary
         self._loss += other._loss
         for name, column in self._columns.items():
             column.extend(other._columns[name])
+
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The bootstrap interval of the mean IoU, over images."""
+        both, union = torch.cat(self._areas, 1).double().numpy()  # (N, K) each
+
+        def mean_iou(counts: np.ndarray) -> np.ndarray:
+            areas = counts @ union
+            found = np.divide(counts @ both, areas, out=np.full_like(areas, np.nan), where=areas > 0)
+            known = ~np.isnan(found)
+            return np.asarray(np.where(known, found, 0).sum(1) / np.maximum(known.sum(1), 1))
+
+        return {"mean_iou": bootstrap(len(both), mean_iou)}
 
     def compute(self) -> EvaluationResult:
         """``details`` are ``confusion`` (K, K; truth by row) and ``per_class``: lists of K with pixels, iou, accuracy

@@ -25,9 +25,9 @@ def write_report(result: EvaluationResult, part: PartView, target: Mask, directo
             ReportItem(
                 "Classes",
                 "per_class.csv",
-                "IoU: pixels in both masks of the class, true and predicted, over pixels in either. Accuracy: fraction "
-                "of the pixels of the class that are predicted as it. Boundary IoU: IoU of the pixels near the "
-                "contours.",
+                "IoU: number of pixels in both the true and the predicted mask of the class, divided by the number of "
+                "pixels in at least one of them. Accuracy: fraction of the pixels of the class that are predicted "
+                "correctly. Boundary IoU: IoU of the pixels near the contours.",
             )
         )
     outputs = result.outputs

@@ -35,7 +35,7 @@ class Transfer(Adaptation[TransferOptions]):
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         self._learning = adaptation["trained"]
-        for parameter in _parameters(model, self._learning).values():
+        for parameter in parameters_of(model, self._learning).values():
             parameter.requires_grad_(True)
         return model
 
@@ -44,15 +44,15 @@ class Transfer(Adaptation[TransferOptions]):
         return {
             parameter: self.options.layer_decay**back
             for back, name in enumerate(reversed(self._learning))
-            for parameter in _parameters(model, [name])
+            for parameter in parameters_of(model, [name])
         }
 
     def on_epoch_start(self, model: nn.Module, epoch: int) -> None:
         """Unfreeze one more layer after every ``unfreeze_every`` epochs."""
         if self.options.unfreeze_every is None:
             return
-        now = _parameters(model, self._learning[-(1 + epoch // self.options.unfreeze_every) :])
-        for name, parameter in _parameters(model, self._learning).items():
+        now = parameters_of(model, self._learning[-(1 + epoch // self.options.unfreeze_every) :])
+        for name, parameter in parameters_of(model, self._learning).items():
             parameter.requires_grad_(name in now)
 
     def configure_train_mode(self, model: nn.Module) -> None:
@@ -62,7 +62,7 @@ class Transfer(Adaptation[TransferOptions]):
                 module.eval()
 
 
-def _parameters(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Parameter]:
+def parameters_of(model: nn.Module, layers: Sequence[str]) -> dict[str, nn.Parameter]:
     return {
         f"{layer}.{name}" if layer else name: each
         for layer in layers

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,22 @@ class Told(NamedTuple):
 
 Zoo = Callable[..., Told]
 QUICK = ("--set", "train.epochs=2", "--set", "dataset.resize=16", "--device", "cpu")
+
+
+@pytest.fixture(scope="session")
+def families(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the names of families are remembered."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_CACHE", str(folder))
+        assert registry().members("timm/resnet18")
+    return folder / "families"
+
+
+@pytest.fixture(autouse=True)
+def known_families(families: Path, own_places: None) -> None:
+    """As for a user's second command: no process of these tests parses the sources of timm, which takes seconds."""
+    shutil.copytree(families, Path(os.environ["ZOO_CACHE"]) / "families")
 
 
 @pytest.fixture

@@ -78,13 +78,13 @@ def test_names_and_keys_of_a_dataset_narrow_it(zoo) -> None:
         True,
         None,
     )
-    assert cell["changes"] == ["images 8×8 are resized to 16×16"]
+    assert cell["changes"] == ["8×8 images are resized to 16×16"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["--data", "zzz"], 0, "nothing here has such a name"),
+        (["--data", "zzz"], 0, "no component matches this name"),
         (["--set", "train.lr=1"], 2, "--set train is none of the dataset's options"),
         (["--set", "dataset.path=x"], 2, "dataset.path: not an option common to all datasets"),
     ],

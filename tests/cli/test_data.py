@@ -54,7 +54,7 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
     told = zoo("data", "check", "digits")
     assert (
         told.code == 0
-        and "  train  train           1,437   1×8×8" in told.out.splitlines()
+        and "  train  train            1,437   1×8×8" in told.out.splitlines()
         and "no duplicate images" in told.out
     )
     (report,) = json.loads(zoo("data", "check", "digits", "--json").out)
@@ -63,7 +63,7 @@ def test_check_prints_a_table_and_has_the_same_as_json(zoo) -> None:
 
 
 def test_splits_are_called_splits_and_by_their_names_in_the_dataset(zoo) -> None:
-    assert "  split  in the dataset  images  C×H×W\n  train  train " in zoo("data", "check", "digits").out
+    assert "  split  name in dataset  images  C×H×W\n  train  train " in zoo("data", "check", "digits").out
     for command in ("show", "evaluate"):
         assert "--split SPLIT" in zoo(command, "--help").out
 
@@ -102,7 +102,7 @@ def test_a_folder_of_one_s_own_is_found_and_checked(zoo, tmp_path) -> None:
     [
         (["check", "mnist"], 3, "error: mnist: files are missing"),
         (["check", "mnst"], 2, "error: no dataset is called 'mnst'; fix: did you mean mnist"),
-        (["download"], 2, "error: Missing argument 'DATASET'"),
+        (["download"], 2, "error: Missing argument 'DATASET...'"),
         (["chek"], 2, "error: No such command 'chek'"),
     ],
 )

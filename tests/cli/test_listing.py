@@ -110,7 +110,7 @@ def test_a_plain_word_is_looked_for_inside_names(zoo) -> None:
 
 
 def test_what_matches_nothing_is_said_and_is_no_error(zoo) -> None:
-    assert zoo("list", "recipes", "zzz") == (0, "", "nothing here has such a name\n")
+    assert zoo("list", "recipes", "zzz") == (0, "", "no component matches this name\n")
     assert json.loads(zoo("list", "recipes", "zzz", "--json").out) == []
 
 
@@ -159,7 +159,7 @@ def test_a_broken_plugin_is_named_and_stops_no_command(zoo, install, fresh_regis
 
 def test_a_disabled_plugin_is_no_fault(zoo, monkeypatch, fresh_registry) -> None:
     monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "classics")
-    assert zoo("list", "recipes", "cnn_*") == (0, "", "nothing here has such a name\n")
+    assert zoo("list", "recipes", "cnn_*") == (0, "", "no component matches this name\n")
     assert "classics: disabled: named in ZOO_DISABLE_PLUGINS" in zoo("plugins").out
 
 

@@ -58,7 +58,7 @@ def test_a_recipe_is_examined_with_its_data_where_that_is_asked(zoo) -> None:
 def test_a_network_is_drawn(zoo, tmp_path) -> None:
     file = tmp_path / "lenet.png"
     told = zoo("info", "lenet", "--plot", str(file))
-    assert told.code == 0 and f"drawn: {file}" in told.out
+    assert told.code == 0 and f"saved: {file}" in told.out
     with Image.open(file) as image:
         assert image.format == "PNG" and min(image.size) > 400
 

@@ -58,7 +58,7 @@ def test_options_that_contradict_each_other(zoo, images: Path) -> None:
 def test_a_drawing_of_many_images_says_how_many_it_shows(zoo, images: Path, tmp_path: Path) -> None:
     told = zoo("predict", BUNDLE, str(images), "--plot", str(tmp_path / "p.png"))
     assert told.code == 0 and (tmp_path / "p.png").is_file()
-    assert told.err.splitlines()[-1].endswith(f"drawn: {tmp_path / 'p.png'} (the first 50 of 70 images)")
+    assert told.err.splitlines()[-1].endswith(f"saved: {tmp_path / 'p.png'} (the first 50 of 70 images)")
     told = zoo("predict", BUNDLE, str(images), "--explain", str(tmp_path / "e.png"))
     assert told.code == 2 and told.out == "" and "Grad-CAM needs gradients" in told.err
 

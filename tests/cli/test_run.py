@@ -286,7 +286,7 @@ def test_resume_names_the_flags_that_conflict_with_the_run(zoo, short, arguments
 
 def test_a_dry_run_leaves_nothing(zoo, tmp_path) -> None:
     told = zoo("run", "cnn_digits", "--dry-run", "--epochs", "2")
-    assert told.code == 0 and "dry run: 2 epochs, 90 steps of 32" in told.out
+    assert told.code == 0 and "dry run: 2 epochs, 90 steps, batch size 32" in told.out
     assert not (tmp_path / "runs").exists()
 
 

@@ -224,7 +224,7 @@ def test_predict_draws_what_speaks_for_each_prediction(zoo, short, tmp_path) -> 
     from PIL import Image
 
     told = zoo("predict", "short", "--data", "digits", "--count", "2", "--explain", str(tmp_path / "why.png"))
-    assert told.code == 0 and told.err.endswith(f"drawn: {tmp_path / 'why.png'}\n")
+    assert told.code == 0 and told.err.endswith(f"saved: {tmp_path / 'why.png'}\n")
     drawn = Image.open(tmp_path / "why.png").convert("RGB")
     assert drawn.width > drawn.height and len(drawn.getcolors(1 << 24)) > 300  # grey digits alone have no such colours
 

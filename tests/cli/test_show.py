@@ -12,7 +12,7 @@ from zoo.cli.app import run_cli
 def test_it_says_where_the_image_is(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_cli(["show", "digits", "--set", "dataset.resize=16", "--count", "5"]) == 0
-    assert capsys.readouterr().out == "drawn: digits-train.png\n"
+    assert capsys.readouterr().out == "saved: digits-train.png\n"
     assert (tmp_path / "digits-train.png").is_file()
 
 

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 LINES = {
     "list": "list", "info": "info cnn", "matrix": "matrix --arch lenet --data digits",
     "arithmetic": "arithmetic linear --input 8 --out 4",
+    "lr-range": "lr-range cnn_digits --steps 10 --set dataset.resize=16 --device cpu",
     "gradients": "gradients cnn_digits --set dataset.resize=16 --device cpu",
     "show": "show digits --count 2 --out shown.png",
     "run": "run cnn_digits --name again --device cpu --set dataset.resize=16 --set train.epochs=1",
@@ -36,7 +37,7 @@ LINES = {
     "completion": "completion bash", "inspect": "inspect out.json",
 }  # fmt: skip
 """A short command line of each that succeeds and prints something."""
-HEAVY = ("gradients", "show", "evaluate", "predict", "compare", "report")
+HEAVY = ("gradients", "lr-range", "show", "evaluate", "predict", "compare", "report")
 """With one kind of stdout alone: the kinds differ in nothing above `zoo.support.standard_streams`."""
 
 FORK = """

@@ -84,4 +84,4 @@ def test_no_line_is_wider_than_the_terminal(line, zoo, terminal) -> None:
 
 def test_a_pipe_gets_each_row_on_one_line(zoo) -> None:
     (_, row) = zoo("weights", "list", "torchvision/resnet18").out.splitlines()
-    assert "accuracy 69.76%, top5 accuracy 89.08%  not stated (torchvision itself: BSD-3-Clause)" in row
+    assert "accuracy 69.76%, top-5 accuracy 89.08%  not stated (torchvision itself: BSD-3-Clause)" in row

@@ -139,7 +139,7 @@ def test_the_plan_says_it_before_training(folder: str, capsys: pytest.CaptureFix
     assert run_cli(words) == 0
     told = capsys.readouterr().out
     assert "the last batch of each epoch has 5 samples, to avoid a batch of one sample" in told
-    assert "2 epochs, 8 steps of 4" in told
+    assert "2 epochs, 8 steps, batch size 4" in told
 
 
 def test_a_network_that_cannot_be_trained_on_one_sample_is_refused_before_anything_is_written(

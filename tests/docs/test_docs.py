@@ -83,7 +83,7 @@ def recipe_table() -> str:
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
         start = f"| `{item.spec.name}` | {item.spec.summary} | {count_parameters(model)[0]:,}"
         several = f" ± {expected.sd:.2%}" if expected.seeds > 1 else ""
-        measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s a run on {expected.device}"
+        measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s per run on {expected.device}"
         rows.append(f"{start} | {expected.mean:.2%}{several} ({measured}) |")
     return "\n".join(rows)
 
@@ -195,7 +195,7 @@ def test_every_yaml_of_the_configuration_page_is_valid(tmp_path) -> None:
 
 
 def test_the_tree_of_the_readme_is_there() -> None:
-    tree = README.partition("## The tree")[2].partition("## ")[0]
+    tree = README.partition("## Repository layout")[2].partition("## ")[0]
     folders = re.findall(r"^    (\w+)/ ", tree, re.M)
     assert {"zoo", "plugins", "exports", "tests", "docs", "examples", "benchmarks"} == set(folders)
     assert all((ROOT / folder).is_dir() for folder in folders)

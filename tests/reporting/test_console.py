@@ -36,7 +36,7 @@ def test_an_epoch_shows_the_losses_and_the_monitored_metric_and_the_log_has_all(
     assert stream.getvalue() == "epoch 3/3  train loss 0.1155  val loss 0.1859, accuracy 97.90%  3,799 samples/s\n"
     logged = (tmp_path / "log.txt").read_text(encoding="utf-8").split(" ", 1)[1]
     assert logged == (
-        "epoch 3/3  train loss 0.1155  val loss 0.1859, accuracy 97.90%, macro f1 0.9750, calibration error 0.0511  "
+        "epoch 3/3  train loss 0.1155  val loss 0.1859, accuracy 97.90%, macro F1 0.9750, calibration error 0.0511  "
         "3,799 samples/s\n"
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
+import io
 import json
 import shlex
 import shutil
@@ -20,7 +22,7 @@ from zoo.cli.app import run_cli
 from zoo.errors import StorageError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting import html_page
-from zoo.reporting.html_page import ROWS, commands, inside, render, report, write_page
+from zoo.reporting.html_page import ROWS, address, commands, inside, render, report, write_page
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import all_runs, run_id
 
@@ -96,7 +98,8 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
         ReportItem("Classes", "per_class.csv"),
         ReportItem("Mistakes", "mistakes.csv"),
     ]
-    run = made_run("one", epochs=EPOCHS, report_items=report_items, notes=["images are resized"], git_commit="abc123")
+    facts = {"notes": ["images are resized"], "git_commit": "abc123", "intervals": {"test": {"accuracy": (0.8, 0.95)}}}
+    run = made_run("one", epochs=EPOCHS, report_items=report_items, **facts)
     image(run.plots / "a.png")
     image(run.plots / "m.png")
     (run.path / "per_class.csv").write_text("class,f1\na,0.5000\n", encoding="utf-8")
@@ -106,10 +109,11 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
     seen = shown(run)
     for words in (
         "90.00%",
+        "accuracy (95% interval 80.00% to 95.00%)",
         "0.2500",
         "Evaluated once on the test split (10 samples)",
         "1,234",
-        "5,678 for one image",
+        "5,678 per image",
         "1 min 01 s on cpu",
         "resized",
     ):
@@ -152,8 +156,8 @@ def test_hostile_names_are_text_and_isolated(rich) -> None:
     assert "script" not in seen.tags and "{{ 7 * 7 }}" in seen.text
     places, isolated = html.count("&lt;script&gt;alert(1)&lt;/script&gt;"), html.count("<bdi>&lt;script&gt;")
     assert isolated >= 9
-    assert places - isolated == 2 + 3 + 1, (
-        "the page's title (twice), what images are called (thrice), and 'on …' within a bdi of its own"
+    assert places - isolated == 1 + 3 + 1, (
+        "the page's title, what images are called (thrice), and 'on …' within a bdi of its own"
     )
 
 
@@ -194,7 +198,7 @@ def test_the_recipes_figure_stands_beside_the_result(made_run) -> None:
     told = "accuracy 97.53% ± 0.38% (mean ± standard deviation over 10 seeds), measured on two CPU cores."
     assert f"Expected result of the recipe classics/cnn_digits: {told}" in shown(made_run("one", config=recipe)).text
     changed = made_run("changed", config={**recipe, "train": {**recipe["train"], "epochs": 1}})
-    assert f"{told[:-1]}. This run has other settings than the recipe." in shown(changed).text
+    assert f"{told[:-1]}. The settings of this run differ from those of the recipe." in shown(changed).text
     assert (
         "Expected result" not in shown(made_run("other", config={**recipe, "dataset": {"name": "datasets/mnist"}})).text
     )
@@ -325,8 +329,8 @@ def test_images_have_a_class_where_the_run_learned_classes(made_run) -> None:
     for run, name in ((made_run("one"), "Predict the class of an image"), (numbers, "Predict the target of an image")):
         found = commands(run, run.record)
         assert found[name] == f"zoo predict {run_id(run.path)} IMAGE"
-        exports = [command for command in found if command.startswith("Export to ")]
-        assert len(found) == 2 + len(exports) and "Export to onnx" in exports
+        exports = [command for command in found if command.startswith("Export in the format ")]
+        assert len(found) == 2 + len(exports) and "Export in the format onnx" in exports
 
 
 def test_a_network_that_was_only_adapted_is_not_said_to_be_trained(made_run) -> None:
@@ -356,3 +360,24 @@ def test_every_command_of_a_page_works_for_its_kind_of_run(tmp_path, monkeypatch
     assert seen == {("classifier", each) for each in ("run", "evaluate", "predict", "export")} | {
         ("no network", each) for each in ("run", "evaluate")
     }
+
+
+def test_photographs_are_included_as_jpeg_and_plots_as_they_are(tmp_path) -> None:
+    noise = np.random.default_rng(0).normal(128, 20, (300, 300, 3)).clip(0, 255).astype(np.uint8)
+    smooth = np.asarray(Image.fromarray(noise).resize((600, 600), Image.Resampling.BICUBIC))
+    Image.fromarray(smooth).save(tmp_path / "photo.png")
+    plot = np.full((800, 900, 3), 255, np.uint8)
+    plot[::40, :], plot[:, ::30] = (0, 0, 0), (200, 30, 30)
+    Image.fromarray(plot).save(tmp_path / "plot.png")
+    Image.fromarray(noise[:20, :20]).save(tmp_path / "small.png")
+    (tmp_path / "damaged.png").write_bytes((tmp_path / "photo.png").read_bytes()[:30_000])
+    found = {name: address(tmp_path / f"{name}.png") for name in ("photo", "plot", "small", "damaged")}
+    kind, _, coded = found.pop("photo").partition(";base64,")
+    content = base64.b64decode(coded)
+    assert kind == "data:image/jpeg" and len(content) < (tmp_path / "photo.png").stat().st_size / 2
+    with Image.open(io.BytesIO(content)) as shown:
+        difference = np.asarray(shown).astype(float) - smooth
+    assert np.abs(difference).mean() < 5
+    for name, text in found.items():
+        exact = base64.b64encode((tmp_path / f"{name}.png").read_bytes()).decode()
+        assert text == f"data:image/png;base64,{exact}"

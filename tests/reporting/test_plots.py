@@ -53,11 +53,27 @@ def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_a_grid_holds_any_number_of_images(tmp_path, count) -> None:
-    plots.grid(
-        tmp_path / "grid.png", np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading"
-    )
-    assert size(tmp_path / "grid.png")[1] > 100
+@pytest.mark.parametrize("suffix", ["png", "jpg", "PNG"])
+def test_a_grid_holds_any_number_of_images(tmp_path, count, suffix) -> None:
+    file = tmp_path / f"grid.{suffix}"
+    plots.grid(file, np.zeros((count, 4, 4, 1), np.uint8), [str(index) for index in range(count)], "heading")
+    assert size(file)[1] > 100
+
+
+def test_images_stand_in_rows_in_their_proportions_and_under_their_titles(tmp_path, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, file: drawn.append(figure))
+    images = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 10, 40, 3), np.uint8)
+    plots.grid(tmp_path / "x.svg", images, list("abcde"), "heading", columns=2)
+    axis = drawn[0].axes[0]
+    size, boxes = drawn[0].get_size_inches(), [image.get_extent() for image in axis.images]
+    assert (axis.get_xlim(), axis.get_ylim()) == ((0, size[0]), (0, size[1]))
+    assert [int(image.get_array()[0, 0, 0]) for image in axis.images] == list(range(5))
+    assert all((right - left) / (top - bottom) == pytest.approx(4) for left, right, bottom, top in boxes)
+    assert boxes[0][1] < boxes[1][0] and boxes[0][2:] == boxes[1][2:] and boxes[2][3] < boxes[0][2]
+    assert boxes[4][0] == boxes[0][0] and boxes[4][2] > 0
+    for (left, right, _, top), title, text in zip(boxes, axis.texts, "abcde", strict=True):
+        assert title.get_text() == text and left < title.get_position()[0] < right and title.get_position()[1] > top
 
 
 def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) -> None:
@@ -79,8 +95,16 @@ def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) 
     assert len(drawn[1]) == 1
 
 
-def test_a_name_cannot_turn_round_what_stands_beside_it(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_a_name_cannot_turn_round_what_stands_beside_it(tmp_path, monkeypatch, suffix) -> None:
     drawn = []
-    monkeypatch.setattr(plots, "save", lambda figure, file: drawn.extend(axis.get_title() for axis in figure.axes))
-    plots.grid(tmp_path / "x.png", np.zeros((2, 4, 4, 1), np.uint8), ["a\u202eb\n c", "x" * 30], "heading", columns=2)
+    monkeypatch.setattr(
+        plots, "save", lambda figure, file: drawn.extend(each.get_text() for each in figure.axes[0].texts)
+    )
+    grid = plots.image_grid
+    monkeypatch.setattr(
+        plots, "image_grid", lambda images, titles, *rest: (drawn.extend(titles), grid(images, titles, *rest))[1]
+    )
+    images = np.zeros((2, 4, 4, 1), np.uint8)
+    plots.grid(tmp_path / f"x.{suffix}", images, ["a\u202eb\n c", "x" * 30], "heading", columns=2)
     assert drawn == ["ab c", "x" * 23 + "…"]

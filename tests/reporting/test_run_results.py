@@ -38,14 +38,14 @@ def test_samples_are_not_said_to_be_what_an_augmented_network_sees(tmp_path: Pat
             ),
         ),
         ({"fit": "squash"}, None, "images of any size are squashed to 32×32, ignoring their aspect ratio"),
-        ({"fit": "squash", "resize": 20}, 60, "images 60×60 are squashed to 20×20, ignoring their aspect ratio"),
+        ({"fit": "squash", "resize": 20}, 60, "60×60 images are squashed to 20×20, ignoring their aspect ratio"),
         ({}, None, "images of any size are resized, keeping their aspect ratio, and cropped at the centre to 32×32"),
         (
             {"scale": 40},
             None,
             "images of any size are resized to 40 pixels on their shorter side and cropped at the centre to 32×32",
         ),
-        ({"resize": 16}, 8, "images 8×8 are resized to 16×16"),
+        ({"resize": 16}, 8, "8×8 images are resized to 16×16"),
     ],
 )
 def test_the_note_says_how_images_come_to_their_size(section: dict[str, object], own: int | None, note: str) -> None:

@@ -11,8 +11,8 @@ from zoo.support.formatting import duration, figure, plural, spread
     ("metric", "number", "text"),
     [
         ("accuracy", 0.97531, "accuracy 97.53%"),
-        ("select_top5_accuracy", 1.0, "select top5 accuracy 100.00%"),
-        ("macro_f1", 0.97531, "macro f1 0.9753"),
+        ("select_top5_accuracy", 1.0, "select top-5 accuracy 100.00%"),
+        ("macro_f1", 0.97531, "macro F1 0.9753"),
         ("loss", 0.1, "loss 0.1000"),
     ],
 )

@@ -16,6 +16,7 @@ from zoo.data import dataset_cache
 from zoo.errors import Interrupted
 from zoo.models.tensor_files import read_tensors
 from zoo.reporting.console import Console
+from zoo.training import feature_cache
 from zoo.training.feature_cache import FeaturePart
 from zoo.workflows.run import run
 
@@ -73,14 +74,16 @@ def weights(result) -> dict[str, torch.Tensor]:
         ("torchvision/shufflenet_v2_x0_5", {}, {"ema_decay": 0.9}),  # batch norms before it
     ],
 )
-def test_learning_from_kept_features_is_learning(go, said, architecture, task, extra) -> None:
+def test_learning_from_kept_features_is_learning(go, said, monkeypatch, architecture, task, extra) -> None:
+    """With torch's dropout in both: on cached features, the CPU has masks of its own (`zoo.training.fast_dropout`)."""
+    monkeypatch.setattr(feature_cache, "use_fast_dropout", lambda _graph: 0)
     asked = {
         "architecture": {"name": architecture},
         "task": {"name": "transfer", **task},
         "dataset": {"name": "digits", "val_fraction": 0.9},
     }
     kept = go("kept", **asked, train=extra)
-    assert any("is cached for train and val, computed by torch" in text for text in said)
+    assert any("is cached for train, val and test, computed by torch" in text for text in said)
     plain = go("plain", **asked, train={**extra, "cache_features": False})
     for mine, theirs in zip(rows(kept), rows(plain), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-4)
@@ -99,8 +102,8 @@ def test_a_second_run_finds_the_features_of_the_first(go, said) -> None:
     )
     said.clear()
     again = go("again", train={"lr": 0.02})
-    assert any("is cached for train and val, found in the cache" in text for text in said)
-    assert len(dataset_cache.entries()) == 2
+    assert any("is cached for train, val and test, found in the cache" in text for text in said)
+    assert len(dataset_cache.entries()) == 3
     assert again.record.status == "finished"
 
 
@@ -150,9 +153,21 @@ def test_what_would_not_fit_the_cache_is_not_kept(go, said, monkeypatch) -> None
     assert any("would need" in text and "ZOO_CACHE_LIMIT" in text for text in said)
 
 
-def test_features_larger_than_their_image_is_worth_are_not_kept(go, said, monkeypatch) -> None:
-    from zoo.training import feature_cache
+def test_the_evaluation_from_kept_features_is_that_of_the_network(go, said, monkeypatch) -> None:
+    kept = go("kept")
+    evaluated = zoo.evaluate(kept.path)  # the whole network
+    assert kept.metrics == pytest.approx(evaluated.metrics, rel=1e-4, abs=1e-6)
+    parts = {each.description["part"]: each.size for each in dataset_cache.entries()}
+    assert set(parts) == {"train", "val", "test"}
+    dataset_cache.clear()
+    said.clear()
+    monkeypatch.setenv("ZOO_CACHE_LIMIT", str((parts["train"] + parts["val"]) / 1e9))  # no room for test
+    small = go("small")
+    assert any("is cached for train and val, computed" in text for text in said)
+    assert small.metrics == pytest.approx(kept.metrics, rel=1e-4, abs=1e-6)
 
+
+def test_features_larger_than_their_image_is_worth_are_not_kept(go, said, monkeypatch) -> None:
     monkeypatch.setattr(feature_cache, "LARGEST", 0.05)
     go("run")
     assert any("the output of relu_3" in text and "is too large" in text for text in said)
@@ -188,6 +203,8 @@ def test_a_run_from_features_resumes_to_the_bit(go, tmp_path, monkeypatch) -> No
         go("cut", **small)
     monkeypatch.undo()
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "cache"))
+    state = json.loads(next((tmp_path / "cut" / "checkpoints").glob("step-*/state.json")).read_text())
+    assert "'dropout': 'Philox'" in str(state)  # SqueezeNet's head; a checkpoint without it would not be resumed
     resumed = run(resume=tmp_path / "cut", console=Console(quiet=True))
     mine, theirs = weights(resumed), weights(whole)
     assert all(torch.equal(mine[name], value) for name, value in theirs.items())
@@ -242,6 +259,14 @@ def test_a_part_of_features_gives_batches_in_any_order_and_copies() -> None:
     assert [len(batch.inputs) for batch in part.batches_of(np.arange(5), 2, first=1)] == [2, 1]
     with pytest.raises(TypeError, match="augmented"):
         part.batches_of(np.arange(5), 2, augment=lambda images, _: images).__next__()
+
+
+def test_a_part_of_maps_in_channels_last_gives_the_same_values_in_that_format() -> None:
+    maps = np.random.default_rng(0).random((5, 3, 4, 2), np.float32)
+    stored = np.ascontiguousarray(maps.transpose(0, 2, 3, 1))
+    batch = next(FeaturePart(Images(), stored, channels_last=True).batches_of(np.array([4, 1]), 2)).inputs
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(batch, torch.from_numpy(maps[[4, 1]]))
 
 
 # ----------------------------------------------------------------------------------------------- ways to run a backbone

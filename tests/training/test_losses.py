@@ -28,6 +28,7 @@ from zoo.runs.build_components import build_adaptations, build_task, statistics_
 from zoo.runs.load_model import load
 from zoo.runs.run_directory import RunDir
 from zoo.runs.task_plan import plan_task
+from zoo.testing.adaptations import features_of
 from zoo.training.adaptations import Adaptations
 from zoo.training.devices import Engine
 from zoo.training.distillation import Distillation
@@ -112,7 +113,9 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
     statistics = statistics_of(plan, content.target, content.part("train"))
     task = build_task(plan, content.target, statistics)
     learning = Learning(task, READER, Adaptations(asked.adaptations, build_adaptations(plan)), statistics)
-    context = AdaptContext(content, None, lambda network, part: learning.evaluate(network, part, 23), print)
+    context = AdaptContext(
+        content, None, lambda network, part: learning.evaluate(network, part, 23), print, features_of
+    )
     model, learning.made = learning.adaptations.adapt(Net(), context)
     teacher = learning.adaptations.teacher
     learning.distillation = None if teacher is None else Distillation(teacher, content.target)

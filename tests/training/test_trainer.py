@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import zoo
@@ -20,6 +21,8 @@ from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import RunDir, create
 from zoo.support import counter_random
 from zoo.training.preparation import prepare
+from zoo.training.resume import save
+from zoo.training.step_losses import StepLosses
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit
 
@@ -142,18 +145,34 @@ def test_an_optimizer_of_timm_can_be_named(tmp_path) -> None:
     assert state.progress.step == 15
 
 
-def test_a_diverging_loss_stops_before_the_update_and_keeps_the_last_good_checkpoint(tmp_path) -> None:
-    state = make_state(tmp_path, epochs=3)
-    state.config.train.epochs = 1
-    fit(state)
-    good = state.run.root.last.name
-    weights = {key: value.clone() for key, value in state.model.state_dict().items()}
-    state.config.train.epochs = 2
-    state.task.loss = lambda outputs, batch: Loss(outputs["output"].sum(1) * float("nan"))
-    with pytest.raises(DivergedError, match=f"last good checkpoint is {good}"):
+@pytest.mark.parametrize("every", [1, 4, 100])
+def test_a_loss_that_is_not_finite_is_named_whenever_it_is_read(tmp_path, every) -> None:
+    """On a device, the losses are read some steps later; the step is the first, and no checkpoint is written after."""
+    state = make_state(tmp_path, epochs=2)
+    state.losses = StepLosses(torch.device("cpu"), every)
+    loss, calls = state.task.loss, iter(range(1000))
+
+    def poisoned(outputs, batch):
+        found = loss(outputs, batch)
+        return found if next(calls) < 17 else Loss(found.values * float("inf"))
+
+    state.task.loss = poisoned
+    good = r"step-\d*15"  # of the first epoch; there are 15 steps in each
+    with pytest.raises(DivergedError, match=rf"the loss is (inf|nan) at step 18, epoch 2; the last good .* is {good}"):
         fit(state)
-    assert state.run.root.last.name == good
-    assert all(torch.equal(value, weights[key]) for key, value in state.model.state_dict().items())
+    weights = load_file(state.run.checkpoints / state.run.root.last.name / "model.safetensors")
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+@pytest.mark.parametrize("at", ["a checkpoint", "a stop"])
+def test_a_checkpoint_is_never_written_after_a_loss_that_is_not_finite(tmp_path, at, monkeypatch) -> None:
+    state = make_state(tmp_path, epochs=1, checkpoint_steps=2 if at == "a checkpoint" else None)
+    state.losses = StepLosses(torch.device("cpu"), 100)
+    state.task.loss = lambda outputs, batch: Loss(outputs["output"].sum(1) * float("nan"))
+    if at == "a stop":
+        monkeypatch.setattr("zoo.training.trainer.stop_if_asked", lambda state, stop: save(state))
+    with pytest.raises(DivergedError, match="at step 1, epoch 1; no checkpoint was written yet"):
+        fit(state)
 
 
 def test_the_select_part_picks_the_best_checkpoint_and_the_report_part_does_not(tmp_path, monkeypatch) -> None:

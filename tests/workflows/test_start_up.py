@@ -80,6 +80,17 @@ def test_a_wrong_name_or_path_is_refused_before_torch_is_imported(tmp_path, line
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
+def test_a_wrong_path_of_weights_for_a_known_network_of_a_family_is_refused_before_torch(tmp_path) -> None:
+    line = ["run", "torchvision/squeezenet1_1", "--data", "digits", "--weights", "nowhere.safetensors"]
+    script = (
+        "import sys; from zoo.cli.app import run_cli; code = run_cli(sys.argv[1:]); "
+        "print(*('torch' in sys.modules, 'torchvision' in sys.modules, code))"
+    )
+    first, second = (run_fresh(tmp_path, script, *line) for _ in range(2))
+    assert (first.stdout.split(), second.stdout.split()) == (["True", "True", "2"], ["False", "False", "2"])
+    assert first.stderr == second.stderr and first.stderr.startswith("error: ")
+
+
 def test_a_pattern_is_left_to_the_dataset(tmp_path) -> None:
     Image.new("RGB", (32, 32), "red").save(tmp_path / "image.png")
     script = "import sys; from zoo.cli.app import run_cli; sys.exit(run_cli(sys.argv[1:]))"

@@ -14,13 +14,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-import zoo.workflows.verify_exported
 from zoo import runtime
-from zoo.errors import CheckpointError, DataError, UsageError, ZooError
+from zoo.errors import DataError, UsageError
 from zoo.exporting.bundle import write_sealed_json
 from zoo.exporting.export import export
-from zoo.exporting.integrity import Finding, check_files
-from zoo.exporting.verify_file import Asked, verify_file
+from zoo.exporting.integrity import check_files
 from zoo.support.atomic_files import sha256
 from zoo.workflows.verify_exported import ExportedVerification, is_exported, verify_exported
 
@@ -153,30 +151,12 @@ PLANTED: dict[str, Callable[[Path], None]] = {
 RECORDED = "PyTorch's outputs, as recorded by the export"
 
 
-def answer_here(question: dict[str, Any], model: Path) -> tuple[list[Finding], ZooError | None]:
-    """Verify in this process."""
-    findings: list[Finding] = []
-    try:
-        findings.extend(verify_file(Asked(**question)))
-    except ZooError as error:
-        return findings, error
-    except (ValueError, LookupError, TypeError) as error:
-        return findings, CheckpointError(str(error), where=model)
-    return findings, None
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verification without a process of its own, which takes seconds to start."""
-    monkeypatch.setattr(zoo.workflows.verify_exported, "ask", answer_here)
-
-
 def refused(found: ExportedVerification) -> bool:
     states = {each.state for each in found.findings}
     return (found.code, "differs" in states, "damaged" in states) in ((5, True, False), (4, False, True))
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("verified_here")
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_with_digests_that_fit_is_refused_without_the_model(bundle: Path, fault: str) -> None:
     seal(bundle, lambda description: description["provenance"].update(kind="elsewhere"))
@@ -214,7 +194,7 @@ def test_a_whole_bundle_is_verified_with_and_without_its_model(bundle: Path) -> 
     seal(bundle, lambda description: description["provenance"].update(sha256="0" * 64))  # other weights
     found = verify_exported(bundle)
     assert (found.code, found.against) == (0, RECORDED)
-    assert found.findings[-1].detail == "7 image files: predict.py as PyTorch, as recorded"
+    assert found.findings[-1].detail == "7 image files: predict.py agrees with the recorded predictions of PyTorch"
 
 
 def test_every_changed_byte_of_any_file_is_damage(bundle: Path) -> None:
@@ -269,6 +249,7 @@ def test_what_is_missing_or_added_is_damage(
     assert said in finding.detail
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_a_file_of_unknown_origin_is_compared_with_a_named_model(bundle: Path, tmp_path: Path) -> None:
     alone = tmp_path / "foreign.onnx"
     model = onnx.load(bundle / "model.onnx")
@@ -289,6 +270,7 @@ def test_a_file_of_unknown_origin_is_compared_with_a_named_model(bundle: Path, t
     assert found.code == 5 and "largest error" in found.findings[-1].detail
 
 
+@pytest.mark.usefixtures("verified_here")
 def test_another_dataset_and_a_wrong_name_are_refused_or_used(bundle: Path) -> None:
     found = verify_exported(bundle, data="digits")
     assert found.code == 0 and "datasets/digits" in found.findings[-2].detail

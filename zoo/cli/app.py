@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from typing import Annotated, Any
 
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for them scans every installed distribution
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler would print its own progress; read with torch
 
 import typer
 from typer.core import TyperGroup
@@ -20,6 +21,7 @@ from typer.main import get_command, get_group
 from zoo.cli.failures import INTERRUPTED, fail, path_line, usage_line
 from zoo.cli.item_names import unknown
 from zoo.cli.output import forget_json, say
+from zoo.cli.plain_command import PlainCommands
 from zoo.cli.shared_options import HELP
 from zoo.errors import PluginError, StorageError, ZooError, report_to
 from zoo.registry.core_commands import COMMANDS, EXAMPLES, SECTIONS
@@ -50,7 +52,7 @@ class LazyGroup(TyperGroup):
                 formatter.write_dl([(name, COMMANDS[name][1]) for name in names])
         groups = _plugin_groups()
         if groups:
-            with formatter.section("Commands of plugins"):
+            with formatter.section("Plugin commands"):
                 formatter.write_dl([(name, item.spec.summary) for name, item in groups.items()])
 
 
@@ -70,7 +72,7 @@ def _load_command(name: str) -> Any:
         group.help = text
         return group
     details = (inspect.getdoc(found) or "").partition("\n\n")[2]
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single = PlainCommands(add_completion=False, rich_markup_mode=None)
     single.command(
         name, help=f"{text}\n\n{details}".strip(), epilog=f"Example: {EXAMPLES[name]}", context_settings=HELP
     )(found)

@@ -88,7 +88,7 @@ def _say(answer: Single, plot: Path | None) -> None:
     names = {"macs": "multiply-accumulates"}
     say_facts({"output": shown, **{names.get(name, name): formula for name, formula in answer.formulas.items()}})
     if plot is not None:
-        say(f"drawn: {plot}")
+        say(f"saved: {plot}")
     elif answer.kind == "conv1d":
         say("(--plot PNG draws it as the running sum of delayed signals)")
 

@@ -24,17 +24,19 @@ class BenchOptions:
         list[str],
         typer.Argument(
             metavar="RUN|BUNDLE|FILE...",
-            help="Runs (folder, id, or a recipe's name for its newest run), bundles, or files that zoo exported.",
+            help="Runs (folder, id, or the name of a recipe for its newest run), bundles, or files exported by zoo.",
         ),
     ]
     batch: Annotated[
-        str, typer.Option("--batch", metavar="N,N,…", help="Batch sizes, separated by commas (default 1,8,32).")
+        str, typer.Option("--batch", metavar="N,N,…", show_default=False, help="Batch sizes; default: 1,8,32.")
     ] = "1,8,32"
     provider: Provider = "cpu"
     threads: Annotated[
         str | None,
         typer.Option(
-            "--threads", metavar="N", help="CPU threads of each engine; default: the number of physical cores."
+            "--threads",
+            metavar="N",
+            help="CPU threads of PyTorch and of the runtime; default: the number of physical cores.",
         ),
     ] = None
     device: Annotated[
@@ -42,11 +44,18 @@ class BenchOptions:
         typer.Option(
             "--device",
             metavar="DEVICE",
-            help="Device of PyTorch: auto, cpu, cuda, cuda:N or mps; auto is cpu for the provider cpu.",
+            show_default=False,
+            help="Device of PyTorch: auto (default), cpu, cuda, cuda:N or mps. With --provider cpu, auto is cpu.",
         ),
     ] = "auto"
     seconds: Annotated[
-        str, typer.Option("--seconds", metavar="S", help="Seconds for each engine and batch size (default 2).")
+        str,
+        typer.Option(
+            "--seconds",
+            metavar="S",
+            show_default=False,
+            help="Seconds to measure each engine at each batch size; default: 2.",
+        ),
     ] = "2"
     out: Annotated[
         Path | None,
@@ -60,8 +69,8 @@ def bench(options: BenchOptions) -> None:
     """Measure the speed.
 
     Prints the latency of a call (median, interquartile range, 95th percentile), the throughput and the memory. A run
-    is exported to a temporary folder first. Exits 5 if the outputs of an engine differ from PyTorch's; it is not
-    measured then.
+    is first exported to a temporary folder. If the outputs of an engine differ from PyTorch's, it is not measured, and
+    the command exits with code 5.
     """
     batches = [_number(text, "--batch", "1,8,32") for text in options.batch.split(",")]
     threads = None if options.threads is None else _number(options.threads, "--threads", "2")

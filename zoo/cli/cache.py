@@ -21,18 +21,19 @@ SHORT = 12
 
 def cache(
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY", help="Only the entries whose keys begin so.")
+        list[str] | None,
+        typer.Argument(metavar="KEY...", help="Only the entries whose keys start with this; default: all."),
     ] = None,
     clear: Annotated[
-        bool, typer.Option("--clear", help="Remove them; they are decoded again when a run needs them.")
+        bool, typer.Option("--clear", help="Remove the entries. They are decoded again when a run needs them.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the decoded images and unpacked archives that are cached: their size, and when they were last used.
 
-    Beyond the limit (ZOO_CACHE_LIMIT, in GB) decoded entries go that were used longest ago; unpacked archives stay
-    until they are cleared. The archives and images themselves, and everything else in the data folder, are never
-    touched.
+    If the cache exceeds its limit (ZOO_CACHE_LIMIT, in GB), the least recently used decoded images are removed.
+    Unpacked archives are removed by --clear only. The original archives and images, and all other files in the data
+    folder, are never changed.
     """
     from zoo.data import dataset_cache as store
 

@@ -22,7 +22,9 @@ NONE = "–"
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN RUN...", help="Runs: folders, ids, or recipes' names for their newest runs."),
+        typer.Argument(
+            metavar="RUN...", help="Two or more runs: folders, ids, or names of recipes for their newest runs."
+        ),
     ],
     out: Annotated[
         Path | None,

@@ -178,6 +178,7 @@ PLACES: dict[str, Source] = {
     "RUN|BUNDLE|ARCH": predictors,
     "SHELL": shells,
     "gradients NAME": recipes_and_architectures,
+    "lr-range NAME": recipes_and_architectures,
     "info NAME": items,
     "run NAME": recipes_and_architectures,
 }

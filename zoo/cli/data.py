@@ -22,10 +22,10 @@ data = group("Download, locate and check the files of datasets.")
 
 @data.command(epilog="Example: zoo data download mnist")
 def download(
-    names: Annotated[list[str], typer.Argument(metavar="DATASET", help="Datasets.")],
+    names: Annotated[list[str], typer.Argument(metavar="DATASET...", help="Datasets.")],
     as_json: AsJson = False,
 ) -> None:
-    """Download the files of datasets, or say that they are here."""
+    """Download the files of datasets that are not on this machine."""
     with json_alone(as_json):
         from zoo.workflows import data_download
 
@@ -39,9 +39,7 @@ def download(
 
 @data.command(epilog="Example: zoo data path mnist")
 def path(
-    name: Annotated[
-        str | None, typer.Argument(metavar="DATASET", help="Dataset; without one, the data folder.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="DATASET", help="Dataset; default: the data folder.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the path of the data folder, or of a dataset's files."""
@@ -73,13 +71,13 @@ def path(
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="DATASET", help="Datasets; without one, every dataset that is on this machine."),
+        typer.Argument(metavar="DATASET...", help="Datasets; default: every dataset on this machine."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open a dataset, count its samples and look for faults.
+    """Decode the images of a dataset, count them, and report faults and duplicates.
 
-    Files are compared with the official ones by their sha256; images that stand there twice are told.
+    Files are compared with the published ones by their sha256.
     """
     from zoo.workflows.data_check import check as examine
 
@@ -143,7 +141,7 @@ def _say_files(files: list[dict[str, Any]]) -> None:
 
 def _say_splits(report: Report) -> None:
     rows = [[part.part, part.split, f"{part.samples:,}", ", ".join(_shapes(part.shapes))] for part in report.parts]
-    say_table(["split", "in the dataset", "images", "C×H×W"], rows, indent="  ")
+    say_table(["split", "name in dataset", "images", "C×H×W"], rows, indent="  ")
     labelled = [part for part in report.parts if part.classes is not None]
     classes = list(labelled[0].classes or ()) if labelled else []
     if 0 < len(classes) <= FEW_CLASSES:
@@ -153,9 +151,9 @@ def _say_splits(report: Report) -> None:
         ]
         say_table(["index", "class", *(part.part for part in labelled)], counts, indent="  ")
     elif classes:
-        say(f"  {len(classes):,} classes; --json has how many images of each")
+        say(f"  {len(classes):,} classes; --json prints the number of images of each")
     for part in report.parts:
-        say_wrapped("  ", f"{part.part} begins with {', '.join(part.first)}")
+        say_wrapped("  ", f"first images of {part.part}: {', '.join(part.first)}")
     for line in _duplicates(report):
         say_wrapped("  ", line)
 

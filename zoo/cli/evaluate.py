@@ -11,7 +11,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import figure, json_alone, note, plural, say, say_json
-from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
+from zoo.cli.shared_options import DEVICE, KEY, MODEL, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,8 @@ class EvaluateOptions:
     model: Annotated[
         str,
         typer.Argument(
-            metavar="RUN|BUNDLE|FILE|NAME",
-            help="Run (folder, id, or name of a recipe or architecture), bundle, exported file, or recipe without a "
-            "run, for its pretrained weights; with --weights, an architecture or recipe.",
+            metavar="RUN|BUNDLE|MODEL",
+            help=MODEL,
         ),
     ]
     split: Annotated[
@@ -46,7 +45,7 @@ class EvaluateOptions:
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None
     key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None
     provider: Provider = "cpu"
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")] = "auto"
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", show_default=False, help=DEVICE)] = "auto"
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="Also write predictions, tables and images to this new folder."),

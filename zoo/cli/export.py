@@ -34,6 +34,7 @@ def _flag(name: str) -> str:
 
 
 FORMATS = _formats()
+DEFAULT = "".join(f"; default: {item.spec.name}" for item in registry().items("exporter") if item.spec.default)
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class _Named:
         str,
         typer.Argument(
             metavar="NAME|RUN",
-            help="Run, or recipe or architecture: its newest finished run, otherwise its pretrained weights; with "
-            "--weights, those.",
+            help="What to export: a run, or the name of a recipe or architecture. A name exports its newest finished "
+            "run, or its pretrained weights if there is no such run; with --weights, always those weights.",
         ),
     ]
 
@@ -63,13 +64,13 @@ _Flags: Any = dataclasses.make_dataclass(
 class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed format
     format_: Annotated[
         str | None,
-        typer.Option("--format", metavar="F", help="Export format; `zoo list exporters` lists them."),
+        typer.Option("--format", metavar="F", help=f"Export format: a name listed by `zoo list exporters`{DEFAULT}."),
     ] = None
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None
     key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Dataset whose images verify the export; default: the model's."),
+        typer.Option("--data", metavar="D", help="Dataset to verify the export on; default: that of the model."),
     ] = None
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for the bundle; default: exports/NAME.")
@@ -77,7 +78,10 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
     batch: Annotated[
         str,
         typer.Option(
-            "--batch", metavar="dynamic|N", help="Batch size of the model: dynamic (the default) or a fixed number."
+            "--batch",
+            metavar="dynamic|N",
+            show_default=False,
+            help="Batch size of the exported model: dynamic (default), which takes any batch size, or a fixed number.",
         ),
     ] = "dynamic"
     provider: Annotated[
@@ -85,7 +89,8 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
         typer.Option(
             "--provider",
             metavar="P",
-            help="What runs the exported model during the verification: cpu (the default), cuda, or another one.",
+            show_default=False,
+            help="Execution provider for the verification: cpu (default), cuda, or another one that the format has.",
         ),
     ] = "cpu"
     assignments: Annotated[
@@ -93,7 +98,7 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
         typer.Option(
             "--set",
             metavar="export.KEY=VALUE",
-            help="Set an option of the format; `zoo info EXPORTER` lists them. May be repeated.",
+            help="Set an option of the format; `zoo info FORMAT` lists the options. May be repeated.",
         ),
     ] = None
     sign: Annotated[

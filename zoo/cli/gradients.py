@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, note, say, say_json, say_table
-from zoo.cli.shared_options import AsJson
+from zoo.cli.shared_options import DEVICE, AsJson
 from zoo.support.paths import check_drawing
 
 
@@ -22,27 +22,37 @@ class GradientsOptions:
         typer.Option(
             "--versus",
             metavar="KEY.PATH=VALUE",
-            help="Compare with the same network with this key changed; may be repeated.",
+            help="Also measure the network with this key changed, and compare; may be repeated.",
         ),
     ] = None
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
-    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task."), ConfigKey("task.name")] = None
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="D", help="Dataset: a name listed by `zoo list datasets`, or folder:PATH."),
+        ConfigKey("dataset.name"),
+    ] = None
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="T", help="Task: a name listed by `zoo list tasks`."),
+        ConfigKey("task.name"),
+    ] = None
     batch_size: Annotated[
         str | None,
-        typer.Option("--batch-size", metavar="N", help="Size of the batch."),
+        typer.Option("--batch-size", metavar="N", help="Batch size."),
         ConfigKey("train.batch_size"),
     ] = None
     seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Random seed."), ConfigKey("seed")] = None
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+        typer.Option("--device", metavar="DEVICE", help=DEVICE),
         ConfigKey("device"),
     ] = None
     assignments: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any configuration key; may be repeated."),
     ] = None
-    plot: Annotated[Path | None, typer.Option("--plot", metavar="PNG", help="Draw the norms by depth.")] = None
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="PNG", help="Plot the gradient norms against depth.")
+    ] = None
     as_json: AsJson = False
 
 
@@ -64,7 +74,7 @@ def gradients(options: GradientsOptions) -> None:
         rows.append([each.label, str(len(each.norms)), *(f"{value:.3g}" for value in figures)])
     say_table(columns, rows)
     if options.plot is not None:
-        say(f"drawn: {options.plot}")
+        say(f"saved: {options.plot}")
 
 
 def _look(name: str, given: dict[str, Any], versus: list[str], plot: Path | None) -> list[Any]:

@@ -15,19 +15,26 @@ if TYPE_CHECKING:
     from zoo.workflows.image_index import Indexed, Match
 
 IndexFile = Annotated[
-    Path, typer.Option("--index", metavar="FILE", help="The index; default: index.safetensors in the current folder.")
+    Path,
+    typer.Option(
+        "--index",
+        metavar="FILE",
+        show_default=False,
+        help="Index file; default: index.safetensors in the current folder.",
+    ),
 ]
 DEFAULT = Path("index.safetensors")
 
 
 def index(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images, with its subfolders.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of images; its subfolders are included.")],
     model: Annotated[
         str | None,
         typer.Option(
             "--model",
             metavar="RUN|BUNDLE|ARCH",
-            help="Run, exported embedding, or architecture (with --weights); default: the model of the existing index.",
+            help="Model that computes the vectors: a run, the bundle of an embedding network, or an architecture (with "
+            "--weights); default: the model of the existing index.",
         ),
     ] = None,
     weights: Annotated[str | None, typer.Option("--weights", metavar="W", help=WEIGHTS)] = None,
@@ -38,7 +45,7 @@ def index(
         typer.Option(
             "--duplicates",
             metavar="S",
-            help="Also list groups of images with a cosine similarity of at least S, such as 0.97.",
+            help="Also list groups of images whose cosine similarity is at least S, such as 0.97.",
         ),
     ] = None,
     provider: Provider = "cpu",

@@ -45,11 +45,11 @@ def info(
         typer.Option(
             "--input",
             metavar="C,H,W",
-            help="Input shape for the counts, such as 3,224,224; default: that of the architecture.",
+            help="Input shape for the cost, such as 3,224,224; default: that of the architecture.",
         ),
     ] = None,
     classes: Annotated[
-        int | None, typer.Option("--classes", metavar="N", min=1, help="Number of classes (outputs) to build it with.")
+        int | None, typer.Option("--classes", metavar="N", min=1, help="Number of outputs (classes) of the network.")
     ] = None,
     assignments: Annotated[
         list[str] | None,
@@ -89,7 +89,7 @@ def info(
             say()
         _say(facts, network, layers=layers)
     if plot is not None:
-        say(f"drawn: {plot}")
+        say(f"saved: {plot}")
 
 
 def _network(

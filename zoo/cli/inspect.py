@@ -27,10 +27,10 @@ def inspect(
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Describe a file or folder from someone else, executing and writing nothing.
+    """Describe a file or folder of unknown origin, without executing or writing anything.
 
-    Its kind, what it contains, whether the digests that are recorded hold, which plugins it would need, and what zoo
-    refuses of it and why. Exits with 0 where it was described, with 3 where it is nothing that zoo knows.
+    Prints its kind and content, whether the recorded digests match, which plugins it needs, and what zoo would refuse
+    to load and why. Exits with code 3 if zoo does not know the format.
     """
     from zoo.inspection.inspect import inspect as look
 

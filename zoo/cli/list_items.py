@@ -16,7 +16,7 @@ def list_items(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]",
+            metavar="KIND",
             help=(
                 "architectures, datasets, tasks, adaptations, recipes, exporters, augmentations or metrics; default: "
                 "all."
@@ -24,7 +24,7 @@ def list_items(
         ),
     ] = None,
     pattern: Annotated[
-        str | None, typer.Argument(metavar="[PATTERN]", help="Part of a name, or a shell pattern like 'cnn*'.")
+        str | None, typer.Argument(metavar="PATTERN", help="Part of a name, or a shell pattern like 'cnn*'.")
     ] = None,
     plugin: Annotated[
         str | None, typer.Option("--plugin", metavar="NAMESPACE", help="List only the components of this plugin.")

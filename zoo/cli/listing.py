@@ -55,7 +55,7 @@ def _found(catalogue: Catalogue, kind: str, pattern: str | None, plugin: str | N
 
 def _say_groups(catalogue: Catalogue, groups: dict[str, list[Item[Any] | Member]], *, titled: bool) -> None:
     if not groups:
-        note("nothing here has such a name")
+        note("no component matches this name")
     for index, (kind, items) in enumerate(groups.items()):
         if titled:
             if index:

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 def matrix(
     arch: Annotated[
         str | None,
-        typer.Option("--arch", metavar="P", help="Architectures whose names match, also of families: 'timm/*vit*'."),
+        typer.Option("--arch", metavar="P", help="Pattern for names of architectures, such as 'timm/*vit*'."),
     ] = None,
-    data: Annotated[str | None, typer.Option("--data", metavar="P", help="Datasets whose names match.")] = None,
-    task: Annotated[str | None, typer.Option("--task", metavar="P", help="Tasks whose names match.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="P", help="Pattern for names of datasets.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="P", help="Pattern for names of tasks.")] = None,
     assignments: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY.PATH=VALUE", help="Set a key that every dataset has, such as dataset.resize=never."
-        ),
+        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set a key of the dataset, such as dataset.resize=never."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -53,7 +51,7 @@ def matrix(
     elif found:
         _say(found)
     else:
-        note("nothing here has such a name")
+        note("no component matches this name")
     if arch is None and catalogue.items("family") and not as_json:
         names = ", ".join(f"'{item.canonical}'" for item in catalogue.items("family"))
         note(f"note: families are left out; add --arch, for example one of {names}")

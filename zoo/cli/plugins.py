@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from zoo.cli.output import json_alone, note, plural, say, say_json
+from zoo.cli.plain_command import PlainCommands
 from zoo.cli.plugin_table import print_plugins
 from zoo.cli.shared_options import HELP, AsJson
 from zoo.errors import PluginError, UsageError
 from zoo.registry.lookup import registry
 
-plugins = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
+plugins = PlainCommands(add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
 
 @plugins.callback(invoke_without_command=True)
@@ -22,12 +23,12 @@ def bare(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
         _print(as_json=as_json)
     elif as_json:
-        raise UsageError("--json stands before the command", fix="put it at the end of the line")
+        raise UsageError("--json comes before the command", fix="put it at the end of the line")
 
 
 @plugins.command(name="list", epilog="Example: zoo plugins list --json")
 def list_plugins(as_json: AsJson = False) -> None:
-    """List plugins: their state, what they provide, and why one is broken."""
+    """List plugins: whether they load, what they provide, and the error of each that fails."""
     _print(as_json=as_json)
 
 
@@ -35,17 +36,20 @@ def list_plugins(as_json: AsJson = False) -> None:
 def check(
     name: Annotated[str, typer.Argument(metavar="NAMESPACE", help="Namespace or import name of an installed plugin.")],
     build: Annotated[
-        bool, typer.Option("--build/--no-build", help="Also build and run what the plugin provides, which takes torch.")
+        bool,
+        typer.Option("--build/--no-build", help="Also build and run the components of the plugin; this imports torch."),
     ] = True,
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", metavar="DATASET=PATH", help="A small example for a dataset that reads a path; may be repeated."
+            "--data",
+            metavar="DATASET=PATH",
+            help="Small example files for a dataset that reads a path; may be repeated.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a plugin against the contract, as `zoo.testing.check_plugin` does in its tests."""
+    """Check a plugin against the plugin contract, as `zoo.testing.check_plugin` does."""
     examples = dict(_example(text) for text in data or [])
     with json_alone(as_json):
         from zoo.testing import find_faults

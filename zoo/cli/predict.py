@@ -12,7 +12,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
+from zoo.cli.shared_options import KEY, MODEL, WEIGHTS, WEIGHTS_KEY, AsJson, Provider
 from zoo.errors import DataError, UsageError
 from zoo.support.paths import check_drawing
 
@@ -28,26 +28,29 @@ class PredictOptions:
         str,
         typer.Argument(
             metavar="RUN|BUNDLE|MODEL",
-            help="Run, bundle (a folder that `zoo export` wrote), exported file, or recipe without a run, for its "
-            "pretrained weights; with --weights, an architecture or recipe.",
+            help=MODEL,
         ),
     ]
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of images.")
+        list[Path] | None,
+        typer.Argument(metavar="IMAGE|FOLDER...", help="Images, or folders of images; subfolders are included."),
     ] = None
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Predict the first samples of a dataset in place of images."),
+        typer.Option("--data", metavar="D", help="Predict the first samples of a dataset instead of image files."),
     ] = None
     split: Annotated[
         str | None,
         typer.Option(
             "--split",
             metavar="SPLIT",
-            help="Split of the dataset: train, val, test (default) or predict (unlabelled images).",
+            help="With --data: split of the dataset, train, val, test (default) or predict (unlabelled images).",
         ),
     ] = None
-    count: Annotated[str, typer.Option("--count", metavar="N", help="Number of samples to predict.")] = "10"
+    count: Annotated[
+        str,
+        typer.Option("--count", metavar="N", show_default=False, help="With --data: number of samples; default: 10."),
+    ] = "10"
     weights: Annotated[
         str | None,
         typer.Option("--weights", metavar="W", help=WEIGHTS),
@@ -69,29 +72,37 @@ class PredictOptions:
         typer.Option("--explain", metavar="PNG", help="Draw a Grad-CAM heat map for each of the first 50 predictions."),
     ] = None
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Also write every probability or value to this file.")
+        Path | None,
+        typer.Option(
+            "--csv", metavar="FILE", help="Also write the predictions to this table, with all probabilities or values."
+        ),
     ] = None
     jsonl: Annotated[
         Path | None,
-        typer.Option("--jsonl", metavar="FILE", help="Also write a line of JSON for each image to this file."),
+        typer.Option(
+            "--jsonl", metavar="FILE", help="Also write the predictions to this file, one JSON object per line."
+        ),
     ] = None
     resume: Annotated[
         bool,
         typer.Option(
             "--resume",
-            help="Continue an interrupted command: skip images with a row in FILE.partial (of --csv or --jsonl).",
+            help="Resume an interrupted command: skip the images that FILE.partial (of --csv or --jsonl) already has.",
         ),
     ] = False
     masks: Annotated[
-        Path | None, typer.Option("--masks", metavar="FOLDER", help="Also write the mask of each image as PNG.")
+        Path | None,
+        typer.Option(
+            "--masks", metavar="FOLDER", help="Also write the predicted mask of each image to this folder, as PNG."
+        ),
     ] = None
     window: Annotated[
         float | None,
         typer.Option(
             "--window",
             metavar="OVERLAP",
-            help="For models with masks: slide the model over the whole of each image, with windows of its input size "
-            "that overlap by this share (such as 0.25). Default: the mask of the preprocessed image.",
+            help="For segmentation models: predict each image at full size, in windows that overlap by this fraction, "
+            "such as 0.25. Default: one prediction for the preprocessed image.",
         ),
     ] = None
     top: Annotated[
@@ -99,7 +110,8 @@ class PredictOptions:
         typer.Option(
             "--top",
             metavar="K",
-            help="Number of classes to print for each image; regression prints all values.",
+            show_default=False,
+            help="Number of classes to print for each image; default: 3. Regression prints all values.",
         ),
     ] = "3"
     max_pixels: Annotated[
@@ -201,7 +213,7 @@ def _draw(first: Predictions, options: PredictOptions) -> list[str]:
 def _say_engine(result: Result, drawn: list[str]) -> None:
     count = len(result.first.rows)
     part = f" (the first {count} of {result.predicted:,} images)" if count < result.predicted else ""
-    note(f"predicted by {result.first.engine}" + (f"; drawn: {', '.join(drawn)}{part}" if drawn else ""))
+    note(f"predicted by {result.first.engine}" + (f"; saved: {', '.join(drawn)}{part}" if drawn else ""))
 
 
 def _say_predictions(found: Predictions, samples: Samples, top: int) -> None:

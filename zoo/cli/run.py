@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, say_json
-from zoo.cli.shared_options import WEIGHTS_KEY, AsJson
+from zoo.cli.shared_options import DEVICE, KEY, WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
 from zoo.runs.object_names import is_reference
 
@@ -24,36 +24,41 @@ class RunOptions:
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
-            help="Recipe (a named configuration), architecture (with --data), your own images (folder:PATH), "
-            "package.module:factory (a function that returns a network, with --data), or task to run on the network "
-            "and dataset of an earlier run (with --from RUN).",
+            metavar="NAME",
+            help="What to run: a recipe (a named configuration); an architecture, with --data; folder:PATH, to train "
+            "on your own images; package.module:function, a Python function that returns a network, with --data; or a "
+            "task, with --from RUN, to run it on the network and dataset of that run.",
         ),
     ] = None
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
-    arch: Annotated[
-        str | None, typer.Option("--arch", metavar="A", help="Architecture."), ConfigKey("architecture.name")
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="D", help="Dataset: a name listed by `zoo list datasets`, or folder:PATH."),
+        ConfigKey("dataset.name"),
     ] = None
-    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task."), ConfigKey("task.name")] = None
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", metavar="A", help="Architecture: a name listed by `zoo list architectures`."),
+        ConfigKey("architecture.name"),
+    ] = None
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="T", help="Task: a name listed by `zoo list tasks`."),
+        ConfigKey("task.name"),
+    ] = None
     weights: Annotated[
         str | None,
         typer.Option(
             "--weights",
             "--from",
             metavar="W",
-            help="Initial weights: a name that `zoo info` lists, a file or its address (hf: or https:), or a run. "
-            "`--weights none`: random weights.",
+            help="Initial weights: a name listed by `zoo weights list`, a weights file, the address of one (hf: or "
+            "https:), a run, or none (random weights).",
         ),
         ConfigKey("weights"),
     ] = None
     weights_key: Annotated[
         str | None,
-        typer.Option(
-            WEIGHTS_KEY,
-            metavar="KEY",
-            help="If the weights file contains several networks, the prefix of the tensors to load, such as ema for "
-            "ema.fc.weight.",
-        ),
+        typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY),
         ConfigKey("weights_key"),
     ] = None
     epochs: Annotated[
@@ -71,12 +76,12 @@ class RunOptions:
         typer.Option(
             "--seeds",
             metavar="N",
-            help="Train with N consecutive seeds, from the configured one, and report mean ± standard deviation.",
+            help="Train with N consecutive seeds, and print the mean ± standard deviation of the metrics.",
         ),
     ] = None
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+        typer.Option("--device", metavar="DEVICE", help=DEVICE),
         ConfigKey("device"),
     ] = None
     augment: Annotated[
@@ -84,20 +89,29 @@ class RunOptions:
         typer.Option(
             "--augment",
             metavar="SPEC",
-            help='Augmentations of training images, such as "flip, crop: 4": random flips, and random crops after 4 '
-            "pixels are added on each side.",
+            help='Augmentations of training images, such as "flip, crop: 4": random flips, then random crops after '
+            "padding each side by 4 pixels. `zoo list augmentations` lists them.",
         ),
         ConfigKey("train.augment"),
     ] = None
     compile: Annotated[
         bool,
-        typer.Option("--compile", help="Compile the network: slower to start, often faster to train."),
+        typer.Option(
+            "--compile", help="Compile the network with torch.compile: it starts more slowly and often trains faster."
+        ),
         ConfigKey("train.compile"),
+    ] = False
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile", help="Profile 20 training steps: print their time by phase, and write a trace to profile/."
+        ),
+        ConfigKey("train.profile"),
     ] = False
     skip_bad_images: Annotated[
         bool,
         typer.Option(
-            "--skip-bad-images", help="Leave out training images that cannot be read, and list them in quarantine.json."
+            "--skip-bad-images", help="Skip training images that cannot be read, and list them in quarantine.json."
         ),
         ConfigKey("dataset.skip_bad_images"),
     ] = False
@@ -110,7 +124,7 @@ class RunOptions:
         typer.Option(
             "--config",
             metavar="FILE",
-            help="YAML file with a configuration, such as config.yaml of a run; it overrides the settings of NAME.",
+            help="YAML file with a configuration, such as the config.yaml of a run; it overrides the settings of NAME.",
         ),
     ] = None
     run_name: Annotated[
@@ -122,19 +136,26 @@ class RunOptions:
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Path of the run directory, in place of one under runs/."),
+        typer.Option("--out", metavar="DIR", help="Path of the run directory; default: a new folder under runs/."),
     ] = None
     resume: Annotated[str | None, typer.Option("--resume", metavar="RUN", help="Resume an interrupted run.")] = None
     inexact: Annotated[
         bool,
         typer.Option(
             "--inexact",
-            help="With --resume: allow a PyTorch version, device or thread count that differs from the "
-            "interrupted run's; the final weights may then differ from those of an uninterrupted run.",
+            help="With --resume: resume although the PyTorch version, device or thread count has changed. The final "
+            "weights may then differ from those of an uninterrupted run.",
         ),
     ] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check configuration and data, without training or writing anything.")
+    ] = False
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality",
+            help="With folder:PATH: also fine-tune the last layers, if that is better on the validation split.",
+        ),
     ] = False
     as_json: AsJson = False
 
@@ -147,6 +168,7 @@ def run(options: RunOptions) -> None:
         "config_file": options.config,
         "overrides": overrides_of(options, options.assignments),
         "out": options.out,
+        "quality": options.quality,
         **objects,
     }
     facts: dict[str, Any]

@@ -15,11 +15,14 @@ from zoo.support.paths import check_drawing
 
 
 def search(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Images to search for.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Query images.")],
     file: IndexFile = DEFAULT,
-    top: Annotated[str, typer.Option("--top", metavar="K", help="Number of matches for each image.")] = "5",
+    top: Annotated[
+        str,
+        typer.Option("--top", metavar="K", show_default=False, help="Number of matches for each query; default: 5."),
+    ] = "5",
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the first 20 images with their matches.")
+        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the first 20 queries with their matches.")
     ] = None,
     provider: Provider = "cpu",
     as_json: AsJson = False,
@@ -44,4 +47,4 @@ def search(
         for match in matches:
             say(f"{match.similarity:.3f}  {match.path}")
     if plot is not None:
-        note(f"drawn: {plot}")
+        note(f"saved: {plot}")

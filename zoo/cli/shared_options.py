@@ -6,22 +6,30 @@ from typing import Annotated, Any
 
 import typer
 
+from zoo.cli.plain_command import PlainCommands
 from zoo.errors import UsageError
 
 HELP = {"help_option_names": ["-h", "--help"]}
 WEIGHTS_KEY = "--weights-key"
 WEIGHTS = (
-    "Pretrained weights that `zoo weights list` shows, a safetensors file, or its address: hf:ORG/NAME@COMMIT[:FILE] "
-    "or https://URL#sha256=HEX."
+    "Pretrained weights: a name listed by `zoo weights list`, a safetensors file, or the address of one "
+    "(hf:ORG/NAME@COMMIT[:FILE] or https://URL#sha256=HEX)."
 )
-KEY = "If the file holds several state dicts, the key of the one to load, such as ema."
+KEY = "For a weights file that contains several networks: prefix of the tensors to load, such as ema for ema.fc.weight."
+MODEL = (
+    "A run (folder or id), a bundle (a folder written by `zoo export`), an exported file, or the name of a recipe or "
+    "architecture. A name selects its newest finished run; if there is none, the pretrained weights of the recipe. "
+    "With --weights, a name selects those weights."
+)
+DEVICE = "auto (default), cpu, cuda, cuda:N or mps."
 
 Provider = Annotated[
     str,
     typer.Option(
         "--provider",
         metavar="P",
-        help="What runs the exported model: cpu (the default), cuda, or another of the format's providers.",
+        show_default=False,
+        help="Execution provider of the exported model: cpu (default), cuda, or another one that its format has.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON on stdout; messages go to stderr.")]
@@ -57,7 +65,7 @@ def options_of(assignments: list[str] | None, section: str) -> dict[str, Any]:
 
 def group(text: str) -> typer.Typer:
     """A command that has commands of its own; called by itself it shows its help."""
-    made = typer.Typer(help=text, add_completion=False, rich_markup_mode=None, context_settings=HELP)
+    made = PlainCommands(help=text, add_completion=False, rich_markup_mode=None, context_settings=HELP)
 
     @made.callback(invoke_without_command=True)
     def main(context: typer.Context) -> None:

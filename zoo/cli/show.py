@@ -16,12 +16,14 @@ from zoo.support.paths import check_drawing
 
 @dataclass(frozen=True)
 class ShowOptions:
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A dataset, or folder:PATH.")]
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="Dataset: a name listed by `zoo list datasets`, or folder:PATH.")
+    ]
     split: Annotated[
-        str | None, typer.Option("--split", metavar="SPLIT", help="train (the default), val, test or predict.")
+        str | None, typer.Option("--split", metavar="SPLIT", help="Split: train (default), val, test or predict.")
     ] = None
     count: Annotated[
-        int | None, typer.Option("--count", metavar="N", help="Number of images; default: 20, with --augment 4.")
+        int | None, typer.Option("--count", metavar="N", help="Number of images; default: 20, or 4 with --augment.")
     ] = None
     permute: Annotated[
         int | None,
@@ -31,7 +33,11 @@ class ShowOptions:
     ] = None
     augment: Annotated[
         str | None,
-        typer.Option("--augment", metavar="SPEC", help='Show each image beside augmented versions: "flip, crop: 4".'),
+        typer.Option(
+            "--augment",
+            metavar="SPEC",
+            help='Show each image beside augmented versions of it, such as "flip, crop: 4".',
+        ),
     ] = None
     assignments: Annotated[
         list[str] | None,
@@ -74,4 +80,4 @@ def show(options: ShowOptions) -> None:
     else:
         for line in shown.notes:
             note(f"note: {line}")
-        say(f"drawn: {shown.file}")
+        say(f"saved: {shown.file}")

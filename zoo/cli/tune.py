@@ -10,7 +10,7 @@ import typer
 
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import figure, json_alone, say, say_json, say_table
-from zoo.cli.shared_options import AsJson
+from zoo.cli.shared_options import DEVICE, AsJson
 from zoo.errors import UsageError
 from zoo.support.formatting import label
 
@@ -24,37 +24,44 @@ PRUNERS = ("median", "hyperband", "none")
 
 @dataclass(frozen=True)
 class TuneOptions:
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Recipe, or architecture (with --data).")] = None
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Recipe, or architecture (with --data).")] = None
     assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY.PATH=SPACE",
-            help="Search a configuration key: 'train.lr=log(1e-4,1e-1)', uniform(A,B), int(A,B) or choice(A,B,…). With "
-            "a plain value, set the key in every trial. May be repeated.",
+            help="Search a configuration key in a range, such as 'train.lr=log(1e-4,1e-1)'. Ranges are log(A,B), "
+            "uniform(A,B), int(A,B) and choice(A,B,…). KEY.PATH=VALUE sets the key in every trial. May be repeated.",
         ),
     ] = None
-    trials: Annotated[int | None, typer.Option("--trials", metavar="N", help="Number of trials, 20 by default.")] = None
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
+    trials: Annotated[int | None, typer.Option("--trials", metavar="N", help="Number of trials; default: 20.")] = None
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="D", help="Dataset: a name listed by `zoo list datasets`, or folder:PATH."),
+        ConfigKey("dataset.name"),
+    ] = None
     epochs: Annotated[
         str | None,
-        typer.Option("--epochs", metavar="N", help="Number of epochs of a trial."),
+        typer.Option("--epochs", metavar="N", help="Number of epochs of each trial."),
         ConfigKey("train.epochs"),
     ] = None
     seed: Annotated[
         str | None,
-        typer.Option("--seed", metavar="N", help="Random seed of every trial and of the search."),
+        typer.Option("--seed", metavar="N", help="Random seed of the search and of every trial."),
         ConfigKey("seed"),
     ] = None
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
+        typer.Option("--device", metavar="DEVICE", help=DEVICE),
         ConfigKey("device"),
     ] = None
     pruner: Annotated[
         str,
         typer.Option(
-            "--pruner", metavar="P", help="Stop trials that fall behind after an epoch: median, hyperband or none."
+            "--pruner",
+            metavar="P",
+            show_default=False,
+            help="Rule that stops bad trials early: median (default), hyperband or none.",
         ),
     ] = "median"
     config: Annotated[
@@ -63,11 +70,15 @@ class TuneOptions:
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Folder of the tuning; by default runs/RECIPE-tune-DATE."),
+        typer.Option("--out", metavar="DIR", help="Folder of the search; default: runs/RECIPE-tune-DATE."),
     ] = None
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="DIR", help="Continue a tuning; with --trials, up to another number."),
+        typer.Option(
+            "--resume",
+            metavar="DIR",
+            help="Resume the search in this folder. --trials N changes the total number of trials.",
+        ),
     ] = None
     as_json: AsJson = False
 

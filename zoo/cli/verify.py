@@ -21,7 +21,7 @@ def verify(
         str,
         typer.Argument(
             metavar="RUN|BUNDLE|FILE",
-            help="Run (folder, id, or name of a recipe or architecture), bundle, or exported file of any origin.",
+            help="Run (folder, id, or the name of a recipe or architecture), bundle, or exported file from any source.",
         ),
     ],
     against: Annotated[
@@ -29,12 +29,12 @@ def verify(
         typer.Option(
             "--against",
             metavar="RUN|NAME",
-            help="PyTorch model to compare a bundle or file with; default: the one that it was exported from.",
+            help="PyTorch model to compare a bundle or file with; default: the one it was exported from.",
         ),
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Dataset whose samples are compared; default: the model's."),
+        typer.Option("--data", metavar="D", help="Dataset to compare the models on; default: that of the model."),
     ] = None,
     provider: Provider = "cpu",
     trust: Annotated[
@@ -46,8 +46,8 @@ def verify(
     """Check every file of a run or bundle against its recorded digest. For a bundle or file, also repeat the
     verification of the export: the outputs and predictions must equal those of the PyTorch model.
 
-    Exits 4 if something is damaged, 5 if the model differs. Writes nothing. Runs predict.py of a bundle only if
-    it is identical to the one that the installed exporter writes.
+    Exits with code 4 if a file is damaged, and with code 5 if the outputs differ from PyTorch's. Writes nothing. Runs
+    the predict.py of a bundle only if it is identical to the one that the installed exporter writes.
     """
     from zoo.workflows.verify_exported import is_exported, verify_exported
 

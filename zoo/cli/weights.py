@@ -55,12 +55,13 @@ def download(
     which: Annotated[
         str,
         typer.Argument(
-            metavar="[WEIGHTS]", help="Name of its weights, or the beginning of the name; default: the first."
+            metavar="WEIGHTS",
+            help="Name of the weights, or the start of the name; default: the first in `zoo weights list`.",
         ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Download the weights of an architecture, or say that they are here."""
+    """Download pretrained weights of an architecture that are not on this machine."""
     with json_alone(as_json):
         from zoo.registry.lookup import registry
         from zoo.runs.initial_weights import NamedWeights, named, unknown

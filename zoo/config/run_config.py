@@ -167,6 +167,11 @@ class TrainConfig(Strict):
     patience: PositiveInt | None = Field(
         None, description="stop after this number of epochs without improvement on the validation split"
     )
+    evaluate_start: bool = Field(
+        False,
+        description="evaluate the network before training, too: it is kept if no epoch is better on the validation "
+        "split",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 autocast on CUDA devices that support it, otherwise fp32"
     )
@@ -185,6 +190,9 @@ class TrainConfig(Strict):
     )
     keep_checkpoints: int = Field(2, ge=2, description="number of newest checkpoints to keep, in addition to the best")
     log_steps: PositiveInt = Field(100, description="number of training steps between two logged losses")
+    profile: bool = Field(
+        False, description="profile 20 training steps: a table of their time by phase, and a trace in profile/"
+    )
     log_samples: bool = Field(False, description="write the indices of the samples of each batch to samples.jsonl")
 
     @field_validator("augment", mode="before")

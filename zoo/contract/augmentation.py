@@ -28,6 +28,9 @@ class Augmentation(Generic[O]):
 
     draws: int = 0
     """The number of random numbers per sample."""
+    draws_on_host: bool = False
+    """Whether ``draws`` and ``sizes`` are in host memory, also for images on another device. For an augmentation that
+    chooses its operation by the draws: on the device, such a branch would have to wait for it in every batch."""
 
     def __init__(self, options: O) -> None:
         self.options = options

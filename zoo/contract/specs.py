@@ -297,7 +297,7 @@ class RecipeSpec(Spec):
 
     ``own_data`` makes the recipe one that ``zoo run NAME:PATH`` may choose for a user's own data, if its targets are of
     the kind of ``dataset``. It is a partial configuration that is then added. Of several such recipes, zoo chooses by
-    the size of their weights.
+    the size of their weights. Recipes with ``quality`` are those of ``--quality``: they take longer for a better model.
     """
 
     architecture: str | None = None
@@ -305,6 +305,7 @@ class RecipeSpec(Spec):
     task: str
     parameters: dict[str, Any] = Field({})
     own_data: dict[str, Any] | None = None
+    quality: bool = False
     expected: Expected | None = None
     weights: str | None = None
 

@@ -59,13 +59,15 @@ class EvaluationResult:
 
     ``metrics`` are floats by name, the best known first; empty if the split has no targets. ``per_sample`` are columns
     (N,) in the split's order, for tables and paired tests. ``details`` is further JSON, such as a confusion matrix.
-    ``outputs`` is the main output, float32 (N, …); zoo adds it if it fits into memory.
+    ``outputs`` is the main output, float32 (N, …), and ``intervals`` the 95 % intervals of metrics by name; zoo adds
+    them, the outputs if they fit into memory, the intervals in the final evaluation (`Evaluator.intervals`).
     """
 
     metrics: Mapping[str, float]
     per_sample: Mapping[str, np.ndarray] = field(default_factory=dict)
     details: JSON = field(default_factory=dict)
     outputs: np.ndarray | None = None
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class Evaluator(ABC):
@@ -84,6 +86,10 @@ class Evaluator(ABC):
 
     @abstractmethod
     def compute(self) -> EvaluationResult: ...
+
+    def intervals(self) -> Mapping[str, tuple[float, float]]:
+        """Return the 95 % interval of metrics over the samples, by name. Called for the final evaluation only."""
+        return {}
 
 
 @runtime_checkable
@@ -117,6 +123,14 @@ class ReportItem:
 
 Evaluate = Callable[["nn.Module", PartView], EvaluationResult]
 """Evaluates a network on a split, with the task's evaluator."""
+
+ComputeFeatures = Callable[["nn.Module", PartView], PartView]
+"""Returns a split with the outputs of a frozen module, float32 (B, …), in place of the images of its batches.
+
+The module is run in eval mode, once for all splits, with progress; the outputs are kept in the cache on disk for later
+runs with the same images and weights. A network in which this module alone reads the images is evaluated with them,
+too.
+"""
 
 
 class Task(ABC, Generic[O]):
@@ -185,12 +199,15 @@ class Task(ABC, Generic[O]):
 @dataclass(frozen=True)
 class AdaptContext:
     """The arguments of `Adaptation.adapt`: the data; the name of the module that computes the main output, or None; the
-    task's evaluation; a function that prints one line."""
+    task's evaluation; a function that prints one line, until the end of the run; the features of a frozen module for a
+    split; the task's decision before it is fitted, which says what the outputs mean."""
 
     data: DataView
     head: str | None
     evaluate: Evaluate
     print: Callable[[str], None]
+    features: ComputeFeatures
+    decision: Decision
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from zoo.api import Augmentation, AugmentationSpec, Options
 from zoo.config.augmentation_options import Specification, build_steps
 from zoo.contract.targets import Mask, Target
+from zoo.data.to_device import numbers_on, to_device
 from zoo.data.warp import source_points, warp_images, warp_masks
 from zoo.errors import PluginError, UsageError, ZooError, report_to
 from zoo.registry.lookup import Item, in_plugin, load_object
@@ -75,7 +76,7 @@ class EpochAugmentation:
         ``cut``: the images and masks are the `boxes` of the first augmentation.
         """
         for position, augmentation in enumerate(self.augmenter.augmentations):
-            draws = self._draws(position, indices).to(images.device)
+            draws = _placed(augmentation, self._draws(position, indices), images)
             if cut and position == 0:
                 images = augmentation.pixels(images, draws)
             else:
@@ -85,17 +86,25 @@ class EpochAugmentation:
     def boxes(self, indices: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         """Return the boxes that the first augmentation cuts from images of ``sizes`` (N, 2), height and width: int64
         (N, 4), left, top, width and height, inside the images and at least one pixel wide and high."""
-        found = self.augmenter.augmentations[0].boxes(self._draws(0, indices), torch.from_numpy(sizes).float())
+        found = self.augmenter.augmentations[0].boxes(
+            torch.from_numpy(self._draws(0, indices)), torch.from_numpy(sizes).float()
+        )
         if found is None:
             raise TypeError("the first augmentation has no boxes")
         boxes, whole = np.rint(found.double().numpy()).astype(np.int64), sizes[:, ::-1].astype(np.int64)
         sides = boxes[:, 2:].clip(1, whole)
         return np.concatenate([boxes[:, :2].clip(0, whole - sides), sides], 1)
 
-    def _draws(self, position: int, indices: np.ndarray) -> Tensor:
+    def _draws(self, position: int, indices: np.ndarray) -> np.ndarray:
         count = self.augmenter.augmentations[position].draws
         stream = counter_random.AUGMENT + position
-        return torch.from_numpy(counter_random.uniforms(self.augmenter.seed, stream, self.epoch, indices, count))
+        return counter_random.uniforms(self.augmenter.seed, stream, self.epoch, indices, count)
+
+
+def _placed(augmentation: Augmentation[Options], draws: np.ndarray, images: Tensor) -> Tensor:
+    """Return the random numbers for ``images`` where the augmentation uses them."""
+    host = torch.from_numpy(draws)
+    return host if augmentation.draws_on_host else to_device(host, images.device)
 
 
 def apply(
@@ -106,10 +115,10 @@ def apply(
     moved = augmentation.resample(images, draws)
     if moved is not None and masks is None:
         return moved, None
-    sizes = torch.tensor(images.shape[2:], dtype=torch.float32, device=images.device).expand(len(images), 2)
-    maps = augmentation.geometry(draws, sizes)
+    maps = augmentation.geometry(draws, numbers_on(images.shape[2:], draws.device).expand(len(images), 2))
     if maps is None:
         return images, masks
+    maps = to_device(maps, images.device)
     return (
         warp_images(images, maps) if moved is None else moved,
         None if masks is None else warp_masks(masks, maps, 0 if ignore is None else ignore),
@@ -199,7 +208,7 @@ def _fitted(
         with in_plugin(item, f"fitting {item.spec.name}"):
             augmentation.fit(sample, mean)
             masks = torch.zeros(len(few), *few.shape[2:], dtype=torch.uint8, device=few.device)
-            found, _ = apply(augmentation, few, masks, torch.from_numpy(draws).to(few.device), 255)
+            found, _ = apply(augmentation, few, masks, _placed(augmentation, draws, few), 255)
             if found.shape != few.shape:
                 raise ValueError(f"images {tuple(few.shape)} became {tuple(found.shape)}")
             boxes = augmentation.boxes(torch.from_numpy(draws), torch.full((len(few), 2), 224.0))

@@ -23,6 +23,7 @@ from zoo.data.augmentation import Augmenter, EpochAugmentation
 from zoo.data.decoding import image_of
 from zoo.data.masks import MaskLoader
 from zoo.data.preprocessing import Preprocessing
+from zoo.data.to_device import to_device
 from zoo.runtime import read_image, to_chw
 
 Augment = EpochAugmentation
@@ -142,19 +143,19 @@ class LoadedPart:
         return itertools.islice(blocks, skipped, None)
 
     def _blocks(self, indices: np.ndarray, batch_size: int, per_block: int, augment: Augment | None) -> Iterator[Batch]:
-        chosen = torch.from_numpy(np.ascontiguousarray(indices)).to(self.images.device)
+        chosen = to_device(torch.from_numpy(np.ascontiguousarray(indices)), self.images.device)
         block = batch_size * per_block
         for start in range(0, len(chosen), block):
             rows = chosen[start : start + block]
-            images = self.images.index_select(0, rows).to(self.device)
-            targets = None if self._targets is None else self._targets.index_select(0, rows).to(self.device)
+            images = to_device(self.images.index_select(0, rows), self.device)
+            targets = None if self._targets is None else to_device(self._targets.index_select(0, rows), self.device)
             if augment is not None and self._load_masks is not None:
                 images, targets = augment.pairs(images, targets, indices[start : start + block])
             elif augment is not None:
                 images = augment(images, indices[start : start + block])
             laid = images.contiguous(memory_format=self.memory_format)  # as bytes, a quarter of the size of floats
             inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
-            columns = (_pieces(column, batch_size) for column in (inputs, targets, rows.to(self.device)))
+            columns = (_pieces(column, batch_size) for column in (inputs, targets, to_device(rows, self.device)))
             yield from map(Batch, *columns)
 
     def augmented(self, indices: np.ndarray, augment: Augment) -> tuple[Tensor, Tensor | None]:

@@ -109,7 +109,7 @@ def _as_nchw(images: np.ndarray, where: str) -> np.ndarray:
         return images[:, None]
     if images.ndim != 4:
         raise DataError(
-            f"images are {SHAPES}, not {images.shape}", where=where, fix="reshape X; zoo takes images, no tables"
+            f"images are {SHAPES}, not {images.shape}", where=where, fix="reshape X; zoo takes images, not tables"
         )
     first, last = images.shape[1] in CHANNELS, images.shape[3] in CHANNELS
     if first and last and images.shape[1] != images.shape[3]:

@@ -17,6 +17,7 @@ from zoo.api import Batch
 from zoo.config.run_config import TrainConfig
 from zoo.contract.targets import Target
 from zoo.data.batch_sampler import sizes
+from zoo.data.to_device import to_device
 
 
 class Mixture(NamedTuple):
@@ -52,7 +53,7 @@ def mix(batch: Batch, mixup: float | None, cutmix: float | None, *, masks: bool 
     cut = cutmix is not None and (mixup is None or bool(torch.rand(()) < 0.5))
     alpha = cutmix if cut else mixup
     share = _beta(alpha or 1.0)
-    partners = torch.randperm(len(batch.inputs)).to(batch.inputs.device)
+    partners = to_device(torch.randperm(len(batch.inputs)), batch.inputs.device)
     other = Batch(
         batch.inputs[partners], None if batch.targets is None else batch.targets[partners], batch.indices[partners]
     )

@@ -275,7 +275,7 @@ def _size_note(preprocessing: Preprocessing, own: tuple[int, int] | None, *, lea
         how = f"resized to {size}"
     else:
         how = f"resized, keeping their aspect ratio, and cropped at the centre to {size}"
-    which = "images of any size" if own is None else f"images {own[0]}×{own[1]}"
+    which = "images of any size" if own is None else f"{own[0]}×{own[1]} images"
     return f"{which} are {how}{' as for the pretrained weights' if learned else ''}"
 
 

@@ -24,6 +24,7 @@ from zoo.data.loaded_part import RAW_IMAGES, Augment, raw_images
 from zoo.data.preprocessing import Preprocessing
 from zoo.data.sample_sources import IndexNames
 from zoo.data.source_samples import SourceSamples, single_core_threads
+from zoo.data.to_device import to_device
 from zoo.errors import PluginError, report_to
 from zoo.support.progress import tracked
 
@@ -185,13 +186,14 @@ class StreamedPart:
 
     def _batch(self, rows: np.ndarray, fetched: Fetched, augment: Augment | None) -> Batch:
         images, targets, cut = fetched
-        images, targets = images.to(self.device), None if targets is None else targets.to(self.device)
+        images = to_device(images, self.device)
+        targets = None if targets is None else to_device(targets, self.device)
         if augment is not None:
             images, masks = augment.pairs(images, None if self._masks is None else targets, rows, cut=cut)
             targets = targets if masks is None else masks
         laid = images.contiguous(memory_format=self.memory_format)
         inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
-        indices = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        indices = to_device(torch.from_numpy(np.ascontiguousarray(rows)), self.device)
         return Batch(inputs, targets, indices)
 
     def augmented(self, indices: np.ndarray, augment: Augment) -> tuple[Tensor, Tensor | None]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zoo.data.to_device import numbers_on
+
 
 def warp_images(images: Tensor, maps: Tensor) -> Tensor:
     """Return images (N, C, H, W) resampled bilinearly, float32, black outside.
@@ -13,7 +15,7 @@ def warp_images(images: Tensor, maps: Tensor) -> Tensor:
     ``maps`` (N, 2, 3) map a point (x, y) of the output, in pixels from its centre, to a point of the input.
     """
     height, width = images.shape[2:]
-    sides = torch.tensor([width / 2, height / 2], device=images.device, dtype=torch.float32)
+    sides = numbers_on([width / 2, height / 2], images.device)
     # in torch's units, -1 to 1
     scaled = torch.cat([maps[:, :, :2] * sides[None, None, :], maps[:, :, 2:]], 2) / sides[None, :, None]
     grid = F.affine_grid(scaled, [len(images), images.shape[1], height, width], align_corners=False)

@@ -99,7 +99,9 @@ class _Check:
         wrong = [name for name, content in files.items() if _content(self._model.with_name(name)) != content]
         if not wrong:
             self._script = self._model.with_name(PREDICT) if PREDICT in files else None
-            return Finding("client", "ok", f"{', '.join(files) or 'none'}: as the installed exporter writes them")
+            return Finding(
+                "client", "ok", f"{', '.join(files) or 'none'}: identical to those of the installed exporter"
+            )
         if self._asked.index.get("format") == FORMAT and self._same_version():
             raise ExportError(
                 f"{', '.join(wrong)} {'is' if len(wrong) == 1 else 'are'} not what the exporter writes",
@@ -148,7 +150,11 @@ class _Check:
             expected = Expected.of(decision, files, np.asarray(images["outputs"], np.float32), spec)
             client = Client(self._script, Path(name), DIFFERS)
             client.check(self._model, self._exporter, self._asked.provider, expected, spec)
-        return Finding("predictions", "ok", f"{len(files)} image files: {self._who} as PyTorch, as recorded")
+        return Finding(
+            "predictions",
+            "ok",
+            f"{len(files)} image files: {self._who} agrees with the recorded predictions of PyTorch",
+        )
 
     def against_model(self) -> Iterator[Finding]:
         """The whole verification of an export."""
@@ -182,7 +188,7 @@ class _Check:
             yield Finding("predictions", "unchecked", "the file does not describe its preprocessing")
             return
         checked = check_client(self._script, candidate, self._description).facts
-        yield Finding("predictions", "ok", f"{checked['images']} image files: {self._who} as PyTorch")
+        yield Finding("predictions", "ok", f"{checked['images']} image files: {self._who} agrees with PyTorch")
 
     def _job(self, loaded: LoadedModel) -> ExportJob:
         import torch

@@ -29,6 +29,11 @@ class OutputReader:
         self._head = head if features and named is None else None
 
     @property
+    def reads_head(self) -> bool:
+        """Whether the features are read at the head, as the network runs."""
+        return self._head is not None
+
+    @property
     def main(self) -> Output:
         return next(output for output in self.declared if output.auxiliary is None)
 

@@ -15,25 +15,32 @@ COMMANDS = {
         "zoo.cli.matrix:matrix",
         "Show which architectures, datasets and tasks can be combined, and why others cannot.",
     ),
+    "lr-range": ("zoo.cli.lr_range:lr_range", "Test a range of learning rates, and suggest one."),
     "gradients": ("zoo.cli.gradients:gradients", "Measure the gradient norm of each layer before training."),
     "arithmetic": (
         "zoo.cli.arithmetic:arithmetic",
-        "Compute one layer's output shape, parameters and cost, with the formulas filled in.",
+        "Compute the output shape, parameters and cost of one layer, and show the formulas with their numbers.",
     ),
     "show": ("zoo.cli.show:show", "Draw images of a dataset: plain, permuted or augmented."),
     "run": ("zoo.cli.run:run", "Train and evaluate a recipe, or an architecture with a dataset."),
     "tune": (
         "zoo.cli.tune:tune",
-        "Search hyperparameters: trials on the validation split, stopped early if they fall behind.",
+        "Search for the hyperparameters with the best validation metric; bad trials are stopped early.",
     ),
     "evaluate": ("zoo.cli.evaluate:evaluate", "Evaluate a trained model on a split."),
-    "predict": ("zoo.cli.predict:predict", "Predict images with a run or an exported model."),
-    "index": ("zoo.cli.index:index", "Write the feature vectors of a folder of images, and find near-duplicates."),
-    "search": ("zoo.cli.search:search", "Find the most similar images of an index."),
-    "export": ("zoo.cli.export:export", "Export a trained model; it is written only if its outputs match PyTorch's."),
+    "predict": ("zoo.cli.predict:predict", "Run a trained or exported model on images, and print its predictions."),
+    "index": (
+        "zoo.cli.index:index",
+        "Compute a feature vector for each image in a folder, write them to an index, and find near-duplicates.",
+    ),
+    "search": ("zoo.cli.search:search", "Find the images in an index that are most similar to a given image."),
+    "export": (
+        "zoo.cli.export:export",
+        "Export a trained model, and verify that the exported file gives the same outputs as PyTorch.",
+    ),
     "bench": (
         "zoo.cli.bench:bench",
-        "Measure the speed of a model in PyTorch, compiled, and as an exported file, side by side.",
+        "Compare the speed of a model in PyTorch, with torch.compile, and as an exported file.",
     ),
     "runs": ("zoo.cli.runs:runs", "List runs with their results, newest first."),
     "compare": (
@@ -43,7 +50,7 @@ COMMANDS = {
     "report": ("zoo.cli.report:report", "Write a run's report as one self-contained HTML page."),
     "verify": (
         "zoo.cli.verify:verify",
-        "Check the files of a run or bundle; verify an exported model once more.",
+        "Check the files of a run or bundle, and compare an exported model with PyTorch again.",
     ),
     "inspect": (
         "zoo.cli.inspect:inspect",
@@ -51,7 +58,7 @@ COMMANDS = {
     ),
     "plugins": (
         "zoo.cli.plugins:plugins",
-        "List installed plugins and their state, or check a plugin.",
+        "List installed plugins and whether they load, or check a plugin.",
     ),
     "weights": ("zoo.cli.weights:weights", "List, download and convert pretrained weights."),
     "data": ("zoo.cli.data:data", "Download, locate and check the files of datasets."),
@@ -60,7 +67,10 @@ COMMANDS = {
         "zoo.cli.doctor:doctor",
         "Check versions, devices, folders and plugins, and suggest a fix for each problem.",
     ),
-    "schema": ("zoo.cli.schema:schema", "Print the JSON Schema of the configuration of a run, for editors."),
+    "schema": (
+        "zoo.cli.schema:schema",
+        "Print the JSON Schema of the configuration of a run, for completion in editors.",
+    ),
     "completion": ("zoo.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
 }
 """A function is a command; a ``typer.Typer``, a group of them."""
@@ -70,7 +80,7 @@ SECTIONS = {
     "Components": ("list", "info", "matrix", "plugins"),
     "Runs": ("runs", "report", "compare", "verify"),
     "Data and weights": ("show", "data", "weights", "cache"),
-    "Analysis": ("bench", "gradients", "arithmetic"),
+    "Analysis": ("bench", "lr-range", "gradients", "arithmetic"),
     "Tools": ("inspect", "doctor", "schema", "completion"),
 }
 """The headings of `zoo --help`, with the commands under each."""
@@ -78,6 +88,7 @@ EXAMPLES = {
     "list": "zoo list architectures 'resnet*'",
     "info": "zoo info resnet18 --layers",
     "matrix": "zoo matrix --arch resnet18",
+    "lr-range": "zoo lr-range cnn_digits --plot lr.png",
     "gradients": "zoo gradients cnn_digits --versus train.batch_size=8",
     "arithmetic": "zoo arithmetic conv2d --input 3,224,224 --kernel 7 --stride 2",
     "show": 'zoo show digits --augment "rotate: 15"',

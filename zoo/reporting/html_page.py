@@ -12,10 +12,12 @@ import io
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
 
 from zoo.api import Expected, ReportItem
 from zoo.errors import UsageError, ZooError
@@ -30,6 +32,11 @@ from zoo.support.untrusted_files import read_bytes, read_text
 
 ROWS = 200
 """The maximum number of rows of a table."""
+PHOTOGRAPH = 20_000
+"""The bytes of a PNG from which JPEG is tried."""
+MOST_PIXELS = 20_000_000
+QUALITY = 90
+"""Of JPEG, without subsampling of colours, so that titles stay sharp."""
 IMAGE = "image"
 """The name of a column with image files."""
 
@@ -87,7 +94,7 @@ def render(run: RunDir, record: Record) -> str:
     return environment.get_template("run.html.j2").render(
         record=record,
         standing=run.standing if record.status == "running" else record.status,
-        metrics=[(label(name), value(name, number)) for name, number in metrics.items()],
+        metrics=[(_with_interval(record, part, name), value(name, number)) for name, number in metrics.items()],
         part=part,
         expected=expected_sentence(run),
         summary=summary(record, run),
@@ -100,12 +107,19 @@ def render(run: RunDir, record: Record) -> str:
     )
 
 
+def _with_interval(record: Record, part: str, metric: str) -> str:
+    bounds = record.intervals.get(part, {}).get(metric)
+    if bounds is None:
+        return label(metric)
+    return f"{label(metric)} (95% interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
+
+
 def summary(record: Record, run: RunDir) -> Facts:
     train = run.config.train
     network = {
         "Parameters": _count(record.parameters)
         + (f", {record.trainable:,} of them trainable" if record.trainable not in (None, record.parameters) else ""),
-        "Multiply-accumulates": f"{_count(record.macs)} for one image",
+        "Multiply-accumulates": f"{_count(record.macs)} per image",
         "Training": (
             f"{plural(train.epochs, 'epoch')}, batch size {train.batch_size}, {train.optimizer}, learning rate "
             f"{train.lr:g}"
@@ -130,14 +144,14 @@ def summary(record: Record, run: RunDir) -> Facts:
 
 def environment_of(record: Record) -> list[Facts]:
     source = {
-        "git commit of the folder in which the run was started": record.git_commit or "none",
-        "data fingerprint": record.fingerprint,
+        "git commit of the working directory": record.git_commit or "none",
+        "hash of the data": record.fingerprint,
         "checkpoint": record.checkpoint or "none",
     }
     return [
         Facts("Device", {name.replace("_", " "): str(fact) for name, fact in record.device.items()}),
         Facts("Versions", record.versions),
-        Facts("Plugins, with package and version (torch-zoo is the package of zoo)", record.plugins),
+        Facts("Plugins, with their packages (torch-zoo is zoo itself)", record.plugins),
         Facts("Source", source),
     ]
 
@@ -159,7 +173,7 @@ def expected_sentence(run: RunDir) -> str | None:
     return (
         f"Expected result of the recipe {recipe}: "
         f"{known(expected.metric, expected.mean, expected.sd, expected.seeds)}, measured on {expected.device}"
-        f"{'' if same else '. This run has other settings than the recipe'}"
+        f"{'' if same else '. The settings of this run differ from those of the recipe'}"
     )
 
 
@@ -176,7 +190,7 @@ def commands(run: RunDir, record: Record) -> dict[str, str]:
     if other is not None:
         shown["Evaluate another split"] = f"zoo evaluate {name} --split {other}"
     formats = [registry().short_name(item) for item in registry().items("exporter")]
-    exports = {f"Export to {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
+    exports = {f"Export in the format {each}": f"zoo export {name} --format {shlex.quote(each)}" for each in formats}
     classified = record.target.kind == "classes"
     answer = "Predict the class of an image" if classified else "Predict the target of an image"
     return {**shown, answer: f"zoo predict {name} IMAGE", **exports}
@@ -231,7 +245,20 @@ def inside(folder: Path, name: str) -> Path | None:
 
 
 def address(image: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(read_bytes(image)).decode()}"
+    """Return a PNG as a ``data:`` URL: as JPEG if that takes less than half as much, as for photographs.
+
+    Plots and small images stay exact. A PNG that cannot be decoded is included as it is.
+    """
+    content, kind = read_bytes(image), "png"
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # of the header
+    if len(content) > PHOTOGRAPH and width * height <= MOST_PIXELS:
+        with suppress(OSError, ValueError, SyntaxError), io.BytesIO() as stream:
+            with Image.open(io.BytesIO(content), formats=["PNG"]) as drawn:
+                if drawn.mode in ("L", "RGB"):
+                    drawn.save(stream, "JPEG", quality=QUALITY, subsampling=0)
+            if 0 < stream.tell() < len(content) / 2:
+                content, kind = stream.getvalue(), "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def epoch_table(run: RunDir) -> Shown:

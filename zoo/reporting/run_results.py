@@ -33,7 +33,9 @@ def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
     from zoo.reporting import plots  # with matplotlib, which no step of the training waits for
 
     plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), record.id)
-    return [ReportItem("Training", "plots/curves.png", "Loss of the logged batches, and mean loss of each epoch.")]
+    return [
+        ReportItem("Training", "plots/curves.png", "Training loss of single batches, and its mean over each epoch.")
+    ]
 
 
 def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from zoo.reporting.plots import save
+from zoo.support.formatting import label
 
 COLOURS = {"finished": "C0", "pruned": "C1", "failed": "C3"}
 
@@ -48,7 +49,7 @@ def _history(file: Path, metric: str, mode: str, trials: Sequence[Point]) -> Non
             axis.scatter(places, [trials[place - 1].value or 0.0 for place in places], 18, color=colour, label=state)
     best = _running_best(mode, trials)
     axis.step(range(1, len(best) + 1), best, where="post", color="0.5", linewidth=1, label="best finished", zorder=0)
-    axis.set(xlabel="trial", ylabel=metric.replace("_", " "), title="Trials in order")
+    axis.set(xlabel="trial", ylabel=label(metric), title="Trials in order")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     axis.legend()
@@ -82,7 +83,7 @@ def _slices(file: Path, metric: str, trials: Sequence[Point], logarithmic: Colle
         if names:
             axis.set_xticks(range(len(names)), names, parse_math=False)
         axis.set_xlabel(key, parse_math=False)
-        axis.set_ylabel(metric.replace("_", " "))
+        axis.set_ylabel(label(metric))
         axis.grid(alpha=0.3)
     for axis in list(axes)[len(keys) :]:
         axis.set_axis_off()

@@ -112,7 +112,7 @@ def _missing(record: Record, kind: str, name: str, origin: str | None) -> UsageE
     return UsageError(
         f"the {role} of this run is a Python object ({origin})",
         where=record.id,
-        fix=f'pass it again in Python: zoo.load(RUN, {argument}=…); a run of {argument}="package.module:factory" can '
+        fix=f'pass it again in Python: zoo.load(RUN, {argument}=…); a run of {argument}="package.module:function" can '
         "be opened anywhere",
     )
 

@@ -94,7 +94,7 @@ def register_network(
     if not callable(source):
         raise UsageError(
             f"model is a {type(source).__name__}",
-            fix='pass an nn.Module, a function that returns one, or "package.module:factory"',
+            fix='pass an nn.Module, a function that returns one, or "package.module:function"',
         )
     origin = model if isinstance(model, str) else described(source)
     name = name or name_of(word_of(source), digest_of(model if isinstance(model, str) else source))

@@ -17,7 +17,7 @@ from zoo.config.item_options import default_task, task_options_model
 from zoo.config.run_config import TEXT_KEYS, DatasetSection, RunConfig, Section
 from zoo.config.validation_errors import explain, suggest_among
 from zoo.data.dataset_kind import with_known_kind
-from zoo.errors import ConfigError, UsageError, ZooError
+from zoo.errors import ConfigError, DataError, UsageError, ZooError
 from zoo.registry.lookup import Item, Registry, options_model
 from zoo.runs import own_data
 from zoo.runs.initial_weights import RandomWeights, RunWeights, Weights, parse_weights, run_of
@@ -38,10 +38,18 @@ class Whole(dict[str, Any]):
 
 
 def resolve(
-    registry: Registry, name: str | None = None, *, file: Path | None = None, overrides: Layer | None = None
+    registry: Registry,
+    name: str | None = None,
+    *,
+    file: Path | None = None,
+    overrides: Layer | None = None,
+    quality: bool = False,
 ) -> RunPlan:
-    """Return the plan of a run. Raises UnknownNameError, UsageError, or ConfigError with every problem found."""
-    merged = _merge_layers(registry, name, file, overrides or {})
+    """Return the plan of a run. ``quality`` chooses the recipe for a user's own data (`zoo.runs.own_data`).
+
+    Raises UnknownNameError, UsageError, or ConfigError with every problem found.
+    """
+    merged = _merge_layers(registry, name, file, overrides or {}, quality=quality)
     problems: list[str] = []
     refusals: list[ZooError] = []
     weights: Weights | None = None
@@ -85,19 +93,26 @@ def named_sections(registry: Registry, name: str | None, file: Path | None, over
     return {section: None if _is_unnamed(merged.get(section)) else str(merged[section]["name"]) for section in SECTIONS}
 
 
-def _merge_layers(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:
-    merged = _merged(registry, name, file, overrides)
+def _merge_layers(
+    registry: Registry, name: str | None, file: Path | None, overrides: Layer, *, quality: bool
+) -> dict[str, Any]:
+    merged = _merged(registry, name, file, overrides, quality=quality)
     if _is_unnamed(merged.get("task")):
         merged["task"] = {**(merged.get("task") or {}), "name": _default_task(registry, merged)}
     return merged
 
 
-def _merged(registry: Registry, name: str | None, file: Path | None, overrides: Layer) -> dict[str, Any]:
+def _merged(
+    registry: Registry, name: str | None, file: Path | None, overrides: Layer, *, quality: bool = False
+) -> dict[str, Any]:
     written: Layer = {} if file is None else read_yaml(file, TEXT_KEYS)
     base = name if name is not None else written.get("recipe")  # a file with a recipe overrides that recipe
     layers: list[Layer] = [written, overrides]
+    own = isinstance(base, str) and is_own_data(registry, base)
+    if quality and not own:
+        raise UsageError("--quality is for your own data", fix="leave it out, or name a folder: folder:PATH")
     if isinstance(base, str):
-        layers[:0] = _layers_of_own(registry, base) if is_own_data(registry, base) else [_layer_of_name(registry, base)]
+        layers[:0] = _layers_of_own(registry, base, quality, layers) if own else [_layer_of_name(registry, base)]
     merged: dict[str, Any] = {}
     for layer in layers:
         _merge_layer(registry, merged, layer)
@@ -240,10 +255,28 @@ def is_own_data(registry: Registry, name: str) -> bool:
         return False
 
 
-def _layers_of_own(registry: Registry, name: str) -> list[Layer]:
-    """Return the recipe for a user's own data, the data, and what the recipe adds for it (`zoo.runs.own_data`)."""
-    kind = _kinds(registry, dataset_section(registry, name).model_dump())[0]
-    offer = own_data.choose(registry, kind, name, gpu=own_data.has_gpu())
+def require_path(registry: Registry, section: DatasetSection) -> None:
+    """Raise DataError if nothing is at the path of the dataset; of a pattern, the dataset finds the files."""
+    option = registry.dataset(section.name).spec.path_option
+    path = None if option is None else section.options.get(option)
+    if path and not any(char in path for char in "*?[") and not Path(path).exists():
+        name = section.name.rpartition("/")[2]
+        raise DataError("nothing is at the path of the dataset", where=path, fix=f"check the path behind {name}:")
+
+
+def _layers_of_own(registry: Registry, name: str, quality: bool, above: Sequence[Layer]) -> list[Layer]:
+    """Return the recipe for a user's own data, the data, and what the recipe adds for it (`zoo.runs.own_data`).
+
+    Weights that the layers ``above`` name without an architecture choose it, if they are a file.
+    """
+    given = next((layer["weights"] for layer in reversed(above) if layer.get("weights")), None)
+    file = user_path(given) if isinstance(given, str) and not any("architecture" in each for each in above) else None
+    section = dataset_section(registry, name)
+    require_path(registry, section)
+    kind = _kinds(registry, section.model_dump())[0]
+    offer = own_data.choose(
+        registry, kind, name, gpu=own_data.has_gpu, quality=quality, file=file and (file if file.is_file() else None)
+    )
     announce(own_data.sentence(offer, kind, name))
     return [_layer_of_name(registry, offer.recipe.canonical), {"dataset": {"name": name}}, own_data.layer_of(offer)]
 

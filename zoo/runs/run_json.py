@@ -55,6 +55,8 @@ class Record(BaseModel):
     git_commit: str | None = None
     results: dict[str, dict[str, float]] = {}
     """Metrics by split."""
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
+    """The 95 % intervals of metrics over the samples, by split."""
     checkpoint: str | None = None
     """The checkpoint that the results come from."""
     report_items: list[ReportItem] = []

@@ -57,15 +57,16 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def write_image(path: Path, image: Image) -> None:
-    """Write an image in the format of the suffix. Raises UsageError for an unknown suffix, and StorageError."""
+def write_image(path: Path, image: Image, **options: Any) -> None:
+    """Write an image in the format of the suffix, with options of Pillow's `save`. Raises UsageError for an unknown
+    suffix, and StorageError."""
     from PIL.Image import registered_extensions
 
     kind = registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise UsageError(f"no image format has the suffix '{path.suffix}'", where=path, fix="name a .png")
     with replacement(path) as temporary:
-        image.save(temporary, kind)
+        image.save(temporary, kind, **options)
 
 
 @contextmanager

@@ -75,8 +75,14 @@ def value(metric: str, number: float) -> str:
     return f"{number:.2%}" if metric.endswith("accuracy") else f"{number:.4f}"
 
 
+ABBREVIATIONS = {"f1": "F1", "iou": "IoU", "mae": "MAE", "map": "mAP", "r2": "R²", "rmse": "RMSE"}
+
+
 def label(metric: str) -> str:
-    return metric.removesuffix("_db").replace("_", " ")
+    """Return the name of a metric as it is written in text: ``macro_f1`` as macro F1, ``top5_accuracy`` as top-5
+    accuracy."""
+    words = metric.removesuffix("_db").split("_")
+    return " ".join(ABBREVIATIONS.get(word) or re.sub(r"^top(?=\d+$)", "top-", word) for word in words)
 
 
 def figure(metric: str, number: float) -> str:

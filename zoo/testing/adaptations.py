@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -24,7 +24,11 @@ from zoo.testing.training import SEED, training_findings
 from zoo.training.adaptations import Adaptations
 from zoo.training.distillation import Distillation, on_device
 from zoo.training.evaluation import evaluate_part
+from zoo.training.feature_cache import FeaturePart
 from zoo.training.train_state import Learning
+
+if TYPE_CHECKING:
+    from zoo.data.data_loader import AnyPart
 
 KINDS: tuple[TargetKind, ...] = ("classes", "values")
 """Two kinds of targets suffice, because an adaptation does not depend on the target."""
@@ -52,7 +56,9 @@ class Trial:
         self.data = dummy_data(dummy_target(target))
         self.task, self.reader = ToyTask(self.data.target), OutputReader()
         self.plain = dummy_network(len(NAMES), "vector")
-        self.context = AdaptContext(self.data, "head", self.evaluate, lambda _text: None)
+        self.context = AdaptContext(
+            self.data, "head", self.evaluate, lambda _text: None, features_of, self.task.decision(None)
+        )
         self.adapted: list[tuple[Adaptation[Any], nn.Module]] = []
         self.made: dict[str, Any] = {}
 
@@ -154,6 +160,13 @@ class Trial:
             distillation = Distillation(teacher, self.data.target)
         adaptations = Adaptations([self.item], [adaptation])
         return model, Learning(self.task, self.reader, adaptations, made=[made], distillation=distillation)
+
+
+def features_of(module: nn.Module, part: PartView) -> PartView:
+    """Return the outputs of a module for a split, computed at once, without the cache of a run."""
+    with torch.no_grad():
+        found = [module.eval()(batch.inputs).float() for batch in part.batches(5)]
+    return FeaturePart(cast("AnyPart", part), torch.cat(found).cpu().numpy())
 
 
 def _share_findings(shares: Mapping[Any, Any], names: set[str]) -> Iterator[Finding]:

@@ -31,17 +31,20 @@ def evaluate_part(
     reader: OutputReader,
     network: Callable[[Tensor], Any] | None = None,
     metrics: Mapping[str, Metric] | None = None,
+    *,
+    intervals: bool = False,
 ) -> EvaluationResult:
     """Evaluate a network on a split, in eval mode and without gradients; the modes of its modules are restored.
 
     ``network`` replaces ``model`` for the forward pass, if batches are cached features; it shares the model's modules
-    and mode. ``metrics`` are computed in addition to the task's. Without targets, the result has only outputs.
+    and mode. ``metrics`` are computed in addition to the task's. ``intervals`` adds the intervals of the metrics.
+    Without targets, the result has only outputs.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad(), reader.reading(model, network or model) as read:
-            return _streamed(task, decision, part, batch_size, read, metrics or {})
+            return _streamed(task, decision, part, batch_size, read, metrics or {}, intervals=intervals)
     finally:
         for module, training in modes:
             module.training = training
@@ -54,6 +57,8 @@ def _streamed(
     batch_size: int,
     read: Callable[[Tensor], dict[str, Tensor]],
     metrics: Mapping[str, Metric],
+    *,
+    intervals: bool,
 ) -> EvaluationResult:
     evaluator, kept = None, list[Tensor]()
     size, limit = 0, LARGEST_OUTPUTS
@@ -69,6 +74,8 @@ def _streamed(
     if evaluator is not None and metrics:
         more = {name: float(metric.compute()) for name, metric in metrics.items()}
         found = replace(found, metrics={**found.metrics, **more})
+    if evaluator is not None and intervals:
+        found = replace(found, intervals=dict(evaluator.intervals()))
     return replace(found, outputs=torch.cat(kept).cpu().numpy()) if kept and size <= limit else found
 
 

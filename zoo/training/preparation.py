@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from zoo.api import AdaptContext, Solver
+from zoo.api import AdaptContext, EvaluationResult, PartView, Solver
 from zoo.config.run_config import RunConfig
 from zoo.data.data_folder import MissingFilesError
 from zoo.data.data_loader import Data, open_data
@@ -38,8 +38,26 @@ from zoo.support import counter_random
 from zoo.training.adaptations import Adaptations
 from zoo.training.devices import Engine, set_up
 from zoo.training.distillation import Distillation, on_device
+from zoo.training.feature_cache import Features
+from zoo.training.frozen_features import FrozenFeatures
 from zoo.training.run_teacher import run_teacher
 from zoo.training.train_state import EarlyStop, Learning, batch_notes, check_pieces, check_trainable
+
+
+@dataclass
+class LaterLines:
+    """Prints lines; those before there is somewhere to print to are kept until then."""
+
+    _kept: list[str] = field(default_factory=list)
+    _print: Callable[[str], None] | None = None
+
+    def __call__(self, text: str) -> None:
+        (self._print or self._kept.append)(text)
+
+    def print_to(self, print: Callable[[str], None]) -> None:  # noqa: A002
+        kept, self._kept, self._print = self._kept, [], print
+        for text in kept:
+            print(text)
 
 
 @dataclass
@@ -58,10 +76,12 @@ class Prepared:
     solver: Solver[Any] | None = None
     solution: dict[str, Any] | None = None
     start: tuple[tuple[str, str, str, str], ...] = ()
-    said: list[str] = field(default_factory=list)
+    lines: LaterLines = field(default_factory=LaterLines)
     """Lines printed by the adaptations, for the run's console and log."""
     early_stop: EarlyStop | None = None
     """Of a trial, which is evaluated on the validation split in place of the test split."""
+    features: Features | None = None
+    """The cached features of frozen layers, from the start of the training."""
 
     @property
     def config(self) -> RunConfig:
@@ -106,12 +126,13 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
     adaptations = Adaptations(plan.task.adaptations, build_adaptations(plan))
     metrics = partial(build_metrics, registry(), train.metrics, data.target)
     metrics()  # finds errors in metrics before the training
-    learning = Learning(task, output_reader(plan), adaptations, statistics, metrics=metrics)
-    said: list[str] = []
+    lines = LaterLines()
+    frozen = FrozenFeatures(data, engine, registry(), lines)
+    learning = Learning(task, output_reader(plan), adaptations, statistics, metrics=metrics, frozen=frozen)
     computes = None if compute else plan.task.computes
     notes = [*data.notes, start.told or ""]
     if computes is None:
-        model = _adapt(plan, learning, model, data, record, said.append)
+        model = _adapt(plan, learning, model, data, record, frozen)
         learning.distillation = _distillation(plan, learning, data, engine)
     else:
         notes.append(f"computed when the run starts: {computes}")
@@ -121,7 +142,7 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
             check_pieces(train, model, learning, data, engine)
         notes += batch_notes(train, len(data.part("train")))
     notes = [note for note in notes if note]
-    return Prepared(plan, data, model, engine, notes, learning, start=start.tensors, said=said)
+    return Prepared(plan, data, model, engine, notes, learning, start=start.tensors, lines=lines)
 
 
 def _train_part(data: Data) -> Any:
@@ -132,12 +153,16 @@ def _train_part(data: Data) -> Any:
 
 
 def _adapt(
-    plan: RunPlan, learning: Learning, model: nn.Module, data: Data, record: Record | None, say: Callable[[str], None]
+    plan: RunPlan, learning: Learning, model: nn.Module, data: Data, record: Record | None, frozen: FrozenFeatures
 ) -> nn.Module:
     """Return the adapted network; for a resumed run, with the same changes as before."""
     head = None if plan.architecture is None else plan.architecture.spec.head
     batch_size = plan.config.train.eval_batch_size
-    context = AdaptContext(data, head, lambda network, part: learning.evaluate(network, part, batch_size), say)
+
+    def evaluate(network: nn.Module, part: PartView) -> EvaluationResult:
+        return learning.evaluate(network, part, batch_size)
+
+    context = AdaptContext(data, head, evaluate, frozen.print, frozen, learning.task.decision(None))
     if record is None:
         model, learning.made = learning.adaptations.adapt(model, context)
     else:

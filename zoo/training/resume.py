@@ -14,7 +14,7 @@ from zoo.runs import checkpoints
 from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.root_json import Root
 from zoo.training.resume_check import generators, set_generators
-from zoo.training.train_state import Progress, TrainState, check_finite
+from zoo.training.train_state import Progress, TrainState, read_losses
 
 
 def save(state: TrainState) -> str:
@@ -22,7 +22,7 @@ def save(state: TrainState) -> str:
 
     Damaged older checkpoints are reported and not counted.
     """
-    check_finite(state, state.loss_sum.item())
+    read_losses(state)
     _leave_out_damaged(state)
     tensors, saved = state.stepper.state()
     tensors |= generators(state.engine.device) | {
@@ -133,6 +133,8 @@ def environment(state: TrainState) -> dict[str, str]:
     """Return the conditions that must be equal for a bit-identical resume."""
     facts = state.engine.describe()
     kept = {} if state.features is None else {"features": state.features.engine}
+    if state.features is not None and state.features.dropout is not None:
+        kept["dropout"] = state.features.dropout
     distillation = state.learning.distillation
     if distillation is not None and distillation.digest is not None:
         kept["teacher"] = distillation.digest

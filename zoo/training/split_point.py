@@ -54,7 +54,7 @@ def find_split_point(
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return None
-    with _left_as_it_was(model):
+    with left_as_it_was(model):
         for find in (_by_graph, _before_head):
             try:
                 point = find(model, example, head, train_mode)
@@ -65,8 +65,18 @@ def find_split_point(
     return None
 
 
+def operations_of(module: nn.Module) -> str:
+    """Return what a module in eval mode computes, for a digest: its modules with their settings and, if it can be
+    traced, its code."""
+    try:
+        traced = module if isinstance(module, fx.GraphModule) else fx.symbolic_trace(module)
+    except Exception:  # whatever a network does that cannot be followed
+        return str(module)
+    return f"{module} {traced.code}"
+
+
 @contextmanager
-def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+def left_as_it_was(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     devices = [tensor.device for tensor in model.parameters() if tensor.device.type == "cuda"][:1]
@@ -99,11 +109,11 @@ def _agrees(model: nn.Module, point: SplitPoint, example: Tensor, train_mode: Ca
         return next(iter(output.values())) if isinstance(output, Mapping) else output  # the main output is the first
 
     return all(
-        _close(logits(train, SEEDS[0], whole=True), logits(train, SEEDS[0], whole=False)) for train in (False, True)
+        close(logits(train, SEEDS[0], whole=True), logits(train, SEEDS[0], whole=False)) for train in (False, True)
     )
 
 
-def _close(one: Any, other: Any) -> bool:
+def close(one: Any, other: Any) -> bool:
     if not isinstance(one, Tensor) or not isinstance(other, Tensor):
         return False
     allowed = CLOSE_ON_CPU if one.device.type == "cpu" else CLOSE
@@ -126,7 +136,7 @@ def _by_graph(
     backbone = fx.GraphModule(model, _first_part(evaluating, place.name))
 
     def head_of(network: nn.Module) -> nn.Module:
-        return _Rest(network, _second_part(training, place.name), _second_part(evaluating, place.name))
+        return Rest(network, _second_part(training, place.name), _second_part(evaluating, place.name))
 
     return SplitPoint(backbone, _name_of(place), head_of, silent_heads=silent_heads)
 
@@ -163,20 +173,20 @@ def _parameters(model: nn.Module, node: fx.Node) -> dict[str, nn.Parameter]:
     return {}
 
 
-class _Rest(nn.Module):
+class Rest(nn.Module):
     """A network after the split point, with a graph for training and one for evaluation over the same modules."""
 
     def __init__(self, network: nn.Module, training: fx.Graph, evaluating: fx.Graph) -> None:
         super().__init__()
-        self._train, self._eval = fx.GraphModule(network, training), fx.GraphModule(network, evaluating)
+        self.training_graph, self._eval = fx.GraphModule(network, training), fx.GraphModule(network, evaluating)
 
-    def train(self, mode: bool = True) -> _Rest:
+    def train(self, mode: bool = True) -> Rest:
         """Set the mode of this module only; its modules belong to the network, which sets their modes."""
         self.training = mode
         return self
 
     def forward(self, features: Tensor) -> Any:
-        return (self._train if self.training else self._eval)(features)
+        return (self.training_graph if self.training else self._eval)(features)
 
 
 def _name_of(node: fx.Node) -> str:
@@ -242,7 +252,7 @@ def _last_pure(model: nn.Module, graph: fx.Graph, places: list[fx.Node], example
         first, *others = (seen.get(place) for seen in runs)
         if first is None:
             continue  # a size, or a value whose first axis is not the batch
-        if not all(other is not None and _close(first, other) for other in others):
+        if not all(other is not None and close(first, other) for other in others):
             break
         last = place
     return last
@@ -291,7 +301,7 @@ def _before_head(
     own = {id(parameter) for parameter in module.parameters()}
     if any(parameter.requires_grad and id(parameter) not in own for parameter in model.parameters()):
         return None
-    backbone = _without(model, head)
+    backbone = without(model, head)
     train_mode(model)
     seen = []
     for seed, other in zip(SEEDS, (example[1], example[2], example[1]), strict=True):
@@ -300,16 +310,16 @@ def _before_head(
         if not isinstance(value, Tensor):
             return None
         seen.append(value[0].clone())
-    pure = all(_close(seen[0], other) for other in seen[1:])
+    pure = all(close(seen[0], other) for other in seen[1:])
     return SplitPoint(backbone, f"the input of {head}", lambda network: network.get_submodule(head)) if pure else None
 
 
-def _without(model: nn.Module, name: str) -> nn.Module:
+def without(model: nn.Module, name: str) -> nn.Module:
     """Return the network with an identity in place of a module; other modules are shared, not copied."""
     first, _, others = name.partition(".")
     shared = copy.copy(model)
     shared.__dict__["_modules"] = {
         **model._modules,
-        first: _without(model.get_submodule(first), others) if others else nn.Identity(),
+        first: without(model.get_submodule(first), others) if others else nn.Identity(),
     }
     return shared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,11 +27,14 @@ from zoo.training.devices import Engine
 from zoo.training.distillation import Distillation
 from zoo.training.evaluation import evaluate_part
 from zoo.training.feature_cache import FeaturePart, Features
+from zoo.training.frozen_features import FrozenFeatures
 from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
 from zoo.training.optimizers import build_optimizer, build_schedule
+from zoo.training.profiling import Profiler
 from zoo.training.resume_check import check_exact, same_generators
 from zoo.training.run_logs import RunLogs
+from zoo.training.step_losses import StepLosses, first_not_finite
 
 
 @dataclass
@@ -72,13 +74,40 @@ class Learning:
     distillation: Distillation | None = None
     metrics: Callable[[], Mapping[str, Metric]] = dict
     """Builds the additional metrics for an evaluation."""
+    frozen: FrozenFeatures | None = None
+    """The features that adaptations asked for."""
 
     def evaluate(
-        self, model: nn.Module, part: PartView, batch_size: int, decision: Decision | None = None
+        self,
+        model: nn.Module,
+        part: PartView,
+        batch_size: int,
+        decision: Decision | None = None,
+        *,
+        features: Features | None = None,
+        intervals: bool = False,
     ) -> EvaluationResult:
-        """Return the task's evaluation of a network; the default is the unfitted decision."""
+        """Return the task's evaluation of a network; the default is the unfitted decision.
+
+        Where the training or an adaptation keeps features of the split, only what follows them in the network is
+        computed.
+        """
         decision = decision or self.task.decision(None)
-        return evaluate_part(model, self.task, decision, part, batch_size, self.reader, metrics=self.metrics())
+        metrics = self.metrics()
+        short = self._shortcut(model, part, features)
+        view, network = (part, None) if short is None else short
+        return evaluate_part(
+            model, self.task, decision, view, batch_size, self.reader, network, metrics, intervals=intervals
+        )
+
+    def _shortcut(
+        self, model: nn.Module, part: PartView, features: Features | None
+    ) -> tuple[FeaturePart, nn.Module] | None:
+        """Return a split as features, and the rest of the network; None if they are not kept."""
+        kept = None if features is None else features.of(part)
+        if features is not None and kept is not None:
+            return kept, features.head_of(model).eval()
+        return None if self.frozen is None or self.reader.reads_head else self.frozen.shortcut(model, part)
 
 
 EarlyStop = Callable[[Sequence[Mapping[str, float]]], str | None]
@@ -119,7 +148,11 @@ class TrainState:
         self.loss_sum, self.weight_sum = (
             torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2)
         )
+        # the CPU computes a loss before the next line runs, so that reading each costs nothing
+        self.losses = StepLosses(self.engine.device, 1 if self.engine.device.type == "cpu" else train.log_steps)
         self.logs = RunLogs(self.run, log_samples=train.log_samples)
+        profile = self.run.path / "profile" if train.profile else None
+        self.profiler = Profiler(profile, self.engine.device, self.watch.print)
         self.saved_at, self.saved_step = time.monotonic(), -1
 
     @property
@@ -142,20 +175,7 @@ class TrainState:
     def evaluate(self, part: Part) -> EvaluationResult:
         """Return the task's evaluation of the current model on a split other than the test split."""
         batch_size, decision = self.config.train.eval_batch_size, self.task.decision(None)
-        if self.features is None:
-            return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision)
-        network = self.features.head_of(self.result)
-        network.eval()
-        return evaluate_part(
-            self.result,
-            self.task,
-            decision,
-            self.features.parts[part],
-            batch_size,
-            self.learning.reader,
-            network,
-            self.learning.metrics(),
-        )
+        return self.learning.evaluate(self.result, self.data.part(part), batch_size, decision, features=self.features)
 
     @property
     def result(self) -> nn.Module:
@@ -280,12 +300,20 @@ def batch_notes(train: TrainConfig, samples: int) -> list[str]:
     return [f"the last batch of each epoch has {train.batch_size + 1} samples, to avoid a batch of one sample"]
 
 
-def check_finite(state: TrainState, loss: float) -> None:
-    if not math.isfinite(loss):
+def read_losses(state: TrainState) -> float | None:
+    """Read the losses of the last steps, and return the newest; None if there are none since the last reading.
+
+    This waits for the device. Raises DivergedError with the first step whose loss is not finite.
+    """
+    losses = state.losses.read()
+    bad = first_not_finite(losses)
+    if bad is not None:
         kept = state.run.root.last
         raise DivergedError(
-            f"the loss is {loss} at step {state.progress.step + 1}, epoch {state.progress.epoch + 1}; "
+            f"the loss is {losses[bad]} at step {state.progress.step - len(losses) + bad + 1}, epoch "
+            f"{state.progress.epoch + 1}; "
             + (f"the last good checkpoint is {kept.name}" if kept else "no checkpoint was written yet"),
             where=state.run.path,
             fix="lower --lr, or set train.clip_norm=1",
         )
+    return losses[-1] if losses else None

@@ -14,34 +14,55 @@ from zoo.data.batch_sampler import last_joined, one_left_over
 from zoo.data.mixup import Mixture, mix, split
 from zoo.errors import Interrupted, SetupError
 from zoo.support import counter_random
+from zoo.support.formatting import figure
 from zoo.support.stop_signals import StopRequest, stop_on_signals
 from zoo.training.devices import out_of_memory
 from zoo.training.losses import PieceLoss, piece_loss
 from zoo.training.resume import save
-from zoo.training.train_state import Progress, TrainState, check_finite, micro_batch
+from zoo.training.train_state import Progress, TrainState, micro_batch, read_losses
 
 
 def fit(state: TrainState) -> Progress:
     """Train from the current state to the last epoch.
 
-    Raises DivergedError if the loss is not finite, and Interrupted, after writing a checkpoint, on a stop signal.
+    Raises DivergedError if a loss was not finite, and Interrupted, after writing a checkpoint, on a stop signal.
     """
     epochs, monitored = state.config.train.epochs, state.task.monitor.metric
     state.watch.begin(state.progress, state.steps_per_epoch, epochs, monitored)
-    with stop_on_signals() as stop, state.logs, state.reading(), out_of_memory(asked_memory(state)):
+    with (
+        stop_on_signals() as stop,
+        state.logs,
+        state.reading(),
+        out_of_memory(asked_memory(state)),
+        state.profiler.running(),
+    ):
+        evaluate_start(state)
         for epoch in remaining_epochs(state):
             state.begin_epoch(epoch)
             started = time.perf_counter(), state.progress.batch
-            for batch in remaining_batches(state, epoch):
+            for batch in state.profiler.batches(remaining_batches(state, epoch)):
                 loss = take_step(state, batch)
                 account(state, batch, loss)
                 save_if_due(state)
                 stop_if_asked(state, stop)
+                state.profiler.step()
             row = close_epoch(state, epoch, *started)
             remember_best(state, row)
             save(state)
             stop_if_asked(state, stop)
     return state.progress
+
+
+def evaluate_start(state: TrainState) -> None:
+    """Evaluate the network before the first step, as epoch 0, if ``train.evaluate_start`` asks for it."""
+    progress = state.progress
+    if not state.config.train.evaluate_start or progress.step or progress.best or "val" not in state.data.parts:
+        return
+    found = state.evaluate("val").metrics
+    metric = state.task.monitor.metric
+    remember_best(state, {f"val_{metric}": found[metric]})
+    save(state)
+    state.watch.print(f"before training: val {figure(metric, found[metric])}")
 
 
 def remaining_epochs(state: TrainState) -> Iterator[int]:
@@ -86,23 +107,26 @@ def take_step(state: TrainState, batch: Batch) -> PieceLoss:
     """
     train, samples = state.config.train, len(batch.inputs)
     state.stepper.set_rates(state.progress.step)
-    pieces = split(
-        mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
-        max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
-    )
+    with state.profiler.phase("forward"):
+        pieces = split(
+            mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),
+            max(samples, 1) if train.micro_batches == 1 else micro_batch(train),
+        )
     loss = torch.zeros((), device=state.engine.device)
     weight: Tensor | float = 0.0
     for piece in pieces:
-        found = forward(state, piece)
-        part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
-        check_finite(state, part.item())
-        state.stepper.backward(part)
+        with state.profiler.phase("forward"):
+            found = forward(state, piece)
+            part = found.mean if len(pieces) == 1 else found.mean * (found.weight / samples)
+        with state.profiler.phase("backward"):
+            state.stepper.backward(part)
         loss += part.detach()
         weight = weight + found.weight
     if len(pieces) > 1 and isinstance(weight, Tensor):
         state.stepper.multiply_gradients(samples / weight)
         loss *= samples / weight
-    state.stepper.update()
+    with state.profiler.phase("optimizer"):
+        state.stepper.update()
     return PieceLoss(loss, weight)
 
 
@@ -121,7 +145,11 @@ def forward(state: TrainState, mixture: Mixture) -> PieceLoss:
 
 
 def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
-    """Count the step, accumulate the loss and its weight on the device, and log it every ``train.log_steps`` steps."""
+    """Count the step, accumulate the loss and its weight on the device, and log it every ``train.log_steps`` steps.
+
+    The losses are read only then, so that the host does not wait for the device in every step; on the CPU, where there
+    is nothing to wait for, each at once.
+    """
     progress, every = state.progress, state.config.train.log_steps
     samples = len(batch.inputs)
     state.loss_sum.add_(loss.mean * loss.weight)
@@ -130,8 +158,10 @@ def account(state: TrainState, batch: Batch, loss: PieceLoss) -> None:
     progress.step += 1
     progress.seen += samples
     state.logs.samples(progress.step, batch.indices)
-    if progress.step % every == 0 or progress.step == 1:
-        value = loss.mean.item()
+    state.losses.add(loss.mean)
+    due = progress.step % every == 0 or progress.step == 1
+    value = read_losses(state) if due or state.losses.full else None
+    if due and value is not None:
         rate = state.logs.step(progress.step, progress.epoch + 1, value, state.stepper.lr, samples)
         state.watch.loss(progress, value, rate, state.stepper.lr)
     state.watch.step(progress, samples)
@@ -164,13 +194,11 @@ def compiler_errors() -> Iterator[None]:
 
 def close_epoch(state: TrainState, epoch: int, started: float, first_batch: int) -> dict[str, float]:
     """Evaluate on the validation split if there is one, and write the epoch's row of metrics.csv."""
-    if state.engine.device.type == "cuda":
-        torch.cuda.synchronize(state.engine.device)
+    read_losses(state)
+    mean = state.loss_sum.item() / (state.weight_sum.item() or 1.0)  # no weight: masks that are ignored everywhere
     seconds = time.perf_counter() - started
     progress = state.progress
     trained = progress.seen - first_batch * state.config.train.batch_size
-    mean = state.loss_sum.item() / state.weight_sum.item()
-    check_finite(state, mean)
     row = {"epoch": epoch + 1, "step": progress.step, "lr": state.stepper.lr, "train_loss": mean}
     if "val" in state.data.parts:
         found = state.evaluate("val")

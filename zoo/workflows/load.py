@@ -139,7 +139,7 @@ def load(
     architecture or a recipe. ``provider`` and ``threads`` are those of an exported model.
 
     If the network of a run was a Python object, pass ``model`` again: the module, a function that returns one, or
-    ``"package.module:factory"``. Names and shapes of its tensors are checked. ``data`` is needed only for what reads
+    ``"package.module:function"``. Names and shapes of its tensors are checked. ``data`` is needed only for what reads
     it, such as `zoo.evaluate`. Both then serve all functions of this process.
 
     Raises UsageError if there is no such model, CheckpointError if its files are damaged or do not fit the network.

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.errors import CheckpointError, ConfigError, DataError, UsageError
+from zoo.errors import CheckpointError, ConfigError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.plan import RunPlan
 from zoo.runs.plugin_check import COMPONENTS, announce_versions, require_plugins
 from zoo.runs.provided_objects import provide
 from zoo.runs.python_arguments import Objects, as_layer, with_objects
-from zoo.runs.resolve_config import is_own_data, merge, resolve
+from zoo.runs.resolve_config import is_own_data, merge, require_path, resolve
 from zoo.runs.root_json import differences
 from zoo.runs.run_directory import RunDir, find, label_of, new_path, run_id
+from zoo.support.formatting import label, plural, value
 from zoo.support.paths import optional_path
 from zoo.support.untrusted_files import check_own_folders
 
@@ -40,6 +41,7 @@ def run(
     resume: str | Path | None = None,
     inexact: bool = False,
     dry_run: bool = False,
+    quality: bool = False,
     quiet: bool = False,
     console: Console | None = None,
     **settings: Any,
@@ -48,7 +50,7 @@ def run(
 
     ``name`` is a recipe, an architecture, or a user's own data (``folder:PATH``). ``model`` is an
     nn.Module, a function that returns one (called with those of ``in_channels``, ``num_outputs`` and ``image_size``
-    that it takes), a reference ``"package.module:factory"`` to
+    that it takes), a reference ``"package.module:function"`` to
     such a function, or the name of an architecture. The module is copied; it stays as it is.
 
     ``data`` is (train, val, test), (train, test), a mapping of these names, a single split, of which a fixed fifth is
@@ -59,8 +61,8 @@ def run(
     ``target`` is the kind or the target itself if it is another. ``names`` are those of classes, labels or values.
 
     ``settings`` and ``set`` are keys of the configuration: dotted (``set={"train.lr": 0.1}``), or those of the top and
-    of ``train`` as keywords (``seed=1, epochs=5``). ``overrides`` is a nested partial `RunConfig`. ``quiet`` prints
-    nothing.
+    of ``train`` as keywords (``seed=1, epochs=5``). ``overrides`` is a nested partial `RunConfig`. ``quality``,
+    for a user's own data, takes longer for a better model. ``quiet`` prints nothing.
 
     ``resume`` continues a stopped run: settings must then agree with its configuration, and a ``model`` and ``data``
     that were Python objects are passed again; their tensors and fingerprint are checked.
@@ -73,9 +75,13 @@ def run(
     if resume is not None:
         return _resume(resume, name, config_file, layer, objects, inexact, console)
     plan = resolve(
-        registry(), name, file=config_file, overrides=with_objects(registry(), name, config_file, layer, objects)
+        registry(),
+        name,
+        file=config_file,
+        overrides=with_objects(registry(), name, config_file, layer, objects),
+        quality=quality,
     )
-    _require_data(plan)
+    require_path(registry(), plan.config.dataset)
     where = None if dry_run else new_path(plan.config, out)
     from zoo.workflows import run_stages  # with torch: what is wrong with the names is said without it
 
@@ -83,17 +89,14 @@ def run(
         return run_stages.dry_run(plan, console)
     result = run_stages.start(plan, where, console)
     if name is not None and is_own_data(registry(), name):
+        for split, intervals in result.record.intervals.items():
+            for metric, (low, high) in intervals.items():
+                console.print(
+                    f"{label(metric)} on other images like these: {value(metric, low)} to {value(metric, high)} "
+                    f"(95% interval, {plural(result.record.samples[split], 'image')} of the {split} split)"
+                )
         console.print(f"export it with: zoo export {run_id(where)}")
     return result
-
-
-def _require_data(plan: RunPlan) -> None:
-    """Raise DataError if nothing is at the path of the dataset; of a pattern, the dataset finds the files."""
-    option = plan.dataset.spec.path_option
-    path = None if option is None else plan.config.dataset.options.get(option)
-    if path and not any(char in path for char in "*?[") and not Path(path).exists():
-        name = plan.config.dataset.name.rpartition("/")[2]
-        raise DataError("nothing is at the path of the dataset", where=path, fix=f"check the path behind {name}:")
 
 
 def _resume(

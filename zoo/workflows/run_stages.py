@@ -80,7 +80,8 @@ def dry_run(plan: RunPlan, console: Console) -> RunResult:
     else:
         steps = steps_per_epoch(train, len(prepared.data.part("train"))) * train.epochs
         console.print(
-            f"dry run: {train.epochs} epochs, {steps:,} steps of {train.batch_size}; nothing was trained or written"
+            f"dry run: {plural(train.epochs, 'epoch')}, {steps:,} steps, batch size {train.batch_size}; "
+            "nothing was trained or written"
         )
     return RunResult(None, _new_record(prepared, "dry-run"), {})
 
@@ -161,15 +162,15 @@ def _train_and_evaluate(
     where: RunDir, record: Record, prepared: Prepared, reporter: RunReporter, inexact: bool | None
 ) -> dict[str, float]:
     data = prepared.data
-    for line in prepared.said:
-        reporter.print(line)
+    prepared.lines.print_to(reporter.print)
     model = (_train if prepared.trains else _without_training)(where, record, prepared, reporter, inexact)
-    part: Part = "val" if prepared.early_stop else evaluated_part(data)
+    part = evaluated_parts(prepared)[0]
     view = data.part(part)
     _fit_decision(record, prepared, model)
     _write_gallery(where, record, prepared, model)
     found = _evaluate(record, prepared, model, part)
     record.results[part] = dict(found.metrics)
+    record.intervals[part] = dict(found.intervals)
     where.write_record(record)
     reporter.evaluated(part, found.metrics, len(view))
     run_results.write_samples(where.samples, view, data.target)
@@ -183,7 +184,7 @@ def _train_and_evaluate(
         *drawn[:1],
         *shown,
         *drawn[1:],
-        *(predict_unlabelled(where, record, prepared, model) if part != "predict" else ()),
+        *(predict_unlabelled(where, record, prepared, model) if "predict" in evaluated_parts(prepared)[1:] else ()),
     ]
     return dict(found.metrics)
 
@@ -193,14 +194,22 @@ def evaluated_part(data: Data) -> Part:
     return "test" if "test" in data.parts else next(iter(data.parts))
 
 
+def evaluated_parts(prepared: Prepared) -> list[Part]:
+    """Return the split that is evaluated after training, and the unlabelled one if there is one."""
+    first: Part = "val" if prepared.early_stop else evaluated_part(prepared.data)
+    return [first, *(part for part in prepared.data.parts if part == "predict" != first)]
+
+
 def _fit_decision(record: Record, prepared: Prepared, model: nn.Module) -> None:
     """Fit the decision on the validation split if there is one; the evaluation on the test split uses it."""
     learning, data = prepared.learning, prepared.data
     if learning is None:
         record.decision = Raw()
         return
-    batch_size = prepared.config.train.eval_batch_size
-    val = learning.evaluate(model, data.part("val"), batch_size) if "val" in data.parts else None
+    val = None
+    if "val" in data.parts:
+        batch_size = prepared.config.train.eval_batch_size
+        val = learning.evaluate(model, data.part("val"), batch_size, features=prepared.features)
     with calls_of(prepared.plan.task.items, "fitting the decision"):
         record.decision = learning.task.decision(val)
 
@@ -219,7 +228,10 @@ def _evaluate(record: Record, prepared: Prepared, model: nn.Module, part: Part) 
         if prepared.solver is None:
             raise TypeError("there is neither a task nor a solver")
         return prepared.solver.evaluate(model, view)
-    return prepared.learning.evaluate(model, view, prepared.config.train.eval_batch_size, record.decision)
+    batch_size = prepared.config.train.eval_batch_size
+    return prepared.learning.evaluate(
+        model, view, batch_size, record.decision, features=prepared.features, intervals=True
+    )
 
 
 def _report(
@@ -232,16 +244,16 @@ def _report(
         return [] if solver is None else list(solver.report(found, view, folder))
     write_predictions(folder / "predictions.csv", found, view, prepared.data.target, record.decision)
     batch_size, decision = prepared.config.train.eval_batch_size, record.decision
-    changes = learning.adaptations.report(
-        found, view, lambda network, part: learning.evaluate(network, part, batch_size, decision), folder
-    )
+
+    def evaluate(network: nn.Module, part: PartView) -> EvaluationResult:
+        return learning.evaluate(network, part, batch_size, decision, intervals=True)
+
+    changes = learning.adaptations.report(found, view, evaluate, folder)
     return [*changes, *learning.task.report(found, view, folder)]
 
 
 def predict_unlabelled(where: RunDir, record: Record, prepared: Prepared, model: nn.Module) -> list[ReportItem]:
     """Predict the unlabelled images, and write the report items into a separate folder."""
-    if "predict" not in prepared.data.parts:
-        return []
     folder = where.path / "predict"
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     found = _evaluate(record, prepared, model, "predict")
@@ -280,9 +292,12 @@ def _train(where: RunDir, record: Record, prepared: Prepared, reporter: RunRepor
     if progress.best is not None and root.last is not None and root.chosen != root.last.name:
         best = checkpoints.chosen(where)
         load_state(state.result, checkpoints.weights(best), best)
+        reached = figure(progress.best["metric"], progress.best["value"])
         reporter.print(
-            f"reporting on the best epoch, {progress.best['epoch']} "
-            f"({figure(progress.best['metric'], progress.best['value'])})"
+            f"reporting on the best epoch, {progress.best['epoch']} ({reached})"
+            if progress.best["epoch"]
+            else f"no epoch was better on the validation split than the network before training ({reached}), which is "
+            "kept"
         )
     record.checkpoint = root.chosen
     return state.result
@@ -293,8 +308,9 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
     cached, too."""
     config, data, model, engine = prepared.config, prepared.data, prepared.model, prepared.engine
     head = None if prepared.plan.architecture is None else prepared.plan.architecture.spec.head
-    features = keep_features(
-        config.train, model, data, engine, registry(), head, learning.adaptations.set_train_mode, reporter.print
+    train_mode = learning.adaptations.set_train_mode
+    features = prepared.features = keep_features(
+        config.train, model, data, engine, registry(), head, train_mode, reporter.print, evaluated_parts(prepared)
     )
     if features is not None and learning.distillation is not None:
         learning.distillation.tabulate(data.part("train"), config.train.eval_batch_size)
@@ -305,7 +321,7 @@ def _train_state(where: RunDir, prepared: Prepared, learning: Learning, reporter
 
 def _forget_results(where: RunDir, record: Record) -> None:
     """Remove the results before the run is resumed from another checkpoint."""
-    record.results, record.checkpoint = {}, None
+    record.results, record.intervals, record.checkpoint = {}, {}, None
     where.write_record(record)
 
 

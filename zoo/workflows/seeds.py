@@ -49,6 +49,7 @@ def run_seeds(
     overrides: Mapping[str, Any] | None = None,
     set: Mapping[str, Any] | None = None,  # noqa: A002
     out: str | Path | None = None,
+    quality: bool = False,
     quiet: bool = False,
     console: Console | None = None,
     **settings: Any,
@@ -63,7 +64,7 @@ def run_seeds(
     console, config_file, out = console or Console(quiet=quiet), optional_path(config_file), optional_path(out)
     layer = merge(merge({}, overrides or {}), as_layer(set, settings))
     overrides = with_objects(registry(), name, config_file, layer, Objects(model, data, target, names))
-    config = resolve(registry(), name, file=config_file, overrides=overrides).config
+    config = resolve(registry(), name, file=config_file, overrides=overrides, quality=quality).config
     runs: list[RunResult] = []
     seeds = range(config.seed, config.seed + count)
     run_names = {seed: None if config.name is None else f"{config.name}-seed{seed}" for seed in seeds}
@@ -75,7 +76,8 @@ def run_seeds(
         if run_names[seed] is not None:
             own["name"] = run_names[seed]
         console.print(f"seed {seed} ({len(runs) + 1} of {count})")
-        runs.append(run.run(name, config_file=config_file, overrides=own, out=places[seed], console=console))
+        place = places[seed]
+        runs.append(run.run(name, config_file=config_file, overrides=own, out=place, quality=quality, console=console))
     metrics = summarise([each.metrics for each in runs])
     folders = [each.path for each in runs if each.path is not None]
     summary = folders[0].parent / f"seeds-{folders[0].name}.json"

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from PIL import Image
 from zoo_datasets.folder_layout import Sample
-from zoo_datasets.near_duplicates import difference_hash, keep_together
+from zoo_datasets.near_duplicates import BITS, difference_hash, keep_together, near_pairs, note_between
 
 
 def picture(file: Path, seed: int, side: int = 90, quality: int = 95) -> Path:
@@ -45,7 +45,10 @@ def test_copies_in_val_move_to_train_within_their_class(tmp_path: Path) -> None:
     found = keep_together({"train": train, "val": val}, store)  # type: ignore[arg-type]
     assert [sample.file.name for sample in found["train"]] == ["1.jpg", "2.jpg", "copy.jpg"]
     assert [sample.file.name for sample in found["val"]] == ["3.jpg", "4.jpg", "other_class.jpg"]
-    assert notes == ["1 image moved from test to train, where a near-duplicate is"]
+    assert notes == [
+        "3 images with a near-duplicate of another class, such as x/1.jpg and y/other_class.jpg: check their classes",
+        "1 image moved from test to train: near-duplicates of training images",
+    ]
 
 
 def test_a_class_keeps_an_image_to_evaluate_on(tmp_path: Path) -> None:
@@ -53,3 +56,31 @@ def test_a_class_keeps_an_image_to_evaluate_on(tmp_path: Path) -> None:
     val = [Sample(picture(tmp_path / "copy.jpg", 1, side=140), "x")]
     found = keep_together({"train": train, "val": val}, SimpleNamespace(note=print))  # type: ignore[arg-type]
     assert found["val"] == val
+
+
+def test_pairs_are_those_of_all_comparisons() -> None:
+    random = np.random.default_rng(0)
+    values = [int(each) for each in random.integers(0, 2**64, 60, np.uint64)]
+    for value in values[:30]:  # copies with up to six other bits
+        flips = random.choice(64, random.integers(0, 7), replace=False)
+        values.append(value ^ sum(1 << int(bit) for bit in flips))
+    hashes: list[int | None] = [None, *values, values[0]]
+    due = [
+        (one, other)
+        for one in range(1, len(hashes))
+        for other in range(one + 1, len(hashes))
+        if bin(hashes[one] ^ hashes[other]).count("1") <= BITS  # type: ignore[operator]
+    ]
+    assert list(map(tuple, near_pairs(hashes).tolist())) == due and len(due) > 10
+    assert near_pairs([None]).shape == near_pairs([]).shape == (0, 2)
+
+
+def test_near_duplicates_between_the_splits_of_a_folder_are_noted(tmp_path: Path) -> None:
+    notes: list[str] = []
+    splits = {
+        "train": [Sample(picture(tmp_path / "1.jpg", 1), "x"), Sample(picture(tmp_path / "2.jpg", 2), "y")],
+        "val": [Sample(picture(tmp_path / "copy.jpg", 1, side=140), "x"), Sample(picture(tmp_path / "3.jpg", 3), "y")],
+        "test": [Sample(picture(tmp_path / "4.jpg", 4), "x")],
+    }
+    note_between(splits, SimpleNamespace(note=notes.append))  # type: ignore[arg-type]
+    assert notes == ["1 image of val has a near-duplicate in train, so that the accuracy on it is too high"]

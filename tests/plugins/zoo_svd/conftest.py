@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from zoo_svd import compress_network
 from zoo_svd.compress_network import calibration
 
 from zoo.registry.lookup import registry
@@ -16,3 +17,9 @@ def trained_digits():
     ready = prepare(resolve(registry(), "digits_svd"))
     assert ready.learning is not None
     return ready.learning.adaptations.each[0].original, calibration(ready.data.part("train"), 200, 0)[0]
+
+
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the report of a compression, for which networks are exported, quantised and timed."""
+    monkeypatch.setattr(compress_network, "write_report", lambda *_: [])

@@ -7,6 +7,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from zoo_svd import image_report
 from zoo_svd.factors import share
 from zoo_svd.images import as_image, as_matrix
 from zoo_svd.quality import psnr, ssim
@@ -102,8 +103,9 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
 
 
 def test_of_data_with_labels_the_report_part_is_looked_at_once_and_images_of_one_name_have_files_of_their_own(
-    tmp_path,
+    tmp_path, monkeypatch
 ) -> None:
+    monkeypatch.setattr(image_report, "_shown", lambda *_: [])  # 60 figures
     for part, label, index in [
         (part, label, index) for part in ("train", "val", "test") for label in ("a", "b") for index in range(12)
     ]:

@@ -39,6 +39,9 @@ class Uneven:
         return [float(weights ** (1 if self._number % 2 == 0 else 0.3)) for _ in batches]
 
 
+pytestmark = pytest.mark.usefixtures("unreported")
+
+
 class Stop(Console):
     def step(self, progress: Any, batch_samples: int) -> None:
         if progress.step == 4:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from zoo_tasks.lora import Corrected, Lora, correctable
 from zoo_tasks.options import LoraOptions
 
-from zoo.api import AdaptContext, EvaluationResult
+from zoo.api import AdaptContext, EvaluationResult, Raw
 from zoo.errors import UsageError
+from zoo.testing.adaptations import features_of
 from zoo.testing.fixtures import dummy_data, dummy_target
 from zoo.workflows.run import run
 
@@ -34,7 +35,7 @@ class Net(nn.Module):
 
 def context(said: list[str]) -> AdaptContext:
     data = dummy_data(dummy_target("classes"))
-    return AdaptContext(data, "head", lambda _model, _part: EvaluationResult({}), said.append)
+    return AdaptContext(data, "head", lambda _model, _part: EvaluationResult({}), said.append, features_of, Raw())
 
 
 @pytest.fixture

@@ -16,12 +16,13 @@ from zoo_tasks.retrieval_metrics import RetrievalEvaluator, nearest, rank
 
 import zoo
 from zoo import runtime
-from zoo.api import AdaptContext, Batch, Classes, Embedding, Options
+from zoo.api import AdaptContext, Batch, Classes, Embedding, Options, Raw
 from zoo.errors import UsageError
 from zoo.plugin import remove_head
 from zoo.reporting.console import Console
 from zoo.runs.load_model import load_run
 from zoo.runs.run_directory import RunDir
+from zoo.testing.adaptations import features_of
 
 
 def task(**options: float) -> Retrieval:
@@ -91,13 +92,13 @@ def test_features_remove_the_head_and_keep_what_follows_it() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 9, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     images = torch.randn(2, 3, 8, 8)
     due = model[0](images).mean((2, 3))
-    context = AdaptContext(None, "1", None, print)  # type: ignore[arg-type]  # it looks at no data
+    context = AdaptContext(None, "1", None, print, features_of, Raw())  # type: ignore[arg-type]  # it looks at no data
     adaptation = Features(Options())
     changed, facts = adaptation.adapt(model, context)
     assert torch.allclose(changed(images), due, atol=1e-6)
     assert facts == {"head": "1"} and not adaptation.trains
     with pytest.raises(UsageError, match="does not name its head"):
-        adaptation.adapt(model, AdaptContext(None, None, None, print))  # type: ignore[arg-type]
+        adaptation.adapt(model, AdaptContext(None, None, None, print, features_of, Raw()))  # type: ignore[arg-type]
 
 
 def test_removing_an_unknown_head_names_it() -> None:

@@ -14,11 +14,12 @@ from zoo_tasks.options import TransferOptions
 from zoo_tasks.transfer import Transfer, learning_layers
 
 import zoo
-from zoo.api import AdaptContext, EvaluationResult, PartView
+from zoo.api import AdaptContext, EvaluationResult, PartView, Raw
 from zoo.errors import CheckpointError, DataError, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.resolve_config import resolve
+from zoo.testing.adaptations import features_of
 from zoo.training.preparation import prepare
 
 
@@ -32,7 +33,7 @@ def _no_evaluation(_model: nn.Module, _part: PartView) -> EvaluationResult:
     raise AssertionError("freezing layers evaluates nothing")
 
 
-CONTEXT = AdaptContext(None, None, _no_evaluation, print)  # type: ignore[arg-type]  # it looks at no data
+CONTEXT = AdaptContext(None, None, _no_evaluation, print, features_of, Raw())  # type: ignore[arg-type]  # it looks at no data
 
 
 def made(train: str = "head") -> Transfer:

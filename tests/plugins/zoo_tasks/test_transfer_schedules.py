@@ -9,11 +9,12 @@ from zoo_tasks.options import TransferOptions
 from zoo_tasks.transfer import Transfer
 
 import zoo
-from zoo.api import AdaptContext, EvaluationResult, PartView
+from zoo.api import AdaptContext, EvaluationResult, PartView, Raw
 from zoo.config.run_config import TrainConfig
 from zoo.errors import Interrupted
 from zoo.reporting.console import Console
 from zoo.runs import checkpoints
+from zoo.testing.adaptations import features_of
 from zoo.training.optimizers import build_optimizer, build_schedule
 
 
@@ -27,7 +28,7 @@ def _no_evaluation(_model: nn.Module, _part: PartView) -> EvaluationResult:
     raise AssertionError("freezing layers evaluates nothing")
 
 
-CONTEXT = AdaptContext(None, None, _no_evaluation, print)  # type: ignore[arg-type]  # it looks at no data
+CONTEXT = AdaptContext(None, None, _no_evaluation, print, features_of, Raw())  # type: ignore[arg-type]  # it looks at no data
 
 
 def test_rates_fall_towards_the_input_and_the_head_has_all_of_it() -> None:

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 import zoo
-from zoo.api import AdaptContext, EvaluationResult, PartView
+from zoo.api import AdaptContext, EvaluationResult, PartView, Raw
 from zoo.data.preprocessing import Preprocessing
 from zoo.models.building import count_parameters
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.build_components import build_adaptations, build_network
 from zoo.runs.resolve_config import resolve
+from zoo.testing.adaptations import features_of
 
 RECIPES = [
     item.canonical for item in registry().items("recipe", namespace="torchvision") if item.spec.task == "tasks/transfer"
@@ -54,7 +55,9 @@ def test_the_last_layer_alone_learns(name, trained, parameters) -> None:
     with torch.device("meta"):
         model = build_network(registry(), plan, how, 2)
     (transfer,) = build_adaptations(plan)
-    model, _ = transfer.adapt(model, AdaptContext(None, plan.architecture.spec.head, _no_evaluation, print))
+    model, _ = transfer.adapt(
+        model, AdaptContext(None, plan.architecture.spec.head, _no_evaluation, print, features_of, Raw())
+    )
     assert count_parameters(model) == (parameters, trained)
 
 
