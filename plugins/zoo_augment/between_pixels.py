@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from zoo.api import Augmentation
@@ -29,14 +30,22 @@ class ResizedCrop(Augmentation[options.ResizedCrop]):
     draws = 4
 
     def geometry(self, draws: Tensor, sizes: Tensor) -> Tensor:
-        return self._boxes(draws, sizes[:, 0], sizes[:, 1])
+        return self._maps(draws, sizes[:, 0], sizes[:, 1])
 
     def resample(self, images: Tensor, draws: Tensor) -> Tensor:
         # by numbers, since CUDA divides by a number and by a tensor with different last bits
-        return warp_images(images, self._boxes(draws, images.shape[2], images.shape[3]))
+        return warp_images(images, self._maps(draws, images.shape[2], images.shape[3]))
 
-    def _boxes(self, draws: Tensor, height: Tensor | int, width: Tensor | int) -> Tensor:
-        wide, tall = rectangles(draws[:, 0], draws[:, 1], width, height, self.options.scale, self.options.ratio)
+    def boxes(self, draws: Tensor, sizes: Tensor) -> Tensor:
+        height, width = sizes.unbind(1)
+        wide, tall = self._sides(draws, height, width)
+        return torch.stack([draws[:, 2] * (width - wide), draws[:, 3] * (height - tall), wide, tall], 1)
+
+    def _sides(self, draws: Tensor, height: Tensor | int, width: Tensor | int) -> tuple[Tensor, Tensor]:
+        return rectangles(draws[:, 0], draws[:, 1], width, height, self.options.scale, self.options.ratio)
+
+    def _maps(self, draws: Tensor, height: Tensor | int, width: Tensor | int) -> Tensor:
+        wide, tall = self._sides(draws, height, width)
         right = (draws[:, 2] - 0.5) * (width - wide)
         down = (draws[:, 3] - 0.5) * (height - tall)
         return matrices(wide, xx=wide / width, x=right, yy=tall / height, y=down)

@@ -118,6 +118,17 @@ PIXELS = "def pixels(self, images, draws): "
             "arguments",
             "geometry modifies its arguments",
         ),
+        (dim("def boxes(self, draws, sizes): return sizes", "Shift"), "geometry", "boxes returns (12, 2), expected"),
+        (
+            dim("def boxes(self, draws, sizes): return torch.cat([0 * sizes, sizes], 1)", "Shift"),
+            "geometry",
+            "boxes returns other parts of the images than geometry",
+        ),
+        (
+            dim("n = 0\ndef boxes(self, draws, sizes):\n    self.n += 1\n    return None if self.n % 2 else sizes"),
+            "geometry",
+            "boxes returns None for some draws only",
+        ),
         (dim("def resample(self, images, draws): return images"), "geometry", "it has resample but no geometry"),
         (
             dim("def resample(self, images, draws): return images[:, :, 1:]", "Shift"),

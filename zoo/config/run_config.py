@@ -15,6 +15,7 @@ SCHEMA = 1
 Scalar = bool | int | float | str
 MAX_PIXELS = 100_000_000
 
+CachePolicy = Literal["sized", "source", "none"]
 PositiveInt = Annotated[int, Field(ge=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -64,6 +65,13 @@ class DatasetSection(Section):
     mean: list[float] | None = Field(None, description="mean of each channel, 0 to 1; default: the dataset's")
     std: list[PositiveFloat] | None = Field(
         None, description="standard deviation of each channel; default: the dataset's"
+    )
+    cache: CachePolicy = Field(
+        "sized",
+        description=(
+            "image files are decoded: sized: once, to the network's size; source: once, and training images at their "
+            "own size; none: each time. With source and none, random crops are cut from the images at their own size"
+        ),
     )
     classes: list[str] | None = Field(None, description="use only the images of these classes, in this order")
     value_range: Literal["auto"] | tuple[Finite, Finite] = Field(

@@ -65,3 +65,13 @@ class Augmentation(Generic[O]):
         transforms the masks.
         """
         return None
+
+    def boxes(self, draws: Tensor, sizes: Tensor) -> Tensor | None:
+        """Return the box of each image that is scaled to the whole image, float32 (N, 4): left, top, width and height
+        in pixels; or None, the default, if the augmentation is not such a crop.
+
+        ``sizes`` as in `geometry`. With ``dataset.cache`` source or none, the boxes of the first augmentation are cut
+        from the images at their own sizes, in place of `geometry` and `resample`. Override it only together with
+        `geometry`. Whether the result is None may depend on the options, but not on the draws.
+        """
+        return None

@@ -18,7 +18,7 @@ from zoo.config.augmentation_options import Specification, build_steps
 from zoo.contract.targets import Mask, Target
 from zoo.data.to_device import numbers_on, to_device
 from zoo.data.warp import source_points, warp_images, warp_masks
-from zoo.errors import PluginError, ZooError, report_to
+from zoo.errors import PluginError, UsageError, ZooError, report_to
 from zoo.registry.lookup import Item, in_plugin, load_object
 from zoo.registry.plugin_isolation import describe
 from zoo.support import counter_random
@@ -50,6 +50,8 @@ class Augmenter:
         self.augmentations = [
             _fitted(item, options, sample, mean, seed) for item, options in build_steps(specification)
         ]
+        self.cuts = bool(self.augmentations) and is_crop(self.augmentations[0])
+        """Whether the first augmentation has `boxes`."""
 
     def of_epoch(self, epoch: int) -> EpochAugmentation:
         return EpochAugmentation(self, epoch)
@@ -66,16 +68,37 @@ class EpochAugmentation:
         """Return the augmented images, in the same shape, for images (N, C, H, W), 0–255, with indices (N,)."""
         return self.pairs(images, None, indices)[0]
 
-    def pairs(self, images: Tensor, masks: Tensor | None, indices: np.ndarray) -> tuple[Tensor, Tensor | None]:
-        """Like `__call__`, with the masks (N, H, W) of the images, which are transformed in the same way."""
+    def pairs(
+        self, images: Tensor, masks: Tensor | None, indices: np.ndarray, *, cut: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """Like `__call__`, with the masks (N, H, W) of the images, which are transformed in the same way.
+
+        ``cut``: the images and masks are the `boxes` of the first augmentation.
+        """
         for position, augmentation in enumerate(self.augmenter.augmentations):
-            draws = counter_random.uniforms(
-                self.augmenter.seed, counter_random.AUGMENT + position, self.epoch, indices, augmentation.draws
-            )
-            images, masks = apply(
-                augmentation, images, masks, _placed(augmentation, draws, images), self.augmenter.ignore
-            )
+            draws = _placed(augmentation, self._draws(position, indices), images)
+            if cut and position == 0:
+                images = augmentation.pixels(images, draws)
+            else:
+                images, masks = apply(augmentation, images, masks, draws, self.augmenter.ignore)
         return images, masks
+
+    def boxes(self, indices: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+        """Return the boxes that the first augmentation cuts from images of ``sizes`` (N, 2), height and width: int64
+        (N, 4), left, top, width and height, inside the images and at least one pixel wide and high."""
+        found = self.augmenter.augmentations[0].boxes(
+            torch.from_numpy(self._draws(0, indices)), torch.from_numpy(sizes).float()
+        )
+        if found is None:
+            raise TypeError("the first augmentation has no boxes")
+        boxes, whole = np.rint(found.double().numpy()).astype(np.int64), sizes[:, ::-1].astype(np.int64)
+        sides = boxes[:, 2:].clip(1, whole)
+        return np.concatenate([boxes[:, :2].clip(0, whole - sides), sides], 1)
+
+    def _draws(self, position: int, indices: np.ndarray) -> np.ndarray:
+        count = self.augmenter.augmentations[position].draws
+        stream = counter_random.AUGMENT + position
+        return counter_random.uniforms(self.augmenter.seed, stream, self.epoch, indices, count)
 
 
 def _placed(augmentation: Augmentation[Options], draws: np.ndarray, images: Tensor) -> Tensor:
@@ -123,6 +146,29 @@ def augmentation_fault(specification: Specification, target: Target) -> str | No
     return None
 
 
+def check_crop_is_first(specification: Specification) -> None:
+    """Raise UsageError for a crop that cannot be cut from the images at their own sizes, because another augmentation
+    comes before it."""
+    for item, options in build_steps(specification)[1:]:
+        if is_crop(_built(item, options)):
+            name = item.spec.name
+            raise UsageError(
+                f"{name} can be cut from images at their own size only if it is the first augmentation",
+                where="train.augment",
+                fix=f"put {name} first, or use dataset.cache=sized",
+            )
+
+
+def fits_images(specification: Specification) -> bool:
+    """Return whether an augmentation computes statistics of the training split."""
+    return any(type(_built(*step)).fit is not Augmentation.fit for step in build_steps(specification))
+
+
+def is_crop(augmentation: Augmentation[Options]) -> bool:
+    """Return whether it has `boxes`."""
+    return augmentation.boxes(torch.zeros(1, augmentation.draws), torch.full((1, 2), 224.0)) is not None
+
+
 def _probe(augmentation: Augmentation[Options], size: int = 224) -> Tensor | None:
     """Return its matrices for many draws, including the extremes."""
     count = augmentation.draws
@@ -165,6 +211,9 @@ def _fitted(
             found, _ = apply(augmentation, few, masks, _placed(augmentation, draws, few), 255)
             if found.shape != few.shape:
                 raise ValueError(f"images {tuple(few.shape)} became {tuple(found.shape)}")
+            boxes = augmentation.boxes(torch.from_numpy(draws), torch.full((len(few), 2), 224.0))
+            if boxes is not None and boxes.shape != (len(few), 4):
+                raise ValueError(f"boxes returned {tuple(boxes.shape)}, expected {(len(few), 4)}")
     except (ZooError, torch.OutOfMemoryError):
         raise
     except Exception as error:

@@ -14,10 +14,11 @@ from zoo.api import Dataset, DatasetSpec, Mask, Part, SampleSource, Split, Targe
 from zoo.config.run_config import DatasetSection
 from zoo.contract.targets import class_names
 from zoo.data.data_folder import Store
-from zoo.data.decoding import decoded, faulty
-from zoo.data.loaded_part import Decode, LoadedPart
+from zoo.data.decoding import faulty
+from zoo.data.loaded_part import LoadedPart
 from zoo.data.masks import MaskLoader
 from zoo.data.open_dataset import open_dataset
+from zoo.data.part_opening import PartOpener
 from zoo.data.preprocessing import Preprocessing, plan
 from zoo.data.splits import chosen_target, load_parts, subset
 from zoo.data.streamed_part import CheckTargets, StreamedPart
@@ -104,16 +105,16 @@ def open_data(
         preprocessing, changes = _choose_preprocessing(item, section, dataset, splits, digest, prepare)
     if section.val_fraction and "val" in splits and (parts is None or "train" in parts):
         changes.append(f"{section.val_fraction:.0%} of train is held out as the validation split")
-    quarantine = _leave_out_faulty(splits, section, preprocessing, digest, item) if section.skip_bad_images else []
+    load_masks = MaskLoader(target, digest, item.spec.name) if isinstance(target, Mask) else None
+    opener = PartOpener(section, preprocessing, digest, item.spec.name, load_masks)
+    quarantine = _leave_out_faulty(splits, opener) if section.skip_bad_images else []
     if quarantine:
         changes.append(f"{len(quarantine):,} training images that cannot be read are skipped; see quarantine.json")
-    decode: Decode = partial(decoded, digest=digest, name=item.spec.name)
-    load_masks = MaskLoader(target, digest, item.spec.name) if isinstance(target, Mask) else None
     loaded: dict[Part, AnyPart] = {}
     for part, split in splits.items():
         name = dataset.parts.get(part, dataset.parts.get("train", part))
         check: CheckTargets = partial(checked_targets, item, target, name)
-        loaded[part] = _part_of(split, preprocessing, device, decode, load_masks, check)
+        loaded[part] = opener.open(part, split, device, check)
     fingerprint = dataset.fingerprint
     store.save_digests()
     return Data(
@@ -126,20 +127,6 @@ def open_data(
         split_names={str(part): name for part, name in dataset.parts.items()},
         quarantine=tuple(quarantine),
     )
-
-
-def _part_of(
-    split: Split,
-    preprocessing: Preprocessing,
-    device: torch.device,
-    decode: Decode,
-    load_masks: MaskLoader | None,
-    check: CheckTargets,
-) -> AnyPart:
-    if isinstance(split.images, SampleSource):
-        masks = None if load_masks is None else load_masks.target
-        return StreamedPart(split.images, preprocessing, device, masks, names=split.names, check=check)
-    return LoadedPart(split, preprocessing, device, decode, load_masks)
 
 
 def _embedded(registry: Registry, item: Item[DatasetSpec]) -> list[str]:
@@ -166,42 +153,36 @@ def _choose_preprocessing(
     return preprocessing.model_copy(update={"value_range": value_range}), [*changes, *([told] if told else [])]
 
 
-def _leave_out_faulty(
-    splits: dict[Part, Split],
-    section: DatasetSection,
-    preprocessing: Preprocessing,
-    digest: Digest,
-    item: Item[DatasetSpec],
-) -> list[dict[str, str]]:
+def _leave_out_faulty(splits: dict[Part, Split], opener: PartOpener) -> list[dict[str, str]]:
     """Remove unreadable images from the train splits, and return them."""
     quarantine: list[dict[str, str]] = []
-    for part in LEARNED_FROM if section.val_fraction else LEARNED_FROM[:1]:
+    for part in LEARNED_FROM if opener.section.val_fraction else LEARNED_FROM[:1]:
         if part in splits:
-            splits[part], left_out = _without_faulty(splits[part], part, preprocessing, digest, item.spec.name)
+            splits[part], left_out = _without_faulty(splits[part], part, opener)
             quarantine += left_out
     return quarantine
 
 
-def _without_faulty(
-    split: Split, part: Part, preprocessing: Preprocessing, digest: Digest, name: str
-) -> tuple[Split, list[dict[str, str]]]:
+def _without_faulty(split: Split, part: Part, opener: PartOpener) -> tuple[Split, list[dict[str, str]]]:
     """A split without the files that are no images.
 
     Raises DataError where that leaves a class without any, UsageError for samples that cannot be tried beforehand.
     """
     if isinstance(split.images, SampleSource):
         raise UsageError(
-            f"the samples of {name} are made on demand, and cannot be tried beforehand",
+            f"the samples of {opener.name} are made on demand, and cannot be tried beforehand",
             where="dataset.skip_bad_images",
             fix="leave it out",
         )
     if isinstance(split.images, np.ndarray):
         return split, []
-    found = faulty(split.images, preprocessing, digest, name)
+    found = faulty(split.images, opener.digest, partial(opener.try_files, part))
     names = split.names if split.names is not None else [str(file) for file in split.images]
     kept = subset(split, np.array([row for row in range(len(split.images)) if row not in found], np.int64))
     if _are_classes(split) and set(np.asarray(split.targets)) != set(np.asarray(kept.targets)):
-        raise DataError(f"no image of a class of the {part} split can be read", where=name, fix="see `zoo data check`")
+        raise DataError(
+            f"no image of a class of the {part} split can be read", where=opener.name, fix="see `zoo data check`"
+        )
     return kept, [
         {"part": part, "sample": names[row], "file": str(split.images[row]), "reason": reason}
         for row, reason in found.items()

@@ -39,17 +39,22 @@ def decoded(
     an image (with ``all_faults``, after trying all files), and DataError for a missing file.
     """
     transform = {"pixels": PIXELS, **preprocessing.model_dump(mode="json", exclude={"mean", "std"})}
-    key = hashlib.sha256(json.dumps(transform, sort_keys=True).encode())
-    for file in files:
-        key.update(bytes.fromhex(digest_of(file, digest)))
     description = {"dataset": name, "images": len(files), **transform}
     shape = (len(files), *preprocessing.shape)
     return dataset_cache.open_or_build(
-        key.hexdigest()[:32],
+        key_of(transform, files, digest),
         shape,
         description,
         lambda array: decode_into(array, files, preprocessing, name, all_faults),
     )
+
+
+def key_of(facts: dict[str, Any], files: Sequence[Path], digest: Callable[[Path], str]) -> str:
+    """Return a key of the cache for what is computed from the content of ``files`` and ``facts``."""
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for file in files:
+        key.update(bytes.fromhex(digest_of(file, digest)))
+    return key.hexdigest()[:32]
 
 
 class UnreadableImages(DataError):
@@ -63,9 +68,10 @@ class UnreadableImages(DataError):
 
 
 def faulty(
-    files: Sequence[Path], preprocessing: Preprocessing, digest: Callable[[Path], str], name: str
+    files: Sequence[Path], digest: Callable[[Path], str], decode: Callable[[Sequence[Path]], object]
 ) -> dict[int, str]:
-    """Which of the files are no images, and why, by their places. All others are decoded into the cache on the way.
+    """Which of the files are no images, and why, by their places. ``decode`` tries files, and raises UnreadableImages
+    for all that are no images.
 
     What is wrong with a file's content is remembered by that content, so that later runs need not try again.
     """
@@ -77,7 +83,7 @@ def faulty(
         sound = [file for index, file in enumerate(files) if index not in found]
         try:
             if sound:
-                decoded(sound, preprocessing, digest, name, all_faults=True)
+                decode(sound)
             return found
         except UnreadableImages as error:
             reasons = dict(error.faults)
@@ -115,11 +121,20 @@ def _dangling(file: Path) -> str:
 def decode_into(
     array: np.memmap[Any, Any], files: Sequence[Path], preprocessing: Preprocessing, name: str, all_faults: bool
 ) -> None:
+    def one(index: int) -> None:
+        array[index] = preprocessing.read(files[index])
+
+    read_each(one, files, f"{name}: decoding {len(files):,} images, once", all_faults=all_faults)
+
+
+def read_each(read: Callable[[int], None], files: Sequence[Path], doing: str, *, all_faults: bool) -> None:
+    """Call ``read`` with the place of each file, in threads. Raises UnreadableImages for the first that is no image, or
+    for all of them, and DataError for a missing file. ``doing`` is the label of the progress bar."""
     faults: list[tuple[Path, ValueError]] = []
 
     def one(index: int) -> None:
         try:
-            array[index] = preprocessing.read(files[index])
+            read(index)
         except ValueError as error:
             # Results are read in order, so that the first unreadable file is reported, whichever thread is faster.
             if not all_faults:
@@ -128,7 +143,7 @@ def decode_into(
         except OSError as error:
             raise _unreadable(files[index], str(error)) from error
 
-    each_in_threads(one, len(files), f"{name}: decoding {len(files):,} images, once")
+    each_in_threads(one, len(files), doing)
     if faults:
         raise UnreadableImages(sorted(faults, key=itemgetter(0)))
 

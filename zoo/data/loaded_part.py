@@ -77,11 +77,8 @@ class LoadedPart:
             torch.tensor(values, dtype=torch.float32, device=device).view(-1, 1, 1)
             for values in (preprocessing.mean, preprocessing.std)
         )
-        self._mean = preprocessing.mean
         self._scale, self._shift = 1 / (255 * std), -mean / std
-        self._read = partial(
-            read_image, channels=3, max_pixels=preprocessing.max_pixels, value_range=preprocessing.value_range
-        )
+        self._preprocessing = preprocessing
         self._given: np.ndarray | Sequence[Path] = split.images[:RAW_IMAGES]
         self.names: Sequence[str] = split.names if split.names is not None else range_names(len(images))
 
@@ -105,9 +102,7 @@ class LoadedPart:
     def raw_images(self) -> list[np.ndarray]:
         """The first images before preprocessing, uint8 (C, h, w) of any size."""
         return (
-            list(self._given)
-            if isinstance(self._given, np.ndarray)
-            else [to_chw(image_of(file, self._read)) for file in self._given]
+            list(self._given) if isinstance(self._given, np.ndarray) else raw_images(self._given, self._preprocessing)
         )
 
     @property
@@ -163,15 +158,27 @@ class LoadedPart:
             columns = (_pieces(column, batch_size) for column in (inputs, targets, to_device(rows, self.device)))
             yield from map(Batch, *columns)
 
+    def augmented(self, indices: np.ndarray, augment: Augment) -> tuple[Tensor, Tensor | None]:
+        """Return the augmented images of a training epoch, (n, C, H, W), 0–255, and their masks, if any."""
+        rows = torch.from_numpy(np.ascontiguousarray(indices)).to(self.images.device)
+        masks = None if self._load_masks is None or self._targets is None else self._targets.index_select(0, rows)
+        return augment.pairs(self.images.index_select(0, rows), masks, indices)
+
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
         """Return the augmenter of a specification for this split's images and masks."""
         ignore = None if self._load_masks is None else self._load_masks.target.ignore
-        return Augmenter(specification, seed, self.images, self._mean, ignore)
+        return Augmenter(specification, seed, self.images, self._preprocessing.mean, ignore)
 
     def images_of(self, indices: Iterable[int]) -> np.ndarray:
         """uint8 (n, H, W, C)."""
         chosen = torch.as_tensor(list(indices), dtype=torch.int64, device=self.images.device)
         return self.images.index_select(0, chosen).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def raw_images(files: Sequence[Path], preprocessing: Preprocessing) -> list[np.ndarray]:
+    """Return images in colour at their own sizes, uint8 (3, h, w)."""
+    read = partial(read_image, channels=3, max_pixels=preprocessing.max_pixels, value_range=preprocessing.value_range)
+    return [to_chw(image_of(file, read)) for file in files]
 
 
 def _as_tensor(targets: np.ndarray) -> Tensor:

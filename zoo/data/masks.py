@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class MaskLoader:
         Raises DataError for the first invalid mask: not a PNG of class indices, of another size than its image, or with
         a value that is not a class.
         """
-        self._check_form(masks, images)
+        self.check_form(masks, images)
         shape = (len(masks), preprocessing.height, preprocessing.width)
         if isinstance(masks, np.ndarray):
             if isinstance(images, np.ndarray) and masks.shape == shape and preprocessing.scale is None:
@@ -79,26 +80,40 @@ class MaskLoader:
 
     def _bring_to_size(self, array: np.ndarray, masks: Masks, images: Images, preprocessing: Preprocessing) -> None:
         def one(index: int) -> None:
-            given = masks[index]
-            placement = (
-                Placement((images.shape[3], images.shape[2]))
-                if isinstance(images, np.ndarray)
-                else image_of(images[index], placement_of)
-            )
-            try:
-                if isinstance(given, Path):
-                    mask = aligned(*read_mask(given, preprocessing.max_pixels, self.target), placement)
-                else:
-                    mask = aligned(Image.fromarray(given), False, placement)
-                check_indices(np.asarray(mask), self.target)
+            mask = self.read(masks, images, index, preprocessing)
+            with self.faults_named(masks, index):
                 array[index] = fit_mask(mask, preprocessing, self.target.ignore)
-            except (ValueError, OSError) as error:
-                where = given if isinstance(given, Path) else f"{self.name}, mask {index}"
-                raise DataError(f"this mask {error}", where=where, fix=FIX) from error
 
         each_in_threads(one, len(masks), f"{self.name}: decoding {len(masks):,} masks, once")
 
-    def _check_form(self, masks: Masks, images: Images) -> None:
+    def read(self, masks: Masks, images: Images, index: int, preprocessing: Preprocessing) -> Image.Image:
+        """Return a mask of class indices at its own size, upright like its image. Raises DataError."""
+        given = masks[index]
+        placement = (
+            Placement((images.shape[3], images.shape[2]))
+            if isinstance(images, np.ndarray)
+            else image_of(images[index], placement_of)
+        )
+        with self.faults_named(masks, index):
+            if isinstance(given, Path):
+                mask = aligned(*read_mask(given, preprocessing.max_pixels, self.target), placement)
+            else:
+                mask = aligned(Image.fromarray(given), False, placement)
+            check_indices(np.asarray(mask), self.target)
+        return mask
+
+    @contextmanager
+    def faults_named(self, masks: Masks, index: int) -> Iterator[None]:
+        """Raise a ValueError or OSError about a mask as DataError."""
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            given = masks[index]
+            where = given if isinstance(given, Path) else f"{self.name}, mask {index}"
+            raise DataError(f"this mask {error}", where=where, fix=FIX) from error
+
+    def check_form(self, masks: Masks, images: Images) -> None:
+        """Raise DataError if there is not a mask of the right type for each image."""
         reason = None
         if len(masks) != len(images):
             reason = f"there are {len(images):,} images, but {len(masks):,} masks"
@@ -112,10 +127,8 @@ class MaskLoader:
 
     def _check_values(self, masks: np.ndarray) -> None:
         for index, mask in enumerate(masks):
-            try:
+            with self.faults_named(masks, index):
                 check_indices(mask, self.target)
-            except ValueError as error:
-                raise DataError(f"this mask {error}", where=f"{self.name}, mask {index}", fix=FIX) from error
 
 
 def check_indices(mask: np.ndarray, target: Mask) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import numpy as np
+    from PIL import Image
 
 
 Way = Literal["cover, crop the centre", "squash to the size", "crop the centre, pad with black"]
@@ -77,6 +78,12 @@ class Preprocessing(BaseModel):
 
         image = runtime.to_chw(runtime.read(file, self.model_dump()))
         return image if self.permute_pixels is None else runtime.permute(image[None], self.permute_pixels)[0]
+
+    def read_whole(self, file: Path) -> Image.Image:
+        """Return one image upright at its own size, in the network's channels. Raises ValueError or OSError."""
+        from zoo.runtime import read_image
+
+        return read_image(file, self.channels, self.max_pixels, self.value_range)
 
     def apply(self, images: np.ndarray) -> np.ndarray:
         """Return uint8 (N, channels, height, width), with permuted pixels if set, for uint8 (N, C, h, w) of any

@@ -1,4 +1,4 @@
-"""A split of a `SampleSource`, whose samples are generated or fetched on demand.
+"""A split of a `SampleSource`, whose samples are generated, fetched or decoded on demand.
 
 While a batch is in use, other threads fetch the next ones.
 """
@@ -9,7 +9,8 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ import torch
 from torch import Tensor
 
 from zoo.api import Batch, Mask, SampleSource
-from zoo.data.augmentation import Augmenter
-from zoo.data.loaded_part import RAW_IMAGES, Augment
+from zoo.data.augmentation import SAMPLE, Augmenter, check_crop_is_first, fits_images
+from zoo.data.loaded_part import RAW_IMAGES, Augment, raw_images
 from zoo.data.preprocessing import Preprocessing
 from zoo.data.sample_sources import IndexNames
+from zoo.data.source_samples import SourceSamples, single_core_threads
 from zoo.data.to_device import to_device
 from zoo.errors import PluginError, report_to
 from zoo.support.progress import tracked
@@ -34,7 +36,9 @@ STATISTICS = 1024
 """The number of samples for `Augmentation.fit`."""
 SAY_FROM = 10_000
 
-Fetched = tuple[Tensor, Tensor | None]
+Fetched = tuple[Tensor, Tensor | None, bool]
+"""Images, targets, and whether the images are cut from their sources."""
+Prepare = Callable[[np.ndarray, Augment | None], Batch | Fetched]
 CheckTargets = Callable[[Any, int], Any]
 """Targets and their number → the targets as their kind's dtype; raises for anything else (`zoo.data.targets`)."""
 
@@ -51,9 +55,11 @@ class StreamedPart:
         *,
         names: Sequence[str] | None = None,
         check: CheckTargets | None = None,
+        files: Sequence[Path] = (),
     ) -> None:
         """``masks``: targets are such ones, of the network's size, and are moved with their images. ``names``: of the
-        samples, by default their indices. ``check``: looks at the targets of every batch."""
+        samples, by default their indices. ``check``: looks at the targets of every batch. ``files``: those of the
+        samples, if there are files."""
         self.device = device
         self.memory_format = torch.contiguous_format
         """In which batches are given; a training sets it to its own."""
@@ -64,17 +70,21 @@ class StreamedPart:
         )
         self._scale, self._shift = 1 / (255 * std), -mean / std
         self.names: Sequence[str] = IndexNames(range(len(samples))) if names is None else names
+        self._files = list(files[:RAW_IMAGES])
 
     def __len__(self) -> int:
         return len(self._samples)
 
     @property
     def files(self) -> Sequence[Path]:
-        return []
+        """The files of the first images, if there are any."""
+        return self._files
 
     @cached_property
     def raw_images(self) -> list[np.ndarray]:
         """The first images as the dataset has them, uint8 (C, h, w) of any size."""
+        if self._files:
+            return raw_images(self._files, self._preprocessing)
         return list(self._samples.images(np.arange(min(RAW_IMAGES, len(self)))))
 
     @cached_property
@@ -116,20 +126,44 @@ class StreamedPart:
         ``augment`` changes them on the device.
         """
         pieces = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)][first:]
-        with ThreadPoolExecutor(AHEAD) as pool:
-            waiting: deque[Future[Fetched]] = deque()
-            for place, rows in enumerate(pieces):
-                for ahead in pieces[place + len(waiting) : place + 1 + AHEAD]:
-                    waiting.append(pool.submit(self._fetch, ahead))
-                images, targets = waiting.popleft().result()
-                here = None if targets is None else to_device(targets, self.device)
-                yield self._batch(rows, to_device(images, self.device), here, augment)
+        with self._threads(augment) as (pool, prepare):
+            waiting: deque[Future[Batch | Fetched]] = deque()
+            try:
+                for place, rows in enumerate(pieces):
+                    for ahead in pieces[place + len(waiting) : place + 1 + AHEAD]:
+                        waiting.append(pool.submit(prepare, ahead, augment))
+                    found = waiting.popleft().result()
+                    yield found if isinstance(found, Batch) else self._batch(rows, found, augment)
+            finally:
+                for each in waiting:
+                    each.cancel()
 
-    def _fetch(self, rows: np.ndarray) -> Fetched:
-        return self._images_of(rows), self._targets_of(rows)
+    @contextmanager
+    def _threads(self, augment: Augment | None) -> Iterator[tuple[ThreadPoolExecutor, Prepare]]:
+        """Give threads, and what they do for a batch: only fetch it, or also augment crops on a CPU, where the main
+        thread would wait for the cores that the others use."""
+        if self._cuts(augment) and self.device.type == "cpu":
+            yield single_core_threads(AHEAD, "prepare"), self._prepare
+        else:
+            with ThreadPoolExecutor(AHEAD) as pool:
+                yield pool, self._fetch
+
+    def _prepare(self, rows: np.ndarray, augment: Augment | None) -> Batch:
+        return self._batch(rows, self._fetch(rows, augment), augment)
+
+    def _cuts(self, augment: Augment | None) -> bool:
+        return augment is not None and augment.augmenter.cuts and isinstance(self._samples, SourceSamples)
+
+    def _fetch(self, rows: np.ndarray, augment: Augment | None) -> Fetched:
+        if augment is None or not isinstance(self._samples, SourceSamples) or not self._cuts(augment):
+            return self._images_of(rows), self._targets_of(rows), False
+        images, masks = self._samples.cut(rows, partial(augment.boxes, rows))
+        return images, self._targets_of(rows) if masks is None else masks, True
 
     def _images_of(self, rows: np.ndarray) -> Tensor:
         """uint8 (n, C, H, W) at the network's size."""
+        if isinstance(self._samples, SourceSamples):
+            return torch.from_numpy(self._samples.images(rows))
         given = self._samples.images(rows)
         groups = [given] if isinstance(given, np.ndarray) else [np.asarray(image)[None] for image in given]
         prepared = np.concatenate([self._preprocessing.apply(each) for each in groups])
@@ -150,19 +184,34 @@ class StreamedPart:
         classes = targets.ndim == 1 and targets.dtype.kind in "iu"
         return torch.from_numpy(np.require(targets, np.int64 if classes else None, ["C", "W"]))
 
-    def _batch(self, rows: np.ndarray, images: Tensor, targets: Tensor | None, augment: Augment | None) -> Batch:
-        if augment is not None and self._masks is not None:
-            images, targets = augment.pairs(images, targets, rows)
-        elif augment is not None:
-            images = augment(images, rows)
+    def _batch(self, rows: np.ndarray, fetched: Fetched, augment: Augment | None) -> Batch:
+        images, targets, cut = fetched
+        images = to_device(images, self.device)
+        targets = None if targets is None else to_device(targets, self.device)
+        if augment is not None:
+            images, masks = augment.pairs(images, None if self._masks is None else targets, rows, cut=cut)
+            targets = targets if masks is None else masks
         laid = images.contiguous(memory_format=self.memory_format)
         inputs = laid.to(torch.float32).mul_(self._scale).add_(self._shift)
         indices = to_device(torch.from_numpy(np.ascontiguousarray(rows)), self.device)
         return Batch(inputs, targets, indices)
 
+    def augmented(self, indices: np.ndarray, augment: Augment) -> tuple[Tensor, Tensor | None]:
+        """Return the augmented images of a training epoch, (n, C, H, W), 0–255, and their masks, if any."""
+        images, targets, cut = self._fetch(indices, augment)
+        return augment.pairs(images, None if self._masks is None else targets, indices, cut=cut)
+
     def augmenter(self, specification: Sequence[dict[str, dict[str, Any]]], seed: int) -> Augmenter:
-        """Return the augmenter of a specification for this split's images."""
-        first = self._images_of(np.arange(min(STATISTICS, len(self))))
+        """Return the augmenter of a specification for this split's images.
+
+        Raises UsageError for a crop that cannot be cut from image files.
+        """
+        rows = np.arange(min(STATISTICS, len(self)))
+        if isinstance(self._samples, SourceSamples):
+            check_crop_is_first(specification)
+            # the images that a `LoadedPart` gives, or two to try the augmentations on
+            rows = np.arange(0, len(self), max(1, len(self) // SAMPLE)) if fits_images(specification) else rows[:2]
+        first = self._images_of(rows)
         ignore = None if self._masks is None else self._masks.ignore
         return Augmenter(specification, seed, first.to(self.device), self._preprocessing.mean, ignore)
 

@@ -18,7 +18,7 @@ SAMPLES, HEIGHT, WIDTH = 12, 18, 24
 CLOSE = 1e-2
 """Tolerance between results for the same image in different batches, for values from 0 to 255."""
 SLACK = 1e-3
-"""Tolerance for values outside 0 to 255."""
+"""Tolerance for values outside 0 to 255, and between matrices and boxes."""
 IGNORE = 255
 
 
@@ -87,11 +87,25 @@ class Trial:
                 "geometry",
                 "geometry returns None for some draws only: that may depend on the options, not on the draws",
             )
+        yield from self._box_findings(maps)
         images = self.augmentation.pixels(self.images.clone(), self.draws)  # pixels comes first
         moved = list(self._image_findings("resample", self.augmentation.resample, images, must=False))
         yield from (Finding("geometry" if check == "pixels" else check, text) for check, text in moved)
         if maps is None and self.augmentation.resample(images.clone(), self.draws) is not None:
             yield Finding("geometry", "it has resample but no geometry, which masks need")
+
+    def _box_findings(self, maps: Tensor | None) -> Iterator[Finding]:
+        """Check that the boxes, if any, are those that the matrices scale to the whole image."""
+        boxes: object = self.augmentation.boxes(self.draws.clone(), self.sizes.clone())
+        if (self.augmentation.boxes(self.others, self.sizes) is None) != (boxes is None):
+            yield Finding("geometry", "boxes returns None for some draws only: that may depend on the options")
+        elif boxes is not None and not (isinstance(boxes, Tensor) and boxes.shape == (len(self.images), 4)):
+            got = tuple(boxes.shape) if isinstance(boxes, Tensor) else type(boxes).__name__
+            yield Finding("geometry", f"boxes returns {got}, expected float32 {(len(self.images), 4)}")
+        elif isinstance(boxes, Tensor) and (
+            maps is None or not torch.allclose(_maps_of(boxes, self.sizes), maps, rtol=0, atol=SLACK)
+        ):
+            yield Finding("geometry", "boxes returns other parts of the images than geometry")
 
     def _image_findings(
         self, name: str, method: Callable[[Tensor, Tensor], Tensor | None], given: Tensor, *, must: bool
@@ -127,3 +141,12 @@ class Trial:
 
     def _changed(self, images: Tensor, draws: Tensor) -> Tensor:
         return apply(self.augmentation, images.clone(), None, draws.clone(), IGNORE)[0]
+
+
+def _maps_of(boxes: Tensor, sizes: Tensor) -> Tensor:
+    """Return the matrices (N, 2, 3) that scale ``boxes`` (N, 4) to whole images of ``sizes`` (N, 2)."""
+    left, top, wide, high = boxes.unbind(1)
+    height, width = sizes.unbind(1)
+    zero = torch.zeros_like(left)
+    entries = [wide / width, zero, left + (wide - width) / 2, zero, high / height, top + (high - height) / 2]
+    return torch.stack(entries, 1).view(-1, 2, 3)

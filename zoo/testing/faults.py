@@ -115,7 +115,7 @@ CHECKS: dict[str, dict[str, str]] = {
         "pixels": "images keep their shape and values from 0 to 255: uint8 and float32, greyscale and RGB",
         "geometry": (
             "`geometry` returns float32 (N, 2, 3), or None whatever its random numbers are; `resample` is overridden "
-            "only together with `geometry`"
+            "only together with `geometry`; `boxes`, if any, are those that `geometry` scales to the whole image"
         ),
         "arguments": "no method modifies its arguments",
         "draws": (

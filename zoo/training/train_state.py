@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from zoo.api import Batch, Decision, EvaluationResult, Metric, Part, PartView, Task
 from zoo.config.run_config import RunConfig, TrainConfig
-from zoo.data.augmentation import augmentation_fault
+from zoo.data.augmentation import augmentation_fault, check_crop_is_first
 from zoo.data.batch_sampler import one_left_over, sizes
 from zoo.data.data_loader import AnyPart, Data
 from zoo.data.mixup import mixing_fault
@@ -203,6 +203,8 @@ def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, dat
     for key, fault in faults.items():
         if fault is not None:
             raise UsageError(fault, where=f"train.{key}", fix="leave it out, or choose another")
+    if config.dataset.cache != "sized":
+        check_crop_is_first(train.augment)
     if learning.task.batchwise and (train.mixup or train.cutmix):
         raise UsageError(
             "this task's loss depends on pairs within a batch, which cannot be mixed",

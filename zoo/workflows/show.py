@@ -112,10 +112,8 @@ def _draw_augmented(
     rows = range(min(count, len(part)))
     augmenter, indices = part.augmenter(augment, 0), np.array(rows)
     plain = part.images_of(rows)
-    images = torch.from_numpy(plain).permute(0, 3, 1, 2).contiguous()
     masks = part.targets_of(rows) if isinstance(data.target, Mask) else None
-    given = None if masks is None else torch.from_numpy(masks)
-    changed = [augmenter.of_epoch(epoch).pairs(images, given, indices) for epoch in range(COLUMNS - 1)]
+    changed = [part.augmented(indices, augmenter.of_epoch(epoch)) for epoch in range(COLUMNS - 1)]
     whole = [plain, *(each.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy() for each, _ in changed)]
     if isinstance(data.target, Mask) and masks is not None:
         moved = [masks, *(each.numpy() for _, each in changed if each is not None)]

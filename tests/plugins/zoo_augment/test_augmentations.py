@@ -92,6 +92,23 @@ def test_resized_crop_is_bilinear_sampling_of_its_box(draws) -> None:
             assert found[row, column] == pytest.approx(expected, abs=0.02)
 
 
+def test_the_boxes_of_resized_crop_are_those_of_its_matrices() -> None:
+    """In images of different sizes: the corners of the output are mapped to those of the box."""
+    crop = between_pixels.ResizedCrop(options.ResizedCrop())
+    draws = torch.from_numpy(uniforms(0, AUGMENT, 0, np.arange(200), crop.draws))
+    sizes = torch.from_numpy(np.random.default_rng(0).integers(8, 600, (200, 2))).float()
+    boxes, maps = crop.boxes(draws, sizes), crop.geometry(draws, sizes)
+    height, width = sizes.unbind(1)
+    corner = torch.stack([width / 2, height / 2, torch.ones(200)], 1)[
+        :, :, None
+    ]  # the lower right one, from the centre
+    reached = (maps @ corner)[:, :, 0] + torch.stack([width, height], 1) / 2
+    torch.testing.assert_close(reached, boxes[:, :2] + boxes[:, 2:], atol=1e-3, rtol=1e-5)
+    assert (boxes[:, :2] >= 0).all() and (reached <= torch.stack([width, height], 1) + 1e-3).all()
+    shares = boxes[:, 2] * boxes[:, 3] / (height * width)
+    assert shares.min() < 0.12 and 0.4 < shares.mean() < 0.58
+
+
 def test_erase_paints_one_rectangle_in_the_mean_colour() -> None:
     images = noise(count=300, side=20)
     found = augmented(images, [{"erase": {"p": 1.0, "scale": [0.1, 0.3]}}])
