@@ -42,7 +42,7 @@ def write_report(result: EvaluationResult, part: PartView, classes: Sequence[str
             "Matches",
             drawn("matches.png", evenly),
             "Left: evenly spaced samples of the split, as queries, with their class and average precision. Right: the "
-            "other samples with the largest cosine similarity, the largest first. Red: of another class.",
+            "other samples with the largest cosine similarity, in that order. Matches of another class are red.",
         )
     ]
     if len(worst):

@@ -95,6 +95,6 @@ def test_images_are_predicted_by_an_architecture_with_weights_and_drawn(zoo, tmp
     )
     assert told.code == 0, told.err
     assert told.out.startswith(f"{tmp_path / 'grey.png'}: ")
-    assert "predicted by classics/cnn with mnist, torch" in told.err and "drawn:" in told.err
+    assert "predicted by classics/cnn with mnist, torch" in told.err and "saved:" in told.err
     with Image.open(tmp_path / "drawn.png") as drawn:
         assert drawn.size[1] > 100

@@ -109,7 +109,7 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
     seen = shown(run)
     for words in (
         "90.00%",
-        "accuracy (95 % interval 80.00% to 95.00%)",
+        "accuracy (95% interval 80.00% to 95.00%)",
         "0.2500",
         "Evaluated once on the test split (10 samples)",
         "1,234",

@@ -102,7 +102,7 @@ def test_a_weights_file_chooses_the_recipe_of_its_network(tmp_path: Any, monkeyp
     monkeypatch.setattr(own_data, "fits", lambda _registry, item, _file: item.spec.name == "middle")
     offer = chosen(file=file, cores=1)
     assert (offer.recipe.spec.name, offer.here) == ("middle", True)
-    assert "weights of 2 MB (here)" in sentence(offer, "classes", "folder:x")
+    assert "using recipe middle; --arch" in sentence(offer, "classes", "folder:x")
     monkeypatch.setattr(own_data, "fits", lambda *_: False)
     with pytest.raises(UsageError, match=r"none of the networks .*small, middle, large.*fix: add --arch NAME"):
         chosen(file=file)

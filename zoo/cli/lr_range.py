@@ -72,4 +72,4 @@ def lr_range(options: LrRangeOptions) -> None:
     say(f"the loss falls fastest at {result.suggestion:.2g} and is least at {result.minimum:.2g}")
     say(f"try: zoo run {options.name} --lr {result.suggestion:.2g}")
     if options.plot is not None:
-        say(f"drawn: {options.plot}")
+        say(f"saved: {options.plot}")

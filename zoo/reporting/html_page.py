@@ -111,7 +111,7 @@ def _with_interval(record: Record, part: str, metric: str) -> str:
     bounds = record.intervals.get(part, {}).get(metric)
     if bounds is None:
         return label(metric)
-    return f"{label(metric)} (95 % interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
+    return f"{label(metric)} (95% interval {value(metric, bounds[0])} to {value(metric, bounds[1])})"
 
 
 def summary(record: Record, run: RunDir) -> Facts:

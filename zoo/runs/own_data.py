@@ -31,7 +31,7 @@ TAKEN_FOR = {
 
 
 class Offer(NamedTuple):
-    """A recipe, and the size in bytes of its weights; 0 without weights."""
+    """A recipe, and the size in bytes of its pretrained weights; 0 if it has none, or if a file replaces them."""
 
     recipe: Item[RecipeSpec]
     size: int
@@ -79,7 +79,7 @@ def _with_file(registry: Registry, offers: Sequence[Offer], file: Path) -> Offer
     named = [(offer, str(offer.recipe.spec.architecture)) for offer in offers if offer.size]
     for offer, name in named:
         if fits(registry, registry.architecture(name), file):
-            return offer._replace(size=file.stat().st_size, here=True)
+            return offer._replace(size=0, here=True)
     raise UsageError(
         f"the tensors in this file are of none of the networks for your own data ({', '.join(n for _, n in named)})",
         where=file,
