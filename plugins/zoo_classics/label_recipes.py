@@ -30,6 +30,7 @@ LABEL_RECIPES = [
             "train": {**ADAM, "epochs": 120, "augment": [{"erase": {"p": 0.9, "scale": [0.02, 0.2]}}]},
             "task": {"loss": "l1"},
         },
+        expected=Expected(metric="mae", mean=1.3792, sd=0.0624, seeds=3, seconds=476, device=CORE),
     ),
     RecipeSpec(
         name="lenet_mnist_sets",
