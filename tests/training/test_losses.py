@@ -35,6 +35,7 @@ from zoo.training.distillation import Distillation
 from zoo.training.evaluation import evaluate_part
 from zoo.training.losses import PieceLoss, additivity_fault, piece_loss
 from zoo.training.optimizer_step import Stepper
+from zoo.training.profiling import Profiler
 from zoo.training.train_state import Learning
 from zoo.training.trainer import take_step
 
@@ -129,7 +130,7 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
     state: Any = SimpleNamespace(
         config=SimpleNamespace(train=settled), engine=CPU, task=task, learning=learning, data=content,
         stepper=Stepper(model, settled, CPU, 1),
-        progress=SimpleNamespace(step=0),
+        progress=SimpleNamespace(step=0), profiler=Profiler(None, torch.device("cpu"), print),
     )  # fmt: skip
     torch.manual_seed(1)
     with READER.reading(model, model.train()) as state.read:
