@@ -26,6 +26,7 @@ The result is mean ± sample standard deviation over seeds. `zoo info RECIPE` pr
 {table}
 
 - **time of a run** is the median over the seeds, and includes training, evaluation and the report.
+  Runs since 2026-11-28 shared their cores with other programs: an idle machine takes a fraction of the time.
 - **commit**: `–` means not recorded, and `+` means a working tree with changes.
 - Rows with `–` only are not measured yet.
 
@@ -48,7 +49,7 @@ def table() -> str:
     ]
     for item in sorted(recipes, key=lambda item: str(item.spec.name)):
         file = RECORDS / f"{item.spec.name}.json"
-        metric = item.spec.expected.metric if item.spec.expected else "accuracy"
+        metric = item.spec.expected.metric if item.spec.expected else None
         cells = (
             row(json.loads(file.read_text(encoding="utf-8")), metric)
             if file.exists()
@@ -58,7 +59,8 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def row(record: dict[str, Any], metric: str) -> list[str]:
+def row(record: dict[str, Any], metric: str | None) -> list[str]:
+    metric = metric or next(iter(record["metrics"]))
     found, several = record["metrics"][metric], len(record["seeds"]) > 1
     figure = spread(metric, found["mean"], found["sd"]) if several else value(metric, found["mean"])
     commit = record.get("commit") or NONE

@@ -8,6 +8,7 @@
     ├── CheckpointError       4   a checkpoint or a weights file
     ├── ExportError           5   an export that failed, or failed its verification
     ├── SetupError            6   device, provider, missing package
+    │   ├── OutOfMemory       6   training needs more memory than there is
     │   └── PluginError       6   a broken, conflicting or incompatible plugin
     ├── StorageError          7   disk full, read-only, locked
     ├── DivergedError         8   the loss is not finite
@@ -110,6 +111,10 @@ def report_to(*distributions: str) -> str:
 
 class PluginError(SetupError):
     usual_fix = report_to()
+
+
+class OutOfMemory(SetupError):
+    pass
 
 
 class StorageError(ZooError):

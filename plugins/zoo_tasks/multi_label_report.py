@@ -59,13 +59,13 @@ def write_per_label(file: Path, result: EvaluationResult, labels: Sequence[str])
         ]
         for at, name in enumerate(labels)
     )
-    write_csv(file, ["label", "count", *scores], rows)
+    write_csv(file, ["label", "count", *(name.replace("_", " ") for name in scores)], rows)
 
 
 def draw_curves(
     file: Path, probabilities: np.ndarray, present: np.ndarray, labels: Sequence[str], heading: str
 ) -> None:
-    drawn = Figure(figsize=(6, 5), layout="constrained")
+    drawn = Figure(figsize=(7.5, 5), layout="constrained")
     axis = drawn.subplots()
     axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02), title=heading)
     counts = present.sum(0)
@@ -82,7 +82,7 @@ def draw_curves(
             axis.step(recall, precision, where="pre", linewidth=1, label=f"{labels[at]} ({counts[at]:,})")
     if mean:
         axis.plot(grid, np.mean(mean, 0), color="black", linewidth=2, label=f"mean of {len(mean)} labels")
-        axis.legend(fontsize=8, loc="lower left")
+        drawn.legend(fontsize=8, loc="outside right center")
     axis.grid(alpha=0.3)
     save_figure(drawn, file)
 

@@ -88,11 +88,13 @@ def write_errors(directory: Path, part: PartView, truths: np.ndarray, found: np.
     size = (np.abs(found - truths) / spread).mean(1)
     worst = [int(row) for row in np.argsort(-size, kind="stable")[:SHOWN]]
     titles = _titles(target)
-    header = ["sample", *(f"{word} {title}" for title in titles for word in ("true", "predicted"))]
+    if len(titles) == 1:  # its name is in every heading of the page
+        titles = [f"[{unit}]" for unit in target.units if unit] or [""]
+    header = ["sample", *(f"{word} {title}".strip() for title in titles for word in ("true", "predicted"))]
     rows = [
         [
             part.names[row],
-            *(f"{each:.6g}" for pair in zip(truths[row], found[row], strict=True) for each in pair),
+            *(f"{each:.5g}" for pair in zip(truths[row], found[row], strict=True) for each in pair),
         ]
         for row in worst
     ]

@@ -37,15 +37,21 @@ def write_report(result: EvaluationResult, part: PartView, target: Mask, directo
     def drawn(name: str, title: str, which: str, places: Sequence[int], heading: str) -> ReportItem:
         masks = outputs[list(places)].argmax(1).astype(np.uint8)
         plot_masks(directory / "plots" / f"{name}.png", part, places, masks, target, heading)
-        return ReportItem(title, f"plots/{name}.png", f"{which} samples: image, true mask, predicted mask.")
+        return ReportItem(
+            title,
+            f"plots/{name}.png",
+            f"{which}: image, true mask, predicted mask. Under the colours of the classes, the images are grey.",
+        )
 
     places = [int(index) for index in np.linspace(0, len(part) - 1, min(SHOWN, len(part))).round()]
     heading = figure("mean_iou", result.metrics["mean_iou"]) if result.metrics else "predicted masks"
-    items.append(drawn("masks", "Masks", "Evenly spaced", places, heading))
+    items.append(drawn("masks", "Masks", "Evenly spaced samples", places, heading))
     if result.metrics:
         ious = result.per_sample["mean_iou"]
         worst = [int(index) for index in np.argsort(ious, kind="stable")[:SHOWN]]  # NaN, an ignored image, is last
-        items.append(drawn("worst_masks", "Worst masks", "The worst", worst, "the lowest mean IoU of an image"))
+        items.append(
+            drawn("worst_masks", "Worst masks", "The samples with the lowest mean IoU", worst, "the lowest mean IoU")
+        )
     return items
 
 
@@ -55,7 +61,7 @@ def write_per_class(file: Path, result: EvaluationResult, classes: Sequence[str]
     rows = zip(classes, table["pixels"], *(table[name] for name in SCORES), strict=True)
     write_csv(
         file,
-        ["class", "pixels", *SCORES],
+        ["class", "pixels", *(name.replace("_", " ") for name in SCORES)],
         ([name, count, *(_cell(score) for score in values)] for name, count, *values in rows),
     )
 

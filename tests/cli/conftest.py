@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,9 +34,14 @@ def families(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def known_families(families: Path, own_places: None) -> None:
-    """As for a user's second command: no process of these tests parses the sources of timm, which takes seconds."""
-    shutil.copytree(families, Path(os.environ["ZOO_CACHE"]) / "families")
+def known_families(
+    families: Path, own_places: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user's second command: no process of these tests parses the sources of timm, which takes seconds. The
+    cache is beside the folder of the test, which stays empty."""
+    cache = tmp_path_factory.mktemp("known")
+    shutil.copytree(families, cache / "families")
+    monkeypatch.setenv("ZOO_CACHE", str(cache))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from zoo.config.run_config import DatasetSection, RunConfig, Section, TrainConfi
 from zoo.models.building import build_model, count_parameters
 from zoo.registry.lookup import options_model, registry
 from zoo.runs.resolve_config import resolve
-from zoo.support.formatting import plural
+from zoo.support.formatting import label, plural, spread, value
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,6 +65,10 @@ def test_the_training_page_names_keys_that_exist() -> None:
     assert set(keys) <= set(TrainConfig.model_fields)
 
 
+OUTPUTS = {"tasks/retrieval": 64, "tasks/regression": 1, "tasks/segmentation": 5}
+"""Of tasks that do not have one for each class or label."""
+
+
 def recipe_table() -> str:
     rows = []
     for item in registry().items("recipe", namespace="classics"):
@@ -75,16 +79,24 @@ def recipe_table() -> str:
             "datasets/digits": (1, 28, 28),
             "datasets/mnist": (1, 28, 28),
             "datasets/cifar10": (3, 32, 32),
+            "datasets/digit_sets": (1, 32, 32),
+            "datasets/mnist_sets": (1, 56, 56),
+            "datasets/digits_rotated": (1, 28, 28),
+            "datasets/mnist_rotated": (1, 28, 28),
+            "datasets/digits_on_photos": (3, 32, 32),
+            "datasets/mnist_on_photos": (3, 48, 48),
         }[config.dataset.name]
-        classes = len(config.dataset.classes or range(10))
+        outputs = OUTPUTS.get(config.task.name, len(config.dataset.classes or range(10)))
         model = build_model(
-            registry(), config.architecture, in_channels=channels, num_outputs=classes, image_size=tuple(shape)
+            registry(), config.architecture, in_channels=channels, num_outputs=outputs, image_size=tuple(shape)
         )
         epochs = f"{config.train.epochs} epoch{'s' if config.train.epochs > 1 else ''}"
         start = f"| `{item.spec.name}` | {item.spec.summary} | {count_parameters(model)[0]:,}"
-        several = f" ± {expected.sd:.2%}" if expected.seeds > 1 else ""
+        several = expected.seeds > 1
+        reached = (spread if several else value)(expected.metric, expected.mean, *[expected.sd] * several)
+        named = "" if expected.metric == "accuracy" else f"{label(expected.metric)} "
         measured = f"{plural(expected.seeds, 'seed')}, {epochs}, {expected.seconds:.0f} s per run on {expected.device}"
-        rows.append(f"{start} | {expected.mean:.2%}{several} ({measured}) |")
+        rows.append(f"{start} | {named}{reached} ({measured}) |")
     return "\n".join(rows)
 
 

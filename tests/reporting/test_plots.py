@@ -41,6 +41,15 @@ def test_masks_cover_half_of_their_images_and_leave_what_is_ignored() -> None:
     assert [key.get_label() for key in plots.mask_keys(Mask(names=("road", "car")))] == ["road", "car"]
 
 
+def test_a_class_has_one_hue_on_images_of_every_colour() -> None:
+    images = np.zeros((2, 1, 1, 3), np.uint8)
+    images[0, ..., 0] = images[1, ..., 2] = 255  # red, blue
+    shown = plots.masked(images, np.zeros((2, 1, 1), np.uint8), Mask(names=("road",)))
+    colour = np.array([0x1F, 0x77, 0xB4])  # the first of matplotlib's tab10
+    for each, share in zip(shown[:, 0, 0].astype(int), (0.299, 0.114), strict=True):
+        np.testing.assert_allclose(each, (255 * share + colour) / 2, atol=1)
+
+
 def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
     labels = Part.targets
     plots.samples(tmp_path / "samples.png", Part(), Classes(names=tuple(NAMES)), "$heading_")
@@ -50,6 +59,18 @@ def test_names_of_any_writing_are_drawn_without_complaint(tmp_path) -> None:
         tmp_path / "compare.png", {name: ([], [{"step": 1, "loss": 2.0}]) for name in NAMES}, "compared"
     )
     assert all(size(tmp_path / f"{name}.png")[0] > 300 for name in ("samples", "predictions", "confusion", "compare"))
+
+
+def test_errors_in_units_and_scores_up_to_one_have_panels_of_their_own(tmp_path, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(plots, "save", lambda figure, file: drawn.append(figure.axes))
+    rows = [{"epoch": n, "step": 9 * n, "train_loss": 1 / n, "val_mae": 3 / n, "val_r2": 1 - 0.1 / n} for n in (1, 2)]
+    plots.curves(tmp_path / "x.png", rows, [{"step": 1, "loss": 2.0}], "run")
+    loss, errors, scores = drawn[0]
+    assert [line.get_label() for line in errors.lines] == ["val MAE"]
+    assert [line.get_label() for line in scores.lines] == ["val R²"]
+    # one logged batch says less than two epochs
+    assert [line.get_label() for line in loss.lines] == ["train, mean of each epoch"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
@@ -83,11 +104,11 @@ def test_curves_show_losses_by_step_and_metrics_by_epoch(tmp_path, monkeypatch) 
         {"epoch": 1, "step": 5, "train_loss": 2.0, "val_accuracy": 0.5, "val_loss": 1.5},
         {"epoch": 2, "step": 10, "train_loss": 1.0, "val_accuracy": 0.75, "val_loss": 1.25},
     ]
-    plots.curves(tmp_path / "x.png", rows, [{"step": 1, "loss": 3.0}, {"step": 8, "loss": 1.0}], "run")
+    plots.curves(tmp_path / "x.png", rows, [{"step": n, "loss": 9.0 - n} for n in (1, 4, 8)], "run")
     plots.curves(tmp_path / "x.png", [], [], "nothing yet")
     loss, metric = drawn[0]
     assert [(list(line.get_xdata()), list(line.get_ydata())) for line in loss.lines] == [
-        ([1, 8], [3, 1]),
+        ([1, 4, 8], [8, 5, 1]),
         ([5, 10], [2, 1]),
         ([5, 10], [1.5, 1.25]),
     ]

@@ -114,7 +114,12 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
     task = build_task(plan, content.target, statistics)
     learning = Learning(task, READER, Adaptations(asked.adaptations, build_adaptations(plan)), statistics)
     context = AdaptContext(
-        content, None, lambda network, part: learning.evaluate(network, part, 23), print, features_of
+        content,
+        None,
+        lambda network, part: learning.evaluate(network, part, 23),
+        print,
+        features_of,
+        task.decision(None),
     )
     model, learning.made = learning.adaptations.adapt(Net(), context)
     teacher = learning.adaptations.teacher

@@ -167,6 +167,27 @@ def test_passed_again_the_model_needs_no_data(
     capsys.readouterr()
 
 
+def test_each_function_takes_the_objects_again(trained: Path, tmp_path: Path, new_process: Callable[[], None]) -> None:
+    due = zoo.load(trained).predict(X[0]).values
+    Image.fromarray(X[0]).save(tmp_path / "0.png")
+    new_process()
+    np.testing.assert_array_equal(zoo.predict(trained, [tmp_path / "0.png"], model=Net()).values, due)
+    new_process()
+    (batch,) = zoo.predict_batches(trained, [tmp_path / "0.png"], model=Net())
+    np.testing.assert_array_equal(batch.values, due)
+    new_process()
+    recorded = json.loads((trained / "run.json").read_text())["results"]["test"]
+    assert zoo.evaluate(trained, model=Net(), data=(X, Y)).metrics == pytest.approx(recorded)
+    new_process()
+    bundle = zoo.export(trained, model=Net(), data=(X, Y), out=tmp_path / "bundle")
+    assert bundle.verification["real"]["dataset"].startswith("local/data-")
+    with pytest.raises(UsageError, match="no run"):
+        zoo.predict(bundle.path, [tmp_path / "0.png"], model=Net())
+    new_process()
+    with pytest.raises(DataError, match="differs from that of the run"):
+        zoo.evaluate(trained, model=Net(), data=(X[:199], Y[:199]))
+
+
 def test_another_network_or_other_data_is_refused(trained: Path, new_process: Callable[[], None]) -> None:
     new_process()
     with pytest.raises(CheckpointError, match=r"hidden\.bias is \(16,\), not \(8,\).*pass the module that the run was"):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import zoo
 from zoo.cli.app import run_cli
@@ -107,6 +109,30 @@ def test_a_pruned_trial_and_one_that_diverges_are_told_apart(
     facts = json.loads(capsys.readouterr().out)
     assert [each["state"] for each in facts["trials"]].count("failed") == 1
     assert facts["best"]["number"] == whole.best.number and facts["test"] == whole.record.test
+
+
+def test_a_trial_without_enough_memory_fails_and_the_tuning_goes_on(
+    whole: TuneResult, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's error in the first batch of the second of two trials; the one after it is trained."""
+    shutil.copytree(whole.path, folder / "memory")
+    done = len(read_study(folder / "memory").trials)
+    monkeypatch.setattr("zoo.training.trainer.take_step", _too_large)
+    with pytest.MonkeyPatch.context() as patch:
+        freed: list[bool] = []
+        patch.setattr("zoo.training.devices.free_memory", lambda: freed.append(True))
+        record = zoo.tune(resume=folder / "memory", trials=done + 1, console=Console(quiet=True)).record
+    assert freed == [True]
+    failed = record.trials[done]
+    assert failed.state == "failed" and failed.value is None
+    assert failed.error is not None and failed.error.startswith("out of memory (9.00 GiB at once) with ")
+    monkeypatch.undo()
+    record = zoo.tune(resume=folder / "memory", trials=done + 2, console=Console(quiet=True)).record
+    assert [each.state for each in record.trials[done:]] == ["failed", "finished"]
+
+
+def _too_large(state: Any, batch: Any) -> Any:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has …")
 
 
 def _not_finite(state: Any, batch: Any) -> Any:

@@ -11,7 +11,16 @@ import pytest
 
 from zoo.errors import CheckpointError
 from zoo.workflows.search_space import parse_space
-from zoo.workflows.tune_study import Proposal, StudyRecord, TrialRecord, read_study, require_optuna, write_study
+from zoo.workflows.tune_study import (
+    ENOUGH,
+    Proposal,
+    StudyRecord,
+    TrialRecord,
+    importances,
+    read_study,
+    require_optuna,
+    write_study,
+)
 
 pytest.importorskip("optuna", reason="optuna is not installed (pip install 'torch-zoo[tune]')")
 
@@ -116,6 +125,38 @@ def test_the_best_is_the_first_of_equal_finished_trials() -> None:
     record.trials[1].state = "pruned"
     assert [each.number for each in record.finished] == [3, 1]
     assert [each.number for each in record.model_copy(update={"mode": "min"}).finished] == [1, 3]
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_importances_are_the_shares_of_the_variance(mode: str) -> None:
+    """Against the exact shares of an additive function of two keys, with a third that has no effect."""
+    record, space = study(60, mode=mode), parse_space(SPACE)
+    generator = np.random.default_rng(1)
+    for trial in record.trials:  # spread evenly, which fANOVA assumes, and not where the metric is best
+        trial.params = {
+            "train.lr": float(10 ** generator.uniform(-4, -1)),
+            "train.batch_size": int(generator.choice([16, 32])),
+            "train.epochs": int(generator.integers(2, 9)),
+        }
+        place = (np.log10(float(trial.params["train.lr"])) + 4) / 3
+        trial.value = float(place + 0.5 * (trial.params["train.batch_size"] == 32))
+    variances = {"train.lr": 1 / 12, "train.batch_size": 0.5**2 / 4}  # of a uniform and of a fair binary variable
+    found = importances(record, space)
+    assert found == importances(record.model_copy(deep=True), space)
+    assert sum(found.values()) == pytest.approx(1) and found.keys() == space.keys()
+    for key, variance in variances.items():
+        assert found[key] == pytest.approx(variance / sum(variances.values()), abs=0.08)
+    assert found["train.epochs"] < 0.05 and list(found)[-1] == "train.epochs"
+
+
+def test_there_are_no_importances_of_what_says_nothing() -> None:
+    space = parse_space(SPACE)
+    assert importances(study(ENOUGH - 1), space) == {}
+    equal = study(ENOUGH)
+    assert importances(equal, space)
+    for trial in equal.trials:
+        trial.value = 0.5
+    assert importances(equal, space) == {}
 
 
 @pytest.mark.parametrize(

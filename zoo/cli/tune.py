@@ -128,6 +128,7 @@ def facts(found: TuneResult) -> dict[str, Any]:
         "best": _trial(found.best, found.path),
         "test": record.test,
         "command": record.command,
+        "importances": record.importances,
         "trials": [_trial(each, found.path) for each in record.trials],
         "plots": [str(plot.absolute()) for plot in found.plots],
     }
@@ -165,6 +166,9 @@ def _show(found: TuneResult) -> None:
     say(f"\n{', '.join(f'{count} {state}' for state, count in counts.items() if count)}", lines=True)
     if record.test:
         say(f"best trial, test split: {', '.join(figure(name, value) for name, value in record.test.items())}")
+    if record.importances:
+        told = ", ".join(f"{key} {share:.0%}" for key, share in record.importances.items())
+        say(f"importance of each key (fANOVA): {told}")
     say(f"plots: {', '.join(map(str, found.plots))}")
     say(f"repeat the best trial: {record.command}")
 

@@ -195,6 +195,8 @@ def truth_cells(target: Target, value: Any | None) -> list[str]:
         return [""] * len(truth_columns(target))
     if isinstance(target, Values):
         return [format(float(number), ".9g") for number in value]
+    if isinstance(target, MultiLabel):  # as in the cells of predictions
+        return [";".join(name for name, here in zip(target.names, value, strict=True) if here)]
     return [describe_target(target, value)]
 
 

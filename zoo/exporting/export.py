@@ -23,6 +23,8 @@ from zoo.exporting.storage_errors import storage_errors_of_any_kind
 from zoo.support.paths import exports_root, optional_path, relative, user_path
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from zoo.api import Exporter, ExporterSpec, ExportJob
     from zoo.registry.lookup import Item, Registry
     from zoo.runs.load_model import LoadedModel
@@ -33,6 +35,8 @@ __all__ = ["Bundle", "export", "export_model"]
 def export(
     name: str | Path,
     *,
+    model: nn.Module | Any = None,
+    data: Any = None,
     format: str | None = None,  # noqa: A002
     options: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -52,12 +56,15 @@ def export(
 
     With ``weights`` (a name, a safetensors file or the address of one), ``name`` is an architecture or a recipe, and
     nothing is trained; ``weights_key`` selects one of several networks in the file. ``dataset`` provides the real
-    images of the verification (None: the model's own).
+    images of the verification (None: the model's own). If the network or the data of a run was a Python object, pass it
+    again as ``model`` or ``data``, as for `zoo.load`.
 
     Raises ExportError, and publishes nothing, if the file cannot be written or differs from the model.
     """
     from zoo.registry.lookup import registry
+    from zoo.runs.provided_objects import provide_again
 
+    provide_again(name, model, data)
     catalogue = registry()
     item = default_exporter(catalogue, format)
     exporter = build_exporter(item, options or {})

@@ -25,6 +25,8 @@ from zoo.support.atomic_files import replacement, write_image
 from zoo.support.formatting import label
 from zoo.support.paths import check_drawing
 
+LUMA = np.array([0.299, 0.587, 0.114])
+"""Shares of red, green and blue in the grey value of a pixel (ITU-R BT.601)."""
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 VECTORS = (".pdf", ".svg", ".eps")
 KEYS = 20
@@ -107,13 +109,16 @@ def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
 
 
 def masked(images: np.ndarray, masks: np.ndarray, target: Mask) -> np.ndarray:
-    """Return images, uint8 (n, H, W, 1 or 3), overlaid with the colours of the classes in ``masks``, uint8 (n, H, W);
-    ignored pixels are not overlaid."""
+    """Return images, uint8 (n, H, W, 1 or 3), overlaid with the colours of the classes in ``masks``, uint8 (n, H, W).
+
+    The images are turned grey under the colours, so that a class has the same hue on all; ignored pixels keep theirs.
+    """
     palette = _palette(target)
     colour = 255 * palette(masks % palette.N)[..., :3]
     plain = np.broadcast_to(images, (*images.shape[:3], 3))
+    grey = (plain @ LUMA)[..., None]
     ignored = (masks == target.ignore)[..., None]
-    return np.asarray(np.where(ignored, plain, np.rint(0.5 * plain + 0.5 * colour)), np.uint8)
+    return np.asarray(np.where(ignored, plain, np.rint(0.5 * grey + 0.5 * colour)), np.uint8)
 
 
 def mask_keys(target: Mask, present: Iterable[int] | None = None) -> list[Patch]:
@@ -205,29 +210,34 @@ Rows = Sequence[Mapping[str, float]]
 
 def curves(file: Path, rows: Rows, steps: Rows, heading: str) -> None:
     """Plot the loss by step (``steps``), its mean by epoch (``rows``) and, if there are any, validation metrics by
-    epoch."""
+    epoch; those beyond 1, as errors in units are, in a panel of their own."""
     selected = [name for name in (rows[0] if rows else {}) if name.startswith("val_")]
     measured = [name for name in selected if not name.endswith("loss")]
-    figure = Figure(figsize=(9 if measured else 6, 3.8), layout="constrained")
+    large = [name for name in measured if max(row[name] for row in rows) > 1]
+    panels = [panel for panel in (large, [name for name in measured if name not in large]) if panel]
+    figure = Figure(figsize=(6 if not panels else 1 + 4 * (1 + len(panels)), 3.8), layout="constrained")
     figure.suptitle(heading)
-    axes = figure.subplots(1, 2 if measured else 1, squeeze=False)[0]
+    axes = figure.subplots(1, 1 + len(panels), squeeze=False)[0]
     at = [row["step"] for row in rows]
-    axes[0].plot(
-        [line["step"] for line in steps],
-        [line["loss"] for line in steps],
-        color="0.7",
-        linewidth=1,
-        label="train, single batches",
-    )
+    if len(steps) > len(rows):  # a line through fewer points says less than the epochs
+        axes[0].plot(
+            [line["step"] for line in steps],
+            [line["loss"] for line in steps],
+            color="0.7",
+            linewidth=1,
+            label="train, single batches",
+        )
     axes[0].plot(at, [row["train_loss"] for row in rows], marker="o", markersize=3, label="train, mean of each epoch")
     if "val_loss" in selected:
         axes[0].plot(at, [row["val_loss"] for row in rows], marker="o", markersize=3, label="val")
     axes[0].set(xlabel="step", ylabel="loss", ylim=(0, None))
-    for place, name in enumerate(measured):  # the first, which is the best known, on top
-        at, values = [row["epoch"] for row in rows], [row[name] for row in rows]
-        axes[1].plot(at, values, marker="o", markersize=3, zorder=3 - 0.01 * place, label=label(name))
-        axes[1].set(xlabel="epoch", ylabel="metric")
-        axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    at = [row["epoch"] for row in rows]
+    for axis, panel in zip(axes[1:], panels, strict=True):
+        for place, name in enumerate(panel):  # the first, which is the best known, on top
+            values = [row[name] for row in rows]
+            axis.plot(at, values, marker="o", markersize=3, zorder=3 - 0.01 * place, label=label(name))
+        axis.set(xlabel="epoch", ylabel="metric")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axis in axes:
         axis.grid(alpha=0.3)
         axis.legend()

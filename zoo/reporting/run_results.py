@@ -22,6 +22,8 @@ from zoo.support.paths import machine
 SAMPLES = 10
 PACKAGES = ("torch-zoo", "torch", "torchvision", "numpy", "safetensors", "torchmetrics")
 
+TRAINING = "Training loss: its mean over each epoch and, where more of them are logged, that of single batches."
+
 
 def write_start(file: Path, tensors: Sequence[tuple[str, str, str, str]]) -> None:
     """Write weights.csv: for each tensor of the network, whether it was loaded or re-initialised."""
@@ -33,9 +35,7 @@ def write_curves(run: RunDir, record: Record) -> list[ReportItem]:
     from zoo.reporting import plots  # with matplotlib, which no step of the training waits for
 
     plots.curves(run.plots / "curves.png", run.epochs(), run.steps(), record.id)
-    return [
-        ReportItem("Training", "plots/curves.png", "Training loss of single batches, and its mean over each epoch.")
-    ]
+    return [ReportItem("Training", "plots/curves.png", TRAINING)]
 
 
 def write_images(run: RunDir, record: Record, data: Data) -> list[ReportItem]:

@@ -1,4 +1,5 @@
-"""The plots of `zoo tune`: the trials in order, the metric against each searched key, and parallel coordinates."""
+"""The plots of `zoo tune`: the trials in order, the metric against each searched key, parallel coordinates, and the
+importance of each key."""
 
 from __future__ import annotations
 
@@ -26,9 +27,14 @@ class Point(NamedTuple):
 
 
 def draw(
-    folder: Path, metric: str, mode: Literal["max", "min"], trials: Sequence[Point], logarithmic: Collection[str]
+    folder: Path,
+    metric: str,
+    mode: Literal["max", "min"],
+    trials: Sequence[Point],
+    logarithmic: Collection[str],
+    importances: Mapping[str, float],
 ) -> list[Path]:
-    """Write history.png, slices.png and parallel.png; return their paths.
+    """Write history.png, slices.png, parallel.png and, if there are any, importances.png; return their paths.
 
     ``logarithmic`` are the keys that are drawn on a logarithmic scale. Trials without a value are left out.
     """
@@ -36,6 +42,9 @@ def draw(
     _history(files[0], metric, mode, trials)
     _slices(files[1], metric, trials, logarithmic)
     _parallel(files[2], metric, mode, [each for each in trials if each.state == "finished"], logarithmic)
+    if importances:
+        files.append(folder / "importances.png")
+        _importances(files[-1], metric, importances)
     return files
 
 
@@ -114,6 +123,19 @@ def _parallel(file: Path, metric: str, mode: str, trials: Sequence[Point], logar
             axis.annotate(name, (place, height), (3, 0), "data", "offset points", fontsize=7, parse_math=False)
     axis.set_xticks(range(len(axes) + 1), [*axes, metric], parse_math=False)
     axis.set(yticks=[], title="Finished trials", xlim=(-0.1, len(axes) + 0.5))
+    save(figure, file)
+
+
+def _importances(file: Path, metric: str, importances: Mapping[str, float]) -> None:
+    """Draw a bar for each key, the most important at the top."""
+    figure = Figure(figsize=(7, 1.2 + 0.45 * len(importances)), layout="constrained")
+    axis = figure.subplots()
+    bars = axis.barh(range(len(importances)), list(importances.values()), 0.6)
+    axis.bar_label(bars, fmt="{:.0%}", padding=3)
+    axis.set_yticks(range(len(importances)), list(importances), parse_math=False)
+    axis.invert_yaxis()
+    told = f"share of the variance of {metric.replace('_', ' ')} (fANOVA)"
+    axis.set(xlabel=told, title="Importance of each key", xlim=(0, 1.1 * max(importances.values())))
     save(figure, file)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.api import Dataset, DatasetSpec, DatasetStore, Options, OutputKind
 from zoo.errors import DataError, UnknownNameError, UsageError
 from zoo.registry.catalogue import LOCAL
-from zoo.registry.lookup import Registry
+from zoo.registry.lookup import Registry, registry
 from zoo.runs.object_names import is_reference
 from zoo.runs.python_objects import output_of_task, reference_of, register_data, register_network
+from zoo.runs.run_directory import find
 from zoo.support.paths import setting
 
 if TYPE_CHECKING:
@@ -48,6 +50,15 @@ def provide(catalogue: Registry, record: Record, model: Any = None, data: Any = 
         register_data(catalogue, data, target=record.target, expected=record.fingerprint)
     if model is not None:
         _register_again(catalogue, record, model)
+
+
+def provide_again(target: str | Path, model: Any = None, data: Any = None) -> None:
+    """Register the Python objects of the run ``target`` again if some are given; see `provide`.
+
+    Raises UsageError if it is no run.
+    """
+    if model is not None or data is not None:
+        provide(registry(), find(target).record, model, data)
 
 
 def _register_again(catalogue: Registry, record: Record, model: Any) -> None:

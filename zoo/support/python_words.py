@@ -37,7 +37,13 @@ SUBSTITUTES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"--set ([\w.]+)=(\[[^\]]*\]|[\w.]+)"), r'set={"\1": \2}'),
     (re.compile(r"repeat the command\b"), "repeat the call"),
 )
-OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*[a-z])(?:[ =]([A-Z]+\b|\d[\d.]*|none\b|dynamic\b|auto\b))?")
+TEXTS = ("weights", "weights-key", "data", "task", "arch", "device", "provider", "split", "format")
+"""Options whose values are names: in Python, they are quoted."""
+NAME = r"(?!(?:again|and|for|instead|is|of|off|or|out|to|too|with)\b)[\w./@-]*[\w/]"
+OPTION = re.compile(
+    rf"(?<![\w-])--({'|'.join(TEXTS)})[ =]([A-Z]+\b(?![\w:/])|{NAME})(?=$|[,;:)]|\.(?:\s|$)| or | to | and )"
+    r"|(?<![\w-])--([a-z][a-z-]*[a-z])(?:[ =]([A-Z]+\b|\d[\d.]*|none\b|dynamic\b|auto\b))?"
+)
 COMMAND = re.compile(r"(`[^`]*`|\bzoo [a-z]+ [^;,)\n]*)")
 """Commands keep their options: those between backticks, and those that end a sentence."""
 WORDS = {"none": '"none"', "auto": '"auto"', "dynamic": "None"}
@@ -54,11 +60,17 @@ def in_python(text: str) -> str:
 
 
 def _argument(match: re.Match[str]) -> str:
-    option, value = match.groups()
+    named, text, option, value = match.groups()
+    if named is not None:
+        return f"{ARGUMENTS.get(named, named.replace('-', '_'))}={text if text.isupper() else _quoted(text)}"
     name = ARGUMENTS.get(option, option.replace("-", "_"))
     if name.startswith("set="):
         return name if value is None else f"{name} ({value})"
     return f"{name}={WORDS.get(value or '', value or '')}"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
 
 
 def speak_python(error: ZooError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from zoo.config.run_config import RunConfig
-from zoo.errors import SetupError, UsageError
+from zoo.errors import OutOfMemory, SetupError, UsageError
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,14 @@ def out_of_memory(what: str) -> Iterator[None]:
             raise
         asked = re.search(r"[Tt]ried to allocate (\d[\d.]* ?\w+)", text)
         size = f" ({asked[1]} at once)" if asked else ""
-        raise SetupError(
+        raise OutOfMemory(
             f"out of memory{size} with {what}",
             fix="use a smaller --batch-size, or split batches: --set train.micro_batches=2",
         ) from error
+
+
+def free_memory() -> None:
+    """Give back the memory of a training that ended: what torch holds for reuse is not free for another size."""
+    gc.collect()  # an error's traceback and the modules of a network refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from zoo.api import Classes, EvaluationResult, PartView, ReportItem
 from zoo.config.run_config import DatasetSection
@@ -23,6 +24,7 @@ from zoo.runs.build_components import build_learned, build_solver, reader_of
 from zoo.runs.load_model import LoadedModel, task_of
 from zoo.runs.plugin_check import require_plugins
 from zoo.runs.plugin_metrics import build_metrics
+from zoo.runs.provided_objects import provide_again
 from zoo.runs.resolve_config import dataset_section
 from zoo.runs.task_plan import TaskPlan
 from zoo.support.atomic_files import storage_errors, write_json
@@ -67,6 +69,8 @@ def evaluate_run(
     device: str = "auto",
     out: str | Path | None = None,
     *,
+    model: nn.Module | Any = None,
+    data: Any = None,
     weights: str | None = None,
     weights_key: str | None = None,
     provider: str = "cpu",
@@ -77,11 +81,14 @@ def evaluate_run(
     ``run`` is a run (its best checkpoint), a bundle or an exported file (run by its ``provider``), or with ``weights``
     (a name, a safetensors file or the address of one) an architecture or a recipe. The default split is the test split.
     For another dataset, it is the test split, otherwise the validation split, otherwise all images. ``out`` is a new or
-    empty folder for tables, figures and evaluation.json. The run is not changed.
+    empty folder for tables, figures and evaluation.json. The run is not changed. If the network or the data of a run
+    was a Python object, pass it again as ``model`` or ``data``, as for `zoo.load`.
 
     Raises UsageError if the dataset has no such split, no labels (unless ``out`` is given, for predictions), or classes
     that the model lacks, and if a run without a network is to be evaluated on other data.
     """
+    if isinstance(run, str | Path):
+        provide_again(run, model, data)
     found = find_model(run, weights, weights_key) if isinstance(run, str | Path) else run
     folder = None if out is None else _free(Path(out))
     if isinstance(found, Exported) and device not in ("auto", "cpu"):

@@ -12,9 +12,7 @@ from PIL import Image
 from zoo import runtime
 from zoo.data.memory_arrays import CHANNELS, as_array, as_image
 from zoo.errors import DataError, UsageError
-from zoo.registry.lookup import registry
-from zoo.runs.provided_objects import provide
-from zoo.runs.run_directory import find
+from zoo.runs.provided_objects import provide_again
 from zoo.support.html_tables import html_facts
 from zoo.support.python_words import python_errors
 from zoo.workflows.open_predictor import Predictor, data_errors, open_predictor
@@ -144,8 +142,7 @@ def load(
 
     Raises UsageError if there is no such model, CheckpointError if its files are damaged or do not fit the network.
     """
-    if model is not None or data is not None:
-        provide(registry(), find(target).record, model, data)
+    provide_again(target, model, data)
     found = open_predictor(target, weights=weights, weights_key=weights_key, provider=provider, threads=threads)
     return Model(str(target), found)
 

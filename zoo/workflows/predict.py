@@ -9,15 +9,19 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo import runtime
 from zoo.errors import UsageError
+from zoo.runs.provided_objects import provide_again
 from zoo.support.atomic_files import replacement, storage_errors
 from zoo.support.html_tables import html_line, html_table
 from zoo.workflows.open_predictor import Network, Predictor, data_errors, open_predictor
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SHOWN = 20
 """Predictions that a notebook shows."""
@@ -144,6 +148,7 @@ def predict(
     target: str | Path,
     images: Sequence[str | Path],
     *,
+    model: nn.Module | Any = None,
     weights: str | None = None,
     weights_key: str | None = None,
     keep_going: bool = False,
@@ -159,12 +164,14 @@ def predict(
     recipe; ``weights_key`` selects one of several networks in the file.
     ``max_pixels`` replaces the model's limit. ``window`` slides a model that gives masks over the whole of each image,
     with windows that overlap by this share, such as 0.25. ``provider`` is the execution provider of an exported model,
-    and ``threads`` its number of CPU threads (None: the runtime's default).
+    and ``threads`` its number of CPU threads (None: the runtime's default). If the network of a run was a Python object
+    pass it again as ``model``, as for `zoo.load`.
 
     Raises DataError for an image that cannot be read (with ``keep_going``, it is added to ``failures`` instead), and
     CheckpointError for a model that was changed or cannot be loaded.
     """
     found = find_images(images)
+    provide_again(target, model)
     predictor = open_predictor(
         target,
         weights=weights,
@@ -185,6 +192,7 @@ def predict_batches(
     target: str | Path,
     images: Sequence[str | Path],
     *,
+    model: nn.Module | Any = None,
     weights: str | None = None,
     weights_key: str | None = None,
     max_pixels: int | None = None,
@@ -199,6 +207,7 @@ def predict_batches(
     a few batches are held in memory. Images that cannot be read are in the ``failures`` of their batch.
     """
     found = find_images(images)
+    provide_again(target, model)
     predictor = open_predictor(
         target,
         weights=weights,

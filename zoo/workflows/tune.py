@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from zoo.errors import CheckpointError, ConfigError, DivergedError, Interrupted, UsageError
+from zoo.errors import CheckpointError, ConfigError, DivergedError, Interrupted, OutOfMemory, UsageError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.plan import RunPlan
@@ -16,13 +16,14 @@ from zoo.runs.run_directory import RunDir, label_of, new_path
 from zoo.support.formatting import figure, plural
 from zoo.support.paths import optional_path, user_path
 from zoo.workflows.command_line import command_line
-from zoo.workflows.search_space import Space, check_space, parse_space, with_params
+from zoo.workflows.search_space import check_space, parse_space, with_params
 from zoo.workflows.tune_study import (
     FILE,
     Proposal,
     Pruner,
     StudyRecord,
     TrialRecord,
+    importances,
     read_study,
     require_optuna,
     run_name,
@@ -67,7 +68,7 @@ def tune(
 
     ``resume`` is the folder of a tuning to continue, up to ``trials`` trials if given. Raises UsageError if there is no
     validation split or nothing to train, and ZooError if a trial fails for another reason than a loss that is not
-    finite.
+    finite, or too little memory.
     """
     console = console or Console()
     require_optuna()
@@ -179,6 +180,8 @@ def _run_trial(folder: Path, record: StudyRecord, trial: TrialRecord, proposal: 
         pruned = len(rows) < epochs and proposal.prunes(_values(rows, record.metric))
         return f"pruned ({record.pruner})" if pruned else None
 
+    from zoo.training.devices import free_memory
+
     where = RunDir(folder / trial.run)
     plan = resolve(
         registry(),
@@ -193,8 +196,10 @@ def _run_trial(folder: Path, record: StudyRecord, trial: TrialRecord, proposal: 
         else:
             _train(where, plan, stop)
         trial.state = "pruned" if pruned else "finished"
-    except DivergedError as error:
+    except (DivergedError, OutOfMemory) as error:
         trial.state, trial.error = "failed", error.what
+    if trial.state == "failed":  # outside of the handler, whose error refers to the tensors
+        free_memory()
     trial.values = _values(where.epochs(), record.metric)
     trial.rungs = proposal.rungs
     trial.value = record.best_of(list(trial.values.values()))
@@ -211,15 +216,17 @@ def _is_finished(where: RunDir) -> bool:
 
 def _train(where: RunDir, plan: RunPlan, stop: Callable[[Sequence[Mapping[str, float]]], str | None]) -> None:
     """Start the run of a trial, or continue it if it was stopped."""
+    from zoo.training.devices import out_of_memory
     from zoo.workflows import run_stages
 
     quiet = Console(quiet=True)
-    if where.record_file.exists():
-        run_stages.go_on(where, plan, quiet, inexact=False, trial=stop)
-        return
-    if where.path.exists():
-        _remove_unbegun(where.path)
-    run_stages.start(plan, where.path, quiet, stop)
+    with out_of_memory(f"batch size {plan.config.train.batch_size}"):  # also before the first batch
+        if where.record_file.exists():
+            run_stages.go_on(where, plan, quiet, inexact=False, trial=stop)
+            return
+        if where.path.exists():
+            _remove_unbegun(where.path)
+        run_stages.start(plan, where.path, quiet, stop)
 
 
 def _remove_unbegun(folder: Path) -> None:
@@ -246,18 +253,19 @@ def _conclude(folder: Path, record: StudyRecord, file: Path | None) -> TuneResul
             where=folder / FILE,
             fix=f"narrow the search space, or continue with `zoo tune --resume {folder} --trials N`",
         )
-    best = record.finished[0]
+    best, space = record.finished[0], parse_space(record.space)
     if record.has_test and (record.best != best.number or record.test is None):
         record.test = dict(evaluate_run(folder / best.run, "test", device=record.config["device"]).metrics)
     record.best = best.number
     record.command = command_line(record.name, file, with_params(record.overrides, best.params))
+    record.importances = importances(record, space)
     write_study(folder, record)
-    space: Space = parse_space(record.space)
     plots = draw(
         folder,
         record.metric,
         record.mode,
         [Point(each.state, each.params, each.value) for each in record.trials],
         {key for key, each in space.items() if getattr(each, "kind", None) == "log"},
+        record.importances,
     )
     return TuneResult(folder, record, tuple(plots))

@@ -6,6 +6,7 @@ the tuning and the number of the trial. So a tuning that was stopped proposes th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 FILE = "tune.json"
 LIMIT = 50_000_000
+ENOUGH = 10
+"""Finished trials from which importances are computed; those of fewer are noise."""
 RUNG = "completed_rung_"
 """Begins the names under which Optuna's HyperbandPruner keeps the values of a trial."""
 Pruner = Literal["median", "hyperband", "none"]
@@ -30,7 +33,8 @@ Pruner = Literal["median", "hyperband", "none"]
 class TrialRecord(BaseModel):
     """A trial: its values, its run directory, and the validation metric of each epoch.
 
-    ``value`` is the best of them. A trial that diverged has ``failed`` and the error.
+    ``value`` is the best of them. A trial that diverged, or for which the memory was too small, has ``failed`` and the
+    error.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -72,6 +76,8 @@ class StudyRecord(BaseModel):
     """The metrics of the best trial on the test split."""
     command: str | None = None
     """The command line that repeats the best trial."""
+    importances: dict[str, float] = {}
+    """See `importances`."""
 
     @property
     def finished(self) -> list[TrialRecord]:
@@ -162,6 +168,37 @@ class Proposal:
         return {name: value for name, value in kept.items() if name.startswith(RUNG)}
 
 
+def importances(record: StudyRecord, space: Space) -> dict[str, float]:
+    """Return the importance of each searched key, largest first: its share of the variance of the metric among the
+    finished trials, by a random forest. They add up to 1.
+
+    F. Hutter, H. Hoos, K. Leyton-Brown: An efficient approach for assessing hyperparameter importance (fANOVA), 2014.
+    Empty for one key, for fewer than `ENOUGH` finished trials, and if all have the same metric.
+    """
+    import optuna
+
+    finished = record.finished
+    if len(space) < 2 or len(finished) < ENOUGH or len({each.value for each in finished}) == 1:
+        return {}
+    study = optuna.create_study(direction="maximize" if record.mode == "max" else "minimize")
+    # Optuna's fANOVA weights intervals by their length, also those of a logarithmic scale: they are given as exponents.
+    logarithmic = {key for key, each in space.items() if isinstance(each, Interval) and each.kind == "log"}
+    distributions = {key: _distribution(each) for key, each in space.items()}
+    for key in logarithmic:
+        ends = distributions[key]
+        distributions[key] = optuna.distributions.FloatDistribution(math.log(ends.low), math.log(ends.high))
+    for trial in sorted(finished, key=lambda each: each.number):  # the forest draws from them in their order
+        exponents = {key: math.log(float(trial.params[key] or 0)) for key in logarithmic}
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=trial.params | exponents, distributions=distributions, value=trial.value or 0.0
+            )
+        )
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=record.seed % 2**32)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return {key: float(value) for key, value in found.items()}
+
+
 def _pruner(name: Pruner, epochs: int) -> optuna.pruners.BasePruner:
     import optuna
 
@@ -183,7 +220,7 @@ def _distribution(space: Any) -> optuna.distributions.BaseDistribution:
 
 
 def _frozen(trial: TrialRecord, distributions: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
-    """Return a trial as Optuna has it. A trial that diverged counts as pruned: it is among the worst."""
+    """Return a trial as Optuna has it. A failed trial counts as pruned: it is among the worst."""
     import optuna
 
     complete = trial.state == "finished"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import average_precision_score
 from torch import nn
 from zoo_tasks.features import Features
@@ -125,6 +126,14 @@ def test_a_run_has_the_gallery_of_its_train_split(trained: Path) -> None:
     assert gallery.vectors.shape == (RunDir(trained).record.samples["train"], 64)
     assert np.linalg.norm(gallery.vectors, axis=1) == pytest.approx(1, abs=1e-5)
     assert set(gallery.labels) == set("0123456789")
+
+
+def test_the_report_shows_even_samples_and_the_worst_queries(trained: Path) -> None:
+    report = (trained / "report.html").read_text(encoding="utf-8")
+    assert report.index("Worst queries") > report.index("Matches") > 0
+    for name in ("matches", "worst_queries"):
+        with Image.open(trained / "plots" / f"{name}.png") as image:
+            assert image.size == (1116, 1488)  # 9.3 × 12.4 inches: eight queries with six matches each
 
 
 def test_a_bundle_answers_with_the_closest_images_of_its_gallery(trained: Path, tmp_path: Path) -> None:
