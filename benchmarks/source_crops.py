@@ -10,7 +10,7 @@ normalised, by two workers (processes of the DataLoader, threads of the others).
 reads and digests all files, and decodes them for the caches. Processor time includes that of child processes.
 SPDL finds the FFmpeg that it needs among the libraries of av.
 
-``--enlarge`` uses copies of the photographs that are so many times larger, as a camera's are.
+``--enlarge`` N uses copies of the photographs that are N times larger, as a camera's are.
 """
 
 from __future__ import annotations
