@@ -84,7 +84,7 @@ def write_report(works: Sequence[Work], directory: Path) -> list[ReportItem]:
         denoised = None if work.noise is None else _denoise(work)
         rows += _rows(work, denoised)
         _write_files(work, directory)
-        shown += _shown(work, denoised, plots)
+        shown += drawn_items(work, denoised, plots)
     drawing.spectra(plots / "spectrum.png", {work.name: spectrum(work.matrix) for work in works}, works[0].ranks)
     noisy = works[0].noise is not None
     write_csv(directory / "svd.csv", (*COLUMNS, *(("best rank",) if noisy else ())), rows)
@@ -117,7 +117,7 @@ def _denoise(work: Work) -> Denoised:
     )
 
 
-def _shown(work: Work, denoised: Denoised | None, plots: Path) -> list[ReportItem]:
+def drawn_items(work: Work, denoised: Denoised | None, plots: Path) -> list[ReportItem]:
     shown = _shown_bytes(work, plots) if denoised is None else _shown_noise(work, denoised, plots)
     drawing.heat_map(plots / f"factors-{work.stem}.png", work.found, work.name)
     told = (

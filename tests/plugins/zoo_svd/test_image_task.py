@@ -105,7 +105,7 @@ def test_noise_is_removed_best_at_some_rank_between(tmp_path) -> None:
 def test_of_data_with_labels_the_report_part_is_looked_at_once_and_images_of_one_name_have_files_of_their_own(
     tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(image_report, "_shown", lambda *_: [])  # 60 figures
+    monkeypatch.setattr(image_report, "drawn_items", lambda *_: [])  # 60 figures
     for part, label, index in [
         (part, label, index) for part in ("train", "val", "test") for label in ("a", "b") for index in range(12)
     ]:
