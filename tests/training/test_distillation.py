@@ -35,6 +35,7 @@ from zoo.models.named_outputs import OutputReader
 from zoo.training.devices import Engine
 from zoo.training.distillation import Distillation, distance, on_device, weights_digest
 from zoo.training.optimizer_step import Stepper
+from zoo.training.profiling import Profiler
 from zoo.training.train_state import Learning
 from zoo.training.trainer import forward, take_step
 
@@ -206,6 +207,7 @@ def state_of(teacher: nn.Module, share: float, **train: Any) -> Any:
         data=SimpleNamespace(target=target),
         stepper=Stepper(model, settled, CPU, 1),
         progress=SimpleNamespace(step=0),
+        profiler=Profiler(None, CPU.device, print),
     )
 
 

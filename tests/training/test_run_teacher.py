@@ -206,7 +206,7 @@ def test_cached_features_are_taught_as_the_images_are(tmp_path: Path, teacher: P
 
     train = {"teacher": str(teacher), "distillation": 0.7, "epochs": 2}
     kept = go(tmp_path / "kept", Listening(quiet=True), **frozen, train=train)
-    assert any("is cached for train and val" in text for text in said)
+    assert any("is cached for train, val and test" in text for text in said)
     plain = go(tmp_path / "plain", **frozen, train={**train, "cache_features": False})
     for mine, theirs in zip(rows(kept.path), rows(plain.path), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-4)
