@@ -68,7 +68,8 @@ def keep_results(module: str, *names: str) -> None:
 def plain_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside the tests of figures, a figure is drawn coarsely and is not laid out, which takes half the time of a
     short run."""
-    if "matplotlib.figure" not in sys.modules or DRAWING.intersection(request.path.parts):
+    full_size = "full_figures" in request.fixturenames or DRAWING.intersection(request.path.parts)
+    if "matplotlib.figure" not in sys.modules or full_size:
         return
     from matplotlib.figure import Figure
 
@@ -79,6 +80,11 @@ def plain_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
         full(self, *arguments, **{**options, "dpi": 30})
 
     monkeypatch.setattr(Figure, "savefig", coarse)
+
+
+@pytest.fixture
+def full_figures() -> None:
+    """Figures of this test are drawn as a user's are."""
 
 
 class Hangs(BaseException):

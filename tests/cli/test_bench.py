@@ -33,7 +33,7 @@ def fixed_bundle(trained_runs: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.usefixtures("short", "uncompiled")
-def test_a_run_is_measured_in_every_engine_and_the_result_is_written(zoo, tmp_path: Path) -> None:
+def test_a_run_is_measured_in_every_engine_and_the_result_is_written(zoo, tmp_path: Path, full_figures: None) -> None:
     told = zoo("bench", "cnn_digits/short", "--batch", "2,1", *QUICK, "--out", str(tmp_path / "out"), "--json")
     assert told.code == 0, told.err
     found = json.loads(told.out)

@@ -94,7 +94,7 @@ def test_what_the_matrix_cannot_take_is_said(zoo, arguments, code, line) -> None
     assert told.code == code and line in told.err
 
 
-def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path) -> None:
+def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path, full_figures) -> None:
     file = tmp_path / "gradients.png"
     told = zoo(
         "gradients",
@@ -110,7 +110,7 @@ def test_gradients_of_two_networks_are_drawn_over_each_other(zoo, tmp_path) -> N
     )
     assert told.code == 0, told.err
     lines = [line.split() for line in told.out.splitlines()]
-    assert [line[0] for line in lines] == ["network", "resnet18", "architecture.residual=false", "drawn:"]
+    assert [line[0] for line in lines] == ["network", "resnet18", "architecture.residual=false", "saved:"]
     assert [line[1] for line in lines[1:3]] == ["21", "18"]
     assert "one batch of 8 of datasets/digits, seed 0" in told.err
     with Image.open(file) as image:

@@ -55,7 +55,7 @@ def test_a_recipe_is_examined_with_its_data_where_that_is_asked(zoo) -> None:
     assert facts["network"]["parameters"] == 6422
 
 
-def test_a_network_is_drawn(zoo, tmp_path) -> None:
+def test_a_network_is_drawn(zoo, tmp_path, full_figures) -> None:
     file = tmp_path / "lenet.png"
     told = zoo("info", "lenet", "--plot", str(file))
     assert told.code == 0 and f"saved: {file}" in told.out
