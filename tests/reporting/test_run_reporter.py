@@ -95,7 +95,7 @@ def test_a_resumed_and_a_failed_run_say_so(tmp_path: Path, heard: Heard, monkeyp
         raise OSError("no space left")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
-        patch.setattr("zoo.workflows.run_stages.evaluated_part", fail)
+        patch.setattr("zoo.workflows.run_stages._fit_decision", fail)
         zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Console(quiet=True))
     assert [(event["status"], event["metrics"]) for event in heard() if event["hook"] == "zoo_run_ended"] == [
         ("failed", {})
@@ -115,6 +115,16 @@ def test_a_solved_run_has_one_checkpoint(tmp_path: Path, heard: Heard) -> None:
     assert kinds == ["zoo_run_started", "zoo_checkpoint_written", "zoo_evaluated", "zoo_run_ended"]
 
 
+@pytest.fixture
+def without_trackers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No plugin listens: that of the trackers is the only installed one that does."""
+    monkeypatch.setenv("ZOO_DISABLE_PLUGINS", "trackers")
+    registry.cache_clear()
+    yield
+    registry.cache_clear()
+
+
+@pytest.mark.usefixtures("without_trackers")
 def test_without_a_listener_no_event_is_built(made_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def built(*_: object, **__: object) -> None:
         raise AssertionError("an event was built")

@@ -72,8 +72,9 @@ def test_an_owner_in_another_pid_namespace_counts_as_living(tmp_path: Path, monk
 
     with start_owner(tmp_path) as process:
         try:
-            monkeypatch.setattr(os, "kill", nobody)
-            remove_abandoned(tmp_path)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "kill", nobody)
+                remove_abandoned(tmp_path)
             assert len(list(tmp_path.iterdir())) == 1
         finally:
             process.terminate()

@@ -19,7 +19,7 @@ def pretended(made_run, monkeypatch):
     """`runner.run` answers with runs that never were, better with every seed; returns what was asked of it."""
     asked = []
 
-    def run(name, *, config_file, overrides, out, console):
+    def run(name, *, config_file, overrides, out, console, quality):
         asked.append({"name": name, "overrides": overrides, "out": out})
         seed = overrides["seed"]
         metrics = {"accuracy": 0.9 + seed / 100, "loss": 1.0 - seed / 10}

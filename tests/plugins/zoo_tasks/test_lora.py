@@ -121,4 +121,5 @@ def test_adaptations_are_composed_under_the_task_of_the_data(adapt, tmp_path: Pa
 
     from zoo.workflows.evaluate import evaluate_run
 
-    assert evaluate_run(result.path).metrics == result.metrics
+    # the run evaluates on cached features, which another pass over the frozen layers computed
+    assert evaluate_run(result.path).metrics == pytest.approx(result.metrics, rel=1e-4)
