@@ -26,7 +26,8 @@ The result is mean ± sample standard deviation over seeds. `zoo info RECIPE` pr
 {table}
 
 - **time of a run** is the median over the seeds, and includes training, evaluation and the report.
-  Runs since 2026-11-28 shared their cores with other programs: an idle machine takes a fraction of the time.
+  Runs on 2026-11-28 shared their cores with other programs: an idle machine takes a fraction of the time.
+  `squeezenet_transfer` is the exception: its first run took 29 s, and the others used the features that it had cached.
 - **commit**: `–` means not recorded, and `+` means a working tree with changes.
 - Rows with `–` only are not measured yet.
 
