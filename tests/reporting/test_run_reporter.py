@@ -16,7 +16,8 @@ from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.reporting.run_reporter import RunReporter, send_exported
 from zoo.runs.run_directory import RunDir
-from zoo.training.train_state import Progress
+from zoo.training.train_state import Progress, TrainState
+from zoo.training.trainer import fit
 
 FAST = {
     "train": {"epochs": 2, "batch_size": 256, "log_steps": 3},
@@ -91,11 +92,12 @@ def test_a_run_sends_its_events_in_order_and_they_are_what_its_files_hold(tmp_pa
 
 
 def test_a_resumed_and_a_failed_run_say_so(tmp_path: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def train_and_fail(state: TrainState) -> None:
+        fit(state)
         raise OSError("no space left")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
-        patch.setattr("zoo.workflows.run_stages._fit_decision", fail)
+        patch.setattr("zoo.workflows.run_stages.fit", train_and_fail)
         zoo.run("cnn_digits", overrides=FAST, out=tmp_path / "run", console=Console(quiet=True))
     assert [(event["status"], event["metrics"]) for event in heard() if event["hook"] == "zoo_run_ended"] == [
         ("failed", {})
