@@ -90,6 +90,7 @@ def steps(state: TrainState, count: int = 2) -> None:
         with Apart(), OnTheDevice():
             for _ in range(count):
                 one_step(state)
+    assert state.progress.step == 1 + count
 
 
 def one_step(state: TrainState) -> None:

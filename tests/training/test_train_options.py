@@ -141,6 +141,17 @@ def test_augmented_images_reach_the_network_and_the_report_part_stays_as_it_is(t
     assert torch.equal(*evaluated)
 
 
+def test_the_evaluation_before_training_needs_a_validation_split(tmp_path) -> None:
+    with pytest.raises(UsageError, match=r"on the validation split, and there is none .*dataset\.val_fraction"):
+        zoo.run(
+            "cnn_digits",
+            overrides={"train": {"evaluate_start": True}},
+            out=tmp_path / "none",
+            console=Console(quiet=True),
+        )
+    assert not (tmp_path / "none").exists()
+
+
 def test_early_stopping_waits_for_its_patience_and_needs_a_select_part(tmp_path) -> None:
     with pytest.raises(UsageError, match=r"dataset\.val_fraction"):
         zoo.run("cnn_digits", overrides={"train": {"patience": 2}}, out=tmp_path / "none", console=Console(quiet=True))

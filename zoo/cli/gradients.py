@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from zoo.cli.options import ConfigKey, overrides_of, takes
+from zoo.cli.config_options import Assignments, BatchSize, DataName, Device, Seed, TaskName
+from zoo.cli.options import overrides_of, takes
 from zoo.cli.output import json_alone, note, say, say_json, say_table
-from zoo.cli.shared_options import DEVICE, AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.support.paths import check_drawing
 
 
@@ -25,31 +26,12 @@ class GradientsOptions:
             help="Also measure the network with this key changed, and compare; may be repeated.",
         ),
     ] = None
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="D", help="Dataset: a name listed by `zoo list datasets`, or folder:PATH."),
-        ConfigKey("dataset.name"),
-    ] = None
-    task: Annotated[
-        str | None,
-        typer.Option("--task", metavar="T", help="Task: a name listed by `zoo list tasks`."),
-        ConfigKey("task.name"),
-    ] = None
-    batch_size: Annotated[
-        str | None,
-        typer.Option("--batch-size", metavar="N", help="Batch size."),
-        ConfigKey("train.batch_size"),
-    ] = None
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Random seed."), ConfigKey("seed")] = None
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help=DEVICE),
-        ConfigKey("device"),
-    ] = None
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any configuration key; may be repeated."),
-    ] = None
+    data: DataName = None
+    task: TaskName = None
+    batch_size: BatchSize = None
+    seed: Seed = None
+    device: Device = None
+    assignments: Assignments = None
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="PNG", help="Plot the gradient norms against depth.")
     ] = None

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from zoo.cli.options import ConfigKey, overrides_of, takes
+from zoo.cli.config_options import Assignments, BatchSize, DataName, Device, Seed, TaskName
+from zoo.cli.options import overrides_of, takes
 from zoo.cli.output import json_alone, note, say, say_json, say_table
 from zoo.cli.shared_options import AsJson
 from zoo.support.paths import check_drawing
@@ -20,28 +21,17 @@ ROWS = 12
 @dataclass(frozen=True)
 class LrRangeOptions:
     name: Annotated[str, typer.Argument(metavar="NAME", help="Recipe, or architecture (with --data).")]
-    data: Annotated[str | None, typer.Option("--data", metavar="D", help="Dataset."), ConfigKey("dataset.name")] = None
-    task: Annotated[str | None, typer.Option("--task", metavar="T", help="Task."), ConfigKey("task.name")] = None
-    batch_size: Annotated[
-        str | None,
-        typer.Option("--batch-size", metavar="N", help="Samples per training step."),
-        ConfigKey("train.batch_size"),
-    ] = None
+    data: DataName = None
+    task: TaskName = None
+    batch_size: BatchSize = None
     lowest: Annotated[float, typer.Option("--from", metavar="LR", help="First learning rate.")] = LOWEST
     highest: Annotated[float, typer.Option("--to", metavar="LR", help="Last learning rate.")] = HIGHEST
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Number of training steps.")] = STEPS
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Random seed."), ConfigKey("seed")] = None
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
-        ConfigKey("device"),
-    ] = None
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any configuration key; may be repeated."),
-    ] = None
+    seed: Seed = None
+    device: Device = None
+    assignments: Assignments = None
     plot: Annotated[
-        Path | None, typer.Option("--plot", metavar="PNG", help="Draw the loss against the learning rate.")
+        Path | None, typer.Option("--plot", metavar="PNG", help="Plot the loss against the learning rate.")
     ] = None
     as_json: AsJson = False
 

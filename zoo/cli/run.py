@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.config_options import Assignments, BatchSize, DataName, Device, Seed, TaskName
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import json_alone, say_json
-from zoo.cli.shared_options import DEVICE, KEY, WEIGHTS_KEY, AsJson
+from zoo.cli.shared_options import KEY, WEIGHTS_KEY, AsJson
 from zoo.errors import UsageError
 from zoo.runs.object_names import is_reference
 
@@ -30,21 +31,13 @@ class RunOptions:
             "task, with --from RUN, to run it on the network and dataset of that run.",
         ),
     ] = None
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="D", help="Dataset: a name listed by `zoo list datasets`, or folder:PATH."),
-        ConfigKey("dataset.name"),
-    ] = None
+    data: DataName = None
     arch: Annotated[
         str | None,
         typer.Option("--arch", metavar="A", help="Architecture: a name listed by `zoo list architectures`."),
         ConfigKey("architecture.name"),
     ] = None
-    task: Annotated[
-        str | None,
-        typer.Option("--task", metavar="T", help="Task: a name listed by `zoo list tasks`."),
-        ConfigKey("task.name"),
-    ] = None
+    task: TaskName = None
     weights: Annotated[
         str | None,
         typer.Option(
@@ -66,11 +59,9 @@ class RunOptions:
         typer.Option("--epochs", metavar="N", help="Number of epochs."),
         ConfigKey("train.epochs"),
     ] = None
-    batch_size: Annotated[
-        str | None, typer.Option("--batch-size", metavar="N", help="Batch size."), ConfigKey("train.batch_size")
-    ] = None
+    batch_size: BatchSize = None
     lr: Annotated[str | None, typer.Option("--lr", metavar="X", help="Learning rate."), ConfigKey("train.lr")] = None
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Random seed."), ConfigKey("seed")] = None
+    seed: Seed = None
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -79,11 +70,7 @@ class RunOptions:
             help="Train with N consecutive seeds, and print the mean ± standard deviation of the metrics.",
         ),
     ] = None
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help=DEVICE),
-        ConfigKey("device"),
-    ] = None
+    device: Device = None
     augment: Annotated[
         str | None,
         typer.Option(
@@ -115,10 +102,7 @@ class RunOptions:
         ),
         ConfigKey("dataset.skip_bad_images"),
     ] = False
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY.PATH=VALUE", help="Set any configuration key; may be repeated."),
-    ] = None
+    assignments: Assignments = None
     config: Annotated[
         Path | None,
         typer.Option(

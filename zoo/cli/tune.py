@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoo.cli.config_options import DataName, Device
 from zoo.cli.options import ConfigKey, overrides_of, takes
 from zoo.cli.output import figure, json_alone, say, say_json, say_table
-from zoo.cli.shared_options import DEVICE, AsJson
+from zoo.cli.shared_options import AsJson
 from zoo.errors import UsageError
 from zoo.support.formatting import label
 
@@ -35,11 +36,7 @@ class TuneOptions:
         ),
     ] = None
     trials: Annotated[int | None, typer.Option("--trials", metavar="N", help="Number of trials; default: 20.")] = None
-    data: Annotated[
-        str | None,
-        typer.Option("--data", metavar="D", help="Dataset: a name listed by `zoo list datasets`, or folder:PATH."),
-        ConfigKey("dataset.name"),
-    ] = None
+    data: DataName = None
     epochs: Annotated[
         str | None,
         typer.Option("--epochs", metavar="N", help="Number of epochs of each trial."),
@@ -50,11 +47,7 @@ class TuneOptions:
         typer.Option("--seed", metavar="N", help="Random seed of the search and of every trial."),
         ConfigKey("seed"),
     ] = None
-    device: Annotated[
-        str | None,
-        typer.Option("--device", metavar="DEVICE", help=DEVICE),
-        ConfigKey("device"),
-    ] = None
+    device: Device = None
     pruner: Annotated[
         str,
         typer.Option(

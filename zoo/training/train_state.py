@@ -196,6 +196,12 @@ def check_trainable(config: RunConfig, model: nn.Module, learning: Learning, dat
             where="train.patience",
             fix="use a part of train: --set dataset.val_fraction=0.1",
         )
+    if train.evaluate_start and "val" not in data.parts:
+        raise UsageError(
+            "the network before training is compared with the epochs on the validation split, and there is none",
+            where="train.evaluate_start",
+            fix="use a part of train: --set dataset.val_fraction=0.1",
+        )
     faults = {
         "augment": augmentation_fault(train.augment, data.target),
         "cutmix": mixing_fault(train, data.target),

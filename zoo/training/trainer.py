@@ -56,7 +56,7 @@ def fit(state: TrainState) -> Progress:
 def evaluate_start(state: TrainState) -> None:
     """Evaluate the network before the first step, as epoch 0, if ``train.evaluate_start`` asks for it."""
     progress = state.progress
-    if not state.config.train.evaluate_start or progress.step or progress.best or "val" not in state.data.parts:
+    if not state.config.train.evaluate_start or progress.step or progress.best:
         return
     found = state.evaluate("val").metrics
     metric = state.task.monitor.metric
