@@ -123,6 +123,9 @@ class TrainConfig(Strict):
         1,
         description="split each batch into this number of parts to save memory (batch norm then normalises each part)",
     )
+    gradient_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, more time, the same results"
+    )
     drop_last: bool = Field(False, description="drop the last, smaller batch of an epoch")
     augment: list[dict[str, dict[str, Any]]] = Field(
         [], description="augmentations of the training images, such as [flip, crop: 4]"

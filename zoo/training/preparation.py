@@ -41,7 +41,14 @@ from zoo.training.distillation import Distillation, on_device
 from zoo.training.feature_cache import Features
 from zoo.training.frozen_features import FrozenFeatures
 from zoo.training.run_teacher import run_teacher
-from zoo.training.train_state import EarlyStop, Learning, batch_notes, check_pieces, check_trainable
+from zoo.training.train_state import (
+    EarlyStop,
+    Learning,
+    batch_notes,
+    check_checkpointing,
+    check_pieces,
+    check_trainable,
+)
 
 
 @dataclass
@@ -140,6 +147,7 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
         check_trainable(config, model, learning, data, engine)
         if computes is None:
             check_pieces(train, model, learning, data, engine)
+            check_checkpointing(train, model, learning, data, engine)
         notes += batch_notes(train, len(data.part("train")))
     notes = [note for note in notes if note]
     return Prepared(plan, data, model, engine, notes, learning, start=start.tensors, lines=lines)

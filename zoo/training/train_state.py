@@ -28,6 +28,7 @@ from zoo.training.distillation import Distillation
 from zoo.training.evaluation import evaluate_part
 from zoo.training.feature_cache import FeaturePart, Features
 from zoo.training.frozen_features import FrozenFeatures
+from zoo.training.gradient_checkpointing import check_equal, choose, require
 from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
 from zoo.training.optimizers import build_optimizer, build_schedule
@@ -141,6 +142,8 @@ class TrainState:
         self.model.to(self.engine.device, memory_format=self.engine.memory_format)  # type: ignore[call-overload]
         self.trained = self.model if self.features is None else self.features.head_of(self.model)
         self.network: Callable[[Tensor], Any] = torch.compile(self.trained) if train.compile else self.trained
+        if train.gradient_checkpointing:
+            self._checkpoint_gradients()
         self.augmenter = images.augmenter(train.augment, self.config.seed) if train.augment else None
         self.stepper = Stepper(
             self.model, train, self.engine, self.steps_per_epoch, self.learning.adaptations.lr_multipliers(self.model)
@@ -168,9 +171,24 @@ class TrainState:
     def begin_epoch(self, epoch: int) -> None:
         """Set training mode, except for modules that adaptations keep in eval mode, and call `on_epoch_start`."""
         self.learning.adaptations.on_epoch_start(self.model, epoch)
+        self._set_train_mode()
+
+    def _set_train_mode(self) -> None:
         self.learning.adaptations.set_train_mode(self.model)
         if self.features is not None:
             self.trained.train()
+
+    def _checkpoint_gradients(self) -> None:
+        """Recompute activations, unless only a small head is trained on cached features."""
+        inputs = some_inputs(self.part, self.engine)
+        found = choose(self.trained, inputs, self._set_train_mode)
+        if found is None and self.features is not None:
+            self.watch.print("gradient checkpointing: nothing to recompute in the layers after the cached features")
+            return
+        found = require(found)
+        check_equal(self.trained, found, inputs, self._set_train_mode)
+        self.network = found.applied(self.network)
+        self.watch.print(found.told)
 
     def evaluate(self, part: Part) -> EvaluationResult:
         """Return the task's evaluation of the current model on a split other than the test split."""
@@ -261,6 +279,21 @@ def _some_outputs(model: nn.Module, learning: Learning, batch: Batch, engine: En
         outputs = read(batch.inputs)
     generator = torch.Generator().manual_seed(0)
     return {name: torch.randn(each.shape, generator=generator).to(each.device) for name, each in outputs.items()}
+
+
+def check_checkpointing(train: TrainConfig, model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
+    """Raise UsageError if gradient checkpointing is asked for, and there is nothing to recompute."""
+    if train.gradient_checkpointing:
+        network = copy.deepcopy(model).to(engine.device, memory_format=engine.memory_format)  # type: ignore[call-overload]
+        inputs = some_inputs(data.part("train"), engine)
+        require(choose(network, inputs, lambda: learning.adaptations.set_train_mode(network)))
+
+
+def some_inputs(part: AnyPart | FeaturePart, engine: Engine) -> Tensor:
+    """Return the inputs of two samples, in the memory format of the training."""
+    inputs = next(part.batches(2)).inputs
+    inputs = inputs if len(inputs) == 2 else torch.cat([inputs, inputs])
+    return inputs.contiguous(memory_format=engine.memory_format) if inputs.ndim == 4 else inputs
 
 
 def check_single(model: nn.Module, learning: Learning, data: Data, engine: Engine) -> None:
