@@ -92,8 +92,7 @@ class _Recorder:
             same = [id(each) for each in tree_leaves(given)] == [id(each) for each in leaves]
             self._found[module].inputs_change |= not same or _versions(leaves) != versions
         for module, name, buffer, before in self._buffers:
-            # by value: batch norm does not count its changes as in-place operations
-            if module in self._found and not (module._buffers[name] is buffer and torch.equal(buffer, before)):
+            if module in self._found and not (module._buffers[name] is buffer and unchanged(buffer, before)):
                 self._found[module].changing.add(name)
         return self._found
 
@@ -122,3 +121,8 @@ def _storage(tensor: Tensor) -> tuple[int, int]:
 
 def _versions(leaves: Sequence[Any]) -> list[int]:
     return [each._version for each in leaves if isinstance(each, Tensor)]
+
+
+def unchanged(buffer: Tensor, before: Tensor) -> bool:
+    """By value, because batch norm does not count its changes as in-place operations."""
+    return torch.equal(buffer, before)
