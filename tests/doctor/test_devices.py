@@ -26,7 +26,7 @@ def test_the_processor_and_its_memory_are_those_of_the_system() -> None:
 
 
 def test_the_limits_of_a_container_are_told(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(devices, "CGROUP", tmp_path)
+    monkeypatch.setattr(devices.system_memory, "CGROUP", tmp_path)
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text("1000000000\n")
     (cpu,) = devices.processor()

@@ -9,6 +9,7 @@ import pytest
 
 from zoo.errors import UsageError
 from zoo.reporting.console import Console
+from zoo.runs.run_directory import RunDir
 from zoo.workflows import seeds
 from zoo.workflows.run_result import RunResult
 from zoo.workflows.seeds import command, run_seeds, summarise
@@ -83,6 +84,13 @@ def test_the_command_repeats_what_was_asked(tmp_path) -> None:
 
 def test_one_seed_has_no_spread() -> None:
     assert summarise([{"accuracy": 0.5}]) == {"accuracy": {"mean": 0.5, "sd": 0.0, "values": [0.5]}}
+
+
+def test_a_batch_size_is_chosen_once_for_all_seeds(pretended, tmp_path) -> None:
+    done = run_seeds(3, "cnn_digits", overrides={"train": {"batch_size": "auto"}}, console=Console(quiet=True))
+    size = RunDir(done.runs[0].path).config.train.batch_size
+    assert [each["overrides"]["train"]["batch_size"] for each in pretended] == ["auto", size, size]
+    assert f"train.batch_size={size}" in json.loads(done.path.read_text(encoding="utf-8"))["command"]
 
 
 def test_no_seeds_are_refused() -> None:

@@ -44,15 +44,16 @@ def gradients(plan: RunPlan, label: str) -> Gradients:
 
     Raises the errors of the run.
     """
-    config, ready = plan.config, prepare(plan)
+    ready = prepare(plan)
+    config = ready.config
     if ready.learning is None:
         raise UsageError(
             f"task {config.task.name} is solved without training, so it has no gradients",
             fix="choose another task",
         )
     part = ready.data.part("train")
-    order = counter_random.order(config.seed, 0, len(part))[: config.train.batch_size]
-    batch = next(iter(part.batches_of(order, config.train.batch_size)))
+    order = counter_random.order(config.seed, 0, len(part))[: config.train.samples_per_step]
+    batch = next(iter(part.batches_of(order, config.train.samples_per_step)))
     layers, norms = _norms(ready.model.to(ready.engine.device), ready.learning, batch)
     return Gradients(label, layers, norms, tuple(ready.notes))
 

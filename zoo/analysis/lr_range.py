@@ -73,8 +73,10 @@ def lr_range(plan: RunPlan, lowest: float, highest: float, steps: int) -> LrRang
         )
     rates = np.geomspace(lowest, highest, steps).tolist()
     with tempfile.TemporaryDirectory(prefix="zoo-lr-range-") as folder:
-        run = create(plan.config, Path(folder) / "run")
-        state = TrainState(plan.config, ready.learning, ready.model, ready.data, ready.engine, run, Console(quiet=True))
+        run = create(ready.config, Path(folder) / "run")
+        state = TrainState(
+            ready.config, ready.learning, ready.model, ready.data, ready.engine, run, Console(quiet=True)
+        )
         losses = _losses(state, rates)
     return found(rates[: len(losses)], losses, diverged=len(losses) < steps, notes=tuple(ready.notes))
 

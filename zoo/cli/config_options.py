@@ -20,7 +20,11 @@ TaskName = Annotated[
     ConfigKey("task.name"),
 ]
 BatchSize = Annotated[
-    str | None, typer.Option("--batch-size", metavar="N", help="Batch size."), ConfigKey("train.batch_size")
+    str | None,
+    typer.Option(
+        "--batch-size", metavar="N", help="Batch size, or auto: the largest power of two that fits into memory."
+    ),
+    ConfigKey("train.batch_size"),
 ]
 Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="Random seed."), ConfigKey("seed")]
 Device = Annotated[str | None, typer.Option("--device", metavar="DEVICE", help=DEVICE), ConfigKey("device")]

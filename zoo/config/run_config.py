@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from zoo.config.augmentation_options import canonical
+from zoo.errors import UsageError
 
 SCHEMA = 1
 Scalar = bool | int | float | str
@@ -117,7 +118,9 @@ class DatasetSection(Section):
 
 class TrainConfig(Strict):
     epochs: PositiveInt = Field(1, description="number of passes over the train split")
-    batch_size: PositiveInt = Field(64, description="samples per training step")
+    batch_size: Literal["auto"] | PositiveInt = Field(
+        64, description="samples per training step; auto: the largest power of two that fits into memory"
+    )
     eval_batch_size: PositiveInt = Field(1000, description="samples per evaluation step")
     micro_batches: PositiveInt = Field(
         1,
@@ -198,6 +201,17 @@ class TrainConfig(Strict):
     )
     log_samples: bool = Field(False, description="write the indices of the samples of each batch to samples.jsonl")
 
+    @property
+    def samples_per_step(self) -> int:
+        """The batch size as a number. Raises UsageError if it is auto and was not chosen yet."""
+        if self.batch_size == "auto":
+            raise UsageError(
+                "there is no training for which a batch size could be chosen",
+                where="train.batch_size=auto",
+                fix="use a number: --batch-size 64",
+            )
+        return self.batch_size
+
     @field_validator("augment", mode="before")
     @classmethod
     def _every_option(cls, value: Any) -> Any:
@@ -255,6 +269,9 @@ class RunConfig(Strict):
         if value is not None:
             check_run_name(value)
         return value
+
+    def with_batch_size(self, size: int) -> RunConfig:
+        return self.model_copy(update={"train": self.train.model_copy(update={"batch_size": size})})
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data, `schema` first; `RunConfig.model_validate` of it returns an equal config."""

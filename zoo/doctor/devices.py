@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from zoo.doctor.finding import Finding, Level
+from zoo.support import system_memory
 from zoo.support.formatting import size
 
 LITTLE_MEMORY = 2e9
 """Bytes below which importing torch and training a small network becomes tight."""
-CGROUP = Path("/sys/fs/cgroup")
 COMPILERS = {"darwin": "clang++", "win32": "cl"}
 """What torch's compiler calls by default, where it is not g++."""
 
@@ -47,7 +47,7 @@ def processor() -> Iterator[Finding]:
 def _processor_quota() -> float | None:
     """Cores that a Linux container may use at once (cgroup v2), or None where nothing limits it."""
     try:
-        quota, period = (CGROUP / "cpu.max").read_text(encoding="ascii").split()
+        quota, period = (system_memory.CGROUP / "cpu.max").read_text(encoding="ascii").split()
         return int(quota) / int(period)
     except (OSError, ValueError):  # ValueError: "max"
         return None
@@ -57,7 +57,7 @@ def memory() -> Iterator[Finding]:
     """Check total and available memory, or the limit of a container if that is lower."""
     import psutil
 
-    known, limit = psutil.virtual_memory(), _memory_limit()
+    known, limit = psutil.virtual_memory(), system_memory.container_limit()
     total = known.total if limit is None else min(known.total, limit)
     free = min(known.available, total)
     allowed = " allowed to this container" if limit == total else ""
@@ -69,14 +69,6 @@ def memory() -> Iterator[Finding]:
         "close other programs; use a smaller --batch-size" if scarce else None,
         {"total": total, "limit": limit, "available": free},
     )
-
-
-def _memory_limit() -> int | None:
-    """Bytes that a Linux container may use (cgroup v2), or None where nothing limits it."""
-    try:
-        return int((CGROUP / "memory.max").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
 
 
 # ----------------------------------------------------------------------------------------------------------------- CUDA

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,7 @@ from zoo.runs.plugin_metrics import build_metrics
 from zoo.runs.run_json import Record
 from zoo.support import counter_random
 from zoo.training.adaptations import Adaptations
+from zoo.training.batch_size import choose_batch_size
 from zoo.training.devices import Engine, set_up
 from zoo.training.distillation import Distillation, on_device
 from zoo.training.feature_cache import Features
@@ -144,6 +145,12 @@ def _prepare_learning(plan: RunPlan, data: Data, engine: Engine, record: Record 
     else:
         notes.append(f"computed when the run starts: {computes}")
     if adaptations.trains:
+        if train.batch_size == "auto":
+            check_trainable(config.with_batch_size(1), model, learning, data, engine)
+            choice = choose_batch_size(config, model, learning, data, engine)
+            plan = replace(plan, config=config.with_batch_size(choice.size))
+            notes.append(choice.told)
+        config, train = plan.config, plan.config.train
         check_trainable(config, model, learning, data, engine)
         if computes is None:
             check_pieces(train, model, learning, data, engine)

@@ -264,7 +264,7 @@ def check_pieces(train: TrainConfig, model: nn.Module, learning: Learning, data:
     if (
         min(
             smallest
-            for batch in set(sizes(len(part), train.batch_size))
+            for batch in set(sizes(len(part), train.samples_per_step))
             for smallest in sizes(batch, micro_batch(train))
         )
         == 1
@@ -314,14 +314,14 @@ def check_single(model: nn.Module, learning: Learning, data: Data, engine: Engin
 def steps_per_epoch(train: TrainConfig, samples: int) -> int:
     """Return the number of steps per epoch. Raises UsageError if there are none."""
     steps = (
-        samples // train.batch_size
+        samples // train.samples_per_step
         if train.drop_last
-        else -(-samples // train.batch_size) - one_left_over(samples, train.batch_size)
+        else -(-samples // train.samples_per_step) - one_left_over(samples, train.samples_per_step)
     )
     if steps == 0:
         raise UsageError(
-            f"the batch size {train.batch_size} exceeds the {samples} training samples, so train.drop_last drops the "
-            "only batch",
+            f"the batch size {train.samples_per_step} exceeds the {samples} training samples, so train.drop_last drops "
+            "the only batch",
             fix="use a smaller --batch-size, or train.drop_last=false",
         )
     return steps
@@ -329,14 +329,14 @@ def steps_per_epoch(train: TrainConfig, samples: int) -> int:
 
 def micro_batch(train: TrainConfig) -> int:
     """Return the number of samples per micro-batch."""
-    return -(-train.batch_size // train.micro_batches)
+    return -(-train.samples_per_step // train.micro_batches)
 
 
 def batch_notes(train: TrainConfig, samples: int) -> list[str]:
     """Return notes about the division of ``samples`` samples into batches."""
-    if train.drop_last or not one_left_over(samples, train.batch_size):
+    if train.drop_last or not one_left_over(samples, train.samples_per_step):
         return []
-    return [f"the last batch of each epoch has {train.batch_size + 1} samples, to avoid a batch of one sample"]
+    return [f"the last batch of each epoch has {train.samples_per_step + 1} samples, to avoid a batch of one sample"]
 
 
 def read_losses(state: TrainState) -> float | None:

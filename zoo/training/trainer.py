@@ -90,11 +90,11 @@ def remaining_batches(state: TrainState, epoch: int) -> Iterator[Batch]:
     order = counter_random.order(state.config.seed, epoch, len(state.part))
     augment = None if state.augmenter is None else state.augmenter.of_epoch(epoch)
     if train.drop_last:
-        order = order[: state.steps_per_epoch * train.batch_size]
-    batches = state.part.batches_of(order, train.batch_size, state.progress.batch, augment)
+        order = order[: state.steps_per_epoch * train.samples_per_step]
+    batches = state.part.batches_of(order, train.samples_per_step, state.progress.batch, augment)
     return (
         last_joined(batches, state.steps_per_epoch - state.progress.batch)
-        if one_left_over(len(order), train.batch_size)
+        if one_left_over(len(order), train.samples_per_step)
         else batches
     )
 
@@ -171,8 +171,8 @@ def asked_memory(state: TrainState) -> str:
     train = state.config.train
     pieces = f" in {train.micro_batches} micro-batches" if train.micro_batches > 1 else ""
     return (
-        f"a batch of {train.batch_size}{pieces}, images of {'×'.join(map(str, state.data.preprocessing.shape))}, on "
-        f"{state.engine.name}"
+        f"a batch of {train.samples_per_step}{pieces}, images of "
+        f"{'×'.join(map(str, state.data.preprocessing.shape))}, on {state.engine.name}"
     )
 
 
@@ -198,7 +198,7 @@ def close_epoch(state: TrainState, epoch: int, started: float, first_batch: int)
     mean = state.loss_sum.item() / (state.weight_sum.item() or 1.0)  # no weight: masks that are ignored everywhere
     seconds = time.perf_counter() - started
     progress = state.progress
-    trained = progress.seen - first_batch * state.config.train.batch_size
+    trained = progress.seen - first_batch * state.config.train.samples_per_step
     row = {"epoch": epoch + 1, "step": progress.step, "lr": state.stepper.lr, "train_loss": mean}
     if "val" in state.data.parts:
         found = state.evaluate("val")

@@ -58,7 +58,7 @@ def compared(
 
     for label, plan in plans:
         config, title = plan.config, label or own
-        note(f"{title}: one batch of {config.train.batch_size} of {config.dataset.name}, seed {config.seed}")
+        note(f"{title}: one batch of {config.dataset.name}, batch size {config.train.batch_size}, seed {config.seed}")
         found.append(measure(plan, title))
         for each in found[-1].notes:
             note(f"note: {each}")

@@ -45,7 +45,7 @@ def start(plan: RunPlan, where: Path, console: Console, trial: EarlyStop | None 
     """
     prepared = prepare(plan)
     _introduce(prepared, console)
-    return _carry_out(create(plan.config, where), prepared, console, resumed=False, trial=trial)
+    return _carry_out(create(prepared.config, where), prepared, console, resumed=False, trial=trial)
 
 
 def go_on(
@@ -74,7 +74,7 @@ def _introduce(prepared: Prepared, console: Console) -> None:
 def dry_run(plan: RunPlan, console: Console) -> RunResult:
     prepared = prepare(plan, compute=False)
     _introduce(prepared, console)
-    train = plan.config.train
+    train = prepared.config.train
     if not prepared.trains:
         console.print("dry run: nothing was computed or written")
     else:

@@ -14,7 +14,7 @@ from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.python_arguments import Objects, as_layer, with_objects
 from zoo.runs.resolve_config import merge, resolve
-from zoo.runs.run_directory import Record, new_path
+from zoo.runs.run_directory import Record, RunDir, new_path
 from zoo.support.atomic_files import write_json
 from zoo.support.formatting import label, plural, spread
 from zoo.support.paths import optional_path
@@ -72,6 +72,8 @@ def run_seeds(
     for seed in seeds:  # before the first run: the last directory may exist as well
         new_path(config.model_copy(update={"name": run_names[seed]}), places[seed])
     for seed in seeds:
+        if runs and config.train.batch_size == "auto":  # chosen once, so that the seeds differ in nothing else
+            overrides = merge(merge({}, overrides), {"train": {"batch_size": batch_size_of(runs[0])}})
         own: dict[str, Any] = merge(merge({}, overrides), {"seed": seed})
         if run_names[seed] is not None:
             own["name"] = run_names[seed]
@@ -87,6 +89,11 @@ def run_seeds(
         console.print(f"{label(metric)}: {spread(metric, found['mean'], found['sd'])} over {plural(count, 'seed')}")
     console.print(f"summary: {summary}")
     return SeedsResult(summary, runs, metrics)
+
+
+def batch_size_of(result: RunResult) -> int | str:
+    """Return the batch size that a run chose."""
+    return "auto" if result.path is None else RunDir(result.path).config.train.batch_size
 
 
 def command(count: int, name: str | None, config_file: Path | None, overrides: Mapping[str, Any]) -> str:
