@@ -140,7 +140,7 @@ class Trials(ABC):
     def __init__(self, state: TrainState, smallest: int) -> None:
         self._state = state
         self._batch = next(state.part.batches(SAMPLES))
-        self.name, self.budget = state.engine.name, int(self.share * self.available(smallest))
+        self.budget = int(self.share * self.available(smallest))
 
     @abstractmethod
     def available(self, smallest: int) -> int:

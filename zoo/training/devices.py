@@ -101,7 +101,8 @@ def out_of_memory(what: str) -> Iterator[None]:
         size = f" ({asked[1]} at once)" if asked else ""
         raise OutOfMemory(
             f"out of memory{size} with {what}",
-            fix="use a smaller --batch-size, or split batches: --set train.micro_batches=2",
+            fix="use a smaller --batch-size, split batches (--set train.micro_batches=2), or recompute activations "
+            "(--set train.gradient_checkpointing=true)",
         ) from error
 
 
