@@ -121,7 +121,7 @@ def test_the_memory_of_large_batches_is_computed_from_small_ones(optimizer: str)
     assert prepared.learning is not None
     config = auto(prepared.config)
     with tried(config, prepared.model, prepared.learning, prepared.data, prepared.engine) as state:
-        trials = batch_size.CpuTrials(state, 2)
+        trials = batch_size.CpuTrials(state, 2, 0.5)
         found = {size: trials.peak(size) for size in (2, 4, 8, 16, 32, 64, 128, 256)}
         assert len(trials._known) < len(found)
         with LiveMemory() as memory:
@@ -216,7 +216,7 @@ def test_on_cuda_steps_are_tried_until_they_fail(
     config = auto(prepared.config)
     with tried(config, prepared.model, prepared.learning, prepared.data, prepared.engine) as state:
         state.model.register_forward_pre_hook(card)
-        choice = largest(CudaTrials(state, 2), candidates(1437, 1), 1437)
+        choice = largest(CudaTrials(state, 2, 0.9), candidates(1437, 1), 1437)
         assert all(parameter.grad is None for parameter in state.model.parameters())
     assert choice.size == size
     assert choice.told.startswith("batch size 64, the largest that fits into 99.0 kB, 90% of the available memory")

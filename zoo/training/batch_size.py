@@ -28,7 +28,8 @@ from zoo.support.formatting import size as bytes_text
 from zoo.support.system_memory import available_memory
 from zoo.training.devices import Engine, free_memory, out_of_memory
 from zoo.training.live_memory import LiveMemory
-from zoo.training.resume_check import same_generators
+from zoo.training.random_states import same_generators
+from zoo.training.step_graph import captures
 from zoo.training.train_state import Learning, Progress, TrainState
 from zoo.training.trainer import take_step
 
@@ -55,16 +56,19 @@ def choose_batch_size(config: RunConfig, model: nn.Module, learning: Learning, d
 
     Raises OutOfMemory if the smallest one does not fit, and UsageError on other devices than the CPU and CUDA.
     """
-    trials = {"cpu": CpuTrials, "cuda": CudaTrials}.get(engine.device.type)
-    if trials is None:
+    kinds: dict[str, tuple[type[Trials], float]] = {"cpu": (CpuTrials, CPU_SHARE), "cuda": (CudaTrials, CUDA_SHARE)}
+    if engine.device.type not in kinds:
         raise UsageError(
             f"the memory of {engine.device} is not known",
             where="train.batch_size=auto",
             fix="use a number: --batch-size 64",
         )
+    trials, share = kinds[engine.device.type]
+    if captures(config.train, engine):
+        share /= 2  # a recorded step has memory of its own
     sizes = candidates(len(data.part("train")), config.train.micro_batches)
     with same_generators(engine.device), tried(config, model, learning, data, engine) as state:
-        return largest(trials(state, sizes[0]), sizes, len(data.part("train")))
+        return largest(trials(state, sizes[0], share), sizes, len(data.part("train")))
 
 
 def candidates(samples: int, micro_batches: int) -> list[int]:
@@ -122,7 +126,7 @@ def tried(config: RunConfig, model: nn.Module, learning: Learning, data: Data, e
 
     It is not compiled: that would take minutes for each size, and a compiled step needs less memory as a rule.
     """
-    settings = {"augment": [], "compile": False, "profile": False, "drop_last": False}
+    settings = {"augment": [], "compile": False, "cuda_graph": False, "profile": False, "drop_last": False}
     config = config.model_copy(update={"train": config.train.model_copy(update=settings)}).with_batch_size(1)
     state = TrainState(config, learning, copy.deepcopy(model), data, engine, RunDir(Path()), Silent())
     learning.adaptations.set_train_mode(state.model)
@@ -135,12 +139,11 @@ def tried(config: RunConfig, model: nn.Module, learning: Learning, data: Data, e
 class Trials(ABC):
     """Training steps with batches of different sizes, and their peaks of memory."""
 
-    share: float
-
-    def __init__(self, state: TrainState, smallest: int) -> None:
-        self._state = state
+    def __init__(self, state: TrainState, smallest: int, share: float) -> None:
+        """``share`` is the share of the free memory that a step may use."""
+        self._state, self.share = state, share
         self._batch = next(state.part.batches(SAMPLES))
-        self.budget = int(self.share * self.available(smallest))
+        self.budget = int(share * self.available(smallest))
 
     @abstractmethod
     def available(self, smallest: int) -> int:
@@ -158,8 +161,6 @@ class Trials(ABC):
 
 
 class CudaTrials(Trials):
-    share = CUDA_SHARE
-
     def available(self, smallest: int) -> int:
         device = self._state.engine.device
         free_memory()
@@ -183,8 +184,6 @@ class CudaTrials(Trials):
 class CpuTrials(Trials):
     """An operating system does not refuse memory, it stops the process. So steps with small batches are measured until
     the memory grows in proportion to the batch, and larger ones are computed from these."""
-
-    share = CPU_SHARE
 
     def available(self, smallest: int) -> int:
         self._known: list[tuple[int, int]] = []

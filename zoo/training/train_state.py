@@ -33,8 +33,10 @@ from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
 from zoo.training.optimizers import build_optimizer, build_schedule
 from zoo.training.profiling import Profiler
-from zoo.training.resume_check import check_exact, same_generators
+from zoo.training.random_states import same_generators
+from zoo.training.resume_check import check_exact
 from zoo.training.run_logs import RunLogs
+from zoo.training.step_graph import step_graph
 from zoo.training.step_losses import StepLosses, first_not_finite
 
 
@@ -148,6 +150,8 @@ class TrainState:
         self.stepper = Stepper(
             self.model, train, self.engine, self.steps_per_epoch, self.learning.adaptations.lr_multipliers(self.model)
         )
+        stepper = self.stepper
+        self.graph = step_graph(train, self.engine, stepper.optimizer, stepper.changed, self.watch.print)
         self.loss_sum, self.weight_sum = (
             torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2)
         )
@@ -172,6 +176,8 @@ class TrainState:
         """Set training mode, except for modules that adaptations keep in eval mode, and call `on_epoch_start`."""
         self.learning.adaptations.on_epoch_start(self.model, epoch)
         self._set_train_mode()
+        if self.graph is not None:
+            self.graph.begin_epoch(self.model)
 
     def _set_train_mode(self) -> None:
         self.learning.adaptations.set_train_mode(self.model)
