@@ -123,9 +123,9 @@ def test_the_memory_of_large_batches_is_computed_from_small_ones(optimizer: str)
     with tried(config, prepared.model, prepared.learning, prepared.data, prepared.engine) as state:
         trials = batch_size.CpuTrials(state, 2, 0.5)
         found = {size: trials.peak(size) for size in (2, 4, 8, 16, 32, 64, 128, 256)}
-        assert len(trials._known) < len(found)
+        assert len(trials.measured) < len(found)
         with LiveMemory() as memory:
-            trials._take_step(256)
+            trials.step_with(256)
     assert found[256] == pytest.approx(memory.peak, rel=0.03)
 
 

@@ -21,14 +21,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from zoo.api import Batch
+from zoo.config.run_config import TrainConfig
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.resolve_config import resolve
 from zoo.runs.run_directory import create
 from zoo.training import step_graph, trainer
+from zoo.training.devices import Engine
 from zoo.training.losses import PieceLoss
 from zoo.training.preparation import prepare
-from zoo.training.step_graph import WARM_UP, StepGraph, relative_difference
+from zoo.training.step_graph import WARM_UP, StepGraph, capture_fault, relative_difference
 from zoo.training.train_state import TrainState
 
 READING = {"_local_scalar_dense", "nonzero", "_unique2", "masked_select"}
@@ -208,7 +210,6 @@ def test_a_stopped_training_resumes_to_the_bit(tmp_path: Path) -> None:
     [
         ({"mixup": 0.2}, "train.mixup and train.cutmix are drawn on the host"),
         ({"profile": True}, "train.profile measures"),
-        ({"gradient_checkpointing": True}, "train.gradient_checkpointing stores"),
         ({"optimizer": "rprop"}, "Rprop computes a part of its update on the host"),
     ],
 )
@@ -217,6 +218,13 @@ def test_what_cannot_be_recorded_is_said(tmp_path: Path, recorders, train, reaso
     state = state_of(tmp_path / "run", watch=watch, **train)
     assert state.graph is None and not recorders
     assert any(line.startswith("note: no CUDA graph: ") and reason in line for line in watch.lines)
+
+
+def test_a_step_that_recomputes_activations_is_not_recorded(recorders) -> None:
+    engine = Engine(torch.device("cpu"), None, torch.contiguous_format)
+    fault = capture_fault(TrainConfig(cuda_graph=True, gradient_checkpointing=True), engine)
+    assert fault == "train.gradient_checkpointing stores the state of the random generators in each step"
+    assert capture_fault(TrainConfig(cuda_graph=True), engine) is None
 
 
 def test_without_a_recorder_for_the_device_it_is_said(tmp_path: Path, monkeypatch) -> None:

@@ -153,7 +153,7 @@ class Trials(ABC):
     def peak(self, size: int) -> int | None:
         """Return the bytes that steps with ``size`` samples need; None if they run out of memory."""
 
-    def _take_step(self, size: int) -> None:
+    def step_with(self, size: int) -> None:
         state = self._state
         state.config = state.config.with_batch_size(size)
         rows = torch.arange(size, device=self._batch.inputs.device) % len(self._batch.inputs)
@@ -173,7 +173,7 @@ class CudaTrials(Trials):
         try:
             with out_of_memory(f"a batch of {size}"):
                 for _ in range(2):  # the first one allocates the state of the optimizer
-                    self._take_step(size)
+                    self.step_with(size)
         except OutOfMemory:
             return None
         finally:
@@ -186,12 +186,12 @@ class CpuTrials(Trials):
     the memory grows in proportion to the batch, and larger ones are computed from these."""
 
     def available(self, smallest: int) -> int:
-        self._known: list[tuple[int, int]] = []
-        self._take_step(smallest)  # allocates the state of the optimizer, which is then not free
+        self.measured: list[tuple[int, int]] = []
+        self.step_with(smallest)  # allocates the state of the optimizer, which is then not free
         return available_memory()
 
     def peak(self, size: int) -> int:
-        known, expected, settled = self._known, 0.0, False
+        known, expected, settled = self.measured, 0.0, False
         slopes = [(more - less) / (many - few) for (few, less), (many, more) in pairwise(known)]
         if slopes:
             expected = known[-1][1] + slopes[-1] * (size - known[-1][0])
@@ -199,6 +199,6 @@ class CpuTrials(Trials):
         if settled or expected > self.budget:
             return int(expected)
         with LiveMemory() as memory:
-            self._take_step(size)
+            self.step_with(size)
         known.append((size, int(memory.peak)))
         return known[-1][1]
