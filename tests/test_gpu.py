@@ -3,12 +3,14 @@ exactly."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import zoo
 from zoo.config.augmentation_options import canonical
@@ -17,8 +19,9 @@ from zoo.data.data_loader import open_data
 from zoo.errors import DivergedError, Interrupted, SetupError
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
+from zoo.runs import checkpoints
 from zoo.runs.resolve_config import resolve
-from zoo.runs.run_directory import create
+from zoo.runs.run_directory import RunDir, create
 from zoo.training.preparation import prepare
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import account, remaining_batches, take_step
@@ -171,3 +174,37 @@ def test_compiled_networks_train_on_cuda(tmp_path) -> None:
         ]
         > 0.9
     )
+
+
+def test_a_batch_size_is_chosen_that_trains(tmp_path) -> None:
+    """On a card with 1 GB, which is not all that the driver says is free: four times as much does not fit."""
+    settings = {"device": "cuda", "dataset.resize": 256, "train.eval_batch_size": 16}
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1e9 / torch.cuda.get_device_properties(0).total_memory)
+    try:
+        result = zoo.run("cnn_digits", set=settings, batch_size="auto", epochs=1, out=tmp_path / "run", quiet=True)
+        assert result.path is not None
+        size = RunDir(result.path).config.train.samples_per_step
+        assert 2 <= size < 1024
+        with pytest.raises(SetupError, match=f"out of memory.*batch of {4 * size}"):
+            zoo.run("cnn_digits", set=settings, batch_size=4 * size, epochs=1, out=tmp_path / "more", quiet=True)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_recomputed_activations_change_no_bit(tmp_path, precision) -> None:
+    def network() -> nn.Module:
+        sides = [(3, 32), (32, 32), (32, 32), (32, 32)]
+        blocks = [[nn.Conv2d(*side, 3), nn.BatchNorm2d(32), nn.ReLU(), nn.Dropout(0.3)] for side in sides]
+        return nn.Sequential(*itertools.chain(*blocks), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 3))
+
+    images = np.random.default_rng(0).integers(0, 256, (96, 3, 32, 32), dtype=np.uint8)
+    data = {"train": (images, np.arange(96) % 3), "test": (images[:9], np.arange(9) % 3)}
+    states = []
+    for recomputed in (False, True):
+        settings = {"device": "cuda", "deterministic": True, "train.gradient_checkpointing": recomputed}
+        settings |= {"train.precision": precision, "train.epochs": 3, "train.batch_size": 32}
+        result = zoo.run(model=network, data=data, set=settings, out=tmp_path / str(recomputed), quiet=True)
+        states.append(checkpoints.weights(checkpoints.chosen(RunDir(result.path))))
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
