@@ -17,7 +17,7 @@ from zoo.errors import UsageError
 from zoo.plugin import decide
 from zoo_screening.options import ScreeningOptions
 
-THRESHOLDS = np.linspace(0.01, 0.99, 99)
+THRESHOLDS = np.arange(1, 100) / 100
 
 
 class Screening(api.Task[ScreeningOptions]):
