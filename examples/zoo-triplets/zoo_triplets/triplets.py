@@ -25,8 +25,8 @@ class Triplets(api.Task[TripletsOptions]):
     def loss(self, outputs: api.Outputs, batch: api.Batch) -> api.Loss:
         """The mean over the triplets that are not far enough apart; an image counts as often as it is in one."""
         vectors = F.normalize(outputs[api.MAIN_OUTPUT].float(), dim=1)
-        # |a - b|² = 2 - 2·a·b for vectors of length 1. The square root has no gradient at 0.
-        distances = (2 - 2 * vectors @ vectors.T).clamp_min(1e-6).sqrt()  # (B, B)
+        squared = (vectors[:, None] - vectors).square().sum(2)  # (B, B)
+        distances = squared.clamp_min(1e-12).sqrt()  # the square root has no gradient at 0
         same = batch.targets[:, None] == batch.targets[None]
         positive = same & ~torch.eye(len(same), dtype=torch.bool, device=same.device)
         # (B, B, B): anchor, positive, negative
