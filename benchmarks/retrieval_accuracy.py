@@ -102,7 +102,8 @@ def by_torchmetrics(vectors: np.ndarray, labels: np.ndarray) -> float:
     targets, others = torch.from_numpy(labels), ~torch.eye(len(labels), dtype=torch.bool)
     queries = torch.arange(len(labels))[:, None].expand(-1, len(labels))
     metric = RetrievalMAP(empty_target_action="skip")
-    metric.update((unit @ unit.T)[others], (targets[:, None] == targets[None])[others], indexes=queries[others])
+    scores = (unit @ unit.T).argsort(1).argsort(1) + 1.0  # torchmetrics counts positive scores only, in float32
+    metric.update(scores[others], (targets[:, None] == targets[None])[others], indexes=queries[others])
     return float(metric.compute())
 
 
