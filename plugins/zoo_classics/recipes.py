@@ -114,6 +114,23 @@ RECIPES = [
         ),
     ),
     RecipeSpec(
+        name="mnist_retrieval",
+        summary="The small CNN trained to give MNIST's digits of the same class similar vectors, one epoch",
+        architecture="classics/cnn",
+        dataset="datasets/mnist",
+        task="tasks/retrieval",
+        parameters={
+            "train": {
+                "epochs": 1,
+                "batch_size": 128,
+                "eval_batch_size": 1000,
+                "optimizer": "adam",
+                "lr": 0.003,
+                "schedule": "cosine",
+            },
+        },
+    ),
+    RecipeSpec(
         name="unet_digits_on_photos",
         summary="A small U-Net that segments scikit-learn's digits 0 to 3 on darkened photographs; no download",
         architecture="classics/unet",

@@ -48,7 +48,8 @@ __all__ = ["Folder", "in_turn", "open_folder", "open_held_out", "read_folder", "
 class Folder(Dataset):
     """The implementation of `zoo.api.Dataset`.
 
-    ``held_out`` names the split to evaluate on, where there is nothing to train on.
+    ``held_out`` names the split to evaluate on, where there is nothing to train on. ``groups`` has a number for each
+    image, the same for near-duplicates.
     """
 
     def __init__(
@@ -58,8 +59,9 @@ class Folder(Dataset):
         target: FolderTarget,
         store: DatasetStore,
         held_out: str | None = None,
+        groups: Mapping[Path, int] | None = None,
     ) -> None:
-        self._target = target
+        self._target, self._groups = target, groups
         self._root, self._splits, self._store, self._held_out = root, splits, store, held_out
 
     @property
@@ -89,7 +91,9 @@ class Folder(Dataset):
         samples = self._splits[split]
         labelled = samples[0].label is not None
         targets = targets_array(self._target, [sample.label or "" for sample in samples]) if labelled else None
-        return Split([sample.file for sample in samples], targets, [self._name(sample.file) for sample in samples])
+        files = [sample.file for sample in samples]
+        groups = np.array([self._groups[file] for file in files]) if labelled and self._groups else None
+        return Split(files, targets, [self._name(file) for file in files], groups)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -211,16 +215,15 @@ def _arranged(
     divide: bool = True,
     together: bool = False,
 ) -> Folder:
-    classes = _classes(root, splits)
+    classes, groups = _classes(root, splits), None
     if divide and not _has_own(splits):
         splits = _divide(root, splits, test_fraction, split_seed)
         if together:
-            splits = keep_together(splits, store)
+            splits, groups = keep_together(splits, store)
     elif divide and together:
-        note_between(splits, store)
-    return Folder(
-        root, {name: in_turn(samples) for name, samples in splits.items()}, Classes(names=tuple(classes)), store
-    )
+        groups = note_between(splits, store)
+    arranged = {name: in_turn(samples) for name, samples in splits.items()}
+    return Folder(root, arranged, Classes(names=tuple(classes)), store, groups=groups)
 
 
 def _has_own(splits: Mapping[str, Sequence[Sample]]) -> bool:

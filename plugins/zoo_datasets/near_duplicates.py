@@ -39,16 +39,23 @@ def difference_hash(file: Path) -> int | None:
     return found if FLAT <= int(bits.sum()) <= 64 - FLAT else None
 
 
-def keep_together(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -> dict[str, list[Sample]]:
+Groups = dict[Path, int]
+"""The group of each image: near-duplicates of a class have the same."""
+
+
+def keep_together(
+    splits: Mapping[str, Sequence[Sample]], store: DatasetStore
+) -> tuple[dict[str, list[Sample]], Groups]:
     """Move the images of val that have a near-duplicate of their class in train to train, and note how many.
 
-    A class keeps at least one image of val, even if all have near-duplicates.
+    A class keeps at least one image of val, even if all have near-duplicates. Returns the splits and the groups.
     """
     train, val = list(splits["train"]), list(splits["val"])
     both = [*train, *val]
     near = near_pairs(_hashes(both))
     note_classes(both, near, store)
-    moved = {index - len(train) for index in _connected(both, near, len(train)) if index >= len(train)}
+    first = _first_of_group(both, near)
+    moved = {index - len(train) for index in range(len(train), len(both)) if first[index] < len(train)}
     left = {sample.label for index, sample in enumerate(val) if index not in moved}
     for index in sorted(moved):
         if val[index].label not in left:
@@ -56,16 +63,17 @@ def keep_together(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -
             moved.discard(index)
     if moved:
         store.note(f"{plural(len(moved), 'image')} moved from test to train: near-duplicates of training images")
-    return {
+    arranged = {
         **{name: list(samples) for name, samples in splits.items()},
         "train": [*train, *(val[index] for index in sorted(moved))],
         "val": [sample for index, sample in enumerate(val) if index not in moved],
     }
+    return arranged, _groups(both, first)
 
 
-def note_between(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -> None:
+def note_between(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) -> Groups:
     """Note how many images of each split that the folder itself has are near-duplicates of training images, and how
-    many of all are of images of another class. Nothing is moved."""
+    many of all are of images of another class. Nothing is moved. Returns the groups."""
     parts = {name: samples for name, samples in splits.items() if samples and samples[0].label is not None}
     every = [sample for samples in parts.values() for sample in samples]
     names = [name for name, samples in parts.items() for _ in samples]
@@ -83,6 +91,7 @@ def note_between(splits: Mapping[str, Sequence[Sample]], store: DatasetStore) ->
                 f"{plural(len(found), 'image')} of {name} {'has' if len(found) == 1 else 'have'} a near-duplicate in "
                 "train, so that the accuracy on it is too high"
             )
+    return _groups(every, _first_of_group(every, near))
 
 
 def note_classes(samples: Sequence[Sample], near: np.ndarray, store: DatasetStore) -> None:
@@ -122,20 +131,29 @@ def _hashes(samples: Sequence[Sample]) -> list[int | None]:
         return list(pool.map(difference_hash, (sample.file for sample in samples)))
 
 
-def _connected(samples: Sequence[Sample], near: np.ndarray, known: int) -> set[int]:
-    """Return the samples that are connected to one of the first ``known`` by near-duplicates of their class."""
+def _groups(samples: Sequence[Sample], first: Sequence[int]) -> Groups:
+    return {sample.file: group for sample, group in zip(samples, first, strict=True)}
+
+
+def _first_of_group(samples: Sequence[Sample], near: np.ndarray) -> list[int]:
+    """Return the first of the samples that each one is connected to by near-duplicates of its class, or itself."""
     links: dict[int, list[int]] = {}
     for one, other in near.tolist():
         if samples[one].label == samples[other].label:
             links.setdefault(one, []).append(other)
             links.setdefault(other, []).append(one)
-    due = [index for index in links if index < known]
-    found = set(due)
-    while due:
-        fresh = set(links[due.pop()]) - found
-        found |= fresh
-        due.extend(fresh)
-    return found
+    first = list(range(len(samples)))
+    seen: set[int] = set()
+    for index in sorted(links):
+        due = [] if index in seen else [index]
+        seen.update(due)
+        while due:
+            at = due.pop()
+            first[at] = index
+            fresh = set(links[at]) - seen
+            seen |= fresh
+            due.extend(fresh)
+    return first
 
 
 def _distances(hashes: np.ndarray, value: np.uint64) -> np.ndarray:

@@ -47,7 +47,7 @@ class FolderOptions(Options):
     near_duplicates: Literal["any", "together"] = Field(
         "any",
         description="together: images of a class whose difference hashes differ in at most 4 of 64 bits are not in "
-        "both train and test; any: no comparison",
+        "both train and test, and val_fraction does not divide them; any: no comparison",
     )
     layout: Literal["auto", "classes", "splits"] = Field(
         "auto",

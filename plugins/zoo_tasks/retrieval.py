@@ -50,8 +50,8 @@ class Retrieval(Task[RetrievalOptions]):
         if batch.targets is None:
             raise ValueError("retrieval is trained on labelled images")
         vectors = F.normalize(outputs[MAIN_OUTPUT].float(), dim=1)
-        # (B, B)
-        logits = vectors @ vectors.T / self.options.temperature
+        with torch.autocast(vectors.device.type, enabled=False):  # similarities in half precision are too coarse
+            logits = vectors @ vectors.T / self.options.temperature  # (B, B)
         itself = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
         positive = (batch.targets[:, None] == batch.targets[None]) & ~itself
         # -1e9 and not -inf, whose product with 0 is not a number

@@ -23,6 +23,9 @@ LAST_BLOCK = {"squeezenet1_1": "last:7", "resnet18": "last:5", "resnet50": "last
 """The layers of the last block or, of SqueezeNet, of the last two, and the linear layer."""
 FINE_TUNING = {**ADAM, "lr": 1e-4, "batch_size": 32, "epochs": 5, "schedule": "cosine", "evaluate_start": True}
 PROBE_PAPER = "G. Alain, Y. Bengio: Understanding intermediate layers using linear classifier probes (2016)"
+FINE_TUNING_PAPER = (
+    "A. Kumar et al.: Fine-tuning can distort pretrained features and underperform out-of-distribution (2022)"
+)
 OWN = {"near_duplicates": "together"}
 """What is added to the dataset for a user's own images."""
 
@@ -73,8 +76,7 @@ def _fine_tuning(network: str, title: str) -> RecipeSpec:
     return RecipeSpec(
         name=f"{network}_finetune",
         summary=f"Linear probe on features of {title}, pretrained on ImageNet, then fine-tuning of its last block",
-        source="A. Kumar et al.: Fine-tuning can distort pretrained features and underperform out-of-distribution "
-        "(2022)",
+        source=FINE_TUNING_PAPER,
         architecture=f"torchvision/{network}",
         dataset="datasets/catdog",
         task="tasks/classification",
@@ -114,6 +116,26 @@ def _on_own(network: str, title: str, name: str, what: str, dataset: str, task: 
     )
 
 
+def _fine_tuning_on_own(network: str, title: str, name: str, what: str, dataset: str, task: str) -> RecipeSpec:
+    """The probe for other targets than classes, then fine-tuning, which is kept if it is better on the validation
+    split. The datasets here have one; a user's own images need one."""
+    return RecipeSpec(
+        name=f"{network}_finetune_{name}",
+        summary=f"Linear probe on features of {title} for {what}, then fine-tuning of its last block",
+        source=FINE_TUNING_PAPER,
+        architecture=f"torchvision/{network}",
+        dataset=dataset,
+        task=task,
+        parameters={
+            "weights": "imagenet1k_v1",
+            "adapt": [{"name": "tasks/linear_probe", "fine_tune": LAST_BLOCK[network]}],
+            "train": FINE_TUNING,
+        },
+        own_data={"dataset": {"val_fraction": 0.2}},
+        quality=True,
+    )
+
+
 RECIPES = [
     _transfer("vgg16_transfer", "vgg16", "VGG-16", 1),
     _transfer(
@@ -143,5 +165,6 @@ RECIPES = [
     *(_probe(network, title) for network, title in PROBES.items()),
     *(_fine_tuning(network, title) for network, title in PROBES.items()),
     *(_on_own(network, title, *each) for network, title in PROBES.items() for each in OTHER_TARGETS),
+    *(_fine_tuning_on_own(network, title, *each) for network, title in PROBES.items() for each in OTHER_TARGETS),
     _transfer("resnet18_transfer", "resnet18", "ResNet-18", 5),
 ]

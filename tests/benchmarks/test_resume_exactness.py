@@ -46,7 +46,8 @@ def test_no_optimizer_is_exact_by_one_schedule_and_refused_by_another(script: Mo
 
 
 @pytest.mark.parametrize(
-    ("task", "options"), [("classification", {"class_weights": "balanced"}), ("transfer", {"unfreeze_every": 1})]
+    ("task", "options"),
+    [("classification", {"class_weights": "balanced"}), ("transfer", {"unfreeze_every": 1}), ("retrieval", {})],
 )
 def test_a_stopped_run_of_a_task_ends_as_one_that_nothing_stopped(tasks, tmp_path, task, options) -> None:
     assert tasks.difference(task, options, tasks.HOW["adamw, cosine, fp16"], tasks.trained(tmp_path), tmp_path) is None

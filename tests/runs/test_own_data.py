@@ -79,6 +79,15 @@ def test_quality_chooses_among_the_recipes_for_it(monkeypatch: pytest.MonkeyPatc
         chosen("mask", quality=True)
 
 
+@pytest.mark.parametrize(("kind", "due"), [("classes", ""), ("multi_label", "_labels"), ("values", "_numbers")])
+def test_quality_fine_tunes_on_classes_labels_and_numbers(kind: str, due: str) -> None:
+    offer = choose(registry(), kind, "folder:x", gpu=lambda: False, quality=True, cores=1)
+    recipe = offer.recipe.spec
+    assert recipe.name.endswith(f"_finetune{due}")
+    assert recipe.parameters["adapt"][0]["fine_tune"] and recipe.parameters["train"]["evaluate_start"]
+    assert {**recipe.parameters.get("dataset", {}), **recipe.own_data["dataset"]}["val_fraction"] == 0.2
+
+
 def test_a_kind_without_a_recipe_names_the_command() -> None:
     with pytest.raises(UsageError, match="zoo run ARCHITECTURE --data folder:x"):
         chosen("values")

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from zoo.registry.lookup import Item, Registry, registry
+from zoo.registry.lookup import Item, Registry, load_object, registry
 from zoo.testing import Fault, check_plugin, find_faults
 from zoo.testing.faults import CHECKS, WITHOUT_BUILDING, Finding, guarded, is_known
+from zoo.testing.tasks import Trial
 
 Odd = Callable[..., list[Fault]]
 
@@ -61,6 +62,14 @@ def test_every_installed_plugin_keeps_the_contract(namespace: str, monkeypatch: 
 
     monkeypatch.setattr(Registry, "items", smaller)
     check_plugin(namespace)
+
+
+@pytest.mark.parametrize("name", ["classification", "multi_label", "regression", "segmentation", "retrieval"])
+def test_each_task_is_tried_with_data_of_its_own_kind(name: str) -> None:
+    """A task that refused the kit's data would keep the contract without being checked."""
+    item = registry().task(name)
+    trial = Trial(item, load_object(str(item.spec.target), item), item.spec.accepts[0])
+    assert list(trial.findings()) == [] and len(trial.made) == 1
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Each kind of target with each network: one step of training and a verified export, or a refusal with its reason."""
+"""Each task with each network: one step of training and a verified export, or a refusal with its reason."""
 
 from __future__ import annotations
 
@@ -37,7 +37,14 @@ NETWORKS = [
     *(f"torchvision/{name}" for name in TORCHVISION),
 ]
 QUICK = ("classics/cnn", "classics/unet")
-KINDS = ("classes", "multi_label", "values", "mask")
+TASKS = {
+    "classification": "classes",
+    "retrieval": "classes",
+    "multi_label": "multi_label",
+    "regression": "values",
+    "segmentation": "mask",
+}
+"""The tasks that train a network of random weights, with the kind of their targets."""
 LARGEST = 64
 """The side in pixels of the images of networks that take any size."""
 
@@ -60,13 +67,13 @@ def targets(kind: str, count: int, height: int, width: int, random: np.random.Ge
 
 
 @pytest.mark.filterwarnings("default")  # torch's own, as a user has them
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
 )
-def test_a_step_and_a_verified_export(name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_and_a_verified_export(name: str, task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    spec, random = registry().architecture(name).spec, np.random.default_rng(0)
+    spec, random, kind = registry().architecture(name).spec, np.random.default_rng(0), TASKS[task]
     channels, height, width = shape_of(spec)
 
     def split() -> tuple[Any, Any]:
@@ -74,7 +81,7 @@ def test_a_step_and_a_verified_export(name: str, kind: str, tmp_path: Path, monk
         return images, targets(kind, 6, height, width, random)
 
     def run() -> Any:
-        settings = {"train.batch_size": 6, "train.lr": 1e-5, "device": "cpu"}
+        settings = {"task.name": task, "train.batch_size": 6, "train.lr": 1e-5, "device": "cpu"}
         return zoo.run(model=name, data=(split(), split()), target=kind, epochs=1, out="run", set=settings, quiet=True)
 
     if ("map" in {output.kind for output in spec.outputs}) != (kind == "mask"):
@@ -85,3 +92,8 @@ def test_a_step_and_a_verified_export(name: str, kind: str, tmp_path: Path, monk
     assert all(np.isfinite(value) for value in run().metrics.values())
     bundle = zoo.export("run", out="bundle")
     assert (bundle.path / "bundle.json").is_file()
+
+
+def test_every_task_for_labelled_images_is_there() -> None:
+    found = {item.spec.name for item in registry().items("task", namespace="tasks") if item.spec.target is not None}
+    assert found == set(TASKS)

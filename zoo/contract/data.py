@@ -49,12 +49,15 @@ class Split:
     ``images`` is a uint8 array (N, C, H, W), a list of N image files, or a `SampleSource`. Files may differ in size:
     zoo decodes each once, to the network's input size, into a cache. ``targets`` is an array (N, …) of the `Target`'s
     dtype and shape, or a list of N mask files. It is None for a split without targets, and for a `SampleSource`, which
-    provides its own. ``names`` has a name for each sample; the default is its index.
+    provides its own. ``names`` has a name for each sample; the default is its index. ``groups`` has an integer for each
+    sample, int64 (N,): samples of the same group (near-duplicates, images of the same patient) are never divided
+    between train and the validation split that ``dataset.val_fraction`` takes from it.
     """
 
     images: np.ndarray | Sequence[Path] | SampleSource
     targets: np.ndarray | Sequence[Path] | None = None
     names: Sequence[str] | None = None
+    groups: np.ndarray | None = None
 
 
 class Dataset(ABC):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _of_classes(split: Split, known: Sequence[str], kept: Sequence[str], name: s
             where="dataset.classes",
             fix="choose others",
         )
-    return Split(chosen.images, places[np.asarray(chosen.targets)], chosen.names)
+    return replace(chosen, targets=places[np.asarray(chosen.targets)])
 
 
 def load_parts(
@@ -145,12 +146,18 @@ def check_split(item: Item[DatasetSpec], target: Target, name: str, split: Split
             item,
             f"split '{name}' has a SampleSource, which provides the targets: remove Split.targets",
         )
+    groups = None if split.groups is None else as_array(item, f"the groups of split '{name}'", split.groups)
+    if groups is not None and (groups.shape != (len(images),) or groups.dtype.kind not in "iu"):
+        raise _wrong_split(
+            item,
+            f"split '{name}' has groups of {groups.dtype} {groups.shape}, expected an integer for each of "
+            f"{len(images)} images",
+        )
     targets = None if split.targets is None else checked_targets(item, target, name, split.targets, len(images))
     if isinstance(images, SampleSource):
         images = Attributed(item, name, images)
-    return Split(
-        images, targets, None if split.names is None else [without_surrogates(str(each)) for each in split.names]
-    )
+    names = None if split.names is None else [without_surrogates(str(each)) for each in split.names]
+    return Split(images, targets, names, groups)
 
 
 def _wrong_split(item: Item[DatasetSpec], what: str) -> PluginError:
@@ -158,21 +165,37 @@ def _wrong_split(item: Item[DatasetSpec], what: str) -> PluginError:
 
 
 def _hold_out(train: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Split off a seeded fraction of train, stratified by class."""
+    """Split off a seeded fraction of train, stratified by class; groups are not divided."""
     count = len(train.images)
     shuffled = counter_random.order(seed, 0, count, counter_random.VALIDATION)
-    groups = (
-        [shuffled[train.targets[shuffled] == label] for label in np.unique(train.targets)]
-        if isinstance(train.targets, np.ndarray) and train.targets.ndim == 1 and train.targets.dtype == np.int64
-        else [shuffled]
-    )
-    aside = np.sort(np.concatenate([group[: round(len(group) * fraction)] for group in groups]))
+    classes = np.zeros(count, np.int64)
+    if isinstance(train.targets, np.ndarray) and train.targets.ndim == 1 and train.targets.dtype == np.int64:
+        classes = np.unique(train.targets, return_inverse=True)[1]
+    if train.groups is None:
+        each = (shuffled[classes[shuffled] == label] for label in range(classes.max() + 1))
+        aside = np.sort(np.concatenate([rows[: round(len(rows) * fraction)] for rows in each]))
+    else:
+        aside = _groups_aside(shuffled, classes, train.groups, fraction)
     if len(aside) in (0, count):
         raise UsageError(
             f"dataset.val_fraction={fraction} of {count} samples leaves a split empty", fix="choose another fraction"
         )
     kept = np.setdiff1d(np.arange(count), aside)
     return subset(train, kept), subset(train, aside)
+
+
+def _groups_aside(shuffled: np.ndarray, classes: np.ndarray, groups: np.ndarray, fraction: float) -> np.ndarray:
+    """Return the samples of whole groups, sorted: in the order in which they first appear in ``shuffled``, all groups
+    with which no class has more than its fraction."""
+    _, first, group = np.unique(groups[shuffled], return_index=True, return_inverse=True)
+    sizes = np.zeros((len(first), classes.max() + 1), np.int64)
+    np.add.at(sizes, (group, classes[shuffled]), 1)
+    left = np.array([round(int(size) * fraction) for size in sizes.sum(0)])
+    taken = np.zeros(len(first), bool)
+    for place in np.argsort(first):
+        if (sizes[place] <= left).all():
+            taken[place], left = True, left - sizes[place]
+    return np.sort(shuffled[taken[group]])
 
 
 def subset(split: Split, rows: np.ndarray) -> Split:
@@ -182,7 +205,8 @@ def subset(split: Split, rows: np.ndarray) -> Split:
         names = [split.names[row] for row in rows]
     else:  # a SampleSource may have too many samples for a list of names
         names = IndexNames(rows) if isinstance(split.images, SampleSource) else [str(row) for row in rows]
-    return Split(_rows(split.images, rows), None if split.targets is None else _rows(split.targets, rows), names)
+    targets = None if split.targets is None else _rows(split.targets, rows)
+    return Split(_rows(split.images, rows), targets, names, None if split.groups is None else split.groups[rows])
 
 
 def _rows(column: Any, rows: np.ndarray) -> Any:

@@ -7,8 +7,15 @@ from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
+from zoo_datasets.folder import open_folder
 from zoo_datasets.folder_layout import Sample
 from zoo_datasets.near_duplicates import BITS, difference_hash, keep_together, near_pairs, note_between
+from zoo_datasets.options import FolderOptions
+
+from zoo.config.run_config import DatasetSection
+from zoo.data.data_folder import Store
+from zoo.data.splits import load_parts
+from zoo.registry.lookup import registry
 
 
 def picture(file: Path, seed: int, side: int = 90, quality: int = 95) -> Path:
@@ -42,7 +49,10 @@ def test_copies_in_val_move_to_train_within_their_class(tmp_path: Path) -> None:
         Sample(picture(tmp_path / "4.jpg", 4), "y"),
         Sample(picture(tmp_path / "other_class.jpg", 1, side=120), "y"),
     ]
-    found = keep_together({"train": train, "val": val}, store)  # type: ignore[arg-type]
+    found, groups = keep_together({"train": train, "val": val}, store)  # type: ignore[arg-type]
+    assert {file.name: group for file, group in groups.items()} == {
+        "1.jpg": 0, "2.jpg": 1, "copy.jpg": 0, "3.jpg": 3, "4.jpg": 4, "other_class.jpg": 5,
+    }  # fmt: skip
     assert [sample.file.name for sample in found["train"]] == ["1.jpg", "2.jpg", "copy.jpg"]
     assert [sample.file.name for sample in found["val"]] == ["3.jpg", "4.jpg", "other_class.jpg"]
     assert notes == [
@@ -54,7 +64,7 @@ def test_copies_in_val_move_to_train_within_their_class(tmp_path: Path) -> None:
 def test_a_class_keeps_an_image_to_evaluate_on(tmp_path: Path) -> None:
     train = [Sample(picture(tmp_path / "1.jpg", 1), "x")]
     val = [Sample(picture(tmp_path / "copy.jpg", 1, side=140), "x")]
-    found = keep_together({"train": train, "val": val}, SimpleNamespace(note=print))  # type: ignore[arg-type]
+    found, _ = keep_together({"train": train, "val": val}, SimpleNamespace(note=print))  # type: ignore[arg-type]
     assert found["val"] == val
 
 
@@ -84,3 +94,27 @@ def test_near_duplicates_between_the_splits_of_a_folder_are_noted(tmp_path: Path
     }
     note_between(splits, SimpleNamespace(note=notes.append))  # type: ignore[arg-type]
     assert notes == ["1 image of val has a near-duplicate in train, so that the accuracy on it is too high"]
+
+
+def test_near_duplicates_are_not_divided_by_val_fraction(tmp_path: Path) -> None:
+    """Three copies of each of eight images a class, of which a third of the originals' number is set aside."""
+    for label in ("x", "y"):
+        (tmp_path / label).mkdir()
+        for seed in range(8):
+            for copy, side in enumerate((90, 120, 150)):
+                picture(tmp_path / label / f"{seed}_{copy}.jpg", seed + 100 * (label == "y"), side)
+    item = registry().dataset("folder")
+
+    def divided(near_duplicates: str) -> tuple[set[str], set[str]]:
+        options = FolderOptions.model_validate({"path": str(tmp_path), "near_duplicates": near_duplicates})
+        section = DatasetSection.model_validate({"name": "datasets/folder", "val_fraction": 0.3})
+        opened = open_folder(options, Store())
+        assert opened.target is not None
+        parts = load_parts(item, opened, opened.target, section, None, 0)
+        train, val = ({name.rpartition("_")[0] for name in parts[part].names or ()} for part in ("train", "val"))
+        return train, val
+
+    train, val = divided("together")
+    assert len(val) >= 2 and not train & val
+    train, val = divided("any")
+    assert train & val

@@ -134,6 +134,21 @@ def test_fine_tuning_is_kept_only_if_it_is_better_on_val(tmp_path: Path, lr: flo
     assert found.metrics["accuracy"] > 0.9
 
 
+@pytest.mark.parametrize(
+    ("data", "metric", "better"), [("digit_sets", "map", 1), ("digits_rotated", "mae", -1)], ids=["labels", "numbers"]
+)
+def test_a_probe_of_labels_and_of_numbers_is_where_fine_tuning_begins(
+    tmp_path: Path, data: str, metric: str, better: int
+) -> None:
+    adapt = [{"name": "linear_probe", "fine_tune": "all"}]
+    wanted = {**WANTED, "adapt": adapt, "train.evaluate_start": True, "train.lr": 3e-3, "train.epochs": 2}
+    found = zoo.run("cnn", data=data, set=wanted, out=tmp_path / "run", quiet=True)
+    rows, log = rows_of(found), (tmp_path / "run" / "log.txt").read_text()
+    assert list(rows)[:2] == ["fine-tuned", "linear probe"] and "before training: val" in log
+    assert float(rows["fine-tuned"][metric]) == pytest.approx(found.metrics[metric], abs=1e-4)
+    assert better * (float(rows["fine-tuned"][metric]) - float(rows["linear probe"][metric])) > 0
+
+
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(UsageError, match="does not name its head"):
         LinearProbe(PLAIN).adapt(nn.Sequential(), context(head=None))
