@@ -9,7 +9,7 @@ trains two epochs; the second counts. The sides take turns. zoo decodes the imag
 (`dataset.cache=none`), and once with `source`; both cut the crops from the photographs at their own size.
 
 FOLDER has a folder for each class; by default, photographs of cats and dogs in ZOO_DATA are used. fastai is installed
-into a temporary folder. With --tiny, 64 random images.
+into a temporary folder. With --tiny, 40 random images.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from _record import compared, parser_of, result_file, write_result
 
 SIDE, BATCH, WORKERS, RATE = 224, 32, 2, 1e-3
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-MANY, FEW = 160, 64
+MANY, FEW = 160, 40
 
 
 def zoo_rate(folder: Path, cache: str) -> float:
@@ -140,7 +140,7 @@ def fastai_rate(folder: Path) -> float:
         folder,
         get_image_files(folder),
         lambda file: file.parent.name,
-        valid_pct=0.02,
+        valid_pct=0.1,
         bs=BATCH,
         num_workers=WORKERS,
         item_tfms=RandomResizedCrop(SIDE, min_scale=0.08),

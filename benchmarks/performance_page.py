@@ -245,7 +245,9 @@ def bounds(row: Row, found: dict[str, Any], comparison: dict[str, Any]) -> list[
     told = shares(profile["parts"])
     operators = shares([each for each in profile.get("operators", []) if each["share"] >= 0.05], code=True)
     what = f"; by operator: {operators}" if operators else ""
-    return [f"{told}{what} ({profile['tool']}, {profile['date'][:10]}, commit {profile['commit'][:10]})"]
+    threads = "1 thread" if profile["threads"] == 1 else f"{profile['threads']} threads"
+    how = f"{profile['tool']}, {threads}, {profile['date'][:10]}, commit {profile['commit'][:10]}"
+    return [f"{told}{what} ({how})"]
 
 
 def phases(run: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@
 
 Training is profiled by `zoo run --profile`: 20 steps, by phase and by operator of PyTorch. Whole commands, and loading
 of images, are sampled by py-spy: each thread that runs, 100 times a second; a sample belongs to the innermost function
-of zoo on its stack, or to the import of modules. Shares are of the samples, so that threads count as often as they run.
+of zoo on its stack, or to the import of modules. Shares are of the samples, so that threads count as often as they
+run. With OMP_NUM_THREADS=1, other programs on the machine disturb a profile less.
 
 With --tiny, random images and weights; MNIST and CIFAR-10 are left out without ZOO_DATA.
 """
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from _photos import photographs, random_weights
 from _process import timed
 from _record import RESULTS, parser_of, write_result
@@ -156,7 +158,7 @@ def main() -> None:
             elif profile in REAL and "ZOO_DATA" not in os.environ:
                 print(f"{profile}: left out without ZOO_DATA")
             else:
-                found = PROFILES[profile](places)
+                found = {"threads": torch.get_num_threads(), **PROFILES[profile](places)}
                 told = ", ".join(f"{part['name']} {part['share']:.0%}" for part in found["parts"])
                 print(f"{profile}: {told}", flush=True)
                 write_result(None if target is None else target / f"{profile}.json", found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 import zoo
@@ -54,8 +56,10 @@ def test_one_epoch_of_mnist_fast_is_right_on_99_of_100_validation_images(tmp_pat
     """Ten seconds on two idle cores. Half a point is left for the 10,000 images that it is not trained on here."""
     overrides = {"device": "cpu", "dataset": {"val_fraction": 1 / 6}}
     result = zoo.run(FAST, overrides=overrides, out=tmp_path / "run", console=Console(quiet=True))
-    assert result.record.samples["train"] == 50_000 and result.record.epochs == 1
-    assert result.record.results["val"]["accuracy"] > 0.985
+    assert result.record.samples["train"] == 50_000
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as stream:
+        (row,) = csv.DictReader(stream)
+    assert float(row["val_accuracy"]) > 0.985
 
 
 @pytest.mark.parametrize("name", ["lenet_cifar10", "vgg_cifar10"])
