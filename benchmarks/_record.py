@@ -124,7 +124,7 @@ def _without_folder(argument: str) -> str:
 def write_result(file: Path | None, figures: dict[str, Any]) -> None:
     """Write ``figures`` with date, commit, command, hardware and versions; the last line printed says where."""
     if file is None:
-        print("nothing written: --tiny without --out")
+        print("nothing written without --out")
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({**facts(), **figures}, indent=2) + "\n", encoding="utf-8")

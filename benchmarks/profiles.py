@@ -36,6 +36,7 @@ OWN = re.compile(r"(?:^|/)((?:zoo|plugins|zoo_\w+)/\S+\.py)$")
 MANY, FEW = 600, 40
 PARTS = 6
 """The number of functions that a profile keeps; the rest is one sum."""
+IMPORTS = "import of modules"
 Profile = dict[str, Any]
 
 
@@ -47,8 +48,8 @@ class Places:
         self.photos = photographs(folder / "photos", FEW if asked.tiny else MANY, tiny=asked.tiny)
         self.weights = asked.weights.absolute() if asked.weights else random_weights(folder)
 
-    def spied(self, *commands: list[str], cache: str) -> Profile:
-        """The functions that a sequence of commands runs most, by samples of py-spy."""
+    def spied(self, *commands: list[str], cache: str, without: tuple[str, ...] = ()) -> Profile:
+        """The functions that a sequence of commands runs most, by samples of py-spy, ``without`` those named."""
         counts: collections.Counter[str] = collections.Counter()
         spy = self.asked.py_spy / "bin" / "py-spy"
         for command in commands:
@@ -56,6 +57,8 @@ class Places:
             record = [str(spy), "record", "-r", "100", "-f", "raw", "--nolineno", "--nonblocking", "-o", str(file)]
             timed([*record, "--", *command], self.folder, {"ZOO_CACHE": str(self.folder / cache)})
             counts += by_function(file.read_text("utf-8"))
+        for name in without:
+            del counts[name]
         total = sum(counts.values())
         most = counts.most_common(PARTS)
         parts = [{"name": name, "share": count / total} for name, count in most]
@@ -87,7 +90,7 @@ def by_function(raw: str) -> collections.Counter[str]:
 
 def _name(stack: list[str]) -> str:
     if any(frame.startswith(("_find_and_load", "_load_unlocked")) for frame in stack):
-        return "import of modules"
+        return IMPORTS
     for frame in reversed(stack):
         match = FRAME.fullmatch(frame)
         own = OWN.search(match["file"]) if match else None
@@ -103,7 +106,7 @@ def on_photos(places: Places) -> list[str]:
 
 def crops(places: Places) -> Profile:
     script = [sys.executable, str(HERE / "source_crops.py"), "--folder", str(places.photos), "--side", "zoo, none"]
-    return places.spied(script, cache="crops")
+    return places.spied(script, cache="crops", without=(IMPORTS,))  # an epoch begins after them
 
 
 def small_run(places: Places) -> Profile:
