@@ -34,6 +34,7 @@ on a GPU. The figures are in [benchmarks/results](../benchmarks/results);
 NONE = "–"
 WORDS = {"plain": "DataLoader loop, best settings", "bare": "plain loop over tensors", "graph": "CUDA graph"}
 WORDS |= {"compiled": "compiled, CUDA graph", "zoo_steps": "zoo, steps alone"}
+WORDS |= {"zoo_graph": "zoo, train.cuda_graph", "zoo_graph_steps": "zoo, train.cuda_graph, steps alone"}
 
 
 @dataclass(frozen=True)
