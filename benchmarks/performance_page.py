@@ -23,11 +23,12 @@ The speed of zoo against a plain PyTorch loop and against other libraries, for e
 
 - **ratio**: how many times faster zoo is: the median of the ratios within a round, with the lowest and the highest.
   The sides of a comparison take turns on the same machine; a round is one turn of each.
-- **–**: not measured yet. Rows that name an H100 need a GPU; [gpu.md](gpu.md) lists what ran on one.
+- Rows that name an H100 need a GPU; [gpu.md](gpu.md) lists what ran on one.
+- **commit**: that of the measured code. Results of before 2026-11-28 have the commit that added them.
 
 `make bench` repeats the measurements on a CPU in about 20 minutes and writes this page; `make bench-gpu` repeats those
-on a GPU. The figures are in [benchmarks/results](../benchmarks/results);
-[benchmarks/README.md](../benchmarks/README.md) describes each script. Accuracies are in [results.md](results.md).
+on a GPU. The scripts are in [benchmarks](../benchmarks), the figures in [benchmarks/results](../benchmarks/results).
+Accuracies are in [results.md](results.md).
 
 {sections}
 """
@@ -68,7 +69,7 @@ ROWS = (
         "mnist_epoch",
         "fnn",
         (Target("plain", 12), Target("bare", 1)),
-        "python benchmarks/mnist_epoch.py",
+        "`python benchmarks/mnist_epoch.py`",
         "mnist_fnn",
     ),
     Row(
@@ -76,7 +77,7 @@ ROWS = (
         "mnist_epoch",
         "cnn",
         (Target("plain", 3), Target("bare", 1)),
-        "python benchmarks/mnist_epoch.py",
+        "`python benchmarks/mnist_epoch.py`",
         "mnist_cnn",
     ),
     Row(
@@ -84,7 +85,7 @@ ROWS = (
         "cifar10_epoch",
         "lenet",
         (Target("plain", 2.3),),
-        "python benchmarks/cifar10_epoch.py",
+        "`python benchmarks/cifar10_epoch.py`",
         "cifar10_lenet",
     ),
     Row(
@@ -92,7 +93,7 @@ ROWS = (
         "source_crops",
         "first_epoch",
         (Target("DataLoader", 1.5), Target("SPDL", 1.1)),
-        "python benchmarks/source_crops.py --spdl FOLDER",
+        "`python benchmarks/source_crops.py --spdl FOLDER`",
         "source_crops",
         "Figures are milliseconds for one image; `zoo, none` is `dataset.cache=none`.",
     ),
@@ -101,7 +102,7 @@ ROWS = (
         "finetune_speed",
         "training",
         (Target("timm", 1.1), Target("fastai", 1.1), Target("plain loop", 1.1)),
-        "python benchmarks/finetune_speed.py --fastai",
+        "`python benchmarks/finetune_speed.py --fastai`",
         "finetune_speed",
     ),
     Row(
@@ -109,7 +110,7 @@ ROWS = (
         "small_run",
         "run_clock",
         (Target("fastai", 3),),
-        f"{PHOTOS.format('small_run')} --fastai",
+        f"`{PHOTOS.format('small_run')} --fastai`",
         note="Seconds of the whole process. fastai trains one epoch and reaches a lower accuracy ({accuracy}).",
     ),
     Row(
@@ -117,7 +118,7 @@ ROWS = (
         "small_run",
         "head",
         (Target(least=2250),),
-        PHOTOS.format("small_run"),
+        f"`{PHOTOS.format('small_run')}`",
         "head",
         "The target is five times the 450 samples/s of an earlier version.",
     ),
@@ -126,7 +127,7 @@ ROWS = (
         "photos_to_bundle",
         "clock",
         (Target(most=30),),
-        PHOTOS.format("photos_to_bundle"),
+        f"`{PHOTOS.format('photos_to_bundle')}`",
         "photos_to_bundle",
     ),
     Row(
@@ -134,7 +135,7 @@ ROWS = (
         "gpu_epochs",
         "cnn_mnist bf16 1024",
         (Target(most=0.060),),
-        "make bench-gpu",
+        "`make bench-gpu`",
         note="Measured before training steps stopped waiting for the GPU.",
     ),
     Row(
@@ -142,16 +143,16 @@ ROWS = (
         "gpu_epochs",
         "vgg_cifar10 bf16 128",
         (Target(most=0.2),),
-        "make bench-gpu",
+        "`make bench-gpu`",
         note="Measured before training steps stopped waiting for the GPU.",
     ),
-    Row("H100: CIFAR-10 to 94% accuracy", "cifar10_speedrun", "run", (Target(most=2.0),), "awaits a GPU and a recipe"),
+    Row("H100: CIFAR-10 to 94% accuracy", "cifar10_speedrun", "run", (Target(most=2.0),), "there is no recipe yet"),
     Row(
-        "H100: ResNet-50 at 224 pixels, bf16, against a tuned loop with timm",
+        "H100: ResNet-50 at 224 pixels, bf16, images on the device",
         "gpu_epochs",
         "resnet50 bf16 256",
         (Target("bare", 1),),
-        "make bench-gpu",
+        "`make bench-gpu`",
     ),
 )
 
@@ -169,7 +170,7 @@ def measured(row: Row) -> tuple[dict[str, Any], dict[str, Any]] | None:
 
 
 def page() -> str:
-    sections = [section(row, *found) for row in ROWS if (found := measured(row))]
+    sections = [*(section(row, measured(row)) for row in ROWS), recipe_section()]
     return TEXT.format(summary="\n".join(summary()), sections="\n\n".join(sections))
 
 
@@ -179,21 +180,26 @@ def summary() -> list[str]:
         found = measured(row)
         for place, target in enumerate(row.targets):
             job = row.job if place == 0 else ""
-            lines.append(f"| {job} | {' | '.join(cells(target, found[1] if found else None))} |")
+            told = cells(target, found[1] if found else None, absent(row))
+            lines.append(f"| {job} | {' | '.join(told)} |")
     return [*lines, recipe_line()]
 
 
-def cells(target: Target, comparison: dict[str, Any] | None) -> list[str]:
-    """What is compared with, the target, the figure, and whether it is reached."""
+def absent(row: Row) -> str:
+    return "awaits a GPU" if row.job.startswith("H100") else "not measured yet"
+
+
+def cells(target: Target, comparison: dict[str, Any] | None, missing: str = "not measured yet") -> list[str]:
+    """What is compared with, the target, the figure (or that it is ``missing``), and whether it is reached."""
     unit = "s" if comparison is None else comparison["unit"]
     if target.side is not None:
         asked = f"{target.least:g}×"
         ratio = None if comparison is None else comparison["ratios"].get(target.side)
-        told = [NONE, NONE] if ratio is None else [times(ratio), yes(ratio["median"] >= (target.least or 0))]
+        told = [missing, NONE] if ratio is None else [times(ratio), yes(ratio["median"] >= (target.least or 0))]
         return [words(target.side), asked, *told]
     asked = f"at most {figure(target.most, unit)}" if target.most else f"at least {target.least:,g} samples/s"
     if comparison is None:
-        return ["", asked, NONE, NONE]
+        return ["", asked, missing, NONE]
     own = comparison["sides"][comparison["ours"]]
     reached = own["median"] <= target.most if target.most else own["median"] >= (target.least or 0)
     return ["", asked, spread(own, unit), yes(reached)]
@@ -204,17 +210,31 @@ def recipe_line() -> str:
     record, job = read("recipes/mnist_fast"), f"MNIST to 99% accuracy, `mnist_fast`, {CPU}"
     asked = "at least 99% over 30 seeds, at most 6 s"
     if record is None:
-        return f"| {job} | | {asked} | {NONE} | {NONE} |"
+        return f"| {job} | | {asked} | not measured yet | {NONE} |"
     accuracy, seconds = record["metrics"]["accuracy"], record["seconds"]["median"]
     told = f"{accuracy['mean']:.2%} ± {accuracy['sd']:.2%}, {seconds:.1f} s, {len(record['seeds'])} seeds"
     enough = len(record["seeds"]) >= 30 and accuracy["mean"] >= 0.99
     return f"| {job} | | {asked} | {told} | {yes(enough and seconds <= 6)} |"
 
 
-def section(row: Row, found: dict[str, Any], comparison: dict[str, Any]) -> str:
+def recipe_section() -> str:
+    lines = [f"## MNIST to 99% accuracy, mnist_fast, {CPU}", ""]
+    if record := read("recipes/mnist_fast"):
+        lines.append(f"- {record['date'][:10]}: {record['device']}; commit {(record.get('commit') or NONE)[:10]}")
+    else:
+        lines.append("- not measured yet")
+    return "\n".join([*lines, "- measure: `zoo run mnist_fast --seeds 30`", f"- bound by: {profiled('mnist_fast')}"])
+
+
+def section(row: Row, result: tuple[dict[str, Any], dict[str, Any]] | None) -> str:
+    title = f"## {row.job.replace('`', '')}"
+    if result is None:
+        bound = [f"- bound by: {profiled(row.profile)}"] if row.profile else []
+        return "\n".join([title, "", f"- {absent(row)}", f"- measure: {row.repeat}", *bound])
+    found, comparison = result
     unit, ours, ratios = comparison["unit"], comparison["ours"], comparison["ratios"]
     lines = [
-        f"## {row.job.replace('`', '')}",
+        title,
         "",
         "| side | median (lowest to highest) | ratio |",
         "| --- | --- | --- |",
@@ -222,7 +242,7 @@ def section(row: Row, found: dict[str, Any], comparison: dict[str, Any]) -> str:
     for name, side in comparison["sides"].items():
         lines.append(f"| {words(name)} | {spread(side, unit)} | {NONE if name == ours else times(ratios[name])} |")
     rounds = comparison["rounds"]
-    lines += ["", f"- {rounds} round{'s' if rounds > 1 else ''} on {where(found)}", f"- repeat: `{row.repeat}`"]
+    lines += ["", f"- {rounds} round{'s' if rounds > 1 else ''} on {where(found)}", f"- repeat: {row.repeat}"]
     lines += [f"- bound by: {each}" for each in bounds(row, found, comparison)]
     if row.note:
         accuracy = {name: f"{100 * max(each):.2f}%" for name, each in found.get("accuracy", {}).items()}
@@ -240,15 +260,19 @@ def bounds(row: Row, found: dict[str, Any], comparison: dict[str, Any]) -> list[
         return [f"kernel launches: the same steps as a CUDA graph, which are launched together, take {share}"]
     if row.comparison == "run_clock":
         return [f"{shares(phases(found['runs']['cold'][0]))} (of the time of a run, measured within it)"]
-    profile = read(f"profiles/{row.profile}")
+    return [profiled(row.profile)]
+
+
+def profiled(name: str | None) -> str:
+    profile = read(f"profiles/{name}")
     if profile is None:
-        return ["not profiled yet"]
+        return "not profiled yet"
     told = shares(profile["parts"])
     operators = shares([each for each in profile.get("operators", []) if each["share"] >= 0.05], code=True)
     what = f"; by operator: {operators}" if operators else ""
     threads = "1 thread" if profile["threads"] == 1 else f"{profile['threads']} threads"
     how = f"{profile['tool']}, {threads}, {profile['date'][:10]}, commit {profile['commit'][:10]}"
-    return [f"{told}{what} ({how})"]
+    return f"{told}{what} ({how})"
 
 
 def phases(run: dict[str, Any]) -> list[dict[str, Any]]:
