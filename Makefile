@@ -86,11 +86,12 @@ wheel: $(STAMP)  ## build the wheel into dist/
 	@rm -rf dist
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
-bench: $(STAMP)  ## the benchmarks that need no GPU (MNIST and CIFAR-10 under ZOO_DATA)
-	@for script in list_speed mnist_accuracy mnist_epoch cifar10_epoch; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+bench: $(STAMP)  ## 20 minutes: the CPU's part of docs/performance.md (MNIST, CIFAR-10, cats and dogs under ZOO_DATA)
+	@$(BIN)/python benchmarks/bench.py
 
 bench-gpu: gpu  ## the tests that need a CUDA device, then an epoch on it against other loops, where steps wait, and a profile
 	@$(BIN)/python benchmarks/gpu_epochs.py
+	@$(BIN)/python benchmarks/performance_page.py
 
 clean:  ## remove the environment and what building left
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -2,28 +2,33 @@
 the epoch benchmarks share.
 
 The plain loop is the one of every tutorial (a dataset of images, ToTensor, Normalize, DataLoader), at its fastest
-number of workers and threads, found first. The zoo's time is `fit` with everything a run does in an epoch: steps, logs,
-finite checks, the checkpoint. Reading the files is in nobody's time. Runs are interleaved; the ratio is of medians.
+number of workers and threads, found first on a part of the images. The zoo's time is `fit` with everything a run does
+in an epoch: steps, logs, finite checks, the checkpoint. Reading the files is in nobody's time. Runs are interleaved;
+ratios are within a round.
 """
 
 from __future__ import annotations
 
 import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torchvision
+from _record import compared
 from torch import nn
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from zoo.api import Split
 from zoo.config.run_config import RunConfig
 from zoo.data.data_loader import Data, open_data
+from zoo.data.loaded_part import LoadedPart
 from zoo.registry.lookup import registry
 from zoo.reporting.console import Console
 from zoo.runs.build_components import build_network, build_task, output_reader, statistics_of
@@ -37,6 +42,10 @@ from zoo.training.trainer import fit
 
 Images = Callable[[Any], torch.utils.data.Dataset[Any]]
 """A transform → the dataset that a tutorial would use."""
+FEW = 256
+"""Images of an epoch with --tiny."""
+SEARCHED = 20_000
+"""Images on which each setting of the plain loop is tried."""
 
 
 def plain_loop(
@@ -107,13 +116,33 @@ def learning(config: RunConfig, data: Data) -> Learning:
     return Learning(build_task(plan, data.target, statistics), output_reader(plan), statistics=statistics)
 
 
-def measure(recipe: str, images: Images, runs: int) -> dict[str, Any]:
-    """Seconds of an epoch of a recipe, each way."""
+def first(data: Data, samples: int, device: torch.device) -> Data:
+    """The same data with fewer samples in its parts."""
+
+    def cut(part: LoadedPart) -> LoadedPart:
+        images = np.ascontiguousarray(part.images_of(range(samples)).transpose(0, 3, 1, 2))
+        return LoadedPart(
+            Split(images, None if part.targets is None else part.targets[:samples]), data.preprocessing, device
+        )
+
+    return replace(data, parts={name: cut(part) for name, part in data.parts.items()})
+
+
+def measure(recipe: str, images: Images, rounds: int, *, tiny: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The comparison of an epoch of a recipe, in seconds (see `_record.compared`), and the settings of the plain
+    loop."""
     plan = resolve(registry(), recipe, overrides={"device": "cpu", "train": {"epochs": 1}})
     config, data = (
         plan.config,
         open_data(registry(), plan.config.dataset, torch.device("cpu"), prepare=plan.prepare_images),
     )
+    dataset = images
+    if tiny:
+        data = first(data, FEW, torch.device("cpu"))
+
+        def dataset(transform: Any) -> torch.utils.data.Dataset[Any]:
+            return torch.utils.data.Subset(images(transform), range(FEW))
+
     mean, std = list(data.preprocessing.mean), list(data.preprocessing.std)
     transforms = {
         "v1": torchvision.transforms.Compose(
@@ -123,35 +152,27 @@ def measure(recipe: str, images: Images, runs: int) -> dict[str, Any]:
     }
     all_threads = torch.get_num_threads()
     plain = {}
-    for workers, threads, kind in itertools.product((0, 1, 2), sorted({1, all_threads}), transforms):
-        plain[workers, threads, kind] = plain_loop(
-            config, network(config, data), images(transforms[kind]), workers, threads
-        )
+    some = range(min(SEARCHED, len(data.part("train"))))
+    for workers, threads, kind in itertools.product((0,) if tiny else (0, 1, 2), sorted({1, all_threads}), transforms):
+        tried = torch.utils.data.Subset(dataset(transforms[kind]), some)
+        plain[workers, threads, kind] = plain_loop(config, network(config, data), tried, workers, threads)
         print(
             f"{recipe}: plain loop, transforms {kind}, {workers} workers, {threads} threads: "
-            f"{plain[workers, threads, kind]:.2f} s",
+            f"{plain[workers, threads, kind]:.2f} s for {len(some):,} images",
             flush=True,
         )
     workers, threads, kind = min(plain, key=lambda key: plain[key])
     times: dict[str, list[float]] = {"plain": [], "bare": [], "zoo": []}
-    for _ in range(runs):
-        times["plain"].append(plain_loop(config, network(config, data), images(transforms[kind]), workers, threads))
+    for _ in range(rounds):
+        times["plain"].append(plain_loop(config, network(config, data), dataset(transforms[kind]), workers, threads))
         torch.set_num_threads(all_threads)
         times["bare"].append(bare_loop(config, network(config, data), data))
         with tempfile.TemporaryDirectory() as folder:
             times["zoo"].append(zoo_fit(config, data, Path(folder) / "run"))
-    medians = {key: statistics.median(values) for key, values in times.items()}
-    ratios = {"zoo": medians["plain"] / medians["zoo"], "bare": medians["plain"] / medians["bare"]}
-    print(
-        f"{recipe}: {', '.join(f'{key} {value:.2f} s' for key, value in medians.items())}; zoo {ratios['zoo']:.1f}×, "
-        f"bare {ratios['bare']:.1f}×"
-    )
-    return {
-        "plain": {"workers": workers, "threads": threads, "transforms": kind},
-        "seconds": times,
-        "median_seconds": medians,
-        "times_faster_than_plain": ratios,
-    }
+    found = compared(times)
+    told = (f"{side} {each['median']:.2f} s" for side, each in found["sides"].items())
+    print(f"{recipe}: {', '.join(told)}", flush=True)
+    return found, {"workers": workers, "threads": threads, "transforms": kind}
 
 
 def captured(step: Callable[[], None]) -> Callable[[], None]:

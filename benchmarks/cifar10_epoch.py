@@ -1,7 +1,7 @@
 """One CIFAR-10 epoch of LeNet at batch 64: the zoo's trainer against a plain DataLoader loop, and against a bare loop
 over tensors.
 
-    ZOO_DATA=… python benchmarks/cifar10_epoch.py [--runs 5] [--out benchmarks/results/cifar10_epoch.json]
+    ZOO_DATA=… python benchmarks/cifar10_epoch.py [--rounds 5]
 
 What is measured, and how, stands in `_epoch.py`. The plain loop's images do what torchvision's CIFAR10 does for each
 sample (an array becomes a PIL image, then a tensor); the class itself reads only the pickled form of the data.
@@ -9,14 +9,12 @@ sample (an array becomes a PIL image, then a tensor); the class itself reads onl
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from _epoch import measure
-from _record import write_result
+from _record import parser_of, result_file, write_result
 from PIL import Image
 
 from zoo.data.open_dataset import open_dataset
@@ -40,11 +38,15 @@ class Cifar10Images(torch.utils.data.Dataset[Any]):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "cifar10_epoch.json")
+    parser = parser_of(__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    write_result(asked.out, {"runs": asked.runs, "lenet": measure("lenet_cifar10", Cifar10Images, asked.runs)})
+    rounds = 1 if asked.tiny else asked.rounds
+    comparison, settings = measure("lenet_cifar10", Cifar10Images, rounds, tiny=asked.tiny)
+    write_result(
+        result_file(asked, "cifar10_epoch"),
+        {"comparisons": {"lenet": comparison}, "plain_loop": {"lenet": settings}},
+    )
 
 
 if __name__ == "__main__":

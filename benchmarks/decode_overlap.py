@@ -1,18 +1,17 @@
 """Whether decoding photographs while frozen layers already run over the first of them is faster than one after the
 other, on this machine's CPU.
 
-    python benchmarks/decode_overlap.py FOLDER [--rounds 5] [--out benchmarks/results/decode_overlap.json]
+    python benchmarks/decode_overlap.py [--folder FOLDER] [--rounds 5]
 
-FOLDER holds .jpg files. The layers are those of torchvision's squeezenet1_1 and vgg16 before their heads, with random
-weights, channels last, 16 images at a time; decoding is the zoo's own, to 224×224, by a thread a core. Both ways
-alternate.
+FOLDER holds .jpg files; by default, photographs of cats and dogs in ZOO_DATA are used. The layers are those of
+torchvision's squeezenet1_1 and vgg16 before their heads, with random weights, channels last, 16 images at a time;
+decoding is the zoo's own, to 224×224, by a thread a core. Both ways alternate.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -23,12 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 import torchvision
-from _record import write_result
+from _photos import photographs
+from _record import compared, parser_of, result_file, write_result
 from torch import nn
 
 from zoo.data.preprocessing import Preprocessing
 
 IMAGES = {"squeezenet1_1": 600, "vgg16": 100}
+FEW = 8
+"""Images with --tiny."""
 BATCH = 16
 PREPARED = Preprocessing(channels=3, height=224, width=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
@@ -75,31 +77,31 @@ def overlapped(backbone: nn.Module, files: list[Path], images: np.ndarray) -> fl
     return time.perf_counter() - started
 
 
-def compared(name: str, files: list[Path], rounds: int) -> dict[str, Any]:
+def measured(name: str, files: list[Path], rounds: int) -> dict[str, Any]:
     torch.manual_seed(0)
     backbone = getattr(torchvision.models, name)().features.eval().to(memory_format=torch.channels_last)
     files = files[: IMAGES[name]]
     images = np.zeros((len(files), 3, 224, 224), np.uint8)
     in_turn(backbone, files, images)
-    turns, overlaps = zip(
-        *((in_turn(backbone, files, images), overlapped(backbone, files, images)) for _ in range(rounds)), strict=True
-    )
-    ratio = statistics.median(turns) / statistics.median(overlaps)
-    print(
-        f"{name}, {len(files)} images: in turn {statistics.median(turns):.2f} s, overlapped "
-        f"{statistics.median(overlaps):.2f} s: {ratio:.2f}×"
-    )
-    return {"images": len(files), "in_turn": turns, "overlapped": overlaps, "ratio": ratio}
+    found: dict[str, list[float]] = {"in turn": [], "overlapped": []}
+    for _ in range(rounds):
+        found["in turn"].append(in_turn(backbone, files, images))
+        found["overlapped"].append(overlapped(backbone, files, images))
+    comparison = compared(found, ours="overlapped")
+    print(f"{name}, {len(files)} images: overlapped {comparison['ratios']['in turn']['median']:.2f}× faster")
+    return {**comparison, "images": len(files)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser = parser_of(__doc__)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "decode_overlap.json")
     asked = parser.parse_args()
-    files = sorted(asked.folder.rglob("*.jpg"))
-    write_result(asked.out, {"layers": {name: compared(name, files, asked.rounds) for name in IMAGES}})
+    with tempfile.TemporaryDirectory() as place:
+        folder = asked.folder or photographs(Path(place), FEW if asked.tiny else max(IMAGES.values()), tiny=asked.tiny)
+        files = sorted(folder.rglob("*.jpg"))
+        found = {name: measured(name, files, 1 if asked.tiny else asked.rounds) for name in IMAGES}
+    write_result(result_file(asked, "decode_overlap"), {"comparisons": found})
 
 
 if __name__ == "__main__":

@@ -1,23 +1,22 @@
 """One MNIST epoch of this checkout against one of another, in turn: whether a change made training slower.
 
-    ZOO_DATA=… python benchmarks/epoch_against.py OTHER_CHECKOUT [--recipe cnn_mnist] [--pairs 9] [--out FILE]
+    ZOO_DATA=… python benchmarks/epoch_against.py OTHER_CHECKOUT [--recipe cnn_mnist] [--rounds 9] --out FILE
 
 Each time is of a process of its own: one epoch that is not counted, then one that is, by `zoo_fit` of that checkout's
-`benchmarks/_epoch.py`. The ratio is the median of the pairs' ratios; below 1 this checkout is faster.
+`benchmarks/_epoch.py`. A ratio above 1 means that this checkout is faster. With --tiny, one round of cnn_digits, which
+needs no data, against this checkout itself.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import tomllib
 from pathlib import Path
 
-from _record import write_result
+from _record import compared, parser_of, write_result
 
 HERE = Path(__file__).resolve().parents[1]
 EPOCH = """
@@ -61,26 +60,25 @@ def seconds_of(checkout: Path, metadata: Path, recipe: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("other", type=Path)
-    parser.add_argument("--recipe", default="cnn_mnist")
-    parser.add_argument("--pairs", type=int, default=9)
-    parser.add_argument("--out", type=Path)
+    parser = parser_of(__doc__)
+    parser.add_argument("other", type=Path, nargs="?", default=HERE)
+    parser.add_argument("--recipe")
+    parser.add_argument("--rounds", type=int, default=9)
     asked = parser.parse_args()
-    pairs = []
+    recipe = asked.recipe or ("cnn_digits" if asked.tiny else "cnn_mnist")
+    found: dict[str, list[float]] = {"this": [], "other": []}
     with tempfile.TemporaryDirectory() as folder:
-        sides = [
-            (checkout, metadata_of(checkout, Path(folder) / name))
+        sides = {
+            name: (checkout, metadata_of(checkout, Path(folder) / name))
             for name, checkout in (("this", HERE), ("other", asked.other.resolve()))
-        ]
-        for _ in range(asked.pairs):
-            pairs.append(tuple(seconds_of(*side, asked.recipe) for side in sides))
-            print(f"this {pairs[-1][0]:.3f} s, other {pairs[-1][1]:.3f} s", flush=True)
-    ratio = statistics.median(one / other for one, other in pairs)
-    this, other = (statistics.median(side) for side in zip(*pairs, strict=True))
-    print(f"{asked.recipe}: this {this:.3f} s, other {other:.3f} s, ratio {ratio:.3f}")
-    if asked.out:
-        write_result(asked.out, {"recipe": asked.recipe, "seconds": pairs, "median_ratio": ratio})
+        }
+        for _ in range(1 if asked.tiny else asked.rounds):
+            for name, (checkout, metadata) in sides.items():
+                found[name].append(seconds_of(checkout, metadata, recipe))
+            print(f"this {found['this'][-1]:.3f} s, other {found['other'][-1]:.3f} s", flush=True)
+    comparison = compared(found, ours="this")
+    print(f"{recipe}: the other takes {comparison['ratios']['other']['median']:.3f}× the time of this one")
+    write_result(asked.out, {"recipe": recipe, "comparisons": {"epoch": comparison}})
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ Six ways to train the same network on the same images, interleaved, medians of s
 
 from __future__ import annotations
 
-import argparse
 import collections
-import statistics
 import tempfile
 import time
 import warnings
@@ -32,8 +30,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _epoch import captured, learning, network
-from _record import write_result
+from _epoch import captured, first, learning, network
+from _record import compared, parser_of, result_file, write_result
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -51,7 +49,6 @@ from zoo.training.optimizers import build_optimizer
 from zoo.training.train_state import TrainState
 from zoo.training.trainer import fit
 
-RESULT = Path(__file__).parent / "results" / "gpu_epochs.json"
 WORKERS = (0, 8)
 
 
@@ -195,8 +192,8 @@ def zoo_fit(case: Case, *, recorded: bool = False) -> tuple[float, float]:
         return whole, float(dict(zip(header.split(","), row.split(","), strict=True))["train_seconds"])
 
 
-def measure(case: Case, runs: int) -> dict[str, Any]:
-    """Seconds of an epoch, each way."""
+def measure(case: Case, rounds: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The comparison of an epoch, in seconds (see `_record.compared`), and the settings."""
     on_cuda = case.engine.device.type == "cuda"
     images, labels = case.resident()
     searched = {workers: plain(case, workers) for workers in (WORKERS if on_cuda else WORKERS[:1])}
@@ -214,13 +211,14 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
     for run in (*ways.values(), *(partial(zoo_fit, case, recorded=each) for each in fits.values())):
         run()
     times: dict[str, list[float]] = collections.defaultdict(list)
-    for _ in range(runs):
+    for _ in range(rounds):
         for name, run in ways.items():
             times[name].append(run())
         for fitted, recorded in fits.items():
             for name, seconds in zip((fitted, f"{fitted}_steps"), zoo_fit(case, recorded=recorded), strict=True):
                 times[name].append(seconds)
-    medians = {name: statistics.median(values) for name, values in times.items()}
+    found = compared(times)
+    medians = {name: each["median"] for name, each in found["sides"].items()}
     samples = len(images)
     print(
         f"  {str(case.engine.autocast or 'fp32').removeprefix('torch.')}, batch {case.config.train.batch_size}: "
@@ -232,7 +230,7 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
         "batch_size": case.config.train.batch_size,
         "samples": samples,
     }
-    return {**facts, "workers": workers, "seconds": times, "median_seconds": medians}
+    return found, {**facts, "workers": workers}
 
 
 def waits(case: Case) -> dict[str, int]:
@@ -277,18 +275,6 @@ def recipe_case(name: str, device: str, precision: str, samples: int | None = No
     engine = set_up(plan.config)
     data = open_data(registry(), plan.config.dataset, engine.device, prepare=plan.prepare_images)
     return Case(plan.config, data if samples is None else first(data, samples, engine.device), engine)
-
-
-def first(data: Data, samples: int, device: torch.device) -> Data:
-    """The same data with fewer samples in its parts."""
-
-    def cut(part: LoadedPart) -> LoadedPart:
-        images = np.ascontiguousarray(part.images_of(range(samples)).transpose(0, 3, 1, 2))
-        return LoadedPart(
-            Split(images, None if part.targets is None else part.targets[:samples]), data.preprocessing, device
-        )
-
-    return replace(data, parts={name: cut(part) for name, part in data.parts.items()})
 
 
 def random_case(
@@ -336,24 +322,26 @@ def cases(device: str, *, tiny: bool) -> dict[str, Callable[[], Case]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="a few samples: every line runs, no figure means anything")
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=[""], help="cases whose name contains one of these")
-    parser.add_argument("--out", type=Path, default=RESULT)
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
-    found: dict[str, Any] = {}
+    comparisons: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    file = result_file(chosen, "gpu_epochs")
     for name, build in cases(chosen.device, tiny=chosen.tiny).items():
         if not any(part in name for part in chosen.only):
             continue
         case = build()
         print(name, flush=True)
-        found[name] = {**measure(case, chosen.runs), "waits": waits(case)}
-        write_result(chosen.out, {"cases": found})  # after each: what is measured is kept whatever comes next
-        if name in ("cnn_mnist bf16 64", "vgg_cifar10 bf16 128"):
-            chosen.out.with_suffix(f".{name.split()[0]}.profile.txt").write_text(profile(case), encoding="utf-8")
+        comparisons[name], facts = measure(case, 1 if chosen.tiny else chosen.rounds)
+        settings[name] = {**facts, "waits": waits(case)}
+        # after each case: what is measured is kept whatever comes next
+        write_result(file, {"comparisons": comparisons, "cases": settings})
+        if file is not None and name in ("cnn_mnist bf16 64", "vgg_cifar10 bf16 128"):
+            file.with_suffix(f".{name.split()[0]}.profile.txt").write_text(profile(case), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def main() -> None:
         facts = {
             "images": asked.images,
             "load_average": os.getloadavg(),
-            "command": against(asked.other, Path(name), asked.rounds, asked.images),
+            "zoo_predict": against(asked.other, Path(name), asked.rounds, asked.images),
             "inputs": ways_to_decode(files, asked.rounds),
         }
     write_result(asked.out, facts)

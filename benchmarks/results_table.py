@@ -30,6 +30,7 @@ The result is mean ± sample standard deviation over seeds. `zoo info RECIPE` pr
   `squeezenet_transfer` is the exception: its first run took 29 s, and the others used the features that it had cached.
 - **commit**: `–` means not recorded, and `+` means a working tree with changes.
 - Rows with `–` only are not measured yet.
+- [performance.md](performance.md) compares the speed of zoo with other implementations.
 
 `benchmarks/results_table.py` writes this page from the files in
 [benchmarks/results/recipes](../benchmarks/results/recipes). To add or update a row, run the command, copy the

@@ -1,6 +1,6 @@
 """Where the time of a small run goes: a new last layer on SqueezeNet 1.1 for 1,600 photographs of cats and dogs.
 
-    ZOO_DATA=… python benchmarks/small_run.py --weights squeezenet1_1.safetensors [--runs 3] [--fastai] [--out FILE]
+    ZOO_DATA=… python benchmarks/small_run.py --weights squeezenet1_1.safetensors [--rounds 3] [--fastai]
 
 Each turn starts `zoo run squeezenet_transfer` twice in a new process, with an empty cache and with that of the first,
 and, with --fastai, one epoch of fastai's learner in another: frozen body, its own head, transforms and schedule, the
@@ -8,28 +8,24 @@ same weights and the same images. A process is measured from its start to its en
 time of it and its threads. `phases` are measured inside the run, by both. fastai is installed into a temporary folder,
 without its dependencies, so that it uses this environment's torch; nothing of it stays.
 
-With --tiny, one turn with 64 images, to try the script.
+With --tiny, one round with random images and weights, which needs neither ZOO_DATA nor --weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-RESULT = Path(__file__).parent / "results" / "small_run.json"
-FASTAI = [
-    *("fastai", "fastcore", "fastprogress<1.1", "fasttransform", "fastdownload", "plum-dispatch", "cloudpickle"),
-    *("beartype", "pandas", "python-dateutil", "pytz", "tzdata", "six"),
-]
-"""fastprogress 1.1 needs a web framework."""
+from _photos import photographs, random_weights
+from _process import FASTAI, install, timed
+from _record import compared, parser_of, result_file, write_result
+
+FEW = {"train": 32, "val": 8}
+"""Images with --tiny."""
 
 ZOO = """
 import json, sys, time
@@ -127,46 +123,38 @@ def listing(folder: Path) -> Path:
 def measured(script: str, arguments: list[str], file: Path, **variables: str) -> dict[str, Any]:
     """Run a script in a process of its own, and return what it writes, with the seconds of the whole process."""
     file.unlink(missing_ok=True)
-    environment = {**os.environ, **variables}
-    before, started = os.times(), time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", script, str(file), *arguments],
-        env=environment,
-        cwd=file.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    clock, after = time.perf_counter() - started, os.times()
-    if done.returncode:
-        raise SystemExit(done.stderr[-2000:])
-    processor = sum(getattr(after, each) - getattr(before, each) for each in ("children_user", "children_system"))
-    return {"clock": clock, "processor": processor, **json.loads(file.read_text())}
+    seconds = timed([sys.executable, "-P", "-c", script, str(file), *arguments], file.parent, variables)
+    return {**seconds, **json.loads(file.read_text())}
 
 
-def install_fastai(folder: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder), "--no-deps", *FASTAI]
-    subprocess.run(command, check=True)
+def random_inputs(folder: Path) -> Path:
+    """Lay out random images as the data of `datasets/catdog`, and write random weights; return the weights' file."""
+    for part, count in FEW.items():
+        photographs(folder / "data" / "cat_dog" / part, count, tiny=True)
+    photographs(folder / "test", 4, tiny=True)
+    (folder / "data" / "cat_dog" / "test").mkdir()
+    for index, file in enumerate(sorted((folder / "test").rglob("*.jpg"))):
+        file.rename(folder / "data" / "cat_dog" / "test" / f"{index}.jpg")
+    return random_weights(folder)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", type=Path, required=True, help="ImageNet weights of torchvision's squeezenet1_1")
-    parser.add_argument("--runs", type=int, default=3)
+    parser = parser_of(__doc__)
+    parser.add_argument("--weights", type=Path, help="ImageNet weights of torchvision's squeezenet1_1")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--fastai", action="store_true", help="install fastai from the package index, and compare")
-    parser.add_argument("--tiny", action="store_true", help="one turn with one epoch")
-    parser.add_argument("--out", type=Path, default=RESULT)
     asked = parser.parse_args()
-    from _record import write_result
-
+    if asked.weights is None and not asked.tiny:
+        parser.error("--weights FILE is needed")
     found: dict[str, list[dict[str, Any]]] = {"cold": [], "warm": [], "fastai": []}
-    weights = str(asked.weights.absolute())
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
+        weights = str(random_inputs(place) if asked.tiny else asked.weights.absolute())
+        data = {"ZOO_DATA": str(place / "data")} if asked.tiny else {}
         if asked.fastai:
-            install_fastai(place / "packages")
+            install(FASTAI, place / "packages")
             files = listing(place)
-        for seed in range(1 if asked.tiny else asked.runs):
+        for seed in range(1 if asked.tiny else asked.rounds):
             if asked.fastai:
                 found["fastai"].append(
                     measured(
@@ -179,28 +167,22 @@ def main() -> None:
             for kind in ("cold", "warm"):
                 arguments = [str(seed), str(place / f"run-{seed}-{kind}"), weights, str(int(asked.tiny))]
                 cache = str(place / f"cache-{seed}")
-                found[kind].append(measured(ZOO, arguments, place / "result.json", ZOO_CACHE=cache))
+                found[kind].append(measured(ZOO, arguments, place / "result.json", ZOO_CACHE=cache, **data))
             print({kind: round(each[-1]["clock"], 1) for kind, each in found.items() if each}, flush=True)
-    write_result(asked.out, summary(found))
+    write_result(result_file(asked, "small_run"), summary(found))
 
 
 def summary(found: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    names = {"cold": "zoo", "warm": "zoo, features cached", "fastai": "fastai"}
     kinds = {kind: each for kind, each in found.items() if each}
-    seconds = {
-        by: {kind: statistics.median(one[by] for one in each) for kind, each in kinds.items()}
+    head = [statistics.median(one["head_samples_per_second"]) for one in kinds["warm"]]
+    comparisons = {
+        f"run_{by}": compared({names[kind]: [one[by] for one in each] for kind, each in kinds.items()})
         for by in ("clock", "processor")
     }
-    ratios = {}
-    if found["fastai"]:
-        ratios = {by: seconds[by]["fastai"] / seconds[by]["cold"] for by in seconds}
     return {
-        "median_seconds": seconds,
-        "spread_of_the_clock": {
-            kind: [min(one["clock"] for one in each), max(one["clock"] for one in each)] for kind, each in kinds.items()
-        },
+        "comparisons": {**comparisons, "head": compared({"zoo": head}, "samples/s")},
         "accuracy": {kind: [one["accuracy"] for one in each] for kind, each in kinds.items()},
-        "head_samples_per_second": statistics.median(found["warm"][-1]["head_samples_per_second"]),
-        "fastai_seconds_by_those_of_a_cold_run": ratios,
         "runs": kinds,
     }
 

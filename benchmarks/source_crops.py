@@ -2,20 +2,20 @@
 against torch's DataLoader with torchvision's transforms, and SPDL.
 
     python -m pip install --target /tmp/spdl --no-deps spdl spdl-core spdl-io av
-    python benchmarks/source_crops.py FOLDER --spdl /tmp/spdl [--rounds 5] [--images N] [--enlarge 4]
+    ZOO_DATA=… python benchmarks/source_crops.py [--folder FOLDER] [--spdl /tmp/spdl] [--rounds 5] [--enlarge 4]
 
-FOLDER has a folder for each class. Every time is of a process of its own with an empty cache; the sides take turns. An
-epoch begins when the loader is asked for its first batch and ends with its last: batches of 64 images, float32,
-normalised, by two workers (processes of the DataLoader, threads of the others). Opening the data is timed apart: zoo
-reads and digests all files, and decodes them for the caches. Processor time includes that of child processes.
-SPDL finds the FFmpeg that it needs among the libraries of av.
+FOLDER has a folder for each class; by default, 1,600 photographs of cats and dogs in ZOO_DATA are used. Every time is
+of a process of its own with an empty cache; the sides take turns. An epoch begins when the loader is asked for its
+first batch and ends with its last: batches of 64 images, float32, normalised, by two workers (processes of the
+DataLoader, threads of the others). Opening the data is timed apart: zoo reads and digests all files, and decodes them
+for the caches. Processor time includes that of child processes. SPDL finds the FFmpeg that it needs among the libraries
+of av. With --tiny, the photographs are random images.
 
 ``--enlarge`` N uses copies of the photographs that are N times larger, as a camera's are.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -32,12 +32,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _photos import photographs
+from _record import compared, parser_of, result_file, write_result
 
 SIDE, BATCH, WORKERS = 224, 64, 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 SIDES = ("zoo, none", "zoo, source", "zoo, sized", "DataLoader", "SPDL")
 EPOCHS = 2
+MANY, FEW = 1600, 24
 
 
 def zoo_epochs(folder: Path, cache: str) -> Iterator[Iterator[torch.Tensor]]:
@@ -161,7 +164,7 @@ def in_process(side: str, folder: Path, spdl: Path | None) -> dict[str, Any]:
         if path:
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(ffmpeg_of(Path(path[0]), Path(cache)))
         told = subprocess.run(
-            [sys.executable, __file__, str(folder), "--side", side],
+            [sys.executable, __file__, "--folder", str(folder), "--side", side],
             capture_output=True,
             text=True,
             check=False,
@@ -219,36 +222,39 @@ def summary(rounds: list[dict[str, dict[str, Any]]]) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser = parser_of(__doc__)
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--spdl", type=Path, help="where SPDL was installed; without it, it is left out")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int)
+    parser.add_argument("--images", type=int, help="use this number of the photographs")
     parser.add_argument("--enlarge", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "source_crops.json")
-    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help="measure this one, in this process, and print it as JSON")
     asked = parser.parse_args()
     if asked.side is not None:
         print(json.dumps(measure(asked.side, asked.folder)))
         return
-    from _record import write_result
-
     sides = [side for side in SIDES if side != "SPDL" or asked.spdl is not None]
     with tempfile.TemporaryDirectory() as folder:
-        count = laid_out(asked.folder, Path(folder), asked.images, asked.enlarge)
+        given = asked.folder or photographs(Path(folder) / "given", FEW if asked.tiny else MANY, tiny=asked.tiny)
+        count = laid_out(given, Path(folder) / "laid out", asked.images, asked.enlarge)
         rounds = []
-        for _ in range(asked.rounds):
-            rounds.append({side: in_process(side, Path(folder), asked.spdl) for side in sides})
+        for _ in range(1 if asked.tiny else asked.rounds):
+            rounds.append({side: in_process(side, Path(folder) / "laid out", asked.spdl) for side in sides})
             told = (f"{side} {found['first_epoch'][0]:.2f} s" for side, found in rounds[-1].items())
             print("; ".join(told), flush=True)
     found = summary(rounds)
+    milliseconds = {
+        side: [1000 * each[side]["first_epoch"][0] / each[side]["images"] for each in rounds] for side in sides
+    }
     for side, row in found.items():
         clock, used = row["first_epoch_wall_ms"], row["first_epoch_cpu_ms"]
         ratios = f"{row['median_wall_ratio']:.2f}× zoo's ({row['median_cpu_ratio']:.2f}×)"
         print(f"{side}: first epoch {clock} ms an image ({used} of processors), {ratios}")
     versions = {} if asked.spdl is None else {"spdl": sorted(each.name for each in asked.spdl.glob("spdl*.dist-info"))}
     settings = {"side": SIDE, "batch": BATCH, "workers": WORKERS, "photographs": count, "enlarge": asked.enlarge}
-    write_result(asked.out, {**settings, **versions, "summary": found, "rounds": rounds})
+    comparisons = {"first_epoch": compared(milliseconds, "ms", "zoo, none")}
+    figures = {"comparisons": comparisons, **settings, **versions, "summary": found, "rounds": rounds}
+    write_result(result_file(asked, "source_crops"), figures)
 
 
 if __name__ == "__main__":

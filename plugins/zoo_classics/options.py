@@ -17,6 +17,10 @@ class CNNOptions(Options):
     n_features: int = Field(6, ge=1, description="feature maps of each convolution")
 
 
+class CNNBatchNormOptions(Options):
+    width: int = Field(16, ge=1, description="feature maps of the first convolution; the others have 2 and 4 times it")
+
+
 DROPOUT = Field(0.5, ge=0, lt=1, description="dropout probability before the linear layers")
 AUXILIARY = Field(True, description="use auxiliary classifiers in training; evaluation and export never have them")
 

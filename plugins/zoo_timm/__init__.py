@@ -1,8 +1,10 @@
-"""timm: all architectures of PyTorch Image Models, with timm's names, and a U-Net on any of its encoders."""
+"""timm: all architectures of PyTorch Image Models, with timm's names, a U-Net on any of its encoders, and a recipe for
+fine-tuning."""
 
 from __future__ import annotations
 
-from zoo.api import ArchitectureSpec, FamilySpec, Output, hookimpl
+from zoo.api import ArchitectureSpec, FamilySpec, Output, RecipeSpec, hookimpl
+from zoo_timm.recipes import RECIPES
 
 ZOO_API = "2.0"
 
@@ -36,3 +38,8 @@ def zoo_register_architectures() -> list[ArchitectureSpec]:
             head="head",
         )
     ]
+
+
+@hookimpl
+def zoo_register_recipes() -> list[RecipeSpec]:
+    return RECIPES

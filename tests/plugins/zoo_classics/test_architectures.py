@@ -30,6 +30,8 @@ def default(name: str) -> Section:
         # multiply-accumulates: 24·24·6·25 + 8·8·6·6·25 + 96·50 + 50·10, and 784·8 + 8·8 + 8·10
         ("classics/cnn", {"n_features": 6}, 6_422, 86_400 + 57_600 + 4_800 + 500),
         ("classics/fnn", {"hidden": 8}, 6_442, 6_272 + 64 + 80),
+        # 24·24·16·25 + 10·10·32·16·9 + 3·3·64·32·9 + 576·10
+        ("classics/cnn_bn", {"width": 16}, 29_434, 230_400 + 460_800 + 165_888 + 5_760),
         ("classics/cnn", {"n_features": 12}, (25 + 1) * 12 + (25 * 12 + 1) * 12 + (12 * 16 + 1) * 50 + 510, None),
         ("classics/fnn", {"hidden": 32}, 785 * 32 + 33 * 32 + 33 * 10, None),
     ],

@@ -13,8 +13,8 @@ from zoo.registry.lookup import registry
 from zoo.workflows.component_facts import Asked, examine
 
 SIZES = {
-    "fnn": 6_442, "cnn": 6_422, "lenet": 62_006, "vgg_cifar": 9_231_114, "alexnet": 62_378_344, "zfnet": 62_357_608,
-    "vgg16": 138_357_544,
+    "fnn": 6_442, "cnn": 6_422, "cnn_bn": 29_434, "lenet": 62_006, "vgg_cifar": 9_231_114, "alexnet": 62_378_344,
+    "zfnet": 62_357_608, "vgg16": 138_357_544,
     "googlenet": 13_378_280, "inception_v3": 27_161_264, "resnet18": 11_689_512, "resnet34": 21_797_672,
     "resnet50": 25_557_032,
 }  # fmt: skip
