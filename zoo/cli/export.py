@@ -12,7 +12,7 @@ import typer
 
 from zoo.cli.options import takes
 from zoo.cli.output import json_alone, note, say, say_json
-from zoo.cli.shared_options import KEY, WEIGHTS, WEIGHTS_KEY, AsJson, options_of
+from zoo.cli.shared_options import KEY, PROVIDERS, WEIGHTS, WEIGHTS_KEY, AsJson, options_of
 from zoo.config.item_options import default_exporter
 from zoo.errors import UsageError
 from zoo.registry.lookup import registry
@@ -44,7 +44,8 @@ class _Named:
         typer.Argument(
             metavar="NAME|RUN",
             help="What to export: a run, or the name of a recipe or architecture. A name exports its newest finished "
-            "run, or its pretrained weights if there is no such run; with --weights, always those weights.",
+            "run; if there is none, the name of a recipe exports its pretrained weights. With --weights, a name "
+            "exports those weights.",
         ),
     ]
 
@@ -70,10 +71,20 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
     key: Annotated[str | None, typer.Option(WEIGHTS_KEY, metavar="KEY", help=KEY)] = None
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Dataset to verify the export on; default: that of the model."),
+        typer.Option(
+            "--data",
+            metavar="D",
+            help="Dataset to verify the export on; default: that of the model. If its files are not on this machine, "
+            "the samples in the folder of the run or a similar dataset are used, and zoo prints a note.",
+        ),
     ] = None
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Folder for the bundle; default: exports/NAME.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Folder for the bundle; default: exports/NAME, with the name of the recipe or architecture.",
+        ),
     ] = None
     batch: Annotated[
         str,
@@ -90,7 +101,7 @@ class ExportOptions(_Flags):  # type: ignore[misc]  # a flag for each installed 
             "--provider",
             metavar="P",
             show_default=False,
-            help="Execution provider for the verification: cpu (default), cuda, or another one that the format has.",
+            help=f"Execution provider for the verification: {PROVIDERS}",
         ),
     ] = "cpu"
     assignments: Annotated[

@@ -34,12 +34,22 @@ def verify(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", metavar="D", help="Dataset to compare the models on; default: that of the model."),
+        typer.Option(
+            "--data",
+            metavar="D",
+            help="Dataset to compare the models on; default: that of the model, or a similar one if its files are not "
+            "on this machine.",
+        ),
     ] = None,
     provider: Provider = "cpu",
     trust: Annotated[
         Path | None,
-        typer.Option("--trust", metavar="KEY", help="Public key (PEM) that the bundle must be signed with."),
+        typer.Option(
+            "--trust",
+            metavar="KEY",
+            help="Public key (PEM) to check the bundle's signature with; the command fails if the signature is missing "
+            "or does not match.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
