@@ -17,11 +17,17 @@ UNKNOWN: dict[str, Any] = {"about": "", "help": None, "parameters": [], "command
 """A command of a plugin that cannot be described; calling it says why."""
 
 
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a help text, on one line."""
+    first, period, _ = " ".join(text.partition("\n\n")[0].split()).partition(". ")
+    return first + period.rstrip()
+
+
 def describe(command: Any, context: Any) -> dict[str, Any]:
     """Return a command and those below it as JSON data."""
     names = command.list_commands(context) if hasattr(command, "list_commands") else []
     return {
-        "about": (command.help or "").partition("\n")[0],
+        "about": first_sentence(command.help or ""),
         "help": command.get_help(context),
         "parameters": [_parameter(each, context) for each in command.get_params(context)],
         "commands": {name: _below(command, context, name) for name in names},

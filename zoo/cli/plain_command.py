@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import DefaultPlaceholder
 
+from zoo.cli.grammar import first_sentence
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -44,16 +46,14 @@ class PlainGroup(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
-        rows = [(name, _first_sentence(each)) for name, each in commands if each is not None and not each.hidden]
+        rows = [
+            (name, first_sentence(each.short_help or each.help or ""))
+            for name, each in commands
+            if each is not None and not each.hidden
+        ]
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
-
-
-def _first_sentence(command: Any) -> str:
-    text = " ".join((command.short_help or command.help or "").partition("\n\n")[0].split())
-    first, period, _ = text.partition(". ")
-    return first + period.rstrip()
 
 
 def plain(app: typer.Typer) -> typer.Typer:
