@@ -120,7 +120,7 @@ def test_the_version_is_the_distribution_s(zoo) -> None:
     from importlib import metadata
 
     version, names = metadata.version("torch-zoo"), ", ".join(plugin.namespace for plugin in registry().plugins)
-    lines = [f"zoo {version}, plugin contract {VERSION}", f"plugins of torch-zoo {version}: {names}"]
+    lines = [f"zoo {version}, plugin API {VERSION}", f"plugins of torch-zoo {version}: {names}"]
     assert zoo("--version") == (0, "\n".join(lines) + "\n", "")
 
 

@@ -86,14 +86,14 @@ def evaluated(
             data(),
             task(),
             {},
-            "task sort needs a network with the output a vector for each image, but net has map",
+            "task sort needs a network with vector output, but net has map output",
         ),
         (
             network(),
             data(),
             task(needs=("features",)),
             {},
-            "task sort needs a network with the output features (its spec names its head), but net has vector",
+            "task sort needs a network with features (its spec must name its head), but net has vector output",
         ),
         (network(), data(), solved(), {}, "task sort takes no architecture (lab/net)"),
         (

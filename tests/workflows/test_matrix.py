@@ -211,7 +211,7 @@ def test_both_answers_are_in_the_table() -> None:
     assert {cell.refusal is None for cell in CELLS} == {True, False}
     assert len(REFUSED) > 40
     refused = {(cell.task, cell.refusal.partition(";")[0]) for cell in CELLS if cell.refusal is not None}
-    assert ("tasks/classification", "task classification needs labels, but photos has none") in refused
+    assert ("tasks/classification", "task classification needs targets, but photos has none") in refused
     assert ("tasks/transfer", "task transfer needs pretrained weights, but alexnet has none") in refused
 
 

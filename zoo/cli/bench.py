@@ -156,7 +156,7 @@ def _say_target(target: TargetResult) -> None:
     if target.preprocessing is not None:
         prepared = target.preprocessing
         median, iqr, p95 = _figures(prepared.latency_ms)
-        say(f"  decoding and preprocessing: {median} ms an image (IQR {iqr}, p95 {p95});")
+        say(f"  decoding and preprocessing: {median} ms per image (IQR {iqr}, p95 {p95});")
         say(f"    {plural(prepared.count, 'image')} {prepared.images}, one thread")
     if target.max_rel_error is not None:
         say(f"  outputs equal {target.compared_with}'s, largest relative difference {target.max_rel_error:.1e}")

@@ -9,18 +9,14 @@ from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
 
+from zoo.support.formatting import first_sentence
+
 WIDTH = 80
 """Columns of a terminal from which on help is as it is here: the parser makes it no wider."""
 
 
 UNKNOWN: dict[str, Any] = {"about": "", "help": None, "parameters": [], "commands": {}}
 """A command of a plugin that cannot be described; calling it says why."""
-
-
-def first_sentence(text: str) -> str:
-    """Return the first sentence of a help text, on one line."""
-    first, period, _ = " ".join(text.partition("\n\n")[0].split()).partition(". ")
-    return first + period.rstrip()
 
 
 def describe(command: Any, context: Any) -> dict[str, Any]:

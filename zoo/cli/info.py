@@ -187,7 +187,7 @@ def _dataset(facts: dict[str, Any]) -> Iterator[tuple[str, object]]:
     yield "licence", facts["licence"]
     yield "homepage", facts["homepage"]
     if not facts["files"]:
-        yield "download", "none: it is embedded" if facts["embedded"] else "none: it is on your disk"
+        yield "download", "none: included with an installed package" if facts["embedded"] else "none: on your disk"
         return
     yield "download", f"{facts['download_size'] / 1e6:.1f} MB, to {facts['data_folder']}"
     yield "files", facts["state"]

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import DefaultPlaceholder
 
-from zoo.cli.grammar import first_sentence
+from zoo.support.formatting import first_sentence
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

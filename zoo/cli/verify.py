@@ -81,7 +81,7 @@ def _verify_run(run: str, as_json: bool) -> None:
     if as_json:
         say_json({**dataclasses.asdict(found), "path": found.path.absolute(), "damaged": found.damaged})
     else:
-        say_table(["part", "state", ""], [[each.part, each.state, each.detail] for each in found.findings])
+        say_table(["check", "result", ""], [[each.part, each.state, each.detail] for each in found.findings])
         say()
         say(f"{found.run}: {'damaged' if found.damaged else 'nothing is damaged'}; {found.advice}")
     if found.damaged:
@@ -103,7 +103,7 @@ def _say_exported(found: ExportedVerification, as_json: bool) -> None:
             }
         )
     else:
-        say_table(["part", "state", ""], [list(each) for each in found.findings])
+        say_table(["check", "result", ""], [list(each) for each in found.findings])
         say()
         verdict = VERDICTS[found.code] if found.code or found.against else INTACT
         say(f"{found.path}: {verdict}" + (f"; compared with {found.against}" if found.against else ""))

@@ -127,6 +127,11 @@ def enumerated(words: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
+def quoted(words: Iterable[str]) -> str:
+    """Return names in backquotes, with "or" between them."""
+    return " or ".join(f"`{word}`" for word in words)
+
+
 def plural(count: int, word: str) -> str:
     return f"{count:,} {word if count == 1 else many(word)}"
 
@@ -145,6 +150,12 @@ def causes(error: BaseException) -> Iterator[BaseException]:
     while link is not None:
         yield link
         link = link.__cause__ or link.__context__
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of the first paragraph of a text, on one line."""
+    first, period, _ = " ".join(text.partition("\n\n")[0].split()).partition(". ")
+    return first + period.rstrip()
 
 
 def first_line(error: BaseException) -> str:

@@ -197,7 +197,7 @@ def test_a_run_says_which_network_and_data_its_weights_are_of(tmp_path) -> None:
     )
 
 
-DATA = "the data that the weights were trained on: the weights digits_0_to_4: "
+DATA = "the data that the weights were trained on: the weights `digits_0_to_4`: "
 KNOWN = DATA + "the classes 0, 1, 2, 3, 4, datasets/digits: "
 
 
