@@ -109,7 +109,7 @@ def test_the_page_shows_result_facts_items_epochs_configuration_and_commands(mad
     seen = shown(run)
     for words in (
         "90.00%",
-        "accuracy (95% interval 80.00% to 95.00%)",
+        "test accuracy (95% confidence interval 80.00% to 95.00%)",
         "0.2500",
         "Evaluated once on the test split (10 samples)",
         "1,234",
@@ -326,11 +326,11 @@ def test_a_run_that_did_not_finish_is_resumed_and_not_used(made_run) -> None:
 
 def test_images_have_a_class_where_the_run_learned_classes(made_run) -> None:
     numbers = made_run("two", target={"kind": "values", "names": ["height"]})
-    for run, name in ((made_run("one"), "Predict the class of an image"), (numbers, "Predict the target of an image")):
+    for run, name in ((made_run("one"), "Predict the class of an image"), (numbers, "Predict the values of an image")):
         found = commands(run, run.record)
         assert found[name] == f"zoo predict {run_id(run.path)} IMAGE"
-        exports = [command for command in found if command.startswith("Export in the format ")]
-        assert len(found) == 2 + len(exports) and "Export in the format onnx" in exports
+        exports = [command for command in found if command.startswith("Export as ")]
+        assert len(found) == 2 + len(exports) and "Export as .onnx file (onnx)" in exports
 
 
 def test_a_network_that_was_only_adapted_is_not_said_to_be_trained(made_run) -> None:

@@ -142,7 +142,7 @@ def test_a_combination_that_goes_takes_a_step(cell: Cell, images: Path, tmp_path
     if others and any(spec.same_inputs and not spec.new_head for spec in adaptations(cell)):
         with pytest.raises(
             UsageError,
-            match=r"the data that the weights were trained on: the weights \w+: .*, datasets/\w+: \w+",
+            match=r"the data that the weights were trained on: the weights `\w+`: .*, datasets/\w+: \w+",
         ):
             prepare(plan)
         return

@@ -15,22 +15,16 @@ from zoo.cli.output import json_alone, note, say, say_json
 from zoo.cli.shared_options import KEY, PROVIDERS, WEIGHTS, WEIGHTS_KEY, AsJson, options_of
 from zoo.config.item_options import default_exporter
 from zoo.errors import UsageError
+from zoo.registry.core_commands import format_flag
 from zoo.registry.lookup import registry
 from zoo.support.formatting import enumerated
 from zoo.support.paths import relative
-
-TAKEN = ("format", "weights", "weights-key", "data", "out", "batch", "provider", "set", "sign", "json", "help", "debug")
-"""The other options of the command, whose names no flag of a format can have."""
 
 
 def _formats() -> dict[str, str]:
     """The names of the installed exporters, by the keyword of their flag."""
     names = dict.fromkeys(item.spec.name for item in registry().items("exporter"))
-    return {f"as_{re.sub('[^a-z0-9]', '_', name)}": name for name in names if name not in TAKEN}
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    return {f"as_{re.sub('[^a-z0-9]', '_', name)}": name for name in names if format_flag(name)}
 
 
 FORMATS = _formats()
@@ -53,7 +47,7 @@ class _Named:
 _Flags: Any = dataclasses.make_dataclass(
     "_Flags",
     [
-        (keyword, Annotated[bool, typer.Option(_flag(name), help=f"Same as --format {name}.")], False)
+        (keyword, Annotated[bool, typer.Option(format_flag(name), help=f"Same as --format {name}.")], False)
         for keyword, name in FORMATS.items()
     ],
     bases=(_Named,),
@@ -172,7 +166,7 @@ def _format(options: ExportOptions) -> str:
     flags = [name for keyword, name in FORMATS.items() if getattr(options, keyword)]
     named: dict[str, None] = dict.fromkeys([*flags, *([] if options.format_ is None else [options.format_])])
     if len(named) > 1:
-        spoken = [_flag(name) for name in flags]
+        spoken = [str(format_flag(name)) for name in flags]
         spoken += [] if options.format_ is None else [f"--format {options.format_}"]
         raise UsageError(f"{' and '.join(spoken)} do not go together", fix="keep one of them")
     return default_exporter(registry(), next(iter(named), None)).canonical

@@ -77,6 +77,17 @@ COMMANDS = {
     "completion": ("zoo.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
 }
 """A function is a command; a ``typer.Typer``, a group of them."""
+EXPORT_OPTIONS = (
+    "format", "weights", "weights-key", "data", "out", "batch", "provider", "set", "sign", "json", "help", "debug"
+)  # fmt: skip
+"""The options of `zoo export` whose names no flag of a format can have."""
+
+
+def format_flag(name: str) -> str | None:
+    """Return the flag of `zoo export` for a format, such as ``--onnx``; None if it has none."""
+    return None if name in EXPORT_OPTIONS or "/" in name else f"--{name.replace('_', '-')}"
+
+
 SECTIONS = {
     "Train and deploy": ("run", "tune", "evaluate", "predict", "export"),
     "Image search": ("index", "search"),

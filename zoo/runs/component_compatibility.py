@@ -6,6 +6,7 @@ Used by plans and by `zoo matrix`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 from zoo.api import ArchitectureSpec, Classes, DatasetSpec, OutputKind, Target
 from zoo.config.run_config import DatasetSection
@@ -16,6 +17,7 @@ from zoo.registry.lookup import Item
 from zoo.runs.file_weights import Inputs
 from zoo.runs.initial_weights import RandomWeights, Weights
 from zoo.runs.task_plan import TaskPlan
+from zoo.support.formatting import plural
 
 NONE = ", or start from random weights: --weights none"
 NOTHING = RandomWeights()
@@ -90,7 +92,7 @@ def check_same_inputs(task: TaskPlan, weights: Weights, given: Inputs) -> None:
         for key in ("mean", "std", "resize", "scale", "interpolation", "permute_pixels")
     ]
     if trained.target is not None and given.target is not None and trained.target != given.target:
-        pairs.insert(0, ("", _target(trained.target), _target(given.target)))
+        pairs.insert(0, ("", *_targets(trained.target, given.target)))
     differences = [(what, _shown(mine), _shown(theirs)) for what, mine, theirs in pairs if mine != theirs]
     if differences:
         listed = "; ".join(
@@ -102,12 +104,17 @@ def check_same_inputs(task: TaskPlan, weights: Weights, given: Inputs) -> None:
         )
 
 
-def _target(target: Target) -> str:
-    """Classes as ``10 classes (0, 1, 2, …)``, other targets with their first names."""
-    if not isinstance(target, Classes):
-        return summary(target)
-    more = ", …" if len(target.names) > SHOWN else ""
-    return f"{len(target.names):,} classes ({', '.join(target.names[:SHOWN])}{more})"
+def _targets(one: Target, other: Target) -> tuple[str, str]:
+    """Return different targets in words, classes as ``10 classes (0, 1, 2, …)`` up to their first difference."""
+    if not isinstance(one, Classes) or not isinstance(other, Classes):
+        return summary(one), summary(other)
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one.names, other.names, strict=False)))
+    return _classes(one, max(SHOWN, same + 1)), _classes(other, max(SHOWN, same + 1))
+
+
+def _classes(target: Classes, most: int) -> str:
+    more = ", …" if len(target.names) > most else ""
+    return f"{plural(len(target.names), 'class')} ({', '.join(target.names[:most])}{more})"
 
 
 def _shown(value: object, most: int = 5) -> str:

@@ -118,6 +118,8 @@ def duration(seconds: float | None) -> str:
 
 
 def many(word: str) -> str:
+    if word.endswith("s"):
+        return f"{word}es"
     return f"{word[:-1]}ies" if word.endswith("y") and word[-2] not in "aeiou" else f"{word}s"
 
 
