@@ -157,7 +157,7 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(architecture, datase
         ),
         (network(), data(), adapted(needs_weights=True), Path("some.safetensors"), []),
         (network(smallest=16), data(), task(), None, ["8×8 images are resized to 16×16"]),
-        (network(channels=(1,)), data(), task(), None, ["RGB images become grey"]),
+        (network(channels=(1,)), data(), task(), None, ["RGB images become grayscale"]),
         (network(head="fc"), data(), task(needs=("features",)), None, []),
         (network(outputs=(Output(kind="map"),)), data(), task(needs=("map",)), None, []),
     ],

@@ -84,7 +84,7 @@ EXPORT_OPTIONS = (
 
 
 def format_flag(name: str) -> str | None:
-    """Return the flag of `zoo export` for a format, such as ``--onnx``; None if it has none."""
+    """Return the flag of `zoo export` for a format, such as ``--my-format`` for ``my_format``; None if it has none."""
     return None if name in EXPORT_OPTIONS or "/" in name else f"--{name.replace('_', '-')}"
 
 

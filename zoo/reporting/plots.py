@@ -26,7 +26,7 @@ from zoo.support.formatting import label
 from zoo.support.paths import check_drawing
 
 LUMA = np.array([0.299, 0.587, 0.114])
-"""Shares of red, green and blue in the grey value of a pixel (ITU-R BT.601)."""
+"""Shares of red, green and blue in the gray value of a pixel (ITU-R BT.601)."""
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 VECTORS = (".pdf", ".svg", ".eps")
 KEYS = 20
@@ -111,14 +111,14 @@ def heated(images: np.ndarray, maps: np.ndarray) -> np.ndarray:
 def masked(images: np.ndarray, masks: np.ndarray, target: Mask) -> np.ndarray:
     """Return images, uint8 (n, H, W, 1 or 3), overlaid with the colours of the classes in ``masks``, uint8 (n, H, W).
 
-    The images are turned grey under the colours, so that a class has the same hue on all; ignored pixels keep theirs.
+    The images are turned gray under the colours, so that a class has the same hue on all; ignored pixels keep theirs.
     """
     palette = _palette(target)
     colour = 255 * palette(masks % palette.N)[..., :3]
     plain = np.broadcast_to(images, (*images.shape[:3], 3))
-    grey = (plain @ LUMA)[..., None]
+    gray = (plain @ LUMA)[..., None]
     ignored = (masks == target.ignore)[..., None]
-    return np.asarray(np.where(ignored, plain, np.rint(0.5 * grey + 0.5 * colour)), np.uint8)
+    return np.asarray(np.where(ignored, plain, np.rint(0.5 * gray + 0.5 * colour)), np.uint8)
 
 
 def mask_keys(target: Mask, present: Iterable[int] | None = None) -> list[Patch]:
@@ -283,8 +283,8 @@ def compared_curves(file: Path, runs: Mapping[str, tuple[Rows, Rows]], heading: 
 
 
 def _show(axis: Axes, image: np.ndarray, **options: Any) -> None:
-    grey: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
-    axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **grey, **options)
+    gray: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 255} if image.shape[-1] == 1 else {}
+    axis.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, **gray, **options)
 
 
 def _short(text: str, length: int = 24) -> str:

@@ -75,7 +75,7 @@ def write_samples(folder: Path, part: AnyPart, target: Target) -> None:
 
 
 def to_image(image: np.ndarray) -> Image.Image:
-    """uint8 (C, H, W), grey or RGB."""
+    """uint8 (C, H, W), gray or RGB."""
     return Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
 
 
