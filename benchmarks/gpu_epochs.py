@@ -1,7 +1,7 @@
 """On a GPU: an epoch of the zoo's trainer beside a DataLoader loop, a bare loop and a captured one; ResNet-50's images
 a second; where a step waits.
 
-Four ways to train the same network on the same images, interleaved, medians of several runs after one that warms up:
+Six ways to train the same network on the same images, interleaved, medians of several runs after one that warms up:
 
 - ``plain``: a tutorial's loop, uint8 samples through a DataLoader at its fastest number of workers, copied from pinned
   memory;
@@ -9,7 +9,8 @@ Four ways to train the same network on the same images, interleaved, medians of 
 - ``graph``: the bare step captured as a CUDA graph and replayed: what is left when no time goes to launching kernels;
 - ``compiled``: the same with the network compiled first: what is left when small operations are joined too;
 - ``zoo``: `fit` with everything that a run does in an epoch, its checkpoint included; ``zoo_steps`` is that before
-  evaluation and checkpoint.
+  evaluation and checkpoint;
+- ``zoo_graph`` and ``zoo_graph_steps``: the same with `train.cuda_graph`.
 
 ``--device cpu --tiny`` runs every line of it in seconds, and says nothing about speed.
 """
@@ -183,8 +184,10 @@ def zoo_state(case: Case, folder: Path) -> TrainState:
     )
 
 
-def zoo_fit(case: Case) -> tuple[float, float]:
-    """Seconds of `fit`, and of its steps alone."""
+def zoo_fit(case: Case, *, recorded: bool = False) -> tuple[float, float]:
+    """Seconds of `fit`, and of its steps alone, with `train.cuda_graph` or without."""
+    train = case.config.train.model_copy(update={"cuda_graph": recorded})
+    case = replace(case, config=case.config.model_copy(update={"train": train}))
     with tempfile.TemporaryDirectory() as folder:
         state = zoo_state(case, Path(folder) / "run")
         whole = timed(case.engine.device, lambda: fit(state))
@@ -207,14 +210,16 @@ def measure(case: Case, runs: int) -> dict[str, Any]:
             "graph": lambda: graph(case, images, labels),
             "compiled": lambda: graph(case, images, labels, compiled=True),
         }
-    for run in (*ways.values(), lambda: zoo_fit(case)):
+    fits = {"zoo": False, "zoo_graph": True} if on_cuda else {"zoo": False}
+    for run in (*ways.values(), *(partial(zoo_fit, case, recorded=each) for each in fits.values())):
         run()
     times: dict[str, list[float]] = collections.defaultdict(list)
     for _ in range(runs):
         for name, run in ways.items():
             times[name].append(run())
-        for name, seconds in zip(("zoo", "zoo_steps"), zoo_fit(case), strict=True):
-            times[name].append(seconds)
+        for fitted, recorded in fits.items():
+            for name, seconds in zip((fitted, f"{fitted}_steps"), zoo_fit(case, recorded=recorded), strict=True):
+                times[name].append(seconds)
     medians = {name: statistics.median(values) for name, values in times.items()}
     samples = len(images)
     print(

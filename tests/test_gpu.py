@@ -122,6 +122,21 @@ def test_a_step_does_not_wait_for_the_device(tmp_path, precision) -> None:
     assert state.progress.step == state.steps_per_epoch
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_steps_of_a_cuda_graph_are_plain_steps(tmp_path, monkeypatch, precision) -> None:
+    """What tests/training/test_step_graph.py holds without a GPU, here with CUDA's own graphs."""
+    train = {**EVERYTHING, "precision": precision, "mixup": None, "cutmix": None, "cuda_graph": True}
+    overrides = {"device": "cuda", "deterministic": True, "train": train}
+    recorded = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "recorded", console=Console(quiet=True))
+    log = (recorded.path / "log.txt").read_text(encoding="utf-8")
+    assert "training steps are launched as a CUDA graph" in log and "with the same result" in log
+    monkeypatch.setattr("zoo.training.step_graph.WARM_UP", 10**9)
+    plain = zoo.run("cnn_digits", overrides=overrides, out=tmp_path / "plain", console=Console(quiet=True))
+    assert recorded.metrics == plain.metrics
+    weights = zoo.load(plain.path).module.state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in zoo.load(recorded.path).module.state_dict().items())
+
+
 @pytest.mark.parametrize("name", [item.spec.name for item in registry().items("augmentation")])
 def test_augmentation_on_the_device_is_the_cpus(name) -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 24, 24), dtype=np.uint8))

@@ -206,6 +206,7 @@ def state_of(teacher: nn.Module, share: float, **train: Any) -> Any:
         model=model.train(),
         data=SimpleNamespace(target=target),
         stepper=Stepper(model, settled, CPU, 1),
+        graph=None,
         progress=SimpleNamespace(step=0),
         profiler=Profiler(None, CPU.device, print),
     )

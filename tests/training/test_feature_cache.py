@@ -277,8 +277,8 @@ def test_a_long_pass_is_given_to_the_fastest_that_agrees(monkeypatch) -> None:
     from zoo.training import backbone_pass
     from zoo.training.devices import Engine
 
-    monkeypatch.setattr(backbone_pass, "RELAYING_PAYS", 0.0)
-    monkeypatch.setattr(backbone_pass, "EXPORTING_PAYS", 0.0)
+    for threshold in ("RELAYING_PAYS", "EXPORTING_PAYS", "EACH_LAYER_PAYS"):
+        monkeypatch.setattr(backbone_pass, threshold, 0.0)
     torch.manual_seed(0)
     backbone, probe = squeezenet1_1().features, torch.randn(4, 3, 96, 96)
     due = backbone.eval()(probe).detach()

@@ -130,6 +130,7 @@ def stepped(item: Any, options: dict[str, Any], **train: Any) -> tuple[float, Te
     state: Any = SimpleNamespace(
         config=SimpleNamespace(train=settled), engine=CPU, task=task, learning=learning, data=content,
         stepper=Stepper(model, settled, CPU, 1),
+        graph=None,
         progress=SimpleNamespace(step=0), profiler=Profiler(None, torch.device("cpu"), print),
     )  # fmt: skip
     torch.manual_seed(1)

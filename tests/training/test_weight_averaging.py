@@ -15,7 +15,7 @@ def test_the_average_follows_its_formula() -> None:
     average, expected = MovingAverage(model, 0.5), 0.0
     for n in range(20):
         nn.init.constant_(model.weight, float(n))
-        average.update(model)
+        average.update(model, average.next_weight())
         decay = min(0.5, (1 + n) / (10 + n))
         expected = decay * expected + (1 - decay) * n
     torch.testing.assert_close(average.model.weight.item(), expected)
@@ -35,7 +35,7 @@ def test_it_agrees_with_torch_once_warm() -> None:
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.rand_like(parameter))
-        ours.update(model)
+        ours.update(model, ours.next_weight())
         theirs.update_parameters(model)
     for name, value in theirs.module.named_parameters():
         torch.testing.assert_close(ours.model.get_parameter(name), value)

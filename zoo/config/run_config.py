@@ -179,6 +179,11 @@ class TrainConfig(Strict):
     compile: bool = Field(
         False, description="compile the network (torch.compile): a slower start, often faster training"
     )
+    cuda_graph: bool = Field(
+        False,
+        description="launch training steps as a CUDA graph, after a comparison with plain steps: faster for small "
+        "networks",
+    )
     channels_last: Literal["auto"] | bool = Field(
         "auto", description="use the channels-last memory format; auto: on CUDA"
     )

@@ -7,16 +7,44 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo.config.run_config import TrainConfig
 from zoo.models.building import load_state
 from zoo.training.devices import Engine
 from zoo.training.optimizer_state import optimizer_state, restore_optimizer
 from zoo.training.optimizers import build_optimizer, build_schedule
+from zoo.training.step_graph import captures, optimizer_fault
 from zoo.training.weight_averaging import MovingAverage
 
 RAW = "raw/"
 """The prefix of the trained weights in a checkpoint whose model is their moving average."""
+
+
+class NumbersOnDevice:
+    """The numbers that change from step to step, learning rates and averaging weight, as tensors on the device, so that
+    a recorded step (`zoo.training.step_graph`) reads those of the current step."""
+
+    def __init__(self, optimizer: Optimizer, device: torch.device) -> None:
+        self._optimizer = optimizer
+        self._rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
+        self.rates = [float(group["lr"]) for group in optimizer.param_groups]
+        """As numbers."""
+        self.weight = torch.zeros((), device=device)
+
+    def place(self, weight: float | None) -> None:
+        """Copy the learning rates of the optimizer, and the averaging weight, to the device."""
+        for at, (group, tensor) in enumerate(zip(self._optimizer.param_groups, self._rates, strict=True)):
+            if group["lr"] is not tensor:
+                self.rates[at] = float(group["lr"])
+                group["lr"] = tensor.fill_(self.rates[at])
+        if weight is not None:
+            self.weight.fill_(weight)
+
+    def take_back(self) -> None:
+        """Set the learning rates of the optimizer to numbers again, as a checkpoint stores them."""
+        for group, rate in zip(self._optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
 
 
 class Stepper:
@@ -36,8 +64,11 @@ class Stepper:
         self.model, self._clip_norm = model, train.clip_norm
         self.average = None if train.ema_decay is None else MovingAverage(model, train.ema_decay)
         self.scaler = torch.amp.GradScaler(engine.device.type, enabled=engine.autocast == torch.float16)
-        self.optimizer = build_optimizer(model, train, rates)
+        recorded = captures(train, engine)
+        self.optimizer = build_optimizer(model, train, rates, capturable=recorded and engine.device.type == "cuda")
         self.schedule = build_schedule(self.optimizer, train, steps_per_epoch)
+        recorded = recorded and optimizer_fault(self.optimizer) is None
+        self._numbers = NumbersOnDevice(self.optimizer, engine.device) if recorded else None
 
     @property
     def result(self) -> nn.Module:
@@ -46,12 +77,14 @@ class Stepper:
 
     @property
     def lr(self) -> float:
-        return float(self.optimizer.param_groups[0]["lr"])
+        return float(self.optimizer.param_groups[0]["lr"]) if self._numbers is None else self._numbers.rates[0]
 
     def set_rates(self, step: int) -> None:
         """Set the learning rates for a step, counted from 0."""
         if self.schedule is not None:
             self.schedule(step)
+        if self._numbers is not None:
+            self._numbers.place(None if self.average is None else self.average.next_weight())
 
     def backward(self, loss: Tensor) -> None:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -73,10 +106,21 @@ class Stepper:
         self.scaler.update()
         self.optimizer.zero_grad()
         if self.average is not None and self.scaler.get_scale() >= scale:
-            self.average.update(self.model)
+            self.average.update(
+                self.model, self.average.next_weight() if self._numbers is None else self._numbers.weight
+            )
+
+    def changed(self) -> list[Tensor]:
+        """Return all tensors that a step changes."""
+        weights = [each for each in self.model.parameters() if each.requires_grad] + list(self.model.buffers())
+        averages = [] if self.average is None else list(self.average.model.state_dict().values())
+        slots = [value for slot in self.optimizer.state.values() for value in slot.values()]
+        return [each.detach() for each in weights + averages + slots if isinstance(each, Tensor)]
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return all state except the weights of `result`, as tensors and JSON."""
+        if self._numbers is not None:
+            self._numbers.take_back()
         tensors, optimizer = optimizer_state(self.optimizer, self.model)
         if self.average is not None:
             tensors |= {RAW + name: value for name, value in self.model.state_dict().items()}

@@ -31,8 +31,12 @@ SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt")
 """timm's schedules, except plateau, whose learning rate depends on more than the step."""
 
 
-def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, float] | None = None) -> Optimizer:
+def build_optimizer(
+    model: nn.Module, config: TrainConfig, rates: Mapping[str, float] | None = None, *, capturable: bool = False
+) -> Optimizer:
     """Return the optimizer of the trainable parameters; ``rates`` are learning rate multipliers by parameter name.
+
+    With ``capturable``, torch's optimizers keep their counters on the device, as a CUDA graph needs.
 
     Raises UsageError for an unknown optimizer, with the closest match, or an option that it does not accept.
     """
@@ -56,6 +60,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig, rates: Mapping[str, f
         takes = inspect.signature(known).parameters
         if "fused" in takes and "fused" not in options and _can_fuse(parameters):
             options["fused"] = True  # one kernel for all parameters is faster than a kernel for each
+        if capturable and "capturable" in takes:
+            options["capturable"] = True
         if config.weight_decay == 0 and "weight_decay" not in takes:
             del options["weight_decay"]
         return known(groups, **options)

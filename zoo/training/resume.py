@@ -13,7 +13,7 @@ from zoo.models.building import check_fit
 from zoo.runs import checkpoints
 from zoo.runs.provided_objects import fix_of_mismatch
 from zoo.runs.root_json import Root
-from zoo.training.resume_check import generators, set_generators
+from zoo.training.random_states import generators, set_generators
 from zoo.training.train_state import Progress, TrainState, read_losses
 
 

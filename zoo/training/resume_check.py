@@ -8,10 +8,9 @@ steps twice, with the original and with the restored state.
 from __future__ import annotations
 
 import json
-import random
 import sys
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from safetensors.torch import load, save
@@ -21,6 +20,7 @@ from zoo.config.run_config import TrainConfig
 from zoo.errors import UsageError, ZooError
 from zoo.training.devices import Engine
 from zoo.training.optimizer_step import Stepper
+from zoo.training.random_states import generators, same_generators, set_generators
 
 BEFORE, AFTER = 4, 9
 """Steps before and after the checkpoint. Together they pass the sixth (where Lookahead synchronises its slow weights)
@@ -131,31 +131,6 @@ class _Trial:
         }
         self.stepper.restore(weights, tensors, json.loads(state), "memory")
         set_generators(generator_states, self._device)
-
-
-def generators(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of torch's generators that a training on ``device`` uses."""
-    states = {"generator/cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        states["generator/cuda"] = torch.cuda.get_rng_state(device)
-    return states
-
-
-def set_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
-    torch.set_rng_state(states["generator/cpu"])
-    if "generator/cuda" in states and device.type == "cuda":
-        torch.cuda.set_rng_state(states["generator/cuda"], device)
-
-
-@contextmanager
-def same_generators(device: torch.device) -> Iterator[None]:
-    """Restore the random generators at the end, including Python's."""
-    states, plain = generators(device), random.getstate()
-    try:
-        yield
-    finally:
-        set_generators(states, device)
-        random.setstate(plain)
 
 
 def uncompiled() -> AbstractContextManager[object]:

@@ -32,8 +32,10 @@ from zoo.training.losses import additivity_fault
 from zoo.training.optimizer_step import Stepper
 from zoo.training.optimizers import build_optimizer, build_schedule
 from zoo.training.profiling import Profiler
-from zoo.training.resume_check import check_exact, same_generators
+from zoo.training.random_states import same_generators
+from zoo.training.resume_check import check_exact
 from zoo.training.run_logs import RunLogs
+from zoo.training.step_graph import step_graph
 from zoo.training.step_losses import StepLosses, first_not_finite
 
 
@@ -145,6 +147,8 @@ class TrainState:
         self.stepper = Stepper(
             self.model, train, self.engine, self.steps_per_epoch, self.learning.adaptations.lr_multipliers(self.model)
         )
+        stepper = self.stepper
+        self.graph = step_graph(train, self.engine, stepper.optimizer, stepper.changed, self.watch.print)
         self.loss_sum, self.weight_sum = (
             torch.zeros((), dtype=torch.float64, device=self.engine.device) for _ in range(2)
         )
@@ -171,6 +175,8 @@ class TrainState:
         self.learning.adaptations.set_train_mode(self.model)
         if self.features is not None:
             self.trained.train()
+        if self.graph is not None:
+            self.graph.begin_epoch(self.model)
 
     def evaluate(self, part: Part) -> EvaluationResult:
         """Return the task's evaluation of the current model on a split other than the test split."""

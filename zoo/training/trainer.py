@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -100,13 +101,19 @@ def remaining_batches(state: TrainState, epoch: int) -> Iterator[Batch]:
 
 
 def take_step(state: TrainState, batch: Batch) -> PieceLoss:
+    """Take the next training step, and return the batch's loss, on the device."""
+    state.stepper.set_rates(state.progress.step)
+    step = partial(compute_step, state)
+    return step(batch) if state.graph is None else state.graph.take(batch, step)
+
+
+def compute_step(state: TrainState, batch: Batch) -> PieceLoss:
     """Run forward and backward for each micro-batch, then one update; return the batch's loss, on the device.
 
     The sum of the sample weights is only known after the last micro-batch. Until then, gradients are normalised by the
-    number of samples.
+    number of samples. A CUDA graph repeats what this does on the device (`zoo.training.step_graph`).
     """
     train, samples = state.config.train, len(batch.inputs)
-    state.stepper.set_rates(state.progress.step)
     with state.profiler.phase("forward"):
         pieces = split(
             mix(batch, train.mixup, train.cutmix, masks=state.data.target.kind == "mask"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class MovingAverage:
@@ -22,16 +22,25 @@ class MovingAverage:
         self.decay = decay
         self.updates = 0
 
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def next_weight(self) -> float:
+        """Count an update, and return the weight 1 - d of the network in it."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
+        return 1 - decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, weight: float | Tensor) -> None:
+        """Average with ``weight``, a number or a tensor () on the device."""
         pairs = [
             (mine, theirs)
             for mine, theirs in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True)
         ]
         floats = [(mine, theirs.detach()) for mine, theirs in pairs if mine.is_floating_point()]
-        torch._foreach_lerp_([mine for mine, _ in floats], [theirs for _, theirs in floats], 1 - decay)
+        averages, values = [mine for mine, _ in floats], [theirs for _, theirs in floats]
+        if isinstance(weight, Tensor):
+            torch._foreach_lerp_(averages, values, [weight.to(each.dtype) for each in averages])
+        else:
+            torch._foreach_lerp_(averages, values, weight)
         for mine, theirs in pairs:
             if not mine.is_floating_point():
                 mine.copy_(theirs)

@@ -72,6 +72,8 @@ class OnnxRunner:
         _refuse_missing(provider)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # only errors
+        if provider != "cpu":
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         try:
@@ -88,7 +90,8 @@ class OnnxRunner:
                 f"{path}: onnxruntime {onnxruntime.__version__} cannot load it: {_one_line(error)}"
             ) from error
         _refuse_fallback(asked, self._session.get_providers()[0])
-        self.runtime, self.provider = f"onnxruntime {onnxruntime.__version__}", provider
+        elsewhere = "" if provider == "cpu" else _nodes_elsewhere(self._session, asked)
+        self.runtime, self.provider = f"onnxruntime {onnxruntime.__version__}{elsewhere}", provider
         self._inputs = [value.name for value in self._session.get_inputs()]
         self._outputs = [value.name for value in self._session.get_outputs()]
 
@@ -129,6 +132,21 @@ def _refuse_fallback(asked: str, running: str) -> None:
             f"onnxruntime cannot use {asked} here and falls back to {running}; fix: install the driver and libraries "
             f"it needs (pip install {PACKAGES.get(provider, 'onnxruntime')}), or use --provider cpu"
         )
+
+
+def _nodes_elsewhere(session, asked: str) -> str:  # type: ignore[no-untyped-def]  # onnxruntime has no types
+    """Return which operators of an opened file another provider computes, as text; "" if none, or if this onnxruntime
+    (before 1.24) does not tell. Raises SetupError if the provider computes no node at all."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return ""
+    parts = session.get_provider_graph_assignment_info()
+    placed = [(part.ep_name, node.op_type) for part in parts for node in part.get_nodes()]
+    operators = [operator for provider, operator in placed if provider != asked]
+    if placed and len(operators) == len(placed):
+        raise runtime.SetupError(f"{asked} computes no operator of this model; fix: use --provider cpu")
+    if not operators:
+        return ""
+    return f" ({len(operators)} of {len(placed)} nodes on the CPU: {', '.join(sorted(set(operators)))})"
 
 
 def _one_line(error: BaseException) -> str:

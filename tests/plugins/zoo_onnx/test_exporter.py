@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from zoo_onnx.client import PROVIDERS
@@ -74,6 +77,54 @@ def test_the_provider_asked_for_is_the_one_that_runs_or_an_error(exporter: MakeE
     if not torch.cuda.is_available():
         with pytest.raises(SetupError, match="CUDAExecutionProvider"), opened(exporter(), path, "cuda"):
             pass
+
+
+@pytest.mark.parametrize(
+    ("computes", "said"),
+    [
+        ({"Conv", "Relu", "MaxPool", "Reshape", "Gemm"}, ""),
+        ({"Conv", "Relu", "MaxPool"}, r" \(3 of 10 nodes on the CPU: Gemm, Reshape\)"),
+        (set(), None),
+    ],
+)
+def test_nodes_that_another_provider_computes_are_named(exporter: MakeExporter, monkeypatch, computes, said) -> None:
+    """onnxruntime's own record of a session, with the operators that CUDA would compute as CUDA's."""
+    plain = onnxruntime.InferenceSession
+
+    class OnCuda:
+        def __init__(self, path: str, options: object, providers: list[tuple[str, dict[str, str]]]) -> None:
+            ((self._asked, _),) = providers
+            self._session = plain(path, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return [self._asked, "CPUExecutionProvider"]
+
+        def get_provider_graph_assignment_info(self) -> list[SimpleNamespace]:
+            parts = self._session.get_provider_graph_assignment_info()
+            nodes = [(part.ep_name, node) for part in parts for node in part.get_nodes()]
+            return [
+                SimpleNamespace(
+                    ep_name=self._asked if node.op_type in computes else name, get_nodes=lambda node=node: [node]
+                )
+                for name, node in nodes
+            ]
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._session, name)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.delattr(onnxruntime, "preload_dlls", raising=False)
+    path = Path(__file__).parents[3] / "exports" / "published" / "cnn_mnist" / "model.onnx"
+    if said is None:
+        with (
+            pytest.raises(SetupError, match="CUDAExecutionProvider computes no operator"),
+            opened(exporter(), path, "cuda"),
+        ):
+            pass
+    else:
+        with opened(exporter(), path, "cuda") as runner:
+            assert re.fullmatch(rf"onnxruntime [\d.]+{said}", runner.runtime)
 
 
 @pytest.mark.gpu
