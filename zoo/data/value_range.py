@@ -89,8 +89,8 @@ def find_value_range(
     low, high = _decide(found, name)
     images = sum(each.images for each in found)
     return (low, high), (
-        f"{images:,} grayscale image{'s have' if images > 1 else ' has'} more than 8 bits: their values from {low:g} to "
-        f"{high:g} become 0 to 255 "
+        f"{images:,} grayscale image{'s have' if images > 1 else ' has'} more than 8 bits: their values from {low:g} "
+        f"to {high:g} become 0 to 255 "
         "(dataset.value_range)"
     )
 
