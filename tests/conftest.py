@@ -65,6 +65,20 @@ def keep_results(module: str, *names: str) -> None:
 
 
 @pytest.fixture(autouse=True)
+def sound_registry() -> Iterator[None]:
+    """No test leaves a registry with a broken plugin or family for the next one of its process."""
+    yield
+    known = getattr(sys.modules.get("zoo.registry.lookup"), "registry", None)
+    if not hasattr(known, "cache_info") or not known.cache_info().currsize:  # a test may have another in its place
+        return
+    left = known()
+    broken = {plugin.namespace: plugin.cause for plugin in left.plugins if plugin.state not in ("ok", "disabled")}
+    if broken or left.faults:
+        known.cache_clear()
+        pytest.fail(f"the test leaves a broken registry: {broken or left.faults}")
+
+
+@pytest.fixture(autouse=True)
 def plain_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside the tests of figures, a figure is drawn coarsely and is not laid out, which takes half the time of a
     short run."""
