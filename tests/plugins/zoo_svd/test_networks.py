@@ -244,6 +244,7 @@ def test_a_run_s_data_is_compared_too(tmp_path: Path) -> None:
             prepare(resolve(registry(), "svd_compress", overrides=asked))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unreported")
 def test_a_run_that_was_made_smaller_is_no_start_and_what_is_one_is_told() -> None:
     zoo.run("digits_svd", overrides={"name": "small", "task": {"curve": []}}, console=Console(quiet=True))
