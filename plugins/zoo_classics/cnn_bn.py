@@ -1,5 +1,5 @@
-"""A convolutional network that learns small greyscale images in one epoch: three convolutions with batch norm, and one
-linear layer.
+"""A convolutional network that learns small grayscale images in one epoch: three convolutions with batch norm, and
+one linear layer.
 
 With 28×28 images and 16 feature maps: 28 → 24 → 12 (5×5, pool) → 10 → 5 (3×3, pool) → 3 (3×3), so the linear layer
 has 576 = 64·3·3 inputs, and with 10 classes the network has 29,434 parameters. A step costs 0.86 million
